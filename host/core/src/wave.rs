@@ -1,0 +1,191 @@
+//! Waves: how many devices stand where.
+
+use crate::{plugin::Failure, time::Timestamp};
+
+/// Where the devices of a wave stand, as people and plugins are shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bucket {
+    /// Not admitted yet.
+    Pending,
+    /// Has been made an offer, and has not taken it up.
+    Offered,
+    /// Downloads, installs or has yet to prove itself.
+    InProgress,
+    /// Done.
+    Completed,
+    /// Failed.
+    Failed,
+    /// Was silent for too long.
+    TimedOut,
+    /// Was called back in time.
+    Cancelled,
+    /// Said no.
+    Rejected,
+}
+
+impl Bucket {
+    /// All of them, in the order of [`Counts`].
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Offered,
+        Self::InProgress,
+        Self::Completed,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Rejected,
+    ];
+
+    /// Its name in SQL and REST.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Offered => "offered",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// How many devices stand in each bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "each field counts the bucket of that name")]
+pub struct Counts {
+    pub pending: u64,
+    pub offered: u64,
+    pub in_progress: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    pub cancelled: u64,
+    pub rejected: u64,
+}
+
+impl Counts {
+    /// The count of one bucket.
+    pub fn get(&self, bucket: Bucket) -> u64 {
+        let mut copy = *self;
+        *copy.slot(bucket)
+    }
+
+    /// The place where one bucket is counted.
+    pub fn slot(&mut self, bucket: Bucket) -> &mut u64 {
+        match bucket {
+            Bucket::Pending => &mut self.pending,
+            Bucket::Offered => &mut self.offered,
+            Bucket::InProgress => &mut self.in_progress,
+            Bucket::Completed => &mut self.completed,
+            Bucket::Failed => &mut self.failed,
+            Bucket::TimedOut => &mut self.timed_out,
+            Bucket::Cancelled => &mut self.cancelled,
+            Bucket::Rejected => &mut self.rejected,
+        }
+    }
+
+    /// Devices admitted and not at an end.
+    pub fn in_flight(&self) -> u64 {
+        self.offered + self.in_progress
+    }
+
+    /// Devices at an end.
+    pub fn finished(&self) -> u64 {
+        self.completed + self.unsuccessful() + self.cancelled + self.rejected
+    }
+
+    /// Devices that failed or fell silent.
+    pub fn unsuccessful(&self) -> u64 {
+        self.failed + self.timed_out
+    }
+
+    /// All devices.
+    pub fn total(&self) -> u64 {
+        self.pending + self.in_flight() + self.finished()
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for bucket in Bucket::ALL {
+            *self.slot(bucket) += other.get(bucket);
+        }
+        self
+    }
+}
+
+/// A wave as plugins see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaveReport {
+    /// For people.
+    pub name: String,
+    /// How many devices it has.
+    pub size: u64,
+    /// The level of the last applied decision.
+    pub released: u64,
+    /// Where its devices stand.
+    pub counts: Counts,
+    /// When the first of its devices was released.
+    pub opened_at: Option<Timestamp>,
+    /// When a counter last changed.
+    pub moved_at: Option<Timestamp>,
+    /// When an operator advanced the gate before it.
+    pub advanced_at: Option<Timestamp>,
+    /// Why devices failed, most frequent first.
+    pub failures: Vec<Failure>,
+}
+
+/// Whether a wave's failures have reached the campaign's ceiling, which the host enforces whatever plugins say.
+///
+/// The ceiling is a share of the wave's size, so one early failure of a big wave does not reach it, and a wave of one
+/// device reaches it with its first failure.
+pub fn ceiling_reached(wave: &WaveReport, ceiling_basis_points: u16) -> bool {
+    let unsuccessful = wave.counts.unsuccessful();
+    unsuccessful > 0
+        && u128::from(unsuccessful) * 10_000
+            >= u128::from(wave.size) * u128::from(ceiling_basis_points)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(size: u64, failed: u64, timed_out: u64) -> WaveReport {
+        WaveReport {
+            name: String::new(),
+            size,
+            released: size,
+            counts: Counts {
+                pending: size - failed - timed_out,
+                failed,
+                timed_out,
+                ..Counts::default()
+            },
+            opened_at: None,
+            moved_at: None,
+            advanced_at: None,
+            failures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_ceiling_counts_failures_and_silence_against_the_size() {
+        for (size, failed, silent, ceiling, reached) in [
+            (10, 1, 0, 2000, false),
+            (10, 1, 1, 2000, true),
+            (10, 0, 2, 2000, true),
+            (1, 1, 0, 10_000, true),
+            (0, 0, 0, 100, false),
+            (100_000, 999, 0, 100, false),
+            (100_000, 1000, 0, 100, true),
+        ] {
+            assert_eq!(
+                ceiling_reached(&wave(size, failed, silent), ceiling),
+                reached,
+                "{size} {failed} {silent}"
+            );
+        }
+    }
+}
