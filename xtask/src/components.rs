@@ -1,0 +1,133 @@
+//! Guests to components: built for Wasm, wrapped by wit-component, checked, and written only when
+//! their bytes changed, so that nothing that watches or includes them is disturbed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+use crate::guests::{self, Guest};
+use crate::shell;
+use crate::wasm_toolchain::{TARGET, WasmToolchain};
+use crate::workspace::Workspace;
+
+/// Cargo's profile for guests, in the root manifest.
+const PROFILE: &str = "guest";
+
+/// Builds every guest of the workspace into `target/components`, and returns that folder.
+pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("components");
+    let toolchain = WasmToolchain::find(workspace)?;
+    let guests = build_into(
+        workspace,
+        &toolchain,
+        &workspace.target.join("guests"),
+        &folder,
+    )?;
+    remove_strangers(&folder, &guests)?;
+    Ok(folder)
+}
+
+/// Builds every guest with one cargo call in `target`, and puts the components into `folder`.
+pub(crate) fn build_into(
+    workspace: &Workspace,
+    toolchain: &WasmToolchain,
+    target: &Path,
+    folder: &Path,
+) -> Result<Vec<Guest>> {
+    let guests = guests::find(&workspace.metadata()?)?;
+    if guests.is_empty() {
+        bail!("no crate of the workspace has `[package.metadata.tidegate] world = ...`");
+    }
+    let mut cargo = toolchain.cargo_build(workspace, target)?;
+    cargo.args(["--lib", "--profile", PROFILE]);
+    for guest in &guests {
+        cargo.args(["--package", &guest.package]);
+    }
+    shell::run(&mut cargo).context("build the guests")?;
+
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let modules = target.join(TARGET).join(PROFILE);
+    let mut written = 0;
+    for guest in &guests {
+        let component = encode(guest, &modules.join(&guest.module))
+            .with_context(|| format!("make a component of {}", guest.package))?;
+        let path = folder.join(format!("{}.wasm", guest.component));
+        written += usize::from(write_if_changed(&path, &component)?);
+    }
+    println!(
+        "{} components in {}, {written} changed",
+        guests.len(),
+        folder.display()
+    );
+    Ok(guests)
+}
+
+fn encode(guest: &Guest, module: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(module).with_context(|| format!("read {}", module.display()))?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&bytes)?
+        .encode()?;
+    check_world(guest, &component)?;
+    Ok(component)
+}
+
+/// A manifest that names one of the contract's worlds must keep its word, or the mistake would
+/// show only at upload.
+fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
+    let interface = match guest.world.as_str() {
+        "strategy" => "rollout",
+        "compatibility-policy" => "compatibility",
+        "health-policy" => "health",
+        _ => return Ok(()),
+    };
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+        bail!("it is a WIT package");
+    };
+    let exports = &resolve.worlds[world].exports;
+    let exported = exports.keys().any(|key| {
+        let name = resolve.name_world_key(key);
+        name.strip_prefix("tidegate:plugin/")
+            .and_then(|name| name.split('@').next())
+            .is_some_and(|name| name == interface)
+    });
+    if !exported {
+        bail!(
+            "its world is `{}`, but it exports no `tidegate:plugin/{interface}`",
+            guest.world
+        );
+    }
+    Ok(())
+}
+
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
+    match fs::read(path) {
+        Ok(present) if present == bytes => return Ok(false),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("read {}", path.display()));
+        }
+        _ => {}
+    }
+    // By rename: a server that reads the folder never sees half a component.
+    let partial = path.with_extension("partial");
+    fs::write(&partial, bytes).with_context(|| format!("write {}", partial.display()))?;
+    fs::rename(&partial, path).with_context(|| format!("write {}", path.display()))?;
+    Ok(true)
+}
+
+/// Removes components whose guest is no longer there: a server would go on loading them.
+fn remove_strangers(folder: &Path, guests: &[Guest]) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        let known = guests
+            .iter()
+            .any(|guest| path.file_stem() == Some(guest.component.as_ref()));
+        if path.extension().is_some_and(|kind| kind == "wasm") && !known {
+            fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! What Debian's package archive can add to a bare machine.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell;
+
+/// Whether this machine has Debian's packages and we may install them.
+pub(crate) fn may_install() -> bool {
+    is_debian() && is_root()
+}
+
+/// Whether this is Debian or one of its descendants.
+pub(crate) fn is_debian() -> bool {
+    fs::read_to_string("/etc/os-release").is_ok_and(|text| {
+        text.lines().any(|line| {
+            line.strip_prefix("ID=")
+                .or_else(|| line.strip_prefix("ID_LIKE="))
+                .is_some_and(|ids| ids.trim_matches('"').split(' ').any(|id| id == "debian"))
+        })
+    })
+}
+
+/// Whether we run as root.
+pub(crate) fn is_root() -> bool {
+    shell::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0")
+}
+
+/// Installs packages without their recommendations, saying in one line what and why.
+///
+/// The lists are brought up to date first: with old ones apt finds old packages, or files that
+/// the archive no longer has.
+pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
+    println!("installing {} from Debian: {why}", packages.join(" "));
+    // Lists of other archives may fail to load; whether Debian's came shows at the install.
+    let _ = shell::output(apt().args(["update", "--quiet"]));
+    shell::output(
+        apt()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages),
+    )
+    .map(drop)
+    .with_context(|| {
+        format!(
+            "install Debian's packages by hand: apt-get install {}",
+            packages.join(" ")
+        )
+    })
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["-o", "DPkg::Lock::Timeout=300"]);
+    command
+}

@@ -1,0 +1,123 @@
+//! Which crates of the workspace are guests: those whose manifest says into which world they fit.
+//!
+//! ```toml
+//! [package.metadata.tidegate]
+//! world = "strategy"      # or compatibility-policy, health-policy, or a world of a test
+//! component = "canary"    # the file's name; the crate's folder when absent
+//! ```
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// A crate that becomes a component.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Guest {
+    /// Cargo's name of the package.
+    pub(crate) package: String,
+    /// The world that it exports.
+    pub(crate) world: String,
+    /// The component's file name without `.wasm`.
+    pub(crate) component: String,
+    /// The core module's file name, as cargo makes it.
+    pub(crate) module: String,
+}
+
+/// The guests among the packages of a `cargo metadata`, by component name.
+pub(crate) fn find(metadata: &Value) -> Result<Vec<Guest>> {
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata names no packages")?;
+    let mut guests = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().context("a package has no name")?;
+        guests.extend(guest(name, package).with_context(|| format!("read guest {name}"))?);
+    }
+    guests.sort_by(|left, right| left.component.cmp(&right.component));
+    for pair in guests.windows(2) {
+        if pair[0].component == pair[1].component {
+            bail!(
+                "{} and {} both make {}.wasm: give one of them another `component`",
+                pair[0].package,
+                pair[1].package,
+                pair[0].component
+            );
+        }
+    }
+    Ok(guests)
+}
+
+fn guest(name: &str, package: &Value) -> Result<Option<Guest>> {
+    let ours = &package["metadata"]["tidegate"];
+    let Some(world) = ours["world"].as_str() else {
+        return Ok(None);
+    };
+    let component = match ours["component"].as_str() {
+        Some(component) => component.to_owned(),
+        None => folder(package).context("the manifest has no folder")?,
+    };
+    let targets = package["targets"].as_array().context("it has no targets")?;
+    let library = targets
+        .iter()
+        .find(|target| {
+            target["crate_types"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
+        })
+        .and_then(|target| target["name"].as_str())
+        .context("it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`")?;
+    Ok(Some(Guest {
+        package: name.to_owned(),
+        world: world.to_owned(),
+        component,
+        module: format!("{}.wasm", library.replace('-', "_")),
+    }))
+}
+
+fn folder(package: &Value) -> Option<String> {
+    let manifest = Path::new(package["manifest_path"].as_str()?);
+    Some(manifest.parent()?.file_name()?.to_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_crates_with_a_world_are_guests() {
+        let metadata = json!({"packages": [
+            {"name": "tidegate-core", "metadata": null, "targets": []},
+            {
+                "name": "tidegate-canary",
+                "manifest_path": "/src/plugins/canary/Cargo.toml",
+                "metadata": {"tidegate": {"world": "strategy"}},
+                "targets": [{"name": "tidegate_canary", "crate_types": ["cdylib", "rlib"]}],
+            },
+        ]});
+        let expected = Guest {
+            package: "tidegate-canary".into(),
+            world: "strategy".into(),
+            component: "canary".into(),
+            module: "tidegate_canary.wasm".into(),
+        };
+        assert_eq!(find(&metadata).expect("the metadata is sound"), [expected]);
+    }
+
+    #[test]
+    fn two_guests_cannot_share_a_file() {
+        let guest = |name: &str| {
+            json!({
+                "name": name,
+                "manifest_path": "/src/plugins/canary/Cargo.toml",
+                "metadata": {"tidegate": {"world": "strategy", "component": "same"}},
+                "targets": [{"name": name, "crate_types": ["cdylib"]}],
+            })
+        };
+        let error = find(&json!({"packages": [guest("one"), guest("two")]}))
+            .expect_err("both make same.wasm");
+        assert!(error.to_string().contains("same.wasm"), "{error}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The compiler for guests: the toolchain's own where it has the target, else Debian's, else rustup.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{Workspace, cargo_home, cargo_program, is_ci};
+use crate::{debian, shell};
+
+/// The target that guests are built for: no WASI, so nothing to import.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust";
+
+/// The ways to a compiler for [`TARGET`]. Each has a standard library of its own, so the bytes of
+/// a component differ between them, and only between them.
+#[derive(Clone, Debug)]
+pub(crate) enum WasmToolchain {
+    /// The toolchain that builds the host has the target.
+    Rustup {
+        /// Where its compiler and standard library are.
+        sysroot: PathBuf,
+    },
+    /// Debian's compiler builds the standard library from its sources.
+    Debian {
+        /// The linker for Wasm.
+        linker: PathBuf,
+    },
+}
+
+impl WasmToolchain {
+    /// Finds a compiler for guests, or gets one.
+    pub(crate) fn find(workspace: &Workspace) -> Result<Self> {
+        let sysroot = sysroot(workspace)?;
+        if has_target(&sysroot) {
+            return Ok(Self::Rustup { sysroot });
+        }
+        if debian_is_ready(workspace)? {
+            return Ok(Self::Debian {
+                linker: linker(&sysroot)?,
+            });
+        }
+        if debian::may_install() {
+            debian::install(
+                &DEBIAN_PACKAGES,
+                "this Rust toolchain cannot build WebAssembly",
+            )?;
+            if !debian_is_ready(workspace)? {
+                bail!(
+                    "Debian's {DEBIAN_RUSTC} is older than the `rust-version` in Cargo.toml: \
+                     enable bookworm-security in apt's sources, or `rustup target add {TARGET}`"
+                );
+            }
+            return Ok(Self::Debian {
+                linker: linker(&sysroot)?,
+            });
+        }
+        if !is_ci() {
+            println!("adding {TARGET} by rustup: plugins and policies are WebAssembly");
+            let added = shell::output(Command::new("rustup").args(["target", "add", TARGET]));
+            if added.is_ok() && has_target(&sysroot) {
+                return Ok(Self::Rustup { sysroot });
+            }
+        }
+        bail!(
+            "no compiler for {TARGET}: run `rustup target add {TARGET}`, or on Debian, as root, \
+             `apt-get update && apt-get install {}`, then try again",
+            DEBIAN_PACKAGES.join(" ")
+        )
+    }
+
+    /// A `cargo build` for [`TARGET`] in a workspace, without packages. The same sources give the
+    /// same bytes, whatever folders the sources, the target and cargo's home are in.
+    pub(crate) fn cargo_build(&self, workspace: &Workspace, target: &Path) -> Result<Command> {
+        let mut command = match self {
+            Self::Rustup { .. } => Command::new(cargo_program()),
+            Self::Debian { linker } => {
+                let mut command = Command::new(DEBIAN_CARGO);
+                command
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("RUSTC", DEBIAN_RUSTC)
+                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+                command
+            }
+        };
+        command
+            .current_dir(&workspace.root)
+            .env(
+                "CARGO_ENCODED_RUSTFLAGS",
+                self.remapped_paths(workspace, target)?,
+            )
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS")
+            .args(["build", "--target", TARGET, "--target-dir"])
+            .arg(target);
+        if matches!(self, Self::Debian { .. }) {
+            command.arg("-Zbuild-std=std,panic_abort");
+        }
+        Ok(command)
+    }
+
+    /// Flags that take this machine's folders out of what the compiler writes. Of the prefixes
+    /// that match a path the last one counts, so what may lie inside another comes after it.
+    fn remapped_paths(&self, workspace: &Workspace, target: &Path) -> Result<OsString> {
+        let source = match self {
+            Self::Rustup { sysroot } => sysroot.join("lib/rustlib/src/rust"),
+            Self::Debian { .. } => PathBuf::from(DEBIAN_SOURCE),
+        };
+        let mut prefixes = vec![
+            (workspace.root.clone(), "/src"),
+            (target.to_path_buf(), "/target"),
+            (cargo_home()?, "/cargo"),
+            (source.clone(), "/rust"),
+        ];
+        if let Ok(canonical) = source.canonicalize() {
+            prefixes.push((canonical, "/rust"));
+        }
+        let mut flags = OsString::new();
+        for (from, to) in prefixes {
+            if !flags.is_empty() {
+                flags.push("\u{1f}");
+            }
+            flags.push("--remap-path-prefix=");
+            flags.push(from);
+            flags.push("=");
+            flags.push(to);
+        }
+        Ok(flags)
+    }
+}
+
+fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(rustc);
+    command
+        .current_dir(&workspace.root)
+        .args(["--print", "sysroot"]);
+    shell::output(&mut command).map(PathBuf::from)
+}
+
+fn has_target(sysroot: &Path) -> bool {
+    sysroot
+        .join("lib/rustlib")
+        .join(TARGET)
+        .join("lib")
+        .is_dir()
+}
+
+/// Whether Debian's compiler, cargo and library sources are here and new enough for our crates.
+fn debian_is_ready(workspace: &Workspace) -> Result<bool> {
+    let installed = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE]
+        .iter()
+        .all(|p| Path::new(p).exists());
+    if !installed {
+        return Ok(false);
+    }
+    let wanted = rust_version(workspace)?;
+    let version = shell::output(Command::new(DEBIAN_RUSTC).arg("--version"))?;
+    Ok(version
+        .split(' ')
+        .nth(1)
+        .and_then(minor)
+        .is_some_and(|found| found >= wanted))
+}
+
+/// The minor version of Rust that the workspace asks for.
+fn rust_version(workspace: &Workspace) -> Result<u32> {
+    let metadata = workspace.metadata()?;
+    let versions = metadata["packages"].as_array().into_iter().flatten();
+    versions
+        .filter_map(|package| package["rust_version"].as_str().and_then(minor))
+        .max()
+        .context("no package of the workspace says its rust-version")
+}
+
+fn minor(version: &str) -> Option<u32> {
+    version.split('.').nth(1)?.parse().ok()
+}
+
+/// A linker for Wasm: the one inside the host's toolchain, else LLVM's from Debian.
+fn linker(sysroot: &Path) -> Result<PathBuf> {
+    let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let bundled = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
+    if bundled.exists() {
+        return Ok(bundled);
+    }
+    let packaged = PathBuf::from("/usr/bin/wasm-ld-22");
+    if !packaged.exists() {
+        if !debian::may_install() {
+            bail!("no linker for WebAssembly: install Debian's package lld-22, then try again");
+        }
+        debian::install(
+            &["lld-22"],
+            "this Rust toolchain brings no linker for WebAssembly",
+        )?;
+    }
+    Ok(packaged)
+}

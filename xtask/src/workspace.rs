@@ -1,0 +1,72 @@
+//! Where things are: the repository's folders, the cargo that runs us, and what cargo knows of the
+//! workspace.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::shell;
+
+/// A checkout of the repository, and where its build products go.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    /// The folder with the root `Cargo.toml`.
+    pub(crate) root: PathBuf,
+    /// Cargo's target folder for the host.
+    pub(crate) target: PathBuf,
+}
+
+impl Workspace {
+    /// The checkout that this program was built from.
+    pub(crate) fn find() -> Result<Self> {
+        // Cargo says at run time where the manifest is; at build time only when started by hand.
+        let manifest = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest
+            .parent()
+            .context("xtask is not inside a workspace")?
+            .to_path_buf();
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => root.join(dir),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// The cargo that started us, in the root folder.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = Command::new(cargo_program());
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// What `cargo metadata` says of the workspace's own packages.
+    pub(crate) fn metadata(&self) -> Result<Value> {
+        let mut command = self.cargo();
+        command.args(["metadata", "--format-version", "1", "--no-deps"]);
+        let json = shell::output(&mut command)?;
+        serde_json::from_str(&json).context("read the answer of cargo metadata")
+    }
+}
+
+/// The path of the cargo that started us.
+pub(crate) fn cargo_program() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// Cargo's home folder, where the sources of dependencies are.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = env::var_os("CARGO_HOME") {
+        return Ok(PathBuf::from(home));
+    }
+    let home = env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
+    Ok(Path::new(&home).join(".cargo"))
+}
+
+/// Whether this run is continuous integration.
+pub(crate) fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
