@@ -1,7 +1,6 @@
 //! `cargo xtask ...`: every chore of development, from a bare toolchain to a tested build.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a command line program speaks to its terminal"
 )]
 
