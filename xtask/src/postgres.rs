@@ -1,0 +1,191 @@
+//! A PostgreSQL cluster to throw away: made on a free port of loopback, gone with this process.
+
+mod binaries;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::{env, process, thread};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+use binaries::Binaries;
+
+/// Where tests find a PostgreSQL on which they may make databases.
+pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
+
+/// Whether what the cluster has committed outlives the machine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Durability {
+    /// Commits wait for nothing: right for tests.
+    None,
+    /// Commits wait for the disk, as in production: right for measurements.
+    Fsync,
+}
+
+/// A running cluster. It stops and its files go when this is dropped, and also when this process
+/// dies of a panic, Ctrl-C or `kill -9`.
+pub(crate) struct Cluster {
+    url: String,
+    keeper: Keeper,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster; takes about a second. Installs PostgreSQL when it is missing
+    /// and may be installed.
+    pub(crate) fn start(durability: Durability) -> Result<Self> {
+        let binaries = Binaries::find_or_install()?;
+        let folder = own_folder(&binaries)?;
+        let keeper = Keeper::spawn(&binaries, &folder)?;
+        let data = folder.join("data");
+        shell::output(
+            binaries
+                .command("initdb", &folder)
+                .args(["--auth=trust", "--no-sync", "--no-locale", "-E", "UTF8"])
+                .args(["-U", "postgres", "-D"])
+                .arg(&data),
+        )?;
+        let port = start_server(&binaries, &folder, durability)?;
+        Ok(Self {
+            url: format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            keeper,
+        })
+    }
+
+    /// The address of the cluster's first database, for a user who may make others.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Keeps the cluster until this process is told to end.
+    pub(crate) fn keep(self) -> ! {
+        let Self {
+            url: _,
+            keeper: _keeper,
+        } = self;
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// Starts the server on a port that is free now, or on another when something was faster.
+fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> Result<u16> {
+    let log = folder.join("log");
+    let mut failure = None;
+    for _ in 0..5 {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let started = shell::output(
+            binaries
+                .command("pg_ctl", folder)
+                .args(["start", "--wait", "--timeout=60", "-D"])
+                .arg(folder.join("data"))
+                .arg("-l")
+                .arg(&log)
+                .arg("-o")
+                .arg(server_options(port, durability)),
+        );
+        match started {
+            Ok(_) => return Ok(port),
+            Err(error) => failure = Some(error),
+        }
+    }
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    Err(failure.map_or_else(
+        || anyhow::anyhow!("no attempt was made"),
+        |error| error.context(said),
+    ))
+    .context("start a throw-away PostgreSQL")
+}
+
+/// TCP only: a socket's path would have to be short, and its folder reachable.
+fn server_options(port: u16, durability: Durability) -> String {
+    let durable = match durability {
+        Durability::None => "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
+        Durability::Fsync => "-c fsync=on -c synchronous_commit=on",
+    };
+    format!(
+        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' \
+         -c max_connections=200 {durable}"
+    )
+}
+
+/// A new folder that belongs to whoever runs the server. Not under `target`: the server's user
+/// may not be able to reach the checkout.
+fn own_folder(binaries: &Binaries) -> Result<PathBuf> {
+    for attempt in 0..100 {
+        let name = format!("tidegate-postgres-{}-{attempt}", process::id());
+        let folder = env::temp_dir().join(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => {
+                binaries.hand_over(&folder)?;
+                return Ok(folder);
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("make {}", folder.display()));
+            }
+        }
+    }
+    bail!(
+        "too many folders tidegate-postgres-* in {}",
+        env::temp_dir().display()
+    )
+}
+
+/// A process that outlives us by the moment it takes to stop the server and remove its files: it
+/// waits for the end of a pipe whose other end only we hold, and the kernel closes that however we
+/// end.
+struct Keeper {
+    process: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Keeper {
+    fn spawn(binaries: &Binaries, folder: &Path) -> Result<Self> {
+        const SCRIPT: &str = r#"
+            trap "" HUP INT TERM
+            cat
+            "$@" stop --mode=immediate -D "$FOLDER/data"
+            rm -rf "$FOLDER"
+        "#;
+        let stop = binaries.command("pg_ctl", folder);
+        let mut process = Command::new("sh")
+            .args(["-c", SCRIPT, "sh"])
+            .arg(stop.get_program())
+            .args(stop.get_args())
+            .env("FOLDER", folder)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start sh to keep the throw-away PostgreSQL")?;
+        let pipe = process.stdin.take();
+        Ok(Self { process, pipe })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // It cannot be helped here when this fails, and nobody is left to be told.
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_wait_for_the_disk() {
+        assert!(server_options(1, Durability::Fsync).contains("fsync=on"));
+        assert!(server_options(1, Durability::None).contains("fsync=off"));
+    }
+}
