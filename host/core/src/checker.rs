@@ -1,1 +1,464 @@
+//! The checker: what a plugin proposes becomes an effect only through here.
+//!
+//! An answer that breaks a rule is refused whole.
 
+use crate::{
+    campaign::MAX_WAVES,
+    plugin::{Decision, Members, Observation, Outcome, Plan},
+    selector::{DEVICE_FIELDS, parse},
+};
+
+/// A rule that an answer breaks, in words for its author and the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A plan without waves.
+    #[error("a plan has at least one wave")]
+    NoWaves,
+    /// More waves than [`MAX_WAVES`].
+    #[error("a plan has at most {MAX_WAVES} waves, not {0}")]
+    TooManyWaves(usize),
+    /// A wave's name is empty or too long.
+    #[error("the name of wave {0} must have 1 to 100 characters")]
+    WaveName(usize),
+    /// A share above the whole.
+    #[error("wave {wave} wants {share} basis points; 10000 is the whole")]
+    Share {
+        /// Which wave.
+        wave: usize,
+        /// What it wants.
+        share: u16,
+    },
+    /// A selector that is none.
+    #[error("the selector of wave {wave}: {error}")]
+    Selector {
+        /// Which wave.
+        wave: usize,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Plans that take in devices later.
+    #[error("this host has no dynamic plans: the devices of a campaign are chosen at its start")]
+    Dynamic,
+    /// Assigned to a wave that is not custom, or is not there.
+    #[error("row {row} is assigned to wave {wave}, which is not a custom wave of the plan")]
+    Assignment {
+        /// Which row.
+        row: usize,
+        /// To which wave.
+        wave: u16,
+    },
+    /// A wave that is not there.
+    #[error("there is no wave {0}")]
+    UnknownWave(u32),
+    /// Two levels for one wave.
+    #[error("wave {0} is admitted twice")]
+    AdmittedTwice(u32),
+    /// More devices than the wave has.
+    #[error("wave {wave} has {size} devices; {admitted} were admitted")]
+    MoreThanTheWave {
+        /// Which wave.
+        wave: u32,
+        /// Its size.
+        size: u64,
+        /// What was admitted.
+        admitted: u64,
+    },
+    /// A wave before its turn.
+    #[error("wave {0} may open only after the one before it")]
+    OutOfTurn(u32),
+    /// Too many in flight.
+    #[error("{in_flight} devices would be in flight; the campaign allows {limit}")]
+    TooManyInFlight {
+        /// How many there would be.
+        in_flight: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// Releases although a policy says stop.
+    #[error("devices were released although the policy {0} says stop")]
+    Stopped(String),
+    /// Releases and stops in one breath.
+    #[error("devices were released by a decision whose outcome is {0}")]
+    ReleasesAndStops(&'static str),
+    /// Done while devices are not.
+    #[error("complete, although {0} devices are in flight")]
+    CompleteInFlight(u64),
+    /// A gate before a wave that is open.
+    #[error("wave {0} is open already, so nobody needs to wait at its gate")]
+    GatePassed(u32),
+}
+
+/// Checks a plan before it is resolved.
+pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
+    if plan.waves.is_empty() {
+        return Err(Violation::NoWaves);
+    }
+    if plan.waves.len() > MAX_WAVES {
+        return Err(Violation::TooManyWaves(plan.waves.len()));
+    }
+    if plan.dynamic {
+        return Err(Violation::Dynamic);
+    }
+    for (index, wave) in plan.waves.iter().enumerate() {
+        if !(1..=100).contains(&wave.name.chars().count()) {
+            return Err(Violation::WaveName(index));
+        }
+        match &wave.members {
+            Members::Share(share) if *share > 10_000 => {
+                return Err(Violation::Share {
+                    wave: index,
+                    share: *share,
+                });
+            }
+            Members::Selector(selector) => {
+                parse(selector, &DEVICE_FIELDS).map_err(|error| Violation::Selector {
+                    wave: index,
+                    error: error.to_string(),
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks what `assign` answered: every row names a custom wave or none.
+pub fn check_assignment(plan: &Plan, assigned: &[u16]) -> Result<(), Violation> {
+    let is_custom = |wave: u16| {
+        plan.waves
+            .get(usize::from(wave))
+            .is_some_and(|wave| wave.members == Members::Custom)
+    };
+    let bad = assigned
+        .iter()
+        .position(|wave| *wave != crate::plugin::UNASSIGNED && !is_custom(*wave));
+    bad.map_or(Ok(()), |row| {
+        Err(Violation::Assignment {
+            row,
+            wave: assigned[row],
+        })
+    })
+}
+
+/// How far each wave is released after a decision: never less than before.
+pub type Levels = Vec<u64>;
+
+/// Checks a decision against what it was made on, and answers the new level of every wave.
+pub fn check_decision(
+    observation: &Observation,
+    parallel: bool,
+    decision: &Decision,
+) -> Result<Levels, Violation> {
+    let levels = new_levels(observation, decision)?;
+    let releases = levels
+        .iter()
+        .zip(&observation.waves)
+        .any(|(level, wave)| *level > wave.released);
+    if releases {
+        check_release(observation, parallel, decision, &levels)?;
+    }
+    check_outcome(observation, &decision.outcome)?;
+    Ok(levels)
+}
+
+fn new_levels(observation: &Observation, decision: &Decision) -> Result<Levels, Violation> {
+    let mut wanted: Vec<Option<u64>> = vec![None; observation.waves.len()];
+    for admission in &decision.admissions {
+        let index = usize::try_from(admission.wave).unwrap_or(usize::MAX);
+        let wave = observation
+            .waves
+            .get(index)
+            .ok_or(Violation::UnknownWave(admission.wave))?;
+        if admission.devices > wave.size {
+            let (wave, size, admitted) = (admission.wave, wave.size, admission.devices);
+            return Err(Violation::MoreThanTheWave {
+                wave,
+                size,
+                admitted,
+            });
+        }
+        if wanted[index].replace(admission.devices).is_some() {
+            return Err(Violation::AdmittedTwice(admission.wave));
+        }
+    }
+    // A lower level recalls nobody.
+    let levels = wanted.iter().zip(&observation.waves);
+    Ok(levels
+        .map(|(wanted, wave)| wanted.unwrap_or(0).max(wave.released))
+        .collect())
+}
+
+fn check_release(
+    observation: &Observation,
+    parallel: bool,
+    decision: &Decision,
+    levels: &Levels,
+) -> Result<(), Violation> {
+    if !matches!(
+        decision.outcome,
+        Outcome::Proceed | Outcome::AwaitOperator(_)
+    ) {
+        return Err(Violation::ReleasesAndStops(decision.outcome.as_str()));
+    }
+    let stop = observation
+        .verdicts
+        .iter()
+        .find(|verdict| verdict.verdict.severity() >= 2);
+    if let Some(stop) = stop {
+        return Err(Violation::Stopped(stop.policy.clone()));
+    }
+    if !parallel {
+        check_turns(observation, levels)?;
+    }
+    check_in_flight(observation, levels)
+}
+
+fn check_turns(observation: &Observation, levels: &Levels) -> Result<(), Violation> {
+    // An empty wave has nothing to open: it holds nobody up.
+    let opened = |index: usize| levels[index] > 0 || observation.waves[index].size == 0;
+    for index in 1..levels.len() {
+        if levels[index] > 0 && !(0..index).all(opened) {
+            return Err(Violation::OutOfTurn(index as u32));
+        }
+    }
+    Ok(())
+}
+
+fn check_in_flight(observation: &Observation, levels: &Levels) -> Result<(), Violation> {
+    let Some(limit) = observation.context.max_in_flight else {
+        return Ok(());
+    };
+    let waves = levels.iter().zip(&observation.waves);
+    let in_flight: u64 = waves
+        .map(|(level, wave)| level.saturating_sub(wave.counts.finished()))
+        .sum();
+    if in_flight > limit {
+        return Err(Violation::TooManyInFlight { in_flight, limit });
+    }
+    Ok(())
+}
+
+fn check_outcome(observation: &Observation, outcome: &Outcome) -> Result<(), Violation> {
+    match outcome {
+        Outcome::AwaitOperator(gate) => {
+            let wave = observation
+                .waves
+                .get(usize::try_from(*gate).unwrap_or(usize::MAX));
+            match wave {
+                None => Err(Violation::UnknownWave(*gate)),
+                Some(wave) if wave.released > 0 => Err(Violation::GatePassed(*gate)),
+                Some(_) => Ok(()),
+            }
+        }
+        Outcome::Complete => {
+            let in_flight: u64 = observation
+                .waves
+                .iter()
+                .map(|wave| wave.released.saturating_sub(wave.counts.finished()))
+                .sum();
+            if in_flight == 0 {
+                Ok(())
+            } else {
+                Err(Violation::CompleteInFlight(in_flight))
+            }
+        }
+        Outcome::Proceed | Outcome::Hold(_) | Outcome::RollBack(_) | Outcome::Fail(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        plugin::{Admission, Context, FirmwareFacts, HealthVerdict, PlannedWave, PolicyVerdict},
+        time::Timestamp,
+        wave::{Counts, WaveReport},
+    };
+
+    fn observation(waves: &[(u64, u64, u64)], max_in_flight: Option<u64>) -> Observation {
+        let context = Context {
+            now: Timestamp(0),
+            seed: 1,
+            started_at: None,
+            max_in_flight,
+            failure_ceiling: 2000,
+            update_timeout: Duration::from_secs(60),
+            auto_rollback: true,
+            facts: Vec::new(),
+        };
+        let report = |(size, released, completed): &(u64, u64, u64)| WaveReport {
+            name: "wave".into(),
+            size: *size,
+            released: *released,
+            counts: Counts {
+                pending: size - released,
+                offered: released - completed,
+                completed: *completed,
+                ..Counts::default()
+            },
+            opened_at: None,
+            moved_at: None,
+            advanced_at: None,
+            failures: Vec::new(),
+        };
+        Observation {
+            context,
+            firmware: FirmwareFacts::default(),
+            operator: Vec::new(),
+            waves: waves.iter().map(report).collect(),
+            verdicts: Vec::new(),
+            config: "{}".into(),
+            state: Vec::new(),
+        }
+    }
+
+    fn decision(admissions: &[(u32, u64)], outcome: Outcome) -> Decision {
+        let admissions = admissions.iter().map(|(wave, devices)| Admission {
+            wave: *wave,
+            devices: *devices,
+        });
+        Decision {
+            admissions: admissions.collect(),
+            outcome,
+            wake_after: None,
+            state: Vec::new(),
+            explain: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_lying_decision_is_refused_whole() {
+        let waves = [(10, 10, 4), (20, 0, 0), (30, 0, 0)];
+        for (admissions, limit, outcome, expected) in [
+            (
+                &[(3, 1)][..],
+                None,
+                Outcome::Proceed,
+                Violation::UnknownWave(3),
+            ),
+            (
+                &[(1, 1), (1, 1)],
+                None,
+                Outcome::Proceed,
+                Violation::AdmittedTwice(1),
+            ),
+            (
+                &[(1, 21)],
+                None,
+                Outcome::Proceed,
+                Violation::MoreThanTheWave {
+                    wave: 1,
+                    size: 20,
+                    admitted: 21,
+                },
+            ),
+            (&[(2, 1)], None, Outcome::Proceed, Violation::OutOfTurn(2)),
+            (
+                &[(1, 2)],
+                Some(7),
+                Outcome::Proceed,
+                Violation::TooManyInFlight {
+                    in_flight: 8,
+                    limit: 7,
+                },
+            ),
+            (
+                &[(1, 1)],
+                None,
+                Outcome::Complete,
+                Violation::ReleasesAndStops("complete"),
+            ),
+            (
+                &[(1, 1)],
+                None,
+                Outcome::Hold("no".into()),
+                Violation::ReleasesAndStops("hold"),
+            ),
+            (&[], None, Outcome::Complete, Violation::CompleteInFlight(6)),
+            (
+                &[],
+                None,
+                Outcome::AwaitOperator(0),
+                Violation::GatePassed(0),
+            ),
+            (
+                &[],
+                None,
+                Outcome::AwaitOperator(9),
+                Violation::UnknownWave(9),
+            ),
+        ] {
+            let observation = observation(&waves, limit);
+            assert_eq!(
+                check_decision(&observation, false, &decision(admissions, outcome)),
+                Err(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_level_said_twice_is_said_once_and_lowered_recalls_nobody() {
+        let observation = observation(&[(10, 6, 6), (5, 0, 0)], Some(5));
+        let levels = |admissions| {
+            check_decision(&observation, false, &decision(admissions, Outcome::Proceed))
+        };
+        assert_eq!(levels(&[(0, 6)]), Ok(vec![6, 0]));
+        assert_eq!(levels(&[(0, 2)]), Ok(vec![6, 0]));
+        assert_eq!(levels(&[(0, 10), (1, 1)]), Ok(vec![10, 1]));
+    }
+
+    #[test]
+    fn nothing_is_released_while_a_policy_says_stop() {
+        let mut observation = observation(&[(10, 1, 1)], None);
+        let verdict = HealthVerdict::Hold("too many failures".into());
+        observation.verdicts = vec![PolicyVerdict {
+            policy: "failure-rate".into(),
+            verdict,
+            confidence: 10_000,
+        }];
+        let check = |admissions| {
+            check_decision(&observation, false, &decision(admissions, Outcome::Proceed))
+        };
+        assert_eq!(
+            check(&[(0, 2)]),
+            Err(Violation::Stopped("failure-rate".into()))
+        );
+        assert_eq!(check(&[(0, 1)]), Ok(vec![1]));
+    }
+
+    #[test]
+    fn plans_are_checked_before_they_are_resolved() {
+        let plan = |waves: Vec<Members>| {
+            let named = |members| PlannedWave {
+                name: "wave".into(),
+                members,
+            };
+            Plan {
+                waves: waves.into_iter().map(named).collect(),
+                parallel: false,
+                dynamic: false,
+            }
+        };
+        assert_eq!(check_plan(&plan(vec![])), Err(Violation::NoWaves));
+        assert_eq!(
+            check_plan(&plan(vec![Members::Rest; 501])),
+            Err(Violation::TooManyWaves(501))
+        );
+        assert_eq!(
+            check_plan(&plan(vec![Members::Share(10_001)])),
+            Err(Violation::Share {
+                wave: 0,
+                share: 10_001
+            })
+        );
+        assert!(check_plan(&plan(vec![Members::Selector("colour==red".into())])).is_err());
+        let custom = plan(vec![Members::Rest, Members::Custom]);
+        assert_eq!(check_assignment(&custom, &[1, u16::MAX]), Ok(()));
+        assert_eq!(
+            check_assignment(&custom, &[1, 0]),
+            Err(Violation::Assignment { row: 1, wave: 0 })
+        );
+    }
+}

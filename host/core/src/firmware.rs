@@ -1,1 +1,228 @@
+//! Firmware: a named, versioned set of modules.
 
+use std::collections::BTreeMap;
+
+use crate::{
+    id::{FirmwareId, ModuleId, TenantId},
+    plugin::FirmwareFacts,
+    time::Timestamp,
+    version::sort_key,
+};
+
+/// A firmware with its modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firmware {
+    /// Its row.
+    pub id: FirmwareId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What its maker says of it.
+    pub details: FirmwareDetails,
+    /// At least one.
+    pub modules: Vec<Module>,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+}
+
+/// What its maker says of a firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FirmwareDetails {
+    /// 1 to 200 characters.
+    pub name: String,
+    /// `SemVer`, at most 50 characters. Unique with name and model.
+    pub version: String,
+    /// For people.
+    pub description: String,
+    /// Hardware that it is for; none: any.
+    pub device_model: Option<String>,
+    /// 1 to 100 characters.
+    pub manufacturer: Option<String>,
+    /// Lowest hardware revision.
+    pub min_hardware_version: Option<String>,
+    /// Highest hardware revision.
+    pub max_hardware_version: Option<String>,
+    /// For searching.
+    pub tags: Vec<String>,
+    /// Free.
+    pub metadata: BTreeMap<String, String>,
+    /// Only for campaigns that allow it.
+    pub is_beta: bool,
+    /// Lifts a campaign's priority to high.
+    pub is_security_update: bool,
+    /// For people.
+    pub changelog: String,
+}
+
+/// A part of a firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// DDI's software module id.
+    pub id: ModuleId,
+    /// DDI's `part`: `os`, `bApp`, ...
+    pub part: String,
+    /// For people.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// Its files.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// A file of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Unique in its module; no path.
+    pub filename: String,
+    /// Bytes.
+    pub size: u64,
+    /// What its bytes hash to.
+    pub hashes: Hashes,
+}
+
+/// Hashes of a file, taken in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the hashes")]
+pub struct Hashes {
+    pub sha1: [u8; 20],
+    pub md5: [u8; 16],
+    pub sha256: [u8; 32],
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// A rule that a firmware's details break.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidDetails {
+    /// The field, by its name in REST.
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl FirmwareDetails {
+    /// All rules that these details break.
+    pub fn check(&self) -> Vec<InvalidDetails> {
+        let mut broken = Vec::new();
+        check_length(&mut broken, "name", Some(&self.name), 200);
+        check_length(&mut broken, "version", Some(&self.version), 50);
+        check_length(&mut broken, "device_model", self.device_model.as_ref(), 100);
+        check_length(&mut broken, "manufacturer", self.manufacturer.as_ref(), 100);
+        check_length(
+            &mut broken,
+            "min_hardware_version",
+            self.min_hardware_version.as_ref(),
+            50,
+        );
+        check_length(
+            &mut broken,
+            "max_hardware_version",
+            self.max_hardware_version.as_ref(),
+            50,
+        );
+        if let Err(error) = semver::Version::parse(&self.version) {
+            let message = format!("must be SemVer, such as 1.4.0: {error}");
+            broken.push(InvalidDetails {
+                field: "version",
+                message,
+            });
+        }
+        if let (Some(min), Some(max)) = (&self.min_hardware_version, &self.max_hardware_version)
+            && sort_key(min) > sort_key(max)
+        {
+            let message = format!("must not be below min_hardware_version ({min})");
+            broken.push(InvalidDetails {
+                field: "max_hardware_version",
+                message,
+            });
+        }
+        broken
+    }
+
+    /// The firmware as plugins see it.
+    pub fn facts(&self) -> FirmwareFacts {
+        FirmwareFacts {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            device_model: self.device_model.clone(),
+            manufacturer: self.manufacturer.clone(),
+            min_hardware_version: self.min_hardware_version.clone(),
+            max_hardware_version: self.max_hardware_version.clone(),
+            beta: self.is_beta,
+            security_update: self.is_security_update,
+            tags: self.tags.clone(),
+            metadata: self
+                .metadata
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        }
+    }
+}
+
+fn check_length(
+    broken: &mut Vec<InvalidDetails>,
+    field: &'static str,
+    text: Option<&String>,
+    max: usize,
+) {
+    if let Some(text) = text
+        && !(1..=max).contains(&text.chars().count())
+    {
+        broken.push(InvalidDetails {
+            field,
+            message: format!("must have 1 to {max} characters"),
+        });
+    }
+}
+
+/// Whether a text may name a file: 1 to 255 bytes, no path, no control characters.
+pub fn is_filename(text: &str) -> bool {
+    let safe = !text
+        .chars()
+        .any(|c| matches!(c, '/' | '\\') || c.is_control());
+    (1..=255).contains(&text.len()) && safe && text != "." && text != ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_broken_rule_is_named() {
+        let details = FirmwareDetails {
+            name: String::new(),
+            version: "one".into(),
+            device_model: Some("x".repeat(101)),
+            min_hardware_version: Some("2.0".into()),
+            max_hardware_version: Some("1.10".into()),
+            ..FirmwareDetails::default()
+        };
+        let fields: Vec<_> = details
+            .check()
+            .into_iter()
+            .map(|broken| broken.field)
+            .collect();
+        assert_eq!(
+            fields,
+            ["name", "device_model", "version", "max_hardware_version"]
+        );
+        let good = FirmwareDetails {
+            name: "edge".into(),
+            version: "1.0.0".into(),
+            ..FirmwareDetails::default()
+        };
+        assert_eq!(good.check(), []);
+    }
+}

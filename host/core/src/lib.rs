@@ -18,4 +18,5 @@ pub mod selection;
 pub mod selector;
 pub mod time;
 pub mod update;
+pub mod version;
 pub mod wave;

@@ -1,1 +1,47 @@
+//! The stable order of a campaign's devices.
+//!
+//! It depends on the campaign and the device alone, never on when a device was made: the same devices are not always
+//! the canaries, and every replica agrees.
 
+use sha2::{Digest as _, Sha256};
+
+use crate::id::CampaignId;
+
+/// A campaign's seed, as plugins are given it.
+pub fn seed(campaign: CampaignId) -> u64 {
+    first_eight(
+        Sha256::new_with_prefix(b"tidegate campaign").chain_update(campaign.0.to_le_bytes()),
+    )
+}
+
+/// A device's place in the order, spread evenly over the whole range. Equal places are told apart by device id.
+pub fn place(seed: u64, device_id: &str) -> u64 {
+    first_eight(Sha256::new_with_prefix(seed.to_le_bytes()).chain_update(device_id))
+}
+
+fn first_eight(hash: Sha256) -> u64 {
+    let bytes: [u8; 32] = hash.finalize().into();
+    bytes
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn campaigns_order_the_same_devices_differently() {
+        let ids: Vec<String> = (0..100).map(|n| format!("device-{n}")).collect();
+        let order = |campaign| {
+            let seed = seed(CampaignId(campaign));
+            let mut sorted = ids.clone();
+            sorted.sort_by_key(|id| place(seed, id));
+            sorted
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        assert_ne!(order(1), ids);
+    }
+}

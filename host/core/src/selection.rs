@@ -1,1 +1,161 @@
+//! Turning a plan into waves of devices.
 
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    id::DeviceKey,
+    plugin::{Members, Plan, UNASSIGNED},
+};
+
+/// A device that a campaign selected and may update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its row.
+    pub key: DeviceKey,
+    /// Its id.
+    pub device_id: String,
+    /// Its place in the campaign's stable order.
+    pub place: u64,
+}
+
+/// What resolving a plan needs to know besides the plan.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// For each wave whose members are a selector: the devices that match it.
+    pub selected: HashMap<usize, HashSet<DeviceKey>>,
+    /// When a wave is `custom`: what `assign` answered, a wave for each candidate.
+    pub assigned: Vec<u16>,
+}
+
+/// Sorts candidates into the campaign's stable order.
+pub fn sort(candidates: &mut [Candidate]) {
+    candidates.sort_unstable_by(|a, b| (a.place, &a.device_id).cmp(&(b.place, &b.device_id)));
+}
+
+/// The devices of each wave, in the order in which they are admitted.
+///
+/// Candidates are in the stable order. Waves choose one after the other, and a device taken is not there for the next;
+/// devices that no wave takes stay out of the campaign.
+pub fn resolve(plan: &Plan, candidates: &[Candidate], answers: &Answers) -> Vec<Vec<DeviceKey>> {
+    let mut left: Vec<usize> = (0..candidates.len()).collect();
+    let total = candidates.len() as u64;
+    let mut waves = Vec::with_capacity(plan.waves.len());
+    for (index, wave) in plan.waves.iter().enumerate() {
+        let taken: Vec<usize> = match &wave.members {
+            Members::Count(count) => take_first(&mut left, *count),
+            Members::Share(share) => take_first(&mut left, share_of(total, *share)),
+            Members::Rest => std::mem::take(&mut left),
+            Members::Selector(_) => {
+                let selected = answers.selected.get(&index);
+                take_if(&mut left, |at| {
+                    selected.is_some_and(|keys| keys.contains(&candidates[at].key))
+                })
+            }
+            Members::Devices(ids) => {
+                let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
+                take_if(&mut left, |at| {
+                    ids.contains(candidates[at].device_id.as_str())
+                })
+            }
+            Members::Custom => take_if(&mut left, |at| {
+                let wave = answers.assigned.get(at).copied().unwrap_or(UNASSIGNED);
+                wave != UNASSIGNED && usize::from(wave) == index
+            }),
+        };
+        waves.push(taken.into_iter().map(|at| candidates[at].key).collect());
+    }
+    waves
+}
+
+fn share_of(total: u64, basis_points: u16) -> u64 {
+    // Rounded up, so that a share above zero is at least one device.
+    u64::try_from((u128::from(total) * u128::from(basis_points)).div_ceil(10_000)).unwrap_or(total)
+}
+
+fn take_first(left: &mut Vec<usize>, count: u64) -> Vec<usize> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(left.len());
+    left.drain(..count).collect()
+}
+
+fn take_if(left: &mut Vec<usize>, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+    left.extract_if(.., |at| wanted(*at)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::PlannedWave;
+
+    fn fleet(count: i64) -> Vec<Candidate> {
+        (0..count)
+            .map(|n| Candidate {
+                key: DeviceKey(n),
+                device_id: format!("device-{n}"),
+                place: n.unsigned_abs(),
+            })
+            .collect()
+    }
+
+    fn sizes(members: Vec<Members>, answers: &Answers) -> Vec<usize> {
+        let waves = members
+            .into_iter()
+            .map(|members| PlannedWave {
+                name: String::new(),
+                members,
+            })
+            .collect();
+        let plan = Plan {
+            waves,
+            parallel: false,
+            dynamic: false,
+        };
+        resolve(&plan, &fleet(10), answers)
+            .iter()
+            .map(Vec::len)
+            .collect()
+    }
+
+    #[test]
+    fn waves_take_what_the_ones_before_left() {
+        let none = Answers::default();
+        assert_eq!(
+            sizes(
+                vec![Members::Share(1), Members::Share(5000), Members::Rest],
+                &none
+            ),
+            [1, 5, 4]
+        );
+        assert_eq!(
+            sizes(
+                vec![Members::Count(7), Members::Count(7), Members::Rest],
+                &none
+            ),
+            [7, 3, 0]
+        );
+        let named = Members::Devices(vec![
+            "device-3".into(),
+            "device-3".into(),
+            "stranger".into(),
+        ]);
+        assert_eq!(sizes(vec![named, Members::Rest], &none), [1, 9]);
+    }
+
+    #[test]
+    fn no_device_is_taken_twice() {
+        let selected = [(
+            0,
+            HashSet::from([DeviceKey(1), DeviceKey(2), DeviceKey(99)]),
+        )]
+        .into();
+        let answers = Answers {
+            selected,
+            assigned: vec![1, 1, 1, 7, UNASSIGNED],
+        };
+        let members = vec![
+            Members::Selector("state==in_sync".into()),
+            Members::Custom,
+            Members::Rest,
+        ];
+        assert_eq!(sizes(members, &answers), [2, 1, 7]);
+    }
+}

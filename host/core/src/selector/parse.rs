@@ -1,0 +1,349 @@
+use super::{Comparison, FieldKind, Fields, Operator, Selector};
+
+/// Longest selector, in bytes.
+pub const MAX_LENGTH: usize = 4096;
+/// Deepest nesting of parentheses.
+pub const MAX_DEPTH: usize = 32;
+/// Most comparisons, and most values of one `=in=`.
+pub const MAX_COMPARISONS: usize = 256;
+
+/// Why a text is no selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("a selector has at most {MAX_LENGTH} bytes")]
+    TooLong,
+    /// Deeper than [`MAX_DEPTH`] or wider than [`MAX_COMPARISONS`].
+    #[error("a selector has at most {MAX_DEPTH} levels and {MAX_COMPARISONS} comparisons")]
+    TooComplex,
+    /// Something else stands where this was expected.
+    #[error("expected {expected} at byte {at}")]
+    Expected {
+        /// What would be right.
+        expected: &'static str,
+        /// Where, counted from 0.
+        at: usize,
+    },
+    /// No such field.
+    #[error("unknown field `{field}`; known are {known}")]
+    UnknownField {
+        /// The field as written.
+        field: String,
+        /// The fields that there are.
+        known: String,
+    },
+    /// The field is a number and the value is not.
+    #[error("`{value}` is not a whole number, and `{field}` needs one")]
+    NotANumber {
+        /// The field.
+        field: String,
+        /// The value as written.
+        value: String,
+    },
+}
+
+/// Parses a selector over these fields.
+pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
+    if text.len() > MAX_LENGTH {
+        return Err(ParseError::TooLong);
+    }
+    let mut parser = Parser {
+        text,
+        at: 0,
+        fields,
+        comparisons: 0,
+    };
+    let selector = parser.any(0)?;
+    parser.skip_spaces();
+    if parser.at < text.len() {
+        return Err(parser.expected("`;`, `,` or the end"));
+    }
+    Ok(selector)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    fields: &'a Fields,
+    comparisons: usize,
+}
+
+impl Parser<'_> {
+    fn any(&mut self, depth: usize) -> Result<Selector, ParseError> {
+        let mut terms = vec![self.all(depth)?];
+        while self.take_connective(",", "or") {
+            terms.push(self.all(depth)?);
+        }
+        Ok(one_or(terms, Selector::Or))
+    }
+
+    fn all(&mut self, depth: usize) -> Result<Selector, ParseError> {
+        let mut terms = vec![self.term(depth)?];
+        while self.take_connective(";", "and") {
+            terms.push(self.term(depth)?);
+        }
+        Ok(one_or(terms, Selector::And))
+    }
+
+    fn term(&mut self, depth: usize) -> Result<Selector, ParseError> {
+        if depth >= MAX_DEPTH || self.comparisons >= MAX_COMPARISONS {
+            return Err(ParseError::TooComplex);
+        }
+        self.skip_spaces();
+        if !self.take("(") {
+            return self.comparison().map(Selector::Compare);
+        }
+        let inner = self.any(depth + 1)?;
+        self.skip_spaces();
+        if self.take(")") {
+            Ok(inner)
+        } else {
+            Err(self.expected("`)`"))
+        }
+    }
+
+    fn comparison(&mut self) -> Result<Comparison, ParseError> {
+        self.comparisons += 1;
+        let field = self.field()?;
+        let kind = self
+            .fields
+            .kind(&field)
+            .ok_or_else(|| self.unknown(&field))?;
+        self.skip_spaces();
+        let operator = self.operator()?;
+        self.skip_spaces();
+        let values = match operator {
+            Operator::In | Operator::Out => self.list()?,
+            _ => vec![self.value()?],
+        };
+        if kind == FieldKind::Number
+            && let Some(value) = values.iter().find(|value| value.parse::<i64>().is_err())
+        {
+            return Err(ParseError::NotANumber {
+                field,
+                value: value.clone(),
+            });
+        }
+        Ok(Comparison {
+            field,
+            kind,
+            operator,
+            values,
+        })
+    }
+
+    fn field(&mut self) -> Result<String, ParseError> {
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let field = self.run(allowed);
+        if field.is_empty() {
+            Err(self.expected("a field name"))
+        } else {
+            Ok(field)
+        }
+    }
+
+    fn operator(&mut self) -> Result<Operator, ParseError> {
+        // Longer spellings first, so that `<=` is not read as `<`.
+        const OPERATORS: [(&str, Operator); 12] = [
+            ("==", Operator::Equal),
+            ("!=", Operator::NotEqual),
+            ("=lt=", Operator::Less),
+            ("=le=", Operator::LessOrEqual),
+            ("=gt=", Operator::Greater),
+            ("=ge=", Operator::GreaterOrEqual),
+            ("=in=", Operator::In),
+            ("=out=", Operator::Out),
+            ("<=", Operator::LessOrEqual),
+            (">=", Operator::GreaterOrEqual),
+            ("<", Operator::Less),
+            (">", Operator::Greater),
+        ];
+        let found = OPERATORS.iter().find(|(spelling, _)| self.take(spelling));
+        found
+            .map(|(_, operator)| *operator)
+            .ok_or_else(|| self.expected("a comparison such as `==` or `=lt=`"))
+    }
+
+    fn list(&mut self) -> Result<Vec<String>, ParseError> {
+        if !self.take("(") {
+            return Err(self.expected("`(`"));
+        }
+        let mut values = Vec::new();
+        loop {
+            self.skip_spaces();
+            values.push(self.value()?);
+            self.skip_spaces();
+            match () {
+                () if self.take(")") => return Ok(values),
+                () if values.len() >= MAX_COMPARISONS => return Err(ParseError::TooComplex),
+                () if self.take(",") => {}
+                () => return Err(self.expected("`,` or `)`")),
+            }
+        }
+    }
+
+    fn value(&mut self) -> Result<String, ParseError> {
+        for quote in ['"', '\''] {
+            if self.text[self.at..].starts_with(quote) {
+                return self.quoted(quote);
+            }
+        }
+        let value = self.run(|c| !c.is_whitespace() && !"\"'();,=!~<>".contains(c));
+        if value.is_empty() {
+            Err(self.expected("a value"))
+        } else {
+            Ok(value)
+        }
+    }
+
+    fn quoted(&mut self, quote: char) -> Result<String, ParseError> {
+        let mut value = String::new();
+        let mut escaped = false;
+        for (offset, c) in self.text[self.at + 1..].char_indices() {
+            match c {
+                _ if escaped => {
+                    value.push(c);
+                    escaped = false;
+                }
+                '\\' => escaped = true,
+                c if c == quote => {
+                    self.at += 1 + offset + 1;
+                    return Ok(value);
+                }
+                c => value.push(c),
+            }
+        }
+        self.at = self.text.len();
+        Err(self.expected("the closing quote"))
+    }
+
+    fn take_connective(&mut self, sign: &str, word: &str) -> bool {
+        let before = self.at;
+        self.skip_spaces();
+        if self.take(sign) {
+            return true;
+        }
+        let spaced = self.at > before;
+        if spaced && self.take(word) && self.text[self.at..].starts_with([' ', '(']) {
+            return true;
+        }
+        self.at = before;
+        false
+    }
+
+    fn take(&mut self, sign: &str) -> bool {
+        let found = self.text[self.at..].starts_with(sign);
+        if found {
+            self.at += sign.len();
+        }
+        found
+    }
+
+    fn run(&mut self, allowed: impl Fn(char) -> bool) -> String {
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c| !allowed(c)).unwrap_or(rest.len());
+        self.at += end;
+        rest[..end].to_owned()
+    }
+
+    fn skip_spaces(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.len() - rest.trim_start().len();
+    }
+
+    fn expected(&self, expected: &'static str) -> ParseError {
+        ParseError::Expected {
+            expected,
+            at: self.at,
+        }
+    }
+
+    fn unknown(&self, field: &str) -> ParseError {
+        let names = self.fields.names.iter().map(|(name, _)| (*name).to_owned());
+        let prefixes = self
+            .fields
+            .prefixes
+            .iter()
+            .map(|prefix| format!("{prefix}*"));
+        let known = names.chain(prefixes).collect::<Vec<_>>().join(", ");
+        ParseError::UnknownField {
+            field: field.to_owned(),
+            known,
+        }
+    }
+}
+
+fn one_or(mut terms: Vec<Selector>, many: impl FnOnce(Vec<Selector>) -> Selector) -> Selector {
+    match terms.len() {
+        1 => terms.remove(0),
+        _ => many(terms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selector::DEVICE_FIELDS;
+
+    fn check(text: &str) -> Result<Selector, ParseError> {
+        parse(text, &DEVICE_FIELDS)
+    }
+
+    #[test]
+    fn and_binds_tighter_than_or() {
+        let Ok(Selector::Or(terms)) = check("hw_model==a;state==b,name==c") else {
+            panic!("an or of two")
+        };
+        assert!(
+            matches!(&terms[..], [Selector::And(both), Selector::Compare(_)] if both.len() == 2)
+        );
+        assert_eq!(
+            check("hw_model==a and state==b or name==c"),
+            Ok(Selector::Or(terms))
+        );
+    }
+
+    #[test]
+    fn values_may_be_quoted() {
+        let Ok(Selector::Compare(comparison)) = check(r#"name=="it's; \"fine\"""#) else {
+            panic!("a comparison")
+        };
+        assert_eq!(comparison.values, [r#"it's; "fine""#]);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, message) in [
+            ("", "expected a field name at byte 0"),
+            (
+                "hw_model",
+                "expected a comparison such as `==` or `=lt=` at byte 8",
+            ),
+            ("hw_model==", "expected a value at byte 10"),
+            ("(hw_model==a", "expected `)` at byte 12"),
+            ("hw_model==a)", "expected `;`, `,` or the end at byte 11"),
+            ("name=='a", "expected the closing quote at byte 8"),
+            ("name=in=a", "expected `(` at byte 8"),
+            (
+                "last_seen=gt=soon",
+                "`soon` is not a whole number, and `last_seen` needs one",
+            ),
+        ] {
+            assert_eq!(
+                check(text).map_err(|error| error.to_string()),
+                Err(message.to_owned()),
+                "{text}"
+            );
+        }
+        assert!(check("colour==red").is_err_and(|error| error.to_string().contains("hw_model")));
+        assert_eq!(check(&"(".repeat(100)), Err(ParseError::TooComplex));
+        assert_eq!(check(&"x".repeat(5000)), Err(ParseError::TooLong));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in r#"[a-z_.=!<>;,()'"\\* é]{0,60}"#) {
+            let _ = check(&text);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Versions as devices and firmware report them: `SemVer` where they keep to it, dotted numbers where they do not.
+
+/// A text whose byte order is the order of the versions, so that memory and SQL compare alike.
+///
+/// Up to eight numeric parts count (`1.2` equals `1.2.0`); a pre-release comes before its release, and its parts
+/// compare as `SemVer` has it; build metadata does not count. What does not start with a number sorts after all that
+/// do, by its text.
+pub fn sort_key(version: &str) -> String {
+    let trimmed = version.trim();
+    let trimmed = trimmed.strip_prefix(['v', 'V']).unwrap_or(trimmed);
+    let without_build = trimmed.split('+').next().unwrap_or_default();
+    let (numbers, pre_release) = match without_build.split_once('-') {
+        Some((numbers, pre)) => (numbers, Some(pre)),
+        None => (without_build, None),
+    };
+    let Some(release) = release_key(numbers) else {
+        return format!("~{trimmed}");
+    };
+    match pre_release {
+        None => format!("{release}~"),
+        Some(pre) => format!(
+            "{release}-{}",
+            pre.split('.').map(part_key).collect::<Vec<_>>().join(" ")
+        ),
+    }
+}
+
+const PARTS: usize = 8;
+const DIGITS: usize = 10;
+
+fn release_key(numbers: &str) -> Option<String> {
+    let mut parts: Vec<String> = numbers.split('.').map(number_key).collect::<Option<_>>()?;
+    if parts.len() > PARTS {
+        return None;
+    }
+    parts.resize(PARTS, "0".repeat(DIGITS));
+    Some(parts.join("."))
+}
+
+fn number_key(part: &str) -> Option<String> {
+    let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let significant = part.trim_start_matches('0');
+    (digits && significant.len() <= DIGITS).then(|| format!("{significant:0>DIGITS$}"))
+}
+
+fn part_key(part: &str) -> String {
+    // A numeric part comes before a text; '!' sorts before '"'.
+    number_key(part).map_or_else(|| format!("\"{part}"), |number| format!("!{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_versions_do() {
+        let ascending = [
+            "0.9",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.2",
+            "1.10.0",
+            "v2.0.0",
+            "10",
+            "10.0.0.1",
+            "Rev B",
+        ];
+        for pair in ascending.windows(2) {
+            assert!(sort_key(pair[0]) < sort_key(pair[1]), "{pair:?}");
+        }
+        assert_eq!(sort_key("1.2"), sort_key("1.2.0+build7"));
+        assert_eq!(sort_key("007"), sort_key("7"));
+    }
+}
