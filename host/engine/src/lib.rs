@@ -1,3 +1,26 @@
 //! The use cases of Tidegate, the ports they need, and the loops that keep campaigns going.
+//!
+//! A use case is a function that takes the [`Engine`]; each has a file of its own. A failure is an [`Error`], whose
+//! class every adapter maps to its own statuses.
+//!
+//! # Architecture invariant
+//!
+//! Nothing here names a database, a wire format or a WebAssembly runtime, and no device's request waits for a plugin
+//! or for a campaign's lease.
 
+mod engine;
+mod error;
+mod settings;
+mod signals;
+
+pub mod campaigns;
+pub mod devices;
+pub mod firmware;
+pub mod plugins;
 pub mod ports;
+pub mod tenants;
+
+pub use engine::{Engine, Ports};
+pub use error::{Error, Result};
+pub use settings::Settings;
+pub use signals::Signals;

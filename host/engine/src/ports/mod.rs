@@ -1,5 +1,39 @@
 //! What the engine needs of the world, as traits that the adapters implement.
 
+mod artifacts;
+mod campaigns;
+mod clock;
+mod devices;
+mod firmware;
+mod journal;
+mod page;
+mod plugins;
+mod runs;
 mod sandbox;
+mod stats;
+mod store;
+mod tenants;
+mod updates;
 
+pub use artifacts::{Artifacts, ByteStream, PutError, Stored};
+pub use campaigns::{
+    Beginning, CampaignFilter, Campaigns, Change, ClassVerdict, Membership, NewCampaign, NewWave,
+    Wave,
+};
+pub use clock::{Clock, Entropy};
+pub use devices::{
+    AttributeMode, DeviceFilter, DeviceSort, Devices, NewDevice, OpenUpdate, PollView, Seen,
+    Selected,
+};
+pub use firmware::{FirmwareFilter, Firmwares, NewFirmware, NewModule};
+pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
+pub use page::{Page, PageRequest};
+pub use plugins::{NewRevision, Plugins, Revision, Usage};
+pub use runs::{Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched};
 pub use sandbox::{Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox};
+pub use stats::{Statistics, Stats};
+pub use store::{Store, StoreError};
+pub use tenants::{Key, NewKey, Role, Tenant, Tenants};
+pub use updates::{
+    AttributesReport, FeedbackRow, RecordError, Recorded, Report, UpdateFilter, UpdateRow, Updates,
+};

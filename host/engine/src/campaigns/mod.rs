@@ -1,0 +1,1 @@
+//! Campaigns: made and steered by operators, kept going by the loops.

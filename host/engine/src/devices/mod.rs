@@ -1,0 +1,7 @@
+//! What devices do: poll, fetch, report. None of it waits for a plugin.
+
+mod read_model;
+mod seen;
+
+pub use read_model::ReadModel;
+pub use seen::SeenLog;

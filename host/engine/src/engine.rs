@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use tidegate_core::time::Timestamp;
+
+use crate::{
+    Settings, Signals,
+    devices::{ReadModel, SeenLog},
+    ports::{Artifacts, Clock, Entropy, Sandbox, Store},
+};
+
+/// What every use case works with: the ports, and what the host remembers between requests.
+pub struct Engine {
+    /// The world.
+    pub ports: Ports,
+    /// What an operator may set.
+    pub settings: Settings,
+    /// What polls are answered from.
+    pub read_model: ReadModel,
+    /// Who was seen since the last batch was written.
+    pub seen: SeenLog,
+    /// What wakes loops and watchers.
+    pub signals: Signals,
+}
+
+/// The adapters.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "the ports' names")]
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub artifacts: Arc<dyn Artifacts>,
+    pub sandbox: Arc<dyn Sandbox>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Engine {
+    /// An engine that remembers nothing yet.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        Self {
+            ports,
+            settings,
+            read_model: ReadModel::default(),
+            seen: SeenLog::default(),
+            signals: Signals::default(),
+        }
+    }
+
+    /// Now, by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.ports.store
+    }
+
+    /// The sandbox.
+    pub fn sandbox(&self) -> &dyn Sandbox {
+        &*self.ports.sandbox
+    }
+}

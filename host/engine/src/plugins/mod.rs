@@ -1,0 +1,1 @@
+//! Plugins: taken in, listed, enabled, and tried on configs.

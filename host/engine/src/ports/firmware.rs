@@ -1,0 +1,96 @@
+use async_trait::async_trait;
+use tidegate_core::{
+    firmware::{Artifact, Firmware, FirmwareDetails},
+    id::{FirmwareId, ModuleId, TenantId},
+    time::Timestamp,
+};
+
+use super::{Page, PageRequest, StoreError};
+
+/// Firmware and its modules.
+#[async_trait]
+pub trait Firmwares: Send + Sync {
+    /// Stores a firmware. The same name, version and model again is a conflict.
+    async fn create_firmware(
+        &self,
+        tenant: TenantId,
+        firmware: NewFirmware,
+    ) -> Result<FirmwareId, StoreError>;
+
+    /// The firmware of this id, deleted or not: campaigns and devices may still refer to it.
+    async fn firmware(
+        &self,
+        tenant: TenantId,
+        id: FirmwareId,
+    ) -> Result<Option<Firmware>, StoreError>;
+
+    /// The firmware that a device may have had before: this version, preferably of the same name, for the same model.
+    async fn firmware_of_version(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<FirmwareId>, StoreError>;
+
+    /// A part of the firmware that is not deleted, newest first.
+    async fn list_firmware(
+        &self,
+        tenant: TenantId,
+        filter: &FirmwareFilter,
+        page: PageRequest,
+    ) -> Result<Page<Firmware>, StoreError>;
+
+    /// Hides a firmware from lists and new campaigns. False: there is none. A campaign that has not ended and uses it
+    /// is a conflict.
+    async fn delete_firmware(
+        &self,
+        tenant: TenantId,
+        id: FirmwareId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Which firmware a module belongs to.
+    async fn firmware_of_module(
+        &self,
+        tenant: TenantId,
+        module: ModuleId,
+    ) -> Result<Option<Firmware>, StoreError>;
+}
+
+/// A firmware to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFirmware {
+    /// Checked by the caller.
+    pub details: FirmwareDetails,
+    /// At least one.
+    pub modules: Vec<NewModule>,
+    /// By whom.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A module to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the module's field of that name")]
+pub struct NewModule {
+    pub part: String,
+    pub name: String,
+    pub version: String,
+    pub artifacts: Vec<Artifact>,
+}
+
+/// Which firmware to list; every filter that is set must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(
+    missing_docs,
+    reason = "each field is the firmware's field of that name"
+)]
+pub struct FirmwareFilter {
+    pub device_model: Option<String>,
+    pub manufacturer: Option<String>,
+    pub version: Option<String>,
+    pub tag: Option<String>,
+    pub is_beta: Option<bool>,
+    pub is_security_update: Option<bool>,
+}

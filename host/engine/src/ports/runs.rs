@@ -1,0 +1,202 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus, Hold, Rollback},
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId},
+    plugin::{Durations, OperatorAct, Scope},
+    time::Timestamp,
+    update::Proof,
+};
+
+use super::{NewEntry, StoreError, Wave};
+
+/// Campaigns, as the loops keep them going. What these methods do costs the same however many devices there are.
+#[async_trait]
+pub trait Runs: Send + Sync {
+    /// Running campaigns (`in_progress`, `rolling_back`) whose wake-up has come, the longest overdue first.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
+
+    /// When the next running campaign wants to be woken.
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Asks for a campaign to be looked at no later than `at`.
+    async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes the campaign for this host until then. None: another host has it. Every lease has a higher fence.
+    async fn lease(
+        &self,
+        run: RunRef,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Fence>, StoreError>;
+
+    /// Gives a lease back; a lease that was lost is fine.
+    async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError>;
+
+    /// Everything that a tick looks at.
+    async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError>;
+
+    /// Applies what a tick decided, with its journal, in one transaction, if the campaign is still at this generation
+    /// and under this fence. The generation moves on. False: it was not, and nothing was done.
+    async fn apply(&self, run: RunRef, fence: Fence, applied: Applied) -> Result<bool, StoreError>;
+
+    /// Makes updates for released devices that have none yet: the next `limit` of this wave. A device that already has
+    /// the firmware gets an update that is completed at once. Under a lost fence it does nothing.
+    async fn admit(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        wave: u32,
+        limit: u32,
+        offer: &Offer,
+    ) -> Result<Admitted, StoreError>;
+
+    /// Calls back up to `limit` open updates of the campaign. Under a lost fence it does nothing.
+    async fn call_back(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Touched>, StoreError>;
+
+    /// Looks at up to `limit` ended updates of the campaign that were not looked at yet, and makes an update back
+    /// wherever [`tidegate_core::rollback::after`] says so. Under a lost fence it does nothing.
+    async fn send_back(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        scope: Scope,
+        limit: u32,
+        offer: &Offer,
+    ) -> Result<Returned, StoreError>;
+
+    /// Ends up to `limit` open updates whose time is up.
+    async fn expire(&self, now: Timestamp, limit: u32) -> Result<Vec<Touched>, StoreError>;
+}
+
+/// A campaign by its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the ids say it")]
+pub struct RunRef {
+    pub tenant: TenantId,
+    pub campaign: CampaignId,
+}
+
+/// Rises with every lease of a campaign, so that a host that lost its lease can do nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence(pub i64);
+
+/// Everything that a tick looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// In the plan's order.
+    pub waves: Vec<Wave>,
+    /// Whether waves may open in any order.
+    pub parallel: bool,
+    /// The last 64, oldest first.
+    pub acts: Vec<OperatorAct>,
+    /// Of all waves, from offer to end.
+    pub durations: Durations,
+    /// The strategy's own state.
+    pub strategy_state: Vec<u8>,
+    /// The policies' own states, in the order of the spec.
+    pub policy_states: Vec<Vec<u8>>,
+    /// How often in a row a plugin of it failed in a way that will repeat itself.
+    pub plugin_failures: u32,
+    /// How a rollback goes.
+    pub ending: Ending,
+}
+
+/// How far a campaign is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ending {
+    /// Open updates of its waves.
+    pub open_forward: u64,
+    /// Ended updates of its waves that a rollback has not looked at.
+    pub to_look_at: u64,
+    /// Updates back that are open.
+    pub open_return: u64,
+    /// Updates back that completed.
+    pub returned: u64,
+    /// Updates back that failed or timed out.
+    pub not_returned: u64,
+    /// Devices that should go back and cannot: the server has not what was there before.
+    pub impossible: u64,
+}
+
+/// What a tick decided. What is none stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// What it was decided on.
+    pub generation: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The new level of every wave; never lower than before.
+    pub levels: Option<Vec<u64>>,
+    /// Where the campaign goes.
+    pub status: Option<CampaignStatus>,
+    /// Why the host stops it.
+    pub hold: Option<Hold>,
+    /// What is to go back.
+    pub rollback: Option<Rollback>,
+    /// When to look again.
+    pub wake_at: Timestamp,
+    /// The strategy's new state.
+    pub strategy_state: Option<Vec<u8>>,
+    /// The policies' new states, in the order of the spec.
+    pub policy_states: Option<Vec<Vec<u8>>>,
+    /// The new count of repeated failures.
+    pub plugin_failures: u32,
+    /// What was asked and answered.
+    pub journal: Vec<NewEntry>,
+}
+
+/// What is offered to the devices that are admitted or sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// What; a return uses what each device had before instead.
+    pub firmware: FirmwareId,
+    /// Its version.
+    pub to_version: String,
+    /// How much it goes before other updates.
+    pub weight: i32,
+    /// What counts as success.
+    pub proof: Proof,
+    /// From offer to end.
+    pub timeout: Duration,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What came of admitting.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admitted {
+    /// For whom updates were made.
+    pub touched: Vec<Touched>,
+    /// How many released devices still have none.
+    pub left: u64,
+}
+
+/// What came of sending back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Returned {
+    /// How many ended updates were looked at.
+    pub looked_at: u64,
+    /// For whom updates back were made.
+    pub touched: Vec<Touched>,
+}
+
+/// A device whose updates changed: what is remembered of it is out of date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the ids say it")]
+pub struct Touched {
+    pub tenant: TenantId,
+    pub device: DeviceKey,
+    pub device_id: String,
+    pub campaign: Option<CampaignId>,
+}

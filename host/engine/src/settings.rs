@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+use tidegate_core::device::AttributeNames;
+
+/// What an operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Names this host in leases.
+    pub owner: String,
+    /// How often devices are to poll.
+    pub polling_interval: Duration,
+    /// Whether devices without a token are let in, and registered at their first poll.
+    pub anonymous_devices: bool,
+    /// Which attributes the host reads itself.
+    pub attribute_names: AttributeNames,
+    /// Largest file of a firmware, in bytes.
+    pub max_artifact_bytes: u64,
+    /// How long a host may work on a campaign before another may take it.
+    pub lease: Duration,
+    /// Shortest time between two looks at one campaign.
+    pub tick_pause: Duration,
+    /// Longest time between two looks at the list of campaigns and deadlines.
+    pub tick_period: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            owner: "tidegate".to_owned(),
+            polling_interval: Duration::from_secs(300),
+            anonymous_devices: false,
+            attribute_names: AttributeNames::default(),
+            max_artifact_bytes: 16 << 30,
+            lease: Duration::from_secs(30),
+            tick_pause: Duration::from_millis(250),
+            tick_period: Duration::from_secs(1),
+        }
+    }
+}

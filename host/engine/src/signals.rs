@@ -1,0 +1,61 @@
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::{Notify, broadcast};
+
+use crate::ports::RunRef;
+
+/// Wakes loops and watchers. A signal says only that there is something to see; who is woken reads the state again.
+pub struct Signals {
+    woken: Mutex<HashSet<RunRef>>,
+    wake: Notify,
+    changes: broadcast::Sender<RunRef>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            woken: Mutex::default(),
+            wake: Notify::new(),
+            changes: broadcast::channel(1024).0,
+        }
+    }
+}
+
+impl Signals {
+    /// A campaign has something to look at: its counters moved or an operator acted.
+    pub fn campaign_moved(&self, run: RunRef) {
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run);
+        self.wake.notify_one();
+        self.campaign_changed(run);
+    }
+
+    /// A campaign has something new to show. Nobody watching is fine.
+    pub fn campaign_changed(&self, run: RunRef) {
+        let _ = self.changes.send(run);
+    }
+
+    /// Follows what campaigns have to show. A slow follower misses signals, which it must take as "look again".
+    pub fn watch(&self) -> broadcast::Receiver<RunRef> {
+        self.changes.subscribe()
+    }
+
+    /// The campaigns that moved since the last call.
+    pub(crate) fn take_woken(&self) -> Vec<RunRef> {
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .collect()
+    }
+
+    /// Returns when a campaign moved, at once if one did since the last call.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
