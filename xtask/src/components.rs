@@ -16,32 +16,27 @@ use crate::workspace::Workspace;
 /// Cargo's profile for guests, in the root manifest.
 const PROFILE: &str = "guest";
 
-/// Builds every guest of the workspace into `target/components`, and returns that folder.
+/// Builds every guest of the workspace into its `target/components`, and returns that folder.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("components");
     let toolchain = WasmToolchain::find(workspace)?;
-    let guests = build_into(
-        workspace,
-        &toolchain,
-        &workspace.target.join("guests"),
-        &folder,
-    )?;
+    let guests = build_into(workspace, &toolchain, &folder)?;
     remove_strangers(&folder, &guests)?;
     Ok(folder)
 }
 
-/// Builds every guest with one cargo call in `target`, and puts the components into `folder`.
-pub(crate) fn build_into(
+/// Builds every guest with one cargo call, and puts the components into `folder`.
+fn build_into(
     workspace: &Workspace,
     toolchain: &WasmToolchain,
-    target: &Path,
     folder: &Path,
 ) -> Result<Vec<Guest>> {
+    let target = workspace.target.join("guests");
     let guests = guests::find(&workspace.metadata()?)?;
     if guests.is_empty() {
         bail!("no crate of the workspace has `[package.metadata.tidegate] world = ...`");
     }
-    let mut cargo = toolchain.cargo_build(workspace, target)?;
+    let mut cargo = toolchain.cargo_build(workspace, &target);
     cargo.args(["--lib", "--profile", PROFILE]);
     for guest in &guests {
         cargo.args(["--package", &guest.package]);

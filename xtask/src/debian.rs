@@ -1,9 +1,10 @@
 //! What Debian's package archive can add to a bare machine.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
@@ -48,6 +49,34 @@ pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
             packages.join(" ")
         )
     })
+}
+
+/// Downloads a package and unpacks its files into a folder, without installing it.
+pub(crate) fn unpack(package: &str, folder: &Path, why: &str) -> Result<()> {
+    if !is_debian() {
+        bail!("{package} is not installed");
+    }
+    println!(
+        "unpacking {package} from Debian into {}: {why}",
+        folder.display()
+    );
+    let archives = folder.with_extension("download");
+    fs::create_dir_all(&archives).with_context(|| format!("make {}", archives.display()))?;
+    if is_root() {
+        let _ = shell::output(apt().args(["update", "--quiet"]));
+    }
+    // As root apt would step down to a user who may not be able to write here.
+    shell::output(apt().current_dir(&archives).args([
+        "-o",
+        "APT::Sandbox::User=root",
+        "download",
+        package,
+    ]))?;
+    for archive in fs::read_dir(&archives)? {
+        let mut command = Command::new("dpkg-deb");
+        shell::output(command.arg("--extract").arg(archive?.path()).arg(folder))?;
+    }
+    fs::remove_dir_all(&archives).with_context(|| format!("remove {}", archives.display()))
 }
 
 fn apt() -> Command {

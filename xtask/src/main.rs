@@ -4,11 +4,16 @@
     reason = "a command line program speaks to its terminal"
 )]
 
+mod bench;
 mod components;
 mod debian;
+mod demo;
+mod dist;
 mod guests;
 mod postgres;
+mod reproducible;
 mod shell;
+mod suite;
 mod wasm_toolchain;
 mod workspace;
 
@@ -18,6 +23,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::demo::Profile;
 use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 
@@ -31,6 +37,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Roll a firmware out to a simulated fleet, and a bad one back
+    Demo {
+        /// End with the campaigns: code 0 only when all went as it must
+        #[arg(long)]
+        exit: bool,
+        /// How the host is built
+        #[arg(long, value_enum, default_value = "release")]
+        profile: Profile,
+    },
+    /// Run everything that continuous integration runs
+    #[command(after_help = format!("Steps: {}", suite::names()))]
+    Test {
+        /// Run these steps only (separated by commas)
+        #[arg(long, value_delimiter = ',', value_name = "STEP")]
+        only: Vec<String>,
+        /// Leave these steps out (separated by commas)
+        #[arg(long, value_delimiter = ',', value_name = "STEP")]
+        skip: Vec<String>,
+    },
     /// Build every plugin, policy and hostile guest into target/components
     Components,
     /// Run a throw-away PostgreSQL: for a command, which finds its address in the environment, or
@@ -43,14 +68,29 @@ enum Chore {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// Build all components twice, in different folders, and compare their bytes
+    Reproducible,
+    /// Measure, each figure beside what it is compared with
+    Bench {
+        /// What tidegate-bench is told besides
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Build what is shipped into target/dist: the host, and the components beside it
+    Dist,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let workspace = Workspace::find()?;
     match arguments.chore {
+        Chore::Demo { exit, profile } => demo::run(&workspace, profile, exit),
+        Chore::Test { only, skip } => suite::run(&workspace, &only, &skip),
         Chore::Components => components::build(&workspace).map(drop),
         Chore::Postgres { durable, command } => run_postgres(durable, &command),
+        Chore::Reproducible => reproducible::check(&workspace),
+        Chore::Bench { arguments } => bench::run(&workspace, &arguments),
+        Chore::Dist => dist::run(&workspace),
     }
 }
 

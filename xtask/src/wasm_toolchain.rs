@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{Workspace, cargo_home, cargo_program, is_ci};
+use crate::workspace::{Workspace, cargo_program, is_ci};
 use crate::{debian, shell};
 
 /// The target that guests are built for: no WASI, so nothing to import.
@@ -77,7 +77,7 @@ impl WasmToolchain {
 
     /// A `cargo build` for [`TARGET`] in a workspace, without packages. The same sources give the
     /// same bytes, whatever folders the sources, the target and cargo's home are in.
-    pub(crate) fn cargo_build(&self, workspace: &Workspace, target: &Path) -> Result<Command> {
+    pub(crate) fn cargo_build(&self, workspace: &Workspace, target: &Path) -> Command {
         let mut command = match self {
             Self::Rustup { .. } => Command::new(cargo_program()),
             Self::Debian { linker } => {
@@ -91,9 +91,10 @@ impl WasmToolchain {
         };
         command
             .current_dir(&workspace.root)
+            .env("CARGO_HOME", &workspace.cargo_home)
             .env(
                 "CARGO_ENCODED_RUSTFLAGS",
-                self.remapped_paths(workspace, target)?,
+                self.remapped_paths(workspace, target),
             )
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS")
@@ -102,12 +103,12 @@ impl WasmToolchain {
         if matches!(self, Self::Debian { .. }) {
             command.arg("-Zbuild-std=std,panic_abort");
         }
-        Ok(command)
+        command
     }
 
     /// Flags that take this machine's folders out of what the compiler writes. Of the prefixes
     /// that match a path the last one counts, so what may lie inside another comes after it.
-    fn remapped_paths(&self, workspace: &Workspace, target: &Path) -> Result<OsString> {
+    fn remapped_paths(&self, workspace: &Workspace, target: &Path) -> OsString {
         let source = match self {
             Self::Rustup { sysroot } => sysroot.join("lib/rustlib/src/rust"),
             Self::Debian { .. } => PathBuf::from(DEBIAN_SOURCE),
@@ -115,7 +116,7 @@ impl WasmToolchain {
         let mut prefixes = vec![
             (workspace.root.clone(), "/src"),
             (target.to_path_buf(), "/target"),
-            (cargo_home()?, "/cargo"),
+            (workspace.cargo_home.clone(), "/cargo"),
             (source.clone(), "/rust"),
         ];
         if let Ok(canonical) = source.canonicalize() {
@@ -131,7 +132,7 @@ impl WasmToolchain {
             flags.push("=");
             flags.push(to);
         }
-        Ok(flags)
+        flags
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Cargo's target folder for the host.
     pub(crate) target: PathBuf,
+    /// Cargo's home, where the sources of dependencies are.
+    pub(crate) cargo_home: PathBuf,
 }
 
 impl Workspace {
@@ -33,13 +35,23 @@ impl Workspace {
             Some(dir) => root.join(dir),
             None => root.join("target"),
         };
-        Ok(Self { root, target })
+        Ok(Self {
+            root,
+            target,
+            cargo_home: cargo_home()?,
+        })
     }
 
     /// The cargo that started us, in the root folder.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_program());
-        command.current_dir(&self.root);
+        command
+            .current_dir(&self.root)
+            .env("CARGO_HOME", &self.cargo_home);
+        if is_ci() {
+            // Nothing is built a second time there.
+            command.env("CARGO_INCREMENTAL", "0");
+        }
         command
     }
 
@@ -57,8 +69,7 @@ pub(crate) fn cargo_program() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// Cargo's home folder, where the sources of dependencies are.
-pub(crate) fn cargo_home() -> Result<PathBuf> {
+fn cargo_home() -> Result<PathBuf> {
     if let Some(home) = env::var_os("CARGO_HOME") {
         return Ok(PathBuf::from(home));
     }

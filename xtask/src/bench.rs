@@ -1,0 +1,56 @@
+//! `cargo xtask bench`: the figures, each beside what it is compared with.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::demo::{self, Profile};
+use crate::postgres::{Cluster, Durability};
+use crate::workspace::Workspace;
+use crate::{components, debian, shell};
+
+/// Builds host and benchmark for release and runs them with a PostgreSQL that waits for its disk,
+/// and with nginx where it can be had. `arguments` go on to the benchmark.
+pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    components::build(workspace)?;
+    demo::build(workspace, Profile::Release, &["tidegate", "tidegate-bench"])?;
+    let cluster = Cluster::start(Durability::Fsync)?;
+    let mut command = Command::new(demo::program(workspace, Profile::Release, "tidegate-bench"));
+    command
+        .current_dir(&workspace.root)
+        .arg("--server-bin")
+        .arg(demo::program(workspace, Profile::Release, "tidegate"))
+        .arg("--components")
+        .arg(workspace.target.join("components"))
+        .args(["--postgres", cluster.url()]);
+    match nginx(workspace) {
+        Ok(path) => {
+            command.arg("--nginx").arg(path);
+        }
+        Err(error) => println!("without nginx to compare with: {error:#}"),
+    }
+    shell::run(command.args(arguments))
+}
+
+/// The machine's nginx, else Debian's, unpacked and not installed: installing it would start it.
+fn nginx(workspace: &Workspace) -> Result<PathBuf> {
+    let installed = PathBuf::from("/usr/sbin/nginx");
+    if installed.exists() {
+        return Ok(installed);
+    }
+    let folder = workspace.target.join("tools/nginx");
+    let unpacked = folder.join("usr/sbin/nginx");
+    if !unpacked.exists() {
+        debian::unpack("nginx", &folder, "downloads are compared with it")?;
+    }
+    runs(&unpacked)?;
+    Ok(unpacked)
+}
+
+fn runs(program: &Path) -> Result<()> {
+    shell::output(Command::new(program).arg("-v"))
+        .map(drop)
+        .context("install your system's nginx to compare downloads with it")
+}

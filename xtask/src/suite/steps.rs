@@ -1,0 +1,123 @@
+//! The steps of `cargo xtask test`, in their order.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Run, deny, tally};
+use crate::demo::{self, Profile};
+use crate::postgres::{self, Cluster, Durability};
+use crate::{components, reproducible, shell};
+
+/// One thing that continuous integration runs.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// Earlier steps without whose products this one cannot run.
+    pub(super) needs: &'static [&'static str],
+    pub(super) run: fn(&mut Run) -> Result<()>,
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        about: "rustfmt",
+        needs: &[],
+        run: format,
+    },
+    Step {
+        name: "lint",
+        about: "clippy, warnings denied",
+        needs: &[],
+        run: lint,
+    },
+    Step {
+        name: "docs",
+        about: "rustdoc, warnings denied",
+        needs: &[],
+        run: docs,
+    },
+    Step {
+        name: "deny",
+        about: "bans, licences and sources of dependencies",
+        needs: &[],
+        run: |run| deny::check(run.workspace),
+    },
+    Step {
+        name: "components",
+        about: "plugins and policies to WebAssembly",
+        needs: &[],
+        run: |run| components::build(run.workspace).map(drop),
+    },
+    Step {
+        name: "build",
+        about: "host, agents and tests",
+        needs: &[],
+        run: build,
+    },
+    Step {
+        name: "unit",
+        about: "all tests, on SQLite and PostgreSQL",
+        needs: &["components", "build"],
+        run: unit,
+    },
+    Step {
+        name: "reproducible",
+        about: "the same components from another folder",
+        needs: &["components"],
+        run: |run| reproducible::check(run.workspace),
+    },
+    Step {
+        name: "demo",
+        about: "the first campaigns, end to end",
+        needs: &["components", "build"],
+        run: |run| demo::exhibit(run.workspace, Profile::Dev, true),
+    },
+];
+
+fn format(run: &mut Run) -> Result<()> {
+    shell::run(cargo(run).args(["fmt", "--all", "--check"]))
+}
+
+fn lint(run: &mut Run) -> Result<()> {
+    shell::run(
+        cargo(run)
+            .args(["clippy", "--workspace", "--all-targets"])
+            .args(["--", "-D", "warnings"]),
+    )
+}
+
+fn docs(run: &mut Run) -> Result<()> {
+    shell::run(
+        cargo(run)
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// With all targets, so that the tests and the demo find everything built with one set of
+/// features, and nothing is built twice.
+fn build(run: &mut Run) -> Result<()> {
+    shell::run(cargo(run).args(["build", "--workspace", "--all-targets"]))
+}
+
+/// On the server that the environment names, else on one of our own.
+fn unit(run: &mut Run) -> Result<()> {
+    let mut command = cargo(run);
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    let cluster = match env::var_os(postgres::VARIABLE) {
+        Some(_) => None,
+        None => Some(Cluster::start(Durability::None)?),
+    };
+    if let Some(cluster) = &cluster {
+        command.env(postgres::VARIABLE, cluster.url());
+    }
+    let (tally, result) = tally::watch(&mut command)?;
+    run.tally = Some(tally);
+    result
+}
+
+fn cargo(run: &Run) -> Command {
+    run.workspace.cargo()
+}
