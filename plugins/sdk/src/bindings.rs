@@ -1,0 +1,82 @@
+//! What wit-bindgen makes of the contract.
+//!
+//! A part per interface rather than a module per world: what all worlds share exists once, and the export macros put
+//! the parts of a world together again. Plugins reach the types by the crate's own modules, and the modules here by
+//! the export macros alone.
+#![expect(
+    missing_docs,
+    clippy::same_length_and_capacity,
+    clippy::unsafe_derive_deserialize,
+    reason = "generated: the contract comments what a name leaves open, and its ABI is unsafe"
+)]
+
+/// What every world has: `log` and `meta`.
+pub mod every {
+    wit_bindgen::generate!({
+        inline: "
+            package tidegate:sdk;
+            world every-part {
+                import tidegate:plugin/log@1.0.0;
+                export tidegate:plugin/meta@1.0.0;
+            }
+        ",
+        path: "../../wit/since-1.0",
+        generate_all,
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        pub_export_macro: true,
+        export_macro_name: "export_every_part",
+    });
+}
+
+/// The world `strategy`, and the types that the families share.
+pub mod strategy {
+    wit_bindgen::generate!({
+        inline: "
+            package tidegate:sdk;
+            world strategy-part {
+                import tidegate:plugin/types@1.0.0;
+                export tidegate:plugin/rollout@1.0.0;
+            }
+        ",
+        path: "../../wit/since-1.0",
+        generate_all,
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        generate_unused_types: true,
+        pub_export_macro: true,
+        export_macro_name: "export_strategy_part",
+    });
+}
+
+/// The world `compatibility-policy`.
+pub mod compatibility {
+    wit_bindgen::generate!({
+        inline: "
+            package tidegate:sdk;
+            world compatibility-part {
+                export tidegate:plugin/compatibility@1.0.0;
+            }
+        ",
+        path: "../../wit/since-1.0",
+        with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        pub_export_macro: true,
+        export_macro_name: "export_compatibility_part",
+    });
+}
+
+/// The world `health-policy`.
+pub mod health {
+    wit_bindgen::generate!({
+        inline: "
+            package tidegate:sdk;
+            world health-part {
+                export tidegate:plugin/health@1.0.0;
+            }
+        ",
+        path: "../../wit/since-1.0",
+        with: { "tidegate:plugin/types@1.0.0": super::strategy::tidegate::plugin::types },
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+        pub_export_macro: true,
+        export_macro_name: "export_health_part",
+    });
+}

@@ -1,0 +1,104 @@
+//! From a type to a component.
+
+use std::marker::PhantomData;
+
+use crate::{
+    CompatibilityPolicy, HealthPolicy, Plugin, Strategy, compatibility, health,
+    meta::{self, Description, FieldError},
+    plugin, policy, rollout, strategy,
+};
+
+/// A plugin behind the contract's interfaces. The export macros name it; nobody else has to.
+#[derive(Debug)]
+pub struct Exported<P>(PhantomData<P>);
+
+/// Makes this crate the component of a [`Strategy`].
+#[macro_export]
+macro_rules! export_strategy {
+    ($plugin:ty) => {
+        $crate::export_component!($plugin, strategy, export_strategy_part);
+    };
+}
+
+/// Makes this crate the component of a [`CompatibilityPolicy`].
+#[macro_export]
+macro_rules! export_compatibility_policy {
+    ($plugin:ty) => {
+        $crate::export_component!($plugin, compatibility, export_compatibility_part);
+    };
+}
+
+/// Makes this crate the component of a [`HealthPolicy`].
+#[macro_export]
+macro_rules! export_health_policy {
+    ($plugin:ty) => {
+        $crate::export_component!($plugin, health, export_health_part);
+    };
+}
+
+/// What the three have in common. Native builds export nothing.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_component {
+    ($plugin:ty, $family:ident, $export:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        type TidegateComponent = $crate::Exported<$plugin>;
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::every::export_every_part!(
+            TidegateComponent with_types_in $crate::bindings::every
+        );
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::$family::$export!(
+            TidegateComponent with_types_in $crate::bindings::$family
+        );
+    };
+}
+
+/// A call is an instance's first and last, so each begins by arming the panic hook.
+fn enter() {
+    #[cfg(target_arch = "wasm32")]
+    crate::log::tell_panics();
+}
+
+impl<P: Plugin> meta::Guest for Exported<P> {
+    fn describe() -> Description {
+        enter();
+        plugin::describe::<P>()
+    }
+
+    fn validate(config: String) -> Vec<FieldError> {
+        enter();
+        plugin::validate::<P>(&config)
+    }
+}
+
+impl<S: Strategy> rollout::Guest for Exported<S> {
+    fn plan(input: rollout::PlanInput) -> Result<rollout::WavePlan, String> {
+        enter();
+        strategy::plan::<S>(&input)
+    }
+
+    fn assign(input: rollout::AssignInput) -> Result<Vec<u16>, String> {
+        enter();
+        strategy::assign::<S>(&input)
+    }
+
+    fn decide(observation: rollout::Observation) -> Result<rollout::Decision, String> {
+        enter();
+        strategy::decide::<S>(&observation)
+    }
+}
+
+impl<P: CompatibilityPolicy> compatibility::Guest for Exported<P> {
+    fn check(input: compatibility::CheckInput) -> Result<Vec<compatibility::Verdict>, String> {
+        enter();
+        policy::check::<P>(&input)
+    }
+}
+
+impl<P: HealthPolicy> health::Guest for Exported<P> {
+    fn evaluate(input: health::HealthInput) -> Result<health::HealthAnswer, String> {
+        enter();
+        policy::evaluate::<P>(&input)
+    }
+}

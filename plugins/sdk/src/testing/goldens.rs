@@ -1,0 +1,108 @@
+//! Goldens: questions with the answers that a plugin must give, native and as a component alike.
+//!
+//! `golden/*.json` holds one case a file, `{"call", "input", "expect"}`: the name of the call, and question and answer
+//! in the serde form of the contract's types (fields in snake case, cases in upper camel case, results as `Ok` and
+//! `Err`). With `TIDEGATE_BLESS=1` the answers are written instead of compared; read the difference before committing.
+
+use std::{fs, path::Path};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy, strategy};
+
+/// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics when an answer differs.
+pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
+    run(crate_folder, |call, text| match call {
+        "plan" => Some(ask(text, strategy::plan::<S>)),
+        "assign" => Some(ask(text, strategy::assign::<S>)),
+        "decide" => Some(ask(text, strategy::decide::<S>)),
+        _ => validate::<S>(call, text),
+    });
+}
+
+/// Runs the goldens of a compatibility policy's crate.
+pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
+    run(crate_folder, |call, text| match call {
+        "check" => Some(ask(text, policy::check::<P>)),
+        _ => validate::<P>(call, text),
+    });
+}
+
+/// Runs the goldens of a health policy's crate.
+pub fn health_goldens<P: HealthPolicy>(crate_folder: &str) {
+    run(crate_folder, |call, text| match call {
+        "evaluate" => Some(ask(text, policy::evaluate::<P>)),
+        _ => validate::<P>(call, text),
+    });
+}
+
+fn validate<P: Plugin>(call: &str, text: &str) -> Option<Answered> {
+    (call == "validate").then(|| ask(text, |config: &String| plugin::validate::<P>(config)))
+}
+
+#[derive(Deserialize)]
+struct Call {
+    call: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case<Q, A> {
+    call: String,
+    input: Q,
+    /// Absent in a case that is yet to be blessed.
+    expect: Option<A>,
+}
+
+/// What came of a case: the whole case with the answer that was given, and whether it is the expected one.
+struct Answered {
+    text: String,
+    as_expected: bool,
+}
+
+fn ask<Q, A>(text: &str, plugin: impl Fn(&Q) -> A) -> Answered
+where
+    Q: Serialize + DeserializeOwned,
+    A: Serialize + DeserializeOwned + PartialEq,
+{
+    let mut case: Case<Q, A> = serde_json::from_str(text).expect("the case fits the contract");
+    let answer = Some(plugin(&case.input));
+    let as_expected = answer == case.expect;
+    case.expect = answer;
+    let mut text = serde_json::to_string_pretty(&case).expect("the contract's types are JSON");
+    text.push('\n');
+    Answered { text, as_expected }
+}
+
+fn run(crate_folder: &str, ask: impl Fn(&str, &str) -> Option<Answered>) {
+    let folder = Path::new(crate_folder).join("golden");
+    let bless = std::env::var_os("TIDEGATE_BLESS").is_some();
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .expect("the crate has a folder `golden`")
+        .map(|entry| entry.expect("the folder can be read").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
+    files.sort();
+    assert!(
+        !files.is_empty(),
+        "there is no golden in {}",
+        folder.display()
+    );
+
+    let mut differences = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("the golden can be read");
+        let Call { call } = serde_json::from_str(&text).expect("the golden names its call");
+        let name = file.display();
+        let answered = ask(&call, &text).unwrap_or_else(|| panic!("{name}: no call `{call}`"));
+        if bless {
+            fs::write(&file, answered.text).expect("the golden can be written");
+        } else if !answered.as_expected {
+            differences.push(format!("{name} is answered otherwise:\n{}", answered.text));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
