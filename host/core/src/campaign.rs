@@ -41,6 +41,8 @@ pub struct Campaign {
     pub ended_at: Option<Timestamp>,
     /// What its rollback reaches and why; none while nobody wants one.
     pub rollback: Option<Rollback>,
+    /// What its last applied decision said, in sentences for people.
+    pub explain: Vec<String>,
     /// Counts every applied change; an applied decision must name the one it was made on.
     pub generation: i64,
 }

@@ -14,10 +14,10 @@ use super::{NewEntry, StoreError, Wave};
 /// Campaigns, as the loops keep them going. What these methods do costs the same however many devices there are.
 #[async_trait]
 pub trait Runs: Send + Sync {
-    /// Running campaigns (`in_progress`, `rolling_back`) whose wake-up has come, the longest overdue first.
+    /// Campaigns whose wake-up has come, whatever their status, the longest overdue first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
-    /// When the next running campaign wants to be woken.
+    /// When the next campaign wants to be woken.
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Asks for a campaign to be looked at no later than `at`.
@@ -144,8 +144,12 @@ pub struct Applied {
     pub hold: Option<Hold>,
     /// What is to go back.
     pub rollback: Option<Rollback>,
-    /// When to look again.
-    pub wake_at: Timestamp,
+    /// When to look again; none: not by itself, only when something happens to it.
+    pub wake_at: Option<Timestamp>,
+    /// What the decision said, kept on the campaign.
+    pub explain: Option<Vec<String>>,
+    /// When it came to its end.
+    pub ended_at: Option<Timestamp>,
     /// The strategy's new state.
     pub strategy_state: Option<Vec<u8>>,
     /// The policies' new states, in the order of the spec.
