@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -39,14 +39,26 @@ impl Profile {
 const OURS: &str = ".tidegate-demo";
 
 /// Builds what the demo needs, and runs it. With `exit` it ends when the campaigns have.
-pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result<()> {
+///
+/// Returns the code with which the demo ended: with `exit` 0 only if all went as it must.
+pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result<ExitCode> {
     components::build(workspace)?;
     build(workspace, profile, &["tidegate", "tidegate-demo"])?;
-    exhibit(workspace, profile, exit)
+    let mut command = command(workspace, profile, exit)?;
+    let status = command
+        .status()
+        .with_context(|| format!("start `{}`", shell::line(&command)))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs the demo with what is built.
-pub(crate) fn exhibit(workspace: &Workspace, profile: Profile, exit: bool) -> Result<()> {
+/// Runs the demo to its end with what is built; an error when something went as it must not.
+pub(crate) fn rehearse(workspace: &Workspace, profile: Profile) -> Result<()> {
+    shell::run(&mut command(workspace, profile, true)?)
+}
+
+/// A call of the demo on an empty folder.
+fn command(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Command> {
     let data = workspace.target.join("demo");
     empty(&data)?;
     let mut command = Command::new(program(workspace, profile, "tidegate-demo"));
@@ -61,7 +73,7 @@ pub(crate) fn exhibit(workspace: &Workspace, profile: Profile, exit: bool) -> Re
     if exit {
         command.arg("--exit");
     }
-    shell::run(&mut command)
+    Ok(command)
 }
 
 /// Builds programs of the host and of its tests.

@@ -1,6 +1,7 @@
 //! `cargo xtask ...`: every chore of development, from a bare toolchain to a tested build.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a command line program speaks to its terminal"
 )]
 
@@ -18,7 +19,7 @@ mod wasm_toolchain;
 mod workspace;
 
 use std::ffi::OsString;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -80,18 +81,30 @@ enum Chore {
     Dist,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match run(arguments.chore) {
+        Ok(code) => code,
+        // Not by returning the error: that would print a backtrace, which helps nobody here.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    match arguments.chore {
-        Chore::Demo { exit, profile } => demo::run(&workspace, profile, exit),
+    match chore {
+        Chore::Demo { exit, profile } => return demo::run(&workspace, profile, exit),
         Chore::Test { only, skip } => suite::run(&workspace, &only, &skip),
         Chore::Components => components::build(&workspace).map(drop),
         Chore::Postgres { durable, command } => run_postgres(durable, &command),
         Chore::Reproducible => reproducible::check(&workspace),
         Chore::Bench { arguments } => bench::run(&workspace, &arguments),
         Chore::Dist => dist::run(&workspace),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_postgres(durable: bool, command: &[OsString]) -> Result<()> {

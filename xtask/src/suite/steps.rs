@@ -72,7 +72,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "demo",
         about: "the first campaigns, end to end",
         needs: &["components", "build"],
-        run: |run| demo::exhibit(run.workspace, Profile::Dev, true),
+        run: |run| demo::rehearse(run.workspace, Profile::Dev),
     },
 ];
 
