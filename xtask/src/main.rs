@@ -10,6 +10,8 @@ mod components;
 mod debian;
 mod demo;
 mod dist;
+#[cfg(test)]
+mod dockerfile;
 mod guests;
 mod postgres;
 mod reproducible;

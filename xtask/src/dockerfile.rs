@@ -1,0 +1,129 @@
+//! The Dockerfile cannot be tried wherever tests run, but what it copies can be looked for.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A `COPY`: from which stage, or from the checkout, which files.
+struct Copy<'a> {
+    stage: Option<&'a str>,
+    sources: Vec<&'a str>,
+}
+
+fn instructions(text: &str) -> Vec<String> {
+    let joined = text.replace("\\\n", " ");
+    joined
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn copy(instruction: &str) -> Option<Copy<'_>> {
+    let mut words: Vec<&str> = instruction
+        .strip_prefix("COPY ")?
+        .split_whitespace()
+        .collect();
+    let stage = words.iter().find_map(|word| word.strip_prefix("--from="));
+    words.retain(|word| !word.starts_with("--"));
+    words.pop();
+    Some(Copy {
+        stage,
+        sources: words,
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn dockerfile() -> Vec<String> {
+    instructions(&fs::read_to_string(root().join("Dockerfile")).expect("the Dockerfile is there"))
+}
+
+#[test]
+fn every_copied_file_is_there_and_not_ignored() {
+    let ignored = fs::read_to_string(root().join(".dockerignore")).expect(".dockerignore is there");
+    for instruction in dockerfile() {
+        let Some(Copy {
+            stage: None,
+            sources,
+        }) = copy(&instruction)
+        else {
+            continue;
+        };
+        for source in sources {
+            assert!(
+                root().join(source).exists(),
+                "{instruction}: there is no {source}"
+            );
+            let is_ignored = ignored.lines().any(|line| line == source);
+            assert!(
+                !is_ignored,
+                "{instruction}: .dockerignore leaves {source} out"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_comes_from_a_stage_was_made_by_it() {
+    let mut stages: HashMap<String, String> = HashMap::new();
+    let mut current = String::new();
+    for instruction in dockerfile() {
+        if instruction.starts_with("FROM ") {
+            current = instruction
+                .split(" AS ")
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
+        }
+        if let Some(Copy {
+            stage: Some(stage),
+            sources,
+        }) = copy(&instruction)
+        {
+            let made = stages
+                .get(stage)
+                .unwrap_or_else(|| panic!("there is no stage {stage}"));
+            for source in sources {
+                let is_made = made.split_whitespace().any(|word| word == source);
+                assert!(is_made, "{instruction}: stage {stage} makes no {source}");
+            }
+        }
+        let stage = stages.entry(current.clone()).or_default();
+        stage.push(' ');
+        stage.push_str(&instruction);
+    }
+}
+
+/// Cargo reads every member's manifest, so the context must hold every folder with one.
+#[test]
+fn every_member_of_the_workspace_is_copied() {
+    let copied: Vec<String> = dockerfile()
+        .iter()
+        .filter_map(|instruction| copy(instruction))
+        .filter(|copy| copy.stage.is_none())
+        .flat_map(|copy| {
+            copy.sources
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the root manifest");
+    let members = manifest
+        .split("members = [")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next());
+    for member in members.expect("the workspace has members").split(',') {
+        let member = member.trim().trim_matches('"');
+        let folder = member.split('/').next().unwrap_or_default();
+        let is_copied = folder.is_empty() || copied.iter().any(|source| source == folder);
+        assert!(
+            is_copied,
+            "the Dockerfile does not copy {folder}, where {member} is"
+        );
+    }
+}
