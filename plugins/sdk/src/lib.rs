@@ -45,18 +45,20 @@ pub mod bindings;
 mod counts;
 mod explain;
 mod export;
+mod gates;
 mod log;
 mod plugin;
 mod policy;
 mod sequence;
 mod state;
 mod strategy;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod units;
 mod verdicts;
 
 pub use export::Exported;
+pub use gates::Trial;
 pub use log::line;
 pub use plugin::Plugin;
 pub use policy::{CompatibilityPolicy, HealthPolicy};
@@ -78,7 +80,7 @@ pub use bindings::{
 pub mod prelude {
     pub use crate::{
         CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Passage, Percent, Plugin,
-        Strategy,
+        Strategy, Trial,
         compatibility::{CheckInput, Needs, Verdict},
         health::{HealthAnswer, HealthInput},
         in_order,

@@ -51,7 +51,7 @@ pub struct Passage<'a> {
 /// - Never more than `max-in-flight` devices, nor more than `at_once`, are out at the same time.
 /// - The worst verdict of the policies counts: `roll-back` and `hold` are answered as they are, and while one is
 ///   `inconclusive` no wave opens but the first, though a wave under way goes on.
-/// - A hold that an operator resumes is overruled as long as no device reports anything new: one step, not a licence.
+/// - A gate that holds gives way when an operator resumes the campaign over it; a policy that says hold does not.
 /// - The campaign is complete when every device has ended.
 ///
 /// The decision's state belongs to this function. `Err`: the state that was handed in is not its own.
@@ -60,32 +60,10 @@ pub fn in_order(
     at_once: Option<u64>,
     gate: impl Fn(Passage<'_>) -> Gate,
 ) -> Result<Decision, String> {
-    let memory: Memory = read_state(&observation.state)?;
-    let total = observation
-        .waves
-        .iter()
-        .fold(Counts::none(), |sum, wave| sum.plus(wave.counts));
     let worst = observation.worst_verdict();
-
-    if let Worst::RollBack { policy, wish } = worst {
-        let said = format!("Policy {policy} asks to go back: {}", wish.reason);
-        return Ok(ended(Outcome::RollBack(wish.clone()), said));
+    if let Some(decision) = stop_or_end(observation, worst) {
+        return Ok(decision);
     }
-    if total.pending + total.in_flight() == 0 {
-        let said = match total.total() {
-            0 => "There is no device to update.".to_owned(),
-            devices => format!("All have ended: {}.", standing(&total, devices)),
-        };
-        return Ok(ended(Outcome::Complete, said));
-    }
-    let mut overruled = false;
-    if let Worst::Hold { policy, reason } = worst {
-        if !memory.is_overruled(observation) {
-            return memory.hold(observation, format!("Policy {policy}: {reason}"));
-        }
-        overruled = true;
-    }
-
     let mut steps = Steps::new(observation, at_once);
     let mut before: Option<usize> = None;
     for (index, next) in observation.waves.iter().enumerate() {
@@ -97,85 +75,80 @@ pub fn in_order(
             before = Some(index);
             continue;
         }
-        match before.map(|from| (from, &observation.waves[from])) {
-            None => steps.open(index, next),
-            Some((_, before)) if before.counts.pending > 0 && before.released < before.size => {}
-            Some((from, before)) => {
-                if let Worst::Inconclusive { policy, reason } = worst {
-                    steps.say(format!(
-                        "Wave {} waits for policy {policy}: {reason}",
-                        next.name
-                    ));
-                    break;
-                }
-                let now = observation.context.now;
-                match gate(Passage {
-                    now,
-                    from,
-                    before,
-                    next,
-                }) {
-                    Gate::Open => steps.open(index, next),
-                    Gate::Shut { why, opens_in } => {
-                        steps.say(why);
-                        steps.decision.wake_after = opens_in;
-                    }
-                    Gate::Operator { why } => {
-                        steps.say(why);
-                        steps.decision.outcome = Outcome::AwaitOperator(index as u32);
-                    }
-                    Gate::Hold { why } => {
-                        if !memory.is_overruled(observation) {
-                            return memory.hold(observation, why);
-                        }
-                        overruled = true;
-                        steps.open(index, next);
-                    }
-                }
-            }
+        let Some(from) = before else {
+            steps.open(index, next);
+            break;
+        };
+        let before = &observation.waves[from];
+        if before.counts.pending > 0 && before.released < before.size {
+            break;
         }
+        if let Worst::Inconclusive { policy, reason } = worst {
+            steps.say(format!(
+                "Wave {} waits for policy {policy}: {reason}",
+                next.name
+            ));
+            break;
+        }
+        let now = observation.context.now;
+        let passage = Passage {
+            now,
+            from,
+            before,
+            next,
+        };
+        steps.pass(gate(passage), index, observation)?;
         break;
-    }
-    if overruled {
-        steps.say(
-            "An operator resumed it, so it goes on until a device reports something new.".into(),
-        );
-        steps.decision.state.clone_from(&observation.state);
     }
     Ok(steps.decision)
 }
 
-/// Whether, and since when, the campaign is held.
+/// What needs no look at the waves one by one.
+fn stop_or_end(observation: &Observation, worst: Worst<'_>) -> Option<Decision> {
+    let waves = observation.waves.iter();
+    let total = waves.fold(Counts::none(), |sum, wave| sum.plus(wave.counts));
+    let is_over = total.pending + total.in_flight() == 0;
+    let (outcome, said) = match worst {
+        Worst::RollBack { policy, wish } => (
+            Outcome::RollBack(wish.clone()),
+            format!("Policy {policy} asks to go back: {}", wish.reason),
+        ),
+        _ if is_over && total.total() == 0 => {
+            (Outcome::Complete, "There is no device to update.".into())
+        }
+        _ if is_over => (
+            Outcome::Complete,
+            format!("All have ended: {}.", standing(&total, total.total())),
+        ),
+        Worst::Hold { policy, reason } => (
+            Outcome::Hold(reason.to_owned()),
+            format!("Policy {policy} says hold: {reason}"),
+        ),
+        Worst::Healthy | Worst::Inconclusive { .. } => return None,
+    };
+    Some(Decision {
+        admissions: Vec::new(),
+        outcome,
+        wake_after: None,
+        state: observation.state.clone(),
+        explain: vec![said],
+    })
+}
+
+/// Since when a gate holds the campaign; forgotten when the wave behind the gate opens.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Memory {
     held_at: Option<u64>,
 }
 
 impl Memory {
-    /// What was held, an operator has resumed, and nothing has happened since that the operator could not see.
+    /// An operator has resumed what was held, and so has seen why.
     fn is_overruled(self, observation: &Observation) -> bool {
-        let Some(held_at) = self.held_at else {
-            return false;
-        };
-        let moved_at = observation
-            .waves
-            .iter()
-            .filter_map(|wave| wave.moved_at)
-            .max();
-        observation.operator.iter().any(|act| {
-            act.kind == OperatorActKind::Resumed
-                && act.at >= held_at
-                && moved_at.is_none_or(|moved_at| moved_at <= act.at)
-        })
-    }
-
-    fn hold(self, observation: &Observation, why: String) -> Result<Decision, String> {
-        let held = Self {
-            held_at: Some(self.held_at.unwrap_or(observation.context.now)),
-        };
-        Ok(Decision {
-            state: write_state(&held)?,
-            ..ended(Outcome::Hold(why.clone()), why)
+        self.held_at.is_some_and(|held_at| {
+            observation
+                .operator
+                .iter()
+                .any(|act| act.kind == OperatorActKind::Resumed && act.at >= held_at)
         })
     }
 }
@@ -204,7 +177,7 @@ impl Steps {
                 admissions: Vec::new(),
                 outcome: Outcome::Proceed,
                 wake_after: None,
-                state: Vec::new(),
+                state: observation.state.clone(),
                 explain: Vec::new(),
             },
         }
@@ -214,16 +187,50 @@ impl Steps {
         self.decision.explain.push(sentence);
     }
 
+    /// Does as the gate before a wave says.
+    fn pass(&mut self, gate: Gate, index: usize, observation: &Observation) -> Result<(), String> {
+        let next = &observation.waves[index];
+        match gate {
+            Gate::Open => self.open(index, next),
+            Gate::Shut { why, opens_in } => {
+                self.say(why);
+                self.decision.wake_after = opens_in;
+            }
+            Gate::Operator { why } => {
+                self.say(why);
+                self.decision.outcome = Outcome::AwaitOperator(index as u32);
+            }
+            Gate::Hold { why } => {
+                let mut memory: Memory = read_state(&observation.state)?;
+                if memory.is_overruled(observation) {
+                    self.say(format!("{why} An operator resumed it all the same."));
+                    self.open(index, next);
+                    return Ok(());
+                }
+                memory.held_at.get_or_insert(observation.context.now);
+                self.decision.state = write_state(&memory)?;
+                // A device may still be let in where a wave under way has room; a hold lets in nobody.
+                self.decision.admissions.clear();
+                self.decision.explain = vec![why.clone()];
+                self.decision.outcome = Outcome::Hold(why);
+            }
+        }
+        Ok(())
+    }
+
     fn open(&mut self, index: usize, wave: &WaveReport) {
         match self.release(index, wave) {
             0 => self.say(format!("Wave {} is next. {}", wave.name, self.full())),
-            devices => self.say(format!(
-                "Wave {} ({} of {}) opens with {devices} of {} devices.",
-                wave.name,
-                index + 1,
-                self.waves,
-                wave.size,
-            )),
+            devices => {
+                self.decision.state = Vec::new();
+                self.say(format!(
+                    "Wave {} ({} of {}) opens with {devices} of {} devices.",
+                    wave.name,
+                    index + 1,
+                    self.waves,
+                    wave.size,
+                ));
+            }
         }
     }
 
@@ -259,16 +266,6 @@ impl Steps {
     fn full(&self) -> String {
         let limit = self.limit.unwrap_or(u64::MAX);
         format!("As many devices as may be are in flight ({limit}).")
-    }
-}
-
-fn ended(outcome: Outcome, said: String) -> Decision {
-    Decision {
-        admissions: Vec::new(),
-        outcome,
-        wake_after: None,
-        state: Vec::new(),
-        explain: vec![said],
     }
 }
 

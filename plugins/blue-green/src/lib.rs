@@ -1,0 +1,120 @@
+//! The strategy `blue-green`: one group goes first and is watched, then the other follows all at once.
+
+use serde::Deserialize;
+use tidegate_plugin_sdk::prelude::*;
+
+/// The strategy.
+#[derive(Debug)]
+pub struct BlueGreen;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    green_group: Vec<String>,
+    #[serde(default)]
+    blue_group: Vec<String>,
+    #[serde(default = "an_hour")]
+    soak_minutes: Minutes,
+    #[serde(default = "yes")]
+    require_approval: bool,
+    #[serde(default = "four_fifths")]
+    success_percentage: Percent,
+}
+
+const fn an_hour() -> Minutes {
+    Minutes::new(60)
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn four_fifths() -> Percent {
+    Percent::new(80)
+}
+
+impl Plugin for BlueGreen {
+    const NAME: &'static str = "blue-green";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Updates one group first, then the other all at once.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn validate(config: &Config) -> Vec<FieldError> {
+        let in_both = |name: &String| config.green_group.contains(name);
+        let blue = config.blue_group.iter().enumerate();
+        blue.filter(|(_, name)| in_both(name))
+            .map(|(index, name)| {
+                FieldError::new(
+                    format!("/blue_group/{index}"),
+                    format!("`{name}` is a green group already"),
+                )
+            })
+            .collect()
+    }
+}
+
+impl Strategy for BlueGreen {
+    fn plan(input: &PlanInput, config: &Config) -> Result<WavePlan, String> {
+        let mut waves = vec![group_wave("green", &config.green_group, input)?];
+        if config.blue_group.is_empty() {
+            waves.push(Wave::new("blue", Members::Rest));
+        } else {
+            waves.push(group_wave("blue", &config.blue_group, input)?);
+            waves.push(Wave::new("others", Members::Rest));
+        }
+        Ok(WavePlan::in_order(waves))
+    }
+
+    fn decide(observation: &Observation, config: &Config) -> Result<Decision, String> {
+        let trial = Trial {
+            success: config.success_percentage,
+            watched_for: config.soak_minutes.milliseconds(),
+            approval: config.require_approval,
+        };
+        in_order(observation, None, |passage| match passage.from {
+            0 => trial.gate(&passage),
+            _ => passage
+                .before
+                .success_gate(config.success_percentage)
+                .unwrap_or(Gate::Open),
+        })
+    }
+}
+
+/// The devices of these groups. None at all is a name misspelt, and to go on without them would be the opposite of
+/// what was asked for.
+fn group_wave(colour: &str, names: &[String], input: &PlanInput) -> Result<Wave, String> {
+    let groups = input.census.groups.iter();
+    let devices: u64 = groups
+        .filter(|group| names.contains(&group.name))
+        .map(|group| group.devices)
+        .sum();
+    if devices == 0 {
+        return Err(format!(
+            "no device of this campaign is in the {colour} group: {}",
+            names.join(", ")
+        ));
+    }
+    Ok(Wave::new(colour, Members::Selector(selector(names))))
+}
+
+/// RSQL for devices in any of these groups.
+fn selector(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
+    match &quoted[..] {
+        [name] => format!("group=={name}"),
+        names => format!("group=in=({})", names.join(",")),
+    }
+}
+
+/// Group names are anybody's choice: without quotes one could end the selector and begin another.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+tidegate_plugin_sdk::export_strategy!(BlueGreen);
+
+#[cfg(test)]
+mod tests;

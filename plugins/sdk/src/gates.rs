@@ -1,0 +1,89 @@
+//! Gates that several strategies put before a wave.
+
+use crate::{
+    Gate, Passage, Percent, duration_text, milliseconds_left, percent_text, types::WaveReport,
+};
+
+impl WaveReport {
+    /// What this share of success has to say about the wave that follows: nothing once it is reached, shut until
+    /// then, and a hold when every device has ended and it is not.
+    pub fn success_gate(&self, success: Percent) -> Option<Gate> {
+        if self.has_succeeded(success) {
+            return None;
+        }
+        let (completed, size, needed) = (self.counts.completed, self.size, self.needed(success));
+        let percent = percent_text(success.basis_points());
+        Some(if self.is_over() {
+            Gate::Hold {
+                why: format!(
+                    "Wave {} has ended with {completed} of {size} devices updated; {needed} ({percent}) were asked for.",
+                    self.name
+                ),
+            }
+        } else {
+            Gate::Shut {
+                why: format!(
+                    "{completed} of {size} devices of wave {} are updated; {needed} ({percent}) open the next wave.",
+                    self.name
+                ),
+                opens_in: None,
+            }
+        })
+    }
+}
+
+/// What a wave has to stand before all others follow it: every one of its devices ends, enough of them well, then
+/// nothing bad shows for a while, and where that is wanted an operator says "go on".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trial {
+    /// So much of it has to be updated.
+    pub success: Percent,
+    /// How long it is watched after the last of its devices has ended, in milliseconds.
+    pub watched_for: u64,
+    /// Whether an operator has the last word.
+    pub approval: bool,
+}
+
+impl Trial {
+    /// The gate behind the wave on trial.
+    pub fn gate(&self, passage: &Passage<'_>) -> Gate {
+        let Passage {
+            now, before, next, ..
+        } = passage;
+        if !before.is_over() {
+            return Gate::Shut {
+                why: format!(
+                    "Wave {} opens when every device of {} has ended: {} of {} have.",
+                    next.name,
+                    before.name,
+                    before.counts.ended(),
+                    before.size
+                ),
+                opens_in: None,
+            };
+        }
+        if let Some(shut) = before.success_gate(self.success) {
+            return shut;
+        }
+        if let Some(left) = milliseconds_left(*now, before.moved_at, self.watched_for) {
+            return Gate::Shut {
+                why: format!(
+                    "Wave {} is watched for {} after its last device; {} are left.",
+                    before.name,
+                    duration_text(self.watched_for),
+                    duration_text(left)
+                ),
+                opens_in: Some(left),
+            };
+        }
+        if self.approval && next.advanced_at.is_none() {
+            return Gate::Operator {
+                why: format!(
+                    "Wave {} has passed with {} of {} devices updated; an operator decides whether {} follows.",
+                    before.name, before.counts.completed, before.size, next.name
+                ),
+            };
+        }
+        Gate::Open
+    }
+}

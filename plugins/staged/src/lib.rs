@@ -1,0 +1,114 @@
+//! The strategy `staged`: stages that grow by percentage, each for a time.
+
+use serde::Deserialize;
+use tidegate_plugin_sdk::{duration_text, milliseconds_left, percent_text, prelude::*};
+
+/// The strategy.
+#[derive(Debug)]
+pub struct Staged;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    stages: Vec<Stage>,
+    #[serde(default = "most")]
+    success_percentage: Percent,
+}
+
+/// One stage of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Of all devices, together with the stages before it.
+    percentage: Percent,
+    #[serde(default = "no_time")]
+    duration_hours: Hours,
+}
+
+const fn most() -> Percent {
+    Percent::new(95)
+}
+
+const fn no_time() -> Hours {
+    Hours::new(0)
+}
+
+impl Plugin for Staged {
+    const NAME: &'static str = "staged";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Rolls out in stages, each a larger share of the devices.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn validate(config: &Config) -> Vec<FieldError> {
+        let mut below = 0;
+        let mut errors = Vec::new();
+        for (index, stage) in config.stages.iter().enumerate() {
+            let share = stage.percentage.basis_points();
+            if share <= below {
+                errors.push(FieldError::new(
+                    format!("/stages/{index}/percentage"),
+                    format!(
+                        "must be more than {}: percentages add up",
+                        percent_text(below)
+                    ),
+                ));
+            }
+            below = below.max(share);
+        }
+        errors
+    }
+}
+
+impl Strategy for Staged {
+    fn plan(_input: &PlanInput, config: &Config) -> Result<WavePlan, String> {
+        let mut below = 0;
+        let mut waves = Vec::new();
+        for (index, stage) in config.stages.iter().enumerate() {
+            let up_to = stage.percentage.basis_points();
+            let name = format!("stage {} ({})", index + 1, percent_text(up_to));
+            let members = if stage.percentage == Percent::ALL {
+                Members::Rest
+            } else {
+                Members::Share(up_to.saturating_sub(below))
+            };
+            waves.push(Wave::new(name, members));
+            below = up_to;
+        }
+        Ok(WavePlan::in_order(waves))
+    }
+
+    fn decide(observation: &Observation, config: &Config) -> Result<Decision, String> {
+        in_order(observation, None, |passage| gate(&passage, config))
+    }
+}
+
+fn gate(passage: &Passage<'_>, config: &Config) -> Gate {
+    let Passage { before, next, .. } = passage;
+    if let Some(shut) = before.success_gate(config.success_percentage) {
+        return shut;
+    }
+    let duration = config
+        .stages
+        .get(passage.from)
+        .map_or(0, |stage| stage.duration_hours.milliseconds());
+    match milliseconds_left(passage.now, before.opened_at, duration) {
+        None => Gate::Open,
+        Some(left) => Gate::Shut {
+            why: format!(
+                "Wave {} opens in {}: {} stays for {}.",
+                next.name,
+                duration_text(left),
+                before.name,
+                duration_text(duration)
+            ),
+            opens_in: Some(left),
+        },
+    }
+}
+
+tidegate_plugin_sdk::export_strategy!(Staged);
+
+#[cfg(test)]
+mod tests;
