@@ -46,11 +46,16 @@ fn build_into(
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let modules = target.join(TARGET).join(PROFILE);
     let mut written = 0;
+    let mut failures = Vec::new();
     for guest in &guests {
-        let component = encode(guest, &modules.join(&guest.module))
-            .with_context(|| format!("make a component of {}", guest.package))?;
         let path = folder.join(format!("{}.wasm", guest.component));
-        written += usize::from(write_if_changed(&path, &component)?);
+        match encode(guest, &modules.join(&guest.module)) {
+            Ok(component) => written += usize::from(write_if_changed(&path, &component)?),
+            Err(error) => failures.push(format!("{}: {error:#}", guest.package)),
+        }
+    }
+    if !failures.is_empty() {
+        bail!("make a component of {}", failures.join("; of "));
     }
     println!(
         "{} components in {}, {written} changed",

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::workspace::{Workspace, cargo_program, is_ci};
 use crate::{debian, shell};
@@ -46,32 +46,34 @@ impl WasmToolchain {
                 linker: linker(&sysroot)?,
             });
         }
+        let mut tried = Vec::new();
         if debian::may_install() {
-            debian::install(
-                &DEBIAN_PACKAGES,
-                "this Rust toolchain cannot build WebAssembly",
-            )?;
-            if !debian_is_ready(workspace)? {
-                bail!(
-                    "Debian's {DEBIAN_RUSTC} is older than the `rust-version` in Cargo.toml: \
-                     enable bookworm-security in apt's sources, or `rustup target add {TARGET}`"
-                );
+            match install_from_debian(workspace) {
+                Ok(()) => {
+                    return Ok(Self::Debian {
+                        linker: linker(&sysroot)?,
+                    });
+                }
+                Err(error) => tried.push(error),
             }
-            return Ok(Self::Debian {
-                linker: linker(&sysroot)?,
-            });
         }
+        // What rustup downloads from is not reachable everywhere, so CI does not depend on it.
         if !is_ci() {
             println!("adding {TARGET} by rustup: plugins and policies are WebAssembly");
-            let added = shell::output(Command::new("rustup").args(["target", "add", TARGET]));
-            if added.is_ok() && has_target(&sysroot) {
-                return Ok(Self::Rustup { sysroot });
+            match shell::output(Command::new("rustup").args(["target", "add", TARGET])) {
+                Ok(_) if has_target(&sysroot) => return Ok(Self::Rustup { sysroot }),
+                Ok(_) => tried.push(anyhow!(
+                    "rustup added it to another toolchain than this one"
+                )),
+                Err(error) => tried.push(error),
             }
         }
+        let tried: Vec<_> = tried.iter().map(|error| format!("{error:#}")).collect();
         bail!(
-            "no compiler for {TARGET}: run `rustup target add {TARGET}`, or on Debian, as root, \
-             `apt-get update && apt-get install {}`, then try again",
-            DEBIAN_PACKAGES.join(" ")
+            "no compiler for {TARGET}: run `rustup target add {TARGET}`, or on Debian 12, as \
+             root, `apt-get update && apt-get install {}`, then try again; tried: {}",
+            DEBIAN_PACKAGES.join(" "),
+            tried.join("; ")
         )
     }
 
@@ -83,6 +85,8 @@ impl WasmToolchain {
             Self::Debian { linker } => {
                 let mut command = Command::new(DEBIAN_CARGO);
                 command
+                    // It names the libraries of the cargo that started us.
+                    .env_remove("LD_LIBRARY_PATH")
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("RUSTC", DEBIAN_RUSTC)
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
@@ -134,6 +138,20 @@ impl WasmToolchain {
         }
         flags
     }
+}
+
+fn install_from_debian(workspace: &Workspace) -> Result<()> {
+    debian::install(
+        &DEBIAN_PACKAGES,
+        "this Rust toolchain cannot build WebAssembly",
+    )?;
+    if !debian_is_ready(workspace)? {
+        bail!(
+            "Debian's compiler is older than the `rust-version` in Cargo.toml: is \
+             bookworm-security among apt's sources?"
+        );
+    }
+    Ok(())
 }
 
 fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
