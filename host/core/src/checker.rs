@@ -214,12 +214,13 @@ fn check_release(
 }
 
 fn check_turns(observation: &Observation, levels: &Levels) -> Result<(), Violation> {
-    // An empty wave has nothing to open: it holds nobody up.
-    let opened = |index: usize| levels[index] > 0 || observation.waves[index].size == 0;
-    for index in 1..levels.len() {
-        if levels[index] > 0 && !(0..index).all(opened) {
-            return Err(Violation::OutOfTurn(index as u32));
+    let mut before_are_open = true;
+    for (index, (level, wave)) in (0_u32..).zip(levels.iter().zip(&observation.waves)) {
+        if *level > 0 && !before_are_open {
+            return Err(Violation::OutOfTurn(index));
         }
+        // An empty wave has nothing to open: it holds nobody up.
+        before_are_open &= *level > 0 || wave.size == 0;
     }
     Ok(())
 }

@@ -4,8 +4,9 @@ use tidegate_core::time::Timestamp;
 
 use crate::{
     Settings, Signals,
+    campaigns::UsageLog,
     devices::{ReadModel, SeenLog},
-    ports::{Artifacts, Clock, Entropy, Sandbox, Store},
+    ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
 };
 
 /// What every use case works with: the ports, and what the host remembers between requests.
@@ -18,6 +19,8 @@ pub struct Engine {
     pub read_model: ReadModel,
     /// Who was seen since the last batch was written.
     pub seen: SeenLog,
+    /// What plugin calls have cost since the last batch was written.
+    pub usage: UsageLog,
     /// What wakes loops and watchers.
     pub signals: Signals,
 }
@@ -31,6 +34,7 @@ pub struct Ports {
     pub sandbox: Arc<dyn Sandbox>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Engine {
@@ -41,6 +45,7 @@ impl Engine {
             settings,
             read_model: ReadModel::default(),
             seen: SeenLog::default(),
+            usage: UsageLog::default(),
             signals: Signals::default(),
         }
     }

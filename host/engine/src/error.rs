@@ -73,7 +73,11 @@ pub enum Error {
 
 impl Error {
     /// There is no such thing.
-    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "ids are small and mostly copied"
+    )]
+    pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound {
             what,
             id: id.to_string(),

@@ -27,7 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             owner: "tidegate".to_owned(),
-            polling_interval: Duration::from_secs(300),
+            polling_interval: Duration::from_mins(5),
             anonymous_devices: false,
             attribute_names: AttributeNames::default(),
             max_artifact_bytes: 16 << 30,

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Ordering};
 
 use super::{Comparison, FieldKind, Operator, Selector};
 use crate::version::sort_key;
@@ -37,18 +37,14 @@ fn holds(comparison: &Comparison, operator: Operator, value: &str) -> bool {
         Operator::Equal | Operator::In => {
             wanted.any(|wanted| equal(comparison.kind, value, wanted))
         }
-        Operator::Less => {
-            wanted.any(|wanted| compare(comparison.kind, value, wanted).is_some_and(|o| o.is_lt()))
-        }
-        Operator::LessOrEqual => {
-            wanted.any(|wanted| compare(comparison.kind, value, wanted).is_some_and(|o| o.is_le()))
-        }
-        Operator::Greater => {
-            wanted.any(|wanted| compare(comparison.kind, value, wanted).is_some_and(|o| o.is_gt()))
-        }
-        Operator::GreaterOrEqual => {
-            wanted.any(|wanted| compare(comparison.kind, value, wanted).is_some_and(|o| o.is_ge()))
-        }
+        Operator::Less => wanted
+            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_lt)),
+        Operator::LessOrEqual => wanted
+            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_le)),
+        Operator::Greater => wanted
+            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_gt)),
+        Operator::GreaterOrEqual => wanted
+            .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_ge)),
         // Turned into their opposites above.
         Operator::NotEqual | Operator::Out => false,
     }
@@ -58,10 +54,10 @@ fn equal(kind: FieldKind, value: &str, wanted: &str) -> bool {
     if wanted.contains('*') && kind != FieldKind::Number {
         return glob_matches(wanted, value);
     }
-    compare(kind, value, wanted).is_some_and(std::cmp::Ordering::is_eq)
+    compare(kind, value, wanted).is_some_and(Ordering::is_eq)
 }
 
-fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<std::cmp::Ordering> {
+fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
     match kind {
         FieldKind::Text => Some(value.cmp(wanted)),
         FieldKind::Version => Some(sort_key(value).cmp(&sort_key(wanted))),

@@ -1,1 +1,27 @@
 //! Campaigns: made and steered by operators, kept going by the loops.
+//!
+//! Operators' acts are here, a file each; `tick` looks at one campaign and decides, `reconcile` is the loop that does so
+//! for all of them. Plan, check, execute: a plugin proposes, `tidegate_core::checker` checks, the store applies with a
+//! compare-and-set, and admitting follows what was applied.
+
+mod approve;
+mod calls;
+mod create;
+mod explain;
+mod journal;
+mod prepare;
+mod read;
+mod reconcile;
+mod start;
+mod steps;
+mod tick;
+
+pub use approve::approve;
+pub use calls::UsageLog;
+pub use create::{Draft, PluginChoice, create};
+pub use explain::{Explanation, Standing, explain};
+pub use journal::{Replay, journal, replay};
+pub use read::{get, list, updates, waves};
+pub use reconcile::{deadlines, reconcile};
+pub use start::start;
+pub use steps::{advance, cancel, change_limits, pause, resume, roll_back};

@@ -97,6 +97,8 @@ pub struct Change {
     pub max_concurrent_updates: Option<u64>,
     /// When its loop is to look at it.
     pub wake_at: Option<Timestamp>,
+    /// What was done, for people; kept on the campaign.
+    pub explain: Option<Vec<String>>,
 }
 
 /// How a campaign begins.

@@ -6,6 +6,7 @@ mod clock;
 mod devices;
 mod firmware;
 mod journal;
+mod observer;
 mod page;
 mod plugins;
 mod runs;
@@ -27,6 +28,7 @@ pub use devices::{
 };
 pub use firmware::{FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
+pub use observer::{Observer, Unobserved};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
 pub use runs::{Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched};

@@ -1,0 +1,49 @@
+use tidegate_core::{
+    campaign::{Approval, Campaign, CampaignStatus},
+    id::CampaignId,
+};
+
+use super::steps::change;
+use crate::{
+    Engine, Error, Result,
+    ports::{Change, Role},
+    tenants::Actor,
+};
+
+/// Approves a campaign that waits for it. Nobody approves what they made themselves.
+pub async fn approve(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    comment: String,
+) -> Result<Campaign> {
+    actor.require(Role::Approver)?;
+    let campaign = super::get(engine, actor, id).await?;
+    if campaign.created_by == actor.user {
+        let message = "a campaign is approved by somebody else than its maker".to_owned();
+        return Err(Error::Forbidden {
+            code: "own_campaign",
+            message,
+        });
+    }
+    if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
+        return Err(Error::conflict(
+            "not_waiting",
+            "the campaign does not wait for an approval",
+        ));
+    }
+    let approval = Approval {
+        by: actor.user.clone(),
+        comment,
+        at: engine.now(),
+    };
+    change(
+        engine,
+        &campaign,
+        Change {
+            approval: Some(approval),
+            ..Change::default()
+        },
+    )
+    .await
+}

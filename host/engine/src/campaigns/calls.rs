@@ -1,0 +1,115 @@
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use tidegate_core::{
+    campaign::PluginUse,
+    id::{Digest, TenantId},
+    time::Timestamp,
+};
+
+use crate::{
+    Engine, Result,
+    ports::{Call, EntryKind, NewEntry, Usage},
+};
+
+/// What plugin calls have cost since the last batch was written.
+#[derive(Default)]
+pub struct UsageLog(Mutex<HashMap<(TenantId, Digest), Usage>>);
+
+impl UsageLog {
+    fn add<T>(&self, tenant: TenantId, plugin: Digest, call: &Call<T>) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usage = log.entry((tenant, plugin)).or_default();
+        usage.calls += 1;
+        usage.failures += u64::from(call.outcome.is_err());
+        usage.fuel += call.fuel;
+    }
+
+    fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
+        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut by_tenant: HashMap<_, Vec<_>> = HashMap::new();
+        for ((tenant, plugin), usage) in taken {
+            by_tenant.entry(tenant).or_default().push((plugin, usage));
+        }
+        by_tenant
+    }
+}
+
+/// Writes what plugin calls have cost since the last time.
+pub(super) async fn flush_usage(engine: &Engine) -> Result<()> {
+    for (tenant, usage) in engine.usage.take() {
+        engine.store().note_usage(tenant, usage).await?;
+    }
+    Ok(())
+}
+
+/// A call of a plugin of a campaign, as the journal keeps it: counted, and logged where it failed.
+pub(super) fn entry<T>(
+    engine: &Engine,
+    tenant: TenantId,
+    plugin: &PluginUse,
+    kind: EntryKind,
+    at: Timestamp,
+    call: &Call<T>,
+) -> NewEntry {
+    engine.usage.add(tenant, plugin.revision, call);
+    engine.ports.observer.plugin_called(
+        &plugin.plugin,
+        kind,
+        call.outcome.as_ref().err(),
+        call.fuel,
+        call.duration,
+    );
+    let (outcome, explain) = match &call.outcome {
+        Ok(_) => ("ok".to_owned(), Vec::new()),
+        Err(failure) => {
+            let class = failure.class();
+            tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class, fuel = call.fuel,
+                peak_memory = call.peak_memory, "{failure}");
+            (
+                class.to_owned(),
+                failure_notes(failure.to_string(), &call.log),
+            )
+        }
+    };
+    NewEntry {
+        kind,
+        at,
+        plugin: plugin.plugin.clone(),
+        revision: Some(plugin.revision),
+        question_digest: call.record.question_digest,
+        question: call.record.question.clone(),
+        answer: call.record.answer.clone(),
+        fuel: call.fuel,
+        duration: call.duration,
+        outcome,
+        explain,
+        applied: call.outcome.is_ok(),
+    }
+}
+
+/// The host's own act, as the journal keeps it.
+pub(super) fn host_entry(at: Timestamp, outcome: &str, explain: String) -> NewEntry {
+    NewEntry {
+        kind: EntryKind::Host,
+        at,
+        plugin: String::new(),
+        revision: None,
+        question_digest: None,
+        question: Vec::new(),
+        answer: Vec::new(),
+        fuel: 0,
+        duration: std::time::Duration::ZERO,
+        outcome: outcome.to_owned(),
+        explain: vec![explain],
+        applied: true,
+    }
+}
+
+fn failure_notes(failure: String, log: &[String]) -> Vec<String> {
+    // The last lines are the ones that a panic wrote.
+    let tail = log.iter().skip(log.len().saturating_sub(4)).cloned();
+    std::iter::once(failure).chain(tail).collect()
+}

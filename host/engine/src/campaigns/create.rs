@@ -1,0 +1,296 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
+    firmware::Firmware,
+    id::{Digest, FirmwareId},
+    plugin::{FieldError, Kind},
+    selector::{DEVICE_FIELDS, parse},
+    update::Proof,
+};
+
+use crate::{
+    Engine, Error, Result,
+    ports::{NewCampaign, Role},
+    tenants::Actor,
+};
+
+/// What an operator asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each field is the field of CampaignSpec of that name"
+)]
+pub struct Draft {
+    pub name: String,
+    pub description: String,
+    pub firmware: FirmwareId,
+    pub targets: Targets,
+    pub allow_beta: bool,
+    pub strategy: PluginChoice,
+    pub policies: Vec<PluginChoice>,
+    pub priority: Priority,
+    pub max_concurrent_updates: Option<u64>,
+    pub timeout: Duration,
+    pub requires_approval: bool,
+    pub auto_rollback: bool,
+    pub failure_threshold_percent: u8,
+    pub proof: Proof,
+}
+
+/// A plugin by name, with what it is to go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginChoice {
+    /// Its name.
+    pub plugin: String,
+    /// One of its revisions; none: the newest that is enabled.
+    pub revision: Option<Digest>,
+    /// JSON object.
+    pub config: String,
+}
+
+/// Makes a campaign. Everything that can be wrong with it is said at once, and nothing is stored then.
+pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Campaign> {
+    actor.require(Role::Operator)?;
+    let mut broken = draft.broken_rules();
+    let firmware = firmware(engine, actor, &draft, &mut broken).await?;
+    let strategy = choose(engine, actor, "/strategy", &draft.strategy, &mut broken).await?;
+    let mut policies = Vec::with_capacity(draft.policies.len());
+    for (index, choice) in draft.policies.iter().enumerate() {
+        policies.extend(
+            choose(
+                engine,
+                actor,
+                &format!("/policies/{index}"),
+                choice,
+                &mut broken,
+            )
+            .await?,
+        );
+    }
+    check_kinds(strategy.as_ref(), &policies, &mut broken);
+    let (Some(firmware), Some(strategy), []) = (firmware, strategy, &broken[..]) else {
+        return Err(invalid(broken));
+    };
+    let spec = draft.into_spec(&firmware, strategy, policies);
+    let campaign = NewCampaign {
+        spec,
+        created_by: actor.user.clone(),
+        created_at: engine.now(),
+    };
+    let id = engine
+        .store()
+        .create_campaign(actor.tenant, campaign)
+        .await?;
+    super::get(engine, actor, id).await
+}
+
+fn invalid(errors: Vec<FieldError>) -> Error {
+    let message = match &errors[..] {
+        [one] => format!("{}: {}", one.path, one.message),
+        many => format!(
+            "{} fields of the campaign are not as they must be",
+            many.len()
+        ),
+    };
+    Error::Invalid {
+        code: "invalid_campaign",
+        message,
+        errors,
+    }
+}
+
+impl Draft {
+    fn broken_rules(&self) -> Vec<FieldError> {
+        let mut broken = Vec::new();
+        let mut rule = |good: bool, path: &str, message: &str| {
+            if !good {
+                broken.push(FieldError {
+                    path: path.to_owned(),
+                    message: message.to_owned(),
+                });
+            }
+        };
+        rule(
+            (1..=200).contains(&self.name.chars().count()),
+            "/name",
+            "must have 1 to 200 characters",
+        );
+        rule(
+            self.description.len() <= 10_000,
+            "/description",
+            "must have at most 10000 bytes",
+        );
+        let targets = &self.targets;
+        let names_any =
+            !targets.devices.is_empty() || !targets.groups.is_empty() || targets.filter.is_some();
+        let message = "needs at least one of target_devices, target_groups and target_filter";
+        rule(names_any, "/target_filter", message);
+        rule(
+            targets.devices.len() <= 100_000,
+            "/target_devices",
+            "must name at most 100000 devices",
+        );
+        rule(
+            targets.groups.len() <= 1000,
+            "/target_groups",
+            "must name at most 1000 groups",
+        );
+        if let Some(filter) = &targets.filter
+            && let Err(error) = parse(filter, &DEVICE_FIELDS)
+        {
+            rule(false, "/target_filter", &error.to_string());
+        }
+        rule(
+            self.policies.len() <= MAX_POLICIES,
+            "/policies",
+            "must be at most 16",
+        );
+        rule(
+            self.max_concurrent_updates != Some(0),
+            "/max_concurrent_updates",
+            "must be at least 1",
+        );
+        let minutes = self.timeout.as_secs() / 60;
+        rule(
+            (5..=1440).contains(&minutes),
+            "/timeout_minutes",
+            "must be between 5 and 1440",
+        );
+        let percent = self.failure_threshold_percent;
+        rule(
+            (1..=100).contains(&percent),
+            "/failure_threshold_percent",
+            "must be between 1 and 100",
+        );
+        broken
+    }
+
+    fn into_spec(
+        self,
+        firmware: &Firmware,
+        strategy: PluginUse,
+        policies: Vec<PluginUse>,
+    ) -> CampaignSpec {
+        let lifted = firmware.details.is_security_update && self.priority < Priority::High;
+        CampaignSpec {
+            name: self.name,
+            description: self.description,
+            firmware: self.firmware,
+            targets: self.targets,
+            allow_beta: self.allow_beta,
+            strategy,
+            policies,
+            priority: if lifted {
+                Priority::High
+            } else {
+                self.priority
+            },
+            max_concurrent_updates: self.max_concurrent_updates,
+            timeout: self.timeout,
+            requires_approval: self.requires_approval,
+            auto_rollback: self.auto_rollback,
+            failure_threshold_percent: self.failure_threshold_percent,
+            proof: self.proof,
+        }
+    }
+}
+
+async fn firmware(
+    engine: &Engine,
+    actor: &Actor,
+    draft: &Draft,
+    broken: &mut Vec<FieldError>,
+) -> Result<Option<Firmware>> {
+    let firmware = engine
+        .store()
+        .firmware(actor.tenant, draft.firmware)
+        .await?;
+    let message = match &firmware {
+        None => format!("there is no firmware {}", draft.firmware),
+        Some(firmware) if firmware.details.is_beta && !draft.allow_beta => {
+            "is a beta firmware: set allow_beta to roll it out".to_owned()
+        }
+        Some(_) => return Ok(firmware),
+    };
+    broken.push(FieldError {
+        path: "/firmware_id".to_owned(),
+        message,
+    });
+    Ok(None)
+}
+
+/// The revision that a choice means, with its config checked; none when something is wrong with it.
+async fn choose(
+    engine: &Engine,
+    actor: &Actor,
+    path: &str,
+    choice: &PluginChoice,
+    broken: &mut Vec<FieldError>,
+) -> Result<Option<PluginUse>> {
+    let revision = engine
+        .store()
+        .revision(actor.tenant, &choice.plugin, choice.revision)
+        .await?;
+    let Some(revision) = revision else {
+        let message = match choice.revision {
+            None => format!(
+                "there is no enabled plugin {}; see /api/v1/plugins",
+                choice.plugin
+            ),
+            Some(digest) => format!("the plugin {} has no revision {digest}", choice.plugin),
+        };
+        broken.push(FieldError {
+            path: format!("{path}/plugin"),
+            message,
+        });
+        return Ok(None);
+    };
+    if !revision.enabled {
+        let message = format!("the revision {} is disabled", revision.stored.digest);
+        broken.push(FieldError {
+            path: format!("{path}/revision"),
+            message,
+        });
+        return Ok(None);
+    }
+    let digest = revision.stored.digest;
+    let errors = engine.sandbox().validate(digest, &choice.config).await?;
+    let good = errors.is_empty();
+    broken.extend(errors.into_iter().map(|error| FieldError {
+        path: format!("{path}/config{}", error.path),
+        message: error.message,
+    }));
+    Ok(good.then(|| PluginUse {
+        plugin: choice.plugin.clone(),
+        revision: digest,
+        version: revision.stored.description.version,
+        kind: revision.stored.kind,
+        config: choice.config.clone(),
+    }))
+}
+
+fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], broken: &mut Vec<FieldError>) {
+    if let Some(strategy) = strategy
+        && strategy.kind != Kind::Strategy
+    {
+        let message = format!(
+            "{} is a {} policy, no strategy",
+            strategy.plugin,
+            strategy.kind.as_str()
+        );
+        broken.push(FieldError {
+            path: "/strategy/plugin".to_owned(),
+            message,
+        });
+    }
+    for (index, policy) in policies.iter().enumerate() {
+        if policy.kind == Kind::Strategy {
+            let message = format!("{} is a strategy, no policy", policy.plugin);
+            broken.push(FieldError {
+                path: format!("/policies/{index}/plugin"),
+                message,
+            });
+        }
+    }
+}

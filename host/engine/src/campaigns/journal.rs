@@ -1,0 +1,115 @@
+use tidegate_core::id::{CampaignId, Digest};
+
+use super::get;
+use crate::{
+    Engine, Error, Result,
+    ports::{CallFailure, Entry, EntryKind, Page, PageRequest, Recording, Role},
+    tenants::Actor,
+};
+
+/// A part of a campaign's journal, oldest first, from the entry after this one.
+pub async fn journal(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    after: i64,
+    page: PageRequest,
+) -> Result<Page<Entry>> {
+    get(engine, actor, id).await?;
+    Ok(engine
+        .store()
+        .journal(actor.tenant, id, after, page)
+        .await?)
+}
+
+/// What came of asking a recorded question again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Whether the answer is the same, bit for bit; of the recorded revision also the fuel.
+    pub same: bool,
+    /// The new answer, or the failure's class and words, as JSON.
+    pub decision: String,
+    /// The recorded answer, or the recorded failure's class, as JSON.
+    pub recorded: String,
+    /// Units burnt now.
+    pub fuel: u64,
+    /// Units burnt then.
+    pub recorded_fuel: u64,
+}
+
+/// Asks a recorded question again: of the revision that answered it, or of another. Nothing comes of the answer.
+pub async fn replay(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    seq: i64,
+    revision: Option<Digest>,
+) -> Result<Replay> {
+    actor.require(Role::Viewer)?;
+    get(engine, actor, id).await?;
+    let recording = engine.store().recording(actor.tenant, id, seq).await?;
+    let recording = recording.ok_or_else(|| Error::not_found("journal entry", seq))?;
+    let recorded_revision = replayable(&recording)?;
+    let asked = revision.unwrap_or(recorded_revision);
+    if asked != recorded_revision {
+        own_revision(engine, actor, &recording, asked).await?;
+    }
+    let call = engine.sandbox().replay(asked, &recording.question).await;
+    let same_answer = match &call.outcome {
+        Ok(()) => !recording.answer.is_empty() && call.record.answer == recording.answer,
+        Err(failure) => recording.answer.is_empty() && failure.class() == recording.entry.outcome,
+    };
+    let same_fuel = call.fuel == recording.entry.fuel;
+    Ok(Replay {
+        same: same_answer && (same_fuel || asked != recorded_revision),
+        decision: answer(engine, &call.record.answer, call.outcome.as_ref().err())?,
+        recorded: answer(engine, &recording.answer, None)?,
+        fuel: call.fuel,
+        recorded_fuel: recording.entry.fuel,
+    })
+}
+
+fn replayable(recording: &Recording) -> Result<Digest> {
+    let entry = &recording.entry;
+    let message = match (entry.kind, entry.revision) {
+        (EntryKind::Host, _) | (_, None) => {
+            "the host's own acts are no decisions: there is nothing to replay"
+        }
+        (EntryKind::Assign, _) => {
+            "an assignment is kept by the digests of its columns: it cannot be replayed"
+        }
+        _ if matches!(entry.outcome.as_str(), "deadline" | "host") => {
+            "a missed deadline is no decision: there is nothing to replay"
+        }
+        (_, Some(revision)) => return Ok(revision),
+    };
+    Err(Error::conflict("not_replayable", message))
+}
+
+async fn own_revision(
+    engine: &Engine,
+    actor: &Actor,
+    recording: &Recording,
+    asked: Digest,
+) -> Result<()> {
+    let plugin = &recording.entry.plugin;
+    let found = engine
+        .store()
+        .revision(actor.tenant, plugin, Some(asked))
+        .await?;
+    found
+        .map(|_| ())
+        .ok_or_else(|| Error::not_found("plugin revision", asked))
+}
+
+fn answer(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {
+    match failure {
+        Some(failure) => Ok(failure_json(failure.class(), &failure.to_string())),
+        None if record.is_empty() => Ok("null".to_owned()),
+        None => Ok(engine.sandbox().readable(record)?),
+    }
+}
+
+fn failure_json(class: &str, message: &str) -> String {
+    serde_json::json!({ "failure": class, "message": message }).to_string()
+}

@@ -1,0 +1,429 @@
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    campaign::{Campaign, PluginUse},
+    checker::{check_assignment, check_plan},
+    firmware::Firmware,
+    order,
+    plugin::{
+        AssignInput, Census, CheckInput, ClassKey, Compatibility, Context, DeviceClass, GroupSize,
+        Kind, Members, Plan, PlanInput, UNASSIGNED,
+    },
+    selection::{self, Answers, Candidate},
+    selector::{DEVICE_FIELDS, Selector, parse},
+    time::Timestamp,
+};
+
+use super::calls::entry;
+use crate::{
+    Engine, Error, Result,
+    ports::{Beginning, ClassVerdict, EntryKind, NewEntry, NewWave, Selected},
+};
+
+/// Most devices that `assign` is asked about at once.
+const ASSIGN_PAGE: usize = 1_000_000;
+
+/// Selects, checks and plans: everything about a campaign's beginning but storing it. The database is read, plugins are
+/// asked, nothing is written.
+pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<Beginning> {
+    let at = engine.now();
+    let firmware = campaign_firmware(engine, campaign).await?;
+    let mut planning = Planning {
+        engine,
+        campaign,
+        firmware: &firmware,
+        at,
+        journal: Vec::new(),
+    };
+    let selected = planning.select().await?;
+    let (classes, class_of) = classify(&selected);
+    let verdicts = planning.check_classes(classes).await?;
+    let compatible: Vec<usize> = (0..selected.len())
+        .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
+        .collect();
+    if compatible.is_empty() {
+        return Err(nobody_left(&selected, &verdicts));
+    }
+    let fleet = Fleet::new(campaign, &selected, &class_of, &verdicts, compatible);
+    let plan = planning.plan(&fleet).await?;
+    let waves = planning.resolve(&plan, &fleet).await?;
+    Ok(Beginning {
+        at,
+        waves,
+        parallel: plan.parallel,
+        classes: verdicts,
+        selected: selected
+            .iter()
+            .map(|device| device.key)
+            .zip(class_of)
+            .collect(),
+        journal: planning.journal,
+    })
+}
+
+pub(super) async fn campaign_firmware(engine: &Engine, campaign: &Campaign) -> Result<Firmware> {
+    let firmware = engine
+        .store()
+        .firmware(campaign.tenant, campaign.spec.firmware)
+        .await?;
+    firmware.ok_or_else(|| Error::not_found("firmware", campaign.spec.firmware))
+}
+
+/// What plugins are told of a campaign, whenever they are asked.
+pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
+    Context {
+        now,
+        seed: order::seed(campaign.id),
+        started_at: campaign.started_at,
+        max_in_flight: campaign.spec.max_concurrent_updates,
+        failure_ceiling: u16::from(campaign.spec.failure_threshold_percent) * 100,
+        update_timeout: campaign.spec.timeout,
+        auto_rollback: campaign.spec.auto_rollback,
+        facts: Vec::new(),
+    }
+}
+
+struct Planning<'a> {
+    engine: &'a Engine,
+    campaign: &'a Campaign,
+    firmware: &'a Firmware,
+    at: Timestamp,
+    journal: Vec<NewEntry>,
+}
+
+impl Planning<'_> {
+    async fn select(&self) -> Result<Vec<Selected>> {
+        let filter = self
+            .campaign
+            .spec
+            .targets
+            .filter
+            .as_deref()
+            .map(parse_selector)
+            .transpose()?;
+        let wanted = self.wanted_attributes().await?;
+        let (store, spec) = (self.engine.store(), &self.campaign.spec);
+        let selected = store
+            .select(
+                self.campaign.tenant,
+                &spec.targets,
+                filter.as_ref(),
+                &wanted,
+            )
+            .await?;
+        if selected.is_empty() {
+            let message = "no device matches the campaign's targets";
+            return Err(Error::conflict("no_devices", message));
+        }
+        Ok(selected)
+    }
+
+    /// The attributes that any plugin of the campaign wants classes to be made of.
+    async fn wanted_attributes(&self) -> Result<Vec<String>> {
+        let spec = &self.campaign.spec;
+        let mut wanted = Vec::new();
+        for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
+            let revision = self
+                .engine
+                .store()
+                .revision(self.campaign.tenant, &plugin.plugin, Some(plugin.revision))
+                .await?
+                .ok_or_else(|| Error::not_found("plugin revision", plugin.revision))?;
+            if !revision.enabled {
+                let message = format!(
+                    "the revision {} of {} is disabled",
+                    plugin.revision, plugin.plugin
+                );
+                return Err(Error::conflict("revision_disabled", message));
+            }
+            wanted.extend(revision.stored.description.attributes);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(wanted)
+    }
+
+    /// Every compatibility policy must say compatible; one that fails leaves all classes out.
+    async fn check_classes(&mut self, classes: Vec<DeviceClass>) -> Result<Vec<ClassVerdict>> {
+        let mut verdicts: Vec<ClassVerdict> = classes
+            .iter()
+            .map(|class| ClassVerdict {
+                key: class.key.clone(),
+                devices: class.devices,
+                excluded: None,
+            })
+            .collect();
+        for policy in self
+            .campaign
+            .spec
+            .policies
+            .iter()
+            .filter(|policy| policy.kind == Kind::Compatibility)
+        {
+            let input = CheckInput {
+                context: context(self.campaign, self.at),
+                firmware: self.firmware.details.facts(),
+                classes: classes.clone(),
+                config: policy.config.clone(),
+            };
+            let call = self.engine.sandbox().check(policy.revision, input).await;
+            self.journal
+                .push(self.entry(policy, EntryKind::Check, &call));
+            let reasons: Vec<Option<String>> = match &call.outcome {
+                Ok(answers) => answers.iter().map(exclusion).collect(),
+                Err(failure) => vec![Some(format!("the policy failed: {failure}")); classes.len()],
+            };
+            for (verdict, reason) in verdicts.iter_mut().zip(reasons) {
+                if let (None, Some(reason)) = (&verdict.excluded, reason) {
+                    verdict.excluded = Some(format!("{}: {reason}", policy.plugin));
+                }
+            }
+        }
+        Ok(verdicts)
+    }
+
+    async fn plan(&mut self, fleet: &Fleet) -> Result<Plan> {
+        let strategy = &self.campaign.spec.strategy;
+        let input = PlanInput {
+            context: context(self.campaign, self.at),
+            firmware: self.firmware.details.facts(),
+            census: fleet.census(),
+            config: strategy.config.clone(),
+        };
+        let call = self.engine.sandbox().plan(strategy.revision, input).await;
+        self.journal
+            .push(self.entry(strategy, EntryKind::Plan, &call));
+        let plan = call
+            .outcome
+            .map_err(|failure| plan_failed(strategy, &failure))?;
+        check_plan(&plan).map_err(|violation| plan_failed(strategy, &violation))?;
+        Ok(plan)
+    }
+
+    async fn resolve(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<NewWave>> {
+        let mut answers = Answers::default();
+        for (index, wave) in plan.waves.iter().enumerate() {
+            if let Members::Selector(text) = &wave.members {
+                let matching = self
+                    .engine
+                    .store()
+                    .matching(self.campaign.tenant, &parse_selector(text)?)
+                    .await?;
+                answers.selected.insert(index, matching);
+            }
+        }
+        if plan
+            .waves
+            .iter()
+            .any(|wave| wave.members == Members::Custom)
+        {
+            answers.assigned = self.assign(plan, fleet).await?;
+        }
+        let members = selection::resolve(plan, &fleet.candidates, &answers);
+        let named = plan.waves.iter().zip(members);
+        Ok(named
+            .map(|(wave, members)| NewWave {
+                name: wave.name.clone(),
+                members,
+            })
+            .collect())
+    }
+
+    async fn assign(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<u16>> {
+        let strategy = &self.campaign.spec.strategy;
+        let mut assigned = Vec::with_capacity(fleet.candidates.len());
+        for start in (0..fleet.candidates.len()).step_by(ASSIGN_PAGE) {
+            let end = (start + ASSIGN_PAGE).min(fleet.candidates.len());
+            let input = AssignInput {
+                context: context(self.campaign, self.at),
+                config: strategy.config.clone(),
+                waves: plan.waves.clone(),
+                groups: fleet
+                    .groups
+                    .iter()
+                    .map(|group| group.name.clone())
+                    .collect(),
+                classes: fleet.classes.clone(),
+                group: fleet.group[start..end].to_vec(),
+                class: fleet.class[start..end].to_vec(),
+                place: fleet.candidates[start..end]
+                    .iter()
+                    .map(|device| (device.place >> 32) as u32)
+                    .collect(),
+            };
+            let call = self.engine.sandbox().assign(strategy.revision, input).await;
+            self.journal
+                .push(self.entry(strategy, EntryKind::Assign, &call));
+            let page = call
+                .outcome
+                .map_err(|failure| plan_failed(strategy, &failure))?;
+            check_assignment(plan, &page).map_err(|violation| plan_failed(strategy, &violation))?;
+            assigned.extend(page);
+        }
+        Ok(assigned)
+    }
+
+    fn entry<T>(
+        &self,
+        plugin: &PluginUse,
+        kind: EntryKind,
+        call: &crate::ports::Call<T>,
+    ) -> NewEntry {
+        entry(
+            self.engine,
+            self.campaign.tenant,
+            plugin,
+            kind,
+            self.at,
+            call,
+        )
+    }
+}
+
+/// The compatible devices in the campaign's stable order, with columns beside them for plugins.
+struct Fleet {
+    candidates: Vec<Candidate>,
+    /// Index of each candidate's class in `classes`.
+    class: Vec<u32>,
+    /// Index of each candidate's first group in `groups`.
+    group: Vec<u16>,
+    classes: Vec<DeviceClass>,
+    groups: Vec<GroupSize>,
+}
+
+impl Fleet {
+    fn new(
+        campaign: &Campaign,
+        selected: &[Selected],
+        class_of: &[u32],
+        verdicts: &[ClassVerdict],
+        compatible: Vec<usize>,
+    ) -> Self {
+        let seed = order::seed(campaign.id);
+        let mut rows: Vec<(u64, usize)> = compatible
+            .into_iter()
+            .map(|at| (order::place(seed, &selected[at].device_id), at))
+            .collect();
+        rows.sort_unstable_by(|a, b| {
+            (a.0, &selected[a.1].device_id).cmp(&(b.0, &selected[b.1].device_id))
+        });
+
+        let mut new_index = vec![u32::MAX; verdicts.len()];
+        let mut classes = Vec::new();
+        for (old, verdict) in verdicts
+            .iter()
+            .enumerate()
+            .filter(|(_, verdict)| verdict.excluded.is_none())
+        {
+            new_index[old] = classes.len() as u32;
+            classes.push(DeviceClass {
+                key: verdict.key.clone(),
+                devices: verdict.devices,
+            });
+        }
+        let groups = group_sizes(rows.iter().map(|(_, at)| &selected[*at]));
+        let group_index = |device: &Selected| {
+            let first = device.groups.first()?;
+            let index = groups
+                .binary_search_by(|group| group.name.cmp(first))
+                .ok()?;
+            u16::try_from(index).ok()
+        };
+        Self {
+            class: rows
+                .iter()
+                .map(|(_, at)| new_index[class_of[*at] as usize])
+                .collect(),
+            group: rows
+                .iter()
+                .map(|(_, at)| group_index(&selected[*at]).unwrap_or(UNASSIGNED))
+                .collect(),
+            candidates: rows
+                .iter()
+                .map(|(place, at)| Candidate {
+                    key: selected[*at].key,
+                    device_id: selected[*at].device_id.clone(),
+                    place: *place,
+                })
+                .collect(),
+            classes,
+            groups,
+        }
+    }
+
+    fn census(&self) -> Census {
+        Census {
+            devices: self.candidates.len() as u64,
+            groups: self.groups.clone(),
+            classes: self.classes.clone(),
+        }
+    }
+}
+
+fn group_sizes<'a>(devices: impl Iterator<Item = &'a Selected>) -> Vec<GroupSize> {
+    let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
+    for group in devices.flat_map(|device| &device.groups) {
+        *sizes.entry(group).or_default() += 1;
+    }
+    sizes
+        .into_iter()
+        .map(|(name, devices)| GroupSize {
+            name: name.to_owned(),
+            devices,
+        })
+        .collect()
+}
+
+/// The classes of the selected devices, ordered by key, and the index of each device's class.
+fn classify(selected: &[Selected]) -> (Vec<DeviceClass>, Vec<u32>) {
+    let mut sizes: BTreeMap<&ClassKey, (u64, u32)> = BTreeMap::new();
+    for device in selected {
+        sizes.entry(&device.class).or_default().0 += 1;
+    }
+    for (index, size) in sizes.values_mut().enumerate() {
+        size.1 = index as u32;
+    }
+    let class_of = selected
+        .iter()
+        .map(|device| sizes[&device.class].1)
+        .collect();
+    let classes = sizes.iter().map(|(key, (devices, _))| DeviceClass {
+        key: (*key).clone(),
+        devices: *devices,
+    });
+    (classes.collect(), class_of)
+}
+
+fn exclusion(verdict: &Compatibility) -> Option<String> {
+    match verdict {
+        Compatibility::Compatible => None,
+        Compatibility::Incompatible(reason) => Some(reason.clone()),
+        Compatibility::Needs { version, reason } => {
+            Some(format!("needs {version} first: {reason}"))
+        }
+    }
+}
+
+fn parse_selector(text: &str) -> Result<Selector> {
+    parse(text, &DEVICE_FIELDS)
+        .map_err(|error| Error::invalid("invalid_selector", "/target_filter", error.to_string()))
+}
+
+fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {
+    Error::conflict(
+        "plan_failed",
+        format!("the strategy {} made no plan: {why}", strategy.plugin),
+    )
+}
+
+fn nobody_left(selected: &[Selected], verdicts: &[ClassVerdict]) -> Error {
+    let first = verdicts
+        .iter()
+        .find_map(|verdict| verdict.excluded.as_deref())
+        .unwrap_or_default();
+    let message = format!(
+        "none of the {} selected devices is compatible; first reason: {first}",
+        selected.len()
+    );
+    Error::conflict("no_compatible_devices", message)
+}

@@ -1,0 +1,142 @@
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+
+use super::{calls::flush_usage, tick::tick};
+use crate::{Engine, Result, devices, ports::RunRef};
+
+/// Campaigns that are looked at side by side.
+const AT_ONCE: usize = 8;
+/// Campaigns or updates that one round takes from the store.
+const ROUND: u32 = 500;
+
+/// Keeps campaigns going until it is dropped: those that moved, those whose wake-up has come, and after a while those
+/// that another host moved. It takes no input and keeps no state of its own that matters: what it forgets, it finds
+/// again.
+pub async fn reconcile(engine: Arc<Engine>) {
+    let busy = Arc::new(Busy::default());
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut looks = JoinSet::new();
+    loop {
+        for run in due(&engine).await {
+            if busy.enter(run) {
+                looks.spawn(look(
+                    Arc::clone(&engine),
+                    Arc::clone(&busy),
+                    Arc::clone(&places),
+                    run,
+                ));
+            }
+        }
+        tokio::select! {
+            () = engine.signals.woken() => {}
+            () = sleep(engine.settings.tick_period) => {}
+            Some(ended) = looks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look at a campaign panicked");
+                }
+            }
+        }
+    }
+}
+
+async fn due(engine: &Engine) -> HashSet<RunRef> {
+    let mut runs: HashSet<RunRef> = engine.signals.take_woken().into_iter().collect();
+    match engine.store().due(engine.now(), ROUND).await {
+        Ok(due) => runs.extend(due),
+        Err(error) => tracing::warn!(%error, "cannot see which campaigns are due; trying again"),
+    }
+    runs
+}
+
+async fn look(engine: Arc<Engine>, busy: Arc<Busy>, places: Arc<Semaphore>, run: RunRef) {
+    {
+        // The semaphore is never closed.
+        let _place = places.acquire().await;
+        if let Err(error) = tick(&engine, run).await {
+            let (tenant, campaign) = (run.tenant, run.campaign);
+            tracing::error!(%tenant, %campaign, error = %Chain(&error), "a look at a campaign failed");
+        }
+    }
+    // A burst of feedback is one look, not many.
+    sleep(engine.settings.tick_pause).await;
+    if busy.leave(run) {
+        engine.signals.campaign_moved(run);
+    }
+}
+
+/// Which campaigns are being looked at, and whether they moved meanwhile.
+#[derive(Default)]
+struct Busy(Mutex<std::collections::HashMap<RunRef, bool>>);
+
+impl Busy {
+    /// True when nobody is at it; else it is noted that it moved.
+    fn enter(&self, run: RunRef) -> bool {
+        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match busy.get_mut(&run) {
+            Some(moved) => {
+                *moved = true;
+                false
+            }
+            None => busy.insert(run, false).is_none(),
+        }
+    }
+
+    /// True when it moved meanwhile.
+    fn leave(&self, run: RunRef) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&run)
+            .unwrap_or(false)
+    }
+}
+
+/// Ends updates whose time is up, and writes what is gathered in memory, until it is dropped.
+pub async fn deadlines(engine: Arc<Engine>) {
+    loop {
+        if let Err(error) = expire(&engine).await {
+            tracing::warn!(error = %Chain(&error), "cannot end overdue updates; trying again");
+        }
+        if let Err(error) = flush_usage(&engine).await {
+            tracing::warn!(error = %Chain(&error), "cannot write what plugins cost");
+        }
+        sleep(engine.settings.tick_period).await;
+    }
+}
+
+async fn expire(engine: &Engine) -> Result<()> {
+    loop {
+        let touched = engine.store().expire(engine.now(), ROUND).await?;
+        devices::forget(engine, &touched);
+        let moved: HashSet<RunRef> = touched
+            .iter()
+            .filter_map(|touched| {
+                Some(RunRef {
+                    tenant: touched.tenant,
+                    campaign: touched.campaign?,
+                })
+            })
+            .collect();
+        for run in moved {
+            engine.signals.campaign_moved(run);
+        }
+        if touched.len() < ROUND as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// An error with all its causes.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        std::iter::successors(self.0.source(), |error| error.source())
+            .try_for_each(|error| write!(f, ": {error}"))
+    }
+}
