@@ -73,10 +73,6 @@ pub enum Error {
 
 impl Error {
     /// There is no such thing.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "ids are small and mostly copied"
-    )]
     pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound {
             what,
