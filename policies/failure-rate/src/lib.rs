@@ -1,1 +1,120 @@
-//! A policy.
+//! The health policy `failure-rate`: stops a campaign when too large a share of its devices fails.
+
+mod judge;
+
+use serde::Deserialize;
+use tidegate_plugin_sdk::prelude::*;
+
+use judge::{Sample, Standing};
+
+/// The policy.
+#[derive(Debug)]
+pub struct FailureRate;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    threshold_percent: Percent,
+    minimum_sample: u64,
+    kinds: Vec<FailureKind>,
+    scope: Sampled,
+    action: Action,
+}
+
+/// An end that counts as a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FailureKind {
+    Failed,
+    TimedOut,
+    Rejected,
+}
+
+/// What is judged together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sampled {
+    Wave,
+    Campaign,
+}
+
+/// What is done about too many failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Hold,
+    RollBack,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threshold_percent: Percent::new(20),
+            minimum_sample: 5,
+            kinds: vec![
+                FailureKind::Failed,
+                FailureKind::TimedOut,
+                FailureKind::Rejected,
+            ],
+            scope: Sampled::Wave,
+            action: Action::RollBack,
+        }
+    }
+}
+
+impl Plugin for FailureRate {
+    const NAME: &'static str = "failure-rate";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Stops or rolls back when too many devices fail.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+}
+
+impl HealthPolicy for FailureRate {
+    fn evaluate(input: &HealthInput, config: &Config) -> Result<HealthAnswer, String> {
+        let samples = match config.scope {
+            Sampled::Campaign => vec![Sample::of_campaign(input, config)],
+            Sampled::Wave => {
+                let opened = input.waves.iter().filter(|wave| wave.is_open());
+                opened.map(|wave| Sample::of_wave(wave, config)).collect()
+            }
+        };
+        Ok(answer(&samples, config))
+    }
+}
+
+/// The worst sample speaks: one over the threshold, else one that is too small, else all are well.
+fn answer(samples: &[Sample<'_>], config: &Config) -> HealthAnswer {
+    let explain: Vec<String> = samples.iter().map(|sample| sample.text(config)).collect();
+    let find = |standing| {
+        samples
+            .iter()
+            .find(|sample| sample.standing(config) == standing)
+    };
+    if let Some(bad) = find(Standing::Bad) {
+        let reason = bad.reason(config);
+        let verdict = match config.action {
+            Action::Hold => HealthVerdict::Hold(reason),
+            Action::RollBack => HealthVerdict::RollBack(RollBack {
+                scope: Scope::Everything,
+                reason,
+            }),
+        };
+        return HealthAnswer::new(verdict, bad.confidence(config), explain);
+    }
+    let confidence = samples.iter().map(|sample| sample.confidence(config)).min();
+    let verdict = match find(Standing::TooFew) {
+        Some(small) => HealthVerdict::Inconclusive(small.too_few(config)),
+        None if samples.is_empty() => {
+            HealthVerdict::Inconclusive("No device has been released yet.".to_owned())
+        }
+        None => HealthVerdict::Healthy,
+    };
+    HealthAnswer::new(verdict, confidence.unwrap_or(0), explain)
+}
+
+tidegate_plugin_sdk::export_health_policy!(FailureRate);
+
+#[cfg(test)]
+mod tests;

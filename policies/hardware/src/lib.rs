@@ -1,1 +1,98 @@
-//! warm
+//! The compatibility policy `hardware`: a firmware goes onto the hardware that it was made for.
+
+mod revision;
+
+use serde::Deserialize;
+use tidegate_plugin_sdk::prelude::*;
+
+use revision::Revision;
+
+/// The policy.
+#[derive(Debug)]
+pub struct Hardware;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Instead of the firmware's own model.
+    models: Vec<String>,
+    allow_unknown: bool,
+}
+
+impl Plugin for Hardware {
+    const NAME: &'static str = "hardware";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Keeps a firmware to the hardware it was made for.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+}
+
+impl CompatibilityPolicy for Hardware {
+    fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
+        let objection =
+            model(&input.firmware, class, config).or_else(|| revision(&input.firmware, class));
+        match objection {
+            None => Verdict::Compatible,
+            Some(Objection::Unknown(_)) if config.allow_unknown => Verdict::Compatible,
+            Some(Objection::Unknown(reason) | Objection::Wrong(reason)) => {
+                Verdict::Incompatible(reason)
+            }
+        }
+    }
+}
+
+/// Why a class may not take the firmware.
+enum Objection {
+    /// Too little is known of it.
+    Unknown(String),
+    Wrong(String),
+}
+
+fn model(firmware: &Firmware, class: &DeviceClass, config: &Config) -> Option<Objection> {
+    let wanted: Vec<&str> = if config.models.is_empty() {
+        firmware.device_model.iter().map(String::as_str).collect()
+    } else {
+        config.models.iter().map(String::as_str).collect()
+    };
+    if wanted.is_empty() {
+        return None;
+    }
+    let named = wanted.join(", ");
+    match class.hardware_model.as_deref().map(str::trim) {
+        None | Some("") => Some(Objection::Unknown(format!(
+            "The device does not say its hardware model; the firmware is for {named}."
+        ))),
+        Some(model) if wanted.contains(&model) => None,
+        Some(model) => Some(Objection::Wrong(format!(
+            "The hardware is {model}; the firmware is for {named}."
+        ))),
+    }
+}
+
+fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Objection> {
+    let bounds = [
+        (firmware.min_hardware_version.as_deref(), "from", true),
+        (firmware.max_hardware_version.as_deref(), "up to", false),
+    ];
+    bounds.into_iter().find_map(|(bound, words, is_lowest)| {
+        let bound = bound?;
+        let Some(revision) = class.hardware_revision.as_deref() else {
+            return Some(Objection::Unknown(format!(
+                "The device does not say its hardware revision; the firmware is for {words} {bound}."
+            )));
+        };
+        let reason = format!("The hardware revision is {revision}; the firmware is for {words} {bound}.");
+        match Revision::new(revision).compare(&Revision::new(bound)) {
+            None => Some(Objection::Unknown(reason)),
+            Some(order) if is_lowest && order.is_lt() => Some(Objection::Wrong(reason)),
+            Some(order) if !is_lowest && order.is_gt() => Some(Objection::Wrong(reason)),
+            Some(_) => None,
+        }
+    })
+}
+
+tidegate_plugin_sdk::export_compatibility_policy!(Hardware);
+
+#[cfg(test)]
+mod tests;

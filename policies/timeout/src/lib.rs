@@ -1,1 +1,127 @@
-//! A policy.
+//! The health policy `timeout`: stops a campaign when devices fall silent or slow.
+
+use serde::Deserialize;
+use tidegate_plugin_sdk::{duration_text, percent_text, prelude::*, share_of};
+
+/// The policy.
+#[derive(Debug)]
+pub struct Timeout;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    max_timed_out_percent: Percent,
+    max_p95_minutes: Option<Minutes>,
+    minimum_sample: u64,
+    action: Action,
+}
+
+/// What is done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Hold,
+    RollBack,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_timed_out_percent: Percent::new(10),
+            max_p95_minutes: None,
+            minimum_sample: 5,
+            action: Action::Hold,
+        }
+    }
+}
+
+impl Plugin for Timeout {
+    const NAME: &'static str = "timeout";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Stops or rolls back when devices fall silent or slow.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+}
+
+impl HealthPolicy for Timeout {
+    fn evaluate(input: &HealthInput, config: &Config) -> Result<HealthAnswer, String> {
+        let ended = input.total.judged();
+        let mut opened = input.waves.iter().filter(|wave| wave.is_open()).peekable();
+        let is_over = opened.peek().is_some() && opened.all(WaveReport::is_over);
+        let confidence = if is_over {
+            10_000
+        } else {
+            share_of(ended, ended.saturating_add(config.minimum_sample))
+        };
+        if ended < config.minimum_sample && !is_over {
+            let reason = format!(
+                "{ended} devices have ended; {} are needed to judge.",
+                config.minimum_sample
+            );
+            let verdict = HealthVerdict::Inconclusive(reason.clone());
+            return Ok(HealthAnswer::new(verdict, confidence, vec![reason]));
+        }
+        let findings: Vec<Finding> = [Some(silence(input, config)), slowness(input, config)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let too_much = findings.iter().find(|finding| finding.too_much);
+        let verdict = match too_much {
+            None => HealthVerdict::Healthy,
+            Some(finding) => act(config.action, finding.text.clone()),
+        };
+        let explain = findings.into_iter().map(|finding| finding.text).collect();
+        Ok(HealthAnswer::new(verdict, confidence, explain))
+    }
+}
+
+/// One thing looked at.
+struct Finding {
+    text: String,
+    too_much: bool,
+}
+
+fn silence(input: &HealthInput, config: &Config) -> Finding {
+    let (silent, ended) = (input.total.timed_out, input.total.judged());
+    let limit = config.max_timed_out_percent.basis_points();
+    Finding {
+        text: format!(
+            "{silent} of {ended} ended devices timed out, {}; at most {} may.",
+            percent_text(share_of(silent, ended)),
+            percent_text(limit)
+        ),
+        too_much: u128::from(silent) * 10_000 > u128::from(ended) * u128::from(limit),
+    }
+}
+
+fn slowness(input: &HealthInput, config: &Config) -> Option<Finding> {
+    let limit = config.max_p95_minutes?.milliseconds();
+    if input.durations.count == 0 {
+        return None;
+    }
+    let p95 = input.durations.p95;
+    Some(Finding {
+        text: format!(
+            "19 devices in 20 took up to {}; {} is the limit.",
+            duration_text(p95),
+            duration_text(limit)
+        ),
+        too_much: p95 > limit,
+    })
+}
+
+fn act(action: Action, reason: String) -> HealthVerdict {
+    match action {
+        Action::Hold => HealthVerdict::Hold(reason),
+        Action::RollBack => HealthVerdict::RollBack(RollBack {
+            scope: Scope::Everything,
+            reason,
+        }),
+    }
+}
+
+tidegate_plugin_sdk::export_health_policy!(Timeout);
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,138 @@
-//! A policy.
+//! The compatibility policy `version-path`: no way back, and no step over an intermediate version.
+
+mod version;
+
+use semver::Version;
+use serde::Deserialize;
+use tidegate_plugin_sdk::prelude::*;
+
+use version::Range;
+
+/// The policy.
+#[derive(Debug)]
+pub struct VersionPath;
+
+/// Its config; `schema.json` describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    allow_downgrade: bool,
+    intermediate: Vec<Step>,
+    /// None: what is wise, see [`unknown`].
+    allow_unknown: Option<bool>,
+}
+
+/// A step that must not be skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    from: String,
+    to: String,
+    via: String,
+}
+
+impl Plugin for VersionPath {
+    const NAME: &'static str = "version-path";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Keeps devices on the upgrade paths that a firmware supports.";
+    const SCHEMA: &'static str = include_str!("../schema.json");
+    type Config = Config;
+
+    fn validate(config: &Config) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (index, step) in config.intermediate.iter().enumerate() {
+            let mut refuse = |field: &str, message: &str| {
+                errors.push(FieldError::new(
+                    format!("/intermediate/{index}/{field}"),
+                    message,
+                ));
+            };
+            let from = Range::new(&step.from);
+            if from.is_none() {
+                refuse("from", "is no range of versions, such as `<2.0.0`");
+            }
+            if Range::new(&step.to).is_none() {
+                refuse("to", "is no range of versions, such as `>=3.0.0`");
+            }
+            match version::parse(&step.via) {
+                None => refuse("via", "is no version, such as `2.5.0`"),
+                Some(via) if from.is_some_and(|from| from.contains(&via)) => {
+                    refuse(
+                        "via",
+                        "lies in `from`, so a device that has it would need it again",
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        errors
+    }
+}
+
+impl CompatibilityPolicy for VersionPath {
+    fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
+        let Some(target) = version::parse(&input.firmware.version) else {
+            return unreadable("The firmware's version", &input.firmware.version, config);
+        };
+        let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
+        if reported.is_empty() {
+            return unknown(&target, config);
+        }
+        let Some(installed) = version::parse(reported) else {
+            return unreadable("The installed version", reported, config);
+        };
+        if !config.allow_downgrade && target.cmp_precedence(&installed).is_lt() {
+            return Verdict::incompatible(format!(
+                "{installed} is installed; going back to {target} is not allowed."
+            ));
+        }
+        match needed(&installed, &target, config) {
+            None => Verdict::Compatible,
+            Some(via) => Verdict::needs(
+                via.to_string(),
+                format!("The way from {installed} to {target} leads over {via}."),
+            ),
+        }
+    }
+}
+
+/// The version that has to come first, if any. A step to or over `via` itself is taken already.
+fn needed(installed: &Version, target: &Version, config: &Config) -> Option<Version> {
+    config.intermediate.iter().find_map(|step| {
+        let via = version::parse(&step.via)?;
+        let skips = Range::new(&step.from)?.contains(installed)
+            && Range::new(&step.to)?.contains(target)
+            && installed.cmp_precedence(&via).is_lt()
+            && target.cmp_precedence(&via).is_ne();
+        skips.then_some(via)
+    })
+}
+
+/// A device that has not told its version is most often a new one: it has nothing to go back from, and to leave it
+/// out would leave out whole fleets whose devices never tell. But where a step must not be skipped, nobody knows
+/// whether this device would.
+fn unknown(target: &Version, config: &Config) -> Verdict {
+    let steps = &config.intermediate;
+    let leads_here = |step: &Step| Range::new(&step.to).is_some_and(|to| to.contains(target));
+    let allowed = config
+        .allow_unknown
+        .unwrap_or_else(|| !steps.iter().any(leads_here));
+    if allowed {
+        Verdict::Compatible
+    } else {
+        Verdict::incompatible("The device has not told which version is installed.")
+    }
+}
+
+fn unreadable(what: &str, version: &str, config: &Config) -> Verdict {
+    if config.allow_unknown == Some(true) {
+        Verdict::Compatible
+    } else {
+        Verdict::incompatible(format!("{what} `{version}` is no version such as 1.2.3."))
+    }
+}
+
+tidegate_plugin_sdk::export_compatibility_policy!(VersionPath);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+use tidegate_plugin_sdk::testing::{check_schema, health_goldens};
+
+use super::*;
+
+#[test]
+fn goldens() {
+    health_goldens::<Timeout>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[test]
+fn the_schema_tells_the_truth() {
+    check_schema::<Timeout>();
+}

@@ -1,0 +1,71 @@
+use semver::{BuildMetadata, Prerelease, Version, VersionReq};
+
+/// Reads a version as devices report them: `SemVer`, with a leading `v` or without, and with minor or patch missing.
+pub(crate) fn parse(text: &str) -> Option<Version> {
+    let text = text.trim();
+    let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+    if let Ok(version) = Version::parse(text) {
+        return Some(version);
+    }
+    let end = text.find(['-', '+']).unwrap_or(text.len());
+    let (numbers, rest) = text.split_at(end);
+    let missing = 2_usize.checked_sub(numbers.matches('.').count())?;
+    Version::parse(&format!("{numbers}{}{rest}", ".0".repeat(missing))).ok()
+}
+
+/// A range of versions.
+pub(crate) struct Range(VersionReq);
+
+impl Range {
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        VersionReq::parse(text).ok().map(Self)
+    }
+
+    /// `SemVer` keeps pre-releases out of ranges that do not name one, which would let a device on 1.9.0-rc.1 skip a
+    /// step that 1.9.0 must take: so a pre-release counts as the version that it leads to.
+    pub(crate) fn contains(&self, version: &Version) -> bool {
+        let release = Version {
+            pre: Prerelease::EMPTY,
+            build: BuildMetadata::EMPTY,
+            ..version.clone()
+        };
+        self.0.matches(version) || self.0.matches(&release)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_devices_report_them() {
+        for (text, expect) in [
+            ("1.2.3", Some("1.2.3")),
+            (" v1.2 ", Some("1.2.0")),
+            ("2", Some("2.0.0")),
+            ("2-rc.1+b7", Some("2.0.0-rc.1+b7")),
+            ("1.2.3.4", None),
+            ("", None),
+            ("unknown", None),
+            ("1.x", None),
+        ] {
+            let version = parse(text).map(|version| version.to_string());
+            assert_eq!(version.as_deref(), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prerelease_counts_as_what_it_leads_to() {
+        for (range, version, expect) in [
+            ("<2.0.0", "1.9.0-rc.1", true),
+            ("<2.0.0", "2.0.0-rc.1", false),
+            (">=3.0.0", "3.0.0-rc.1", true),
+            (">=1, <2", "1.5.0", true),
+        ] {
+            let holds = Range::new(range)
+                .zip(parse(version))
+                .map(|(r, v)| r.contains(&v));
+            assert_eq!(holds, Some(expect), "{range} {version}");
+        }
+    }
+}
