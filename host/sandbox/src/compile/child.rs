@@ -1,0 +1,84 @@
+//! The process that compiles.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    process::ExitCode,
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{ADDRESS_SPACE, CPU_SECONDS, MAGIC, REFUSED};
+use crate::{code::CodeKey, engine, failure::describe};
+
+/// CPU time when nobody says how much.
+const DEFAULT_CPU_SECONDS: u64 = 20;
+
+/// The whole life of the process that compiles: limits itself, reads a component from standard input, and writes its
+/// code to standard output. Complaints go to standard error, one line.
+///
+/// A binary that opens a [`crate::WasmSandbox`] calls this first thing when its arguments are those of its
+/// [`crate::CompilerCommand`], before it starts threads or reads anything.
+pub fn compile_child() -> ExitCode {
+    match compile() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Complaint { text, code }) => {
+            // If nobody listens there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+struct Complaint {
+    text: String,
+    code: u8,
+}
+
+fn compile() -> Result<(), Complaint> {
+    let broken = |what: &str, error: &dyn std::fmt::Display| Complaint {
+        text: format!("{what}: {error}"),
+        code: 1,
+    };
+    limit_itself().map_err(|error| broken("limit the compiler", &error))?;
+
+    let mut component = Vec::new();
+    io::stdin()
+        .lock()
+        .read_to_end(&mut component)
+        .map_err(|error| broken("read the component", &error))?;
+
+    let engine =
+        engine::compiler().map_err(|error| broken("set up the compiler", &describe(&error)))?;
+    let code = engine
+        .precompile_component(&component)
+        .map_err(|error| Complaint {
+            text: describe(&error),
+            code: REFUSED,
+        })?;
+
+    let mut out = io::stdout().lock();
+    [MAGIC.as_slice(), CodeKey::of(&engine).as_bytes(), &code]
+        .into_iter()
+        .try_for_each(|part| out.write_all(part))
+        .and_then(|()| out.flush())
+        .map_err(|error| broken("write the code", &error))
+}
+
+fn limit_itself() -> io::Result<()> {
+    let cpu = std::env::var(CPU_SECONDS)
+        .ok()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(DEFAULT_CPU_SECONDS);
+    for (resource, limit) in [
+        (Resource::Core, 0),
+        (Resource::Cpu, cpu),
+        (Resource::As, ADDRESS_SPACE),
+    ] {
+        let limit = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
+        };
+        setrlimit(resource, limit)?;
+    }
+    Ok(())
+}

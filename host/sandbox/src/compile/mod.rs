@@ -1,0 +1,29 @@
+//! Compiling, in a process of its own.
+//!
+//! A component of a few hundred kilobytes can keep a compiler busy for minutes, or make it panic, and Wasmtime does
+//! not count compile time as a security matter. So the serving process never compiles: it starts the same binary with a
+//! hidden subcommand, whose limits the kernel enforces.
+
+mod child;
+mod parent;
+
+pub use child::compile_child;
+pub(crate) use parent::Compiler;
+pub use parent::CompilerCommand;
+
+use std::time::Duration;
+
+/// Environment of the child: seconds of CPU time that it may take.
+const CPU_SECONDS: &str = "COMPILE_CPU_SECONDS";
+/// Its address space.
+const ADDRESS_SPACE: u64 = 2 << 30;
+/// Its wall time; it is killed after that.
+const WALL: Duration = Duration::from_mins(1);
+/// What stands before the code on its standard output, and before that code's key.
+const MAGIC: &[u8; 16] = b"tidegate-code-1\n";
+/// Bytes of code; a component of 32 MiB makes less.
+const CODE_BYTES: u64 = 512 << 20;
+/// Bytes of its complaint.
+const COMPLAINT_BYTES: u64 = 4 << 10;
+/// Its exit code for a component that cannot be compiled; everything else is the host's fault or a limit's doing.
+const REFUSED: u8 = 65;

@@ -1,0 +1,204 @@
+//! The serving side of compiling.
+
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tidegate_engine::ports::Rejection;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, Command},
+    sync::Mutex,
+    time::timeout,
+};
+
+use super::{ADDRESS_SPACE, CODE_BYTES, COMPLAINT_BYTES, CPU_SECONDS, MAGIC, REFUSED, WALL};
+use crate::{
+    code::CodeKey,
+    text::{REASON_BYTES, cut},
+};
+
+/// How the process that compiles is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompilerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// What makes it call [`crate::compile_child`].
+    pub args: Vec<OsString>,
+}
+
+impl Default for CompilerCommand {
+    /// The running program, by the inode that it was started from: a newer one on disk speaks of other code.
+    fn default() -> Self {
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            args: vec![OsString::from("compile-component")],
+        }
+    }
+}
+
+/// Compiles components, one at a time.
+pub(crate) struct Compiler {
+    command: CompilerCommand,
+    cpu: Duration,
+    key: CodeKey,
+    turn: Mutex<()>,
+}
+
+impl Compiler {
+    /// A compiler of code with this key.
+    pub(crate) fn new(command: CompilerCommand, cpu: Duration, key: CodeKey) -> Self {
+        Self {
+            command,
+            cpu,
+            key,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// The code of a component. `ready` is asked again once it is this one's turn: whoever was before may have
+    /// compiled the same.
+    pub(crate) async fn compile(
+        &self,
+        component: Bytes,
+        ready: impl Future<Output = Option<Vec<u8>>>,
+    ) -> Result<Vec<u8>, Rejection> {
+        let _turn = self.turn.lock().await;
+        if let Some(code) = ready.await {
+            return Ok(code);
+        }
+        let mut child = self.start().map_err(|error| {
+            Rejection::Unavailable(format!("the process that compiles did not start: {error}"))
+        })?;
+        let Ok(finished) = timeout(WALL, talk(&mut child, component)).await else {
+            // Dropping the child kills it.
+            return Err(Rejection::Invalid(format!(
+                "compiling it took longer than {} s",
+                WALL.as_secs()
+            )));
+        };
+        let finished = finished.map_err(|error| {
+            Rejection::Unavailable(format!("the process that compiles went astray: {error}"))
+        })?;
+        self.judge(finished)
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        // Threads take address space each, and compiling one plugin needs few.
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        Command::new(&self.command.program)
+            .args(&self.command.args)
+            .env_clear()
+            .env(CPU_SECONDS, self.cpu.as_secs().to_string())
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    fn judge(&self, finished: Finished) -> Result<Vec<u8>, Rejection> {
+        const SIGKILL: i32 = 9;
+        const SIGABRT: i32 = 6;
+        const SIGXCPU: i32 = 24;
+        const PANICKED: i32 = 101;
+        let Finished {
+            status,
+            mut output,
+            complaint,
+        } = finished;
+        let complaint = String::from_utf8_lossy(&complaint);
+        let complaint = cut(complaint.trim(), REASON_BYTES);
+        let cpu = self.cpu.as_secs();
+        match (status.code(), status.signal()) {
+            (Some(0), _) => {}
+            (Some(code), _) if code == i32::from(REFUSED) => {
+                return Err(Rejection::Invalid(format!("it does not compile: {complaint}")));
+            }
+            (_, Some(SIGKILL | SIGXCPU)) => {
+                return Err(Rejection::Invalid(format!(
+                    "compiling it took more than {cpu} s of CPU time"
+                )));
+            }
+            (_, Some(SIGABRT)) => {
+                return Err(Rejection::Invalid(format!(
+                    "compiling it needed more than {} MiB of memory: {complaint}",
+                    ADDRESS_SPACE >> 20
+                )));
+            }
+            (Some(PANICKED), _) => {
+                return Err(Rejection::Invalid(format!("the compiler broke on it: {complaint}")));
+            }
+            _ => {
+                return Err(Rejection::Unavailable(format!(
+                    "the process that compiles ended with {status}: {complaint}"
+                )));
+            }
+        }
+        if output.len() as u64 > CODE_BYTES {
+            return Err(Rejection::Invalid(format!(
+                "it compiles to more than {} MiB of code",
+                CODE_BYTES >> 20
+            )));
+        }
+        let ours = output
+            .strip_prefix(MAGIC)
+            .is_some_and(|rest| rest.starts_with(self.key.as_bytes()));
+        if !ours {
+            return Err(Rejection::Unavailable(
+                "the process that compiles is of another build than this server: restart it"
+                    .to_owned(),
+            ));
+        }
+        Ok(output.split_off(MAGIC.len() + self.key.as_bytes().len()))
+    }
+}
+
+/// What a child left behind.
+struct Finished {
+    status: ExitStatus,
+    output: Vec<u8>,
+    complaint: Vec<u8>,
+}
+
+/// Hands the component over, and takes in what comes back, all at once: each pipe holds only a little.
+async fn talk(child: &mut Child, component: Bytes) -> std::io::Result<Finished> {
+    let missing = || std::io::Error::other("a pipe is missing");
+    let mut stdin = child.stdin.take().ok_or_else(missing)?;
+    let stdout = child.stdout.take().ok_or_else(missing)?;
+    let stderr = child.stderr.take().ok_or_else(missing)?;
+    let write = async move {
+        // A child that ends early closes its pipe; its status tells why.
+        let _ = stdin.write_all(&component).await;
+        drop(stdin);
+    };
+    let (mut output, mut complaint) = (Vec::new(), Vec::new());
+    let mut limited_output = stdout.take(CODE_BYTES + 1 + 64);
+    let mut limited_complaint = stderr.take(COMPLAINT_BYTES);
+    let ((), read, heard) = tokio::join!(
+        write,
+        limited_output.read_to_end(&mut output),
+        async {
+            let heard = limited_complaint.read_to_end(&mut complaint).await;
+            // What is beyond the bound is not kept, but must not block the child either.
+            tokio::io::copy(limited_complaint.get_mut(), &mut tokio::io::sink()).await?;
+            heard
+        },
+    );
+    read?;
+    heard?;
+    // A child that still writes would wait for ever.
+    drop(limited_output);
+    let status = child.wait().await?;
+    Ok(Finished {
+        status,
+        output,
+        complaint,
+    })
+}

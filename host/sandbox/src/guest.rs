@@ -1,0 +1,157 @@
+//! What the host keeps for one running call: what its memories have grown to, and the lines it wrote.
+
+use wasmtime::{
+    ResourceLimiter, StoreContextMut,
+    component::{Linker, WasmStr},
+};
+
+use crate::limits::{INSTANCES, LOG_BYTES, MEMORIES, TABLE_ELEMENTS, TABLES};
+
+/// The data of a store.
+pub(crate) struct Guest {
+    pub(crate) memory: Memory,
+    pub(crate) log: Log,
+}
+
+impl Guest {
+    /// A guest whose memories may hold so many bytes in all.
+    pub(crate) fn new(memory_bytes: u64) -> Self {
+        Self {
+            memory: Memory {
+                limit: memory_bytes,
+                held: 0,
+                peak: 0,
+                refused: false,
+            },
+            log: Log::default(),
+        }
+    }
+}
+
+/// Bytes over all memories of a call. Wasmtime's own limits are for each memory by itself, and do not tell afterwards
+/// whether one was hit.
+pub(crate) struct Memory {
+    limit: u64,
+    held: u64,
+    pub(crate) peak: u64,
+    /// Whether a growth was refused: what the guest does next, a panic as a rule, is for want of memory.
+    pub(crate) refused: bool,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let held = self.held.saturating_add(desired.saturating_sub(current) as u64);
+        if held > self.limit {
+            self.refused = true;
+            return Ok(false);
+        }
+        // Beyond its own maximum it will not grow, whatever is answered here.
+        if maximum.is_none_or(|maximum| desired <= maximum) {
+            self.held = held;
+            self.peak = self.peak.max(held);
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+}
+
+/// Lines for the operator: the first 16 KiB of them.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) lines: Vec<String>,
+    bytes: usize,
+}
+
+impl Log {
+    fn is_full(&self) -> bool {
+        self.bytes >= LOG_BYTES
+    }
+
+    fn push(&mut self, text: &str) {
+        let room = LOG_BYTES.saturating_sub(self.bytes);
+        let line = &text[..text.floor_char_boundary(room)];
+        // An empty line takes room as well, or a guest could write them without end.
+        self.bytes += line.len().max(1);
+        self.lines.push(line.to_owned());
+    }
+}
+
+/// What a line costs the guest beside its bytes. The host works for it, and fuel must end a flood of lines before the
+/// deadline does.
+const LINE_FUEL: u64 = 256;
+
+/// Gives guests the one import they may have.
+pub(crate) fn link_log(linker: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<()> {
+    linker.instance(interface)?.func_wrap(
+        "line",
+        |mut store: StoreContextMut<'_, Guest>, (text,): (WasmStr,)| {
+            let mut cost = LINE_FUEL;
+            if !store.data().log.is_full() {
+                let text = text.to_str(&store)?.into_owned();
+                cost += text.len() as u64;
+                store.data_mut().log.push(&text);
+            }
+            let left = store.get_fuel()?.saturating_sub(cost);
+            store.set_fuel(left)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_the_sum_over_all_memories() -> wasmtime::Result<()> {
+        let mut memory = Guest::new(100).memory;
+        assert!(memory.memory_growing(0, 60, None)?);
+        assert!(memory.memory_growing(0, 40, None)?);
+        assert!(!memory.refused);
+        assert!(!memory.memory_growing(40, 41, None)?);
+        assert!(memory.refused);
+        assert_eq!(memory.peak, 100);
+        Ok(())
+    }
+
+    #[test]
+    fn the_log_is_cut_at_its_bound_and_between_characters() {
+        let mut log = Log::default();
+        log.push(&"é".repeat(LOG_BYTES));
+        assert_eq!(log.lines[0].len(), LOG_BYTES);
+        assert!(log.is_full());
+
+        let mut log = Log::default();
+        log.push("x");
+        log.push(&"é".repeat(LOG_BYTES));
+        assert_eq!(log.lines[1].len(), LOG_BYTES - 2);
+        while !log.is_full() {
+            log.push("");
+        }
+        assert!(log.lines.len() <= 4);
+    }
+}

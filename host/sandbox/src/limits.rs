@@ -1,0 +1,200 @@
+//! How much a plugin may take, and how far an operator can raise it.
+
+use std::time::Duration;
+
+/// Core instances of one call: Python needs 26.
+pub(crate) const INSTANCES: u32 = 64;
+/// Linear memories of one call.
+pub(crate) const MEMORIES: u32 = 16;
+/// Tables of one call.
+pub(crate) const TABLES: u32 = 64;
+/// Elements of one table.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+/// Bytes of lines that `log` keeps for one call.
+pub(crate) const LOG_BYTES: usize = 16 << 10;
+/// Bytes of a config.
+pub(crate) const CONFIG_BYTES: usize = 256 << 10;
+
+/// Limits of the sandbox. The defaults fit every supported language with room to spare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a component.
+    pub component_bytes: u64,
+    /// CPU time of compiling one, in the child process; whole seconds.
+    pub compile_cpu: Duration,
+    /// Bytes of memory for a call, the sum over all its memories.
+    pub memory_bytes: u64,
+    /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
+    pub fuel: u64,
+    /// Fuel of `plan` and `assign`, before what each device adds.
+    pub planning_fuel: u64,
+    /// Fuel that each device adds to `plan` and `assign`.
+    pub planning_fuel_per_device: u64,
+    /// Wall time of `describe`, `validate`, `decide`, `evaluate` and `check`. A backstop: fuel should end a call first.
+    pub deadline: Duration,
+    /// Wall time of `plan` and `assign`.
+    pub planning_deadline: Duration,
+    /// Bytes of an answer, before what each device adds.
+    pub answer_bytes: u64,
+    /// Bytes that each device of a plan or a row of an assignment adds.
+    pub answer_bytes_per_device: u64,
+    /// Calls that run at once; the others wait.
+    pub calls_at_once: usize,
+}
+
+/// The most that `plan` and `assign` may burn, however many devices there are.
+const PLANNING_FUEL_CEILING: u64 = 10_000_000_000;
+/// The longest answer, however many devices there are.
+const ANSWER_CEILING: u64 = 64 << 20;
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            component_bytes: 4 << 20,
+            compile_cpu: Duration::from_secs(20),
+            memory_bytes: 64 << 20,
+            fuel: 50_000_000,
+            planning_fuel: 100_000_000,
+            planning_fuel_per_device: 5_000,
+            deadline: Duration::from_millis(250),
+            planning_deadline: Duration::from_secs(5),
+            answer_bytes: 1 << 20,
+            answer_bytes_per_device: 8,
+            calls_at_once: (2 * cores).min(64),
+        }
+    }
+}
+
+/// A limit outside what an operator can set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value}, and must be between {least} and {most}")]
+pub struct InvalidLimit {
+    name: &'static str,
+    value: u128,
+    least: u128,
+    most: u128,
+}
+
+impl Limits {
+    /// Checks every limit against its ceiling.
+    pub fn validate(&self) -> Result<(), InvalidLimit> {
+        let seconds = |duration: Duration| u128::from(duration.as_secs());
+        let millis = |duration: Duration| duration.as_millis();
+        for (name, value, least, most) in [
+            ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
+            ("compile_cpu, in seconds,", seconds(self.compile_cpu), 1, 60),
+            ("memory_bytes", self.memory_bytes.into(), 64 << 10, 256 << 20),
+            ("fuel", self.fuel.into(), 1, 1_000_000_000),
+            (
+                "planning_fuel",
+                self.planning_fuel.into(),
+                1,
+                PLANNING_FUEL_CEILING.into(),
+            ),
+            (
+                "planning_fuel_per_device",
+                self.planning_fuel_per_device.into(),
+                0,
+                PLANNING_FUEL_CEILING.into(),
+            ),
+            ("deadline, in milliseconds,", millis(self.deadline), 10, 2_000),
+            (
+                "planning_deadline, in milliseconds,",
+                millis(self.planning_deadline),
+                10,
+                30_000,
+            ),
+            ("answer_bytes", self.answer_bytes.into(), 1, ANSWER_CEILING.into()),
+            (
+                "answer_bytes_per_device",
+                self.answer_bytes_per_device.into(),
+                0,
+                ANSWER_CEILING.into(),
+            ),
+            ("calls_at_once", self.calls_at_once as u128, 1, 64),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(InvalidLimit {
+                    name,
+                    value,
+                    least,
+                    most,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a call may take that concerns no devices one by one.
+    pub(crate) fn call(&self) -> Budget {
+        Budget {
+            fuel: self.fuel,
+            deadline: self.deadline,
+            memory_bytes: self.memory_bytes,
+            answer_bytes: self.answer_bytes,
+        }
+    }
+
+    /// What a call may take that plans for so many devices.
+    pub(crate) fn planning(&self, devices: u64) -> Budget {
+        let grown = |base: u64, each: u64, most: u64| {
+            base.saturating_add(each.saturating_mul(devices)).min(most)
+        };
+        Budget {
+            fuel: grown(
+                self.planning_fuel,
+                self.planning_fuel_per_device,
+                PLANNING_FUEL_CEILING,
+            ),
+            deadline: self.planning_deadline,
+            memory_bytes: self.memory_bytes,
+            answer_bytes: grown(
+                self.answer_bytes,
+                self.answer_bytes_per_device,
+                ANSWER_CEILING,
+            ),
+        }
+    }
+}
+
+/// What one call may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(crate) fuel: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) memory_bytes: u64,
+    pub(crate) answer_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed_and_the_ceilings_hold() {
+        assert_eq!(Limits::default().validate(), Ok(()));
+        let changed = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.validate().map_err(|error| error.name)
+        };
+        assert_eq!(changed(|l| l.fuel = 1_000_000_000), Ok(()));
+        assert_eq!(changed(|l| l.fuel = 1_000_000_001), Err("fuel"));
+        assert_eq!(changed(|l| l.memory_bytes = 257 << 20), Err("memory_bytes"));
+        assert_eq!(changed(|l| l.calls_at_once = 0), Err("calls_at_once"));
+        assert_eq!(
+            changed(|l| l.compile_cpu = Duration::from_secs(61)),
+            Err("compile_cpu, in seconds,")
+        );
+    }
+
+    #[test]
+    fn budgets_grow_with_devices_up_to_the_ceiling() {
+        let limits = Limits::default();
+        assert_eq!(limits.planning(1_000).fuel, 105_000_000);
+        assert_eq!(limits.planning(u64::MAX).fuel, PLANNING_FUEL_CEILING);
+        assert_eq!(limits.planning(1_000_000).answer_bytes, (1 << 20) + 8_000_000);
+        assert_eq!(limits.planning(u64::MAX).answer_bytes, ANSWER_CEILING);
+    }
+}

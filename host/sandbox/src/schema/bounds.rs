@@ -1,0 +1,270 @@
+//! What a config schema may hold, so that neither reading it nor checking a config by it can take long.
+//!
+//! References are the danger: two of them in a row of a hundred definitions make more checks than there are atoms. So
+//! a schema may refer only to itself, only by JSON pointer, never in a circle, and may not unfold to more than a few
+//! thousand parts.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// Parts that a schema may unfold to, counting a definition as often as it is referred to.
+const PARTS: u64 = 4_000;
+/// How deep parts may lie in one another, references followed. Whoever walks a schema does so by recursion.
+const DEPTH: usize = 64;
+/// Patterns in a schema.
+const PATTERNS: usize = 128;
+/// The only dialect.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Keywords whose values are data, not schemas.
+const DATA: [&str; 5] = ["const", "enum", "default", "examples", "example"];
+/// Keywords that refer by other means than a JSON pointer, or change what a pointer means.
+const REFUSED: [&str; 5] = [
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$anchor",
+    "$recursiveRef",
+    "$vocabulary",
+];
+
+/// What is too much in a schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OutOfBounds {
+    #[error("`{0}` at `{1}` is not for config schemas")]
+    Keyword(String, String),
+    #[error("`$schema` is `{0}`; config schemas are of `{DIALECT}`")]
+    Dialect(String),
+    #[error(
+        "`$ref` at `{0}` is `{1}`; a config schema refers only to its own parts, as `#/$defs/...`"
+    )]
+    Foreign(String, String),
+    #[error("`$ref` at `{0}` points to nothing")]
+    Dangling(String),
+    #[error("`$ref` at `{0}` leads back to itself; a config has no endless depth")]
+    Circle(String),
+    #[error("it unfolds to more than {PARTS} parts")]
+    Parts,
+    #[error("its parts lie more than {DEPTH} deep in one another")]
+    Depth,
+    #[error("it has more than {PATTERNS} patterns")]
+    Patterns,
+}
+
+pub(super) fn check(schema: &Value) -> Result<(), OutOfBounds> {
+    match schema.get("$schema") {
+        None => {}
+        Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
+        Some(other) => return Err(OutOfBounds::Dialect(other.to_string())),
+    }
+    let mut unfolding = Unfolding {
+        schema,
+        known: HashMap::new(),
+        patterns: 0,
+        depth: 0,
+    };
+    unfolding.measure(schema, "")?;
+    Ok(())
+}
+
+/// How much a part unfolds to.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    parts: u64,
+    height: usize,
+}
+
+impl Size {
+    /// Takes what lies within it into account.
+    fn holds(&mut self, inner: Self) -> Result<(), OutOfBounds> {
+        self.parts = self.parts.saturating_add(inner.parts);
+        self.height = self.height.max(inner.height + 1);
+        if self.parts > PARTS {
+            return Err(OutOfBounds::Parts);
+        }
+        if self.height > DEPTH {
+            return Err(OutOfBounds::Depth);
+        }
+        Ok(())
+    }
+}
+
+struct Unfolding<'a> {
+    schema: &'a Value,
+    /// What pointers lead to; none while it is being measured.
+    known: HashMap<&'a str, Option<Size>>,
+    patterns: usize,
+    depth: usize,
+}
+
+impl<'a> Unfolding<'a> {
+    fn measure(&mut self, part: &'a Value, at: &str) -> Result<Size, OutOfBounds> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(OutOfBounds::Depth);
+        }
+        let mut size = Size {
+            parts: 1,
+            height: 1,
+        };
+        match part {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    size.holds(self.measure(item, &format!("{at}/{index}"))?)?;
+                }
+            }
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if !DATA.contains(&name.as_str()) {
+                        self.measure_field(&mut size, name, value, at)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.depth -= 1;
+        Ok(size)
+    }
+
+    fn measure_field(
+        &mut self,
+        size: &mut Size,
+        name: &str,
+        value: &'a Value,
+        at: &str,
+    ) -> Result<(), OutOfBounds> {
+        if REFUSED.contains(&name) || (name == "$id" && !at.is_empty()) {
+            return Err(OutOfBounds::Keyword(name.to_owned(), at.to_owned()));
+        }
+        size.holds(self.measure(value, &format!("{at}/{name}"))?)?;
+        match (name, value) {
+            ("$ref", Value::String(target)) => size.holds(self.referred(target, at)?),
+            ("pattern", Value::String(_)) => self.count_patterns(1),
+            ("patternProperties", Value::Object(patterns)) => self.count_patterns(patterns.len()),
+            _ => Ok(()),
+        }
+    }
+
+    fn referred(&mut self, target: &'a str, at: &str) -> Result<Size, OutOfBounds> {
+        let pointer = match target.strip_prefix('#') {
+            Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => pointer,
+            _ => {
+                let target = crate::text::cut(target, 200).to_owned();
+                return Err(OutOfBounds::Foreign(at.to_owned(), target));
+            }
+        };
+        match self.known.get(pointer) {
+            Some(Some(size)) => return Ok(*size),
+            Some(None) => return Err(OutOfBounds::Circle(at.to_owned())),
+            None => {}
+        }
+        let part = self
+            .schema
+            .pointer(pointer)
+            .ok_or_else(|| OutOfBounds::Dangling(at.to_owned()))?;
+        self.known.insert(pointer, None);
+        let size = self.measure(part, pointer)?;
+        self.known.insert(pointer, Some(size));
+        Ok(size)
+    }
+
+    fn count_patterns(&mut self, more: usize) -> Result<(), OutOfBounds> {
+        self.patterns += more;
+        if self.patterns > PATTERNS {
+            return Err(OutOfBounds::Patterns);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn plain_schemas_pass() {
+        for schema in [
+            json!({}),
+            json!(true),
+            json!({"$schema": DIALECT, "$id": "https://example.com/canary", "type": "object"}),
+            json!({"properties": {"a": {"$ref": "#/$defs/x"}, "b": {"$ref": "#/$defs/x"}},
+                   "$defs": {"x": {"type": "string"}}}),
+            json!({"default": {"$ref": "data, no reference"}}),
+            json!({"properties": {"$ref": {"type": "string"}}}),
+        ] {
+            assert_eq!(check(&schema), Ok(()), "{schema}");
+        }
+    }
+
+    #[test]
+    fn references_stay_inside_and_end() {
+        let foreign = |target: &str| {
+            Err(OutOfBounds::Foreign("/items".to_owned(), target.to_owned()))
+        };
+        for target in ["https://example.com/x", "file:///etc/passwd", "other.json", "#name"] {
+            assert_eq!(check(&json!({"items": {"$ref": target}})), foreign(target));
+        }
+        for circle in [
+            json!({"items": {"$ref": "#"}}),
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}),
+            json!({"$ref": "#/$defs/a",
+                   "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}),
+        ] {
+            assert!(matches!(check(&circle), Err(OutOfBounds::Circle(_))), "{circle}");
+        }
+        assert_eq!(
+            check(&json!({"$ref": "#/$defs/missing"})),
+            Err(OutOfBounds::Dangling(String::new()))
+        );
+    }
+
+    #[test]
+    fn a_schema_that_doubles_at_every_step_is_refused() {
+        let mut definitions = serde_json::Map::new();
+        for step in 0..30 {
+            let next = json!({"$ref": format!("#/$defs/{}", step + 1)});
+            definitions.insert(step.to_string(), json!({"anyOf": [next, next]}));
+        }
+        definitions.insert("30".to_owned(), json!({"type": "string"}));
+        let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
+        assert_eq!(check(&schema), Err(OutOfBounds::Parts));
+    }
+
+    #[test]
+    fn depth_is_bounded_with_references_followed() {
+        let nested = |steps: usize| (0..steps).fold(json!({}), |inner, _| json!({"not": inner}));
+        assert_eq!(check(&nested(60)), Ok(()));
+        assert_eq!(check(&nested(65)), Err(OutOfBounds::Depth));
+        let mut chain = json!({"$ref": "#/$defs/0", "$defs": {"40": {}}});
+        for step in 0..40 {
+            chain["$defs"][step.to_string()] = json!({"$ref": format!("#/$defs/{}", step + 1)});
+        }
+        assert_eq!(check(&chain), Ok(()));
+        for step in 40..80 {
+            chain["$defs"][step.to_string()] = json!({"$ref": format!("#/$defs/{}", step + 1)});
+        }
+        chain["$defs"]["80"] = json!({});
+        assert_eq!(check(&chain), Err(OutOfBounds::Depth));
+    }
+
+    #[test]
+    fn dialects_and_keywords_that_are_not_ours_are_named() {
+        assert!(matches!(
+            check(&json!({"$schema": "http://json-schema.org/draft-07/schema#"})),
+            Err(OutOfBounds::Dialect(_))
+        ));
+        for keyword in ["$dynamicRef", "$anchor", "$id"] {
+            let schema = json!({"items": {keyword: "https://example.com"}});
+            assert_eq!(
+                check(&schema),
+                Err(OutOfBounds::Keyword(keyword.to_owned(), "/items".to_owned()))
+            );
+        }
+        let patterns: serde_json::Map<_, _> =
+            (0..129).map(|n| (format!("^{n}$"), json!(true))).collect();
+        assert_eq!(
+            check(&json!({"patternProperties": patterns})),
+            Err(OutOfBounds::Patterns)
+        );
+    }
+}

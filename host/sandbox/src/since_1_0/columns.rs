@@ -1,0 +1,122 @@
+//! Records of assignments.
+//!
+//! A page may have a million rows, and its record is kept with the journal: the columns of long pages are recorded by
+//! their digests. Such a record proves what was asked and answered, but cannot be asked again.
+
+use serde::{Serialize, Serializer};
+use tidegate_core::id::Digest;
+
+use super::{
+    AssignInput, CallName,
+    bindings::{exports::tidegate::plugin::rollout::Wave, tidegate::plugin::types},
+};
+use crate::record::{Answered, Asked};
+
+/// Pages of up to so many rows are recorded whole.
+const WHOLE_ROWS: usize = 4096;
+
+/// [`AssignInput`] with its columns in either form; the fields stand in the same order.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    context: &'a types::Context,
+    config: &'a str,
+    waves: &'a [Wave],
+    groups: &'a [String],
+    classes: &'a [types::DeviceClass],
+    group: Column<'a, u16>,
+    class: Column<'a, u32>,
+    place: Column<'a, u32>,
+}
+
+pub(super) fn record(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Asked {
+        call: CallName::Assign.as_str(),
+        input: Recorded {
+            context: &input.context,
+            config: &input.config,
+            waves: &input.waves,
+            groups: &input.groups,
+            classes: &input.classes,
+            group: Column(&input.group),
+            class: Column(&input.class),
+            place: Column(&input.place),
+        },
+    })
+}
+
+pub(super) fn record_answer(answer: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Answered {
+        call: CallName::Assign.as_str(),
+        answer: answer.map(|waves| Column(waves)),
+    })
+}
+
+/// A column, whole or as `{"rows": ..., "digest": "sha256:..."}` of its numbers in little-endian order.
+struct Column<'a, T>(&'a [T]);
+
+impl<T: Number + Serialize> Serialize for Column<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Long {
+            rows: usize,
+            digest: String,
+        }
+        if self.0.len() <= WHOLE_ROWS {
+            return self.0.serialize(serializer);
+        }
+        Long {
+            rows: self.0.len(),
+            digest: digest(self.0).to_string(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A number that knows its bytes.
+trait Number: Copy {
+    /// Appends them, the least significant first.
+    fn write(self, bytes: &mut Vec<u8>);
+}
+
+impl Number for u16 {
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl Number for u32 {
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+fn digest<T: Number>(column: &[T]) -> Digest {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    let mut bytes = Vec::with_capacity(64 << 10);
+    for rows in column.chunks(16 << 10) {
+        bytes.clear();
+        for number in rows {
+            number.write(&mut bytes);
+        }
+        hash.update(&bytes);
+    }
+    Digest(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_columns_are_whole_and_long_ones_a_digest() {
+        let json = |column: &[u16]| serde_json::to_value(Column(column)).expect("it is plain");
+        assert_eq!(json(&[1, 2]), serde_json::json!([1, 2]));
+        let long = vec![513_u16; 40_000];
+        let bytes = [1, 2].repeat(40_000);
+        assert_eq!(
+            json(&long),
+            serde_json::json!({"rows": 40_000, "digest": Digest::of(&bytes).to_string()})
+        );
+    }
+}

@@ -1,0 +1,38 @@
+//! Contract version 1.0: its names, its types, and how they become the domain's.
+//!
+//! A later version gets a module beside this one; what is here does not change, for plugins are built against it.
+
+mod answers;
+mod bindings;
+mod call;
+mod columns;
+mod question;
+mod shape;
+
+pub(crate) use bindings::exports::tidegate::plugin::{
+    compatibility::CheckInput,
+    health::HealthInput,
+    meta,
+    rollout::{AssignInput, Observation, PlanInput},
+};
+pub(crate) use call::{CALLS, CallName, Question};
+
+use tidegate_core::plugin::Kind;
+
+/// The version, as an inspection names it.
+pub(crate) const VERSION: &str = "1.0.0";
+/// The one import with functions.
+pub(crate) const LOG: &str = "tidegate:plugin/log@1.0.0";
+/// Types only.
+pub(crate) const TYPES: &str = "tidegate:plugin/types@1.0.0";
+/// What every world exports.
+pub(crate) const META: &str = "tidegate:plugin/meta@1.0.0";
+
+/// What makes a world the one it is.
+pub(crate) fn interface(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Strategy => "tidegate:plugin/rollout@1.0.0",
+        Kind::Compatibility => "tidegate:plugin/compatibility@1.0.0",
+        Kind::Health => "tidegate:plugin/health@1.0.0",
+    }
+}

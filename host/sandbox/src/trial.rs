@@ -1,0 +1,131 @@
+//! A small invented campaign, to try plugins on.
+
+use std::time::Duration;
+
+use tidegate_core::{
+    plugin::{
+        Census, CheckInput, ClassKey, Context, DeviceClass, Durations, FirmwareFacts, GroupSize,
+        HealthInput, Observation, PlanInput,
+    },
+    time::Timestamp,
+    wave::{Counts, WaveReport},
+};
+
+const DEVICES: u64 = 100;
+
+pub(crate) fn plan(config: &str) -> PlanInput {
+    PlanInput {
+        context: Context {
+            started_at: None,
+            ..context()
+        },
+        firmware: firmware(),
+        census: Census {
+            devices: DEVICES,
+            groups: vec![GroupSize {
+                name: "trial".to_owned(),
+                devices: DEVICES,
+            }],
+            classes: vec![class()],
+        },
+        config: config.to_owned(),
+    }
+}
+
+pub(crate) fn observation(config: &str) -> Observation {
+    Observation {
+        context: context(),
+        firmware: firmware(),
+        operator: Vec::new(),
+        waves: waves(),
+        verdicts: Vec::new(),
+        config: config.to_owned(),
+        state: Vec::new(),
+    }
+}
+
+pub(crate) fn check(config: &str) -> CheckInput {
+    CheckInput {
+        context: context(),
+        firmware: firmware(),
+        classes: vec![class()],
+        config: config.to_owned(),
+    }
+}
+
+pub(crate) fn health(config: &str) -> HealthInput {
+    HealthInput {
+        context: context(),
+        firmware: firmware(),
+        total: counts(),
+        failures: Vec::new(),
+        waves: waves(),
+        durations: Durations {
+            count: 5,
+            p50: Duration::from_mins(1),
+            p95: Duration::from_mins(2),
+        },
+        metrics: Vec::new(),
+        checks: Vec::new(),
+        config: config.to_owned(),
+        state: Vec::new(),
+    }
+}
+
+fn context() -> Context {
+    // Some moment, always the same one.
+    let start = Timestamp(1_750_000_000_000);
+    Context {
+        now: start.plus(Duration::from_hours(1)),
+        seed: 1,
+        started_at: Some(start),
+        max_in_flight: None,
+        failure_ceiling: 5_000,
+        update_timeout: Duration::from_hours(1),
+        auto_rollback: true,
+        facts: Vec::new(),
+    }
+}
+
+fn firmware() -> FirmwareFacts {
+    FirmwareFacts {
+        name: "trial".to_owned(),
+        version: "1.1.0".to_owned(),
+        device_model: Some("trial".to_owned()),
+        ..FirmwareFacts::default()
+    }
+}
+
+fn class() -> DeviceClass {
+    DeviceClass {
+        key: ClassKey {
+            hardware_model: Some("trial".to_owned()),
+            hardware_revision: Some("1.0".to_owned()),
+            version: Some("1.0.0".to_owned()),
+            attributes: Vec::new(),
+        },
+        devices: DEVICES,
+    }
+}
+
+fn waves() -> Vec<WaveReport> {
+    vec![WaveReport {
+        name: "trial".to_owned(),
+        size: DEVICES,
+        released: 10,
+        counts: counts(),
+        opened_at: context().started_at,
+        moved_at: context().started_at,
+        advanced_at: None,
+        failures: Vec::new(),
+    }]
+}
+
+fn counts() -> Counts {
+    Counts {
+        pending: DEVICES - 10,
+        in_progress: 5,
+        completed: 5,
+        ..Counts::default()
+    }
+}

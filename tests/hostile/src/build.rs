@@ -1,0 +1,97 @@
+//! From text to component.
+
+use anyhow::{Context as _, Result};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+const BASE: &str = include_str!("../wat/base.wat");
+const CONTRACT: &str = include_str!("../../../wit/since-1.0/package.wit");
+
+/// What replaces parts of the honest strategy: bodies of functions, in WebAssembly text.
+///
+/// Bodies are handed the pointer to the question as `$question` and return a pointer to the answer. They may call
+/// `$line` with a pointer and a length.
+#[derive(Debug, Clone, Copy)]
+pub struct Hooks<'a> {
+    plan: &'a str,
+    decide: &'a str,
+    schema: &'a str,
+    more: &'a str,
+}
+
+impl Default for Hooks<'_> {
+    fn default() -> Self {
+        Self {
+            plan: "(i32.const 512)",
+            decide: "(i32.const 640)",
+            schema: "{}",
+            more: "",
+        }
+    }
+}
+
+impl<'a> Hooks<'a> {
+    /// Another body of `plan`.
+    #[must_use]
+    pub fn plan(self, plan: &'a str) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// Another body of `decide`.
+    #[must_use]
+    pub fn decide(self, decide: &'a str) -> Self {
+        Self { decide, ..self }
+    }
+
+    /// Another config schema.
+    #[must_use]
+    pub fn schema(self, schema: &'a str) -> Self {
+        Self { schema, ..self }
+    }
+
+    /// More fields of the module.
+    #[must_use]
+    pub fn more(self, more: &'a str) -> Self {
+        Self { more, ..self }
+    }
+}
+
+/// A strategy with these hooks.
+pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
+    let text = BASE
+        .replace(";;PLAN", hooks.plan)
+        .replace(";;DECIDE", hooks.decide)
+        .replace(";;MORE", hooks.more)
+        .replace("SCHEMA_LENGTH", &hooks.schema.len().to_string())
+        .replace("SCHEMA_TEXT", &hooks.schema.escape_default().to_string());
+    encode(&text, CONTRACT)
+}
+
+/// The honest strategy, made for a contract whose `decide` takes a number.
+pub(crate) fn wrong_shape() -> Result<Vec<u8>> {
+    let contract = CONTRACT.replace(
+        "decide: func(observation: observation)",
+        "decide: func(observation: u32)",
+    );
+    let hooks = Hooks::default();
+    let text = BASE
+        .replace(";;PLAN", hooks.plan)
+        .replace(";;DECIDE", hooks.decide)
+        .replace("SCHEMA_LENGTH", "2")
+        .replace("SCHEMA_TEXT", hooks.schema);
+    encode(&text, &contract)
+}
+
+fn encode(text: &str, contract: &str) -> Result<Vec<u8>> {
+    let mut module = wat::parse_str(text).context("read the module's text")?;
+    let mut resolve = Resolve::default();
+    let package = resolve
+        .push_str("package.wit", contract)
+        .context("read the contract")?;
+    let world = resolve.select_world(&[package], Some("strategy"))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)?
+        .encode()
+}

@@ -1,0 +1,146 @@
+//! Components that mean harm, for tests of whatever runs plugins.
+//!
+//! Each is a core module in WebAssembly text under `wat/`, wrapped by wit-component with the contract's own WIT, so no
+//! guest toolchain is needed. What they share stands in `wat/base.wat`: a strategy that describes itself properly. A
+//! hostile one replaces some of its functions.
+
+mod build;
+mod bomb;
+
+pub use bomb::compile_bomb;
+pub use build::{Hooks, strategy_with};
+
+use anyhow::{Context as _, Result};
+
+/// A way to do harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hostile {
+    /// None: plans one wave of all devices, and completes.
+    Honest,
+    /// `decide` never ends.
+    EndlessLoop,
+    /// Making an instance never ends.
+    LoopInStart,
+    /// `decide` asks for memory until it gets no more, and then panics.
+    MemoryBomb,
+    /// `decide` fills one of several memories after the other.
+    ManyMemories,
+    /// `decide` calls itself without end.
+    DeepRecursion,
+    /// `decide` answers with megabytes of text.
+    HugeAnswer,
+    /// `decide` answers with a list of a million texts that all lie in the same place.
+    OverlappingAnswer,
+    /// `decide` traps, with no word before.
+    Trap,
+    /// `decide` writes a line and then traps, as a panic does.
+    Panic,
+    /// `decide` writes lines without end.
+    LogFlood,
+    /// `decide` grows memory by nothing, without end: little fuel, much work for the host.
+    GrowLoop,
+    /// `decide` fills megabytes with one instruction, without end.
+    FillLoop,
+    /// `decide` answers with a pointer to nowhere.
+    WildPointer,
+    /// `decide` answers with a text that is no UTF-8.
+    BadText,
+    /// `decide` admits a billion devices of a wave that does not exist: well-formed, and a lie.
+    LyingDecision,
+    /// `plan` answers with waves of more than all devices: well-formed, and a lie.
+    LyingPlan,
+    /// `plan` answers with a share of more than the whole.
+    ImpossibleShare,
+}
+
+impl Hostile {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Honest,
+        Self::EndlessLoop,
+        Self::LoopInStart,
+        Self::MemoryBomb,
+        Self::ManyMemories,
+        Self::DeepRecursion,
+        Self::HugeAnswer,
+        Self::OverlappingAnswer,
+        Self::Trap,
+        Self::Panic,
+        Self::LogFlood,
+        Self::GrowLoop,
+        Self::FillLoop,
+        Self::WildPointer,
+        Self::BadText,
+        Self::LyingDecision,
+        Self::LyingPlan,
+        Self::ImpossibleShare,
+    ];
+
+    /// The component: a strategy.
+    pub fn component(self) -> Result<Vec<u8>> {
+        strategy_with(&self.hooks()).with_context(|| format!("build {self:?}"))
+    }
+
+    fn hooks(self) -> Hooks<'static> {
+        let honest = Hooks::default();
+        match self {
+            Self::Honest => honest,
+            Self::EndlessLoop => honest.decide(include_str!("../wat/endless-loop.wat")),
+            Self::LoopInStart => honest.more(include_str!("../wat/loop-in-start.wat")),
+            Self::MemoryBomb => honest.decide(include_str!("../wat/memory-bomb.wat")),
+            Self::ManyMemories => honest
+                .decide(include_str!("../wat/many-memories.wat"))
+                .more("(memory $second 0) (memory $third 0) (memory $fourth 0)"),
+            Self::DeepRecursion => honest
+                .decide("(call $deeper (i32.const 1))")
+                .more(include_str!("../wat/deep-recursion.wat")),
+            Self::HugeAnswer => honest.decide(include_str!("../wat/huge-answer.wat")),
+            Self::OverlappingAnswer => honest.decide(include_str!("../wat/overlapping-answer.wat")),
+            Self::Trap => honest.decide("unreachable"),
+            Self::Panic => honest.decide(include_str!("../wat/panic.wat")),
+            Self::LogFlood => honest.decide(include_str!("../wat/log-flood.wat")),
+            Self::GrowLoop => honest.decide(include_str!("../wat/grow-loop.wat")),
+            Self::FillLoop => honest.decide(include_str!("../wat/fill-loop.wat")),
+            Self::WildPointer => honest.decide(include_str!("../wat/wild-pointer.wat")),
+            Self::BadText => honest.decide(include_str!("../wat/bad-text.wat")),
+            Self::LyingDecision => honest.decide(include_str!("../wat/lying-decision.wat")),
+            Self::LyingPlan => honest.plan(include_str!("../wat/lying-plan.wat")),
+            Self::ImpossibleShare => honest.plan(include_str!("../wat/impossible-share.wat")),
+        }
+    }
+}
+
+/// A component that is sound but for its import of a clock.
+pub fn forbidden_import() -> Result<Vec<u8>> {
+    let text = r#"(component
+        (import "wasi:clocks/monotonic-clock@0.2.3" (instance
+            (export "now" (func (result u64))))))"#;
+    Ok(wat::parse_str(text)?)
+}
+
+/// A component whose `decide` takes a number where the contract has a record.
+pub fn wrong_shape() -> Result<Vec<u8>> {
+    build::wrong_shape()
+}
+
+/// A core module, wrapped by nobody.
+pub fn core_module() -> Result<Vec<u8>> {
+    Ok(wat::parse_str("(module (memory 1))")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_one_can_be_built() -> Result<()> {
+        for hostile in Hostile::ALL {
+            assert!(!hostile.component()?.is_empty(), "{hostile:?}");
+        }
+        forbidden_import()?;
+        wrong_shape()?;
+        core_module()?;
+        compile_bomb(1, 10)?;
+        Ok(())
+    }
+}

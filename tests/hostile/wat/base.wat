@@ -1,0 +1,91 @@
+;; An honest strategy, in the shapes that the canonical ABI gives the contract.
+;;
+;; Memory:    16  lists of nothing              256  what `describe` answers
+;;           512  what `plan` answers           640  what `decide` answers
+;;           800  the plan's one wave          1024  texts
+;;          8192  the config schema           65536  where the host puts questions
+(module
+  (import "tidegate:plugin/log@1.0.0" "line" (func $line (param i32 i32)))
+  (memory $memory (export "memory") 4)
+  (global $free (mut i32) (i32.const 65536))
+
+  (data (i32.const 1024) "hostile1.0.0means harmwave")
+  (data (i32.const 8192) "SCHEMA_TEXT")
+
+  ;; describe: name, version, summary, schema, state-schema, metrics, attributes
+  (func (export "tidegate:plugin/meta@1.0.0#describe") (result i32)
+    (i32.store (i32.const 256) (i32.const 1024))
+    (i32.store (i32.const 260) (i32.const 7))
+    (i32.store (i32.const 264) (i32.const 1031))
+    (i32.store (i32.const 268) (i32.const 5))
+    (i32.store (i32.const 272) (i32.const 1036))
+    (i32.store (i32.const 276) (i32.const 10))
+    (i32.store (i32.const 280) (i32.const 8192))
+    (i32.store (i32.const 284) (i32.const SCHEMA_LENGTH))
+    (i32.store (i32.const 288) (i32.const 1))
+    (i32.store (i32.const 292) (i32.const 16))
+    (i32.store (i32.const 296) (i32.const 0))
+    (i32.store (i32.const 300) (i32.const 16))
+    (i32.store (i32.const 304) (i32.const 0))
+    (i32.const 256))
+
+  (func (export "tidegate:plugin/meta@1.0.0#validate") (param i32 i32) (result i32)
+    (i32.store (i32.const 16) (i32.const 16))
+    (i32.store (i32.const 20) (i32.const 0))
+    (i32.const 16))
+
+  ;; ok: one wave of the rest. A wave is a name and its members: case 4.
+  (func (export "tidegate:plugin/rollout@1.0.0#plan") (param $question i32) (result i32)
+    (i32.store (i32.const 512) (i32.const 0))
+    (i32.store (i32.const 516) (i32.const 800))
+    (i32.store (i32.const 520) (i32.const 1))
+    (i32.store (i32.const 524) (i32.const 0))
+    (i32.store (i32.const 800) (i32.const 1046))
+    (i32.store (i32.const 804) (i32.const 4))
+    (i32.store (i32.const 808) (i32.const 4))
+    ;;PLAN
+  )
+
+  ;; err: it has no custom waves.
+  (func (export "tidegate:plugin/rollout@1.0.0#assign") (param $question i32) (result i32)
+    (i32.store (i32.const 512) (i32.const 1))
+    (i32.store (i32.const 516) (i32.const 1046))
+    (i32.store (i32.const 520) (i32.const 4))
+    (i32.const 512))
+
+  ;; ok: no admissions, and complete: case 4.
+  (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $question i32) (result i32)
+    (i64.store (i32.const 640) (i64.const 0))
+    (i32.store (i32.const 648) (i32.const 16))
+    (i32.store (i32.const 652) (i32.const 0))
+    (i32.store (i32.const 656) (i32.const 4))
+    (i64.store (i32.const 672) (i64.const 0))
+    (i64.store (i32.const 680) (i64.const 0))
+    (i32.store (i32.const 688) (i32.const 16))
+    (i32.store (i32.const 692) (i32.const 0))
+    (i32.store (i32.const 696) (i32.const 16))
+    (i32.store (i32.const 700) (i32.const 0))
+    ;;DECIDE
+  )
+
+  ;; Hands out memory and never takes it back.
+  (func (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
+    (local $at i32)
+    (local.set $at
+      (i32.and
+        (i32.add (global.get $free) (i32.sub (local.get $align) (i32.const 1)))
+        (i32.sub (i32.const 0) (local.get $align))))
+    (global.set $free (i32.add (local.get $at) (local.get $new)))
+    (block $fits
+      (br_if $fits
+        (i32.le_u (global.get $free) (i32.mul (memory.size $memory) (i32.const 65536))))
+      (br_if $fits
+        (i32.ne
+          (memory.grow $memory
+            (i32.add (i32.shr_u (local.get $new) (i32.const 16)) (i32.const 1)))
+          (i32.const -1)))
+      unreachable)
+    (local.get $at))
+
+  ;;MORE
+)

@@ -1,0 +1,2 @@
+(loop $again (br $again))
+unreachable

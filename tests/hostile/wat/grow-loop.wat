@@ -1,0 +1,4 @@
+(loop $again
+  (drop (memory.grow $memory (i32.const 0)))
+  (br $again))
+unreachable
