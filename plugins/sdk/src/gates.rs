@@ -16,14 +16,14 @@ impl WaveReport {
         Some(if self.is_over() {
             Gate::Hold {
                 why: format!(
-                    "Wave {} has ended with {completed} of {size} devices updated; {needed} ({percent}) were asked for.",
+                    "Wave '{}' has ended with {completed} of {size} devices updated; {needed} ({percent}) were asked for.",
                     self.name
                 ),
             }
         } else {
             Gate::Shut {
                 why: format!(
-                    "{completed} of {size} devices of wave {} are updated; {needed} ({percent}) open the next wave.",
+                    "{completed} of {size} devices of wave '{}' are updated; {needed} ({percent}) open the next wave.",
                     self.name
                 ),
                 opens_in: None,
@@ -53,7 +53,7 @@ impl Trial {
         if !before.is_over() {
             return Gate::Shut {
                 why: format!(
-                    "Wave {} opens when every device of {} has ended: {} of {} have.",
+                    "Wave '{}' opens when every device of '{}' has ended: {} of {} have.",
                     next.name,
                     before.name,
                     before.counts.ended(),
@@ -68,7 +68,7 @@ impl Trial {
         if let Some(left) = milliseconds_left(*now, before.moved_at, self.watched_for) {
             return Gate::Shut {
                 why: format!(
-                    "Wave {} is watched for {} after its last device; {} are left.",
+                    "Wave '{}' is watched for {} after its last device, {} more.",
                     before.name,
                     duration_text(self.watched_for),
                     duration_text(left)
@@ -79,7 +79,7 @@ impl Trial {
         if self.approval && next.advanced_at.is_none() {
             return Gate::Operator {
                 why: format!(
-                    "Wave {} has passed with {} of {} devices updated; an operator decides whether {} follows.",
+                    "Wave '{}' has passed with {} of {} devices updated; an operator decides whether '{}' follows.",
                     before.name, before.counts.completed, before.size, next.name
                 ),
             };

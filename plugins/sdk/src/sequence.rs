@@ -85,7 +85,7 @@ pub fn in_order(
         }
         if let Worst::Inconclusive { policy, reason } = worst {
             steps.say(format!(
-                "Wave {} waits for policy {policy}: {reason}",
+                "Wave '{}' waits for policy {policy}: {reason}",
                 next.name
             ));
             break;
@@ -220,11 +220,11 @@ impl Steps {
 
     fn open(&mut self, index: usize, wave: &WaveReport) {
         match self.release(index, wave) {
-            0 => self.say(format!("Wave {} is next. {}", wave.name, self.full())),
+            0 => self.say(format!("Wave '{}' is next. {}", wave.name, self.full())),
             devices => {
                 self.decision.state = Vec::new();
                 self.say(format!(
-                    "Wave {} ({} of {}) opens with {devices} of {} devices.",
+                    "Wave '{}' ({} of {}) opens with {devices} of {} devices.",
                     wave.name,
                     index + 1,
                     self.waves,
@@ -238,7 +238,11 @@ impl Steps {
         if wave.is_over() {
             return;
         }
-        let mut said = format!("Wave {}: {}.", wave.name, standing(&wave.counts, wave.size));
+        let mut said = format!(
+            "Wave '{}': {}.",
+            wave.name,
+            standing(&wave.counts, wave.size)
+        );
         if wave.released < wave.size {
             let level = match self.release(index, wave) {
                 0 => self.full(),
@@ -265,7 +269,7 @@ impl Steps {
 
     fn full(&self) -> String {
         let limit = self.limit.unwrap_or(u64::MAX);
-        format!("As many devices as may be are in flight ({limit}).")
+        format!("The limit of {limit} devices in flight is reached.")
     }
 }
 
@@ -275,8 +279,8 @@ fn standing(counts: &Counts, size: u64) -> String {
     for (devices, what) in [
         (counts.failed, "failed"),
         (counts.timed_out, "timed out"),
-        (counts.rejected, "rejected it"),
-        (counts.cancelled, "were called back"),
+        (counts.rejected, "rejected"),
+        (counts.cancelled, "called back"),
         (counts.in_flight(), "in flight"),
         (counts.pending, "to come"),
     ] {

@@ -97,7 +97,7 @@ fn gate(passage: &Passage<'_>, config: &Config) -> Gate {
         None => Gate::Open,
         Some(left) => Gate::Shut {
             why: format!(
-                "Wave {} opens in {}: {} stays for {}.",
+                "Wave '{}' opens in {}: '{}' lasts {}.",
                 next.name,
                 duration_text(left),
                 before.name,

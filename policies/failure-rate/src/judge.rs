@@ -6,7 +6,7 @@ use crate::{Config, FailureKind};
 
 /// Devices that are judged together.
 pub(crate) struct Sample<'a> {
-    /// For people: `Wave canary`.
+    /// For people: `Wave 'canary'`.
     name: String,
     /// Devices that have ended by themselves.
     ended: u64,
@@ -28,7 +28,7 @@ pub(crate) enum Standing {
 impl<'a> Sample<'a> {
     pub(crate) fn of_wave(wave: &'a WaveReport, config: &Config) -> Self {
         Self {
-            name: format!("Wave {}", wave.name),
+            name: format!("Wave '{}'", wave.name),
             ended: wave.counts.judged(),
             failures: failures(&wave.counts, config),
             is_over: wave.is_over(),
@@ -93,7 +93,7 @@ impl<'a> Sample<'a> {
 
     pub(crate) fn too_few(&self, config: &Config) -> String {
         format!(
-            "{}: {} devices have ended; {} are needed to judge.",
+            "{}: too few devices have ended to judge, {} of {}.",
             self.name, self.ended, config.minimum_sample
         )
     }

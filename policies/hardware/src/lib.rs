@@ -72,17 +72,18 @@ fn model(firmware: &Firmware, class: &DeviceClass, config: &Config) -> Option<Ob
 
 fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Objection> {
     let bounds = [
-        (firmware.min_hardware_version.as_deref(), "from", true),
-        (firmware.max_hardware_version.as_deref(), "up to", false),
+        (firmware.min_hardware_version.as_deref(), "or higher", true),
+        (firmware.max_hardware_version.as_deref(), "or lower", false),
     ];
     bounds.into_iter().find_map(|(bound, words, is_lowest)| {
         let bound = bound?;
         let Some(revision) = class.hardware_revision.as_deref() else {
             return Some(Objection::Unknown(format!(
-                "The device does not say its hardware revision; the firmware is for {words} {bound}."
+                "The device does not say its hardware revision; the firmware needs {bound} {words}."
             )));
         };
-        let reason = format!("The hardware revision is {revision}; the firmware is for {words} {bound}.");
+        let reason =
+            format!("The hardware revision is {revision}; the firmware needs {bound} {words}.");
         match Revision::new(revision).compare(&Revision::new(bound)) {
             None => Some(Objection::Unknown(reason)),
             Some(order) if is_lowest && order.is_lt() => Some(Objection::Wrong(reason)),

@@ -56,7 +56,7 @@ impl HealthPolicy for Timeout {
         };
         if ended < config.minimum_sample && !is_over {
             let reason = format!(
-                "{ended} devices have ended; {} are needed to judge.",
+                "Too few devices have ended to judge: {ended} of {}.",
                 config.minimum_sample
             );
             let verdict = HealthVerdict::Inconclusive(reason.clone());
