@@ -1,0 +1,265 @@
+//! What Prometheus reads. Counters of requests and plugin calls are kept as they happen; the fleet's gauges are read
+//! from the store's kept counters at every scrape, and are sums over all tenants, so that they name none.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+use tidegate_core::{campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
+use tidegate_engine::{
+    Result,
+    ports::{CallFailure, EntryKind, Observer, Stats},
+};
+
+use crate::AppState;
+
+/// Everything that `/metrics` shows.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    plugin_calls: IntCounterVec,
+    plugin_fuel: IntCounterVec,
+    plugin_seconds: HistogramVec,
+    fleet: Fleet,
+}
+
+/// Read at every scrape.
+struct Fleet {
+    devices: IntGaugeVec,
+    updates: IntGaugeVec,
+    campaigns: IntGaugeVec,
+    updated_pods: IntGauge,
+    last_run: IntGauge,
+    jobs_pending: IntGauge,
+    jobs_successful: IntGauge,
+    jobs: IntGauge,
+}
+
+impl Metrics {
+    /// Metrics that have seen nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Only when two of them had the same name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let seconds = |name: &str, help: &str, smallest: f64| {
+            let buckets = prometheus::exponential_buckets(smallest, 4.0, 9)?;
+            Ok::<_, prometheus::Error>(HistogramOpts::new(name, help).buckets(buckets))
+        };
+        let request_seconds = seconds("tidegate_http_request_seconds", "Time to answer.", 0.0002)?;
+        let plugin_seconds = seconds("tidegate_plugin_call_seconds", "Time of calls.", 0.000_01)?;
+        Ok(Self {
+            requests: counters(
+                &registry,
+                "tidegate_http_requests_total",
+                "Requests answered, by route.",
+                &["method", "route", "status"],
+            )?,
+            request_seconds: register(&registry, HistogramVec::new(request_seconds, &["api"])?)?,
+            plugin_calls: counters(
+                &registry,
+                "tidegate_plugin_calls_total",
+                "Calls of plugins; the outcome is `ok` or the class of the failure.",
+                &["plugin", "call", "outcome"],
+            )?,
+            plugin_fuel: counters(
+                &registry,
+                "tidegate_plugin_fuel_total",
+                "Fuel burnt by plugins.",
+                &["plugin", "call"],
+            )?,
+            plugin_seconds: register(
+                &registry,
+                HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
+            )?,
+            fleet: Fleet::new(&registry)?,
+            registry,
+        })
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(error = &error as &dyn std::error::Error, "encode metrics");
+        }
+        text
+    }
+}
+
+impl Observer for Metrics {
+    fn plugin_called(
+        &self,
+        plugin: &str,
+        call: EntryKind,
+        failure: Option<&CallFailure>,
+        fuel: u64,
+        duration: Duration,
+    ) {
+        let (call, outcome) = (call.as_str(), failure.map_or("ok", CallFailure::class));
+        self.plugin_calls
+            .with_label_values(&[plugin, call, outcome])
+            .inc();
+        self.plugin_fuel
+            .with_label_values(&[plugin, call])
+            .inc_by(fuel);
+        self.plugin_seconds
+            .with_label_values(&[plugin, call])
+            .observe(duration.as_secs_f64());
+    }
+}
+
+/// Counts every request by the route that it matched.
+pub(crate) async fn count_requests(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let started = std::time::Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let api = if route.starts_with("/{tenant}") {
+        "ddi"
+    } else {
+        "rest"
+    };
+    // A method that somebody made up must not become a label.
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    };
+    let metrics = &state.metrics;
+    metrics
+        .requests
+        .with_label_values(&[method, route, response.status().as_str()])
+        .inc();
+    metrics
+        .request_seconds
+        .with_label_values(&[api])
+        .observe(started.elapsed().as_secs_f64());
+    response
+}
+
+/// Reads the fleet's figures. When the database does not answer, the last ones stay.
+pub(crate) async fn refresh(state: &AppState) {
+    match totals(state).await {
+        Ok(stats) => state.metrics.fleet.show(&stats),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "read figures for metrics"
+            );
+        }
+    }
+}
+
+async fn totals(state: &AppState) -> Result<Vec<Stats>> {
+    let store = state.engine.store();
+    let mut all = Vec::new();
+    for tenant in store.tenants().await? {
+        // The figures "of late" are not shown here.
+        all.push(store.stats(tenant.id, state.engine.now()).await?);
+    }
+    Ok(all)
+}
+
+impl Fleet {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let by = |name, help, label| gauges(registry, name, help, label);
+        let one = |name, help| register(registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            devices: by("tidegate_devices", "Devices by state.", "state")?,
+            updates: by("tidegate_updates", "Updates by status.", "status")?,
+            campaigns: by("tidegate_campaigns", "Campaigns by status.", "status")?,
+            updated_pods: one("ota_updated_pods_total", "Updates that completed.")?,
+            last_run: one(
+                "ota_last_run_timestamp_seconds",
+                "When an update last changed, in seconds since 1970.",
+            )?,
+            jobs_pending: one("ota_jobs_pending", "Updates that are open.")?,
+            jobs_successful: one("ota_jobs_successful", "Updates that completed.")?,
+            jobs: one("ota_jobs_total", "Updates that were made.")?,
+        })
+    }
+
+    fn show(&self, stats: &[Stats]) {
+        let updates = sum(stats, |stats| &stats.updates_by_status);
+        set(&self.devices, &sum(stats, |stats| &stats.devices_by_state));
+        set(&self.updates, &updates);
+        let mut campaigns = sum(stats, |stats| &stats.campaigns_by_status);
+        for status in CampaignStatus::ALL {
+            campaigns.entry(status.as_str()).or_default();
+        }
+        set(&self.campaigns, &campaigns);
+        let completed = updates
+            .get(UpdateStatus::Completed.as_str())
+            .copied()
+            .unwrap_or(0);
+        let is_open = |status: &str| UpdateStatus::parse(status).is_some_and(UpdateStatus::is_open);
+        let open = updates
+            .iter()
+            .filter(|(status, _)| is_open(status))
+            .map(|(_, count)| count)
+            .sum();
+        let last_change = stats.iter().filter_map(|stats| stats.last_change).max();
+        self.updated_pods.set(completed);
+        self.jobs_successful.set(completed);
+        self.jobs_pending.set(open);
+        self.jobs.set(updates.values().sum());
+        self.last_run
+            .set(last_change.map_or(0, |Timestamp(millis)| millis / 1000));
+    }
+}
+
+fn sum(stats: &[Stats], list: impl Fn(&Stats) -> &Vec<(String, u64)>) -> BTreeMap<&str, i64> {
+    let mut sums = BTreeMap::new();
+    for (name, count) in stats.iter().flat_map(|stats| list(stats)) {
+        *sums.entry(name.as_str()).or_default() += i64::try_from(*count).unwrap_or(i64::MAX);
+    }
+    sums
+}
+
+fn set(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
+    // A state that nobody is in any more would stay at its last count.
+    gauges.reset();
+    for (label, count) in counts {
+        gauges.with_label_values(&[*label]).set(*count);
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> prometheus::Result<IntGaugeVec> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), &[label])?)
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,62 @@
+//! What orchestrators and monitoring ask, without credentials: none of it says anything about a tenant.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+use serde_json::json;
+
+use crate::{AppState, metrics, problem::Problem};
+
+pub(crate) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/readyz", get(ready))
+        .route("/version", get(version))
+        .route("/metrics", get(show_metrics))
+        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
+}
+
+/// The process is alive.
+async fn health() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// The process can serve: its database answers, and it is not shutting down.
+async fn ready(State(state): State<AppState>) -> Response {
+    if state.stopping.is_cancelled() {
+        return unready("the server is shutting down");
+    }
+    match state.engine.store().has_keys().await {
+        Ok(_) => Json(json!({"status": "ready"})).into_response(),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+            unready("the database does not answer")
+        }
+    }
+}
+
+fn unready(why: &str) -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why).into_response()
+}
+
+async fn version() -> Response {
+    Json(json!({
+        "name": "tidegate",
+        "version": env!("CARGO_PKG_VERSION"),
+        "plugin_contracts": ["1.0.0"],
+    }))
+    .into_response()
+}
+
+async fn show_metrics(State(state): State<AppState>) -> Response {
+    metrics::refresh(&state).await;
+    (
+        [(CONTENT_TYPE, prometheus::TEXT_FORMAT)],
+        state.metrics.text(),
+    )
+        .into_response()
+}

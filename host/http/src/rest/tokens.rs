@@ -1,0 +1,133 @@
+//! Bearer tokens: JWTs that this server signs and checks itself (HS256).
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::Role;
+
+/// Signs and checks tokens.
+pub(crate) struct Tokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+}
+
+/// Who a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    /// The tenant's name, upper case.
+    pub(crate) tenant: String,
+    pub(crate) user: String,
+    pub(crate) role: Role,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    tenant: String,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Seconds since 1970, as all times in a JWT.
+    iat: i64,
+    exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+}
+
+impl Tokens {
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Times are checked below, by the clock that is handed in.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self {
+            signing: EncodingKey::from_secret(secret),
+            checking: DecodingKey::from_secret(secret),
+            validation,
+        }
+    }
+
+    /// A token that works until then.
+    pub(crate) fn sign(
+        &self,
+        bearer: &Bearer,
+        email: Option<String>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> jsonwebtoken::errors::Result<String> {
+        let claims = Claims {
+            sub: bearer.user.clone(),
+            tenant: bearer.tenant.clone(),
+            role: bearer.role.as_str().to_owned(),
+            email,
+            iat: now.0 / 1000,
+            exp: until.0 / 1000,
+            nbf: None,
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+    }
+
+    /// Who a token stands for; none when it is not ours, or not of now.
+    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Option<Bearer> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
+        let claims = claims.ok()?.claims;
+        let seconds = now.0 / 1000;
+        if claims.exp <= seconds || claims.nbf.is_some_and(|from| from > seconds) {
+            return None;
+        }
+        Some(Bearer {
+            tenant: claims.tenant,
+            user: claims.sub,
+            role: Role::parse(&claims.role)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"a secret of thirty-two bytes, no less";
+
+    fn bearer() -> Bearer {
+        Bearer {
+            tenant: "DEFAULT".into(),
+            user: "ada".into(),
+            role: Role::Operator,
+        }
+    }
+
+    fn token(secret: &[u8]) -> String {
+        Tokens::new(secret)
+            .sign(&bearer(), None, Timestamp(0), Timestamp(60_000))
+            .expect("it signs")
+    }
+
+    #[test]
+    fn a_token_works_until_it_expires() {
+        let tokens = Tokens::new(SECRET);
+        let token = token(SECRET);
+        assert_eq!(tokens.check(&token, Timestamp(59_999)), Some(bearer()));
+        assert_eq!(tokens.check(&token, Timestamp(60_000)), None);
+    }
+
+    #[test]
+    fn nobody_elses_token_works() {
+        let tokens = Tokens::new(SECRET);
+        let good = token(SECRET);
+        let unsigned = format!(
+            "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
+            good.split('.').nth(1).expect("a token has three parts")
+        );
+        for bad in [
+            &*token(b"another secret of thirty-two bytes.."),
+            &unsigned,
+            "",
+            "a.b.c",
+            &good[1..],
+        ] {
+            assert_eq!(tokens.check(bad, Timestamp(0)), None, "{bad}");
+        }
+    }
+}

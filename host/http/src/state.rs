@@ -1,0 +1,64 @@
+use std::{sync::Arc, time::Duration};
+
+use tidegate_engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Metrics, rest::tokens::Tokens};
+
+/// What every handler is given.
+#[derive(Clone)]
+pub struct AppState {
+    /// The use cases' engine.
+    pub engine: Arc<Engine>,
+    /// What `/metrics` shows. The same one is the engine's observer.
+    pub metrics: Arc<Metrics>,
+    /// What an operator may set.
+    pub settings: Arc<HttpSettings>,
+    /// Ends event streams when the server shuts down.
+    pub stopping: CancellationToken,
+    pub(crate) tokens: Arc<Tokens>,
+}
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Whether whoever asks is handed a token.
+    pub dev: bool,
+    /// What bearer tokens are signed with (HS256), at least 32 bytes.
+    pub token_secret: Vec<u8>,
+    /// Longest time for an answer; uploads, downloads and event streams have none.
+    pub request_timeout: Duration,
+    /// Longest silence of a client that uploads.
+    pub upload_silence: Duration,
+    /// Largest JSON body, in bytes.
+    pub max_json_bytes: usize,
+    /// Largest component of a plugin, in bytes.
+    pub max_component_bytes: u64,
+}
+
+impl HttpSettings {
+    /// The defaults, with this secret.
+    pub fn new(token_secret: Vec<u8>) -> Self {
+        Self {
+            dev: false,
+            token_secret,
+            request_timeout: Duration::from_secs(30),
+            upload_silence: Duration::from_secs(60),
+            max_json_bytes: 4 << 20,
+            max_component_bytes: 32 << 20,
+        }
+    }
+}
+
+impl AppState {
+    /// The state of a server. `metrics` is the observer that the engine was made with.
+    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
+        Self {
+            engine,
+            metrics,
+            tokens: Arc::new(Tokens::new(&settings.token_secret)),
+            settings: Arc::new(settings),
+            stopping: CancellationToken::new(),
+        }
+    }
+}
