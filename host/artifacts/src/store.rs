@@ -1,0 +1,230 @@
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt as _, future};
+use object_store::{
+    Error as ObjectError, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _,
+    local::LocalFileSystem, memory::InMemory, path::Path,
+};
+use tidegate_core::{firmware::Hashes, id::Digest};
+use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError, Stored};
+use tokio::runtime::Handle;
+
+use crate::{folder, hashing::Hashing, reading};
+
+/// How much is gathered before it is written: what object stores take as the smallest part.
+const PART_BYTES: usize = 5 << 20;
+
+/// Files by the sha256 of their bytes.
+pub struct ArtifactStore {
+    objects: Arc<dyn ObjectStore>,
+    /// Where files wait until they are whole. No other store that is open writes there.
+    incoming: Path,
+    next_draft: AtomicU64,
+    /// Held as long as this is open: nobody sweeps `incoming` meanwhile.
+    _claim: Option<File>,
+}
+
+impl ArtifactStore {
+    /// Opens the folder, which is made when it is not there. What a crash left half written is removed, unless
+    /// another process has the folder open too.
+    pub async fn open_folder(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        let claim = tokio::task::spawn_blocking(move || folder::claim(&root)).await??;
+        let objects = LocalFileSystem::new_with_prefix(&claim.root)?.with_fsync(true);
+        Ok(Self {
+            objects: Arc::new(objects),
+            incoming: Path::from_iter([folder::INCOMING, &claim.session]),
+            next_draft: AtomicU64::new(0),
+            _claim: Some(claim.lock),
+        })
+    }
+
+    /// A store that forgets everything when it is dropped.
+    pub fn in_memory() -> Self {
+        Self {
+            objects: Arc::new(InMemory::new()),
+            incoming: Path::from(folder::INCOMING),
+            next_draft: AtomicU64::new(0),
+            _claim: None,
+        }
+    }
+
+    /// Gives a whole draft its name. False: these bytes are there already.
+    async fn publish(&self, draft: Draft, sha256: [u8; 32]) -> io::Result<bool> {
+        let name = location(sha256);
+        let linked = self.objects.rename_if_not_exists(&draft.location, &name);
+        match linked.await {
+            Ok(()) => {
+                draft.settled();
+                Ok(true)
+            }
+            Err(ObjectError::AlreadyExists { .. }) => {
+                self.objects.delete(&draft.location).await?;
+                draft.settled();
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Artifacts for ArtifactStore {
+    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<Stored, PutError> {
+        let number = self.next_draft.fetch_add(1, Ordering::Relaxed);
+        let at = self.incoming.clone().join(number.to_string());
+        let failed = |error: ObjectError| PutError::Store(error.into());
+        let mut upload = self.objects.put_multipart(&at).await.map_err(failed)?;
+        let (size, hashes) = match write(body, max_bytes, &mut *upload).await {
+            Ok(written) => written,
+            Err(error) => {
+                // Why it is refused matters more than whether the rest could be swept at once.
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+        };
+        let draft = Draft {
+            objects: Arc::clone(&self.objects),
+            location: at,
+            is_settled: false,
+        };
+        upload.complete().await.map_err(failed)?;
+        let is_new = self.publish(draft, hashes.sha256).await;
+        Ok(Stored {
+            size,
+            hashes,
+            is_new: is_new.map_err(PutError::Store)?,
+        })
+    }
+
+    async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>> {
+        let name = location(sha256);
+        if range.is_empty() {
+            let found = found(self.objects.head(&name).await)?;
+            return Ok(found.map(|_| futures::stream::empty().boxed()));
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            ..GetOptions::default()
+        };
+        let Some(object) = found(self.objects.get_opts(&name, options).await)? else {
+            return Ok(None);
+        };
+        if object.range != range {
+            let message = format!("{name} ends at byte {}", object.meta.size);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(Some(reading::stream(object)))
+    }
+
+    async fn delete(&self, sha256: [u8; 32]) -> io::Result<()> {
+        found(self.objects.delete(&location(sha256)).await)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ComponentSource for ArtifactStore {
+    async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
+        let Some(object) = found(self.objects.get(&location(digest.0)).await)? else {
+            return Ok(None);
+        };
+        let bytes = object.bytes().await?;
+        if Digest::of(&bytes) != digest {
+            let message = format!("the stored bytes are no longer those of {digest}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Writes and hashes a body as it comes. One part is in memory at a time, hashed while it is written.
+async fn write(
+    mut body: ByteStream,
+    max_bytes: u64,
+    upload: &mut dyn MultipartUpload,
+) -> Result<(u64, Hashes), PutError> {
+    let mut hashing = Hashing::default();
+    let mut size = 0_u64;
+    let mut gathered = BytesMut::new();
+    while let Some(bytes) = body.next().await {
+        let bytes = bytes.map_err(PutError::Body)?;
+        size = size.saturating_add(bytes.len() as u64);
+        if size > max_bytes {
+            return Err(PutError::TooLarge(max_bytes));
+        }
+        gathered.extend_from_slice(&bytes);
+        while gathered.len() >= PART_BYTES {
+            hashing = write_part(gathered.split_to(PART_BYTES).freeze(), hashing, upload).await?;
+        }
+    }
+    if !gathered.is_empty() {
+        hashing = write_part(gathered.freeze(), hashing, upload).await?;
+    }
+    Ok((size, hashing.finish()))
+}
+
+async fn write_part(
+    part: Bytes,
+    hashing: Hashing,
+    upload: &mut dyn MultipartUpload,
+) -> Result<Hashing, PutError> {
+    let hashed = tokio::task::spawn_blocking({
+        let part = part.clone();
+        move || hashing.with(&part)
+    });
+    let (hashed, written) = future::join(hashed, upload.put_part(part.into())).await;
+    written.map_err(|error| PutError::Store(error.into()))?;
+    hashed.map_err(|error| PutError::Store(error.into()))
+}
+
+/// A file on its way to its name. One that gets no further, because its sender went away, is removed.
+struct Draft {
+    objects: Arc<dyn ObjectStore>,
+    location: Path,
+    is_settled: bool,
+}
+
+impl Draft {
+    fn settled(mut self) {
+        self.is_settled = true;
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        let (objects, location) = (Arc::clone(&self.objects), self.location.clone());
+        // Without a runtime the process is at its end, and the next one sweeps.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { objects.delete(&location).await });
+        }
+    }
+}
+
+fn location(sha256: [u8; 32]) -> Path {
+    let digits = hex::encode(sha256);
+    Path::from_iter(["sha256", &digits[..2], &digits])
+}
+
+/// None where there is no such object.
+fn found<T>(answer: Result<T, ObjectError>) -> io::Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ObjectError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,186 @@
+//! The store as its port describes it, in a folder and in memory.
+
+use std::{io, path::Path};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tidegate_artifacts::ArtifactStore;
+use tidegate_core::id::Digest;
+use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError};
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+fn body(pieces: &[&'static [u8]]) -> ByteStream {
+    let pieces: Vec<io::Result<Bytes>> = pieces
+        .iter()
+        .map(|piece| Ok(Bytes::from_static(piece)))
+        .collect();
+    stream::iter(pieces).boxed()
+}
+
+fn broken(pieces: u32, piece: &'static [u8]) -> ByteStream {
+    stream::iter(0..pieces)
+        .map(move |_| Ok(Bytes::from_static(piece)))
+        .chain(stream::iter([Err(io::Error::other("gone"))]))
+        .boxed()
+}
+
+async fn read(store: &ArtifactStore, sha256: [u8; 32], range: std::ops::Range<u64>) -> Vec<u8> {
+    let stream = store.open(sha256, range).await.expect("opens");
+    let pieces = stream.expect("is there").try_collect::<Vec<_>>().await;
+    pieces.expect("reads").concat()
+}
+
+/// Every file below a folder but the lock.
+fn files(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).expect("lists").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(name) = path.strip_prefix(folder) {
+                names.push(name.display().to_string());
+            }
+        }
+    }
+    names.retain(|name| name != "lock");
+    names.sort();
+    names
+}
+
+async fn keeps_what_it_is_given(store: ArtifactStore) -> TestResult {
+    let stored = store.put(body(&[b"abc", b"", b"def"]), 6).await?;
+    assert_eq!((stored.size, stored.is_new), (6, true));
+    assert_eq!(stored.hashes.sha256, Digest::of(b"abcdef").0);
+    assert_eq!(
+        tidegate_core::firmware::hex(&stored.hashes.sha1),
+        "1f8ac10f23c5b5bc1167bda84b833e5c057a77d2"
+    );
+    assert_eq!(
+        tidegate_core::firmware::hex(&stored.hashes.md5),
+        "e80b5017098950fc58aad83c8c14978e"
+    );
+    let again = store.put(body(&[b"abcdef"]), 6).await?;
+    assert_eq!((again.hashes, again.is_new), (stored.hashes, false));
+
+    let sha256 = stored.hashes.sha256;
+    assert_eq!(read(&store, sha256, 0..6).await, b"abcdef");
+    assert_eq!(read(&store, sha256, 2..4).await, b"cd");
+    assert_eq!(read(&store, sha256, 3..3).await, b"");
+    assert!(store.open([7; 32], 0..6).await?.is_none());
+    assert!(store.open([7; 32], 0..0).await?.is_none());
+    assert!(store.open(sha256, 0..7).await.is_err());
+
+    let digest = Digest(sha256);
+    assert_eq!(
+        store.component(digest).await?.as_deref(),
+        Some(&b"abcdef"[..])
+    );
+    store.delete(sha256).await?;
+    store.delete(sha256).await?;
+    assert!(store.open(sha256, 0..6).await?.is_none());
+    assert_eq!(store.component(digest).await?, None);
+
+    let empty = store.put(body(&[]), 0).await?;
+    assert_eq!(read(&store, empty.hashes.sha256, 0..0).await, b"");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_keeps_what_it_is_given() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    keeps_what_it_is_given(ArtifactStore::open_folder(folder.path()).await?).await
+}
+
+#[tokio::test]
+async fn memory_keeps_what_it_is_given() -> TestResult {
+    keeps_what_it_is_given(ArtifactStore::in_memory()).await
+}
+
+#[tokio::test]
+async fn what_is_refused_or_breaks_off_leaves_nothing() -> TestResult {
+    static PIECE: [u8; 1 << 20] = [1; 1 << 20];
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    let refused = store.put(body(&[b"abc", b"def"]), 5).await;
+    assert!(matches!(refused, Err(PutError::TooLarge(5))));
+    let refused = store.put(broken(12, &PIECE), u64::MAX).await;
+    assert!(matches!(refused, Err(PutError::Body(_))));
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+
+    // A sender that goes away is a future that is dropped.
+    let (sender, receiver) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
+    sender.unbounded_send(Ok(Bytes::from_static(&PIECE)))?;
+    let mut put = store.put(receiver.boxed(), u64::MAX);
+    assert!(futures::poll!(&mut put).is_pending());
+    while files(folder.path()).is_empty() {
+        assert!(futures::poll!(&mut put).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(put);
+    while !files(folder.path()).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_of_many_who_bring_the_same_is_the_first() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    let puts = (0..8).map(|_| store.put(body(&[b"same"]), 4));
+    let stored = futures::future::try_join_all(puts).await?;
+    assert_eq!(stored.iter().filter(|stored| stored.is_new).count(), 1);
+    assert_eq!(files(folder.path()).len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_is_swept_when_nobody_else_is_there() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let first = ArtifactStore::open_folder(folder.path()).await?;
+    let kept = first.put(body(&[b"kept"]), 4).await?;
+    let left = folder.path().join("incoming/0/9#1");
+    std::fs::write(&left, b"half")?;
+
+    let second = ArtifactStore::open_folder(folder.path()).await?;
+    assert!(left.exists(), "the first may still be writing it");
+    drop((first, second));
+    let third = ArtifactStore::open_folder(folder.path()).await?;
+    assert!(!left.exists());
+    assert_eq!(read(&third, kept.hashes.sha256, 0..4).await, b"kept");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_large_file_comes_back_in_pieces() -> TestResult {
+    static PIECE: [u8; 100_003] = [7; 100_003];
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    let pieces = stream::iter(0..70_u8).map(|number| {
+        let mut piece = PIECE.to_vec();
+        piece[0] = number;
+        Ok(Bytes::from(piece))
+    });
+    let stored = store.put(pieces.boxed(), u64::MAX).await?;
+    assert_eq!(stored.size, 7_000_210);
+    let whole = read(&store, stored.hashes.sha256, 0..stored.size).await;
+    assert_eq!(Digest::of(&whole).0, stored.hashes.sha256);
+    let part = read(&store, stored.hashes.sha256, 1_000_000..4_000_001).await;
+    assert_eq!(part, whole[1_000_000..4_000_001]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_that_rotted_is_not_handed_out() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let store = ArtifactStore::open_folder(folder.path()).await?;
+    store.put(body(&[b"component"]), 9).await?;
+    for file in files(folder.path()) {
+        std::fs::write(folder.path().join(file), b"compxnent")?;
+    }
+    assert!(store.component(Digest::of(b"component")).await.is_err());
+    Ok(())
+}
