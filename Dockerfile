@@ -39,7 +39,7 @@ COPY --from=host --chown=nonroot:nonroot /data /var/lib/tidegate
 VOLUME /var/lib/tidegate
 EXPOSE 8080
 USER nonroot:nonroot
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["tidegate", "health", "--url", "http://127.0.0.1:8080"]
 ENTRYPOINT ["tidegate"]
 CMD ["serve", "--listen", "0.0.0.0:8080", "--data-dir", "/var/lib/tidegate"]
