@@ -1,1 +1,27 @@
-//! warm
+//! Tidegate's storage: SQLite, embedded, and PostgreSQL, for many hosts at once, from one set of SQL.
+//!
+//! Every method of the engine's ports is one transaction here. [`database`] says how transactions are had on either
+//! database, [`dialect`] holds the few places where their SQL differs, [`gather`] commits many small writes as one.
+//!
+//! # Architecture invariant
+//!
+//! Only this crate names sqlx. Every table but `tenants` has a `tenant_id`, every statement names it, and every
+//! reference from row to row carries it, so that no row can point into another tenant; a test reads all statements of
+//! this crate and fails when one forgets.
+
+mod changes;
+mod database;
+mod dialect;
+mod error;
+mod gather;
+mod migrations;
+mod open;
+mod rows;
+mod tallies;
+mod tenants;
+
+#[cfg(test)]
+mod testing;
+
+pub use changes::DeviceChange;
+pub use open::{Options, SqlStore};

@@ -1,0 +1,143 @@
+//! What hosts tell one another: the devices whose remembered answers are out of date.
+
+use std::time::Duration;
+
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgListener;
+use tidegate_core::id::TenantId;
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::{Database, Tx},
+    dialect::Dialect,
+    error::failed,
+    rows::to_json,
+};
+
+/// PostgreSQL's channel. A message of it is [`Message`] as JSON.
+const CHANNEL: &str = "tidegate_devices";
+/// PostgreSQL takes messages of less than 8000 bytes.
+const MESSAGE_BYTES: usize = 7000;
+/// How long to wait before trying to listen again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Something that another host, or this one, changed about a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// What is remembered of this device is out of date.
+    Device {
+        /// Whose it is.
+        tenant: TenantId,
+        /// Its id.
+        device_id: String,
+    },
+    /// Messages may have been missed: everything that is remembered may be out of date.
+    Lost,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    tenant: i64,
+    devices: Vec<String>,
+}
+
+/// Tells every host of these devices when the transaction commits. On SQLite there is no other host.
+pub(crate) async fn announce<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device_ids: impl IntoIterator<Item = &'a str>,
+) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    for devices in in_messages(device_ids) {
+        let tenant = tenant.0;
+        let message = to_json(&Message { tenant, devices })?;
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(message)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("announce changed devices"))?;
+    }
+    Ok(())
+}
+
+fn in_messages<'a>(device_ids: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {
+    let mut messages: Vec<Vec<String>> = Vec::new();
+    let mut room = 0;
+    for id in device_ids {
+        // Escaping can double a character at most: ids have no control characters.
+        let bytes = id.len() * 2 + 3;
+        match messages.last_mut() {
+            Some(message) if bytes <= room => message.push(id.to_owned()),
+            _ => {
+                messages.push(vec![id.to_owned()]);
+                room = MESSAGE_BYTES;
+            }
+        }
+        room = room.saturating_sub(bytes);
+    }
+    messages
+}
+
+/// All that is announced from now on; begins with [`DeviceChange::Lost`] as soon as it listens.
+pub(crate) fn follow(database: &Database) -> BoxStream<'static, DeviceChange> {
+    if database.dialect() == Dialect::Sqlite {
+        return stream::pending().boxed();
+    }
+    let url = database.url().to_owned();
+    stream::unfold(None::<PgListener>, move |listener| {
+        let url = url.clone();
+        async move {
+            let (changes, listener) = next(listener, &url).await;
+            Some((stream::iter(changes), Some(listener)))
+        }
+    })
+    .flatten()
+    .boxed()
+}
+
+async fn next(listener: Option<PgListener>, url: &str) -> (Vec<DeviceChange>, PgListener) {
+    if let Some(mut listener) = listener {
+        match listener.try_recv().await {
+            Ok(Some(message)) => return (read(message.payload()), listener),
+            // It has connected anew by itself.
+            Ok(None) => return (vec![DeviceChange::Lost], listener),
+            Err(error) => tracing::warn!(%error, "changes of other hosts are not heard"),
+        }
+    }
+    loop {
+        match listen(url).await {
+            Ok(listener) => return (vec![DeviceChange::Lost], listener),
+            Err(error) => {
+                tracing::warn!(%error, "changes of other hosts are not heard");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn listen(url: &str) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+fn read(message: &str) -> Vec<DeviceChange> {
+    match serde_json::from_str::<Message>(message) {
+        Ok(message) => {
+            let tenant = TenantId(message.tenant);
+            let devices = message.devices.into_iter();
+            devices
+                .map(|device_id| DeviceChange::Device { tenant, device_id })
+                .collect()
+        }
+        // A newer host's word: something changed.
+        Err(_) => vec![DeviceChange::Lost],
+    }
+}

@@ -1,0 +1,208 @@
+//! Connections and transactions.
+//!
+//! SQLite takes one writer at a time, so there is one connection that writes and a pool that reads beside it (WAL).
+//! PostgreSQL has one pool for both.
+
+use std::time::Duration;
+
+use sqlx::{
+    Any, AnyConnection, AnyPool, Connection, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    pool::PoolConnection,
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{dialect::Dialect, error::failed, migrations};
+
+/// How long to wait for a free connection, and SQLite for its lock.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A connection that lay idle for longer is tried before it is used.
+const STALE: Duration = Duration::from_secs(30);
+
+/// A database that has this version's tables.
+#[derive(Clone)]
+pub(crate) struct Database {
+    dialect: Dialect,
+    url: String,
+    readers: AnyPool,
+    writers: AnyPool,
+}
+
+/// A handle on the database: a transaction that is undone when it is dropped before it is committed.
+pub(crate) struct Tx {
+    inner: Inner,
+    dialect: Dialect,
+}
+
+enum Inner {
+    Transaction(Transaction<'static, Any>),
+    /// For one statement, which is a transaction by itself.
+    Single(PoolConnection<Any>),
+}
+
+impl Database {
+    pub(crate) async fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let dialect = Dialect::of_url(url)?;
+        let url = match dialect {
+            Dialect::Sqlite if !url.contains("mode=") => {
+                let mark = if url.contains('?') { '&' } else { '?' };
+                format!("{url}{mark}mode=rwc")
+            }
+            _ => url.to_owned(),
+        };
+        let options: AnyConnectOptions = url
+            .parse()
+            .map_err(failed("read the address of the database"))?;
+        let writers = pool(dialect, &options, connections, Use::Write).await?;
+        migrations::run(dialect, &writers).await?;
+        let readers = match dialect {
+            Dialect::Sqlite => pool(dialect, &options, connections, Use::Read).await?,
+            Dialect::Postgres => writers.clone(),
+        };
+        Ok(Self {
+            dialect,
+            url,
+            readers,
+            writers,
+        })
+    }
+
+    /// For one reading statement: spares the round trips of a transaction.
+    pub(crate) async fn once(&self) -> Result<Tx, StoreError> {
+        let connection = self
+            .readers
+            .acquire()
+            .await
+            .map_err(failed("get a connection"))?;
+        Ok(self.tx(Inner::Single(connection)))
+    }
+
+    /// For several reading statements that must see the same state.
+    pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        let transaction = self.readers.begin_with(begin).await;
+        Ok(self.tx(Inner::Transaction(
+            transaction.map_err(failed("begin reading"))?,
+        )))
+    }
+
+    /// For changes. On SQLite nobody else writes until it ends; on PostgreSQL a row that is compared and then set must
+    /// be locked, see [`Dialect::for_update`].
+    pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        let transaction = self.writers.begin_with(begin).await;
+        Ok(self.tx(Inner::Transaction(
+            transaction.map_err(failed("begin writing"))?,
+        )))
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+
+    fn tx(&self, inner: Inner) -> Tx {
+        Tx {
+            inner,
+            dialect: self.dialect,
+        }
+    }
+}
+
+impl Tx {
+    /// What statements are executed on.
+    pub(crate) fn conn(&mut self) -> &mut AnyConnection {
+        match &mut self.inner {
+            Inner::Transaction(transaction) => transaction,
+            Inner::Single(connection) => connection,
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Makes the changes durable.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self.inner {
+            Inner::Transaction(transaction) => transaction.commit().await.map_err(failed("commit")),
+            Inner::Single(_) => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    Write,
+}
+
+async fn pool(
+    dialect: Dialect,
+    options: &AnyConnectOptions,
+    connections: u32,
+    purpose: Use,
+) -> Result<AnyPool, StoreError> {
+    let pool = AnyPoolOptions::new()
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false);
+    let pool = match dialect {
+        Dialect::Postgres => {
+            pool.max_connections(connections)
+                .before_acquire(|connection, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > STALE {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
+        }
+        Dialect::Sqlite => pool
+            .max_connections(if purpose == Use::Write {
+                1
+            } else {
+                connections
+            })
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(pragmas(purpose)).execute(connection).await?;
+                    Ok(())
+                })
+            }),
+    };
+    pool.connect_with(options.clone())
+        .await
+        .map_err(failed("connect to the database"))
+}
+
+/// Durable at every commit; the busy timeout is [`PATIENCE`], and only another process can make it wait.
+fn pragmas(purpose: Use) -> &'static str {
+    match purpose {
+        Use::Write => {
+            "PRAGMA busy_timeout = 20000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
+        }
+        Use::Read => {
+            "PRAGMA busy_timeout = 20000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
+             PRAGMA cache_size = -16384;"
+        }
+    }
+}

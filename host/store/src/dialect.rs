@@ -1,0 +1,200 @@
+//! The few places where the SQL of the two databases differs.
+
+use std::borrow::Cow;
+
+use tidegate_engine::ports::StoreError;
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// The type of a column of [`Dialect::rows`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Int,
+    Text,
+}
+
+impl Dialect {
+    pub(crate) fn of_url(url: &str) -> Result<Self, StoreError> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        match scheme {
+            // Each connection would have a database of its own.
+            "sqlite" if url.contains(":memory:") || url.contains("mode=memory") => Err(
+                bad_address("a database in memory would be another for each connection"),
+            ),
+            "sqlite" => Ok(Self::Sqlite),
+            "postgres" | "postgresql" => Ok(Self::Postgres),
+            _ => Err(bad_address("it must begin with `sqlite:` or `postgres:`")),
+        }
+    }
+
+    /// Ends a SELECT whose rows nobody else may change until the transaction ends.
+    pub(crate) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Like [`Self::for_update`], and leaves out what somebody else has locked.
+    pub(crate) fn for_update_skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// A table with the column `value`: the texts of a JSON array, which is a parameter or a column.
+    pub(crate) fn texts(self, json: &str) -> String {
+        match self {
+            Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS texts"),
+            Self::Postgres => {
+                format!("json_array_elements_text(CAST({json} AS json)) AS texts(value)")
+            }
+        }
+    }
+
+    /// A table with the column `value`: the whole numbers of a JSON array.
+    pub(crate) fn numbers(self, json: &str) -> String {
+        match self {
+            Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS numbers"),
+            Self::Postgres => format!(
+                "(SELECT CAST(item AS BIGINT) AS value \
+                 FROM json_array_elements_text(CAST({json} AS json)) AS items(item)) AS numbers"
+            ),
+        }
+    }
+
+    /// The table `name`: a row for each object of a JSON array, whose members are the columns. This is how a batch
+    /// becomes one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
+    pub(crate) fn rows(self, name: &str, json: &str, columns: &[(&str, Type)]) -> String {
+        let list = |column: &dyn Fn(&str, Type) -> String| {
+            let columns: Vec<_> = columns
+                .iter()
+                .map(|(name, kind)| column(name, *kind))
+                .collect();
+            columns.join(", ")
+        };
+        match self {
+            Self::Sqlite => {
+                let columns = list(&|column, _| format!("value ->> '$.{column}' AS {column}"));
+                format!("(SELECT {columns} FROM json_each({json})) AS {name}")
+            }
+            Self::Postgres => {
+                let columns = list(&|column, kind| match kind {
+                    Type::Int => format!("{column} BIGINT"),
+                    Type::Text => format!("{column} TEXT"),
+                });
+                format!("json_to_recordset(CAST({json} AS json)) AS {name}({columns})")
+            }
+        }
+    }
+
+    /// A condition: the text matches the pattern of a parameter that [`Self::pattern`] made. Case-sensitive.
+    pub(crate) fn matches(self, text: &str, parameter: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{text} GLOB {parameter}"),
+            Self::Postgres => format!("{text} LIKE {parameter}"),
+        }
+    }
+
+    /// A pattern in which only `*` is special, for [`Self::matches`].
+    pub(crate) fn pattern(self, pattern: &str) -> String {
+        let mut escaped = String::with_capacity(pattern.len() + 8);
+        for c in pattern.chars() {
+            match (self, c) {
+                (Self::Sqlite, '?' | '[') => {
+                    escaped.push('[');
+                    escaped.push(c);
+                    escaped.push(']');
+                }
+                (Self::Postgres, '*') => escaped.push('%'),
+                (Self::Postgres, '%' | '_' | '\\') => {
+                    escaped.push('\\');
+                    escaped.push(c);
+                }
+                _ => escaped.push(c),
+            }
+        }
+        escaped
+    }
+
+    /// The text of a migration for this database.
+    ///
+    /// `{{text}}` is a text that compares and sorts by its bytes, whatever the database's locale; `{{id}}` a key that
+    /// the database hands out and never twice, `{{id32}}` one that fits a signed 32-bit integer, `{{blob}}` bytes.
+    pub(crate) fn migration(self, text: &str) -> String {
+        let tokens = match self {
+            Self::Sqlite => [
+                ("{{id}}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+                ("{{id32}}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+                ("{{text}}", "TEXT"),
+                ("{{blob}}", "BLOB"),
+            ],
+            Self::Postgres => [
+                (
+                    "{{id}}",
+                    "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+                ),
+                (
+                    "{{id32}}",
+                    "INTEGER GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+                ),
+                ("{{text}}", "TEXT COLLATE \"C\""),
+                ("{{blob}}", "BYTEA"),
+            ],
+        };
+        tokens
+            .iter()
+            .fold(text.to_owned(), |text, (token, meaning)| {
+                text.replace(token, meaning)
+            })
+    }
+}
+
+/// A text as both databases can keep it: PostgreSQL has no place for U+0000, so that becomes U+FFFD. Whatever comes
+/// from outside and is bound or put into JSON goes through here.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}").into()
+    } else {
+        text.into()
+    }
+}
+
+fn bad_address(why: &'static str) -> StoreError {
+    StoreError::Internal {
+        context: "read the address of the database",
+        source: why.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_star_of_a_pattern_is_special() {
+        assert_eq!(Dialect::Sqlite.pattern(r"a*b?[c]_%\"), r"a*b[?][[]c]_%\");
+        assert_eq!(Dialect::Postgres.pattern(r"a*b?[c]_%\"), r"a%b?[c]\_\%\\");
+    }
+
+    #[test]
+    fn an_address_names_a_database_that_there_is() {
+        assert!(matches!(
+            Dialect::of_url("sqlite:tide.db"),
+            Ok(Dialect::Sqlite)
+        ));
+        assert!(matches!(
+            Dialect::of_url("postgres://db/tide"),
+            Ok(Dialect::Postgres)
+        ));
+        for bad in ["", "tide.db", "mysql://db/tide", "sqlite::memory:"] {
+            assert!(Dialect::of_url(bad).is_err(), "{bad}");
+        }
+    }
+}

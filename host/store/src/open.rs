@@ -1,0 +1,80 @@
+use std::path::Path;
+
+use futures::stream::BoxStream;
+use tidegate_core::device::AttributeNames;
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    changes::{self, DeviceChange},
+    database::Database,
+};
+
+/// The engine's `Store`, on SQLite or PostgreSQL.
+pub struct SqlStore {
+    pub(crate) database: Database,
+    pub(crate) attribute_names: AttributeNames,
+}
+
+/// Where the database is and how to use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `sqlite:` and a path, or `postgres://user:password@host/database`.
+    pub url: String,
+    /// Most connections at once: to PostgreSQL in all, to SQLite for reading. At least 1.
+    pub connections: u32,
+    /// Which attributes of a device made by an operator say what hardware it is.
+    pub attribute_names: AttributeNames,
+}
+
+impl Options {
+    /// The database at this address, with what is usual for the rest.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 16,
+            attribute_names: AttributeNames::default(),
+        }
+    }
+
+    /// The SQLite database in this file, which is made when it is not there.
+    pub fn sqlite(file: &Path) -> Self {
+        use std::fmt::Write as _;
+
+        let mut url = "sqlite://".to_owned();
+        for byte in file.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                    url.push(char::from(*byte));
+                }
+                _ => {
+                    let _ = write!(url, "%{byte:02X}");
+                }
+            }
+        }
+        Self::new(url)
+    }
+}
+
+impl SqlStore {
+    /// Connects, and brings the database to this version's tables. Several hosts may do so at once.
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        let database = Database::open(&options.url, options.connections.max(1)).await?;
+        Ok(Self {
+            attribute_names: options.attribute_names,
+            database,
+        })
+    }
+
+    /// Devices about which another host changed something, as it happens. Every host hears of its own changes too. On
+    /// SQLite, which has one host, the stream never yields.
+    ///
+    /// Belongs to whoever remembers what polls are answered: it forgets what is named.
+    pub fn changes(&self) -> BoxStream<'static, DeviceChange> {
+        changes::follow(&self.database)
+    }
+
+    /// Waits for what is running and closes every connection. Whatever is asked afterwards is unavailable.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

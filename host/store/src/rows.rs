@@ -1,0 +1,151 @@
+//! From rows to domain types.
+
+use sqlx::{ColumnIndex, Decode, Row, Type, any::AnyRow};
+use tidegate_engine::ports::StoreError;
+
+use crate::error::internal;
+
+/// A row that does not say what a row of its table may say.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRow {
+    /// The column is missing or of another type.
+    #[error(transparent)]
+    Column(#[from] sqlx::Error),
+    /// A word that is none of those there are.
+    #[error("`{value}` is no {column}")]
+    Word {
+        /// The column.
+        column: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// A number outside its range.
+    #[error("{value} is out of range for {column}")]
+    Number {
+        /// The column.
+        column: &'static str,
+        /// What it says.
+        value: i64,
+    },
+    /// JSON that is not what was stored.
+    #[error("the JSON of {column}: {error}")]
+    Json {
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        #[source]
+        error: serde_json::Error,
+    },
+}
+
+/// Makes a [`StoreError`] of it: `read device row`.
+pub(crate) fn bad_row(context: &'static str) -> impl Fn(BadRow) -> StoreError {
+    move |error| internal(context)(Box::new(error))
+}
+
+/// Reading columns as the domain has them.
+pub(crate) trait Columns {
+    /// The column as it is.
+    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, BadRow>
+    where
+        T: Decode<'r, sqlx::Any> + Type<sqlx::Any>;
+
+    /// A number that is never negative.
+    fn count(&self, column: &'static str) -> Result<u64, BadRow>;
+
+    /// 0 or 1.
+    fn flag(&self, column: &'static str) -> Result<bool, BadRow>;
+
+    /// A word that stands for something.
+    fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>)
+    -> Result<T, BadRow>;
+
+    /// A word, or nothing.
+    fn word_or_none<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, BadRow>;
+
+    /// JSON text.
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, BadRow>;
+}
+
+impl Columns for AnyRow {
+    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, BadRow>
+    where
+        T: Decode<'r, sqlx::Any> + Type<sqlx::Any>,
+    {
+        Ok(self.try_get(column)?)
+    }
+
+    fn count(&self, column: &'static str) -> Result<u64, BadRow> {
+        let value: i64 = self.take(column)?;
+        u64::try_from(value).map_err(|_| BadRow::Number { column, value })
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, BadRow> {
+        match self.take(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            value => Err(BadRow::Number { column, value }),
+        }
+    }
+
+    fn word<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, BadRow> {
+        word(column, self.take(column)?, parse)
+    }
+
+    fn word_or_none<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, BadRow> {
+        let value: Option<&str> = self.take(column)?;
+        value.map(|value| word(column, value, parse)).transpose()
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, BadRow> {
+        serde_json::from_str(self.take(column)?).map_err(|error| BadRow::Json { column, error })
+    }
+}
+
+fn word<T>(
+    column: &'static str,
+    value: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, BadRow> {
+    parse(value).ok_or_else(|| BadRow::Word {
+        column,
+        value: value.to_owned(),
+    })
+}
+
+/// A number as SQL has it; what is too large for it does not occur.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// JSON for a parameter. Texts in it have gone through [`crate::dialect::storable`].
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| internal("write a parameter as JSON")(Box::new(error)))
+}
+
+/// The bytes that these hexadecimal digits stand for, when there are as many as wanted.
+pub(crate) fn bytes_of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let digits = text.as_bytes();
+    if digits.len() != N * 2 {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,151 @@
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use tidegate_core::{firmware::hex, id::TenantId, time::Timestamp};
+use tidegate_engine::ports::{Key, NewKey, Role, StoreError, Tenant, Tenants};
+
+use crate::{
+    SqlStore,
+    dialect::storable,
+    error::{conflict, failed},
+    rows::{BadRow, Columns, bad_row},
+};
+
+#[async_trait]
+impl Tenants for SqlStore {
+    async fn create_tenant(&self, name: &str, now: Timestamp) -> Result<Tenant, StoreError> {
+        let mut tx = self.database.write().await?;
+        let there = || format!("there is a tenant {name} already");
+        let row = sqlx::query(
+            "INSERT INTO tenants (name, created_at) VALUES ($1, $2) RETURNING id, name",
+        )
+        .bind(storable(name).into_owned())
+        .bind(now.0)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(conflict("create a tenant", there()))?;
+        tx.commit().await?;
+        tenant(&row).map_err(bad_row("read tenant row"))
+    }
+
+    async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let row = sqlx::query("SELECT id, name FROM tenants WHERE name = $1")
+            .bind(storable(name).into_owned())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(failed("read a tenant"))?;
+        row.map(|row| tenant(&row))
+            .transpose()
+            .map_err(bad_row("read tenant row"))
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let rows = sqlx::query("SELECT id, name FROM tenants ORDER BY id")
+            .fetch_all(tx.conn())
+            .await
+            .map_err(failed("read the tenants"))?;
+        rows.iter()
+            .map(tenant)
+            .collect::<Result<_, _>>()
+            .map_err(bad_row("read tenant row"))
+    }
+
+    async fn create_key(&self, key: NewKey) -> Result<(), StoreError> {
+        let mut tx = self.database.write().await?;
+        sqlx::query(
+            "INSERT INTO api_keys (sha256, tenant_id, user_name, role, expires_at, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(hex(&key.sha256))
+        .bind(key.tenant.0)
+        .bind(storable(&key.user).into_owned())
+        .bind(key.role.as_str())
+        .bind(key.expires_at.map(|at| at.0))
+        .bind(key.created_at.0)
+        .execute(tx.conn())
+        .await
+        .map_err(conflict(
+            "create an API key",
+            "this key is there already".to_owned(),
+        ))?;
+        tx.commit().await
+    }
+
+    async fn key(&self, sha256: [u8; 32]) -> Result<Option<Key>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let row = sqlx::query(
+            "SELECT t.id, t.name, k.user_name, k.role, k.expires_at \
+             FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.sha256 = $1",
+        )
+        .bind(hex(&sha256))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read an API key"))?;
+        row.map(|row| key(&row))
+            .transpose()
+            .map_err(bad_row("read API key row"))
+    }
+
+    async fn has_keys(&self) -> Result<bool, StoreError> {
+        let mut tx = self.database.once().await?;
+        // Across tenants: asked once, before there is anybody.
+        let row = sqlx::query("SELECT tenant_id FROM api_keys LIMIT 1")
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(failed("look for API keys"))?;
+        Ok(row.is_some())
+    }
+
+    async fn create_gateway_token(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        sha256: [u8; 32],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.write().await?;
+        sqlx::query(
+            "INSERT INTO gateway_tokens (tenant_id, name, sha256, created_at) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(tenant.0)
+        .bind(storable(name).into_owned())
+        .bind(hex(&sha256))
+        .bind(now.0)
+        .execute(tx.conn())
+        .await
+        .map_err(conflict("create a gateway token", format!("there is a gateway token {name} already")))?;
+        tx.commit().await
+    }
+
+    async fn gateway_tokens(&self, tenant: TenantId) -> Result<Vec<[u8; 32]>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let rows =
+            sqlx::query("SELECT sha256 FROM gateway_tokens WHERE tenant_id = $1 ORDER BY name")
+                .bind(tenant.0)
+                .fetch_all(tx.conn())
+                .await
+                .map_err(failed("read gateway tokens"))?;
+        let token = |row: &AnyRow| row.word("sha256", crate::rows::bytes_of_hex);
+        rows.iter()
+            .map(token)
+            .collect::<Result<_, _>>()
+            .map_err(bad_row("read gateway token row"))
+    }
+}
+
+fn tenant(row: &AnyRow) -> Result<Tenant, BadRow> {
+    Ok(Tenant {
+        id: TenantId(row.take("id")?),
+        name: row.take("name")?,
+    })
+}
+
+fn key(row: &AnyRow) -> Result<Key, BadRow> {
+    Ok(Key {
+        tenant: tenant(row)?,
+        user: row.take("user_name")?,
+        role: row.word("role", Role::parse)?,
+        expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
+    })
+}

@@ -1,0 +1,133 @@
+//! Stores for tests, each a new database: SQLite in a folder of its own, PostgreSQL on the server whose address stands
+//! in `TIDEGATE_TEST_POSTGRES` (`cargo xtask postgres` has one to throw away).
+
+use std::{
+    env,
+    ops::Deref,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, bail};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_engine::ports::Tenants;
+
+use crate::{Options, SqlStore};
+
+const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
+
+/// A store on a new database, with two tenants.
+pub(crate) struct TestStore {
+    store: SqlStore,
+    /// Whose things the test makes.
+    pub ours: TenantId,
+    /// Who must see none of them.
+    pub theirs: TenantId,
+    _folder: Option<TempDir>,
+}
+
+impl Deref for TestStore {
+    type Target = SqlStore;
+
+    fn deref(&self) -> &SqlStore {
+        &self.store
+    }
+}
+
+impl TestStore {
+    pub(crate) async fn on_sqlite() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let options = Options::sqlite(&folder.path().join("tide gate.db"));
+        Self::new(options, Some(folder)).await
+    }
+
+    /// None: there is no server to test on, and it has been said.
+    pub(crate) async fn on_postgres() -> anyhow::Result<Option<Self>> {
+        let Some(url) = postgres_url().await? else {
+            return Ok(None);
+        };
+        Self::new(Options::new(url), None).await.map(Some)
+    }
+
+    async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {
+        let store = SqlStore::open(options).await?;
+        Ok(Self {
+            ours: store.create_tenant("DEFAULT", Timestamp(0)).await?.id,
+            theirs: store.create_tenant("OTHER", Timestamp(0)).await?.id,
+            store,
+            _folder: folder,
+        })
+    }
+}
+
+/// The address of a new database.
+async fn postgres_url() -> anyhow::Result<Option<String>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+
+    let Ok(server) = env::var(VARIABLE) else {
+        if env::var("CI").is_ok_and(|ci| ci == "true") {
+            bail!("{VARIABLE} must name a PostgreSQL server: run this by `cargo xtask postgres`");
+        }
+        skipped();
+        return Ok(None);
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("tidegate_store_{}_{count}", std::process::id());
+    let mut connection = PgConnection::connect(&server).await.context(VARIABLE)?;
+    connection
+        .execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}")))
+        .await?;
+    connection
+        .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .await?;
+    connection.close().await?;
+    let (address, _) = server
+        .rsplit_once('/')
+        .context("an address ends with a database")?;
+    Ok(Some(format!("{address}/{name}")))
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see it")]
+fn skipped() {
+    eprintln!("SKIPPED on PostgreSQL: {VARIABLE} is not set; run this by `cargo xtask postgres`");
+}
+
+/// Tests that run on both databases:
+///
+/// ```ignore
+/// on_both! {
+///     async fn a_tenant_is_made_once(store) {
+///         store.create_tenant("ACME", Timestamp(1)).await?;
+///     }
+/// }
+/// ```
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($store:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[expect(clippy::allow_attributes, reason = "not every test needs what is around it")]
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn check($store: &$crate::testing::TestStore) -> anyhow::Result<()> {
+                $body
+                Ok(())
+            }
+
+            #[tokio::test]
+            async fn sqlite() -> anyhow::Result<()> {
+                check(&$crate::testing::TestStore::on_sqlite().await?).await
+            }
+
+            #[tokio::test]
+            async fn postgres() -> anyhow::Result<()> {
+                match $crate::testing::TestStore::on_postgres().await? {
+                    Some(store) => check(&store).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
