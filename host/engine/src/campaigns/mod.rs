@@ -25,3 +25,4 @@ pub use read::{get, list, updates, waves};
 pub use reconcile::{deadlines, reconcile};
 pub use start::start;
 pub use steps::{advance, cancel, change_limits, pause, resume, roll_back};
+pub use tick::tick;

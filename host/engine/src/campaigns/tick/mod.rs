@@ -23,8 +23,9 @@ const FAILURES_BEFORE_HOLD: u32 = 3;
 /// How long to wait after a failure; doubled with each.
 const BACK_OFF: Duration = Duration::from_secs(2);
 
-/// Looks at a campaign, unless another host is at it.
-pub(super) async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
+/// Looks at a campaign, unless another host is at it. The loop does so whenever a campaign moved or is due; tests step
+/// campaigns with it.
+pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     let now = engine.now();
     let until = now.plus(engine.settings.lease);
     let Some(fence) = engine
