@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, strategy_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, strategy_goldens};
 
 use super::*;
 
@@ -10,4 +10,12 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<BlueGreen>();
+    check_schema_refuses::<BlueGreen>(&[
+        "{}",
+        r#"{"green_group": []}"#,
+        r#"{"green_group": ["a", "a"]}"#,
+        r#"{"green_group": ["lab*"]}"#,
+        r#"{"green_group": ["a"], "blue_group": ["a"]}"#,
+        r#"{"green_group": "a"}"#,
+    ]);
 }

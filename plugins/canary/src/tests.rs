@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, strategy_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, strategy_goldens};
 
 use super::*;
 
@@ -10,4 +10,14 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<Canary>();
+    check_schema_refuses::<Canary>(&[
+        r#"{"canary_percentage": 0}"#,
+        r#"{"canary_percentage": 101}"#,
+        r#"{"canary_percentage": "10"}"#,
+        r#"{"canary_duration_minutes": -1}"#,
+        r#"{"steps": [50, 50]}"#,
+        r#"{"steps": [0]}"#,
+        r#"{"require_approval": "yes"}"#,
+        r#"{"canaries": 3}"#,
+    ]);
 }

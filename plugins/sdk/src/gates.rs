@@ -16,14 +16,16 @@ impl WaveReport {
         Some(if self.is_over() {
             Gate::Hold {
                 why: format!(
-                    "Wave '{}' has ended with {completed} of {size} devices updated; {needed} ({percent}) were asked for.",
+                    "Wave '{}' has ended with {completed} of {size} devices updated; \
+                     {needed} ({percent}) were asked for.",
                     self.name
                 ),
             }
         } else {
             Gate::Shut {
                 why: format!(
-                    "{completed} of {size} devices of wave '{}' are updated; {needed} ({percent}) open the next wave.",
+                    "{completed} of {size} devices of wave '{}' are updated; \
+                     {needed} ({percent}) open the next wave.",
                     self.name
                 ),
                 opens_in: None,
@@ -79,7 +81,8 @@ impl Trial {
         if self.approval && next.advanced_at.is_none() {
             return Gate::Operator {
                 why: format!(
-                    "Wave '{}' has passed with {} of {} devices updated; an operator decides whether '{}' follows.",
+                    "Wave '{}' has passed with {} of {} devices updated; \
+                     an operator decides whether '{}' follows.",
                     before.name, before.counts.completed, before.size, next.name
                 ),
             };

@@ -290,3 +290,6 @@ fn standing(counts: &Counts, size: u64) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

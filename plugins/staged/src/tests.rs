@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, strategy_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, strategy_goldens};
 
 use super::*;
 
@@ -10,4 +10,13 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<Staged>();
+    check_schema_refuses::<Staged>(&[
+        "{}",
+        r#"{"stages": []}"#,
+        r#"{"stages": [{"percentage": 0}]}"#,
+        r#"{"stages": [{"percentage": 0.001}]}"#,
+        r#"{"stages": [{"percentage": 50}, {"percentage": 50}]}"#,
+        r#"{"stages": [{"percentage": 50, "duration_hours": -1}]}"#,
+        r#"{"stages": [{"percentage": 50, "hours": 1}]}"#,
+    ]);
 }

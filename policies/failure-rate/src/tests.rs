@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, health_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, health_goldens};
 
 use super::*;
 
@@ -10,4 +10,13 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<FailureRate>();
+    check_schema_refuses::<FailureRate>(&[
+        r#"{"threshold_percent": 0}"#,
+        r#"{"threshold_percent": 101}"#,
+        r#"{"minimum_sample": 0}"#,
+        r#"{"kinds": []}"#,
+        r#"{"kinds": ["cancelled"]}"#,
+        r#"{"scope": "fleet"}"#,
+        r#"{"action": "stop"}"#,
+    ]);
 }

@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, compatibility_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, compatibility_goldens};
 
 use super::*;
 
@@ -10,4 +10,10 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<Hardware>();
+    check_schema_refuses::<Hardware>(&[
+        r#"{"models": [""]}"#,
+        r#"{"models": ["a", "a"]}"#,
+        r#"{"allow_unknown": 1}"#,
+        r#"{"model": "a"}"#,
+    ]);
 }

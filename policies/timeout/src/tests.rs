@@ -1,4 +1,4 @@
-use tidegate_plugin_sdk::testing::{check_schema, health_goldens};
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, health_goldens};
 
 use super::*;
 
@@ -10,4 +10,11 @@ fn goldens() {
 #[test]
 fn the_schema_tells_the_truth() {
     check_schema::<Timeout>();
+    check_schema_refuses::<Timeout>(&[
+        r#"{"max_timed_out_percent": -1}"#,
+        r#"{"max_p95_minutes": 0}"#,
+        r#"{"minimum_sample": 0}"#,
+        r#"{"action": "stop"}"#,
+        r#"{"p95": 1}"#,
+    ]);
 }
