@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    Settings, Signals,
+    HeldFiles, Settings, Signals,
     campaigns::UsageLog,
     devices::{ReadModel, SeenLog},
     ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
@@ -21,6 +21,8 @@ pub struct Engine {
     pub seen: SeenLog,
     /// What plugin calls have cost since the last batch was written.
     pub usage: UsageLog,
+    /// Files that are stored before it is known whether they are kept.
+    pub held_files: HeldFiles,
     /// What wakes loops and watchers.
     pub signals: Signals,
 }
@@ -46,6 +48,7 @@ impl Engine {
             read_model: ReadModel::default(),
             seen: SeenLog::default(),
             usage: UsageLog::default(),
+            held_files: HeldFiles::default(),
             signals: Signals::default(),
         }
     }

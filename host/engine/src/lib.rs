@@ -10,6 +10,7 @@
 
 mod engine;
 mod error;
+mod files;
 mod settings;
 mod signals;
 
@@ -18,9 +19,11 @@ pub mod devices;
 pub mod firmware;
 pub mod plugins;
 pub mod ports;
+pub mod registry;
 pub mod tenants;
 
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
+pub use files::HeldFiles;
 pub use settings::Settings;
 pub use signals::Signals;

@@ -1,1 +1,13 @@
 //! Firmware: uploaded, listed, deleted.
+
+mod claims;
+mod delete;
+mod get;
+mod list;
+mod upload;
+
+pub use claims::{Checksums, Claims, Contents, ModuleContents};
+pub use delete::delete;
+pub use get::{files, get};
+pub use list::list;
+pub use upload::Upload;

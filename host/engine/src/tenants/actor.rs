@@ -1,5 +1,3 @@
-//! Tenants, keys and who may do what.
-
 use tidegate_core::id::TenantId;
 
 use crate::{Error, Result, ports::Role};

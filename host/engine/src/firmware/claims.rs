@@ -1,0 +1,390 @@
+//! What an uploader says of the files, held against the files that arrived.
+
+use tidegate_core::{
+    firmware::{Artifact, FirmwareDetails, hex, is_filename},
+    plugin::FieldError,
+};
+
+use crate::ports::NewModule;
+
+/// Most modules of a firmware.
+const MAX_MODULES: usize = 32;
+/// Most tags of a firmware, and most entries of its metadata: what devices are shown of it.
+const MAX_ENTRIES: usize = 50;
+/// The part of a module when nobody names one.
+const DEFAULT_PART: &str = "os";
+
+/// What the uploader says. Paths of errors are JSON pointers into the JSON that carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claims {
+    /// Of the firmware.
+    pub details: FirmwareDetails,
+    /// What the only file hashes to; those of several files stand with their modules.
+    pub checksums: Checksums,
+    /// How files make modules; empty: all of them make one module `os`.
+    pub modules: Vec<ModuleContents>,
+}
+
+/// One module as the uploader wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleContents {
+    /// DDI's `part`: 1 to 64 characters without white space.
+    pub part: String,
+    /// None: the firmware's.
+    pub name: Option<String>,
+    /// None: the firmware's.
+    pub version: Option<String>,
+    /// At least one; every file that arrived is in one module.
+    pub files: Vec<Contents>,
+}
+
+/// One file of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// As it was sent.
+    pub filename: String,
+    /// What it hashes to.
+    pub checksums: Checksums,
+}
+
+/// What a file hashes to, in hexadecimal digits of any case; none: not said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the names of the hashes")]
+pub struct Checksums {
+    pub md5: Option<String>,
+    pub sha1: Option<String>,
+    pub sha256: Option<String>,
+}
+
+/// Claims that do not hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Stable, for machines.
+    pub(super) code: &'static str,
+    /// Each claim that does not hold.
+    pub(super) errors: Vec<FieldError>,
+}
+
+impl Claims {
+    /// The modules that these files make, or everything that is wrong with them and with the claims.
+    pub(super) fn arrange(&self, files: &[Artifact]) -> Result<Vec<NewModule>, Broken> {
+        let mut check = Check::default();
+        check.details(&self.details);
+        check.files(files);
+        let modules = match (&self.modules[..], files) {
+            ([], [only]) => {
+                check.checksums("", "checksum_", &self.checksums, only);
+                vec![self.module(DEFAULT_PART, None, None, files.to_vec())]
+            }
+            ([], _) => {
+                check.no_checksums(&self.checksums);
+                vec![self.module(DEFAULT_PART, None, None, files.to_vec())]
+            }
+            (modules, _) => {
+                check.no_checksums(&self.checksums);
+                self.named_modules(modules, files, &mut check)
+            }
+        };
+        if check.errors.is_empty() {
+            return Ok(modules);
+        }
+        Err(Broken {
+            code: check.code(),
+            errors: check.errors,
+        })
+    }
+
+    fn module(
+        &self,
+        part: &str,
+        name: Option<&str>,
+        version: Option<&str>,
+        artifacts: Vec<Artifact>,
+    ) -> NewModule {
+        NewModule {
+            part: part.to_owned(),
+            name: name.unwrap_or(&self.details.name).to_owned(),
+            version: version.unwrap_or(&self.details.version).to_owned(),
+            artifacts,
+        }
+    }
+
+    fn named_modules(
+        &self,
+        modules: &[ModuleContents],
+        files: &[Artifact],
+        check: &mut Check,
+    ) -> Vec<NewModule> {
+        check.rule(
+            modules.len() <= MAX_MODULES,
+            "/modules",
+            "must be at most 32",
+        );
+        let mut left: Vec<&Artifact> = files.iter().collect();
+        let mut made = Vec::with_capacity(modules.len());
+        for (index, module) in modules.iter().take(MAX_MODULES).enumerate() {
+            let path = format!("/modules/{index}");
+            check.module(&path, module);
+            let mut artifacts = Vec::with_capacity(module.files.len());
+            for (at, wanted) in module.files.iter().enumerate() {
+                let path = format!("{path}/files/{at}");
+                let found = left
+                    .iter()
+                    .position(|file| file.filename == wanted.filename);
+                let Some(found) = found else {
+                    let message = "no file of this name arrived, or another module has it";
+                    check.rule(false, &format!("{path}/filename"), message);
+                    continue;
+                };
+                let file = left.remove(found);
+                check.checksums(&path, "", &wanted.checksums, file);
+                artifacts.push(file.clone());
+            }
+            let (name, version) = (module.name.as_deref(), module.version.as_deref());
+            made.push(self.module(&module.part, name, version, artifacts));
+        }
+        for file in left {
+            let message = format!("the file {} is in none of them", file.filename);
+            check.rule(false, "/modules", &message);
+        }
+        made
+    }
+}
+
+/// Gathers what is wrong.
+#[derive(Default)]
+struct Check {
+    errors: Vec<FieldError>,
+    mismatches: usize,
+}
+
+impl Check {
+    fn rule(&mut self, good: bool, path: &str, message: &str) {
+        if !good {
+            self.errors.push(FieldError {
+                path: path.to_owned(),
+                message: message.to_owned(),
+            });
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        if self.mismatches == self.errors.len() {
+            "checksum_mismatch"
+        } else {
+            "invalid_firmware"
+        }
+    }
+
+    fn details(&mut self, details: &FirmwareDetails) {
+        for broken in details.check() {
+            self.rule(false, &format!("/{}", broken.field), &broken.message);
+        }
+        let texts = [
+            ("/description", &details.description),
+            ("/changelog", &details.changelog),
+        ];
+        for (path, text) in texts {
+            self.rule(
+                text.chars().count() <= 10_000,
+                path,
+                "must have at most 10000 characters",
+            );
+        }
+        let are_good = details
+            .tags
+            .iter()
+            .all(|tag| (1..=100).contains(&tag.chars().count()));
+        self.rule(are_good, "/tags", "each must have 1 to 100 characters");
+        self.rule(
+            details.tags.len() <= MAX_ENTRIES,
+            "/tags",
+            "must be at most 50",
+        );
+        self.rule(
+            details.metadata.len() <= MAX_ENTRIES,
+            "/metadata",
+            "must have at most 50 keys",
+        );
+        let fits = |(key, value): (&String, &String)| {
+            (1..=128).contains(&key.chars().count()) && value.chars().count() <= 4000
+        };
+        let message = "keys must have 1 to 128 characters, values at most 4000";
+        self.rule(details.metadata.iter().all(fits), "/metadata", message);
+    }
+
+    fn files(&mut self, files: &[Artifact]) {
+        self.rule(!files.is_empty(), "", "a firmware has at least one file");
+        for (at, file) in files.iter().enumerate() {
+            let message = "must have 1 to 255 bytes, no path and no control characters";
+            self.rule(is_filename(&file.filename), "/file", message);
+            let is_first = files
+                .iter()
+                .position(|other| other.filename == file.filename)
+                == Some(at);
+            self.rule(is_first, "/file", "each file must have a name of its own");
+        }
+    }
+
+    fn module(&mut self, path: &str, module: &ModuleContents) {
+        let part = &module.part;
+        let is_part = (1..=64).contains(&part.chars().count())
+            && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+        let message = "must have 1 to 64 characters and no white space";
+        self.rule(is_part, &format!("{path}/part"), message);
+        let texts = [
+            ("name", &module.name, 200),
+            ("version", &module.version, 50),
+        ];
+        for (field, text, most) in texts {
+            let fits = text
+                .as_ref()
+                .is_none_or(|text| (1..=most).contains(&text.chars().count()));
+            let message = format!("must have 1 to {most} characters");
+            self.rule(fits, &format!("{path}/{field}"), &message);
+        }
+        let message = "a module has at least one file";
+        self.rule(!module.files.is_empty(), &format!("{path}/files"), message);
+    }
+
+    fn checksums(&mut self, path: &str, prefix: &str, claimed: &Checksums, file: &Artifact) {
+        let hashes = [
+            ("md5", &claimed.md5, hex(&file.hashes.md5)),
+            ("sha1", &claimed.sha1, hex(&file.hashes.sha1)),
+            ("sha256", &claimed.sha256, hex(&file.hashes.sha256)),
+        ];
+        for (name, claimed, arrived) in hashes {
+            let Some(claimed) = claimed
+                .as_ref()
+                .filter(|claimed| !claimed.eq_ignore_ascii_case(&arrived))
+            else {
+                continue;
+            };
+            let message = format!("is {claimed}, but the bytes that arrived hash to {arrived}");
+            self.rule(false, &format!("{path}/{prefix}{name}"), &message);
+            self.mismatches += 1;
+        }
+    }
+
+    fn no_checksums(&mut self, claimed: &Checksums) {
+        let message = "is for a firmware of one file; give those of several files in `modules`";
+        let claimed = [
+            ("md5", &claimed.md5),
+            ("sha1", &claimed.sha1),
+            ("sha256", &claimed.sha256),
+        ];
+        for (name, _) in claimed.into_iter().filter(|(_, claimed)| claimed.is_some()) {
+            self.rule(false, &format!("/checksum_{name}"), message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::firmware::Hashes;
+
+    use super::*;
+
+    fn file(filename: &str) -> Artifact {
+        let hashes = Hashes {
+            sha1: [1; 20],
+            md5: [2; 16],
+            sha256: [3; 32],
+        };
+        Artifact {
+            filename: filename.to_owned(),
+            size: 1,
+            hashes,
+        }
+    }
+
+    fn claims() -> Claims {
+        let details = FirmwareDetails {
+            name: "edge".to_owned(),
+            version: "1.1.0".to_owned(),
+            ..FirmwareDetails::default()
+        };
+        Claims {
+            details,
+            ..Claims::default()
+        }
+    }
+
+    fn module(part: &str, files: &[&str]) -> ModuleContents {
+        let contents = |filename: &&str| Contents {
+            filename: (*filename).to_owned(),
+            checksums: Checksums::default(),
+        };
+        ModuleContents {
+            part: part.to_owned(),
+            name: None,
+            version: None,
+            files: files.iter().map(contents).collect(),
+        }
+    }
+
+    fn paths(claims: &Claims, files: &[&str]) -> (&'static str, Vec<String>) {
+        let files: Vec<_> = files.iter().map(|name| file(name)).collect();
+        let broken = claims.arrange(&files).expect_err("the claims do not hold");
+        (
+            broken.code,
+            broken.errors.into_iter().map(|error| error.path).collect(),
+        )
+    }
+
+    #[test]
+    fn files_make_one_module_unless_somebody_says_otherwise() {
+        let modules = claims()
+            .arrange(&[file("a.bin"), file("b.bin")])
+            .expect("it is good");
+        assert_eq!(modules.len(), 1);
+        assert_eq!((&*modules[0].part, &*modules[0].version), ("os", "1.1.0"));
+
+        let sorted = Claims {
+            modules: vec![module("bApp", &["b.bin"]), module("os", &["a.bin"])],
+            ..claims()
+        };
+        let modules = sorted
+            .arrange(&[file("a.bin"), file("b.bin")])
+            .expect("it is good");
+        let names: Vec<_> = modules
+            .iter()
+            .map(|module| (&*module.part, &*module.artifacts[0].filename))
+            .collect();
+        assert_eq!(names, [("bApp", "b.bin"), ("os", "a.bin")]);
+    }
+
+    #[test]
+    fn a_checksum_holds_or_is_named() {
+        let with = |sha256: &str| Claims {
+            checksums: Checksums {
+                sha256: Some(sha256.to_owned()),
+                ..Checksums::default()
+            },
+            ..claims()
+        };
+        assert!(with(&"03".repeat(32)).arrange(&[file("a")]).is_ok());
+        assert_eq!(
+            paths(&with("00"), &["a"]),
+            ("checksum_mismatch", vec!["/checksum_sha256".to_owned()])
+        );
+        assert_eq!(
+            paths(&with(&"03".repeat(32)), &["a", "b"]),
+            ("invalid_firmware", vec!["/checksum_sha256".to_owned()])
+        );
+    }
+
+    #[test]
+    fn every_file_is_in_one_module_under_its_own_plain_name() {
+        let named = Claims {
+            modules: vec![module("os", &["a", "a"])],
+            ..claims()
+        };
+        assert_eq!(
+            paths(&named, &["a", "b"]).1,
+            ["/modules/0/files/1/filename", "/modules"]
+        );
+        assert_eq!(paths(&claims(), &["a", "../a", "a"]).1, ["/file", "/file"]);
+        assert_eq!(paths(&claims(), &[]).1, [""]);
+    }
+}

@@ -1,0 +1,93 @@
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tidegate_core::id::{Digest, TenantId};
+
+use super::take_in::{inspect, store};
+use crate::{Engine, Error, Result};
+
+/// Who uploaded the plugins that come with the host.
+pub const BUILTIN_PUBLISHER: &str = "tidegate";
+
+/// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was made. What a
+/// tenant has already is not looked at again. A component that is rejected is logged and left out: a bad plugin never
+/// stops the host from starting. Answers how many revisions were installed.
+pub async fn install_builtins(engine: &Engine, folder: &Path) -> Result<usize> {
+    let mut tenants = Vec::new();
+    for tenant in engine.store().tenants().await? {
+        let revisions = engine.store().revisions(tenant.id).await?;
+        let has: Vec<Digest> = revisions
+            .iter()
+            .map(|revision| revision.stored.digest)
+            .collect();
+        tenants.push((tenant.id, has));
+    }
+    let mut installed = 0;
+    for path in components(folder)
+        .await
+        .map_err(|error| Error::internal("read folder of components", error))?
+    {
+        let component = tokio::fs::read(&path).await;
+        let component = component.map_err(|error| Error::internal("read component", error))?;
+        installed += install(engine, &tenants, &path, component.into()).await?;
+    }
+    Ok(installed)
+}
+
+async fn install(
+    engine: &Engine,
+    tenants: &[(TenantId, Vec<Digest>)],
+    path: &Path,
+    component: Bytes,
+) -> Result<usize> {
+    let digest = Digest::of(&component);
+    let missing = tenants.iter().filter(|(_, has)| !has.contains(&digest));
+    let missing: Vec<TenantId> = missing.map(|(tenant, _)| *tenant).collect();
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    let inspection = match inspect(engine, &component).await {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(path = %path.display(), error, "install component");
+            return Ok(0);
+        }
+    };
+    let mut installed = 0;
+    for tenant in missing {
+        match store(
+            engine,
+            tenant,
+            BUILTIN_PUBLISHER,
+            component.clone(),
+            inspection.clone(),
+        )
+        .await
+        {
+            Ok(()) => installed += 1,
+            Err(Error::Conflict { message, .. }) => {
+                tracing::error!(path = %path.display(), %tenant, "install component: {message}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(installed)
+}
+
+/// The components of a folder, ordered by name, so that every host installs them alike.
+async fn components(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    let mut paths = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}

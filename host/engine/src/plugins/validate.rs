@@ -1,0 +1,27 @@
+use tidegate_core::{id::Digest, plugin::FieldError};
+
+use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
+
+/// Tries a config, JSON text, on a plugin: against its schema, and then by itself. Empty: it is good. Without a digest
+/// the newest enabled revision is asked.
+pub async fn validate(
+    engine: &Engine,
+    actor: &Actor,
+    plugin: &str,
+    digest: Option<Digest>,
+    config: &str,
+) -> Result<Vec<FieldError>> {
+    actor.require(Role::Viewer)?;
+    let revision = engine
+        .store()
+        .revision(actor.tenant, plugin, digest)
+        .await?;
+    let revision = revision.ok_or_else(|| match digest {
+        Some(digest) => Error::not_found("plugin revision", digest),
+        None => Error::not_found("enabled plugin", plugin),
+    })?;
+    Ok(engine
+        .sandbox()
+        .validate(revision.stored.digest, config)
+        .await?)
+}

@@ -1,0 +1,73 @@
+use tidegate_core::{
+    device::Device,
+    selector::{DEVICE_FIELDS, parse},
+};
+
+use crate::{
+    Engine, Error, Result,
+    ports::{DeviceFilter, DeviceSort, Page, PageRequest, Role},
+    tenants::Actor,
+};
+
+/// A part of the devices: those that match `q` (RSQL), by `sort` (`field` or `field:desc`).
+pub async fn list(
+    engine: &Engine,
+    actor: &Actor,
+    q: Option<&str>,
+    sort: Option<&str>,
+    page: PageRequest,
+) -> Result<Page<Device>> {
+    actor.require(Role::Viewer)?;
+    let selector = q.map(|q| parse(q, &DEVICE_FIELDS)).transpose();
+    let selector =
+        selector.map_err(|error| Error::invalid("invalid_selector", "q", error.to_string()))?;
+    let (sort, descending) = sort.map_or(Ok((DeviceSort::default(), false)), parse_sort)?;
+    let filter = DeviceFilter {
+        selector,
+        sort,
+        descending,
+    };
+    Ok(engine
+        .store()
+        .list_devices(actor.tenant, &filter, page)
+        .await?)
+}
+
+fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
+    let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
+    let sort = match field {
+        "device_id" => DeviceSort::DeviceId,
+        "name" => DeviceSort::Name,
+        "last_seen" => DeviceSort::LastSeen,
+        "sw_version" => DeviceSort::SwVersion,
+        "hw_model" => DeviceSort::HwModel,
+        "created_at" => DeviceSort::CreatedAt,
+        _ => return Err(bad_sort()),
+    };
+    match direction {
+        "asc" => Ok((sort, false)),
+        "desc" => Ok((sort, true)),
+        _ => Err(bad_sort()),
+    }
+}
+
+fn bad_sort() -> Error {
+    let message = "must be device_id, name, last_seen, sw_version, hw_model or created_at, with `:asc` or `:desc`";
+    Error::invalid("invalid_sort", "sort", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sort_is_a_field_and_a_direction() {
+        assert_eq!(parse_sort("name").ok(), Some((DeviceSort::Name, false)));
+        assert_eq!(
+            parse_sort("last_seen:desc").ok(),
+            Some((DeviceSort::LastSeen, true))
+        );
+        assert!(parse_sort("name:up").is_err());
+        assert!(parse_sort("secret").is_err());
+    }
+}

@@ -1,0 +1,44 @@
+use crate::{Engine, Error, Result, ports::Tenant};
+
+/// Longest name of a tenant, in characters.
+const MAX_NAME: usize = 64;
+
+/// Makes a tenant. Its name is kept in upper case, for the device API does not tell the cases of letters apart. The
+/// plugins that come with the host are installed for it by [`crate::plugins::install_builtins`].
+pub async fn create(engine: &Engine, name: &str) -> Result<Tenant> {
+    let name = checked_name(name)?;
+    Ok(engine.store().create_tenant(&name, engine.now()).await?)
+}
+
+fn checked_name(name: &str) -> Result<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = (1..=MAX_NAME).contains(&name.len())
+        && name.chars().all(is_plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !good {
+        let message =
+            "must have 1 to 64 letters, digits, `-`, `_` or `.`, and start with a letter or digit";
+        return Err(Error::invalid("invalid_tenant", "/name", message));
+    }
+    Ok(name.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain_and_upper_case() {
+        for (name, expected) in [
+            ("acme", Some("ACME")),
+            ("Lab-7.b", Some("LAB-7.B")),
+            ("", None),
+            ("../etc", None),
+            ("a b", None),
+            ("ä", None),
+            (&"x".repeat(65), None),
+        ] {
+            assert_eq!(checked_name(name).ok().as_deref(), expected, "{name}");
+        }
+    }
+}

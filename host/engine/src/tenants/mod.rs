@@ -1,0 +1,16 @@
+//! Tenants, keys and who may do what.
+
+mod actor;
+mod authenticate;
+mod bootstrap;
+mod create;
+mod issue;
+mod secret;
+
+pub use actor::Actor;
+pub use authenticate::{authenticate, by_name};
+pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
+pub use create::create;
+pub use issue::{NewApiKey, issue_gateway_token, issue_key};
+pub(crate) use secret::draw;
+pub use secret::fingerprint;
