@@ -146,7 +146,9 @@ fn secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
             Err(error) => return Err(error),
         }
         let mut fresh = [0; SECRET_BYTES];
-        SysRng.try_fill_bytes(&mut fresh).map_err(io::Error::other)?;
+        SysRng
+            .try_fill_bytes(&mut fresh)
+            .map_err(io::Error::other)?;
         let partial = folder.join(format!("{}.partial", unique()?));
         private(&partial)?.write_all(&fresh)?;
         let linked = fs::hard_link(&partial, &path);
@@ -181,6 +183,8 @@ fn private(path: &Path) -> io::Result<fs::File> {
 
 fn unique() -> io::Result<String> {
     let mut bytes = [0; 16];
-    SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(io::Error::other)?;
     Ok(hex::encode(bytes))
 }

@@ -159,14 +159,8 @@ mod tests {
                 module("(type $s (struct)) (func (drop (struct.new $s)))"),
             ),
             ("externref", module("(func (param externref))")),
-            (
-                "exceptions",
-                module("(tag $e) (func (throw $e))"),
-            ),
-            (
-                "legacy exceptions",
-                module("(func (try (do) (catch_all)))"),
-            ),
+            ("exceptions", module("(tag $e) (func (throw $e))")),
+            ("legacy exceptions", module("(func try catch_all end)")),
             ("custom page sizes", module("(memory 1 (pagesize 1))")),
             (
                 "wide arithmetic",
@@ -183,14 +177,8 @@ mod tests {
                 "asynchronous functions",
                 r#"(component (import "f" (func async)))"#.to_owned(),
             ),
-            (
-                "futures",
-                "(component (type (future u8)))".to_owned(),
-            ),
-            (
-                "streams",
-                "(component (type (stream u8)))".to_owned(),
-            ),
+            ("futures", "(component (type (future u8)))".to_owned()),
+            ("streams", "(component (type (stream u8)))".to_owned()),
             (
                 "error contexts",
                 "(component (type error-context))".to_owned(),
@@ -199,10 +187,7 @@ mod tests {
                 "fixed-length lists",
                 "(component (type (list u8 4)))".to_owned(),
             ),
-            (
-                "maps",
-                "(component (type (map string u8)))".to_owned(),
-            ),
+            ("maps", "(component (type (map string u8)))".to_owned()),
         ] {
             assert!(compiles(&text).is_err(), "{proposal}");
         }

@@ -45,7 +45,9 @@ impl ResourceLimiter for Memory {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let held = self.held.saturating_add(desired.saturating_sub(current) as u64);
+        let held = self
+            .held
+            .saturating_add(desired.saturating_sub(current) as u64);
         if held > self.limit {
             self.refused = true;
             return Ok(false);

@@ -28,7 +28,9 @@ pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
         .map_err(|failure| refuse("reading its description", &failure))?;
 
     let example = schema.example();
-    let config = example.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
+    let config = example
+        .as_ref()
+        .map_or_else(|| "{}".to_owned(), ToString::to_string);
     let complaints = plugin.validate_itself(&config);
     match complaints {
         // A config that its own schema refuses is none that it must bear.
@@ -92,7 +94,11 @@ fn check(description: &Description) -> Result<(), String> {
     if let Err(error) = semver::Version::parse(&description.version) {
         return Err(format!(
             "the version `{}` is no SemVer: {error}",
-            description.version.escape_debug().take(128).collect::<String>()
+            description
+                .version
+                .escape_debug()
+                .take(128)
+                .collect::<String>()
         ));
     }
     if description.summary.len() > REASON_BYTES {
@@ -138,7 +144,10 @@ mod tests {
             assert!(described(|d| d.name = name.to_owned()).is_err(), "{name}");
         }
         for version in ["", "1", "1.0", "v1.0.0"] {
-            assert!(described(|d| d.version = version.to_owned()).is_err(), "{version}");
+            assert!(
+                described(|d| d.version = version.to_owned()).is_err(),
+                "{version}"
+            );
         }
         assert!(described(|d| d.metrics = vec![String::new()]).is_err());
         assert!(described(|d| d.attributes = vec!["a".to_owned(); 65]).is_err());

@@ -84,7 +84,12 @@ impl Limits {
         for (name, value, least, most) in [
             ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
             ("compile_cpu, in seconds,", seconds(self.compile_cpu), 1, 60),
-            ("memory_bytes", self.memory_bytes.into(), 64 << 10, 256 << 20),
+            (
+                "memory_bytes",
+                self.memory_bytes.into(),
+                64 << 10,
+                256 << 20,
+            ),
             ("fuel", self.fuel.into(), 1, 1_000_000_000),
             (
                 "planning_fuel",
@@ -98,14 +103,24 @@ impl Limits {
                 0,
                 PLANNING_FUEL_CEILING.into(),
             ),
-            ("deadline, in milliseconds,", millis(self.deadline), 10, 2_000),
+            (
+                "deadline, in milliseconds,",
+                millis(self.deadline),
+                10,
+                2_000,
+            ),
             (
                 "planning_deadline, in milliseconds,",
                 millis(self.planning_deadline),
                 10,
                 30_000,
             ),
-            ("answer_bytes", self.answer_bytes.into(), 1, ANSWER_CEILING.into()),
+            (
+                "answer_bytes",
+                self.answer_bytes.into(),
+                1,
+                ANSWER_CEILING.into(),
+            ),
             (
                 "answer_bytes_per_device",
                 self.answer_bytes_per_device.into(),
@@ -194,7 +209,10 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(limits.planning(1_000).fuel, 105_000_000);
         assert_eq!(limits.planning(u64::MAX).fuel, PLANNING_FUEL_CEILING);
-        assert_eq!(limits.planning(1_000_000).answer_bytes, (1 << 20) + 8_000_000);
+        assert_eq!(
+            limits.planning(1_000_000).answer_bytes,
+            (1 << 20) + 8_000_000
+        );
         assert_eq!(limits.planning(u64::MAX).answer_bytes, ANSWER_CEILING);
     }
 }

@@ -9,14 +9,16 @@ use tidegate_core::{id::Digest, plugin as core, plugin::Kind};
 use tidegate_engine::ports::{Call, CallFailure, Record};
 use wasmtime::{
     Store,
-    component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower},
+    component::{
+        Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower,
+    },
 };
 
 use crate::{
     failure::{Stage, classify, describe},
     guest::Guest,
     limits::{Budget, Limits},
-    record,
+    record, replay,
     schema::{ConfigSchema, parse_config},
     since_1_0::{self as contract, CALLS, CallName, Question},
     text::{REASON_BYTES, cut},
@@ -104,7 +106,10 @@ impl Plugin {
 
     /// A strategy's `decide`.
     pub fn decide(&self, observation: core::Observation) -> Call<core::Decision> {
-        map(self.ask(&contract::Observation::from(observation)), Into::into)
+        map(
+            self.ask(&contract::Observation::from(observation)),
+            Into::into,
+        )
     }
 
     /// A compatibility policy's `check`.
@@ -117,6 +122,11 @@ impl Plugin {
     /// A health policy's `evaluate`.
     pub fn evaluate(&self, input: core::HealthInput) -> Call<core::HealthAnswer> {
         map(self.ask(&contract::HealthInput::from(input)), Into::into)
+    }
+
+    /// Asks a recorded question again.
+    pub fn replay(&self, question: &[u8]) -> Call<()> {
+        replay::replay(self, question)
     }
 
     /// What it says of itself.
@@ -139,11 +149,8 @@ impl Plugin {
         self.validate_itself(config)
     }
 
-    /// The plugin's own `validate`.
-    pub(crate) fn validate_itself(
-        &self,
-        config: &str,
-    ) -> Result<Vec<core::FieldError>, CallFailure> {
+    /// The plugin's own `validate`, which may count on a config that its schema takes.
+    pub fn validate_itself(&self, config: &str) -> Result<Vec<core::FieldError>, CallFailure> {
         let ran: Ran<(Vec<contract::meta::FieldError>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call());
         Ok(ran.outcome?.0.into_iter().map(Into::into).collect())
@@ -183,7 +190,9 @@ impl Plugin {
         let budget = question.budget(&self.0.limits);
         let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == Q::CALL) else {
             let (kind, call) = (self.0.kind.as_str(), Q::CALL.as_str());
-            return failed(CallFailure::Link(format!("a {kind} plugin has no `{call}`")));
+            return failed(CallFailure::Link(format!(
+                "a {kind} plugin has no `{call}`"
+            )));
         };
         let ran: Ran<(Result<Q::Answer, String>,)> = self.run(function, (question,), &budget);
         let outcome = ran.outcome.and_then(|(answer,)| {
@@ -193,7 +202,9 @@ impl Plugin {
                 .map(|json| record::compress(&json))
                 .map_err(|error| CallFailure::Host(format!("record the answer: {error}")))?;
             let answer = answer.map_err(CallFailure::PluginError)?;
-            question.check(&answer).map_err(CallFailure::InvalidAnswer)?;
+            question
+                .check(&answer)
+                .map_err(CallFailure::InvalidAnswer)?;
             Ok(answer)
         });
         Call {
@@ -211,13 +222,16 @@ impl Plugin {
         let budget = self.0.limits.call();
         self.linked::<(), (contract::meta::Description,)>(&self.0.describe, &budget)?;
         self.linked::<(&str,), (Vec<contract::meta::FieldError>,)>(&self.0.validate, &budget)?;
-        self.0.calls.iter().try_for_each(|(call, function)| match call {
-            CallName::Plan => self.question_linked::<contract::PlanInput>(function),
-            CallName::Assign => self.question_linked::<contract::AssignInput>(function),
-            CallName::Decide => self.question_linked::<contract::Observation>(function),
-            CallName::Check => self.question_linked::<contract::CheckInput>(function),
-            CallName::Evaluate => self.question_linked::<contract::HealthInput>(function),
-        })
+        self.0
+            .calls
+            .iter()
+            .try_for_each(|(call, function)| match call {
+                CallName::Plan => self.question_linked::<contract::PlanInput>(function),
+                CallName::Assign => self.question_linked::<contract::AssignInput>(function),
+                CallName::Decide => self.question_linked::<contract::Observation>(function),
+                CallName::Check => self.question_linked::<contract::CheckInput>(function),
+                CallName::Evaluate => self.question_linked::<contract::HealthInput>(function),
+            })
     }
 
     fn question_linked<Q: Question>(
@@ -270,10 +284,7 @@ impl Plugin {
 
     /// A store under the budget. The deadline runs from here: a start function can loop.
     fn store(&self, budget: &Budget) -> Store<Guest> {
-        let mut store = Store::new(
-            self.0.instance.engine(),
-            Guest::new(budget.memory_bytes),
-        );
+        let mut store = Store::new(self.0.instance.engine(), Guest::new(budget.memory_bytes));
         store.limiter(|guest| &mut guest.memory);
         store.set_epoch_deadline(ticks(budget.deadline));
         store.set_hostcall_fuel(usize::try_from(budget.answer_bytes).unwrap_or(usize::MAX));

@@ -6,9 +6,7 @@ use tidegate_engine::ports::{Call, CallFailure, Record};
 use crate::{
     plugin::{Plugin, failed, map},
     record::{self, Asked, RawAsked},
-    since_1_0::{
-        AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput, Question,
-    },
+    since_1_0::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput, Question},
 };
 
 /// JSON that is no question of the contract's.
@@ -49,10 +47,10 @@ pub fn question(call: &str, input: &str) -> Result<Vec<u8>, InvalidQuestion> {
 }
 
 /// Asks a recorded question. The new record holds the same question and whatever is answered this time.
-pub(crate) fn replay(plugin: &Plugin, question: Vec<u8>) -> Call<()> {
+pub(crate) fn replay(plugin: &Plugin, question: &[u8]) -> Call<()> {
     let unreadable =
         |error: &dyn std::fmt::Display| CallFailure::Host(format!("read the question: {error}"));
-    let json = match record::unfold(&question) {
+    let json = match record::unfold(question) {
         Ok(json) => json,
         Err(error) => return failed(unreadable(&error)),
     };
@@ -65,7 +63,7 @@ pub(crate) fn replay(plugin: &Plugin, question: Vec<u8>) -> Call<()> {
     };
     let record = Record {
         question_digest: Some(Digest::of(json.as_bytes())),
-        question,
+        question: question.to_vec(),
         answer: Vec::new(),
     };
     match call {

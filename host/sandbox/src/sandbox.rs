@@ -11,9 +11,7 @@ use tidegate_core::{
         Kind, Observation, Plan, PlanInput,
     },
 };
-use tidegate_engine::ports::{
-    Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox,
-};
+use tidegate_engine::ports::{Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox};
 use tokio::sync::Semaphore;
 use wasmtime::{
     Engine,
@@ -30,7 +28,7 @@ use crate::{
     inspect,
     limits::{InvalidLimit, Limits},
     plugin::{Plugin, failed},
-    record, replay,
+    record,
     shelf::Shelf,
     since_1_0 as contract,
     ticker::Ticker,
@@ -99,8 +97,7 @@ impl WasmSandbox {
         limits.validate()?;
         // Only the engine that compiles knows what its code depends on.
         let key = CodeKey::of(&engine::compiler().map_err(broken)?);
-        let engine =
-            engine::runner(limits.calls_at_once, limits.memory_bytes).map_err(broken)?;
+        let engine = engine::runner(limits.calls_at_once, limits.memory_bytes).map_err(broken)?;
         let mut linker = Linker::new(&engine);
         link_log(&mut linker, contract::LOG).map_err(broken)?;
         let cache = CodeCache::open(&config.code_folder, key).map_err(|error| {
@@ -139,7 +136,9 @@ impl WasmSandbox {
     /// Compiled code as the cache has it, which begins with the world's name.
     async fn cached(&self, digest: Digest) -> Option<(Vec<u8>, Kind)> {
         let cache = Arc::clone(&self.cache);
-        let code = tokio::task::spawn_blocking(move || cache.read(digest)).await.ok()??;
+        let code = tokio::task::spawn_blocking(move || cache.read(digest))
+            .await
+            .ok()??;
         unmark(code)
     }
 
@@ -189,11 +188,14 @@ impl WasmSandbox {
     }
 
     async fn load(&self, digest: Digest, kind: Kind, code: Vec<u8>) -> Result<Plugin, CallFailure> {
-        let (engine, linker, limits) =
-            (self.engine.clone(), self.linker.clone(), self.limits.clone());
+        let (engine, linker, limits) = (
+            self.engine.clone(),
+            self.linker.clone(),
+            self.limits.clone(),
+        );
         tokio::task::spawn_blocking(move || {
-            let component = trusted(&engine, &code)
-                .map_err(|error| CallFailure::Link(describe(&error)))?;
+            let component =
+                trusted(&engine, &code).map_err(|error| CallFailure::Link(describe(&error)))?;
             Plugin::load(digest, kind, limits, &linker, &component)
         })
         .await
@@ -288,7 +290,8 @@ impl Sandbox for WasmSandbox {
 
     async fn replay(&self, plugin: Digest, question: &[u8]) -> Call<()> {
         let question = question.to_vec();
-        self.call(plugin, |plugin| replay::replay(plugin, question)).await
+        self.call(plugin, move |plugin| plugin.replay(&question))
+            .await
     }
 
     fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {

@@ -43,7 +43,9 @@ impl Shelf {
         let mut books = self.lock();
         books.uses += 1;
         let now = books.uses;
-        books.by_digest.insert(plugin.digest(), (plugin.clone(), now));
+        books
+            .by_digest
+            .insert(plugin.digest(), (plugin.clone(), now));
         while books.by_digest.len() > self.room {
             let oldest = books.by_digest.iter().min_by_key(|(_, (_, used))| *used);
             let Some(oldest) = oldest.map(|(digest, _)| *digest) else {

@@ -60,7 +60,11 @@ mod tests {
     #[test]
     fn a_deadline_is_rounded_up_to_whole_ticks() {
         for (millis, expected) in [(0, 1), (1, 2), (10, 2), (11, 3), (250, 26)] {
-            assert_eq!(ticks(Duration::from_millis(millis)), expected, "{millis} ms");
+            assert_eq!(
+                ticks(Duration::from_millis(millis)),
+                expected,
+                "{millis} ms"
+            );
         }
     }
 }

@@ -10,7 +10,10 @@ use crate::build::{Hooks, strategy_with};
 pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
     let mut text = String::new();
     for function in 0..functions {
-        write!(text, "(func (export \"bomb-{function}\") (param i32) (result i32) (local i64 i64 i64 i64)")?;
+        write!(
+            text,
+            "(func (export \"bomb-{function}\") (param i32) (result i32) (local i64 i64 i64 i64)"
+        )?;
         for _ in 0..blocks {
             text.push_str("(block ");
         }

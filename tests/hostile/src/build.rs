@@ -10,7 +10,7 @@ const CONTRACT: &str = include_str!("../../../wit/since-1.0/package.wit");
 /// What replaces parts of the honest strategy: bodies of functions, in WebAssembly text.
 ///
 /// Bodies are handed the pointer to the question as `$question` and return a pointer to the answer. They may call
-/// `$line` with a pointer and a length.
+/// `$line` with a pointer and a length; the body of `decide` has a local `$at`.
 #[derive(Debug, Clone, Copy)]
 pub struct Hooks<'a> {
     plan: &'a str,

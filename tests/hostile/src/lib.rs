@@ -4,8 +4,8 @@
 //! guest toolchain is needed. What they share stands in `wat/base.wat`: a strategy that describes itself properly. A
 //! hostile one replaces some of its functions.
 
-mod build;
 mod bomb;
+mod build;
 
 pub use bomb::compile_bomb;
 pub use build::{Hooks, strategy_with};

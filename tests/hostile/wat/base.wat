@@ -55,6 +55,7 @@
 
   ;; ok: no admissions, and complete: case 4.
   (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $question i32) (result i32)
+    (local $at i32)
     (i64.store (i32.const 640) (i64.const 0))
     (i32.store (i32.const 648) (i32.const 16))
     (i32.store (i32.const 652) (i32.const 0))

@@ -119,7 +119,9 @@ impl Compiler {
         match (status.code(), status.signal()) {
             (Some(0), _) => {}
             (Some(code), _) if code == i32::from(REFUSED) => {
-                return Err(Rejection::Invalid(format!("it does not compile: {complaint}")));
+                return Err(Rejection::Invalid(format!(
+                    "it does not compile: {complaint}"
+                )));
             }
             (_, Some(SIGKILL | SIGXCPU)) => {
                 return Err(Rejection::Invalid(format!(
@@ -133,7 +135,9 @@ impl Compiler {
                 )));
             }
             (Some(PANICKED), _) => {
-                return Err(Rejection::Invalid(format!("the compiler broke on it: {complaint}")));
+                return Err(Rejection::Invalid(format!(
+                    "the compiler broke on it: {complaint}"
+                )));
             }
             _ => {
                 return Err(Rejection::Unavailable(format!(
@@ -181,16 +185,12 @@ async fn talk(child: &mut Child, component: Bytes) -> std::io::Result<Finished> 
     let (mut output, mut complaint) = (Vec::new(), Vec::new());
     let mut limited_output = stdout.take(CODE_BYTES + 1 + 64);
     let mut limited_complaint = stderr.take(COMPLAINT_BYTES);
-    let ((), read, heard) = tokio::join!(
-        write,
-        limited_output.read_to_end(&mut output),
-        async {
-            let heard = limited_complaint.read_to_end(&mut complaint).await;
-            // What is beyond the bound is not kept, but must not block the child either.
-            tokio::io::copy(limited_complaint.get_mut(), &mut tokio::io::sink()).await?;
-            heard
-        },
-    );
+    let ((), read, heard) = tokio::join!(write, limited_output.read_to_end(&mut output), async {
+        let heard = limited_complaint.read_to_end(&mut complaint).await;
+        // What is beyond the bound is not kept, but must not block the child either.
+        tokio::io::copy(limited_complaint.get_mut(), &mut tokio::io::sink()).await?;
+        heard
+    },);
     read?;
     heard?;
     // A child that still writes would wait for ever.

@@ -198,10 +198,14 @@ mod tests {
 
     #[test]
     fn references_stay_inside_and_end() {
-        let foreign = |target: &str| {
-            Err(OutOfBounds::Foreign("/items".to_owned(), target.to_owned()))
-        };
-        for target in ["https://example.com/x", "file:///etc/passwd", "other.json", "#name"] {
+        let foreign =
+            |target: &str| Err(OutOfBounds::Foreign("/items".to_owned(), target.to_owned()));
+        for target in [
+            "https://example.com/x",
+            "file:///etc/passwd",
+            "other.json",
+            "#name",
+        ] {
             assert_eq!(check(&json!({"items": {"$ref": target}})), foreign(target));
         }
         for circle in [
@@ -210,7 +214,10 @@ mod tests {
             json!({"$ref": "#/$defs/a",
                    "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}),
         ] {
-            assert!(matches!(check(&circle), Err(OutOfBounds::Circle(_))), "{circle}");
+            assert!(
+                matches!(check(&circle), Err(OutOfBounds::Circle(_))),
+                "{circle}"
+            );
         }
         assert_eq!(
             check(&json!({"$ref": "#/$defs/missing"})),
@@ -221,11 +228,11 @@ mod tests {
     #[test]
     fn a_schema_that_doubles_at_every_step_is_refused() {
         let mut definitions = serde_json::Map::new();
-        for step in 0..30 {
+        for step in 0..15 {
             let next = json!({"$ref": format!("#/$defs/{}", step + 1)});
             definitions.insert(step.to_string(), json!({"anyOf": [next, next]}));
         }
-        definitions.insert("30".to_owned(), json!({"type": "string"}));
+        definitions.insert("15".to_owned(), json!({"type": "string"}));
         let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
         assert_eq!(check(&schema), Err(OutOfBounds::Parts));
     }
@@ -257,7 +264,10 @@ mod tests {
             let schema = json!({"items": {keyword: "https://example.com"}});
             assert_eq!(
                 check(&schema),
-                Err(OutOfBounds::Keyword(keyword.to_owned(), "/items".to_owned()))
+                Err(OutOfBounds::Keyword(
+                    keyword.to_owned(),
+                    "/items".to_owned()
+                ))
             );
         }
         let patterns: serde_json::Map<_, _> =

@@ -159,7 +159,7 @@ mod tests {
         for (config, path) in [
             (r#"{"percent": 0}"#, "/percent"),
             (r#"{"percent": 1, "stages": ["one", "2"]}"#, "/stages/1"),
-            (r#"{}"#, ""),
+            ("{}", ""),
             (r#"{"percent": 1, "other": 2}"#, ""),
         ] {
             let found = errors(config);
@@ -179,7 +179,13 @@ mod tests {
     #[test]
     fn configs_are_objects_of_bearable_size() {
         assert!(parse_config("{}").is_ok());
-        for bad in ["", "[]", "null", "{", &format!("{{\"a\":\"{}\"}}", "x".repeat(256 << 10))] {
+        for bad in [
+            "",
+            "[]",
+            "null",
+            "{",
+            &format!("{{\"a\":\"{}\"}}", "x".repeat(256 << 10)),
+        ] {
             assert!(parse_config(bad).is_err());
         }
     }
@@ -191,10 +197,18 @@ mod tests {
             (r#"{"type": "wave"}"#, "it is no JSON Schema: at `/type`"),
             (r#"{"pattern": "("}"#, "it is no JSON Schema: "),
             (r#"{"pattern": "(?=x)"}"#, "it is no JSON Schema: "),
-            (r#"{"pattern": "(\\w{500}){500}"}"#, "it is no JSON Schema: "),
-            (r#"{"$ref": "https://example.com/schema.json"}"#, "`$ref` at ``"),
+            (
+                r#"{"pattern": "(\\w{500}){500}"}"#,
+                "it is no JSON Schema: ",
+            ),
+            (
+                r#"{"$ref": "https://example.com/schema.json"}"#,
+                "`$ref` at ``",
+            ),
         ] {
-            let error = ConfigSchema::read(schema).err().map(|error| error.to_string());
+            let error = ConfigSchema::read(schema)
+                .err()
+                .map(|error| error.to_string());
             let error = error.unwrap_or_else(|| panic!("{schema} was taken"));
             assert!(error.starts_with(reason), "{schema}: {error}");
         }

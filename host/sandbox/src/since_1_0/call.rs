@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::plugin::Kind;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
+use super::{AssignInput, CheckInput, HealthInput, Observation, PlanInput};
 use super::{
     bindings::exports::tidegate::plugin::{
         compatibility::Verdict,
@@ -12,7 +13,6 @@ use super::{
     },
     columns, shape,
 };
-use super::{AssignInput, CheckInput, HealthInput, Observation, PlanInput};
 use crate::{
     limits::{Budget, Limits},
     record::{Answered, Asked},
@@ -93,7 +93,6 @@ pub(crate) trait Question:
         })
     }
 }
-
 
 impl Question for PlanInput {
     const CALL: CallName = CallName::Plan;

@@ -17,7 +17,11 @@ type Checked = Result<(), String>;
 
 pub(super) fn plan(plan: &WavePlan) -> Checked {
     plan.waves.iter().enumerate().try_for_each(|(index, wave)| {
-        at_most(&format!("the name of wave {index}"), wave.name.len(), REASON_BYTES)?;
+        at_most(
+            &format!("the name of wave {index}"),
+            wave.name.len(),
+            REASON_BYTES,
+        )?;
         match wave.members {
             Members::Share(share) => basis_points(&format!("the share of wave {index}"), share),
             _ => Ok(()),
@@ -62,7 +66,9 @@ pub(super) fn as_many(things: &str, asked: usize, answered: usize) -> Checked {
     if asked == answered {
         Ok(())
     } else {
-        Err(format!("it was asked about {asked} {things} and answered for {answered}"))
+        Err(format!(
+            "it was asked about {asked} {things} and answered for {answered}"
+        ))
     }
 }
 
@@ -98,7 +104,9 @@ fn basis_points(what: &str, points: u16) -> Checked {
     if points <= WHOLE {
         Ok(())
     } else {
-        Err(format!("{what} is {points} basis points, and may be {WHOLE}"))
+        Err(format!(
+            "{what} is {points} basis points, and may be {WHOLE}"
+        ))
     }
 }
 
@@ -106,6 +114,8 @@ fn basis_points(what: &str, points: u16) -> Checked {
 mod tests {
     use super::*;
     use crate::since_1_0::bindings::exports::tidegate::plugin::rollout::Wave;
+
+    type Fill = fn(&mut Decision, usize);
 
     fn quiet() -> Decision {
         Decision {
@@ -120,10 +130,18 @@ mod tests {
     #[test]
     fn decisions_are_bounded() {
         assert_eq!(decision(&quiet()), Ok(()));
-        let bounds: [(&str, fn(&mut Decision, usize), usize); 4] = [
+        let bounds: [(&str, Fill, usize); 4] = [
             ("the state", |d, n| d.state = vec![0; n], STATE_BYTES),
-            ("a reason", |d, n| d.outcome = Outcome::Hold("x".repeat(n)), 1024),
-            ("`explain` has", |d, n| d.explain = vec![String::new(); n], 16),
+            (
+                "a reason",
+                |d, n| d.outcome = Outcome::Hold("x".repeat(n)),
+                1024,
+            ),
+            (
+                "`explain` has",
+                |d, n| d.explain = vec![String::new(); n],
+                16,
+            ),
             ("a sentence", |d, n| d.explain = vec!["x".repeat(n)], 256),
         ];
         for (starts, fill, most) in bounds {

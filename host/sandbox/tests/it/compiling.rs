@@ -1,0 +1,61 @@
+//! The process that compiles, and its limits.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tidegate_engine::ports::{Rejection, Sandbox as _};
+use tidegate_hostile::{Hostile, compile_bomb};
+
+use crate::support::{Rig, observation};
+
+#[tokio::test]
+async fn a_compile_bomb_ends_with_its_reason() -> Result<()> {
+    let rig = Rig::with(|config| config.limits.compile_cpu = Duration::from_secs(1))?;
+    let why = rig.refusal(compile_bomb(40, 3_000)?).await?;
+    assert_eq!(why, "compiling it took more than 1 s of CPU time");
+    // The server goes on.
+    let inspection = rig.upload(Hostile::Honest.component()?).await?;
+    let call = rig
+        .sandbox
+        .decide(inspection.digest, observation("{}"))
+        .await;
+    assert!(call.outcome.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn invalid_code_is_the_components_fault() -> Result<()> {
+    let rig = Rig::new()?;
+    // Well-formed on the outside, and wrong within.
+    let mut component = wat::parse_str(
+        r#"(component (core module (func (result i32) (i32.const 1)))
+            (instance $i)
+            (export "tidegate:plugin/meta@1.0.0" (instance $i))
+            (export "tidegate:plugin/health@1.0.0" (instance $i)))"#,
+    )?;
+    let body = [0x41, 0x01, 0x0b];
+    let at = component
+        .windows(3)
+        .position(|window| window == body)
+        .ok_or_else(|| anyhow::anyhow!("the body is not where it was"))?;
+    component[at] = 0x42; // i64.const: another type than the function returns
+    let why = rig.refusal(component).await?;
+    assert!(why.starts_with("it does not compile: "), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_programs_output_is_not_believed() -> Result<()> {
+    for (program, args) in [("/bin/echo", vec!["tidegate"]), ("/bin/cat", vec![])] {
+        let rig = Rig::with(|config| {
+            config.compiler.program = program.into();
+            config.compiler.args = args.into_iter().map(Into::into).collect();
+        })?;
+        let refused = rig.upload(Hostile::Honest.component()?).await;
+        assert!(
+            matches!(refused, Err(Rejection::Unavailable(_))),
+            "{refused:?}"
+        );
+    }
+    Ok(())
+}

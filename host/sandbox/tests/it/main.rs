@@ -1,0 +1,9 @@
+//! The sandbox from the outside: the port, real components, a real process that compiles.
+
+mod cache;
+mod compiling;
+mod components;
+mod hostile;
+mod schemas;
+mod support;
+mod uploads;

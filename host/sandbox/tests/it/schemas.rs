@@ -1,0 +1,61 @@
+//! Configs are checked by the plugin's schema, then by the plugin.
+
+use anyhow::Result;
+use tidegate_engine::ports::Sandbox as _;
+use tidegate_hostile::{Hooks, strategy_with};
+
+use crate::support::Rig;
+
+#[tokio::test]
+async fn errors_name_the_field_by_pointer() -> Result<()> {
+    let rig = Rig::new()?;
+    let schema =
+        r#"{"properties": {"waves": {"items": {"properties": {"percent": {"maximum": 100}}}}}}"#;
+    let digest = rig
+        .upload(strategy_with(&Hooks::default().schema(schema))?)
+        .await?
+        .digest;
+    let good = rig
+        .sandbox
+        .validate(digest, r#"{"waves": [{"percent": 100}]}"#)
+        .await?;
+    assert_eq!(good, []);
+    for (config, path) in [
+        (
+            r#"{"waves": [{"percent": 1}, {"percent": 101}]}"#,
+            "/waves/1/percent",
+        ),
+        ("[]", ""),
+        ("{", ""),
+        ("", ""),
+    ] {
+        let errors = rig.sandbox.validate(digest, config).await?;
+        assert_eq!(errors.len(), 1, "{config}: {errors:?}");
+        assert_eq!(errors[0].path, path, "{config}: {errors:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bad_schemas_are_refused_at_upload() -> Result<()> {
+    let rig = Rig::new()?;
+    for (schema, says) in [
+        (
+            r#"{"$ref": "http://127.0.0.1:1/schema"}"#,
+            "refers only to its own parts",
+        ),
+        (
+            r#"{"$schema": "http://json-schema.org/draft-07/schema#"}"#,
+            "draft/2020-12",
+        ),
+        (r##"{"items": {"$ref": "#"}}"##, "leads back to itself"),
+        (r#"{"type": 7}"#, "no JSON Schema"),
+        ("", "no JSON"),
+    ] {
+        let why = rig
+            .refusal(strategy_with(&Hooks::default().schema(schema))?)
+            .await?;
+        assert!(why.contains(says), "{schema}: {why}");
+    }
+    Ok(())
+}

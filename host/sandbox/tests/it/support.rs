@@ -1,0 +1,194 @@
+//! A sandbox on a temporary folder, and components by their digest.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tempfile::TempDir;
+use tidegate_core::{
+    id::Digest,
+    plugin::{Census, Context, FirmwareFacts, Observation, PlanInput},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox as _,
+};
+use tidegate_sandbox::{CompilerCommand, SandboxConfig, WasmSandbox};
+
+/// The components that were handed in.
+#[derive(Default)]
+pub(crate) struct Shop {
+    components: Mutex<HashMap<Digest, Bytes>>,
+}
+
+impl Shop {
+    pub(crate) fn put(&self, component: Vec<u8>) -> Digest {
+        let digest = Digest::of(&component);
+        self.components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(digest, component.into());
+        digest
+    }
+}
+
+#[async_trait]
+impl ComponentSource for Shop {
+    async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
+        let components = self
+            .components
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(components.get(&digest).cloned())
+    }
+}
+
+/// A sandbox with its folder and its shop.
+pub(crate) struct Rig {
+    pub(crate) sandbox: WasmSandbox,
+    pub(crate) shop: Arc<Shop>,
+    folder: Arc<TempDir>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Result<Self> {
+        Self::with(|_| ())
+    }
+
+    /// A rig whose configuration is not the default.
+    pub(crate) fn with(change: impl FnOnce(&mut SandboxConfig)) -> Result<Self> {
+        Self::open(Arc::new(TempDir::new()?), Arc::default(), change)
+    }
+
+    /// Another sandbox on the same folder and shop, as after a restart.
+    pub(crate) fn again(&self) -> Result<Self> {
+        Self::open(Arc::clone(&self.folder), Arc::clone(&self.shop), |_| ())
+    }
+
+    /// Another sandbox on the same folder, whose shop has nothing.
+    pub(crate) fn again_without_components(&self) -> Result<Self> {
+        Self::open(Arc::clone(&self.folder), Arc::default(), |_| ())
+    }
+
+    fn open(
+        folder: Arc<TempDir>,
+        shop: Arc<Shop>,
+        change: impl FnOnce(&mut SandboxConfig),
+    ) -> Result<Self> {
+        let mut config = SandboxConfig::new(folder.path().join("code"));
+        config.compiler = CompilerCommand {
+            program: env!("CARGO_BIN_EXE_tidegate-compile").into(),
+            args: Vec::new(),
+        };
+        // Whatever is tested here ends by fuel or by its limit; a busy machine is no reason to fail.
+        config.limits.deadline = Duration::from_secs(2);
+        config.limits.planning_deadline = Duration::from_secs(30);
+        change(&mut config);
+        let source: Arc<dyn ComponentSource> = Arc::<Shop>::clone(&shop);
+        Ok(Self {
+            sandbox: WasmSandbox::open(config, source)?,
+            shop,
+            folder,
+        })
+    }
+
+    pub(crate) fn code_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("code")
+    }
+
+    /// Hands a component in, as an upload does.
+    pub(crate) async fn upload(&self, component: Vec<u8>) -> Result<Inspection, Rejection> {
+        self.shop.put(component.clone());
+        self.sandbox.inspect(component.into()).await
+    }
+
+    /// Why an upload was refused.
+    pub(crate) async fn refusal(&self, component: Vec<u8>) -> Result<String> {
+        match self.upload(component).await {
+            Err(Rejection::Invalid(why)) => Ok(why),
+            other => anyhow::bail!("it was not refused as invalid: {other:?}"),
+        }
+    }
+
+    /// What a component's `decide` does, without the trial of an upload before.
+    pub(crate) async fn decide(&self, component: Vec<u8>) -> Call<tidegate_core::plugin::Decision> {
+        let digest = self.shop.put(component);
+        self.sandbox.decide(digest, observation("{}")).await
+    }
+}
+
+/// A failed call's reason.
+pub(crate) fn failure<T: std::fmt::Debug>(call: Call<T>) -> Result<CallFailure> {
+    match call.outcome {
+        Err(failure) => Ok(failure),
+        Ok(answer) => anyhow::bail!("it answered {answer:?}"),
+    }
+}
+
+pub(crate) fn context() -> Context {
+    Context {
+        now: Timestamp(1_750_000_000_000),
+        seed: 7,
+        started_at: Some(Timestamp(1_749_999_000_000)),
+        max_in_flight: Some(100),
+        failure_ceiling: 2_000,
+        update_timeout: Duration::from_mins(30),
+        auto_rollback: true,
+        facts: Vec::new(),
+    }
+}
+
+pub(crate) fn observation(config: &str) -> Observation {
+    Observation {
+        context: context(),
+        firmware: firmware(),
+        operator: Vec::new(),
+        waves: Vec::new(),
+        verdicts: Vec::new(),
+        config: config.to_owned(),
+        state: Vec::new(),
+    }
+}
+
+pub(crate) fn plan_input(config: &str) -> PlanInput {
+    PlanInput {
+        context: context(),
+        firmware: firmware(),
+        census: Census {
+            devices: 300,
+            groups: Vec::new(),
+            classes: Vec::new(),
+        },
+        config: config.to_owned(),
+    }
+}
+
+fn firmware() -> FirmwareFacts {
+    FirmwareFacts {
+        name: "edge".to_owned(),
+        version: "1.2.0".to_owned(),
+        ..FirmwareFacts::default()
+    }
+}
+
+/// A component that `cargo xtask components` makes; its name is its package's.
+pub(crate) fn built(name: &str) -> Result<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = root
+        .join("target/components")
+        .join(name)
+        .with_extension("wasm");
+    std::fs::read(&path).with_context(|| {
+        format!(
+            "{} is not there: run `cargo xtask components` first",
+            path.display()
+        )
+    })
+}

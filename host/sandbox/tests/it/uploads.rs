@@ -1,0 +1,183 @@
+//! What is refused when it is handed in, and what is said about it.
+
+use anyhow::Result;
+use tidegate_core::plugin::Kind;
+use tidegate_engine::ports::{Rejection, Sandbox as _};
+use tidegate_hostile::{Hooks, Hostile, strategy_with};
+
+use crate::support::{Rig, observation};
+
+#[tokio::test]
+async fn an_honest_component_is_taken_in() -> Result<()> {
+    let rig = Rig::new()?;
+    let component = Hostile::Honest.component()?;
+    let inspection = rig.upload(component.clone()).await?;
+    assert_eq!(inspection.kind, Kind::Strategy);
+    assert_eq!(inspection.contract, "1.0.0");
+    assert_eq!(inspection.description.name, "hostile");
+    assert_eq!(inspection.description.config_schema, "{}");
+    assert_eq!(rig.upload(component).await?, inspection, "the same again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused_by_name() -> Result<()> {
+    let rig = Rig::new()?;
+    let sound = Hostile::Honest.component()?;
+    for (what, component, says) in [
+        ("nothing", Vec::new(), "no WebAssembly component"),
+        (
+            "noise",
+            b"not wasm at all".to_vec(),
+            "no WebAssembly component",
+        ),
+        ("half a component", sound[..sound.len() / 2].to_vec(), ""),
+        (
+            "a core module",
+            tidegate_hostile::core_module()?,
+            "core module",
+        ),
+        (
+            "an import",
+            tidegate_hostile::forbidden_import()?,
+            "`wasi:clocks/monotonic-clock@0.2.3`",
+        ),
+        (
+            "an empty component",
+            wat::parse_str("(component)")?,
+            "meta@1.0.0",
+        ),
+        (
+            "no world",
+            wat::parse_str(
+                r#"(component (instance $i) (export "tidegate:plugin/meta@1.0.0" (instance $i)))"#,
+            )?,
+            "exports none of",
+        ),
+        (
+            "exports without functions",
+            wat::parse_str(
+                r#"(component (instance $i)
+                    (export "tidegate:plugin/meta@1.0.0" (instance $i))
+                    (export "tidegate:plugin/rollout@1.0.0" (instance $i)))"#,
+            )?,
+            "has no `plan`",
+        ),
+        (
+            "another shape",
+            tidegate_hostile::wrong_shape()?,
+            "type mismatch",
+        ),
+        ("trailing bytes", [sound.as_slice(), b"more"].concat(), ""),
+    ] {
+        let why = rig
+            .refusal(component)
+            .await
+            .map_err(|error| error.context(what))?;
+        assert!(why.contains(says), "{what}: {why}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_with_other_functions_is_refused() -> Result<()> {
+    let rig = Rig::new()?;
+    let component = wat::parse_str(
+        r#"(component
+            (import "tidegate:plugin/log@1.0.0" (instance
+                (export "clock" (func (result u64)))))
+            (instance $i)
+            (export "tidegate:plugin/meta@1.0.0" (instance $i))
+            (export "tidegate:plugin/health@1.0.0" (instance $i)))"#,
+    )?;
+    let why = rig.refusal(component).await?;
+    assert!(why.contains("clock"), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_breaks_at_its_trial_is_refused() -> Result<()> {
+    let rig = Rig::new()?;
+    for (hostile, says) in [
+        (
+            Hostile::EndlessLoop,
+            "trying its `decide`: the plugin ran out of fuel",
+        ),
+        (
+            Hostile::LoopInStart,
+            "trying to make an instance of it: the plugin ran out of fuel",
+        ),
+        (
+            Hostile::MemoryBomb,
+            "trying its `decide`: the plugin wanted more than",
+        ),
+        (Hostile::Trap, "trying its `decide`: the plugin trapped"),
+        (
+            Hostile::HugeAnswer,
+            "trying its `decide`: the plugin's answer is larger",
+        ),
+        (
+            Hostile::ImpossibleShare,
+            "trying its `plan`: the plugin's answer breaks",
+        ),
+    ] {
+        let why = rig.refusal(hostile.component()?).await?;
+        assert!(why.starts_with(says), "{hostile:?}: {why}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
+    let rig = Rig::new()?;
+    // A schema that nothing satisfies without being told how: there is no config to try it with.
+    let component = strategy_with(
+        &Hooks::default()
+            .schema(r#"{"required": ["percent"]}"#)
+            .decide("unreachable"),
+    )?;
+    rig.upload(component).await?;
+    // The plugin's own `err` is an answer.
+    let component = strategy_with(&Hooks::default().decide(
+        "(i32.store8 (i32.const 640) (i32.const 1))
+         (i32.store (i32.const 648) (i32.const 1024))
+         (i32.store (i32.const 652) (i32.const 7))
+         (i32.const 640)",
+    ))?;
+    let inspection = rig.upload(component).await?;
+    let call = rig
+        .sandbox
+        .decide(inspection.digest, observation("{}"))
+        .await;
+    assert_eq!(
+        call.outcome
+            .err()
+            .map(|failure| failure.to_string())
+            .as_deref(),
+        Some("the plugin refused: hostile")
+    );
+    assert_eq!(
+        rig.sandbox.readable(&call.record.answer)?,
+        r#"{"call":"decide","answer":{"Err":"hostile"}}"#
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn size_is_looked_at_first() -> Result<()> {
+    let rig = Rig::with(|config| config.limits.component_bytes = 100)?;
+    let why = rig.refusal(Hostile::Honest.component()?).await?;
+    assert!(why.contains("may have at most 100"), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_compiler_that_is_not_there_is_no_fault_of_the_component() -> Result<()> {
+    let rig = Rig::with(|config| config.compiler.program = "/nowhere/to/be/found".into())?;
+    let refused = rig.upload(Hostile::Honest.component()?).await;
+    assert!(
+        matches!(refused, Err(Rejection::Unavailable(_))),
+        "{refused:?}"
+    );
+    Ok(())
+}
