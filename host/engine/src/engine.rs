@@ -5,7 +5,7 @@ use tidegate_core::time::Timestamp;
 use crate::{
     HeldFiles, Settings, Signals,
     campaigns::UsageLog,
-    devices::{ReadModel, SeenLog},
+    devices::{Catalog, Doors, ReadModel, SeenLog},
     ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
 };
 
@@ -17,6 +17,10 @@ pub struct Engine {
     pub settings: Settings,
     /// What polls are answered from.
     pub read_model: ReadModel,
+    /// Which tenants and gateways devices come through.
+    pub doors: Doors,
+    /// Firmware that devices ask for.
+    pub catalog: Catalog,
     /// Who was seen since the last batch was written.
     pub seen: SeenLog,
     /// What plugin calls have cost since the last batch was written.
@@ -46,6 +50,8 @@ impl Engine {
             ports,
             settings,
             read_model: ReadModel::default(),
+            doors: Doors::default(),
+            catalog: Catalog::default(),
             seen: SeenLog::default(),
             usage: UsageLog::default(),
             held_files: HeldFiles::default(),

@@ -1,9 +1,34 @@
 //! What devices do: poll, fetch, report. None of it waits for a plugin.
+//!
+//! A request goes through [`tenant`] and [`authenticate`] first. Polls are answered from the [`ReadModel`]; whatever
+//! changes a device's updates puts the new answer there, or forgets the old one.
 
+mod artifact;
+mod attributes;
+mod authenticate;
+mod cancel_action;
+mod catalog;
+mod deployment;
+mod doors;
+mod feedback;
 mod forget;
+mod poll;
 mod read_model;
+mod record;
 mod seen;
+mod tenant;
+mod view;
 
-pub use forget::forget;
+pub use artifact::{File, artifact};
+pub use attributes::report_attributes;
+pub use authenticate::{Caller, Credential, authenticate};
+pub use cancel_action::cancel_action;
+pub use catalog::Catalog;
+pub use deployment::{Deployment, deployment, installed};
+pub use doors::Doors;
+pub use feedback::{cancel_feedback, feedback};
+pub use forget::{forget, forget_all, forget_device};
+pub use poll::poll;
 pub use read_model::ReadModel;
-pub use seen::SeenLog;
+pub use seen::{SeenLog, flush_seen, keep_seen};
+pub use tenant::tenant;

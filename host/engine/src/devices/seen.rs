@@ -1,3 +1,100 @@
-/// Who was seen since the last batch was written.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tidegate_core::{
+    id::{DeviceKey, TenantId},
+    time::Timestamp,
+};
+use tokio::time::sleep;
+
+use crate::{Engine, Result, ports::Seen};
+
+/// How long last-seen times are gathered before they are written.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Most devices in one transaction: feedback must not wait long behind it.
+const BATCH: usize = 1000;
+/// Polls of different devices seldom wait for one another.
+const SHARDS: usize = 16;
+
+/// Who was seen since the last batch was written: one time for each device, however often it came.
 #[derive(Default)]
-pub struct SeenLog {}
+pub struct SeenLog {
+    shards: [Mutex<HashMap<(TenantId, DeviceKey), Timestamp>>; SHARDS],
+}
+
+impl SeenLog {
+    /// Notes that a device was here.
+    pub(crate) fn note(&self, tenant: TenantId, device: DeviceKey, at: Timestamp) {
+        let shard = usize::try_from(device.0).unwrap_or(0) % SHARDS;
+        let mut times = self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let time = times.entry((tenant, device)).or_insert(at);
+        *time = at.max(*time);
+    }
+
+    /// Everything that was noted since the last time.
+    fn take(&self) -> Vec<Seen> {
+        let shards = self.shards.iter().map(|shard| {
+            let mut times = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *times)
+        });
+        shards
+            .flatten()
+            .map(|((tenant, device), at)| Seen { tenant, device, at })
+            .collect()
+    }
+}
+
+/// Writes when devices were last seen, once. What cannot be written is kept for the next time.
+pub async fn flush_seen(engine: &Engine) -> Result<()> {
+    let seen = engine.seen.take();
+    for (number, batch) in seen.chunks(BATCH).enumerate() {
+        if let Err(error) = engine.store().note_seen(batch.to_vec()).await {
+            for unwritten in &seen[number * BATCH..] {
+                let Seen { tenant, device, at } = unwritten;
+                engine.seen.note(*tenant, *device, *at);
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes when devices were last seen, again and again, until it is dropped.
+pub async fn keep_seen(engine: Arc<Engine>) {
+    loop {
+        sleep(PERIOD).await;
+        if let Err(error) = flush_seen(&engine).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "cannot write when devices were last seen; trying again"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_comes_often_is_one_entry_with_its_latest_time() {
+        let log = SeenLog::default();
+        for (device, at) in [(1, 10), (2, 11), (1, 30), (1, 20)] {
+            log.note(TenantId(1), DeviceKey(device), Timestamp(at));
+        }
+        let mut seen: Vec<_> = log
+            .take()
+            .iter()
+            .map(|seen| (seen.device.0, seen.at.0))
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [(1, 30), (2, 11)]);
+        assert_eq!(log.take(), []);
+    }
+}

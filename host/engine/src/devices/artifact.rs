@@ -1,0 +1,88 @@
+use std::{io, ops::Range};
+
+use tidegate_core::{
+    firmware::Artifact,
+    id::{FirmwareId, ModuleId, TenantId},
+    time::Timestamp,
+    update::UpdateStatus,
+};
+
+use super::{Caller, view::view};
+use crate::{
+    Engine, Error, Result,
+    ports::{ByteStream, PollView},
+};
+
+/// A file that a device may fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The file.
+    pub artifact: Artifact,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+}
+
+/// Finds a file of a module, if it is for this device now: of the firmware of its open update, or of the one that its
+/// last completed update brought.
+pub async fn artifact(
+    engine: &Engine,
+    caller: &Caller,
+    module: ModuleId,
+    filename: &str,
+) -> Result<File> {
+    let absent = || Error::not_found("file", filename);
+    let tenant = caller.tenant;
+    let view = view(engine, tenant, &caller.device_id).await?;
+    let view = view.ok_or_else(absent)?;
+    let store = engine.store();
+    let firmware = engine.catalog.of_module(store, tenant, module).await?;
+    let firmware = firmware.ok_or_else(absent)?;
+    if !is_for(engine, tenant, &view, firmware.id).await? {
+        return Err(absent());
+    }
+    engine.seen.note(tenant, view.device, engine.now());
+    let mut modules = firmware.modules.iter();
+    let module = modules.find(|other| other.id == module);
+    let mut artifacts = module.iter().flat_map(|module| &module.artifacts);
+    let artifact = artifacts.find(|artifact| artifact.filename == filename);
+    Ok(File {
+        artifact: artifact.ok_or_else(absent)?.clone(),
+        created_at: firmware.created_at,
+    })
+}
+
+impl File {
+    /// Reads a part of the file. Memory does not grow with it.
+    pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
+        let sha256 = self.artifact.hashes.sha256;
+        let opened = engine.ports.artifacts.open(sha256, range).await;
+        let failed = |error: io::Error| Error::internal("open artifact", error);
+        opened.map_err(failed)?.ok_or_else(|| {
+            failed(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its bytes are lost",
+            ))
+        })
+    }
+}
+
+async fn is_for(
+    engine: &Engine,
+    tenant: TenantId,
+    view: &PollView,
+    firmware: FirmwareId,
+) -> Result<bool> {
+    let open = view
+        .open
+        .filter(|open| open.status != UpdateStatus::Cancelling);
+    for update in open.map(|open| open.id).into_iter().chain(view.installed) {
+        let brought = engine
+            .catalog
+            .of_update(engine.store(), tenant, update)
+            .await?;
+        if brought == Some(firmware) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

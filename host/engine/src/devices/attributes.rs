@@ -1,0 +1,93 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
+
+use super::{Caller, record::record, view::view};
+use crate::{
+    Engine, Error, Result,
+    ports::{AttributeMode, AttributesReport},
+};
+
+/// Takes what a device reports of itself; it is durable when this returns. None removes a key. A device that is not
+/// known is not registered by this.
+pub async fn report_attributes(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    mode: AttributeMode,
+    data: BTreeMap<String, Option<String>>,
+) -> Result<()> {
+    check(&data)?;
+    let Some(known) = view(engine, caller.tenant, &caller.device_id).await? else {
+        return Err(Error::not_found("device", &caller.device_id));
+    };
+    let at = engine.now();
+    engine.seen.note(caller.tenant, known.device, at);
+    let report = AttributesReport {
+        tenant: caller.tenant,
+        device: known.device,
+        mode,
+        data,
+        names: engine.settings.attribute_names.clone(),
+        at,
+    };
+    record(engine, caller, |engine| async move {
+        engine.store().record_attributes(report).await
+    })
+    .await?;
+    Ok(())
+}
+
+fn check(data: &BTreeMap<String, Option<String>>) -> Result<()> {
+    let refuse = |message: String| Err(Error::invalid("invalid_attributes", "/data", message));
+    if data.is_empty() {
+        return refuse("there are no attributes".to_owned());
+    }
+    for (key, value) in data {
+        if key.is_empty() || !is_text(key) {
+            return refuse(format!(
+                "an attribute's key has 1 to {MAX_ATTRIBUTE_CHARS} plain characters"
+            ));
+        }
+        if value.as_ref().is_some_and(|value| !is_text(value)) {
+            return refuse(format!(
+                "the value of {key} has more than {MAX_ATTRIBUTE_CHARS} characters, or some that are not plain"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// ASCII that can be typed, but for tilde and backtick, and white space.
+fn is_text(text: &str) -> bool {
+    text.len() <= MAX_ATTRIBUTE_CHARS
+        && text.bytes().all(|byte| {
+            (byte.is_ascii_graphic() && !matches!(byte, b'~' | b'`'))
+                || matches!(byte, b' ' | b'\t'..=b'\r')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_short_and_plain() {
+        for (key, value, good) in [
+            ("hw_model", Some("rpi 4 (rev. 1.2)"), true),
+            ("gone", None, true),
+            ("empty", Some(""), true),
+            ("lines", Some("a\r\n\tb"), true),
+            ("", Some("x"), false),
+            ("umlaut", Some("ä"), false),
+            ("tilde", Some("~"), false),
+            ("zero", Some("\0"), false),
+            ("long", Some(&*"x".repeat(128)), true),
+            ("longer", Some(&*"x".repeat(129)), false),
+            (&*"k".repeat(129), Some("x"), false),
+        ] {
+            let data = BTreeMap::from([(key.to_owned(), value.map(str::to_owned))]);
+            assert_eq!(check(&data).is_ok(), good, "{key} {value:?}");
+        }
+        assert!(check(&BTreeMap::new()).is_err());
+    }
+}

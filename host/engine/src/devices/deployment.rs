@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use tidegate_core::{
+    firmware::Firmware,
+    id::UpdateId,
+    update::{Event, UpdateStatus},
+};
+
+use super::{Caller, record::record, view::view};
+use crate::{
+    Engine, Error, Result,
+    ports::{FeedbackRow, PollView, Report, UpdateRow},
+};
+
+/// What a device is to install, or has installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The update.
+    pub update: UpdateRow,
+    /// Its firmware.
+    pub firmware: Arc<Firmware>,
+    /// What the device said of it, newest first.
+    pub history: Vec<FeedbackRow>,
+}
+
+/// Describes an update to its device, with up to `history` of what the device said of it. An open one counts as taken
+/// up from now on; one that came to its end is only shown. One that is called back is not there.
+pub async fn deployment(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    id: UpdateId,
+    history: u32,
+) -> Result<Deployment> {
+    let (view, row) = own_update(engine, caller, id).await?;
+    let status = row.update.progress.status;
+    if matches!(status, UpdateStatus::Cancelling | UpdateStatus::Cancelled) {
+        return Err(Error::not_found("update", id));
+    }
+    let deployment = described(engine, row, history).await?;
+    if status == UpdateStatus::Offered {
+        take_up(engine, caller, &view, id);
+    }
+    Ok(deployment)
+}
+
+/// Describes an update that came to its end, as [`deployment`] does, changing nothing.
+pub async fn installed(
+    engine: &Engine,
+    caller: &Caller,
+    id: UpdateId,
+    history: u32,
+) -> Result<Deployment> {
+    let (_, row) = own_update(engine, caller, id).await?;
+    let status = row.update.progress.status;
+    if status.is_open() || status == UpdateStatus::Cancelled {
+        return Err(Error::not_found("installed update", id));
+    }
+    described(engine, row, history).await
+}
+
+/// The update of this id, which is this device's.
+pub(super) async fn own_update(
+    engine: &Engine,
+    caller: &Caller,
+    id: UpdateId,
+) -> Result<(PollView, UpdateRow)> {
+    let Some(view) = view(engine, caller.tenant, &caller.device_id).await? else {
+        return Err(Error::not_found("device", &caller.device_id));
+    };
+    engine.seen.note(caller.tenant, view.device, engine.now());
+    let row = engine.store().update(caller.tenant, id).await?;
+    row.filter(|row| row.update.device == view.device)
+        .map(|row| (view, row))
+        .ok_or_else(|| Error::not_found("update", id))
+}
+
+async fn described(engine: &Engine, update: UpdateRow, history: u32) -> Result<Deployment> {
+    let (tenant, id) = (update.update.tenant, update.update.firmware);
+    let firmware = engine.catalog.firmware(engine.store(), tenant, id).await?;
+    let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
+    let history = match history {
+        0 => Vec::new(),
+        limit => {
+            engine
+                .store()
+                .history(tenant, update.update.id, limit)
+                .await?
+        }
+    };
+    Ok(Deployment {
+        update,
+        firmware,
+        history,
+    })
+}
+
+/// Notes that the device took the update up. The device does not wait for it: its feedback says the same, and where
+/// that overtakes this note, the update does not move back.
+fn take_up(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
+    let report = Report {
+        tenant: caller.tenant,
+        device: view.device,
+        update,
+        event: Event::Retrieved,
+        at: engine.now(),
+    };
+    let (engine, caller) = (Arc::clone(engine), caller.clone());
+    tokio::spawn(async move {
+        let write = |engine: Arc<Engine>| async move { engine.store().record(report).await };
+        if let Err(error) = record(&engine, &caller, write).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, %update, "cannot note that a device took up an update");
+        }
+    });
+}

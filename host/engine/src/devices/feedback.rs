@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use tidegate_core::{
+    feedback::Feedback,
+    id::{TenantId, UpdateId},
+    time::Timestamp,
+    update::Event,
+};
+
+use super::{Caller, record::record, view::view};
+use crate::{
+    Engine, Error,
+    ports::{RecordError, Report, StoreError},
+};
+
+/// The last millisecond of the year 9999: what is later no calendar shows.
+const END_OF_TIME: Timestamp = Timestamp(253_402_300_799_999);
+
+/// Takes what a device says of an update; it is durable when this returns. The same again changes nothing.
+pub async fn feedback(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    update: UpdateId,
+    feedback: Feedback,
+) -> Result<(), RecordError> {
+    take(engine, caller, update, Event::Feedback(kept(feedback))).await
+}
+
+/// Takes what a device says to a call back, likewise.
+pub async fn cancel_feedback(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    update: UpdateId,
+    feedback: Feedback,
+) -> Result<(), RecordError> {
+    take(
+        engine,
+        caller,
+        update,
+        Event::CancelFeedback(kept(feedback)),
+    )
+    .await
+}
+
+async fn take(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    update: UpdateId,
+    event: Event,
+) -> Result<(), RecordError> {
+    let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
+    let known = device(engine, tenant, device_id).await?;
+    let at = engine.now();
+    engine.seen.note(tenant, known, at);
+    let report = Report {
+        tenant,
+        device: known,
+        update,
+        event,
+        at,
+    };
+    record(engine, caller, |engine| async move {
+        engine.store().record(report).await
+    })
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn device(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<tidegate_core::id::DeviceKey, RecordError> {
+    match view(engine, tenant, device_id).await {
+        Ok(Some(view)) => Ok(view.device),
+        Ok(None) => Err(RecordError::NotFound),
+        Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
+        Err(error) => {
+            let context = "read device";
+            let source = Box::new(error);
+            Err(StoreError::Internal { context, source }.into())
+        }
+    }
+}
+
+/// What is kept of a feedback: no more than is kept, no zero bytes, which databases do not take, and no time that
+/// cannot be.
+fn kept(feedback: Feedback) -> Feedback {
+    let mut feedback = feedback.bounded();
+    feedback.device_time = feedback
+        .device_time
+        .filter(|time| (Timestamp(0)..=END_OF_TIME).contains(time));
+    for message in &mut feedback.messages {
+        if message.contains('\0') {
+            *message = message.replace('\0', "\u{fffd}");
+        }
+    }
+    feedback
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::feedback::{Execution, Finished};
+
+    use super::*;
+
+    #[test]
+    fn what_no_database_takes_is_not_kept() {
+        for (time, expected) in [
+            (Some(0), Some(0)),
+            (Some(-1), None),
+            (Some(i64::MAX), None),
+            (None, None),
+        ] {
+            let feedback = kept(Feedback {
+                device_time: time.map(Timestamp),
+                execution: Execution::Closed,
+                finished: Finished::Failure,
+                progress: None,
+                code: None,
+                messages: vec!["a\0b".into(), "<b>ü</b>".into()],
+                cut: false,
+            });
+            assert_eq!(feedback.device_time, expected.map(Timestamp));
+            assert_eq!(feedback.messages, ["a\u{fffd}b", "<b>ü</b>"]);
+        }
+    }
+}

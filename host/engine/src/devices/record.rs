@@ -1,0 +1,63 @@
+use std::{future::Future, sync::Arc};
+
+use super::Caller;
+use crate::{
+    Engine, Error,
+    ports::{RecordError, Recorded, RunRef, StoreError},
+};
+
+/// Has the store record something of a device, and lets polls and the campaign's loop know.
+///
+/// This goes on in a task of its own when the device hangs up: the store may have recorded it by then, and then what is
+/// remembered has to follow.
+pub(super) async fn record<F>(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    write: impl FnOnce(Arc<Engine>) -> F,
+) -> Result<Recorded, RecordError>
+where
+    F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
+{
+    let writing = write(Arc::clone(engine));
+    let task = tokio::spawn(followed(Arc::clone(engine), caller.clone(), writing));
+    task.await.unwrap_or_else(|panic| {
+        engine.read_model.forget(caller.tenant, &caller.device_id);
+        let context = "record event";
+        let source = Box::new(panic);
+        Err(StoreError::Internal { context, source }.into())
+    })
+}
+
+async fn followed(
+    engine: Arc<Engine>,
+    caller: Caller,
+    writing: impl Future<Output = Result<Recorded, RecordError>>,
+) -> Result<Recorded, RecordError> {
+    let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
+    let ticket = engine.read_model.ticket(tenant, device_id);
+    let recorded = writing.await;
+    match &recorded {
+        Ok(recorded) => {
+            engine.read_model.was_changed(ticket, recorded.view.clone());
+            if let (true, Some(campaign)) = (recorded.moved, recorded.campaign) {
+                engine.signals.campaign_moved(RunRef { tenant, campaign });
+            }
+        }
+        // Where the store failed, nobody knows what it did.
+        Err(_) => engine.read_model.forget(tenant, device_id),
+    }
+    recorded
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::NotFound => Self::not_found("device or update", ""),
+            RecordError::Refused(refusal) => Self::conflict("update_refused", refusal.to_string()),
+            RecordError::TooMany(_) => Self::TooMany {
+                message: error.to_string(),
+            },
+            RecordError::Store(error) => error.into(),
+        }
+    }
+}

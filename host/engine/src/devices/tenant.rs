@@ -1,0 +1,33 @@
+use std::{sync::Arc, time::Duration};
+
+use super::doors::Remembered;
+use crate::{Engine, Error, Result, ports::Tenant};
+
+/// How long a tenant that is not there is remembered as such. One that is there stays.
+const ABSENT: Duration = Duration::from_secs(1);
+/// Longest name that is looked for, in bytes.
+const MAX_NAME: usize = 64;
+
+/// The tenant of this name, whatever the case of its letters.
+pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
+    let absent = || Error::not_found("tenant", name);
+    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(absent());
+    }
+    if let Some(known) = engine.doors.tenants.get(name) {
+        match known.said {
+            Some(tenant) => return Ok(tenant),
+            None if known.is_fresh(engine.now(), ABSENT) => return Err(absent()),
+            None => {}
+        }
+    }
+    let at = engine.now();
+    let found = engine.store().tenant(&name.to_uppercase()).await?;
+    let said = found.map(Arc::new);
+    let remembered = Remembered {
+        said: said.clone(),
+        at,
+    };
+    engine.doors.tenants.insert(name.into(), remembered);
+    said.ok_or_else(absent)
+}
