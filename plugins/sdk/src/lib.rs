@@ -95,3 +95,8 @@ pub mod prelude {
         },
     };
 }
+
+/// The code in the guide for authors is compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/writing-plugins.md")]
+struct WritingPlugins;
