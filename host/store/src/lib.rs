@@ -11,12 +11,15 @@
 
 mod changes;
 mod database;
+mod devices;
 mod dialect;
 mod error;
 mod gather;
 mod migrations;
 mod open;
 mod rows;
+mod selector_sql;
+mod sql;
 mod tallies;
 mod tenants;
 

@@ -7,12 +7,18 @@ use tidegate_engine::ports::StoreError;
 use crate::{
     changes::{self, DeviceChange},
     database::Database,
+    devices::Registrations,
+    gather::Gather,
 };
+
+/// Most registrations of one transaction.
+const REGISTRATIONS: usize = 512;
 
 /// The engine's `Store`, on SQLite or PostgreSQL.
 pub struct SqlStore {
     pub(crate) database: Database,
     pub(crate) attribute_names: AttributeNames,
+    pub(crate) registrations: Gather<Registrations>,
 }
 
 /// Where the database is and how to use it.
@@ -59,8 +65,12 @@ impl SqlStore {
     /// Connects, and brings the database to this version's tables. Several hosts may do so at once.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
         let database = Database::open(&options.url, options.connections.max(1)).await?;
+        let registrations = Registrations {
+            database: database.clone(),
+        };
         Ok(Self {
             attribute_names: options.attribute_names,
+            registrations: Gather::start(registrations, REGISTRATIONS),
             database,
         })
     }

@@ -1,0 +1,141 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use tidegate_core::{
+    device::{AttributeNames, DeviceState},
+    firmware::hex,
+    id::{DeviceKey, TenantId},
+};
+use tidegate_engine::ports::{NewDevice, StoreError};
+
+use super::Reported;
+use crate::{
+    database::{Database, Tx},
+    dialect::{Type, storable},
+    error::{conflict, failed},
+    rows::{Columns as _, bad_row, to_json},
+    tallies::{DeviceTraits, Tallies},
+};
+
+/// Makes a device that nobody has seen.
+pub(super) async fn create(
+    database: &Database,
+    names: &AttributeNames,
+    tenant: TenantId,
+    device: &NewDevice,
+) -> Result<DeviceKey, StoreError> {
+    let reported = Reported::of(names, &device.attributes);
+    let mut tx = database.write().await?;
+    let key = insert(&mut tx, tenant, device, &reported).await?;
+    insert_attributes(&mut tx, tenant, key, &device.attributes).await?;
+    insert_groups(&mut tx, tenant, key, &device.groups).await?;
+    let mut tallies = Tallies::default();
+    let traits = DeviceTraits {
+        state: DeviceState::Unknown,
+        sw_version: reported.sw_version,
+        hw_model: reported.hw_model,
+    };
+    tallies.device(tenant, None, &traits);
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(key)
+}
+
+async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: &NewDevice,
+    reported: &Reported,
+) -> Result<DeviceKey, StoreError> {
+    let name = if device.name.is_empty() {
+        &device.device_id
+    } else {
+        &device.name
+    };
+    let there = format!("there is a device {} already", device.device_id);
+    let row = sqlx::query(
+        "INSERT INTO devices (tenant_id, device_id, name, token_sha256, hw_model, hw_revision, \
+         hw_revision_key, sw_version, sw_version_key, state, wants_attributes, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(storable(&device.device_id).into_owned())
+    .bind(storable(name).into_owned())
+    .bind(device.token_sha256.map(|sha256| hex(&sha256)))
+    .bind(&reported.hw_model)
+    .bind(&reported.hw_revision)
+    .bind(&reported.hw_revision_key)
+    .bind(&reported.sw_version)
+    .bind(&reported.sw_version_key)
+    .bind(DeviceState::Unknown.as_str())
+    .bind(device.created_at.map_or(0, |at| at.0))
+    .fetch_one(tx.conn())
+    .await
+    .map_err(conflict("create a device", there))?;
+    row.take("id")
+        .map(DeviceKey)
+        .map_err(bad_row("read device row"))
+}
+
+async fn insert_attributes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    attributes: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Attribute<'a> {
+        attribute_key: std::borrow::Cow<'a, str>,
+        value: std::borrow::Cow<'a, str>,
+    }
+
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let attributes: Vec<_> = attributes
+        .iter()
+        .map(|(key, value)| Attribute {
+            attribute_key: storable(key),
+            value: storable(value),
+        })
+        .collect();
+    let columns = [("attribute_key", Type::Text), ("value", Type::Text)];
+    let rows = tx.dialect().rows("given", "$3", &columns);
+    let sql = format!(
+        "INSERT INTO device_attributes (tenant_id, device_id, attribute_key, value) \
+         SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), attribute_key, value FROM {rows}"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(device.0)
+        .bind(to_json(&attributes)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write a device's attributes"))?;
+    Ok(())
+}
+
+async fn insert_groups(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    groups: &[String],
+) -> Result<(), StoreError> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let groups: BTreeSet<_> = groups.iter().map(|group| storable(group)).collect();
+    let sql = format!(
+        "INSERT INTO device_groups (tenant_id, device_id, name) \
+         SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), value FROM {}",
+        tx.dialect().texts("$3")
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(device.0)
+        .bind(to_json(&groups)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write a device's groups"))?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+use tidegate_core::{device::Device, id::TenantId};
+use tidegate_engine::ports::{DeviceFilter, DeviceSort, Page, PageRequest, StoreError};
+
+use super::read::{columns, devices};
+use crate::{
+    database::{Database, Tx},
+    error::failed,
+    rows::{Columns as _, bad_row, number},
+    selector_sql::condition,
+    sql::Parameters,
+};
+
+/// A part of the devices that match.
+pub(super) async fn list(
+    database: &Database,
+    tenant: TenantId,
+    filter: &DeviceFilter,
+    page: PageRequest,
+) -> Result<Page<Device>, StoreError> {
+    let mut tx = database.read().await?;
+    let total = count(&mut tx, tenant, filter).await?;
+    let mut parameters = Parameters::default();
+    let matching = matching(&tx, tenant, filter, &mut parameters);
+    let limit = parameters.bind(i64::from(page.limit));
+    let offset = parameters.bind(number(page.offset));
+    let sql = format!(
+        "SELECT {} FROM devices d WHERE {matching} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+        columns(),
+        order(filter)
+    );
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("list devices"))?;
+    let items = devices(&mut tx, tenant, &rows).await?;
+    Ok(Page { items, total })
+}
+
+async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u64, StoreError> {
+    let mut parameters = Parameters::default();
+    let matching = matching(tx, tenant, filter, &mut parameters);
+    let row = parameters
+        .query(format!(
+            "SELECT COUNT(*) AS total FROM devices d WHERE {matching}"
+        ))?
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed("count the devices of a list"))?;
+    row.count("total")
+        .map_err(bad_row("count the devices of a list"))
+}
+
+fn matching(
+    tx: &Tx,
+    tenant: TenantId,
+    filter: &DeviceFilter,
+    parameters: &mut Parameters,
+) -> String {
+    let tenant = parameters.bind(tenant.0);
+    let mut matching = format!("d.tenant_id = {tenant}");
+    if let Some(selector) = &filter.selector {
+        matching.push_str(" AND ");
+        matching.push_str(&condition(selector, tx.dialect(), parameters));
+    }
+    matching
+}
+
+fn order(filter: &DeviceFilter) -> String {
+    let (column, may_be_unknown) = match filter.sort {
+        DeviceSort::DeviceId => ("d.device_id", false),
+        DeviceSort::Name => ("d.name", false),
+        DeviceSort::CreatedAt => ("d.created_at", false),
+        DeviceSort::LastSeen => ("d.last_seen", true),
+        DeviceSort::SwVersion => ("d.sw_version_key", true),
+        DeviceSort::HwModel => ("d.hw_model", true),
+    };
+    let direction = if filter.descending { "DESC" } else { "ASC" };
+    // What is unknown comes last either way. Where nothing is, saying so would keep SQLite from its index.
+    let nulls = if may_be_unknown { " NULLS LAST" } else { "" };
+    format!("{column} {direction}{nulls}, d.id {direction}")
+}

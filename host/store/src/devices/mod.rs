@@ -1,0 +1,101 @@
+//! Devices.
+
+mod create;
+mod list;
+mod poll_view;
+mod read;
+mod register;
+mod reported;
+mod seen;
+mod select;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::Targets,
+    device::Device,
+    id::{DeviceKey, TenantId},
+    selector::Selector,
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    DeviceFilter, Devices, NewDevice, Page, PageRequest, PollView, Seen, Selected, StoreError,
+};
+
+use crate::SqlStore;
+
+pub(crate) use poll_view::poll_views;
+pub(crate) use register::{Registration, Registrations};
+pub(crate) use reported::Reported;
+
+#[async_trait]
+impl Devices for SqlStore {
+    async fn create_device(
+        &self,
+        tenant: TenantId,
+        device: NewDevice,
+    ) -> Result<DeviceKey, StoreError> {
+        create::create(&self.database, &self.attribute_names, tenant, &device).await
+    }
+
+    async fn register(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        now: Timestamp,
+    ) -> Result<PollView, StoreError> {
+        let registration = Registration::new(tenant, device_id, now);
+        self.registrations.submit(registration).await
+    }
+
+    async fn poll_view(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Result<Option<PollView>, StoreError> {
+        poll_view::poll_view(&self.database, tenant, device_id).await
+    }
+
+    async fn device(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Result<Option<Device>, StoreError> {
+        read::device(&self.database, tenant, device_id).await
+    }
+
+    async fn list_devices(
+        &self,
+        tenant: TenantId,
+        filter: &DeviceFilter,
+        page: PageRequest,
+    ) -> Result<Page<Device>, StoreError> {
+        list::list(&self.database, tenant, filter, page).await
+    }
+
+    async fn note_seen(&self, seen: Vec<Seen>) -> Result<(), StoreError> {
+        seen::note(&self.database, &seen).await
+    }
+
+    async fn select(
+        &self,
+        tenant: TenantId,
+        targets: &Targets,
+        filter: Option<&Selector>,
+        wanted: &[String],
+    ) -> Result<Vec<Selected>, StoreError> {
+        select::select(&self.database, tenant, targets, filter, wanted).await
+    }
+
+    async fn matching(
+        &self,
+        tenant: TenantId,
+        selector: &Selector,
+    ) -> Result<HashSet<DeviceKey>, StoreError> {
+        select::matching(&self.database, tenant, selector).await
+    }
+}

@@ -1,0 +1,136 @@
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    device::DeviceState,
+    id::{DeviceKey, TenantId, UpdateId},
+    update::UpdateStatus,
+};
+use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
+
+use crate::{
+    database::{Database, Tx},
+    dialect::{Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+};
+
+/// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
+const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.wants_attributes, \
+     d.state, d.installed_update_id, u.id AS open_id, u.status AS open_status, \
+     u.revision AS open_revision";
+
+/// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
+pub(super) const SHOWN_UPDATE: &str = "(SELECT o.id FROM updates o \
+     WHERE o.tenant_id = d.tenant_id AND o.device_id = d.id AND o.completed_at IS NULL \
+     AND o.status <> 'verifying' ORDER BY o.weight DESC, o.id LIMIT 1)";
+
+/// What a poll of this device needs: one round trip, by index.
+pub(super) async fn poll_view(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<PollView>, StoreError> {
+    let mut tx = database.once().await?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM devices d \
+         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         WHERE d.tenant_id = $1 AND d.device_id = $2"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(storable(device_id).into_owned())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read what a poll needs"))?;
+    row.map(|row| view(&row))
+        .transpose()
+        .map_err(bad_row("read device row"))
+}
+
+/// The same for many devices, as the transaction sees them.
+pub(crate) async fn poll_views(
+    tx: &mut Tx,
+    devices: &[(TenantId, DeviceKey)],
+) -> Result<HashMap<DeviceKey, PollView>, StoreError> {
+    #[derive(Serialize)]
+    struct Wanted {
+        tenant_id: i64,
+        id: i64,
+    }
+
+    let wanted: Vec<_> = devices
+        .iter()
+        .map(|(tenant, device)| Wanted {
+            tenant_id: tenant.0,
+            id: device.0,
+        })
+        .collect();
+    let columns = [("tenant_id", Type::Int), ("id", Type::Int)];
+    let wanted_rows = tx.dialect().rows("wanted", "$1", &columns);
+    // A cross join keeps SQLite from walking through all devices: it joins in the order in which they stand.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
+         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(to_json(&wanted)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read what polls need"))?;
+    rows.iter()
+        .map(|row| view(row).map(|view| (view.device, view)))
+        .collect::<Result<_, _>>()
+        .map_err(bad_row("read device row"))
+}
+
+/// The same by their ids: tenant and id with what a poll needs.
+pub(super) async fn poll_views_by_id(
+    tx: &mut Tx,
+    json: &str,
+) -> Result<HashMap<(TenantId, String), PollView>, StoreError> {
+    let columns = [("tenant_id", Type::Int), ("device_id", Type::Text)];
+    let wanted_rows = tx.dialect().rows("wanted", "$1", &columns);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
+         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         WHERE d.tenant_id = wanted.tenant_id AND d.device_id = wanted.device_id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(json)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read what polls need"))?;
+    let named = |row: &AnyRow| {
+        let tenant = TenantId(row.take("tenant_id")?);
+        Ok(((tenant, row.take("device_id")?), view(row)?))
+    };
+    rows.iter()
+        .map(named)
+        .collect::<Result<_, _>>()
+        .map_err(bad_row("read device row"))
+}
+
+fn view(row: &AnyRow) -> Result<PollView, BadRow> {
+    let state = row.word("state", DeviceState::parse)?;
+    let open = match row.take::<Option<i32>>("open_id")? {
+        None => None,
+        Some(id) => Some(OpenUpdate {
+            id: UpdateId(id),
+            status: row.word("open_status", UpdateStatus::parse)?,
+            revision: row.take("open_revision")?,
+        }),
+    };
+    Ok(PollView {
+        device: DeviceKey(row.take("id")?),
+        token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
+        wants_attributes: row.flag("wants_attributes")?,
+        is_unseen: state == DeviceState::Unknown,
+        open,
+        installed: row
+            .take::<Option<i32>>("installed_update_id")?
+            .map(UpdateId),
+    })
+}

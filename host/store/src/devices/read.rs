@@ -1,0 +1,142 @@
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    device::{Device, DeviceState},
+    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::StoreError;
+
+use super::poll_view::SHOWN_UPDATE;
+use crate::{
+    database::{Database, Tx},
+    dialect::storable,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+};
+
+/// The columns of a device `d`, for [`devices`].
+pub(super) fn columns() -> String {
+    format!(
+        "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
+         d.state, d.last_seen, d.created_at, d.installed_firmware_id, {SHOWN_UPDATE} AS open_id"
+    )
+}
+
+/// The device of this id.
+pub(super) async fn device(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<Device>, StoreError> {
+    let mut tx = database.read().await?;
+    let sql = format!(
+        "SELECT {} FROM devices d WHERE d.tenant_id = $1 AND d.device_id = $2",
+        columns()
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(storable(device_id).into_owned())
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read a device"))?;
+    Ok(devices(&mut tx, tenant, &rows).await?.pop())
+}
+
+/// Devices from rows of [`columns`], with their attributes and groups, in the rows' order.
+pub(super) async fn devices(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rows: &[AnyRow],
+) -> Result<Vec<Device>, StoreError> {
+    let devices: Result<Vec<_>, _> = rows.iter().map(bare_device).collect();
+    let mut devices = devices.map_err(bad_row("read device row"))?;
+    let keys: Vec<_> = devices.iter().map(|device| device.key.0).collect();
+    let keys = to_json(&keys)?;
+    let mut attributes = attributes(tx, tenant, &keys).await?;
+    let mut groups = groups(tx, tenant, &keys).await?;
+    for device in &mut devices {
+        device.attributes = attributes.remove(&device.key).unwrap_or_default();
+        device.groups = groups.remove(&device.key).unwrap_or_default();
+    }
+    Ok(devices)
+}
+
+async fn attributes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    keys: &str,
+) -> Result<HashMap<DeviceKey, BTreeMap<String, String>>, StoreError> {
+    let sql = format!(
+        "SELECT device_id, attribute_key, value FROM device_attributes \
+         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {})",
+        tx.dialect().numbers("$2")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(keys)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read devices' attributes"))?;
+    let mut attributes: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+    for row in &rows {
+        let mut read = || -> Result<(), BadRow> {
+            let device = DeviceKey(row.take(0)?);
+            let (key, value) = (row.take(1)?, row.take(2)?);
+            attributes.entry(device).or_default().insert(key, value);
+            Ok(())
+        };
+        read().map_err(bad_row("read device attribute row"))?;
+    }
+    Ok(attributes)
+}
+
+async fn groups(
+    tx: &mut Tx,
+    tenant: TenantId,
+    keys: &str,
+) -> Result<HashMap<DeviceKey, Vec<String>>, StoreError> {
+    let sql = format!(
+        "SELECT device_id, name FROM device_groups \
+         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {}) ORDER BY device_id, name",
+        tx.dialect().numbers("$2")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(keys)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read devices' groups"))?;
+    let mut groups: HashMap<_, Vec<_>> = HashMap::new();
+    for row in &rows {
+        let mut read = || -> Result<(), BadRow> {
+            let device = DeviceKey(row.take(0)?);
+            groups.entry(device).or_default().push(row.take(1)?);
+            Ok(())
+        };
+        read().map_err(bad_row("read device group row"))?;
+    }
+    Ok(groups)
+}
+
+fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
+    Ok(Device {
+        key: DeviceKey(row.take("id")?),
+        tenant: TenantId(row.take("tenant_id")?),
+        device_id: row.take("device_id")?,
+        name: row.take("name")?,
+        attributes: BTreeMap::new(),
+        hw_model: row.take("hw_model")?,
+        hw_revision: row.take("hw_revision")?,
+        sw_version: row.take("sw_version")?,
+        groups: Vec::new(),
+        state: row.word("state", DeviceState::parse)?,
+        last_seen: row.take::<Option<i64>>("last_seen")?.map(Timestamp),
+        created_at: Timestamp(row.take("created_at")?),
+        installed_firmware: row
+            .take::<Option<i64>>("installed_firmware_id")?
+            .map(FirmwareId),
+        open_update: row.take::<Option<i32>>("open_id")?.map(UpdateId),
+    })
+}

@@ -1,0 +1,67 @@
+use serde::Serialize;
+use tidegate_engine::ports::{Seen, StoreError};
+
+use crate::{
+    database::Database,
+    dialect::{Dialect, Type},
+    error::failed,
+    rows::to_json,
+};
+
+/// So many in one transaction: others who want to write wait no longer than for these.
+const CHUNK: usize = 2000;
+
+/// Notes when devices were last seen; what is noted later stays.
+pub(super) async fn note(database: &Database, seen: &[Seen]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        tenant_id: i64,
+        id: i64,
+        at: i64,
+    }
+
+    let mut rows: Vec<_> = seen
+        .iter()
+        .map(|seen| Row {
+            tenant_id: seen.tenant.0,
+            id: seen.device.0,
+            at: seen.at.0,
+        })
+        .collect();
+    // The latest of each device comes first, and is the only one that stays.
+    rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
+    rows.dedup_by_key(|row| (row.tenant_id, row.id));
+
+    let sql = statement(database.dialect());
+    for chunk in rows.chunks(CHUNK) {
+        let mut tx = database.write().await?;
+        sqlx::query(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(to_json(&chunk)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("note when devices were seen"))?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Locks the rows in the order of their keys before it changes them, as everybody does who changes many.
+fn statement(dialect: Dialect) -> String {
+    let columns = [
+        ("tenant_id", Type::Int),
+        ("id", Type::Int),
+        ("at", Type::Int),
+    ];
+    format!(
+        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at FROM {} CROSS JOIN devices d \
+         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id \
+         AND (d.last_seen IS NULL OR d.last_seen < wanted.at){}) \
+         UPDATE devices SET last_seen = seen.at FROM seen \
+         WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
+        dialect.rows("wanted", "$1", &columns),
+        match dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " ORDER BY d.id FOR UPDATE OF d",
+        }
+    )
+}

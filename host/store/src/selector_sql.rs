@@ -1,0 +1,135 @@
+//! Selectors over devices as SQL. They hold for the same devices as `tidegate_core::selector::matches`; a test holds
+//! both against random fleets.
+
+use tidegate_core::{
+    selector::{Comparison, FieldKind, Operator, Selector},
+    version::sort_key,
+};
+
+use crate::{
+    dialect::{Dialect, storable},
+    sql::Parameters,
+};
+
+/// A condition on the table `devices d`, never NULL. Its values are bound.
+pub(crate) fn condition(
+    selector: &Selector,
+    dialect: Dialect,
+    parameters: &mut Parameters,
+) -> String {
+    let mut join = |terms: &[Selector], word: &str| {
+        let terms: Vec<_> = terms
+            .iter()
+            .map(|term| condition(term, dialect, parameters))
+            .collect();
+        format!("({})", terms.join(word))
+    };
+    match selector {
+        Selector::And(terms) => join(terms, " AND "),
+        Selector::Or(terms) => join(terms, " OR "),
+        Selector::Compare(comparison) => compare(comparison, dialect, parameters),
+    }
+}
+
+fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameters) -> String {
+    let (operator, is_negated) = match comparison.operator {
+        // They also hold for what has no such field.
+        Operator::NotEqual => (Operator::Equal, true),
+        Operator::Out => (Operator::In, true),
+        operator => (operator, false),
+    };
+    let mut any = |text: &str, key: &str| {
+        let terms: Vec<_> = comparison
+            .values
+            .iter()
+            .map(|value| {
+                let column = Column { text, key };
+                column.holds(comparison.kind, operator, value, dialect, parameters)
+            })
+            .collect();
+        format!("({})", terms.join(" OR "))
+    };
+    let holds = match comparison.field.as_str() {
+        "device_id" => any("d.device_id", ""),
+        "name" => any("d.name", ""),
+        "state" => any("d.state", ""),
+        "hw_model" => format!("(d.hw_model IS NOT NULL AND {})", any("d.hw_model", "")),
+        "hw_revision" => {
+            let any = any("d.hw_revision", "d.hw_revision_key");
+            format!("(d.hw_revision IS NOT NULL AND {any})")
+        }
+        "sw_version" => {
+            let any = any("d.sw_version", "d.sw_version_key");
+            format!("(d.sw_version IS NOT NULL AND {any})")
+        }
+        "last_seen" => format!("(d.last_seen IS NOT NULL AND {})", any("d.last_seen", "")),
+        "group" => format!(
+            "EXISTS (SELECT 1 FROM device_groups g \
+             WHERE g.tenant_id = d.tenant_id AND g.device_id = d.id AND {})",
+            any("g.name", "")
+        ),
+        field => match field.strip_prefix("attribute.") {
+            Some(attribute) => {
+                let any = any("a.value", "");
+                let key = parameters.bind(storable(attribute).into_owned());
+                format!(
+                    "EXISTS (SELECT 1 FROM device_attributes a WHERE a.tenant_id = d.tenant_id \
+                     AND a.device_id = d.id AND a.attribute_key = {key} AND {any})"
+                )
+            }
+            // A device has no such field.
+            None => "(1 = 0)".to_owned(),
+        },
+    };
+    if is_negated {
+        format!("(NOT {holds})")
+    } else {
+        holds
+    }
+}
+
+/// Where a field's value is, and for versions where its [`sort_key`] is.
+struct Column<'a> {
+    text: &'a str,
+    key: &'a str,
+}
+
+impl Column<'_> {
+    fn holds(
+        &self,
+        kind: FieldKind,
+        operator: Operator,
+        value: &str,
+        dialect: Dialect,
+        parameters: &mut Parameters,
+    ) -> String {
+        let is_pattern = matches!(operator, Operator::Equal | Operator::In)
+            && kind != FieldKind::Number
+            && value.contains('*');
+        if is_pattern {
+            let pattern = parameters.bind(dialect.pattern(&storable(value)));
+            return dialect.matches(self.text, &pattern);
+        }
+        let sign = match operator {
+            Operator::Equal | Operator::In | Operator::NotEqual | Operator::Out => "=",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterOrEqual => ">=",
+        };
+        match kind {
+            FieldKind::Text => {
+                let value = parameters.bind(storable(value).into_owned());
+                format!("{} {sign} {value}", self.text)
+            }
+            FieldKind::Version => {
+                let value = parameters.bind(storable(&sort_key(value)).into_owned());
+                format!("{} {sign} {value}", self.key)
+            }
+            FieldKind::Number => match value.parse::<i64>() {
+                Ok(number) => format!("{} {sign} {}", self.text, parameters.bind(number)),
+                Err(_) => "(1 = 0)".to_owned(),
+            },
+        }
+    }
+}
