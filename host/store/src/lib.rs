@@ -14,12 +14,15 @@ mod database;
 mod devices;
 mod dialect;
 mod error;
+mod firmware;
 mod gather;
 mod migrations;
 mod open;
+mod plugins;
 mod rows;
 mod selector_sql;
 mod sql;
+mod stats;
 mod tallies;
 mod tenants;
 

@@ -33,6 +33,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 8] = [
+        Self::DevicesByState,
+        Self::DevicesByVersion,
+        Self::DevicesByModel,
+        Self::UpdatesByStatus,
+        Self::CampaignsByStatus,
+        Self::CompletedInHour,
+        Self::FailedInHour,
+        Self::LastChange,
+    ];
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::DevicesByState => "devices_by_state",

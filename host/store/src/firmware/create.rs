@@ -1,0 +1,175 @@
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Serialize;
+use tidegate_core::{
+    firmware::{Artifact, FirmwareDetails, hex},
+    id::{FirmwareId, ModuleId, TenantId},
+    version::sort_key,
+};
+use tidegate_engine::ports::{NewFirmware, NewModule, StoreError};
+
+use crate::{
+    database::{Database, Tx},
+    dialect::{Type, storable},
+    error::{conflict, failed},
+    rows::{Columns as _, bad_row, number, to_json},
+};
+
+/// Stores a firmware with its modules and their files.
+pub(super) async fn create(
+    database: &Database,
+    tenant: TenantId,
+    firmware: &NewFirmware,
+) -> Result<FirmwareId, StoreError> {
+    let mut tx = database.write().await?;
+    let id = insert(&mut tx, tenant, firmware).await?;
+    for (position, module) in firmware.modules.iter().enumerate() {
+        let module_id = insert_module(&mut tx, tenant, id, position, module).await?;
+        insert_artifacts(&mut tx, tenant, module_id, &module.artifacts).await?;
+    }
+    tx.commit().await?;
+    Ok(id)
+}
+
+async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: &NewFirmware,
+) -> Result<FirmwareId, StoreError> {
+    let details = &firmware.details;
+    let text = |text: &str| storable(text).into_owned();
+    let optional = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_owned());
+    let row = sqlx::query(
+        "INSERT INTO firmware (tenant_id, name, version, version_key, description, device_model, \
+         manufacturer, min_hardware_version, max_hardware_version, tags, metadata, is_beta, \
+         is_security_update, changelog, created_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(text(&details.name))
+    .bind(text(&details.version))
+    .bind(text(&sort_key(&details.version)))
+    .bind(text(&details.description))
+    .bind(optional(&details.device_model))
+    .bind(optional(&details.manufacturer))
+    .bind(optional(&details.min_hardware_version))
+    .bind(optional(&details.max_hardware_version))
+    .bind(tags(&details.tags)?)
+    .bind(metadata(&details.metadata)?)
+    .bind(i32::from(details.is_beta))
+    .bind(i32::from(details.is_security_update))
+    .bind(text(&details.changelog))
+    .bind(text(&firmware.created_by))
+    .bind(firmware.created_at.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(conflict("create a firmware", already_there(details)))?;
+    row.take("id")
+        .map(FirmwareId)
+        .map_err(bad_row("read firmware row"))
+}
+
+fn already_there(details: &FirmwareDetails) -> String {
+    let FirmwareDetails { name, version, .. } = details;
+    match &details.device_model {
+        Some(model) => format!("there is a firmware {name} {version} for {model} already"),
+        None => format!("there is a firmware {name} {version} already"),
+    }
+}
+
+fn tags(tags: &[String]) -> Result<String, StoreError> {
+    let tags: Vec<_> = tags.iter().map(|tag| storable(tag)).collect();
+    to_json(&tags)
+}
+
+fn metadata(metadata: &BTreeMap<String, String>) -> Result<String, StoreError> {
+    let metadata: BTreeMap<_, _> = metadata
+        .iter()
+        .map(|(key, value)| (storable(key), storable(value)))
+        .collect();
+    to_json(&metadata)
+}
+
+async fn insert_module(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: FirmwareId,
+    position: usize,
+    module: &NewModule,
+) -> Result<ModuleId, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO modules (tenant_id, firmware_id, position, part, name, version) \
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(firmware.0)
+    .bind(number(position as u64))
+    .bind(storable(&module.part).into_owned())
+    .bind(storable(&module.name).into_owned())
+    .bind(storable(&module.version).into_owned())
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed("create a module"))?;
+    row.take("id")
+        .map(ModuleId)
+        .map_err(bad_row("read module row"))
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    position: usize,
+    filename: Cow<'a, str>,
+    size: i64,
+    sha1: String,
+    md5: String,
+    sha256: String,
+}
+
+async fn insert_artifacts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    module: ModuleId,
+    artifacts: &[Artifact],
+) -> Result<(), StoreError> {
+    if artifacts.is_empty() {
+        return Ok(());
+    }
+    let rows = artifacts
+        .iter()
+        .enumerate()
+        .map(|(position, artifact)| Row {
+            position,
+            filename: storable(&artifact.filename),
+            size: number(artifact.size),
+            sha1: hex(&artifact.hashes.sha1),
+            md5: hex(&artifact.hashes.md5),
+            sha256: hex(&artifact.hashes.sha256),
+        });
+    let columns = [
+        ("position", Type::Int),
+        ("filename", Type::Text),
+        ("size", Type::Int),
+        ("sha1", Type::Text),
+        ("md5", Type::Text),
+        ("sha256", Type::Text),
+    ];
+    let sql = format!(
+        "INSERT INTO artifacts \
+         (tenant_id, module_id, position, filename, size, sha1, md5, sha256) \
+         SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), position, filename, size, sha1, md5, sha256 \
+         FROM {}",
+        tx.dialect().rows("given", "$3", &columns)
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(module.0)
+        .bind(to_json(&rows.collect::<Vec<_>>())?)
+        .execute(tx.conn())
+        .await
+        .map_err(conflict(
+            "create artifacts",
+            "a file name occurs twice in one module".to_owned(),
+        ))?;
+    Ok(())
+}

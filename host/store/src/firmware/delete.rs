@@ -1,0 +1,66 @@
+use tidegate_core::{
+    id::{FirmwareId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::{Database, Tx},
+    error::failed,
+    rows::{Columns as _, bad_row},
+};
+
+/// Hides a firmware, unless a campaign that has not ended uses it. False: there is none.
+pub(super) async fn delete(
+    database: &Database,
+    tenant: TenantId,
+    id: FirmwareId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let sql = format!(
+        "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
+        tx.dialect().for_update()
+    );
+    let there = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read a firmware"))?;
+    if there.is_none() {
+        return Ok(false);
+    }
+    if let Some(campaign) = user(&mut tx, tenant, id).await? {
+        return Err(StoreError::Conflict(format!(
+            "campaign {campaign} uses the firmware and has not ended"
+        )));
+    }
+    sqlx::query("UPDATE firmware SET deleted_at = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(now.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("delete a firmware"))?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A campaign that uses the firmware and has not ended.
+async fn user(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT c.id FROM campaigns c \
+         JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
+         WHERE c.tenant_id = $1 AND c.firmware_id = $2 AND r.ended_at IS NULL \
+         ORDER BY c.id LIMIT 1",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed("look for campaigns of a firmware"))?;
+    row.map(|row| row.take("id"))
+        .transpose()
+        .map_err(bad_row("read campaign row"))
+}

@@ -1,0 +1,84 @@
+use tidegate_core::{firmware::Firmware, id::TenantId};
+use tidegate_engine::ports::{FirmwareFilter, Page, PageRequest, StoreError};
+
+use super::read::{COLUMNS, whole};
+use crate::{
+    database::Database,
+    dialect::{Dialect, storable},
+    error::failed,
+    rows::{Columns as _, bad_row, number},
+    sql::Parameters,
+};
+
+/// A part of the firmware that is not deleted, newest first.
+pub(super) async fn list(
+    database: &Database,
+    tenant: TenantId,
+    filter: &FirmwareFilter,
+    page: PageRequest,
+) -> Result<Page<Firmware>, StoreError> {
+    let mut tx = database.read().await?;
+
+    let mut parameters = Parameters::default();
+    let condition = matching(tx.dialect(), tenant, filter, &mut parameters);
+    let sql = format!("SELECT COUNT(*) AS total FROM firmware f WHERE {condition}");
+    let total = parameters
+        .query(sql)?
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed("count the firmware of a list"))?;
+    let total = total
+        .count("total")
+        .map_err(bad_row("count the firmware of a list"))?;
+
+    let mut parameters = Parameters::default();
+    let condition = matching(tx.dialect(), tenant, filter, &mut parameters);
+    let limit = parameters.bind(i64::from(page.limit));
+    let offset = parameters.bind(number(page.offset));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM firmware f WHERE {condition} \
+         ORDER BY f.id DESC LIMIT {limit} OFFSET {offset}"
+    );
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("list firmware"))?;
+    let items = whole(&mut tx, tenant, &rows).await?;
+    Ok(Page { items, total })
+}
+
+fn matching(
+    dialect: Dialect,
+    tenant: TenantId,
+    filter: &FirmwareFilter,
+    parameters: &mut Parameters,
+) -> String {
+    let tenant = parameters.bind(tenant.0);
+    let mut all = vec![format!("f.tenant_id = {tenant} AND f.deleted_at IS NULL")];
+    for (column, wanted) in [
+        ("device_model", &filter.device_model),
+        ("manufacturer", &filter.manufacturer),
+        ("version", &filter.version),
+    ] {
+        if let Some(wanted) = wanted {
+            let wanted = parameters.bind(storable(wanted).into_owned());
+            all.push(format!("f.{column} = {wanted}"));
+        }
+    }
+    for (column, wanted) in [
+        ("is_beta", filter.is_beta),
+        ("is_security_update", filter.is_security_update),
+    ] {
+        if let Some(wanted) = wanted {
+            let wanted = parameters.bind(i32::from(wanted));
+            all.push(format!("f.{column} = {wanted}"));
+        }
+    }
+    if let Some(tag) = &filter.tag {
+        let tag = parameters.bind(storable(tag).into_owned());
+        let tags = dialect.texts("f.tags");
+        all.push(format!("{tag} IN (SELECT value FROM {tags})"));
+    }
+    all.join(" AND ")
+}

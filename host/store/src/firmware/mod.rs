@@ -1,0 +1,75 @@
+//! Firmware, its modules and their files.
+
+mod create;
+mod delete;
+mod list;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    firmware::Firmware,
+    id::{FirmwareId, ModuleId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
+};
+
+use crate::SqlStore;
+
+#[async_trait]
+impl Firmwares for SqlStore {
+    async fn create_firmware(
+        &self,
+        tenant: TenantId,
+        firmware: NewFirmware,
+    ) -> Result<FirmwareId, StoreError> {
+        create::create(&self.database, tenant, &firmware).await
+    }
+
+    async fn firmware(
+        &self,
+        tenant: TenantId,
+        id: FirmwareId,
+    ) -> Result<Option<Firmware>, StoreError> {
+        read::by_id(&self.database, tenant, id).await
+    }
+
+    async fn firmware_of_version(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<FirmwareId>, StoreError> {
+        read::id_by_version(&self.database, tenant, name, version).await
+    }
+
+    async fn list_firmware(
+        &self,
+        tenant: TenantId,
+        filter: &FirmwareFilter,
+        page: PageRequest,
+    ) -> Result<Page<Firmware>, StoreError> {
+        list::list(&self.database, tenant, filter, page).await
+    }
+
+    async fn delete_firmware(
+        &self,
+        tenant: TenantId,
+        id: FirmwareId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        delete::delete(&self.database, tenant, id, now).await
+    }
+
+    async fn firmware_of_module(
+        &self,
+        tenant: TenantId,
+        module: ModuleId,
+    ) -> Result<Option<Firmware>, StoreError> {
+        read::by_module(&self.database, tenant, module).await
+    }
+}

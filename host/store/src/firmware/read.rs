@@ -1,0 +1,204 @@
+use std::collections::HashMap;
+
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    firmware::{Artifact, Firmware, FirmwareDetails, Hashes, Module},
+    id::{FirmwareId, ModuleId, TenantId},
+    time::Timestamp,
+    version::sort_key,
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::{Database, Tx},
+    dialect::storable,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+};
+
+/// The columns of a firmware `f`, for [`whole`].
+pub(super) const COLUMNS: &str = "f.id, f.tenant_id, f.name, f.version, f.description, \
+     f.device_model, f.manufacturer, f.min_hardware_version, f.max_hardware_version, f.tags, \
+     f.metadata, f.is_beta, f.is_security_update, f.changelog, f.created_by, f.created_at";
+
+/// The firmware of this id, deleted or not.
+pub(super) async fn by_id(
+    database: &Database,
+    tenant: TenantId,
+    id: FirmwareId,
+) -> Result<Option<Firmware>, StoreError> {
+    let mut tx = database.read().await?;
+    let sql = format!("SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = $1 AND f.id = $2");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read a firmware"))?;
+    Ok(whole(&mut tx, tenant, &rows).await?.pop())
+}
+
+/// The firmware that this module is of, deleted or not.
+pub(super) async fn by_module(
+    database: &Database,
+    tenant: TenantId,
+    module: ModuleId,
+) -> Result<Option<Firmware>, StoreError> {
+    let mut tx = database.read().await?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM modules m \
+         JOIN firmware f ON f.tenant_id = m.tenant_id AND f.id = m.firmware_id \
+         WHERE m.tenant_id = $1 AND m.id = $2"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(module.0)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read the firmware of a module"))?;
+    Ok(whole(&mut tx, tenant, &rows).await?.pop())
+}
+
+/// The newest firmware of this version, preferably of this name; versions compare as versions do, so that `1.2` and
+/// `v1.2.0` are the same.
+pub(super) async fn id_by_version(
+    database: &Database,
+    tenant: TenantId,
+    name: &str,
+    version: &str,
+) -> Result<Option<FirmwareId>, StoreError> {
+    let mut tx = database.once().await?;
+    let row = sqlx::query(
+        "SELECT id FROM firmware WHERE tenant_id = $1 AND version_key = $2 AND deleted_at IS NULL \
+         ORDER BY CASE WHEN name = $3 THEN 0 ELSE 1 END, id DESC LIMIT 1",
+    )
+    .bind(tenant.0)
+    .bind(storable(&sort_key(version)).into_owned())
+    .bind(storable(name).into_owned())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed("look for a firmware of a version"))?;
+    row.map(|row| row.take("id").map(FirmwareId))
+        .transpose()
+        .map_err(bad_row("read firmware row"))
+}
+
+/// Firmware from rows of [`COLUMNS`], with modules and files, in the rows' order.
+pub(super) async fn whole(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rows: &[AnyRow],
+) -> Result<Vec<Firmware>, StoreError> {
+    let all: Result<Vec<_>, _> = rows.iter().map(without_modules).collect();
+    let mut all = all.map_err(bad_row("read firmware row"))?;
+    let ids: Vec<_> = all.iter().map(|firmware| firmware.id.0).collect();
+    let ids = to_json(&ids)?;
+    let mut artifacts = artifacts(tx, tenant, &ids).await?;
+    let mut modules = modules(tx, tenant, &ids).await?;
+    for firmware in &mut all {
+        firmware.modules = modules.remove(&firmware.id).unwrap_or_default();
+        for module in &mut firmware.modules {
+            module.artifacts = artifacts.remove(&module.id).unwrap_or_default();
+        }
+    }
+    Ok(all)
+}
+
+async fn modules(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: &str,
+) -> Result<HashMap<FirmwareId, Vec<Module>>, StoreError> {
+    let sql = format!(
+        "SELECT firmware_id, id, part, name, version FROM modules \
+         WHERE tenant_id = $1 AND firmware_id IN (SELECT value FROM {}) \
+         ORDER BY firmware_id, position",
+        tx.dialect().numbers("$2")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(firmware)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read modules"))?;
+    let mut modules: HashMap<_, Vec<_>> = HashMap::new();
+    for row in &rows {
+        let (firmware, module) = module(row).map_err(bad_row("read module row"))?;
+        modules.entry(firmware).or_default().push(module);
+    }
+    Ok(modules)
+}
+
+async fn artifacts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: &str,
+) -> Result<HashMap<ModuleId, Vec<Artifact>>, StoreError> {
+    let sql = format!(
+        "SELECT a.module_id, a.filename, a.size, a.sha1, a.md5, a.sha256 FROM modules m \
+         JOIN artifacts a ON a.tenant_id = m.tenant_id AND a.module_id = m.id \
+         WHERE m.tenant_id = $1 AND m.firmware_id IN (SELECT value FROM {}) \
+         ORDER BY a.module_id, a.position",
+        tx.dialect().numbers("$2")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(firmware)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read artifacts"))?;
+    let mut artifacts: HashMap<_, Vec<_>> = HashMap::new();
+    for row in &rows {
+        let (module, artifact) = artifact(row).map_err(bad_row("read artifact row"))?;
+        artifacts.entry(module).or_default().push(artifact);
+    }
+    Ok(artifacts)
+}
+
+fn without_modules(row: &AnyRow) -> Result<Firmware, BadRow> {
+    Ok(Firmware {
+        id: FirmwareId(row.take("id")?),
+        tenant: TenantId(row.take("tenant_id")?),
+        details: FirmwareDetails {
+            name: row.take("name")?,
+            version: row.take("version")?,
+            description: row.take("description")?,
+            device_model: row.take("device_model")?,
+            manufacturer: row.take("manufacturer")?,
+            min_hardware_version: row.take("min_hardware_version")?,
+            max_hardware_version: row.take("max_hardware_version")?,
+            tags: row.json("tags")?,
+            metadata: row.json("metadata")?,
+            is_beta: row.flag("is_beta")?,
+            is_security_update: row.flag("is_security_update")?,
+            changelog: row.take("changelog")?,
+        },
+        modules: Vec::new(),
+        created_at: Timestamp(row.take("created_at")?),
+        created_by: row.take("created_by")?,
+    })
+}
+
+fn module(row: &AnyRow) -> Result<(FirmwareId, Module), BadRow> {
+    let module = Module {
+        id: ModuleId(row.take("id")?),
+        part: row.take("part")?,
+        name: row.take("name")?,
+        version: row.take("version")?,
+        artifacts: Vec::new(),
+    };
+    Ok((FirmwareId(row.take("firmware_id")?), module))
+}
+
+fn artifact(row: &AnyRow) -> Result<(ModuleId, Artifact), BadRow> {
+    let artifact = Artifact {
+        filename: row.take("filename")?,
+        size: row.count("size")?,
+        hashes: Hashes {
+            sha1: row.word("sha1", bytes_of_hex)?,
+            md5: row.word("md5", bytes_of_hex)?,
+            sha256: row.word("sha256", bytes_of_hex)?,
+        },
+    };
+    Ok((ModuleId(row.take("module_id")?), artifact))
+}

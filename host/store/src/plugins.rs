@@ -1,0 +1,264 @@
+//! Plugins and their revisions.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    id::{Digest, TenantId},
+    plugin::{Description, Kind},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{NewRevision, Plugins, Revision, StoreError, Usage};
+
+use crate::{
+    SqlStore,
+    database::Tx,
+    dialect::{Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, number, to_json},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The columns of a revision `r` of a plugin `p`.
+const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summary, \
+     r.config_schema, r.state_schema, r.metrics, r.attributes, r.size, r.created_by, \
+     r.created_at, r.enabled, r.calls, r.failures, r.fuel";
+
+#[async_trait]
+impl Plugins for SqlStore {
+    async fn put_revision(
+        &self,
+        tenant: TenantId,
+        revision: NewRevision,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.write().await?;
+        let kind = put_plugin(&mut tx, tenant, &revision).await?;
+        if kind != revision.kind {
+            return Err(StoreError::Conflict(format!(
+                "the plugin {} is a {} plugin and stays one",
+                revision.description.name,
+                kind.as_str()
+            )));
+        }
+        insert(&mut tx, tenant, &revision).await?;
+        tx.commit().await
+    }
+
+    async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM plugin_revisions r \
+             JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
+             WHERE r.tenant_id = $1 ORDER BY r.plugin, r.created_at DESC, r.id DESC"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .fetch_all(tx.conn())
+            .await
+            .map_err(failed("read plugin revisions"))?;
+        rows.iter()
+            .map(revision)
+            .collect::<Result<_, _>>()
+            .map_err(bad_row("read plugin revision row"))
+    }
+
+    async fn revision(
+        &self,
+        tenant: TenantId,
+        plugin: &str,
+        digest: Option<Digest>,
+    ) -> Result<Option<Revision>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM plugin_revisions r \
+             JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
+             WHERE r.tenant_id = $1 AND r.plugin = $2 \
+             AND (r.digest = $3 OR ($3 IS NULL AND r.enabled = 1)) \
+             ORDER BY r.created_at DESC, r.id DESC LIMIT 1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(storable(plugin).into_owned())
+            .bind(digest.map(|digest| digest.to_string()))
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(failed("read a plugin revision"))?;
+        row.map(|row| revision(&row))
+            .transpose()
+            .map_err(bad_row("read plugin revision row"))
+    }
+
+    async fn enable_revision(
+        &self,
+        tenant: TenantId,
+        plugin: &str,
+        digest: Digest,
+        enabled: bool,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.database.write().await?;
+        let done = sqlx::query(
+            "UPDATE plugin_revisions SET enabled = $4 \
+             WHERE tenant_id = $1 AND plugin = $2 AND digest = $3",
+        )
+        .bind(tenant.0)
+        .bind(storable(plugin).into_owned())
+        .bind(digest.to_string())
+        .bind(i32::from(enabled))
+        .execute(tx.conn())
+        .await
+        .map_err(failed("enable a plugin revision"))?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn note_usage(
+        &self,
+        tenant: TenantId,
+        usage: Vec<(Digest, Usage)>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.database.write().await?;
+        note_usage(&mut tx, tenant, &usage).await?;
+        tx.commit().await
+    }
+}
+
+/// Makes the plugin when it is not there; answers the kind that it has.
+async fn put_plugin(
+    tx: &mut Tx,
+    tenant: TenantId,
+    revision: &NewRevision,
+) -> Result<Kind, StoreError> {
+    let name = storable(&revision.description.name).into_owned();
+    sqlx::query(
+        "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) \
+         ON CONFLICT (tenant_id, name) DO NOTHING",
+    )
+    .bind(tenant.0)
+    .bind(&name)
+    .bind(revision.kind.as_str())
+    .execute(tx.conn())
+    .await
+    .map_err(failed("create a plugin"))?;
+    let row = sqlx::query("SELECT kind FROM plugins WHERE tenant_id = $1 AND name = $2")
+        .bind(tenant.0)
+        .bind(&name)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed("read a plugin"))?;
+    row.word("kind", Kind::parse)
+        .map_err(bad_row("read plugin row"))
+}
+
+async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result<(), StoreError> {
+    let description = &revision.description;
+    let text = |text: &str| storable(text).into_owned();
+    let list = |texts: &[String]| {
+        let texts: Vec<_> = texts.iter().map(|text| storable(text)).collect();
+        to_json(&texts)
+    };
+    sqlx::query(
+        "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, \
+         config_schema, state_schema, metrics, attributes, size, created_by, created_at, enabled, \
+         calls, failures, fuel) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, 0, 0) \
+         ON CONFLICT (tenant_id, digest) DO NOTHING",
+    )
+    .bind(tenant.0)
+    .bind(text(&description.name))
+    .bind(revision.digest.to_string())
+    .bind(text(&revision.contract))
+    .bind(text(&description.version))
+    .bind(text(&description.summary))
+    .bind(text(&description.config_schema))
+    .bind(i64::from(description.state_schema))
+    .bind(list(&description.metrics)?)
+    .bind(list(&description.attributes)?)
+    .bind(number(revision.size))
+    .bind(text(&revision.created_by))
+    .bind(revision.created_at.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("create a plugin revision"))?;
+    Ok(())
+}
+
+async fn note_usage(
+    tx: &mut Tx,
+    tenant: TenantId,
+    usage: &[(Digest, Usage)],
+) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        digest: String,
+        calls: i64,
+        failures: i64,
+        fuel: i64,
+    }
+
+    let rows = usage.iter().map(|(digest, usage)| Row {
+        digest: digest.to_string(),
+        calls: number(usage.calls),
+        failures: number(usage.failures),
+        fuel: number(usage.fuel),
+    });
+    let columns = [
+        ("digest", Type::Text),
+        ("calls", Type::Int),
+        ("failures", Type::Int),
+        ("fuel", Type::Int),
+    ];
+    // The same digest may stand there more than once; CAST, for a sum is no BIGINT on PostgreSQL.
+    let sql = format!(
+        "WITH used AS (SELECT digest, CAST(SUM(calls) AS BIGINT) AS calls, \
+         CAST(SUM(failures) AS BIGINT) AS failures, CAST(SUM(fuel) AS BIGINT) AS fuel \
+         FROM {} GROUP BY digest) \
+         UPDATE plugin_revisions SET calls = plugin_revisions.calls + used.calls, \
+         failures = plugin_revisions.failures + used.failures, \
+         fuel = plugin_revisions.fuel + used.fuel FROM used \
+         WHERE plugin_revisions.tenant_id = $1 AND plugin_revisions.digest = used.digest",
+        tx.dialect().rows("given", "$2", &columns)
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows.collect::<Vec<_>>())?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("note what plugins cost"))?;
+    Ok(())
+}
+
+fn revision(row: &AnyRow) -> Result<Revision, BadRow> {
+    let state_schema: i64 = row.take("state_schema")?;
+    let description = Description {
+        name: row.take("plugin")?,
+        version: row.take("version")?,
+        summary: row.take("summary")?,
+        config_schema: row.take("config_schema")?,
+        state_schema: u32::try_from(state_schema).map_err(|_| BadRow::Number {
+            column: "state_schema",
+            value: state_schema,
+        })?,
+        metrics: row.json("metrics")?,
+        attributes: row.json("attributes")?,
+    };
+    let stored = NewRevision {
+        digest: row.word("digest", |text| text.parse().ok())?,
+        kind: row.word("kind", Kind::parse)?,
+        contract: row.take("contract")?,
+        description,
+        size: row.count("size")?,
+        created_by: row.take("created_by")?,
+        created_at: Timestamp(row.take("created_at")?),
+    };
+    Ok(Revision {
+        stored,
+        enabled: row.flag("enabled")?,
+        usage: Usage {
+            calls: row.count("calls")?,
+            failures: row.count("failures")?,
+            fuel: row.count("fuel")?,
+        },
+    })
+}
