@@ -1,1 +1,25 @@
-//! warm
+//! A fleet of simulated devices that speak DDI over real HTTP.
+//!
+//! One process plays thousands of devices. Each polls, reports what it is, downloads and checks what it is offered,
+//! reports every step, restarts into the new version or stays on the old one, and answers a call back. What a device
+//! does with an update is drawn from the fleet's seed, the device and the version, so a fleet does the same every time,
+//! whatever the order in which things happen.
+
+mod ddi;
+mod device;
+mod fleet;
+mod memory;
+mod profile;
+
+pub use ddi::{
+    Credentials, Ddi, DdiError, Deployment, Execution, File, Finished, Offer, Poll, Report,
+};
+pub use fleet::{Fleet, FleetOptions, Pace};
+pub use memory::{Acknowledged, Memory};
+pub use profile::{Profile, Profiles};
+
+/// Makes ring the process's TLS, which every HTTP client needs before it is built.
+pub fn install_tls() {
+    // A second call finds the provider in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use sha2::{Digest as _, Sha256};
+
+/// What a firmware version does to devices, as shares from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Profile {
+    /// Installs that fail; the device stays on its old version.
+    pub fails: f64,
+    /// Installs that take ten times as long.
+    pub slow: f64,
+    /// Devices that drop off in the middle and are never heard of again.
+    pub silent: f64,
+    /// Devices that refuse to be called back.
+    pub rejects_cancel: f64,
+}
+
+/// A profile for each version; versions that have none install well everywhere.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Profiles(pub BTreeMap<String, Profile>);
+
+/// What one device does with one update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub(crate) fails: bool,
+    pub(crate) slow: bool,
+    pub(crate) silent: bool,
+    pub(crate) rejects_cancel: bool,
+}
+
+impl Profiles {
+    /// Changes the profile of a version, which is made when it is not there.
+    #[must_use]
+    pub fn with(mut self, version: &str, change: impl FnOnce(&mut Profile)) -> Self {
+        change(self.0.entry(version.to_owned()).or_default());
+        self
+    }
+
+    /// The same for the same arguments, always.
+    pub(crate) fn fate(&self, seed: u64, device_id: &str, version: &str) -> Fate {
+        let profile = self.0.get(version).copied().unwrap_or_default();
+        let mut rng = rng(seed, &[device_id, version]);
+        let mut draw = |share: f64| rng.random_bool(share.clamp(0.0, 1.0));
+        Fate {
+            fails: draw(profile.fails),
+            slow: draw(profile.slow),
+            silent: draw(profile.silent),
+            rejects_cancel: draw(profile.rejects_cancel),
+        }
+    }
+}
+
+/// Randomness that depends on nothing but the seed and the names.
+pub(crate) fn rng(seed: u64, names: &[&str]) -> StdRng {
+    let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
+    for name in names {
+        hash.update(name.len().to_le_bytes());
+        hash.update(name);
+    }
+    StdRng::from_seed(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fate_follows_from_seed_device_and_version() {
+        let profiles = Profiles::default().with("1.2.0", |profile| profile.fails = 0.3);
+        let failing = |seed| {
+            let fails = |n: &u32| profiles.fate(seed, &format!("device-{n}"), "1.2.0").fails;
+            (0..1000).filter(fails).collect::<Vec<_>>()
+        };
+        assert_eq!(failing(1), failing(1));
+        assert_ne!(failing(1), failing(2));
+        assert!(
+            (250..350).contains(&failing(1).len()),
+            "{}",
+            failing(1).len()
+        );
+        assert!(!profiles.fate(1, "device-1", "1.1.0").fails);
+    }
+}
