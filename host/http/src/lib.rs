@@ -7,6 +7,8 @@
 //! nowhere else, and every failure of the REST API becomes `application/problem+json` in one place.
 
 mod ddi;
+mod etag;
+mod file;
 mod metrics;
 mod probes;
 mod problem;

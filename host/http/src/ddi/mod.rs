@@ -1,10 +1,51 @@
-//! The device API.
+//! The device API, as hawkBit's devices speak it.
+//!
+//! Every request goes through [`door::Door`], which finds the tenant and lets the device in; what is refused becomes a
+//! status, and where devices expect one a body, in [`refusal`].
 
-use axum::Router;
+mod artifact;
+mod body;
+mod cancel_action;
+mod config_data;
+mod deployment;
+mod door;
+mod feedback;
+mod lenient;
+mod links;
+mod params;
+mod poll;
+mod refusal;
+mod representation;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
+use http::StatusCode;
 
 use crate::AppState;
+
+/// Largest body, in bytes: fifty messages of any language are far below.
+const MAX_BODY: usize = 1 << 20;
 
 /// Everything under `/{tenant}/controller/v1/{device}`.
 pub(crate) fn router(_state: &AppState) -> Router<AppState> {
     Router::new()
+        .route("/", get(poll::get))
+        .route("/configData", put(config_data::put))
+        .route("/deploymentBase/{update}", get(deployment::get))
+        .route(
+            "/deploymentBase/{update}/feedback",
+            post(feedback::on_deployment),
+        )
+        .route("/installedBase/{update}", get(deployment::get_installed))
+        .route("/cancelAction/{update}", get(cancel_action::get))
+        .route("/cancelAction/{update}/feedback", post(feedback::on_cancel))
+        .route(
+            "/softwaremodules/{module}/artifacts/{filename}",
+            get(artifact::get),
+        )
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
 }

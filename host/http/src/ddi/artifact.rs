@@ -1,0 +1,62 @@
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderMap, Method, header::CONTENT_DISPOSITION};
+use serde::Deserialize;
+use tidegate_core::{firmware::hex, id::ModuleId};
+use tidegate_engine::devices;
+
+use super::{door::Door, params::id, refusal::Refusal, representation::conditional};
+use crate::{AppState, file};
+
+/// What a file's name is followed by where its MD5 is wanted.
+const MD5SUM: &str = ".MD5SUM";
+
+#[derive(Deserialize)]
+pub(super) struct FilePath {
+    module: String,
+    filename: String,
+}
+
+/// A file of a module, or its MD5.
+pub(super) async fn get(
+    door: Door,
+    State(state): State<AppState>,
+    Path(path): Path<FilePath>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let module = ModuleId(id(&path.module)?);
+    let found = devices::artifact(&state.engine, &door.caller, module, &path.filename).await;
+    let found = match (found, path.filename.strip_suffix(MD5SUM)) {
+        (Err(tidegate_engine::Error::NotFound { .. }), Some(filename)) => {
+            return md5sum(&state, &door, module, filename, &headers).await;
+        }
+        (found, _) => found?,
+    };
+    let open = async |part| Ok(found.open(&state.engine, part).await?);
+    file::answer(&method, &headers, &found.artifact, found.created_at, open).await
+}
+
+/// The MD5 and the name as `md5sum` writes them, but for the end of the line.
+async fn md5sum(
+    state: &AppState,
+    door: &Door,
+    module: ModuleId,
+    filename: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let found = devices::artifact(&state.engine, &door.caller, module, filename).await?;
+    let ascii: String = filename
+        .chars()
+        .map(|c| if c.is_ascii() { c } else { '?' })
+        .collect();
+    let text = format!("{}  {ascii}", hex(&found.artifact.hashes.md5));
+    let mut response = conditional("text/plain;charset=US-ASCII", text.into_bytes(), headers);
+    let attachment = file::attachment(&format!("{filename}{MD5SUM}"));
+    response
+        .headers_mut()
+        .insert(CONTENT_DISPOSITION, attachment);
+    Ok(response)
+}

@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use tidegate_engine::{devices, ports::AttributeMode};
+
+use super::{body::Body, door::Door, lenient::Scalar, refusal::Refusal};
+use crate::AppState;
+
+/// Takes what a device reports of itself.
+pub(super) async fn put(
+    door: Door,
+    State(state): State<AppState>,
+    Body(body): Body<ConfigData>,
+) -> Result<Response, Refusal> {
+    let (mode, data) = body.read()?;
+    devices::report_attributes(&state.engine, &door.caller, mode, data).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// `id`, `time` and `status`, which older clients send, are not looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct ConfigData {
+    mode: Option<String>,
+    data: BTreeMap<String, Option<Scalar>>,
+}
+
+type Attributes = BTreeMap<String, Option<String>>;
+
+impl ConfigData {
+    fn read(self) -> Result<(AttributeMode, Attributes), Refusal> {
+        let mode = match self.mode.as_deref() {
+            None | Some("merge") => AttributeMode::Merge,
+            Some("replace") => AttributeMode::Replace,
+            Some("remove") => AttributeMode::Remove,
+            Some(_) => return Err(Refusal::malformed("mode is merge, replace or remove")),
+        };
+        let texts = self.data.into_iter();
+        let texts = texts.map(|(key, value)| (key, value.map(Scalar::into_text)));
+        Ok((mode, texts.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::ddi::body::Encoding;
+
+    fn read(body: &Value) -> Option<(AttributeMode, Value)> {
+        let config: ConfigData = Encoding::Json.read(body.to_string().as_bytes()).ok()?;
+        let (mode, data) = config.read().ok()?;
+        Some((mode, json!(data)))
+    }
+
+    #[test]
+    fn attributes_are_read_from_what_clients_send() {
+        for (body, expected) in [
+            (
+                json!({"mode": "merge", "data": {"hw_model": "rpi4"}}),
+                Some((AttributeMode::Merge, json!({"hw_model": "rpi4"}))),
+            ),
+            (
+                json!({"id": "", "time": "x", "status": {"execution": "closed"}, "mode": null,
+                       "data": {"serial": 17, "gone": null, "on": true, "load": 0.5}}),
+                Some((
+                    AttributeMode::Merge,
+                    json!({"serial": "17", "gone": null, "on": "true", "load": "0.5"}),
+                )),
+            ),
+            (
+                json!({"mode": "replace", "data": {}}),
+                Some((AttributeMode::Replace, json!({}))),
+            ),
+            (
+                json!({"mode": "remove", "data": {"a": "x"}}),
+                Some((AttributeMode::Remove, json!({"a": "x"}))),
+            ),
+            (json!({"mode": "add", "data": {"a": "x"}}), None),
+            (json!({"mode": "merge"}), None),
+            (json!({"data": null}), None),
+            (json!({"data": {"a": ["x"]}}), None),
+            (json!([]), None),
+        ] {
+            assert_eq!(read(&body), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+use std::fmt;
+
+use http::{HeaderMap, Uri, header::HOST};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use tidegate_core::id::{ModuleId, UpdateId};
+
+/// What may not stand in a segment that is written as it came. Its own percent signs stay.
+const AS_IT_CAME: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// What may stand in a segment that is made here.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Where a device's resources are: with the scheme, host and spelling of its own request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Links {
+    /// `http://host:port/tenant/controller/v1/device`
+    base: String,
+    /// Where the tenant stands in it.
+    tenant: std::ops::Range<usize>,
+}
+
+impl Links {
+    /// None: the request does not say which host it is for, or says nonsense. The segments are as they came.
+    pub(super) fn of(uri: &Uri, headers: &HeaderMap, tenant: &str, device: &str) -> Option<Self> {
+        let host = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => headers.get(HOST)?.to_str().ok()?,
+        };
+        if !is_host(host) {
+            return None;
+        }
+        let scheme = uri.scheme_str().filter(|scheme| *scheme == "https");
+        let mut base = String::with_capacity(64 + host.len() + tenant.len() + device.len());
+        base.push_str(scheme.unwrap_or("http"));
+        base.push_str("://");
+        base.push_str(host);
+        base.push('/');
+        let start = base.len();
+        base.extend(utf8_percent_encode(tenant, AS_IT_CAME));
+        let tenant = start..base.len();
+        base.push_str("/controller/v1/");
+        base.extend(utf8_percent_encode(device, AS_IT_CAME));
+        Some(Self { base, tenant })
+    }
+
+    /// A resource of the device.
+    pub(super) fn to(&self, resource: Resource) -> Link<'_> {
+        Link {
+            base: &self.base,
+            resource,
+        }
+    }
+
+    /// A file, under the tenant's own name.
+    pub(super) fn to_file(&self, tenant: &str, module: ModuleId, filename: &str) -> FileLink {
+        let (before, after) = (
+            &self.base[..self.tenant.start],
+            &self.base[self.tenant.end..],
+        );
+        let tenant = utf8_percent_encode(tenant, SEGMENT);
+        let filename = utf8_percent_encode(filename, SEGMENT);
+        let path = format!("softwaremodules/{module}/artifacts/{filename}");
+        FileLink(format!("{before}{tenant}{after}/{path}"))
+    }
+}
+
+/// What a device can be pointed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// With DDI's `c`, which changes whenever the update does.
+    DeploymentBase(UpdateId, i32),
+    CancelAction(UpdateId),
+    InstalledBase(UpdateId),
+    ConfigData,
+}
+
+/// `{"href": ...}`
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link<'a> {
+    base: &'a str,
+    resource: Resource,
+}
+
+/// `{"href": ...}` of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileLink(String);
+
+impl FileLink {
+    /// The link to the file's MD5.
+    pub(super) fn md5sum(&self) -> Self {
+        Self(format!("{}.MD5SUM", self.0))
+    }
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.base)?;
+        match self.resource {
+            Resource::DeploymentBase(update, c) => write!(f, "/deploymentBase/{update}?c={c}"),
+            Resource::CancelAction(update) => write!(f, "/cancelAction/{update}"),
+            Resource::InstalledBase(update) => write!(f, "/installedBase/{update}"),
+            Resource::ConfigData => f.write_str("/configData"),
+        }
+    }
+}
+
+impl Serialize for Link<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut link = serializer.serialize_struct("Link", 1)?;
+        link.serialize_field("href", &format_args!("{self}"))?;
+        link.end()
+    }
+}
+
+impl Serialize for FileLink {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut link = serializer.serialize_struct("Link", 1)?;
+        link.serialize_field("href", &self.0)?;
+        link.end()
+    }
+}
+
+/// A name or address with a port or without, and nothing that could mean more in a link.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => {
+                let is_address = address
+                    .bytes()
+                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+                if !is_address {
+                    return false;
+                }
+                (address, port)
+            }
+            None => return false,
+        },
+        None => {
+            let colon = text.find(':').unwrap_or(text.len());
+            let (name, port) = text.split_at(colon);
+            let is_name = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+            if !is_name {
+                return false;
+            }
+            (name, port)
+        }
+    };
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => digits.len() <= 5 && digits.bytes().all(|digit| digit.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    (1..=255).contains(&host.len()) && is_port
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn links(uri: &'static str, host: &'static str, tenant: &str, device: &str) -> Option<Links> {
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        Links::of(&Uri::from_static(uri), &headers, tenant, device)
+    }
+
+    #[test]
+    fn links_repeat_how_the_device_asked() {
+        let links = links("/", "gate.example:8080", "default", "dev%2F1").expect("a host");
+        for (resource, expected) in [
+            (
+                Resource::DeploymentBase(UpdateId(8), -3),
+                "deploymentBase/8?c=-3",
+            ),
+            (Resource::CancelAction(UpdateId(8)), "cancelAction/8"),
+            (Resource::InstalledBase(UpdateId(7)), "installedBase/7"),
+            (Resource::ConfigData, "configData"),
+        ] {
+            let base = "http://gate.example:8080/default/controller/v1/dev%2F1";
+            assert_eq!(links.to(resource).to_string(), format!("{base}/{expected}"));
+        }
+        let file = links.to_file("DEFAULT", ModuleId(3), "a b#ü.bin");
+        let path = "DEFAULT/controller/v1/dev%2F1/softwaremodules/3/artifacts/a%20b%23%C3%BC.bin";
+        assert_eq!(file.0, format!("http://gate.example:8080/{path}"));
+        assert_eq!(
+            file.md5sum().0,
+            format!("http://gate.example:8080/{path}.MD5SUM")
+        );
+    }
+
+    #[test]
+    fn nothing_that_a_device_sends_breaks_out_of_a_link() {
+        let links = links("/", "h", "a\"b", "c\\{d}|ü^`<>").expect("a host");
+        assert_eq!(
+            links.base,
+            "http://h/a%22b/controller/v1/c%5C%7Bd%7D%7C%C3%BC%5E%60%3C%3E"
+        );
+    }
+
+    #[test]
+    fn the_address_of_the_request_goes_before_the_host_header() {
+        let links = links("https://real.example/x", "other", "T", "d").expect("a host");
+        assert_eq!(links.base, "https://real.example/T/controller/v1/d");
+    }
+
+    #[test]
+    fn hosts_have_a_shape() {
+        for (host, good) in [
+            ("localhost", true),
+            ("gate.example:8080", true),
+            ("10.0.0.1:1", true),
+            ("[::1]:8080", true),
+            ("[fe80::1]", true),
+            ("my_host", true),
+            ("", false),
+            (":80", false),
+            ("a:b", false),
+            ("a:123456", false),
+            ("user@host", false),
+            ("a/b", false),
+            ("a\"b", false),
+            ("[::1", false),
+            ("[::1]x", false),
+            ("[g]", false),
+            ("[]", false),
+        ] {
+            assert_eq!(is_host(host), good, "{host}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use http::{
+    HeaderMap, HeaderName,
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE},
+};
+use jiff::fmt::rfc2822;
+use tidegate_core::time::Timestamp;
+
+use crate::etag;
+
+/// What the conditions of a request say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Go,
+    /// The client has it already.
+    NotModified,
+    /// It is not what the client thinks it is.
+    Failed,
+}
+
+/// Checks a request's conditions in the order of RFC 9110 section 13.2.2. `tag` comes without its quotes.
+pub(super) fn check(headers: &HeaderMap, tag: &str, modified: Timestamp) -> Outcome {
+    let modified = modified.0.div_euclid(1000);
+    if headers.contains_key(IF_MATCH) {
+        if !etag::names(headers, &IF_MATCH, tag, false) {
+            return Outcome::Failed;
+        }
+    } else if date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date) {
+        return Outcome::Failed;
+    }
+    if headers.contains_key(IF_NONE_MATCH) {
+        if etag::names(headers, &IF_NONE_MATCH, tag, true) {
+            return Outcome::NotModified;
+        }
+    } else if date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date) {
+        return Outcome::NotModified;
+    }
+    Outcome::Go
+}
+
+/// Whether a `Range` header is meant for the file as it is now.
+pub(super) fn is_range_for(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
+    let Some(value) = headers.get(IF_RANGE) else {
+        return true;
+    };
+    let is_date = date(headers, &IF_RANGE) == Some(modified.0.div_euclid(1000));
+    is_date
+        || value
+            .to_str()
+            .is_ok_and(|named| etag::is_tag(named.trim(), tag, false))
+}
+
+/// A time as HTTP writes it; none outside the years that it can write.
+pub(super) fn http_date(time: Timestamp) -> Option<String> {
+    let time = jiff::Timestamp::from_millisecond(time.0).ok()?;
+    rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&time)
+        .ok()
+}
+
+/// A date in seconds since 1970; none where there is none that can be read.
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let time = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const MODIFIED: Timestamp = Timestamp(784_111_777_999);
+    const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn tags_go_before_dates() {
+        for (pairs, expected) in [
+            (&[][..], Outcome::Go),
+            (&[(IF_MATCH, "ab")], Outcome::Go),
+            (&[(IF_MATCH, "\"ab\", \"cd\"")], Outcome::Go),
+            (&[(IF_MATCH, "\"cd\"")], Outcome::Failed),
+            (
+                &[(IF_MATCH, "*"), (IF_UNMODIFIED_SINCE, BEFORE)],
+                Outcome::Go,
+            ),
+            (&[(IF_UNMODIFIED_SINCE, BEFORE)], Outcome::Failed),
+            (&[(IF_UNMODIFIED_SINCE, SAME)], Outcome::Go),
+            (&[(IF_NONE_MATCH, "W/\"ab\"")], Outcome::NotModified),
+            (
+                &[(IF_NONE_MATCH, "\"cd\""), (IF_MODIFIED_SINCE, SAME)],
+                Outcome::Go,
+            ),
+            (&[(IF_MODIFIED_SINCE, SAME)], Outcome::NotModified),
+            (&[(IF_MODIFIED_SINCE, BEFORE)], Outcome::Go),
+            (&[(IF_MODIFIED_SINCE, "yesterday")], Outcome::Go),
+        ] {
+            assert_eq!(
+                check(&headers(pairs), "ab", MODIFIED),
+                expected,
+                "{pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_holds_for_the_file_that_it_names() {
+        for (value, expected) in [
+            ("\"ab\"", true),
+            ("ab", true),
+            ("W/\"ab\"", false),
+            ("\"cd\"", false),
+            (SAME, true),
+            (BEFORE, false),
+        ] {
+            let headers = headers(&[(IF_RANGE, value)]);
+            assert_eq!(is_range_for(&headers, "ab", MODIFIED), expected, "{value}");
+        }
+        assert!(is_range_for(&HeaderMap::new(), "ab", MODIFIED));
+    }
+
+    #[test]
+    fn dates_survive_their_own_text() {
+        assert_eq!(http_date(MODIFIED).as_deref(), Some(SAME));
+        assert_eq!(http_date(Timestamp(i64::MAX)), None);
+    }
+}
