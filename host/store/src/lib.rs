@@ -9,6 +9,7 @@
 //! reference from row to row carries it, so that no row can point into another tenant; a test reads all statements of
 //! this crate and fails when one forgets.
 
+mod campaigns;
 mod changes;
 mod database;
 mod devices;
@@ -16,15 +17,19 @@ mod dialect;
 mod error;
 mod firmware;
 mod gather;
+mod journal;
 mod migrations;
 mod open;
+mod packed;
 mod plugins;
 mod rows;
+mod runs;
 mod selector_sql;
 mod sql;
 mod stats;
 mod tallies;
 mod tenants;
+mod updates;
 
 #[cfg(test)]
 mod testing;

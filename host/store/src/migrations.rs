@@ -9,11 +9,18 @@ use tidegate_engine::ports::StoreError;
 use crate::{dialect::Dialect, error::internal};
 
 /// Every migration: its number, its name, its text. One that was released never changes.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "registry",
-    include_str!("../../../migrations/0001_registry.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "registry",
+        include_str!("../../../migrations/0001_registry.sql"),
+    ),
+    (
+        2,
+        "campaigns",
+        include_str!("../../../migrations/0002_campaigns.sql"),
+    ),
+];
 
 /// Brings the database to the last migration. Hosts that start at the same time wait for one another.
 pub(crate) async fn run(dialect: Dialect, pool: &AnyPool) -> Result<(), StoreError> {

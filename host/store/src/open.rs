@@ -9,16 +9,20 @@ use crate::{
     database::Database,
     devices::Registrations,
     gather::Gather,
+    updates::Reports,
 };
 
 /// Most registrations of one transaction.
 const REGISTRATIONS: usize = 512;
+/// Most reports of devices in one transaction.
+const REPORTS: usize = 256;
 
 /// The engine's `Store`, on SQLite or PostgreSQL.
 pub struct SqlStore {
     pub(crate) database: Database,
     pub(crate) attribute_names: AttributeNames,
     pub(crate) registrations: Gather<Registrations>,
+    pub(crate) reports: Gather<Reports>,
 }
 
 /// Where the database is and how to use it.
@@ -68,9 +72,13 @@ impl SqlStore {
         let registrations = Registrations {
             database: database.clone(),
         };
+        let reports = Reports {
+            database: database.clone(),
+        };
         Ok(Self {
             attribute_names: options.attribute_names,
             registrations: Gather::start(registrations, REGISTRATIONS),
+            reports: Gather::start(reports, REPORTS),
             database,
         })
     }

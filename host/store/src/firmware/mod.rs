@@ -20,6 +20,8 @@ use tidegate_engine::ports::{
 
 use crate::SqlStore;
 
+pub(crate) use read::id_by_version;
+
 #[async_trait]
 impl Firmwares for SqlStore {
     async fn create_firmware(
@@ -44,7 +46,7 @@ impl Firmwares for SqlStore {
         name: &str,
         version: &str,
     ) -> Result<Option<FirmwareId>, StoreError> {
-        read::id_by_version(&self.database, tenant, name, version).await
+        id_by_version(&mut self.database.once().await?, tenant, name, version).await
     }
 
     async fn list_firmware(

@@ -61,13 +61,12 @@ pub(super) async fn by_module(
 
 /// The newest firmware of this version, preferably of this name; versions compare as versions do, so that `1.2` and
 /// `v1.2.0` are the same.
-pub(super) async fn id_by_version(
-    database: &Database,
+pub(crate) async fn id_by_version(
+    tx: &mut Tx,
     tenant: TenantId,
     name: &str,
     version: &str,
 ) -> Result<Option<FirmwareId>, StoreError> {
-    let mut tx = database.once().await?;
     let row = sqlx::query(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND version_key = $2 AND deleted_at IS NULL \
          ORDER BY CASE WHEN name = $3 THEN 0 ELSE 1 END, id DESC LIMIT 1",

@@ -1,0 +1,77 @@
+use tidegate_core::{
+    campaign::CampaignStatus,
+    id::{CampaignId, TenantId},
+};
+use tidegate_engine::ports::{NewCampaign, StoreError};
+
+use super::json::{PluginJson, TargetsJson};
+use crate::{
+    database::Database,
+    dialect::storable,
+    error::failed,
+    rows::{number, to_json},
+    tallies::Tallies,
+};
+
+const CREATE: &str = "create campaign";
+
+/// Stores a campaign as `created`, generation 0.
+pub(super) async fn create(
+    database: &Database,
+    tenant: TenantId,
+    campaign: NewCampaign,
+) -> Result<CampaignId, StoreError> {
+    let mut tx = database.write().await?;
+    let spec = campaign.spec;
+    let (name, description) = (storable(&spec.name), storable(&spec.description));
+    let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
+         priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
+         proof, created_by, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(name.into_owned())
+    .bind(description.into_owned())
+    .bind(spec.firmware.0)
+    .bind(to_json(&TargetsJson::from(spec.targets))?)
+    .bind(i64::from(spec.allow_beta))
+    .bind(to_json(&PluginJson::from(spec.strategy))?)
+    .bind(to_json(&policies)?)
+    .bind(spec.priority.as_str())
+    .bind(spec.max_concurrent_updates.map(number))
+    .bind(i64::try_from(spec.timeout.as_millis()).unwrap_or(i64::MAX))
+    .bind(i64::from(spec.requires_approval))
+    .bind(i64::from(spec.auto_rollback))
+    .bind(i64::from(spec.failure_threshold_percent))
+    .bind(spec.proof.as_str())
+    .bind(storable(&campaign.created_by).into_owned())
+    .bind(campaign.created_at.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(CREATE))?;
+    for sql in [
+        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, total_devices, \
+         parallel, plugin_failures, journal_seq, fence) VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0)",
+        "INSERT INTO campaign_counters (tenant_id, campaign_id, open_forward, to_look_at, open_return, returned, \
+         not_returned, impossible) VALUES ($1, $2, 0, 0, 0, 0, 0, 0)",
+    ] {
+        let insert = sqlx::query(sql).bind(tenant.0).bind(id);
+        insert.execute(tx.conn()).await.map_err(failed(CREATE))?;
+    }
+    sqlx::query(
+        "INSERT INTO campaign_states (tenant_id, campaign_id, strategy_state, policy_states) VALUES ($1, $2, $3, $3)",
+    )
+    .bind(tenant.0)
+    .bind(id)
+    .bind(Vec::<u8>::new())
+    .execute(tx.conn())
+    .await
+    .map_err(failed(CREATE))?;
+    let mut tallies = Tallies::default();
+    tallies.campaign(tenant, None, CampaignStatus::Created);
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(CampaignId(id))
+}

@@ -1,0 +1,251 @@
+//! The columns of a campaign that hold JSON: what SQL never looks into.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    campaign::{Approval, Hold, PluginUse, Rollback, Targets},
+    plugin::{ClassKey, Kind, OperatorAct, OperatorActKind, Scope},
+    time::Timestamp,
+};
+
+use crate::rows::{BadRow, Columns as _};
+
+/// Most acts of operators that are kept for strategies.
+pub(super) const ACTS: usize = 64;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct TargetsJson {
+    devices: Vec<String>,
+    groups: Vec<String>,
+    filter: Option<String>,
+}
+
+impl From<Targets> for TargetsJson {
+    fn from(targets: Targets) -> Self {
+        Self {
+            devices: targets.devices,
+            groups: targets.groups,
+            filter: targets.filter,
+        }
+    }
+}
+
+impl From<TargetsJson> for Targets {
+    fn from(json: TargetsJson) -> Self {
+        Self {
+            devices: json.devices,
+            groups: json.groups,
+            filter: json.filter,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PluginJson {
+    plugin: String,
+    revision: String,
+    version: String,
+    kind: String,
+    config: String,
+}
+
+impl From<PluginUse> for PluginJson {
+    fn from(plugin: PluginUse) -> Self {
+        Self {
+            plugin: plugin.plugin,
+            revision: plugin.revision.to_string(),
+            version: plugin.version,
+            kind: plugin.kind.as_str().to_owned(),
+            config: plugin.config,
+        }
+    }
+}
+
+impl TryFrom<PluginJson> for PluginUse {
+    type Error = BadRow;
+
+    fn try_from(json: PluginJson) -> Result<Self, BadRow> {
+        let word = |column, value| move || BadRow::Word { column, value };
+        let (revision, kind) = (json.revision, json.kind);
+        Ok(Self {
+            plugin: json.plugin,
+            revision: revision
+                .parse()
+                .map_err(|_| word("plugin revision", revision)())?,
+            version: json.version,
+            kind: Kind::parse(&kind).ok_or_else(word("kind of plugin", kind))?,
+            config: json.config,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct HoldJson {
+    reason: String,
+    by: String,
+    since: i64,
+}
+
+impl From<Hold> for HoldJson {
+    fn from(hold: Hold) -> Self {
+        Self {
+            reason: hold.reason,
+            by: hold.by,
+            since: hold.since.0,
+        }
+    }
+}
+
+impl From<HoldJson> for Hold {
+    fn from(json: HoldJson) -> Self {
+        Self {
+            reason: json.reason,
+            by: json.by,
+            since: Timestamp(json.since),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ApprovalJson {
+    by: String,
+    comment: String,
+    at: i64,
+}
+
+impl From<Approval> for ApprovalJson {
+    fn from(approval: Approval) -> Self {
+        Self {
+            by: approval.by,
+            comment: approval.comment,
+            at: approval.at.0,
+        }
+    }
+}
+
+impl From<ApprovalJson> for Approval {
+    fn from(json: ApprovalJson) -> Self {
+        Self {
+            by: json.by,
+            comment: json.comment,
+            at: Timestamp(json.at),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RollbackJson {
+    scope: String,
+    reason: String,
+    by: String,
+}
+
+impl From<Rollback> for RollbackJson {
+    fn from(rollback: Rollback) -> Self {
+        Self {
+            scope: rollback.scope.as_str().to_owned(),
+            reason: rollback.reason,
+            by: rollback.by,
+        }
+    }
+}
+
+impl TryFrom<RollbackJson> for Rollback {
+    type Error = BadRow;
+
+    fn try_from(json: RollbackJson) -> Result<Self, BadRow> {
+        let value = json.scope;
+        Ok(Self {
+            scope: Scope::parse(&value).ok_or(BadRow::Word {
+                column: "scope of a rollback",
+                value,
+            })?,
+            reason: json.reason,
+            by: json.by,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ActJson {
+    at: i64,
+    kind: String,
+    wave: Option<u32>,
+}
+
+impl From<OperatorAct> for ActJson {
+    fn from(act: OperatorAct) -> Self {
+        Self {
+            at: act.at.0,
+            kind: act.kind.as_str().to_owned(),
+            wave: act.wave,
+        }
+    }
+}
+
+impl TryFrom<ActJson> for OperatorAct {
+    type Error = BadRow;
+
+    fn try_from(json: ActJson) -> Result<Self, BadRow> {
+        let value = json.kind;
+        Ok(Self {
+            at: Timestamp(json.at),
+            kind: OperatorActKind::parse(&value).ok_or(BadRow::Word {
+                column: "act of an operator",
+                value,
+            })?,
+            wave: json.wave,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClassJson {
+    hardware_model: Option<String>,
+    hardware_revision: Option<String>,
+    version: Option<String>,
+    attributes: Vec<(String, String)>,
+}
+
+impl From<ClassKey> for ClassJson {
+    fn from(key: ClassKey) -> Self {
+        Self {
+            hardware_model: key.hardware_model,
+            hardware_revision: key.hardware_revision,
+            version: key.version,
+            attributes: key.attributes,
+        }
+    }
+}
+
+impl From<ClassJson> for ClassKey {
+    fn from(json: ClassJson) -> Self {
+        Self {
+            hardware_model: json.hardware_model,
+            hardware_revision: json.hardware_revision,
+            version: json.version,
+            attributes: json.attributes,
+        }
+    }
+}
+
+/// A list of JSON objects as the domain's values.
+pub(super) fn list<Json, T>(row: &AnyRow, column: &'static str) -> Result<Vec<T>, BadRow>
+where
+    Json: DeserializeOwned,
+    T: TryFrom<Json, Error = BadRow>,
+{
+    let list: Vec<Json> = row.json(column)?;
+    list.into_iter().map(T::try_from).collect()
+}
+
+/// JSON that may be missing.
+pub(super) fn or_none<Json: DeserializeOwned>(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<Json>, BadRow> {
+    let text: Option<&str> = row.take(column)?;
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| BadRow::Json { column, error })
+}

@@ -1,0 +1,87 @@
+//! Campaigns, as operators make and change them.
+
+mod begin;
+mod change;
+mod create;
+mod json;
+mod membership;
+mod read;
+mod standing;
+mod waves;
+
+pub(crate) use read::campaign;
+pub(crate) use standing::Standing;
+pub(crate) use waves::waves;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::Campaign,
+    id::{CampaignId, DeviceKey, TenantId},
+};
+use tidegate_engine::ports::{
+    Beginning, CampaignFilter, Campaigns, Change, Membership, NewCampaign, Page, PageRequest,
+    StoreError, Wave,
+};
+
+use crate::SqlStore;
+
+#[async_trait]
+impl Campaigns for SqlStore {
+    async fn create_campaign(
+        &self,
+        tenant: TenantId,
+        campaign: NewCampaign,
+    ) -> Result<CampaignId, StoreError> {
+        create::create(&self.database, tenant, campaign).await
+    }
+
+    async fn campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+    ) -> Result<Option<Campaign>, StoreError> {
+        campaign(&mut self.database.once().await?, tenant, id).await
+    }
+
+    async fn list_campaigns(
+        &self,
+        tenant: TenantId,
+        filter: &CampaignFilter,
+        page: PageRequest,
+    ) -> Result<Page<Campaign>, StoreError> {
+        read::page(&mut self.database.read().await?, tenant, *filter, page).await
+    }
+
+    async fn change_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        generation: i64,
+        change: Change,
+    ) -> Result<bool, StoreError> {
+        change::change(&self.database, tenant, id, generation, change).await
+    }
+
+    async fn begin_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        generation: i64,
+        beginning: Beginning,
+    ) -> Result<bool, StoreError> {
+        begin::begin(&self.database, tenant, id, generation, beginning).await
+    }
+
+    async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {
+        waves(&mut self.database.read().await?, tenant, id).await
+    }
+
+    async fn membership(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        device: DeviceKey,
+    ) -> Result<Membership, StoreError> {
+        membership::membership(&mut self.database.read().await?, tenant, id, device).await
+    }
+}

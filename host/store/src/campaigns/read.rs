@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{
+    campaign::{Campaign, CampaignSpec, CampaignStatus, Priority},
+    id::{CampaignId, FirmwareId, TenantId},
+    time::Timestamp,
+    update::Proof,
+};
+use tidegate_engine::ports::{CampaignFilter, Page, PageRequest, StoreError};
+
+use super::json::{ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, list, or_none};
+use crate::{
+    database::Tx,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, number},
+};
+
+const READ: &str = "read campaign";
+
+/// All of a campaign; whoever selects from it names the tenant of `c`.
+const CAMPAIGNS: &str = "\
+    SELECT c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.allow_beta, c.strategy, c.policies, \
+    c.priority, c.max_concurrent_updates, c.timeout_ms, c.requires_approval, c.auto_rollback, \
+    c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
+    r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at \
+    FROM campaigns c \
+    JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id";
+
+/// The campaign of this id.
+pub(crate) async fn campaign(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<Option<Campaign>, StoreError> {
+    let sql = format!("{CAMPAIGNS} WHERE c.tenant_id = $1 AND c.id = $2");
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    row.as_ref().map(of_row).transpose().map_err(bad_row(READ))
+}
+
+/// A part of the campaigns, newest first.
+pub(super) async fn page(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: CampaignFilter,
+    page: PageRequest,
+) -> Result<Page<Campaign>, StoreError> {
+    let status = filter.status.map(CampaignStatus::as_str);
+    let which = if status.is_some() {
+        "r.tenant_id = $1 AND r.status = $2"
+    } else {
+        "r.tenant_id = $1 AND $2 IS NULL"
+    };
+    let sql = format!("SELECT COUNT(*) FROM campaign_runs r WHERE {which}");
+    let total: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(status)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed("count campaigns"))?;
+    let sql = format!("{CAMPAIGNS} WHERE {which} ORDER BY c.id DESC LIMIT $3 OFFSET $4");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(status)
+        .bind(i64::from(page.limit))
+        .bind(number(page.offset))
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let items: Result<_, _> = rows.iter().map(of_row).collect();
+    Ok(Page {
+        items: items.map_err(bad_row(READ))?,
+        total: total.unsigned_abs(),
+    })
+}
+
+fn of_row(row: &AnyRow) -> Result<Campaign, BadRow> {
+    Ok(Campaign {
+        id: CampaignId(row.take("id")?),
+        tenant: TenantId(row.take("tenant_id")?),
+        spec: spec_of_row(row)?,
+        status: row.word("status", CampaignStatus::parse)?,
+        hold: or_none::<HoldJson>(row, "hold")?.map(Into::into),
+        approval: or_none::<ApprovalJson>(row, "approval")?.map(Into::into),
+        total_devices: row.count("total_devices")?,
+        created_at: Timestamp(row.take("created_at")?),
+        created_by: row.take("created_by")?,
+        started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
+        ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
+        rollback: or_none::<RollbackJson>(row, "rollback")?
+            .map(TryInto::try_into)
+            .transpose()?,
+        explain: row.json("explain")?,
+        generation: row.take("generation")?,
+    })
+}
+
+fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
+    let percent: i64 = row.take("failure_threshold_percent")?;
+    Ok(CampaignSpec {
+        name: row.take("name")?,
+        description: row.take("description")?,
+        firmware: FirmwareId(row.take("firmware_id")?),
+        targets: row.json::<TargetsJson>("targets")?.into(),
+        allow_beta: row.flag("allow_beta")?,
+        strategy: row.json::<PluginJson>("strategy")?.try_into()?,
+        policies: list::<PluginJson, _>(row, "policies")?,
+        priority: row.word("priority", Priority::parse)?,
+        max_concurrent_updates: row
+            .take::<Option<i64>>("max_concurrent_updates")?
+            .map(i64::unsigned_abs),
+        timeout: Duration::from_millis(row.count("timeout_ms")?),
+        requires_approval: row.flag("requires_approval")?,
+        auto_rollback: row.flag("auto_rollback")?,
+        failure_threshold_percent: u8::try_from(percent).map_err(|_| BadRow::Number {
+            column: "failure_threshold_percent",
+            value: percent,
+        })?,
+        proof: row.word("proof", Proof::parse)?,
+    })
+}

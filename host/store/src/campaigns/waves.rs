@@ -1,0 +1,109 @@
+use std::collections::HashMap;
+
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    plugin::Failure,
+    time::Timestamp,
+    wave::{Counts, WaveReport},
+};
+use tidegate_engine::ports::{StoreError, Wave};
+
+use crate::{
+    database::Tx,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row},
+};
+
+const READ: &str = "read waves";
+
+/// The campaign's waves, in order; empty before it starts.
+pub(crate) async fn waves(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<Vec<Wave>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT wave, name, size, released, admitted, offered, in_progress, completed, failed, timed_out, cancelled, \
+         rejected, opened_at, moved_at, advanced_at \
+         FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let mut failures = failures(tx, tenant, id).await?;
+    rows.iter()
+        .map(|row| {
+            let failures = failures.remove(&row.take("wave")?).unwrap_or_default();
+            of_row(row, failures)
+        })
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(READ))
+}
+
+/// Why devices failed, most frequent first, by wave.
+async fn failures(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<HashMap<i64, Vec<Failure>>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT wave, code, devices FROM wave_failures WHERE tenant_id = $1 AND campaign_id = $2 \
+         ORDER BY devices DESC, code",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("read failures"))?;
+    let mut by_wave: HashMap<i64, Vec<Failure>> = HashMap::new();
+    for row in &rows {
+        let read = || {
+            let failure = Failure {
+                code: row.take("code")?,
+                devices: row.count("devices")?,
+            };
+            Ok((row.take("wave")?, failure))
+        };
+        let (wave, failure) = read().map_err(bad_row("read failures"))?;
+        by_wave.entry(wave).or_default().push(failure);
+    }
+    Ok(by_wave)
+}
+
+fn of_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, BadRow> {
+    let size = row.count("size")?;
+    let mut counts = Counts {
+        pending: 0,
+        offered: row.count("offered")?,
+        in_progress: row.count("in_progress")?,
+        completed: row.count("completed")?,
+        failed: row.count("failed")?,
+        timed_out: row.count("timed_out")?,
+        cancelled: row.count("cancelled")?,
+        rejected: row.count("rejected")?,
+    };
+    counts.pending = size
+        .checked_sub(counts.total())
+        .ok_or_else(|| BadRow::Number {
+            column: "devices of a wave",
+            value: counts.total() as i64,
+        })?;
+    let time = |column| Ok::<_, BadRow>(row.take::<Option<i64>>(column)?.map(Timestamp));
+    let report = WaveReport {
+        name: row.take("name")?,
+        size,
+        released: row.count("released")?,
+        counts,
+        opened_at: time("opened_at")?,
+        moved_at: time("moved_at")?,
+        advanced_at: time("advanced_at")?,
+        failures,
+    };
+    Ok(Wave {
+        report,
+        admitted: row.count("admitted")?,
+    })
+}

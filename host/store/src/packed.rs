@@ -1,0 +1,150 @@
+//! Lists that are stored as one blob, because nobody searches them by SQL: a row for each of 100,000 devices would make
+//! the start of a campaign slow.
+
+use tidegate_core::id::DeviceKey;
+
+/// Devices of a wave in one row.
+pub(crate) const MEMBERS_PER_CHUNK: usize = 4096;
+/// Selected devices in one row.
+pub(crate) const SELECTED_PER_CHUNK: usize = 1024;
+
+/// A blob that is not what this version writes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a packed list of {what} has {bytes} bytes")]
+pub(crate) struct BrokenBlob {
+    what: &'static str,
+    bytes: usize,
+}
+
+/// Keys as i64, little endian.
+pub(crate) fn pack_keys(keys: &[DeviceKey]) -> Vec<u8> {
+    keys.iter().flat_map(|key| key.0.to_le_bytes()).collect()
+}
+
+/// What [`pack_keys`] packed.
+pub(crate) fn unpack_keys(blob: &[u8]) -> Result<Vec<DeviceKey>, BrokenBlob> {
+    let (keys, rest) = blob.as_chunks::<8>();
+    if !rest.is_empty() {
+        let (what, bytes) = ("device keys", blob.len());
+        return Err(BrokenBlob { what, bytes });
+    }
+    Ok(keys
+        .iter()
+        .map(|key| DeviceKey(i64::from_le_bytes(*key)))
+        .collect())
+}
+
+/// What a campaign fixed for a device at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: DeviceKey,
+    /// Index of its class.
+    pub(crate) class: u32,
+    /// Its wave, and how many of the wave come before it.
+    pub(crate) wave: Option<(u32, u32)>,
+}
+
+const PLACE_BYTES: usize = 20;
+const NO_WAVE: u32 = u32::MAX;
+
+/// Places as key, class, wave and position, little endian.
+pub(crate) fn pack_places(places: &[Place]) -> Vec<u8> {
+    let mut blob = Vec::with_capacity(places.len() * PLACE_BYTES);
+    for place in places {
+        let (wave, position) = place.wave.unwrap_or((NO_WAVE, 0));
+        blob.extend(place.key.0.to_le_bytes());
+        blob.extend(place.class.to_le_bytes());
+        blob.extend(wave.to_le_bytes());
+        blob.extend(position.to_le_bytes());
+    }
+    blob
+}
+
+/// The place of a device among places that are ordered by key.
+pub(crate) fn find_place(blob: &[u8], key: DeviceKey) -> Result<Option<Place>, BrokenBlob> {
+    let (places, rest) = blob.as_chunks::<PLACE_BYTES>();
+    if !rest.is_empty() {
+        let (what, bytes) = ("places", blob.len());
+        return Err(BrokenBlob { what, bytes });
+    }
+    let found = places.binary_search_by_key(&key, |place| unpack_place(place).key);
+    Ok(found.ok().map(|at| unpack_place(&places[at])))
+}
+
+fn unpack_place(bytes: &[u8; PLACE_BYTES]) -> Place {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *bytes;
+    let [c0, c1, c2, c3, w0, w1, w2, w3, p0, p1, p2, p3] = rest;
+    let wave = u32::from_le_bytes([w0, w1, w2, w3]);
+    Place {
+        key: DeviceKey(i64::from_le_bytes([a, b, c, d, e, f, g, h])),
+        class: u32::from_le_bytes([c0, c1, c2, c3]),
+        wave: (wave != NO_WAVE).then(|| (wave, u32::from_le_bytes([p0, p1, p2, p3]))),
+    }
+}
+
+/// Byte strings, each its length as u32, little endian, then its bytes.
+pub(crate) fn pack_states(states: &[Vec<u8>]) -> Vec<u8> {
+    let mut blob = Vec::new();
+    for state in states {
+        blob.extend((state.len() as u32).to_le_bytes());
+        blob.extend(state);
+    }
+    blob
+}
+
+/// What [`pack_states`] packed.
+pub(crate) fn unpack_states(mut blob: &[u8]) -> Result<Vec<Vec<u8>>, BrokenBlob> {
+    let (what, bytes) = ("plugin states", blob.len());
+    let mut states = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob
+            .split_first_chunk::<4>()
+            .ok_or(BrokenBlob { what, bytes })?;
+        let (state, rest) = rest
+            .split_at_checked(u32::from_le_bytes(*length) as usize)
+            .ok_or(BrokenBlob { what, bytes })?;
+        states.push(state.to_vec());
+        blob = rest;
+    }
+    Ok(states)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_and_broken_blobs_are_named() {
+        let keys = vec![DeviceKey(1), DeviceKey(i64::MAX), DeviceKey(-7)];
+        assert_eq!(unpack_keys(&pack_keys(&keys)), Ok(keys));
+        let error = unpack_keys(&[0; 9]).expect_err("nine bytes are no keys");
+        assert_eq!(
+            error.to_string(),
+            "a packed list of device keys has 9 bytes"
+        );
+    }
+
+    #[test]
+    fn places_are_found_by_key() {
+        let place = |key, wave| Place {
+            key: DeviceKey(key),
+            class: 3,
+            wave,
+        };
+        let places = [place(2, None), place(5, Some((0, 9))), place(9, None)];
+        let blob = pack_places(&places);
+        for place in places {
+            assert_eq!(find_place(&blob, place.key), Ok(Some(place)));
+        }
+        assert_eq!(find_place(&blob, DeviceKey(4)), Ok(None));
+        assert!(find_place(&blob[1..], DeviceKey(4)).is_err());
+    }
+
+    #[test]
+    fn states_survive() {
+        let states = vec![vec![1, 2], vec![], vec![3]];
+        assert_eq!(unpack_states(&pack_states(&states)), Ok(states));
+        assert_eq!(unpack_states(&[]), Ok(vec![]));
+        assert!(unpack_states(&[9, 0, 0, 0, 1]).is_err());
+    }
+}

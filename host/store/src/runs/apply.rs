@@ -1,0 +1,129 @@
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::{Applied, Fence, RunRef, StoreError};
+
+use super::lease::under;
+use crate::{
+    campaigns::Standing,
+    database::{Database, Tx},
+    dialect::Type,
+    error::failed,
+    packed::pack_states,
+    rows::{number, to_json},
+    tallies::Tallies,
+};
+
+/// Applies what a tick decided, if the campaign is still at this generation and under this fence. False: it was not,
+/// and nothing was done.
+pub(super) async fn apply(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    applied: Applied,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let Some(mut standing) = under(&mut tx, run, fence).await? else {
+        return Ok(false);
+    };
+    if standing.generation != applied.generation {
+        return Ok(false);
+    }
+    move_on(&mut standing, &applied)?;
+    standing.record(&mut tx, &applied.journal).await?;
+    let mut tallies = Tallies::default();
+    standing.write(&mut tx, &mut tallies).await?;
+    if let Some(levels) = &applied.levels {
+        raise(&mut tx, run, levels, applied.at).await?;
+    }
+    let policies = applied.policy_states.as_deref().map(pack_states);
+    remember(&mut tx, run, applied.strategy_state, policies).await?;
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+fn move_on(standing: &mut Standing, applied: &Applied) -> Result<(), StoreError> {
+    standing.plugin_failures = applied.plugin_failures;
+    if let Some(status) = applied.status {
+        standing.go(status);
+    }
+    if let Some(hold) = applied.hold.clone() {
+        standing.hold(hold)?;
+    }
+    if let Some(rollback) = applied.rollback.clone() {
+        standing.roll_back(rollback)?;
+    }
+    if let Some(explain) = &applied.explain {
+        standing.explain(explain)?;
+    }
+    standing.wake_at = applied.wake_at;
+    standing.ended_at = applied.ended_at.or(standing.ended_at);
+    Ok(())
+}
+
+/// Raises the levels of waves; one that is not higher than before stays.
+async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Result<(), StoreError> {
+    const RAISE: &str = "release devices";
+
+    #[derive(Serialize)]
+    struct Level {
+        wave: usize,
+        level: i64,
+    }
+
+    let lock = tx.dialect().for_update();
+    let sql = format!(
+        "SELECT campaign_id FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2{lock}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(RAISE))?;
+    let levels = levels.iter().enumerate().map(|(wave, level)| Level {
+        wave,
+        level: number(*level),
+    });
+    let from = tx
+        .dialect()
+        .rows("l", "$3", &[("wave", Type::Int), ("level", Type::Int)]);
+    let sql = format!(
+        "UPDATE waves SET released = l.level, opened_at = COALESCE(opened_at, $4) FROM {from} \
+         WHERE waves.tenant_id = $1 AND waves.campaign_id = $2 AND waves.wave = l.wave AND waves.released < l.level"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(to_json(&levels.collect::<Vec<_>>())?)
+        .bind(at.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(RAISE))?;
+    Ok(())
+}
+
+/// Keeps the new states of plugins; what is none stays as it is.
+async fn remember(
+    tx: &mut Tx,
+    run: RunRef,
+    strategy: Option<Vec<u8>>,
+    policies: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    if strategy.is_none() && policies.is_none() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE campaign_states SET strategy_state = COALESCE($3, strategy_state), \
+         policy_states = COALESCE($4, policy_states) WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(strategy)
+    .bind(policies)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("keep the states of plugins"))?;
+    Ok(())
+}

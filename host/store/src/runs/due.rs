@@ -1,0 +1,73 @@
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{RunRef, StoreError};
+
+use crate::{
+    database::Tx,
+    error::failed,
+    rows::{Columns as _, bad_row},
+};
+
+const READ: &str = "read which campaigns are due";
+
+/// Campaigns whose wake-up has come, of every tenant, the longest overdue first.
+pub(super) async fn due(
+    tx: &mut Tx,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<RunRef>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT tenant_id, campaign_id, MIN(due_at) AS due_at FROM (\
+           SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs WHERE wake_at <= $1 \
+           UNION ALL \
+           SELECT tenant_id, campaign_id, stirred_at AS due_at FROM campaign_counters WHERE stirred_at <= $1\
+         ) AS due GROUP BY tenant_id, campaign_id ORDER BY 3, 1, 2 LIMIT $2",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| {
+            Ok(RunRef {
+                tenant: TenantId(row.take("tenant_id")?),
+                campaign: CampaignId(row.take("campaign_id")?),
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(READ))
+}
+
+/// When the next campaign of any tenant wants to be woken.
+pub(super) async fn next_wake(tx: &mut Tx) -> Result<Option<Timestamp>, StoreError> {
+    // Each half reads one entry of an index; `tenant_id` does not matter here.
+    let at: Option<i64> = sqlx::query_scalar(
+        "SELECT MIN(due_at) FROM (\
+           SELECT MIN(wake_at) AS due_at FROM campaign_runs WHERE wake_at IS NOT NULL \
+           UNION ALL \
+           SELECT MIN(stirred_at) AS due_at FROM campaign_counters WHERE stirred_at IS NOT NULL\
+         ) AS due",
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    Ok(at.map(Timestamp))
+}
+
+/// Asks for a campaign to be looked at no later than `at`.
+pub(super) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE campaign_counters SET stirred_at = $3 \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND (stirred_at IS NULL OR stirred_at > $3)",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(at.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("wake a campaign"))?;
+    Ok(())
+}

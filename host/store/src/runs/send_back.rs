@@ -1,0 +1,215 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{DeviceKey, FirmwareId, UpdateId},
+    plugin::Scope,
+    rollback::{self, Ended, Return},
+    update::{Progress, Purpose, Update, UpdateStatus},
+};
+use tidegate_engine::ports::{Fence, Offer, Returned, RunRef, StoreError};
+
+use super::{call_back::ids, lease::under};
+use crate::{
+    database::{Database, Tx},
+    error::failed,
+    firmware::id_by_version,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+    tallies::Tallies,
+    updates::ledger::{DeviceRow, Ledger, NewUpdate, announce_touched},
+};
+
+const SEND_BACK: &str = "send devices back";
+
+/// Looks at up to `limit` ended updates of the campaign's waves that were not looked at yet, and makes an update back
+/// wherever one is needed. Under a lost fence it does nothing.
+pub(super) async fn send_back(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    scope: Scope,
+    limit: u32,
+    offer: &Offer,
+) -> Result<Returned, StoreError> {
+    let mut tx = database.write().await?;
+    if under(&mut tx, run, fence).await?.is_none() {
+        return Ok(Returned::default());
+    }
+    let found = to_look_at(&mut tx, run, limit).await?;
+    if found.is_empty() {
+        return Ok(Returned::default());
+    }
+    let devices: BTreeSet<DeviceKey> = found.iter().map(|(_, device)| *device).collect();
+    let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
+    let mut ledger = Ledger::open(&mut tx, run.tenant, &devices, &updates, offer.now).await?;
+    let before = Before::find(&mut tx, run, &ledger, &updates).await?;
+    let mut new = Vec::new();
+    for (id, device) in &found {
+        let decided = match (ledger.entry(*id), ledger.device(*device)) {
+            (Some(entry), Some(device)) => decide(&entry.update, device, &before, scope),
+            _ => Return::NotNeeded,
+        };
+        ledger.looked_at(run.campaign, *id, decided == Return::Impossible);
+        if let Return::To(firmware) = decided {
+            new.push(before.offer(run, *device, firmware, offer));
+        }
+    }
+    let mut tallies = Tallies::default();
+    let touched: Vec<_> = new
+        .iter()
+        .filter_map(|new| ledger.touched(new.device, Some(run.campaign)))
+        .collect();
+    ledger.make(&mut tx, new, &mut tallies).await?;
+    announce_touched(&mut tx, &touched).await?;
+    ledger.write(&mut tx, &mut tallies).await?;
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Returned {
+        looked_at: found.len() as u64,
+        touched,
+    })
+}
+
+async fn to_look_at(
+    tx: &mut Tx,
+    run: RunRef,
+    limit: u32,
+) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, device_id FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NOT NULL \
+         AND looked_at IS NULL AND purpose = 'forward' ORDER BY id LIMIT $3",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(SEND_BACK))?;
+    rows.iter()
+        .map(ids)
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(SEND_BACK))
+}
+
+fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) -> Return {
+    let status = update.progress.status;
+    let firmware = before.of(update);
+    let had_it = firmware == Some(update.firmware);
+    // What a later update brought is not this campaign's to take back.
+    let superseded =
+        status == UpdateStatus::Completed && device.installed_update != Some(update.id);
+    if had_it || superseded {
+        return Return::NotNeeded;
+    }
+    let ended = Ended {
+        status,
+        to_version: &update.to_version,
+        reported_version: device.sw_version.as_deref(),
+        before: firmware,
+    };
+    rollback::after(&ended, scope)
+}
+
+/// What devices had before the campaign, where the server has it.
+struct Before {
+    by_version: HashMap<String, FirmwareId>,
+    versions: BTreeMap<FirmwareId, String>,
+}
+
+impl Before {
+    async fn find(
+        tx: &mut Tx,
+        run: RunRef,
+        ledger: &Ledger,
+        updates: &BTreeSet<UpdateId>,
+    ) -> Result<Self, StoreError> {
+        let updates = || {
+            updates
+                .iter()
+                .filter_map(|id| Some(&ledger.entry(*id)?.update))
+        };
+        let unknown: BTreeSet<&str> = updates()
+            .filter(|update| update.from_firmware.is_none())
+            .filter_map(|update| update.from_version.as_deref())
+            .collect();
+        let mut by_version = HashMap::new();
+        if !unknown.is_empty() {
+            let name = firmware_name(tx, run).await?;
+            for version in unknown {
+                if let Some(id) = id_by_version(tx, run.tenant, &name, version).await? {
+                    by_version.insert(version.to_owned(), id);
+                }
+            }
+        }
+        let known = updates().filter_map(|update| update.from_firmware);
+        let wanted: BTreeSet<FirmwareId> = by_version.values().copied().chain(known).collect();
+        let versions = versions(tx, run, &wanted).await?;
+        Ok(Self {
+            by_version,
+            versions,
+        })
+    }
+
+    fn of(&self, update: &Update) -> Option<FirmwareId> {
+        let by_version = || {
+            self.by_version
+                .get(update.from_version.as_deref()?)
+                .copied()
+        };
+        update.from_firmware.or_else(by_version)
+    }
+
+    fn offer(
+        &self,
+        run: RunRef,
+        device: DeviceKey,
+        firmware: FirmwareId,
+        offer: &Offer,
+    ) -> NewUpdate {
+        NewUpdate {
+            device,
+            firmware,
+            campaign: run.campaign,
+            purpose: Purpose::Return,
+            weight: offer.weight,
+            to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
+            progress: Progress::offered(offer.proof, offer.now, offer.timeout),
+            created_at: offer.now,
+        }
+    }
+}
+
+async fn firmware_name(tx: &mut Tx, run: RunRef) -> Result<String, StoreError> {
+    let row = sqlx::query(
+        "SELECT f.name FROM campaigns c JOIN firmware f ON f.tenant_id = c.tenant_id AND f.id = c.firmware_id \
+         WHERE c.tenant_id = $1 AND c.id = $2",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(SEND_BACK))?;
+    row.take("name").map_err(bad_row(SEND_BACK))
+}
+
+async fn versions(
+    tx: &mut Tx,
+    run: RunRef,
+    wanted: &BTreeSet<FirmwareId>,
+) -> Result<BTreeMap<FirmwareId, String>, StoreError> {
+    let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
+    let wanted = tx.dialect().numbers("$2");
+    let sql = format!(
+        "SELECT id, version FROM firmware WHERE tenant_id = $1 AND id IN (SELECT value FROM {wanted})"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(to_json(&ids)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(SEND_BACK))?;
+    rows.iter()
+        .map(|row| Ok::<_, BadRow>((FirmwareId(row.take("id")?), row.take("version")?)))
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(SEND_BACK))
+}

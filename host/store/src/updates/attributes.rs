@@ -1,0 +1,229 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    device::{AttributeNames, MAX_ATTRIBUTES},
+    id::{CampaignId, DeviceKey, TenantId},
+    update::Event,
+};
+use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
+
+use super::{ledger::Ledger, record::Said};
+use crate::{
+    database::Tx,
+    dialect::{Type, storable},
+    error::failed,
+    rows::{Columns as _, bad_row, to_json},
+    tallies::Tallies,
+};
+
+/// The attributes of the devices that report some, as they were and as they are now.
+pub(super) struct Attributes {
+    was: BTreeMap<DeviceKey, BTreeMap<String, String>>,
+    now: BTreeMap<DeviceKey, BTreeMap<String, String>>,
+}
+
+/// Joins what a device reports of itself to what is known of it, and lets updates that waited for its version complete.
+pub(super) fn report(
+    ledger: &mut Ledger,
+    known: &mut Attributes,
+    report: &AttributesReport,
+    tallies: &mut Tallies,
+) -> Result<(bool, Option<CampaignId>), RecordError> {
+    if ledger.device(report.device).is_none() {
+        return Err(RecordError::NotFound);
+    }
+    let attributes = known.now.entry(report.device).or_default();
+    let joined = joined(attributes, report);
+    if joined.len() > MAX_ATTRIBUTES {
+        return Err(RecordError::TooMany(MAX_ATTRIBUTES));
+    }
+    *attributes = joined;
+    let read = |names: &[String]| AttributeNames::read(names, attributes).map(str::to_owned);
+    let hw_model = read(&report.names.hw_model);
+    let hw_revision = read(&report.names.hw_revision);
+    let version = read(&report.names.sw_version).filter(|_| says_version(report));
+    if let Some(device) = ledger.device_mut(report.device) {
+        device.hw_model = hw_model;
+        device.hw_revision = hw_revision;
+        device.sw_version = version.clone().or(device.sw_version.take());
+    }
+    let moved = match version {
+        Some(version) => version_seen(ledger, report, &version, tallies)?,
+        None => None,
+    };
+    if let Some(device) = ledger.device_mut(report.device) {
+        device.wants_attributes = false;
+    }
+    Ok((moved.is_some(), moved.flatten()))
+}
+
+fn joined(
+    attributes: &BTreeMap<String, String>,
+    report: &AttributesReport,
+) -> BTreeMap<String, String> {
+    let mut joined = match report.mode {
+        AttributeMode::Replace => BTreeMap::new(),
+        AttributeMode::Merge | AttributeMode::Remove => attributes.clone(),
+    };
+    for (key, value) in &report.data {
+        let key = storable(key);
+        match value {
+            Some(value) if report.mode != AttributeMode::Remove => {
+                joined.insert(key.into_owned(), storable(value).into_owned());
+            }
+            _ => {
+                joined.remove(key.as_ref());
+            }
+        }
+    }
+    joined
+}
+
+/// An attribute that was there before may be older than what an update brought meanwhile.
+fn says_version(report: &AttributesReport) -> bool {
+    report.mode != AttributeMode::Remove
+        && report
+            .names
+            .sw_version
+            .iter()
+            .any(|name| report.data.get(name).is_some_and(Option::is_some))
+}
+
+/// The campaign of an update that the version completes, if one does.
+fn version_seen(
+    ledger: &mut Ledger,
+    report: &AttributesReport,
+    version: &str,
+    tallies: &mut Tallies,
+) -> Result<Option<Option<CampaignId>>, RecordError> {
+    let updates: Vec<_> = ledger
+        .of_device(report.device)
+        .filter(|entry| entry.update.progress.status.is_open())
+        .map(|entry| {
+            let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
+            let is_target = entry.update.to_version == version;
+            (entry.update.id, campaign, is_target)
+        })
+        .collect();
+    let mut moved = None;
+    for (id, campaign, is_target) in updates {
+        let event = Event::VersionReported { is_target };
+        if ledger.step(id, &event, report.at, tallies)? {
+            moved = Some(campaign);
+        }
+    }
+    Ok(moved)
+}
+
+#[derive(Serialize)]
+struct AttributeJson<'a> {
+    device_id: i64,
+    attribute_key: &'a str,
+    value: Option<&'a str>,
+}
+
+const COLUMNS: [(&str, Type); 3] = [
+    ("device_id", Type::Int),
+    ("attribute_key", Type::Text),
+    ("value", Type::Text),
+];
+
+impl Attributes {
+    pub(super) async fn read(
+        tx: &mut Tx,
+        tenant: TenantId,
+        said: &[(usize, &Said)],
+    ) -> Result<Self, StoreError> {
+        const READ: &str = "read attributes";
+        let devices: BTreeSet<i64> = said
+            .iter()
+            .filter_map(|(_, said)| match said {
+                Said::Attributes(report) => Some(report.device.0),
+                Said::Event(_) => None,
+            })
+            .collect();
+        let mut was: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
+        if !devices.is_empty() {
+            let wanted = tx.dialect().numbers("$2");
+            let sql = format!(
+                "SELECT device_id, attribute_key, value FROM device_attributes \
+                 WHERE tenant_id = $1 AND device_id IN (SELECT numbers.value FROM {wanted})"
+            );
+            let rows = sqlx::query(AssertSqlSafe(sql))
+                .bind(tenant.0)
+                .bind(to_json(&devices)?)
+                .fetch_all(tx.conn())
+                .await
+                .map_err(failed(READ))?;
+            for row in &rows {
+                let read = || {
+                    let device = DeviceKey(row.take("device_id")?);
+                    Ok((device, row.take("attribute_key")?, row.take("value")?))
+                };
+                let (device, key, value) = read().map_err(bad_row(READ))?;
+                was.entry(device).or_default().insert(key, value);
+            }
+        }
+        let now = was.clone();
+        Ok(Self { was, now })
+    }
+
+    /// Writes what changed.
+    pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        let none = BTreeMap::new();
+        let (mut gone, mut set) = (Vec::new(), Vec::new());
+        for (device, now) in &self.now {
+            let was = self.was.get(device).unwrap_or(&none);
+            let row = |key, value| AttributeJson {
+                device_id: device.0,
+                attribute_key: key,
+                value,
+            };
+            gone.extend(
+                was.keys()
+                    .filter(|key| !now.contains_key(*key))
+                    .map(|key| row(key.as_str(), None)),
+            );
+            set.extend(
+                now.iter()
+                    .filter(|(key, value)| was.get(*key) != Some(value))
+                    .map(|(key, value)| row(key.as_str(), Some(value.as_str()))),
+            );
+        }
+        if !gone.is_empty() {
+            let from = tx.dialect().rows("g", "$2", &COLUMNS);
+            let sql = format!(
+                "DELETE FROM device_attributes WHERE tenant_id = $1 AND (device_id, attribute_key) IN \
+                 (SELECT g.device_id, g.attribute_key FROM {from})"
+            );
+            execute(tx, tenant, sql, &gone).await?;
+        }
+        if !set.is_empty() {
+            let from = tx.dialect().rows("s", "$2", &COLUMNS);
+            let sql = format!(
+                "INSERT INTO device_attributes (tenant_id, device_id, attribute_key, value) \
+                 SELECT $1, s.device_id, s.attribute_key, s.value FROM {from} WHERE true \
+                 ON CONFLICT (tenant_id, device_id, attribute_key) DO UPDATE SET value = excluded.value"
+            );
+            execute(tx, tenant, sql, &set).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn execute(
+    tx: &mut Tx,
+    tenant: TenantId,
+    sql: String,
+    rows: &[AttributeJson<'_>],
+) -> Result<(), StoreError> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write attributes"))?;
+    Ok(())
+}

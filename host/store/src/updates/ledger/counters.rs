@@ -1,0 +1,385 @@
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    time::Timestamp,
+    update::{Purpose, Update, UpdateStatus},
+    wave::Bucket,
+};
+use tidegate_engine::ports::StoreError;
+
+use super::histogram::bucket;
+use crate::{
+    database::Tx,
+    dialect::Type,
+    error::failed,
+    rows::{Columns as _, bad_row, to_json},
+};
+
+/// Different error codes that are kept of one wave. Devices can make up as many as they like; the rest are one.
+const CODES: usize = 64;
+/// What the rest are called.
+const OTHER: &str = "OTHER";
+
+/// How a transaction changes the counters of the campaigns of one tenant.
+#[derive(Debug, Default)]
+pub(super) struct Counters(BTreeMap<CampaignId, Campaign>);
+
+#[derive(Debug, Default)]
+struct Campaign {
+    open_forward: i64,
+    to_look_at: i64,
+    open_return: i64,
+    returned: i64,
+    not_returned: i64,
+    impossible: i64,
+    /// Whether its loop has something new to look at.
+    stirred: bool,
+    waves: BTreeMap<u32, Wave>,
+    failures: BTreeMap<(u32, String), i64>,
+    durations: BTreeMap<i64, i64>,
+}
+
+#[derive(Debug, Default)]
+struct Wave {
+    admitted: i64,
+    buckets: BTreeMap<Bucket, i64>,
+}
+
+impl Counters {
+    /// An update was made (no `before`) or took a step.
+    pub(super) fn moved(&mut self, update: &Update, before: Option<UpdateStatus>) {
+        let Some((campaign, purpose)) = update.campaign else {
+            return;
+        };
+        let campaign = self.0.entry(campaign).or_default();
+        let after = update.progress.status;
+        let was_open = before.is_some_and(UpdateStatus::is_open);
+        let opens = i64::from(after.is_open()) - i64::from(was_open);
+        let ends = !after.is_open();
+        campaign.stirred |=
+            ends || (before.is_some() && before.map(UpdateStatus::bucket) != Some(after.bucket()));
+        match purpose {
+            Purpose::Forward { wave } => {
+                campaign.open_forward += opens;
+                campaign.to_look_at += i64::from(ends);
+                campaign.moved_in_wave(wave, update, before);
+            }
+            Purpose::Return => {
+                campaign.open_return += opens;
+                campaign.returned += i64::from(after == UpdateStatus::Completed);
+                campaign.not_returned += i64::from(ends && after != UpdateStatus::Completed);
+            }
+        }
+    }
+
+    /// So many devices of a wave were admitted. Those that are not there any more count as called back.
+    pub(super) fn admitted(&mut self, campaign: CampaignId, wave: u32, devices: u64, gone: u64) {
+        let campaign = self.0.entry(campaign).or_default();
+        let wave = campaign.waves.entry(wave).or_default();
+        wave.admitted += devices as i64;
+        *wave.buckets.entry(Bucket::Cancelled).or_default() += gone as i64;
+        campaign.stirred |= gone > 0;
+    }
+
+    /// A rollback has dealt with an ended update of the campaign.
+    pub(super) fn looked_at(&mut self, campaign: CampaignId, impossible: bool) {
+        let campaign = self.0.entry(campaign).or_default();
+        campaign.to_look_at -= 1;
+        campaign.impossible += i64::from(impossible);
+    }
+
+    /// Adds everything to what is there. The campaigns' own rows come first and in order: they are the locks.
+    pub(super) async fn write(
+        self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        for (id, campaign) in &self.0 {
+            campaign.write(tx, tenant, *id, now).await?;
+        }
+        self.write_waves(tx, tenant, now).await?;
+        self.write_failures(tx, tenant).await?;
+        self.write_durations(tx, tenant).await
+    }
+
+    async fn write_waves(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(id, campaign)| {
+                campaign
+                    .waves
+                    .iter()
+                    .map(move |(wave, delta)| delta.row(*id, *wave))
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = [
+            "campaign_id",
+            "wave",
+            "admitted",
+            "offered",
+            "in_progress",
+            "completed",
+            "failed",
+            "timed_out",
+            "cancelled",
+        ]
+        .map(|column| (column, Type::Int));
+        let from = tx.dialect().rows("d", "$2", &columns);
+        let sql = format!(
+            "UPDATE waves SET admitted = waves.admitted + d.admitted, offered = waves.offered + d.offered, \
+             in_progress = waves.in_progress + d.in_progress, completed = waves.completed + d.completed, \
+             failed = waves.failed + d.failed, timed_out = waves.timed_out + d.timed_out, \
+             cancelled = waves.cancelled + d.cancelled, moved_at = $3 FROM {from} \
+             WHERE waves.tenant_id = $1 AND waves.campaign_id = d.campaign_id AND waves.wave = d.wave"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&rows)?)
+            .bind(now.0)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("count devices of waves"))?;
+        Ok(())
+    }
+
+    async fn write_failures(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        let campaigns: Vec<i64> = self
+            .0
+            .iter()
+            .filter(|(_, campaign)| !campaign.failures.is_empty())
+            .map(|(id, _)| id.0)
+            .collect();
+        if campaigns.is_empty() {
+            return Ok(());
+        }
+        let mut known = known_codes(tx, tenant, &campaigns).await?;
+        let mut rows: BTreeMap<(i64, u32, &str), i64> = BTreeMap::new();
+        for (id, campaign) in &self.0 {
+            for ((wave, code), devices) in &campaign.failures {
+                let codes = known.codes(id.0, *wave);
+                let code = if codes.contains(code) || codes.len() < CODES {
+                    codes.insert(code.clone());
+                    code
+                } else {
+                    OTHER
+                };
+                *rows.entry((id.0, *wave, code)).or_default() += devices;
+            }
+        }
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|((campaign_id, wave, code), devices)| FailureRow {
+                campaign_id,
+                wave,
+                code,
+                devices,
+            })
+            .collect();
+        let columns = [
+            ("campaign_id", Type::Int),
+            ("wave", Type::Int),
+            ("code", Type::Text),
+            ("devices", Type::Int),
+        ];
+        let from = tx.dialect().rows("d", "$2", &columns);
+        let sql = format!(
+            "INSERT INTO wave_failures (tenant_id, campaign_id, wave, code, devices) \
+             SELECT $1, d.campaign_id, d.wave, d.code, d.devices FROM {from} WHERE true \
+             ON CONFLICT (tenant_id, campaign_id, wave, code) \
+             DO UPDATE SET devices = wave_failures.devices + excluded.devices"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&rows)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("count failures"))?;
+        Ok(())
+    }
+
+    async fn write_durations(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        let rows: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(id, campaign)| {
+                campaign
+                    .durations
+                    .iter()
+                    .map(|(bucket, updates)| DurationRow {
+                        campaign_id: id.0,
+                        bucket: *bucket,
+                        updates: *updates,
+                    })
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = ["campaign_id", "bucket", "updates"].map(|column| (column, Type::Int));
+        let from = tx.dialect().rows("d", "$2", &columns);
+        let sql = format!(
+            "INSERT INTO campaign_durations (tenant_id, campaign_id, bucket, updates) \
+             SELECT $1, d.campaign_id, d.bucket, d.updates FROM {from} WHERE true \
+             ON CONFLICT (tenant_id, campaign_id, bucket) \
+             DO UPDATE SET updates = campaign_durations.updates + excluded.updates"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&rows)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("count durations"))?;
+        Ok(())
+    }
+}
+
+impl Campaign {
+    fn moved_in_wave(&mut self, wave: u32, update: &Update, before: Option<UpdateStatus>) {
+        let after = update.progress.status;
+        let buckets = &mut self.waves.entry(wave).or_default().buckets;
+        if let Some(before) = before {
+            *buckets.entry(before.bucket()).or_default() -= 1;
+        }
+        *buckets.entry(after.bucket()).or_default() += 1;
+        if after.is_open() {
+            return;
+        }
+        if let Some(error) = &update.progress.error {
+            *self.failures.entry((wave, error.code.clone())).or_default() += 1;
+        }
+        // A device that had the firmware already took no time at all, and says nothing of how long it takes.
+        if let (Some(_), Some(end)) = (before, update.progress.completed_at) {
+            let took = end.since(update.created_at);
+            *self.durations.entry(bucket(took)).or_default() += 1;
+        }
+    }
+
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: CampaignId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE campaign_counters SET open_forward = open_forward + $3, to_look_at = to_look_at + $4, \
+             open_return = open_return + $5, returned = returned + $6, not_returned = not_returned + $7, \
+             impossible = impossible + $8, moved_at = $9, \
+             stirred_at = CASE WHEN $10 IS NULL OR stirred_at < $10 THEN stirred_at ELSE $10 END \
+             WHERE tenant_id = $1 AND campaign_id = $2",
+        )
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(self.open_forward)
+        .bind(self.to_look_at)
+        .bind(self.open_return)
+        .bind(self.returned)
+        .bind(self.not_returned)
+        .bind(self.impossible)
+        .bind(now.0)
+        .bind(self.stirred.then_some(now.0))
+        .execute(tx.conn())
+        .await
+        .map_err(failed("count updates of a campaign"))?;
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct WaveRow {
+    campaign_id: i64,
+    wave: u32,
+    admitted: i64,
+    offered: i64,
+    in_progress: i64,
+    completed: i64,
+    failed: i64,
+    timed_out: i64,
+    cancelled: i64,
+}
+
+impl Wave {
+    fn row(&self, campaign: CampaignId, wave: u32) -> WaveRow {
+        let delta = |bucket| self.buckets.get(&bucket).copied().unwrap_or_default();
+        WaveRow {
+            campaign_id: campaign.0,
+            wave,
+            admitted: self.admitted,
+            offered: delta(Bucket::Offered),
+            in_progress: delta(Bucket::InProgress),
+            completed: delta(Bucket::Completed),
+            failed: delta(Bucket::Failed),
+            timed_out: delta(Bucket::TimedOut),
+            cancelled: delta(Bucket::Cancelled),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailureRow<'a> {
+    campaign_id: i64,
+    wave: u32,
+    code: &'a str,
+    devices: i64,
+}
+
+#[derive(Serialize)]
+struct DurationRow {
+    campaign_id: i64,
+    bucket: i64,
+    updates: i64,
+}
+
+/// The error codes that are kept of each wave.
+#[derive(Default)]
+struct Known(BTreeMap<(i64, u32), HashSet<String>>);
+
+impl Known {
+    fn codes(&mut self, campaign: i64, wave: u32) -> &mut HashSet<String> {
+        self.0.entry((campaign, wave)).or_default()
+    }
+}
+
+async fn known_codes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    campaigns: &[i64],
+) -> Result<Known, StoreError> {
+    let wanted = tx.dialect().numbers("$2");
+    let sql = format!(
+        "SELECT campaign_id, wave, code FROM wave_failures \
+         WHERE tenant_id = $1 AND campaign_id IN (SELECT value FROM {wanted})"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&campaigns)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read error codes"))?;
+    let mut known = Known::default();
+    for row in &rows {
+        let read = || {
+            let wave: i64 = row.take("wave")?;
+            Ok((row.take("campaign_id")?, wave as u32, row.take("code")?))
+        };
+        let (campaign, wave, code) = read().map_err(bad_row("read error codes"))?;
+        known.codes(campaign, wave).insert(code);
+    }
+    Ok(known)
+}

@@ -1,0 +1,155 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{
+    device::DeviceState,
+    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
+    version::sort_key,
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::Tx,
+    dialect::Type,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+    tallies::{DeviceTraits, Tallies},
+};
+
+/// What an update changes of its device, and what a device reports of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeviceRow {
+    pub(crate) device_id: String,
+    pub(crate) state: DeviceState,
+    pub(crate) hw_model: Option<String>,
+    pub(crate) hw_revision: Option<String>,
+    pub(crate) sw_version: Option<String>,
+    pub(crate) installed_firmware: Option<FirmwareId>,
+    pub(crate) installed_update: Option<UpdateId>,
+    pub(crate) wants_attributes: bool,
+}
+
+impl DeviceRow {
+    fn traits(&self) -> DeviceTraits {
+        DeviceTraits {
+            state: self.state,
+            sw_version: self.sw_version.clone(),
+            hw_model: self.hw_model.clone(),
+        }
+    }
+}
+
+/// Reads these devices, in the order of their keys, and locks them.
+pub(super) async fn lock(
+    tx: &mut Tx,
+    tenant: TenantId,
+    keys: &BTreeSet<DeviceKey>,
+) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
+    const READ: &str = "read devices";
+    let (wanted, lock) = (tx.dialect().numbers("$2"), tx.dialect().for_update());
+    let sql = format!(
+        "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
+         wants_attributes FROM devices \
+         WHERE tenant_id = $1 AND id IN (SELECT value FROM {wanted}) ORDER BY id{lock}"
+    );
+    let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&keys)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| Ok((DeviceKey(row.take("id")?), of_row(row)?)))
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(READ))
+}
+
+fn of_row(row: &AnyRow) -> Result<DeviceRow, BadRow> {
+    Ok(DeviceRow {
+        device_id: row.take("device_id")?,
+        state: row.word("state", DeviceState::parse)?,
+        hw_model: row.take("hw_model")?,
+        hw_revision: row.take("hw_revision")?,
+        sw_version: row.take("sw_version")?,
+        installed_firmware: row
+            .take::<Option<i64>>("installed_firmware_id")?
+            .map(FirmwareId),
+        installed_update: row
+            .take::<Option<i32>>("installed_update_id")?
+            .map(UpdateId),
+        wants_attributes: row.flag("wants_attributes")?,
+    })
+}
+
+#[derive(Serialize)]
+struct DeviceJson<'a> {
+    id: i64,
+    state: &'static str,
+    hw_model: Option<&'a str>,
+    hw_revision: Option<&'a str>,
+    hw_revision_key: Option<String>,
+    sw_version: Option<&'a str>,
+    sw_version_key: Option<String>,
+    installed_firmware_id: Option<i64>,
+    installed_update_id: Option<i32>,
+    wants_attributes: i64,
+}
+
+/// Writes the devices that changed, each with how it was, and counts them.
+pub(super) async fn write(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changed: &[(DeviceKey, &DeviceRow, &DeviceRow)],
+    tallies: &mut Tallies,
+) -> Result<(), StoreError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = changed
+        .iter()
+        .map(|(key, was, now)| {
+            tallies.device(tenant, Some(&was.traits()), &now.traits());
+            DeviceJson {
+                id: key.0,
+                state: now.state.as_str(),
+                hw_model: now.hw_model.as_deref(),
+                hw_revision: now.hw_revision.as_deref(),
+                hw_revision_key: now.hw_revision.as_deref().map(sort_key),
+                sw_version: now.sw_version.as_deref(),
+                sw_version_key: now.sw_version.as_deref().map(sort_key),
+                installed_firmware_id: now.installed_firmware.map(|id| id.0),
+                installed_update_id: now.installed_update.map(|id| id.0),
+                wants_attributes: i64::from(now.wants_attributes),
+            }
+        })
+        .collect();
+    let columns = [
+        ("id", Type::Int),
+        ("state", Type::Text),
+        ("hw_model", Type::Text),
+        ("hw_revision", Type::Text),
+        ("hw_revision_key", Type::Text),
+        ("sw_version", Type::Text),
+        ("sw_version_key", Type::Text),
+        ("installed_firmware_id", Type::Int),
+        ("installed_update_id", Type::Int),
+        ("wants_attributes", Type::Int),
+    ];
+    let from = tx.dialect().rows("d", "$2", &columns);
+    let sql = format!(
+        "UPDATE devices SET state = d.state, hw_model = d.hw_model, hw_revision = d.hw_revision, \
+         hw_revision_key = d.hw_revision_key, sw_version = d.sw_version, sw_version_key = d.sw_version_key, \
+         installed_firmware_id = d.installed_firmware_id, installed_update_id = d.installed_update_id, \
+         wants_attributes = d.wants_attributes FROM {from} \
+         WHERE devices.tenant_id = $1 AND devices.id = d.id"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write devices"))?;
+    Ok(())
+}

@@ -1,0 +1,257 @@
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    time::Timestamp,
+    update::{Progress, Purpose, Update},
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::Tx,
+    dialect::{Dialect, Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+    updates::row,
+};
+
+/// An update as a transaction works on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) update: Update,
+    pub(crate) revision: i32,
+    /// How many feedbacks are kept of it.
+    pub(crate) feedbacks: u32,
+    pub(crate) called_back_at: Option<Timestamp>,
+    pub(crate) looked_at: Option<Timestamp>,
+    /// Whether it is to be written.
+    pub(crate) changed: bool,
+}
+
+/// An update to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUpdate {
+    pub(crate) device: DeviceKey,
+    pub(crate) firmware: FirmwareId,
+    pub(crate) campaign: CampaignId,
+    pub(crate) purpose: Purpose,
+    pub(crate) weight: i32,
+    pub(crate) to_version: String,
+    pub(crate) progress: Progress,
+    pub(crate) created_at: Timestamp,
+}
+
+/// Reads these updates, and all open ones of these devices, which the caller has locked.
+pub(super) async fn read(
+    tx: &mut Tx,
+    tenant: TenantId,
+    devices: impl Iterator<Item = DeviceKey>,
+    updates: &BTreeSet<UpdateId>,
+) -> Result<Vec<Entry>, StoreError> {
+    const READ: &str = "read updates";
+    let devices: Vec<i64> = devices.map(|key| key.0).collect();
+    let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
+    let (of_devices, by_id) = (tx.dialect().numbers("$2"), tx.dialect().numbers("$3"));
+    let columns = row::COLUMNS;
+    let sql = format!(
+        "SELECT {columns}, u.feedbacks, u.called_back_at, u.looked_at FROM updates u \
+         WHERE u.tenant_id = $1 AND u.completed_at IS NULL AND u.device_id IN (SELECT value FROM {of_devices}) \
+         UNION ALL \
+         SELECT {columns}, u.feedbacks, u.called_back_at, u.looked_at FROM updates u \
+         WHERE u.tenant_id = $1 AND u.completed_at IS NOT NULL AND u.id IN (SELECT value FROM {by_id})"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&devices)?)
+        .bind(to_json(&updates)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| {
+            let (update, revision) = row::update(row)?;
+            Ok::<_, BadRow>(Entry {
+                update,
+                revision,
+                feedbacks: u32::try_from(row.count("feedbacks")?).unwrap_or(u32::MAX),
+                called_back_at: row.take::<Option<i64>>("called_back_at")?.map(Timestamp),
+                looked_at: row.take::<Option<i64>>("looked_at")?.map(Timestamp),
+                changed: false,
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(READ))
+}
+
+#[derive(Serialize)]
+struct EntryJson<'a> {
+    id: i32,
+    status: &'static str,
+    revision: i32,
+    progress_n: Option<u32>,
+    progress_of: Option<u32>,
+    error_code: Option<std::borrow::Cow<'a, str>>,
+    error_message: Option<std::borrow::Cow<'a, str>>,
+    feedbacks: u32,
+    started_at: Option<i64>,
+    completed_at: Option<i64>,
+    called_back_at: Option<i64>,
+    looked_at: Option<i64>,
+}
+
+/// Writes what changed.
+pub(super) async fn write<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changed: impl Iterator<Item = &'a Entry>,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = changed.map(json).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = [
+        ("id", Type::Int),
+        ("status", Type::Text),
+        ("revision", Type::Int),
+        ("progress_n", Type::Int),
+        ("progress_of", Type::Int),
+        ("error_code", Type::Text),
+        ("error_message", Type::Text),
+        ("feedbacks", Type::Int),
+        ("started_at", Type::Int),
+        ("completed_at", Type::Int),
+        ("called_back_at", Type::Int),
+        ("looked_at", Type::Int),
+    ];
+    let from = tx.dialect().rows("n", "$2", &columns);
+    let sql = format!(
+        "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
+         progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
+         feedbacks = n.feedbacks, started_at = n.started_at, completed_at = n.completed_at, \
+         called_back_at = n.called_back_at, looked_at = n.looked_at FROM {from} \
+         WHERE updates.tenant_id = $1 AND updates.id = n.id"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write updates"))?;
+    Ok(())
+}
+
+fn json(entry: &Entry) -> EntryJson<'_> {
+    let progress = &entry.update.progress;
+    let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    EntryJson {
+        id: entry.update.id.0,
+        status: progress.status.as_str(),
+        revision: entry.revision,
+        progress_n: progress.progress.map(|(n, _)| n),
+        progress_of: progress.progress.map(|(_, of)| of),
+        error_code: progress.error.as_ref().map(|error| storable(&error.code)),
+        error_message: progress
+            .error
+            .as_ref()
+            .map(|error| storable(&error.message)),
+        feedbacks: entry.feedbacks,
+        started_at: millis(progress.started_at),
+        completed_at: millis(progress.completed_at),
+        called_back_at: millis(entry.called_back_at),
+        looked_at: millis(entry.looked_at),
+    }
+}
+
+#[derive(Serialize)]
+struct NewJson<'a> {
+    device_id: i64,
+    firmware_id: i64,
+    campaign_id: i64,
+    purpose: &'static str,
+    wave: Option<u32>,
+    weight: i32,
+    status: &'static str,
+    proof: &'static str,
+    from_version: Option<&'a str>,
+    to_version: &'a str,
+    from_firmware_id: Option<i64>,
+    created_at: i64,
+    started_at: Option<i64>,
+    completed_at: Option<i64>,
+    timeout_at: i64,
+}
+
+const NEW: [(&str, Type); 15] = [
+    ("device_id", Type::Int),
+    ("firmware_id", Type::Int),
+    ("campaign_id", Type::Int),
+    ("purpose", Type::Text),
+    ("wave", Type::Int),
+    ("weight", Type::Int),
+    ("status", Type::Text),
+    ("proof", Type::Text),
+    ("from_version", Type::Text),
+    ("to_version", Type::Text),
+    ("from_firmware_id", Type::Int),
+    ("created_at", Type::Int),
+    ("started_at", Type::Int),
+    ("completed_at", Type::Int),
+    ("timeout_at", Type::Int),
+];
+
+/// Makes updates; each comes with what its device runs now.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    new: &[(NewUpdate, super::DeviceRow)],
+) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
+    const MAKE: &str = "make updates";
+    let rows: Vec<_> = new.iter().map(new_json).collect();
+    let sql = insert_sql(tx.dialect());
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(MAKE))?;
+    rows.iter()
+        .map(|row| Ok((DeviceKey(row.take("device_id")?), UpdateId(row.take("id")?))))
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(MAKE))
+}
+
+fn insert_sql(dialect: Dialect) -> String {
+    let names = NEW.map(|(name, _)| name).join(", ");
+    let from = dialect.rows("n", "$2", &NEW);
+    format!(
+        "INSERT INTO updates (tenant_id, revision, feedbacks, {names}) SELECT $1, 0, 0, {names} FROM {from} \
+         RETURNING id, device_id"
+    )
+}
+
+fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> NewJson<'_> {
+    let (purpose, wave) = match new.purpose {
+        Purpose::Forward { wave } => (row::FORWARD, Some(wave)),
+        Purpose::Return => (row::RETURN, None),
+    };
+    let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    NewJson {
+        device_id: new.device.0,
+        firmware_id: new.firmware.0,
+        campaign_id: new.campaign.0,
+        purpose,
+        wave,
+        weight: new.weight,
+        status: new.progress.status.as_str(),
+        proof: new.progress.proof.as_str(),
+        from_version: device.sw_version.as_deref(),
+        to_version: &new.to_version,
+        from_firmware_id: device.installed_firmware.map(|id| id.0),
+        created_at: new.created_at.0,
+        started_at: millis(new.progress.started_at),
+        completed_at: millis(new.progress.completed_at),
+        timeout_at: new.progress.timeout_at.0,
+    }
+}

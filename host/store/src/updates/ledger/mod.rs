@@ -1,0 +1,277 @@
+//! Updates and their devices as one transaction changes them: read and locked once, stepped in memory, written once.
+//!
+//! This is the one place where an update takes a step, so that everything that follows from it follows always: its
+//! device's state and version, the counters of its wave and campaign, and the tenant's tallies.
+
+mod counters;
+mod device;
+mod entry;
+mod histogram;
+
+pub(crate) use device::DeviceRow;
+pub(crate) use entry::{Entry, NewUpdate};
+pub(crate) use histogram::durations;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tidegate_core::{
+    device::DeviceState,
+    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
+    update::{Event, Progress, Refusal, Update, UpdateStatus},
+};
+use tidegate_engine::ports::{StoreError, Touched};
+
+use crate::{changes::announce, database::Tx, error::internal, tallies::Tallies};
+
+use counters::Counters;
+
+/// Devices of one tenant and their updates: all that are open, and those that were asked for.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    tenant: TenantId,
+    now: Timestamp,
+    devices: BTreeMap<DeviceKey, Held>,
+    updates: BTreeMap<UpdateId, Entry>,
+    by_device: HashMap<DeviceKey, Vec<UpdateId>>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Held {
+    was: DeviceRow,
+    now: DeviceRow,
+}
+
+impl Ledger {
+    /// Reads and locks. Devices that are not there are left out.
+    pub(crate) async fn open(
+        tx: &mut Tx,
+        tenant: TenantId,
+        devices: &BTreeSet<DeviceKey>,
+        updates: &BTreeSet<UpdateId>,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let locked = device::lock(tx, tenant, devices).await?;
+        let entries = entry::read(tx, tenant, locked.keys().copied(), updates).await?;
+        let held = locked.into_iter().map(|(key, was)| {
+            let now = was.clone();
+            (key, Held { was, now })
+        });
+        let mut ledger = Self {
+            tenant,
+            now,
+            devices: held.collect(),
+            updates: BTreeMap::new(),
+            by_device: HashMap::new(),
+            counters: Counters::default(),
+        };
+        entries.into_iter().for_each(|entry| ledger.enter(entry));
+        Ok(ledger)
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        let (id, device) = (entry.update.id, entry.update.device);
+        self.by_device.entry(device).or_default().push(id);
+        self.updates.insert(id, entry);
+    }
+
+    pub(crate) fn device(&self, key: DeviceKey) -> Option<&DeviceRow> {
+        self.devices.get(&key).map(|held| &held.now)
+    }
+
+    pub(crate) fn device_mut(&mut self, key: DeviceKey) -> Option<&mut DeviceRow> {
+        self.devices.get_mut(&key).map(|held| &mut held.now)
+    }
+
+    pub(crate) fn entry(&self, id: UpdateId) -> Option<&Entry> {
+        self.updates.get(&id)
+    }
+
+    /// For what is no step: the entry is written.
+    pub(crate) fn entry_mut(&mut self, id: UpdateId) -> Option<&mut Entry> {
+        let entry = self.updates.get_mut(&id)?;
+        entry.changed = true;
+        Some(entry)
+    }
+
+    /// The updates of a device that are known here.
+    pub(crate) fn of_device(&self, key: DeviceKey) -> impl Iterator<Item = &Entry> {
+        let ids = self.by_device.get(&key).into_iter().flatten();
+        ids.filter_map(|id| self.updates.get(id))
+    }
+
+    /// What the event makes of the update, and all that follows. False: nothing, or there is no such update here.
+    pub(crate) fn step(
+        &mut self,
+        id: UpdateId,
+        event: &Event,
+        at: Timestamp,
+        tallies: &mut Tallies,
+    ) -> Result<bool, Refusal> {
+        let Some(entry) = self.updates.get_mut(&id) else {
+            return Ok(false);
+        };
+        let before = entry.update.progress.status;
+        let after = entry.update.progress.clone().after(event, at)?;
+        if after == entry.update.progress {
+            return Ok(false);
+        }
+        entry.update.progress = after;
+        entry.revision = entry.revision.wrapping_add(1);
+        entry.changed = true;
+        let update = entry.update.clone();
+        self.follow(&update, Some(before), at, tallies);
+        Ok(true)
+    }
+
+    /// Makes updates, offered or completed at once, for devices that are here.
+    pub(crate) async fn make(
+        &mut self,
+        tx: &mut Tx,
+        new: Vec<NewUpdate>,
+        tallies: &mut Tallies,
+    ) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(new.len());
+        for new in new {
+            let device = self.device(new.device).cloned();
+            let device = device.ok_or_else(|| {
+                internal("make updates")(format!("device {} is not locked", new.device).into())
+            })?;
+            rows.push((new, device));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids: HashMap<_, _> = entry::insert(tx, self.tenant, &rows)
+            .await?
+            .into_iter()
+            .collect();
+        for (new, device) in rows {
+            let Some(id) = ids.get(&new.device) else {
+                continue;
+            };
+            let update = Update {
+                id: *id,
+                tenant: self.tenant,
+                device: new.device,
+                firmware: new.firmware,
+                campaign: Some((new.campaign, new.purpose)),
+                weight: new.weight,
+                progress: new.progress,
+                from_version: device.sw_version,
+                to_version: new.to_version,
+                from_firmware: device.installed_firmware,
+                created_at: new.created_at,
+            };
+            self.enter(Entry {
+                update: update.clone(),
+                revision: 0,
+                feedbacks: 0,
+                called_back_at: None,
+                looked_at: None,
+                changed: false,
+            });
+            self.follow(&update, None, new.created_at, tallies);
+        }
+        Ok(())
+    }
+
+    /// Everything that follows when an update was made (no `before`) or took a step.
+    fn follow(
+        &mut self,
+        update: &Update,
+        before: Option<UpdateStatus>,
+        at: Timestamp,
+        tallies: &mut Tallies,
+    ) {
+        self.counters.moved(update, before);
+        tallies.update(self.tenant, before, update.progress.status, at);
+        let waits = self
+            .of_device(update.device)
+            .any(|entry| entry.update.progress.status.is_open());
+        let Some(held) = self.devices.get_mut(&update.device) else {
+            return;
+        };
+        let device = &mut held.now;
+        // What was there already when the update was made changes nothing on the device.
+        if before.is_some() && update.progress.status == UpdateStatus::Completed {
+            device.installed_firmware = Some(update.firmware);
+            device.installed_update = Some(update.id);
+            device.sw_version = Some(update.to_version.clone());
+            device.wants_attributes = true;
+        }
+        device.state = match update.progress.status {
+            _ if waits => DeviceState::Pending,
+            UpdateStatus::Completed => DeviceState::InSync,
+            UpdateStatus::Failed | UpdateStatus::TimedOut => DeviceState::Error,
+            _ if device.installed_update.is_some() => DeviceState::InSync,
+            _ => DeviceState::Registered,
+        };
+    }
+
+    /// So many devices of a wave were admitted, and so many of them are not there any more.
+    pub(crate) fn admitted(&mut self, campaign: CampaignId, wave: u32, devices: u64, gone: u64) {
+        self.counters.admitted(campaign, wave, devices, gone);
+    }
+
+    /// A rollback has dealt with this ended update.
+    pub(crate) fn looked_at(&mut self, campaign: CampaignId, id: UpdateId, impossible: bool) {
+        let now = self.now;
+        if let Some(entry) = self.entry_mut(id)
+            && entry.looked_at.is_none()
+        {
+            entry.looked_at = Some(now);
+            self.counters.looked_at(campaign, impossible);
+        }
+    }
+
+    /// Who is to be told that a device's updates changed.
+    pub(crate) fn touched(&self, key: DeviceKey, campaign: Option<CampaignId>) -> Option<Touched> {
+        Some(Touched {
+            tenant: self.tenant,
+            device: key,
+            device_id: self.device(key)?.device_id.clone(),
+            campaign,
+        })
+    }
+
+    /// Writes everything that changed, but for the tallies: they come last in the transaction.
+    pub(crate) async fn write(self, tx: &mut Tx, tallies: &mut Tallies) -> Result<(), StoreError> {
+        let changed = self.updates.values().filter(|entry| entry.changed);
+        entry::write(tx, self.tenant, changed).await?;
+        let changed: Vec<_> = self
+            .devices
+            .iter()
+            .filter(|(_, held)| held.was != held.now)
+            .map(|(key, held)| (*key, &held.was, &held.now))
+            .collect();
+        device::write(tx, self.tenant, &changed, tallies).await?;
+        self.counters.write(tx, self.tenant, self.now).await
+    }
+}
+
+/// An update that is done as it is made: the device has the firmware.
+pub(crate) fn done_at_once(offered: Progress, now: Timestamp) -> Progress {
+    Progress {
+        status: UpdateStatus::Completed,
+        started_at: Some(now),
+        completed_at: Some(now),
+        ..offered
+    }
+}
+
+/// Tells other hosts of devices whose updates changed. (This host's loops are told by what is returned.)
+pub(crate) async fn announce_touched(tx: &mut Tx, touched: &[Touched]) -> Result<(), StoreError> {
+    let mut by_tenant: BTreeMap<TenantId, Vec<&str>> = BTreeMap::new();
+    for device in touched {
+        by_tenant
+            .entry(device.tenant)
+            .or_default()
+            .push(&device.device_id);
+    }
+    for (tenant, devices) in by_tenant {
+        announce(tx, tenant, devices).await?;
+    }
+    Ok(())
+}

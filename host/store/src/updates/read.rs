@@ -1,0 +1,94 @@
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::id::{TenantId, UpdateId};
+use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, UpdateRow};
+
+use super::row::{COLUMNS, update};
+use crate::{
+    database::Tx,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, number},
+    sql::Parameters,
+};
+
+const READ: &str = "read updates";
+
+/// Whoever selects from these names the tenant of `u`.
+const TABLES: &str = "updates u \
+    JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_id \
+    JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id";
+
+/// The update of this id.
+pub(super) async fn one(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UpdateId,
+) -> Result<Option<UpdateRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+         WHERE u.tenant_id = $1 AND u.id = $2"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(i64::from(id.0))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    row.as_ref().map(of_row).transpose().map_err(bad_row(READ))
+}
+
+/// A part of the updates that match, newest first.
+pub(super) async fn page(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: UpdateFilter,
+    page: PageRequest,
+) -> Result<Page<UpdateRow>, StoreError> {
+    let (parameters, which) = which(tenant, filter);
+    let sql = format!("SELECT COUNT(*) AS total FROM updates u WHERE {which}");
+    let row = parameters
+        .query(sql)?
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed("count updates"))?;
+    let total = row.count("total").map_err(bad_row("count updates"))?;
+    let (mut parameters, which) = self::which(tenant, filter);
+    let limit = parameters.bind(i64::from(page.limit));
+    let offset = parameters.bind(number(page.offset));
+    let sql = format!(
+        "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+         WHERE {which} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
+    );
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    let items: Result<_, _> = rows.iter().map(of_row).collect();
+    Ok(Page {
+        items: items.map_err(bad_row(READ))?,
+        total,
+    })
+}
+
+/// The condition that a filter is.
+fn which(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
+    let mut parameters = Parameters::default();
+    let mut which = format!("u.tenant_id = {}", parameters.bind(tenant.0));
+    if let Some(campaign) = filter.campaign {
+        which += &format!(" AND u.campaign_id = {}", parameters.bind(campaign.0));
+    }
+    if let Some(device) = filter.device {
+        which += &format!(" AND u.device_id = {}", parameters.bind(device.0));
+    }
+    (parameters, which)
+}
+
+fn of_row(row: &AnyRow) -> Result<UpdateRow, BadRow> {
+    let (update, revision) = update(row)?;
+    Ok(UpdateRow {
+        update,
+        device_id: row.take("device_name")?,
+        firmware_name: row.take("firmware_name")?,
+        revision,
+    })
+}

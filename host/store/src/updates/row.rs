@@ -1,0 +1,85 @@
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    time::Timestamp,
+    update::{Progress, Proof, Purpose, Update, UpdateError, UpdateStatus},
+};
+
+use crate::rows::{BadRow, Columns as _};
+
+/// What [`update`] reads of an update `u`.
+pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
+    u.weight, u.status, u.proof, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
+    u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at";
+
+/// The names of [`Purpose`] in SQL.
+pub(crate) const FORWARD: &str = "forward";
+pub(crate) const RETURN: &str = "return";
+
+/// An update and its revision.
+pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), BadRow> {
+    let update = Update {
+        id: UpdateId(row.take("id")?),
+        tenant: TenantId(row.take("tenant_id")?),
+        device: DeviceKey(row.take("device_id")?),
+        firmware: FirmwareId(row.take("firmware_id")?),
+        campaign: campaign(row)?,
+        weight: row.take("weight")?,
+        progress: progress(row)?,
+        from_version: row.take("from_version")?,
+        to_version: row.take("to_version")?,
+        from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
+        created_at: Timestamp(row.take("created_at")?),
+    };
+    Ok((update, row.take("revision")?))
+}
+
+fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, BadRow> {
+    let Some(campaign) = row.take::<Option<i64>>("campaign_id")? else {
+        return Ok(None);
+    };
+    let purpose: Option<&str> = row.take("purpose")?;
+    let wave: Option<i64> = row.take("wave")?;
+    let purpose = match (purpose, wave.map(u32::try_from)) {
+        (Some(FORWARD), Some(Ok(wave))) => Purpose::Forward { wave },
+        (Some(RETURN), None) => Purpose::Return,
+        (purpose, _) => {
+            return Err(BadRow::Word {
+                column: "purpose of an update",
+                value: purpose.unwrap_or_default().to_owned(),
+            });
+        }
+    };
+    Ok(Some((CampaignId(campaign), purpose)))
+}
+
+fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
+    let time = |column| Ok::<_, BadRow>(row.take::<Option<i64>>(column)?.map(Timestamp));
+    let error: Option<String> = row.take("error_code")?;
+    Ok(Progress {
+        status: row.word("status", UpdateStatus::parse)?,
+        proof: row.word("proof", Proof::parse)?,
+        progress: n_of_m(row)?,
+        started_at: time("started_at")?,
+        completed_at: time("completed_at")?,
+        timeout_at: Timestamp(row.take("timeout_at")?),
+        error: match error {
+            None => None,
+            Some(code) => Some(UpdateError {
+                code,
+                message: row.take("error_message")?,
+            }),
+        },
+    })
+}
+
+/// "n of m", as updates and feedback have it.
+pub(super) fn n_of_m(row: &AnyRow) -> Result<Option<(u32, u32)>, BadRow> {
+    let number = |column| {
+        let value: Option<i64> = row.take(column)?;
+        value
+            .map(|value| u32::try_from(value).map_err(|_| BadRow::Number { column, value }))
+            .transpose()
+    };
+    Ok(number("progress_n")?.zip(number("progress_of")?))
+}

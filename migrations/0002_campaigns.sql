@@ -1,0 +1,268 @@
+-- Campaigns, their waves, updates and what devices said of them, and the journal.
+--
+-- What an operator asked for (`campaigns`), what the loops move (`campaign_runs`), what feedback moves
+-- (`campaign_counters`) and what plugins remember (`campaign_states`) are rows of their own: each is written at its own
+-- pace, and feedback waits for no tick.
+
+CREATE TABLE campaigns (
+    id {{id}},
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    name {{text}} NOT NULL,
+    description {{text}} NOT NULL,
+    firmware_id BIGINT NOT NULL,
+    -- JSON: {devices, groups, filter}
+    targets {{text}} NOT NULL,
+    allow_beta BIGINT NOT NULL,
+    -- JSON: {plugin, revision, version, kind, config}; policies: a list of them
+    strategy {{text}} NOT NULL,
+    policies {{text}} NOT NULL,
+    priority {{text}} NOT NULL,
+    max_concurrent_updates BIGINT,
+    timeout_ms BIGINT NOT NULL,
+    requires_approval BIGINT NOT NULL,
+    auto_rollback BIGINT NOT NULL,
+    failure_threshold_percent BIGINT NOT NULL,
+    proof {{text}} NOT NULL,
+    created_by {{text}} NOT NULL,
+    created_at BIGINT NOT NULL,
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id)
+);
+
+CREATE INDEX campaigns_by_firmware ON campaigns (tenant_id, firmware_id);
+
+CREATE TABLE campaign_runs (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    status {{text}} NOT NULL,
+    -- Counts every applied change.
+    generation BIGINT NOT NULL,
+    -- JSON: {reason, by, since}
+    hold {{text}},
+    -- JSON: {by, comment, at}
+    approval {{text}},
+    -- JSON: {scope, reason, by}
+    rollback {{text}},
+    -- JSON: sentences
+    explain {{text}} NOT NULL,
+    -- JSON: the last acts of operators that strategies see, oldest first
+    acts {{text}} NOT NULL,
+    total_devices BIGINT NOT NULL,
+    parallel BIGINT NOT NULL,
+    plugin_failures BIGINT NOT NULL,
+    -- The last entry of its journal.
+    journal_seq BIGINT NOT NULL,
+    started_at BIGINT,
+    ended_at BIGINT,
+    -- When to look again by itself.
+    wake_at BIGINT,
+    -- Rises with every lease.
+    fence BIGINT NOT NULL,
+    lease_owner {{text}},
+    lease_until BIGINT,
+    PRIMARY KEY (tenant_id, campaign_id),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+CREATE INDEX campaign_runs_by_wake ON campaign_runs (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX campaign_runs_by_status ON campaign_runs (tenant_id, status, campaign_id);
+
+-- Who changes a campaign's waves, failures or durations changes this row first: it is their lock.
+CREATE TABLE campaign_counters (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    open_forward BIGINT NOT NULL,
+    to_look_at BIGINT NOT NULL,
+    open_return BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    not_returned BIGINT NOT NULL,
+    impossible BIGINT NOT NULL,
+    moved_at BIGINT,
+    -- Since when something waits to be looked at; taking a lease clears it.
+    stirred_at BIGINT,
+    PRIMARY KEY (tenant_id, campaign_id),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+CREATE INDEX campaign_counters_by_stir ON campaign_counters (stirred_at) WHERE stirred_at IS NOT NULL;
+
+CREATE TABLE campaign_states (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    strategy_state {{blob}} NOT NULL,
+    -- One for each policy, in the order of the spec: each its length as u32, little endian, then its bytes.
+    policy_states {{blob}} NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+CREATE TABLE waves (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    wave BIGINT NOT NULL,
+    name {{text}} NOT NULL,
+    size BIGINT NOT NULL,
+    -- The level of the last applied decision, and how far it was followed.
+    released BIGINT NOT NULL,
+    admitted BIGINT NOT NULL,
+    -- Pending are all others.
+    offered BIGINT NOT NULL,
+    in_progress BIGINT NOT NULL,
+    completed BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    timed_out BIGINT NOT NULL,
+    cancelled BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    opened_at BIGINT,
+    moved_at BIGINT,
+    advanced_at BIGINT,
+    PRIMARY KEY (tenant_id, campaign_id, wave),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+CREATE TABLE wave_failures (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    wave BIGINT NOT NULL,
+    code {{text}} NOT NULL,
+    devices BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, wave, code),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+-- From offer to end, as a histogram.
+CREATE TABLE campaign_durations (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    bucket BIGINT NOT NULL,
+    updates BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, bucket),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+-- A wave's devices in the order in which they are admitted: keys as i64, little endian, so many to a chunk.
+CREATE TABLE wave_members (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    wave BIGINT NOT NULL,
+    chunk BIGINT NOT NULL,
+    members {{blob}} NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, wave, chunk),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+-- All devices that were selected, by key: key, class, wave and position, fixed at the start.
+CREATE TABLE campaign_selected (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    first_key BIGINT NOT NULL,
+    devices {{blob}} NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, first_key),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+CREATE TABLE campaign_classes (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    class BIGINT NOT NULL,
+    -- JSON
+    class_key {{text}} NOT NULL,
+    devices BIGINT NOT NULL,
+    excluded {{text}},
+    PRIMARY KEY (tenant_id, campaign_id, class),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+-- Who changes an update locks its device first. Open updates are those without `completed_at`.
+CREATE TABLE updates (
+    id {{id32}},
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    device_id BIGINT NOT NULL,
+    firmware_id BIGINT NOT NULL,
+    campaign_id BIGINT,
+    -- forward or return
+    purpose {{text}},
+    wave BIGINT,
+    weight BIGINT NOT NULL,
+    status {{text}} NOT NULL,
+    proof {{text}} NOT NULL,
+    revision BIGINT NOT NULL,
+    progress_n BIGINT,
+    progress_of BIGINT,
+    from_version {{text}},
+    to_version {{text}} NOT NULL,
+    from_firmware_id BIGINT,
+    error_code {{text}},
+    error_message {{text}},
+    -- How many feedbacks are kept of it.
+    feedbacks BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    started_at BIGINT,
+    completed_at BIGINT,
+    timeout_at BIGINT NOT NULL,
+    -- When a call back was sent, and when a rollback has dealt with it.
+    called_back_at BIGINT,
+    looked_at BIGINT,
+    UNIQUE (tenant_id, id),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id),
+    FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id),
+    FOREIGN KEY (tenant_id, from_firmware_id) REFERENCES firmware (tenant_id, id),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
+
+-- No device twice.
+CREATE UNIQUE INDEX updates_by_member ON updates (tenant_id, campaign_id, device_id, purpose)
+    WHERE campaign_id IS NOT NULL;
+CREATE INDEX updates_by_campaign ON updates (tenant_id, campaign_id, id) WHERE campaign_id IS NOT NULL;
+CREATE INDEX updates_by_device ON updates (tenant_id, device_id, id);
+CREATE INDEX updates_open ON updates (tenant_id, device_id) WHERE completed_at IS NULL;
+CREATE INDEX updates_by_deadline ON updates (timeout_at) WHERE completed_at IS NULL;
+CREATE INDEX updates_to_call_back ON updates (tenant_id, campaign_id, id)
+    WHERE completed_at IS NULL AND called_back_at IS NULL AND purpose = 'forward';
+CREATE INDEX updates_to_look_at ON updates (tenant_id, campaign_id, id)
+    WHERE completed_at IS NOT NULL AND looked_at IS NULL AND purpose = 'forward';
+
+CREATE TABLE feedback (
+    tenant_id BIGINT NOT NULL,
+    update_id BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    on_cancel BIGINT NOT NULL,
+    digest {{text}} NOT NULL,
+    at BIGINT NOT NULL,
+    device_time BIGINT,
+    execution {{text}} NOT NULL,
+    finished {{text}} NOT NULL,
+    progress_n BIGINT,
+    progress_of BIGINT,
+    code BIGINT,
+    -- JSON: texts
+    messages {{text}} NOT NULL,
+    cut BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, update_id, seq),
+    FOREIGN KEY (tenant_id, update_id) REFERENCES updates (tenant_id, id)
+);
+
+-- The same feedback again changes nothing.
+CREATE UNIQUE INDEX feedback_once ON feedback (tenant_id, update_id, on_cancel, digest);
+
+CREATE TABLE journal (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    kind {{text}} NOT NULL,
+    at BIGINT NOT NULL,
+    plugin {{text}} NOT NULL,
+    revision {{text}},
+    question_digest {{text}},
+    fuel BIGINT NOT NULL,
+    duration_ns BIGINT NOT NULL,
+    outcome {{text}} NOT NULL,
+    -- JSON: sentences
+    explain {{text}} NOT NULL,
+    applied BIGINT NOT NULL,
+    -- As the sandbox recorded them; last, so that lists need not read over them.
+    question {{blob}} NOT NULL,
+    answer {{blob}} NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, seq),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
+);
