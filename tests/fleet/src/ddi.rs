@@ -227,11 +227,7 @@ impl Ddi {
         if length != file.size {
             return Err(corrupt("it has not the length that was announced"));
         }
-        let sha256: String = hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = hex::encode(hash.finalize());
         if !sha256.eq_ignore_ascii_case(&file.hashes.sha256) {
             return Err(corrupt("its sha256 is not the one that was announced"));
         }

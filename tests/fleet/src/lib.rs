@@ -3,12 +3,14 @@
 //! One process plays thousands of devices. Each polls, reports what it is, downloads and checks what it is offered,
 //! reports every step, restarts into the new version or stays on the old one, and answers a call back. What a device
 //! does with an update is drawn from the fleet's seed, the device and the version, so a fleet does the same every time,
-//! whatever the order in which things happen.
+//! whatever the order in which things happen. An [`Operator`] is the other end: whoever uploads firmware and steers
+//! campaigns.
 
 mod ddi;
 mod device;
 mod fleet;
 mod memory;
+mod operator;
 mod profile;
 
 pub use ddi::{
@@ -16,6 +18,7 @@ pub use ddi::{
 };
 pub use fleet::{Fleet, FleetOptions, Pace};
 pub use memory::{Acknowledged, Memory};
+pub use operator::{Operator, RestError};
 pub use profile::{Profile, Profiles};
 
 /// Makes ring the process's TLS, which every HTTP client needs before it is built.

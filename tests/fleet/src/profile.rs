@@ -22,6 +22,7 @@ pub struct Profiles(pub BTreeMap<String, Profile>);
 
 /// What one device does with one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 pub(crate) struct Fate {
     pub(crate) fails: bool,
     pub(crate) slow: bool,

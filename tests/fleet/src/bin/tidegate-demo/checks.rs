@@ -1,0 +1,132 @@
+//! What must be so at the end, by the devices' own memory and by what the server says.
+
+use std::{collections::HashSet, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use tidegate_fleet::{Fleet, Operator};
+use tokio::time::{sleep, timeout};
+
+use crate::{BAD, GOOD};
+
+/// How long devices may take to restart and report.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// The good campaign completed, and every device runs what it brought.
+pub(crate) async fn completed(operator: &Operator, fleet: &Fleet, campaign: Value) -> Result<()> {
+    ensure!(
+        campaign["status"] == "completed",
+        "the first campaign ended as {}",
+        campaign["status"]
+    );
+    settled(operator, fleet).await
+}
+
+/// The bad campaign was rolled back by the policy, every device is back, and only released waves saw it.
+pub(crate) async fn came_back(
+    operator: &Operator,
+    fleet: &Fleet,
+    campaign: Value,
+) -> Result<String> {
+    let id = &campaign["campaign_id"];
+    ensure!(
+        campaign["status"] == "rolled_back",
+        "the second campaign ended as {}",
+        campaign["status"]
+    );
+    by_the_policy(operator, id).await?;
+    settled(operator, fleet).await?;
+
+    let waves = operator
+        .all(&format!("campaigns/{id}/waves"))
+        .await
+        .context("read the waves")?;
+    let released: HashSet<u64> = waves
+        .iter()
+        .filter(|wave| wave["counts"]["pending"].as_u64() < wave["total"].as_u64())
+        .filter_map(|wave| wave["index"].as_u64())
+        .collect();
+    ensure!(
+        released.len() < waves.len(),
+        "every wave was released, so nothing was stopped"
+    );
+    let updates = operator
+        .all(&format!("campaigns/{id}/updates"))
+        .await
+        .context("read the updates")?;
+    let mut members = HashSet::new();
+    for update in updates.iter().filter(|update| update["to_version"] == BAD) {
+        let device = update["device_id"]
+            .as_str()
+            .context("an update has no device")?;
+        let wave = update["wave"].as_u64();
+        ensure!(
+            wave.is_some_and(|wave| released.contains(&wave)),
+            "{device} was made an offer in wave {wave:?}, which was not released"
+        );
+        members.insert(device.to_owned());
+    }
+    let memories = fleet.memories();
+    let saw: Vec<_> = memories
+        .iter()
+        .filter(|memory| memory.offered.contains(BAD))
+        .collect();
+    for memory in &saw {
+        ensure!(
+            members.contains(&memory.device_id),
+            "{} saw {BAD} outside the released waves",
+            memory.device_id
+        );
+    }
+    let failed: u32 = memories.iter().map(|memory| memory.failed).sum();
+    Ok(format!(
+        "as it must be: {} of {} devices saw {BAD}, all in released waves ({} of {}); {failed} failed; \
+         the policy rolled it back; every device is on {GOOD}",
+        saw.len(),
+        memories.len(),
+        released.len(),
+        waves.len(),
+    ))
+}
+
+/// It was the policy that wanted it, and neither the strategy nor the host's own ceiling.
+async fn by_the_policy(operator: &Operator, id: &Value) -> Result<()> {
+    let journal = operator
+        .all(&format!("campaigns/{id}/journal"))
+        .await
+        .context("read the journal")?;
+    let wanted = journal.iter().any(|entry| {
+        entry["plugin"] == "failure-rate"
+            && entry["kind"] == "evaluate"
+            && entry["outcome"] == "roll_back"
+    });
+    ensure!(
+        wanted,
+        "the failure-rate policy did not ask for the rollback"
+    );
+    Ok(())
+}
+
+/// Waits until every device runs the good version, by itself and by the server.
+async fn settled(operator: &Operator, fleet: &Fleet) -> Result<()> {
+    let all = fleet.memories().len();
+    let devices = fleet.until(|memories| memories.iter().all(|memory| memory.version == GOOD));
+    if timeout(SETTLE, devices).await.is_err() {
+        bail!("not every device runs {GOOD}: {:?}", fleet.versions());
+    }
+    let server = async {
+        loop {
+            let known = operator
+                .all(&format!("devices?q=sw_version=={GOOD}"))
+                .await
+                .context("list devices")?;
+            if known.len() == all {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
+    };
+    timeout(SETTLE, server)
+        .await
+        .context("the server does not know every device as up to date")?
+}

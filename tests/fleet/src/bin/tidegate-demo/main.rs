@@ -1,0 +1,131 @@
+//! The first campaigns, end to end: a good firmware goes out to the end, a bad one is stopped and comes back.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line talks to whoever typed it"
+)]
+
+mod acts;
+mod checks;
+mod server;
+mod view;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tidegate_fleet::{Fleet, FleetOptions, Operator, Pace, Profiles};
+
+use server::Server;
+use view::View;
+
+/// The version that goes out to the end.
+const GOOD: &str = "1.1.0";
+/// The version that fails on three devices in ten.
+const BAD: &str = "1.2.0";
+/// The longest that both campaigns together may take.
+const PATIENCE: Duration = Duration::from_mins(6);
+
+/// Starts a server and a fleet on this machine, and rolls two firmware versions out.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate-demo", version)]
+struct Arguments {
+    /// The server's program
+    #[arg(long, value_name = "PATH")]
+    server_bin: PathBuf,
+    /// Folder of the components
+    #[arg(long, value_name = "DIR")]
+    components: PathBuf,
+    /// An empty folder for everything that is stored
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Where the server listens [default: 8080, or any that is free]
+    #[arg(long)]
+    port: Option<u16>,
+    /// How many devices
+    #[arg(long, default_value_t = 300)]
+    devices: usize,
+    /// What everything that is drawn is drawn from
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// End when the campaigns have; code 0 only if all went as it must
+    #[arg(long)]
+    exit: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("the demo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let view = View::new();
+    let mut server = Server::start(arguments).await?;
+    view.say(&format!(
+        "the server listens on {} (its log: {})",
+        server.url,
+        server.log.display()
+    ));
+    let url = server.url.clone();
+    let hints = server.hints();
+    let shown = async {
+        let fleet = play(arguments, &url, &view).await?;
+        if !arguments.exit {
+            println!("{hints}");
+            std::future::pending::<()>().await;
+        }
+        fleet.stop().await;
+        Ok(())
+    };
+    let ended = tokio::select! {
+        shown = shown => shown,
+        broken = server.ended() => return Err(broken),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for SIGINT"),
+    };
+    server.stop().await?;
+    ended
+}
+
+async fn play(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
+    let operator = Operator::new(url)?;
+    let token = operator
+        .dev_token("demo", "admin")
+        .await
+        .context("get a token")?;
+    let operator = operator.with_token(token);
+
+    let mut options = FleetOptions::new(url, arguments.devices);
+    options.seed = arguments.seed;
+    options.pace = Pace {
+        poll: (Duration::from_millis(300), Duration::from_secs(1)),
+        step: Duration::from_millis(250),
+    };
+    options.profiles = Profiles::default().with(BAD, |profile| profile.fails = 0.3);
+    let fleet = Fleet::start(options).context("switch the fleet on")?;
+    view.say(&format!(
+        "{} devices are switched on, with version 1.0.0",
+        arguments.devices
+    ));
+
+    let played = async {
+        acts::gather(&operator, arguments.devices).await?;
+        view.say("every device is registered and has said what it is");
+        let good = acts::roll_out(&operator, view, &fleet, GOOD).await?;
+        checks::completed(&operator, &fleet, good).await?;
+        view.say(&format!("as it must be: every device runs {GOOD}"));
+        let bad = acts::roll_out(&operator, view, &fleet, BAD).await?;
+        checks::came_back(&operator, &fleet, bad).await
+    };
+    let report = tokio::time::timeout(PATIENCE, played)
+        .await
+        .context("it took too long")??;
+    view.say(&report);
+    Ok(fleet)
+}

@@ -1,0 +1,167 @@
+//! The server, as a process of its own.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Error, Result, anyhow, bail};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::{sleep, timeout},
+};
+
+use crate::Arguments;
+
+/// How long a server may take to start: it compiles the components that come with it.
+const START: Duration = Duration::from_mins(2);
+/// How long it may take to stop.
+const STOP: Duration = Duration::from_secs(40);
+const DEFAULT_PORT: u16 = 8080;
+
+/// A server that runs.
+pub(crate) struct Server {
+    /// Where it is.
+    pub(crate) url: String,
+    /// What it logs.
+    pub(crate) log: PathBuf,
+    program: PathBuf,
+    /// The first admin's key, which it prints at its first start.
+    first_key: Option<String>,
+    child: Child,
+    /// Held open: a server that cannot print is no happy server.
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    pub(crate) async fn start(arguments: &Arguments) -> Result<Self> {
+        fs::create_dir_all(&arguments.data_dir)
+            .with_context(|| format!("make {}", arguments.data_dir.display()))?;
+        let address = format!("127.0.0.1:{}", port(arguments.port)?);
+        let log = arguments.data_dir.join("server.log");
+        let file = File::create(&log).with_context(|| format!("write {}", log.display()))?;
+        let mut child = Command::new(&arguments.server_bin)
+            .args(["serve", "--dev", "--listen", &address])
+            .arg("--data-dir")
+            .arg(arguments.data_dir.join("server"))
+            .arg("--components")
+            .arg(&arguments.components)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .kill_on_drop(true)
+            // Ctrl-C is for the demo, which then stops the server.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start {}", arguments.server_bin.display()))?;
+        let stdout = child.stdout.take().context("read what the server prints")?;
+        let mut server = Self {
+            url: format!("http://{address}"),
+            log,
+            program: arguments.server_bin.clone(),
+            first_key: None,
+            child,
+            stdout: BufReader::new(stdout).lines(),
+        };
+        let ready = timeout(START, server.ready()).await;
+        ready.map_err(|_| server.broken("it did not start in time"))??;
+        Ok(server)
+    }
+
+    /// Returns when the server can serve.
+    async fn ready(&mut self) -> Result<()> {
+        tidegate_fleet::install_tls();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}/readyz", self.url);
+        loop {
+            if let Some(status) = self.child.try_wait().context("look at the server")? {
+                return Err(self.broken(&format!("it ended with {status}")));
+            }
+            if http
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        // It prints the key before it listens, if at all.
+        while let Ok(Ok(Some(line))) =
+            timeout(Duration::from_millis(200), self.stdout.next_line()).await
+        {
+            self.first_key = line
+                .split_whitespace()
+                .find(|word| word.starts_with("tg_"))
+                .map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    /// How to go on by hand.
+    pub(crate) fn hints(&self) -> String {
+        let (url, program) = (&self.url, self.program.display());
+        let key = self
+            .first_key
+            .as_deref()
+            .unwrap_or("(shown at the first start only)");
+        format!(
+            "\nThe server and the fleet stay up until Ctrl-C.\n\n  \
+             URL   {url}\n  \
+             key   {key}\n\n  \
+             export TIDEGATE_URL={url} TIDEGATE_KEY={key}\n  \
+             {program} campaign list\n"
+        )
+    }
+
+    /// Returns when the server has ended, which it must not.
+    pub(crate) async fn ended(&mut self) -> Error {
+        let status = self.child.wait().await;
+        self.broken(&status.map_or_else(
+            |error| error.to_string(),
+            |status| format!("it ended with {status}"),
+        ))
+    }
+
+    /// Stops the server as an operator would, and waits for it.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let Some(id) = self.child.id() else {
+            return Ok(());
+        };
+        let id = i32::try_from(id).context("the server's process id")?;
+        let id = rustix::process::Pid::from_raw(id).context("the server's process id")?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)
+            .context("stop the server")?;
+        match timeout(STOP, self.child.wait()).await {
+            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
+            Ok(status) => bail!("the server did not stop cleanly: {status:?}"),
+            Err(_) => bail!("the server did not stop within {STOP:?}"),
+        }
+    }
+
+    /// What went wrong, with the end of the log.
+    fn broken(&self, what: &str) -> Error {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
+        anyhow!("the server is not there: {what}\n  {tail}")
+    }
+}
+
+/// The wanted port, else the usual one, else any that is free.
+fn port(wanted: Option<u16>) -> Result<u16> {
+    if let Some(port) = wanted {
+        return Ok(port);
+    }
+    let free = TcpListener::bind(("127.0.0.1", DEFAULT_PORT))
+        .or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+    Ok(free
+        .and_then(|listener| listener.local_addr())
+        .context("find a free port")?
+        .port())
+}

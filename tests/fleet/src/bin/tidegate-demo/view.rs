@@ -1,0 +1,169 @@
+//! What is seen: bars in a terminal, plain lines elsewhere.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+    io::IsTerminal as _,
+    time::Instant,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+/// Shows the demo.
+pub(crate) struct View {
+    started: Instant,
+    bars: Option<MultiProgress>,
+    now: RefCell<Now>,
+}
+
+/// What is shown of the campaign of the moment.
+#[derive(Default)]
+struct Now {
+    waves: Vec<ProgressBar>,
+    fleet: Option<ProgressBar>,
+    /// Lines that were shown already: a decision says the same at every tick.
+    said: HashSet<String>,
+}
+
+impl View {
+    pub(crate) fn new() -> Self {
+        let bars = std::io::stdout().is_terminal().then(MultiProgress::new);
+        Self {
+            started: Instant::now(),
+            bars,
+            now: RefCell::default(),
+        }
+    }
+
+    /// Says something once.
+    pub(crate) fn say(&self, text: &str) {
+        let line = format!("{:>6.1}s  {text}", self.started.elapsed().as_secs_f64());
+        match &self.bars {
+            // Nothing depends on it.
+            Some(bars) => drop(bars.println(line)),
+            None => println!("{line}"),
+        }
+    }
+
+    /// Turns to another campaign.
+    pub(crate) fn campaign(&self, title: &str) {
+        let mut now = self.now.borrow_mut();
+        for bar in now.waves.drain(..) {
+            bar.finish_and_clear();
+        }
+        now.said.clear();
+        drop(now);
+        self.say(title);
+    }
+
+    /// Shows where a campaign and the fleet stand, and what was decided since the last time.
+    pub(crate) fn show(
+        &self,
+        campaign: &Value,
+        waves: &[Value],
+        entries: &[Value],
+        versions: &BTreeMap<String, usize>,
+    ) {
+        for entry in entries {
+            self.decision(entry);
+        }
+        let fleet: Vec<String> = versions
+            .iter()
+            .map(|(version, devices)| format!("{devices} on {version}"))
+            .collect();
+        let status = campaign["status"].as_str().unwrap_or_default();
+        let fleet = format!("fleet: {} (campaign {status})", fleet.join(", "));
+        if let Some(bars) = &self.bars {
+            self.draw(bars, waves, fleet);
+            return;
+        }
+        for wave in waves {
+            let total = wave["total"].as_u64().unwrap_or(0);
+            let counts = &wave["counts"];
+            let ended = ["completed", "failed", "timed_out", "cancelled", "rejected"]
+                .iter()
+                .filter_map(|name| counts[*name].as_u64())
+                .sum::<u64>();
+            // Without a terminal only what matters: a wave that opens, and one that ends.
+            if counts["pending"].as_u64() != Some(total) && (ended == 0 || ended == total) {
+                self.say_once(&format!("wave {}: {}", name(wave), standing(wave)));
+            }
+        }
+        self.say_once(&format!("campaign is {status}"));
+    }
+
+    fn decision(&self, entry: &Value) {
+        let who = entry["plugin"]
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("host");
+        let sentences = entry["explain"].as_array().map_or(&[][..], Vec::as_slice);
+        for sentence in sentences.iter().filter_map(Value::as_str) {
+            self.say_once(&format!("{who}: {sentence}"));
+        }
+    }
+
+    fn say_once(&self, text: &str) {
+        if self.now.borrow_mut().said.insert(text.to_owned()) {
+            self.say(text);
+        }
+    }
+
+    fn draw(&self, bars: &MultiProgress, waves: &[Value], fleet: String) {
+        let mut now = self.now.borrow_mut();
+        let bar = |template: &str, length: u64| {
+            let style = ProgressStyle::with_template(template);
+            ProgressBar::new(length)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        };
+        if now.fleet.is_none() {
+            now.fleet = Some(bars.add(bar("        {msg}", 1)));
+        }
+        for (index, wave) in waves.iter().enumerate() {
+            if now.waves.len() == index {
+                let length = wave["total"].as_u64().unwrap_or(0);
+                now.waves
+                    .push(bars.add(bar("        {prefix:<12} {bar:30} {msg}", length)));
+            }
+            let bar = &now.waves[index];
+            bar.set_prefix(name(wave));
+            bar.set_position(wave["counts"]["completed"].as_u64().unwrap_or(0));
+            bar.set_message(standing(wave));
+        }
+        if let Some(bar) = &now.fleet {
+            bar.set_message(fleet);
+        }
+    }
+}
+
+fn name(wave: &Value) -> String {
+    wave["name"]
+        .as_str()
+        .map_or_else(|| wave["index"].to_string(), str::to_owned)
+}
+
+/// The counters of a wave that are not zero.
+fn standing(wave: &Value) -> String {
+    let counts = [
+        "pending",
+        "offered",
+        "in_progress",
+        "completed",
+        "failed",
+        "timed_out",
+        "cancelled",
+        "rejected",
+    ];
+    let parts: Vec<String> = counts
+        .iter()
+        .filter_map(|name| {
+            Some((
+                name,
+                wave["counts"][*name].as_u64().filter(|count| *count > 0)?,
+            ))
+        })
+        .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+        .collect();
+    format!("{} of {}", parts.join(", "), wave["total"])
+}

@@ -1,0 +1,159 @@
+//! A fleet of simulated devices, from the command line.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tidegate_fleet::{Credentials, Fleet, FleetOptions, Memory, Pace, Profiles};
+
+/// Simulates devices that speak DDI, until it is interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate-fleet", version)]
+struct Arguments {
+    /// The server
+    #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Whose devices they are
+    #[arg(long, default_value = "DEFAULT")]
+    tenant: String,
+    /// How many
+    #[arg(long, default_value_t = 100)]
+    devices: usize,
+    /// What their ids begin with
+    #[arg(long, default_value = "box-")]
+    prefix: String,
+    /// The same seed, the same fleet
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What they run at first
+    #[arg(long, default_value = "1.0.0")]
+    version: String,
+    /// An attribute that they report; may be given several times
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
+    attributes: Vec<(String, String)>,
+    /// Share of devices on which a version fails to install; may be given several times
+    #[arg(long = "fail", value_name = "VERSION=SHARE", value_parser = share)]
+    fails: Vec<(String, f64)>,
+    /// Share of devices on which a version installs slowly
+    #[arg(long = "slow", value_name = "VERSION=SHARE", value_parser = share)]
+    slow: Vec<(String, f64)>,
+    /// Share of devices that drop off while they install a version
+    #[arg(long = "silent", value_name = "VERSION=SHARE", value_parser = share)]
+    silent: Vec<(String, f64)>,
+    /// Share of devices that refuse to be called back from a version
+    #[arg(long = "reject-cancel", value_name = "VERSION=SHARE", value_parser = share)]
+    rejects_cancel: Vec<(String, f64)>,
+    /// Shortest time between two polls, in milliseconds
+    #[arg(long, default_value_t = 1000)]
+    poll_from: u64,
+    /// Longest time between two polls, in milliseconds
+    #[arg(long, default_value_t = 3000)]
+    poll_to: u64,
+    /// Time for a step of an install, in milliseconds
+    #[arg(long, default_value_t = 500)]
+    step: u64,
+    /// Most connections at once
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// A gateway's token, for servers that want one
+    #[arg(long, env = "TIDEGATE_GATEWAY_TOKEN", hide_env_values = true)]
+    gateway_token: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let fleet = Fleet::start(Arguments::parse().options()).context("switch the fleet on")?;
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        tokio::select! {
+            ended = &mut interrupted => {
+                ended.context("listen for SIGINT")?;
+                fleet.stop().await;
+                return Ok(());
+            }
+            () = tokio::time::sleep(Duration::from_secs(2)) => show(&fleet),
+        }
+    }
+}
+
+impl Arguments {
+    fn options(self) -> FleetOptions {
+        let mut profiles = Profiles::default();
+        for (version, share) in self.fails {
+            profiles = profiles.with(&version, |profile| profile.fails = share);
+        }
+        for (version, share) in self.slow {
+            profiles = profiles.with(&version, |profile| profile.slow = share);
+        }
+        for (version, share) in self.silent {
+            profiles = profiles.with(&version, |profile| profile.silent = share);
+        }
+        for (version, share) in self.rejects_cancel {
+            profiles = profiles.with(&version, |profile| profile.rejects_cancel = share);
+        }
+        let defaults = FleetOptions::new(self.url, self.devices);
+        let mut attributes = defaults.attributes.clone();
+        attributes.extend(self.attributes);
+        FleetOptions {
+            tenant: self.tenant,
+            prefix: self.prefix,
+            seed: self.seed,
+            version: self.version,
+            attributes,
+            pace: Pace {
+                poll: (
+                    Duration::from_millis(self.poll_from),
+                    Duration::from_millis(self.poll_to),
+                ),
+                step: Duration::from_millis(self.step),
+            },
+            connections: self.connections,
+            credentials: self
+                .gateway_token
+                .map_or(Credentials::Anonymous, Credentials::Gateway),
+            profiles,
+            ..defaults
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "a command line talks to whoever typed it"
+)]
+fn show(fleet: &Fleet) {
+    let memories = fleet.memories();
+    let count = |holds: fn(&Memory) -> bool| memories.iter().filter(|memory| holds(memory)).count();
+    let versions: Vec<String> = fleet
+        .versions()
+        .iter()
+        .map(|(version, devices)| format!("{devices} on {version}"))
+        .collect();
+    println!(
+        "{}; {} working, {} silent, {} polls, {} errors{}",
+        versions.join(", "),
+        count(|memory| memory.working_on.is_some()),
+        count(|memory| memory.silent),
+        memories.iter().map(|memory| memory.polls).sum::<u64>(),
+        memories.iter().map(|memory| memory.errors).sum::<u64>(),
+        memories
+            .iter()
+            .find_map(|memory| memory.last_error.as_ref())
+            .map(|error| format!(" such as: {error}"))
+            .unwrap_or_default(),
+    );
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("there is no `=` in it")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn share(text: &str) -> Result<(String, f64), String> {
+    let (version, share) = pair(text)?;
+    let share: f64 = share.parse().map_err(|error| format!("{share}: {error}"))?;
+    if (0.0..=1.0).contains(&share) {
+        return Ok((version, share));
+    }
+    Err(format!("a share is between 0 and 1, and {share} is not"))
+}

@@ -1,0 +1,138 @@
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+
+use crate::install_tls;
+
+/// The other end of the server: whoever uploads firmware and steers campaigns, over REST.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// Why a request had no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The server was not reached, or broke off.
+    #[error("{0}")]
+    Network(#[from] reqwest::Error),
+    /// The server refused.
+    #[error("{method} {path}: {status}: {problem}")]
+    Refused {
+        /// GET, POST, ...
+        method: Method,
+        /// Below `/api/v1/`.
+        path: String,
+        /// Of the answer.
+        status: StatusCode,
+        /// The answer's body; null when it was no JSON.
+        problem: Value,
+    },
+}
+
+impl Operator {
+    /// An operator at a server, who has shown no token yet.
+    pub fn new(url: &str) -> reqwest::Result<Self> {
+        install_tls();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self {
+            http,
+            base: format!("{}/api/v1", url.trim_end_matches('/')),
+            token: None,
+        })
+    }
+
+    /// The same with this bearer token.
+    #[must_use]
+    pub fn with_token(self, token: impl Into<String>) -> Self {
+        Self {
+            token: Some(token.into()),
+            ..self
+        }
+    }
+
+    /// Asks a server that runs with `--dev` for a token.
+    pub async fn dev_token(&self, user: &str, role: &str) -> Result<String, RestError> {
+        let body = json!({
+            "user_id": user, "email": format!("{user}@example.com"), "role": role, "expires_in": 86_400,
+        });
+        let answer = self.post("auth/dev-token", &body).await?;
+        Ok(answer["token"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Reads something.
+    pub async fn get(&self, path: &str) -> Result<Value, RestError> {
+        self.send(Method::GET, path, |request| request).await
+    }
+
+    /// Makes something, or takes a step.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, RestError> {
+        self.send(Method::POST, path, |request| request.json(body))
+            .await
+    }
+
+    /// Every item of a list, page by page.
+    pub async fn all(&self, path: &str) -> Result<Vec<Value>, RestError> {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let mut items = Vec::new();
+        loop {
+            let page = self
+                .get(&format!("{path}{sign}limit=500&offset={}", items.len()))
+                .await?;
+            match page["items"].as_array() {
+                Some(part) if !part.is_empty() => items.extend(part.iter().cloned()),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    /// Uploads a firmware of one file; answers the firmware.
+    pub async fn upload(
+        &self,
+        metadata: &Value,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Value, RestError> {
+        let text = metadata.to_string();
+        self.send(Method::POST, "firmware", |request| {
+            // A part with a type that is fixed and good: the builder cannot fail.
+            let metadata = Part::text(text)
+                .mime_str("application/json")
+                .unwrap_or_else(|_| Part::text(""));
+            let file = Part::bytes(bytes).file_name(name.to_owned());
+            request.multipart(Form::new().part("metadata", metadata).part("file", file))
+        })
+        .await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Value, RestError> {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = fill(request).send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(answer);
+        }
+        Err(RestError::Refused {
+            method,
+            path: path.to_owned(),
+            status,
+            problem: answer,
+        })
+    }
+}
