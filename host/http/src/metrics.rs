@@ -154,7 +154,7 @@ pub(crate) async fn count_requests(
 /// Reads the fleet's figures. When the database does not answer, the last ones stay.
 pub(crate) async fn refresh(state: &AppState) {
     match totals(state).await {
-        Ok(stats) => state.metrics.fleet.show(&stats),
+        Ok(figures) => state.metrics.fleet.show(&figures),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -224,7 +224,7 @@ impl Fleet {
 
 fn sum(stats: &[Stats], list: impl Fn(&Stats) -> &Vec<(String, u64)>) -> BTreeMap<&str, i64> {
     let mut sums = BTreeMap::new();
-    for (name, count) in stats.iter().flat_map(|stats| list(stats)) {
+    for (name, count) in stats.iter().flat_map(list) {
         *sums.entry(name.as_str()).or_default() += i64::try_from(*count).unwrap_or(i64::MAX);
     }
     sums

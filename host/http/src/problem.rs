@@ -50,8 +50,17 @@ pub(crate) struct BrokenRule {
     message: String,
 }
 
+impl From<FieldError> for BrokenRule {
+    fn from(error: FieldError) -> Self {
+        Self {
+            field: error.path,
+            message: error.message,
+        }
+    }
+}
+
 /// What handlers answer.
-pub(crate) type Result<T> = std::result::Result<T, Problem>;
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
     /// A refusal with a stable code.
@@ -172,14 +181,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code.into_owned(),
-            errors: self
-                .errors
-                .into_iter()
-                .map(|error| BrokenRule {
-                    field: error.path,
-                    message: error.message,
-                })
-                .collect(),
+            errors: self.errors.into_iter().map(BrokenRule::from).collect(),
         };
         // Strings and numbers always serialise; an empty body would still carry the status.
         let body = serde_json::to_vec(&body).unwrap_or_default();

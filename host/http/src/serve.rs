@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// Longest time for a request's head, and longest idle time of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most header fields of a request.
 const MAX_HEADERS: usize = 100;
 /// Largest head of a request, in bytes.

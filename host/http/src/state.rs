@@ -43,7 +43,7 @@ impl HttpSettings {
             dev: false,
             token_secret,
             request_timeout: Duration::from_secs(30),
-            upload_silence: Duration::from_secs(60),
+            upload_silence: Duration::from_mins(1),
             max_json_bytes: 4 << 20,
             max_component_bytes: 32 << 20,
         }

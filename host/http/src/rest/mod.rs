@@ -1,23 +1,88 @@
-//! The REST API: a file for each operation.
+//! The REST API: a file for each operation, with its request and answer, its documentation and its handler.
 
+mod access;
+mod auth;
+mod campaigns;
+mod created;
+mod decode;
+mod devices;
+mod document;
+mod firmware;
+mod json;
+mod multipart;
+mod plugins;
+mod query;
+mod segments;
+mod stats;
 pub(crate) mod tokens;
+mod wire;
 
-use axum::Router;
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::StatusCode;
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, problem::Problem};
 
 /// Everything under `/api/v1`.
-pub(crate) fn router(_state: &AppState) -> Router<AppState> {
-    let (router, _document) = operations().split_for_parts();
-    router.method_not_allowed_fallback(|| async { Problem::wrong_method() })
+pub(crate) fn router(state: &AppState) -> Router<AppState> {
+    let (router, document) = operations(state.settings.dev, Some(state)).split_for_parts();
+    let document = finish(document);
+    router
+        .route("/openapi.json", get(|| async move { Json(document) }))
+        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
 }
 
-/// The OpenAPI document of the REST API.
+/// The OpenAPI document of the REST API, as a server shows it that does not run for development.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    operations().into_openapi()
+    finish(operations(false, None).into_openapi())
 }
 
-fn operations() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+/// All operations. What is answered at once has a time limit; uploads, downloads and event streams have none.
+fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState> {
+    let mut quick = OpenApiRouter::new()
+        .merge(firmware::routes())
+        .merge(campaigns::routes())
+        .merge(devices::routes())
+        .merge(plugins::routes())
+        .merge(stats::routes());
+    if is_dev {
+        quick = quick.merge(auth::dev_routes());
+    }
+    if let Some(state) = state {
+        let limit = middleware::from_fn_with_state(state.clone(), limit_time);
+        quick = quick.layer(limit);
+    }
+    let slow = OpenApiRouter::new()
+        .merge(firmware::slow_routes())
+        .merge(campaigns::slow_routes())
+        .merge(plugins::slow_routes());
+    OpenApiRouter::with_openapi(document::Whole::openapi())
+        .merge(quick)
+        .merge(slow)
+}
+
+fn finish(document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let mut whole = utoipa::openapi::OpenApi::default();
+    whole = whole.nest("/api/v1", document);
+    document::complete(&mut whole);
+    whole
+}
+
+async fn limit_time(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let limit: Duration = state.settings.request_timeout;
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("no answer within {} s", limit.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail).into_response()
+        })
 }

@@ -1,0 +1,327 @@
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::{
+    campaign::{self, Targets},
+    id::{Digest, FirmwareId},
+    plugin::FieldError,
+    update::Proof,
+};
+use tidegate_engine::{
+    Error,
+    campaigns::{self, Draft, PluginChoice},
+};
+use utoipa::ToSchema;
+
+use super::{
+    shape::{CampaignBody, whole},
+    short_form::{DeploymentStrategy, RolloutStage, ShortForm},
+};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{access::Operator, created::Created, json::JsonBody},
+};
+
+/// A campaign to be made: `strategy`, or the short form that begins with `deployment_strategy`, and at least one of
+/// the three kinds of targets.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewCampaign {
+    /// 1 to 200 characters.
+    name: String,
+    #[serde(default)]
+    description: String,
+    firmware_id: i64,
+    /// Device ids.
+    #[serde(default)]
+    target_devices: Vec<String>,
+    #[serde(default)]
+    target_groups: Vec<String>,
+    /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0`.
+    target_filter: Option<String>,
+    /// Whether beta firmware is meant.
+    #[serde(default)]
+    allow_beta: bool,
+    strategy: Option<PluginWish>,
+    #[serde(default)]
+    policies: Vec<PluginWish>,
+    deployment_strategy: Option<DeploymentStrategy>,
+    /// Of `staged` and `canary`: how far it goes in all, 1 to 100.
+    rollout_percentage: Option<u8>,
+    /// Of `immediate`: 1 to 500.
+    batch_size: Option<u32>,
+    /// Of `staged`.
+    rollout_stages: Option<Vec<RolloutStage>>,
+    /// Of `canary`.
+    canary_percentage: Option<f64>,
+    /// Of `canary`.
+    canary_duration_minutes: Option<f64>,
+    /// Of `blue_green`: names of groups.
+    blue_group: Option<Vec<String>>,
+    /// Of `blue_green`: names of groups.
+    green_group: Option<Vec<String>>,
+    #[serde(default)]
+    priority: Priority,
+    /// Most devices in flight at once; left out: no limit.
+    max_concurrent_updates: Option<u64>,
+    /// From offer to end, 5 to 1440; 60 when left out.
+    #[serde(default = "default_timeout")]
+    timeout_minutes: u64,
+    /// Whether somebody else than its maker must approve it before it starts.
+    #[serde(default)]
+    requires_approval: bool,
+    /// Whether the server obeys a policy's roll-back by itself.
+    #[serde(default)]
+    auto_rollback: bool,
+    /// Share of a wave, 1 to 100, whose failure stops the campaign whatever plugins say; 20 when left out.
+    #[serde(default = "default_threshold")]
+    failure_threshold_percent: u8,
+    #[serde(default)]
+    success_criteria: SuccessCriteria,
+}
+
+/// A plugin by name, with what it is to go by.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct PluginWish {
+    plugin: String,
+    /// `sha256:...`; the newest enabled revision when left out.
+    revision: Option<String>,
+    /// As the plugin's schema has it; `{}` when left out.
+    config: Option<Value>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+    Critical,
+    Emergency,
+}
+
+/// What counts as success.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SuccessCriteria {
+    /// The device says so.
+    #[default]
+    Reported,
+    /// The device comes back and reports the new version.
+    Attested,
+}
+
+/// Makes a campaign. Configs are checked by the plugins' schemas and by the plugins before anything is stored.
+#[utoipa::path(
+    post, path = "/campaigns", tag = "campaigns", request_body = NewCampaign,
+    responses((status = 201, body = CampaignBody)),
+)]
+pub(crate) async fn create_campaign(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    JsonBody(wanted): JsonBody<NewCampaign>,
+) -> Result<Created<CampaignBody>> {
+    let campaign = campaigns::create(&state.engine, &actor, wanted.draft()?).await?;
+    let location = format!("/campaigns/{}", campaign.id);
+    let body = whole(&state.engine, &actor, campaign).await?;
+    Ok(Created { location, body })
+}
+
+impl NewCampaign {
+    fn draft(mut self) -> Result<Draft, Error> {
+        let mut errors = Vec::new();
+        let strategy = self.strategy(&mut errors);
+        let mut policies = Vec::with_capacity(self.policies.len());
+        for (index, policy) in std::mem::take(&mut self.policies).into_iter().enumerate() {
+            policies.push(policy.choice(&format!("/policies/{index}"), &mut errors));
+        }
+        let (Some(strategy), []) = (strategy, &errors[..]) else {
+            return Err(refused(errors));
+        };
+        Ok(Draft {
+            name: self.name,
+            description: self.description,
+            firmware: FirmwareId(self.firmware_id),
+            targets: Targets {
+                devices: self.target_devices,
+                groups: self.target_groups,
+                filter: self.target_filter,
+            },
+            allow_beta: self.allow_beta,
+            strategy,
+            policies,
+            priority: self.priority.into(),
+            max_concurrent_updates: self.max_concurrent_updates,
+            timeout: Duration::from_secs(self.timeout_minutes.saturating_mul(60)),
+            requires_approval: self.requires_approval,
+            auto_rollback: self.auto_rollback,
+            failure_threshold_percent: self.failure_threshold_percent,
+            proof: self.success_criteria.into(),
+        })
+    }
+
+    /// The strategy, from whichever of its two forms is there.
+    fn strategy(&mut self, errors: &mut Vec<FieldError>) -> Option<PluginChoice> {
+        let form = ShortForm {
+            deployment_strategy: self.deployment_strategy,
+            rollout_percentage: self.rollout_percentage,
+            batch_size: self.batch_size,
+            rollout_stages: self.rollout_stages.take(),
+            canary_percentage: self.canary_percentage,
+            canary_duration_minutes: self.canary_duration_minutes,
+            blue_group: self.blue_group.take(),
+            green_group: self.green_group.take(),
+        };
+        let mut error = |path: &str, message: &str| {
+            errors.push(FieldError {
+                path: path.to_owned(),
+                message: message.to_owned(),
+            });
+        };
+        match (self.strategy.take(), form.first_field()) {
+            (Some(strategy), None) => Some(strategy.choice("/strategy", errors)),
+            (Some(_), Some(field)) => {
+                error(field, "stands beside `strategy`: say it in one form");
+                None
+            }
+            (None, None) => {
+                error(
+                    "/strategy",
+                    "a campaign needs a strategy, or a deployment_strategy",
+                );
+                None
+            }
+            (None, Some(_)) => match form.choice() {
+                Ok(choice) => choice,
+                Err(broken) => {
+                    errors.extend(broken);
+                    None
+                }
+            },
+        }
+    }
+}
+
+impl PluginWish {
+    fn choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
+        let revision = self.revision.map(|text| text.parse::<Digest>()).transpose();
+        let revision = revision.unwrap_or_else(|error| {
+            let path = format!("{path}/revision");
+            errors.push(FieldError {
+                path,
+                message: error.to_string(),
+            });
+            None
+        });
+        let config = self
+            .config
+            .map_or_else(|| "{}".to_owned(), |config| config.to_string());
+        PluginChoice {
+            plugin: self.plugin,
+            revision,
+            config,
+        }
+    }
+}
+
+fn refused(errors: Vec<FieldError>) -> Error {
+    let message = match &errors[..] {
+        [one] => format!("{}: {}", one.path, one.message),
+        many => format!(
+            "{} fields of the campaign are not as they must be",
+            many.len()
+        ),
+    };
+    Error::Invalid {
+        code: "invalid_campaign",
+        message,
+        errors,
+    }
+}
+
+fn default_timeout() -> u64 {
+    60
+}
+
+fn default_threshold() -> u8 {
+    20
+}
+
+impl From<Priority> for campaign::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+            Priority::Critical => Self::Critical,
+            Priority::Emergency => Self::Emergency,
+        }
+    }
+}
+
+impl From<SuccessCriteria> for Proof {
+    fn from(criteria: SuccessCriteria) -> Self {
+        match criteria {
+            SuccessCriteria::Reported => Self::Reported,
+            SuccessCriteria::Attested => Self::Attested,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn draft(extra: Value) -> Result<Draft, Vec<String>> {
+        let mut body = json!({"name": "spring", "firmware_id": 1, "target_groups": ["lab"]});
+        if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
+            body.extend(extra);
+        }
+        let wanted: NewCampaign = serde_json::from_value(body).expect("it fits the type");
+        wanted.draft().map_err(|error| match error {
+            Error::Invalid { errors, .. } => errors.into_iter().map(|error| error.path).collect(),
+            error => vec![error.to_string()],
+        })
+    }
+
+    #[test]
+    fn a_strategy_comes_in_one_form() {
+        let long = draft(json!({"strategy": {"plugin": "canary", "config": {"steps": [100]}}}));
+        assert_eq!(
+            long.expect("it is good").strategy.config,
+            r#"{"steps":[100]}"#
+        );
+        let short = draft(json!({"deployment_strategy": "immediate"}));
+        assert_eq!(short.expect("it is good").strategy.plugin, "immediate");
+
+        let both = json!({"strategy": {"plugin": "canary"}, "batch_size": 1});
+        assert_eq!(draft(both), Err(vec!["/batch_size".to_owned()]));
+        assert_eq!(draft(json!({})), Err(vec!["/strategy".to_owned()]));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("it is good");
+        assert_eq!(draft.timeout, Duration::from_hours(1));
+        assert_eq!(draft.failure_threshold_percent, 20);
+        assert_eq!(draft.priority, campaign::Priority::Normal);
+        assert_eq!(
+            (draft.requires_approval, draft.auto_rollback),
+            (false, false)
+        );
+        assert_eq!(draft.strategy.config, "{}");
+    }
+
+    #[test]
+    fn a_revision_is_a_digest() {
+        let bad = json!({"strategy": {"plugin": "canary"}, "policies": [
+            {"plugin": "failure-rate", "revision": "latest"},
+        ]});
+        assert_eq!(draft(bad), Err(vec!["/policies/0/revision".to_owned()]));
+    }
+}

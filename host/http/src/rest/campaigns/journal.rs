@@ -1,0 +1,85 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tidegate_engine::{campaigns, ports::Entry};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        segments::{Segments, id},
+        wire::{List, Time},
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JournalQuery {
+    /// Only entries after this `seq`.
+    after: Option<i64>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// One question that was asked of a plugin, or one of the host's own acts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JournalEntry)]
+pub(crate) struct EntryBody {
+    /// Counts from 1 in each campaign.
+    pub(super) seq: i64,
+    at: Time,
+    /// `plan`, `assign`, `check`, `evaluate`, `decide` or `host`.
+    kind: &'static str,
+    /// Empty for the host's own acts.
+    plugin: String,
+    revision: Option<String>,
+    observation_digest: Option<String>,
+    fuel: u64,
+    duration_us: u64,
+    /// One word: what came of it.
+    outcome: String,
+    explain: Vec<String>,
+    /// Whether it had its effect.
+    applied: bool,
+}
+
+/// Lists a campaign's journal, oldest first.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/journal", tag = "campaigns",
+    params(("campaign_id" = i64, Path), JournalQuery),
+    responses((status = 200, body = List<EntryBody>)),
+)]
+pub(crate) async fn list_journal(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(campaign): Segments<String>,
+    Params(query): Params<JournalQuery>,
+) -> Result<Json<List<EntryBody>>> {
+    let campaign = id("campaign", &campaign)?;
+    let page = page(query.limit, query.offset)?;
+    let after = query.after.unwrap_or(0);
+    let found = campaigns::journal(&state.engine, &actor, campaign, after, page).await?;
+    let items = found.items.into_iter().map(EntryBody::from).collect();
+    Ok(Json(List::new(items, found.total, page)))
+}
+
+impl From<Entry> for EntryBody {
+    fn from(entry: Entry) -> Self {
+        Self {
+            seq: entry.seq,
+            at: entry.at.into(),
+            kind: entry.kind.as_str(),
+            plugin: entry.plugin,
+            revision: entry.revision.map(|revision| revision.to_string()),
+            observation_digest: entry.question_digest.map(|digest| digest.to_string()),
+            fuel: entry.fuel,
+            duration_us: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
+            outcome: entry.outcome,
+            explain: entry.explain,
+            applied: entry.applied,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tidegate_core::campaign::CampaignStatus;
+use tidegate_engine::{campaigns, ports::CampaignFilter};
+use utoipa::IntoParams;
+
+use super::shape::{CampaignBody, brief};
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        wire::List,
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CampaignsQuery {
+    /// Only those that stand here.
+    status: Option<String>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// Lists campaigns, newest first, without their waves.
+#[utoipa::path(
+    get, path = "/campaigns", tag = "campaigns", params(CampaignsQuery),
+    responses((status = 200, body = List<CampaignBody>)),
+)]
+pub(crate) async fn list_campaigns(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Params(query): Params<CampaignsQuery>,
+) -> Result<Json<List<CampaignBody>>> {
+    let page = page(query.limit, query.offset)?;
+    let filter = CampaignFilter {
+        status: query.status.as_deref().map(status).transpose()?,
+    };
+    let found = campaigns::list(&state.engine, &actor, &filter, page).await?;
+    let mut items = Vec::with_capacity(found.items.len());
+    for campaign in found.items {
+        items.push(brief(&state.engine, &actor, campaign).await?);
+    }
+    Ok(Json(List::new(items, found.total, page)))
+}
+
+fn status(text: &str) -> Result<CampaignStatus> {
+    CampaignStatus::parse(text).ok_or_else(|| {
+        let known: Vec<_> = CampaignStatus::ALL
+            .iter()
+            .map(|status| status.as_str())
+            .collect();
+        Problem::field(
+            "wrong_type",
+            "status",
+            format!("must be one of {}", known.join(", ")),
+        )
+    })
+}

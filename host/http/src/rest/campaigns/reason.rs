@@ -1,0 +1,31 @@
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::problem::{Problem, Result};
+
+/// Longest reason, in characters.
+const MAX: usize = 1000;
+
+/// Why an operator does it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Reason {
+    /// For people, at most 1000 characters.
+    #[serde(default)]
+    reason: String,
+}
+
+impl Reason {
+    /// The reason, if it is not too long.
+    pub(super) fn checked(self) -> Result<String> {
+        checked("/reason", self.reason)
+    }
+}
+
+/// A text for people, if it is not too long.
+pub(super) fn checked(field: &str, text: String) -> Result<String> {
+    if text.chars().count() > MAX {
+        let message = format!("must have at most {MAX} characters");
+        return Err(Problem::field("invalid_reason", field, message));
+    }
+    Ok(text)
+}

@@ -1,0 +1,70 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_core::id::Digest;
+use tidegate_engine::{Error, campaigns};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+    rest::{
+        access::Viewer,
+        query::Params,
+        segments::{Segments, id},
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReplayQuery {
+    /// Another revision of the same plugin to ask.
+    revision: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Replayed {
+    /// Whether the answer is the same, bit for bit; of the recorded revision the fuel too.
+    same: bool,
+    /// The answer now.
+    decision: Value,
+    /// The answer then.
+    recorded: Value,
+    /// Fuel now.
+    fuel: u64,
+    /// Fuel then.
+    recorded_fuel: u64,
+}
+
+/// Asks a recorded question again. Nothing comes of the answer.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/journal/{seq}/replay", tag = "campaigns",
+    params(("campaign_id" = i64, Path), ("seq" = i64, Path), ReplayQuery),
+    responses((status = 200, body = Replayed)),
+)]
+pub(crate) async fn replay_decision(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments((campaign, seq)): Segments<(String, String)>,
+    Params(query): Params<ReplayQuery>,
+) -> Result<Json<Replayed>> {
+    let (campaign, seq) = (id("campaign", &campaign)?, id("journal entry", &seq)?);
+    let revision = query
+        .revision
+        .map(|text| text.parse::<Digest>())
+        .transpose();
+    let revision =
+        revision.map_err(|error| Problem::field("wrong_type", "revision", error.to_string()))?;
+    let replay = campaigns::replay(&state.engine, &actor, campaign, seq, revision).await?;
+    Ok(Json(Replayed {
+        same: replay.same,
+        decision: json(&replay.decision)?,
+        recorded: json(&replay.recorded)?,
+        fuel: replay.fuel,
+        recorded_fuel: replay.recorded_fuel,
+    }))
+}
+
+fn json(text: &str) -> Result<Value, Error> {
+    serde_json::from_str(text).map_err(|error| Error::internal("read answer", error))
+}

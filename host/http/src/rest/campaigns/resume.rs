@@ -1,0 +1,28 @@
+use axum::{Json, extract::State};
+use tidegate_engine::campaigns;
+
+use super::shape::{CampaignBody, whole};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Operator,
+        segments::{Segments, id},
+    },
+};
+
+/// Goes on after a pause or a hold.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
+    params(("campaign_id" = i64, Path)),
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn resume_campaign(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Segments(campaign): Segments<String>,
+) -> Result<Json<CampaignBody>> {
+    let campaign = id("campaign", &campaign)?;
+    let campaign = campaigns::resume(&state.engine, &actor, campaign).await?;
+    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+}

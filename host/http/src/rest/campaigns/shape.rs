@@ -1,0 +1,223 @@
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_core::{
+    campaign::{Campaign, PluginUse},
+    firmware::Firmware,
+    wave::Counts,
+};
+use tidegate_engine::{Engine, Error, campaigns, firmware, ports::Wave, tenants::Actor};
+use utoipa::ToSchema;
+
+use super::waves::WaveBody;
+use crate::{
+    problem::Result,
+    rest::wire::{Time, percent},
+};
+
+/// A campaign.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Campaign)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what people see of a campaign"
+)]
+pub(crate) struct CampaignBody {
+    campaign_id: i64,
+    name: String,
+    description: String,
+    /// `created`, `in_progress`, `paused`, `held`, `rolling_back`, `rolled_back`, `completed`, `failed` or `cancelled`.
+    status: &'static str,
+    firmware_id: i64,
+    firmware: FirmwareRef,
+    target_devices: Vec<String>,
+    target_groups: Vec<String>,
+    target_filter: Option<String>,
+    allow_beta: bool,
+    strategy: PluginUseBody,
+    policies: Vec<PluginUseBody>,
+    priority: &'static str,
+    max_concurrent_updates: Option<u64>,
+    timeout_minutes: u64,
+    requires_approval: bool,
+    auto_rollback: bool,
+    failure_threshold_percent: u8,
+    success_criteria: &'static str,
+    /// Devices that it selected at its start; 0 before.
+    total_devices: u64,
+    /// Selected devices that are in no wave: no policy allows them, or the plan does not take them.
+    excluded_devices: u64,
+    pending_devices: u64,
+    in_progress_devices: u64,
+    completed_devices: u64,
+    failed_devices: u64,
+    timed_out_devices: u64,
+    cancelled_devices: u64,
+    /// Devices of its waves that have come to an end, in percent.
+    progress_percentage: f64,
+    /// In the plan's order; empty before the start. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waves: Option<Vec<WaveBody>>,
+    /// What the last decision said.
+    explain: Vec<String>,
+    hold: Option<HoldBody>,
+    rollback: Option<RollbackBody>,
+    approved: bool,
+    approved_by: Option<String>,
+    approved_at: Option<Time>,
+    approval_comment: Option<String>,
+    actual_start: Option<Time>,
+    actual_end: Option<Time>,
+    created_at: Time,
+    created_by: String,
+}
+
+/// What a campaign rolls out.
+#[derive(Debug, Serialize, ToSchema)]
+struct FirmwareRef {
+    firmware_id: i64,
+    name: String,
+    version: String,
+}
+
+/// A plugin as a campaign uses it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginUse)]
+struct PluginUseBody {
+    plugin: String,
+    /// `strategy`, `compatibility` or `health`.
+    kind: &'static str,
+    /// The revision that the campaign is pinned to.
+    revision: String,
+    /// The revision's own version.
+    version: String,
+    config: Value,
+}
+
+/// The host's own stop.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hold)]
+struct HoldBody {
+    reason: String,
+    by: String,
+    since: Time,
+}
+
+/// A rollback that was wanted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rollback)]
+struct RollbackBody {
+    /// `everything` or `in_flight`.
+    scope: &'static str,
+    reason: String,
+    by: String,
+}
+
+/// A campaign with its waves.
+pub(super) async fn whole(
+    engine: &Engine,
+    actor: &Actor,
+    campaign: Campaign,
+) -> Result<CampaignBody> {
+    let waves = campaigns::waves(engine, actor, campaign.id).await?;
+    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+    let mut body = CampaignBody::new(campaign, &firmware, &waves)?;
+    body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());
+    Ok(body)
+}
+
+/// A campaign as lists show it.
+pub(super) async fn brief(
+    engine: &Engine,
+    actor: &Actor,
+    campaign: Campaign,
+) -> Result<CampaignBody> {
+    let waves = campaigns::waves(engine, actor, campaign.id).await?;
+    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+    CampaignBody::new(campaign, &firmware, &waves)
+}
+
+/// Where the devices of all waves stand.
+pub(crate) fn total(waves: &[Wave]) -> Counts {
+    waves
+        .iter()
+        .fold(Counts::default(), |sum, wave| sum.plus(&wave.report.counts))
+}
+
+impl CampaignBody {
+    fn new(campaign: Campaign, firmware: &Firmware, waves: &[Wave]) -> Result<Self> {
+        let counts = total(waves);
+        let has_waves = !waves.is_empty();
+        let excluded = campaign.total_devices.saturating_sub(counts.total());
+        let spec = campaign.spec;
+        let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
+        let (approval, rollback) = (campaign.approval, campaign.rollback);
+        Ok(Self {
+            campaign_id: campaign.id.0,
+            name: spec.name,
+            description: spec.description,
+            status: campaign.status.as_str(),
+            firmware_id: spec.firmware.0,
+            firmware: FirmwareRef {
+                firmware_id: firmware.id.0,
+                name: firmware.details.name.clone(),
+                version: firmware.details.version.clone(),
+            },
+            target_devices: spec.targets.devices,
+            target_groups: spec.targets.groups,
+            target_filter: spec.targets.filter,
+            allow_beta: spec.allow_beta,
+            strategy: PluginUseBody::new(spec.strategy)?,
+            policies: policies?,
+            priority: spec.priority.as_str(),
+            max_concurrent_updates: spec.max_concurrent_updates,
+            timeout_minutes: spec.timeout.as_secs() / 60,
+            requires_approval: spec.requires_approval,
+            auto_rollback: spec.auto_rollback,
+            failure_threshold_percent: spec.failure_threshold_percent,
+            success_criteria: spec.proof.as_str(),
+            total_devices: campaign.total_devices,
+            excluded_devices: if has_waves { excluded } else { 0 },
+            pending_devices: counts.pending,
+            in_progress_devices: counts.in_flight(),
+            completed_devices: counts.completed,
+            failed_devices: counts.failed + counts.rejected,
+            timed_out_devices: counts.timed_out,
+            cancelled_devices: counts.cancelled,
+            progress_percentage: percent(counts.finished(), counts.total()),
+            waves: None,
+            explain: campaign.explain,
+            hold: campaign.hold.map(|hold| HoldBody {
+                reason: hold.reason,
+                by: hold.by,
+                since: hold.since.into(),
+            }),
+            rollback: rollback.map(|rollback| RollbackBody {
+                scope: rollback.scope.as_str(),
+                reason: rollback.reason,
+                by: rollback.by,
+            }),
+            approved: approval.is_some(),
+            approved_by: approval.as_ref().map(|approval| approval.by.clone()),
+            approved_at: approval.as_ref().map(|approval| approval.at.into()),
+            approval_comment: approval.map(|approval| approval.comment),
+            actual_start: campaign.started_at.map(Time::from),
+            actual_end: campaign.ended_at.map(Time::from),
+            created_at: campaign.created_at.into(),
+            created_by: campaign.created_by,
+        })
+    }
+}
+
+impl PluginUseBody {
+    fn new(plugin: PluginUse) -> Result<Self> {
+        let config = serde_json::from_str(&plugin.config)
+            .map_err(|error| Error::internal("read config", error))?;
+        Ok(Self {
+            plugin: plugin.plugin,
+            kind: plugin.kind.as_str(),
+            revision: plugin.revision.to_string(),
+            version: plugin.version,
+            config,
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! The short form of a strategy: a few fields instead of a plugin and its config.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tidegate_core::plugin::FieldError;
+use tidegate_engine::campaigns::PluginChoice;
+use utoipa::ToSchema;
+
+/// What the canary strategy does when nobody says otherwise: percentages after the canaries.
+const CANARY_STEPS: [u8; 3] = [25, 50, 100];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeploymentStrategy {
+    Immediate,
+    /// Not offered by this server yet: start the campaign when its time has come.
+    Scheduled,
+    Staged,
+    Canary,
+    BlueGreen,
+}
+
+/// One stage of `staged`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
+pub(crate) struct RolloutStage {
+    /// Stages go in this order.
+    #[serde(skip_serializing)]
+    stage: u32,
+    /// Of all devices, this stage and those before it together.
+    percentage: f64,
+    /// How long after it opened the next one opens, at the earliest.
+    #[serde(default)]
+    duration_hours: f64,
+}
+
+/// The fields of the short form.
+#[derive(Debug, Default)]
+pub(super) struct ShortForm {
+    pub(super) deployment_strategy: Option<DeploymentStrategy>,
+    pub(super) rollout_percentage: Option<u8>,
+    pub(super) batch_size: Option<u32>,
+    pub(super) rollout_stages: Option<Vec<RolloutStage>>,
+    pub(super) canary_percentage: Option<f64>,
+    pub(super) canary_duration_minutes: Option<f64>,
+    pub(super) blue_group: Option<Vec<String>>,
+    pub(super) green_group: Option<Vec<String>>,
+}
+
+impl ShortForm {
+    /// The first field of the short form that is there.
+    pub(super) fn first_field(&self) -> Option<&'static str> {
+        let strategy = self.deployment_strategy.map(|_| "/deployment_strategy");
+        strategy.or_else(|| {
+            self.given()
+                .into_iter()
+                .find_map(|(field, is_given)| is_given.then_some(field))
+        })
+    }
+
+    /// The plugin and the config that the short form means; none when there is no short form.
+    pub(super) fn choice(&self) -> Result<Option<PluginChoice>, Vec<FieldError>> {
+        use DeploymentStrategy as S;
+        let Some(strategy) = self.deployment_strategy else {
+            return match self.first_field() {
+                Some(field) => Err(vec![error(field, "needs deployment_strategy beside it")]),
+                None => Ok(None),
+            };
+        };
+        let (plugin, takes): (_, &[&str]) = match strategy {
+            S::Immediate => ("immediate", &["/batch_size"]),
+            S::Staged => ("staged", &["/rollout_stages", "/rollout_percentage"]),
+            S::Canary => (
+                "canary",
+                &[
+                    "/canary_percentage",
+                    "/canary_duration_minutes",
+                    "/rollout_percentage",
+                ],
+            ),
+            S::BlueGreen => ("blue-green", &["/blue_group", "/green_group"]),
+            S::Scheduled => {
+                let message = "scheduled is not offered: start the campaign when its time has come";
+                return Err(vec![error("/deployment_strategy", message)]);
+            }
+        };
+        let mut errors = self.foreign(plugin, takes);
+        self.check_bounds(&mut errors);
+        let config = match strategy {
+            S::Staged => self.staged(&mut errors),
+            S::Canary => self.canary(),
+            _ => self.verbatim(),
+        };
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let config = config.to_string();
+        Ok(Some(PluginChoice {
+            plugin: plugin.to_owned(),
+            revision: None,
+            config,
+        }))
+    }
+
+    fn given(&self) -> [(&'static str, bool); 7] {
+        [
+            ("/rollout_percentage", self.rollout_percentage.is_some()),
+            ("/batch_size", self.batch_size.is_some()),
+            ("/rollout_stages", self.rollout_stages.is_some()),
+            ("/canary_percentage", self.canary_percentage.is_some()),
+            (
+                "/canary_duration_minutes",
+                self.canary_duration_minutes.is_some(),
+            ),
+            ("/blue_group", self.blue_group.is_some()),
+            ("/green_group", self.green_group.is_some()),
+        ]
+    }
+
+    /// Fields that this strategy does not take.
+    fn foreign(&self, plugin: &str, takes: &[&str]) -> Vec<FieldError> {
+        let given = self.given().into_iter().filter(|(_, is_given)| *is_given);
+        let foreign = given.filter(|(field, _)| !takes.contains(field));
+        foreign
+            .map(|(field, _)| error(field, &format!("the strategy {plugin} does not take it")))
+            .collect()
+    }
+
+    fn check_bounds(&self, errors: &mut Vec<FieldError>) {
+        if self
+            .rollout_percentage
+            .is_some_and(|percentage| !(1..=100).contains(&percentage))
+        {
+            errors.push(error("/rollout_percentage", "must be between 1 and 100"));
+        }
+        if self
+            .batch_size
+            .is_some_and(|size| !(1..=500).contains(&size))
+        {
+            errors.push(error("/batch_size", "must be between 1 and 500"));
+        }
+    }
+
+    fn staged(&self, errors: &mut Vec<FieldError>) -> Value {
+        match (&self.rollout_stages, self.rollout_percentage) {
+            (Some(stages), None) => {
+                let mut stages = stages.clone();
+                stages.sort_by_key(|stage| stage.stage);
+                json!({"stages": stages})
+            }
+            (None, Some(percentage)) => json!({"stages": [{"percentage": percentage}]}),
+            _ => {
+                let message = "staged needs either rollout_stages or rollout_percentage";
+                errors.push(error("/rollout_stages", message));
+                Value::Null
+            }
+        }
+    }
+
+    fn canary(&self) -> Value {
+        let mut config = self.fields();
+        if let Some(last) = self.rollout_percentage {
+            let before = CANARY_STEPS.into_iter().filter(|step| *step < last);
+            config.insert("steps".to_owned(), before.chain([last]).collect());
+        }
+        Value::Object(config)
+    }
+
+    fn verbatim(&self) -> Value {
+        Value::Object(self.fields())
+    }
+
+    /// The fields whose names and meanings are the config's own.
+    fn fields(&self) -> Map<String, Value> {
+        let fields = [
+            ("batch_size", self.batch_size.map(Value::from)),
+            ("canary_percentage", self.canary_percentage.map(Value::from)),
+            (
+                "canary_duration_minutes",
+                self.canary_duration_minutes.map(Value::from),
+            ),
+            ("blue_group", self.blue_group.clone().map(Value::from)),
+            ("green_group", self.green_group.clone().map(Value::from)),
+        ];
+        let given = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        given.collect()
+    }
+}
+
+fn error(field: &str, message: &str) -> FieldError {
+    FieldError {
+        path: field.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(form: &ShortForm) -> (String, Value) {
+        let choice = form
+            .choice()
+            .expect("it is good")
+            .expect("it says a strategy");
+        let config = serde_json::from_str(&choice.config).expect("JSON");
+        (choice.plugin, config)
+    }
+
+    fn fields(form: &ShortForm) -> Vec<String> {
+        let errors = form.choice().expect_err("it is wrong");
+        errors.into_iter().map(|error| error.path).collect()
+    }
+
+    fn form(strategy: DeploymentStrategy) -> ShortForm {
+        ShortForm {
+            deployment_strategy: Some(strategy),
+            ..ShortForm::default()
+        }
+    }
+
+    #[test]
+    fn every_strategy_has_its_config() {
+        use DeploymentStrategy as S;
+        assert_eq!(
+            config(&form(S::Immediate)),
+            ("immediate".to_owned(), json!({}))
+        );
+        let batches = ShortForm {
+            batch_size: Some(50),
+            ..form(S::Immediate)
+        };
+        assert_eq!(config(&batches).1, json!({"batch_size": 50}));
+        let canary = ShortForm {
+            canary_percentage: Some(5.0),
+            canary_duration_minutes: Some(30.0),
+            rollout_percentage: Some(40),
+            ..form(S::Canary)
+        };
+        let expected =
+            json!({"canary_percentage": 5.0, "canary_duration_minutes": 30.0, "steps": [25, 40]});
+        assert_eq!(config(&canary), ("canary".to_owned(), expected));
+        let green = ShortForm {
+            green_group: Some(vec!["lab".to_owned()]),
+            ..form(S::BlueGreen)
+        };
+        assert_eq!(
+            config(&green),
+            ("blue-green".to_owned(), json!({"green_group": ["lab"]}))
+        );
+    }
+
+    #[test]
+    fn stages_go_by_their_number() {
+        let stage = |stage, percentage, duration_hours| RolloutStage {
+            stage,
+            percentage,
+            duration_hours,
+        };
+        let staged = ShortForm {
+            rollout_stages: Some(vec![stage(2, 100.0, 0.0), stage(1, 10.0, 24.0)]),
+            ..form(DeploymentStrategy::Staged)
+        };
+        let expected = json!({"stages": [
+            {"percentage": 10.0, "duration_hours": 24.0}, {"percentage": 100.0, "duration_hours": 0.0},
+        ]});
+        assert_eq!(config(&staged), ("staged".to_owned(), expected));
+        let third = ShortForm {
+            rollout_percentage: Some(33),
+            ..form(DeploymentStrategy::Staged)
+        };
+        assert_eq!(config(&third).1, json!({"stages": [{"percentage": 33}]}));
+    }
+
+    #[test]
+    fn what_a_strategy_does_not_take_is_refused() {
+        use DeploymentStrategy as S;
+        let wrong = ShortForm {
+            batch_size: Some(0),
+            ..form(S::Canary)
+        };
+        assert_eq!(fields(&wrong), ["/batch_size", "/batch_size"]);
+        assert_eq!(fields(&form(S::Scheduled)), ["/deployment_strategy"]);
+        assert_eq!(fields(&form(S::Staged)), ["/rollout_stages"]);
+        let alone = ShortForm {
+            canary_percentage: Some(1.0),
+            ..ShortForm::default()
+        };
+        assert_eq!(fields(&alone), ["/canary_percentage"]);
+        assert_eq!(ShortForm::default().choice(), Ok(None));
+    }
+}

@@ -1,0 +1,33 @@
+use axum::{Json, extract::State};
+use tidegate_engine::campaigns;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        devices::UpdateBody,
+        query::{PageQuery, Params, page},
+        segments::{Segments, id},
+        wire::List,
+    },
+};
+
+/// Lists a campaign's updates, newest first; those that bring devices back too.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/updates", tag = "campaigns",
+    params(("campaign_id" = i64, Path), PageQuery),
+    responses((status = 200, body = List<UpdateBody>)),
+)]
+pub(crate) async fn list_campaign_updates(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(campaign): Segments<String>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<List<UpdateBody>>> {
+    let campaign = id("campaign", &campaign)?;
+    let page = page(query.limit, query.offset)?;
+    let found = campaigns::updates(&state.engine, &actor, campaign, page).await?;
+    let items = found.items.into_iter().map(UpdateBody::from).collect();
+    Ok(Json(List::new(items, found.total, page)))
+}

@@ -1,0 +1,138 @@
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_core::{plugin::Failure, wave::Counts};
+use tidegate_engine::{
+    campaigns,
+    ports::{PageRequest, Wave},
+};
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        segments::{Segments, id},
+        wire::{List, Time},
+    },
+};
+
+/// One step of a campaign.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Wave)]
+pub(crate) struct WaveBody {
+    index: u32,
+    name: String,
+    /// `pending`, `open` or `finished`.
+    status: &'static str,
+    /// How many devices it has.
+    total: u64,
+    /// How many of them the last decision lets in.
+    released: u64,
+    /// For how many of them an update was made.
+    admitted: u64,
+    counts: CountsBody,
+    /// When the first of its devices was released.
+    opened_at: Option<Time>,
+    /// When a count last changed.
+    moved_at: Option<Time>,
+    /// When an operator let it pass its gate.
+    advanced_at: Option<Time>,
+    /// Why devices failed, most frequent first.
+    failures: Vec<FailureBody>,
+}
+
+/// How many devices stand where.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Counts)]
+pub(crate) struct CountsBody {
+    pending: u64,
+    offered: u64,
+    in_progress: u64,
+    completed: u64,
+    failed: u64,
+    timed_out: u64,
+    cancelled: u64,
+    rejected: u64,
+}
+
+/// One reason of failure.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub(crate) struct FailureBody {
+    code: String,
+    devices: u64,
+}
+
+/// Lists a campaign's waves, in the plan's order; empty before it starts.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/waves", tag = "campaigns",
+    params(("campaign_id" = i64, Path)),
+    responses((status = 200, body = List<WaveBody>)),
+)]
+pub(crate) async fn list_waves(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(campaign): Segments<String>,
+) -> Result<Json<List<WaveBody>>> {
+    let campaign = id("campaign", &campaign)?;
+    let waves = campaigns::waves(&state.engine, &actor, campaign).await?;
+    let waves: Vec<WaveBody> = waves.into_iter().zip(0..).map(WaveBody::from).collect();
+    // A campaign has at most 500 waves, so they are one page.
+    let (total, page) = (
+        waves.len() as u64,
+        PageRequest {
+            limit: 500,
+            offset: 0,
+        },
+    );
+    Ok(Json(List::new(waves, total, page)))
+}
+
+impl From<(Wave, u32)> for WaveBody {
+    fn from((wave, index): (Wave, u32)) -> Self {
+        let report = wave.report;
+        let is_finished = report.counts.finished() >= report.size;
+        Self {
+            index,
+            status: match (report.released, is_finished) {
+                (0, false) => "pending",
+                (_, false) => "open",
+                (_, true) => "finished",
+            },
+            name: report.name,
+            total: report.size,
+            released: report.released,
+            admitted: wave.admitted,
+            counts: report.counts.into(),
+            opened_at: report.opened_at.map(Time::from),
+            moved_at: report.moved_at.map(Time::from),
+            advanced_at: report.advanced_at.map(Time::from),
+            failures: report.failures.into_iter().map(FailureBody::from).collect(),
+        }
+    }
+}
+
+impl From<Counts> for CountsBody {
+    fn from(counts: Counts) -> Self {
+        Self {
+            pending: counts.pending,
+            offered: counts.offered,
+            in_progress: counts.in_progress,
+            completed: counts.completed,
+            failed: counts.failed,
+            timed_out: counts.timed_out,
+            cancelled: counts.cancelled,
+            rejected: counts.rejected,
+        }
+    }
+}
+
+impl From<Failure> for FailureBody {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.code,
+            devices: failure.devices,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::registry;
+use utoipa::ToSchema;
+
+use super::shape::DeviceBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Operator,
+        created::{Created, segment},
+        json::JsonBody,
+    },
+};
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewDevice {
+    /// 1 to 256 characters, no white space.
+    device_id: String,
+    /// At most 200 characters; the device id when left out.
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    /// What is known of it before it reports, at most 100.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreatedDevice {
+    device: DeviceBody,
+    /// What the device sends: `Authorization: TargetToken <token>`. It is shown this once.
+    token: String,
+}
+
+/// Makes a device before it is first seen, and tells its token once.
+#[utoipa::path(
+    post, path = "/devices", tag = "devices", request_body = NewDevice,
+    responses((status = 201, body = CreatedDevice)),
+)]
+pub(crate) async fn create_device(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    JsonBody(wanted): JsonBody<NewDevice>,
+) -> Result<Created<CreatedDevice>> {
+    let NewDevice {
+        device_id,
+        name,
+        groups,
+        attributes,
+    } = wanted;
+    let created =
+        registry::create(&state.engine, &actor, device_id, name, groups, attributes).await?;
+    let location = format!("/devices/{}", segment(&created.device.device_id));
+    let body = CreatedDevice {
+        device: created.device.into(),
+        token: created.token,
+    };
+    Ok(Created { location, body })
+}

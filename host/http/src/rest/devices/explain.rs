@@ -1,0 +1,76 @@
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_engine::campaigns::{self, Explanation};
+use utoipa::ToSchema;
+
+use super::UpdateBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{access::Viewer, segments::Segments},
+};
+
+/// Why a device has, or has not, been given the firmware of the newest campaigns.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Explanations {
+    /// Newest campaign first.
+    items: Vec<ExplanationBody>,
+    count: u64,
+}
+
+/// One campaign's part of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explanation)]
+pub(crate) struct ExplanationBody {
+    campaign_id: i64,
+    campaign_name: String,
+    campaign_status: &'static str,
+    firmware_id: i64,
+    /// `not_started`, `not_selected`, `excluded`, `in_no_wave`, `waiting` or `admitted`.
+    standing: &'static str,
+    /// In the order in which they came about.
+    reasons: Vec<String>,
+    /// The device's updates by this campaign, newest first.
+    updates: Vec<UpdateBody>,
+}
+
+/// Explains why a device has, or has not, been given each of the newest campaigns' firmware.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/explain", tag = "devices",
+    params(("device_id" = String, Path)),
+    responses((status = 200, body = Explanations)),
+)]
+pub(crate) async fn explain_device(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(device): Segments<String>,
+) -> Result<Json<Explanations>> {
+    let explanations = campaigns::explain(&state.engine, &actor, &device).await?;
+    let items: Vec<_> = explanations
+        .into_iter()
+        .map(ExplanationBody::from)
+        .collect();
+    Ok(Json(Explanations {
+        count: items.len() as u64,
+        items,
+    }))
+}
+
+impl From<Explanation> for ExplanationBody {
+    fn from(explanation: Explanation) -> Self {
+        let campaign = explanation.campaign;
+        Self {
+            campaign_id: campaign.id.0,
+            campaign_name: campaign.spec.name,
+            campaign_status: campaign.status.as_str(),
+            firmware_id: campaign.spec.firmware.0,
+            standing: explanation.standing.as_str(),
+            reasons: explanation.reasons,
+            updates: explanation
+                .updates
+                .into_iter()
+                .map(UpdateBody::from)
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tidegate_engine::registry;
+use utoipa::IntoParams;
+
+use super::shape::DeviceBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        wire::List,
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DevicesQuery {
+    /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0;attribute.site==lab*`.
+    q: Option<String>,
+    /// `device_id`, `name`, `last_seen`, `sw_version`, `hw_model` or `created_at`, with `:desc` for the other way round.
+    sort: Option<String>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// Lists devices.
+#[utoipa::path(
+    get, path = "/devices", tag = "devices", params(DevicesQuery),
+    responses((status = 200, body = List<DeviceBody>)),
+)]
+pub(crate) async fn list_devices(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Params(query): Params<DevicesQuery>,
+) -> Result<Json<List<DeviceBody>>> {
+    let page = page(query.limit, query.offset)?;
+    let (q, sort) = (query.q.as_deref(), query.sort.as_deref());
+    let found = registry::list(&state.engine, &actor, q, sort, page).await?;
+    let items = found.items.into_iter().map(DeviceBody::from).collect();
+    Ok(Json(List::new(items, found.total, page)))
+}

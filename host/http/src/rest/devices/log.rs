@@ -1,0 +1,105 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tidegate_core::id::UpdateId;
+use tidegate_engine::{ports::FeedbackRow, registry};
+use utoipa::{IntoParams, ToSchema};
+
+use super::UpdateBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        segments::Segments,
+        wire::Time,
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LogQuery {
+    /// One of the device's updates; its newest one when left out.
+    update_id: Option<i32>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+}
+
+/// What a device said of one update.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UpdateLog {
+    /// None when the device has had no update.
+    update: Option<UpdateBody>,
+    /// Newest first.
+    items: Vec<LogLine>,
+    count: u64,
+}
+
+/// One feedback, as the device sent it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LogLine {
+    /// When it arrived.
+    at: Time,
+    /// The device's own time.
+    device_time: Option<Time>,
+    execution: &'static str,
+    finished: &'static str,
+    progress: Option<ProgressBody>,
+    code: Option<i32>,
+    messages: Vec<String>,
+    /// Whether messages were cut to fit.
+    is_cut: bool,
+    /// Whether it answered a call back.
+    on_cancel: bool,
+}
+
+/// "n of m".
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Progress)]
+pub(crate) struct ProgressBody {
+    count: u32,
+    of: u32,
+}
+
+/// Shows what a device said of one of its updates.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/log", tag = "devices",
+    params(("device_id" = String, Path), LogQuery),
+    responses((status = 200, body = UpdateLog)),
+)]
+pub(crate) async fn show_update_log(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(device): Segments<String>,
+    Params(query): Params<LogQuery>,
+) -> Result<Json<UpdateLog>> {
+    let limit = page(query.limit, None)?.limit;
+    let update = query.update_id.map(UpdateId);
+    let log = registry::log(&state.engine, &actor, &device, update, limit).await?;
+    let items: Vec<_> = log.lines.into_iter().map(LogLine::from).collect();
+    let (count, update) = (items.len() as u64, log.update.map(UpdateBody::from));
+    Ok(Json(UpdateLog {
+        update,
+        items,
+        count,
+    }))
+}
+
+impl From<FeedbackRow> for LogLine {
+    fn from(row: FeedbackRow) -> Self {
+        let feedback = row.feedback;
+        Self {
+            at: row.at.into(),
+            device_time: feedback.device_time.map(Time::from),
+            execution: feedback.execution.as_str(),
+            finished: feedback.finished.as_str(),
+            progress: feedback
+                .progress
+                .map(|(count, of)| ProgressBody { count, of }),
+            code: feedback.code,
+            messages: feedback.messages,
+            is_cut: feedback.cut,
+            on_cancel: row.on_cancel,
+        }
+    }
+}

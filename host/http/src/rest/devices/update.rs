@@ -1,0 +1,77 @@
+use serde::Serialize;
+use tidegate_core::update::{Progress, Purpose, UpdateStatus};
+use tidegate_engine::ports::UpdateRow;
+use utoipa::ToSchema;
+
+use crate::rest::wire::{Time, percent};
+
+/// One firmware for one device.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Update)]
+pub(crate) struct UpdateBody {
+    update_id: i32,
+    device_id: String,
+    campaign_id: Option<i64>,
+    /// The wave that let the device in; none for an update back.
+    wave: Option<u32>,
+    /// Whether it brings back what was there before its campaign.
+    is_return: bool,
+    firmware_id: i64,
+    firmware_name: String,
+    from_version: Option<String>,
+    to_version: String,
+    /// `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`, `timed_out` or
+    /// `cancelled`.
+    status: &'static str,
+    /// As the device reports it; 100 when completed.
+    progress_percentage: Option<f64>,
+    error_code: Option<String>,
+    error_message: Option<String>,
+    created_at: Time,
+    started_at: Option<Time>,
+    completed_at: Option<Time>,
+    timeout_at: Time,
+}
+
+impl From<UpdateRow> for UpdateBody {
+    fn from(row: UpdateRow) -> Self {
+        let update = row.update;
+        let purpose = update.campaign.map(|(_, purpose)| purpose);
+        let progress_percentage = shown_progress(&update.progress);
+        let progress = update.progress;
+        let (error_code, error_message) = progress
+            .error
+            .map(|error| (error.code, error.message))
+            .unzip();
+        Self {
+            update_id: update.id.0,
+            device_id: row.device_id,
+            campaign_id: update.campaign.map(|(campaign, _)| campaign.0),
+            wave: match purpose {
+                Some(Purpose::Forward { wave }) => Some(wave),
+                Some(Purpose::Return) | None => None,
+            },
+            is_return: purpose == Some(Purpose::Return),
+            firmware_id: update.firmware.0,
+            firmware_name: row.firmware_name,
+            from_version: update.from_version,
+            to_version: update.to_version,
+            status: progress.status.as_str(),
+            progress_percentage,
+            error_code,
+            error_message,
+            created_at: update.created_at.into(),
+            started_at: progress.started_at.map(Time::from),
+            completed_at: progress.completed_at.map(Time::from),
+            timeout_at: progress.timeout_at.into(),
+        }
+    }
+}
+
+fn shown_progress(progress: &Progress) -> Option<f64> {
+    match (progress.status, progress.progress) {
+        (UpdateStatus::Completed, _) => Some(100.0),
+        (_, Some((done, of))) if of > 0 => Some(percent(u64::from(done.min(of)), u64::from(of))),
+        _ => None,
+    }
+}

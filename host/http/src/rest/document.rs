@@ -1,0 +1,68 @@
+//! The OpenAPI document.
+
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Content, Ref, RefOr, ResponseBuilder,
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use crate::problem::ProblemBody;
+
+/// What is said of the API as a whole.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidegate",
+        description = "Rolls software out to fleets of devices. Every refusal is `application/problem+json` with a \
+            stable `code`, and changes nothing. Times are RFC 3339 in UTC.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    components(schemas(ProblemBody)),
+    security(("api_key" = []), ("bearer" = []))
+)]
+pub(super) struct Whole;
+
+/// Adds what every operation has in common: how to authenticate, and how refusals look.
+pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
+    let components = document.components.get_or_insert_default();
+    let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    components.add_security_scheme("api_key", key);
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    for item in document.paths.paths.values_mut() {
+        for operation in operations_mut(item) {
+            operation
+                .responses
+                .responses
+                .insert("default".to_owned(), refusal());
+        }
+    }
+}
+
+fn refusal() -> RefOr<utoipa::openapi::Response> {
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    let response = ResponseBuilder::new().description("Refused; nothing was changed.");
+    RefOr::T(
+        response
+            .content("application/problem+json", problem)
+            .build(),
+    )
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ]
+    .into_iter()
+    .filter_map(Option::as_mut)
+}

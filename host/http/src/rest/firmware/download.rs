@@ -1,0 +1,91 @@
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, Method, StatusCode, header::CONTENT_RANGE};
+use serde::Deserialize;
+use tidegate_core::firmware::{Artifact, Firmware};
+use tidegate_engine::{devices::File, firmware};
+use utoipa::IntoParams;
+
+use crate::{
+    AppState, file,
+    problem::{Problem, Result},
+    rest::{
+        access::Viewer,
+        query::Params,
+        segments::{Segments, id},
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DownloadQuery {
+    /// Name of the file; can be left out when there is only one.
+    file: Option<String>,
+}
+
+/// Sends a file of a firmware, whole or in part (`Range`), with `ETag` and conditions.
+#[utoipa::path(
+    get, path = "/firmware/{firmware_id}/download", tag = "firmware",
+    params(("firmware_id" = i64, Path), DownloadQuery),
+    responses(
+        (status = 200, content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 206, content_type = "application/octet-stream", body = Vec<u8>),
+    ),
+)]
+pub(crate) async fn download_firmware(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(firmware): Segments<String>,
+    Params(query): Params<DownloadQuery>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let firmware = id("firmware", &firmware)?;
+    let firmware = firmware::get(&state.engine, &actor, firmware).await?;
+    let wanted = File {
+        artifact: choose(&firmware, query.file.as_deref())?.clone(),
+        created_at: firmware.created_at,
+    };
+    let open = |range| wanted.open(&state.engine, range);
+    let answer = file::answer(&method, &headers, &wanted.artifact, wanted.created_at, open).await?;
+    Ok(with_reason(answer))
+}
+
+fn choose<'a>(firmware: &'a Firmware, wanted: Option<&str>) -> Result<&'a Artifact> {
+    let files: Vec<_> = firmware::files(firmware).collect();
+    match (wanted, &files[..]) {
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            let names: Vec<_> = files.iter().map(|file| &*file.filename).collect();
+            let message = format!("name one of {}", names.join(", "));
+            Err(Problem::field("file_needed", "file", message))
+        }
+        (Some(name), _) => {
+            let found = files.iter().find(|file| file.filename == name);
+            let absent = || tidegate_engine::Error::not_found("file", name);
+            Ok(*found.ok_or_else(absent)?)
+        }
+    }
+}
+
+/// Gives a refusal the body that every refusal of this API has.
+fn with_reason(answer: Response) -> Response {
+    let (code, detail) = match answer.status() {
+        StatusCode::PRECONDITION_FAILED => (
+            "precondition_failed",
+            "the file is another than the request's conditions name",
+        ),
+        StatusCode::RANGE_NOT_SATISFIABLE => (
+            "range_not_satisfiable",
+            "the file has no such part; Content-Range says how long it is",
+        ),
+        _ => return answer,
+    };
+    let mut refusal = Problem::new(answer.status(), code, detail).into_response();
+    if let Some(length) = answer.headers().get(CONTENT_RANGE) {
+        refusal.headers_mut().insert(CONTENT_RANGE, length.clone());
+    }
+    refusal
+}

@@ -1,0 +1,29 @@
+use axum::{Json, extract::State};
+use tidegate_engine::firmware;
+
+use super::FirmwareBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        segments::{Segments, id},
+    },
+};
+
+/// Shows a firmware.
+#[utoipa::path(
+    get, path = "/firmware/{firmware_id}", tag = "firmware",
+    params(("firmware_id" = i64, Path)),
+    responses((status = 200, body = FirmwareBody)),
+)]
+pub(crate) async fn get_firmware(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(firmware): Segments<String>,
+) -> Result<Json<FirmwareBody>> {
+    let firmware = id("firmware", &firmware)?;
+    Ok(Json(
+        firmware::get(&state.engine, &actor, firmware).await?.into(),
+    ))
+}

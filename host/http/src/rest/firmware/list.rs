@@ -1,0 +1,53 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tidegate_engine::{firmware, ports::FirmwareFilter};
+use utoipa::IntoParams;
+
+use super::FirmwareBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        wire::List,
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FirmwareQuery {
+    device_model: Option<String>,
+    manufacturer: Option<String>,
+    version: Option<String>,
+    tag: Option<String>,
+    is_beta: Option<bool>,
+    is_security_update: Option<bool>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// Lists firmware that is not deleted, newest first.
+#[utoipa::path(
+    get, path = "/firmware", tag = "firmware", params(FirmwareQuery),
+    responses((status = 200, body = List<FirmwareBody>)),
+)]
+pub(crate) async fn list_firmware(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Params(query): Params<FirmwareQuery>,
+) -> Result<Json<List<FirmwareBody>>> {
+    let page = page(query.limit, query.offset)?;
+    let filter = FirmwareFilter {
+        device_model: query.device_model,
+        manufacturer: query.manufacturer,
+        version: query.version,
+        tag: query.tag,
+        is_beta: query.is_beta,
+        is_security_update: query.is_security_update,
+    };
+    let found = firmware::list(&state.engine, &actor, &filter, page).await?;
+    let items = found.items.into_iter().map(FirmwareBody::from).collect();
+    Ok(Json(List::new(items, found.total, page)))
+}

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tidegate_core::firmware::FirmwareDetails;
+use tidegate_engine::firmware::{Checksums, Claims, Contents, ModuleContents};
+use utoipa::ToSchema;
+
+/// What the uploader says of a firmware.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct FirmwareMetadata {
+    /// 1 to 200 characters. Unique with version and model.
+    name: String,
+    /// `SemVer`, at most 50 characters.
+    version: String,
+    #[serde(default)]
+    description: String,
+    /// Hardware that it is for, 1 to 100 characters; left out: any.
+    device_model: Option<String>,
+    /// 1 to 100 characters.
+    manufacturer: Option<String>,
+    min_hardware_version: Option<String>,
+    max_hardware_version: Option<String>,
+    /// What the only file must hash to, in hexadecimal digits.
+    checksum_md5: Option<String>,
+    checksum_sha1: Option<String>,
+    checksum_sha256: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    is_beta: bool,
+    #[serde(default)]
+    is_security_update: bool,
+    #[serde(default)]
+    changelog: String,
+    /// How files make modules; left out: all of them make one module `os`.
+    #[serde(default)]
+    modules: Vec<ModuleMetadata>,
+}
+
+/// A module to be made of files.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct ModuleMetadata {
+    /// What devices call it: `os`, `bApp`, ...
+    part: String,
+    /// The firmware's when left out.
+    name: Option<String>,
+    /// The firmware's when left out.
+    version: Option<String>,
+    /// At least one. Every file that is sent is in one module.
+    files: Vec<FileMetadata>,
+}
+
+/// A file of a module.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct FileMetadata {
+    /// As it is sent.
+    filename: String,
+    /// What it must hash to, in hexadecimal digits.
+    md5: Option<String>,
+    sha1: Option<String>,
+    sha256: Option<String>,
+}
+
+impl From<FirmwareMetadata> for Claims {
+    fn from(said: FirmwareMetadata) -> Self {
+        let details = FirmwareDetails {
+            name: said.name,
+            version: said.version,
+            description: said.description,
+            device_model: said.device_model,
+            manufacturer: said.manufacturer,
+            min_hardware_version: said.min_hardware_version,
+            max_hardware_version: said.max_hardware_version,
+            tags: said.tags,
+            metadata: said.metadata,
+            is_beta: said.is_beta,
+            is_security_update: said.is_security_update,
+            changelog: said.changelog,
+        };
+        let checksums = Checksums {
+            md5: said.checksum_md5,
+            sha1: said.checksum_sha1,
+            sha256: said.checksum_sha256,
+        };
+        let modules = said.modules.into_iter().map(ModuleContents::from).collect();
+        Self {
+            details,
+            checksums,
+            modules,
+        }
+    }
+}
+
+impl From<ModuleMetadata> for ModuleContents {
+    fn from(said: ModuleMetadata) -> Self {
+        let contents = |file: FileMetadata| Contents {
+            filename: file.filename,
+            checksums: Checksums {
+                md5: file.md5,
+                sha1: file.sha1,
+                sha256: file.sha256,
+            },
+        };
+        Self {
+            part: said.part,
+            name: said.name,
+            version: said.version,
+            files: said.files.into_iter().map(contents).collect(),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Firmware.
+
+mod delete;
+mod download;
+mod get;
+mod list;
+mod metadata;
+mod shape;
+mod upload;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use shape::FirmwareBody;
+
+use crate::AppState;
+
+/// Answered at once.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list_firmware))
+        .routes(routes!(get::get_firmware, delete::delete_firmware))
+}
+
+/// Answered when the bytes are through.
+pub(super) fn slow_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(upload::upload_firmware))
+        .routes(routes!(download::download_firmware))
+}

@@ -1,0 +1,195 @@
+//! JSON bodies.
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+
+use super::decode::{Flaw, decode, unknown_fields, wrong_value};
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+};
+
+/// A JSON body. What is malformed is 400, what does not fit the type 422, what is too large 413, another media type 415.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self> {
+        if !is_json(request.headers()) {
+            return Err(unsupported("application/json"));
+        }
+        let body = read(request, state.settings.max_json_bytes).await?;
+        parse(&body).map(Self)
+    }
+}
+
+/// A JSON body that may be left out: no body, or an empty one, is the default.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self> {
+        let is_json = is_json(request.headers());
+        let body = read(request, state.settings.max_json_bytes).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !is_json {
+            return Err(unsupported("application/json"));
+        }
+        parse(&body).map(Self)
+    }
+}
+
+/// 415.
+pub(super) fn unsupported(wanted: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("send the body as {wanted}"),
+    )
+}
+
+/// 413.
+pub(super) fn too_large(most: usize) -> Problem {
+    let detail = format!("the body is larger than {most} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+}
+
+/// Reads the text of a JSON object.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    // What is not JSON as a whole is malformed, whatever else is wrong with its beginning.
+    serde_json::from_slice::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(wrong_value(
+            String::new(),
+            "the body must be a JSON object".to_owned(),
+        ));
+    }
+    decode(&mut serde_json::Deserializer::from_slice(text)).map_err(|flaw| match flaw {
+        Flaw::UnknownFields(paths) => unknown_fields(paths),
+        Flaw::Unreadable { path, error } => match error.classify() {
+            Category::Data => wrong_value(path, error.to_string()),
+            Category::Syntax | Category::Eof | Category::Io => malformed(&error),
+        },
+    })
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    let detail = format!("the body is not JSON: {error}");
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mime = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
+    mime.is_some_and(|mime| mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+}
+
+async fn read(request: Request, most: usize) -> Result<Bytes> {
+    let body = Limited::new(request.into_body(), most).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return too_large(most);
+            }
+            Problem::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::response::IntoResponse as _;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Body {
+        name: String,
+        #[serde(default)]
+        inner: Vec<Inner>,
+        #[serde(default)]
+        free: BTreeMap<String, u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Inner {
+        size: u32,
+    }
+
+    async fn refusal(text: &str) -> (u16, serde_json::Value) {
+        let problem = parse::<Body>(text.as_bytes()).expect_err("it is wrong");
+        let response = problem.into_response();
+        let status = response.status().as_u16();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
+        (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn every_unknown_field_is_named() {
+        let text =
+            r#"{"name": "a", "nmae": 1, "inner": [{"size": 1, "si/ze": 2}], "free": {"x": 1}}"#;
+        let (status, body) = refusal(text).await;
+        assert_eq!((status, &body["code"]), (422, &"unknown_field".into()));
+        let fields: Vec<_> = body["errors"].as_array().into_iter().flatten().collect();
+        assert_eq!(fields.len(), 2);
+        assert_eq!(fields[0]["field"], "/nmae");
+        assert_eq!(fields[1]["field"], "/inner/0/si~1ze");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_type_is_named_by_its_place() {
+        for (text, field) in [
+            (r#"{"name": 7}"#, "/name"),
+            (r#"{"name": "a", "inner": [{"size": -1}]}"#, "/inner/0/size"),
+            (r#"{"name": "a", "free": {"x": 300}}"#, "/free/x"),
+            ("{}", ""),
+            ("[]", ""),
+            ("null", ""),
+        ] {
+            let (status, body) = refusal(text).await;
+            assert_eq!(
+                (status, &body["errors"][0]["field"]),
+                (422, &field.into()),
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_is_malformed() {
+        let deep = "[".repeat(10_000);
+        for text in [
+            "",
+            "{",
+            r#"{"name": "a"} x"#,
+            "\u{feff}{}",
+            r#"{"name": "\ud800"}"#,
+            &deep,
+        ] {
+            let (status, body) = refusal(text).await;
+            assert_eq!(
+                (status, &body["code"]),
+                (400, &"malformed_json".into()),
+                "{text:.40}"
+            );
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use axum::{Json, extract::State};
+use tidegate_engine::{plugins, tenants::Actor};
+
+use super::shape::RevisionBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Publisher,
+        segments::{Segments, id},
+    },
+};
+
+/// Lets a revision start new campaigns.
+#[utoipa::path(
+    post, path = "/plugins/{name}/revisions/{revision}/enable", tag = "plugins",
+    params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
+    responses((status = 200, body = RevisionBody)),
+)]
+pub(crate) async fn enable_revision(
+    Publisher(actor): Publisher,
+    State(state): State<AppState>,
+    Segments((name, revision)): Segments<(String, String)>,
+) -> Result<Json<RevisionBody>> {
+    set(&state, &actor, &name, &revision, true).await
+}
+
+/// Lets a revision start no new campaign. Campaigns that run with it go on.
+#[utoipa::path(
+    post, path = "/plugins/{name}/revisions/{revision}/disable", tag = "plugins",
+    params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
+    responses((status = 200, body = RevisionBody)),
+)]
+pub(crate) async fn disable_revision(
+    Publisher(actor): Publisher,
+    State(state): State<AppState>,
+    Segments((name, revision)): Segments<(String, String)>,
+) -> Result<Json<RevisionBody>> {
+    set(&state, &actor, &name, &revision, false).await
+}
+
+async fn set(
+    state: &AppState,
+    actor: &Actor,
+    name: &str,
+    revision: &str,
+    enabled: bool,
+) -> Result<Json<RevisionBody>> {
+    let digest = id("plugin revision", revision)?;
+    let revision = plugins::enable(&state.engine, actor, name, digest, enabled).await?;
+    Ok(Json(RevisionBody::new(revision)?))
+}

@@ -1,0 +1,45 @@
+use axum::{Json, extract::State};
+use tidegate_engine::{Error, plugins};
+
+use super::shape::{self, PluginBody, RevisionBody};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        segments::{Segments, id},
+    },
+};
+
+/// Shows a plugin with all its revisions.
+#[utoipa::path(
+    get, path = "/plugins/{name}", tag = "plugins", params(("name" = String, Path)),
+    responses((status = 200, body = PluginBody)),
+)]
+pub(crate) async fn get_plugin(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(name): Segments<String>,
+) -> Result<Json<PluginBody>> {
+    let revisions = plugins::get(&state.engine, &actor, &name).await?;
+    let plugin = shape::plugins(revisions)?.pop();
+    Ok(Json(
+        plugin.ok_or_else(|| Error::not_found("plugin", name))?,
+    ))
+}
+
+/// Shows one revision of a plugin.
+#[utoipa::path(
+    get, path = "/plugins/{name}/revisions/{revision}", tag = "plugins",
+    params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
+    responses((status = 200, body = RevisionBody)),
+)]
+pub(crate) async fn get_revision(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments((name, revision)): Segments<(String, String)>,
+) -> Result<Json<RevisionBody>> {
+    let digest = id("plugin revision", &revision)?;
+    let revision = plugins::revision(&state.engine, &actor, &name, digest).await?;
+    Ok(Json(RevisionBody::new(revision)?))
+}

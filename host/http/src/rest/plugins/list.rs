@@ -1,0 +1,45 @@
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tidegate_engine::plugins;
+use utoipa::IntoParams;
+
+use super::shape::{self, PluginBody};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        wire::List,
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PluginsQuery {
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// Lists plugins by name, each with its revisions, newest first.
+#[utoipa::path(
+    get, path = "/plugins", tag = "plugins", params(PluginsQuery),
+    responses((status = 200, body = List<PluginBody>)),
+)]
+pub(crate) async fn list_plugins(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Params(query): Params<PluginsQuery>,
+) -> Result<Json<List<PluginBody>>> {
+    let page = page(query.limit, query.offset)?;
+    let plugins = shape::plugins(plugins::list(&state.engine, &actor).await?)?;
+    let total = plugins.len() as u64;
+    let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
+    let items = plugins
+        .into_iter()
+        .skip(skip)
+        .take(page.limit as usize)
+        .collect();
+    Ok(Json(List::new(items, total, page)))
+}

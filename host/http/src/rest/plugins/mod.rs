@@ -1,0 +1,28 @@
+//! Plugins and their revisions.
+
+mod enable;
+mod get;
+mod list;
+mod shape;
+mod upload;
+mod validate;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::AppState;
+
+/// Answered at once.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list_plugins))
+        .routes(routes!(get::get_plugin))
+        .routes(routes!(get::get_revision))
+        .routes(routes!(enable::enable_revision))
+        .routes(routes!(enable::disable_revision))
+        .routes(routes!(validate::validate_config))
+}
+
+/// Answered when the component has been compiled and tried.
+pub(super) fn slow_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(upload::upload_plugin))
+}

@@ -1,0 +1,55 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_core::id::Digest;
+use tidegate_engine::plugins;
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    problem::{BrokenRule, Problem, Result},
+    rest::{access::Viewer, json::JsonBody, segments::Segments},
+};
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ConfigToValidate {
+    /// What would be the plugin's config.
+    config: Value,
+    /// One of its revisions; the newest enabled one when left out.
+    revision: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Validated {
+    /// Whether the config is good.
+    ok: bool,
+    /// What is wrong with it; fields are JSON pointers into the config.
+    errors: Vec<BrokenRule>,
+}
+
+/// Tries a config on a plugin. Nothing is stored.
+#[utoipa::path(
+    post, path = "/plugins/{name}/validate", tag = "plugins", params(("name" = String, Path)),
+    request_body = ConfigToValidate,
+    responses((status = 200, body = Validated)),
+)]
+pub(crate) async fn validate_config(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(name): Segments<String>,
+    JsonBody(wanted): JsonBody<ConfigToValidate>,
+) -> Result<Json<Validated>> {
+    let digest = wanted
+        .revision
+        .map(|text| text.parse::<Digest>())
+        .transpose();
+    let digest =
+        digest.map_err(|error| Problem::field("wrong_type", "/revision", error.to_string()))?;
+    let config = wanted.config.to_string();
+    let errors = plugins::validate(&state.engine, &actor, &name, digest, &config).await?;
+    let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
+    Ok(Json(Validated {
+        ok: errors.is_empty(),
+        errors,
+    }))
+}

@@ -1,0 +1,125 @@
+//! Query parameters.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde::{Deserialize, de::DeserializeOwned};
+use tidegate_engine::ports::PageRequest;
+use utoipa::IntoParams;
+
+use super::decode::{Flaw, decode, unknown_fields, wrong_value};
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+};
+
+/// Most items of a page.
+const MAX_LIMIT: u32 = 500;
+/// Items of a page when nobody says how many.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// Which part of a list, where nothing else can be asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// 1 to 500, 50 when left out.
+    pub(crate) limit: Option<u32>,
+    pub(crate) offset: Option<u64>,
+}
+
+/// Query parameters. Unknown ones and wrong values are 422 and named.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self> {
+        parse(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    decode(serde_urlencoded::Deserializer::new(pairs)).map_err(|flaw| match flaw {
+        Flaw::Unreadable { path, error } => wrong_value(name(&path), error.to_string()),
+        Flaw::UnknownFields(paths) => unknown_fields(paths.iter().map(|path| name(path)).collect()),
+    })
+}
+
+/// A parameter's name from its path.
+fn name(path: &str) -> String {
+    path.trim_start_matches('/').to_owned()
+}
+
+/// The page that `limit` and `offset` ask for.
+pub(crate) fn page(limit: Option<u32>, offset: Option<u64>) -> Result<PageRequest> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::field(
+            "invalid_page",
+            "limit",
+            "must be between 1 and 500",
+        ));
+    }
+    let offset = offset.unwrap_or(0);
+    // What the database can count to.
+    if i64::try_from(offset).is_err() {
+        return Err(Problem::field(
+            "invalid_page",
+            "offset",
+            "is larger than any list",
+        ));
+    }
+    Ok(PageRequest { limit, offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    struct Wanted {
+        limit: Option<u32>,
+        is_beta: Option<bool>,
+        q: Option<String>,
+    }
+
+    #[test]
+    fn parameters_are_read_or_refused() {
+        let wanted = Wanted {
+            limit: Some(7),
+            is_beta: Some(true),
+            q: Some("a==b c".to_owned()),
+        };
+        assert_eq!(
+            parse::<Wanted>("limit=7&is_beta=true&q=a%3D%3Db+c").ok(),
+            Some(wanted)
+        );
+        assert_eq!(parse::<Wanted>("").ok(), Some(Wanted::default()));
+        for bad in [
+            "limit=x",
+            "limit=-1",
+            "is_beta=maybe",
+            "limits=7",
+            "limit=1&limit=2",
+        ] {
+            assert!(parse::<Wanted>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_bounds() {
+        assert_eq!(
+            page(None, None),
+            Ok(PageRequest {
+                limit: 50,
+                offset: 0
+            })
+        );
+        assert!(page(Some(500), Some(7)).is_ok());
+        assert!(page(Some(0), None).is_err());
+        assert!(page(Some(501), None).is_err());
+        assert!(page(None, Some(u64::MAX)).is_err());
+    }
+}

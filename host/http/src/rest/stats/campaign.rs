@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_engine::{Error, campaigns};
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        campaigns::{CountsBody, total},
+        segments::{Segments, id},
+        wire::{Time, percent},
+    },
+};
+
+/// A campaign's figures.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CampaignStats {
+    campaign_id: i64,
+    status: &'static str,
+    /// Devices in its waves.
+    total: u64,
+    counts: CountsBody,
+    /// Devices that have come to an end, in percent.
+    progress_percentage: f64,
+    /// Completed among those that completed, failed or timed out, in percent.
+    success_rate: f64,
+    /// Failed or timed out among the same, in percent.
+    failure_rate: f64,
+    failures_by_code: BTreeMap<String, u64>,
+    /// When a count last changed.
+    last_change: Option<Time>,
+}
+
+/// Shows a campaign's figures.
+#[utoipa::path(
+    get, path = "/stats/campaigns/{campaign_id}", tag = "stats",
+    params(("campaign_id" = i64, Path)),
+    responses((status = 200, body = CampaignStats)),
+)]
+pub(crate) async fn show_campaign_stats(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(campaign): Segments<String>,
+) -> Result<Json<CampaignStats>> {
+    let campaign = campaigns::get(&state.engine, &actor, id("campaign", &campaign)?).await?;
+    let waves = campaigns::waves(&state.engine, &actor, campaign.id).await?;
+    let last_change = state
+        .engine
+        .store()
+        .last_move(actor.tenant, campaign.id)
+        .await;
+    let counts = total(&waves);
+    let mut failures_by_code = BTreeMap::new();
+    for failure in waves.iter().flat_map(|wave| &wave.report.failures) {
+        *failures_by_code.entry(failure.code.clone()).or_default() += failure.devices;
+    }
+    let judged = counts.completed + counts.unsuccessful();
+    Ok(Json(CampaignStats {
+        campaign_id: campaign.id.0,
+        status: campaign.status.as_str(),
+        total: counts.total(),
+        counts: counts.into(),
+        progress_percentage: percent(counts.finished(), counts.total()),
+        success_rate: percent(counts.completed, judged),
+        failure_rate: percent(counts.unsuccessful(), judged),
+        failures_by_code,
+        last_change: last_change.map_err(Error::from)?.map(Time::from),
+    }))
+}

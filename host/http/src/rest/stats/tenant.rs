@@ -1,0 +1,104 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::ports::Stats;
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        wire::{Time, percent},
+    },
+};
+
+/// What "of late" means.
+const OF_LATE: Duration = Duration::from_hours(24);
+
+/// A tenant's figures.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stats)]
+pub(crate) struct StatsBody {
+    devices: DeviceFigures,
+    updates: Figures,
+    campaigns: Figures,
+    last_24h: OfLate,
+    /// When an update last changed.
+    last_change: Option<Time>,
+}
+
+/// How many there are, and how many stand where.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Figures {
+    total: u64,
+    by_status: BTreeMap<String, u64>,
+}
+
+/// How many devices there are, and of which sort. The empty name stands for what a device does not report.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeviceFigures {
+    total: u64,
+    by_state: BTreeMap<String, u64>,
+    by_version: BTreeMap<String, u64>,
+    by_model: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OfLate {
+    completed: u64,
+    /// Failed or timed out.
+    failed: u64,
+    /// Completed among those that ended either way, in percent.
+    success_rate: f64,
+}
+
+/// Shows figures of all devices, updates and campaigns.
+#[utoipa::path(
+    get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
+)]
+pub(crate) async fn show_stats(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+) -> Result<Json<StatsBody>> {
+    let since = Timestamp(state.engine.now().0 - OF_LATE.as_millis() as i64);
+    let figures = state.engine.store().stats(actor.tenant, since).await;
+    Ok(Json(figures.map_err(tidegate_engine::Error::from)?.into()))
+}
+
+impl From<Stats> for StatsBody {
+    fn from(stats: Stats) -> Self {
+        let (completed, failed) = (stats.completed_of_late, stats.failed_of_late);
+        Self {
+            devices: DeviceFigures {
+                total: total(&stats.devices_by_state),
+                by_state: stats.devices_by_state.into_iter().collect(),
+                by_version: stats.devices_by_version.into_iter().collect(),
+                by_model: stats.devices_by_model.into_iter().collect(),
+            },
+            updates: Figures::new(stats.updates_by_status),
+            campaigns: Figures::new(stats.campaigns_by_status),
+            last_24h: OfLate {
+                completed,
+                failed,
+                success_rate: percent(completed, completed + failed),
+            },
+            last_change: stats.last_change.map(Time::from),
+        }
+    }
+}
+
+impl Figures {
+    fn new(by_status: Vec<(String, u64)>) -> Self {
+        Self {
+            total: total(&by_status),
+            by_status: by_status.into_iter().collect(),
+        }
+    }
+}
+
+fn total(counts: &[(String, u64)]) -> u64 {
+    counts.iter().map(|(_, count)| count).sum()
+}
