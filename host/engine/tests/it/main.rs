@@ -1,0 +1,7 @@
+//! The engine on a real database, with a scripted sandbox and a clock that tests move.
+
+mod back;
+mod forward;
+mod scripted;
+mod steering;
+mod world;

@@ -1,0 +1,154 @@
+//! A sandbox without plugins: tests say what each call answers.
+
+use std::{sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_core::{
+    id::Digest,
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
+        HealthVerdict, Observation, Outcome, Plan, PlanInput,
+    },
+};
+use tidegate_engine::ports::{Call, CallFailure, Inspection, Record, Rejection, Sandbox};
+
+type Answer<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
+
+/// What each call answers. Tests replace what they care about.
+pub(crate) struct Scripted {
+    pub(crate) plan: Mutex<Answer<PlanInput, Plan>>,
+    pub(crate) decide: Mutex<Answer<Observation, Decision>>,
+    pub(crate) check: Mutex<Answer<CheckInput, Vec<Compatibility>>>,
+    pub(crate) evaluate: Mutex<Answer<HealthInput, HealthAnswer>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
+            plan: Mutex::new(Box::new(move |_| Ok(plan.clone()))),
+            decide: Mutex::new(Box::new(|_| Ok(decision(&[], Outcome::Proceed)))),
+            check: Mutex::new(Box::new(|input| {
+                Ok(vec![Compatibility::Compatible; input.classes.len()])
+            })),
+            evaluate: Mutex::new(Box::new(|_| Ok(health(HealthVerdict::Healthy)))),
+        }
+    }
+
+    pub(crate) fn decides(
+        &self,
+        answer: impl FnMut(&Observation) -> Result<Decision, CallFailure> + Send + 'static,
+    ) {
+        *self.decide.lock().expect("no test panicked") = Box::new(answer);
+    }
+
+    pub(crate) fn evaluates(
+        &self,
+        answer: impl FnMut(&HealthInput) -> Result<HealthAnswer, CallFailure> + Send + 'static,
+    ) {
+        *self.evaluate.lock().expect("no test panicked") = Box::new(answer);
+    }
+
+    pub(crate) fn checks(
+        &self,
+        answer: impl FnMut(&CheckInput) -> Result<Vec<Compatibility>, CallFailure> + Send + 'static,
+    ) {
+        *self.check.lock().expect("no test panicked") = Box::new(answer);
+    }
+}
+
+pub(crate) fn decision(admissions: &[(u32, u64)], outcome: Outcome) -> Decision {
+    let admissions = admissions
+        .iter()
+        .map(|(wave, devices)| tidegate_core::plugin::Admission {
+            wave: *wave,
+            devices: *devices,
+        });
+    Decision {
+        admissions: admissions.collect(),
+        outcome,
+        wake_after: None,
+        state: Vec::new(),
+        explain: vec!["as the test says".to_owned()],
+    }
+}
+
+pub(crate) fn health(verdict: HealthVerdict) -> HealthAnswer {
+    HealthAnswer {
+        verdict,
+        confidence: 10_000,
+        state: Vec::new(),
+        explain: Vec::new(),
+    }
+}
+
+fn called<Q: std::fmt::Debug, A: std::fmt::Debug>(
+    answer: &Mutex<Answer<Q, A>>,
+    question: &Q,
+) -> Call<A> {
+    let outcome = (answer.lock().expect("no test panicked"))(question);
+    let record = Record {
+        question: format!("{question:?}").into_bytes(),
+        question_digest: Some(Digest::of(format!("{question:?}").as_bytes())),
+        answer: outcome
+            .as_ref()
+            .map_or(Vec::new(), |answer| format!("{answer:?}").into_bytes()),
+    };
+    Call {
+        outcome,
+        fuel: 1000,
+        peak_memory: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+        record,
+    }
+}
+
+#[async_trait]
+impl Sandbox for Scripted {
+    async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
+        Err(Rejection::Invalid(
+            "these tests take no plugins in".to_owned(),
+        ))
+    }
+
+    async fn validate(&self, _: Digest, _: &str) -> Result<Vec<FieldError>, CallFailure> {
+        Ok(Vec::new())
+    }
+
+    async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {
+        called(&self.plan, &input)
+    }
+
+    async fn assign(&self, _: Digest, input: AssignInput) -> Call<Vec<u16>> {
+        called(
+            &Mutex::new(Box::new(|input: &AssignInput| {
+                Ok(vec![0; input.class.len()])
+            })),
+            &input,
+        )
+    }
+
+    async fn decide(&self, _: Digest, observation: Observation) -> Call<Decision> {
+        called(&self.decide, &observation)
+    }
+
+    async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+        called(&self.check, &input)
+    }
+
+    async fn evaluate(&self, _: Digest, input: HealthInput) -> Call<HealthAnswer> {
+        called(&self.evaluate, &input)
+    }
+
+    async fn replay(&self, _: Digest, question: &[u8]) -> Call<()> {
+        called(
+            &Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))),
+            &question.to_vec(),
+        )
+    }
+
+    fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {
+        Ok(format!("{:?}", String::from_utf8_lossy(record)))
+    }
+}

@@ -1,0 +1,383 @@
+//! A small world: a database, a fleet, a firmware, and campaigns that tests step by hand.
+
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus, Priority, Targets},
+    feedback::{Execution, Feedback, Finished},
+    firmware::{Artifact, FirmwareDetails, Hashes},
+    id::{CampaignId, Digest, FirmwareId, TenantId},
+    plugin::{Description, Kind, Members, Plan, PlannedWave},
+    time::Timestamp,
+    update::{Event, Proof, UpdateStatus},
+    wave::Counts,
+};
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    campaigns::{self, Draft, PluginChoice},
+    ports::{
+        Artifacts, ByteStream, Clock, Entropy, NewDevice, NewFirmware, NewModule, NewRevision,
+        PageRequest, PutError, Report, Role, RunRef, Stored, Tenants as _, Unobserved,
+        UpdateFilter, UpdateRow,
+    },
+    tenants::Actor,
+};
+
+use crate::scripted::Scripted;
+
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) sandbox: Arc<Scripted>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) actor: Actor,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A fleet of this size on firmware 1.0.0, and a strategy whose plan has one device, two devices and the rest.
+    pub(crate) async fn new(devices: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = store(folder.path()).await;
+        let tenant = store
+            .create_tenant("LAB", Timestamp(0))
+            .await
+            .expect("a tenant")
+            .id;
+        let actor = Actor {
+            tenant,
+            user: "op".to_owned(),
+            role: Role::Admin,
+        };
+        let sandbox = Arc::new(Scripted::new(plan(&[
+            Members::Count(1),
+            Members::Count(2),
+            Members::Rest,
+        ])));
+        let clock = Arc::new(HandClock(AtomicI64::new(1_000_000)));
+        let ports = Ports {
+            store,
+            artifacts: Arc::new(NoArtifacts),
+            sandbox: sandbox.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(Zeros),
+            observer: Arc::new(Unobserved),
+        };
+        let world = Self {
+            engine: Engine::new(ports, Settings::default()),
+            sandbox,
+            clock,
+            actor,
+            _folder: folder,
+        };
+        world.put_plugin("waves", Kind::Strategy).await;
+        world.put_plugin("fits", Kind::Compatibility).await;
+        world.put_plugin("calm", Kind::Health).await;
+        world.put_fleet(devices).await;
+        world
+    }
+
+    async fn put_plugin(&self, name: &str, kind: Kind) {
+        let description = Description {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            summary: "scripted".to_owned(),
+            config_schema: "{}".to_owned(),
+            state_schema: 1,
+            metrics: Vec::new(),
+            attributes: Vec::new(),
+        };
+        let revision = NewRevision {
+            digest: Digest::of(name.as_bytes()),
+            kind,
+            contract: "1.0.0".to_owned(),
+            description,
+            size: 1,
+            created_by: "tests".to_owned(),
+            created_at: Timestamp(0),
+        };
+        self.engine
+            .store()
+            .put_revision(self.actor.tenant, revision)
+            .await
+            .expect("a revision");
+    }
+
+    async fn put_fleet(&self, devices: usize) {
+        for n in 0..devices {
+            let attributes = [("hw_model", "rpi4"), ("sw_version", "1.0.0")];
+            let device = NewDevice {
+                device_id: format!("device-{n:03}"),
+                attributes: attributes
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+                created_at: Some(Timestamp(0)),
+                ..NewDevice::default()
+            };
+            self.engine
+                .store()
+                .create_device(self.actor.tenant, device)
+                .await
+                .expect("a device");
+        }
+    }
+
+    pub(crate) async fn put_firmware(&self, version: &str) -> FirmwareId {
+        let details = FirmwareDetails {
+            name: "edge".to_owned(),
+            version: version.to_owned(),
+            ..FirmwareDetails::default()
+        };
+        let hashes = Hashes {
+            sha1: [1; 20],
+            md5: [2; 16],
+            sha256: [3; 32],
+        };
+        let module = NewModule {
+            part: "os".to_owned(),
+            name: "edge".to_owned(),
+            version: version.to_owned(),
+            artifacts: vec![Artifact {
+                filename: "edge.bin".to_owned(),
+                size: 1,
+                hashes,
+            }],
+        };
+        let firmware = NewFirmware {
+            details,
+            modules: vec![module],
+            created_by: "op".to_owned(),
+            created_at: Timestamp(0),
+        };
+        self.engine
+            .store()
+            .create_firmware(self.tenant(), firmware)
+            .await
+            .expect("a firmware")
+    }
+
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.actor.tenant
+    }
+
+    pub(crate) async fn create(&self, draft: Draft) -> Campaign {
+        campaigns::create(&self.engine, &self.actor, draft)
+            .await
+            .expect("a good campaign")
+    }
+
+    /// A campaign to the whole fleet that has started.
+    pub(crate) async fn started(&self, draft: Draft) -> CampaignId {
+        let id = self.create(draft).await.id;
+        campaigns::start(&self.engine, &self.actor, id)
+            .await
+            .expect("it starts");
+        id
+    }
+
+    pub(crate) async fn tick(&self, campaign: CampaignId) {
+        let run = RunRef {
+            tenant: self.tenant(),
+            campaign,
+        };
+        campaigns::tick(&self.engine, run)
+            .await
+            .expect("a look works");
+    }
+
+    pub(crate) async fn campaign(&self, id: CampaignId) -> Campaign {
+        campaigns::get(&self.engine, &self.actor, id)
+            .await
+            .expect("it is there")
+    }
+
+    pub(crate) async fn status(&self, id: CampaignId) -> CampaignStatus {
+        self.campaign(id).await.status
+    }
+
+    pub(crate) async fn counts(&self, id: CampaignId) -> Counts {
+        let waves = campaigns::waves(&self.engine, &self.actor, id)
+            .await
+            .expect("waves");
+        waves.iter().fold(Counts::default(), |total, wave| {
+            total.plus(&wave.report.counts)
+        })
+    }
+
+    /// The campaign's updates, oldest first.
+    pub(crate) async fn updates(&self, id: CampaignId) -> Vec<UpdateRow> {
+        let filter = UpdateFilter {
+            campaign: Some(id),
+            device: None,
+        };
+        let all = PageRequest {
+            limit: 500,
+            offset: 0,
+        };
+        let page = self
+            .engine
+            .store()
+            .list_updates(self.tenant(), &filter, all)
+            .await
+            .expect("updates");
+        page.items.into_iter().rev().collect()
+    }
+
+    pub(crate) async fn open(&self, id: CampaignId) -> Vec<UpdateRow> {
+        let updates = self.updates(id).await;
+        updates
+            .into_iter()
+            .filter(|row| row.update.progress.status.is_open())
+            .collect()
+    }
+
+    /// Every device with an open update says that it went so; devices that are called back agree.
+    pub(crate) async fn answer(&self, id: CampaignId, finished: Finished) {
+        for row in self.open(id).await {
+            let said = feedback(finished);
+            let event = match row.update.progress.status {
+                UpdateStatus::Cancelling => Event::CancelFeedback(feedback(Finished::Success)),
+                _ => Event::Feedback(said),
+            };
+            self.report(&row, event).await;
+        }
+    }
+
+    pub(crate) async fn report(&self, row: &UpdateRow, event: Event) {
+        let report = Report {
+            tenant: self.tenant(),
+            device: row.update.device,
+            update: row.update.id,
+            event,
+            at: self.engine.now(),
+        };
+        self.engine
+            .store()
+            .record(report)
+            .await
+            .expect("it is taken");
+    }
+
+    pub(crate) async fn version_of(&self, device_id: &str) -> Option<String> {
+        let device = self
+            .engine
+            .store()
+            .device(self.tenant(), device_id)
+            .await
+            .expect("a device");
+        device.and_then(|device| device.sw_version)
+    }
+}
+
+pub(crate) fn feedback(finished: Finished) -> Feedback {
+    Feedback {
+        device_time: None,
+        execution: Execution::Closed,
+        finished,
+        progress: None,
+        code: None,
+        messages: Vec::new(),
+        cut: false,
+    }
+}
+
+pub(crate) fn draft(firmware: FirmwareId) -> Draft {
+    let choice = |plugin: &str| PluginChoice {
+        plugin: plugin.to_owned(),
+        revision: None,
+        config: "{}".to_owned(),
+    };
+    Draft {
+        name: "spring".to_owned(),
+        description: String::new(),
+        firmware,
+        targets: Targets {
+            filter: Some("hw_model==rpi4".to_owned()),
+            ..Targets::default()
+        },
+        allow_beta: false,
+        strategy: choice("waves"),
+        policies: vec![choice("fits"), choice("calm")],
+        priority: Priority::Normal,
+        max_concurrent_updates: None,
+        timeout: Duration::from_mins(30),
+        requires_approval: false,
+        auto_rollback: true,
+        failure_threshold_percent: 100,
+        proof: Proof::Reported,
+    }
+}
+
+pub(crate) fn plan(members: &[Members]) -> Plan {
+    let named = members
+        .iter()
+        .enumerate()
+        .map(|(index, members)| PlannedWave {
+            name: format!("wave {index}"),
+            members: members.clone(),
+        });
+    Plan {
+        waves: named.collect(),
+        parallel: false,
+        dynamic: false,
+    }
+}
+
+pub(crate) struct HandClock(AtomicI64);
+
+impl HandClock {
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.fetch_add(
+            i64::try_from(time.as_millis()).expect("a short time"),
+            Ordering::SeqCst,
+        );
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct Zeros;
+
+impl Entropy for Zeros {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+struct NoArtifacts;
+
+#[async_trait]
+impl Artifacts for NoArtifacts {
+    async fn put(&self, _: ByteStream, max_bytes: u64) -> Result<Stored, PutError> {
+        Err(PutError::TooLarge(max_bytes))
+    }
+
+    async fn open(&self, _: [u8; 32], _: Range<u64>) -> io::Result<Option<ByteStream>> {
+        Ok(None)
+    }
+
+    async fn delete(&self, _: [u8; 32]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn store(folder: &std::path::Path) -> Arc<tidegate_store::SqlStore> {
+    let options = tidegate_store::Options::sqlite(&folder.join("tidegate.db"));
+    Arc::new(
+        tidegate_store::SqlStore::open(options)
+            .await
+            .expect("a database"),
+    )
+}
