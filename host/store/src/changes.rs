@@ -141,3 +141,83 @@ fn read(message: &str) -> Vec<DeviceChange> {
         Err(_) => vec![DeviceChange::Lost],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::testing::TestStore;
+
+    #[test]
+    fn devices_go_into_as_few_messages_as_hold_them() {
+        let long = "x".repeat(256);
+        let quotes = "\"".repeat(256);
+        for (id, count) in [("a", 10), (&long, 100), (&quotes, 100), ("a", 0)] {
+            let messages = in_messages(std::iter::repeat_n(id, count));
+            assert_eq!(messages.iter().map(Vec::len).sum::<usize>(), count);
+            for devices in messages {
+                let message = to_json(&Message {
+                    tenant: i64::MAX,
+                    devices,
+                })
+                .expect("JSON");
+                assert!(message.len() < 8000, "{}", message.len());
+            }
+        }
+        assert_eq!(in_messages(["a", "b"]), [["a", "b"]]);
+    }
+
+    #[tokio::test]
+    async fn on_sqlite_there_is_nobody_to_hear_of() -> anyhow::Result<()> {
+        let store = TestStore::on_sqlite().await?;
+        let mut tx = store.database.write().await?;
+        announce(&mut tx, store.ours, ["a"]).await?;
+        tx.commit().await?;
+        assert!(store.changes().next().now_or_never().is_none());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn other_hosts_hear_what_is_committed() -> anyhow::Result<()> {
+        let Some(store) = TestStore::on_postgres().await? else {
+            return Ok(());
+        };
+        let mut changes = store.changes();
+        assert_eq!(changes.next().await, Some(DeviceChange::Lost));
+        for (tenant, id, is_committed) in
+            [(store.ours, "undone", false), (store.theirs, "done", true)]
+        {
+            let mut tx = store.database.write().await?;
+            announce(&mut tx, tenant, [id]).await?;
+            if is_committed {
+                tx.commit().await?;
+            }
+        }
+        let done = DeviceChange::Device {
+            tenant: store.theirs,
+            device_id: "done".to_owned(),
+        };
+        assert_eq!(changes.next().await, Some(done));
+
+        // A cut connection is heard of, too.
+        let mut tx = store.database.write().await?;
+        sqlx::query(
+            "SELECT CASE WHEN pg_terminate_backend(pid) THEN 1 ELSE 0 END FROM pg_stat_activity \
+             WHERE query LIKE 'LISTEN%' AND datname = current_database()",
+        )
+        .fetch_all(tx.conn())
+        .await?;
+        tx.commit().await?;
+        assert_eq!(changes.next().await, Some(DeviceChange::Lost));
+        let mut tx = store.database.write().await?;
+        announce(&mut tx, store.ours, ["again"]).await?;
+        tx.commit().await?;
+        let again = DeviceChange::Device {
+            tenant: store.ours,
+            device_id: "again".to_owned(),
+        };
+        assert_eq!(changes.next().await, Some(again));
+        Ok(())
+    }
+}

@@ -32,6 +32,10 @@ mod tenants;
 mod updates;
 
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod testing;
 
 pub use changes::DeviceChange;

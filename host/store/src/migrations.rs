@@ -9,7 +9,7 @@ use tidegate_engine::ports::StoreError;
 use crate::{dialect::Dialect, error::internal};
 
 /// Every migration: its number, its name, its text. One that was released never changes.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (
         1,
         "registry",
@@ -36,4 +36,45 @@ fn migrator(dialect: Dialect) -> Migrator {
         Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::on_both;
+
+    on_both! {
+        async fn a_database_that_is_up_to_date_stays_as_it_is(store) {
+            run(store.database.dialect(), store.database.writers()).await?;
+            run(store.database.dialect(), store.database.writers()).await?;
+        }
+    }
+
+    #[test]
+    fn every_word_in_braces_has_a_meaning() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            for (_, name, text) in MIGRATIONS {
+                assert!(!dialect.migration(text).contains("{{"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_run_under_its_number() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let files = std::fs::read_dir(folder).expect("the folder of migrations");
+        let mut files: Vec<_> = files
+            .map(|file| {
+                file.expect("a file")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        files.sort_unstable();
+        let run = MIGRATIONS
+            .iter()
+            .map(|(number, name, _)| format!("{number:04}_{name}.sql"));
+        assert_eq!(files, run.collect::<Vec<_>>());
+    }
 }

@@ -149,3 +149,6 @@ fn key(row: &AnyRow) -> Result<Key, BadRow> {
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
     })
 }
+
+#[cfg(test)]
+mod tests;

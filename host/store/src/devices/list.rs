@@ -20,11 +20,13 @@ pub(super) async fn list(
     let mut tx = database.read().await?;
     let total = count(&mut tx, tenant, filter).await?;
     let mut parameters = Parameters::default();
-    let matching = matching(&tx, tenant, filter, &mut parameters);
+    let of_tenant = parameters.bind(tenant.0);
+    let matching = matching(&tx, filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(number(page.offset));
     let sql = format!(
-        "SELECT {} FROM devices d WHERE {matching} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+        "SELECT {} FROM devices d WHERE d.tenant_id = {of_tenant} AND {matching} \
+         ORDER BY {} LIMIT {limit} OFFSET {offset}",
         columns(),
         order(filter)
     );
@@ -39,11 +41,13 @@ pub(super) async fn list(
 
 async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u64, StoreError> {
     let mut parameters = Parameters::default();
-    let matching = matching(tx, tenant, filter, &mut parameters);
+    let tenant = parameters.bind(tenant.0);
+    let matching = matching(tx, filter, &mut parameters);
+    let sql = format!(
+        "SELECT COUNT(*) AS total FROM devices d WHERE d.tenant_id = {tenant} AND {matching}"
+    );
     let row = parameters
-        .query(format!(
-            "SELECT COUNT(*) AS total FROM devices d WHERE {matching}"
-        ))?
+        .query(sql)?
         .fetch_one(tx.conn())
         .await
         .map_err(failed("count the devices of a list"))?;
@@ -51,19 +55,11 @@ async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u
         .map_err(bad_row("count the devices of a list"))
 }
 
-fn matching(
-    tx: &Tx,
-    tenant: TenantId,
-    filter: &DeviceFilter,
-    parameters: &mut Parameters,
-) -> String {
-    let tenant = parameters.bind(tenant.0);
-    let mut matching = format!("d.tenant_id = {tenant}");
-    if let Some(selector) = &filter.selector {
-        matching.push_str(" AND ");
-        matching.push_str(&condition(selector, tx.dialect(), parameters));
+fn matching(tx: &Tx, filter: &DeviceFilter, parameters: &mut Parameters) -> String {
+    match &filter.selector {
+        Some(selector) => condition(selector, tx.dialect(), parameters),
+        None => "(1 = 1)".to_owned(),
     }
-    matching
 }
 
 fn order(filter: &DeviceFilter) -> String {

@@ -76,7 +76,7 @@ struct Meant<'a> {
 }
 
 impl Meant<'_> {
-    /// A condition on the table `devices d`.
+    /// A condition on the table `devices d`, besides that they are the tenant's.
     fn condition(
         &self,
         dialect: Dialect,
@@ -104,17 +104,17 @@ impl Meant<'_> {
         if any.is_empty() {
             any.push("(1 = 0)".to_owned());
         }
-        let tenant = parameters.bind(self.tenant.0);
-        Ok(format!("d.tenant_id = {tenant} AND ({})", any.join(" OR ")))
+        Ok(format!("({})", any.join(" OR ")))
     }
 }
 
 async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreError> {
     let mut parameters = Parameters::default();
+    let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let sql = format!(
         "SELECT d.id, d.device_id, d.hw_model, d.hw_revision, d.sw_version \
-         FROM devices d WHERE {condition}"
+         FROM devices d WHERE d.tenant_id = {tenant} AND {condition}"
     );
     let rows = parameters
         .query(sql)?
@@ -147,11 +147,12 @@ async fn add_groups(
     places: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
+    let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let sql = format!(
         "SELECT m.device_id, m.name FROM device_groups m \
          JOIN devices d ON d.tenant_id = m.tenant_id AND d.id = m.device_id \
-         WHERE {condition} ORDER BY m.name"
+         WHERE d.tenant_id = {tenant} AND {condition} ORDER BY m.name"
     );
     let rows = parameters
         .query(sql)?
@@ -180,12 +181,13 @@ async fn add_attributes(
     places: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
+    let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let keys = parameters.bind(json_of(wanted)?);
     let sql = format!(
         "SELECT b.device_id, b.attribute_key, b.value FROM device_attributes b \
          JOIN devices d ON d.tenant_id = b.tenant_id AND d.id = b.device_id \
-         WHERE {condition} AND b.attribute_key IN (SELECT value FROM {})",
+         WHERE d.tenant_id = {tenant} AND {condition} AND b.attribute_key IN (SELECT value FROM {})",
         tx.dialect().texts(&keys)
     );
     let rows = parameters

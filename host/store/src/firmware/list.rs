@@ -20,8 +20,11 @@ pub(super) async fn list(
     let mut tx = database.read().await?;
 
     let mut parameters = Parameters::default();
-    let condition = matching(tx.dialect(), tenant, filter, &mut parameters);
-    let sql = format!("SELECT COUNT(*) AS total FROM firmware f WHERE {condition}");
+    let of_tenant = parameters.bind(tenant.0);
+    let condition = matching(tx.dialect(), filter, &mut parameters);
+    let sql = format!(
+        "SELECT COUNT(*) AS total FROM firmware f WHERE f.tenant_id = {of_tenant} AND {condition}"
+    );
     let total = parameters
         .query(sql)?
         .fetch_one(tx.conn())
@@ -32,11 +35,12 @@ pub(super) async fn list(
         .map_err(bad_row("count the firmware of a list"))?;
 
     let mut parameters = Parameters::default();
-    let condition = matching(tx.dialect(), tenant, filter, &mut parameters);
+    let of_tenant = parameters.bind(tenant.0);
+    let condition = matching(tx.dialect(), filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(number(page.offset));
     let sql = format!(
-        "SELECT {COLUMNS} FROM firmware f WHERE {condition} \
+        "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {condition} \
          ORDER BY f.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
@@ -48,14 +52,8 @@ pub(super) async fn list(
     Ok(Page { items, total })
 }
 
-fn matching(
-    dialect: Dialect,
-    tenant: TenantId,
-    filter: &FirmwareFilter,
-    parameters: &mut Parameters,
-) -> String {
-    let tenant = parameters.bind(tenant.0);
-    let mut all = vec![format!("f.tenant_id = {tenant} AND f.deleted_at IS NULL")];
+fn matching(dialect: Dialect, filter: &FirmwareFilter, parameters: &mut Parameters) -> String {
+    let mut all = vec!["f.deleted_at IS NULL".to_owned()];
     for (column, wanted) in [
         ("device_model", &filter.device_model),
         ("manufacturer", &filter.manufacturer),

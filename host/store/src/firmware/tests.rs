@@ -1,1 +1,219 @@
+use tidegate_core::firmware::{Artifact, FirmwareDetails, Hashes, Module};
+use tidegate_engine::ports::NewModule;
 
+use super::*;
+use crate::testing::{TestStore, on_both};
+
+fn artifact(filename: &str, size: u64) -> Artifact {
+    let hashes = Hashes {
+        sha1: [1; 20],
+        md5: [2; 16],
+        sha256: [0xAB; 32],
+    };
+    Artifact {
+        filename: filename.into(),
+        size,
+        hashes,
+    }
+}
+
+fn firmware(name: &str, version: &str) -> NewFirmware {
+    let module = |part: &str, artifacts| NewModule {
+        part: part.into(),
+        name: format!("{name} {part}"),
+        version: version.into(),
+        artifacts,
+    };
+    NewFirmware {
+        details: FirmwareDetails {
+            name: name.into(),
+            version: version.into(),
+            ..FirmwareDetails::default()
+        },
+        modules: vec![
+            module(
+                "os",
+                vec![
+                    artifact("z.img", 1),
+                    artifact("a.sig", u64::from(u32::MAX) + 1),
+                ],
+            ),
+            module("bApp", vec![]),
+        ],
+        created_by: "ada".into(),
+        created_at: Timestamp(5),
+    }
+}
+
+fn for_model(mut firmware: NewFirmware, model: &str) -> NewFirmware {
+    firmware.details.device_model = Some(model.into());
+    firmware
+}
+
+async fn versions(store: &TestStore, filter: &FirmwareFilter) -> anyhow::Result<String> {
+    let page = PageRequest {
+        limit: 50,
+        offset: 0,
+    };
+    let page = store.list_firmware(store.ours, filter, page).await?;
+    assert_eq!(page.total, page.items.len() as u64);
+    let versions: Vec<_> = page
+        .items
+        .into_iter()
+        .map(|firmware| firmware.details.version)
+        .collect();
+    Ok(versions.join(" "))
+}
+
+on_both! {
+    async fn a_firmware_is_read_as_it_was_made(store) {
+        let mut new = firmware("edge", "1.2.0");
+        new.details = FirmwareDetails {
+            description: "för \0 everybody".into(),
+            device_model: Some("rpi4".into()),
+            manufacturer: Some("tide works".into()),
+            min_hardware_version: Some("1".into()),
+            max_hardware_version: Some("2".into()),
+            tags: vec!["b".into(), "a".into()],
+            metadata: [("k".to_owned(), "\"v\"".to_owned())].into(),
+            is_beta: true,
+            is_security_update: true,
+            changelog: "all new".into(),
+            ..new.details
+        };
+        let id = store.create_firmware(store.ours, new.clone()).await?;
+        let read = store.firmware(store.ours, id).await?.expect("it was made");
+        let modules = new.modules.iter().zip(&read.modules).map(|(new, read)| Module {
+            id: read.id,
+            part: new.part.clone(),
+            name: new.name.clone(),
+            version: new.version.clone(),
+            artifacts: new.artifacts.clone(),
+        });
+        let expected = Firmware {
+            id,
+            tenant: store.ours,
+            details: FirmwareDetails { description: "för \u{FFFD} everybody".into(), ..new.details },
+            modules: modules.collect(),
+            created_at: Timestamp(5),
+            created_by: "ada".into(),
+        };
+        assert_eq!(read, expected);
+        assert_eq!(read.modules.len(), 2);
+
+        let module = read.modules[0].id;
+        assert_eq!(store.firmware_of_module(store.ours, module).await?, Some(read));
+        assert_eq!(store.firmware_of_module(store.theirs, module).await?, None);
+        assert_eq!(store.firmware(store.theirs, id).await?, None);
+    }
+
+    async fn name_version_and_model_are_there_once(store) {
+        store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        store.create_firmware(store.ours, for_model(firmware("edge", "1.0.0"), "rpi4")).await?;
+        store.create_firmware(store.theirs, firmware("edge", "1.0.0")).await?;
+        for again in [firmware("edge", "1.0.0"), for_model(firmware("edge", "1.0.0"), "rpi4")] {
+            let refused = store.create_firmware(store.ours, again).await;
+            assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("edge 1.0.0")), "{refused:?}");
+        }
+        let mut twice = firmware("edge", "2.0.0");
+        twice.modules[1].artifacts = vec![artifact("x", 1), artifact("x", 1)];
+        assert!(matches!(store.create_firmware(store.ours, twice).await, Err(StoreError::Conflict(_))));
+        // Nothing of it stayed.
+        assert_eq!(versions(store, &FirmwareFilter::default()).await?, "1.0.0 1.0.0");
+    }
+
+    async fn lists_are_filtered_and_newest_first(store) {
+        let mut beta = for_model(firmware("edge", "2.0.0"), "rpi4");
+        beta.details.is_beta = true;
+        beta.details.tags = vec!["night".into()];
+        store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        store.create_firmware(store.ours, beta).await?;
+        store.create_firmware(store.theirs, firmware("edge", "9.0.0")).await?;
+        let none = FirmwareFilter::default;
+        for (filter, expected) in [
+            (none(), "2.0.0 1.0.0"),
+            (FirmwareFilter { is_beta: Some(false), ..none() }, "1.0.0"),
+            (FirmwareFilter { is_beta: Some(true), tag: Some("night".into()), ..none() }, "2.0.0"),
+            (FirmwareFilter { tag: Some("nigh\0".into()), ..none() }, ""),
+            (FirmwareFilter { device_model: Some("rpi4".into()), ..none() }, "2.0.0"),
+            (FirmwareFilter { version: Some("1.0.0".into()), ..none() }, "1.0.0"),
+            (FirmwareFilter { is_security_update: Some(true), ..none() }, ""),
+            (FirmwareFilter { manufacturer: Some("nobody".into()), ..none() }, ""),
+        ] {
+            assert_eq!(versions(store, &filter).await?, expected, "{filter:?}");
+        }
+    }
+
+    async fn what_a_device_had_before_is_found_by_version(store) {
+        let edge = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        let other = store.create_firmware(store.ours, firmware("gateway", "1.0.0")).await?;
+        store.create_firmware(store.theirs, firmware("edge", "3.0.0")).await?;
+        for (name, version, expected) in [
+            ("edge", "1.0.0", Some(edge)),
+            ("edge", "v1.0", Some(edge)),
+            ("gateway", "1.0.0", Some(other)),
+            ("unheard of", "1.0.0", Some(other)),
+            ("edge", "3.0.0", None),
+        ] {
+            assert_eq!(store.firmware_of_version(store.ours, name, version).await?, expected, "{name} {version}");
+        }
+    }
+
+    async fn a_deleted_firmware_is_hidden_and_can_be_uploaded_again(store) {
+        let id = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        assert!(!store.delete_firmware(store.theirs, id, Timestamp(9)).await?);
+        assert!(store.delete_firmware(store.ours, id, Timestamp(9)).await?);
+        assert!(!store.delete_firmware(store.ours, id, Timestamp(9)).await?);
+        assert_eq!(versions(store, &FirmwareFilter::default()).await?, "");
+        assert!(store.firmware(store.ours, id).await?.is_some());
+        assert_eq!(store.firmware_of_version(store.ours, "edge", "1.0.0").await?, None);
+        let again = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        assert_ne!(id, again);
+    }
+
+    async fn a_firmware_in_use_stays(store) {
+        let id = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        insert_campaign(store, store.ours, id, None).await?;
+        let refused = store.delete_firmware(store.ours, id, Timestamp(9)).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+
+        let unused = store.create_firmware(store.ours, firmware("edge", "2.0.0")).await?;
+        insert_campaign(store, store.ours, unused, Some(7)).await?;
+        assert!(store.delete_firmware(store.ours, unused, Timestamp(9)).await?);
+    }
+}
+
+/// A campaign of this firmware, written past the store.
+async fn insert_campaign(
+    store: &TestStore,
+    tenant: TenantId,
+    firmware: FirmwareId,
+    ended_at: Option<i64>,
+) -> anyhow::Result<()> {
+    use sqlx::Row as _;
+
+    let mut tx = store.database.write().await?;
+    let row = sqlx::query(
+        "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
+         strategy, policies, priority, timeout_ms, requires_approval, auto_rollback, \
+         failure_threshold_percent, proof, created_by, created_at) \
+         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'ada', 0) \
+         RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(firmware.0)
+    .fetch_one(tx.conn())
+    .await?;
+    sqlx::query(
+        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, \
+         total_devices, parallel, plugin_failures, journal_seq, fence, ended_at) \
+         VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, $3)",
+    )
+    .bind(tenant.0)
+    .bind(row.try_get::<i64, _>("id")?)
+    .bind(ended_at)
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}

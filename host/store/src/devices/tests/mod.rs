@@ -1,0 +1,138 @@
+mod list;
+mod poll;
+mod register;
+mod select;
+mod selectors;
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{id::TenantId, selector::DEVICE_FIELDS};
+
+use super::*;
+use crate::testing::{TestStore, on_both};
+
+/// A device with these groups and attributes.
+fn device(id: &str, groups: &[&str], attributes: &[(&str, &str)]) -> NewDevice {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    NewDevice {
+        device_id: id.to_owned(),
+        groups: texts(groups),
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+        created_at: Some(Timestamp(1000)),
+        ..NewDevice::default()
+    }
+}
+
+fn selector(text: &str) -> anyhow::Result<Selector> {
+    Ok(tidegate_core::selector::parse(text, &DEVICE_FIELDS)?)
+}
+
+/// An update for a device, written past the store; answers its id.
+async fn insert_update(
+    store: &TestStore,
+    tenant: TenantId,
+    device: DeviceKey,
+    weight: i32,
+    status: &str,
+) -> anyhow::Result<i32> {
+    use sqlx::Row as _;
+
+    let mut tx = store.database.write().await?;
+    let firmware = sqlx::query(
+        "INSERT INTO firmware (tenant_id, name, version, version_key, description, tags, metadata, \
+         is_beta, is_security_update, changelog, created_by, created_at, deleted_at) \
+         VALUES ($1, 'edge', '1.0.0', '', '', '[]', '{}', 0, 0, '', '', 0, 0) RETURNING id",
+    )
+    .bind(tenant.0)
+    .fetch_one(tx.conn())
+    .await?;
+    let row = sqlx::query(
+        "INSERT INTO updates (tenant_id, device_id, firmware_id, weight, status, proof, revision, \
+         to_version, feedbacks, created_at, completed_at, timeout_at) \
+         VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, $5, 0) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .bind(weight)
+    .bind(status)
+    .bind((status == "completed").then_some(1_i64))
+    .bind(firmware.try_get::<i64, _>("id")?)
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(row.try_get("id")?)
+}
+
+on_both! {
+    async fn a_device_is_read_as_it_was_made(store) {
+        let new = NewDevice {
+            name: "the one at the gate".into(),
+            ..device(
+                "gate-1",
+                &["lab", "berlin", "lab"],
+                &[("hw_boardname", "rpi4"), ("hw_revision", "1.2"), ("sw_version", "v2"), ("site", "a\0b")],
+            )
+        };
+        let key = store.create_device(store.ours, new).await?;
+        let made = store.device(store.ours, "gate-1").await?.expect("it was made");
+        let attributes = [("hw_boardname", "rpi4"), ("hw_revision", "1.2"), ("site", "a\u{FFFD}b"), ("sw_version", "v2")];
+        let expected = Device {
+            key,
+            tenant: store.ours,
+            device_id: "gate-1".into(),
+            name: "the one at the gate".into(),
+            attributes: BTreeMap::from(attributes.map(|(key, value)| (key.to_owned(), value.to_owned()))),
+            hw_model: Some("rpi4".into()),
+            hw_revision: Some("1.2".into()),
+            sw_version: Some("v2".into()),
+            groups: vec!["berlin".into(), "lab".into()],
+            state: tidegate_core::device::DeviceState::Unknown,
+            last_seen: None,
+            created_at: Timestamp(1000),
+            installed_firmware: None,
+            open_update: None,
+        };
+        assert_eq!(made, expected);
+    }
+
+    async fn a_device_is_made_once_in_each_tenant(store) {
+        store.create_device(store.ours, device("gate-1", &["lab"], &[])).await?;
+        let again = store.create_device(store.ours, device("gate-1", &["office"], &[])).await;
+        assert!(matches!(&again, Err(StoreError::Conflict(why)) if why.contains("gate-1")), "{again:?}");
+        let ours = store.device(store.ours, "gate-1").await?.expect("it was made");
+        assert_eq!(ours.name, "gate-1");
+        assert_eq!(ours.groups, ["lab"]);
+
+        assert_eq!(store.device(store.theirs, "gate-1").await?, None);
+        let theirs = store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
+        assert_ne!(ours.key, theirs);
+        assert_eq!(store.device(store.ours, "gate-2\0").await?, None);
+    }
+
+    async fn a_device_shows_its_open_update(store) {
+        let key = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
+        insert_update(store, store.ours, key, 9000, "completed").await?;
+        let open = insert_update(store, store.ours, key, 500, "downloading").await?;
+        let read = store.device(store.ours, "gate-1").await?.expect("it was made");
+        assert_eq!(read.open_update, Some(tidegate_core::id::UpdateId(open)));
+    }
+
+    async fn the_last_sight_of_a_device_stays(store) {
+        let key = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
+        let other = store.create_device(store.ours, device("gate-2", &[], &[])).await?;
+        let seen = |tenant, device, at| Seen { tenant, device, at: Timestamp(at) };
+        let ours = store.ours;
+        store.note_seen(vec![seen(ours, key, 5), seen(ours, key, 9), seen(ours, other, 3)]).await?;
+        // Late news, and a key in the wrong tenant.
+        store.note_seen(vec![seen(ours, key, 7), seen(store.theirs, other, 99)]).await?;
+        store.note_seen(vec![]).await?;
+        let last_seen = async |id| -> anyhow::Result<_> {
+            Ok(store.device(ours, id).await?.expect("it was made").last_seen)
+        };
+        assert_eq!(last_seen("gate-1").await?, Some(Timestamp(9)));
+        assert_eq!(last_seen("gate-2").await?, Some(Timestamp(3)));
+    }
+}

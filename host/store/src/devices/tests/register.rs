@@ -1,0 +1,50 @@
+use futures::future::join_all;
+use tidegate_core::device::DeviceState;
+
+use super::*;
+
+on_both! {
+    async fn a_device_that_polls_is_registered_once(store) {
+        let at = |at| store.register(store.ours, "gate-1", Timestamp(at));
+        let views = join_all((0..50).map(at)).await;
+        let views: Vec<_> = views.into_iter().collect::<Result<_, _>>()?;
+        assert!(views.iter().all(|view| *view == views[0]));
+        assert!(!views[0].is_unseen && views[0].wants_attributes && views[0].token_sha256.is_none());
+
+        let device = store.device(store.ours, "gate-1").await?.expect("it was registered");
+        assert_eq!(device.key, views[0].device);
+        assert_eq!(device.state, DeviceState::Registered);
+        assert_eq!(device.name, "gate-1");
+        assert!(device.last_seen.is_some());
+        assert_eq!(store.device(store.theirs, "gate-1").await?, None);
+    }
+
+    async fn registering_is_gathered_and_keeps_tenants_apart(store) {
+        store.create_device(store.ours, device("gate-7", &["lab"], &[])).await?;
+        let all = (0..300).map(|n| {
+            let tenant = if n % 3 == 0 { store.theirs } else { store.ours };
+            async move { store.register(tenant, &format!("gate-{n}"), Timestamp(n)).await }
+        });
+        let views: Vec<_> = join_all(all).await.into_iter().collect::<Result<_, _>>()?;
+        assert!(views.iter().all(|view| !view.is_unseen));
+        let keys: HashSet<_> = views.iter().map(|view| view.device).collect();
+        assert_eq!(keys.len(), 300);
+
+        let made = store.device(store.ours, "gate-7").await?.expect("an operator made it");
+        assert_eq!((made.state, made.last_seen), (DeviceState::Registered, Some(Timestamp(7))));
+        assert_eq!(made.groups, ["lab"]);
+        let all = PageRequest { limit: 1, offset: 0 };
+        assert_eq!(store.list_devices(store.ours, &DeviceFilter::default(), all).await?.total, 200);
+        assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);
+    }
+
+    async fn a_device_of_no_tenant_takes_no_other_with_it(store) {
+        let nobody = TenantId(4711);
+        let (bad, good) = tokio::join!(
+            store.register(nobody, "gate-1", Timestamp(0)),
+            store.register(store.ours, "gate-2", Timestamp(0)),
+        );
+        assert!(matches!(bad, Err(StoreError::Internal { .. })), "{bad:?}");
+        assert!(good.is_ok(), "{good:?}");
+    }
+}

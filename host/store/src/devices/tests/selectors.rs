@@ -1,0 +1,210 @@
+//! Selectors hold for the same devices in memory and in SQL.
+
+use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
+use tidegate_core::selector::{Comparison, FieldKind, Operator, matches};
+
+use super::*;
+
+const FIELDS: &[(&str, FieldKind)] = &[
+    ("device_id", FieldKind::Text),
+    ("name", FieldKind::Text),
+    ("hw_model", FieldKind::Text),
+    ("hw_revision", FieldKind::Version),
+    ("sw_version", FieldKind::Version),
+    ("group", FieldKind::Text),
+    ("state", FieldKind::Text),
+    ("last_seen", FieldKind::Number),
+    ("attribute.site", FieldKind::Text),
+    ("attribute.floor", FieldKind::Text),
+    ("attribute.nobody-has-it", FieldKind::Text),
+];
+
+const OPERATORS: &[Operator] = &[
+    Operator::Equal,
+    Operator::NotEqual,
+    Operator::Less,
+    Operator::LessOrEqual,
+    Operator::Greater,
+    Operator::GreaterOrEqual,
+    Operator::In,
+    Operator::Out,
+];
+
+/// Whatever SQL could take for something else.
+const TEXTS: &[&str] = &[
+    "",
+    "a",
+    "A",
+    "ab",
+    "aB",
+    "a*",
+    "*b",
+    "a*b",
+    "*",
+    "**",
+    "a?",
+    "?b",
+    "a[b]",
+    "[a-z]",
+    "[^a]",
+    "]",
+    "a%",
+    "%",
+    "_",
+    "a_b",
+    "\\",
+    "a\\",
+    "\\*",
+    "'",
+    "a'b",
+    "\"",
+    "é",
+    "É",
+    "ñandú",
+    "日本",
+    "$1",
+    "--",
+    "null",
+    "unknown",
+    "registered",
+    "device-1",
+    "device-*",
+];
+
+const VERSIONS: &[&str] = &[
+    "0.9",
+    "1.0.0-alpha",
+    "1.0.0-alpha.1",
+    "1.0.0-rc.1",
+    "1.0.0",
+    "1",
+    "v1.0",
+    "1.2.0+build7",
+    "1.10.0",
+    "2.0.0",
+    "10",
+    "Rev B",
+    "rev b",
+    "~",
+    "1.*",
+    "*.0",
+    "*",
+    "éclair",
+];
+
+fn value(kind: FieldKind) -> BoxedStrategy<String> {
+    match kind {
+        FieldKind::Text => select(TEXTS).prop_map(str::to_owned).boxed(),
+        FieldKind::Version => select(VERSIONS).prop_map(str::to_owned).boxed(),
+        FieldKind::Number => (-3..4_i64).prop_map(|n| n.to_string()).boxed(),
+    }
+}
+
+fn any_selector() -> impl Strategy<Value = Selector> {
+    let comparison =
+        (select(FIELDS), select(OPERATORS)).prop_flat_map(|((field, kind), operator)| {
+            let many = matches!(operator, Operator::In | Operator::Out);
+            let values = prop::collection::vec(value(kind), if many { 1..4 } else { 1..2 });
+            values.prop_map(move |values| {
+                Selector::Compare(Comparison {
+                    field: field.to_owned(),
+                    kind,
+                    operator,
+                    values,
+                })
+            })
+        });
+    comparison.prop_recursive(3, 8, 3, |inner| {
+        let terms = prop::collection::vec(inner, 2..4);
+        prop_oneof![
+            terms.clone().prop_map(Selector::And),
+            terms.prop_map(Selector::Or)
+        ]
+    })
+}
+
+fn any_device() -> impl Strategy<Value = NewDevice> {
+    let text = || prop::option::of(select(TEXTS));
+    let version = || prop::option::of(select(VERSIONS));
+    let groups = prop::collection::vec(select(TEXTS), 0..3);
+    (text(), text(), version(), version(), text(), text(), groups).prop_map(
+        |(name, model, revision, version, site, floor, groups)| {
+            let attributes = [
+                ("hw_model", model),
+                ("hw_revision", revision),
+                ("sw_version", version),
+                ("site", site),
+                ("floor", floor),
+            ];
+            let known = attributes
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)));
+            NewDevice {
+                name: name.unwrap_or_default().to_owned(),
+                ..device("", &groups, &known.collect::<Vec<_>>())
+            }
+        },
+    )
+}
+
+/// Sixty devices, some of them registered and seen.
+async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec<Device>> {
+    let mut devices = Vec::new();
+    for n in 0..60 {
+        let tree = any_device().new_tree(runner).map_err(anyhow::Error::msg)?;
+        let device_id = format!("device-{n}");
+        let new = NewDevice {
+            device_id: device_id.clone(),
+            ..tree.current()
+        };
+        let key = store.create_device(store.ours, new).await?;
+        if n % 3 == 0 {
+            store.register(store.ours, &device_id, Timestamp(0)).await?;
+            let at = Timestamp(n / 3 % 4);
+            store
+                .note_seen(vec![Seen {
+                    tenant: store.ours,
+                    device: key,
+                    at,
+                }])
+                .await?;
+        }
+        devices.push(
+            store
+                .device(store.ours, &device_id)
+                .await?
+                .expect("it was made"),
+        );
+    }
+    Ok(devices)
+}
+
+on_both! {
+    async fn hold_for_the_same_devices_in_memory_and_in_sql(store) {
+        let mut runner = TestRunner::deterministic();
+        let devices = fleet(store, &mut runner).await?;
+        let (mut some, mut none) = (0, 0);
+        for _ in 0..600 {
+            let tree = any_selector().new_tree(&mut runner).map_err(anyhow::Error::msg)?;
+            let selector = tree.current();
+            let in_sql = store.matching(store.ours, &selector).await?;
+            for device in &devices {
+                assert_eq!(
+                    in_sql.contains(&device.key),
+                    matches(&selector, device),
+                    "{selector:?} on {device:?}"
+                );
+            }
+            if in_sql.is_empty() { none += 1 } else { some += 1 }
+        }
+        assert!(some > 100 && none > 20, "{some} selectors matched something, {none} nothing");
+    }
+
+    async fn the_widest_selector_is_no_trouble(store) {
+        let values = (0..256).map(|n| n.to_string()).collect();
+        let comparison = Comparison { field: "group".into(), kind: FieldKind::Text, operator: Operator::In, values };
+        let wide = Selector::And(vec![Selector::Compare(comparison); 32]);
+        let deep = (0..32).fold(wide, |inner, _| Selector::Or(vec![Selector::And(vec![inner])]));
+        assert!(store.matching(store.ours, &deep).await?.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+use tidegate_core::{campaign::CampaignStatus, update::UpdateStatus};
+use tidegate_engine::ports::{Devices as _, NewDevice};
+
+use super::*;
+use crate::{
+    tallies::Tallies,
+    testing::{TestStore, on_both},
+};
+
+const HOUR: i64 = 3_600_000;
+
+fn counted(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
+    pairs
+        .iter()
+        .map(|(key, n)| ((*key).to_owned(), *n))
+        .collect()
+}
+
+async fn write(store: &TestStore, fill: impl FnOnce(&mut Tallies)) -> anyhow::Result<()> {
+    let mut tallies = Tallies::default();
+    fill(&mut tallies);
+    let mut tx = store.database.write().await?;
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+on_both! {
+    async fn devices_are_counted_as_they_come(store) {
+        let attributes = [("hw_model", "rpi4"), ("sw_version", "1.0.0")];
+        let made = NewDevice {
+            device_id: "gate-1".into(),
+            attributes: attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ..NewDevice::default()
+        };
+        store.create_device(store.ours, made).await?;
+        store.register(store.ours, "gate-2", Timestamp(1)).await?;
+        store.register(store.ours, "gate-2", Timestamp(2)).await?;
+        store.register(store.theirs, "gate-3", Timestamp(3)).await?;
+        let stats = store.stats(store.ours, Timestamp(0)).await?;
+        assert_eq!(stats.devices_by_state, counted(&[("registered", 1), ("unknown", 1)]));
+        assert_eq!(stats.devices_by_version, counted(&[("", 1), ("1.0.0", 1)]));
+        assert_eq!(stats.devices_by_model, counted(&[("", 1), ("rpi4", 1)]));
+
+        store.register(store.ours, "gate-1", Timestamp(4)).await?;
+        let stats = store.stats(store.ours, Timestamp(0)).await?;
+        assert_eq!(stats.devices_by_state, counted(&[("registered", 2)]));
+        let theirs = store.stats(store.theirs, Timestamp(0)).await?;
+        assert_eq!(theirs.devices_by_state, counted(&[("registered", 1)]));
+    }
+
+    async fn updates_and_campaigns_are_counted_as_they_move(store) {
+        use UpdateStatus as S;
+        let (ours, at) = (store.ours, |hour: i64| Timestamp(hour * HOUR + 5));
+        write(store, |tallies| {
+            for _ in 0..3 {
+                tallies.update(ours, None, S::Offered, at(1));
+            }
+            tallies.update(ours, Some(S::Offered), S::Completed, at(2));
+            tallies.campaign(ours, None, CampaignStatus::Created);
+        }).await?;
+        write(store, |tallies| {
+            tallies.update(ours, Some(S::Offered), S::Failed, at(30));
+            tallies.update(ours, Some(S::Offered), S::TimedOut, at(29));
+            tallies.campaign(ours, Some(CampaignStatus::Created), CampaignStatus::InProgress);
+        }).await?;
+        let stats = store.stats(ours, at(29)).await?;
+        assert_eq!(stats.updates_by_status, counted(&[("completed", 1), ("failed", 1), ("timed_out", 1)]));
+        assert_eq!(stats.campaigns_by_status, counted(&[("in_progress", 1)]));
+        assert_eq!((stats.completed_of_late, stats.failed_of_late), (0, 2));
+        assert_eq!(stats.last_change, Some(at(30)));
+        assert_eq!(store.stats(ours, Timestamp(0)).await?.completed_of_late, 1);
+        assert_eq!(store.stats(store.theirs, Timestamp(0)).await?, Stats::default());
+        assert_eq!(store.last_move(ours, CampaignId(1)).await?, None);
+    }
+
+    async fn counts_that_are_moved_and_undone_stay(store) {
+        let mut tallies = Tallies::default();
+        tallies.add(store.ours, Kind::DevicesByModel, "rpi4", 5);
+        let mut tx = store.database.write().await?;
+        tallies.write(&mut tx).await?;
+        drop(tx);
+        assert_eq!(store.stats(store.ours, Timestamp(0)).await?, Stats::default());
+    }
+}
