@@ -14,6 +14,7 @@ const CONTRACT: &str = include_str!("../../../wit/since-1.0/package.wit");
 #[derive(Debug, Clone, Copy)]
 pub struct Hooks<'a> {
     plan: &'a str,
+    assign: &'a str,
     decide: &'a str,
     schema: &'a str,
     more: &'a str,
@@ -23,6 +24,7 @@ impl Default for Hooks<'_> {
     fn default() -> Self {
         Self {
             plan: "(i32.const 512)",
+            assign: "(i32.const 512)",
             decide: "(i32.const 640)",
             schema: "{}",
             more: "",
@@ -35,6 +37,12 @@ impl<'a> Hooks<'a> {
     #[must_use]
     pub fn plan(self, plan: &'a str) -> Self {
         Self { plan, ..self }
+    }
+
+    /// Another body of `assign`.
+    #[must_use]
+    pub fn assign(self, assign: &'a str) -> Self {
+        Self { assign, ..self }
     }
 
     /// Another body of `decide`.
@@ -60,6 +68,7 @@ impl<'a> Hooks<'a> {
 pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
     let text = BASE
         .replace(";;PLAN", hooks.plan)
+        .replace(";;ASSIGN", hooks.assign)
         .replace(";;DECIDE", hooks.decide)
         .replace(";;MORE", hooks.more)
         .replace("SCHEMA_LENGTH", &hooks.schema.len().to_string())
@@ -76,6 +85,7 @@ pub(crate) fn wrong_shape() -> Result<Vec<u8>> {
     let hooks = Hooks::default();
     let text = BASE
         .replace(";;PLAN", hooks.plan)
+        .replace(";;ASSIGN", hooks.assign)
         .replace(";;DECIDE", hooks.decide)
         .replace("SCHEMA_LENGTH", "2")
         .replace("SCHEMA_TEXT", hooks.schema);

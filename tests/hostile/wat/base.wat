@@ -51,7 +51,8 @@
     (i32.store (i32.const 512) (i32.const 1))
     (i32.store (i32.const 516) (i32.const 1046))
     (i32.store (i32.const 520) (i32.const 4))
-    (i32.const 512))
+    ;;ASSIGN
+  )
 
   ;; ok: no admissions, and complete: case 4.
   (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $question i32) (result i32)

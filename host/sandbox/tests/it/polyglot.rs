@@ -1,0 +1,82 @@
+//! Plugins that are not in Rust. They need tools from the language's own registry, so they run when asked for:
+//! `cargo test -p tidegate-sandbox --test it -- --ignored polyglot`.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+use tidegate_core::plugin::{Members, Outcome};
+use tidegate_core::wave::{Counts, WaveReport};
+use tidegate_engine::ports::{CallFailure, Sandbox as _};
+
+use crate::support::{Rig, observation, plan_input};
+
+#[tokio::test]
+#[ignore = "needs npm and its registry"]
+async fn a_strategy_in_javascript() -> Result<()> {
+    let folder = TempDir::new()?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("npx")
+        .args(["--yes", "componentize-qjs@0.4.5", "--sync", "--stub-wasi"])
+        .args(["--world", "strategy", "--wit"])
+        .arg(here.join("../../wit/since-1.0"))
+        .arg("--js")
+        .arg(here.join("tests/polyglot/strategy.js"))
+        .args(["--output", "strategy.wasm"])
+        .current_dir(folder.path())
+        .status()?;
+    ensure!(status.success(), "componentize-qjs ended with {status}");
+    admits_all_at_once(std::fs::read(folder.path().join("strategy.wasm"))?).await
+}
+
+/// The same conversation with whatever language it is in.
+async fn admits_all_at_once(component: Vec<u8>) -> Result<()> {
+    let rig = Rig::new()?;
+    let digest = rig.upload(component).await?.digest;
+
+    let errors = rig.sandbox.validate(digest, r#"{"wave": ""}"#).await?;
+    assert_eq!(errors[0].path, "/wave");
+    let errors = rig.sandbox.validate(digest, r#"{"other": 1}"#).await?;
+    assert_eq!(errors.len(), 1, "its schema says no: {errors:?}");
+
+    let plan = rig
+        .sandbox
+        .plan(digest, plan_input(r#"{"wave": "ebb"}"#))
+        .await;
+    let plan = plan.outcome?;
+    assert_eq!(
+        (plan.waves[0].name.as_str(), &plan.waves[0].members),
+        ("ebb", &Members::Rest)
+    );
+
+    let mut seen = observation("{}");
+    seen.waves.push(WaveReport {
+        name: "ebb".to_owned(),
+        size: 1 << 40,
+        released: 0,
+        counts: Counts {
+            pending: 1 << 40,
+            ..Counts::default()
+        },
+        opened_at: None,
+        moved_at: None,
+        advanced_at: None,
+        failures: Vec::new(),
+    });
+    let first = rig.sandbox.decide(digest, seen.clone()).await;
+    let second = rig.sandbox.decide(digest, seen).await;
+    assert_eq!((first.fuel, &first.record), (second.fuel, &second.record));
+    assert_eq!(first.log, ["1 waves"]);
+    let decision = first.outcome?;
+    assert_eq!(decision.outcome, Outcome::Proceed);
+    assert_eq!(decision.admissions[0].devices, 1 << 40);
+    assert_eq!(decision.explain, ["every device at once"]);
+
+    let broken = rig.sandbox.plan(digest, plan_input("no JSON")).await;
+    let failure = broken.outcome.expect_err("the config is broken");
+    assert!(
+        matches!(failure, CallFailure::PluginError(_) | CallFailure::Trap(_)),
+        "{failure}"
+    );
+    Ok(())
+}

@@ -1,0 +1,49 @@
+// A strategy in JavaScript: one wave of all devices, admitted at once. It shows that the contract and the engine's
+// configuration do not fit Rust alone; `tests/it/polyglot.rs` builds and runs it.
+import { line } from "tidegate:plugin/log@1.0.0";
+
+export const meta = {
+  describe() {
+    return {
+      name: "all-at-once-js",
+      version: "0.1.0",
+      summary: "Admits every device at once",
+      configSchema: JSON.stringify({
+        $schema: "https://json-schema.org/draft/2020-12/schema",
+        type: "object",
+        properties: { wave: { type: "string", default: "all" } },
+        additionalProperties: false,
+      }),
+      stateSchema: 1,
+      metrics: [],
+      attributes: [],
+    };
+  },
+
+  validate(config) {
+    return JSON.parse(config).wave === "" ? [{ path: "/wave", message: "name it" }] : [];
+  },
+};
+
+export const rollout = {
+  plan(input) {
+    const name = JSON.parse(input.config).wave ?? "all";
+    return { waves: [{ name, members: { tag: "rest" } }], parallel: false, dynamic: false };
+  },
+
+  assign() {
+    throw "there are no custom waves";
+  },
+
+  decide(seen) {
+    line(`${seen.waves.length} waves`);
+    const pending = seen.waves.some((wave) => wave.counts.pending > 0n);
+    return {
+      admissions: seen.waves.map((wave, index) => ({ wave: index, devices: wave.size })),
+      outcome: { tag: pending ? "proceed" : "complete" },
+      wakeAfter: undefined,
+      state: new Uint8Array(),
+      explain: ["every device at once"],
+    };
+  },
+};
