@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tidegate_artifacts::ArtifactStore;
+use tidegate_core::device::AttributeNames;
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    ports::{Artifacts, ComponentSource, Entropy},
+};
+use tidegate_http::Metrics;
+use tidegate_sandbox::{SandboxConfig, WasmSandbox};
+use tidegate_store::{Options, SqlStore};
+
+use super::Surroundings;
+use crate::config::Config;
+
+/// The engine with its adapters; nothing listens and no loop runs.
+pub struct Host {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// The engine's observer.
+    pub metrics: Arc<Metrics>,
+    /// The engine's store.
+    pub store: Arc<SqlStore>,
+}
+
+impl Host {
+    /// Opens the database, the files and the sandbox.
+    pub async fn open(config: &Config, surroundings: Surroundings) -> Result<Self> {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("make the data folder {}", config.data_dir.display()))?;
+        let names = attribute_names(config);
+        let store = Arc::new(open_store(config, names.clone()).await?);
+        let files = config.artifacts_dir();
+        let artifacts = ArtifactStore::open_folder(&files).await;
+        let artifacts = Arc::new(
+            artifacts.with_context(|| format!("open the folder of files {}", files.display()))?,
+        );
+        let metrics = Arc::new(Metrics::new().context("set up metrics")?);
+        let settings = Settings {
+            owner: owner(&*surroundings.entropy),
+            polling_interval: config.devices.polling_interval.0,
+            anonymous_devices: config.dev,
+            attribute_names: names,
+            max_artifact_bytes: config.artifacts.max_bytes,
+            tick_pause: surroundings.tick_pause,
+            tick_period: surroundings.tick_period,
+            ..Settings::default()
+        };
+        let sandbox = SandboxConfig {
+            limits: config.sandbox.limits(),
+            compiler: surroundings.compiler,
+            ..SandboxConfig::new(config.data_dir.join("compiled"))
+        };
+        let source: Arc<dyn ComponentSource> = Arc::clone(&artifacts) as _;
+        let ports = Ports {
+            store: Arc::clone(&store) as _,
+            artifacts: artifacts as Arc<dyn Artifacts>,
+            sandbox: Arc::new(WasmSandbox::open(sandbox, source).context("open the sandbox")?),
+            clock: surroundings.clock,
+            entropy: surroundings.entropy,
+            observer: Arc::clone(&metrics) as _,
+        };
+        Ok(Self {
+            engine: Arc::new(Engine::new(ports, settings)),
+            metrics,
+            store,
+        })
+    }
+}
+
+async fn open_store(config: &Config, attribute_names: AttributeNames) -> Result<SqlStore> {
+    let options = match &config.database.url {
+        Some(url) => Options::new(url.clone()),
+        None => Options::sqlite(&config.data_dir.join("tidegate.db")),
+    };
+    // The address may hold a password: it is not shown.
+    SqlStore::open(Options {
+        attribute_names,
+        ..options
+    })
+    .await
+    .context("open the database")
+}
+
+fn attribute_names(config: &Config) -> AttributeNames {
+    AttributeNames {
+        hw_model: config.devices.hw_model.clone(),
+        hw_revision: config.devices.hw_revision.clone(),
+        sw_version: config.devices.sw_version.clone(),
+    }
+}
+
+/// A name that no other host has.
+fn owner(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    format!("host-{:016x}", u64::from_le_bytes(bytes))
+}

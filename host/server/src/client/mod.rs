@@ -1,0 +1,124 @@
+//! A client of the REST API, for the commands that talk to a running server.
+
+mod problem;
+pub(crate) mod table;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
+use serde_json::Value;
+
+pub(crate) use problem::Problem;
+
+/// Which server to talk to, and how to show what it answers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// The server
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) url: Url,
+    /// An API key
+    #[arg(long, global = true, env = "TIDEGATE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Print the server's own JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The server could not be reached, or broke off.
+#[derive(Debug)]
+pub(crate) struct Unreachable;
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the server cannot be reached")
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    http: reqwest::Client,
+    remote: Remote,
+}
+
+impl Rest {
+    /// A client that has connected to nothing yet.
+    pub(crate) fn new(remote: Remote) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .build()
+            .context("build the HTTP client")?;
+        Ok(Self { http, remote })
+    }
+
+    /// Whether to print the server's own JSON.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.remote.json
+    }
+
+    /// Reads one thing, or a part of a list.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        json(self.request(Method::GET, path)?.query(query)).await
+    }
+
+    /// Makes something, or takes a step.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        json(self.request(Method::POST, path)?.json(body)).await
+    }
+
+    /// Uploads files.
+    pub(crate) async fn upload(&self, path: &str, form: reqwest::multipart::Form) -> Result<Value> {
+        json(self.request(Method::POST, path)?.multipart(form)).await
+    }
+
+    /// Opens a stream of events.
+    pub(crate) async fn events(&self, path: &str) -> Result<Response> {
+        send(
+            self.request(Method::GET, path)?
+                .header("accept", "text/event-stream"),
+        )
+        .await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        let base = self.remote.url.as_str().trim_end_matches('/');
+        let url = format!("{base}/api/v1/{path}");
+        let request = self.http.request(
+            method,
+            Url::parse(&url).with_context(|| format!("call {url}"))?,
+        );
+        Ok(match &self.remote.key {
+            Some(key) => request.header("X-API-Key", key),
+            None => request,
+        })
+    }
+}
+
+async fn json(request: RequestBuilder) -> Result<Value> {
+    let text = send(request).await?.text().await.context(Unreachable)?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&text).context("read the server's answer")
+}
+
+/// Sends a request; an answer that is no success becomes the [`Problem`] that it carries.
+async fn send(request: RequestBuilder) -> Result<Response> {
+    let response = request.send().await.context(Unreachable)?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let is_json = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    let body = response.text().await.context(Unreachable)?;
+    Err(Problem::read(status, is_json, &body).into())
+}

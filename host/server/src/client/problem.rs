@@ -1,0 +1,93 @@
+use std::fmt;
+
+use serde::Deserialize;
+
+/// Why the server refused a request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct FieldError {
+    field: String,
+    message: String,
+}
+
+impl Problem {
+    /// What an answer says that is no success; any body will do.
+    pub(super) fn read(status: u16, is_json: bool, body: &str) -> Self {
+        let problem = is_json
+            .then(|| serde_json::from_str::<Self>(body).ok())
+            .flatten();
+        let mut problem = problem.unwrap_or_else(|| Self {
+            status,
+            code: String::new(),
+            title: String::new(),
+            detail: body.chars().take(500).collect(),
+            errors: Vec::new(),
+        });
+        problem.status = status;
+        problem
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = [&self.detail, &self.title]
+            .into_iter()
+            .find(|text| !text.is_empty());
+        f.write_str(said.map_or("the server refused", String::as_str))?;
+        write!(f, " ({}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        f.write_str(")")?;
+        for error in &self.errors {
+            write!(f, "\n  {}: {}", error.field, error.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_broken_rule_is_shown() {
+        let body = r#"{"type": "about:blank", "title": "Unprocessable", "status": 422, "code": "invalid_campaign",
+            "detail": "2 fields are not as they must be", "errors": [
+            {"field": "/name", "message": "must have 1 to 200 characters"},
+            {"field": "/policies/0/config/threshold", "message": "must be at most 100"}]}"#;
+        assert_eq!(
+            Problem::read(422, true, body).to_string(),
+            "2 fields are not as they must be (422 invalid_campaign)\n  \
+             /name: must have 1 to 200 characters\n  \
+             /policies/0/config/threshold: must be at most 100"
+        );
+    }
+
+    #[test]
+    fn any_other_answer_is_shown_as_it_is() {
+        assert_eq!(
+            Problem::read(502, false, "Bad Gateway").to_string(),
+            "Bad Gateway (502)"
+        );
+        assert_eq!(
+            Problem::read(404, false, "").to_string(),
+            "the server refused (404)"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! JSON as tables for people.
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+/// A column: its heading, and a JSON pointer into each item.
+pub(crate) type Column<'a> = (&'a str, &'a str);
+
+/// A row for each item.
+pub(crate) fn list(items: &[Value], columns: &[Column<'_>]) -> String {
+    let mut table = bare();
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for item in items {
+        table.add_row(
+            columns
+                .iter()
+                .map(|(_, pointer)| cell(item.pointer(pointer))),
+        );
+    }
+    trimmed(&table)
+}
+
+/// A row for each thing that is known of one item; what is not known is left out.
+pub(crate) fn sheet(item: &Value, rows: &[Column<'_>]) -> String {
+    let mut table = bare();
+    for (heading, pointer) in rows {
+        let text = cell(item.pointer(pointer));
+        if !text.is_empty() {
+            table.add_row([(*heading).to_owned(), text]);
+        }
+    }
+    trimmed(&table)
+}
+
+fn bare() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+fn trimmed(table: &Table) -> String {
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.join("\n")
+}
+
+/// A value in one cell: lists by commas, objects as JSON, nothing as nothing.
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => {
+            let parts: Vec<String> = items.iter().map(|item| cell(Some(item))).collect();
+            parts.join(", ")
+        }
+        Some(Value::Number(number)) => match number.as_f64() {
+            Some(float) if !number.is_i64() && !number.is_u64() => format!("{float:.1}"),
+            _ => number.to_string(),
+        },
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn items_become_rows() {
+        let items = [
+            json!({"id": 1, "counts": {"failed": 3}, "tags": ["a", "b"]}),
+            json!({"id": 20, "share": 12.3456}),
+        ];
+        let text = list(
+            &items,
+            &[
+                ("ID", "/id"),
+                ("FAILED", "/counts/failed"),
+                ("TAGS", "/tags"),
+                ("%", "/share"),
+            ],
+        );
+        assert_eq!(
+            text,
+            " ID  FAILED  TAGS  %\n 1   3       a, b\n 20                12.3"
+        );
+        assert_eq!(
+            sheet(&items[0], &[("id", "/id"), ("none", "/none")]),
+            " id  1"
+        );
+    }
+}

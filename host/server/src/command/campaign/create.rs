@@ -1,0 +1,167 @@
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{step, view};
+use crate::{
+    client::Rest,
+    command::{plugin::json_argument, show},
+};
+
+/// A campaign, from flags or from a file; flags win.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct Create {
+    /// The body as REST takes it, in JSON; `-` reads it from stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
+    /// 1 to 200 characters
+    #[arg(long)]
+    name: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// The firmware's id
+    #[arg(long, value_name = "ID")]
+    firmware: Option<i64>,
+    /// A device; may be given several times
+    #[arg(long = "device", value_name = "ID")]
+    devices: Vec<String>,
+    /// A group of devices; may be given several times
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
+    /// Devices that match: `hw_model==rpi4;sw_version=lt=2.0.0`
+    #[arg(long, value_name = "RSQL")]
+    filter: Option<String>,
+    /// The strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
+    #[arg(long, value_name = "NAME[=CONFIG]")]
+    strategy: Option<String>,
+    /// A policy, with its config; may be given several times
+    #[arg(long = "policy", value_name = "NAME[=CONFIG]")]
+    policies: Vec<String>,
+    /// low, normal, high, critical or emergency
+    #[arg(long)]
+    priority: Option<String>,
+    /// Most devices in flight at once
+    #[arg(long, value_name = "N")]
+    max_concurrent_updates: Option<u64>,
+    /// From offer to end, 5 to 1440
+    #[arg(long, value_name = "MINUTES")]
+    timeout_minutes: Option<u64>,
+    /// Share of a wave whose failure stops the campaign whatever plugins say, 1 to 100
+    #[arg(long, value_name = "PERCENT")]
+    failure_threshold: Option<u64>,
+    /// What counts as success: `reported` or `attested`
+    #[arg(long)]
+    success_criteria: Option<String>,
+    /// Somebody else must approve it before it starts
+    #[arg(long)]
+    requires_approval: bool,
+    /// Obey a policy that says "roll back"
+    #[arg(long)]
+    auto_rollback: bool,
+    /// Beta firmware is meant
+    #[arg(long)]
+    allow_beta: bool,
+    /// Start it at once
+    #[arg(long)]
+    start: bool,
+}
+
+impl Create {
+    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+        let made = rest.post("campaigns", &self.body()?).await?;
+        match made["campaign_id"].as_i64() {
+            Some(id) if self.start => step::take(rest, id, "start", &json!({})).await,
+            _ => {
+                show(rest, &made, view::headline);
+                Ok(())
+            }
+        }
+    }
+
+    fn body(&self) -> Result<Value> {
+        let mut body = self
+            .file
+            .as_deref()
+            .map(read_object)
+            .transpose()?
+            .unwrap_or_default();
+        let mut set = |name: &str, value: Value| {
+            if !value.is_null() && value != json!(false) && value != json!([]) {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        set("name", json!(self.name));
+        set("description", json!(self.description));
+        set("firmware_id", json!(self.firmware));
+        set("target_devices", json!(self.devices));
+        set("target_groups", json!(self.groups));
+        set("target_filter", json!(self.filter));
+        set(
+            "strategy",
+            self.strategy
+                .as_deref()
+                .map(plugin_use)
+                .transpose()?
+                .unwrap_or_default(),
+        );
+        let policies = self
+            .policies
+            .iter()
+            .map(|policy| plugin_use(policy))
+            .collect::<Result<Vec<_>>>()?;
+        set("policies", json!(policies));
+        set("priority", json!(self.priority));
+        set("max_concurrent_updates", json!(self.max_concurrent_updates));
+        set("timeout_minutes", json!(self.timeout_minutes));
+        set("failure_threshold_percent", json!(self.failure_threshold));
+        set("success_criteria", json!(self.success_criteria));
+        set("requires_approval", json!(self.requires_approval));
+        set("auto_rollback", json!(self.auto_rollback));
+        set("allow_beta", json!(self.allow_beta));
+        Ok(Value::Object(body))
+    }
+}
+
+fn read_object(file: &str) -> Result<Map<String, Value>> {
+    let mut text = String::new();
+    if file == "-" {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("read stdin")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+    }
+    serde_json::from_str(&text).with_context(|| format!("{file} is no JSON object"))
+}
+
+/// `NAME` or `NAME=CONFIG` as REST takes it.
+fn plugin_use(text: &str) -> Result<Value> {
+    Ok(match text.split_once('=') {
+        Some((name, config)) => json!({ "plugin": name, "config": json_argument(config)? }),
+        None => json!({ "plugin": text, "config": {} }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_may_bring_its_config() -> Result<()> {
+        assert_eq!(
+            plugin_use("canary")?,
+            json!({"plugin": "canary", "config": {}})
+        );
+        let used = plugin_use(r#"failure-rate={"threshold": 20}"#)?;
+        assert_eq!(
+            used,
+            json!({"plugin": "failure-rate", "config": {"threshold": 20}})
+        );
+        assert!(plugin_use("canary={").is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Rest, table},
+    command::{Part, listing, show},
+};
+
+/// Shows a part of a campaign's journal.
+pub(super) async fn list(rest: &Rest, id: i64, part: &Part) -> Result<()> {
+    let answer = rest
+        .get(&format!("campaigns/{id}/journal"), &part.query())
+        .await?;
+    show(rest, &answer, |answer| listing(answer, &COLUMNS));
+    Ok(())
+}
+
+/// Recorded decisions, run again.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    id: i64,
+    /// The entry; all that a plugin made when it is left out
+    seq: Option<i64>,
+    /// Try another revision on the same observation: `sha256:...`
+    #[arg(long, value_name = "DIGEST")]
+    revision: Option<String>,
+}
+
+impl Replay {
+    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+        let entries = match self.seq {
+            Some(seq) => vec![seq],
+            None => recorded(rest, self.id).await?,
+        };
+        let mut answers = Vec::with_capacity(entries.len());
+        for seq in entries {
+            let revision = self
+                .revision
+                .as_ref()
+                .map(|digest| format!("?revision={digest}"));
+            let path = format!(
+                "campaigns/{}/journal/{seq}/replay{}",
+                self.id,
+                revision.unwrap_or_default()
+            );
+            let mut answer = rest.post(&path, &json!({})).await?;
+            answer["seq"] = seq.into();
+            answers.push(answer);
+        }
+        let differ = answers
+            .iter()
+            .filter(|answer| answer["same"] != true)
+            .count();
+        let columns = [("SEQ", "/seq"), ("SAME", "/same"), ("FUEL", "/fuel")];
+        show(rest, &Value::Array(answers.clone()), |_| {
+            table::list(&answers, &columns)
+        });
+        if differ > 0 {
+            bail!("{differ} of {} decisions are not the same", answers.len());
+        }
+        Ok(())
+    }
+}
+
+/// The entries that a plugin made.
+async fn recorded(rest: &Rest, id: i64) -> Result<Vec<i64>> {
+    let mut found = Vec::new();
+    let mut offset = 0;
+    loop {
+        let query = [("limit", "500".to_owned()), ("offset", offset.to_string())];
+        let page = rest.get(&format!("campaigns/{id}/journal"), &query).await?;
+        let items = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+        found.extend(
+            items
+                .iter()
+                .filter(|entry| entry["kind"] != "host")
+                .filter_map(|entry| entry["seq"].as_i64()),
+        );
+        offset += items.len();
+        if items.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+const COLUMNS: [table::Column<'_>; 7] = [
+    ("SEQ", "/seq"),
+    ("AT", "/at"),
+    ("KIND", "/kind"),
+    ("PLUGIN", "/plugin"),
+    ("OUTCOME", "/outcome"),
+    ("FUEL", "/fuel"),
+    ("EXPLAIN", "/explain"),
+];

@@ -1,0 +1,31 @@
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::view;
+use crate::{client::Rest, command::show};
+
+/// A step for which a reason can be given.
+#[derive(Debug, Args)]
+pub(super) struct Reasoned {
+    id: i64,
+    /// For the others
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl Reasoned {
+    pub(super) async fn take(self, rest: &Rest, step: &str) -> Result<()> {
+        let body = self
+            .reason
+            .map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
+        take(rest, self.id, step, &body).await
+    }
+}
+
+/// Takes a step, and shows where the campaign stands then.
+pub(super) async fn take(rest: &Rest, id: i64, step: &str, body: &Value) -> Result<()> {
+    let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
+    show(rest, &answer, view::headline);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Campaigns for people.
+
+use serde_json::Value;
+
+use crate::client::table;
+
+/// One line: where a campaign stands.
+pub(super) fn headline(campaign: &Value) -> String {
+    let number = |name: &str| campaign[name].as_u64().unwrap_or(0);
+    let mut line = format!(
+        "campaign {} {}: {}",
+        campaign["campaign_id"],
+        campaign["name"].as_str().unwrap_or_default(),
+        campaign["status"].as_str().unwrap_or_default(),
+    );
+    if number("total_devices") > 0 {
+        line += &format!(
+            ", {} of {} done, {} in progress, {} failed, {} timed out",
+            number("completed_devices"),
+            number("total_devices"),
+            number("in_progress_devices"),
+            number("failed_devices"),
+            number("timed_out_devices"),
+        );
+    }
+    if let Some(reason) = campaign.pointer("/hold/reason").and_then(Value::as_str) {
+        line += &format!(" (held: {reason})");
+    }
+    line
+}
+
+/// Everything that matters of a campaign, and its waves.
+pub(super) fn sheet(campaign: &Value) -> String {
+    let facts = table::sheet(
+        campaign,
+        &[
+            ("id", "/campaign_id"),
+            ("name", "/name"),
+            ("status", "/status"),
+            ("held because", "/hold/reason"),
+            ("held by", "/hold/by"),
+            ("firmware", "/firmware/name"),
+            ("version", "/firmware/version"),
+            ("strategy", "/strategy/plugin"),
+            ("priority", "/priority"),
+            ("approved by", "/approved_by"),
+            ("devices", "/total_devices"),
+            ("pending", "/pending_devices"),
+            ("in progress", "/in_progress_devices"),
+            ("completed", "/completed_devices"),
+            ("failed", "/failed_devices"),
+            ("timed out", "/timed_out_devices"),
+            ("cancelled", "/cancelled_devices"),
+            ("progress %", "/progress_percentage"),
+            ("started at", "/actual_start"),
+            ("ended at", "/actual_end"),
+            ("made by", "/created_by"),
+        ],
+    );
+    let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
+    if waves.is_empty() {
+        return facts;
+    }
+    format!("{facts}\n\n{}", table::list(waves, &WAVES))
+}
+
+/// The columns of a list of campaigns.
+pub(super) const CAMPAIGNS: [table::Column<'_>; 8] = [
+    ("ID", "/campaign_id"),
+    ("NAME", "/name"),
+    ("STATUS", "/status"),
+    ("VERSION", "/firmware/version"),
+    ("STRATEGY", "/strategy/plugin"),
+    ("DEVICES", "/total_devices"),
+    ("DONE", "/completed_devices"),
+    ("FAILED", "/failed_devices"),
+];
+
+/// The columns of a list of waves.
+pub(super) const WAVES: [table::Column<'_>; 11] = [
+    ("WAVE", "/index"),
+    ("NAME", "/name"),
+    ("STATUS", "/status"),
+    ("TOTAL", "/total"),
+    ("PENDING", "/counts/pending"),
+    ("OFFERED", "/counts/offered"),
+    ("IN PROGRESS", "/counts/in_progress"),
+    ("COMPLETED", "/counts/completed"),
+    ("FAILED", "/counts/failed"),
+    ("TIMED OUT", "/counts/timed_out"),
+    ("CANCELLED", "/counts/cancelled"),
+];

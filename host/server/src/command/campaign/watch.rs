@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use serde_json::Value;
+
+use super::view;
+use crate::client::{Rest, Unreachable};
+
+/// How long to wait for an event before looking anyway.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Follows a campaign to its end: its events say that there is something to see, and what is there is read anew.
+pub(super) async fn watch(rest: &Rest, id: i64) -> Result<()> {
+    let events = rest.events(&format!("campaigns/{id}/events")).await?;
+    let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
+    let mut seen = Seen::default();
+    loop {
+        let campaign = seen.look(rest, id).await?;
+        match campaign["status"].as_str().unwrap_or_default() {
+            "completed" | "rolled_back" => return Ok(()),
+            status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
+            _ => wait(&mut events).await?,
+        }
+    }
+}
+
+/// Returns when something happened, or after a while.
+async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> Result<()> {
+    match tokio::time::timeout(PATIENCE, events.next()).await {
+        Ok(Some(event)) => event.context(Unreachable)?,
+        Ok(None) => bail!("the server ended the stream of events"),
+        Err(_) => {}
+    }
+    // What comes in a burst is looked at once.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    while let Some(Some(event)) = events.next().now_or_never() {
+        event.context(Unreachable)?;
+    }
+    Ok(())
+}
+
+/// What was shown already.
+#[derive(Default)]
+struct Seen {
+    headline: String,
+    notes: Vec<String>,
+    entries: usize,
+}
+
+impl Seen {
+    /// Reads a campaign and its new journal entries, and shows what is new.
+    async fn look(&mut self, rest: &Rest, id: i64) -> Result<Value> {
+        let query = [
+            ("limit", "500".to_owned()),
+            ("offset", self.entries.to_string()),
+        ];
+        let journal = rest.get(&format!("campaigns/{id}/journal"), &query).await?;
+        let campaign = rest.get(&format!("campaigns/{id}"), &[]).await?;
+        let entries = journal["items"].as_array().map_or(&[][..], Vec::as_slice);
+        self.entries += entries.len();
+        if rest.wants_json() {
+            println!("{campaign}");
+            return Ok(campaign);
+        }
+        for entry in entries {
+            self.note(entry);
+        }
+        let headline = view::headline(&campaign);
+        if headline != self.headline {
+            println!("{headline}");
+            self.headline = headline;
+        }
+        Ok(campaign)
+    }
+
+    /// Shows what an entry says, unless the one before it from the same plugin said the same.
+    fn note(&mut self, entry: &Value) {
+        let plugin = entry["plugin"]
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("host");
+        let sentences = entry["explain"].as_array().map_or(&[][..], Vec::as_slice);
+        for sentence in sentences.iter().filter_map(Value::as_str) {
+            let line = format!("  {plugin}: {sentence}");
+            if !self.notes.contains(&line) {
+                println!("{line}");
+                self.notes.push(line);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{Part, listing, show};
+use crate::client::{Remote, Rest, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Device {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List devices
+    List {
+        #[command(flatten)]
+        part: Part,
+        /// Only those that match, in RSQL: `hw_model==rpi4;sw_version=lt=2.0.0`
+        #[arg(long, short, value_name = "RSQL")]
+        query: Option<String>,
+        /// By what: `device_id`, or `last_seen:desc`
+        #[arg(long)]
+        sort: Option<String>,
+    },
+    /// Show one device and its updates
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Why a device has, or has not, been given each campaign's firmware
+    Explain {
+        /// Its id
+        id: String,
+    },
+}
+
+impl Device {
+    pub(super) async fn run(self) -> Result<()> {
+        let rest = Rest::new(self.remote)?;
+        match self.command {
+            Command::List { part, query, sort } => {
+                let mut parameters = part.query();
+                parameters.extend(query.map(|query| ("q", query)));
+                parameters.extend(sort.map(|sort| ("sort", sort)));
+                let answer = rest.get("devices", &parameters).await?;
+                show(&rest, &answer, |answer| listing(answer, &DEVICES));
+            }
+            Command::Show { id } => {
+                let id = segment(&id);
+                let mut device = rest.get(&format!("devices/{id}"), &[]).await?;
+                device["updates"] =
+                    rest.get(&format!("devices/{id}/updates"), &[]).await?["items"].take();
+                show(&rest, &device, sheet);
+            }
+            Command::Explain { id } => {
+                let answer = rest
+                    .get(&format!("devices/{}/explain", segment(&id)), &[])
+                    .await?;
+                show(&rest, &answer, explanation);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An id as one segment of a path.
+pub(super) fn segment(id: &str) -> String {
+    let mut text = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+fn sheet(device: &Value) -> String {
+    let facts = table::sheet(
+        device,
+        &[
+            ("id", "/device_id"),
+            ("name", "/name"),
+            ("state", "/state"),
+            ("hardware", "/hw_model"),
+            ("revision", "/hw_revision"),
+            ("version", "/sw_version"),
+            ("groups", "/groups"),
+            ("last seen", "/last_seen"),
+            ("installed firmware", "/installed_firmware"),
+            ("open update", "/open_update"),
+            ("attributes", "/attributes"),
+        ],
+    );
+    let updates = device["updates"].as_array().map_or(&[][..], Vec::as_slice);
+    if updates.is_empty() {
+        return facts;
+    }
+    format!("{facts}\n\n{}", table::list(updates, &UPDATES))
+}
+
+fn explanation(answer: &Value) -> String {
+    let campaigns = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut lines = Vec::new();
+    for campaign in campaigns {
+        lines.push(format!(
+            "campaign {} {} ({}): {}",
+            campaign["campaign_id"],
+            campaign["campaign_name"].as_str().unwrap_or_default(),
+            campaign["campaign_status"].as_str().unwrap_or_default(),
+            campaign["standing"]
+                .as_str()
+                .unwrap_or_default()
+                .replace('_', " "),
+        ));
+        let reasons = campaign["reasons"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        lines.extend(
+            reasons
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|reason| format!("  {reason}")),
+        );
+    }
+    if lines.is_empty() {
+        lines.push("no campaign has to do with it".to_owned());
+    }
+    lines.join("\n")
+}
+
+const DEVICES: [table::Column<'_>; 6] = [
+    ("ID", "/device_id"),
+    ("STATE", "/state"),
+    ("HARDWARE", "/hw_model"),
+    ("VERSION", "/sw_version"),
+    ("GROUPS", "/groups"),
+    ("LAST SEEN", "/last_seen"),
+];
+
+/// The columns of a list of updates.
+pub(super) const UPDATES: [table::Column<'_>; 8] = [
+    ("UPDATE", "/update_id"),
+    ("DEVICE", "/device_id"),
+    ("WAVE", "/wave"),
+    ("STATUS", "/status"),
+    ("FROM", "/from_version"),
+    ("TO", "/to_version"),
+    ("ERROR", "/error_code"),
+    ("ENDED AT", "/completed_at"),
+];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_id_stays_one_segment() {
+        assert_eq!(super::segment("a/b ü?.-"), "a%2Fb%20%C3%BC%3F.-");
+    }
+}

@@ -1,0 +1,179 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use reqwest::multipart::{Form, Part as FormPart};
+use serde_json::{Map, Value, json};
+
+use super::{Part, listing, show};
+use crate::client::{Remote, Rest, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Firmware {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Upload a firmware of one or more files
+    Upload(Upload),
+    /// List firmware, newest first
+    List {
+        #[command(flatten)]
+        part: Part,
+        /// Only this version
+        #[arg(long)]
+        version: Option<String>,
+        /// Only for this device model
+        #[arg(long)]
+        device_model: Option<String>,
+    },
+    /// Show one firmware
+    Show {
+        /// Its id
+        id: i64,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Upload {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// 1 to 200 characters
+    #[arg(long)]
+    name: String,
+    /// `SemVer`
+    #[arg(long)]
+    version: String,
+    /// The device model that it is made for
+    #[arg(long)]
+    device_model: String,
+    /// Who made it
+    #[arg(long)]
+    manufacturer: String,
+    /// Lowest hardware version that it runs on
+    #[arg(long)]
+    min_hardware_version: Option<String>,
+    /// Highest hardware version that it runs on
+    #[arg(long)]
+    max_hardware_version: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// What changed, for people
+    #[arg(long)]
+    changelog: Option<String>,
+    /// May be given several times
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// Only for campaigns that allow it
+    #[arg(long)]
+    beta: bool,
+    /// Lifts its campaigns to priority high
+    #[arg(long)]
+    security_update: bool,
+}
+
+impl Firmware {
+    pub(super) async fn run(self) -> Result<()> {
+        let rest = Rest::new(self.remote)?;
+        match self.command {
+            Command::Upload(upload) => {
+                let answer = rest.upload("firmware", upload.form().await?).await?;
+                show(&rest, &answer, sheet);
+            }
+            Command::List {
+                part,
+                version,
+                device_model,
+            } => {
+                let mut query = part.query();
+                query.extend(version.map(|version| ("version", version)));
+                query.extend(device_model.map(|model| ("device_model", model)));
+                let answer = rest.get("firmware", &query).await?;
+                show(&rest, &answer, |answer| listing(answer, &COLUMNS));
+            }
+            Command::Show { id } => {
+                let answer = rest.get(&format!("firmware/{id}"), &[]).await?;
+                show(&rest, &answer, sheet);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Upload {
+    async fn form(&self) -> Result<Form> {
+        let metadata = FormPart::text(self.metadata().to_string()).mime_str("application/json")?;
+        let mut form = Form::new().part("metadata", metadata);
+        for file in &self.files {
+            form = form.part("file", stream(file).await?);
+        }
+        Ok(form)
+    }
+
+    fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        let mut set = |name: &str, value: Value| {
+            if !value.is_null() && value != json!(false) && value != json!([]) {
+                metadata.insert(name.to_owned(), value);
+            }
+        };
+        set("name", json!(self.name));
+        set("version", json!(self.version));
+        set("device_model", json!(self.device_model));
+        set("manufacturer", json!(self.manufacturer));
+        set("min_hardware_version", json!(self.min_hardware_version));
+        set("max_hardware_version", json!(self.max_hardware_version));
+        set("description", json!(self.description));
+        set("changelog", json!(self.changelog));
+        set("tags", json!(self.tags));
+        set("is_beta", json!(self.beta));
+        set("is_security_update", json!(self.security_update));
+        Value::Object(metadata)
+    }
+}
+
+/// A file as it is read, so that memory does not grow with it.
+pub(super) async fn stream(path: &Path) -> Result<FormPart> {
+    FormPart::file(path)
+        .await
+        .with_context(|| format!("read {}", path.display()))
+}
+
+fn sheet(firmware: &Value) -> String {
+    table::sheet(
+        firmware,
+        &[
+            ("id", "/firmware_id"),
+            ("name", "/name"),
+            ("version", "/version"),
+            ("device model", "/device_model"),
+            ("manufacturer", "/manufacturer"),
+            ("hardware from", "/min_hardware_version"),
+            ("hardware to", "/max_hardware_version"),
+            ("bytes", "/file_size"),
+            ("sha256", "/checksum_sha256"),
+            ("tags", "/tags"),
+            ("beta", "/is_beta"),
+            ("security update", "/is_security_update"),
+            ("success rate", "/success_rate"),
+            ("made at", "/created_at"),
+            ("made by", "/created_by"),
+        ],
+    )
+}
+
+const COLUMNS: [table::Column<'_>; 7] = [
+    ("ID", "/firmware_id"),
+    ("NAME", "/name"),
+    ("VERSION", "/version"),
+    ("MODEL", "/device_model"),
+    ("BYTES", "/file_size"),
+    ("BETA", "/is_beta"),
+    ("MADE AT", "/created_at"),
+];

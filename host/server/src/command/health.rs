@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use reqwest::Url;
+
+use crate::client::Unreachable;
+
+/// A question for container runtimes: the exit code is the answer.
+#[derive(Debug, Args)]
+pub(super) struct Health {
+    /// The server
+    #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8080")]
+    url: Url,
+}
+
+impl Health {
+    pub(super) async fn run(self) -> Result<()> {
+        let url = self.url.join("/readyz").context("call the server")?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(3))
+            .build()?;
+        let answer = http.get(url).send().await.context(Unreachable)?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!(
+                "the server is not ready ({status}): {}",
+                answer.text().await.unwrap_or_default()
+            );
+        }
+        println!("ready");
+        Ok(())
+    }
+}

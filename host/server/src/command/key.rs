@@ -1,0 +1,104 @@
+use anyhow::{Context as _, Result, anyhow};
+use clap::Subcommand;
+use jiff::SignedDuration;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{
+    ports::Role,
+    tenants::{self, NewApiKey},
+};
+
+use super::place::Place;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make an API key; it is shown this once
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// For which tenant
+        #[arg(long, default_value = tenants::DEFAULT_TENANT)]
+        tenant: String,
+        /// Who acts with it
+        #[arg(long)]
+        user: String,
+        /// viewer, publisher, approver, operator or admin
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// When it stops working: in `90d`, or at `2030-01-01T00:00:00Z`
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+    },
+}
+
+impl Key {
+    pub(super) async fn run(self) -> Result<()> {
+        let Self::Create {
+            place,
+            tenant,
+            user,
+            role,
+            expires,
+        } = self;
+        let (_, host) = place.open().await?;
+        let now = host.engine.now();
+        let expires_at = expires.map(|when| expiry(&when, now)).transpose()?;
+        let tenant = super::place::tenant(&host.engine, &tenant).await?;
+        let key = NewApiKey {
+            tenant: tenant.id,
+            user,
+            role,
+            expires_at,
+        };
+        let key = tenants::issue_key(&host.engine, key).await?;
+        host.store.close().await;
+        println!("{key}");
+        Ok(())
+    }
+}
+
+fn role(text: &str) -> Result<Role, &'static str> {
+    Role::parse(text).ok_or("there is no such role")
+}
+
+/// A moment, by its name or by how far away it is.
+fn expiry(when: &str, now: Timestamp) -> Result<Timestamp> {
+    let at = if let Ok(moment) = when.parse::<jiff::Timestamp>() {
+        Timestamp(moment.as_millisecond())
+    } else {
+        // A span of days is no exact length of time, and here a day is one of 24 hours.
+        let span: jiff::Span = when
+            .parse()
+            .with_context(|| format!("`{when}` is no moment and no length of time"))?;
+        let length: SignedDuration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())?;
+        now.plus(
+            length
+                .try_into()
+                .map_err(|_| anyhow!("`{when}` is in the past"))?,
+        )
+    };
+    if at <= now {
+        return Err(anyhow!("`{when}` is in the past"));
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_a_moment_or_a_length_of_time() {
+        let now = Timestamp(1_000);
+        assert_eq!(
+            expiry("90d", now).ok(),
+            Some(Timestamp(90 * 86_400_000 + 1_000))
+        );
+        assert_eq!(
+            expiry("1970-01-01T00:00:02Z", now).ok(),
+            Some(Timestamp(2_000))
+        );
+        for bad in ["", "soon", "-1h", "0s", "1970-01-01T00:00:01Z"] {
+            assert!(expiry(bad, now).is_err(), "{bad}");
+        }
+    }
+}

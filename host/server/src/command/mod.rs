@@ -1,0 +1,145 @@
+//! The command line.
+
+mod campaign;
+mod device;
+mod firmware;
+mod gateway_token;
+mod health;
+mod key;
+mod place;
+mod plugin;
+mod serve;
+mod tenant;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::client::Unreachable;
+
+/// Rolls software out to fleets of devices, as sandboxed plugins decide.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the server cannot be reached."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Make tenants, in the server's database
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Make API keys, in the server's database
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Make tokens for gateways that speak for devices, in the server's database
+    #[command(subcommand)]
+    GatewayToken(gateway_token::GatewayToken),
+    /// Ask a server whether it is ready
+    Health(health::Health),
+    /// Roll firmware out: make, start, watch, stop and roll back campaigns
+    Campaign(campaign::Campaign),
+    /// Upload and list firmware
+    Firmware(firmware::Firmware),
+    /// List devices, and see why one has or has not been given something
+    Device(device::Device),
+    /// List, upload and check plugins
+    Plugin(plugin::Plugin),
+}
+
+impl Cli {
+    /// Does what the command line says; what went wrong is on stderr.
+    pub(crate) async fn run(self) -> ExitCode {
+        match self.command.run().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(if error.is::<Unreachable>() { 3 } else { 1 })
+            }
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> Result<()> {
+        match self {
+            Self::Serve(command) => command.run().await,
+            Self::Tenant(command) => command.run().await,
+            Self::Key(command) => command.run().await,
+            Self::GatewayToken(command) => command.run().await,
+            Self::Health(command) => command.run().await,
+            Self::Campaign(command) => command.run().await,
+            Self::Firmware(command) => command.run().await,
+            Self::Device(command) => command.run().await,
+            Self::Plugin(command) => command.run().await,
+        }
+    }
+}
+
+/// Shows what the server answered: its own JSON when that is wanted, else what `human` makes of it.
+fn show(
+    rest: &crate::client::Rest,
+    answer: &serde_json::Value,
+    human: impl FnOnce(&serde_json::Value) -> String,
+) {
+    if rest.wants_json() {
+        println!("{answer:#}");
+    } else {
+        println!("{}", human(answer));
+    }
+}
+
+/// The items of a list, and a line that says how many more there are.
+fn listing(answer: &serde_json::Value, columns: &[crate::client::table::Column<'_>]) -> String {
+    let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    let text = crate::client::table::list(items, columns);
+    let total = answer["total"].as_u64().unwrap_or(items.len() as u64);
+    if total <= items.len() as u64 {
+        return text;
+    }
+    format!(
+        "{text}\n{} of {total}; see more with --limit and --offset",
+        items.len()
+    )
+}
+
+/// Which part of a list.
+#[derive(Debug, clap::Args)]
+struct Part {
+    /// How many to show
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    /// How many to skip
+    #[arg(long, default_value_t = 0)]
+    offset: u64,
+}
+
+impl Part {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("limit", self.limit.to_string()),
+            ("offset", self.offset.to_string()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,128 @@
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use super::{device::segment, firmware::stream, listing, show};
+use crate::client::{Remote, Rest, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Plugin {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List plugins
+    List,
+    /// Show one plugin
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Upload a component
+    Upload {
+        /// The component, `.wasm`
+        file: PathBuf,
+    },
+    /// Check a config against a plugin
+    Validate {
+        /// The plugin's name
+        name: String,
+        /// The config, JSON; `@FILE` reads it from a file
+        config: String,
+    },
+}
+
+impl Plugin {
+    pub(super) async fn run(self) -> Result<()> {
+        let rest = Rest::new(self.remote)?;
+        match self.command {
+            Command::List => {
+                let answer = rest.get("plugins", &[]).await?;
+                show(&rest, &answer, |answer| listing(answer, &COLUMNS));
+            }
+            Command::Show { name } => {
+                let answer = rest
+                    .get(&format!("plugins/{}", segment(&name)), &[])
+                    .await?;
+                show(&rest, &answer, revisions);
+            }
+            Command::Upload { file } => {
+                let form = Form::new().part("component", stream(&file).await?);
+                let answer = rest.upload("plugins", form).await?;
+                show(&rest, &answer, |answer| table::sheet(answer, &REVISION));
+            }
+            Command::Validate { name, config } => {
+                let body = json!({ "config": json_argument(&config)? });
+                let answer = rest
+                    .post(&format!("plugins/{}/validate", segment(&name)), &body)
+                    .await?;
+                show(&rest, &answer, errors);
+                if answer["errors"]
+                    .as_array()
+                    .is_some_and(|errors| !errors.is_empty())
+                {
+                    bail!("the config is not as it must be");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every revision of a plugin, newest first.
+fn revisions(plugin: &Value) -> String {
+    let revisions = plugin["revisions"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let sheets: Vec<String> = revisions
+        .iter()
+        .map(|revision| table::sheet(revision, &REVISION))
+        .collect();
+    sheets.join("\n\n")
+}
+
+/// JSON from the command line, or from the file that `@FILE` names.
+pub(super) fn json_argument(text: &str) -> Result<Value> {
+    let read = match text.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("read {file}"))?,
+        None => text.to_owned(),
+    };
+    serde_json::from_str(&read).with_context(|| format!("`{text}` is no JSON"))
+}
+
+fn errors(answer: &Value) -> String {
+    let errors = answer["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    if errors.is_empty() {
+        return "the config is good".to_owned();
+    }
+    table::list(errors, &[("FIELD", "/field"), ("MESSAGE", "/message")])
+}
+
+const COLUMNS: [table::Column<'_>; 6] = [
+    ("NAME", "/name"),
+    ("KIND", "/kind"),
+    ("VERSION", "/revisions/0/version"),
+    ("ENABLED", "/revisions/0/enabled"),
+    ("CALLS", "/revisions/0/usage/calls"),
+    ("SUMMARY", "/revisions/0/summary"),
+];
+
+const REVISION: [table::Column<'_>; 10] = [
+    ("plugin", "/plugin"),
+    ("kind", "/kind"),
+    ("version", "/version"),
+    ("revision", "/revision"),
+    ("enabled", "/enabled"),
+    ("contract", "/contract"),
+    ("calls", "/usage/calls"),
+    ("failures", "/usage/failures"),
+    ("fuel", "/usage/fuel"),
+    ("summary", "/summary"),
+];

@@ -1,0 +1,32 @@
+use anyhow::Result;
+use clap::Subcommand;
+use tidegate_engine::tenants;
+
+use super::place::Place;
+use crate::app::install_builtins;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Tenant {
+    /// Make a tenant
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// Letters, digits, `-`, `_` and `.`; kept in upper case
+        name: String,
+    },
+}
+
+impl Tenant {
+    pub(super) async fn run(self) -> Result<()> {
+        let Self::Create { place, name } = self;
+        let (config, host) = place.open().await?;
+        let tenant = tenants::create(&host.engine, &name).await?;
+        install_builtins(&host.engine, &config).await?;
+        host.store.close().await;
+        println!(
+            "tenant {} is there; make a key for it with `tidegate key create`",
+            tenant.name
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! What an operator sets: defaults, then the file, then `TIDEGATE_*`, then flags; the later one wins.
+
+mod period;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use figment::{
+    Figment,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+use tidegate_sandbox::Limits;
+
+pub use period::Period;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the database, the files and the caches are kept unless they are told otherwise.
+    pub data_dir: PathBuf,
+    /// Lets devices in without a token, and hands out tokens to whoever asks.
+    pub dev: bool,
+    /// The folder of the components that come with the host; none: found beside the program.
+    pub components: Option<PathBuf>,
+    /// The database.
+    pub database: Database,
+    /// What devices are told and asked.
+    pub devices: Devices,
+    /// Files of firmware.
+    pub artifacts: Artifacts,
+    /// What plugins may take.
+    pub sandbox: Sandbox,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Who is let in.
+    pub auth: Auth,
+}
+
+/// The database.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://...`; none: `tidegate.db` in the data folder.
+    pub url: Option<String>,
+}
+
+/// What devices are told and asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Devices {
+    /// How often they are to poll.
+    pub polling_interval: Period,
+    /// Attributes that name the hardware model, the first that is there.
+    pub hw_model: Vec<String>,
+    /// Attributes that name the hardware revision.
+    pub hw_revision: Vec<String>,
+    /// Attributes that name the software version.
+    pub sw_version: Vec<String>,
+}
+
+/// Files of firmware.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifacts {
+    /// Their folder; none: `artifacts` in the data folder.
+    pub dir: Option<PathBuf>,
+    /// Largest file, in bytes.
+    pub max_bytes: u64,
+}
+
+/// What plugins may take; what is not set is the sandbox's own default. The ceilings are checked when
+/// the sandbox is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Bytes of a component.
+    pub component_bytes: Option<u64>,
+    /// CPU time of compiling one.
+    pub compile_cpu: Option<Period>,
+    /// Bytes of memory of a call.
+    pub memory_bytes: Option<u64>,
+    /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
+    pub fuel: Option<u64>,
+    /// Fuel of `plan` and `assign`, before what each device adds.
+    pub planning_fuel: Option<u64>,
+    /// Fuel that each device adds to `plan` and `assign`.
+    pub planning_fuel_per_device: Option<u64>,
+    /// Wall time of a call.
+    pub deadline: Option<Period>,
+    /// Wall time of `plan` and `assign`.
+    pub planning_deadline: Option<Period>,
+    /// Bytes of an answer, before what each device adds.
+    pub answer_bytes: Option<u64>,
+    /// Bytes that each device adds to an answer of `plan` and `assign`.
+    pub answer_bytes_per_device: Option<u64>,
+    /// Calls that run at once.
+    pub calls_at_once: Option<usize>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidegate_engine=debug`.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// What bearer tokens are signed with (HS256), at least 32 bytes, the same on every host of one
+    /// database; none: drawn at the first start and kept in the data folder.
+    pub secret: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("tidegate-data"),
+            dev: false,
+            components: None,
+            database: Database::default(),
+            devices: Devices::default(),
+            artifacts: Artifacts::default(),
+            sandbox: Sandbox::default(),
+            log: Log {
+                format: LogFormat::Human,
+                level: "info".to_owned(),
+            },
+            auth: Auth::default(),
+        }
+    }
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        let settings = tidegate_engine::Settings::default();
+        Self {
+            polling_interval: Period(settings.polling_interval),
+            hw_model: settings.attribute_names.hw_model,
+            hw_revision: settings.attribute_names.hw_revision,
+            sw_version: settings.attribute_names.sw_version,
+        }
+    }
+}
+
+impl Default for Artifacts {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            max_bytes: tidegate_engine::Settings::default().max_artifact_bytes,
+        }
+    }
+}
+
+/// Variables with our prefix that are not of the server.
+const OF_OTHERS: [&str; 4] = ["url", "key", "config", "test_postgres"];
+
+impl Config {
+    /// Reads the defaults, the file if one is named, and the environment. A key that nobody knows is
+    /// an error that names it and where it stands.
+    pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            // Without this check a missing file would count as an empty one.
+            std::fs::metadata(file).with_context(|| format!("read {}", file.display()))?;
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(Env::prefixed("TIDEGATE_").ignore(&OF_OTHERS).split("__"));
+        let config: Self = figment.extract().map_err(|errors| {
+            let lines: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
+            anyhow!(
+                "the configuration is not as it must be: {}",
+                lines.join("; ")
+            )
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What the types alone cannot say.
+    fn check(&self) -> Result<()> {
+        if let Some(secret) = &self.auth.secret
+            && secret.len() < 32
+        {
+            return Err(anyhow!(
+                "auth.secret has {} bytes, and must have at least 32",
+                secret.len()
+            ));
+        }
+        if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
+            return Err(anyhow!(
+                "devices.polling_interval must be at least a second and less than a day"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The folder of the files of firmware.
+    pub fn artifacts_dir(&self) -> PathBuf {
+        self.artifacts
+            .dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("artifacts"))
+    }
+}
+
+impl Sandbox {
+    /// The sandbox's limits, with what is set here in their place.
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let period = |set: Option<Period>, default| set.map_or(default, |period| period.0);
+        Limits {
+            component_bytes: self.component_bytes.unwrap_or(default.component_bytes),
+            compile_cpu: period(self.compile_cpu, default.compile_cpu),
+            memory_bytes: self.memory_bytes.unwrap_or(default.memory_bytes),
+            fuel: self.fuel.unwrap_or(default.fuel),
+            planning_fuel: self.planning_fuel.unwrap_or(default.planning_fuel),
+            planning_fuel_per_device: self
+                .planning_fuel_per_device
+                .unwrap_or(default.planning_fuel_per_device),
+            deadline: period(self.deadline, default.deadline),
+            planning_deadline: period(self.planning_deadline, default.planning_deadline),
+            answer_bytes: self.answer_bytes.unwrap_or(default.answer_bytes),
+            answer_bytes_per_device: self
+                .answer_bytes_per_device
+                .unwrap_or(default.answer_bytes_per_device),
+            calls_at_once: self.calls_at_once.unwrap_or(default.calls_at_once),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
