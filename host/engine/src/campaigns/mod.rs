@@ -8,6 +8,7 @@ mod approve;
 mod calls;
 mod create;
 mod explain;
+mod fleet;
 mod journal;
 mod prepare;
 mod read;

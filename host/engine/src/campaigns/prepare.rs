@@ -1,20 +1,21 @@
-use std::collections::BTreeMap;
-
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
     checker::{check_assignment, check_plan},
     firmware::Firmware,
     order,
     plugin::{
-        AssignInput, Census, CheckInput, ClassKey, Compatibility, Context, DeviceClass, GroupSize,
-        Kind, Members, Plan, PlanInput, UNASSIGNED,
+        AssignInput, CheckInput, Compatibility, Context, DeviceClass, Kind, Members, Plan,
+        PlanInput,
     },
-    selection::{self, Answers, Candidate},
+    selection::{self, Answers},
     selector::{DEVICE_FIELDS, Selector, parse},
     time::Timestamp,
 };
 
-use super::calls::entry;
+use super::{
+    calls::entry,
+    fleet::{Fleet, classify},
+};
 use crate::{
     Engine, Error, Result,
     ports::{Beginning, ClassVerdict, EntryKind, NewEntry, NewWave, Selected},
@@ -278,120 +279,6 @@ impl Planning<'_> {
             call,
         )
     }
-}
-
-/// The compatible devices in the campaign's stable order, with columns beside them for plugins.
-struct Fleet {
-    candidates: Vec<Candidate>,
-    /// Index of each candidate's class in `classes`.
-    class: Vec<u32>,
-    /// Index of each candidate's first group in `groups`.
-    group: Vec<u16>,
-    classes: Vec<DeviceClass>,
-    groups: Vec<GroupSize>,
-}
-
-impl Fleet {
-    fn new(
-        campaign: &Campaign,
-        selected: &[Selected],
-        class_of: &[u32],
-        verdicts: &[ClassVerdict],
-        compatible: Vec<usize>,
-    ) -> Self {
-        let seed = order::seed(campaign.id);
-        let mut rows: Vec<(u64, usize)> = compatible
-            .into_iter()
-            .map(|at| (order::place(seed, &selected[at].device_id), at))
-            .collect();
-        rows.sort_unstable_by(|a, b| {
-            (a.0, &selected[a.1].device_id).cmp(&(b.0, &selected[b.1].device_id))
-        });
-
-        let mut new_index = vec![u32::MAX; verdicts.len()];
-        let mut classes = Vec::new();
-        for (old, verdict) in verdicts
-            .iter()
-            .enumerate()
-            .filter(|(_, verdict)| verdict.excluded.is_none())
-        {
-            new_index[old] = classes.len() as u32;
-            classes.push(DeviceClass {
-                key: verdict.key.clone(),
-                devices: verdict.devices,
-            });
-        }
-        let groups = group_sizes(rows.iter().map(|(_, at)| &selected[*at]));
-        let group_index = |device: &Selected| {
-            let first = device.groups.first()?;
-            let index = groups
-                .binary_search_by(|group| group.name.cmp(first))
-                .ok()?;
-            u16::try_from(index).ok()
-        };
-        Self {
-            class: rows
-                .iter()
-                .map(|(_, at)| new_index[class_of[*at] as usize])
-                .collect(),
-            group: rows
-                .iter()
-                .map(|(_, at)| group_index(&selected[*at]).unwrap_or(UNASSIGNED))
-                .collect(),
-            candidates: rows
-                .iter()
-                .map(|(place, at)| Candidate {
-                    key: selected[*at].key,
-                    device_id: selected[*at].device_id.clone(),
-                    place: *place,
-                })
-                .collect(),
-            classes,
-            groups,
-        }
-    }
-
-    fn census(&self) -> Census {
-        Census {
-            devices: self.candidates.len() as u64,
-            groups: self.groups.clone(),
-            classes: self.classes.clone(),
-        }
-    }
-}
-
-fn group_sizes<'a>(devices: impl Iterator<Item = &'a Selected>) -> Vec<GroupSize> {
-    let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
-    for group in devices.flat_map(|device| &device.groups) {
-        *sizes.entry(group).or_default() += 1;
-    }
-    sizes
-        .into_iter()
-        .map(|(name, devices)| GroupSize {
-            name: name.to_owned(),
-            devices,
-        })
-        .collect()
-}
-
-/// The classes of the selected devices, ordered by key, and the index of each device's class.
-fn classify(selected: &[Selected]) -> (Vec<DeviceClass>, Vec<u32>) {
-    let mut sizes: BTreeMap<&ClassKey, (u64, u32)> = BTreeMap::new();
-    for device in selected {
-        sizes.entry(&device.class).or_default().0 += 1;
-    }
-    for (index, size) in sizes.values_mut().enumerate() {
-        size.1 = index as u32;
-    }
-    let class_of = selected
-        .iter()
-        .map(|device| sizes[&device.class].1)
-        .collect();
-    let classes = sizes.iter().map(|(key, (devices, _))| DeviceClass {
-        key: (*key).clone(),
-        devices: *devices,
-    });
-    (classes.collect(), class_of)
 }
 
 fn exclusion(verdict: &Compatibility) -> Option<String> {
