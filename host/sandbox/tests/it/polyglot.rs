@@ -1,13 +1,15 @@
 //! Plugins that are not in Rust. They need tools from the language's own registry, so they run when asked for:
-//! `cargo test -p tidegate-sandbox --test it -- --ignored polyglot`.
+//! `cargo test -p tidegate-sandbox --test it -- --ignored polyglot`. JavaScript needs npm; C needs Debian's `clang-22
+//! lld-22 wasi-libc libclang-rt-22-dev-wasm32` and `cargo install wit-bindgen-cli --no-default-features -F c`.
 
 use std::{path::Path, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use tidegate_core::plugin::{Members, Outcome};
 use tidegate_core::wave::{Counts, WaveReport};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
+use wit_component::ComponentEncoder;
 
 use crate::support::{Rig, observation, plan_input};
 
@@ -16,17 +18,61 @@ use crate::support::{Rig, observation, plan_input};
 async fn a_strategy_in_javascript() -> Result<()> {
     let folder = TempDir::new()?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let status = Command::new("npx")
+    run(Command::new("npx")
         .args(["--yes", "componentize-qjs@0.4.5", "--sync", "--stub-wasi"])
         .args(["--world", "strategy", "--wit"])
         .arg(here.join("../../wit/since-1.0"))
         .arg("--js")
         .arg(here.join("tests/polyglot/strategy.js"))
         .args(["--output", "strategy.wasm"])
-        .current_dir(folder.path())
-        .status()?;
-    ensure!(status.success(), "componentize-qjs ended with {status}");
+        .current_dir(folder.path()))?;
     admits_all_at_once(std::fs::read(folder.path().join("strategy.wasm"))?).await
+}
+
+#[tokio::test]
+#[ignore = "needs clang for WebAssembly, and wit-bindgen's generator for C"]
+async fn a_strategy_in_c() -> Result<()> {
+    let folder = TempDir::new()?;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    run(Command::new("wit-bindgen")
+        .args(["c", "--world", "strategy"])
+        .arg(here.join("../../wit/since-1.0"))
+        .current_dir(folder.path()))?;
+    run(Command::new("clang-22")
+        .args([
+            "--target=wasm32-wasip1",
+            "--sysroot=/usr",
+            "-isystem",
+            "/usr/include/wasm32-wasi",
+        ])
+        .args([
+            "-L/usr/lib/wasm32-wasi",
+            "-Os",
+            "-nostartfiles",
+            "-Wl,--no-entry",
+            "-I.",
+        ])
+        .args([
+            "strategy.c",
+            "strategy_component_type.o",
+            "-o",
+            "module.wasm",
+        ])
+        .arg(here.join("tests/polyglot/strategy.c"))
+        .current_dir(folder.path()))?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&std::fs::read(folder.path().join("module.wasm"))?)?
+        .encode()?;
+    admits_all_at_once(component).await
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("start {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
 }
 
 /// The same conversation with whatever language it is in.
