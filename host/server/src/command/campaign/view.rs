@@ -7,26 +7,25 @@ use crate::client::table;
 /// One line: where a campaign stands.
 pub(super) fn headline(campaign: &Value) -> String {
     let number = |name: &str| campaign[name].as_u64().unwrap_or(0);
-    let mut line = format!(
-        "campaign {} {}: {}",
-        campaign["campaign_id"],
-        campaign["name"].as_str().unwrap_or_default(),
-        campaign["status"].as_str().unwrap_or_default(),
-    );
+    let name = campaign["name"].as_str().unwrap_or_default();
+    let status = campaign["status"].as_str().unwrap_or_default();
+    let mut parts = vec![format!(
+        "campaign {} {name}: {status}",
+        campaign["campaign_id"]
+    )];
     if number("total_devices") > 0 {
-        line += &format!(
-            ", {} of {} done, {} in progress, {} failed, {} timed out",
+        parts.push(format!(
+            "{} of {} done, {} in progress, {} failed, {} timed out",
             number("completed_devices"),
             number("total_devices"),
             number("in_progress_devices"),
             number("failed_devices"),
             number("timed_out_devices"),
-        );
+        ));
     }
-    if let Some(reason) = campaign.pointer("/hold/reason").and_then(Value::as_str) {
-        line += &format!(" (held: {reason})");
-    }
-    line
+    let hold = campaign.pointer("/hold/reason").and_then(Value::as_str);
+    parts.extend(hold.map(|reason| format!("held because {reason}")));
+    parts.join(", ")
 }
 
 /// Everything that matters of a campaign, and its waves.
