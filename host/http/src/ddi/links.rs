@@ -137,36 +137,24 @@ impl Serialize for FileLink {
 
 /// A name or address with a port or without, and nothing that could mean more in a link.
 fn is_host(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) => {
-                let is_address = address
-                    .bytes()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
-                if !is_address {
-                    return false;
-                }
-                (address, port)
-            }
-            None => return false,
-        },
-        None => {
-            let colon = text.find(':').unwrap_or(text.len());
-            let (name, port) = text.split_at(colon);
-            let is_name = name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-            if !is_name {
-                return false;
-            }
-            (name, port)
-        }
+    let end = match text.find(']') {
+        Some(end) => end + 1,
+        None => text.find(':').unwrap_or(text.len()),
     };
+    let (host, port) = text.split_at(end);
     let is_port = match port.strip_prefix(':') {
         Some(digits) => digits.len() <= 5 && digits.bytes().all(|digit| digit.is_ascii_digit()),
         None => port.is_empty(),
     };
-    (1..=255).contains(&host.len()) && is_port
+    let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let is_good = if let Some(rest) = host.strip_prefix('[') {
+        let address = rest.strip_suffix(']').unwrap_or_default();
+        !address.is_empty() && address.bytes().all(is_literal)
+    } else {
+        host.bytes().all(is_plain)
+    };
+    is_good && is_port && (1..=255).contains(&host.len())
 }
 
 #[cfg(test)]

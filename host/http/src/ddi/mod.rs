@@ -20,7 +20,7 @@ mod representation;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post, put},
+    routing::{any, get, post, put},
 };
 use http::StatusCode;
 
@@ -46,6 +46,7 @@ pub(crate) fn router(_state: &AppState) -> Router<AppState> {
             "/softwaremodules/{module}/artifacts/{filename}",
             get(artifact::get),
         )
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        // Not a fallback, of which a nested router can have none of its own beside others.
+        .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }

@@ -122,7 +122,7 @@ mod tests {
     fn answer(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let links = Links::of(&Uri::from_static("/"), &headers, "t", "d").expect("a host");
-        let answer = Answer::new(view, &links, Duration::from_secs(300));
+        let answer = Answer::new(view, &links, Duration::from_mins(5));
         serde_json::to_string(&answer).expect("writes")
     }
 

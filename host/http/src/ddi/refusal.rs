@@ -128,9 +128,11 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound { .. } => Self::NotFound,
-            Error::Invalid { code, message, .. } if code == "invalid_attributes" => {
-                Self::BrokenAttributes(message)
-            }
+            Error::Invalid {
+                code: "invalid_attributes",
+                message,
+                ..
+            } => Self::BrokenAttributes(message),
             Error::Invalid { message, .. } => Self::Broken(message),
             Error::TooMany { message } => Self::TooMany(message),
             Error::TooLarge { .. } => Self::TooLarge,

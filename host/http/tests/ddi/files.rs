@@ -1,0 +1,94 @@
+use serde_json::json;
+
+use crate::{
+    wire::{get, request},
+    world::{FILE, World},
+};
+
+const BASE: &str = "/LAB/controller/v1/dev-1";
+const PATH: &str = "/LAB/controller/v1/dev-1/softwaremodules/1/artifacts/edge%201.bin";
+
+async fn offered() -> anyhow::Result<(World, tidegate_core::id::UpdateId)> {
+    let world = World::open().await?;
+    world.send(get(BASE)).await?;
+    let update = world.offer("dev-1", "1.1.0").await?;
+    Ok((world, update))
+}
+
+#[tokio::test]
+async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
+    let (world, _) = offered().await?;
+    let whole = world.send(get(PATH)).await?;
+    assert_eq!((whole.status, whole.body.as_slice()), (200, FILE));
+    for (name, expected) in [
+        ("content-length", "23"),
+        ("content-type", "application/octet-stream"),
+        ("content-disposition", "attachment;filename=\"edge 1.bin\""),
+        ("accept-ranges", "bytes"),
+        ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(whole.header(name), Some(expected), "{name}");
+    }
+    let tag = whole.header("etag").expect("a tag");
+
+    let head = world.send(request("HEAD", PATH)).await?;
+    assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
+    for name in ["content-length", "etag", "last-modified", "accept-ranges"] {
+        assert_eq!(head.header(name), whole.header(name), "{name}");
+    }
+    let part = world
+        .send(
+            get(PATH)
+                .header("Range", "bytes=4-8")
+                .header("If-Range", tag),
+        )
+        .await?;
+    assert_eq!((part.status, part.text().as_str()), (206, "bytes"));
+    assert_eq!(part.header("content-range"), Some("bytes 4-8/23"));
+    assert_eq!(part.header("content-length"), Some("5"));
+    let beyond = world.send(get(PATH).header("Range", "bytes=23-")).await?;
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, Some("bytes */23"))
+    );
+    let known = world.send(get(PATH).header("If-None-Match", tag)).await?;
+    assert_eq!((known.status, known.body.as_slice()), (304, &b""[..]));
+    let md5 = world.send(get(format!("{PATH}.MD5SUM"))).await?;
+    assert_eq!(md5.text(), "497654b400a8a028bfe0be55506b7c20  edge 1.bin");
+    assert_eq!(
+        md5.header("content-type"),
+        Some("text/plain;charset=US-ASCII")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_are_for_devices_that_have_or_get_the_firmware() -> anyhow::Result<()> {
+    let (world, update) = offered().await?;
+    let elsewhere = "/LAB/controller/v1/dev-2";
+    world.send(get(elsewhere)).await?;
+    let other = format!("{elsewhere}/softwaremodules/1/artifacts/edge%201.bin");
+    assert_eq!(world.send(get(other)).await?.status, 404);
+    for name in ["other.bin", "edge%201.bin.MD5", "..%2Fedge%201.bin", "%00"] {
+        let path = format!("{BASE}/softwaremodules/1/artifacts/{name}");
+        assert_eq!(world.send(get(path)).await?.status, 404, "{name}");
+    }
+
+    let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
+    let path = format!("{BASE}/deploymentBase/{update}/feedback");
+    world.send(request("POST", path).json(&closed)).await?;
+    assert_eq!(
+        world.send(get(PATH)).await?.status,
+        200,
+        "what is installed can be fetched again"
+    );
+
+    let next = world.offer("dev-1", "1.2.0").await?;
+    let new = PATH.replace("/1/", "/2/");
+    assert_eq!(world.send(get(new.as_str())).await?.status, 200);
+    world.call_back(next).await?;
+    assert_eq!(world.send(get(new)).await?.status, 404, "called back");
+    assert_eq!(world.send(get(PATH)).await?.status, 200);
+    Ok(())
+}

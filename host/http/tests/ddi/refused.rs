@@ -1,0 +1,138 @@
+use serde_json::json;
+
+use crate::{
+    wire::{get, request},
+    world::World,
+};
+
+const BASE: &str = "/LAB/controller/v1/dev-1";
+
+#[tokio::test]
+async fn what_is_not_there_is_answered_without_a_body() -> anyhow::Result<()> {
+    let world = World::open().await?;
+    world.send(get(BASE)).await?;
+    for path in [
+        "/nothing",
+        "/confirmationBase",
+        "/softwaremodules/1/artifacts",
+        "/softwaremodules/1/artifacts/x.bin",
+        "/softwaremodules/1/artifacts/x.bin.MD5SUM",
+        "/deploymentBase/1",
+        "/deploymentBase/99999999999",
+        "/cancelAction/1",
+        "/installedBase/1",
+    ] {
+        let answer = world.send(get(format!("{BASE}{path}"))).await?;
+        assert_eq!((answer.status, answer.text().as_str()), (404, ""), "{path}");
+    }
+    for path in [
+        "/deploymentBase/x",
+        "/deploymentBase/1?c=x",
+        "/softwaremodules/x/artifacts/y",
+    ] {
+        assert_eq!(
+            world.send(get(format!("{BASE}{path}"))).await?.status,
+            400,
+            "{path}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_named() -> anyhow::Result<()> {
+    let world = World::open().await?;
+    for (method, path) in [
+        ("POST", ""),
+        ("GET", "/configData"),
+        ("POST", "/configData"),
+        ("PUT", "/deploymentBase/1/feedback"),
+        ("DELETE", "/installedBase/1"),
+    ] {
+        let answer = world.send(request(method, format!("{BASE}{path}"))).await?;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert!(answer.header("allow").is_some());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_change_nothing() -> anyhow::Result<()> {
+    let world = World::open().await?;
+    world.send(get(BASE)).await?;
+    let put = || request("PUT", format!("{BASE}/configData"));
+    let long = json!({"data": {"k": "x".repeat(129)}});
+    let huge = " ".repeat((1 << 20) + 1);
+    for (refused, status, code) in [
+        (
+            put().body("application/json", "{"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().body("application/json", "\u{0}"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().body("application/cbor", "{}"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().json(&json!({"mode": "merge"})),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().json(&long),
+            400,
+            "hawkbit.server.error.repo.invalidTargetAttributes",
+        ),
+        (
+            put().json(&json!({"data": {}})),
+            400,
+            "hawkbit.server.error.repo.invalidTargetAttributes",
+        ),
+        (put().body("application/hal+json", "{}"), 415, ""),
+        (put(), 415, ""),
+        (put().body("application/json", huge), 413, ""),
+    ] {
+        let answer = world.send(refused).await?;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(
+            answer.json()["errorCode"].as_str().unwrap_or_default(),
+            code
+        );
+    }
+    let many: serde_json::Map<_, _> = (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let answer = world.send(put().json(&json!({"data": many}))).await?;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        answer.json()["errorCode"],
+        "hawkbit.server.error.quota.tooManyEntries"
+    );
+    let device = world.engine.store().device(world.tenant, "dev-1").await?;
+    assert_eq!(device.map(|device| device.attributes.len()), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nonsense_in_the_head_is_refused() -> anyhow::Result<()> {
+    let world = World::open().await?;
+    for (refused, status) in [
+        (get(BASE).header("Host", "a/b"), 400),
+        (get(BASE).header("Host", "user@h"), 400),
+        (get("/LAB/controller/v1/%ff"), 400),
+        (get("/LAB/controller/v1/a%20b"), 400),
+        (get("/LAB/controller/v1/a%00b"), 400),
+        (get(format!("/LAB/controller/v1/{}", "x".repeat(257))), 400),
+        (get("/%00/controller/v1/d"), 404),
+        (get(format!("/{}/controller/v1/d", "x".repeat(5000))), 404),
+        (get("/LAB/controller/v1/d%2F1"), 200),
+        (get("/LAB/controller/v1/%C3%BC"), 200),
+    ] {
+        assert_eq!(world.send(refused).await?.status, status);
+    }
+    Ok(())
+}

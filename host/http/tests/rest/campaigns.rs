@@ -1,0 +1,269 @@
+//! Campaigns from their making to their end.
+
+use serde_json::{Value, json};
+use tidegate_engine::ports::Role;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_campaign_is_made_started_steered_and_ended() {
+    let world = World::new().await;
+    world.fleet(3).await;
+    let path = world
+        .campaign(json!({"priority": "high", "max_concurrent_updates": 2}))
+        .await;
+    let made = world.get(&path).await.expect(200);
+    assert_eq!(
+        (&made["status"], &made["waves"]),
+        (&json!("created"), &json!([]))
+    );
+    assert_eq!(made["strategy"]["config"], json!({}));
+    assert_eq!(made["firmware"]["version"], "1.1.0");
+    assert_eq!(
+        (&made["timeout_minutes"], &made["created_by"]),
+        (&json!(60), &json!("admin"))
+    );
+
+    let started = world
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&started["status"], &started["total_devices"]),
+        (&json!("in_progress"), &json!(3))
+    );
+    assert_eq!(started["pending_devices"], 3);
+    let waves = world.get(&format!("{path}/waves")).await.expect(200);
+    assert_eq!(waves["items"], started["waves"]);
+    assert_eq!(waves["items"][1]["total"], 2);
+    let again = world.post(&format!("{path}/start"), &json!({})).await;
+    assert_eq!(again.refused(409).0, "invalid_transition");
+
+    let paused = world
+        .post(&format!("{path}/pause"), &json!({"reason": "lunch"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&paused["status"], &paused["explain"]),
+        (&json!("paused"), &json!(["Paused by admin: lunch"]))
+    );
+    let resumed = world
+        .post(&format!("{path}/resume"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(resumed["status"], "in_progress");
+    world
+        .post(&format!("{path}/waves/1/advance"), &json!({}))
+        .await
+        .expect(200);
+    world
+        .post(&format!("{path}/waves/9/advance"), &json!({}))
+        .await
+        .refused(404);
+
+    let change = json!({"priority": "emergency", "max_concurrent_updates": 5});
+    let changed = world
+        .send("PATCH", &path, &world.admin, &change)
+        .await
+        .expect(200);
+    assert_eq!(
+        (&changed["priority"], &changed["max_concurrent_updates"]),
+        (&json!("emergency"), &json!(5))
+    );
+    let renamed = world
+        .send("PATCH", &path, &world.admin, &json!({"name": "x"}))
+        .await;
+    assert_eq!(renamed.refused(422).1, ["/name"]);
+
+    let cancelled = world
+        .post(&format!("{path}/cancel"), &json!({"reason": "enough"}))
+        .await
+        .expect(200);
+    assert_eq!(cancelled["status"], "cancelled");
+    let back = json!({"reason": "all of it", "scope": "everything"});
+    let back = world
+        .post(&format!("{path}/rollback"), &back)
+        .await
+        .expect(200);
+    assert_eq!(
+        (&back["status"], &back["rollback"]["by"]),
+        (&json!("rolling_back"), &json!("admin"))
+    );
+    let listed = world
+        .get("/api/v1/campaigns?status=rolling_back")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&listed["total"], &listed["items"][0]["waves"]),
+        (&json!(1), &Value::Null)
+    );
+    let stats = path.replace("/campaigns", "/stats/campaigns");
+    assert_eq!(world.get(&stats).await.expect(200)["counts"]["pending"], 3);
+}
+
+#[tokio::test]
+async fn an_approval_comes_from_somebody_else_and_before_the_start() {
+    let world = World::new().await;
+    world.fleet(1).await;
+    let path = world.campaign(json!({"requires_approval": true})).await;
+    assert_eq!(
+        world
+            .post(&format!("{path}/start"), &json!({}))
+            .await
+            .refused(409)
+            .0,
+        "not_approved"
+    );
+    let approve = format!("{path}/approve");
+    assert_eq!(
+        world.post(&approve, &json!({})).await.refused(403).0,
+        "own_campaign"
+    );
+    let operator = world.key("olga", Role::Operator).await;
+    world
+        .send("POST", &approve, &operator, &json!({}))
+        .await
+        .refused(403);
+    let approver = world.key("anna", Role::Approver).await;
+    let refusing = world
+        .send("POST", &approve, &approver, &json!({"approved": false}))
+        .await;
+    assert_eq!(refusing.refused(422).1, ["/approved"]);
+    let comment = json!({"approved": true, "approval_comment": "looks good"});
+    let after = world
+        .send("POST", &approve, &approver, &comment)
+        .await
+        .expect(200);
+    assert_eq!(
+        (&after["approved_by"], &after["approval_comment"]),
+        (&json!("anna"), &json!("looks good"))
+    );
+    world
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn everything_wrong_with_a_campaign_is_said_at_once() {
+    let world = World::new().await;
+    world.fleet(1).await;
+    let firmware = world.firmware("1.0.0", b"x").await;
+    let bad = json!({
+        "name": "x".repeat(201), "firmware_id": firmware, "timeout_minutes": 4, "failure_threshold_percent": 0,
+        "strategy": {"plugin": "canary", "config": {"bad": 1}}, "policies": [{"plugin": "nothing"}],
+    });
+    let (code, mut fields) = world.post("/api/v1/campaigns", &bad).await.refused(422);
+    fields.sort_unstable();
+    assert_eq!(code, "invalid_campaign");
+    assert_eq!(
+        fields,
+        [
+            "/failure_threshold_percent",
+            "/name",
+            "/policies/0/plugin",
+            "/strategy/config/bad",
+            "/target_filter",
+            "/timeout_minutes",
+        ]
+    );
+    for (body, code) in [
+        (
+            json!({"name": "a", "firmware_id": 1, "target_groups": ["lab"], "deployment_strategy": "scheduled"}),
+            "invalid_campaign",
+        ),
+        (
+            json!({"name": "a", "firmware_id": 1, "target_groups": ["lab"], "deployment_strategy": "sometimes"}),
+            "wrong_type",
+        ),
+        (json!({"name": "a", "firmware_id": "1"}), "wrong_type"),
+        (json!({"name": "a"}), "wrong_type"),
+        (
+            json!({"name": "a", "firmware_id": 1, "strategy": {"plugin": "canary", "confg": {}}}),
+            "unknown_field",
+        ),
+    ] {
+        assert_eq!(
+            world.post("/api/v1/campaigns", &body).await.refused(422).0,
+            code,
+            "{body}"
+        );
+    }
+    assert_eq!(world.get("/api/v1/campaigns").await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn the_journal_can_be_replayed() {
+    let world = World::new().await;
+    world.fleet(2).await;
+    let path = world.campaign(json!({})).await;
+    world
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    let entry = &journal["items"][0];
+    assert_eq!(
+        (&entry["seq"], &entry["kind"], &entry["plugin"]),
+        (&json!(1), &json!("plan"), &json!("canary"))
+    );
+    assert_eq!(
+        (&entry["fuel"], &entry["duration_us"]),
+        (&json!(7), &json!(3))
+    );
+    let replayed = world
+        .post(&format!("{path}/journal/1/replay"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        replayed,
+        json!({
+            "same": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7, "recorded_fuel": 7,
+        })
+    );
+    world
+        .post(&format!("{path}/journal/99/replay"), &json!({}))
+        .await
+        .refused(404);
+    let wrong = world
+        .post(
+            &format!("{path}/journal/1/replay?revision=latest"),
+            &json!({}),
+        )
+        .await;
+    assert_eq!(wrong.refused(422).1, ["revision"]);
+}
+
+#[tokio::test]
+async fn a_firmware_that_is_rolled_out_is_not_deleted() {
+    let world = World::new().await;
+    world.fleet(1).await;
+    let path = world.campaign(json!({})).await;
+    let firmware = world.get(&path).await.expect(200)["firmware_id"].clone();
+    let firmware = format!("/api/v1/firmware/{firmware}");
+    let refused = world
+        .send("DELETE", &firmware, &world.admin, &json!(null))
+        .await;
+    assert_eq!(refused.refused(409).0, "firmware_in_use");
+    world
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await
+        .expect(200);
+    world
+        .send("DELETE", &firmware, &world.admin, &json!(null))
+        .await
+        .expect(204);
+}
+
+#[tokio::test]
+async fn a_device_is_told_why() {
+    let world = World::new().await;
+    world.fleet(1).await;
+    world.campaign(json!({})).await;
+    let explained = world.get("/api/v1/devices/pi-0/explain").await.expect(200);
+    assert_eq!(explained["items"][0]["standing"], "not_started");
+    assert_eq!(
+        explained["items"][0]["reasons"][0],
+        "the campaign has not started"
+    );
+}

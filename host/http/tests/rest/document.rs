@@ -1,0 +1,116 @@
+//! The OpenAPI document is committed, and says the truth.
+
+use axum::body::Body;
+use http::Request;
+use serde_json::Value;
+use tidegate_engine::ports::Role;
+
+use crate::world::{World, request};
+
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+/// Operations that change nothing although they are no `GET`.
+const READING: [&str; 2] = ["validate_config", "replay_decision"];
+
+/// Every operation: method, path with its variables filled in, and its id.
+fn operations() -> Vec<(String, String, String)> {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let filled: String = path
+            .split('/')
+            .skip(1)
+            .map(|segment| {
+                if segment.starts_with('{') {
+                    "/1".to_owned()
+                } else {
+                    format!("/{segment}")
+                }
+            })
+            .collect();
+        for (method, operation) in item.as_object().expect("operations") {
+            let id = operation["operationId"].as_str().expect("an id").to_owned();
+            operations.push((method.to_uppercase(), filled.clone(), id));
+        }
+    }
+    operations
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    let mut document = tidegate_http::openapi().to_pretty_json().expect("JSON");
+    document.push('\n');
+    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+        std::fs::write(COMMITTED, &document).expect("a writable file");
+    }
+    let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+    let hint =
+        "run `TIDEGATE_BLESS=1 cargo test -p tidegate-http --test rest` and look at what changed";
+    assert!(committed == document, "openapi.json is out of date: {hint}");
+}
+
+#[test]
+fn every_operation_says_how_it_refuses() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    assert_eq!(
+        document["openapi"].as_str().map(|version| &version[..3]),
+        Some("3.1")
+    );
+    let refusal = "/responses/default/content/application~1problem+json/schema/$ref";
+    let mut seen = 0;
+    for item in document["paths"].as_object().expect("paths").values() {
+        for operation in item.as_object().expect("operations").values() {
+            let schema = operation.pointer(refusal).and_then(Value::as_str);
+            assert_eq!(schema, Some("#/components/schemas/Problem"), "{operation}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} operations are documented");
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_without_credentials() {
+    let world = World::new().await;
+    for (method, path, id) in operations() {
+        let bare = Request::builder().method(&*method).uri(&*path);
+        let answer = world
+            .ask(bare.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status, 401, "{method} {path} ({id})");
+        assert_eq!(answer.refused(401).0, "unauthenticated");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn who_may_only_read_changes_nothing() {
+    let world = World::new().await;
+    let viewer = world.key("vera", Role::Viewer).await;
+    for (method, path, id) in operations() {
+        let answer = world
+            .ask(
+                request(&method, &path, &viewer)
+                    .body(Body::empty())
+                    .expect("a request"),
+            )
+            .await;
+        let is_reading = method == "GET" || READING.contains(&&*id);
+        assert_eq!(
+            answer.status == 403,
+            !is_reading,
+            "{method} {path} ({id}): {}",
+            answer.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_served_to_everybody() {
+    let world = World::new().await;
+    let bare = Request::builder()
+        .uri("/api/v1/openapi.json")
+        .body(Body::empty());
+    let served = world.ask(bare.expect("a request")).await.expect(200);
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    assert_eq!(served, document);
+}

@@ -1,0 +1,97 @@
+//! Server-Sent Events.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::world::{World, request};
+
+/// A stream of events, read one by one.
+struct Events {
+    body: axum::body::BodyDataStream,
+    text: String,
+}
+
+impl Events {
+    async fn of(world: &World, path: &str, last: Option<i64>) -> Self {
+        let mut request = request("GET", &format!("{path}/events"), &world.admin);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let response = world
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
+    }
+
+    /// The next event: its name, its id and its data. None: the stream has ended.
+    async fn next(&mut self) -> Option<(String, String, Value)> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    let line = event.lines().find_map(|line| line.strip_prefix(name));
+                    line.map(|value| value.trim_start_matches(": ").to_owned())
+                        .unwrap_or_default()
+                };
+                let (name, id, data) = (field("event"), field("id"), field("data"));
+                if name.is_empty() {
+                    continue;
+                }
+                return Some((name, id, serde_json::from_str(&data).expect("JSON")));
+            }
+            let waited = tokio::time::timeout(Duration::from_secs(20), self.body.next()).await;
+            let chunk = waited.expect("an event in time")?.expect("a whole body");
+            self.text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_is_followed_as_it_goes() {
+    let world = World::new().await;
+    world.fleet(2).await;
+    let path = world.campaign(json!({})).await;
+    let mut events = Events::of(&world, &path, None).await;
+    let (name, id, campaign) = events.next().await.expect("an event");
+    assert_eq!(
+        (&*name, &*id, &campaign["status"]),
+        ("campaign", "0", &json!("created"))
+    );
+
+    world
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    let (name, id, entry) = events.next().await.expect("an event");
+    assert_eq!(
+        (&*name, &*id, &entry["kind"]),
+        ("decision", "1", &json!("plan"))
+    );
+    let (name, id, campaign) = events.next().await.expect("an event");
+    assert_eq!(
+        (&*name, &*id, &campaign["status"]),
+        ("campaign", "1", &json!("in_progress"))
+    );
+    assert_eq!(campaign, world.get(&path).await.expect(200));
+
+    let mut later = Events::of(&world, &path, Some(0)).await;
+    assert_eq!(later.next().await.expect("an event").0, "decision");
+    let mut later = Events::of(&world, &path, Some(1)).await;
+    assert_eq!(later.next().await.expect("an event").0, "campaign");
+
+    world.state.stopping.cancel();
+    assert!(events.next().await.is_none());
+}

@@ -1,0 +1,267 @@
+//! Firmware goes in whole or not at all, and comes out as it went in.
+
+use axum::body::Body;
+use serde_json::{Value, json};
+use tidegate_core::id::Digest;
+use tidegate_engine::ports::Artifacts as _;
+
+use crate::world::{World, request};
+
+async fn has(world: &World, bytes: &[u8]) -> bool {
+    let opened = world.artifacts.open(Digest::of(bytes).0, 0..1).await;
+    opened.expect("a store that works").is_some()
+}
+
+async fn upload(world: &World, metadata: Value, files: &[(&str, &[u8])]) -> crate::world::Answer {
+    let metadata = metadata.to_string();
+    let mut parts = vec![("metadata", None, metadata.as_bytes())];
+    parts.extend(
+        files
+            .iter()
+            .map(|(name, bytes)| ("file", Some(*name), *bytes)),
+    );
+    world.upload("/api/v1/firmware", &parts).await
+}
+
+#[tokio::test]
+async fn what_was_uploaded_is_shown_and_sent() {
+    let world = World::new().await;
+    let metadata = json!({
+        "name": "edge", "version": "1.1.0", "device_model": "rpi4", "tags": ["lab"], "is_beta": true,
+        "checksum_sha256": Digest::of(b"tide and time").to_string().trim_start_matches("sha256:"),
+    });
+    let made = upload(&world, metadata, &[("edge.bin", b"tide and time")]).await;
+    let firmware = made.expect(201);
+    let path = made.headers["location"]
+        .to_str()
+        .expect("a path")
+        .to_owned();
+    assert_eq!(firmware["file_size"], 13);
+    assert_eq!(firmware["modules"][0]["part"], "os");
+    assert_eq!(
+        firmware["modules"][0]["artifacts"][0]["filename"],
+        "edge.bin"
+    );
+    assert_eq!(firmware["created_at"], "2026-05-01T12:00:00.000Z");
+    assert_eq!(world.get(&path).await.expect(200), firmware);
+    assert_eq!(firmware["file_url"], format!("{path}/download"));
+
+    let whole = world.get(&format!("{path}/download")).await;
+    assert_eq!((whole.status, &*whole.bytes), (200, &b"tide and time"[..]));
+    let etag = whole.headers["etag"].clone();
+    let part = request("GET", &format!("{path}/download"), &world.admin)
+        .header("range", "bytes=5-7")
+        .header("if-range", etag);
+    let part = world
+        .ask(part.body(Body::empty()).expect("a request"))
+        .await;
+    assert_eq!((part.status, &*part.bytes), (206, &b"and"[..]));
+    let beyond =
+        request("GET", &format!("{path}/download"), &world.admin).header("range", "bytes=99-");
+    let beyond = world
+        .ask(beyond.body(Body::empty()).expect("a request"))
+        .await;
+    assert_eq!(beyond.refused(416).0, "range_not_satisfiable");
+    assert_eq!(beyond.headers["content-range"], "bytes */13");
+    let head = request("HEAD", &format!("{path}/download"), &world.admin);
+    let head = world
+        .ask(head.body(Body::empty()).expect("a request"))
+        .await;
+    assert_eq!((head.status, head.bytes.len()), (200, 0));
+    assert_eq!(head.headers["content-length"], "13");
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_forget_what_was_deleted() {
+    let world = World::new().await;
+    let beta = json!({"name": "edge", "version": "2.0.0-rc.1", "is_beta": true, "tags": ["lab"]});
+    upload(&world, beta, &[("a", b"a")]).await.expect(201);
+    let stable = world.firmware("1.0.0", b"b").await;
+    for (query, total) in [
+        ("", 2),
+        ("?is_beta=true", 1),
+        ("?is_beta=false", 1),
+        ("?tag=lab", 1),
+        ("?version=1.0.0", 1),
+        ("?device_model=rpi4", 0),
+        ("?limit=1&offset=1", 2),
+    ] {
+        let list = world
+            .get(&format!("/api/v1/firmware{query}"))
+            .await
+            .expect(200);
+        assert_eq!(list["total"], total, "{query}");
+    }
+    let path = format!("/api/v1/firmware/{stable}");
+    world
+        .send("DELETE", &path, &world.admin, &json!(null))
+        .await
+        .expect(204);
+    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 1);
+    world.get(&path).await.expect(200);
+    assert!(has(&world, b"b").await, "a device may fetch it again");
+}
+
+#[tokio::test]
+async fn a_refused_upload_leaves_nothing_behind() {
+    let world = World::new().await;
+    let named = |extra: Value| {
+        let mut metadata = json!({"name": "edge", "version": "1.0.0"});
+        if let (Value::Object(metadata), Value::Object(extra)) = (&mut metadata, extra) {
+            metadata.extend(extra);
+        }
+        metadata
+    };
+    let good = named(json!({}));
+    for (metadata, file, code, fields) in [
+        (
+            named(json!({"checksum_md5": "00"})),
+            "a.bin",
+            "checksum_mismatch",
+            "/checksum_md5",
+        ),
+        (
+            named(json!({"version": "one"})),
+            "a.bin",
+            "invalid_firmware",
+            "/version",
+        ),
+        (
+            named(json!({"name": ""})),
+            "a.bin",
+            "invalid_firmware",
+            "/name",
+        ),
+        (
+            named(json!({"name": "x".repeat(201)})),
+            "a.bin",
+            "invalid_firmware",
+            "/name",
+        ),
+        (good.clone(), "../a.bin", "invalid_firmware", "/file"),
+        (
+            named(json!({"colour": "red"})),
+            "a.bin",
+            "unknown_field",
+            "/colour",
+        ),
+        (
+            named(json!({"is_beta": "yes"})),
+            "a.bin",
+            "wrong_type",
+            "/is_beta",
+        ),
+    ] {
+        let refused = upload(&world, metadata, &[(file, b"unwanted")])
+            .await
+            .refused(422);
+        assert_eq!(refused, (code.to_owned(), vec![fields.to_owned()]));
+    }
+    let metadata = good.to_string();
+    let file = ("file", Some("a.bin"), &b"unwanted"[..]);
+    for (parts, code) in [
+        (vec![file], "wrong_part"),
+        (
+            vec![file, ("metadata", None, b"{}"), ("metadata", None, b"{}")],
+            "wrong_type",
+        ),
+        (
+            vec![
+                file,
+                ("metadata", None, metadata.as_bytes()),
+                ("extra", None, b""),
+            ],
+            "wrong_part",
+        ),
+        (
+            vec![("metadata", None, metadata.as_bytes())],
+            "invalid_firmware",
+        ),
+        (
+            vec![
+                ("metadata", None, metadata.as_bytes()),
+                ("file", None, b"unwanted"),
+            ],
+            "wrong_part",
+        ),
+    ] {
+        assert_eq!(
+            world
+                .upload("/api/v1/firmware", &parts)
+                .await
+                .refused(422)
+                .0,
+            code
+        );
+    }
+    let large = vec![0; (1 << 20) + 1];
+    let refused = upload(&world, good, &[("a.bin", b"unwanted"), ("b.bin", &large)]).await;
+    assert_eq!(refused.refused(413).0, "too_large");
+    assert!(!has(&world, b"unwanted").await);
+    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn the_same_firmware_twice_is_a_conflict_and_keeps_the_first() {
+    let world = World::new().await;
+    let id = world.firmware("1.0.0", b"first").await;
+    let again = json!({"name": "edge", "version": "1.0.0"});
+    let refused = upload(&world, again.clone(), &[("a.bin", b"first")]).await;
+    assert_eq!(refused.refused(409).0, "firmware_exists");
+    upload(&world, again, &[("a.bin", b"second")])
+        .await
+        .refused(409);
+    assert!(has(&world, b"first").await);
+    assert!(!has(&world, b"second").await);
+    let download = world.get(&format!("/api/v1/firmware/{id}/download")).await;
+    assert_eq!(&*download.bytes, b"first");
+}
+
+#[tokio::test]
+async fn files_make_the_modules_that_the_uploader_names() {
+    let world = World::new().await;
+    let metadata = json!({"name": "edge", "version": "1.0.0", "modules": [
+        {"part": "os", "files": [{"filename": "root.img"}]},
+        {"part": "bApp", "name": "app", "version": "7", "files": [{"filename": "app.bin"}]},
+    ]});
+    let made = upload(
+        &world,
+        metadata,
+        &[("app.bin", b"app"), ("root.img", b"root")],
+    )
+    .await;
+    let firmware = made.expect(201);
+    assert_eq!(firmware["modules"].as_array().map(Vec::len), Some(2));
+    assert_eq!(firmware["checksum_md5"], Value::Null);
+    let path = made.headers["location"]
+        .to_str()
+        .expect("a path")
+        .to_owned();
+    let refused = world.get(&format!("{path}/download")).await.refused(422);
+    assert_eq!(refused, ("file_needed".to_owned(), vec!["file".to_owned()]));
+    assert_eq!(
+        world
+            .get(&format!("{path}/download?file=app.bin"))
+            .await
+            .bytes,
+        b"app"
+    );
+    world
+        .get(&format!("{path}/download?file=nothing"))
+        .await
+        .refused(404);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing_behind() {
+    let world = World::new().await;
+    let head = "--tide\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nunwanted\r\n\
+        --tide\r\ncontent-disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nhalf a fi";
+    let request = request("POST", "/api/v1/firmware", &world.admin)
+        .header("content-type", "multipart/form-data; boundary=tide");
+    let answer = world
+        .ask(request.body(Body::from(head)).expect("a request"))
+        .await;
+    assert!((400..500).contains(&answer.status), "{}", answer.status);
+    assert!(!has(&world, b"unwanted").await);
+}

@@ -1,0 +1,14 @@
+//! The REST API, over a real database and an artifact store in memory. Plugins are scripted.
+
+mod access;
+mod campaigns;
+mod devices;
+mod document;
+mod events;
+mod firmware;
+mod metrics;
+mod plugins;
+mod refusals;
+mod sandbox;
+mod serving;
+mod world;

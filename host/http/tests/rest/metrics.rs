@@ -1,0 +1,58 @@
+//! What Prometheus reads.
+
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn requests_plugins_and_the_fleet_are_measured() {
+    let world = World::new().await;
+    world.fleet(2).await;
+    let path = world.campaign(json!({})).await;
+    world
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .expect(200);
+    world.get("/api/v1/devices/pi-0").await.expect(200);
+    world.get("/api/v1/devices/nobody").await.refused(404);
+    world.get("/nothing/at/all").await.refused(404);
+
+    let answer = world.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    let text = String::from_utf8(answer.bytes).expect("text");
+    for line in [
+        r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="200"} 1"#,
+        r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="404"} 1"#,
+        r#"tidegate_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="canary"} 1"#,
+        r#"tidegate_plugin_fuel_total{call="plan",plugin="canary"} 7"#,
+        r#"tidegate_plugin_call_seconds_count{call="plan",plugin="canary"} 1"#,
+        r#"tidegate_devices{state="unknown"} 2"#,
+        r#"tidegate_campaigns{status="in_progress"} 1"#,
+        r#"tidegate_campaigns{status="held"} 0"#,
+        "ota_updated_pods_total 0",
+        "ota_last_run_timestamp_seconds ",
+        "ota_jobs_pending 0",
+        "ota_jobs_successful 0",
+        "ota_jobs_total 0",
+    ] {
+        assert!(
+            text.lines().any(|found| found.starts_with(line)),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(!text.contains("DEFAULT"), "metrics name no tenant");
+}
+
+#[tokio::test]
+async fn figures_are_shown_to_the_tenant() {
+    let world = World::new().await;
+    world.fleet(2).await;
+    let stats = world.get("/api/v1/stats").await.expect(200);
+    assert_eq!(stats["devices"]["total"], 2);
+    assert_eq!(stats["devices"]["by_state"], json!({"unknown": 2}));
+    assert_eq!(
+        stats["last_24h"],
+        json!({"completed": 0, "failed": 0, "success_rate": 0.0})
+    );
+}

@@ -1,0 +1,143 @@
+//! Bad input changes nothing and is told why.
+
+use axum::body::Body;
+use http::Request;
+use serde_json::json;
+
+use crate::world::{World, request};
+
+#[tokio::test]
+async fn every_kind_of_bad_body_has_its_status() {
+    let world = World::with(|settings| settings.max_json_bytes = 1000).await;
+    let large = format!(r#"{{"device_id": "{}"}}"#, "x".repeat(1000));
+    for (content_type, body, status, code) in [
+        ("application/json", "{", 400, "malformed_json"),
+        ("application/json", "", 400, "malformed_json"),
+        ("application/json", r#"{"device_id": 7}"#, 422, "wrong_type"),
+        ("application/json", r#"["a"]"#, 422, "wrong_type"),
+        (
+            "application/json",
+            r#"{"device_id": "a", "x": 1}"#,
+            422,
+            "unknown_field",
+        ),
+        (
+            "application/json",
+            r#"{"device_id": "a b"}"#,
+            422,
+            "invalid_device",
+        ),
+        ("application/json", &large, 413, "too_large"),
+        (
+            "text/plain",
+            r#"{"device_id": "a"}"#,
+            415,
+            "unsupported_media_type",
+        ),
+    ] {
+        let request = request("POST", "/api/v1/devices", &world.admin);
+        let request = request.header("content-type", content_type);
+        let answer = world
+            .ask(
+                request
+                    .body(Body::from(body.to_owned()))
+                    .expect("a request"),
+            )
+            .await;
+        assert_eq!(answer.refused(status).0, code, "{body:.50}");
+    }
+    assert_eq!(world.get("/api/v1/devices").await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_too() {
+    let world = World::new().await;
+    for path in [
+        "/",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/nothing",
+        "/nothing",
+        "/api/v2/devices",
+    ] {
+        assert_eq!(
+            world.get(path).await.refused(404).0,
+            "no_such_route",
+            "{path}"
+        );
+    }
+    for path in [
+        "/api/v1/firmware/7",
+        "/api/v1/firmware/seven",
+        "/api/v1/campaigns/99999999999999999999",
+        "/api/v1/devices/nobody",
+        "/api/v1/plugins/nothing",
+        "/api/v1/plugins/nothing/revisions/latest",
+    ] {
+        assert_eq!(world.get(path).await.refused(404).0, "not_found", "{path}");
+    }
+    world.get("/api/v1/devices/%ff").await.refused(404);
+}
+
+#[tokio::test]
+async fn a_wrong_method_names_the_right_ones() {
+    let world = World::new().await;
+    for (method, path, allowed) in [
+        ("DELETE", "/api/v1/devices", "GET,HEAD,POST"),
+        ("GET", "/api/v1/campaigns/1/start", "POST"),
+        ("POST", "/health", "GET,HEAD"),
+    ] {
+        let answer = world.send(method, path, &world.admin, &json!({})).await;
+        assert_eq!(answer.refused(405).0, "method_not_allowed", "{path}");
+        assert_eq!(answer.headers["allow"], allowed, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_are_checked() {
+    let world = World::new().await;
+    for (query, code, field) in [
+        ("limit=0", "invalid_page", "limit"),
+        ("limit=501", "invalid_page", "limit"),
+        ("limit=many", "wrong_type", "limit"),
+        ("offset=-1", "wrong_type", "offset"),
+        ("offset=18446744073709551615", "invalid_page", "offset"),
+        ("limits=7", "unknown_field", "limits"),
+        ("q=hw_model%3D", "invalid_selector", "q"),
+        ("sort=secret", "invalid_sort", "sort"),
+    ] {
+        let refused = world
+            .get(&format!("/api/v1/devices?{query}"))
+            .await
+            .refused(422);
+        assert_eq!(
+            refused,
+            (code.to_owned(), vec![field.to_owned()]),
+            "{query}"
+        );
+    }
+    let refused = world
+        .get("/api/v1/campaigns?status=sleeping")
+        .await
+        .refused(422);
+    assert_eq!(refused.1, ["status"]);
+}
+
+#[tokio::test]
+async fn probes_need_no_key() {
+    let world = World::new().await;
+    for (path, field, expected) in [
+        ("/health", "status", "ok"),
+        ("/readyz", "status", "ready"),
+        ("/version", "name", "tidegate"),
+    ] {
+        let bare = Request::builder()
+            .uri(path)
+            .body(Body::empty())
+            .expect("a request");
+        assert_eq!(world.ask(bare).await.expect(200)[field], expected);
+    }
+    world.state.stopping.cancel();
+    world.get("/readyz").await.refused(503);
+    world.get("/health").await.expect(200);
+}

@@ -1,0 +1,116 @@
+//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is good unless it has the key `bad`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_core::{
+    id::Digest,
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
+        HealthInput, Kind, Members, Observation, Plan, PlanInput, PlannedWave,
+    },
+};
+use tidegate_engine::ports::{Call, CallFailure, Inspection, Record, Rejection, Sandbox};
+
+pub(crate) struct Scripted;
+
+#[async_trait]
+impl Sandbox for Scripted {
+    async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection> {
+        let text = String::from_utf8_lossy(&component);
+        let mut words = text.split(' ');
+        let (Some("plugin"), Some(name), Some(kind)) = (
+            words.next(),
+            words.next(),
+            words.next().and_then(Kind::parse),
+        ) else {
+            return Err(Rejection::Invalid(
+                "it is no component: it has no header".to_owned(),
+            ));
+        };
+        let description = Description {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            summary: "scripted".to_owned(),
+            config_schema: r#"{"type": "object"}"#.to_owned(),
+            state_schema: 1,
+            metrics: Vec::new(),
+            attributes: Vec::new(),
+        };
+        let contract = "1.0.0".to_owned();
+        Ok(Inspection {
+            digest: Digest::of(&component),
+            kind,
+            contract,
+            description,
+        })
+    }
+
+    async fn validate(&self, _: Digest, config: &str) -> Result<Vec<FieldError>, CallFailure> {
+        let is_bad = config.contains("\"bad\"");
+        let error = FieldError {
+            path: "/bad".to_owned(),
+            message: "must not be there".to_owned(),
+        };
+        Ok(is_bad.then_some(error).into_iter().collect())
+    }
+
+    async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {
+        let wave = |name: &str, members| PlannedWave {
+            name: name.to_owned(),
+            members,
+        };
+        answered(Ok(Plan {
+            waves: vec![
+                wave("canary", Members::Count(1)),
+                wave("rest", Members::Rest),
+            ],
+            parallel: false,
+            dynamic: false,
+        }))
+    }
+
+    async fn assign(&self, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+        answered(Err(unasked()))
+    }
+
+    async fn decide(&self, _: Digest, _: Observation) -> Call<Decision> {
+        answered(Err(unasked()))
+    }
+
+    async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+        answered(Ok(vec![Compatibility::Compatible; input.classes.len()]))
+    }
+
+    async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
+        answered(Err(unasked()))
+    }
+
+    async fn replay(&self, _: Digest, _: &[u8]) -> Call<()> {
+        answered(Ok(()))
+    }
+
+    fn readable(&self, _: &[u8]) -> Result<String, CallFailure> {
+        Ok(r#"{"waves": 2}"#.to_owned())
+    }
+}
+
+fn unasked() -> CallFailure {
+    CallFailure::Host("nobody asks this here".to_owned())
+}
+
+fn answered<T>(outcome: Result<T, CallFailure>) -> Call<T> {
+    Call {
+        outcome,
+        fuel: 7,
+        peak_memory: 0,
+        duration: Duration::from_micros(3),
+        log: Vec::new(),
+        record: Record {
+            question: b"question".to_vec(),
+            question_digest: Some(Digest::of(b"question")),
+            answer: b"answer".to_vec(),
+        },
+    }
+}
