@@ -3,7 +3,7 @@ use tidegate_core::{
     id::CampaignId,
 };
 
-use super::steps::change;
+use super::steps::steer;
 use crate::{
     Engine, Error, Result,
     ports::{Change, Role},
@@ -18,32 +18,29 @@ pub async fn approve(
     comment: String,
 ) -> Result<Campaign> {
     actor.require(Role::Approver)?;
-    let campaign = super::get(engine, actor, id).await?;
-    if campaign.created_by == actor.user {
-        let message = "a campaign is approved by somebody else than its maker".to_owned();
-        return Err(Error::Forbidden {
-            code: "own_campaign",
-            message,
-        });
-    }
-    if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
-        return Err(Error::conflict(
-            "not_waiting",
-            "the campaign does not wait for an approval",
-        ));
-    }
-    let approval = Approval {
-        by: actor.user.clone(),
-        comment,
-        at: engine.now(),
-    };
-    change(
-        engine,
-        &campaign,
-        Change {
+    steer(engine, actor, id, |campaign| {
+        if campaign.created_by == actor.user {
+            let message = "a campaign is approved by somebody else than its maker".to_owned();
+            return Err(Error::Forbidden {
+                code: "own_campaign",
+                message,
+            });
+        }
+        if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
+            return Err(Error::conflict(
+                "not_waiting",
+                "the campaign does not wait for an approval",
+            ));
+        }
+        let approval = Approval {
+            by: actor.user.clone(),
+            comment: comment.clone(),
+            at: engine.now(),
+        };
+        Ok(Change {
             approval: Some(approval),
             ..Change::default()
-        },
-    )
+        })
+    })
     .await
 }

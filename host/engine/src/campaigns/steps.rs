@@ -10,6 +10,11 @@ use crate::{
     tenants::Actor,
 };
 
+/// How often a step is tried on a campaign that its loop keeps changing.
+const ATTEMPTS: u32 = 20;
+/// The code of a change that came too late.
+const CHANGED_MEANWHILE: &str = "changed_meanwhile";
+
 /// Stops releasing devices until somebody resumes. What is in flight goes on.
 pub async fn pause(
     engine: &Engine,
@@ -62,7 +67,7 @@ pub async fn roll_back(
     };
     let fill = |change: &mut Change| {
         note(change, actor, "Rolled back", reason);
-        change.rollback = Some(rollback);
+        change.rollback = Some(rollback.clone());
     };
     take(engine, actor, id, Step::RollBack, None, fill).await
 }
@@ -75,37 +80,32 @@ pub async fn advance(
     wave: u32,
 ) -> Result<Campaign> {
     actor.require(Role::Operator)?;
-    let campaign = super::get(engine, actor, id).await?;
-    if campaign.status != CampaignStatus::InProgress {
-        let message = format!(
-            "cannot advance a campaign that is {}",
-            campaign.status.as_str()
-        );
-        return Err(Error::conflict("invalid_transition", message));
-    }
-    let waves = engine.store().waves(actor.tenant, id).await?;
-    let Some(waiting) = waves.get(usize::try_from(wave).unwrap_or(usize::MAX)) else {
-        return Err(Error::not_found("wave", wave));
-    };
-    if waiting.report.released > 0 {
-        return Err(Error::conflict(
-            "gate_passed",
-            format!("wave {wave} is open already"),
-        ));
-    }
+    let waves = super::waves(engine, actor, id).await?;
+    let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
+    let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
     let act = OperatorAct {
         at: engine.now(),
         kind: OperatorActKind::Advanced,
         wave: Some(wave),
     };
-    change(
-        engine,
-        &campaign,
-        Change {
+    steer(engine, actor, id, |campaign| {
+        if campaign.status != CampaignStatus::InProgress {
+            return Err(cannot("advance", campaign));
+        }
+        if waiting.is_none() {
+            return Err(Error::not_found("wave", wave));
+        }
+        if is_open {
+            return Err(Error::conflict(
+                "gate_passed",
+                format!("wave {wave} is open already"),
+            ));
+        }
+        Ok(Change {
             act: Some(act),
             ..Change::default()
-        },
-    )
+        })
+    })
     .await
 }
 
@@ -125,23 +125,16 @@ pub async fn change_limits(
             "must be at least 1",
         ));
     }
-    let campaign = super::get(engine, actor, id).await?;
-    if campaign.status.is_final() {
-        let message = format!(
-            "cannot change a campaign that is {}",
-            campaign.status.as_str()
-        );
-        return Err(Error::conflict("invalid_transition", message));
-    }
-    change(
-        engine,
-        &campaign,
-        Change {
+    steer(engine, actor, id, |campaign| {
+        if campaign.status.is_final() {
+            return Err(cannot("change", campaign));
+        }
+        Ok(Change {
             priority,
             max_concurrent_updates,
             ..Change::default()
-        },
-    )
+        })
+    })
     .await
 }
 
@@ -151,32 +144,59 @@ async fn take(
     id: CampaignId,
     step: Step,
     act: Option<OperatorActKind>,
-    fill: impl FnOnce(&mut Change),
+    fill: impl Fn(&mut Change),
 ) -> Result<Campaign> {
     actor.require(Role::Operator)?;
-    let campaign = super::get(engine, actor, id).await?;
-    let status = campaign.status.after(step)?;
-    let now = engine.now();
-    let mut wanted = Change {
-        status: Some(status),
-        act: act.map(|kind| OperatorAct {
-            at: now,
-            kind,
-            wave: None,
-        }),
-        ended_at: status.is_final().then_some(now),
-        ..Change::default()
-    };
-    fill(&mut wanted);
-    change(engine, &campaign, wanted).await
+    steer(engine, actor, id, |campaign| {
+        let status = campaign.status.after(step)?;
+        let now = engine.now();
+        let mut wanted = Change {
+            status: Some(status),
+            act: act.map(|kind| OperatorAct {
+                at: now,
+                kind,
+                wave: None,
+            }),
+            ended_at: status.is_final().then_some(now),
+            ..Change::default()
+        };
+        fill(&mut wanted);
+        Ok(wanted)
+    })
+    .await
+}
+
+/// Changes a campaign as `wanted` says for where it stands. The campaign's own loop may change it at the same moment:
+/// that must not keep an operator from stopping it, so the campaign is read, and `wanted` asked, again.
+pub(super) async fn steer(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    wanted: impl Fn(&Campaign) -> Result<Change>,
+) -> Result<Campaign> {
+    let mut attempts = 0;
+    loop {
+        let campaign = super::get(engine, actor, id).await?;
+        let changed = change(engine, &campaign, wanted(&campaign)?).await;
+        let is_late =
+            matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
+        attempts += 1;
+        if !is_late || attempts == ATTEMPTS {
+            return changed;
+        }
+    }
+}
+
+fn cannot(verb: &str, campaign: &Campaign) -> Error {
+    let status = campaign.status.as_str();
+    Error::conflict(
+        "invalid_transition",
+        format!("cannot {verb} a campaign that is {status}"),
+    )
 }
 
 /// Applies a change to the campaign as it was read, and has its loop look at it.
-pub(super) async fn change(
-    engine: &Engine,
-    campaign: &Campaign,
-    mut change: Change,
-) -> Result<Campaign> {
+async fn change(engine: &Engine, campaign: &Campaign, mut change: Change) -> Result<Campaign> {
     change.wake_at = Some(engine.now());
     let (tenant, id) = (campaign.tenant, campaign.id);
     if !engine
@@ -196,7 +216,7 @@ pub(super) async fn change(
 
 pub(super) fn changed_meanwhile() -> Error {
     Error::conflict(
-        "changed_meanwhile",
+        CHANGED_MEANWHILE,
         "the campaign changed meanwhile: look at it and try again",
     )
 }
