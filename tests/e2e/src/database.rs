@@ -1,0 +1,55 @@
+use std::{
+    env,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context as _, Result, bail};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
+
+/// The databases that a server runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// A file in the server's own folder.
+    Sqlite,
+    /// A new database on the server that the environment names.
+    Postgres,
+}
+
+impl Database {
+    /// Whether there is one here. In continuous integration it is an error when there is none.
+    pub fn is_there(self) -> Result<bool> {
+        if self == Self::Sqlite || env::var_os(VARIABLE).is_some() {
+            return Ok(true);
+        }
+        if env::var("CI").is_ok_and(|ci| ci == "true") {
+            bail!("{VARIABLE} must name a PostgreSQL server: run this by `cargo xtask postgres`");
+        }
+        Ok(false)
+    }
+
+    /// The address of a new one; none: the server makes its own.
+    pub(crate) async fn fresh(self) -> Result<Option<String>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        if self == Self::Sqlite {
+            return Ok(None);
+        }
+        let server = env::var(VARIABLE).context(VARIABLE)?;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tidegate_e2e_{}_{count}", std::process::id());
+        let mut connection = PgConnection::connect(&server).await.context(VARIABLE)?;
+        for statement in [
+            format!("DROP DATABASE IF EXISTS {name}"),
+            format!("CREATE DATABASE {name}"),
+        ] {
+            connection.execute(AssertSqlSafe(statement)).await?;
+        }
+        connection.close().await?;
+        let (host, _) = server
+            .rsplit_once('/')
+            .with_context(|| format!("{VARIABLE} must be postgres://user@host:port/database"))?;
+        Ok(Some(format!("{host}/{name}")))
+    }
+}

@@ -1,0 +1,247 @@
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Method, RequestBuilder, header::AUTHORIZATION};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::Answer;
+
+/// A device that does what a test tells it, over the device API.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// DDI's controllerId.
+    pub id: String,
+    /// What it runs, and reports.
+    pub version: String,
+    http: reqwest::Client,
+    base: String,
+    authorization: Option<String>,
+}
+
+/// What a poll answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// The whole body.
+    pub body: Value,
+}
+
+/// An update as it is described to its device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The update's id.
+    pub id: String,
+    /// The whole body.
+    pub body: Value,
+}
+
+impl Device {
+    /// A device of a tenant, at the server of this address.
+    pub fn new(http: reqwest::Client, url: &str, tenant: &str, id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            version: "1.0.0".to_owned(),
+            http,
+            base: format!("{url}/{tenant}/controller/v1/{id}"),
+            authorization: None,
+        }
+    }
+
+    /// The same with what it shows at the door: `GatewayToken ...` or `TargetToken ...`.
+    #[must_use]
+    pub fn authorized(mut self, authorization: impl Into<String>) -> Self {
+        self.authorization = Some(authorization.into());
+        self
+    }
+
+    /// The same with nothing to show.
+    #[must_use]
+    pub fn unauthorized(mut self) -> Self {
+        self.authorization = None;
+        self
+    }
+
+    /// A request to a path below its own; a whole address is taken as it is.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = match path {
+            whole if whole.starts_with("http") => whole.to_owned(),
+            "" => self.base.clone(),
+            path => format!("{}/{path}", self.base),
+        };
+        let request = self.http.request(method, url);
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// Asks what there is to do.
+    pub async fn poll(&self) -> Result<Poll> {
+        Ok(Poll {
+            body: self.get("").await?.is(200)?.json()?,
+        })
+    }
+
+    /// Reports attributes.
+    pub async fn report(&self, attributes: Value) -> Result<()> {
+        let body = json!({ "mode": "merge", "data": attributes });
+        Answer::of(self.request(Method::PUT, "configData").json(&body))
+            .await?
+            .is(200)?;
+        Ok(())
+    }
+
+    /// Polls for the first time and says what it is: model `edge`, revision 1.0, its version.
+    pub async fn introduce(&self) -> Result<()> {
+        self.poll().await?;
+        self.report(json!({
+            "hw_model": "edge",
+            "hw_revision": "1.0",
+            "sw_version": self.version,
+        }))
+        .await
+    }
+
+    /// Takes up an update that a poll offers.
+    pub async fn offer(&self) -> Result<Option<Offer>> {
+        let poll = self.poll().await?;
+        let Some(href) = poll.deployment() else {
+            return Ok(None);
+        };
+        let body = self.get(href).await?.is(200)?.json()?;
+        let id = body["id"]
+            .as_str()
+            .with_context(|| format!("no id: {body}"))?
+            .to_owned();
+        Ok(Some(Offer { id, body }))
+    }
+
+    /// Fetches every file of an update and checks it.
+    pub async fn download(&self, offer: &Offer) -> Result<()> {
+        for artifact in offer.artifacts() {
+            let href = artifact["_links"]["download-http"]["href"].as_str();
+            let file = self.get(href.context("no link")?).await?.is(200)?;
+            ensure!(
+                artifact["size"] == file.body.len(),
+                "another size: {artifact}"
+            );
+            let sha256 = hex(&Sha256::digest(&file.body));
+            ensure!(
+                artifact["hashes"]["sha256"] == sha256,
+                "another file: {artifact}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Says something of an update.
+    pub async fn feedback(&self, update: &str, body: &Value) -> Result<Answer> {
+        let path = format!("deploymentBase/{update}/feedback");
+        Answer::of(self.request(Method::POST, &path).json(body)).await
+    }
+
+    /// Answers a call back.
+    pub async fn cancel_feedback(&self, update: &str, body: &Value) -> Result<Answer> {
+        let path = format!("cancelAction/{update}/feedback");
+        Answer::of(self.request(Method::POST, &path).json(body)).await
+    }
+
+    /// Polls, and installs what is offered, as devices do; agrees to a call back. True when there was something to do.
+    pub async fn install(&mut self) -> Result<bool> {
+        if self.agree_to_cancel().await? {
+            return Ok(true);
+        }
+        let Some(offer) = self.offer().await? else {
+            return Ok(false);
+        };
+        self.download(&offer).await?;
+        self.feedback(&offer.id, &feedback("proceeding", "none"))
+            .await?
+            .is(200)?;
+        self.feedback(&offer.id, &close("success")).await?.is(200)?;
+        offer.version().clone_into(&mut self.version);
+        self.report(json!({ "sw_version": self.version })).await?;
+        Ok(true)
+    }
+
+    /// Polls, and fails what is offered with this message; agrees to a call back. True when there was something to do.
+    pub async fn fail(&mut self, message: &str) -> Result<bool> {
+        if self.agree_to_cancel().await? {
+            return Ok(true);
+        }
+        let Some(offer) = self.offer().await? else {
+            return Ok(false);
+        };
+        let mut failed = close("failure");
+        failed["status"]["details"] = json!([message]);
+        self.feedback(&offer.id, &failed).await?.is(200)?;
+        Ok(true)
+    }
+
+    async fn agree_to_cancel(&mut self) -> Result<bool> {
+        let poll = self.poll().await?;
+        let Some(href) = poll.cancel() else {
+            return Ok(false);
+        };
+        let cancel = self.get(href).await?.is(200)?.json()?;
+        let update = cancel["cancelAction"]["stopId"]
+            .as_str()
+            .context("no stopId")?;
+        self.cancel_feedback(update, &close("success"))
+            .await?
+            .is(200)?;
+        Ok(true)
+    }
+}
+
+impl Poll {
+    /// Where the update is described that is offered.
+    pub fn deployment(&self) -> Option<&str> {
+        self.link("deploymentBase")
+    }
+
+    /// Where the call back is described.
+    pub fn cancel(&self) -> Option<&str> {
+        self.link("cancelAction")
+    }
+
+    /// Where one of the links leads.
+    pub fn link(&self, name: &str) -> Option<&str> {
+        self.body["_links"][name]["href"].as_str()
+    }
+}
+
+impl Offer {
+    /// The version that it brings.
+    pub fn version(&self) -> &str {
+        self.body["deployment"]["chunks"][0]["version"]
+            .as_str()
+            .unwrap_or_default()
+    }
+
+    /// Its files.
+    pub fn artifacts(&self) -> impl Iterator<Item = &Value> {
+        let chunks = self.body["deployment"]["chunks"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        chunks.flat_map(|chunk| chunk["artifacts"].as_array().into_iter().flatten())
+    }
+}
+
+/// A feedback's body.
+pub fn feedback(execution: &str, finished: &str) -> Value {
+    json!({ "status": { "execution": execution, "result": { "finished": finished } } })
+}
+
+/// The body of a feedback that closes.
+pub fn close(finished: &str) -> Value {
+    feedback("closed", finished)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    tidegate_core::firmware::hex(bytes)
+}

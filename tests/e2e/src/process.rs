@@ -1,0 +1,143 @@
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tidegate_sandbox::CompilerCommand;
+
+use crate::{components, server::share_compiled_code, wait::PATIENCE};
+
+/// The program as a process of its own, in development mode, on SQLite in a folder that outlives it.
+pub struct Program {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    child: Child,
+}
+
+impl Program {
+    /// Starts it on a data folder; it listens when this returns.
+    pub fn start(data_dir: &Path) -> Result<Self> {
+        if !data_dir.join("compiled").exists() {
+            share_compiled_code(data_dir)?;
+        }
+        let mut command = Command::new(program()?);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("TIDEGATE_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .arg("--components")
+            .arg(components()?)
+            .env("TIDEGATE_LOG__FORMAT", "json")
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("start the program")?;
+        let stderr = child.stderr.take().context("read its log")?;
+        let address = listen_to(stderr);
+        let mut program = Self {
+            url: String::new(),
+            child,
+        };
+        match address.recv_timeout(PATIENCE) {
+            Ok(address) => program.url = format!("http://{address}"),
+            Err(_) => bail!("the program did not listen within {PATIENCE:?}; its log is above"),
+        }
+        Ok(program)
+    }
+
+    /// Bytes of memory that are its own, files that it has mapped left out.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kilobytes.context("read RssAnon")? * 1024)
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(
+            status.signal() == Some(9),
+            "it ended by itself before: {status}"
+        );
+        Ok(())
+    }
+
+    /// Asks it to end, and waits for it.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM)?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Passes its log on, and tells the address that it says it listens on.
+fn listen_to(stderr: std::process::ChildStderr) -> mpsc::Receiver<SocketAddr> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if let Some(address) = address(&line) {
+                // Nobody asks any more once it listens.
+                let _ = tell.send(address);
+            } else if !line.contains("\"level\":\"INFO\"") {
+                let _ = writeln!(std::io::stderr(), "tidegate: {line}");
+            }
+        }
+    });
+    told
+}
+
+fn address(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "listening").then(|| line["addr"].as_str()?.parse().ok())?
+}
+
+/// The program that cargo built beside the tests.
+fn program() -> Result<PathBuf> {
+    let test = env::current_exe().context("find the test's own program")?;
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .context("find the folder of the profile")?;
+    let program = profile.join("tidegate-under-test");
+    if !program.exists() {
+        bail!(
+            "there is no {}: run the tests by cargo, which builds it",
+            program.display()
+        );
+    }
+    Ok(program)
+}
+
+/// Has the program compile components, for servers in a process that cannot.
+pub(crate) fn compiler() -> Result<CompilerCommand> {
+    Ok(CompilerCommand {
+        program: program()?,
+        args: vec!["compile-component".into()],
+    })
+}

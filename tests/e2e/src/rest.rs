@@ -1,0 +1,200 @@
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use reqwest::{
+    Method, RequestBuilder,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use serde_json::Value;
+
+/// Somebody who speaks to the REST API.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    http: reqwest::Client,
+    url: String,
+    key: Option<String>,
+}
+
+impl Rest {
+    /// Somebody without a key, at the server of this address.
+    pub fn anonymous(http: reqwest::Client, url: &str) -> Self {
+        Self {
+            http,
+            url: url.to_owned(),
+            key: None,
+        }
+    }
+
+    /// The same with a key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// A request to a path below `/api/v1`; a path that starts with `/` is one of the server.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = match path.strip_prefix('/') {
+            Some(path) => format!("{}/{path}", self.url),
+            None => format!("{}/api/v1/{path}", self.url),
+        };
+        let request = self.http.request(method, url);
+        match &self.key {
+            Some(key) => request.header("X-API-Key", key),
+            None => request,
+        }
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// Sends JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends bytes as JSON that may be none.
+    pub async fn post_text(&self, path: &str, body: impl Into<String>) -> Result<Answer> {
+        let request = self
+            .request(Method::POST, path)
+            .header(CONTENT_TYPE, "application/json");
+        Answer::of(request.body(body.into())).await
+    }
+
+    /// All items of a list, page by page.
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut items = Vec::new();
+        loop {
+            let page = format!("{path}{joint}limit=500&offset={}", items.len());
+            let page = self.get(&page).await?.ok()?;
+            let part = page["items"]
+                .as_array()
+                .with_context(|| format!("no items: {page}"))?;
+            items.extend(part.iter().cloned());
+            let total = page["total"]
+                .as_u64()
+                .with_context(|| format!("no total: {page}"))?;
+            if part.is_empty() || items.len() as u64 >= total {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// What was asked, for messages.
+    pub asked: String,
+    /// The status.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// Sends a request and reads the whole answer.
+    pub async fn of(request: RequestBuilder) -> Result<Self> {
+        let (client, request) = request.build_split();
+        let request = request?;
+        let asked = format!("{} {}", request.method(), request.url());
+        let response = client
+            .execute(request)
+            .await
+            .with_context(|| asked.clone())?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.with_context(|| asked.clone())?;
+        Ok(Self {
+            asked,
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// A header field's text; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body).with_context(|| format!("{self} is no JSON"))
+    }
+
+    /// It has this status.
+    pub fn is(self, status: u16) -> Result<Self> {
+        ensure!(self.status == status, "{status} was expected: {self}");
+        Ok(self)
+    }
+
+    /// JSON, of any status of success.
+    pub fn ok(self) -> Result<Value> {
+        ensure!(
+            (200..300).contains(&self.status),
+            "success was expected: {self}"
+        );
+        self.json()
+    }
+
+    /// A refusal as it must be: this status, problem+json with this code.
+    pub fn problem(self, status: u16, code: &str) -> Result<Value> {
+        let problem = self.clone().any_problem()?;
+        if self.status != status || problem["code"] != code {
+            bail!("{status} with code {code} was expected: {self}");
+        }
+        Ok(problem)
+    }
+
+    /// A refusal as it must be, of any status and code.
+    pub fn any_problem(self) -> Result<Value> {
+        ensure!(
+            (400..600).contains(&self.status),
+            "a refusal was expected: {self}"
+        );
+        ensure!(
+            self.header("content-type") == "application/problem+json",
+            "problem+json was expected: {self}"
+        );
+        let problem = self.json()?;
+        for (field, good) in [
+            ("type", problem["type"].is_string()),
+            ("title", problem["title"].is_string()),
+            ("status", problem["status"] == self.status),
+            (
+                "detail",
+                problem["detail"]
+                    .as_str()
+                    .is_some_and(|detail| !detail.is_empty()),
+            ),
+            (
+                "code",
+                problem["code"]
+                    .as_str()
+                    .is_some_and(|code| !code.is_empty()),
+            ),
+        ] {
+            ensure!(good, "the problem's {field} is not as it must be: {self}");
+        }
+        Ok(problem)
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text: String = self.text().chars().take(2000).collect();
+        write!(f, "{} -> {} {text}", self.asked, self.status)
+    }
+}

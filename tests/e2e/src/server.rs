@@ -1,0 +1,111 @@
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+use tidegate::{
+    app::{App, RunningApp, Surroundings},
+    config::Config,
+};
+use tidegate_engine::Engine;
+
+use crate::{Database, HandClock, folder, process};
+
+/// What is different about a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Setup {
+    /// Runs as with `--dev`.
+    pub dev: bool,
+    /// Largest file of a firmware, in bytes; none: the server's own.
+    pub max_artifact_bytes: Option<u64>,
+}
+
+/// A whole server in this process, on loopback, with a clock that is moved by hand.
+pub struct Server {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The server's only clock.
+    pub clock: Arc<HandClock>,
+    /// The server's use cases, for what has no way in over HTTP: tenants, keys, gateway tokens.
+    pub engine: Arc<Engine>,
+    /// The first administrator's key.
+    pub first_key: Option<String>,
+    /// For all requests to it.
+    pub http: reqwest::Client,
+    app: RunningApp,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts one on a new database.
+    pub async fn start(database: Database, setup: Setup) -> Result<Self> {
+        let folder = folder::new()?;
+        let mut config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: folder.path().to_owned(),
+            dev: setup.dev,
+            components: Some(components()?),
+            ..Config::default()
+        };
+        config.database.url = database.fresh().await?;
+        if let Some(most) = setup.max_artifact_bytes {
+            config.artifacts.max_bytes = most;
+        }
+        share_compiled_code(folder.path())?;
+        let clock = Arc::new(HandClock::default());
+        let surroundings = Surroundings {
+            clock: Arc::clone(&clock) as _,
+            compiler: process::compiler()?,
+            tick_pause: Duration::from_millis(5),
+            tick_period: Duration::from_millis(25),
+            ..Surroundings::default()
+        };
+        let app = App::start(config, surroundings)
+            .await
+            .context("start a server")?;
+        Ok(Self {
+            url: format!("http://{}", app.addr),
+            clock,
+            engine: Arc::clone(&app.engine),
+            first_key: app.first_key.clone(),
+            http: reqwest::Client::new(),
+            app,
+            folder,
+        })
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops it as SIGTERM would.
+    pub async fn stop(self) -> Result<()> {
+        self.app.shutdown().await
+    }
+}
+
+/// The components that come with the server.
+pub fn components() -> Result<PathBuf> {
+    let folder = folder::build_folder()?.join("components");
+    let canary = folder.join("canary.wasm");
+    if !canary.exists() {
+        bail!(
+            "there is no {}: run `cargo xtask components` first",
+            canary.display()
+        );
+    }
+    Ok(folder)
+}
+
+/// Compiled code is the same for every server of this build: what one compiled, the others find.
+pub(crate) fn share_compiled_code(data_dir: &Path) -> Result<()> {
+    let shared = folder::build_folder()?.join("tmp/e2e-compiled");
+    fs::create_dir_all(&shared).with_context(|| format!("make {}", shared.display()))?;
+    symlink(&shared, data_dir.join("compiled")).context("link the compiled code")
+}

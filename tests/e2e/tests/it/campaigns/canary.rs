@@ -1,0 +1,96 @@
+//! A canary campaign, whole.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{Alone, both_databases, until};
+
+both_databases!(goes_wave_by_wave_to_the_end);
+
+async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 10).await?;
+    let firmware = lab.firmware("2.0.0").await?;
+    let id = lab
+        .start(
+            firmware,
+            json!({
+                "strategy": { "plugin": "canary", "config": {
+                    "canary_percentage": 20,
+                    "canary_duration_minutes": 30,
+                    "steps": [50, 100],
+                } },
+                "policies": [{ "plugin": "hardware", "config": {} }],
+            }),
+        )
+        .await?;
+
+    // Two canaries are offered the firmware, and nobody else is.
+    lab.until_counts(id, json!({ "total_devices": 10, "in_progress_devices": 2 }))
+        .await?;
+    let mut canaries = 0;
+    for device in &mut fleet {
+        canaries += u32::from(device.install().await?);
+    }
+    ensure!(canaries == 2, "{canaries} devices had something to install");
+
+    // They are watched for half an hour, however often the strategy is asked.
+    lab.until_counts(
+        id,
+        json!({ "completed_devices": 2, "in_progress_devices": 0 }),
+    )
+    .await?;
+    lab.pass(Duration::from_mins(29));
+    until_asked_again(&lab, id).await?;
+    ensure!(
+        lab.show(id).await?["in_progress_devices"] == 0,
+        "it did not wait"
+    );
+
+    lab.pass(Duration::from_mins(2));
+    let campaign = lab
+        .until_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    for (field, expected) in [
+        ("total_devices", json!(10)),
+        ("completed_devices", json!(10)),
+        ("pending_devices", json!(0)),
+        ("failed_devices", json!(0)),
+        ("progress_percentage", json!(100.0)),
+    ] {
+        ensure!(campaign[field] == expected, "{field}: {campaign}");
+    }
+    let waves = lab.waves(id).await?;
+    let sizes: Vec<_> = waves.iter().map(|wave| wave["total"].as_u64()).collect();
+    ensure!(sizes == [Some(2), Some(3), Some(5)], "{sizes:?}");
+    for device in &fleet {
+        ensure!(
+            device.version == "2.0.0",
+            "{} has {}",
+            device.id,
+            device.version
+        );
+        ensure!(
+            device.poll().await?.deployment().is_none(),
+            "{} is offered more",
+            device.id
+        );
+    }
+    Ok(())
+}
+
+/// Waits until the strategy was asked once more at the time that it is now.
+async fn until_asked_again(lab: &Alone, id: i64) -> Result<()> {
+    let before = lab.journal(id).await?.len();
+    lab.step(id, "pause").await?;
+    lab.step(id, "resume").await?;
+    until("the strategy is asked again", async || {
+        Ok((lab.journal(id).await?.len() > before).then_some(()))
+    })
+    .await
+}
