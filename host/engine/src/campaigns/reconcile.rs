@@ -3,7 +3,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
 
 use super::{calls::flush_usage, tick::tick};
 use crate::{Engine, Result, devices, ports::RunRef};
@@ -13,15 +17,27 @@ const AT_ONCE: usize = 8;
 /// Campaigns or updates that one round takes from the store.
 const ROUND: u32 = 500;
 
-/// Keeps campaigns going until it is dropped: those that moved, those whose wake-up has come, and after a while those
-/// that another host moved. It takes no input and keeps no state of its own that matters: what it forgets, it finds
-/// again.
+/// Keeps campaigns going until it is dropped: at once those that moved on this host, and at every period those that are
+/// due by the store: their own wake-up has come, or they moved on another host or before a crash. It takes no input and
+/// keeps no state of its own that matters: what it forgets, it finds again.
 pub async fn reconcile(engine: Arc<Engine>) {
     let busy = Arc::new(Busy::default());
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut looks = JoinSet::new();
+    let mut period = interval(engine.settings.tick_period);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        for run in due(&engine).await {
+        let runs = tokio::select! {
+            () = engine.signals.woken() => engine.signals.take_woken(),
+            _ = period.tick() => due(&engine).await,
+            Some(ended) = looks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look at a campaign panicked");
+                }
+                continue;
+            }
+        };
+        for run in runs {
             if busy.enter(run) {
                 looks.spawn(look(
                     Arc::clone(&engine),
@@ -31,25 +47,18 @@ pub async fn reconcile(engine: Arc<Engine>) {
                 ));
             }
         }
-        tokio::select! {
-            () = engine.signals.woken() => {}
-            () = sleep(engine.settings.tick_period) => {}
-            Some(ended) = looks.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a look at a campaign panicked");
-                }
-            }
-        }
     }
 }
 
-async fn due(engine: &Engine) -> HashSet<RunRef> {
-    let mut runs: HashSet<RunRef> = engine.signals.take_woken().into_iter().collect();
-    match engine.store().due(engine.now(), ROUND).await {
-        Ok(due) => runs.extend(due),
-        Err(error) => tracing::warn!(%error, "cannot see which campaigns are due; trying again"),
-    }
-    runs
+async fn due(engine: &Engine) -> Vec<RunRef> {
+    engine
+        .store()
+        .due(engine.now(), ROUND)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot see which campaigns are due; trying again");
+            Vec::new()
+        })
 }
 
 async fn look(engine: Arc<Engine>, busy: Arc<Busy>, places: Arc<Semaphore>, run: RunRef) {

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::doors::Remembered;
-use crate::{Engine, Error, Result, ports::Tenant};
+use crate::{Engine, Error, Result, ports::Tenant, tenants};
 
 /// How long a tenant that is not there is remembered as such. One that is there stays.
 const ABSENT: Duration = Duration::from_secs(1);
@@ -22,8 +22,7 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
         }
     }
     let at = engine.now();
-    let found = engine.store().tenant(&name.to_uppercase()).await?;
-    let said = found.map(Arc::new);
+    let said = tenants::by_name(engine, name).await?.map(Arc::new);
     let remembered = Remembered {
         said: said.clone(),
         at,

@@ -17,9 +17,6 @@ pub trait Runs: Send + Sync {
     /// Campaigns whose wake-up has come, whatever their status, the longest overdue first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
-    /// When the next campaign wants to be woken.
-    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
-
     /// Asks for a campaign to be looked at no later than `at`.
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError>;
 

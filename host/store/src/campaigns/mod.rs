@@ -9,6 +9,9 @@ mod read;
 mod standing;
 mod waves;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use read::campaign;
 pub(crate) use standing::Standing;
 pub(crate) use waves::waves;

@@ -18,13 +18,13 @@ use crate::{
 
 const READ: &str = "read campaign";
 
-/// All of a campaign; whoever selects from it names the tenant of `c`.
-const CAMPAIGNS: &str = "\
-    SELECT c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.allow_beta, c.strategy, c.policies, \
+const COLUMNS: &str = "\
+    c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.allow_beta, c.strategy, c.policies, \
     c.priority, c.max_concurrent_updates, c.timeout_ms, c.requires_approval, c.auto_rollback, \
     c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
-    r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at \
-    FROM campaigns c \
+    r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
+
+const TABLES: &str = "campaigns c \
     JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id";
 
 /// The campaign of this id.
@@ -33,7 +33,7 @@ pub(crate) async fn campaign(
     tenant: TenantId,
     id: CampaignId,
 ) -> Result<Option<Campaign>, StoreError> {
-    let sql = format!("{CAMPAIGNS} WHERE c.tenant_id = $1 AND c.id = $2");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE c.tenant_id = $1 AND c.id = $2");
     let row = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
@@ -52,18 +52,21 @@ pub(super) async fn page(
 ) -> Result<Page<Campaign>, StoreError> {
     let status = filter.status.map(CampaignStatus::as_str);
     let which = if status.is_some() {
-        "r.tenant_id = $1 AND r.status = $2"
+        "r.status = $2"
     } else {
-        "r.tenant_id = $1 AND $2 IS NULL"
+        "$2 IS NULL"
     };
-    let sql = format!("SELECT COUNT(*) FROM campaign_runs r WHERE {which}");
+    let sql = format!("SELECT COUNT(*) FROM campaign_runs r WHERE r.tenant_id = $1 AND {which}");
     let total: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(status)
         .fetch_one(tx.conn())
         .await
         .map_err(failed("count campaigns"))?;
-    let sql = format!("{CAMPAIGNS} WHERE {which} ORDER BY c.id DESC LIMIT $3 OFFSET $4");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
+         ORDER BY c.id DESC LIMIT $3 OFFSET $4"
+    );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(status)

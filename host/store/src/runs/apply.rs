@@ -1,4 +1,3 @@
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{Applied, Fence, RunRef, StoreError};
@@ -7,10 +6,9 @@ use super::lease::under;
 use crate::{
     campaigns::Standing,
     database::{Database, Tx},
-    dialect::Type,
     error::failed,
     packed::pack_states,
-    rows::{number, to_json},
+    rows::{Columns as _, bad_row, number},
     tallies::Tallies,
 };
 
@@ -65,13 +63,43 @@ fn move_on(standing: &mut Standing, applied: &Applied) -> Result<(), StoreError>
 /// Raises the levels of waves; one that is not higher than before stays.
 async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Result<(), StoreError> {
     const RAISE: &str = "release devices";
-
-    #[derive(Serialize)]
-    struct Level {
-        wave: usize,
-        level: i64,
+    let rows = sqlx::query(
+        "SELECT wave, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(RAISE))?;
+    let released: Result<Vec<u64>, _> = rows.iter().map(|row| row.count("released")).collect();
+    let released = released.map_err(bad_row(RAISE))?;
+    let risen = (0_i64..)
+        .zip(levels.iter().zip(released))
+        .filter(|(_, (level, released))| *level > released);
+    let risen: Vec<_> = risen.map(|(wave, (level, _))| (wave, *level)).collect();
+    if risen.is_empty() {
+        return Ok(());
     }
+    lock_counters(tx, run).await?;
+    for (wave, level) in risen {
+        sqlx::query(
+            "UPDATE waves SET released = $4, opened_at = COALESCE(opened_at, $5) \
+             WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+        )
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(wave)
+        .bind(number(level))
+        .bind(at.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(RAISE))?;
+    }
+    Ok(())
+}
 
+/// Feedback changes waves too; who changes several has this row first.
+async fn lock_counters(tx: &mut Tx, run: RunRef) -> Result<(), StoreError> {
     let lock = tx.dialect().for_update();
     let sql = format!(
         "SELECT campaign_id FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2{lock}"
@@ -79,28 +107,9 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
     sqlx::query(AssertSqlSafe(sql))
         .bind(run.tenant.0)
         .bind(run.campaign.0)
-        .execute(tx.conn())
+        .fetch_optional(tx.conn())
         .await
-        .map_err(failed(RAISE))?;
-    let levels = levels.iter().enumerate().map(|(wave, level)| Level {
-        wave,
-        level: number(*level),
-    });
-    let from = tx
-        .dialect()
-        .rows("l", "$3", &[("wave", Type::Int), ("level", Type::Int)]);
-    let sql = format!(
-        "UPDATE waves SET released = l.level, opened_at = COALESCE(opened_at, $4) FROM {from} \
-         WHERE waves.tenant_id = $1 AND waves.campaign_id = $2 AND waves.wave = l.wave AND waves.released < l.level"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .bind(to_json(&levels.collect::<Vec<_>>())?)
-        .bind(at.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed(RAISE))?;
+        .map_err(failed("lock the counters of a campaign"))?;
     Ok(())
 }
 

@@ -41,22 +41,6 @@ pub(super) async fn due(
         .map_err(bad_row(READ))
 }
 
-/// When the next campaign of any tenant wants to be woken.
-pub(super) async fn next_wake(tx: &mut Tx) -> Result<Option<Timestamp>, StoreError> {
-    // Each half reads one entry of an index; `tenant_id` does not matter here.
-    let at: Option<i64> = sqlx::query_scalar(
-        "SELECT MIN(due_at) FROM (\
-           SELECT MIN(wake_at) AS due_at FROM campaign_runs WHERE wake_at IS NOT NULL \
-           UNION ALL \
-           SELECT MIN(stirred_at) AS due_at FROM campaign_counters WHERE stirred_at IS NOT NULL\
-         ) AS due",
-    )
-    .fetch_one(tx.conn())
-    .await
-    .map_err(failed(READ))?;
-    Ok(at.map(Timestamp))
-}
-
 /// Asks for a campaign to be looked at no later than `at`.
 pub(super) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
     sqlx::query(

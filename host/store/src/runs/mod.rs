@@ -26,10 +26,6 @@ impl Runs for SqlStore {
         due::due(&mut self.database.once().await?, now, limit).await
     }
 
-    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
-        due::next_wake(&mut self.database.once().await?).await
-    }
-
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         due::wake(&mut tx, run, at).await?;

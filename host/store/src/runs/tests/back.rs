@@ -1,0 +1,113 @@
+use tidegate_core::{
+    campaign::RETURN_WEIGHT,
+    device::DeviceState,
+    feedback::{Execution, Finished},
+    plugin::Scope,
+    update::{Event, Purpose, UpdateStatus},
+};
+use tidegate_engine::ports::{Devices as _, Firmwares as _, Offer, Runs as _};
+
+use crate::{
+    scene::{Scene, feedback, later},
+    testing::on_both,
+};
+
+fn heavy(scene: &Scene<'_>) -> Offer {
+    Offer {
+        weight: RETURN_WEIGHT,
+        ..scene.offer(later(100))
+    }
+}
+
+on_both! {
+    async fn a_rollback_reaches_devices_done_and_in_flight(store) {
+        let scene = Scene::set(store, &[5]).await?;
+        scene.release(&[5]).await?;
+        let [done, failed, went_over, in_flight, stubborn] = scene.devices[..] else {
+            anyhow::bail!("five devices");
+        };
+        scene.succeeds(done, later(1)).await?;
+        scene.fails(failed, "CHECKSUM_MISMATCH", later(1)).await?;
+        scene.fails(went_over, "lamp broke", later(1)).await?;
+        scene.reports_version(went_over, "1.1.0", later(2)).await?;
+
+        let fence = scene.turn_back().await?;
+        let touched = store.call_back(scene.run, fence, 10, later(10)).await?;
+        assert_eq!(touched.len(), 2);
+        assert!(store.call_back(scene.run, fence, 10, later(10)).await?.is_empty(), "each once");
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (3, 2));
+        let again = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!(again.looked_at, 0);
+
+        let back = scene.newest(done).await?.update;
+        assert_eq!(back.campaign, Some((scene.campaign(), Purpose::Return)));
+        assert_eq!((back.firmware, back.to_version.as_str(), back.weight), (scene.old, "1.0.0", RETURN_WEIGHT));
+        assert_eq!((back.from_version.as_deref(), back.from_firmware), (Some("1.1.0"), Some(scene.new)));
+        assert_eq!(scene.updates_of(failed).await?.total, 1, "it never went over");
+
+        let answer = |execution| Event::CancelFeedback(feedback(execution, Finished::None, "heard"));
+        scene.happens(in_flight, answer(Execution::Canceled), later(11)).await??;
+        scene.happens(stubborn, answer(Execution::Rejected), later(11)).await??;
+        assert!(store.call_back(scene.run, fence, 10, later(12)).await?.is_empty(), "it has said no");
+        scene.succeeds(stubborn, later(12)).await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (2, 1));
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.open_forward, ending.to_look_at, ending.open_return), (0, 0, 3));
+
+        scene.succeeds(done, later(20)).await?;
+        scene.succeeds(stubborn, later(20)).await?;
+        scene.fails(went_over, "no", later(20)).await?;
+        let run = scene.look().await?;
+        assert_eq!((run.ending.returned, run.ending.not_returned, run.ending.open_return), (2, 1, 0));
+        let counts = run.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.failed, counts.cancelled), (2, 2, 1), "waves count the way there");
+        let device = store.device(store.ours, "d-0").await?.expect("the device");
+        assert_eq!((device.state, device.sw_version.as_deref()), (DeviceState::InSync, Some("1.0.0")));
+        assert_eq!(device.installed_firmware, Some(scene.old));
+    }
+
+    async fn a_rollback_of_what_is_in_flight_leaves_what_is_done(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.release(&[2]).await?;
+        scene.succeeds(scene.devices[0], later(1)).await?;
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::InFlight, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (1, 0));
+        assert_eq!(scene.status_of(scene.devices[0]).await?, UpdateStatus::Completed);
+    }
+
+    async fn what_the_server_does_not_have_cannot_come_back(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.reports_version(scene.devices[0], "0.9.0", later(0)).await?;
+        scene.release(&[2]).await?;
+        for key in &scene.devices {
+            scene.succeeds(*key, later(1)).await?;
+        }
+        // Deleted firmware is not looked for by version.
+        assert!(store.delete_firmware(store.ours, scene.old, later(2)).await?);
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (2, 0));
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.impossible, ending.to_look_at), (2, 0));
+    }
+
+    async fn what_a_later_update_brought_stays(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        scene.succeeds(key, later(1)).await?;
+        let mut tx = store.database.write().await?;
+        sqlx::query("UPDATE devices SET installed_update_id = NULL WHERE tenant_id = $1")
+            .bind(store.ours.0)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (1, 0));
+        assert_eq!(scene.look().await?.ending.impossible, 0);
+    }
+}

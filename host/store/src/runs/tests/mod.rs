@@ -1,0 +1,5 @@
+mod admit;
+mod apply;
+mod back;
+mod deadlines;
+mod lease;
