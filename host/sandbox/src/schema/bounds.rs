@@ -50,7 +50,8 @@ pub(crate) enum OutOfBounds {
     Patterns,
 }
 
-pub(super) fn check(schema: &Value) -> Result<(), OutOfBounds> {
+/// Checks a schema, and returns how many parts it unfolds to.
+pub(super) fn check(schema: &Value) -> Result<u64, OutOfBounds> {
     match schema.get("$schema") {
         None => {}
         Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
@@ -62,8 +63,7 @@ pub(super) fn check(schema: &Value) -> Result<(), OutOfBounds> {
         patterns: 0,
         depth: 0,
     };
-    unfolding.measure(schema, "")?;
-    Ok(())
+    Ok(unfolding.measure(schema, "")?.parts)
 }
 
 /// How much a part unfolds to.
@@ -178,8 +178,13 @@ impl<'a> Unfolding<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::{DIALECT, OutOfBounds, Value};
+
+    fn check(schema: &Value) -> Result<(), OutOfBounds> {
+        super::check(schema).map(drop)
+    }
 
     #[test]
     fn plain_schemas_pass() {

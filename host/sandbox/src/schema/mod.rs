@@ -15,6 +15,10 @@ use crate::{
 const SCHEMA_BYTES: usize = 64 << 10;
 /// Bytes that a compiled pattern may take.
 const PATTERN_BYTES: usize = 256 << 10;
+/// Parts of the schema times values of the config: about how many checks there may be.
+const CHECKS: u64 = 50_000_000;
+/// Up to so many, every error is looked for; beyond, the first one ends it, for each error is costly to put together.
+const THOROUGH_CHECKS: u64 = 1_000_000;
 /// So many errors are enough for a person to go on with.
 const ERRORS: usize = 32;
 
@@ -36,6 +40,8 @@ pub(crate) struct ConfigSchema {
     validator: Validator,
     /// The schema itself, for its examples and defaults.
     schema: Value,
+    /// How many parts it unfolds to.
+    parts: u64,
 }
 
 impl ConfigSchema {
@@ -47,7 +53,7 @@ impl ConfigSchema {
         }
         let schema: Value =
             serde_json::from_str(text).map_err(|error| BadSchema::NotJson(error.to_string()))?;
-        bounds::check(&schema)?;
+        let parts = bounds::check(&schema)?;
         jsonschema::draft202012::meta::validate(&schema).map_err(|error| invalid(&error))?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -59,18 +65,34 @@ impl ConfigSchema {
             )
             .build(&schema)
             .map_err(|error| invalid(&error))?;
-        Ok(Self { validator, schema })
+        Ok(Self {
+            validator,
+            schema,
+            parts,
+        })
     }
 
     /// What a config breaks. The paths are JSON pointers.
     pub(crate) fn check(&self, config: &Value) -> Vec<FieldError> {
+        let checks = self.parts.saturating_mul(values(config));
+        if checks > CHECKS {
+            return vec![FieldError {
+                path: String::new(),
+                message: format!(
+                    "it has too many values for a schema of {} parts: it may have {}",
+                    self.parts,
+                    CHECKS / self.parts
+                ),
+            }];
+        }
+        if checks > THOROUGH_CHECKS {
+            let first = self.validator.validate(config).err();
+            return first.iter().map(field_error).collect();
+        }
         self.validator
             .iter_errors(config)
             .take(ERRORS)
-            .map(|error| FieldError {
-                path: error.instance_path().as_str().to_owned(),
-                message: cut(&error.to_string(), REASON_BYTES).to_owned(),
-            })
+            .map(|error| field_error(&error))
             .collect()
     }
 
@@ -120,6 +142,22 @@ pub(crate) fn parse_config(text: &str) -> Result<Value, FieldError> {
         Ok(config @ Value::Object(_)) => Ok(config),
         Ok(_) => Err(whole("a config is a JSON object".to_owned())),
         Err(error) => Err(whole(format!("a config is JSON: {error}"))),
+    }
+}
+
+fn field_error(error: &jsonschema::ValidationError<'_>) -> FieldError {
+    FieldError {
+        path: error.instance_path().as_str().to_owned(),
+        message: cut(&error.to_string(), REASON_BYTES).to_owned(),
+    }
+}
+
+/// How many values a config holds, itself and all within.
+fn values(config: &Value) -> u64 {
+    1 + match config {
+        Value::Array(items) => items.iter().map(values).sum(),
+        Value::Object(fields) => fields.values().map(values).sum(),
+        _ => 0,
     }
 }
 
@@ -188,6 +226,21 @@ mod tests {
         ] {
             assert!(parse_config(bad).is_err());
         }
+    }
+
+    #[test]
+    fn big_configs_are_checked_up_to_a_bound() {
+        let branches: Vec<_> = (0..300).map(|n| serde_json::json!({"const": n})).collect();
+        let schema = serde_json::json!({"properties": {"a": {"items": {"anyOf": branches}}}});
+        let schema = ConfigSchema::read(&schema.to_string()).expect("it is a schema");
+        let errors = |item: i64, items: usize| {
+            let config = serde_json::json!({"a": vec![item; items]});
+            schema.check(&config).len()
+        };
+        assert_eq!(errors(0, 60_000), 0);
+        assert_eq!(errors(-1, 100), ERRORS);
+        assert_eq!(errors(-1, 60_000), 1, "the first one");
+        assert_eq!(errors(0, 200_000), 1, "too many values");
     }
 
     #[test]
