@@ -233,7 +233,7 @@ impl Progress {
         match event {
             Event::Retrieved => Ok(self.taken_up(UpdateStatus::Downloading, now)),
             Event::Feedback(feedback) => self.reported(feedback, now),
-            Event::CancelRequested => self.called_back(now),
+            Event::CancelRequested => self.called_back(),
             Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now),
             Event::VersionReported { is_target } => Ok(self.version_seen(*is_target, now)),
             Event::DeadlinePassed => Ok(self.overdue(now)),
@@ -296,15 +296,15 @@ impl Progress {
         self.ended(UpdateStatus::Failed, now)
     }
 
-    fn called_back(mut self, now: Timestamp) -> Result<Self, Refusal> {
+    fn called_back(mut self) -> Result<Self, Refusal> {
         match self.status {
             UpdateStatus::Offered | UpdateStatus::Downloading | UpdateStatus::Installing => {
                 self.status = UpdateStatus::Cancelling;
                 Ok(self)
             }
-            UpdateStatus::Cancelling => Ok(self),
-            // The device has nothing left to call back: what it installed is dealt with by a rollback.
-            UpdateStatus::Verifying => Ok(self.ended(UpdateStatus::Cancelled, now)),
+            // The device has nothing left to call back, and is probably on the new version: it stays open until it
+            // says so or falls silent, so that a rollback that looks at it then brings it back.
+            UpdateStatus::Cancelling | UpdateStatus::Verifying => Ok(self),
             _ => Err(Refusal::Closed),
         }
     }
@@ -476,6 +476,19 @@ mod tests {
                 step(from, Proof::Attested, &Event::VersionReported { is_target }),
                 Ok(to)
             );
+        }
+    }
+
+    #[test]
+    fn what_may_be_installed_is_not_called_back_but_waited_for() {
+        for (from, to) in [
+            (UpdateStatus::Offered, Ok(UpdateStatus::Cancelling)),
+            (UpdateStatus::Installing, Ok(UpdateStatus::Cancelling)),
+            (UpdateStatus::Cancelling, Ok(UpdateStatus::Cancelling)),
+            (UpdateStatus::Verifying, Ok(UpdateStatus::Verifying)),
+            (UpdateStatus::Completed, Err(Refusal::Closed)),
+        ] {
+            assert_eq!(step(from, Proof::Attested, &Event::CancelRequested), to);
         }
     }
 
