@@ -285,7 +285,7 @@ mod tests {
             started_at: None,
             max_in_flight,
             failure_ceiling: 2000,
-            update_timeout: Duration::from_secs(60),
+            update_timeout: Duration::from_mins(1),
             auto_rollback: true,
             facts: Vec::new(),
         };

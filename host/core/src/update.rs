@@ -371,7 +371,7 @@ mod tests {
     fn update(status: UpdateStatus, proof: Proof) -> Progress {
         Progress {
             status,
-            ..Progress::offered(proof, Timestamp(0), Duration::from_secs(60))
+            ..Progress::offered(proof, Timestamp(0), Duration::from_mins(1))
         }
     }
 
