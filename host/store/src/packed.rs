@@ -72,13 +72,13 @@ pub(crate) fn find_place(blob: &[u8], key: DeviceKey) -> Result<Option<Place>, B
 }
 
 fn unpack_place(bytes: &[u8; PLACE_BYTES]) -> Place {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = *bytes;
-    let [c0, c1, c2, c3, w0, w1, w2, w3, p0, p1, p2, p3] = rest;
-    let wave = u32::from_le_bytes([w0, w1, w2, w3]);
+    let word =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let wave = word(12);
     Place {
-        key: DeviceKey(i64::from_le_bytes([a, b, c, d, e, f, g, h])),
-        class: u32::from_le_bytes([c0, c1, c2, c3]),
-        wave: (wave != NO_WAVE).then(|| (wave, u32::from_le_bytes([p0, p1, p2, p3]))),
+        key: DeviceKey(i64::from(word(4)) << 32 | i64::from(word(0))),
+        class: word(8),
+        wave: (wave != NO_WAVE).then(|| (wave, word(16))),
     }
 }
 
@@ -131,7 +131,11 @@ mod tests {
             class: 3,
             wave,
         };
-        let places = [place(2, None), place(5, Some((0, 9))), place(9, None)];
+        let places = [
+            place(i64::MIN + 2, None),
+            place(5, Some((0, 9))),
+            place(1 << 40, None),
+        ];
         let blob = pack_places(&places);
         for place in places {
             assert_eq!(find_place(&blob, place.key), Ok(Some(place)));

@@ -51,12 +51,12 @@ pub(super) fn report(
     }
     let moved = match version {
         Some(version) => version_seen(ledger, report, &version, tallies)?,
-        None => None,
+        None => (false, None),
     };
     if let Some(device) = ledger.device_mut(report.device) {
         device.wants_attributes = false;
     }
-    Ok((moved.is_some(), moved.flatten()))
+    Ok(moved)
 }
 
 fn joined(
@@ -91,13 +91,13 @@ fn says_version(report: &AttributesReport) -> bool {
             .any(|name| report.data.get(name).is_some_and(Option::is_some))
 }
 
-/// The campaign of an update that the version completes, if one does.
+/// Whether the version completes an update, and of which campaign.
 fn version_seen(
     ledger: &mut Ledger,
     report: &AttributesReport,
     version: &str,
     tallies: &mut Tallies,
-) -> Result<Option<Option<CampaignId>>, RecordError> {
+) -> Result<(bool, Option<CampaignId>), RecordError> {
     let updates: Vec<_> = ledger
         .of_device(report.device)
         .filter(|entry| entry.update.progress.status.is_open())
@@ -107,11 +107,11 @@ fn version_seen(
             (entry.update.id, campaign, is_target)
         })
         .collect();
-    let mut moved = None;
+    let mut moved = (false, None);
     for (id, campaign, is_target) in updates {
         let event = Event::VersionReported { is_target };
         if ledger.step(id, &event, report.at, tallies)? {
-            moved = Some(campaign);
+            moved = (true, campaign);
         }
     }
     Ok(moved)

@@ -44,7 +44,7 @@ pub(super) async fn page(
     page: PageRequest,
 ) -> Result<Page<UpdateRow>, StoreError> {
     let (parameters, which) = which(tenant, filter);
-    let sql = format!("SELECT COUNT(*) AS total FROM updates u WHERE {which}");
+    let sql = format!("SELECT COUNT(*) AS total FROM updates u WHERE u.tenant_id = $1{which}");
     let row = parameters
         .query(sql)?
         .fetch_one(tx.conn())
@@ -56,7 +56,7 @@ pub(super) async fn page(
     let offset = parameters.bind(number(page.offset));
     let sql = format!(
         "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
-         WHERE {which} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
+         WHERE u.tenant_id = $1{which} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
         .query(sql)?
@@ -70,17 +70,17 @@ pub(super) async fn page(
     })
 }
 
-/// The condition that a filter is.
+/// The conditions that a filter is; the tenant is the first parameter.
 fn which(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
     let mut parameters = Parameters::default();
-    let mut which = format!("u.tenant_id = {}", parameters.bind(tenant.0));
-    if let Some(campaign) = filter.campaign {
-        which += &format!(" AND u.campaign_id = {}", parameters.bind(campaign.0));
-    }
-    if let Some(device) = filter.device {
-        which += &format!(" AND u.device_id = {}", parameters.bind(device.0));
-    }
-    (parameters, which)
+    parameters.bind(tenant.0);
+    let mut equal = |column, id: Option<i64>| match id {
+        Some(id) => format!(" AND u.{column} = {}", parameters.bind(id)),
+        None => String::new(),
+    };
+    let campaign = equal("campaign_id", filter.campaign.map(|id| id.0));
+    let device = equal("device_id", filter.device.map(|key| key.0));
+    (parameters, campaign + &device)
 }
 
 fn of_row(row: &AnyRow) -> Result<UpdateRow, BadRow> {

@@ -1,9 +1,15 @@
-use tidegate_core::{campaign::CampaignStatus, update::UpdateStatus};
-use tidegate_engine::ports::{Campaigns as _, Change, Runs as _};
+use tidegate_core::{
+    campaign::CampaignStatus,
+    feedback::{Execution, Finished},
+    update::{Event, Proof, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    Campaigns as _, Change, Devices as _, NewCampaign, RunRef, Runs as _, Updates as _,
+};
 
 use crate::{
     packed::MEMBERS_PER_CHUNK,
-    scene::{NOON, Scene, TIMEOUT, later},
+    scene::{NOON, Scene, TIMEOUT, feedback, later, spec},
     testing::on_both,
 };
 
@@ -52,14 +58,14 @@ on_both! {
         scene.succeeds(key, later(1)).await?;
         let installed = scene.newest(key).await?.update.id;
 
-        let campaign = tidegate_engine::ports::NewCampaign {
-            spec: crate::scene::spec(scene.new, tidegate_core::update::Proof::Reported),
+        let campaign = NewCampaign {
+            spec: spec(scene.new, Proof::Reported),
             created_by: "ada".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;
         assert!(store.begin_campaign(store.ours, id, 0, scene.beginning(&[1])).await?);
-        let run = tidegate_engine::ports::RunRef { tenant: store.ours, campaign: id };
+        let run = RunRef { tenant: store.ours, campaign: id };
         let fence = store.lease(run, "us", NOON, NOON).await?.expect("free");
         let mut applied = scene.nothing().await?;
         (applied.generation, applied.levels) = (1, Some(vec![1]));
@@ -70,7 +76,6 @@ on_both! {
         assert_eq!(looked.waves[0].report.counts.completed, 1);
         assert_eq!((looked.ending.open_forward, looked.durations.count), (0, 0));
         assert_eq!(store.due(later(2), 9).await?.len(), 2, "the strategy has something to see");
-        use tidegate_engine::ports::Devices as _;
         let view = store.poll_view(store.ours, "d-0").await?.expect("the device");
         assert_eq!((view.open, view.installed), (None, Some(installed)));
     }
@@ -91,14 +96,14 @@ on_both! {
         let scene = Scene::set(store, &[1]).await?;
         scene.release(&[1]).await?;
         let first = scene.newest(scene.devices[0]).await?.update.id;
-        let campaign = tidegate_engine::ports::NewCampaign {
-            spec: crate::scene::spec(scene.old, tidegate_core::update::Proof::Reported),
+        let campaign = NewCampaign {
+            spec: spec(scene.old, Proof::Reported),
             created_by: "ada".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;
         assert!(store.begin_campaign(store.ours, id, 0, scene.beginning(&[1])).await?);
-        let run = tidegate_engine::ports::RunRef { tenant: store.ours, campaign: id };
+        let run = RunRef { tenant: store.ours, campaign: id };
         let fence = store.lease(run, "us", NOON, NOON).await?.expect("free");
         let mut applied = scene.nothing().await?;
         (applied.generation, applied.levels) = (1, Some(vec![1]));
@@ -106,14 +111,13 @@ on_both! {
         let mut offer = scene.offer(later(1));
         (offer.weight, offer.firmware) = (900, scene.old);
         store.admit(run, fence, 0, 10, &offer).await?;
-        use tidegate_engine::ports::{Devices as _, Updates as _};
         let open = async || anyhow::Ok(store.poll_view(store.ours, "d-0").await?.and_then(|view| view.open));
         let heavy = open().await?.expect("an update");
         assert_ne!(heavy.id, first);
         assert_eq!(store.call_back(run, fence, 9, later(2)).await?.len(), 1);
-        let cancel = tidegate_core::update::Event::CancelFeedback(crate::scene::feedback(
-            tidegate_core::feedback::Execution::Closed,
-            tidegate_core::feedback::Finished::Success,
+        let cancel = Event::CancelFeedback(feedback(
+            Execution::Closed,
+            Finished::Success,
             "as you wish",
         ));
         let recorded = scene.report(scene.devices[0], heavy.id, cancel, later(3)).await?;

@@ -4,7 +4,9 @@ use tidegate_core::{
     campaign::{CampaignStatus, Hold},
     id::Digest,
 };
-use tidegate_engine::ports::{EntryKind, Journal as _, NewEntry, Recording, Runs as _};
+use tidegate_engine::ports::{
+    Campaigns as _, Change, EntryKind, Journal as _, NewEntry, Recording, Runs as _,
+};
 
 use crate::{
     scene::{ALL, NOON, Scene, later},
@@ -109,11 +111,10 @@ on_both! {
         applied.hold = Some(Hold { reason: "warm".into(), by: "canary".into(), since: NOON });
         applied.plugin_failures = 3;
         assert!(store.apply(scene.run, fence, applied).await?);
-        let change = tidegate_engine::ports::Change {
+        let change = Change {
             status: Some(CampaignStatus::InProgress),
-            ..Default::default()
+            ..Change::default()
         };
-        use tidegate_engine::ports::Campaigns as _;
         assert!(store.change_campaign(store.ours, scene.campaign(), 2, change).await?);
         let run = scene.look().await?;
         assert_eq!((run.campaign.hold, run.plugin_failures), (None, 0));

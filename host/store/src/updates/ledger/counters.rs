@@ -104,58 +104,8 @@ impl Counters {
         for (id, campaign) in &self.0 {
             campaign.write(tx, tenant, *id, now).await?;
         }
-        self.write_waves(tx, tenant, now).await?;
         self.write_failures(tx, tenant).await?;
         self.write_durations(tx, tenant).await
-    }
-
-    async fn write_waves(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let rows: Vec<_> = self
-            .0
-            .iter()
-            .flat_map(|(id, campaign)| {
-                campaign
-                    .waves
-                    .iter()
-                    .map(move |(wave, delta)| delta.row(*id, *wave))
-            })
-            .collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let columns = [
-            "campaign_id",
-            "wave",
-            "admitted",
-            "offered",
-            "in_progress",
-            "completed",
-            "failed",
-            "timed_out",
-            "cancelled",
-        ]
-        .map(|column| (column, Type::Int));
-        let from = tx.dialect().rows("d", "$2", &columns);
-        let sql = format!(
-            "UPDATE waves SET admitted = waves.admitted + d.admitted, offered = waves.offered + d.offered, \
-             in_progress = waves.in_progress + d.in_progress, completed = waves.completed + d.completed, \
-             failed = waves.failed + d.failed, timed_out = waves.timed_out + d.timed_out, \
-             cancelled = waves.cancelled + d.cancelled, moved_at = $3 FROM {from} \
-             WHERE waves.tenant_id = $1 AND waves.campaign_id = d.campaign_id AND waves.wave = d.wave"
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(to_json(&rows)?)
-            .bind(now.0)
-            .execute(tx.conn())
-            .await
-            .map_err(failed("count devices of waves"))?;
-        Ok(())
     }
 
     async fn write_failures(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
@@ -297,37 +247,43 @@ impl Campaign {
         .execute(tx.conn())
         .await
         .map_err(failed("count updates of a campaign"))?;
+        for (index, wave) in &self.waves {
+            wave.write(tx, tenant, id, *index, now).await?;
+        }
         Ok(())
     }
 }
 
-#[derive(Serialize)]
-struct WaveRow {
-    campaign_id: i64,
-    wave: u32,
-    admitted: i64,
-    offered: i64,
-    in_progress: i64,
-    completed: i64,
-    failed: i64,
-    timed_out: i64,
-    cancelled: i64,
-}
-
 impl Wave {
-    fn row(&self, campaign: CampaignId, wave: u32) -> WaveRow {
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: CampaignId,
+        wave: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let delta = |bucket| self.buckets.get(&bucket).copied().unwrap_or_default();
-        WaveRow {
-            campaign_id: campaign.0,
-            wave,
-            admitted: self.admitted,
-            offered: delta(Bucket::Offered),
-            in_progress: delta(Bucket::InProgress),
-            completed: delta(Bucket::Completed),
-            failed: delta(Bucket::Failed),
-            timed_out: delta(Bucket::TimedOut),
-            cancelled: delta(Bucket::Cancelled),
-        }
+        sqlx::query(
+            "UPDATE waves SET admitted = admitted + $4, offered = offered + $5, in_progress = in_progress + $6, \
+             completed = completed + $7, failed = failed + $8, timed_out = timed_out + $9, \
+             cancelled = cancelled + $10, moved_at = $11 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+        )
+        .bind(tenant.0)
+        .bind(campaign.0)
+        .bind(i64::from(wave))
+        .bind(self.admitted)
+        .bind(delta(Bucket::Offered))
+        .bind(delta(Bucket::InProgress))
+        .bind(delta(Bucket::Completed))
+        .bind(delta(Bucket::Failed))
+        .bind(delta(Bucket::TimedOut))
+        .bind(delta(Bucket::Cancelled))
+        .bind(now.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("count devices of a wave"))?;
+        Ok(())
     }
 }
 

@@ -138,12 +138,13 @@ pub(super) async fn write(
         ("wants_attributes", Type::Int),
     ];
     let from = tx.dialect().rows("d", "$2", &columns);
+    // The plus keeps SQLite from walking through all rows of the tenant.
     let sql = format!(
         "UPDATE devices SET state = d.state, hw_model = d.hw_model, hw_revision = d.hw_revision, \
          hw_revision_key = d.hw_revision_key, sw_version = d.sw_version, sw_version_key = d.sw_version_key, \
          installed_firmware_id = d.installed_firmware_id, installed_update_id = d.installed_update_id, \
          wants_attributes = d.wants_attributes FROM {from} \
-         WHERE devices.tenant_id = $1 AND devices.id = d.id"
+         WHERE +devices.tenant_id = $1 AND devices.id = d.id"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)

@@ -126,12 +126,13 @@ pub(super) async fn write<'a>(
         ("looked_at", Type::Int),
     ];
     let from = tx.dialect().rows("n", "$2", &columns);
+    // The plus keeps SQLite from walking through all rows of the tenant.
     let sql = format!(
         "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
          progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
          feedbacks = n.feedbacks, started_at = n.started_at, completed_at = n.completed_at, \
          called_back_at = n.called_back_at, looked_at = n.looked_at FROM {from} \
-         WHERE updates.tenant_id = $1 AND updates.id = n.id"
+         WHERE +updates.tenant_id = $1 AND updates.id = n.id"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)

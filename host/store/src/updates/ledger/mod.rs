@@ -66,7 +66,9 @@ impl Ledger {
             by_device: HashMap::new(),
             counters: Counters::default(),
         };
-        entries.into_iter().for_each(|entry| ledger.enter(entry));
+        for entry in entries {
+            ledger.enter(entry);
+        }
         Ok(ledger)
     }
 

@@ -1,0 +1,363 @@
+//! What tests of campaigns and updates start from: a fleet on firmware 1.0.0 and a campaign that brings 1.1.0.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use tidegate_core::{
+    campaign::{CampaignSpec, CampaignStatus, PluginUse, Priority, Rollback, Targets},
+    device::AttributeNames,
+    feedback::{Execution, Feedback, Finished},
+    firmware::FirmwareDetails,
+    id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
+    plugin::{ClassKey, Kind, Scope},
+    time::Timestamp,
+    update::{Event, Proof, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    Admitted, Applied, AttributeMode, AttributesReport, Beginning, Campaigns as _, Change,
+    ClassVerdict, Devices as _, Fence, Firmwares as _, NewCampaign, NewFirmware, NewModule,
+    NewWave, Offer, Page, PageRequest, RecordError, Recorded, Report, Run, RunRef, Runs as _,
+    UpdateFilter, UpdateRow, Updates as _,
+};
+
+use crate::testing::TestStore;
+
+/// When the campaign began.
+pub(crate) const NOON: Timestamp = Timestamp(43_200_000);
+/// From offer to end.
+pub(crate) const TIMEOUT: Duration = Duration::from_hours(1);
+/// A whole list.
+pub(crate) const ALL: PageRequest = PageRequest {
+    limit: 500,
+    offset: 0,
+};
+
+/// A fleet and a campaign that began at [`NOON`].
+pub(crate) struct Scene<'a> {
+    store: &'a TestStore,
+    pub(crate) tenant: TenantId,
+    pub(crate) old: FirmwareId,
+    pub(crate) new: FirmwareId,
+    /// In the order of the waves.
+    pub(crate) devices: Vec<DeviceKey>,
+    pub(crate) run: RunRef,
+    proof: Proof,
+}
+
+/// This much after [`NOON`].
+pub(crate) fn later(seconds: i64) -> Timestamp {
+    Timestamp(NOON.0 + seconds * 1000)
+}
+
+/// A firmware of this version.
+pub(crate) fn firmware(version: &str) -> NewFirmware {
+    NewFirmware {
+        details: FirmwareDetails {
+            name: "edge".into(),
+            version: version.into(),
+            ..FirmwareDetails::default()
+        },
+        modules: vec![NewModule {
+            part: "os".into(),
+            name: "edge os".into(),
+            version: version.into(),
+            artifacts: Vec::new(),
+        }],
+        created_by: "ada".into(),
+        created_at: Timestamp(1),
+    }
+}
+
+/// What an operator asks for.
+pub(crate) fn spec(firmware: FirmwareId, proof: Proof) -> CampaignSpec {
+    let plugin = |name: &str, kind| PluginUse {
+        plugin: name.into(),
+        revision: Digest::of(name.as_bytes()),
+        version: "1.0.0".into(),
+        kind,
+        config: r#"{"steps":[1,2]}"#.into(),
+    };
+    CampaignSpec {
+        name: "spring".into(),
+        description: "the \"first\" one\0".into(),
+        firmware,
+        targets: Targets {
+            devices: vec!["d-0".into()],
+            groups: vec!["north".into()],
+            filter: Some("hw_model==A".into()),
+        },
+        allow_beta: false,
+        strategy: plugin("canary", Kind::Strategy),
+        policies: vec![
+            plugin("hardware", Kind::Compatibility),
+            plugin("failure-rate", Kind::Health),
+        ],
+        priority: Priority::Normal,
+        max_concurrent_updates: Some(100),
+        timeout: TIMEOUT,
+        requires_approval: false,
+        auto_rollback: true,
+        failure_threshold_percent: 20,
+        proof,
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// Waves of these sizes, in progress; everything is ours.
+    pub(crate) async fn set(store: &'a TestStore, waves: &[usize]) -> anyhow::Result<Self> {
+        Self::with_proof(store, waves, Proof::Reported).await
+    }
+
+    pub(crate) async fn with_proof(
+        store: &'a TestStore,
+        waves: &[usize],
+        proof: Proof,
+    ) -> anyhow::Result<Self> {
+        let tenant = store.ours;
+        let old = store.create_firmware(tenant, firmware("1.0.0")).await?;
+        let new = store.create_firmware(tenant, firmware("1.1.0")).await?;
+        let ids: Vec<String> = (0..waves.iter().sum()).map(|n| format!("d-{n}")).collect();
+        let registered = ids
+            .iter()
+            .map(|id| store.register(tenant, id, Timestamp(2)));
+        let registered = futures::future::try_join_all(registered).await?;
+        let devices = registered.into_iter().map(|view| view.device).collect();
+        let campaign = NewCampaign {
+            spec: spec(new, proof),
+            created_by: "ada".into(),
+            created_at: Timestamp(3),
+        };
+        let campaign = store.create_campaign(tenant, campaign).await?;
+        let scene = Self {
+            store,
+            tenant,
+            old,
+            new,
+            devices,
+            run: RunRef { tenant, campaign },
+            proof,
+        };
+        let devices = scene.devices.iter();
+        let reported = devices.map(|device| scene.reports_version(*device, "1.0.0", Timestamp(4)));
+        futures::future::try_join_all(reported).await?;
+        let begun = store
+            .begin_campaign(tenant, campaign, 0, scene.beginning(waves))
+            .await?;
+        anyhow::ensure!(begun, "the campaign begins");
+        Ok(scene)
+    }
+
+    pub(crate) fn beginning(&self, waves: &[usize]) -> Beginning {
+        let mut left = self.devices.iter().copied();
+        let waves = waves.iter().enumerate().map(|(index, size)| NewWave {
+            name: format!("wave {index}"),
+            members: left.by_ref().take(*size).collect(),
+        });
+        Beginning {
+            at: NOON,
+            waves: waves.collect(),
+            parallel: false,
+            classes: vec![ClassVerdict {
+                key: ClassKey::default(),
+                devices: self.devices.len() as u64,
+                excluded: None,
+            }],
+            selected: self.devices.iter().map(|key| (*key, 0)).collect(),
+            journal: Vec::new(),
+        }
+    }
+
+    /// The campaign as it stands.
+    pub(crate) async fn look(&self) -> anyhow::Result<Run> {
+        self.store.run(self.run).await?.context("the campaign")
+    }
+
+    pub(crate) async fn lease(&self) -> anyhow::Result<Fence> {
+        let fence = self.store.lease(self.run, "us", NOON, NOON).await?;
+        fence.context("a lease that has ended is taken")
+    }
+
+    /// What changes nothing, at the campaign's generation.
+    pub(crate) async fn nothing(&self) -> anyhow::Result<Applied> {
+        Ok(Applied {
+            generation: self.look().await?.campaign.generation,
+            at: NOON,
+            levels: None,
+            status: None,
+            hold: None,
+            rollback: None,
+            wake_at: None,
+            explain: None,
+            ended_at: None,
+            strategy_state: None,
+            policy_states: None,
+            plugin_failures: 0,
+            journal: Vec::new(),
+        })
+    }
+
+    /// Releases waves to these levels and admits their devices.
+    pub(crate) async fn release(&self, levels: &[u64]) -> anyhow::Result<()> {
+        let fence = self.lease().await?;
+        let applied = Applied {
+            levels: Some(levels.to_vec()),
+            ..self.nothing().await?
+        };
+        anyhow::ensure!(self.store.apply(self.run, fence, applied).await?, "applied");
+        for wave in 0..levels.len() {
+            self.admit(fence, wave as u32, 1000).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn admit(
+        &self,
+        fence: Fence,
+        wave: u32,
+        limit: u32,
+    ) -> anyhow::Result<Admitted> {
+        let offer = self.offer(NOON);
+        Ok(self
+            .store
+            .admit(self.run, fence, wave, limit, &offer)
+            .await?)
+    }
+
+    pub(crate) fn offer(&self, now: Timestamp) -> Offer {
+        Offer {
+            firmware: self.new,
+            to_version: "1.1.0".into(),
+            weight: 500,
+            proof: self.proof,
+            timeout: TIMEOUT,
+            now,
+        }
+    }
+
+    /// Sends the campaign back, under a new lease.
+    pub(crate) async fn turn_back(&self) -> anyhow::Result<Fence> {
+        let generation = self.look().await?.campaign.generation;
+        let rollback = Rollback {
+            scope: Scope::Everything,
+            reason: "it is bad".into(),
+            by: "ada".into(),
+        };
+        let change = Change {
+            status: Some(CampaignStatus::RollingBack),
+            rollback: Some(rollback),
+            ..Change::default()
+        };
+        let (tenant, id) = (self.tenant, self.run.campaign);
+        let changed = self
+            .store
+            .change_campaign(tenant, id, generation, change)
+            .await?;
+        anyhow::ensure!(changed, "the campaign turns back");
+        self.lease().await
+    }
+
+    /// The newest update of a device.
+    pub(crate) async fn newest(&self, device: DeviceKey) -> anyhow::Result<UpdateRow> {
+        let updates = self.updates_of(device).await?.items;
+        updates
+            .into_iter()
+            .next()
+            .context("an update of the device")
+    }
+
+    pub(crate) async fn updates_of(&self, device: DeviceKey) -> anyhow::Result<Page<UpdateRow>> {
+        let filter = UpdateFilter {
+            campaign: Some(self.run.campaign),
+            device: Some(device),
+        };
+        Ok(self.store.list_updates(self.tenant, &filter, ALL).await?)
+    }
+
+    pub(crate) async fn status_of(&self, device: DeviceKey) -> anyhow::Result<UpdateStatus> {
+        Ok(self.newest(device).await?.update.progress.status)
+    }
+
+    /// An event of the newest update of a device.
+    pub(crate) async fn happens(
+        &self,
+        device: DeviceKey,
+        event: Event,
+        at: Timestamp,
+    ) -> anyhow::Result<Result<Recorded, RecordError>> {
+        let update = self.newest(device).await?.update.id;
+        Ok(self.report(device, update, event, at).await)
+    }
+
+    pub(crate) async fn report(
+        &self,
+        device: DeviceKey,
+        update: UpdateId,
+        event: Event,
+        at: Timestamp,
+    ) -> Result<Recorded, RecordError> {
+        let report = Report {
+            tenant: self.tenant,
+            device,
+            update,
+            event,
+            at,
+        };
+        self.store.record(report).await
+    }
+
+    /// The device says that it is done.
+    pub(crate) async fn succeeds(&self, device: DeviceKey, at: Timestamp) -> anyhow::Result<()> {
+        let event = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        self.happens(device, event, at).await??;
+        Ok(())
+    }
+
+    /// The device says that it failed.
+    pub(crate) async fn fails(
+        &self,
+        device: DeviceKey,
+        why: &str,
+        at: Timestamp,
+    ) -> anyhow::Result<()> {
+        let event = Event::Feedback(feedback(Execution::Closed, Finished::Failure, why));
+        self.happens(device, event, at).await??;
+        Ok(())
+    }
+
+    /// The device reports its version.
+    pub(crate) async fn reports_version(
+        &self,
+        device: DeviceKey,
+        version: &str,
+        at: Timestamp,
+    ) -> Result<Recorded, RecordError> {
+        let data = BTreeMap::from([("sw_version".to_owned(), Some(version.to_owned()))]);
+        self.store
+            .record_attributes(AttributesReport {
+                tenant: self.tenant,
+                device,
+                mode: AttributeMode::Merge,
+                data,
+                names: AttributeNames::default(),
+                at,
+            })
+            .await
+    }
+
+    pub(crate) fn campaign(&self) -> CampaignId {
+        self.run.campaign
+    }
+}
+
+/// What a device says in these words.
+pub(crate) fn feedback(execution: Execution, finished: Finished, message: &str) -> Feedback {
+    Feedback {
+        device_time: None,
+        execution,
+        finished,
+        progress: None,
+        code: None,
+        messages: vec![message.to_owned()],
+        cut: false,
+    }
+}

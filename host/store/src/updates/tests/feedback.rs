@@ -1,0 +1,165 @@
+use tidegate_core::{
+    feedback::{Execution, Finished, MAX_PER_UPDATE},
+    time::Timestamp,
+    update::{Event, Refusal},
+};
+
+use super::*;
+
+fn proceeding(message: &str) -> Event {
+    Event::Feedback(feedback(Execution::Proceeding, Finished::None, message))
+}
+
+fn closed(finished: Finished) -> Event {
+    Event::Feedback(feedback(Execution::Closed, finished, "the end"))
+}
+
+on_both! {
+    async fn an_update_goes_through_its_states(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
+        let offered = scene.newest(key).await?;
+        assert_eq!(offered.update.from_version.as_deref(), Some("1.0.0"));
+        assert_eq!((offered.device_id.as_str(), offered.firmware_name.as_str()), ("d-0", "edge"));
+
+        for (event, status, revision) in [
+            (Event::Retrieved, UpdateStatus::Downloading, 1),
+            (Event::Retrieved, UpdateStatus::Downloading, 1),
+            (proceeding("writing"), UpdateStatus::Installing, 2),
+        ] {
+            let moved = revision != scene.newest(key).await?.revision;
+            let recorded = scene.happens(key, event, later(1)).await??;
+            let open = recorded.view.open.context("it is open")?;
+            assert_eq!((open.id, open.status, open.revision), (offered.update.id, status, revision));
+            assert_eq!((recorded.moved, recorded.campaign), (moved, Some(scene.campaign())));
+        }
+        let recorded = scene.happens(key, closed(Finished::Success), later(9)).await??;
+        assert!(recorded.moved && recorded.view.open.is_none());
+        assert_eq!(recorded.view.installed, Some(offered.update.id));
+        assert!(recorded.view.wants_attributes);
+
+        let done = device(store, 0).await?;
+        assert_eq!(done.state, DeviceState::InSync);
+        assert_eq!(done.sw_version.as_deref(), Some("1.1.0"));
+        assert_eq!(done.installed_firmware, Some(scene.new));
+        assert_eq!(device(store, 1).await?.state, DeviceState::Registered);
+
+        let said = store.history(store.ours, offered.update.id, 10).await?;
+        let words: Vec<_> = said.iter().map(|row| row.feedback.messages[0].as_str()).collect();
+        assert_eq!(words, ["the end", "writing"]);
+        assert_eq!(said[0].at, later(9));
+        assert!(store.history(store.theirs, offered.update.id, 10).await?.is_empty());
+    }
+
+    async fn the_same_feedback_again_changes_nothing(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        scene.happens(key, proceeding("writing"), later(1)).await??;
+        let before = scene.newest(key).await?;
+        assert!(!scene.happens(key, proceeding("writing"), later(2)).await??.moved);
+        assert_eq!(scene.newest(key).await?, before);
+
+        scene.happens(key, closed(Finished::Failure), later(3)).await??;
+        let after = scene.newest(key).await?;
+        for event in [proceeding("writing"), closed(Finished::Failure)] {
+            assert!(!scene.happens(key, event, later(4)).await??.moved);
+        }
+        let refused = scene.happens(key, closed(Finished::Success), later(4)).await?;
+        assert!(matches!(refused, Err(RecordError::Refused(Refusal::Closed))), "{refused:?}");
+        assert_eq!(scene.newest(key).await?, after);
+        assert_eq!(store.history(store.ours, after.update.id, 10).await?.len(), 2);
+        assert_eq!(scene.look().await?.waves[0].report.counts.failed, 1);
+    }
+
+    async fn a_feedback_survives_whole(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        let mut said = feedback(Execution::Download, Finished::None, "50\0% \\u0000 \"é\"");
+        said.device_time = Some(Timestamp(7));
+        said.progress = Some((1, 2));
+        said.code = Some(-4);
+        said.cut = true;
+        scene.happens(key, Event::Feedback(said.clone()), later(1)).await??;
+        let update = scene.newest(key).await?.update;
+        assert_eq!(update.progress.progress, Some((1, 2)));
+        let rows = store.history(store.ours, update.id, 10).await?;
+        said.messages[0] = said.messages[0].replace('\0', "\u{FFFD}");
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].feedback, said);
+        assert!(!rows[0].on_cancel);
+    }
+
+    async fn an_update_of_another_is_not_found(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.release(&[2]).await?;
+        let update = scene.newest(scene.devices[0]).await?.update.id;
+        let of_another = scene.report(scene.devices[1], update, Event::Retrieved, later(1)).await;
+        assert!(matches!(of_another, Err(RecordError::NotFound)), "{of_another:?}");
+        let of_another_tenant = store
+            .record(Report {
+                tenant: store.theirs,
+                device: scene.devices[0],
+                update,
+                event: Event::Retrieved,
+                at: later(1),
+            })
+            .await;
+        assert!(matches!(of_another_tenant, Err(RecordError::NotFound)), "{of_another_tenant:?}");
+        assert!(store.update(store.theirs, update).await?.is_none());
+        assert_eq!(scene.status_of(scene.devices[0]).await?, UpdateStatus::Offered);
+    }
+
+    async fn a_device_may_answer_a_call_back(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        let answer = |execution| Event::CancelFeedback(feedback(execution, Finished::None, "heard"));
+        let refused = scene.happens(key, answer(Execution::Closed), later(1)).await?;
+        assert!(matches!(refused, Err(RecordError::Refused(Refusal::NotCancelling))));
+        scene.happens(key, Event::CancelRequested, later(2)).await??;
+        scene.happens(key, answer(Execution::Rejected), later(3)).await??;
+        assert_eq!(scene.status_of(key).await?, UpdateStatus::Installing);
+        scene.happens(key, Event::CancelRequested, later(4)).await??;
+        scene.happens(key, answer(Execution::Closed), later(5)).await??;
+        assert_eq!(scene.status_of(key).await?, UpdateStatus::Cancelled);
+        assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
+        let rows = store.history(store.ours, scene.newest(key).await?.update.id, 10).await?;
+        assert!(rows.len() == 2 && rows.iter().all(|row| row.on_cancel));
+    }
+
+    async fn a_device_that_never_stops_talking_is_cut_off_but_may_end(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        let update = scene.newest(key).await?.update.id;
+        let said = (0..MAX_PER_UPDATE).map(|n| {
+            scene.report(key, update, proceeding(&n.to_string()), later(1))
+        });
+        for recorded in futures::future::join_all(said).await {
+            recorded?;
+        }
+        let refused = scene.report(key, update, proceeding("once more"), later(2)).await;
+        assert!(matches!(refused, Err(RecordError::TooMany(1000))), "{refused:?}");
+        assert!(!scene.report(key, update, proceeding("7"), later(2)).await?.moved);
+        scene.report(key, update, closed(Finished::Success), later(3)).await?;
+        assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
+        assert_eq!(store.history(store.ours, update, 2000).await?.len(), 1001);
+    }
+
+    async fn error_codes_that_devices_make_up_are_kept_in_bounds(store) {
+        let scene = Scene::set(store, &[70]).await?;
+        scene.release(&[70]).await?;
+        for (n, key) in scene.devices.iter().enumerate() {
+            let mut said = feedback(Execution::Closed, Finished::Failure, "no");
+            said.code = Some(n as i32);
+            scene.happens(*key, Event::Feedback(said), later(1)).await??;
+        }
+        let failures = scene.look().await?.waves[0].report.failures.clone();
+        assert_eq!(failures.len(), 65);
+        assert_eq!((failures[0].code.as_str(), failures[0].devices), ("OTHER", 6));
+    }
+}

@@ -1,0 +1,24 @@
+mod attributes;
+mod counters;
+mod feedback;
+mod gathered;
+
+use anyhow::Context as _;
+use tidegate_core::{
+    device::{Device, DeviceState},
+    id::DeviceKey,
+    update::UpdateStatus,
+};
+use tidegate_engine::ports::{Devices as _, RecordError};
+
+use super::*;
+use crate::{
+    scene::{NOON, Scene, feedback, later},
+    testing::{TestStore, on_both},
+};
+
+/// The device of this number of a scene.
+async fn device(store: &TestStore, number: usize) -> anyhow::Result<Device> {
+    let device = store.device(store.ours, &format!("d-{number}")).await?;
+    device.context("a device of the scene")
+}
