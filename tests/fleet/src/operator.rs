@@ -78,14 +78,19 @@ impl Operator {
     /// Every item of a list, page by page.
     pub async fn all(&self, path: &str) -> Result<Vec<Value>, RestError> {
         let sign = if path.contains('?') { '&' } else { '?' };
-        let mut items = Vec::new();
+        let mut items: Vec<Value> = Vec::new();
         loop {
             let page = self
                 .get(&format!("{path}{sign}limit=500&offset={}", items.len()))
                 .await?;
-            match page["items"].as_array() {
-                Some(part) if !part.is_empty() => items.extend(part.iter().cloned()),
-                _ => return Ok(items),
+            let part = page["items"].as_array().map_or(&[][..], Vec::as_slice);
+            items.extend(part.iter().cloned());
+            if part.is_empty()
+                || page["total"]
+                    .as_u64()
+                    .is_none_or(|total| total <= items.len() as u64)
+            {
+                return Ok(items);
             }
         }
     }

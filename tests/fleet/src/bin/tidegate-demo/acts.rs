@@ -116,15 +116,11 @@ async fn watch(operator: &Operator, view: &View, fleet: &Fleet, id: i64) -> Resu
             .get(&format!("campaigns/{id}"))
             .await
             .context("read the campaign")?;
-        let waves = operator
-            .all(&format!("campaigns/{id}/waves"))
-            .await
-            .context("read the waves")?;
         let path = format!("campaigns/{id}/journal?limit=500&offset={seen}");
         let journal = operator.get(&path).await.context("read the journal")?;
         let entries = journal["items"].as_array().map_or(&[][..], Vec::as_slice);
         seen += entries.len();
-        view.show(&campaign, &waves, entries, &fleet.versions());
+        view.show(&campaign, entries, &fleet.versions());
         match campaign["status"].as_str().unwrap_or_default() {
             "completed" | "rolled_back" | "failed" | "cancelled" => return Ok(campaign),
             "held" => bail!("campaign {id} is held: {}", campaign["hold"]["reason"]),

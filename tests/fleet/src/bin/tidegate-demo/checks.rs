@@ -37,13 +37,12 @@ pub(crate) async fn came_back(
     by_the_policy(operator, id).await?;
     settled(operator, fleet).await?;
 
-    let waves = operator
-        .all(&format!("campaigns/{id}/waves"))
-        .await
-        .context("read the waves")?;
+    let waves = campaign["waves"]
+        .as_array()
+        .context("the campaign has no waves")?;
     let released: HashSet<u64> = waves
         .iter()
-        .filter(|wave| wave["counts"]["pending"].as_u64() < wave["total"].as_u64())
+        .filter(|wave| wave["released"].as_u64() > Some(0))
         .filter_map(|wave| wave["index"].as_u64())
         .collect();
     ensure!(

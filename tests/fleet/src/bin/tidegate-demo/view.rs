@@ -22,6 +22,8 @@ pub(crate) struct View {
 struct Now {
     waves: Vec<ProgressBar>,
     fleet: Option<ProgressBar>,
+    /// What was decided last.
+    notes: Option<ProgressBar>,
     /// Lines that were shown already: a decision says the same at every tick.
     said: HashSet<String>,
 }
@@ -61,7 +63,6 @@ impl View {
     pub(crate) fn show(
         &self,
         campaign: &Value,
-        waves: &[Value],
         entries: &[Value],
         versions: &BTreeMap<String, usize>,
     ) {
@@ -72,6 +73,7 @@ impl View {
             .iter()
             .map(|(version, devices)| format!("{devices} on {version}"))
             .collect();
+        let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
         let status = campaign["status"].as_str().unwrap_or_default();
         let fleet = format!("fleet: {} (campaign {status})", fleet.join(", "));
         if let Some(bars) = &self.bars {
@@ -93,6 +95,7 @@ impl View {
         self.say_once(&format!("campaign is {status}"));
     }
 
+    /// Every note that is new; in a terminal only those that are more than new numbers, for the rest is in the bars.
     fn decision(&self, entry: &Value) {
         let who = entry["plugin"]
             .as_str()
@@ -100,7 +103,20 @@ impl View {
             .unwrap_or("host");
         let sentences = entry["explain"].as_array().map_or(&[][..], Vec::as_slice);
         for sentence in sentences.iter().filter_map(Value::as_str) {
-            self.say_once(&format!("{who}: {sentence}"));
+            let line = format!("{who}: {sentence}");
+            let kind = if self.bars.is_some() {
+                let words = line.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+                format!("{} {words}", entry["outcome"])
+            } else {
+                line.clone()
+            };
+            if self.now.borrow_mut().said.insert(kind) {
+                self.say(&line);
+            }
+        }
+        if let Some(bar) = &self.now.borrow().notes {
+            let last = sentences.iter().filter_map(Value::as_str).next_back();
+            bar.set_message(format!("{who}: {}", last.unwrap_or_default()));
         }
     }
 
@@ -119,6 +135,7 @@ impl View {
         };
         if now.fleet.is_none() {
             now.fleet = Some(bars.add(bar("        {msg}", 1)));
+            now.notes = Some(bars.add(bar("        {wide_msg}", 1)));
         }
         for (index, wave) in waves.iter().enumerate() {
             if now.waves.len() == index {
