@@ -35,8 +35,42 @@ pub fn router(state: AppState) -> Router {
         .fallback(|| async { Problem::no_route() })
         .layer(CatchPanicLayer::custom(problem::of_panic))
         .layer(middleware::from_fn_with_state(
-            state.clone(),
+            state.metrics.clone(),
             metrics::count_requests,
         ))
         .with_state(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_says_nothing() {
+        async fn broken() -> &'static str {
+            panic!("the secret plan")
+        }
+        let router = Router::<()>::new()
+            .route("/", get(broken))
+            .layer(CatchPanicLayer::custom(problem::of_panic));
+        let answer = router.oneshot(Request::new(Body::empty())).await;
+        let answer = answer.expect("a router never fails");
+        assert_eq!(answer.status(), 500);
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
+        let text = String::from_utf8_lossy(&body);
+        assert!(
+            text.contains(r#""code":"internal""#) && !text.contains("secret"),
+            "{text}"
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! What Prometheus reads. Counters of requests and plugin calls are kept as they happen; the fleet's gauges are read
 //! from the store's kept counters at every scrape, and are sums over all tenants, so that they name none.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -9,8 +9,8 @@ use axum::{
     response::Response,
 };
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector,
 };
 use tidegate_core::{campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
@@ -24,7 +24,8 @@ use crate::AppState;
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
-    request_seconds: HistogramVec,
+    ddi_seconds: Histogram,
+    rest_seconds: Histogram,
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
@@ -56,6 +57,8 @@ impl Metrics {
             Ok::<_, prometheus::Error>(HistogramOpts::new(name, help).buckets(buckets))
         };
         let request_seconds = seconds("tidegate_http_request_seconds", "Time to answer.", 0.0002)?;
+        let request_seconds = HistogramVec::new(request_seconds, &["api"])?;
+        let request_seconds = register(&registry, request_seconds)?;
         let plugin_seconds = seconds("tidegate_plugin_call_seconds", "Time of calls.", 0.000_01)?;
         Ok(Self {
             requests: counters(
@@ -64,7 +67,8 @@ impl Metrics {
                 "Requests answered, by route.",
                 &["method", "route", "status"],
             )?,
-            request_seconds: register(&registry, HistogramVec::new(request_seconds, &["api"])?)?,
+            ddi_seconds: request_seconds.with_label_values(&["ddi"]),
+            rest_seconds: request_seconds.with_label_values(&["rest"]),
             plugin_calls: counters(
                 &registry,
                 "tidegate_plugin_calls_total",
@@ -120,7 +124,7 @@ impl Observer for Metrics {
 
 /// Counts every request by the route that it matched.
 pub(crate) async fn count_requests(
-    State(state): State<AppState>,
+    State(metrics): State<Arc<Metrics>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -129,25 +133,21 @@ pub(crate) async fn count_requests(
     let started = std::time::Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let api = if route.starts_with("/{tenant}") {
-        "ddi"
+    let seconds = if route.starts_with("/{tenant}") {
+        &metrics.ddi_seconds
     } else {
-        "rest"
+        &metrics.rest_seconds
     };
     // A method that somebody made up must not become a label.
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
         _ => "other",
     };
-    let metrics = &state.metrics;
     metrics
         .requests
         .with_label_values(&[method, route, response.status().as_str()])
         .inc();
-    metrics
-        .request_seconds
-        .with_label_values(&[api])
-        .observe(started.elapsed().as_secs_f64());
+    seconds.observe(started.elapsed().as_secs_f64());
     response
 }
 

@@ -56,7 +56,7 @@ impl AppState {
         Self {
             engine,
             metrics,
-            tokens: Arc::new(Tokens::new(&settings.token_secret)),
+            tokens: Arc::new(Tokens::new(&settings.token_secret, settings.dev)),
             settings: Arc::new(settings),
             stopping: CancellationToken::new(),
         }

@@ -27,7 +27,7 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
-use utoipa::OpenApi as _;
+use utoipa::{OpenApi as _, openapi::Paths};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, problem::Problem};
@@ -71,8 +71,8 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
 }
 
 fn finish(document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let mut whole = utoipa::openapi::OpenApi::default();
-    whole = whole.nest("/api/v1", document);
+    let whole = utoipa::openapi::OpenApi::new(document.info.clone(), Paths::new());
+    let mut whole = whole.nest("/api/v1", document);
     document::complete(&mut whole);
     whole
 }

@@ -1,9 +1,15 @@
 //! Firmware goes in whole or not at all, and comes out as it went in.
 
 use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tidegate_core::id::Digest;
-use tidegate_engine::ports::Artifacts as _;
+use tidegate_core::{firmware::FirmwareDetails, id::Digest};
+use tidegate_engine::{
+    firmware::{Claims, Upload},
+    ports::{Artifacts as _, Role},
+    tenants::Actor,
+};
 
 use crate::world::{World, request};
 
@@ -250,6 +256,43 @@ async fn files_make_the_modules_that_the_uploader_names() {
         .get(&format!("{path}/download?file=nothing"))
         .await
         .refused(404);
+}
+
+#[tokio::test]
+async fn what_one_upload_keeps_another_does_not_delete() {
+    let world = World::new().await;
+    let engine = &*world.state.engine;
+    let actor = Actor {
+        tenant: world.tenant.id,
+        user: "ada".to_owned(),
+        role: Role::Publisher,
+    };
+    let claims = |version: &str| Claims {
+        details: FirmwareDetails {
+            name: "edge".to_owned(),
+            version: version.to_owned(),
+            ..FirmwareDetails::default()
+        },
+        ..Claims::default()
+    };
+    let bytes = || stream::iter([Ok(Bytes::from_static(b"shared"))]).boxed();
+    // The first brings the bytes and is given up while the second, which found them there, goes on.
+    let mut first = Upload::begin(engine, &actor).expect("a publisher");
+    first.add("a".to_owned(), bytes()).await.expect("stored");
+    let mut second = Upload::begin(engine, &actor).expect("a publisher");
+    second.add("a".to_owned(), bytes()).await.expect("stored");
+    first.abandon().await;
+    assert!(has(&world, b"shared").await);
+    second.finish(claims("1.0.0")).await.expect("a firmware");
+    assert!(has(&world, b"shared").await);
+
+    let mut third = Upload::begin(engine, &actor).expect("a publisher");
+    third.add("a".to_owned(), bytes()).await.expect("stored");
+    third.finish(claims("one")).await.expect_err("no version");
+    assert!(
+        has(&world, b"shared").await,
+        "the second one's firmware has it"
+    );
 }
 
 #[tokio::test]

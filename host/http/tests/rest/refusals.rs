@@ -1,5 +1,7 @@
 //! Bad input changes nothing and is told why.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
 use serde_json::json;
@@ -121,6 +123,14 @@ async fn parameters_are_checked() {
         .await
         .refused(422);
     assert_eq!(refused.1, ["status"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let world = World::with(|settings| settings.request_timeout = Duration::ZERO).await;
+    let refused = world.get("/api/v1/devices").await;
+    assert_eq!(refused.refused(503).0, "too_slow");
+    assert_eq!(refused.headers["retry-after"], "1");
 }
 
 #[tokio::test]
