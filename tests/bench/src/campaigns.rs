@@ -1,0 +1,288 @@
+//! Starting a campaign, and looking at one that runs: the engine in this process, on a real database, stepped by hand.
+
+use std::{collections::BTreeMap, time::Duration, time::Instant};
+
+use anyhow::{Context as _, Result, bail};
+use futures::future::try_join_all;
+use tidegate::{
+    app::{Host, Surroundings},
+    config::Config,
+};
+use tidegate_core::{
+    campaign::{Priority, Targets},
+    device::AttributeNames,
+    firmware::FirmwareDetails,
+    id::FirmwareId,
+    update::Proof,
+};
+use tidegate_engine::{
+    Engine,
+    campaigns::{self, Draft, PluginChoice},
+    plugins,
+    ports::{AttributeMode, AttributesReport, NewFirmware, NewModule, Role, RunRef},
+    tenants::{self, Actor, DEFAULT_TENANT},
+};
+
+use crate::{
+    Bench,
+    database::Kind,
+    disk,
+    process::empty,
+    report::{Figure, median, quantile},
+    sandbox, tidegate as server,
+};
+
+pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+    let (many, few) = (bench.size(100_000, 10_000), 1_000);
+    let lab = Lab::open(bench, kind).await?;
+    lab.fleet("large", many).await?;
+    lab.fleet("small", few).await?;
+
+    let mut starts = Vec::new();
+    let mut running = None;
+    // The last one goes on; those before it are cancelled, and their devices are free again.
+    for round in 0..bench.size(3, 1) {
+        if let Some((run, _)) = running {
+            lab.cancel(run).await?;
+        }
+        let started = lab.start("large", round, many).await?;
+        starts.push(started.1);
+        running = Some(started);
+    }
+    let (large, _) = running.context("nothing was started")?;
+    let (small, _) = lab.start("small", 0, few).await?;
+    let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
+    for _ in 0..bench.size(200, 50) {
+        at_large.push(lab.tick(large).await?);
+        at_small.push(lab.tick(small).await?);
+    }
+    let syncs = disk::syncs(&bench.work, bench.time(2.0, 0.5))?;
+    lab.host.store.close().await;
+    Ok(figures(
+        kind,
+        many,
+        few,
+        &starts,
+        &at_large,
+        &at_small,
+        syncs.median_ms,
+    ))
+}
+
+fn figures(
+    kind: Kind,
+    many: usize,
+    few: usize,
+    starts: &[Steps],
+    at_large: &[f64],
+    at_small: &[f64],
+    sync: f64,
+) -> Vec<Figure> {
+    let of = |step: fn(&Steps) -> f64| median(starts.iter().map(step));
+    let p95 = |times: &[f64]| quantile(times.iter().copied(), 0.95);
+    let middle = |times: &[f64]| median(times.iter().copied());
+    let kind = kind.name();
+    vec![
+        Figure::new(
+            format!("start of a campaign on {many} devices, {kind}: to the first admitted wave"),
+            of(|steps| steps.start + steps.admit),
+            "s",
+        )
+        .beside("of which selecting, planning and storing", of(|steps| steps.start), "s")
+        .beside(
+            format!("of which admitting its {} devices", many / 10),
+            of(|steps| steps.admit),
+            "s",
+        )
+        .below(2.0),
+        Figure::new(
+            format!("tick of a running campaign, {kind}, {many} devices"),
+            middle(at_large),
+            "ms",
+        )
+        .beside(format!("{few} devices"), middle(at_small), "ms")
+        .beside("one fdatasync", sync, "ms")
+        .below(10.0)
+        .note(format!(
+            "p95 {:.1} ms and {:.1} ms; strategy canary and policy failure-rate, each call with its record in the journal",
+            p95(at_large),
+            p95(at_small)
+        )),
+    ]
+}
+
+/// Seconds.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    /// Until the campaign, its waves and their members are stored.
+    start: f64,
+    /// Until every device of the first wave has its update.
+    admit: f64,
+}
+
+/// An engine whose loops do not run.
+struct Lab {
+    host: Host,
+    actor: Actor,
+    firmware: FirmwareId,
+}
+
+impl Lab {
+    async fn open(bench: &Bench, kind: Kind) -> Result<Self> {
+        let name = format!("campaigns_{}", kind.name().to_lowercase());
+        let data_dir = bench.work.join(&name);
+        empty(&data_dir)?;
+        server::share_compiled(bench, &data_dir)?;
+        let mut config = Config {
+            data_dir,
+            components: Some(bench.components.clone()),
+            ..Config::default()
+        };
+        if kind == Kind::Postgres {
+            config.database.url = Some(bench.postgres(&format!("bench_{name}")).await?);
+        }
+        let surroundings = Surroundings {
+            compiler: sandbox::compiler()?,
+            ..Surroundings::default()
+        };
+        let host = Host::open(&config, surroundings).await?;
+        tenants::bootstrap(&host.engine).await?;
+        plugins::install_builtins(&host.engine, &bench.components).await?;
+        let tenant = tenants::by_name(&host.engine, DEFAULT_TENANT).await?;
+        let actor = Actor {
+            tenant: tenant.context("the first tenant is missing")?.id,
+            user: "bench".to_owned(),
+            role: Role::Admin,
+        };
+        let firmware = firmware(&host.engine, &actor).await?;
+        Ok(Self {
+            host,
+            actor,
+            firmware,
+        })
+    }
+
+    /// Devices of a model, in three revisions, on version 1.0.0.
+    async fn fleet(&self, model: &str, size: usize) -> Result<()> {
+        let (engine, tenant) = (&self.host.engine, self.actor.tenant);
+        let numbers: Vec<usize> = (0..size).collect();
+        for part in numbers.chunks(1024) {
+            let one = async |number: &usize| {
+                let id = format!("{model}-{number:06}");
+                let now = engine.now();
+                let view = engine.store().register(tenant, &id, now).await?;
+                let data = [
+                    ("hw_model", model.to_owned()),
+                    ("hw_revision", format!("{}.0", number % 3 + 1)),
+                    ("sw_version", "1.0.0".to_owned()),
+                ];
+                let data = data.map(|(name, value)| (name.to_owned(), Some(value)));
+                let report = AttributesReport {
+                    tenant,
+                    device: view.device,
+                    mode: AttributeMode::Merge,
+                    data: BTreeMap::from(data),
+                    names: AttributeNames::default(),
+                    at: now,
+                };
+                engine.store().record_attributes(report).await?;
+                anyhow::Ok(())
+            };
+            try_join_all(part.iter().map(one)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a campaign on all devices of a model.
+    async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, Steps)> {
+        let (engine, actor) = (&*self.host.engine, &self.actor);
+        let draft = self.draft(model, round);
+        let campaign = campaigns::create(engine, actor, draft).await?.id;
+        let run = RunRef {
+            tenant: actor.tenant,
+            campaign,
+        };
+        let began = Instant::now();
+        campaigns::start(engine, actor, campaign).await?;
+        let start = began.elapsed();
+        let first = (size / 10) as u64;
+        for _ in 0..100 {
+            campaigns::tick(engine, run).await?;
+            let elapsed = began.elapsed();
+            let waves = engine.store().waves(actor.tenant, campaign).await?;
+            if waves.first().is_some_and(|wave| wave.admitted == first) {
+                let steps = Steps {
+                    start: start.as_secs_f64(),
+                    admit: (elapsed - start).as_secs_f64(),
+                };
+                return Ok((run, steps));
+            }
+        }
+        bail!("the first wave was not admitted")
+    }
+
+    async fn cancel(&self, run: RunRef) -> Result<()> {
+        let (engine, actor) = (&*self.host.engine, &self.actor);
+        campaigns::cancel(engine, actor, run.campaign, "measured").await?;
+        for _ in 0..20 {
+            campaigns::tick(engine, run).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a campaign; answers how long that took, in milliseconds.
+    async fn tick(&self, run: RunRef) -> Result<f64> {
+        let began = Instant::now();
+        campaigns::tick(&self.host.engine, run).await?;
+        Ok(began.elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn draft(&self, model: &str, round: usize) -> Draft {
+        let choice = |plugin: &str, config: &str| PluginChoice {
+            plugin: plugin.to_owned(),
+            revision: None,
+            config: config.to_owned(),
+        };
+        Draft {
+            name: format!("{model} {round}"),
+            description: String::new(),
+            firmware: self.firmware,
+            targets: Targets {
+                filter: Some(format!("hw_model=={model}")),
+                ..Targets::default()
+            },
+            allow_beta: false,
+            strategy: choice("canary", r#"{"canary_percentage":10}"#),
+            policies: vec![choice("failure-rate", "{}")],
+            priority: Priority::Normal,
+            max_concurrent_updates: None,
+            timeout: Duration::from_secs(24 * 3600),
+            requires_approval: false,
+            auto_rollback: true,
+            failure_threshold_percent: 20,
+            proof: Proof::Reported,
+        }
+    }
+}
+
+async fn firmware(engine: &Engine, actor: &Actor) -> Result<FirmwareId> {
+    let firmware = NewFirmware {
+        details: FirmwareDetails {
+            name: "edge-os".to_owned(),
+            version: "2.0.0".to_owned(),
+            ..FirmwareDetails::default()
+        },
+        modules: vec![NewModule {
+            part: "os".to_owned(),
+            name: "edge-os".to_owned(),
+            version: "2.0.0".to_owned(),
+            artifacts: Vec::new(),
+        }],
+        created_by: "bench".to_owned(),
+        created_at: engine.now(),
+    };
+    Ok(engine
+        .store()
+        .create_firmware(actor.tenant, firmware)
+        .await?)
+}

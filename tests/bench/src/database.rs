@@ -1,0 +1,38 @@
+//! The databases that figures are taken on.
+
+use anyhow::{Context as _, Result};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// A new, empty database on a PostgreSQL server; answers its address.
+pub(crate) async fn fresh(server: &str, name: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(server)
+        .await
+        .context("connect to PostgreSQL")?;
+    for statement in [
+        format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        format!("CREATE DATABASE {name}"),
+    ] {
+        connection.execute(AssertSqlSafe(statement)).await?;
+    }
+    connection.close().await?;
+    let (host, _) = server
+        .rsplit_once('/')
+        .context("--postgres must be postgres://user@host:port/database")?;
+    Ok(format!("{host}/{name}"))
+}

@@ -1,0 +1,39 @@
+//! What the disk itself can do.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::report::median;
+
+/// How long the disk takes to make a few kilobytes durable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Syncs {
+    pub(crate) per_second: f64,
+    pub(crate) median_ms: f64,
+}
+
+/// Appends 4 KiB and waits for the disk, one after the other.
+pub(crate) fn syncs(folder: &Path, time: Duration) -> Result<Syncs> {
+    let path = folder.join("syncs");
+    let mut file = File::create(&path)?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while began.elapsed() < time {
+        let one = Instant::now();
+        file.write_all(&[7; 4096])?;
+        file.sync_data()?;
+        times.push(one.elapsed().as_secs_f64() * 1e3);
+    }
+    let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
+    drop(file);
+    std::fs::remove_file(&path)?;
+    Ok(Syncs {
+        per_second,
+        median_ms: median(times),
+    })
+}

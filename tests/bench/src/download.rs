@@ -1,0 +1,177 @@
+//! A large file, from the server and from nginx.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{
+    Bench,
+    http1::{end_of_head, length, request},
+    process::{Process, empty, memory},
+    report::{Figure, median},
+    tidegate::Tidegate,
+};
+
+/// What is sent at once when the file is uploaded.
+const PIECE: usize = 1 << 20;
+
+pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> {
+    let pieces = bench.size(1024, 128) as u64;
+    let size = pieces * PIECE as u64;
+    let server = Tidegate::start(bench, "download", None)?;
+    // No two pieces of a disk's block alike would be truer, and changes nothing that is measured here.
+    let piece: Vec<u8> = (0..PIECE).map(|at| (at * 31 >> 3) as u8).collect();
+    let firmware = server.upload("1.0.0", &piece, pieces).await?;
+    let file = stored(&server, firmware).await?;
+    ensure!(fs::metadata(&file)?.len() == size, "the stored file is cut");
+
+    let theirs = start_nginx(bench, nginx, &file)?;
+    let name = file.file_name().and_then(|name| name.to_str());
+    let path = format!("/{}", name.context("the file has no name")?);
+    let from_nginx = request("GET", &path, theirs.addr, "", b"");
+    let path = format!("/api/v1/firmware/{firmware}/download");
+    let ours = request("GET", &path, server.addr(), &server.admin(), b"");
+
+    // Once each, so that the file is in memory for both.
+    fetch(theirs.addr, &from_nginx, size)?;
+    fetch(server.addr(), &ours, size)?;
+    let before = memory(server.process.id())?;
+    let (mut at_nginx, mut at_ours, mut cpu, mut most) =
+        (Vec::new(), Vec::new(), Vec::new(), before);
+    for _ in 0..bench.size(5, 3) {
+        at_nginx.push(fetch(theirs.addr, &from_nginx, size)?);
+        let busy = server.process.cpu()?;
+        let (rate, peak) = watched(&server.process, || fetch(server.addr(), &ours, size))?;
+        cpu.push((server.process.cpu()? - busy) / (size as f64 / 1e9));
+        at_ours.push(rate);
+        most = most.max(peak);
+    }
+    let after = memory(server.process.id())?;
+    let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let what = format!("download of {} MiB", size >> 20);
+    Ok(vec![
+        Figure::new(what.clone(), median(at_ours), "MB/s")
+            .beside("nginx, same file", median(at_nginx), "MB/s")
+            .ratio_at_least(0.7)
+            .note(format!(
+                "one connection; the server took {:.2} s of processor time for a GB; nginx sends by sendfile",
+                median(cpu)
+            )),
+        Figure::new(
+            format!("{what}: the server's memory at most meanwhile"),
+            megabytes(most),
+            "MiB",
+        )
+        .beside("before", megabytes(before), "MiB")
+        .beside("after", megabytes(after), "MiB")
+        .below(megabytes(before) + 16.0)
+        .note("its own pages, without the files that it has mapped"),
+    ])
+}
+
+/// Where the server keeps the firmware's one file.
+async fn stored(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
+    let path = format!("firmware/{firmware}");
+    let shown = server.rest("GET", &path, &Value::Null).await?;
+    let text = shown.to_string();
+    let (_, rest) = text.split_once("\"sha256\":\"").context("no sha256")?;
+    let sha256 = rest.get(..64).context("no sha256")?;
+    let folder = server.data_dir.join("artifacts/sha256").join(&sha256[..2]);
+    Ok(folder.join(sha256))
+}
+
+/// Reads the whole answer and keeps nothing; megabytes (10^6) a second.
+fn fetch(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
+    let mut stream = TcpStream::connect(addr)?;
+    let mut buffer = vec![0; 256 << 10];
+    let began = Instant::now();
+    stream.write_all(request)?;
+    let mut filled = 0;
+    let head = loop {
+        filled += stream.read(&mut buffer[filled..])?;
+        if let Some(head) = end_of_head(&buffer[..filled]) {
+            break head;
+        }
+        ensure!(filled < buffer.len(), "the head has no end");
+    };
+    let text = String::from_utf8_lossy(&buffer[..head]);
+    ensure!(text.starts_with("HTTP/1.1 200"), "{text}");
+    ensure!(length(&buffer[..head])? as u64 == size, "another length");
+    let mut got = (filled - head) as u64;
+    while got < size {
+        let read = stream.read(&mut buffer)?;
+        ensure!(read > 0, "it broke off after {got} bytes");
+        got += read as u64;
+    }
+    Ok(size as f64 / 1e6 / began.elapsed().as_secs_f64())
+}
+
+/// Does something and sees how much memory the server has at most meanwhile.
+fn watched<T: Send>(server: &Process, act: impl FnOnce() -> Result<T> + Send) -> Result<(T, u64)> {
+    let process = server.id();
+    thread::scope(|scope| {
+        let acting = scope.spawn(act);
+        let mut most = 0;
+        while !acting.is_finished() {
+            most = most.max(memory(process)?);
+            thread::sleep(Duration::from_millis(20));
+        }
+        let Ok(done) = acting.join() else {
+            bail!("the download broke this program");
+        };
+        Ok((done?, most))
+    })
+}
+
+/// nginx with what Debian sets, but for the paths.
+fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
+    let folder = bench.work.join("nginx");
+    empty(&folder)?;
+    let folder = fs::canonicalize(folder)?;
+    let root = fs::canonicalize(file)?;
+    let root = root.parent().context("the file has no folder")?;
+    let addr = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let config = folder.join("nginx.conf");
+    let user = if fs::read_to_string("/proc/self/status")?.contains("\nUid:\t0\t") {
+        "user root;"
+    } else {
+        ""
+    };
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()))
+        .concat();
+    let text = format!(
+        "{user} daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log;
+        events {{ worker_connections 768; }}
+        http {{ {temporary} access_log off; sendfile on; tcp_nopush on;
+            server {{ listen {addr}; root {1}; }} }}",
+        folder.display(),
+        root.display(),
+    );
+    fs::write(&config, text)?;
+    let child = Command::new(program)
+        .args(["-e", "stderr", "-p"])
+        .arg(&folder)
+        .arg("-c")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let process = Process::of(child, addr);
+    for _ in 0..500 {
+        if TcpStream::connect(addr).is_ok() {
+            return Ok(process);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    bail!("nginx does not listen")
+}

@@ -1,0 +1,133 @@
+//! As little of an HTTP/1.1 client as a load generator needs: it must not be what is measured.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// A connection that is kept, with one request at a time.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer, as long as the next request is not sent.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) head: &'a str,
+    pub(crate) body: &'a [u8],
+}
+
+impl Connection {
+    pub(crate) async fn open(addr: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(addr).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: vec![0; 16 << 10],
+        })
+    }
+
+    /// Sends a whole request and reads the whole answer.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+        self.stream.write_all(request).await.context("send")?;
+        self.answer().await
+    }
+
+    /// Reads the answer to what was sent.
+    pub(crate) async fn answer(&mut self) -> Result<Answer<'_>> {
+        let mut filled = 0;
+        let head = loop {
+            filled += self.read(filled).await?;
+            if let Some(at) = end_of_head(&self.buffer[..filled]) {
+                break at;
+            }
+        };
+        let end = head + length(&self.buffer[..head])?;
+        while filled < end {
+            filled += self.read(filled).await?;
+        }
+        let head_text = str::from_utf8(&self.buffer[..head]).context("read the head")?;
+        let status = head_text.get(9..12).and_then(|status| status.parse().ok());
+        Ok(Answer {
+            status: status.context("the answer has no status")?,
+            head: head_text,
+            body: &self.buffer[head..end],
+        })
+    }
+
+    async fn read(&mut self, filled: usize) -> Result<usize> {
+        if filled == self.buffer.len() {
+            self.buffer.resize(filled * 2, 0);
+        }
+        let read = self.stream.read(&mut self.buffer[filled..]).await?;
+        if read == 0 {
+            bail!("the server hung up");
+        }
+        Ok(read)
+    }
+}
+
+impl Answer<'_> {
+    /// Its header fields, names in lower case.
+    pub(crate) fn headers(&self) -> Vec<(String, String)> {
+        let lines = self.head.lines().skip(1);
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect()
+    }
+
+    pub(crate) fn is(&self, status: u16) -> Result<()> {
+        if self.status != status {
+            let body = String::from_utf8_lossy(self.body);
+            bail!("{status} was expected, not {}: {body}", self.status);
+        }
+        Ok(())
+    }
+}
+
+/// Where the body begins.
+pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let at = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(at + 4)
+}
+
+/// The body's length by the head. Bodies of unknown length are not for this client.
+pub(crate) fn length(head: &[u8]) -> Result<usize> {
+    for line in head.split(|byte| *byte == b'\n') {
+        const NAME: &[u8] = b"content-length:";
+        if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
+            let text = str::from_utf8(&line[NAME.len()..])?;
+            return text.trim().parse().context("read the length");
+        }
+    }
+    bail!(
+        "the answer has no length: {}",
+        String::from_utf8_lossy(head)
+    )
+}
+
+/// A whole request. `fields` are header lines, each with its line's end.
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    addr: SocketAddr,
+    fields: &str,
+    body: &[u8],
+) -> Vec<u8> {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\n{fields}").into_bytes();
+    if !body.is_empty() {
+        let length = format!(
+            "content-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        request.extend_from_slice(length.as_bytes());
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body);
+    request
+}

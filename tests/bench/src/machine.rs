@@ -1,0 +1,51 @@
+//! Where the figures were taken.
+
+use serde::Serialize;
+
+/// What else may explain a figure.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    cores: usize,
+    processor: String,
+    /// Of the last minute, before the first figure was taken.
+    load_before: f64,
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Machine {
+    pub(crate) fn look() -> Self {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = text.lines().find(|line| line.starts_with("model name"));
+        let name = model.and_then(|line| line.split_once(':'));
+        Self {
+            cores: cores(),
+            processor: name
+                .map(|(_, name)| name.trim().to_owned())
+                .unwrap_or_default(),
+            load_before: load(),
+        }
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            cores,
+            processor,
+            load_before,
+        } = self;
+        write!(
+            f,
+            "{cores} cores ({processor}), load {load_before:.2} before the first figure"
+        )
+    }
+}
+
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split(' ').next();
+    first.and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
+}

@@ -1,0 +1,202 @@
+//! How fast Tidegate is. `cargo xtask bench` builds it, gives it what it compares with, and runs it.
+//!
+//! Every figure is a ratio inside one run, on loopback: what it is compared with is measured beside it, by the same
+//! generator. A figure that misses its floor is printed as missed; only with `--strict` is that an error.
+
+mod bare;
+mod campaigns;
+mod database;
+mod disk;
+mod download;
+mod drive;
+mod http1;
+mod machine;
+mod poll;
+mod process;
+mod report;
+mod sandbox;
+mod tidegate;
+mod updates;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{database::Kind, machine::Machine, report::Figure};
+
+/// The argument with which this program compiles a component and ends.
+const COMPILE: &str = "compile-component";
+
+/// Measures, and prints each figure beside what it is compared with.
+#[derive(Debug, Parser)]
+struct Bench {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// The server's program
+    #[arg(long, value_name = "PATH", default_value = "target/release/tidegate")]
+    server_bin: PathBuf,
+    /// Folder of the plugins that come with the server
+    #[arg(long, value_name = "DIR", default_value = "target/components")]
+    components: PathBuf,
+    /// A PostgreSQL server that waits for its disk; without it SQLite alone is measured
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// nginx, to compare downloads with; without it they are left out
+    #[arg(long, value_name = "PATH")]
+    nginx: Option<PathBuf>,
+    /// Where databases and files go, and the report
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    work: PathBuf,
+    /// Take these figures only (separated by commas)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Small sizes: about a minute, to see that all works
+    #[arg(long)]
+    quick: bool,
+    /// End with code 1 when a floor is missed
+    #[arg(long)]
+    strict: bool,
+}
+
+/// What this program is besides: servers to compare with are processes of their own.
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Serve what a file says, with nothing behind it
+    #[command(hide = true)]
+    Bare { answers: PathBuf },
+}
+
+/// A group of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Decide,
+    Assign,
+    Poll,
+    Updates,
+    Campaigns,
+    Download,
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == COMPILE)
+    {
+        return tidegate_sandbox::compile_child();
+    }
+    let bench = Bench::parse();
+    let done = match &bench.role {
+        Some(Role::Bare { answers }) => bare::run(answers).map(|()| true),
+        None => bench.run(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Bench {
+    /// False: a floor was missed, and that is to be an error.
+    fn run(&self) -> Result<bool> {
+        // A second call would find the provider in place.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        std::fs::create_dir_all(&self.work)
+            .with_context(|| format!("make {}", self.work.display()))?;
+        let machine = Machine::look();
+        say(&machine.to_string());
+        let mut figures = Vec::new();
+        for part in Part::value_variants() {
+            if self.only.is_empty() || self.only.contains(part) {
+                let taken = self.take(*part).with_context(|| format!("{part:?}"))?;
+                for figure in &taken {
+                    say(&format!("  {}", figure.line()));
+                }
+                figures.extend(taken);
+            }
+        }
+        let missed: Vec<&str> = figures
+            .iter()
+            .filter(|figure| figure.is_missed())
+            .map(Figure::name)
+            .collect();
+        let file = self.work.join("report.json");
+        self.write(&file, &machine, &figures, &missed)?;
+        print(&report::table(&figures));
+        let said = match missed.len() {
+            0 => "every floor holds".to_owned(),
+            number => format!("{number} floors missed: {}", missed.join("; ")),
+        };
+        print(&format!("{said}\n{}", file.display()));
+        Ok(missed.is_empty() || !self.strict)
+    }
+
+    fn take(&self, part: Part) -> Result<Vec<Figure>> {
+        say(&format!("{part:?} ..."));
+        match part {
+            Part::Decide => one_thread()?.block_on(sandbox::decide(self)),
+            Part::Assign => one_thread()?.block_on(sandbox::assign(self)),
+            Part::Poll => one_thread()?.block_on(poll::measure(self)),
+            Part::Updates => {
+                self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))
+            }
+            // The engine is in this process, with the threads that a server has.
+            Part::Campaigns => self.on_each(|kind| {
+                let threads = Builder::new_multi_thread().enable_all().build()?;
+                threads.block_on(campaigns::measure(self, kind))
+            }),
+            Part::Download => match &self.nginx {
+                Some(nginx) => one_thread()?.block_on(download::measure(self, nginx)),
+                None => {
+                    say("  left out: there is no nginx to compare with");
+                    Ok(Vec::new())
+                }
+            },
+        }
+    }
+
+    fn on_each(&self, measure: impl Fn(Kind) -> Result<Vec<Figure>>) -> Result<Vec<Figure>> {
+        let mut figures = measure(Kind::Sqlite).context("on SQLite")?;
+        if self.postgres.is_some() {
+            figures.extend(measure(Kind::Postgres).context("on PostgreSQL")?);
+        }
+        Ok(figures)
+    }
+
+    fn write(
+        &self,
+        file: &Path,
+        machine: &Machine,
+        figures: &[Figure],
+        missed: &[&str],
+    ) -> Result<()> {
+        let report = serde_json::json!({
+            "machine": machine, "quick": self.quick, "figures": figures, "missed": missed,
+        });
+        let text = format!("{report:#}\n");
+        std::fs::write(file, text).with_context(|| format!("write {}", file.display()))
+    }
+}
+
+/// The generator has one thread: the servers are to have the rest of the machine.
+fn one_thread() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Tells whoever watches.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

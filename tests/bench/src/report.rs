@@ -1,0 +1,236 @@
+//! What was measured, beside what it is compared with, and whether the floor holds.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// One figure.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// Measured in the same run, in turns where that is possible.
+    compared_with: Vec<Beside>,
+    /// Of the value to the first that it is compared with.
+    ratio: Option<f64>,
+    floor: Option<Floor>,
+    /// None where there is no floor.
+    holds: Option<bool>,
+    notes: Vec<String>,
+}
+
+/// What a figure is compared with.
+#[derive(Debug, Clone, Serialize)]
+struct Beside {
+    what: String,
+    value: f64,
+    unit: &'static str,
+}
+
+/// What a figure must reach.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Floor {
+    of: Of,
+    bound: Bound,
+    limit: f64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Of {
+    Value,
+    Ratio,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bound {
+    AtLeast,
+    AtMost,
+    Below,
+}
+
+impl Figure {
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            unit,
+            compared_with: Vec::new(),
+            ratio: None,
+            floor: None,
+            holds: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Puts something beside it; the ratio is to the first.
+    pub(crate) fn beside(
+        mut self,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
+        if self.compared_with.is_empty() && unit == self.unit && value > 0.0 {
+            self.ratio = Some(self.value / value);
+        }
+        let what = what.into();
+        self.compared_with.push(Beside { what, value, unit });
+        self
+    }
+
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub(crate) fn at_least(self, limit: f64) -> Self {
+        self.floor(Of::Value, Bound::AtLeast, limit)
+    }
+
+    pub(crate) fn below(self, limit: f64) -> Self {
+        self.floor(Of::Value, Bound::Below, limit)
+    }
+
+    pub(crate) fn ratio_at_least(self, limit: f64) -> Self {
+        self.floor(Of::Ratio, Bound::AtLeast, limit)
+    }
+
+    pub(crate) fn ratio_at_most(self, limit: f64) -> Self {
+        self.floor(Of::Ratio, Bound::AtMost, limit)
+    }
+
+    fn floor(mut self, of: Of, bound: Bound, limit: f64) -> Self {
+        let judged = match of {
+            Of::Value => self.value,
+            Of::Ratio => self.ratio.unwrap_or(f64::NAN),
+        };
+        self.holds = Some(match bound {
+            Bound::AtLeast => judged >= limit,
+            Bound::AtMost => judged <= limit,
+            Bound::Below => judged < limit,
+        });
+        self.floor = Some(Floor { of, bound, limit });
+        self
+    }
+
+    pub(crate) fn is_missed(&self) -> bool {
+        self.holds == Some(false)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One line, for whoever watches.
+    pub(crate) fn line(&self) -> String {
+        let mut line = format!("{}: {}", self.name, amount(self.value, self.unit));
+        for beside in &self.compared_with {
+            line += &format!("; {}: {}", beside.what, amount(beside.value, beside.unit));
+        }
+        if let Some(ratio) = self.ratio {
+            line += &format!("; ratio {ratio:.2}");
+        }
+        line + match self.holds {
+            Some(true) => "; holds",
+            Some(false) => "; MISSED",
+            None => "",
+        }
+    }
+}
+
+impl std::fmt::Display for Floor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = match self.bound {
+            Bound::AtLeast => "≥",
+            Bound::AtMost => "≤",
+            Bound::Below => "<",
+        };
+        let of = match self.of {
+            Of::Value => "",
+            Of::Ratio => " (ratio)",
+        };
+        write!(f, "{sign} {}{of}", number(self.limit))
+    }
+}
+
+/// All figures as a table for people.
+pub(crate) fn table(figures: &[Figure]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header([
+            "figure",
+            "measured",
+            "compared with",
+            "ratio",
+            "floor",
+            "holds",
+        ]);
+    for figure in figures {
+        let beside: Vec<String> = figure
+            .compared_with
+            .iter()
+            .map(|beside| format!("{}: {}", beside.what, amount(beside.value, beside.unit)))
+            .collect();
+        table.add_row([
+            figure.name.clone(),
+            amount(figure.value, figure.unit),
+            beside.join("\n"),
+            figure
+                .ratio
+                .map(|ratio| format!("{ratio:.2}"))
+                .unwrap_or_default(),
+            figure
+                .floor
+                .map(|floor| floor.to_string())
+                .unwrap_or_default(),
+            match figure.holds {
+                Some(true) => "yes",
+                Some(false) => "MISSED",
+                None => "",
+            }
+            .to_owned(),
+        ]);
+    }
+    let mut text = table.to_string();
+    for figure in figures {
+        for note in &figure.notes {
+            text += &format!("\n{}: {note}", figure.name);
+        }
+    }
+    text
+}
+
+fn amount(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value))
+}
+
+/// Three digits that count, or all before the point.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e6 {
+        format!("{:.2} M", value / 1e6)
+    } else if size >= 100.0 || value == value.trunc() {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// The middle of some measurements.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The measurement below which this share of them lies; NaN of none.
+pub(crate) fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    let at = (last as f64 * share).round() as usize;
+    values.get(at).copied().unwrap_or(f64::NAN)
+}

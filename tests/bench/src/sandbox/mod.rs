@@ -1,0 +1,70 @@
+//! Calls of plugins through the sandbox, each with a store of its own.
+
+mod assign;
+mod decide;
+
+pub(crate) use assign::measure as assign;
+pub(crate) use decide::measure as decide;
+
+use std::{io, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_core::{id::Digest, plugin::Context, time::Timestamp};
+use tidegate_engine::ports::{ComponentSource, Sandbox as _};
+use tidegate_sandbox::{CompilerCommand, Plugin, SandboxConfig, WasmSandbox};
+
+use crate::Bench;
+
+/// Has this very program compile components.
+pub(crate) fn compiler() -> Result<CompilerCommand> {
+    Ok(CompilerCommand {
+        program: std::env::current_exe()?,
+        args: vec![crate::COMPILE.into()],
+    })
+}
+
+/// What was handed in is compiled by then, and asked for no more.
+struct Nothing;
+
+#[async_trait]
+impl ComponentSource for Nothing {
+    async fn component(&self, _: Digest) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
+}
+
+/// A sandbox with a plugin in it.
+struct Rig {
+    sandbox: WasmSandbox,
+    plugin: Plugin,
+}
+
+impl Rig {
+    async fn new(bench: &Bench, component: Vec<u8>) -> Result<Self> {
+        let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
+        config.compiler = compiler()?;
+        let sandbox = WasmSandbox::open(config, Arc::new(Nothing))?;
+        let inspection = sandbox
+            .inspect(component.into())
+            .await
+            .context("take in the component")?;
+        let plugin = sandbox.plugin(inspection.digest).await?;
+        Ok(Self { sandbox, plugin })
+    }
+}
+
+/// A campaign that is on its way.
+fn context() -> Context {
+    Context {
+        now: Timestamp(1_767_225_600_000),
+        seed: 42,
+        started_at: Some(Timestamp(1_767_225_600_000 - 86_400_000)),
+        max_in_flight: None,
+        failure_ceiling: 2000,
+        update_timeout: Duration::from_secs(3600),
+        auto_rollback: true,
+        facts: Vec::new(),
+    }
+}

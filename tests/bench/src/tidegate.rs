@@ -1,0 +1,147 @@
+//! The server under measurement, and whoever speaks to it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    Bench,
+    http1::{Connection, request},
+    process::{Process, empty},
+};
+
+/// A server as operators run it: with keys and tokens.
+pub(crate) struct Tidegate {
+    pub(crate) process: Process,
+    pub(crate) data_dir: PathBuf,
+    /// The header line of a gateway, which may speak for every device.
+    pub(crate) gateway: String,
+    key: String,
+}
+
+impl Tidegate {
+    /// Starts one on an empty folder, on SQLite unless a database is named.
+    pub(crate) fn start(bench: &Bench, name: &str, database: Option<&str>) -> Result<Self> {
+        let data_dir = bench.work.join(name);
+        empty(&data_dir)?;
+        share_compiled(bench, &data_dir)?;
+        let mut command = Command::new(&bench.server_bin);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data_dir)
+            .arg("--components")
+            .arg(&bench.components)
+            .stdout(Stdio::piped());
+        set_up(&mut command, database);
+        let mut process = Process::start(&mut command, address)?;
+        let line = process.first_line()?;
+        let key = line.rsplit(' ').next().map(str::trim).unwrap_or_default();
+        let gateway = gateway_token(bench, &data_dir, database)?;
+        Ok(Self {
+            process,
+            data_dir,
+            gateway: format!("authorization: GatewayToken {gateway}\r\n"),
+            key: key.to_owned(),
+        })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.process.addr
+    }
+
+    /// The header line of the first admin.
+    pub(crate) fn admin(&self) -> String {
+        format!("x-api-key: {}\r\n", self.key)
+    }
+
+    /// Asks the REST API; answers the JSON of a success.
+    pub(crate) async fn rest(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let path = format!("/api/v1/{path}");
+        let bytes = request(method, &path, self.addr(), &self.admin(), &body);
+        let mut connection = Connection::open(self.addr()).await?;
+        let answer = connection.exchange(&bytes).await?;
+        success(&answer, &path)
+    }
+
+    /// Uploads a firmware whose one file is `pieces` times `piece`; answers its id.
+    pub(crate) async fn upload(&self, version: &str, piece: &[u8], pieces: u64) -> Result<i64> {
+        let metadata = json!({
+            "name": "edge-os", "version": version, "device_model": "edge", "manufacturer": "Tide",
+        });
+        let before = format!(
+            "--x\r\ncontent-disposition: form-data; name=\"metadata\"\r\n\
+             content-type: application/json\r\n\r\n{metadata}\r\n\
+             --x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"edge.bin\"\r\n\
+             content-type: application/octet-stream\r\n\r\n"
+        );
+        let after = "\r\n--x--\r\n";
+        let length = before.len() as u64 + piece.len() as u64 * pieces + after.len() as u64;
+        let fields = format!(
+            "{}content-type: multipart/form-data; boundary=x\r\ncontent-length: {length}\r\n",
+            self.admin()
+        );
+        let head = request("POST", "/api/v1/firmware", self.addr(), &fields, b"");
+        let mut connection = Connection::open(self.addr()).await?;
+        connection.stream.write_all(&head).await?;
+        connection.stream.write_all(before.as_bytes()).await?;
+        for _ in 0..pieces {
+            connection.stream.write_all(piece).await?;
+        }
+        connection.stream.write_all(after.as_bytes()).await?;
+        let made = success(&connection.answer().await?, "firmware")?;
+        made["firmware_id"].as_i64().context("no firmware_id")
+    }
+}
+
+fn success(answer: &crate::http1::Answer<'_>, path: &str) -> Result<Value> {
+    if !(200..300).contains(&answer.status) {
+        let body = String::from_utf8_lossy(answer.body);
+        bail!("{path}: {} {body}", answer.status);
+    }
+    Ok(serde_json::from_slice(answer.body)?)
+}
+
+/// Compiled code is the same for every server of this build.
+pub(crate) fn share_compiled(bench: &Bench, data_dir: &Path) -> Result<()> {
+    let shared = std::path::absolute(bench.work.join("compiled"))?;
+    std::fs::create_dir_all(&shared)?;
+    std::os::unix::fs::symlink(&shared, data_dir.join("compiled")).context("link compiled code")
+}
+
+fn set_up(command: &mut Command, database: Option<&str>) {
+    command.env("TIDEGATE_LOG__FORMAT", "json");
+    if let Some(url) = database {
+        command.env("TIDEGATE_DATABASE__URL", url);
+    }
+}
+
+fn gateway_token(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<String> {
+    let mut command = Command::new(&bench.server_bin);
+    command
+        .args(["gateway-token", "create", "--name", "bench", "--data-dir"])
+        .arg(data_dir);
+    set_up(&mut command, database);
+    let output = command.output().context("make a gateway token")?;
+    if !output.status.success() {
+        bail!(
+            "make a gateway token: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn address(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "listening").then(|| line["addr"].as_str()?.parse().ok())?
+}
