@@ -15,7 +15,7 @@ use crate::{components, debian, shell};
 /// and with nginx where it can be had. `arguments` go on to the benchmark.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     components::build(workspace)?;
-    demo::build(workspace, Profile::Release, &["tidegate", "tidegate-bench"])?;
+    build(workspace)?;
     let cluster = Cluster::start(Durability::Fsync)?;
     let mut command = Command::new(demo::program(workspace, Profile::Release, "tidegate-bench"));
     command
@@ -32,6 +32,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
         Err(error) => println!("without nginx to compare with: {error:#}"),
     }
     shell::run(command.args(arguments))
+}
+
+/// One call for both: with the same features of what they share, that is built once.
+fn build(workspace: &Workspace) -> Result<()> {
+    let packages = ["--package", "tidegate", "--package", "tidegate-bench"];
+    shell::run(
+        workspace
+            .cargo()
+            .args(["build", "--release"])
+            .args(packages),
+    )
 }
 
 /// The machine's nginx, else Debian's, unpacked and not installed: installing it would start it.
