@@ -2,7 +2,12 @@
 
 mod host;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
@@ -72,12 +77,13 @@ impl App {
             .await
             .with_context(|| format!("listen on {}", config.listen))?;
         let addr = listener.local_addr().context("read the address")?;
+        let folder = components_folder(&config)?;
         let http = http_settings(&config, &*surroundings.entropy)?;
         let host = Host::open(&config, surroundings).await?;
         let bootstrap = tenants::bootstrap(&host.engine)
             .await
             .context("make the first tenant")?;
-        install_builtins(&host.engine, &config).await?;
+        install_builtins(&host.engine, &folder).await?;
 
         let state = AppState::new(Arc::clone(&host.engine), host.metrics, http);
         let stopping = state.stopping.clone();
@@ -150,16 +156,16 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
 }
 
 /// Installs the components that come with the host, for every tenant.
-pub async fn install_builtins(engine: &Engine, config: &Config) -> Result<()> {
-    let folder = components_folder(config)?;
-    let installed = plugins::install_builtins(engine, &folder)
+pub(crate) async fn install_builtins(engine: &Engine, folder: &Path) -> Result<()> {
+    let installed = plugins::install_builtins(engine, folder)
         .await
         .with_context(|| format!("install the components in {}", folder.display()))?;
     tracing::info!(installed, folder = %folder.display(), "plugins that come with the server");
     Ok(())
 }
 
-fn components_folder(config: &Config) -> Result<PathBuf> {
+/// The folder of the components that come with the host.
+pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
     if let Some(named) = &config.components {
         return Ok(named.clone());
     }

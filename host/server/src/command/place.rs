@@ -18,6 +18,10 @@ pub(super) struct Place {
     /// Where the server keeps its data
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Folder of the plugins that come with the server [default: components/ beside this program,
+    /// else /usr/share/tidegate/components]
+    #[arg(long, value_name = "DIR")]
+    components: Option<PathBuf>,
 }
 
 /// What a flag of `serve` sets.
@@ -29,10 +33,6 @@ pub(super) struct Flags {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Folder of the plugins that come with the server [default: components/ beside this program,
-    /// else /usr/share/tidegate/components]
-    #[arg(long, value_name = "DIR")]
-    components: Option<PathBuf>,
 }
 
 impl Place {
@@ -40,6 +40,9 @@ impl Place {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
+        }
+        if let Some(components) = &self.components {
+            config.components = Some(components.clone());
         }
         Ok(config)
     }
@@ -62,6 +65,5 @@ impl Flags {
     pub(super) fn apply(self, config: &mut Config) {
         config.dev |= self.dev;
         config.listen = self.listen.unwrap_or(config.listen);
-        config.components = self.components.or(config.components.take());
     }
 }

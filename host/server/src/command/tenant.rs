@@ -3,7 +3,7 @@ use clap::Subcommand;
 use tidegate_engine::tenants;
 
 use super::place::Place;
-use crate::app::install_builtins;
+use crate::app::{components_folder, install_builtins};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -20,8 +20,10 @@ impl Tenant {
     pub(super) async fn run(self) -> Result<()> {
         let Self::Create { place, name } = self;
         let (config, host) = place.open().await?;
+        // Before anything is made: a tenant without plugins could not do much.
+        let folder = components_folder(&config)?;
         let tenant = tenants::create(&host.engine, &name).await?;
-        install_builtins(&host.engine, &config).await?;
+        install_builtins(&host.engine, &folder).await?;
         host.store.close().await;
         println!(
             "tenant {} is there; make a key for it with `tidegate key create`",

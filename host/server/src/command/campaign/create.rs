@@ -73,12 +73,14 @@ pub(super) struct Create {
 impl Create {
     pub(super) async fn run(self, rest: &Rest) -> Result<()> {
         let made = rest.post("campaigns", &self.body()?).await?;
-        match made["campaign_id"].as_i64() {
+        let id = made["campaign_id"].as_i64();
+        // It is there even if it cannot be started.
+        if !(self.start && rest.wants_json()) {
+            show(rest, &made, view::headline);
+        }
+        match id {
             Some(id) if self.start => step::take(rest, id, "start", &json!({})).await,
-            _ => {
-                show(rest, &made, view::headline);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
