@@ -27,7 +27,7 @@ struct Arguments {
     seed: u64,
     /// What they run at first
     #[arg(long, default_value = "1.0.0")]
-    version: String,
+    initial_version: String,
     /// An attribute that they report; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
     attributes: Vec<(String, String)>,
@@ -98,7 +98,7 @@ impl Arguments {
             tenant: self.tenant,
             prefix: self.prefix,
             seed: self.seed,
-            version: self.version,
+            version: self.initial_version,
             attributes,
             pace: Pace {
                 poll: (
@@ -156,4 +156,24 @@ fn share(text: &str) -> Result<(String, f64), String> {
         return Ok((version, share));
     }
     Err(format!("a share is between 0 and 1, and {share} is not"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn shares_belong_to_versions() {
+        assert_eq!(share("1.2.0=0.3"), Ok(("1.2.0".to_owned(), 0.3)));
+        for bad in ["1.2.0", "1.2.0=", "1.2.0=1.1", "1.2.0=-1", "1.2.0=NaN"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+    }
 }

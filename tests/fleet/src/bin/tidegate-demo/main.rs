@@ -129,3 +129,13 @@ async fn play(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
     view.say(&report);
     Ok(fleet)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        super::Arguments::command().debug_assert();
+    }
+}
