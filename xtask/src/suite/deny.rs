@@ -80,7 +80,7 @@ fn find_or_build(workspace: &Workspace) -> Result<PathBuf> {
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
     )
-    .context("cargo-deny comes from crates.io: connect once, or use --skip deny")?;
+    .context("cargo-deny is fetched by cargo: connect once, or use --skip deny")?;
     fs::remove_dir_all(&build).context("remove what only the build needed")?;
     Ok(program)
 }
