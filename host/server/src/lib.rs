@@ -6,7 +6,6 @@ mod ambient;
 pub mod app;
 mod client;
 #[expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command line talks to whoever typed it"
 )]

@@ -2,7 +2,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use tidegate_engine::tenants;
 
-use super::place::Place;
+use super::{place::Place, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GatewayToken {
@@ -30,7 +30,7 @@ impl GatewayToken {
         let tenant = super::place::tenant(&host.engine, &tenant).await?;
         let token = tenants::issue_gateway_token(&host.engine, tenant.id, &name).await?;
         host.store.close().await;
-        println!("{token}");
+        print(&token);
         Ok(())
     }
 }

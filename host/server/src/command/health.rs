@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use reqwest::Url;
 
+use super::print;
 use crate::client::Unreachable;
 
 /// A question for container runtimes: the exit code is the answer.
@@ -28,7 +29,7 @@ impl Health {
                 answer.text().await.unwrap_or_default()
             );
         }
-        println!("ready");
+        print("ready");
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use tidegate_engine::{
     tenants::{self, NewApiKey},
 };
 
-use super::place::Place;
+use super::{place::Place, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
@@ -51,7 +51,7 @@ impl Key {
         };
         let key = tenants::issue_key(&host.engine, key).await?;
         host.store.close().await;
-        println!("{key}");
+        print(&key);
         Ok(())
     }
 }

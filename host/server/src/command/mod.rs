@@ -84,6 +84,15 @@ impl Command {
     }
 }
 
+/// Prints a line. Whoever reads it may stop reading, as `head` does: then there is nobody to talk to.
+fn print(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(1);
+    }
+}
+
 /// Shows what the server answered: its own JSON when that is wanted, else what `human` makes of it.
 fn show(
     rest: &crate::client::Rest,
@@ -91,9 +100,9 @@ fn show(
     human: impl FnOnce(&serde_json::Value) -> String,
 ) {
     if rest.wants_json() {
-        println!("{answer:#}");
+        print(format_args!("{answer:#}"));
     } else {
-        println!("{}", human(answer));
+        print(human(answer));
     }
 }
 

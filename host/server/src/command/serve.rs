@@ -2,7 +2,10 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::place::{Flags, Place};
+use super::{
+    place::{Flags, Place},
+    print,
+};
 use crate::{
     app::{App, Surroundings},
     logging,
@@ -34,7 +37,9 @@ impl Serve {
             );
         }
         if let Some(key) = &app.first_key {
-            println!("The first admin's key, shown this once: {key}");
+            print(format_args!(
+                "The first admin's key, shown this once: {key}"
+            ));
         }
         tracing::info!(addr = %app.addr, version = env!("CARGO_PKG_VERSION"), "listening");
         tokio::select! {

@@ -2,7 +2,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use tidegate_engine::tenants;
 
-use super::place::Place;
+use super::{place::Place, print};
 use crate::app::{components_folder, install_builtins};
 
 #[derive(Debug, Subcommand)]
@@ -25,10 +25,10 @@ impl Tenant {
         let tenant = tenants::create(&host.engine, &name).await?;
         install_builtins(&host.engine, &folder).await?;
         host.store.close().await;
-        println!(
+        print(format_args!(
             "tenant {} is there; make a key for it with `tidegate key create`",
             tenant.name
-        );
+        ));
         Ok(())
     }
 }

@@ -5,7 +5,10 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::Value;
 
 use super::view;
-use crate::client::{Rest, Unreachable};
+use crate::{
+    client::{Rest, Unreachable},
+    command::print,
+};
 
 /// How long to wait for an event before looking anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,7 +63,7 @@ impl Seen {
         let entries = journal["items"].as_array().map_or(&[][..], Vec::as_slice);
         self.entries += entries.len();
         if rest.wants_json() {
-            println!("{campaign}");
+            print(&campaign);
             return Ok(campaign);
         }
         for entry in entries {
@@ -68,7 +71,7 @@ impl Seen {
         }
         let headline = view::headline(&campaign);
         if headline != self.headline {
-            println!("{headline}");
+            print(&headline);
             self.headline = headline;
         }
         Ok(campaign)
@@ -84,7 +87,7 @@ impl Seen {
         for sentence in sentences.iter().filter_map(Value::as_str) {
             let line = format!("  {plugin}: {sentence}");
             if !self.notes.contains(&line) {
-                println!("{line}");
+                print(&line);
                 self.notes.push(line);
             }
         }
