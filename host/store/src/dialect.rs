@@ -40,14 +40,6 @@ impl Dialect {
         }
     }
 
-    /// Like [`Self::for_update`], and leaves out what somebody else has locked.
-    pub(crate) fn for_update_skip_locked(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => " FOR UPDATE SKIP LOCKED",
-        }
-    }
-
     /// A table with the column `value`: the texts of a JSON array, which is a parameter or a column.
     pub(crate) fn texts(self, json: &str) -> String {
         match self {
@@ -66,6 +58,17 @@ impl Dialect {
                 "(SELECT CAST(item AS BIGINT) AS value \
                  FROM json_array_elements_text(CAST({json} AS json)) AS items(item)) AS numbers"
             ),
+        }
+    }
+
+    /// A condition: the whole number in `column`, which an index begins with, is in a JSON array. Unlike a join with
+    /// [`Self::numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table.
+    pub(crate) fn among(self, column: &str, json: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} IN (SELECT value FROM json_each({json}))"),
+            Self::Postgres => {
+                format!("{column} = ANY (CAST(translate({json}, '[]', '{{}}') AS BIGINT[]))")
+            }
         }
     }
 

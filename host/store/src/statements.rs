@@ -20,9 +20,16 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "SELECT tenant_id FROM api_keys LIMIT 1",
         "asked once, before there is anybody",
     ),
-    ("runs/due.rs", "ORDER BY 3, 1, 2 LIMIT $2", "the loop goes through all"),
-    ("runs/due.rs", "SELECT MIN(due_at)", "the loop goes through all"),
-    ("runs/expire.rs", "timeout_at <= $1", "the loop goes through all"),
+    (
+        "runs/due.rs",
+        "ORDER BY 3, 1, 2 LIMIT $2",
+        "the loop goes through all",
+    ),
+    (
+        "runs/expire.rs",
+        "timeout_at <= $1",
+        "the loop goes through all",
+    ),
 ];
 
 #[test]

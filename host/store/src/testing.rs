@@ -50,6 +50,11 @@ impl TestStore {
         Self::new(Options::new(url), None).await.map(Some)
     }
 
+    /// Another host on the same database.
+    pub(crate) async fn another_host(&self) -> anyhow::Result<SqlStore> {
+        Ok(SqlStore::open(Options::new(self.database.url())).await?)
+    }
+
     async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {
         let store = SqlStore::open(options).await?;
         Ok(Self {

@@ -24,11 +24,12 @@ pub(super) async fn list(
     let matching = matching(&tx, filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(number(page.offset));
+    // The page first: what else belongs to a device is not wanted of those that are skipped.
+    let order = order(filter);
     let sql = format!(
-        "SELECT {} FROM devices d WHERE d.tenant_id = {of_tenant} AND {matching} \
-         ORDER BY {} LIMIT {limit} OFFSET {offset}",
-        columns(),
-        order(filter)
+        "SELECT {} FROM (SELECT d.* FROM devices d WHERE d.tenant_id = {of_tenant} AND {matching} \
+         ORDER BY {order} LIMIT {limit} OFFSET {offset}) AS d ORDER BY {order}",
+        columns()
     );
     let rows = parameters
         .query(sql)?

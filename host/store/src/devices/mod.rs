@@ -28,7 +28,6 @@ use tidegate_engine::ports::{
 
 use crate::SqlStore;
 
-pub(crate) use poll_view::poll_views;
 pub(crate) use register::{Registration, Registrations};
 pub(crate) use reported::Reported;
 

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 
-use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     device::DeviceState,
@@ -13,7 +12,7 @@ use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
 };
 
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
@@ -49,50 +48,14 @@ pub(super) async fn poll_view(
         .map_err(bad_row("read device row"))
 }
 
-/// The same for many devices, as the transaction sees them.
-pub(crate) async fn poll_views(
-    tx: &mut Tx,
-    devices: &[(TenantId, DeviceKey)],
-) -> Result<HashMap<DeviceKey, PollView>, StoreError> {
-    #[derive(Serialize)]
-    struct Wanted {
-        tenant_id: i64,
-        id: i64,
-    }
-
-    let wanted: Vec<_> = devices
-        .iter()
-        .map(|(tenant, device)| Wanted {
-            tenant_id: tenant.0,
-            id: device.0,
-        })
-        .collect();
-    let columns = [("tenant_id", Type::Int), ("id", Type::Int)];
-    let wanted_rows = tx.dialect().rows("wanted", "$1", &columns);
-    // A cross join keeps SQLite from walking through all devices: it joins in the order in which they stand.
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
-         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
-         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(to_json(&wanted)?)
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed("read what polls need"))?;
-    rows.iter()
-        .map(|row| view(row).map(|view| (view.device, view)))
-        .collect::<Result<_, _>>()
-        .map_err(bad_row("read device row"))
-}
-
-/// The same by their ids: tenant and id with what a poll needs.
-pub(super) async fn poll_views_by_id(
+/// The same for many devices, a JSON array of tenants and ids, as the transaction sees them.
+pub(super) async fn poll_views(
     tx: &mut Tx,
     json: &str,
 ) -> Result<HashMap<(TenantId, String), PollView>, StoreError> {
     let columns = [("tenant_id", Type::Int), ("device_id", Type::Text)];
     let wanted_rows = tx.dialect().rows("wanted", "$1", &columns);
+    // A cross join keeps SQLite from walking through all devices: it joins in the order in which they stand.
     let sql = format!(
         "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
          LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use tidegate_core::{device::DeviceState, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{PollView, StoreError};
 
-use super::poll_view::poll_views_by_id;
+use super::poll_view::poll_views;
 use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
@@ -74,7 +74,7 @@ impl Batch for Registrations {
         if made < once.len() {
             see_for_the_first_time(&mut tx, &json, &mut tallies).await?;
         }
-        let views = poll_views_by_id(&mut tx, &json).await?;
+        let views = poll_views(&mut tx, &json).await?;
         tallies.write(&mut tx).await?;
         tx.commit().await?;
         items

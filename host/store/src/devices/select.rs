@@ -1,6 +1,5 @@
 use std::collections::{HashMap, HashSet};
 
-use sqlx::any::AnyRow;
 use tidegate_core::{
     campaign::Targets,
     id::{DeviceKey, TenantId},
@@ -19,6 +18,10 @@ use crate::{
 };
 
 /// The devices that a campaign means, with what plugins tell them by: three statements, however many devices.
+///
+/// A row costs the driver more than the database, so rows are few: each lists many devices. SQLite knows nothing of the
+/// tables' sizes and joins in the order in which they stand when the join is a cross join: devices first, then what
+/// each has, by its key.
 pub(super) async fn select(
     database: &Database,
     tenant: TenantId,
@@ -55,17 +58,22 @@ pub(super) async fn matching(
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);
     let matches = condition(selector, tx.dialect(), &mut parameters);
-    let sql = format!("SELECT d.id FROM devices d WHERE d.tenant_id = {tenant} AND {matches}");
-    let rows = parameters
+    let sql = format!(
+        "SELECT string_agg(CAST(d.id AS TEXT), ',') FROM devices d \
+         WHERE d.tenant_id = {tenant} AND {matches}"
+    );
+    let row = parameters
         .query(sql)?
-        .fetch_all(tx.conn())
+        .fetch_one(tx.conn())
         .await
         .map_err(failed("match devices"))?;
-    let key = |row: &AnyRow| row.take(0).map(DeviceKey);
-    rows.iter()
-        .map(key)
-        .collect::<Result<_, _>>()
-        .map_err(bad_row("read device row"))
+    let read = || -> Result<_, BadRow> {
+        match row.take::<Option<&str>>(0)? {
+            Some(list) => keys_of(list).collect(),
+            None => Ok(HashSet::new()),
+        }
+    };
+    read().map_err(bad_row("read device row"))
 }
 
 /// Which devices are meant.
@@ -91,11 +99,9 @@ impl Meant<'_> {
         if !self.targets.groups.is_empty() {
             let groups = parameters.bind(json_of(&self.targets.groups)?);
             let groups = dialect.texts(&groups);
-            // As a set of devices, which is made once, not asked for each of them.
-            let tenant = parameters.bind(self.tenant.0);
             any.push(format!(
-                "d.id IN (SELECT g.device_id FROM device_groups g \
-                 WHERE g.tenant_id = {tenant} AND g.name IN (SELECT value FROM {groups}))"
+                "EXISTS (SELECT 1 FROM device_groups g WHERE g.tenant_id = d.tenant_id \
+                 AND g.device_id = d.id AND g.name IN (SELECT value FROM {groups}))"
             ));
         }
         if let Some(filter) = self.filter {
@@ -108,38 +114,49 @@ impl Meant<'_> {
     }
 }
 
+/// One row for each class: what its devices share, and their keys and ids.
 async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
+    let line_end = parameters.bind("\n");
     let sql = format!(
-        "SELECT d.id, d.device_id, d.hw_model, d.hw_revision, d.sw_version \
-         FROM devices d WHERE d.tenant_id = {tenant} AND {condition}"
+        "SELECT d.hw_model, d.hw_revision, d.sw_version, \
+         string_agg(CAST(d.id AS TEXT) || ' ' || d.device_id, {line_end}) \
+         FROM devices d WHERE d.tenant_id = {tenant} AND {condition} \
+         GROUP BY d.hw_model, d.hw_revision, d.sw_version"
     );
     let rows = parameters
         .query(sql)?
         .fetch_all(tx.conn())
         .await
         .map_err(failed("select devices"))?;
-    let device = |row: &AnyRow| -> Result<Selected, BadRow> {
-        Ok(Selected {
-            key: DeviceKey(row.take(0)?),
-            device_id: row.take(1)?,
-            class: ClassKey {
-                hardware_model: row.take(2)?,
-                hardware_revision: row.take(3)?,
-                version: row.take(4)?,
+    let mut selected = Vec::new();
+    for row in &rows {
+        let mut read = || -> Result<(), BadRow> {
+            let class = ClassKey {
+                hardware_model: row.take(0)?,
+                hardware_revision: row.take(1)?,
+                version: row.take(2)?,
                 attributes: Vec::new(),
-            },
-            groups: Vec::new(),
-        })
-    };
-    rows.iter()
-        .map(device)
-        .collect::<Result<_, _>>()
-        .map_err(bad_row("read device row"))
+            };
+            for device in row.take::<&str>(3)?.split('\n') {
+                let (key, device_id) = device.split_once(' ').unwrap_or((device, ""));
+                selected.push(Selected {
+                    key: key_of(key)?,
+                    device_id: device_id.to_owned(),
+                    class: class.clone(),
+                    groups: Vec::new(),
+                });
+            }
+            Ok(())
+        };
+        read().map_err(bad_row("read device row"))?;
+    }
+    Ok(selected)
 }
 
+/// One row for each group: its name, and the keys of its devices.
 async fn add_groups(
     tx: &mut Tx,
     meant: &Meant<'_>,
@@ -150,9 +167,10 @@ async fn add_groups(
     let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let sql = format!(
-        "SELECT m.device_id, m.name FROM device_groups m \
-         JOIN devices d ON d.tenant_id = m.tenant_id AND d.id = m.device_id \
-         WHERE d.tenant_id = {tenant} AND {condition} ORDER BY m.name"
+        "SELECT m.name, string_agg(CAST(d.id AS TEXT), ',') \
+         FROM devices d CROSS JOIN device_groups m \
+         WHERE d.tenant_id = {tenant} AND {condition} \
+         AND m.tenant_id = d.tenant_id AND m.device_id = d.id GROUP BY m.name ORDER BY m.name"
     );
     let rows = parameters
         .query(sql)?
@@ -161,9 +179,11 @@ async fn add_groups(
         .map_err(failed("read the groups of selected devices"))?;
     for row in &rows {
         let mut read = || -> Result<(), BadRow> {
-            let key = DeviceKey(row.take(0)?);
-            if let Some(device) = places.get(&key).and_then(|place| selected.get_mut(*place)) {
-                device.groups.push(row.take(1)?);
+            let name: &str = row.take(0)?;
+            for key in keys_of(row.take(1)?) {
+                if let Some(place) = places.get(&key?) {
+                    selected[*place].groups.push(name.to_owned());
+                }
             }
             Ok(())
         };
@@ -172,7 +192,7 @@ async fn add_groups(
     Ok(())
 }
 
-/// The wanted attributes that each device has, in the order in which they are wanted.
+/// The wanted attributes that each device has, in the order in which they are wanted: one row for each value.
 async fn add_attributes(
     tx: &mut Tx,
     meant: &Meant<'_>,
@@ -185,9 +205,11 @@ async fn add_attributes(
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let keys = parameters.bind(json_of(wanted)?);
     let sql = format!(
-        "SELECT b.device_id, b.attribute_key, b.value FROM device_attributes b \
-         JOIN devices d ON d.tenant_id = b.tenant_id AND d.id = b.device_id \
-         WHERE d.tenant_id = {tenant} AND {condition} AND b.attribute_key IN (SELECT value FROM {})",
+        "SELECT b.attribute_key, b.value, string_agg(CAST(d.id AS TEXT), ',') \
+         FROM devices d CROSS JOIN device_attributes b \
+         WHERE d.tenant_id = {tenant} AND {condition} \
+         AND b.tenant_id = d.tenant_id AND b.device_id = d.id \
+         AND b.attribute_key IN (SELECT value FROM {}) GROUP BY b.attribute_key, b.value",
         tx.dialect().texts(&keys)
     );
     let rows = parameters
@@ -197,10 +219,12 @@ async fn add_attributes(
         .map_err(failed("read the attributes of selected devices"))?;
     for row in &rows {
         let mut read = || -> Result<(), BadRow> {
-            let key = DeviceKey(row.take(0)?);
-            if let Some(device) = places.get(&key).and_then(|place| selected.get_mut(*place)) {
-                let attributes = &mut device.class.attributes;
-                attributes.push((row.take(1)?, row.take(2)?));
+            let (key, value): (&str, &str) = (row.take(0)?, row.take(1)?);
+            for device in keys_of(row.take(2)?) {
+                if let Some(place) = places.get(&device?) {
+                    let attributes = &mut selected[*place].class.attributes;
+                    attributes.push((key.to_owned(), value.to_owned()));
+                }
             }
             Ok(())
         };
@@ -216,6 +240,17 @@ async fn add_attributes(
         attributes.sort_by_key(|(key, _)| order.get(key.as_str()).copied());
     }
     Ok(())
+}
+
+fn keys_of(list: &str) -> impl Iterator<Item = Result<DeviceKey, BadRow>> {
+    list.split(',').map(key_of)
+}
+
+fn key_of(text: &str) -> Result<DeviceKey, BadRow> {
+    text.parse().map_err(|_| BadRow::Word {
+        column: "device key",
+        value: text.to_owned(),
+    })
 }
 
 fn json_of(texts: &[String]) -> Result<String, StoreError> {

@@ -39,18 +39,4 @@ on_both! {
         assert_eq!(store.poll_view(store.theirs, "gate-1").await?, None);
         assert_eq!(store.poll_view(store.ours, "gate-1\0").await?, None);
     }
-
-    async fn many_polls_are_answered_at_once(store) {
-        let ours = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
-        let other = store.create_device(store.ours, device("gate-2", &[], &[])).await?;
-        let theirs = store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
-        let open = insert_update(store, store.ours, other, 500, "installing").await?;
-        let mut tx = store.database.write().await?;
-        let wanted = [(store.ours, ours), (store.ours, other), (store.ours, theirs)];
-        let views = poll_views(&mut tx, &wanted).await?;
-        assert_eq!(views.len(), 2);
-        assert_eq!(views[&ours].open, None);
-        assert_eq!(views[&other].open.map(|open| open.id), Some(UpdateId(open)));
-        assert_eq!(poll_views(&mut tx, &[]).await?.len(), 0);
-    }
 }

@@ -38,6 +38,23 @@ on_both! {
         assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);
     }
 
+    async fn hosts_that_register_the_same_devices_do_not_quarrel(store) {
+        let (one, other) = tokio::try_join!(store.another_host(), store.another_host())?;
+        let on = |host, seed: u64| {
+            // Each host hears of them in an order of its own.
+            let order = (0..400_u64).map(move |n| (n * seed) % 401);
+            join_all(order.map(move |n| async move {
+                SqlStore::register(host, store.ours, &format!("gate-{n}"), Timestamp(1)).await
+            }))
+        };
+        let (ones, others) = tokio::join!(on(&one, 7), on(&other, 11));
+        for view in ones.into_iter().chain(others) {
+            view?;
+        }
+        let stats = tidegate_engine::ports::Statistics::stats(&one, store.ours, Timestamp(0)).await?;
+        assert_eq!(stats.devices_by_state, [("registered".to_owned(), 401)]);
+    }
+
     async fn a_device_of_no_tenant_takes_no_other_with_it(store) {
         let nobody = TenantId(4711);
         let (bad, good) = tokio::join!(
