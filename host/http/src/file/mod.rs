@@ -10,6 +10,7 @@ use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
+use futures::TryStreamExt as _;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{
@@ -66,7 +67,11 @@ where
         let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.size);
         described.extend(HeaderValue::try_from(range).map(|range| (CONTENT_RANGE, range)));
     }
-    let body = Body::from_stream(open(part).await?);
+    let bytes = open(part).await?.inspect_err(|error| {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(error, "broke off a download: cannot read the file");
+    });
+    let body = Body::from_stream(bytes);
     Ok((status, described, body).into_response())
 }
 

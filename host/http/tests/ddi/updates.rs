@@ -1,5 +1,13 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tidegate_core::{id::UpdateId, update::UpdateStatus};
+use tidegate_core::{
+    feedback::{Execution, Feedback, Finished},
+    id::UpdateId,
+    update::UpdateStatus,
+};
+use tidegate_engine::devices::{self, Caller};
+use tokio::time::timeout;
 
 use crate::{
     wire::{Answer, get, request},
@@ -7,6 +15,8 @@ use crate::{
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
+/// Longest wait for what happens aside; it takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn feedback(execution: &str, finished: &str) -> Value {
     json!({"status": {"execution": execution, "result": {"finished": finished}, "details": ["said"]}})
@@ -33,10 +43,13 @@ impl World {
 
     /// Waits until the update stands there: that a device took it up is noted aside.
     async fn reaches(&self, update: UpdateId, status: UpdateStatus) -> anyhow::Result<()> {
-        while self.status(update).await? != Some(status) {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
+        let waiting = async {
+            while self.status(update).await? != Some(status) {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        };
+        timeout(PATIENCE, waiting).await?
     }
 
     async fn links(&self) -> anyhow::Result<Vec<(String, String)>> {
@@ -167,6 +180,40 @@ async fn the_same_feedback_twice_is_one_and_late_feedback_is_gone() -> anyhow::R
         "hawkbit.server.error.action.notCancelable"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn a_device_that_hangs_up_is_still_heard() -> anyhow::Result<()> {
+    let (world, update) = offered().await?;
+    world.links().await?;
+    let caller = Caller {
+        tenant: world.tenant,
+        device_id: "dev-1".to_owned(),
+        may_register: false,
+    };
+    let said = Feedback {
+        device_time: None,
+        execution: Execution::Closed,
+        finished: Finished::Success,
+        progress: None,
+        code: None,
+        messages: Vec::new(),
+        cut: false,
+    };
+    // The server drops the request of a device that hangs up, and with it what handles it.
+    let mut handling = Box::pin(devices::feedback(&world.engine, &caller, update, said));
+    assert!(futures::poll!(&mut handling).is_pending());
+    drop(handling);
+    world.reaches(update, UpdateStatus::Completed).await?;
+    // What is remembered follows, although nobody waited for it.
+    let installed = |(name, _): &(String, String)| name == "installedBase";
+    let waiting = async {
+        while !world.links().await?.iter().all(installed) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, waiting).await?
 }
 
 #[tokio::test]

@@ -78,10 +78,8 @@ impl Request {
         // A server that refuses by the head alone may hang up before the body is through.
         let _ = stream.write_all(body).await;
         let mut bytes = Vec::new();
-        stream
-            .read_to_end(&mut bytes)
-            .await
-            .context("read the answer")?;
+        let read = stream.read_to_end(&mut bytes).await;
+        read.context("read the answer")?;
         Answer::parse(&bytes).context("an answer that is no HTTP")
     }
 }
