@@ -3,7 +3,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::ports::RunRef;
 
@@ -12,6 +12,7 @@ pub struct Signals {
     woken: Mutex<HashSet<RunRef>>,
     wake: Notify,
     changes: broadcast::Sender<RunRef>,
+    stop: watch::Sender<bool>,
 }
 
 impl Default for Signals {
@@ -20,6 +21,7 @@ impl Default for Signals {
             woken: Mutex::default(),
             wake: Notify::new(),
             changes: broadcast::channel(1024).0,
+            stop: watch::Sender::new(false),
         }
     }
 }
@@ -43,6 +45,17 @@ impl Signals {
     /// Follows what campaigns have to show. A slow follower misses signals, which it must take as "look again".
     pub fn watch(&self) -> broadcast::Receiver<RunRef> {
         self.changes.subscribe()
+    }
+
+    /// The host stops: the loop of campaigns begins nothing more, ends what it has begun, and returns.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns when the host stops, at once if it already does.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as we do, so this fails never.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
     /// The campaigns that moved since the last call.

@@ -97,6 +97,7 @@ impl App {
         Ok(RunningApp {
             addr,
             first_key: bootstrap.admin_key,
+            reconciling: tokio::spawn(campaigns::reconcile(Arc::clone(&host.engine))),
             loops: loops(&host.engine, &host.store),
             engine: host.engine,
             store: host.store,
@@ -118,6 +119,7 @@ pub struct RunningApp {
     store: Arc<SqlStore>,
     stopping: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
+    reconciling: JoinHandle<()>,
     loops: JoinSet<()>,
 }
 
@@ -126,7 +128,14 @@ impl RunningApp {
     /// memory.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stopping.cancel();
+        self.engine.signals.stop();
         let served = (&mut self.serving).await;
+        if tokio::time::timeout(GRACE, &mut self.reconciling)
+            .await
+            .is_err()
+        {
+            tracing::warn!("campaigns were still being looked at after {GRACE:?}");
+        }
         self.loops.shutdown().await;
         let flushed = devices::flush_seen(&self.engine).await;
         self.store.close().await;
@@ -139,6 +148,7 @@ impl Drop for RunningApp {
     fn drop(&mut self) {
         self.stopping.cancel();
         self.serving.abort();
+        self.reconciling.abort();
     }
 }
 
@@ -183,10 +193,9 @@ pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
         })
 }
 
-/// Everything that goes on without being asked.
+/// What goes on beside campaigns without being asked.
 fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
-    loops.spawn(campaigns::reconcile(Arc::clone(engine)));
     loops.spawn(campaigns::deadlines(Arc::clone(engine)));
     loops.spawn(devices::keep_seen(Arc::clone(engine)));
     loops.spawn(follow(Arc::clone(engine), store.changes()));

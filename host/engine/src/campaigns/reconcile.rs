@@ -17,7 +17,7 @@ const AT_ONCE: usize = 8;
 /// Campaigns or updates that one round takes from the store.
 const ROUND: u32 = 500;
 
-/// Keeps campaigns going until it is dropped: at once those that moved on this host, and at every period those that are
+/// Keeps campaigns going until [`crate::Signals::stop`]: at once those that moved on this host, and at every period those that are
 /// due by the store: their own wake-up has come, or they moved on another host or before a crash. It takes no input and
 /// keeps no state of its own that matters: what it forgets, it finds again.
 pub async fn reconcile(engine: Arc<Engine>) {
@@ -28,6 +28,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let runs = tokio::select! {
+            () = engine.signals.stopped() => break,
             () = engine.signals.woken() => engine.signals.take_woken(),
             _ = period.tick() => due(&engine).await,
             Some(ended) = looks.join_next() => {
@@ -48,6 +49,8 @@ pub async fn reconcile(engine: Arc<Engine>) {
             }
         }
     }
+    // Every look gives its lease back, so that the next host need not wait for it to run out.
+    while looks.join_next().await.is_some() {}
 }
 
 async fn due(engine: &Engine) -> Vec<RunRef> {
