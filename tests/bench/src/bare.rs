@@ -62,15 +62,15 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             let _ = stream.set_nodelay(true);
         });
-        axum::serve(listener, router(answers)?)
+        axum::serve(listener, router(&answers)?)
             .await
             .context("serve")
     })
 }
 
-fn router(answers: Answers) -> Result<Router> {
-    let poll = handler(answers.poll)?;
-    let deployment = handler(answers.deployment)?;
+fn router(answers: &Answers) -> Result<Router> {
+    let poll = handler(&answers.poll)?;
+    let deployment = handler(&answers.deployment)?;
     Ok(Router::new()
         .route(
             "/{tenant}/controller/v1/{device}",
@@ -86,7 +86,7 @@ fn router(answers: Answers) -> Result<Router> {
         ))
 }
 
-fn handler(canned: Canned) -> Result<impl Fn() -> axum::response::Response + Clone> {
+fn handler(canned: &Canned) -> Result<impl Fn() -> axum::response::Response + Clone + use<>> {
     let mut headers = HeaderMap::new();
     for (name, value) in &canned.headers {
         headers.append(

@@ -213,7 +213,7 @@ impl Lab {
             if waves.first().is_some_and(|wave| wave.admitted == first) {
                 let steps = Steps {
                     start: start.as_secs_f64(),
-                    admit: (elapsed - start).as_secs_f64(),
+                    admit: elapsed.saturating_sub(start).as_secs_f64(),
                 };
                 return Ok((run, steps));
             }
@@ -256,7 +256,7 @@ impl Lab {
             policies: vec![choice("failure-rate", "{}")],
             priority: Priority::Normal,
             max_concurrent_updates: None,
-            timeout: Duration::from_secs(24 * 3600),
+            timeout: Duration::from_hours(24),
             requires_approval: false,
             auto_rollback: true,
             failure_threshold_percent: 20,

@@ -28,8 +28,7 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     let pieces = bench.size(1024, 128) as u64;
     let size = pieces * PIECE as u64;
     let server = Tidegate::start(bench, "download", None)?;
-    // No two pieces of a disk's block alike would be truer, and changes nothing that is measured here.
-    let piece: Vec<u8> = (0..PIECE).map(|at| (at * 31 >> 3) as u8).collect();
+    let piece: Vec<u8> = (0..PIECE).map(|at| ((at * 31) >> 3) as u8).collect();
     let firmware = server.upload("1.0.0", &piece, pieces).await?;
     let file = stored(&server, firmware).await?;
     ensure!(fs::metadata(&file)?.len() == size, "the stored file is cut");

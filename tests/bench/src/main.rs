@@ -154,13 +154,13 @@ impl Bench {
                 let threads = Builder::new_multi_thread().enable_all().build()?;
                 threads.block_on(campaigns::measure(self, kind))
             }),
-            Part::Download => match &self.nginx {
-                Some(nginx) => one_thread()?.block_on(download::measure(self, nginx)),
-                None => {
+            Part::Download => {
+                let Some(nginx) = &self.nginx else {
                     say("  left out: there is no nginx to compare with");
-                    Ok(Vec::new())
-                }
-            },
+                    return Ok(Vec::new());
+                };
+                one_thread()?.block_on(download::measure(self, nginx))
+            }
         }
     }
 

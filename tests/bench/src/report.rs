@@ -126,10 +126,10 @@ impl Figure {
     pub(crate) fn line(&self) -> String {
         let mut line = format!("{}: {}", self.name, amount(self.value, self.unit));
         for beside in &self.compared_with {
-            line += &format!("; {}: {}", beside.what, amount(beside.value, beside.unit));
+            line.extend(["; ", &beside.what, ": ", &amount(beside.value, beside.unit)]);
         }
         if let Some(ratio) = self.ratio {
-            line += &format!("; ratio {ratio:.2}");
+            line.extend(["; ratio ".to_owned(), format!("{ratio:.2}")]);
         }
         line + match self.holds {
             Some(true) => "; holds",
@@ -197,7 +197,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     let mut text = table.to_string();
     for figure in figures {
         for note in &figure.notes {
-            text += &format!("\n{}: {note}", figure.name);
+            text.extend(["\n", &figure.name, ": ", note]);
         }
     }
     text
@@ -212,7 +212,7 @@ fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 1e6 {
         format!("{:.2} M", value / 1e6)
-    } else if size >= 100.0 || value == value.trunc() {
+    } else if size >= 100.0 || value.fract().abs() < 1e-9 {
         format!("{value:.0}")
     } else if size >= 10.0 {
         format!("{value:.1}")

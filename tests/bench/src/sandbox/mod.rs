@@ -63,7 +63,7 @@ fn context() -> Context {
         started_at: Some(Timestamp(1_767_225_600_000 - 86_400_000)),
         max_in_flight: None,
         failure_ceiling: 2000,
-        update_timeout: Duration::from_secs(3600),
+        update_timeout: Duration::from_hours(1),
         auto_rollback: true,
         facts: Vec::new(),
     }
