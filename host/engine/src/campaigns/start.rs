@@ -3,7 +3,10 @@ use tidegate_core::{
     id::CampaignId,
 };
 
-use super::{prepare::prepare, steps::changed_meanwhile};
+use super::{
+    prepare::prepare,
+    steps::{ATTEMPTS, changed_meanwhile},
+};
 use crate::{
     Engine, Error, Result,
     ports::{Role, RunRef},
@@ -14,6 +17,18 @@ use crate::{
 /// waves are fixed. The first wave opens at the next tick.
 pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
     actor.require(Role::Operator)?;
+    let mut attempts = 0;
+    while !begin(engine, actor, id).await? {
+        attempts += 1;
+        if attempts == ATTEMPTS {
+            return Err(changed_meanwhile());
+        }
+    }
+    super::get(engine, actor, id).await
+}
+
+/// False: the campaign changed meanwhile, so that it has to be looked at again.
+async fn begin(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<bool> {
     let campaign = super::get(engine, actor, id).await?;
     campaign.status.after(Step::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
@@ -22,16 +37,15 @@ pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Cam
     }
     let beginning = prepare(engine, &campaign).await?;
     let tenant = campaign.tenant;
-    if !engine
+    let begun = engine
         .store()
         .begin_campaign(tenant, id, campaign.generation, beginning)
-        .await?
-    {
-        return Err(changed_meanwhile());
+        .await?;
+    if begun {
+        engine.signals.campaign_moved(RunRef {
+            tenant,
+            campaign: id,
+        });
     }
-    engine.signals.campaign_moved(RunRef {
-        tenant,
-        campaign: id,
-    });
-    super::get(engine, actor, id).await
+    Ok(begun)
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How often a step is tried on a campaign that its loop keeps changing.
-const ATTEMPTS: u32 = 20;
+pub(super) const ATTEMPTS: u32 = 20;
 /// The code of a change that came too late.
 const CHANGED_MEANWHILE: &str = "changed_meanwhile";
 
