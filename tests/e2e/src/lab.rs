@@ -202,11 +202,11 @@ impl Lab {
             go_on().await?;
             let campaign = self.show(id).await?;
             let at = campaign["status"].as_str().unwrap_or_default();
-            let is_end = ["completed", "failed", "cancelled", "rolled_back", "held"].contains(&at);
             if at == status {
                 return Ok(Some(campaign));
             }
-            if is_end && !(status == "rolled_back" && at != "failed") {
+            let goes_on = ["created", "in_progress", "paused", "rolling_back"].contains(&at);
+            if !goes_on && status != "rolled_back" {
                 bail!("the campaign is {at}: {campaign}");
             }
             Ok(None)

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Rest {
     http: reqwest::Client,
     url: String,
-    key: Option<String>,
+    header: Option<(&'static str, String)>,
 }
 
 impl Rest {
@@ -20,14 +20,21 @@ impl Rest {
         Self {
             http,
             url: url.to_owned(),
-            key: None,
+            header: None,
         }
     }
 
     /// The same with a key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+        self.header = Some(("X-API-Key", key.into()));
+        self
+    }
+
+    /// The same with a token.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.header = Some(("Authorization", format!("Bearer {token}")));
         self
     }
 
@@ -38,8 +45,8 @@ impl Rest {
             None => format!("{}/api/v1/{path}", self.url),
         };
         let request = self.http.request(method, url);
-        match &self.key {
-            Some(key) => request.header("X-API-Key", key),
+        match &self.header {
+            Some((name, value)) => request.header(*name, value),
             None => request,
         }
     }

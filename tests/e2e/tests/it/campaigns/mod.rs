@@ -1,3 +1,13 @@
 //! Campaigns from their making to their end, with devices that speak the device API.
 
+mod approval;
 mod canary;
+mod ceiling;
+mod events;
+mod explain;
+mod figures;
+mod proof;
+mod replay;
+mod rollback;
+mod silence;
+mod steering;

@@ -1,0 +1,152 @@
+//! Devices that cannot be.
+
+use serde_json::{Value, json};
+
+use super::Bad;
+
+const INVALID: &str = "invalid_device";
+
+pub(super) fn cases() -> Vec<Bad> {
+    let attributes: serde_json::Map<_, _> =
+        (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let table: Vec<(&str, Value, u16, &'static str, &str)> = vec![
+        (
+            "no name",
+            json!({ "device_id": "" }),
+            422,
+            INVALID,
+            "/device_id",
+        ),
+        (
+            "a name of 257 characters",
+            json!({ "device_id": "x".repeat(257) }),
+            422,
+            INVALID,
+            "/device_id",
+        ),
+        (
+            "white space in a name",
+            json!({ "device_id": "a b" }),
+            422,
+            INVALID,
+            "/device_id",
+        ),
+        (
+            "a control character in a name",
+            json!({ "device_id": "a\u{7}" }),
+            422,
+            INVALID,
+            "/device_id",
+        ),
+        (
+            "a name for people of 201 characters",
+            json!({ "device_id": "a", "name": "x".repeat(201) }),
+            422,
+            INVALID,
+            "/name",
+        ),
+        (
+            "too many groups",
+            json!({ "device_id": "a", "groups": vec!["g"; 51] }),
+            422,
+            INVALID,
+            "/groups",
+        ),
+        (
+            "a group without name",
+            json!({ "device_id": "a", "groups": [""] }),
+            422,
+            INVALID,
+            "/groups",
+        ),
+        (
+            "too many attributes",
+            json!({ "device_id": "a", "attributes": attributes }),
+            422,
+            INVALID,
+            "/attributes",
+        ),
+        (
+            "a long attribute",
+            json!({ "device_id": "a", "attributes": { "k": "v".repeat(129) } }),
+            422,
+            INVALID,
+            "/attributes",
+        ),
+        (
+            "an attribute that is no text",
+            json!({ "device_id": "a", "attributes": { "k": 1 } }),
+            422,
+            "wrong_type",
+            "/attributes/k",
+        ),
+        (
+            "an unknown field",
+            json!({ "device_id": "a", "token": "mine" }),
+            422,
+            "unknown_field",
+            "/token",
+        ),
+        (
+            "a name that is no text",
+            json!({ "device_id": 7 }),
+            422,
+            "wrong_type",
+            "/device_id",
+        ),
+    ];
+    let mut cases: Vec<Bad> = table
+        .into_iter()
+        .map(|(what, body, status, code, field)| {
+            Bad::post(what, "devices", status, code)
+                .json(body)
+                .field(field)
+        })
+        .collect();
+    cases.extend([
+        Bad::post("a device that is there", "devices", 409, "device_exists")
+            .json(json!({ "device_id": "edge-0" })),
+        Bad::get(
+            "a question that is none",
+            "devices?q=hw_model",
+            422,
+            "invalid_selector",
+        )
+        .field("q"),
+        Bad::get(
+            "a question of an unknown field",
+            "devices?q=secret==x",
+            422,
+            "invalid_selector",
+        )
+        .field("q"),
+        Bad::get(
+            "an order that nobody knows",
+            "devices?sort=secret",
+            422,
+            "invalid_sort",
+        )
+        .field("sort"),
+        Bad::get(
+            "a direction that nobody knows",
+            "devices?sort=name:up",
+            422,
+            "invalid_sort",
+        )
+        .field("sort"),
+        Bad::get(
+            "a log of another's update",
+            "devices/edge-0/log?update_id=987654",
+            404,
+            "not_found",
+        ),
+        Bad::get(
+            "a log of no update",
+            "devices/edge-0/log?update_id=x",
+            422,
+            "wrong_type",
+        )
+        .field("update_id"),
+    ]);
+    cases
+}

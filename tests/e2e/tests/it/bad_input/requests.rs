@@ -1,0 +1,184 @@
+//! Requests that are wrong before anybody looks at what they want.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{Bad, Who};
+
+const JSON: &str = "application/json";
+
+pub(super) fn cases() -> Vec<Bad> {
+    let mut cases = vec![
+        Bad::get("a path that is not there", "nothing", 404, "no_such_route"),
+        Bad::get(
+            "a path that is not there, outside",
+            "/nothing",
+            404,
+            "no_such_route",
+        ),
+        Bad::get(
+            "tokens are for development only",
+            "auth/dev-token",
+            404,
+            "no_such_route",
+        ),
+        Bad::post(
+            "tokens are for development only",
+            "auth/dev-token",
+            404,
+            "no_such_route",
+        )
+        .json(json!({ "user_id": "mallory" })),
+        Bad::new(
+            "another method",
+            Method::PUT,
+            "campaigns",
+            405,
+            "method_not_allowed",
+        ),
+        Bad::new(
+            "another method",
+            Method::DELETE,
+            "campaigns/{created}",
+            405,
+            "method_not_allowed",
+        ),
+        Bad::new(
+            "another method, outside",
+            Method::POST,
+            "/health",
+            405,
+            "method_not_allowed",
+        ),
+        Bad::get("no credentials", "campaigns", 401, "unauthenticated").by(Who::Nobody),
+        Bad::post("no credentials", "campaigns", 401, "unauthenticated")
+            .by(Who::Nobody)
+            .text(JSON, "{"),
+        Bad::post("a viewer makes nothing", "campaigns", 403, "role_missing")
+            .by(Who::Viewer)
+            .text(JSON, "{"),
+        Bad::post(
+            "a viewer starts nothing",
+            "campaigns/{created}/start",
+            403,
+            "role_missing",
+        )
+        .by(Who::Viewer),
+        Bad::post(
+            "a publisher starts nothing",
+            "campaigns/{created}/start",
+            403,
+            "role_missing",
+        )
+        .by(Who::Publisher),
+        Bad::new(
+            "a viewer deletes nothing",
+            Method::DELETE,
+            "firmware/{beta}",
+            403,
+            "role_missing",
+        )
+        .by(Who::Viewer),
+        Bad::post("a viewer uploads nothing", "plugins", 403, "role_missing").by(Who::Viewer),
+        Bad::post("no body", "campaigns", 415, "unsupported_media_type"),
+        Bad::post("no JSON", "campaigns", 415, "unsupported_media_type").text("text/plain", "{}"),
+        Bad::post("a form", "campaigns", 415, "unsupported_media_type")
+            .text("application/x-www-form-urlencoded", "name=x"),
+        Bad::post("an empty body", "campaigns", 400, "malformed_json").text(JSON, ""),
+        Bad::post("half an object", "campaigns", 400, "malformed_json").text(JSON, r#"{"name": "#),
+        Bad::post("two objects", "campaigns", 400, "malformed_json").text(JSON, "{}{}"),
+        Bad::post("bytes", "campaigns", 400, "malformed_json").text(JSON, vec![0xff, 0xfe, 0x00]),
+        Bad::post(
+            "a step with half an object",
+            "campaigns/{running}/pause",
+            400,
+            "malformed_json",
+        )
+        .text(JSON, "{"),
+        Bad::post("more than four megabytes", "campaigns", 413, "too_large")
+            .text(JSON, format!(r#"{{"name": "{}"}}"#, "x".repeat(5 << 20))),
+        Bad::post(
+            "more than four megabytes for a step",
+            "campaigns/{running}/cancel",
+            413,
+            "too_large",
+        )
+        .text(JSON, format!(r#"{{"reason": "{}"}}"#, "x".repeat(5 << 20))),
+    ];
+    for page in ["limit=0", "limit=501", "offset=18446744073709551615"] {
+        cases.push(Bad::get(
+            page,
+            &format!("campaigns?{page}"),
+            422,
+            "invalid_page",
+        ));
+    }
+    for query in ["limit=x", "limit=-1", "offset=-1", "limit=1&limit=2"] {
+        cases.push(Bad::get(
+            query,
+            &format!("devices?{query}"),
+            422,
+            "wrong_type",
+        ));
+    }
+    cases.extend([
+        Bad::get(
+            "a parameter that nobody knows",
+            "campaigns?color=red",
+            422,
+            "unknown_field",
+        )
+        .field("color"),
+        Bad::get(
+            "a status that nobody knows",
+            "campaigns?status=asleep",
+            422,
+            "wrong_type",
+        )
+        .field("status"),
+        Bad::get(
+            "a truth that is none",
+            "firmware?is_beta=maybe",
+            422,
+            "wrong_type",
+        )
+        .field("is_beta"),
+    ]);
+    for path in [
+        "campaigns/987654321",
+        "campaigns/0",
+        "campaigns/-1",
+        "campaigns/x",
+        "campaigns/99999999999999999999",
+        "campaigns/987654321/waves",
+        "campaigns/987654321/updates",
+        "campaigns/987654321/journal",
+        "stats/campaigns/987654321",
+        "firmware/987654321",
+        "firmware/987654321/download",
+        "firmware/x",
+        "devices/nobody",
+        "devices/nobody/updates",
+        "devices/nobody/log",
+        "devices/nobody/explain",
+        "devices/%F0%9F%8C%8A",
+        "plugins/nothing",
+        "plugins/%20",
+        "plugins/canary/revisions/sha256:x",
+    ] {
+        cases.push(Bad::get(&format!("GET {path}"), path, 404, "not_found"));
+    }
+    for step in [
+        "start",
+        "pause",
+        "resume",
+        "cancel",
+        "rollback",
+        "approve",
+        "waves/0/advance",
+    ] {
+        let path = format!("campaigns/987654321/{step}");
+        cases.push(Bad::post(&path, &path, 404, "not_found"));
+    }
+    cases
+}

@@ -1,0 +1,79 @@
+//! Server-sent events.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tidegate_e2e::{Event, Lab, both_databases};
+
+both_databases!(a_campaign_is_followed_to_its_end);
+
+async fn a_campaign_is_followed_to_its_end(lab: Lab) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 4).await?;
+    let firmware = lab.firmware("2.0.0").await?;
+    let id = lab
+        .campaign(firmware, json!({ "max_concurrent_updates": 2 }))
+        .await?;
+    let mut events = lab.events(id).await?;
+    let first = events.next().await?.context("an event")?;
+    ensure!(
+        first.name == "campaign" && first.data["status"] == "created",
+        "{first:?}"
+    );
+
+    let ended = |event: &Event| event.name == "campaign" && event.data["status"] == "completed";
+    let follow = tokio::spawn(async move { events.up_to(ended).await });
+    lab.step(id, "start").await?;
+    lab.until_status_while(id, "completed", async || {
+        for device in &mut fleet {
+            device.install().await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let events = follow.await??;
+
+    // Decisions come once each and in order; so do the campaign's states and its counters.
+    let seqs: Vec<i64> = of_kind(&events, "decision")
+        .filter_map(|data| data["seq"].as_i64())
+        .collect();
+    let written: Vec<i64> = lab
+        .journal(id)
+        .await?
+        .iter()
+        .filter_map(|entry| entry["seq"].as_i64())
+        .collect();
+    ensure!(seqs == written, "{seqs:?} came, {written:?} were written");
+    let mut completed = 0;
+    let mut status = "created";
+    for campaign in of_kind(&events, "campaign") {
+        let now = campaign["completed_devices"].as_u64().context("a count")?;
+        ensure!(now >= completed, "the counter went back: {campaign}");
+        completed = now;
+        let now = campaign["status"].as_str().context("a status")?;
+        let goes = [
+            ("created", "created"),
+            ("created", "in_progress"),
+            ("created", "completed"),
+            ("in_progress", "in_progress"),
+            ("in_progress", "completed"),
+        ];
+        ensure!(goes.contains(&(status, now)), "{status} then {now}");
+        status = now;
+    }
+    ensure!(
+        completed == 4 && status == "completed",
+        "{completed} {status}"
+    );
+
+    lab.viewer
+        .get("campaigns/987654/events")
+        .await?
+        .problem(404, "not_found")?;
+    Ok(())
+}
+
+fn of_kind<'a>(events: &'a [Event], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    events
+        .iter()
+        .filter(move |event| event.name == kind)
+        .map(|event| &event.data)
+}

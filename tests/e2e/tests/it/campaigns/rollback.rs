@@ -1,0 +1,156 @@
+//! Going back: of a policy's accord and of an operator's, for devices that are done and for devices in flight.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{Device, Lab, both_databases, feedback};
+
+both_databases!(
+    a_policy_brings_everybody_back,
+    an_operator_brings_everybody_back
+);
+
+async fn a_policy_brings_everybody_back(lab: Lab) -> Result<()> {
+    let mut fleet = on_good_firmware(&lab).await?;
+    let bad = lab.firmware("1.2.0").await?;
+    let id = lab
+        .start(
+            bad,
+            json!({
+                "strategy": { "plugin": "canary", "config": { "canary_percentage": 60 } },
+                "policies": [{ "plugin": "failure-rate", "config": {
+                    "threshold_percent": 25,
+                    "minimum_sample": 4,
+                } }],
+                "auto_rollback": true,
+                "failure_threshold_percent": 100,
+            }),
+        )
+        .await?;
+    lab.until_counts(id, json!({ "in_progress_devices": 6 }))
+        .await?;
+
+    // Of six canaries two take it up and linger, three install it, and one cannot.
+    let mut canaries = Vec::new();
+    for (n, device) in fleet.iter().enumerate() {
+        if device.poll().await?.deployment().is_some() {
+            canaries.push(n);
+        }
+    }
+    ensure!(canaries.len() == 6, "{canaries:?}");
+    for n in &canaries[..2] {
+        let offer = fleet[*n].offer().await?.context("an offer")?;
+        fleet[*n]
+            .feedback(&offer.id, &feedback("proceeding", "none"))
+            .await?
+            .is(200)?;
+    }
+    for n in &canaries[2..5] {
+        ensure!(fleet[*n].install().await?, "it had nothing to install");
+    }
+    lab.until_counts(id, json!({ "completed_devices": 3, "failed_devices": 0 }))
+        .await?;
+    ensure!(
+        lab.show(id).await?["status"] == "in_progress",
+        "it goes back without reason"
+    );
+    fleet[canaries[5]]
+        .fail("CHECKSUM_MISMATCH: of the root file system")
+        .await?;
+
+    let campaign = lab
+        .until_status_while(id, "rolled_back", async || everybody_acts(&mut fleet).await)
+        .await?;
+    ensure!(campaign["rollback"]["by"] == "failure-rate", "{campaign}");
+    ensure!(campaign["rollback"]["scope"] == "everything", "{campaign}");
+    let failures = &campaign["waves"][0]["failures"];
+    ensure!(
+        failures[0] == json!({ "code": "CHECKSUM_MISMATCH", "devices": 1 }),
+        "{failures}"
+    );
+    everybody_is_back(&lab, &fleet, bad).await?;
+
+    // Nobody outside the canaries ever had anything to do with it.
+    for (n, device) in fleet.iter().enumerate() {
+        let updates = lab
+            .viewer
+            .list(&format!("devices/{}/updates", device.id))
+            .await?;
+        let saw = updates.iter().any(|update| update["to_version"] == "1.2.0");
+        ensure!(saw == canaries.contains(&n), "{}: {updates:?}", device.id);
+    }
+    Ok(())
+}
+
+async fn an_operator_brings_everybody_back(lab: Lab) -> Result<()> {
+    let mut fleet = on_good_firmware(&lab).await?;
+    let bad = lab.firmware("1.2.0").await?;
+    let id = lab.start(bad, json!({})).await?;
+    lab.until_status_while(id, "completed", async || everybody_acts(&mut fleet).await)
+        .await?;
+    ensure!(
+        fleet.iter().all(|device| device.version == "1.2.0"),
+        "not everybody has it"
+    );
+
+    let wish = json!({ "reason": "the customer does not like it" });
+    lab.operator
+        .post(&format!("campaigns/{id}/rollback"), &wish)
+        .await?
+        .is(200)?;
+    let campaign = lab
+        .until_status_while(id, "rolled_back", async || everybody_acts(&mut fleet).await)
+        .await?;
+    ensure!(campaign["rollback"]["by"] == "operator", "{campaign}");
+    everybody_is_back(&lab, &fleet, bad).await?;
+    let again = lab
+        .operator
+        .post(&format!("campaigns/{id}/rollback"), &wish)
+        .await?;
+    again.problem(409, "invalid_transition")?;
+    Ok(())
+}
+
+/// Ten devices that a campaign has brought to 1.1.0.
+async fn on_good_firmware(lab: &Lab) -> Result<Vec<Device>> {
+    let mut fleet = lab.fleet("edge", 10).await?;
+    let good = lab.firmware("1.1.0").await?;
+    let id = lab.start(good, json!({})).await?;
+    lab.until_status_while(id, "completed", async || everybody_acts(&mut fleet).await)
+        .await?;
+    Ok(fleet)
+}
+
+async fn everybody_acts(fleet: &mut [Device]) -> Result<()> {
+    for device in fleet {
+        device.install().await?;
+    }
+    Ok(())
+}
+
+async fn everybody_is_back(lab: &Lab, fleet: &[Device], bad: i64) -> Result<()> {
+    for device in fleet {
+        ensure!(
+            device.version == "1.1.0",
+            "{} has {}",
+            device.id,
+            device.version
+        );
+        let poll = device.poll().await?;
+        ensure!(
+            poll.deployment().is_none() && poll.cancel().is_none(),
+            "{poll:?}"
+        );
+        let shown = lab
+            .viewer
+            .get(&format!("devices/{}", device.id))
+            .await?
+            .is(200)?
+            .json()?;
+        ensure!(
+            shown["installed_firmware"] != bad && shown["sw_version"] == "1.1.0",
+            "{shown}"
+        );
+        ensure!(shown["open_update"].is_null(), "{shown}");
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Tenants apart: what is one's does not exist for the other.
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_e2e::{Answer, Lab, both_databases, close};
+
+both_databases!(
+    every_route_knows_only_its_own,
+    devices_speak_only_for_themselves
+);
+
+async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
+    let mut fleet = ours.fleet("edge", 2).await?;
+    let firmware = ours.firmware("2.0.0").await?;
+    let id = ours
+        .start(firmware, json!({ "max_concurrent_updates": 1 }))
+        .await?;
+    ours.until_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    for device in &mut fleet {
+        device.install().await?;
+    }
+    let plugin = ours.viewer.get("plugins/canary").await?.is(200)?.json()?;
+    let revision = plugin["revisions"][0]["revision"]
+        .as_str()
+        .context("a revision")?;
+    let theirs = Lab::new(ours.server.clone()).await?;
+
+    // Every operation that names something, asked for by somebody who may do everything, but of another tenant.
+    let document = theirs.viewer.get("openapi.json").await?.is(200)?.json()?;
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().context("paths")? {
+        // Both tenants have the plugins that come with the server.
+        if !path.contains('{') || path.contains("/plugins/") {
+            continue;
+        }
+        let filled = path
+            .replace("{campaign_id}", &id.to_string())
+            .replace("{firmware_id}", &firmware.to_string())
+            .replace("{device_id}", "edge-0")
+            .replace("{wave}", "0")
+            .replace("{seq}", "1");
+        ensure!(
+            !filled.contains('{'),
+            "this test does not know how to fill {path}"
+        );
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if item.get(method).is_none() {
+                continue;
+            }
+            let method: Method = method.to_uppercase().parse()?;
+            let request = theirs.admin.request(method.clone(), &filled);
+            let request = if method == Method::GET {
+                request
+            } else {
+                request.json(&good_body(path))
+            };
+            Answer::of(request).await?.problem(404, "not_found")?;
+            asked += 1;
+        }
+    }
+    ensure!(asked > 15, "only {asked} operations were asked");
+
+    // Nothing of it shows in lists and figures, and its names are free.
+    for list in ["firmware", "campaigns", "devices"] {
+        ensure!(
+            theirs.viewer.list(list).await?.is_empty(),
+            "{list} are seen"
+        );
+    }
+    let stats = theirs.viewer.get("stats").await?.is(200)?.json()?;
+    for what in ["devices", "updates", "campaigns"] {
+        ensure!(stats[what]["total"] == 0, "{stats}");
+    }
+    let mut body = Lab::draft(firmware);
+    let made = theirs
+        .admin
+        .post("campaigns", &body)
+        .await?
+        .problem(422, "invalid_campaign")?;
+    ensure!(made["errors"][0]["field"] == "/firmware_id", "{made}");
+    theirs.firmware("2.0.0").await?;
+    body["target_devices"] = json!(["edge-0"]);
+    let own = theirs.firmware("3.0.0").await?;
+    let nobody = theirs
+        .campaign(own, json!({ "target_filter": "device_id==edge-*" }))
+        .await?;
+    let start = format!("campaigns/{nobody}/start");
+    theirs
+        .operator
+        .post(&start, &json!({}))
+        .await?
+        .problem(409, "no_devices")?;
+
+    // Disabling a plugin is one tenant's own affair.
+    let disable = format!("plugins/canary/revisions/{revision}/disable");
+    theirs.publisher.post(&disable, &json!({})).await?.is(200)?;
+    let plugin = ours.viewer.get("plugins/canary").await?.is(200)?.json()?;
+    ensure!(plugin["revisions"][0]["enabled"] == true, "{plugin}");
+    let strategy = json!({ "strategy": { "plugin": "canary" } });
+    ours.campaign(firmware, strategy).await?;
+    Ok(())
+}
+
+/// A body that the operation takes, so that it looks at the id.
+fn good_body(path: &str) -> Value {
+    match path {
+        path if path.ends_with("/approve") => json!({ "approval_comment": "mine" }),
+        path if path.ends_with("/{campaign_id}") => json!({ "priority": "high" }),
+        _ => json!({}),
+    }
+}
+
+async fn devices_speak_only_for_themselves(ours: Lab) -> Result<()> {
+    let theirs = Lab::new(ours.server.clone()).await?;
+    // Both have a device of this name, and each an update.
+    let mut updates = Vec::new();
+    for lab in [&ours, &theirs] {
+        let device = lab.fleet("edge", 2).await?.swap_remove(0);
+        let firmware = lab.firmware("2.0.0").await?;
+        let changes = json!({ "target_filter": null, "target_devices": ["edge-0"] });
+        let id = lab.start(firmware, changes).await?;
+        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+            .await?;
+        let offer = device.offer().await?.context("an offer")?;
+        updates.push(offer);
+    }
+    // A gateway opens no other tenant's door.
+    let stranger = ours
+        .device("edge-0")
+        .authorized(format!("GatewayToken {}", theirs.gateway));
+    stranger.get("").await?.is(401)?;
+
+    // A device's own token opens its own door alone.
+    let made = ours
+        .operator
+        .post("devices", &json!({ "device_id": "own-0" }))
+        .await?
+        .is(201)?
+        .json()?;
+    let token = format!("TargetToken {}", made["token"].as_str().context("a token")?);
+    ours.device("own-0")
+        .authorized(&token)
+        .get("")
+        .await?
+        .is(200)?;
+    ours.device("edge-0")
+        .authorized(&token)
+        .get("")
+        .await?
+        .is(401)?;
+    ours.device("own-1")
+        .authorized(&token)
+        .get("")
+        .await?
+        .is(401)?;
+    theirs
+        .device("own-0")
+        .authorized(&token)
+        .get("")
+        .await?
+        .is(401)?;
+
+    // Another's update and another's file are not there.
+    let device = ours.device("edge-0");
+    let other = ours.device("edge-1");
+    for asking in [&device, &other] {
+        let offer = if asking.id == "edge-0" {
+            &updates[1]
+        } else {
+            &updates[0]
+        };
+        asking
+            .get(&format!("deploymentBase/{}", offer.id))
+            .await?
+            .is(404)?;
+        asking
+            .feedback(&offer.id, &close("failure"))
+            .await?
+            .is(404)?;
+        asking
+            .cancel_feedback(&offer.id, &close("success"))
+            .await?
+            .is(404)?;
+        let link =
+            offer.artifacts().next().context("a file")?["_links"]["download-http"]["href"].clone();
+        let link = link.as_str().context("a link")?;
+        let below = link.split_once("/softwaremodules/").context("a link")?.1;
+        asking
+            .get(&format!("softwaremodules/{below}"))
+            .await?
+            .is(404)?;
+    }
+    ensure!(
+        ours.device("edge-0").poll().await?.deployment().is_some(),
+        "our update is gone"
+    );
+    ensure!(
+        theirs.device("edge-0").poll().await?.deployment().is_some(),
+        "their update is gone"
+    );
+    Ok(())
+}
