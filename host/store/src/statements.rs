@@ -106,7 +106,13 @@ fn mentions(text: &str, tables: &BTreeSet<String>) -> usize {
 
 /// How often a text says which tenant: a condition on `tenant_id`, or its place among the columns of an INSERT.
 fn holds_to_tenant(text: &str) -> usize {
-    let conditions = text.matches("tenant_id = ").count() + text.matches("tenant_id IN ").count();
+    let conditions = [
+        "tenant_id = ",
+        "tenant_id IN ",
+        "WHERE (tenant_id, ",
+        "AND (tenant_id, ",
+    ];
+    let conditions: usize = conditions.iter().map(|one| text.matches(one).count()).sum();
     let inserts = text.split("INSERT INTO ").skip(1).filter(|insert| {
         let columns = insert
             .split_once('(')

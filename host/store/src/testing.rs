@@ -111,8 +111,6 @@ macro_rules! on_both {
     ($($(#[$meta:meta])* async fn $name:ident($store:ident) $body:block)*) => {$(
         $(#[$meta])*
         mod $name {
-            #[expect(clippy::allow_attributes, reason = "not every test needs what is around it")]
-            #[allow(unused_imports)]
             use super::*;
 
             async fn check($store: &$crate::testing::TestStore) -> anyhow::Result<()> {
