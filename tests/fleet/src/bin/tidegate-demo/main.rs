@@ -77,6 +77,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let hints = server.hints();
     let shown = async {
         let fleet = play(arguments, &url, &view).await?;
+        view.end();
         if !arguments.exit {
             println!("{hints}");
             std::future::pending::<()>().await;

@@ -48,6 +48,14 @@ impl View {
         }
     }
 
+    /// Takes the bars away; what was said stays.
+    pub(crate) fn end(&self) {
+        if let Some(bars) = &self.bars {
+            // Nothing depends on it.
+            let _ = bars.clear();
+        }
+    }
+
     /// Turns to another campaign.
     pub(crate) fn campaign(&self, title: &str) {
         let mut now = self.now.borrow_mut();

@@ -1,0 +1,113 @@
+//! The program itself: exit codes, and what it says when it will not start.
+
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
+use anyhow::Result;
+
+fn tidegate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn check(output: &Output, code: i32, part: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(part), "{said}");
+}
+
+#[test]
+fn exit_codes_tell_what_happened() -> Result<()> {
+    let far = ["--url", "http://127.0.0.1:1"];
+    check(
+        &tidegate().args(["campaign", "fly"]).output()?,
+        2,
+        "unrecognized subcommand",
+    );
+    check(
+        &tidegate().arg("health").args(far).output()?,
+        3,
+        "cannot be reached",
+    );
+    check(
+        &tidegate().args(["campaign", "list"]).args(far).output()?,
+        3,
+        "cannot be reached",
+    );
+    check(
+        &tidegate()
+            .args(["plugin", "validate", "canary", "{"])
+            .args(far)
+            .output()?,
+        1,
+        "no JSON",
+    );
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_is_not_understood_starts_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tidegate.toml");
+    fs::write(&file, "[devices]\npoling_interval = '5m'")?;
+    let serve = |file: &std::path::Path| {
+        let mut command = tidegate();
+        command.arg("serve").arg("--config").arg(file);
+        command.arg("--data-dir").arg(folder.path().join("data"));
+        command.arg("--components").arg(folder.path());
+        command
+    };
+    check(&serve(&file).output()?, 1, "poling_interval");
+    check(
+        &serve(&folder.path().join("none.toml")).output()?,
+        1,
+        "none.toml",
+    );
+
+    fs::write(&file, "[sandbox]\nfuel = 2_000_000_000")?;
+    check(
+        &serve(&file)
+            .env("TIDEGATE_LISTEN", "127.0.0.1:0")
+            .output()?,
+        1,
+        "fuel",
+    );
+    check(
+        &serve(&file).env("TIDEGATE_LISTN", "127.0.0.1:0").output()?,
+        1,
+        "listn",
+    );
+    check(
+        &serve(&file).env("TIDEGATE_LOG__LEVEL", "=,=").output()?,
+        1,
+        "no log level",
+    );
+    Ok(())
+}
+
+#[test]
+fn the_process_that_compiles_is_this_program() -> Result<()> {
+    let mut child = tidegate()
+        .arg("compile-component")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(b"no component")?;
+    }
+    let output = child.wait_with_output()?;
+    assert_eq!(
+        output.status.code(),
+        Some(65),
+        "a component that cannot be compiled"
+    );
+    assert!(output.stdout.is_empty());
+    Ok(())
+}
