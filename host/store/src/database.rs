@@ -95,7 +95,8 @@ impl Database {
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres => "BEGIN",
+            // A plan that was kept from when a table was small would read all of it for a handful of rows.
+            Dialect::Postgres => "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan",
         };
         let transaction = self.writers.begin_with(begin).await;
         Ok(self.tx(Inner::Transaction(

@@ -72,6 +72,15 @@ impl Dialect {
         }
     }
 
+    /// Ends the condition of an `UPDATE .. FROM` [`Self::rows`], where the rows are also joined by `column`. PostgreSQL
+    /// needs [`Self::among`] to find them quickly, SQLite finds them quickly only without.
+    pub(crate) fn only_among(self, column: &str, json: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{json} IS NOT NULL"),
+            Self::Postgres => self.among(column, json),
+        }
+    }
+
     /// The table `name`: a row for each object of a JSON array, whose members are the columns. This is how a batch
     /// becomes one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
     pub(crate) fn rows(self, name: &str, json: &str, columns: &[(&str, Type)]) -> String {

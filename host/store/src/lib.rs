@@ -1,7 +1,7 @@
 //! Tidegate's storage: SQLite, embedded, and PostgreSQL, for many hosts at once, from one set of SQL.
 //!
-//! Every method of the engine's ports is one transaction here. [`database`] says how transactions are had on either
-//! database, [`dialect`] holds the few places where their SQL differs, [`gather`] commits many small writes as one.
+//! Every method of the engine's ports is one transaction here. `database` says how transactions are had on either
+//! database, `dialect` holds the few places where their SQL differs, `gather` commits many small writes as one.
 //!
 //! # Architecture invariant
 //!
@@ -32,9 +32,9 @@ mod tenants;
 mod updates;
 
 #[cfg(test)]
-mod statements;
-#[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod statements;
 #[cfg(test)]
 mod testing;
 

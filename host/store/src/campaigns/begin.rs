@@ -37,6 +37,7 @@ pub(super) async fn begin(
     if standing.generation != generation {
         return Ok(false);
     }
+    standing.generation += 1;
     let started = OperatorAct {
         at: beginning.at,
         kind: OperatorActKind::Started,

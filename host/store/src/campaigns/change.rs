@@ -28,6 +28,7 @@ pub(super) async fn change(
     if standing.generation != generation {
         return Ok(false);
     }
+    standing.generation += 1;
     move_on(&mut standing, &change)?;
     let mut tallies = Tallies::default();
     standing.write(&mut tx, &mut tallies).await?;

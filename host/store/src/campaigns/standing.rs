@@ -164,7 +164,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Writes it as the next generation, and counts the change of status.
+    /// Writes it, and counts the change of status. Whoever changed something has moved the generation on.
     pub(crate) async fn write(self, tx: &mut Tx, tallies: &mut Tallies) -> Result<(), StoreError> {
         let acts: Vec<ActJson> = self.acts.into_iter().map(Into::into).collect();
         sqlx::query(
@@ -176,7 +176,7 @@ impl Standing {
         .bind(self.tenant.0)
         .bind(self.campaign.0)
         .bind(self.status.as_str())
-        .bind(self.generation + 1)
+        .bind(self.generation)
         .bind(i64::from(self.plugin_failures))
         .bind(self.wake_at.map(|at| at.0))
         .bind(i64::from(self.parallel))

@@ -27,6 +27,9 @@ pub(super) async fn apply(
     if standing.generation != applied.generation {
         return Ok(false);
     }
+    if changes(&standing, &applied) {
+        standing.generation += 1;
+    }
     move_on(&mut standing, &applied)?;
     standing.record(&mut tx, &applied.journal).await?;
     let mut tallies = Tallies::default();
@@ -39,6 +42,26 @@ pub(super) async fn apply(
     tallies.write(&mut tx).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// A new wake-up alone is no change: it must not make what an operator does meanwhile come too late.
+fn changes(standing: &Standing, applied: &Applied) -> bool {
+    let wakes_only = Applied {
+        generation: applied.generation,
+        at: applied.at,
+        levels: None,
+        status: None,
+        hold: None,
+        rollback: None,
+        wake_at: applied.wake_at,
+        explain: None,
+        ended_at: None,
+        strategy_state: None,
+        policy_states: None,
+        plugin_failures: standing.plugin_failures,
+        journal: Vec::new(),
+    };
+    *applied != wakes_only
 }
 
 fn move_on(standing: &mut Standing, applied: &Applied) -> Result<(), StoreError> {

@@ -198,10 +198,8 @@ async fn versions(
     wanted: &BTreeSet<FirmwareId>,
 ) -> Result<BTreeMap<FirmwareId, String>, StoreError> {
     let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
-    let wanted = tx.dialect().numbers("$2");
-    let sql = format!(
-        "SELECT id, version FROM firmware WHERE tenant_id = $1 AND id IN (SELECT value FROM {wanted})"
-    );
+    let which = tx.dialect().among("id", "$2");
+    let sql = format!("SELECT id, version FROM firmware WHERE tenant_id = $1 AND {which}");
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(run.tenant.0)
         .bind(to_json(&ids)?)

@@ -119,12 +119,28 @@ fn version_seen(
 
 #[derive(Serialize)]
 struct AttributeJson<'a> {
+    tenant_id: i64,
     device_id: i64,
     attribute_key: &'a str,
     value: Option<&'a str>,
 }
 
-const COLUMNS: [(&str, Type); 3] = [
+fn row<'a>(
+    tenant: TenantId,
+    device: DeviceKey,
+    attribute_key: &'a str,
+    value: Option<&'a str>,
+) -> AttributeJson<'a> {
+    AttributeJson {
+        tenant_id: tenant.0,
+        device_id: device.0,
+        attribute_key,
+        value,
+    }
+}
+
+const COLUMNS: [(&str, Type); 4] = [
+    ("tenant_id", Type::Int),
     ("device_id", Type::Int),
     ("attribute_key", Type::Text),
     ("value", Type::Text),
@@ -146,10 +162,9 @@ impl Attributes {
             .collect();
         let mut was: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
         if !devices.is_empty() {
-            let wanted = tx.dialect().numbers("$2");
+            let which = tx.dialect().among("device_id", "$2");
             let sql = format!(
-                "SELECT device_id, attribute_key, value FROM device_attributes \
-                 WHERE tenant_id = $1 AND device_id IN (SELECT numbers.value FROM {wanted})"
+                "SELECT device_id, attribute_key, value FROM device_attributes WHERE +tenant_id = $1 AND {which}"
             );
             let rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(tenant.0)
@@ -176,11 +191,7 @@ impl Attributes {
         let (mut gone, mut set) = (Vec::new(), Vec::new());
         for (device, now) in &self.now {
             let was = self.was.get(device).unwrap_or(&none);
-            let row = |key, value| AttributeJson {
-                device_id: device.0,
-                attribute_key: key,
-                value,
-            };
+            let row = |key, value| row(tenant, *device, key, value);
             gone.extend(
                 was.keys()
                     .filter(|key| !now.contains_key(*key))
@@ -193,34 +204,28 @@ impl Attributes {
             );
         }
         if !gone.is_empty() {
-            let from = tx.dialect().rows("g", "$2", &COLUMNS);
+            let from = tx.dialect().rows("g", "$1", &COLUMNS);
             let sql = format!(
-                "DELETE FROM device_attributes WHERE tenant_id = $1 AND (device_id, attribute_key) IN \
-                 (SELECT g.device_id, g.attribute_key FROM {from})"
+                "DELETE FROM device_attributes WHERE (tenant_id, device_id, attribute_key) IN \
+                 (SELECT g.tenant_id, g.device_id, g.attribute_key FROM {from})"
             );
-            execute(tx, tenant, sql, &gone).await?;
+            execute(tx, sql, &gone).await?;
         }
         if !set.is_empty() {
-            let from = tx.dialect().rows("s", "$2", &COLUMNS);
+            let from = tx.dialect().rows("s", "$1", &COLUMNS);
             let sql = format!(
                 "INSERT INTO device_attributes (tenant_id, device_id, attribute_key, value) \
-                 SELECT $1, s.device_id, s.attribute_key, s.value FROM {from} WHERE true \
+                 SELECT s.tenant_id, s.device_id, s.attribute_key, s.value FROM {from} WHERE true \
                  ON CONFLICT (tenant_id, device_id, attribute_key) DO UPDATE SET value = excluded.value"
             );
-            execute(tx, tenant, sql, &set).await?;
+            execute(tx, sql, &set).await?;
         }
         Ok(())
     }
 }
 
-async fn execute(
-    tx: &mut Tx,
-    tenant: TenantId,
-    sql: String,
-    rows: &[AttributeJson<'_>],
-) -> Result<(), StoreError> {
+async fn execute(tx: &mut Tx, sql: String, rows: &[AttributeJson<'_>]) -> Result<(), StoreError> {
     sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await

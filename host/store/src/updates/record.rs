@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     changes::announce,
     database::{Database, Tx},
-    devices::poll_views,
     dialect::{Type, storable},
     error::failed,
     gather::Batch,
@@ -80,15 +79,13 @@ impl Batch for Reports {
         let mut tx = self.database.write().await?;
         let mut tallies = Tallies::default();
         let mut outcomes: Vec<Option<Outcome>> = items.iter().map(|_| None).collect();
+        let mut views = HashMap::new();
         for (tenant, said) in by_tenant {
-            record(&mut tx, tenant, &said, &mut outcomes, &mut tallies).await?;
+            let ledger = record(&mut tx, tenant, &said, &mut outcomes, &mut tallies).await?;
+            let heard = said.iter().map(|(_, said)| said.device());
+            views.extend(heard.filter_map(|key| Some((key, ledger.view(key)?))));
+            ledger.write(&mut tx, &mut tallies).await?;
         }
-        let heard = items.iter().zip(&outcomes);
-        let heard: BTreeSet<_> = heard
-            .filter(|(_, outcome)| matches!(outcome, Some(Ok(_))))
-            .map(|(said, _)| (said.tenant(), said.device()))
-            .collect();
-        let mut views = poll_views(&mut tx, &heard.into_iter().collect::<Vec<_>>()).await?;
         tallies.write(&mut tx).await?;
         tx.commit().await?;
         let answers = items.iter().zip(outcomes).map(|(said, outcome)| {
@@ -100,20 +97,18 @@ impl Batch for Reports {
                 view: view.ok_or(RecordError::NotFound)?,
             })
         });
-        let answers = answers.collect();
-        views.clear();
-        Ok(answers)
+        Ok(answers.collect())
     }
 }
 
-/// Records what devices of one tenant say, in order.
+/// Records what devices of one tenant say, in order; the ledger is still to be written.
 async fn record(
     tx: &mut Tx,
     tenant: TenantId,
     said: &[(usize, &Said)],
     outcomes: &mut [Option<Outcome>],
     tallies: &mut Tallies,
-) -> Result<(), StoreError> {
+) -> Result<Ledger, StoreError> {
     let devices = said.iter().map(|(_, said)| said.device()).collect();
     let updates = said.iter().filter_map(|(_, said)| match said {
         Said::Event(report) => Some(report.update),
@@ -137,9 +132,9 @@ async fn record(
         });
     }
     tell_other_hosts(tx, tenant, &ledger, said, outcomes).await?;
-    ledger.write(tx, tallies).await?;
     history.write(tx, tenant).await?;
-    known.write(tx, tenant).await
+    known.write(tx, tenant).await?;
+    Ok(ledger)
 }
 
 fn event(
@@ -302,14 +297,17 @@ impl History {
             ("digest", Type::Text),
         ];
         let wanted = tx.dialect().rows("k", "$2", &columns);
+        let which = tx.dialect().among("f.update_id", "$3");
+        let updates: Vec<_> = keys.iter().map(|key| key.update_id).collect();
         let sql = format!(
             "SELECT f.update_id, f.on_cancel, f.digest FROM {wanted} CROSS JOIN feedback f \
-             WHERE f.tenant_id = $1 AND f.update_id = k.update_id AND f.on_cancel = k.on_cancel \
-             AND f.digest = k.digest"
+             WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.on_cancel = k.on_cancel \
+             AND f.digest = k.digest AND {which}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(tenant.0)
             .bind(to_json(&keys)?)
+            .bind(to_json(&updates)?)
             .fetch_all(tx.conn())
             .await
             .map_err(failed(READ))?;

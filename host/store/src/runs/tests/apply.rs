@@ -103,6 +103,17 @@ on_both! {
         assert_eq!((kept.revision, kept.question_digest), (given.revision, given.question_digest));
     }
 
+    async fn to_sleep_on_is_no_change(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        let fence = scene.lease().await?;
+        let before = scene.look().await?;
+        let mut applied = scene.nothing().await?;
+        applied.wake_at = Some(later(7));
+        assert!(store.apply(scene.run, fence, applied).await?);
+        assert_eq!(scene.look().await?, before);
+        assert_eq!(store.due(later(7), 9).await?, [scene.run]);
+    }
+
     async fn leaving_a_hold_forgets_it(store) {
         let scene = Scene::set(store, &[1]).await?;
         let fence = scene.lease().await?;

@@ -109,16 +109,12 @@ impl Counters {
     }
 
     async fn write_failures(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
-        let campaigns: Vec<i64> = self
-            .0
-            .iter()
-            .filter(|(_, campaign)| !campaign.failures.is_empty())
-            .map(|(id, _)| id.0)
-            .collect();
-        if campaigns.is_empty() {
-            return Ok(());
+        let mut known = Known::default();
+        for (id, campaign) in &self.0 {
+            if !campaign.failures.is_empty() {
+                read_codes(tx, tenant, *id, &mut known).await?;
+            }
         }
-        let mut known = known_codes(tx, tenant, &campaigns).await?;
         let mut rows: BTreeMap<(i64, u32, &str), i64> = BTreeMap::new();
         for (id, campaign) in &self.0 {
             for ((wave, code), devices) in &campaign.failures {
@@ -131,6 +127,9 @@ impl Counters {
                 };
                 *rows.entry((id.0, *wave, code)).or_default() += devices;
             }
+        }
+        if rows.is_empty() {
+            return Ok(());
         }
         let rows: Vec<_> = rows
             .into_iter()
@@ -312,30 +311,25 @@ impl Known {
     }
 }
 
-async fn known_codes(
+async fn read_codes(
     tx: &mut Tx,
     tenant: TenantId,
-    campaigns: &[i64],
-) -> Result<Known, StoreError> {
-    let wanted = tx.dialect().numbers("$2");
-    let sql = format!(
-        "SELECT campaign_id, wave, code FROM wave_failures \
-         WHERE tenant_id = $1 AND campaign_id IN (SELECT value FROM {wanted})"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(to_json(&campaigns)?)
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed("read error codes"))?;
-    let mut known = Known::default();
+    campaign: CampaignId,
+    known: &mut Known,
+) -> Result<(), StoreError> {
+    const READ: &str = "read error codes";
+    let rows = sqlx::query(
+        "SELECT wave, code FROM wave_failures WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
     for row in &rows {
-        let read = || {
-            let wave: i64 = row.take("wave")?;
-            Ok((row.take("campaign_id")?, wave as u32, row.take("code")?))
-        };
-        let (campaign, wave, code) = read().map_err(bad_row("read error codes"))?;
-        known.codes(campaign, wave).insert(code);
+        let read = || Ok((row.take::<i64>("wave")? as u32, row.take("code")?));
+        let (wave, code) = read().map_err(bad_row(READ))?;
+        known.codes(campaign.0, wave).insert(code);
     }
-    Ok(known)
+    Ok(())
 }

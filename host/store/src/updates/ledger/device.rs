@@ -13,7 +13,7 @@ use crate::{
     database::Tx,
     dialect::Type,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, to_json},
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
     tallies::{DeviceTraits, Tallies},
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct DeviceRow {
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
     pub(crate) wants_attributes: bool,
+    pub(crate) token_sha256: Option<[u8; 32]>,
 }
 
 impl DeviceRow {
@@ -47,11 +48,11 @@ pub(super) async fn lock(
     keys: &BTreeSet<DeviceKey>,
 ) -> Result<BTreeMap<DeviceKey, DeviceRow>, StoreError> {
     const READ: &str = "read devices";
-    let (wanted, lock) = (tx.dialect().numbers("$2"), tx.dialect().for_update());
+    let (wanted, lock) = (tx.dialect().among("id", "$2"), tx.dialect().for_update());
     let sql = format!(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
-         wants_attributes FROM devices \
-         WHERE tenant_id = $1 AND id IN (SELECT value FROM {wanted}) ORDER BY id{lock}"
+         wants_attributes, token_sha256 FROM devices \
+         WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
     );
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
     let rows = sqlx::query(AssertSqlSafe(sql))
@@ -80,6 +81,7 @@ fn of_row(row: &AnyRow) -> Result<DeviceRow, BadRow> {
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
         wants_attributes: row.flag("wants_attributes")?,
+        token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
     })
 }
 
@@ -138,17 +140,20 @@ pub(super) async fn write(
         ("wants_attributes", Type::Int),
     ];
     let from = tx.dialect().rows("d", "$2", &columns);
+    let which = tx.dialect().only_among("devices.id", "$3");
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     // The plus keeps SQLite from walking through all rows of the tenant.
     let sql = format!(
         "UPDATE devices SET state = d.state, hw_model = d.hw_model, hw_revision = d.hw_revision, \
          hw_revision_key = d.hw_revision_key, sw_version = d.sw_version, sw_version_key = d.sw_version_key, \
          installed_firmware_id = d.installed_firmware_id, installed_update_id = d.installed_update_id, \
          wants_attributes = d.wants_attributes FROM {from} \
-         WHERE +devices.tenant_id = $1 AND devices.id = d.id"
+         WHERE +devices.tenant_id = $1 AND devices.id = d.id AND {which}"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(to_json(&rows)?)
+        .bind(to_json(&ids)?)
         .execute(tx.conn())
         .await
         .map_err(failed("write devices"))?;

@@ -53,14 +53,15 @@ pub(super) async fn read(
     const READ: &str = "read updates";
     let devices: Vec<i64> = devices.map(|key| key.0).collect();
     let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
-    let (of_devices, by_id) = (tx.dialect().numbers("$2"), tx.dialect().numbers("$3"));
+    let of_devices = tx.dialect().among("u.device_id", "$2");
+    let by_id = tx.dialect().among("u.id", "$3");
     let columns = row::COLUMNS;
     let sql = format!(
         "SELECT {columns}, u.feedbacks, u.called_back_at, u.looked_at FROM updates u \
-         WHERE u.tenant_id = $1 AND u.completed_at IS NULL AND u.device_id IN (SELECT value FROM {of_devices}) \
+         WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
          UNION ALL \
          SELECT {columns}, u.feedbacks, u.called_back_at, u.looked_at FROM updates u \
-         WHERE u.tenant_id = $1 AND u.completed_at IS NOT NULL AND u.id IN (SELECT value FROM {by_id})"
+         WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -126,17 +127,20 @@ pub(super) async fn write<'a>(
         ("looked_at", Type::Int),
     ];
     let from = tx.dialect().rows("n", "$2", &columns);
+    let which = tx.dialect().only_among("updates.id", "$3");
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     // The plus keeps SQLite from walking through all rows of the tenant.
     let sql = format!(
         "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
          progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
          feedbacks = n.feedbacks, started_at = n.started_at, completed_at = n.completed_at, \
          called_back_at = n.called_back_at, looked_at = n.looked_at FROM {from} \
-         WHERE +updates.tenant_id = $1 AND updates.id = n.id"
+         WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(to_json(&rows)?)
+        .bind(to_json(&ids)?)
         .execute(tx.conn())
         .await
         .map_err(failed("write updates"))?;

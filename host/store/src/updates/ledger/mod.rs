@@ -12,7 +12,10 @@ pub(crate) use device::DeviceRow;
 pub(crate) use entry::{Entry, NewUpdate};
 pub(crate) use histogram::durations;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use tidegate_core::{
     device::DeviceState,
@@ -20,7 +23,7 @@ use tidegate_core::{
     time::Timestamp,
     update::{Event, Progress, Refusal, Update, UpdateStatus},
 };
-use tidegate_engine::ports::{StoreError, Touched};
+use tidegate_engine::ports::{OpenUpdate, PollView, StoreError, Touched};
 
 use crate::{changes::announce, database::Tx, error::internal, tallies::Tallies};
 
@@ -210,6 +213,27 @@ impl Ledger {
             _ if device.installed_update.is_some() => DeviceState::InSync,
             _ => DeviceState::Registered,
         };
+    }
+
+    /// What polls of a device are to be answered from now on: the rule of `devices/poll_view.rs`, in memory.
+    pub(crate) fn view(&self, key: DeviceKey) -> Option<PollView> {
+        let device = self.device(key)?;
+        let shown = self
+            .of_device(key)
+            .filter(|entry| entry.update.progress.status.is_offered_to_device())
+            .max_by_key(|entry| (entry.update.weight, Reverse(entry.update.id)));
+        Some(PollView {
+            device: key,
+            token_sha256: device.token_sha256,
+            wants_attributes: device.wants_attributes,
+            is_unseen: device.state == DeviceState::Unknown,
+            open: shown.map(|entry| OpenUpdate {
+                id: entry.update.id,
+                status: entry.update.progress.status,
+                revision: entry.revision,
+            }),
+            installed: device.installed_update,
+        })
     }
 
     /// So many devices of a wave were admitted, and so many of them are not there any more.

@@ -194,33 +194,31 @@ on_both! {
         adds_up(store).await?;
         let mut dice = Dice(0x5EED_0F7E_57ED);
         for round in 0..6_u64 {
-            scene.release(&[10, round * 4]).await?;
-            adds_up(store).await?;
-            storm(&scene, &mut dice, 10 + round as i64).await?;
+            let levels = [10, round * 4];
+            futures::try_join!(
+                scene.release(&levels),
+                storm(&scene, &mut dice, 10 + round as i64),
+            )?;
             adds_up(store).await?;
         }
-        // Some fall silent; then everything goes back.
-        store.expire(later(3600), 5).await?;
+        // Some fall silent while others speak; then everything goes back.
+        let silent = async { anyhow::Ok(store.expire(later(3600), 5).await?) };
+        futures::try_join!(silent, storm(&scene, &mut dice, 3600))?;
         adds_up(store).await?;
         let fence = scene.turn_back().await?;
         let offer = Offer { proof: Proof::Reported, ..scene.offer(later(3602)) };
-        while !store.call_back(scene.run, fence, 7, later(3601)).await?.is_empty() {
-            adds_up(store).await?;
-        }
+        let everything = Scope::Everything;
         for round in 0..8 {
-            while store
-                .send_back(scene.run, fence, Scope::Everything, 7, &offer)
-                .await?
-                .looked_at
-                > 0
-            {
-                adds_up(store).await?;
-            }
-            storm(&scene, &mut dice, 3610 + round).await?;
+            let back = async {
+                while !store.call_back(scene.run, fence, 7, later(3601)).await?.is_empty() {}
+                while store.send_back(scene.run, fence, everything, 7, &offer).await?.looked_at > 0 {}
+                anyhow::Ok(())
+            };
+            futures::try_join!(back, storm(&scene, &mut dice, 3610 + round))?;
             adds_up(store).await?;
         }
         store.expire(later(100_000), 500).await?;
-        store.send_back(scene.run, fence, Scope::Everything, 500, &offer).await?;
+        store.send_back(scene.run, fence, everything, 500, &offer).await?;
         store.expire(later(200_000), 500).await?;
         adds_up(store).await?;
         let ending = scene.look().await?.ending;

@@ -31,6 +31,7 @@ on_both! {
         ] {
             let moved = revision != scene.newest(key).await?.revision;
             let recorded = scene.happens(key, event, later(1)).await??;
+            assert_eq!(store.poll_view(store.ours, "d-0").await?.as_ref(), Some(&recorded.view));
             let open = recorded.view.open.context("it is open")?;
             assert_eq!((open.id, open.status, open.revision), (offered.update.id, status, revision));
             assert_eq!((recorded.moved, recorded.campaign), (moved, Some(scene.campaign())));
@@ -39,6 +40,7 @@ on_both! {
         assert!(recorded.moved && recorded.view.open.is_none());
         assert_eq!(recorded.view.installed, Some(offered.update.id));
         assert!(recorded.view.wants_attributes);
+        assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
 
         let done = device(store, 0).await?;
         assert_eq!(done.state, DeviceState::InSync);
