@@ -57,9 +57,9 @@ impl Events {
             };
             self.text
                 .push_str(std::str::from_utf8(&chunk).context("an event is no UTF-8")?);
-            while let Some((event, rest)) = self.text.split_once("\n\n") {
-                self.waiting.extend(parse(event)?);
-                self.text = rest.to_owned();
+            while let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                self.waiting.extend(parse(&event)?);
             }
         }
     }
