@@ -2,6 +2,7 @@
 
 mod attributes;
 mod history;
+mod kept;
 pub(crate) mod ledger;
 mod read;
 mod record;

@@ -1,26 +1,21 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
-use sqlx::AssertSqlSafe;
 use tidegate_core::{
-    feedback::{Execution, Feedback, MAX_PER_UPDATE},
+    feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::Event,
 };
 use tidegate_engine::ports::{AttributesReport, RecordError, Recorded, Report, StoreError};
 
 use super::{
     attributes::{self, Attributes},
+    kept::{History, Key, feedback},
     ledger::Ledger,
 };
 use crate::{
     changes::announce,
     database::{Database, Tx},
-    dialect::{Type, storable},
-    error::failed,
     gather::Batch,
-    rows::{Columns as _, bad_row, to_json},
     tallies::Tallies,
 };
 
@@ -152,8 +147,8 @@ fn event(
         let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
         return Ok((moved, campaign));
     };
-    let key = (report.update, on_cancel, digest(feedback));
-    if history.said.contains(&key) {
+    let key = Key::of(report.update, on_cancel, feedback);
+    if history.has(&key) {
         return Ok((false, campaign));
     }
     // Asked of a copy first: what is refused leaves no trace.
@@ -175,27 +170,6 @@ fn event(
     Ok((moved, campaign))
 }
 
-fn feedback(event: &Event) -> Option<(&Feedback, bool)> {
-    match event {
-        Event::Feedback(feedback) => Some((feedback, false)),
-        Event::CancelFeedback(feedback) => Some((feedback, true)),
-        Event::Retrieved
-        | Event::CancelRequested
-        | Event::VersionReported { .. }
-        | Event::DeadlinePassed => None,
-    }
-}
-
-/// Half of the sha256 tells feedbacks apart well enough.
-fn digest(feedback: &Feedback) -> String {
-    let half = feedback.digest().0;
-    half[..16]
-        .iter()
-        .fold(String::with_capacity(32), |text, byte| {
-            text + &format!("{byte:02x}")
-        })
-}
-
 /// The host that a device spoke to knows; the others remember what was.
 async fn tell_other_hosts(
     tx: &mut Tx,
@@ -214,151 +188,4 @@ async fn tell_other_hosts(
         .filter_map(|(_, said)| Some(ledger.device(said.device())?.device_id.as_str()))
         .collect();
     announce(tx, tenant, changed).await
-}
-
-/// What was said of updates before, and is said now.
-struct History {
-    said: HashSet<(UpdateId, bool, String)>,
-    new: Vec<Line>,
-}
-
-#[derive(Serialize)]
-struct Line {
-    update_id: i32,
-    seq: u32,
-    on_cancel: i64,
-    digest: String,
-    at: i64,
-    device_time: Option<i64>,
-    execution: &'static str,
-    finished: &'static str,
-    progress_n: Option<u32>,
-    progress_of: Option<u32>,
-    code: Option<i32>,
-    messages: String,
-    cut: i64,
-}
-
-const LINE: [(&str, Type); 13] = [
-    ("update_id", Type::Int),
-    ("seq", Type::Int),
-    ("on_cancel", Type::Int),
-    ("digest", Type::Text),
-    ("at", Type::Int),
-    ("device_time", Type::Int),
-    ("execution", Type::Text),
-    ("finished", Type::Text),
-    ("progress_n", Type::Int),
-    ("progress_of", Type::Int),
-    ("code", Type::Int),
-    ("messages", Type::Text),
-    ("cut", Type::Int),
-];
-
-#[derive(Serialize)]
-struct Key {
-    update_id: i32,
-    on_cancel: i64,
-    digest: String,
-}
-
-impl History {
-    /// Which of these feedbacks are kept already.
-    async fn read(
-        tx: &mut Tx,
-        tenant: TenantId,
-        said: &[(usize, &Said)],
-    ) -> Result<Self, StoreError> {
-        const READ: &str = "read feedback";
-        let keys: Vec<_> = said
-            .iter()
-            .filter_map(|(_, said)| {
-                let Said::Event(report) = said else {
-                    return None;
-                };
-                let (feedback, on_cancel) = feedback(&report.event)?;
-                Some(Key {
-                    update_id: report.update.0,
-                    on_cancel: i64::from(on_cancel),
-                    digest: digest(feedback),
-                })
-            })
-            .collect();
-        let mut history = Self {
-            said: HashSet::new(),
-            new: Vec::new(),
-        };
-        if keys.is_empty() {
-            return Ok(history);
-        }
-        let columns = [
-            ("update_id", Type::Int),
-            ("on_cancel", Type::Int),
-            ("digest", Type::Text),
-        ];
-        let wanted = tx.dialect().rows("k", "$2", &columns);
-        let which = tx.dialect().among("f.update_id", "$3");
-        let updates: Vec<_> = keys.iter().map(|key| key.update_id).collect();
-        let sql = format!(
-            "SELECT f.update_id, f.on_cancel, f.digest FROM {wanted} CROSS JOIN feedback f \
-             WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.on_cancel = k.on_cancel \
-             AND f.digest = k.digest AND {which}"
-        );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(to_json(&keys)?)
-            .bind(to_json(&updates)?)
-            .fetch_all(tx.conn())
-            .await
-            .map_err(failed(READ))?;
-        for row in &rows {
-            let read = || {
-                let update = UpdateId(row.take("update_id")?);
-                Ok((update, row.flag("on_cancel")?, row.take("digest")?))
-            };
-            history.said.insert(read().map_err(bad_row(READ))?);
-        }
-        Ok(history)
-    }
-
-    fn add(&mut self, key: (UpdateId, bool, String), seq: u32, feedback: &Feedback, at: Timestamp) {
-        let messages: Vec<_> = feedback
-            .messages
-            .iter()
-            .map(|message| storable(message))
-            .collect();
-        self.new.push(Line {
-            update_id: key.0.0,
-            seq,
-            on_cancel: i64::from(key.1),
-            digest: key.2.clone(),
-            at: at.0,
-            device_time: feedback.device_time.map(|at| at.0),
-            execution: feedback.execution.as_str(),
-            finished: feedback.finished.as_str(),
-            progress_n: feedback.progress.map(|(n, _)| n),
-            progress_of: feedback.progress.map(|(_, of)| of),
-            code: feedback.code,
-            messages: serde_json::Value::from_iter(messages).to_string(),
-            cut: i64::from(feedback.cut),
-        });
-        self.said.insert(key);
-    }
-
-    async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
-        if self.new.is_empty() {
-            return Ok(());
-        }
-        let names = LINE.map(|(name, _)| name).join(", ");
-        let from = tx.dialect().rows("n", "$2", &LINE);
-        let sql =
-            format!("INSERT INTO feedback (tenant_id, {names}) SELECT $1, {names} FROM {from}");
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(tenant.0)
-            .bind(to_json(&self.new)?)
-            .execute(tx.conn())
-            .await
-            .map_err(failed("write feedback"))?;
-        Ok(())
-    }
 }
