@@ -137,10 +137,12 @@ impl RunningApp {
             tracing::warn!("campaigns were still being looked at after {GRACE:?}");
         }
         self.loops.shutdown().await;
-        let flushed = devices::flush_seen(&self.engine).await;
+        let seen = devices::flush_seen(&self.engine).await;
+        let usage = campaigns::flush_usage(&self.engine).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
-        flushed.context("write when devices were last seen")
+        seen.context("write when devices were last seen")?;
+        usage.context("write what plugins cost")
     }
 }
 

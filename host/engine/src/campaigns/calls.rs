@@ -37,8 +37,8 @@ impl UsageLog {
     }
 }
 
-/// Writes what plugin calls have cost since the last time.
-pub(super) async fn flush_usage(engine: &Engine) -> Result<()> {
+/// Writes what plugin calls have cost since the last time; once more when the host stops.
+pub async fn flush_usage(engine: &Engine) -> Result<()> {
     for (tenant, usage) in engine.usage.take() {
         engine.store().note_usage(tenant, usage).await?;
     }

@@ -18,7 +18,7 @@ mod steps;
 mod tick;
 
 pub use approve::approve;
-pub use calls::UsageLog;
+pub use calls::{UsageLog, flush_usage};
 pub use create::{Draft, PluginChoice, create};
 pub use explain::{Explanation, Standing, explain};
 pub use journal::{Replay, journal, replay};

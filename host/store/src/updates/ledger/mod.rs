@@ -206,6 +206,8 @@ impl Ledger {
             device.sw_version = Some(update.to_version.clone());
             device.wants_attributes = true;
         }
+        // The proof is asked for: a device that reported its version too early would else stay silent about it.
+        device.wants_attributes |= update.progress.status == UpdateStatus::Verifying;
         device.state = match update.progress.status {
             _ if waits => DeviceState::Pending,
             UpdateStatus::Completed => DeviceState::InSync,

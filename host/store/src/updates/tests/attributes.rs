@@ -80,6 +80,7 @@ on_both! {
         let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         let recorded = scene.happens(key, done, later(2)).await??;
         assert_eq!(recorded.view.open, None, "nothing is left to show");
+        assert!(recorded.view.wants_attributes, "the proof is asked for");
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
         assert!(!scene.reports_version(key, "1.0.0", later(3)).await?.moved);
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
