@@ -31,6 +31,6 @@ pub use firmware::{File, FirmwareForm};
 pub use lab::Lab;
 pub use process::Program;
 pub use rest::{Answer, Rest};
-pub use run::{Stage, run};
+pub use run::{Stage, plain, run};
 pub use server::{Server, Setup, components};
 pub use wait::{PATIENCE, until};

@@ -38,6 +38,11 @@ pub fn run<S: Stage>(
     RUNTIME.block_on(async { test(S::set(database).await?).await })
 }
 
+/// Runs a test that brings its own server.
+pub fn plain(test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    RUNTIME.block_on(test())
+}
+
 /// Makes of each function a test on SQLite and one on PostgreSQL. Once in a module.
 #[macro_export]
 macro_rules! both_databases {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 use tidegate::{
     app::{App, RunningApp, Surroundings},
-    config::Config,
+    config::{Config, Period},
 };
 use tidegate_engine::Engine;
 
@@ -23,6 +23,8 @@ pub struct Setup {
     pub dev: bool,
     /// Largest file of a firmware, in bytes; none: the server's own.
     pub max_artifact_bytes: Option<u64>,
+    /// CPU time that compiling a component may take; none: the server's own.
+    pub compile_cpu: Option<Duration>,
 }
 
 /// A whole server in this process, on loopback, with a clock that is moved by hand.
@@ -56,6 +58,7 @@ impl Server {
         if let Some(most) = setup.max_artifact_bytes {
             config.artifacts.max_bytes = most;
         }
+        config.sandbox.compile_cpu = setup.compile_cpu.map(Period);
         share_compiled_code(folder.path())?;
         let clock = Arc::new(HandClock::default());
         let surroundings = Surroundings {

@@ -2,7 +2,10 @@
 
 mod bad_input;
 mod campaigns;
+mod crash;
 mod ddi;
 mod files;
+mod hostile;
 mod tenants;
 mod third_party;
+mod transfers;
