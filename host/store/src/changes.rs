@@ -1,6 +1,6 @@
 //! What hosts tell one another: the devices whose remembered answers are out of date.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{
     StreamExt as _,
@@ -25,7 +25,7 @@ const MESSAGE_BYTES: usize = 7000;
 /// How long to wait before trying to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Something that another host, or this one, changed about a device.
+/// Something that another host changed about a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceChange {
     /// What is remembered of this device is out of date.
@@ -41,11 +41,13 @@ pub enum DeviceChange {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
+    /// Who says so.
+    host: String,
     tenant: i64,
     devices: Vec<String>,
 }
 
-/// Tells every host of these devices when the transaction commits. On SQLite there is no other host.
+/// Tells every other host of these devices when the transaction commits. On SQLite there is no other host.
 pub(crate) async fn announce<'a>(
     tx: &mut Tx,
     tenant: TenantId,
@@ -55,8 +57,12 @@ pub(crate) async fn announce<'a>(
         return Ok(());
     }
     for devices in in_messages(device_ids) {
-        let tenant = tenant.0;
-        let message = to_json(&Message { tenant, devices })?;
+        let (host, tenant) = (tx.host().to_owned(), tenant.0);
+        let message = to_json(&Message {
+            host,
+            tenant,
+            devices,
+        })?;
         sqlx::query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
             .bind(message)
@@ -85,16 +91,16 @@ fn in_messages<'a>(device_ids: impl IntoIterator<Item = &'a str>) -> Vec<Vec<Str
     messages
 }
 
-/// All that is announced from now on; begins with [`DeviceChange::Lost`] as soon as it listens.
+/// All that other hosts announce from now on; begins with [`DeviceChange::Lost`] as soon as it listens.
 pub(crate) fn follow(database: &Database) -> BoxStream<'static, DeviceChange> {
     if database.dialect() == Dialect::Sqlite {
         return stream::pending().boxed();
     }
-    let url = database.url().to_owned();
+    let (host, url) = (database.host(), database.url().to_owned());
     stream::unfold(None::<PgListener>, move |listener| {
-        let url = url.clone();
+        let (host, url) = (Arc::clone(&host), url.clone());
         async move {
-            let (changes, listener) = next(listener, &url).await;
+            let (changes, listener) = next(listener, &host, &url).await;
             Some((stream::iter(changes), Some(listener)))
         }
     })
@@ -102,10 +108,14 @@ pub(crate) fn follow(database: &Database) -> BoxStream<'static, DeviceChange> {
     .boxed()
 }
 
-async fn next(listener: Option<PgListener>, url: &str) -> (Vec<DeviceChange>, PgListener) {
+async fn next(
+    listener: Option<PgListener>,
+    host: &str,
+    url: &str,
+) -> (Vec<DeviceChange>, PgListener) {
     if let Some(mut listener) = listener {
         match listener.try_recv().await {
-            Ok(Some(message)) => return (read(message.payload()), listener),
+            Ok(Some(message)) => return (read(message.payload(), host), listener),
             // It has connected anew by itself.
             Ok(None) => return (vec![DeviceChange::Lost], listener),
             Err(error) => tracing::warn!(%error, "changes of other hosts are not heard"),
@@ -128,8 +138,10 @@ async fn listen(url: &str) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-fn read(message: &str) -> Vec<DeviceChange> {
+fn read(message: &str, host: &str) -> Vec<DeviceChange> {
     match serde_json::from_str::<Message>(message) {
+        // What this host did, it knows already.
+        Ok(message) if message.host == host => Vec::new(),
         Ok(message) => {
             let tenant = TenantId(message.tenant);
             let devices = message.devices.into_iter();
@@ -158,6 +170,7 @@ mod tests {
             assert_eq!(messages.iter().map(Vec::len).sum::<usize>(), count);
             for devices in messages {
                 let message = to_json(&Message {
+                    host: "host-0123456789abcdef".to_owned(),
                     tenant: i64::MAX,
                     devices,
                 })
@@ -183,12 +196,15 @@ mod tests {
         let Some(store) = TestStore::on_postgres().await? else {
             return Ok(());
         };
+        let other = store.another_host().await?;
         let mut changes = store.changes();
         assert_eq!(changes.next().await, Some(DeviceChange::Lost));
-        for (tenant, id, is_committed) in
-            [(store.ours, "undone", false), (store.theirs, "done", true)]
-        {
-            let mut tx = store.database.write().await?;
+        for (database, tenant, id, is_committed) in [
+            (&store.database, store.ours, "its own", true),
+            (&other.database, store.ours, "undone", false),
+            (&other.database, store.theirs, "done", true),
+        ] {
+            let mut tx = database.write().await?;
             announce(&mut tx, tenant, [id]).await?;
             if is_committed {
                 tx.commit().await?;
@@ -210,7 +226,7 @@ mod tests {
         .await?;
         tx.commit().await?;
         assert_eq!(changes.next().await, Some(DeviceChange::Lost));
-        let mut tx = store.database.write().await?;
+        let mut tx = other.database.write().await?;
         announce(&mut tx, store.ours, ["again"]).await?;
         tx.commit().await?;
         let again = DeviceChange::Device {

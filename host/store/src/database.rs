@@ -3,7 +3,7 @@
 //! SQLite takes one writer at a time, so there is one connection that writes and a pool that reads beside it (WAL).
 //! PostgreSQL has one pool for both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     Any, AnyConnection, AnyPool, Connection, Transaction,
@@ -23,6 +23,8 @@ const STALE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Database {
     dialect: Dialect,
+    /// This host's name.
+    host: Arc<str>,
     url: String,
     readers: AnyPool,
     writers: AnyPool,
@@ -32,6 +34,7 @@ pub(crate) struct Database {
 pub(crate) struct Tx {
     inner: Inner,
     dialect: Dialect,
+    host: Arc<str>,
 }
 
 enum Inner {
@@ -41,7 +44,11 @@ enum Inner {
 }
 
 impl Database {
-    pub(crate) async fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        url: &str,
+        host: String,
+        connections: u32,
+    ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of_url(url)?;
         let url = match dialect {
@@ -62,6 +69,7 @@ impl Database {
         };
         Ok(Self {
             dialect,
+            host: host.into(),
             url,
             readers,
             writers,
@@ -113,6 +121,10 @@ impl Database {
         &self.writers
     }
 
+    pub(crate) fn host(&self) -> Arc<str> {
+        Arc::clone(&self.host)
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -126,6 +138,7 @@ impl Database {
         Tx {
             inner,
             dialect: self.dialect,
+            host: Arc::clone(&self.host),
         }
     }
 }
@@ -137,6 +150,11 @@ impl Tx {
             Inner::Transaction(transaction) => transaction,
             Inner::Single(connection) => connection,
         }
+    }
+
+    /// The name of the host that writes.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

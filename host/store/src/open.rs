@@ -30,6 +30,8 @@ pub struct SqlStore {
 pub struct Options {
     /// `sqlite:` and a path, or `postgres://user:password@host/database`.
     pub url: String,
+    /// A name that no other host on this database has.
+    pub host: String,
     /// Most connections at once: to PostgreSQL in all, to SQLite for reading. At least 1.
     pub connections: u32,
     /// Which attributes of a device made by an operator say what hardware it is.
@@ -41,6 +43,7 @@ impl Options {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            host: "tidegate".to_owned(),
             connections: 16,
             attribute_names: AttributeNames::default(),
         }
@@ -68,7 +71,8 @@ impl Options {
 impl SqlStore {
     /// Connects, and brings the database to this version's tables. Several hosts may do so at once.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        let database = Database::open(&options.url, options.connections.max(1)).await?;
+        let database =
+            Database::open(&options.url, options.host, options.connections.max(1)).await?;
         let registrations = Registrations {
             database: database.clone(),
         };

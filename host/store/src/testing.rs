@@ -52,7 +52,9 @@ impl TestStore {
 
     /// Another host on the same database.
     pub(crate) async fn another_host(&self) -> anyhow::Result<SqlStore> {
-        Ok(SqlStore::open(Options::new(self.database.url())).await?)
+        let options = Options::new(self.database.url());
+        let host = "another".to_owned();
+        Ok(SqlStore::open(Options { host, ..options }).await?)
     }
 
     async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {

@@ -30,7 +30,8 @@ impl Host {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("make the data folder {}", config.data_dir.display()))?;
         let names = attribute_names(config);
-        let store = Arc::new(open_store(config, names.clone()).await?);
+        let owner = owner(&*surroundings.entropy);
+        let store = Arc::new(open_store(config, owner.clone(), names.clone()).await?);
         let files = config.artifacts_dir();
         let artifacts = ArtifactStore::open_folder(&files).await;
         let artifacts = Arc::new(
@@ -38,7 +39,7 @@ impl Host {
         );
         let metrics = Arc::new(Metrics::new().context("set up metrics")?);
         let settings = Settings {
-            owner: owner(&*surroundings.entropy),
+            owner,
             polling_interval: config.devices.polling_interval.0,
             anonymous_devices: config.dev,
             attribute_names: names,
@@ -69,13 +70,18 @@ impl Host {
     }
 }
 
-async fn open_store(config: &Config, attribute_names: AttributeNames) -> Result<SqlStore> {
+async fn open_store(
+    config: &Config,
+    host: String,
+    attribute_names: AttributeNames,
+) -> Result<SqlStore> {
     let options = match &config.database.url {
         Some(url) => Options::new(url.clone()),
         None => Options::sqlite(&config.data_dir.join("tidegate.db")),
     };
     // The address may hold a password: it is not shown.
     SqlStore::open(Options {
+        host,
         attribute_names,
         ..options
     })
