@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::{Value, json};
-use tidegate_e2e::{Device, FirmwareForm, Lab, Offer, Program, Rest, close, plain, until};
+use tidegate_e2e::{Device, Events, FirmwareForm, Lab, Offer, Program, Rest, close, plain, until};
+use tokio::time::timeout;
 
 const DEVICES: usize = 24;
 /// Acknowledged feedbacks before the end comes.
@@ -218,6 +219,33 @@ fn an_upload_under_way_is_finished() -> Result<()> {
         ensure!(
             firmware.len() == 1 && firmware[0]["file_size"] == 200_000,
             "{firmware:?}"
+        );
+        Ok(())
+    })
+}
+
+/// Whoever watches a campaign does not keep the program from ending.
+#[test]
+fn a_stop_does_not_wait_for_watchers() -> Result<()> {
+    plain(async || {
+        let folder = tempfile::tempdir()?;
+        let program = Program::start(folder.path())?;
+        let site = Site::new(&program.url).await?;
+        let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
+        let made = site
+            .rest
+            .post("campaigns", &Lab::draft(firmware))
+            .await?
+            .is(201)?
+            .json()?;
+        let path = format!("campaigns/{}/events", made["campaign_id"]);
+        let mut events = Events::follow(&site.rest, &path).await?;
+        ensure!(events.next().await?.is_some(), "there was nothing to see");
+        let stop = tokio::task::spawn_blocking(move || program.terminate());
+        while events.next().await?.is_some() {}
+        ensure!(
+            timeout(Duration::from_secs(10), stop).await???.success(),
+            "it did not end well"
         );
         Ok(())
     })

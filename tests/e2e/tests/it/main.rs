@@ -4,6 +4,7 @@ mod bad_input;
 mod campaigns;
 mod crash;
 mod ddi;
+mod doors;
 mod files;
 mod hostile;
 mod tenants;

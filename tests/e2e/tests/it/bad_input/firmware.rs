@@ -21,27 +21,27 @@ pub(super) fn cases() -> Vec<Bad> {
         upload("a path as name", files(&[("../../etc/passwd", b"x")]), 422, INVALID).field("/file"),
         upload("no name", files(&[("", b"x")]), 422, INVALID).field("/file"),
         upload("one name twice", files(&[("a", b"x"), ("a", b"y")]), 422, INVALID).field("/file"),
-        upload("a file in no module", modules(json!([{ "part": "os", "files": [{ "filename": "a" }] }])), 422, INVALID)
+        upload("a file in no module", modules(&json!([{ "part": "os", "files": [{ "filename": "a" }] }])), 422, INVALID)
             .field("/modules"),
-        upload("a module of nothing", modules(json!([{ "part": "os", "files": [] }])), 422, INVALID)
+        upload("a module of nothing", modules(&json!([{ "part": "os", "files": [] }])), 422, INVALID)
             .field("/modules/0/files"),
         upload(
             "a module of what did not come",
-            modules(json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b" }, { "filename": "c" }] }])),
+            modules(&json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b" }, { "filename": "c" }] }])),
             422,
             INVALID,
         )
         .field("/modules/0/files/2/filename"),
         upload(
             "a module with another checksum",
-            modules(json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b", "md5": "00" }] }])),
+            modules(&json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b", "md5": "00" }] }])),
             422,
             "checksum_mismatch",
         )
         .field("/modules/0/files/1/md5"),
         upload(
             "a part with white space",
-            modules(json!([{ "part": "o s", "files": [{ "filename": "a" }, { "filename": "b" }] }])),
+            modules(&json!([{ "part": "o s", "files": [{ "filename": "a" }, { "filename": "b" }] }])),
             422,
             INVALID,
         )
@@ -76,7 +76,7 @@ fn upload(what: &str, firmware: FirmwareForm, status: u16, code: &'static str) -
     bad
 }
 
-fn modules(modules: Value) -> FirmwareForm {
+fn modules(modules: &Value) -> FirmwareForm {
     FirmwareForm::new("3.0.0")
         .files(&[("a", b"x"), ("b", b"y")])
         .with(json!({ "modules": modules }))

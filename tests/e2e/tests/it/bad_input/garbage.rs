@@ -27,9 +27,10 @@ async fn no_garbage_is_answered_by_500(lab: Lab) -> Result<()> {
         let is_stream = path.ends_with("/events");
         for _ in 0..ROUNDS {
             let path = fill(path, &mut random);
-            let request = match path.contains("/controller/") {
-                true => fleet[0].request(method.clone(), &format!("{}{path}", lab.server.url)),
-                false => lab.admin.request(method.clone(), &path),
+            let request = if path.contains("/controller/") {
+                fleet[0].request(method.clone(), &format!("{}{path}", lab.server.url))
+            } else {
+                lab.admin.request(method.clone(), &path)
             };
             let request = garble(request, method, &mut random);
             if is_stream {

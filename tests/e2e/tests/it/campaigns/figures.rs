@@ -36,9 +36,9 @@ async fn figures_and_metrics_agree(lab: Alone) -> Result<()> {
     ensure!(stats["devices"]["by_version"]["2.0.0"] == 3, "{stats}");
     ensure!(stats["devices"]["by_version"]["1.0.0"] == 2, "{stats}");
     ensure!(stats["devices"]["by_model"]["edge"] == 5, "{stats}");
-    let states = json!({ "registered": 1, "in_sync": 3, "error": 2 });
+    let by_state = json!({ "registered": 1, "in_sync": 3, "error": 2 });
     ensure!(
-        without_zeros(&stats["devices"]["by_state"]) == states,
+        without_zeros(&stats["devices"]["by_state"]) == by_state,
         "{stats}"
     );
     ensure!(

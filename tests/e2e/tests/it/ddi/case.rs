@@ -164,7 +164,7 @@ impl Case {
     }
 
     /// The answer has one of these statuses.
-    pub(super) fn is_one_of(self, statuses: &[u16]) -> Self {
+    pub(super) fn one_of(self, statuses: &[u16]) -> Self {
         self.check(Check::Status(statuses.to_vec()))
     }
 

@@ -122,10 +122,10 @@ pub(super) fn cases() -> Vec<Case> {
             .is(404),
         case("a number beyond 32 bits is no update", Introduced)
             .get("deploymentBase/2147483648")
-            .is_one_of(&[400, 404]),
+            .one_of(&[400, 404]),
         case("what is no number is no update", Introduced)
             .get("deploymentBase/abc")
-            .is_one_of(&[400, 404]),
+            .one_of(&[400, 404]),
         case("an unknown device has no updates", Unknown)
             .get("deploymentBase/{other}")
             .is(404),

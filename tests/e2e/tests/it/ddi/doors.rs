@@ -16,7 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         .get("")
         .unauthorized()
         .with("Authorization", "gatewaytoken {gateway}")
-        .is_one_of(&[200, 401]),
+        .one_of(&[200, 401]),
         case("a gateway's token is no device's token", Introduced)
             .get("")
             .unauthorized()
@@ -25,7 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
             .empty(),
         case("a tenant that is not there lets nobody in", Introduced)
             .get("/NOBODY/controller/v1/{device}")
-            .is_one_of(&[401, 404])
+            .one_of(&[401, 404])
             .empty(),
         case(
             "headers of a proxy open nothing for whoever is no proxy",

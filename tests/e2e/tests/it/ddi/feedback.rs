@@ -262,7 +262,7 @@ fn refused() -> Vec<Case> {
     cases.extend([
         case("refused: more than a megabyte", Busy)
             .post(PATH, saying("closed", "success", &[&"x".repeat(2 << 20)]))
-            .is_one_of(&[400, 413])
+            .one_of(&[400, 413])
             .get("")
             .has("/_links/deploymentBase"),
         case("an error tells what it is", Busy)

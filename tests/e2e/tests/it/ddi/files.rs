@@ -56,7 +56,7 @@ fn whole() -> Vec<Case> {
             .is(404),
         case("what is no number is no module", Busy)
             .get("softwaremodules/x/artifacts/{file}")
-            .is_one_of(&[400, 404]),
+            .one_of(&[400, 404]),
     ]
 }
 
@@ -109,24 +109,24 @@ fn ranges() -> Vec<Case> {
         cases.push(
             file(&format!("no range at all: {range}"))
                 .with("Range", range)
-                .is_one_of(&[200, 416]),
+                .one_of(&[200, 416]),
         );
     }
     cases.extend([
         case("the head of a part", Busy)
             .head(PATH)
             .with("Range", "bytes=0-9")
-            .is_one_of(&[200, 206])
+            .one_of(&[200, 206])
             .empty(),
         file("several parts come as such, or the file comes whole")
             .with("Range", "bytes=0-4,995-999")
             .that("both parts are there", has_both_parts),
         file("parts that overlap are refused, or the file comes whole")
             .with("Range", "bytes=0-9,5-14")
-            .is_one_of(&[200, 416]),
+            .one_of(&[200, 416]),
         file("a thousand parts are refused, or sent whole, but not a thousand times")
             .with("Range", &format!("bytes={}", ["0-"; 1000].join(",")))
-            .is_one_of(&[200, 400, 416, 431]),
+            .one_of(&[200, 400, 416, 431]),
     ]);
     cases
 }

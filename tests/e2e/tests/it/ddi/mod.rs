@@ -17,14 +17,15 @@ mod server;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use serde_json::json;
 use tidegate_e2e::{Answer, Device, Lab, both_databases, close, feedback, until};
 
 use case::{Case, Standing};
 use names::Names;
 use server::Target;
 
-both_databases!(every_case);
+both_databases!(every_case, many_speak_at_once, nobody_speaks_without_end);
 
 /// Cases that run side by side.
 const AT_ONCE: usize = 8;
@@ -45,6 +46,64 @@ async fn every_case(lab: Lab) -> Result<()> {
     .concat();
     ensure!(cases.len() >= 100, "there are only {} cases", cases.len());
     run(&lab, &cases).await
+}
+
+/// The same and other things, said at once, are all taken, and kept once.
+async fn many_speak_at_once(lab: Lab) -> Result<()> {
+    let device = lab.fleet("edge", 1).await?.swap_remove(0);
+    lab.assign(&[&device]).await?;
+    let offer = device.offer().await?.context("an offer")?;
+    let say = |n: usize| {
+        let mut body = feedback("proceeding", "none");
+        body["status"]["details"] = json!([format!("line {}", n % 10)]);
+        let (device, id) = (&device, &offer.id);
+        async move { device.feedback(id, &body).await?.is(200) }
+    };
+    try_join_all((0..40).map(say)).await?;
+    // Of two ends one is the first, and the other comes too late.
+    let (good, bad) = (close("success"), close("failure"));
+    let ends = tokio::join!(
+        device.feedback(&offer.id, &good),
+        device.feedback(&offer.id, &bad)
+    );
+    let mut statuses = [ends.0?.status, ends.1?.status];
+    statuses.sort_unstable();
+    ensure!(statuses == [200, 410], "{statuses:?}");
+    let log = lab
+        .viewer
+        .get("devices/edge-0/log?limit=500")
+        .await?
+        .is(200)?
+        .json()?;
+    ensure!(log["count"] == 11, "{log}");
+    Ok(())
+}
+
+/// A device that never stops is stopped; its end is taken all the same.
+async fn nobody_speaks_without_end(lab: Lab) -> Result<()> {
+    let device = lab.fleet("edge", 1).await?.swap_remove(0);
+    lab.assign(&[&device]).await?;
+    let offer = device.offer().await?.context("an offer")?;
+    let say = async |n: usize| {
+        let mut body = feedback("proceeding", "none");
+        body["status"]["details"] = json!([format!("line {n}")]);
+        device.feedback(&offer.id, &body).await
+    };
+    stream::iter((0..1000).map(say))
+        .buffer_unordered(50)
+        .try_for_each(|answer| async { answer.is(200).map(drop) })
+        .await?;
+    say(1000).await?.is(429)?;
+    say(7).await?.is(200)?;
+    device
+        .feedback(&offer.id, &close("success"))
+        .await?
+        .is(200)?;
+    device
+        .get(&format!("installedBase/{}", offer.id))
+        .await?
+        .is(200)?;
+    Ok(())
 }
 
 /// Runs cases, each on a device of its own, and tells of all that failed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Values by name. In a text, `{name}` stands for the value:
 ///
-/// `base` the device's own address, `device` its id, `server` the server's address, `tenant` in upper case, `id` the
+/// `base` the device's own address, `device` its id, `server` the server's address, `tenant` in upper and `lower` in lower case, `id` the
 /// update's id, `other` an update of another device, `module` the module's id, `file` the file's name, `md5` `sha1`
 /// `sha256` its hashes, `etag` and `modified` what the last answer with one had, `gateway` the gateway's token.
 #[derive(Debug, Clone, Default)]

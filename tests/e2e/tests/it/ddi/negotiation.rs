@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
             .send(Method::POST, "deploymentBase/{id}/feedback")
             .body(vec![0x9f; 100_000])
             .with("Content-Type", "application/cbor")
-            .is_one_of(&[400, 413]),
+            .one_of(&[400, 413]),
         case("a charset does not matter", Busy)
             .post(
                 "deploymentBase/{id}/feedback",

@@ -115,7 +115,41 @@ pub(super) fn cases() -> Vec<Case> {
             ),
         case("a name that is no UTF-8 is none", Unknown)
             .get("/{tenant}/controller/v1/%FF")
-            .is_one_of(&[400, 404]),
+            .one_of(&[400, 404]),
+        case(
+            "the case of the tenant's name does not matter, and links echo it",
+            Offered,
+        )
+        .get("/{lower}/controller/v1/{device}")
+        .is(200)
+        .contains(
+            "/_links/deploymentBase/href",
+            "{server}/{lower}/controller/v1/{device}/deploymentBase/{id}?c=",
+        )
+        .get("/{lower}/controller/v1/{device}/deploymentBase/{id}")
+        .is(200)
+        .contains(
+            "/deployment/chunks/0/artifacts/0/_links/download-http/href",
+            "{server}/{tenant}/controller/v1/{device}/softwaremodules/",
+        ),
+        case("links lead where the device asked", Offered)
+            .get("")
+            .with("Host", "updates.example.com:8443")
+            .is(200)
+            .contains(
+                "/_links/deploymentBase/href",
+                "http://updates.example.com:8443/{tenant}/",
+            ),
+        case(
+            "links do not lead where somebody says who is no proxy",
+            Offered,
+        )
+        .get("")
+        .with("X-Forwarded-Host", "evil.example.com")
+        .with("X-Forwarded-Proto", "https")
+        .with("Forwarded", "host=evil.example.com;proto=https")
+        .is(200)
+        .contains("/_links/deploymentBase/href", "{base}/"),
         case("there is nothing beside the resources", Introduced)
             .get("nonsense")
             .is(404),

@@ -94,6 +94,7 @@ pub(super) fn names(target: &impl Target) -> Names {
     let mut names = Names::default();
     names.set("server", target.url());
     names.set("tenant", target.tenant());
+    names.set("lower", target.tenant().to_lowercase());
     names.set("gateway", target.gateway());
     names.set("file", FILE_NAME);
     names.set("md5", hex(&md5::Md5::digest(FILE)));
