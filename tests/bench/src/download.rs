@@ -131,7 +131,8 @@ fn watched<T: Send>(server: &Process, act: impl FnOnce() -> Result<T> + Send) ->
     })
 }
 
-/// nginx with what Debian sets, but for the paths.
+/// nginx with what Debian sets, but for the paths, and in one process: one connection keeps one busy, and this program
+/// ends what it started.
 fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
     let folder = bench.work.join("nginx");
     empty(&folder)?;
@@ -149,7 +150,7 @@ fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
         .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()))
         .concat();
     let text = format!(
-        "{user} daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log;
+        "{user} daemon off; master_process off; pid {0}/pid; error_log {0}/error.log;
         events {{ worker_connections 768; }}
         http {{ {temporary} access_log off; sendfile on; tcp_nopush on;
             server {{ listen {addr}; root {1}; }} }}",
