@@ -21,7 +21,7 @@ pub(crate) struct Remote {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) url: Url,
-    /// An API key
+    /// An API key, or a bearer token
     #[arg(long, global = true, env = "TIDEGATE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
     /// Print the server's own JSON
@@ -94,10 +94,16 @@ impl Rest {
             Url::parse(&url).with_context(|| format!("call {url}"))?,
         );
         Ok(match &self.remote.key {
+            Some(token) if is_bearer_token(token) => request.bearer_auth(token),
             Some(key) => request.header("X-API-Key", key),
             None => request,
         })
     }
+}
+
+/// A JWT has three parts between dots, and no key has a dot.
+fn is_bearer_token(key: &str) -> bool {
+    key.split('.').count() == 3
 }
 
 async fn json(request: RequestBuilder) -> Result<Value> {

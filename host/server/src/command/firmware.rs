@@ -49,12 +49,12 @@ struct Upload {
     /// `SemVer`
     #[arg(long)]
     version: String,
-    /// The device model that it is made for
+    /// The device model that it is made for; any when left out
     #[arg(long)]
-    device_model: String,
+    device_model: Option<String>,
     /// Who made it
     #[arg(long)]
-    manufacturer: String,
+    manufacturer: Option<String>,
     /// Lowest hardware version that it runs on
     #[arg(long)]
     min_hardware_version: Option<String>,

@@ -28,7 +28,7 @@ pub(super) fn headline(campaign: &Value) -> String {
     parts.join(", ")
 }
 
-/// Everything that matters of a campaign, and its waves.
+/// Everything that matters of a campaign, its waves, and what its last decision said.
 pub(super) fn sheet(campaign: &Value) -> String {
     let facts = table::sheet(
         campaign,
@@ -38,6 +38,8 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("status", "/status"),
             ("held because", "/hold/reason"),
             ("held by", "/hold/by"),
+            ("rolled back because", "/rollback/reason"),
+            ("rolled back by", "/rollback/by"),
             ("firmware", "/firmware/name"),
             ("version", "/firmware/version"),
             ("strategy", "/strategy/plugin"),
@@ -56,11 +58,17 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("made by", "/created_by"),
         ],
     );
+    let mut parts = vec![facts];
     let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
-    if waves.is_empty() {
-        return facts;
+    if !waves.is_empty() {
+        parts.push(table::list(waves, &WAVES));
     }
-    format!("{facts}\n\n{}", table::list(waves, &WAVES))
+    let explain = campaign["explain"].as_array().into_iter().flatten();
+    let sentences: Vec<_> = explain.filter_map(Value::as_str).collect();
+    if !sentences.is_empty() {
+        parts.push(sentences.join("\n"));
+    }
+    parts.join("\n\n")
 }
 
 /// The columns of a list of campaigns.
