@@ -63,7 +63,7 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
             version: version.into(),
             artifacts: Vec::new(),
         }],
-        created_by: "ada".into(),
+        created_by: "maker".into(),
         created_at: Timestamp(1),
     }
 }
@@ -124,7 +124,7 @@ impl<'a> Scene<'a> {
         let devices = registered.into_iter().map(|view| view.device).collect();
         let campaign = NewCampaign {
             spec: spec(new, proof),
-            created_by: "ada".into(),
+            created_by: "maker".into(),
             created_at: Timestamp(3),
         };
         let campaign = store.create_campaign(tenant, campaign).await?;
@@ -240,7 +240,7 @@ impl<'a> Scene<'a> {
         let rollback = Rollback {
             scope: Scope::Everything,
             reason: "it is bad".into(),
-            by: "ada".into(),
+            by: "maker".into(),
         };
         let change = Change {
             status: Some(CampaignStatus::RollingBack),

@@ -54,20 +54,20 @@ async fn approval_comes_from_somebody_else() {
     let own = campaigns::approve(&world.engine, &world.actor, id, String::new()).await;
     assert_eq!(code(own.expect_err("it is their own")), "own_campaign");
     let viewer = Actor {
-        user: "eve".to_owned(),
+        user: "stranger".to_owned(),
         role: Role::Viewer,
         ..world.actor.clone()
     };
     let no_role = campaigns::approve(&world.engine, &viewer, id, String::new()).await;
     assert_eq!(code(no_role.expect_err("they may not")), "role_missing");
     let approver = Actor {
-        user: "ada".to_owned(),
+        user: "maker".to_owned(),
         role: Role::Approver,
         ..world.actor.clone()
     };
     campaigns::approve(&world.engine, &approver, id, "looks good".to_owned())
         .await
-        .expect("she may");
+        .expect("somebody else may");
     campaigns::start(&world.engine, &world.actor, id)
         .await
         .expect("now it starts");

@@ -102,7 +102,7 @@ mod tests {
     fn bearer() -> Bearer {
         Bearer {
             tenant: "DEFAULT".into(),
-            user: "ada".into(),
+            user: "maker".into(),
             role: Role::Operator,
         }
     }
@@ -126,7 +126,7 @@ mod tests {
         let token = token(SECRET);
         assert_eq!(Tokens::new(SECRET, false).check(&token, Timestamp(0)), None);
         let in_earnest = serde_json::json!({
-            "sub": "ada", "tenant": "DEFAULT", "role": "operator", "iat": 0, "exp": 60,
+            "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 0, "exp": 60,
         });
         let key = EncodingKey::from_secret(SECRET);
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &in_earnest, &key);

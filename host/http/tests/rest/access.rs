@@ -23,7 +23,7 @@ async fn a_key_works_until_it_expires() {
     let world = World::new().await;
     let wanted = NewApiKey {
         tenant: world.tenant.id,
-        user: "ada".to_owned(),
+        user: "maker".to_owned(),
         role: Role::Viewer,
         expires_at: Some(Timestamp(1_777_636_800_000 + 60_000)),
     };
@@ -60,7 +60,7 @@ async fn what_is_another_tenants_is_not_there() {
         .await
         .expect("a tenant");
     assert_eq!(other.name, "OTHER");
-    let key = world.key_of(&other, "eve", Role::Admin).await;
+    let key = world.key_of(&other, "stranger", Role::Admin).await;
     for path in [
         campaign.clone(),
         format!("{campaign}/waves"),
@@ -90,8 +90,7 @@ async fn what_is_another_tenants_is_not_there() {
 
 #[tokio::test]
 async fn development_tokens_exist_only_in_development() {
-    let wanted =
-        json!({"user_id": "ada", "email": "ada@example.org", "role": "viewer", "expires_in": 60});
+    let wanted = json!({"user_id": "maker", "email": "maker@example.org", "role": "viewer", "expires_in": 60});
     let world = World::new().await;
     world
         .post("/api/v1/auth/dev-token", &wanted)
@@ -124,7 +123,7 @@ async fn development_tokens_exist_only_in_development() {
         .await
         .refused(422);
     assert_eq!(refused.1, ["/user_id"]);
-    let nowhere = json!({"user_id": "ada", "tenant": "nowhere"});
+    let nowhere = json!({"user_id": "maker", "tenant": "nowhere"});
     assert_eq!(
         world
             .post("/api/v1/auth/dev-token", &nowhere)

@@ -264,7 +264,7 @@ async fn what_one_upload_keeps_another_does_not_delete() {
     let engine = &*world.state.engine;
     let actor = Actor {
         tenant: world.tenant.id,
-        user: "ada".to_owned(),
+        user: "maker".to_owned(),
         role: Role::Publisher,
     };
     let claims = |version: &str| Claims {

@@ -16,7 +16,7 @@ async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId>
     let firmware = store.create_firmware(store.ours, firmware(version)).await?;
     let campaign = NewCampaign {
         spec: spec(firmware, Proof::Attested),
-        created_by: "ada".into(),
+        created_by: "maker".into(),
         created_at: Timestamp(5),
     };
     Ok(store.create_campaign(store.ours, campaign).await?)

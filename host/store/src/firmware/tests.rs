@@ -40,7 +40,7 @@ fn firmware(name: &str, version: &str) -> NewFirmware {
             ),
             module("bApp", vec![]),
         ],
-        created_by: "ada".into(),
+        created_by: "maker".into(),
         created_at: Timestamp(5),
     }
 }
@@ -96,7 +96,7 @@ on_both! {
             details: FirmwareDetails { description: "för \u{FFFD} everybody".into(), ..new.details },
             modules: modules.collect(),
             created_at: Timestamp(5),
-            created_by: "ada".into(),
+            created_by: "maker".into(),
         };
         assert_eq!(read, expected);
         assert_eq!(read.modules.len(), 2);
@@ -197,7 +197,7 @@ async fn insert_campaign(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
          strategy, policies, priority, timeout_ms, requires_approval, auto_rollback, \
          failure_threshold_percent, proof, created_by, created_at) \
-         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'ada', 0) \
+         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0) \
          RETURNING id",
     )
     .bind(tenant.0)

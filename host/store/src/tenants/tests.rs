@@ -16,7 +16,7 @@ on_both! {
         assert!(!store.has_keys().await?);
         let new = NewKey {
             tenant: store.ours,
-            user: "ada".into(),
+            user: "maker".into(),
             role: Role::Approver,
             sha256: [7; 32],
             expires_at: Some(Timestamp(99)),
@@ -27,7 +27,7 @@ on_both! {
         let key = store.key([7; 32]).await?;
         let expected = Key {
             tenant: Tenant { id: store.ours, name: "DEFAULT".into() },
-            user: "ada".into(),
+            user: "maker".into(),
             role: Role::Approver,
             expires_at: Some(Timestamp(99)),
         };

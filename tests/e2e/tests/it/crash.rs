@@ -263,7 +263,7 @@ impl Site {
     async fn new(url: &str) -> Result<Self> {
         let http = reqwest::Client::new();
         let rest = Rest::anonymous(http.clone(), url);
-        let wish = json!({ "user_id": "ada", "email": "ada@example.com", "role": "admin", "expires_in": 3600 });
+        let wish = json!({ "user_id": "maker", "email": "maker@example.com", "role": "admin", "expires_in": 3600 });
         let made = rest.post("auth/dev-token", &wish).await?.is(200)?.json()?;
         let token = made["token"].as_str().context("a token")?.to_owned();
         Ok(Self {

@@ -75,14 +75,14 @@ fn tokens_of_development() -> Result<()> {
                 .with_token(made["token"].as_str().context("a token")?))
         };
         lab.firmware("1.0.0").await?;
-        let ours = json!({ "user_id": "ada", "tenant": lab.tenant.name, "role": "viewer", "expires_in": 60 });
+        let ours = json!({ "user_id": "maker", "tenant": lab.tenant.name, "role": "viewer", "expires_in": 60 });
         let ours = ask(ours).await?;
         ensure!(ours.list("firmware").await?.len() == 1);
         ours.post("devices", &json!({ "device_id": "a" }))
             .await?
             .problem(403, "role_missing")?;
         ensure!(
-            ask(json!({ "user_id": "bob" }))
+            ask(json!({ "user_id": "stranger" }))
                 .await?
                 .list("firmware")
                 .await?
@@ -90,10 +90,13 @@ fn tokens_of_development() -> Result<()> {
         );
         for (wish, field) in [
             (json!({ "user_id": "" }), "/user_id"),
-            (json!({ "user_id": "ada", "tenant": "nobody" }), "/tenant"),
-            (json!({ "user_id": "ada", "expires_in": 0 }), "/expires_in"),
+            (json!({ "user_id": "maker", "tenant": "nobody" }), "/tenant"),
             (
-                json!({ "user_id": "ada", "expires_in": 2_592_001 }),
+                json!({ "user_id": "maker", "expires_in": 0 }),
+                "/expires_in",
+            ),
+            (
+                json!({ "user_id": "maker", "expires_in": 2_592_001 }),
                 "/expires_in",
             ),
         ] {

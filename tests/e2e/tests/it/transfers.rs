@@ -33,7 +33,7 @@ fn memory_does_not_grow_with_a_file() -> Result<()> {
         let program = Program::start(folder.path())?;
         let rest = Rest::anonymous(reqwest::Client::new(), &program.url);
         let token = rest
-            .post("auth/dev-token", &json!({ "user_id": "ada" }))
+            .post("auth/dev-token", &json!({ "user_id": "maker" }))
             .await?
             .is(200)?
             .json()?;

@@ -60,7 +60,7 @@ on_both! {
 
         let campaign = NewCampaign {
             spec: spec(scene.new, Proof::Reported),
-            created_by: "ada".into(),
+            created_by: "maker".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;
@@ -98,7 +98,7 @@ on_both! {
         let first = scene.newest(scene.devices[0]).await?.update.id;
         let campaign = NewCampaign {
             spec: spec(scene.old, Proof::Reported),
-            created_by: "ada".into(),
+            created_by: "maker".into(),
             created_at: NOON,
         };
         let id = store.create_campaign(store.ours, campaign).await?;
