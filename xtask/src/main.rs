@@ -59,7 +59,7 @@ enum Chore {
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
     },
-    /// Build every plugin, policy and hostile guest into target/components
+    /// Build every plugin and policy into target/components
     Components,
     /// Run a throw-away PostgreSQL: for a command, which finds its address in the environment, or
     /// until Ctrl-C

@@ -52,7 +52,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        about: "host, agents and tests",
+        about: "host and tests",
         needs: &[],
         run: build,
     },
