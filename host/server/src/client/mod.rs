@@ -128,3 +128,14 @@ async fn send(request: RequestBuilder) -> Result<Response> {
     let body = response.text().await.context(Unreachable)?;
     Err(Problem::read(status, is_json, &body).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_bearer_token;
+
+    #[test]
+    fn keys_and_tokens_are_told_apart() {
+        assert!(is_bearer_token("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"));
+        assert!(!is_bearer_token("tg_9dc5100732e2938dbd8fbc8ea15f31bf"));
+    }
+}
