@@ -135,7 +135,9 @@ mod tests {
 
     #[test]
     fn keys_and_tokens_are_told_apart() {
-        assert!(is_bearer_token("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"));
+        assert!(is_bearer_token(
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+        ));
         assert!(!is_bearer_token("tg_9dc5100732e2938dbd8fbc8ea15f31bf"));
     }
 }
