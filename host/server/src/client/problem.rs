@@ -55,6 +55,9 @@ impl fmt::Display for Problem {
         for error in &self.errors {
             write!(f, "\n  {}: {}", error.field, error.message)?;
         }
+        if self.status == 401 {
+            f.write_str("\n  name a key that works with --key or TIDEGATE_KEY")?;
+        }
         Ok(())
     }
 }
