@@ -111,7 +111,12 @@ impl Device {
         let Some(href) = poll.deployment() else {
             return Ok(None);
         };
-        let body = self.get(href).await?.is(200)?.json()?;
+        let answer = self.get(href).await?;
+        if answer.status == 404 {
+            // Called back since the poll.
+            return Ok(None);
+        }
+        let body = answer.is(200)?.json()?;
         let id = body["id"]
             .as_str()
             .with_context(|| format!("no id: {body}"))?
@@ -119,11 +124,15 @@ impl Device {
         Ok(Some(Offer { id, body }))
     }
 
-    /// Fetches every file of an update and checks it.
-    pub async fn download(&self, offer: &Offer) -> Result<()> {
+    /// Fetches every file of an update and checks it. False: there is none any more, for the update was called back.
+    pub async fn download(&self, offer: &Offer) -> Result<bool> {
         for artifact in offer.artifacts() {
             let href = artifact["_links"]["download-http"]["href"].as_str();
-            let file = self.get(href.context("no link")?).await?.is(200)?;
+            let file = self.get(href.context("no link")?).await?;
+            if file.status == 404 && self.poll().await?.cancel().is_some() {
+                return Ok(false);
+            }
+            let file = file.is(200)?;
             ensure!(
                 artifact["size"] == file.body.len(),
                 "another size: {artifact}"
@@ -134,7 +143,7 @@ impl Device {
                 "another file: {artifact}"
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Says something of an update.
@@ -157,7 +166,9 @@ impl Device {
         let Some(offer) = self.offer().await? else {
             return Ok(false);
         };
-        self.download(&offer).await?;
+        if !self.download(&offer).await? {
+            return self.agree_to_cancel().await;
+        }
         self.feedback(&offer.id, &feedback("proceeding", "none"))
             .await?
             .is(200)?;
