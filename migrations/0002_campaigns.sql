@@ -65,6 +65,7 @@ CREATE TABLE campaign_runs (
 );
 
 CREATE INDEX campaign_runs_by_wake ON campaign_runs (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX campaign_runs_by_lease ON campaign_runs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX campaign_runs_by_status ON campaign_runs (tenant_id, status, campaign_id);
 
 -- Who changes a campaign's waves, failures or durations changes this row first: it is their lock.

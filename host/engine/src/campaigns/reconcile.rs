@@ -40,12 +40,12 @@ pub async fn reconcile(engine: Arc<Engine>) {
         };
         for run in runs {
             if busy.enter(run) {
-                looks.spawn(look(
-                    Arc::clone(&engine),
-                    Arc::clone(&busy),
-                    Arc::clone(&places),
+                let entered = Entered {
+                    engine: Arc::clone(&engine),
+                    busy: Arc::clone(&busy),
                     run,
-                ));
+                };
+                looks.spawn(look(entered, Arc::clone(&places)));
             }
         }
     }
@@ -64,19 +64,32 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         })
 }
 
-async fn look(engine: Arc<Engine>, busy: Arc<Busy>, places: Arc<Semaphore>, run: RunRef) {
+async fn look(entered: Entered, places: Arc<Semaphore>) {
+    let (engine, run) = (&entered.engine, entered.run);
     {
         // The semaphore is never closed.
         let _place = places.acquire().await;
-        if let Err(error) = tick(&engine, run).await {
+        if let Err(error) = tick(engine, run).await {
             let (tenant, campaign) = (run.tenant, run.campaign);
             tracing::error!(%tenant, %campaign, error = %Chain(&error), "a look at a campaign failed");
         }
     }
     // A burst of feedback is one look, not many.
     sleep(engine.settings.tick_pause).await;
-    if busy.leave(run) {
-        engine.signals.campaign_moved(run);
+}
+
+/// A campaign that is being looked at, until this is dropped: a look that panics must not keep the next one away.
+struct Entered {
+    engine: Arc<Engine>,
+    busy: Arc<Busy>,
+    run: RunRef,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.busy.leave(self.run) {
+            self.engine.signals.campaign_moved(self.run);
+        }
     }
 }
 

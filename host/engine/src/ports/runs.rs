@@ -14,7 +14,8 @@ use super::{NewEntry, StoreError, Wave};
 /// Campaigns, as the loops keep them going. What these methods do costs the same however many devices there are.
 #[async_trait]
 pub trait Runs: Send + Sync {
-    /// Campaigns whose wake-up has come, whatever their status, the longest overdue first.
+    /// Campaigns whose wake-up has come, or whose lease ran out without being given back, whatever their status, the
+    /// longest overdue first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
     /// Asks for a campaign to be looked at no later than `at`.

@@ -12,7 +12,8 @@ use crate::{
 
 const READ: &str = "read which campaigns are due";
 
-/// Campaigns whose wake-up has come, of every tenant, the longest overdue first.
+/// Campaigns whose wake-up has come, of every tenant, the longest overdue first. A lease that ran out and was not given
+/// back is a wake-up too: its host died over the campaign, perhaps between what it decided and what follows from that.
 pub(super) async fn due(
     tx: &mut Tx,
     now: Timestamp,
@@ -21,6 +22,8 @@ pub(super) async fn due(
     let rows = sqlx::query(
         "SELECT tenant_id, campaign_id, MIN(due_at) AS due_at FROM (\
            SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs WHERE wake_at <= $1 \
+           UNION ALL \
+           SELECT tenant_id, campaign_id, lease_until AS due_at FROM campaign_runs WHERE lease_until <= $1 \
            UNION ALL \
            SELECT tenant_id, campaign_id, stirred_at AS due_at FROM campaign_counters WHERE stirred_at <= $1\
          ) AS due GROUP BY tenant_id, campaign_id ORDER BY 3, 1, 2 LIMIT $2",

@@ -43,6 +43,11 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     }
     .look()
     .await;
+    if looked.is_err() {
+        // It may have decided something and not done what follows from that, so it is looked at again, whatever wake-up
+        // it decided on. Where not even this can be written the lease stays, and runs out.
+        engine.store().wake(run, now.plus(BACK_OFF)).await?;
+    }
     engine.store().release(run, fence).await?;
     looked
 }

@@ -27,7 +27,7 @@ on_both! {
         let scene = Scene::set(store, &[2]).await?;
         assert_eq!(store.due(NOON, 10).await?, [scene.run], "it has just begun");
         assert_eq!(store.due(later(-1), 10).await?, []);
-        let fence = store.lease(scene.run, "a", NOON, later(30)).await?.expect("free");
+        let fence = store.lease(scene.run, "a", NOON, later(1000)).await?.expect("free");
         let mut applied = scene.nothing().await?;
         applied.wake_at = Some(later(100));
         applied.levels = Some(vec![2]);
@@ -46,6 +46,9 @@ on_both! {
         assert_eq!(store.due(later(51), 10).await?, [], "who took it has seen it");
         assert_eq!(store.due(later(80), 10).await?, [scene.run], "a host that dies over it loses it");
         assert!(store.apply(scene.run, fence, scene.nothing().await?).await?);
+        assert_eq!(store.due(later(79), 10).await?, []);
+        assert_eq!(store.due(later(80), 10).await?, [scene.run], "or after it decided, before it acted on that");
+        store.release(scene.run, fence).await?;
         assert_eq!(store.due(later(10_000), 10).await?, []);
         store.wake(scene.run, later(200)).await?;
         store.wake(scene.run, later(300)).await?;
