@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
     id::{CampaignId, DeviceKey, TenantId},
-    update::Event,
+    update::{Event, UpdateStatus},
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
 
@@ -53,8 +53,12 @@ pub(super) fn report(
         Some(version) => version_seen(ledger, report, &version, tallies)?,
         None => (false, None),
     };
+    // Many devices report before they restart: as long as the proof is outstanding they are asked again.
+    let waits_for_proof = ledger
+        .of_device(report.device)
+        .any(|entry| entry.update.progress.status == UpdateStatus::Verifying);
     if let Some(device) = ledger.device_mut(report.device) {
-        device.wants_attributes = false;
+        device.wants_attributes = waits_for_proof;
     }
     Ok(moved)
 }

@@ -82,7 +82,9 @@ on_both! {
         assert_eq!(recorded.view.open, None, "nothing is left to show");
         assert!(recorded.view.wants_attributes, "the proof is asked for");
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
-        assert!(!scene.reports_version(key, "1.0.0", later(3)).await?.moved);
+        let recorded = scene.reports_version(key, "1.0.0", later(3)).await?;
+        assert!(!recorded.moved);
+        assert!(recorded.view.wants_attributes, "it has yet to restart: it is asked again");
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
 
         let recorded = scene.reports_version(key, "1.1.0", later(4)).await?;
