@@ -11,7 +11,7 @@ use tidegate_core::{
 
 use crate::{
     Engine, Error, Result,
-    ports::{NewCampaign, Role},
+    ports::{NewCampaign, Role, StoreError},
     tenants::Actor,
 };
 
@@ -78,10 +78,13 @@ pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Camp
         created_by: actor.user.clone(),
         created_at: engine.now(),
     };
-    let id = engine
-        .store()
-        .create_campaign(actor.tenant, campaign)
-        .await?;
+    let created = engine.store().create_campaign(actor.tenant, campaign).await;
+    let id = created.map_err(|error| match error {
+        StoreError::Conflict(message) => {
+            Error::invalid("invalid_campaign", "/firmware_id", message)
+        }
+        error => error.into(),
+    })?;
     super::get(engine, actor, id).await
 }
 

@@ -12,7 +12,7 @@ use super::{NewEntry, Page, PageRequest, StoreError};
 /// Campaigns, as operators make and change them.
 #[async_trait]
 pub trait Campaigns: Send + Sync {
-    /// Stores a campaign as `created`, generation 0.
+    /// Stores a campaign as `created`, generation 0. A firmware that was deleted is a conflict.
     async fn create_campaign(
         &self,
         tenant: TenantId,

@@ -1,12 +1,12 @@
 use tidegate_core::{
     campaign::CampaignStatus,
-    id::{CampaignId, TenantId},
+    id::{CampaignId, FirmwareId, TenantId},
 };
 use tidegate_engine::ports::{NewCampaign, StoreError};
 
 use super::json::{PluginJson, TargetsJson};
 use crate::{
-    database::Database,
+    database::{Database, Tx},
     dialect::storable,
     error::failed,
     rows::{number, to_json},
@@ -23,6 +23,7 @@ pub(super) async fn create(
 ) -> Result<CampaignId, StoreError> {
     let mut tx = database.write().await?;
     let spec = campaign.spec;
+    hold_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let id: i64 = sqlx::query_scalar(
@@ -74,4 +75,24 @@ pub(super) async fn create(
     tallies.write(&mut tx).await?;
     tx.commit().await?;
     Ok(CampaignId(id))
+}
+
+/// Whoever deletes the firmware waits until the campaign is there, and then must not; a deleted one is a conflict.
+async fn hold_firmware(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
+        tx.dialect().for_update()
+    );
+    let there = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read a firmware"))?;
+    match there {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Conflict(format!(
+            "the firmware {id} was deleted"
+        ))),
+    }
 }

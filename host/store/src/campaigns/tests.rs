@@ -45,6 +45,18 @@ on_both! {
         assert_eq!(membership, Membership::NotStarted);
     }
 
+    async fn a_deleted_firmware_is_rolled_out_no_more(store) {
+        let firmware = store.create_firmware(store.ours, firmware("1.0.0")).await?;
+        assert!(store.delete_firmware(store.ours, firmware, Timestamp(6)).await?);
+        let campaign = NewCampaign {
+            spec: spec(firmware, Proof::Reported),
+            created_by: "maker".into(),
+            created_at: Timestamp(7),
+        };
+        let refused = store.create_campaign(store.ours, campaign).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    }
+
     async fn campaigns_are_listed_newest_first(store) {
         let mut ids = Vec::new();
         for version in ["1.0.0", "1.1.0", "1.2.0"] {
