@@ -10,8 +10,11 @@ use tidegate_core::{
 use super::{Caller, view::view};
 use crate::{
     Engine, Error, Result,
-    ports::{ByteStream, PollView},
+    ports::{ByteStream, PageRequest, PollView, UpdateFilter},
 };
+
+/// Among how many of a device's newest updates one that it is not shown is looked for.
+const NEWEST: u32 = 50;
 
 /// A file that a device may fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub struct File {
     pub created_at: Timestamp,
 }
 
-/// Finds a file of a module, if it is for this device now: of the firmware of its open update, or of the one that its
+/// Finds a file of a module, if it is for this device now: of the firmware of an open update, or of the one that its
 /// last completed update brought.
 pub async fn artifact(
     engine: &Engine,
@@ -84,5 +87,33 @@ async fn is_for(
             return Ok(true);
         }
     }
-    Ok(false)
+    // A heavier update may have come while the device was at another: what it has begun it may finish.
+    Ok(view.open.is_some() && is_open_for(engine, tenant, view, firmware).await?)
+}
+
+/// Whether an open update of the device that it is not shown brings this firmware.
+async fn is_open_for(
+    engine: &Engine,
+    tenant: TenantId,
+    view: &PollView,
+    firmware: FirmwareId,
+) -> Result<bool> {
+    let filter = UpdateFilter {
+        campaign: None,
+        device: Some(view.device),
+    };
+    let newest = PageRequest {
+        limit: NEWEST,
+        offset: 0,
+    };
+    let updates = engine
+        .store()
+        .list_updates(tenant, &filter, newest)
+        .await?
+        .items;
+    let mut open = updates.iter().filter(|row| {
+        let status = row.update.progress.status;
+        status.is_offered_to_device() && status != UpdateStatus::Cancelling
+    });
+    Ok(open.any(|row| row.update.firmware == firmware))
 }

@@ -64,6 +64,26 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_device_has_begun_it_may_finish_when_it_is_shown_another_update()
+-> anyhow::Result<()> {
+    let (world, shown) = offered().await?;
+    let hidden = world.offer("dev-1", "1.2.0").await?;
+    let path = PATH.replace("/1/", "/2/");
+    assert_eq!(world.send(get(PATH)).await?.status, 200);
+    assert_eq!(world.send(get(path.as_str())).await?.status, 200);
+    world.call_back(shown).await?;
+    assert_eq!(world.send(get(PATH)).await?.status, 404, "called back");
+    assert_eq!(world.send(get(path.as_str())).await?.status, 200);
+    world.call_back(hidden).await?;
+    assert_eq!(
+        world.send(get(path.as_str())).await?.status,
+        404,
+        "called back"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_are_for_devices_that_have_or_get_the_firmware() -> anyhow::Result<()> {
     let (world, update) = offered().await?;
     let elsewhere = "/LAB/controller/v1/dev-2";
