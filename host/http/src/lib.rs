@@ -9,6 +9,7 @@
 mod ddi;
 mod etag;
 mod file;
+mod first_bytes;
 mod metrics;
 mod probes;
 mod problem;

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::first_bytes::FirstBytes;
+
 /// Longest time for a request's head, and longest idle time of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most header fields of a request.
@@ -53,6 +55,7 @@ pub async fn serve(
                 router.clone().oneshot(request.map(Body::new))
             }));
         let _ = stream.set_nodelay(true);
+        let stream = FirstBytes::within(HEAD_TIMEOUT, stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let watched = connections.watch(connection.into_owned());
         tokio::spawn(async move {
