@@ -153,19 +153,18 @@ impl Watch {
 
     async fn look(&mut self) -> Result<()> {
         let (engine, actor) = (&self.state.engine, &self.actor);
-        loop {
-            let page =
-                campaigns::journal(engine, actor, self.run.campaign, self.after, PAGE).await?;
-            let is_last = page.items.len() < PAGE.limit as usize;
-            for entry in page.items {
-                let entry = EntryBody::from(entry);
-                self.after = entry.seq;
-                self.waiting
-                    .push_back(event("decision", self.after, &json(&entry)?));
-            }
-            if is_last {
-                break;
-            }
+        let page = campaigns::journal(engine, actor, self.run.campaign, self.after, PAGE).await?;
+        let is_last = page.items.len() < PAGE.limit as usize;
+        for entry in page.items {
+            let entry = EntryBody::from(entry);
+            self.after = entry.seq;
+            self.waiting
+                .push_back(event("decision", self.after, &json(&entry)?));
+        }
+        if !is_last {
+            // A long journal waits until the client has taken this part, and then goes on at once.
+            self.looked_at = None;
+            return Ok(());
         }
         let campaign = campaigns::get(engine, actor, self.run.campaign).await?;
         let campaign = json(&whole(engine, actor, campaign).await?)?;
