@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use tidegate_core::{
     feedback::{Execution, Finished},
     plugin::Scope,
-    update::{Event, Proof},
+    update::{Event, Proof, Purpose},
 };
 use tidegate_engine::ports::{Offer, Runs as _};
 
@@ -188,6 +188,21 @@ async fn storm(scene: &Scene<'_>, dice: &mut Dice, at: i64) -> anyhow::Result<()
     Ok(())
 }
 
+/// The first device that is on its way back arrives.
+async fn one_arrives(scene: &Scene<'_>, at: i64) -> anyhow::Result<()> {
+    for key in &scene.devices {
+        let newest = scene.updates_of(*key).await?.items.into_iter().next();
+        let is_on_its_way = newest.is_some_and(|row| {
+            let purpose = row.update.campaign.map(|(_, purpose)| purpose);
+            purpose == Some(Purpose::Return) && row.update.progress.status.is_open()
+        });
+        if is_on_its_way {
+            return scene.succeeds(*key, later(at)).await;
+        }
+    }
+    Ok(())
+}
+
 on_both! {
     async fn kept_counters_are_what_counting_gives(store) {
         let scene = Scene::with_proof(store, &[10, 20], Proof::Attested).await?;
@@ -215,6 +230,7 @@ on_both! {
                 anyhow::Ok(())
             };
             futures::try_join!(back, storm(&scene, &mut dice, 3610 + round))?;
+            one_arrives(&scene, 3610 + round).await?;
             adds_up(store).await?;
         }
         store.expire(later(100_000), 500).await?;
