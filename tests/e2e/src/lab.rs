@@ -91,6 +91,22 @@ impl Lab {
         })
     }
 
+    /// The same tenant and people at another host of the same server.
+    #[must_use]
+    pub fn seen_from(&self, server: Arc<Server>) -> Self {
+        let mut seen = self.clone();
+        for rest in [
+            &mut seen.admin,
+            &mut seen.operator,
+            &mut seen.approver,
+            &mut seen.publisher,
+            &mut seen.viewer,
+        ] {
+            *rest = rest.clone().at(&server.url);
+        }
+        Self { server, ..seen }
+    }
+
     /// A device that comes through the gateway.
     pub fn device(&self, id: &str) -> Device {
         let Server { http, url, .. } = &*self.server;

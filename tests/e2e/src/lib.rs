@@ -29,7 +29,7 @@ pub use device::{Device, Offer, Poll, close, feedback};
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
 pub use lab::Lab;
-pub use process::Program;
+pub use process::{Ground, Program};
 pub use rest::{Answer, Rest};
 pub use run::{Stage, plain, run};
 pub use server::{Server, Setup, components};

@@ -11,11 +11,36 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tidegate_sandbox::CompilerCommand;
 
-use crate::{components, server::share_compiled_code, wait::PATIENCE};
+use crate::{Database, Stage, components, folder, server::share_compiled_code, wait::PATIENCE};
 
-/// The program as a process of its own, in development mode, on SQLite in a folder that outlives it.
+/// What a program leaves behind, and finds again: a folder and a database.
+pub struct Ground {
+    folder: TempDir,
+    database_url: Option<String>,
+}
+
+impl Stage for Ground {
+    async fn set(database: Database) -> Result<Self> {
+        let folder = folder::new()?;
+        share_compiled_code(folder.path())?;
+        Ok(Self {
+            folder,
+            database_url: database.fresh().await?,
+        })
+    }
+}
+
+impl Ground {
+    /// Where the program's files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The program as a process of its own, in development mode.
 pub struct Program {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
@@ -23,20 +48,20 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on a data folder; it listens when this returns.
-    pub fn start(data_dir: &Path) -> Result<Self> {
-        if !data_dir.join("compiled").exists() {
-            share_compiled_code(data_dir)?;
-        }
+    /// Starts it; it listens when this returns.
+    pub fn start(ground: &Ground) -> Result<Self> {
         let mut command = Command::new(program()?);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("TIDEGATE_") {
                 command.env_remove(name);
             }
         }
+        if let Some(url) = &ground.database_url {
+            command.env("TIDEGATE_DATABASE__URL", url);
+        }
         let mut child = command
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data_dir)
+            .arg(ground.folder())
             .arg("--components")
             .arg(components()?)
             .env("TIDEGATE_LOG__FORMAT", "json")

@@ -24,6 +24,13 @@ impl Rest {
         }
     }
 
+    /// The same at another address.
+    #[must_use]
+    pub fn at(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
     /// The same with a key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<String>) -> Self {

@@ -40,13 +40,14 @@ pub struct Server {
     /// For all requests to it.
     pub http: reqwest::Client,
     app: RunningApp,
-    folder: TempDir,
+    config: Config,
+    folder: Arc<TempDir>,
 }
 
 impl Server {
     /// Starts one on a new database.
     pub async fn start(database: Database, setup: Setup) -> Result<Self> {
-        let folder = folder::new()?;
+        let folder = Arc::new(folder::new()?);
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: folder.path().to_owned(),
@@ -60,7 +61,16 @@ impl Server {
         }
         config.sandbox.compile_cpu = setup.compile_cpu.map(Period);
         share_compiled_code(folder.path())?;
-        let clock = Arc::new(HandClock::default());
+        Self::with(config, Arc::default(), folder).await
+    }
+
+    /// Starts another host of the same server: on the same database and files, at the same time of day.
+    pub async fn beside(&self) -> Result<Self> {
+        let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
+        Self::with(config, clock, Arc::clone(&self.folder)).await
+    }
+
+    async fn with(config: Config, clock: Arc<HandClock>, folder: Arc<TempDir>) -> Result<Self> {
         let surroundings = Surroundings {
             clock: Arc::clone(&clock) as _,
             compiler: process::compiler()?,
@@ -68,7 +78,7 @@ impl Server {
             tick_period: Duration::from_millis(25),
             ..Surroundings::default()
         };
-        let app = App::start(config, surroundings)
+        let app = App::start(config.clone(), surroundings)
             .await
             .context("start a server")?;
         Ok(Self {
@@ -78,6 +88,7 @@ impl Server {
             first_key: app.first_key.clone(),
             http: reqwest::Client::new(),
             app,
+            config,
             folder,
         })
     }

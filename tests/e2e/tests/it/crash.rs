@@ -9,33 +9,46 @@ use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::{Value, json};
-use tidegate_e2e::{Device, Events, FirmwareForm, Lab, Offer, Program, Rest, close, plain, until};
+use tidegate_e2e::{
+    Device, Events, FirmwareForm, Ground, Lab, Offer, Program, Rest, both_databases, close, until,
+};
 use tokio::time::timeout;
 
 const DEVICES: usize = 24;
 /// Acknowledged feedbacks before the end comes.
 const ENOUGH: usize = 300;
 
-#[test]
-fn nothing_acknowledged_is_lost_by_a_kill() -> Result<()> {
-    plain(async || storm_and(Program::kill).await)
+both_databases!(
+    nothing_acknowledged_is_lost_by_a_kill,
+    nothing_accepted_is_lost_by_a_stop,
+    an_upload_under_way_is_finished,
+    a_stop_does_not_wait_for_watchers,
+);
+
+async fn nothing_acknowledged_is_lost_by_a_kill(ground: Ground) -> Result<()> {
+    storm_and(&ground, Program::kill).await
 }
 
-#[test]
-fn nothing_accepted_is_lost_by_a_stop() -> Result<()> {
-    plain(async || {
-        storm_and(|program| {
-            let status = program.terminate()?;
-            ensure!(status.success(), "it ended with {status}");
-            Ok(())
-        })
-        .await
+async fn nothing_accepted_is_lost_by_a_stop(ground: Ground) -> Result<()> {
+    storm_and(&ground, |program| {
+        let status = program.terminate()?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(())
     })
+    .await?;
+    // When devices were last seen is gathered in memory; a stop writes it.
+    let program = Program::start(&ground)?;
+    for device in Site::new(&program.url).await?.rest.list("devices").await? {
+        ensure!(device["last_seen"].is_string(), "{device}");
+    }
+    Ok(())
 }
 
-async fn storm_and(end: impl FnOnce(Program) -> Result<()> + Send + 'static) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let program = Program::start(folder.path())?;
+async fn storm_and(
+    ground: &Ground,
+    end: impl FnOnce(Program) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let program = Program::start(ground)?;
     let site = Site::new(&program.url).await?;
     let fleet = site.fleet().await?;
     let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
@@ -82,7 +95,7 @@ async fn storm_and(end: impl FnOnce(Program) -> Result<()> + Send + 'static) -> 
     let (said, stopped) = tokio::join!(join_all(storms), stop);
     stopped?;
 
-    let program = Program::start(folder.path())?;
+    let program = Program::start(ground)?;
     let site = site.moved_to(&program.url);
     let mut fleet: Vec<Device> = fleet.iter().map(|device| site.device(&device.id)).collect();
     for (device, said) in fleet.iter().zip(&said) {
@@ -177,78 +190,70 @@ async fn storm(
 }
 
 /// An upload that is under way when the program is asked to stop comes to its end.
-#[test]
-fn an_upload_under_way_is_finished() -> Result<()> {
-    plain(async || {
-        let folder = tempfile::tempdir()?;
-        let program = Program::start(folder.path())?;
-        let site = Site::new(&program.url).await?;
-        let form = FirmwareForm::new("2.0.0");
-        let (send, body) = futures::channel::mpsc::unbounded::<std::io::Result<Vec<u8>>>();
-        let part = multipart::Part::stream(Body::wrap_stream(body)).file_name("slow.bin");
-        let metadata = multipart::Part::text(form.metadata.to_string());
-        let form = multipart::Form::new()
-            .part("metadata", metadata)
-            .part("file", part);
-        let request = site.rest.request(Method::POST, "firmware").multipart(form);
-        let upload = tokio::spawn(async move { request.send().await });
-        send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
-        // The file is begun: the server has the request.
-        until("the server has begun to store it", async || {
-            let partial = std::fs::read_dir(folder.path().join("artifacts"))?.count();
-            Ok((partial > 0).then_some(()))
-        })
-        .await?;
-        let stop = tokio::task::spawn_blocking(move || program.terminate());
-        until("it listens no more", async || {
-            Ok(site.rest.get("/health").await.is_err().then_some(()))
-        })
-        .await?;
-        send.unbounded_send(Ok(vec![b'b'; 100_000]))?;
-        drop(send);
-        let answer = upload.await??;
-        ensure!(
-            answer.status() == 201,
-            "the upload was answered {}",
-            answer.status()
-        );
-        ensure!(stop.await??.success(), "it did not end well");
-
-        let program = Program::start(folder.path())?;
-        let firmware = site.moved_to(&program.url).rest.list("firmware").await?;
-        ensure!(
-            firmware.len() == 1 && firmware[0]["file_size"] == 200_000,
-            "{firmware:?}"
-        );
-        Ok(())
+async fn an_upload_under_way_is_finished(ground: Ground) -> Result<()> {
+    let program = Program::start(&ground)?;
+    let site = Site::new(&program.url).await?;
+    let form = FirmwareForm::new("2.0.0");
+    let (send, body) = futures::channel::mpsc::unbounded::<std::io::Result<Vec<u8>>>();
+    let part = multipart::Part::stream(Body::wrap_stream(body)).file_name("slow.bin");
+    let metadata = multipart::Part::text(form.metadata.to_string());
+    let form = multipart::Form::new()
+        .part("metadata", metadata)
+        .part("file", part);
+    let request = site.rest.request(Method::POST, "firmware").multipart(form);
+    let upload = tokio::spawn(async move { request.send().await });
+    send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
+    // The file is begun: the server has the request.
+    until("the server has begun to store it", async || {
+        let partial = std::fs::read_dir(ground.folder().join("artifacts"))?.count();
+        Ok((partial > 0).then_some(()))
     })
+    .await?;
+    let stop = tokio::task::spawn_blocking(move || program.terminate());
+    until("it listens no more", async || {
+        Ok(site.rest.get("/health").await.is_err().then_some(()))
+    })
+    .await?;
+    send.unbounded_send(Ok(vec![b'b'; 100_000]))?;
+    drop(send);
+    let answer = upload.await??;
+    ensure!(
+        answer.status() == 201,
+        "the upload was answered {}",
+        answer.status()
+    );
+    ensure!(stop.await??.success(), "it did not end well");
+
+    let program = Program::start(&ground)?;
+    let firmware = site.moved_to(&program.url).rest.list("firmware").await?;
+    ensure!(
+        firmware.len() == 1 && firmware[0]["file_size"] == 200_000,
+        "{firmware:?}"
+    );
+    Ok(())
 }
 
 /// Whoever watches a campaign does not keep the program from ending.
-#[test]
-fn a_stop_does_not_wait_for_watchers() -> Result<()> {
-    plain(async || {
-        let folder = tempfile::tempdir()?;
-        let program = Program::start(folder.path())?;
-        let site = Site::new(&program.url).await?;
-        let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
-        let made = site
-            .rest
-            .post("campaigns", &Lab::draft(firmware))
-            .await?
-            .is(201)?
-            .json()?;
-        let path = format!("campaigns/{}/events", made["campaign_id"]);
-        let mut events = Events::follow(&site.rest, &path).await?;
-        ensure!(events.next().await?.is_some(), "there was nothing to see");
-        let stop = tokio::task::spawn_blocking(move || program.terminate());
-        while events.next().await?.is_some() {}
-        ensure!(
-            timeout(Duration::from_secs(10), stop).await???.success(),
-            "it did not end well"
-        );
-        Ok(())
-    })
+async fn a_stop_does_not_wait_for_watchers(ground: Ground) -> Result<()> {
+    let program = Program::start(&ground)?;
+    let site = Site::new(&program.url).await?;
+    let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
+    let made = site
+        .rest
+        .post("campaigns", &Lab::draft(firmware))
+        .await?
+        .is(201)?
+        .json()?;
+    let path = format!("campaigns/{}/events", made["campaign_id"]);
+    let mut events = Events::follow(&site.rest, &path).await?;
+    ensure!(events.next().await?.is_some(), "there was nothing to see");
+    let stop = tokio::task::spawn_blocking(move || program.terminate());
+    while events.next().await?.is_some() {}
+    ensure!(
+        timeout(Duration::from_secs(10), stop).await???.success(),
+        "it did not end well"
+    );
+    Ok(())
 }
 
 /// A server in development mode, from outside.

@@ -16,7 +16,8 @@ use futures::{future::try_join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::json;
 use tidegate_e2e::{
-    Alone, Answer, Database, FirmwareForm, Program, Rest, Setup, both_databases, plain, until,
+    Alone, Answer, Database, FirmwareForm, Ground, Program, Rest, Setup, Stage as _,
+    both_databases, plain, until,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -29,8 +30,8 @@ both_databases!(what_breaks_off_leaves_nothing, the_same_bytes_are_kept_once);
 #[test]
 fn memory_does_not_grow_with_a_file() -> Result<()> {
     plain(async || {
-        let folder = tempfile::tempdir()?;
-        let program = Program::start(folder.path())?;
+        let ground = Ground::set(Database::Sqlite).await?;
+        let program = Program::start(&ground)?;
         let rest = Rest::anonymous(reqwest::Client::new(), &program.url);
         let token = rest
             .post("auth/dev-token", &json!({ "user_id": "maker" }))

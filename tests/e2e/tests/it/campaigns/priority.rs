@@ -1,0 +1,59 @@
+//! Several campaigns that mean the same device, and what lifts one.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{FirmwareForm, Lab, both_databases, until};
+
+both_databases!(the_most_urgent_goes_first, a_security_update_is_lifted);
+
+async fn the_most_urgent_goes_first(lab: Lab) -> Result<()> {
+    let mut device = lab.fleet("edge", 1).await?.swap_remove(0);
+    let mut started = Vec::new();
+    for (version, priority) in [
+        ("2.0.0", "normal"),
+        ("3.0.0", "emergency"),
+        ("4.0.0", "normal"),
+        ("5.0.0", "low"),
+    ] {
+        let firmware = lab.firmware(version).await?;
+        let id = lab.start(firmware, json!({ "priority": priority })).await?;
+        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+            .await?;
+        started.push(id);
+    }
+    // One at a time: the most urgent, then the older of the two that are alike.
+    for version in ["3.0.0", "2.0.0", "4.0.0", "5.0.0"] {
+        until("the device is offered something", async || {
+            Ok(device.poll().await?.deployment().map(drop))
+        })
+        .await?;
+        ensure!(device.install().await?, "there was nothing to install");
+        ensure!(
+            device.version == version,
+            "{} came before {version}",
+            device.version
+        );
+    }
+    for id in started {
+        lab.until_status(id, "completed").await?;
+    }
+    Ok(())
+}
+
+async fn a_security_update_is_lifted(lab: Lab) -> Result<()> {
+    let form = FirmwareForm::new("2.0.0").with(json!({ "is_security_update": true }));
+    let firmware = form.upload(&lab.publisher).await?;
+    for (asked, becomes) in [
+        ("low", "high"),
+        ("normal", "high"),
+        ("critical", "critical"),
+    ] {
+        let id = lab.campaign(firmware, json!({ "priority": asked })).await?;
+        let campaign = lab.show(id).await?;
+        ensure!(campaign["priority"] == becomes, "{asked}: {campaign}");
+    }
+    let beta = FirmwareForm::new("2.1.0-rc.1").with(json!({ "is_beta": true }));
+    let beta = beta.upload(&lab.publisher).await?;
+    lab.campaign(beta, json!({ "allow_beta": true })).await?;
+    Ok(())
+}

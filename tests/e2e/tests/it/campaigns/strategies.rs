@@ -1,0 +1,184 @@
+//! Every strategy that comes with the server, in the short form, to its end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tidegate_e2e::{Alone, Device, both_databases, until};
+
+both_databases!(
+    immediate_in_batches,
+    staged_over_hours,
+    green_before_blue,
+    canary_up_to_a_share
+);
+
+async fn immediate_in_batches(lab: Alone) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 7).await?;
+    let form = json!({ "deployment_strategy": "immediate", "batch_size": 3 });
+    let id = start(&lab, form).await?;
+    let campaign = lab
+        .until_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+    ensure!(campaign["strategy"]["plugin"] == "immediate", "{campaign}");
+    ensure!(
+        campaign["strategy"]["config"] == json!({ "batch_size": 3 }),
+        "{campaign}"
+    );
+    let mut most = 0;
+    lab.until_status_while(id, "completed", async || {
+        most = most.max(
+            lab.show(id).await?["in_progress_devices"]
+                .as_u64()
+                .context("a count")?,
+        );
+        install(&mut fleet).await
+    })
+    .await?;
+    ensure!(most == 3, "{most} were in flight at once");
+    Ok(())
+}
+
+async fn staged_over_hours(lab: Alone) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 8).await?;
+    // Out of order, as somebody may write them.
+    let form = json!({ "deployment_strategy": "staged", "rollout_stages": [
+        { "stage": 2, "percentage": 100 },
+        { "stage": 1, "percentage": 25, "duration_hours": 24 },
+    ] });
+    let id = start(&lab, form).await?;
+    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    install(&mut fleet).await?;
+    lab.until_counts(id, json!({ "completed_devices": 2 }))
+        .await?;
+    lab.pass(Duration::from_hours(23));
+    // Asked again, for it was told to wake up only later.
+    lab.step(id, "pause").await?;
+    lab.step(id, "resume").await?;
+    let campaign = until("it says how long it waits", async || {
+        let campaign = lab.show(id).await?;
+        Ok(campaign["explain"]
+            .to_string()
+            .contains("opens in 1 h")
+            .then_some(campaign))
+    })
+    .await?;
+    ensure!(
+        campaign["in_progress_devices"] == 0,
+        "it did not wait: {campaign}"
+    );
+    lab.pass(Duration::from_hours(2));
+    lab.until_counts(id, json!({ "in_progress_devices": 6 }))
+        .await?;
+    lab.until_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    Ok(())
+}
+
+async fn green_before_blue(lab: Alone) -> Result<()> {
+    let mut fleet = Vec::new();
+    for (name, group) in [
+        ("a", "green"),
+        ("b", "green"),
+        ("c", "blue"),
+        ("d", "blue"),
+        ("e", "grey"),
+    ] {
+        let body = json!({ "device_id": name, "groups": [group] });
+        let made = lab.operator.post("devices", &body).await?.is(201)?.json()?;
+        let token = made["token"].as_str().context("a token")?;
+        let device = lab.device(name).authorized(format!("TargetToken {token}"));
+        device.introduce().await?;
+        fleet.push(device);
+    }
+    let form = json!({ "deployment_strategy": "blue_green", "green_group": ["green"], "blue_group": ["blue"] });
+    let id = start(&lab, form).await?;
+    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    for device in &mut fleet {
+        let is_green = ["a", "b"].contains(&&*device.id);
+        ensure!(
+            device.install().await? == is_green,
+            "{} is of the wrong colour",
+            device.id
+        );
+    }
+    lab.until_counts(id, json!({ "completed_devices": 2 }))
+        .await?;
+    lab.pass(Duration::from_mins(61));
+    let advance = format!("campaigns/{id}/waves/1/advance");
+    lab.operator.post(&advance, &json!({})).await?.is(200)?;
+    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    for device in &mut fleet {
+        let is_blue = ["c", "d"].contains(&&*device.id);
+        ensure!(
+            device.install().await? == is_blue,
+            "{} is of the wrong colour",
+            device.id
+        );
+    }
+    lab.until_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    ensure!(
+        fleet.iter().all(|device| device.version == "2.0.0"),
+        "somebody was left out"
+    );
+
+    // A group without devices is a name misspelt.
+    let form = json!({ "deployment_strategy": "blue_green", "green_group": ["gren"] });
+    let id = lab
+        .campaign(lab.firmware("3.0.0").await?, short(form))
+        .await?;
+    let refused = lab
+        .operator
+        .post(&format!("campaigns/{id}/start"), &json!({}))
+        .await?;
+    let refused = refused.problem(409, "plan_failed")?;
+    ensure!(
+        refused["detail"]
+            .as_str()
+            .is_some_and(|why| why.contains("gren")),
+        "{refused}"
+    );
+    Ok(())
+}
+
+async fn canary_up_to_a_share(lab: Alone) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 20).await?;
+    let form = json!({
+        "deployment_strategy": "canary",
+        "canary_percentage": 10,
+        "canary_duration_minutes": 0,
+        "rollout_percentage": 50,
+    });
+    let id = start(&lab, form).await?;
+    let campaign = lab
+        .until_status_while(id, "completed", async || install(&mut fleet).await)
+        .await?;
+    let updated = fleet
+        .iter()
+        .filter(|device| device.version == "2.0.0")
+        .count();
+    ensure!(updated == 10, "{updated} were updated: {campaign}");
+    Ok(())
+}
+
+/// A short form in place of the good body's strategy.
+fn short(mut form: Value) -> Value {
+    form["strategy"] = Value::Null;
+    form
+}
+
+async fn start(lab: &Alone, form: Value) -> Result<i64> {
+    let firmware = lab.firmware("2.0.0").await?;
+    lab.start(firmware, short(form)).await
+}
+
+async fn install(fleet: &mut [Device]) -> Result<()> {
+    for device in fleet {
+        device.install().await?;
+    }
+    Ok(())
+}
