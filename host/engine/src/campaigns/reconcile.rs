@@ -9,7 +9,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{calls::flush_usage, tick::tick};
+use super::{
+    calls::flush_usage,
+    tick::{doubt, tick},
+};
 use crate::{Engine, Result, devices, ports::RunRef};
 
 /// Campaigns that are looked at side by side.
@@ -124,6 +127,7 @@ impl Busy {
 pub async fn deadlines(engine: Arc<Engine>) {
     loop {
         if let Err(error) = expire(&engine).await {
+            doubt(&engine, &error);
             tracing::warn!(error = %Chain(&error), "cannot end overdue updates; trying again");
         }
         if let Err(error) = flush_usage(&engine).await {

@@ -16,7 +16,7 @@ const STRIPES: usize = 1024;
 /// What polls are answered from: memory first, the store when it is not there.
 ///
 /// Answers come from reads and changes that take a while, and others may overtake them. So whoever reads or changes
-/// takes a [`Ticket`] before, and what comes of it is remembered only if nothing was changed since.
+/// takes a `Ticket` before, and what comes of it is remembered only if nothing was changed since.
 pub struct ReadModel {
     views: Cache<Key, PollView>,
     /// How often anything of the stripe was changed.

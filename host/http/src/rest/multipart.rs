@@ -1,6 +1,12 @@
 //! Multipart bodies, read as they arrive.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
@@ -16,8 +22,19 @@ use crate::{
     problem::{Problem, Result},
 };
 
+/// Most bytes that are gathered in search of the next part: its head, and as much of its content as has arrived by then.
+const SEARCH_BYTES: usize = 32 << 20;
+
+/// The parts of a body.
+pub(crate) struct Parts {
+    multipart: Multipart<'static>,
+    /// How much more may be read in search of the next part. Inside a part its reader takes what is read, so nothing
+    /// gathers there.
+    search: Arc<AtomicUsize>,
+}
+
 /// The parts of a request's body. A client that is silent for too long has broken off.
-pub(crate) fn parts(request: Request, state: &AppState) -> Result<Multipart<'static>> {
+pub(crate) fn parts(request: Request, state: &AppState) -> Result<Parts> {
     let wanted = "multipart/form-data";
     let content_type = request
         .headers()
@@ -34,12 +51,29 @@ pub(crate) fn parts(request: Request, state: &AppState) -> Result<Multipart<'sta
             "the client fell silent",
         )),
     });
-    Ok(Multipart::new(chunks, boundary))
+    let search = Arc::new(AtomicUsize::new(usize::MAX));
+    let left = Arc::clone(&search);
+    let chunks = chunks.map(move |chunk: io::Result<Bytes>| {
+        let chunk = chunk?;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(chunk.len())
+        });
+        taken
+            .map(|_| chunk)
+            .map_err(|_| io::Error::other("no part begins"))
+    });
+    Ok(Parts {
+        multipart: Multipart::new(chunks, boundary),
+        search,
+    })
 }
 
 /// The next part; none at the end.
-pub(crate) async fn next(parts: &mut Multipart<'static>) -> Result<Option<Field<'static>>> {
-    parts.next_field().await.map_err(problem)
+pub(crate) async fn next(parts: &mut Parts) -> Result<Option<Field<'static>>> {
+    parts.search.store(SEARCH_BYTES, Ordering::Relaxed);
+    let field = parts.multipart.next_field().await.map_err(problem);
+    parts.search.store(usize::MAX, Ordering::Relaxed);
+    field
 }
 
 /// A part as a stream of bytes.

@@ -151,3 +151,26 @@ async fn probes_need_no_key() {
     world.get("/readyz").await.refused(503);
     world.get("/health").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_body_in_which_no_part_begins_is_not_gathered_for_ever() {
+    let world = World::new().await;
+    for (path, start) in [
+        ("/api/v1/firmware", ""),
+        (
+            "/api/v1/firmware",
+            "--b\r\nContent-Disposition: form-data; name=\"",
+        ),
+        ("/api/v1/plugins", "--b\r\n"),
+    ] {
+        let start = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(start))]);
+        let noise = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+        let endless = futures::stream::repeat_with(move || Ok(noise.clone()));
+        let body = Body::from_stream(futures::StreamExt::chain(start, endless));
+        let request = request("POST", path, &world.admin)
+            .header("content-type", "multipart/form-data; boundary=b")
+            .body(body)
+            .expect("a request");
+        assert_eq!(world.ask(request).await.refused(400).0, "broken_body");
+    }
+}

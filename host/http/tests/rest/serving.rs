@@ -23,7 +23,7 @@ async fn it_finishes_what_it_has_and_takes_no_more() -> std::io::Result<()> {
         grace,
     ));
 
-    let body = r#"{"user_id": "ada"}"#;
+    let body = r#"{"user_id": "maker"}"#;
     let head = format!(
         "POST /api/v1/devices HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\nexpect: 100-continue\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",

@@ -10,7 +10,7 @@ use tidegate_core::{campaign::CampaignStatus, time::Timestamp};
 
 use super::calls::host_entry;
 use crate::{
-    Engine, Result, devices,
+    Engine, Error, Result, devices,
     ports::{Applied, Fence, Run, RunRef, Touched},
 };
 
@@ -43,13 +43,22 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     }
     .look()
     .await;
-    if looked.is_err() {
+    if let Err(error) = &looked {
+        doubt(engine, error);
         // It may have decided something and not done what follows from that, so it is looked at again, whatever wake-up
         // it decided on. Where not even this can be written the lease stays, and runs out.
         engine.store().wake(run, now.plus(BACK_OFF)).await?;
     }
     engine.store().release(run, fence).await?;
     looked
+}
+
+/// When the database falls silent amid a change, nobody knows whether the change was made: what is remembered of devices
+/// may be old.
+pub(super) fn doubt(engine: &Engine, error: &Error) {
+    if matches!(error, Error::Unavailable { .. }) {
+        devices::forget_all(engine);
+    }
 }
 
 /// One look under one lease.

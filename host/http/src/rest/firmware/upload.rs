@@ -1,5 +1,4 @@
 use axum::extract::{Request, State};
-use multer::Multipart;
 use tidegate_engine::{
     firmware::{Claims, Upload},
     tenants::Actor,
@@ -14,7 +13,7 @@ use crate::{
         access::Publisher,
         created::Created,
         json,
-        multipart::{next, parts, stream, whole, wrong_part},
+        multipart::{Parts, next, parts, stream, whole, wrong_part},
     },
 };
 
@@ -55,7 +54,7 @@ pub(crate) async fn upload_firmware(
 async fn receive(
     state: &AppState,
     actor: &Actor,
-    mut parts: Multipart<'static>,
+    mut parts: Parts,
 ) -> Result<Created<FirmwareBody>> {
     let mut upload = Upload::begin(&state.engine, actor)?;
     let claims = match read(&mut upload, &mut parts).await {
@@ -72,7 +71,7 @@ async fn receive(
     })
 }
 
-async fn read(upload: &mut Upload<'_>, parts: &mut Multipart<'static>) -> Result<Claims> {
+async fn read(upload: &mut Upload<'_>, parts: &mut Parts) -> Result<Claims> {
     let mut metadata = None;
     while let Some(field) = next(parts).await? {
         match field.name() {

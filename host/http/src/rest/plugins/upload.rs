@@ -1,6 +1,5 @@
 use axum::extract::{Request, State};
 use bytes::Bytes;
-use multer::Multipart;
 use tidegate_engine::plugins;
 use utoipa::ToSchema;
 
@@ -11,7 +10,7 @@ use crate::{
     rest::{
         access::Publisher,
         created::{Created, segment},
-        multipart::{next, parts, whole, wrong_part},
+        multipart::{Parts, next, parts, whole, wrong_part},
     },
 };
 
@@ -60,7 +59,7 @@ pub(crate) async fn upload_plugin(
     })
 }
 
-async fn component(parts: &mut Multipart<'static>, most: usize) -> Result<Bytes> {
+async fn component(parts: &mut Parts, most: usize) -> Result<Bytes> {
     let mut component = None;
     while let Some(field) = next(parts).await? {
         match field.name() {
