@@ -103,8 +103,7 @@ impl Database {
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
-            // A plan that was kept from when a table was small would read all of it for a handful of rows.
-            Dialect::Postgres => "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan",
+            Dialect::Postgres => "BEGIN",
         };
         let transaction = self.writers.begin_with(begin).await;
         Ok(self.tx(Inner::Transaction(
@@ -188,6 +187,14 @@ async fn pool(
     let pool = match dialect {
         Dialect::Postgres => {
             pool.max_connections(connections)
+                // A plan that was kept from when a table was small would read all of it for a handful of rows.
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        let set = "SET plan_cache_mode = force_custom_plan";
+                        sqlx::raw_sql(set).execute(connection).await?;
+                        Ok(())
+                    })
+                })
                 .before_acquire(|connection, meta| {
                     Box::pin(async move {
                         if meta.idle_for > STALE {

@@ -62,12 +62,15 @@ impl Dialect {
     }
 
     /// A condition: the whole number in `column`, which an index begins with, is in a JSON array. Unlike a join with
-    /// [`Self::numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table.
+    /// [`Self::numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table. The array is a
+    /// subquery of its own there, or it would be read anew for every row of a plan that goes by another index, and its
+    /// length would speak against this one.
     pub(crate) fn among(self, column: &str, json: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} IN (SELECT value FROM json_each({json}))"),
             Self::Postgres => {
-                format!("{column} = ANY (CAST(translate({json}, '[]', '{{}}') AS BIGINT[]))")
+                let array = format!("CAST(translate({json}, '[]', '{{}}') AS BIGINT[])");
+                format!("{column} = ANY (CAST((SELECT {array}) AS BIGINT[]))")
             }
         }
     }
