@@ -11,7 +11,7 @@ use crate::ports::PollView;
 /// Most devices that are remembered. The rest is read from the store.
 const CAPACITY: u64 = 1_000_000;
 /// Devices share counters of changes: a change of one may keep an answer about another from being remembered, no more.
-const STRIPES: usize = 1024;
+const STRIPES: usize = 16_384;
 
 /// What polls are answered from: memory first, the store when it is not there.
 ///
@@ -69,12 +69,13 @@ impl ReadModel {
     }
 
     /// Remembers what a change made of a device. When another change was made since the ticket was taken, nobody here
-    /// knows which one the store made last, and the device is forgotten.
+    /// knows which one the store made last: unless both made the same of it, as two of one transaction do, the device is
+    /// forgotten.
     pub(crate) fn was_changed(&self, ticket: Ticket<'_>, view: PollView) {
         let mut changes = self.lock(ticket.stripe);
         if *changes == ticket.changes {
             self.views.insert(ticket.key(), view);
-        } else {
+        } else if self.views.get(&ticket.key_ref()) != Some(view) {
             self.views.invalidate(&ticket.key_ref());
         }
         *changes += 1;
@@ -200,12 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn of_two_changes_at_once_neither_is_trusted() {
+    fn of_two_changes_at_once_neither_is_trusted_unless_they_agree() {
         let model = ReadModel::default();
         let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
         model.was_changed(other, view(2));
         model.was_changed(one, view(1));
         assert_eq!(remembered(&model), None);
+
+        let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
+        model.was_changed(other, view(2));
+        model.was_changed(one, view(2));
+        assert_eq!(
+            remembered(&model),
+            Some(view(2)),
+            "whichever came last made this of it"
+        );
 
         model.was_changed(model.ticket(LAB, "a"), view(3));
         model.was_changed(model.ticket(LAB, "a"), view(4));
