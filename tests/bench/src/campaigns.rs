@@ -88,11 +88,10 @@ fn figures(
             of(|steps| steps.start + steps.admit),
             "s",
         )
-        .beside("of which selecting, planning and storing", of(|steps| steps.start), "s")
-        .beside(
-            format!("of which admitting its {} devices", many / 10),
+        .of_which("selecting, planning and storing", of(|steps| steps.start))
+        .of_which(
+            format!("admitting its {} devices", many / 10),
             of(|steps| steps.admit),
-            "s",
         )
         .below(2.0),
         Figure::new(

@@ -79,6 +79,13 @@ impl Figure {
         self
     }
 
+    /// Puts a part of it beside it.
+    pub(crate) fn of_which(mut self, what: impl Into<String>, value: f64) -> Self {
+        let (what, unit) = (format!("of which {}", what.into()), self.unit);
+        self.compared_with.push(Beside { what, value, unit });
+        self
+    }
+
     pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
