@@ -48,3 +48,20 @@ pub(crate) fn build_folder() -> Result<PathBuf> {
         .map(Path::to_owned)
         .with_context(|| format!("find the build folder above {}", program.display()))
 }
+
+/// All files below a folder, in order. What vanishes meanwhile is left out.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect();
+    files.sort_unstable();
+    files
+}

@@ -28,6 +28,7 @@ pub use database::Database;
 pub use device::{Device, Offer, Poll, close, feedback};
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
+pub use folder::files_below;
 pub use lab::Lab;
 pub use process::{Ground, Program};
 pub use rest::{Answer, Rest};

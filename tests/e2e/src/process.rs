@@ -121,6 +121,9 @@ impl Drop for Program {
     }
 }
 
+/// Lines of its log that nobody needs to see.
+const EXPECTED: [&str; 2] = ["\"level\":\"INFO\"", "--dev: devices need no token"];
+
 /// Passes its log on, and tells the address that it says it listens on.
 fn listen_to(stderr: std::process::ChildStderr) -> mpsc::Receiver<SocketAddr> {
     let (tell, told) = mpsc::channel();
@@ -129,7 +132,7 @@ fn listen_to(stderr: std::process::ChildStderr) -> mpsc::Receiver<SocketAddr> {
             if let Some(address) = address(&line) {
                 // Nobody asks any more once it listens.
                 let _ = tell.send(address);
-            } else if !line.contains("\"level\":\"INFO\"") {
+            } else if !EXPECTED.iter().any(|part| line.contains(part)) {
                 let _ = writeln!(std::io::stderr(), "tidegate: {line}");
             }
         }

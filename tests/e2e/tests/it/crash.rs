@@ -10,7 +10,8 @@ use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Device, Events, FirmwareForm, Ground, Lab, Offer, Program, Rest, both_databases, close, until,
+    Device, Events, FirmwareForm, Ground, Lab, Offer, Program, Rest, both_databases, close,
+    files_below, until,
 };
 use tokio::time::timeout;
 
@@ -204,9 +205,9 @@ async fn an_upload_under_way_is_finished(ground: Ground) -> Result<()> {
     let upload = tokio::spawn(async move { request.send().await });
     send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
     // The file is begun: the server has the request.
+    let incoming = ground.folder().join("artifacts/incoming");
     until("the server has begun to store it", async || {
-        let partial = std::fs::read_dir(ground.folder().join("artifacts"))?.count();
-        Ok((partial > 0).then_some(()))
+        Ok((!files_below(&incoming).is_empty()).then_some(()))
     })
     .await?;
     let stop = tokio::task::spawn_blocking(move || program.terminate());

@@ -1,8 +1,6 @@
 //! Files that are large, broken off, or fetched in parts; and the memory that they take.
 
 use std::{
-    fs,
-    path::Path,
     sync::{
         LazyLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,7 +15,7 @@ use reqwest::{Body, Method, multipart};
 use serde_json::json;
 use tidegate_e2e::{
     Alone, Answer, Database, FirmwareForm, Ground, Program, Rest, Setup, Stage as _,
-    both_databases, plain, until,
+    both_databases, files_below, plain, until,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
@@ -157,7 +155,7 @@ static LARGE: LazyLock<Bytes> = LazyLock::new(|| {
 
 async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
     let files = lab.server.folder().join("artifacts");
-    let before = count(&files)?;
+    let before = files_below(&files).len();
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
     for (what, head, body) in [
         (
@@ -187,14 +185,14 @@ async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
         stream.write_all(request.as_bytes()).await?;
         if !body.is_empty() {
             until("the server has begun to store it", async || {
-                Ok((count(&files)? > before).then_some(()))
+                Ok((files_below(&files).len() > before).then_some(()))
             })
             .await?;
         }
         drop(stream);
         until(
             &format!("nothing is left of what broke off {what}"),
-            async || Ok((count(&files)? == before).then_some(())),
+            async || Ok((files_below(&files).len() == before).then_some(())),
         )
         .await?;
     }
@@ -207,13 +205,13 @@ async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
 
 async fn the_same_bytes_are_kept_once(lab: Alone) -> Result<()> {
     let files = lab.server.folder().join("artifacts");
-    let before = count(&files)?;
+    let before = files_below(&files).len();
     // The same file twice is kept once, and goes only when both are gone.
     let form = |version: &str| FirmwareForm::new(version).files(&[("same.bin", b"the same bytes")]);
     form("1.0.0").upload(&lab.publisher).await?;
     form("2.0.0").upload(&lab.publisher).await?;
     ensure!(
-        count(&files)? == before + 1,
+        files_below(&files).len() == before + 1,
         "the same bytes are kept twice"
     );
     let refused = form("3.0.0")
@@ -229,21 +227,6 @@ async fn the_same_bytes_are_kept_once(lab: Alone) -> Result<()> {
     Ok(())
 }
 
-/// Files in a folder and below.
-fn count(folder: &Path) -> Result<usize> {
-    let mut files = 0;
-    for entry in fs::read_dir(folder)?.flatten() {
-        let path = entry.path();
-        // What is a folder now may be gone in a moment.
-        files += if path.is_dir() {
-            count(&path).unwrap_or(0)
-        } else {
-            1
-        };
-    }
-    Ok(files)
-}
-
 /// A file over the server's limit is refused, wherever it is over it, and nothing of it is kept.
 #[test]
 fn what_is_too_large_leaves_nothing() -> Result<()> {
@@ -254,13 +237,13 @@ fn what_is_too_large_leaves_nothing() -> Result<()> {
         };
         let lab = Alone::with(Database::Sqlite, setup).await?;
         let files = lab.server.folder().join("artifacts");
-        let before = count(&files)?;
+        let before = files_below(&files).len();
         for size in [1001, 6 << 20] {
             let large = vec![b'x'; size];
             let form = FirmwareForm::new("1.0.0").files(&[("fits", b"x"), ("does not", &large)]);
             form.send(&lab.publisher).await?.problem(413, "too_large")?;
             until("nothing is left of it", async || {
-                Ok((count(&files)? == before).then_some(()))
+                Ok((files_below(&files).len() == before).then_some(()))
             })
             .await?;
         }

@@ -7,11 +7,7 @@ mod garbage;
 mod plugins;
 mod requests;
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fmt::Write as _;
 
 use anyhow::{Result, bail, ensure};
 use reqwest::{
@@ -21,7 +17,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use tidegate_core::id::Digest;
-use tidegate_e2e::{Alone, Answer, FirmwareForm, Rest, both_databases};
+use tidegate_e2e::{Alone, Answer, FirmwareForm, Rest, both_databases, files_below};
 
 both_databases!(every_refusal);
 
@@ -173,7 +169,7 @@ impl Scene {
             all.push((list, items.into()));
         }
         all.push(("stats", rest.get("stats").await?.is(200)?.json()?));
-        let files = files(&self.lab.server.folder().join("artifacts"))?;
+        let files = files_below(&self.lab.server.folder().join("artifacts"));
         all.push((
             "files",
             files
@@ -203,20 +199,6 @@ fn forget_what_moves_by_itself(item: &mut Value) {
             revision.remove("usage");
         }
     }
-}
-
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            all.extend(files(&path)?);
-        } else {
-            all.push(path);
-        }
-    }
-    all.sort_unstable();
-    Ok(all)
 }
 
 async fn every_refusal(lab: Alone) -> Result<()> {
