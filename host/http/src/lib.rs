@@ -22,7 +22,14 @@ pub use rest::openapi;
 pub use serve::serve;
 pub use state::{AppState, HttpSettings};
 
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    body::HttpBody as _,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
+use http::{HeaderValue, Version, header::CONNECTION};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use problem::Problem;
@@ -35,11 +42,31 @@ pub fn router(state: AppState) -> Router {
         .nest("/{tenant}/controller/v1/{device}", ddi::router(&state))
         .fallback(|| async { Problem::no_route() })
         .layer(CatchPanicLayer::custom(problem::of_panic))
+        .layer(middleware::from_fn(end_after_refused_body))
         .layer(middleware::from_fn_with_state(
             state.metrics.clone(),
             metrics::count_requests,
         ))
         .with_state(state)
+}
+
+/// Bodies up to this size are read to their end even if nobody wants them.
+const SMALL_BODY: u64 = 16 << 10;
+
+/// Nobody reads the rest of a large body that is refused, so its connection ends with the answer. Whoever is told so
+/// does not try the next request on it.
+async fn end_after_refused_body(request: Request, next: Next) -> Response {
+    let has_connection_header = request.version() < Version::HTTP_2;
+    let size = request.body().size_hint().upper();
+    let is_large = size.is_none_or(|size| size > SMALL_BODY);
+    let mut answer = next.run(request).await;
+    let status = answer.status();
+    let is_refused = status.is_client_error() || status.is_server_error();
+    if has_connection_header && is_large && is_refused {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    answer
 }
 
 #[cfg(test)]
