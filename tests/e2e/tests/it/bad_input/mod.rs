@@ -240,6 +240,13 @@ async fn every_refusal(lab: Alone) -> Result<()> {
 }
 
 fn judge(bad: &Bad, answer: Answer) -> Result<()> {
+    if bad.status == 413 {
+        // What of the body is still on its way must not be taken for the next request.
+        ensure!(
+            answer.header("connection") == "close",
+            "the connection is kept: {answer}"
+        );
+    }
     let problem = answer.problem(bad.status, bad.code)?;
     if let Some(field) = &bad.field {
         let errors = problem["errors"].as_array().into_iter().flatten();
