@@ -56,6 +56,8 @@ async fn a_policy_brings_everybody_back(lab: Lab) -> Result<()> {
     fleet[canaries[5]]
         .fail("CHECKSUM_MISMATCH: of the root file system")
         .await?;
+    // Two more successes before the policy looks would make one failure in six, which it lets pass.
+    lab.until_status(id, "rolling_back").await?;
 
     let campaign = lab
         .until_status_while(id, "rolled_back", async || everybody_acts(&mut fleet).await)
