@@ -22,6 +22,7 @@ mod record;
 mod replay;
 mod sandbox;
 mod schema;
+mod shares;
 mod shelf;
 mod since_1_0;
 mod text;

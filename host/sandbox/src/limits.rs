@@ -38,7 +38,8 @@ pub struct Limits {
     pub answer_bytes: u64,
     /// Bytes that each device of a plan or a row of an assignment adds.
     pub answer_bytes_per_device: u64,
-    /// Calls that run at once; the others wait.
+    /// Decisions that run at once; the others wait. Half as many plans run beside them, and a quarter as many calls for
+    /// people.
     pub calls_at_once: usize,
 }
 

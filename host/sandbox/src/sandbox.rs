@@ -12,7 +12,6 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox};
-use tokio::sync::Semaphore;
 use wasmtime::{
     Engine,
     component::{Component, Linker},
@@ -29,6 +28,7 @@ use crate::{
     limits::{InvalidLimit, Limits},
     plugin::{Plugin, failed},
     record,
+    shares::{Share, Shares},
     shelf::Shelf,
     since_1_0 as contract,
     ticker::Ticker,
@@ -82,7 +82,7 @@ pub struct WasmSandbox {
     compiler: Compiler,
     source: Arc<dyn ComponentSource>,
     shelf: Shelf,
-    calls: Arc<Semaphore>,
+    shares: Shares,
     _ticker: Ticker,
 }
 
@@ -97,7 +97,8 @@ impl WasmSandbox {
         limits.validate()?;
         // Only the engine that compiles knows what its code depends on.
         let key = CodeKey::of(&engine::compiler().map_err(broken)?);
-        let engine = engine::runner(limits.calls_at_once, limits.memory_bytes).map_err(broken)?;
+        let engine = engine::runner(Shares::total(limits.calls_at_once), limits.memory_bytes)
+            .map_err(broken)?;
         let mut linker = Linker::new(&engine);
         link_log(&mut linker, contract::LOG).map_err(broken)?;
         let cache = CodeCache::open(&config.code_folder, key).map_err(|error| {
@@ -110,7 +111,7 @@ impl WasmSandbox {
             compiler: Compiler::new(config.compiler, limits.compile_cpu, key),
             cache: Arc::new(cache),
             shelf: Shelf::new(config.loaded),
-            calls: Arc::new(Semaphore::new(limits.calls_at_once)),
+            shares: Shares::new(limits.calls_at_once),
             limits,
             engine,
             linker,
@@ -205,27 +206,26 @@ impl WasmSandbox {
     /// Runs a call on a thread that may block, when there is room for it.
     async fn call<T: Send + 'static>(
         &self,
+        share: Share,
         digest: Digest,
         call: impl FnOnce(&Plugin) -> Call<T> + Send + 'static,
     ) -> Call<T> {
         match self.plugin(digest).await {
             Ok(plugin) => self
-                .blocking(move || call(&plugin))
+                .blocking(share, move || call(&plugin))
                 .await
                 .unwrap_or_else(failed),
             Err(failure) => failed(failure),
         }
     }
 
-    /// Runs something that calls a plugin, as one of the calls that may run at once.
+    /// Runs something that calls a plugin, as one of the calls of its share that may run at once.
     async fn blocking<T: Send + 'static>(
         &self,
+        share: Share,
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallFailure> {
-        let permit = Arc::clone(&self.calls)
-            .acquire_owned()
-            .await
-            .map_err(|error| CallFailure::Host(error.to_string()))?;
+        let permit = self.shares.place(share).await?;
         tokio::task::spawn_blocking(move || {
             // Held until the call ends, even if nobody waits for it any more.
             let _permit = permit;
@@ -251,7 +251,7 @@ impl Sandbox for WasmSandbox {
                 .map_err(|failure| inspect::rejection(&failure))?
         };
         let described = self
-            .blocking(move || inspect::inspect(&plugin))
+            .blocking(Share::People, move || inspect::inspect(&plugin))
             .await
             .map_err(|failure| inspect::rejection(&failure))?;
         Ok(Inspection {
@@ -265,33 +265,43 @@ impl Sandbox for WasmSandbox {
     async fn validate(&self, plugin: Digest, config: &str) -> Result<Vec<FieldError>, CallFailure> {
         let plugin = self.plugin(plugin).await?;
         let config = config.to_owned();
-        self.blocking(move || plugin.validate(&config)).await?
+        self.blocking(Share::People, move || plugin.validate(&config))
+            .await?
     }
 
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan> {
-        self.call(plugin, |plugin| plugin.plan(input)).await
+        self.call(Share::Planning, plugin, |plugin| plugin.plan(input))
+            .await
     }
 
     async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
-        self.call(plugin, |plugin| plugin.assign(input)).await
+        self.call(Share::Planning, plugin, |plugin| plugin.assign(input))
+            .await
     }
 
     async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision> {
-        self.call(plugin, |plugin| plugin.decide(observation)).await
+        self.call(Share::Decisions, plugin, |plugin| {
+            plugin.decide(observation)
+        })
+        .await
     }
 
     async fn check(&self, plugin: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        self.call(plugin, |plugin| plugin.check(input)).await
+        self.call(Share::Planning, plugin, |plugin| plugin.check(input))
+            .await
     }
 
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer> {
-        self.call(plugin, |plugin| plugin.evaluate(input)).await
+        self.call(Share::Decisions, plugin, |plugin| plugin.evaluate(input))
+            .await
     }
 
     async fn replay(&self, plugin: Digest, question: &[u8]) -> Call<()> {
         let question = question.to_vec();
-        self.call(plugin, move |plugin| plugin.replay(&question))
-            .await
+        self.call(Share::People, plugin, move |plugin| {
+            plugin.replay(&question)
+        })
+        .await
     }
 
     fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {

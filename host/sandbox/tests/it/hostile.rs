@@ -5,7 +5,7 @@ use tidegate_core::plugin::{Members, Outcome};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::Hostile;
 
-use crate::support::{Rig, failure, plan_input};
+use crate::support::{Rig, failure, observation, plan_input};
 
 /// The failure of `decide`.
 async fn decide(rig: &Rig, hostile: Hostile) -> Result<CallFailure> {
@@ -54,6 +54,28 @@ async fn the_deadline_is_there_when_fuel_is_not_enough() -> Result<()> {
         let failed = decide(&rig, hostile).await?;
         assert_eq!(failed.class(), "deadline", "{hostile:?}");
         assert!(!failed.is_deterministic());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn decisions_do_not_wait_behind_people() -> Result<()> {
+    let rig = Rig::with(|config| {
+        config.limits.fuel = 1_000_000_000;
+        config.limits.calls_at_once = 1;
+    })?;
+    let honest = rig.shop.put(Hostile::Honest.component()?);
+    let endless = rig.shop.put(Hostile::EndlessLoop.component()?);
+    let decided = rig.sandbox.decide(honest, observation("{}")).await;
+    let question = decided.record.question;
+    // Loads it, so that nothing but calls is left to wait for.
+    rig.sandbox.plugin(endless).await?;
+    let replay = || rig.sandbox.replay(endless, &question);
+    let people = async { tokio::join!(replay(), replay(), replay()) };
+    tokio::select! {
+        biased;
+        _ = people => anyhow::bail!("the decision waited behind people"),
+        call = rig.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
     }
     Ok(())
 }

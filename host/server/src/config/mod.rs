@@ -97,7 +97,7 @@ pub struct Sandbox {
     pub answer_bytes: Option<u64>,
     /// Bytes that each device adds to an answer of `plan` and `assign`.
     pub answer_bytes_per_device: Option<u64>,
-    /// Calls that run at once.
+    /// Decisions that run at once; beside them half as many plans, and a quarter as many calls for people.
     pub calls_at_once: Option<usize>,
 }
 
