@@ -34,6 +34,10 @@ where
                 path.push('/');
                 path.push_str(&name);
             }
+            if let Some(name) = missing(&error.to_string()) {
+                path.push('/');
+                path.push_str(&escape(name));
+            }
             Err(Flaw::Unreadable { path, error })
         }
         Ok(_) if !unknown.is_empty() => Err(Flaw::UnknownFields(unknown)),
@@ -66,6 +70,12 @@ pub(super) fn wrong_value(path: String, message: String) -> Problem {
         format!("{place}{message}"),
     )
     .with_errors(vec![FieldError { path, message }])
+}
+
+/// The field that an error says is missing: serde has no other way to tell.
+fn missing(error: &str) -> Option<&str> {
+    let (name, _) = error.strip_prefix("missing field `")?.split_once('`')?;
+    Some(name)
 }
 
 fn segment(segment: &Segment) -> Option<String> {

@@ -160,7 +160,8 @@ mod tests {
             (r#"{"name": 7}"#, "/name"),
             (r#"{"name": "a", "inner": [{"size": -1}]}"#, "/inner/0/size"),
             (r#"{"name": "a", "free": {"x": 300}}"#, "/free/x"),
-            ("{}", ""),
+            ("{}", "/name"),
+            (r#"{"name": "a", "inner": [{}]}"#, "/inner/0/size"),
             ("[]", ""),
             ("null", ""),
         ] {

@@ -2,7 +2,7 @@
 
 mod bounds;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 use tidegate_core::plugin::FieldError;
 
@@ -87,13 +87,11 @@ impl ConfigSchema {
         }
         if checks > THOROUGH_CHECKS {
             let first = self.validator.validate(config).err();
-            return first.iter().map(field_error).collect();
+            return first.iter().flat_map(field_errors).collect();
         }
-        self.validator
-            .iter_errors(config)
-            .take(ERRORS)
-            .map(|error| field_error(&error))
-            .collect()
+        let errors = self.validator.iter_errors(config).take(ERRORS);
+        let fields = errors.flat_map(|error| field_errors(&error));
+        fields.take(ERRORS).collect()
     }
 
     /// A config that the schema takes, from its own examples and defaults; none when it has no such.
@@ -145,11 +143,38 @@ pub(crate) fn parse_config(text: &str) -> Result<Value, FieldError> {
     }
 }
 
-fn field_error(error: &jsonschema::ValidationError<'_>) -> FieldError {
-    FieldError {
-        path: error.instance_path().as_str().to_owned(),
-        message: cut(&error.to_string(), REASON_BYTES).to_owned(),
+/// One for each field that is wrong, which is not always where the schema says so: an object is told of its fields that
+/// nobody knows, and of one that is missing.
+fn field_errors(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
+    let at = error.instance_path();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
+            .iter()
+            .take(ERRORS)
+            .map(|name| FieldError {
+                path: below(at.as_str(), name),
+                message: "there is no such field".to_owned(),
+            })
+            .collect(),
+        ValidationErrorKind::Required { property } => vec![FieldError {
+            path: match property.as_str() {
+                Some(name) => below(at.as_str(), name),
+                None => at.as_str().to_owned(),
+            },
+            message: "is missing".to_owned(),
+        }],
+        _ => vec![FieldError {
+            path: at.as_str().to_owned(),
+            message: cut(&error.to_string(), REASON_BYTES).to_owned(),
+        }],
     }
+}
+
+/// The JSON pointer of a field of an object.
+fn below(object: &str, name: &str) -> String {
+    let name = name.replace('~', "~0").replace('/', "~1");
+    cut(&format!("{object}/{name}"), REASON_BYTES).to_owned()
 }
 
 /// How many values a config holds, itself and all within.
@@ -197,8 +222,8 @@ mod tests {
         for (config, path) in [
             (r#"{"percent": 0}"#, "/percent"),
             (r#"{"percent": 1, "stages": ["one", "2"]}"#, "/stages/1"),
-            ("{}", ""),
-            (r#"{"percent": 1, "other": 2}"#, ""),
+            ("{}", "/percent"),
+            (r#"{"percent": 1, "oth/er": 2}"#, "/oth~1er"),
         ] {
             let found = errors(config);
             assert_eq!(found.len(), 1, "{config}: {found:?}");
