@@ -49,7 +49,10 @@ CREATE TABLE campaign_runs (
     acts {{text}} NOT NULL,
     total_devices BIGINT NOT NULL,
     parallel BIGINT NOT NULL,
+    -- How plugins have failed since one last answered; none is asked before `retry_at`.
     plugin_failures BIGINT NOT NULL,
+    plugin_misses BIGINT NOT NULL,
+    retry_at BIGINT,
     -- The last entry of its journal.
     journal_seq BIGINT NOT NULL,
     started_at BIGINT,
@@ -114,6 +117,8 @@ CREATE TABLE waves (
     timed_out BIGINT NOT NULL,
     cancelled BIGINT NOT NULL,
     rejected BIGINT NOT NULL,
+    -- Failures that an operator accepted when the ceiling had stopped the campaign.
+    accepted BIGINT NOT NULL,
     opened_at BIGINT,
     moved_at BIGINT,
     advanced_at BIGINT,
@@ -201,6 +206,8 @@ CREATE TABLE updates (
     started_at BIGINT,
     completed_at BIGINT,
     timeout_at BIGINT NOT NULL,
+    -- How often it was called back.
+    call_backs BIGINT NOT NULL,
     -- When a call back was sent, and when a rollback has dealt with it.
     called_back_at BIGINT,
     looked_at BIGINT,
@@ -229,7 +236,8 @@ CREATE TABLE feedback (
     tenant_id BIGINT NOT NULL,
     update_id BIGINT NOT NULL,
     seq BIGINT NOT NULL,
-    on_cancel BIGINT NOT NULL,
+    -- Which call back it answers; 0: none.
+    call_back BIGINT NOT NULL,
     digest {{text}} NOT NULL,
     at BIGINT NOT NULL,
     device_time BIGINT,
@@ -245,8 +253,8 @@ CREATE TABLE feedback (
     FOREIGN KEY (tenant_id, update_id) REFERENCES updates (tenant_id, id)
 );
 
--- The same feedback again changes nothing.
-CREATE UNIQUE INDEX feedback_once ON feedback (update_id, on_cancel, digest);
+-- The same feedback again changes nothing; the same answer to another call back is another feedback.
+CREATE UNIQUE INDEX feedback_once ON feedback (update_id, digest, call_back);
 
 CREATE TABLE journal (
     tenant_id BIGINT NOT NULL,

@@ -11,6 +11,8 @@ use crate::{
 
 /// Most waves of a campaign.
 pub const MAX_WAVES: usize = 500;
+/// Who holds a campaign, or sends it back, when too many of a wave's devices failed.
+pub const FAILURE_CEILING: &str = "the failure ceiling";
 /// Most policies of a campaign.
 pub const MAX_POLICIES: usize = 16;
 

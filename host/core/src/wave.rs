@@ -140,9 +140,9 @@ pub struct WaveReport {
 /// Whether a wave's failures have reached the campaign's ceiling, which the host enforces whatever plugins say.
 ///
 /// The ceiling is a share of the wave's size, so one early failure of a big wave does not reach it, and a wave of one
-/// device reaches it with its first failure.
-pub fn ceiling_reached(wave: &WaveReport, ceiling_basis_points: u16) -> bool {
-    let unsuccessful = wave.counts.unsuccessful();
+/// device reaches it with its first failure. Failures that an operator has `accepted` do not count.
+pub fn ceiling_reached(wave: &WaveReport, accepted: u64, ceiling_basis_points: u16) -> bool {
+    let unsuccessful = wave.counts.unsuccessful().saturating_sub(accepted);
     unsuccessful > 0
         && u128::from(unsuccessful) * 10_000
             >= u128::from(wave.size) * u128::from(ceiling_basis_points)
@@ -172,19 +172,23 @@ mod tests {
 
     #[test]
     fn the_ceiling_counts_failures_and_silence_against_the_size() {
-        for (size, failed, silent, ceiling, reached) in [
-            (10, 1, 0, 2000, false),
-            (10, 1, 1, 2000, true),
-            (10, 0, 2, 2000, true),
-            (1, 1, 0, 10_000, true),
-            (0, 0, 0, 100, false),
-            (100_000, 999, 0, 100, false),
-            (100_000, 1000, 0, 100, true),
+        for (size, failed, silent, accepted, ceiling, reached) in [
+            (10, 1, 0, 0, 2000, false),
+            (10, 1, 1, 0, 2000, true),
+            (10, 0, 2, 0, 2000, true),
+            (10, 1, 2, 2, 2000, false),
+            (10, 2, 2, 2, 2000, true),
+            (10, 0, 0, 2, 2000, false),
+            (1, 1, 0, 0, 10_000, true),
+            (1, 1, 0, 1, 10_000, false),
+            (0, 0, 0, 0, 100, false),
+            (100_000, 999, 0, 0, 100, false),
+            (100_000, 1000, 0, 0, 100, true),
         ] {
             assert_eq!(
-                ceiling_reached(&wave(size, failed, silent), ceiling),
+                ceiling_reached(&wave(size, failed, silent), accepted, ceiling),
                 reached,
-                "{size} {failed} {silent}"
+                "{size} {failed} {silent} {accepted}"
             );
         }
     }

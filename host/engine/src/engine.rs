@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    HeldFiles, Settings, Signals,
+    Holds, Loops, Settings, Signals,
     campaigns::UsageLog,
     devices::{Catalog, Doors, ReadModel, SeenLog},
     ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
@@ -25,8 +25,10 @@ pub struct Engine {
     pub seen: SeenLog,
     /// What plugin calls have cost since the last batch was written.
     pub usage: UsageLog,
-    /// Files that are stored before it is known whether they are kept.
-    pub held_files: HeldFiles,
+    /// Requests that hold files.
+    pub holds: Holds,
+    /// Whether the background loops still go round.
+    pub loops: Arc<Loops>,
     /// What wakes loops and watchers.
     pub signals: Signals,
 }
@@ -54,7 +56,8 @@ impl Engine {
             catalog: Catalog::default(),
             seen: SeenLog::default(),
             usage: UsageLog::default(),
-            held_files: HeldFiles::default(),
+            holds: Holds::default(),
+            loops: Arc::default(),
             signals: Signals::default(),
         }
     }

@@ -1,76 +1,140 @@
 //! Files that are stored before it is known whether they are kept.
+//!
+//! Several requests, of several hosts, may bring the same bytes at once, and they are one file. So whoever stores a file
+//! holds it, in the database, until what refers to it is stored or the request is refused. Then the hold ends, and the
+//! file is deleted if nobody else holds it and nothing refers to it. A file that is about to be deleted is marked as
+//! doomed first, in the transaction that found it unwanted, and nobody can hold it from then on. A host that dies over
+//! this leaves a hold that ends by itself, or a doomed file, and [`sweep_files`] of any host finishes its work.
 
-use std::collections::HashMap;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::Mutex;
+use tidegate_core::time::Timestamp;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     Engine, Error, Result,
     ports::{ByteStream, PutError, Stored},
 };
 
-/// Files that requests of this host hold. Two requests may bring the same bytes at once: what one of them stored is not
-/// deleted while the other holds it, nor when the other kept it.
+/// How long a request may hold what it brought.
+const HOLD: Duration = Duration::from_hours(24);
+/// Nothing is stored that refers to a file whose hold ends so soon.
+const MARGIN: Duration = Duration::from_hours(1);
+/// How long deleting one file may take.
+const DELETING: Duration = Duration::from_mins(1);
+/// After this a host that dooms a file has either deleted it or died over it. Far longer than [`DELETING`]: a file that
+/// is deleted a second time must not be a new one of the same bytes.
+const DELETED: Duration = Duration::from_hours(1);
+/// How often is looked for what dead hosts left behind.
+const PERIOD: Duration = Duration::from_mins(10);
+
+/// Numbers the requests of this host that hold files.
 #[derive(Default)]
-pub struct HeldFiles(Mutex<HashMap<[u8; 32], Held>>);
+pub struct Holds(AtomicU64);
 
-#[derive(Default)]
-struct Held {
-    by: usize,
-    /// Whether one of the holders brought the bytes; else they were there before.
-    is_new: bool,
-    is_kept: bool,
+/// What one request holds.
+pub(crate) struct Hold<'a> {
+    engine: &'a Engine,
+    holder: String,
+    until: Timestamp,
 }
 
-/// What becomes of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Something refers to it now.
-    Kept,
-    /// Nobody needs it, unless it was there before.
-    Refused,
+impl<'a> Hold<'a> {
+    /// Holds nothing yet.
+    pub(crate) fn begin(engine: &'a Engine) -> Self {
+        let number = engine.holds.0.fetch_add(1, Ordering::Relaxed);
+        Self {
+            engine,
+            holder: format!("{}/{number}", engine.settings.owner),
+            until: engine.now().plus(HOLD),
+        }
+    }
+
+    /// Stores a file as it arrives, and holds it.
+    pub(crate) async fn take(&self, body: ByteStream, max_bytes: u64) -> Result<Stored> {
+        let stored = self
+            .engine
+            .ports
+            .artifacts
+            .put(body, max_bytes)
+            .await
+            .map_err(of_put)?;
+        let sha256 = stored.hashes.sha256;
+        let store = self.engine.store();
+        let is_held = store.hold_file(sha256, &self.holder, self.until).await?;
+        // It may have been deleted between our storing it and our holding it.
+        if !is_held || !is_there(self.engine, sha256).await? {
+            let message = "the same file is being deleted at this moment; send it again".to_owned();
+            return Err(Error::Unavailable { message });
+        }
+        Ok(stored)
+    }
+
+    /// Whether what refers to the files may still be stored.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.engine.now().plus(MARGIN) < self.until {
+            return Ok(());
+        }
+        let message = "the upload took longer than 23 hours".to_owned();
+        Err(Error::Unavailable { message })
+    }
+
+    /// The request is done with the files: what nothing refers to is deleted. Where that cannot be done now, it is done
+    /// when the hold ends. Whoever does not know whether something refers to them just leaves.
+    pub(crate) async fn let_go(&self) {
+        let (store, now) = (self.engine.store(), self.engine.now());
+        match store.let_go_of_files(&self.holder, now).await {
+            Ok(doomed) => delete(self.engine, doomed).await,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot let go of files; they are looked at later");
+            }
+        }
+    }
 }
 
-/// Stores a file as it arrives, and holds it until [`let_go`].
-pub(crate) async fn take(engine: &Engine, body: ByteStream, max_bytes: u64) -> Result<Stored> {
-    let stored = engine
-        .ports
-        .artifacts
-        .put(body, max_bytes)
-        .await
-        .map_err(of_put)?;
-    let sha256 = stored.hashes.sha256;
-    let mut files = engine.held_files.0.lock().await;
-    if !stored.is_new && !is_there(engine, sha256).await? {
-        // Whoever had brought it gave it up between our storing it and our holding it.
-        let message = "the same file was deleted at the same moment; send it again".to_owned();
-        return Err(Error::Unavailable { message });
+/// Finishes what dead hosts left behind, again and again, until it is dropped.
+pub async fn sweep_files(engine: Arc<Engine>) {
+    let pulse = engine.loops.watch("stray files", 3 * PERIOD);
+    loop {
+        pulse.beat();
+        let now = engine.now();
+        let doomed_before = Timestamp(now.0 - i64::try_from(DELETED.as_millis()).unwrap_or(0));
+        match engine.store().stray_files(now, doomed_before).await {
+            Ok(strays) => delete(&engine, strays).await,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot look for stray files; trying again");
+            }
+        }
+        sleep(PERIOD).await;
     }
-    let held = files.entry(sha256).or_default();
-    held.by += 1;
-    held.is_new |= stored.is_new;
-    Ok(stored)
 }
 
-/// Lets go of a file; the last holder deletes what nobody kept and nobody had before.
-pub(crate) async fn let_go(engine: &Engine, sha256: [u8; 32], fate: Fate) {
-    let mut files = engine.held_files.0.lock().await;
-    let Some(held) = files.get_mut(&sha256) else {
-        return;
-    };
-    held.by -= 1;
-    held.is_kept |= fate == Fate::Kept;
-    if held.by > 0 {
-        return;
+async fn delete(engine: &Engine, doomed: Vec<[u8; 32]>) {
+    for sha256 in doomed {
+        if let Err(error) = delete_one(engine, sha256).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "cannot delete an unwanted file; it is tried again later"
+            );
+        }
     }
-    let is_unwanted = held.is_new && !held.is_kept;
-    files.remove(&sha256);
-    if is_unwanted && let Err(error) = engine.ports.artifacts.delete(sha256).await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "delete a refused file"
-        );
-    }
+}
+
+async fn delete_one(engine: &Engine, sha256: [u8; 32]) -> Result<()> {
+    let deleted = timeout(DELETING, engine.ports.artifacts.delete(sha256)).await;
+    deleted
+        .map_err(|late| Error::internal("delete file", late))?
+        .map_err(|error| Error::internal("delete file", error))?;
+    Ok(engine.store().file_is_gone(sha256).await?)
 }
 
 async fn is_there(engine: &Engine, sha256: [u8; 32]) -> Result<bool> {

@@ -11,6 +11,7 @@
 mod engine;
 mod error;
 mod files;
+mod loops;
 mod settings;
 mod signals;
 
@@ -24,6 +25,7 @@ pub mod tenants;
 
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
-pub use files::HeldFiles;
+pub use files::{Holds, sweep_files};
+pub use loops::{Loops, Pulse};
 pub use settings::Settings;
 pub use signals::Signals;

@@ -25,10 +25,14 @@ async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// The process can serve: its database answers, and it is not shutting down.
+/// The process can serve: its database answers, its background loops go round, and it is not shutting down.
 async fn ready(State(state): State<AppState>) -> Response {
     if state.stopping.is_cancelled() {
         return unready("the server is shutting down");
+    }
+    if let Some(complaint) = state.engine.loops.complaint() {
+        tracing::warn!(complaint, "not ready");
+        return unready(&complaint);
     }
     match state.engine.store().has_keys().await {
         Ok(_) => Json(json!({"status": "ready"})).into_response(),

@@ -14,7 +14,7 @@ use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
     Engine, Settings, campaigns, devices, plugins,
     ports::{Clock, Entropy},
-    tenants,
+    sweep_files, tenants,
 };
 use tidegate_http::{AppState, HttpSettings};
 use tidegate_sandbox::CompilerCommand;
@@ -200,12 +200,15 @@ fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(campaigns::deadlines(Arc::clone(engine)));
     loops.spawn(devices::keep_seen(Arc::clone(engine)));
+    loops.spawn(sweep_files(Arc::clone(engine)));
     loops.spawn(follow(Arc::clone(engine), store.changes()));
     loops
 }
 
 /// Forgets what other hosts changed.
 async fn follow(engine: Arc<Engine>, mut changes: BoxStream<'static, DeviceChange>) {
+    // Other hosts may be silent for as long as they like.
+    let _pulse = engine.loops.watch("changes of other hosts", Duration::MAX);
     while let Some(change) = changes.next().await {
         match change {
             DeviceChange::Device { tenant, device_id } => {

@@ -5,7 +5,8 @@
 //!
 //! # Architecture invariant
 //!
-//! Only this crate names sqlx. Every table but `tenants` has a `tenant_id`, every statement names it, and every
+//! Only this crate names sqlx. Every table but `tenants`, and those of files, which tenants
+//! share, has a `tenant_id`, every statement names it, and every
 //! reference from row to row carries it, so that no row can point into another tenant; a test reads all statements of
 //! this crate and fails when one forgets.
 
@@ -15,6 +16,7 @@ mod database;
 mod devices;
 mod dialect;
 mod error;
+mod files;
 mod firmware;
 mod gather;
 mod journal;

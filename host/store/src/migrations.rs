@@ -20,6 +20,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "campaigns",
         include_str!("../../../migrations/0002_campaigns.sql"),
     ),
+    (
+        3,
+        "requests",
+        include_str!("../../../migrations/0003_requests.sql"),
+    ),
 ];
 
 /// Brings the database to the last migration. Hosts that start at the same time wait for one another.

@@ -17,7 +17,7 @@ use tidegate_engine::ports::{
     Admitted, Applied, AttributeMode, AttributesReport, Beginning, Campaigns as _, Change,
     ClassVerdict, Devices as _, Fence, Firmwares as _, NewCampaign, NewFirmware, NewModule,
     NewWave, Offer, Page, PageRequest, RecordError, Recorded, Report, Run, RunRef, Runs as _,
-    UpdateFilter, UpdateRow, Updates as _,
+    Trouble, UpdateFilter, UpdateRow, Updates as _,
 };
 
 use crate::testing::TestStore;
@@ -177,10 +177,37 @@ impl<'a> Scene<'a> {
         fence.context("a lease that has ended is taken")
     }
 
+    /// Another campaign on the same devices, which began then.
+    pub(crate) async fn begin_another(&self, at: Timestamp) -> anyhow::Result<RunRef> {
+        let campaign = NewCampaign {
+            spec: spec(self.new, self.proof),
+            created_by: "maker".into(),
+            created_at: Timestamp(3),
+        };
+        let campaign = self.store.create_campaign(self.tenant, campaign).await?;
+        let beginning = Beginning {
+            at,
+            ..self.beginning(&[self.devices.len()])
+        };
+        let begun = self
+            .store
+            .begin_campaign(self.tenant, campaign, 0, beginning);
+        anyhow::ensure!(begun.await?, "the campaign begins");
+        Ok(RunRef {
+            campaign,
+            ..self.run
+        })
+    }
+
     /// What changes nothing, at the campaign's generation.
     pub(crate) async fn nothing(&self) -> anyhow::Result<Applied> {
+        self.nothing_of(self.run).await
+    }
+
+    pub(crate) async fn nothing_of(&self, run: RunRef) -> anyhow::Result<Applied> {
+        let run = self.store.run(run).await?.context("the campaign")?;
         Ok(Applied {
-            generation: self.look().await?.campaign.generation,
+            generation: run.campaign.generation,
             at: NOON,
             levels: None,
             status: None,
@@ -191,7 +218,7 @@ impl<'a> Scene<'a> {
             ended_at: None,
             strategy_state: None,
             policy_states: None,
-            plugin_failures: 0,
+            trouble: Trouble::default(),
             journal: Vec::new(),
         })
     }

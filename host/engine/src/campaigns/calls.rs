@@ -5,13 +5,14 @@ use std::{
 
 use tidegate_core::{
     campaign::PluginUse,
+    checker::Violation,
     id::{Digest, TenantId},
     time::Timestamp,
 };
 
 use crate::{
     Engine, Result,
-    ports::{Call, EntryKind, NewEntry, Usage},
+    ports::{Call, CallFailure, EntryKind, NewEntry, Usage},
 };
 
 /// What plugin calls have cost since the last batch was written.
@@ -43,6 +44,24 @@ pub async fn flush_usage(engine: &Engine) -> Result<()> {
         engine.store().note_usage(tenant, usage).await?;
     }
     Ok(())
+}
+
+/// The call with its answer as the checker reads it. What the checker refuses is no answer.
+pub(super) fn checked<T, U>(
+    call: Call<T>,
+    check: impl FnOnce(T) -> std::result::Result<U, Violation>,
+) -> Call<U> {
+    let refused = |violation: Violation| CallFailure::InvalidAnswer(violation.to_string());
+    Call {
+        outcome: call
+            .outcome
+            .and_then(|answer| check(answer).map_err(refused)),
+        fuel: call.fuel,
+        peak_memory: call.peak_memory,
+        duration: call.duration,
+        log: call.log,
+        record: call.record,
+    }
 }
 
 /// A call of a plugin of a campaign, as the journal keeps it: counted, and logged where it failed.

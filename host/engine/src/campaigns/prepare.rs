@@ -13,7 +13,7 @@ use tidegate_core::{
 };
 
 use super::{
-    calls::entry,
+    calls::{checked, entry},
     fleet::{Fleet, classify},
 };
 use crate::{
@@ -192,13 +192,11 @@ impl Planning<'_> {
             config: strategy.config.clone(),
         };
         let call = self.engine.sandbox().plan(strategy.revision, input).await;
+        let call = checked(call, |plan| check_plan(&plan).map(|()| plan));
         self.journal
             .push(self.entry(strategy, EntryKind::Plan, &call));
-        let plan = call
-            .outcome
-            .map_err(|failure| plan_failed(strategy, &failure))?;
-        check_plan(&plan).map_err(|violation| plan_failed(strategy, &violation))?;
-        Ok(plan)
+        call.outcome
+            .map_err(|failure| plan_failed(strategy, &failure))
     }
 
     async fn resolve(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<NewWave>> {
@@ -253,12 +251,12 @@ impl Planning<'_> {
                     .collect(),
             };
             let call = self.engine.sandbox().assign(strategy.revision, input).await;
+            let call = checked(call, |page| check_assignment(plan, &page).map(|()| page));
             self.journal
                 .push(self.entry(strategy, EntryKind::Assign, &call));
             let page = call
                 .outcome
                 .map_err(|failure| plan_failed(strategy, &failure))?;
-            check_assignment(plan, &page).map_err(|violation| plan_failed(strategy, &violation))?;
             assigned.extend(page);
         }
         Ok(assigned)

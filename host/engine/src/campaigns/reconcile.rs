@@ -1,6 +1,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,12 +14,16 @@ use super::{
     calls::flush_usage,
     tick::{doubt, tick},
 };
-use crate::{Engine, Result, devices, ports::RunRef};
+use crate::{Engine, Pulse, Result, devices, ports::RunRef};
 
 /// Campaigns that are looked at side by side.
 const AT_ONCE: usize = 8;
 /// Campaigns or updates that one round takes from the store.
 const ROUND: u32 = 500;
+/// How long a loop may be silent beyond its period: the database may be.
+const SILENCE: Duration = Duration::from_mins(1);
+/// How long one look may take, with every call and every chunk of devices.
+const LOOK: Duration = Duration::from_mins(5);
 
 /// Keeps campaigns going until [`crate::Signals::stop`]: at once those that moved on this host, and at every period those that are
 /// due by the store: their own wake-up has come, or they moved on another host or before a crash. It takes no input and
@@ -27,9 +32,11 @@ pub async fn reconcile(engine: Arc<Engine>) {
     let busy = Arc::new(Busy::default());
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut looks = JoinSet::new();
+    let pulse = engine.loops.watch("campaigns", patience(&engine));
     let mut period = interval(engine.settings.tick_period);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pulse.beat();
         let runs = tokio::select! {
             () = engine.signals.stopped() => break,
             () = engine.signals.woken() => engine.signals.take_woken(),
@@ -72,6 +79,7 @@ async fn look(entered: Entered, places: Arc<Semaphore>) {
     {
         // The semaphore is never closed.
         let _place = places.acquire().await;
+        let _work = engine.loops.work("a look at a campaign", LOOK);
         if let Err(error) = tick(engine, run).await {
             let (tenant, campaign) = (run.tenant, run.campaign);
             tracing::error!(%tenant, %campaign, error = %Chain(&error), "a look at a campaign failed");
@@ -125,8 +133,10 @@ impl Busy {
 
 /// Ends updates whose time is up, and writes what is gathered in memory, until it is dropped.
 pub async fn deadlines(engine: Arc<Engine>) {
+    let pulse = engine.loops.watch("deadlines", patience(&engine));
     loop {
-        if let Err(error) = expire(&engine).await {
+        pulse.beat();
+        if let Err(error) = expire(&engine, &pulse).await {
             doubt(&engine, &error);
             tracing::warn!(error = %Chain(&error), "cannot end overdue updates; trying again");
         }
@@ -137,8 +147,13 @@ pub async fn deadlines(engine: Arc<Engine>) {
     }
 }
 
-async fn expire(engine: &Engine) -> Result<()> {
+fn patience(engine: &Engine) -> Duration {
+    engine.settings.tick_period + SILENCE
+}
+
+async fn expire(engine: &Engine, pulse: &Pulse) -> Result<()> {
     loop {
+        pulse.beat();
         let touched = engine.store().expire(engine.now(), ROUND).await?;
         devices::forget(engine, &touched);
         let moved: HashSet<RunRef> = touched

@@ -1,5 +1,5 @@
 use tidegate_core::{
-    campaign::{Campaign, CampaignStatus, Priority, Rollback, Step},
+    campaign::{Campaign, CampaignStatus, FAILURE_CEILING, Priority, Rollback, Step},
     id::CampaignId,
     plugin::{OperatorAct, OperatorActKind, Scope},
 };
@@ -29,11 +29,22 @@ pub async fn pause(
     .await
 }
 
-/// Goes on after a pause or a hold.
+/// Goes on after a pause or a hold. Whoever resumes what the failure ceiling held accepts the failures so far: else it
+/// would be held again at once.
 pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
-    let act = Some(OperatorActKind::Resumed);
-    take(engine, actor, id, Step::Resume, act, |change| {
-        note(change, actor, "Resumed", "");
+    actor.require(Role::Operator)?;
+    steer(engine, actor, id, |campaign| {
+        let act = Some(OperatorActKind::Resumed);
+        let mut change = stepped(engine, campaign, Step::Resume, act)?;
+        let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());
+        change.accepts_failures = by == Some(FAILURE_CEILING);
+        let accepted = if change.accepts_failures {
+            "the failures so far are accepted, the ceiling counts from here"
+        } else {
+            ""
+        };
+        note(&mut change, actor, "Resumed", accepted);
+        Ok(change)
     })
     .await
 }
@@ -148,22 +159,32 @@ async fn take(
 ) -> Result<Campaign> {
     actor.require(Role::Operator)?;
     steer(engine, actor, id, |campaign| {
-        let status = campaign.status.after(step)?;
-        let now = engine.now();
-        let mut wanted = Change {
-            status: Some(status),
-            act: act.map(|kind| OperatorAct {
-                at: now,
-                kind,
-                wave: None,
-            }),
-            ended_at: status.is_final().then_some(now),
-            ..Change::default()
-        };
+        let mut wanted = stepped(engine, campaign, step, act)?;
         fill(&mut wanted);
         Ok(wanted)
     })
     .await
+}
+
+/// The change that a step is.
+fn stepped(
+    engine: &Engine,
+    campaign: &Campaign,
+    step: Step,
+    act: Option<OperatorActKind>,
+) -> Result<Change> {
+    let status = campaign.status.after(step)?;
+    let now = engine.now();
+    Ok(Change {
+        status: Some(status),
+        act: act.map(|kind| OperatorAct {
+            at: now,
+            kind,
+            wave: None,
+        }),
+        ended_at: status.is_final().then_some(now),
+        ..Change::default()
+    })
 }
 
 /// Changes a campaign as `wanted` says for where it stands. The campaign's own loop may change it at the same moment:

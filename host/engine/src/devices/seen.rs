@@ -14,6 +14,8 @@ use crate::{Engine, Result, ports::Seen};
 
 /// How long last-seen times are gathered before they are written.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long writing them may take, however many they are.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Most devices in one transaction: feedback must not wait long behind it.
 const BATCH: usize = 1000;
 /// Polls of different devices seldom wait for one another.
@@ -66,7 +68,9 @@ pub async fn flush_seen(engine: &Engine) -> Result<()> {
 
 /// Writes when devices were last seen, again and again, until it is dropped.
 pub async fn keep_seen(engine: Arc<Engine>) {
+    let pulse = engine.loops.watch("last seen", PATIENCE);
     loop {
+        pulse.beat();
         sleep(PERIOD).await;
         if let Err(error) = flush_seen(&engine).await {
             let error = &error as &dyn std::error::Error;

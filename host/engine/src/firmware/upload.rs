@@ -3,7 +3,7 @@ use tidegate_core::firmware::{Artifact, Firmware};
 use super::Claims;
 use crate::{
     Engine, Error, Result,
-    files::{Fate, let_go, take},
+    files::Hold,
     ports::{ByteStream, NewFirmware, Role, StoreError},
     tenants::Actor,
 };
@@ -16,6 +16,7 @@ const MAX_FILES: usize = 64;
 pub struct Upload<'a> {
     engine: &'a Engine,
     actor: &'a Actor,
+    hold: Hold<'a>,
     files: Vec<Artifact>,
 }
 
@@ -26,6 +27,7 @@ impl<'a> Upload<'a> {
         Ok(Self {
             engine,
             actor,
+            hold: Hold::begin(engine),
             files: Vec::new(),
         })
     }
@@ -36,7 +38,10 @@ impl<'a> Upload<'a> {
             let message = format!("a firmware has at most {MAX_FILES} files");
             return Err(Error::invalid("invalid_firmware", "/file", message));
         }
-        let stored = take(self.engine, body, self.engine.settings.max_artifact_bytes).await?;
+        let stored = self
+            .hold
+            .take(body, self.engine.settings.max_artifact_bytes)
+            .await?;
         self.files.push(Artifact {
             filename,
             size: stored.size,
@@ -50,7 +55,7 @@ impl<'a> Upload<'a> {
         let modules = match claims.arrange(&self.files) {
             Ok(modules) => modules,
             Err(broken) => {
-                self.let_go(Fate::Refused).await;
+                self.hold.let_go().await;
                 let message = match &broken.errors[..] {
                     [one] => format!("{}: {}", one.path, one.message),
                     many => format!("{} things about the firmware are wrong", many.len()),
@@ -62,6 +67,10 @@ impl<'a> Upload<'a> {
                 });
             }
         };
+        if let Err(late) = self.hold.check() {
+            self.hold.let_go().await;
+            return Err(late);
+        }
         let firmware = NewFirmware {
             details: claims.details,
             modules,
@@ -71,29 +80,20 @@ impl<'a> Upload<'a> {
         let store = self.engine.store();
         match store.create_firmware(self.actor.tenant, firmware).await {
             Ok(id) => {
-                self.let_go(Fate::Kept).await;
+                self.hold.let_go().await;
                 super::get(self.engine, self.actor, id).await
             }
             Err(StoreError::Conflict(message)) => {
-                self.let_go(Fate::Refused).await;
+                self.hold.let_go().await;
                 Err(Error::conflict("firmware_exists", message))
             }
-            Err(error) => {
-                // It may have been stored all the same, so its files stay.
-                self.let_go(Fate::Kept).await;
-                Err(error.into())
-            }
+            // It may have been stored all the same, so its files are held until that is certain.
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Gives the upload up.
     pub async fn abandon(self) {
-        self.let_go(Fate::Refused).await;
-    }
-
-    async fn let_go(&self, fate: Fate) {
-        for file in &self.files {
-            let_go(self.engine, file.hashes.sha256, fate).await;
-        }
+        self.hold.let_go().await;
     }
 }

@@ -4,7 +4,7 @@ use tidegate_core::id::{Digest, TenantId};
 
 use crate::{
     Engine, Error, Result,
-    files::{Fate, let_go, take},
+    files::Hold,
     ports::{Inspection, NewRevision, Rejection, Revision, Role, StoreError},
     tenants::Actor,
 };
@@ -45,9 +45,10 @@ pub(super) async fn store(
 ) -> Result<()> {
     let size = component.len() as u64;
     let body = stream::iter([Ok(component)]).boxed();
-    let sha256 = take(engine, body, size).await?.hashes.sha256;
+    let hold = Hold::begin(engine);
+    let sha256 = hold.take(body, size).await?.hashes.sha256;
     if Digest(sha256) != inspection.digest {
-        let_go(engine, sha256, Fate::Refused).await;
+        hold.let_go().await;
         let message = "the artifact store and the sandbox read different bytes";
         return Err(Error::internal("store component", message));
     }
@@ -61,12 +62,10 @@ pub(super) async fn store(
         created_at: engine.now(),
     };
     let stored = engine.store().put_revision(tenant, revision).await;
-    let fate = match &stored {
-        Err(StoreError::Conflict(_)) => Fate::Refused,
-        // After any other failure it may have been stored all the same.
-        _ => Fate::Kept,
-    };
-    let_go(engine, sha256, fate).await;
+    // After any other failure it may have been stored all the same, and is held until that is certain.
+    if matches!(stored, Ok(()) | Err(StoreError::Conflict(_))) {
+        hold.let_go().await;
+    }
     stored.map_err(|error| match error {
         StoreError::Conflict(message) => Error::conflict("plugin_kind", message),
         error => error.into(),

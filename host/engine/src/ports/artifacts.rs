@@ -28,7 +28,7 @@ pub struct Stored {
     pub size: u64,
     /// Of its bytes.
     pub hashes: Hashes,
-    /// Whether these bytes were not there before: whoever refuses the upload afterwards deletes them again.
+    /// Whether these bytes were not there before.
     pub is_new: bool,
 }
 

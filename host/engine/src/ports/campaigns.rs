@@ -79,7 +79,7 @@ pub struct NewCampaign {
 /// A change of a campaign: what is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Change {
-    /// Where it goes. Leaving `held` clears the hold and the count of plugin failures.
+    /// Where it goes. Leaving `held` clears the hold and the plugins' [`super::Trouble`].
     pub status: Option<CampaignStatus>,
     /// Why the host stopped it.
     pub hold: Option<Hold>,
@@ -99,6 +99,8 @@ pub struct Change {
     pub wake_at: Option<Timestamp>,
     /// What was done, for people; kept on the campaign.
     pub explain: Option<Vec<String>>,
+    /// Whether the failures so far of every wave are accepted: the ceiling counts from here.
+    pub accepts_failures: bool,
 }
 
 /// How a campaign begins.
@@ -145,6 +147,8 @@ pub struct Wave {
     pub report: WaveReport,
     /// For how many of its devices an update was made; follows `report.released`.
     pub admitted: u64,
+    /// How many of its failures an operator has accepted.
+    pub accepted: u64,
 }
 
 /// What a campaign decided for one device at its start.

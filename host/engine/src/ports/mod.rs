@@ -4,6 +4,7 @@ mod artifacts;
 mod campaigns;
 mod clock;
 mod devices;
+mod files;
 mod firmware;
 mod journal;
 mod observer;
@@ -26,12 +27,15 @@ pub use devices::{
     AttributeMode, DeviceFilter, DeviceSort, Devices, NewDevice, OpenUpdate, PollView, Seen,
     Selected,
 };
+pub use files::Files;
 pub use firmware::{FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
 pub use observer::{Observer, Unobserved};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
-pub use runs::{Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched};
+pub use runs::{
+    Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched, Trouble,
+};
 pub use sandbox::{Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};

@@ -104,10 +104,21 @@ pub struct Run {
     pub strategy_state: Vec<u8>,
     /// The policies' own states, in the order of the spec.
     pub policy_states: Vec<Vec<u8>>,
-    /// How often in a row a plugin of it failed in a way that will repeat itself.
-    pub plugin_failures: u32,
+    /// How its plugins have failed since one last answered.
+    pub trouble: Trouble,
     /// How a rollback goes.
     pub ending: Ending,
+}
+
+/// How a campaign's plugins fail, in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// Failures that will repeat themselves.
+    pub failures: u32,
+    /// Failures of which load may be the cause.
+    pub misses: u32,
+    /// No plugin is asked before.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// How far a campaign is from its end.
@@ -152,8 +163,8 @@ pub struct Applied {
     pub strategy_state: Option<Vec<u8>>,
     /// The policies' new states, in the order of the spec.
     pub policy_states: Option<Vec<Vec<u8>>>,
-    /// The new count of repeated failures.
-    pub plugin_failures: u32,
+    /// How its plugins have failed since one last answered.
+    pub trouble: Trouble,
     /// What was asked and answered.
     pub journal: Vec<NewEntry>,
 }

@@ -1,10 +1,13 @@
-use super::{Campaigns, Devices, Firmwares, Journal, Plugins, Runs, Statistics, Tenants, Updates};
+use super::{
+    Campaigns, Devices, Files, Firmwares, Journal, Plugins, Runs, Statistics, Tenants, Updates,
+};
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
 /// a tenant sees another's.
 pub trait Store:
     Tenants
     + Devices
+    + Files
     + Firmwares
     + Campaigns
     + Runs
@@ -20,6 +23,7 @@ pub trait Store:
 impl<T> Store for T where
     T: Tenants
         + Devices
+        + Files
         + Firmwares
         + Campaigns
         + Runs

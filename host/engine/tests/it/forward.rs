@@ -66,6 +66,7 @@ async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
         0,
         "three at once are refused whole"
     );
+    world.clock.pass(Duration::from_secs(2));
     world
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1), (1, 1)], Outcome::Proceed)));
@@ -89,6 +90,10 @@ async fn a_plugin_that_keeps_lying_holds_its_campaign() {
     ] {
         world.tick(id).await;
         assert_eq!(world.status(id).await, expected);
+        // Whatever wakes it meanwhile, it is not asked again before its time.
+        world.tick(id).await;
+        assert_eq!(world.status(id).await, expected);
+        world.clock.pass(Duration::from_secs(4));
     }
     let hold = world.campaign(id).await.hold.expect("it says why");
     assert!(
@@ -111,7 +116,7 @@ async fn a_plugin_that_keeps_lying_holds_its_campaign() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_tried_again_and_never_counted() {
+async fn a_missed_deadline_is_tried_again_ever_later_and_at_last_holds() {
     let world = World::new(3).await;
     let id = world
         .started(draft(world.put_firmware("1.1.0").await))
@@ -119,10 +124,77 @@ async fn a_deadline_is_tried_again_and_never_counted() {
     world
         .sandbox
         .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
-    for _ in 0..10 {
+    // Looked at once a second; asked after 2 s, 4 s, 8 s ...
+    for _ in 0..500 {
         world.tick(id).await;
+        world.clock.pass(Duration::from_secs(1));
     }
     assert_eq!(world.status(id).await, CampaignStatus::InProgress);
+    assert_eq!(world.decisions(id).await, 8);
+    for _ in 0..400 {
+        world.tick(id).await;
+        world.clock.pass(Duration::from_secs(1));
+    }
+    assert_eq!(world.status(id).await, CampaignStatus::Held);
+    assert_eq!(world.decisions(id).await, 10);
+    let hold = world.campaign(id).await.hold.expect("it says why");
+    assert!(hold.reason.contains("10 times in a row"), "{}", hold.reason);
+}
+
+#[tokio::test]
+async fn one_answer_in_time_and_earlier_misses_are_forgotten() {
+    let world = World::new(3).await;
+    let id = world
+        .started(draft(world.put_firmware("1.1.0").await))
+        .await;
+    for _ in 0..12 {
+        world
+            .sandbox
+            .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
+        world.tick(id).await;
+        world.clock.pass(Duration::from_secs(2));
+        world
+            .sandbox
+            .decides(|_| Ok(decision(&[], Outcome::Proceed)));
+        world.tick(id).await;
+    }
+    assert_eq!(world.decisions(id).await, 24);
+    assert_eq!(world.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn what_the_host_cannot_run_is_no_reason_to_hold() {
+    let world = World::new(3).await;
+    let id = world
+        .started(draft(world.put_firmware("1.1.0").await))
+        .await;
+    world
+        .sandbox
+        .decides(|_| Err(CallFailure::Host("the disk is away".to_owned())));
+    for _ in 0..20 {
+        world.tick(id).await;
+        world.clock.pass(Duration::from_mins(5));
+    }
+    let campaign = world.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::InProgress);
+    assert!(campaign.explain[0].contains("the disk is away"));
+}
+
+#[tokio::test]
+async fn what_the_checker_refuses_is_counted_as_an_invalid_answer() {
+    let world = World::new(10).await;
+    let id = world
+        .started(draft(world.put_firmware("1.1.0").await))
+        .await;
+    world
+        .sandbox
+        .decides(|_| Ok(decision(&[(2, 7)], Outcome::Proceed)));
+    world.tick(id).await;
+    let calls = world.calls.lock().expect("no test panicked").clone();
+    assert_eq!(
+        calls.last(),
+        Some(&("waves".to_owned(), EntryKind::Decide, "invalid-answer"))
+    );
 }
 
 #[tokio::test]
@@ -143,6 +215,7 @@ async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
         .evaluates(|_| Err(CallFailure::Trap("index out of bounds".to_owned())));
     for _ in 0..3 {
         world.tick(id).await;
+        world.clock.pass(Duration::from_secs(4));
     }
     assert_eq!(world.status(id).await, CampaignStatus::Held);
     assert_eq!(
@@ -186,6 +259,61 @@ async fn the_failure_ceiling_stops_what_no_plugin_stops() {
         hold.reason,
         "1 of the 1 devices of wave wave 0 failed: the ceiling is 50 %"
     );
+}
+
+#[tokio::test]
+async fn whoever_resumes_what_the_ceiling_held_accepts_the_failures_so_far() {
+    let world = World::new(10).await;
+    let mut draft = draft(world.put_firmware("1.1.0").await);
+    draft.failure_threshold_percent = 50;
+    draft.auto_rollback = false;
+    let id = world.started(draft).await;
+    world
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], Outcome::Proceed)));
+    world.tick(id).await;
+    world.answer(id, Finished::Failure).await;
+    world.tick(id).await;
+    assert_eq!(world.status(id).await, CampaignStatus::Held);
+
+    campaigns::resume(&world.engine, &world.actor, id)
+        .await
+        .expect("an operator resumes");
+    let explain = world.campaign(id).await.explain;
+    assert!(explain[0].contains("accepted"), "{explain:?}");
+    world
+        .sandbox
+        .decides(|_| Ok(decision(&[(1, 2)], Outcome::Proceed)));
+    world.tick(id).await;
+    assert_eq!(world.status(id).await, CampaignStatus::InProgress);
+    assert_eq!(world.updates(id).await.len(), 3);
+
+    // What fails from here on counts.
+    world.answer(id, Finished::Failure).await;
+    world.tick(id).await;
+    assert_eq!(world.status(id).await, CampaignStatus::Held);
+}
+
+#[tokio::test]
+async fn whoever_resumes_a_pause_accepts_nothing() {
+    let world = World::new(10).await;
+    let mut draft = draft(world.put_firmware("1.1.0").await);
+    draft.failure_threshold_percent = 50;
+    draft.auto_rollback = false;
+    let id = world.started(draft).await;
+    world
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], Outcome::Proceed)));
+    world.tick(id).await;
+    campaigns::pause(&world.engine, &world.actor, id, "lunch")
+        .await
+        .expect("it pauses");
+    world.answer(id, Finished::Failure).await;
+    campaigns::resume(&world.engine, &world.actor, id)
+        .await
+        .expect("it resumes");
+    world.tick(id).await;
+    assert_eq!(world.status(id).await, CampaignStatus::Held);
 }
 
 #[tokio::test]

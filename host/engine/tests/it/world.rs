@@ -4,7 +4,7 @@ use std::{
     io,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -25,9 +25,9 @@ use tidegate_engine::{
     Engine, Ports, Settings,
     campaigns::{self, Draft, PluginChoice},
     ports::{
-        Artifacts, ByteStream, Clock, Entropy, NewDevice, NewFirmware, NewModule, NewRevision,
-        PageRequest, PutError, Report, Role, RunRef, Stored, Tenants as _, Unobserved,
-        UpdateFilter, UpdateRow,
+        Artifacts, ByteStream, CallFailure, Clock, Entropy, EntryKind, NewDevice, NewFirmware,
+        NewModule, NewRevision, Observer, PageRequest, PutError, Report, Role, RunRef, Stored,
+        Tenants as _, UpdateFilter, UpdateRow,
     },
     tenants::Actor,
 };
@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) sandbox: Arc<Scripted>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) actor: Actor,
+    /// Every call of a plugin: which, what, and its outcome as it is counted.
+    pub(crate) calls: Calls,
     _folder: tempfile::TempDir,
 }
 
@@ -63,19 +65,21 @@ impl World {
             Members::Rest,
         ])));
         let clock = Arc::new(HandClock(AtomicI64::new(1_000_000)));
+        let calls = Calls::default();
         let ports = Ports {
             store,
             artifacts: Arc::new(NoArtifacts),
             sandbox: sandbox.clone(),
             clock: clock.clone(),
             entropy: Arc::new(Zeros),
-            observer: Arc::new(Unobserved),
+            observer: Arc::new(Counting(Arc::clone(&calls))),
         };
         let world = Self {
             engine: Engine::new(ports, Settings::default()),
             sandbox,
             clock,
             actor,
+            calls,
             _folder: folder,
         };
         world.put_plugin("waves", Kind::Strategy).await;
@@ -266,6 +270,21 @@ impl World {
             .expect("it is taken");
     }
 
+    /// How often its strategy was asked for a decision.
+    pub(crate) async fn decisions(&self, id: CampaignId) -> usize {
+        let all = PageRequest {
+            limit: 500,
+            offset: 0,
+        };
+        let page = campaigns::journal(&self.engine, &self.actor, id, 0, all)
+            .await
+            .expect("a journal");
+        let decisions = page.items.iter();
+        decisions
+            .filter(|entry| entry.kind == EntryKind::Decide)
+            .count()
+    }
+
     pub(crate) async fn version_of(&self, device_id: &str) -> Option<String> {
         let device = self
             .engine
@@ -345,6 +364,25 @@ impl HandClock {
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type Calls = Arc<Mutex<Vec<(String, EntryKind, &'static str)>>>;
+
+struct Counting(Calls);
+
+impl Observer for Counting {
+    fn plugin_called(
+        &self,
+        plugin: &str,
+        call: EntryKind,
+        failure: Option<&CallFailure>,
+        _: u64,
+        _: Duration,
+    ) {
+        let outcome = failure.map_or("ok", CallFailure::class);
+        let mut calls = self.0.lock().expect("no test panicked");
+        calls.push((plugin.to_owned(), call, outcome));
     }
 }
 

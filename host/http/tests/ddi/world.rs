@@ -30,7 +30,7 @@ use tidegate_engine::{
     ports::{
         Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection,
         NewCampaign, NewDevice, NewFirmware, NewModule, NewWave, Offer, PageRequest, Record,
-        Rejection, RunRef, Sandbox, Unobserved, UpdateFilter,
+        Rejection, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
     },
     tenants::fingerprint,
 };
@@ -250,7 +250,7 @@ impl World {
             ended_at: None,
             strategy_state: None,
             policy_states: None,
-            plugin_failures: 0,
+            trouble: Trouble::default(),
             journal: Vec::new(),
         };
         anyhow::ensure!(store.apply(run, fence, applied).await?);

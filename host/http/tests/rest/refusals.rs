@@ -147,6 +147,19 @@ async fn probes_need_no_key() {
             .expect("a request");
         assert_eq!(world.ask(bare).await.expect(200)[field], expected);
     }
+    let pulse = world
+        .state
+        .engine
+        .loops
+        .watch("campaigns", Duration::from_hours(1));
+    world.get("/readyz").await.expect(200);
+    drop(pulse);
+    world.get("/readyz").await.refused(503);
+}
+
+#[tokio::test]
+async fn who_shuts_down_is_not_ready() {
+    let world = World::new().await;
     world.state.stopping.cancel();
     world.get("/readyz").await.refused(503);
     world.get("/health").await.expect(200);

@@ -118,8 +118,8 @@ async fn insert_waves(
     let from = tx.dialect().rows("w", "$3", &columns);
     let sql = format!(
         "INSERT INTO waves (tenant_id, campaign_id, wave, name, size, released, admitted, offered, in_progress, \
-         completed, failed, timed_out, cancelled, rejected) \
-         SELECT $1, $2, w.wave, w.name, w.size, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM {from}"
+         completed, failed, timed_out, cancelled, rejected, accepted) \
+         SELECT $1, $2, w.wave, w.name, w.size, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM {from}"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)

@@ -5,7 +5,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{Change, StoreError};
 
-use super::standing::Standing;
+use super::{standing::Standing, waves::lock_counters};
 use crate::{
     database::{Database, Tx},
     error::failed,
@@ -34,6 +34,9 @@ pub(super) async fn change(
     standing.write(&mut tx, &mut tallies).await?;
     if let Some(act) = change.act {
         note_advance(&mut tx, tenant, id, act).await?;
+    }
+    if change.accepts_failures {
+        accept_failures(&mut tx, tenant, id).await?;
     }
     change_limits(
         &mut tx,
@@ -91,6 +94,20 @@ async fn note_advance(
     .execute(tx.conn())
     .await
     .map_err(failed("note that a gate was advanced"))?;
+    Ok(())
+}
+
+/// From here on the failures so far count no more against the ceiling.
+async fn accept_failures(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<(), StoreError> {
+    lock_counters(tx, tenant, id).await?;
+    sqlx::query(
+        "UPDATE waves SET accepted = failed + timed_out WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .execute(tx.conn())
+    .await
+    .map_err(failed("accept the failures of a campaign"))?;
     Ok(())
 }
 

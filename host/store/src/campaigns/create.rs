@@ -54,7 +54,8 @@ pub(super) async fn create(
     .map_err(failed(CREATE))?;
     for sql in [
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, total_devices, \
-         parallel, plugin_failures, journal_seq, fence) VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0)",
+         parallel, plugin_failures, plugin_misses, journal_seq, fence) \
+         VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
         "INSERT INTO campaign_counters (tenant_id, campaign_id, open_forward, to_look_at, open_return, returned, \
          not_returned, impossible) VALUES ($1, $2, 0, 0, 0, 0, 0, 0)",
     ] {

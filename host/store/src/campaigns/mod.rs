@@ -14,7 +14,7 @@ mod tests;
 
 pub(crate) use read::campaign;
 pub(crate) use standing::Standing;
-pub(crate) use waves::waves;
+pub(crate) use waves::{lock_counters, waves};
 
 use async_trait::async_trait;
 use tidegate_core::{

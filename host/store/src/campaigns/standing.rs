@@ -5,7 +5,7 @@ use tidegate_core::{
     plugin::OperatorAct,
     time::Timestamp,
 };
-use tidegate_engine::ports::{NewEntry, StoreError};
+use tidegate_engine::ports::{NewEntry, StoreError, Trouble};
 
 use super::json::{ACTS, ActJson, ApprovalJson, HoldJson, RollbackJson, list};
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) struct Standing {
     status: CampaignStatus,
     pub(crate) generation: i64,
     pub(crate) fence: i64,
-    pub(crate) plugin_failures: u32,
+    pub(crate) trouble: Trouble,
     pub(crate) wake_at: Option<Timestamp>,
     pub(crate) parallel: bool,
     pub(crate) total_devices: u64,
@@ -68,7 +68,7 @@ impl Standing {
     ) -> Result<Option<Self>, StoreError> {
         const READ: &str = "read where a campaign stands";
         let sql = format!(
-            "SELECT status, generation, fence, plugin_failures, wake_at, parallel, total_devices, started_at, ended_at, \
+            "SELECT status, generation, fence, plugin_failures, plugin_misses, retry_at, wake_at, parallel, total_devices, started_at, ended_at, \
              journal_seq, acts, hold, approval, rollback, explain \
              FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
         );
@@ -81,7 +81,8 @@ impl Standing {
         let Some(row) = row else { return Ok(None) };
         let read = || {
             let status = row.word("status", CampaignStatus::parse)?;
-            let plugin_failures: i64 = row.take("plugin_failures")?;
+            let number =
+                |column| Ok::<_, BadRow>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
             Ok::<_, BadRow>(Self {
                 tenant,
                 campaign,
@@ -89,7 +90,11 @@ impl Standing {
                 status,
                 generation: row.take("generation")?,
                 fence: row.take("fence")?,
-                plugin_failures: plugin_failures.clamp(0, i64::from(u32::MAX)) as u32,
+                trouble: Trouble {
+                    failures: number("plugin_failures")?,
+                    misses: number("plugin_misses")?,
+                    retry_at: row.take::<Option<i64>>("retry_at")?.map(Timestamp),
+                },
                 wake_at: row.take::<Option<i64>>("wake_at")?.map(Timestamp),
                 parallel: row.flag("parallel")?,
                 total_devices: row.count("total_devices")?,
@@ -115,11 +120,11 @@ impl Standing {
         self.acts
     }
 
-    /// Leaving `held` clears the hold and the count of plugin failures; going back over an end, the end.
+    /// Leaving `held` clears the hold and the trouble with plugins; going back over an end, the end.
     pub(crate) fn go(&mut self, status: CampaignStatus) {
         if self.status == CampaignStatus::Held && status != CampaignStatus::Held {
             self.hold = None;
-            self.plugin_failures = 0;
+            self.trouble = Trouble::default();
         }
         if !status.is_final() {
             self.ended_at = None;
@@ -170,14 +175,14 @@ impl Standing {
         sqlx::query(
             "UPDATE campaign_runs SET status = $3, generation = $4, plugin_failures = $5, wake_at = $6, parallel = $7, \
              total_devices = $8, started_at = $9, ended_at = $10, journal_seq = $11, acts = $12, hold = $13, \
-             approval = $14, rollback = $15, explain = $16 \
+             approval = $14, rollback = $15, explain = $16, plugin_misses = $17, retry_at = $18 \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(self.tenant.0)
         .bind(self.campaign.0)
         .bind(self.status.as_str())
         .bind(self.generation)
-        .bind(i64::from(self.plugin_failures))
+        .bind(i64::from(self.trouble.failures))
         .bind(self.wake_at.map(|at| at.0))
         .bind(i64::from(self.parallel))
         .bind(number(self.total_devices))
@@ -189,6 +194,8 @@ impl Standing {
         .bind(self.approval)
         .bind(self.rollback)
         .bind(self.explain)
+        .bind(i64::from(self.trouble.misses))
+        .bind(self.trouble.retry_at.map(|at| at.0))
         .execute(tx.conn())
         .await
         .map_err(failed("write where a campaign stands"))?;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, TenantId},
     plugin::Failure,
@@ -25,7 +25,7 @@ pub(crate) async fn waves(
 ) -> Result<Vec<Wave>, StoreError> {
     let rows = sqlx::query(
         "SELECT wave, name, size, released, admitted, offered, in_progress, completed, failed, timed_out, cancelled, \
-         rejected, opened_at, moved_at, advanced_at \
+         rejected, accepted, opened_at, moved_at, advanced_at \
          FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
     )
     .bind(tenant.0)
@@ -41,6 +41,25 @@ pub(crate) async fn waves(
         })
         .collect::<Result<_, _>>()
         .map_err(bad_row(READ))
+}
+
+/// Feedback changes waves too; who changes several has this row first.
+pub(crate) async fn lock_counters(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<(), StoreError> {
+    let lock = tx.dialect().for_update();
+    let sql = format!(
+        "SELECT campaign_id FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2{lock}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("lock the counters of a campaign"))?;
+    Ok(())
 }
 
 /// Why devices failed, most frequent first, by wave.
@@ -105,5 +124,6 @@ fn of_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, BadRow> {
     Ok(Wave {
         report,
         admitted: row.count("admitted")?,
+        accepted: row.count("accepted")?,
     })
 }

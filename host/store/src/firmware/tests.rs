@@ -206,8 +206,8 @@ async fn insert_campaign(
     .await?;
     sqlx::query(
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, \
-         total_devices, parallel, plugin_failures, journal_seq, fence, ended_at) \
-         VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, $3)",
+         total_devices, parallel, plugin_failures, plugin_misses, journal_seq, fence, ended_at) \
+         VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0, $3)",
     )
     .bind(tenant.0)
     .bind(row.try_get::<i64, _>("id")?)

@@ -1,10 +1,9 @@
-use sqlx::AssertSqlSafe;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{Applied, Fence, RunRef, StoreError};
 
 use super::lease::under;
 use crate::{
-    campaigns::Standing,
+    campaigns::{Standing, lock_counters},
     database::{Database, Tx},
     error::failed,
     packed::pack_states,
@@ -58,14 +57,14 @@ fn changes(standing: &Standing, applied: &Applied) -> bool {
         ended_at: None,
         strategy_state: None,
         policy_states: None,
-        plugin_failures: standing.plugin_failures,
+        trouble: standing.trouble,
         journal: Vec::new(),
     };
     *applied != wakes_only
 }
 
 fn move_on(standing: &mut Standing, applied: &Applied) -> Result<(), StoreError> {
-    standing.plugin_failures = applied.plugin_failures;
+    standing.trouble = applied.trouble;
     if let Some(status) = applied.status {
         standing.go(status);
     }
@@ -103,7 +102,7 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
     if risen.is_empty() {
         return Ok(());
     }
-    lock_counters(tx, run).await?;
+    lock_counters(tx, run.tenant, run.campaign).await?;
     for (wave, level) in risen {
         sqlx::query(
             "UPDATE waves SET released = $4, opened_at = COALESCE(opened_at, $5) \
@@ -118,21 +117,6 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
         .await
         .map_err(failed(RAISE))?;
     }
-    Ok(())
-}
-
-/// Feedback changes waves too; who changes several has this row first.
-async fn lock_counters(tx: &mut Tx, run: RunRef) -> Result<(), StoreError> {
-    let lock = tx.dialect().for_update();
-    let sql = format!(
-        "SELECT campaign_id FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2{lock}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(run.tenant.0)
-        .bind(run.campaign.0)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(failed("lock the counters of a campaign"))?;
     Ok(())
 }
 

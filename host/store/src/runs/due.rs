@@ -12,8 +12,12 @@ use crate::{
 
 const READ: &str = "read which campaigns are due";
 
-/// Campaigns whose wake-up has come, of every tenant, the longest overdue first. A lease that ran out and was not given
-/// back is a wake-up too: its host died over the campaign, perhaps between what it decided and what follows from that.
+/// Campaigns whose wake-up has come and that nobody is at, of every tenant, the longest overdue first. A lease that ran
+/// out and was not given back is a wake-up too: its host died over the campaign, perhaps between what it decided and what
+/// follows from that.
+///
+/// Taking a lease puts a campaign's wake-ups off, so that one that fails at every look goes behind all others: however
+/// many of them there are, everybody's turn comes.
 pub(super) async fn due(
     tx: &mut Tx,
     now: Timestamp,
@@ -21,11 +25,14 @@ pub(super) async fn due(
 ) -> Result<Vec<RunRef>, StoreError> {
     let rows = sqlx::query(
         "SELECT tenant_id, campaign_id, MIN(due_at) AS due_at FROM (\
-           SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs WHERE wake_at <= $1 \
+           SELECT tenant_id, campaign_id, wake_at AS due_at FROM campaign_runs \
+           WHERE wake_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
            UNION ALL \
            SELECT tenant_id, campaign_id, lease_until AS due_at FROM campaign_runs WHERE lease_until <= $1 \
            UNION ALL \
-           SELECT tenant_id, campaign_id, stirred_at AS due_at FROM campaign_counters WHERE stirred_at <= $1\
+           SELECT c.tenant_id, c.campaign_id, c.stirred_at AS due_at FROM campaign_counters c \
+           JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.campaign_id \
+           WHERE c.stirred_at <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
          ) AS due GROUP BY tenant_id, campaign_id ORDER BY 3, 1, 2 LIMIT $2",
     )
     .bind(now.0)

@@ -11,7 +11,8 @@ use crate::{
 /// Takes the campaign for this host until then. None: another host has it, or there is no such campaign.
 ///
 /// Whoever takes it looks at everything that stirred it before, so that is forgotten here: what comes later stirs it
-/// anew. Should the host die over it, the campaign is due again when the lease ends.
+/// anew. Should the host die over it, or fail before it decides when to look again, the campaign is due again when the
+/// lease would end.
 pub(super) async fn lease(
     database: &Database,
     run: RunRef,
@@ -22,8 +23,7 @@ pub(super) async fn lease(
     const LEASE: &str = "take the lease of a campaign";
     let mut tx = database.write().await?;
     let row = sqlx::query(
-        "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, \
-         wake_at = CASE WHEN wake_at < $5 THEN wake_at ELSE $5 END \
+        "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5 \
          WHERE tenant_id = $1 AND campaign_id = $2 \
          AND (lease_until IS NULL OR lease_until <= $4) RETURNING fence",
     )

@@ -23,7 +23,7 @@ pub(super) async fn history(
     limit: u32,
 ) -> Result<Vec<FeedbackRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT on_cancel, at, device_time, execution, finished, progress_n, progress_of, code, messages, cut \
+        "SELECT call_back, at, device_time, execution, finished, progress_n, progress_of, code, messages, cut \
          FROM feedback WHERE tenant_id = $1 AND update_id = $2 ORDER BY seq DESC LIMIT $3",
     )
     .bind(tenant.0)
@@ -57,6 +57,6 @@ fn of_row(row: &AnyRow) -> Result<FeedbackRow, BadRow> {
             messages: row.json("messages")?,
             cut: row.flag("cut")?,
         },
-        on_cancel: row.flag("on_cancel")?,
+        on_cancel: row.count("call_back")? > 0,
     })
 }

@@ -29,7 +29,7 @@ pub(super) struct History {
 struct Line {
     update_id: i32,
     seq: u32,
-    on_cancel: i64,
+    call_back: u32,
     digest: String,
     at: i64,
     device_time: Option<i64>,
@@ -45,7 +45,7 @@ struct Line {
 const LINE: [(&str, Type); 13] = [
     ("update_id", Type::Int),
     ("seq", Type::Int),
-    ("on_cancel", Type::Int),
+    ("call_back", Type::Int),
     ("digest", Type::Text),
     ("at", Type::Int),
     ("device_time", Type::Int),
@@ -62,15 +62,16 @@ const LINE: [(&str, Type); 13] = [
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Key {
     update_id: i32,
-    on_cancel: i64,
+    call_back: u32,
     digest: String,
 }
 
 impl Key {
-    pub(super) fn of(update: UpdateId, on_cancel: bool, feedback: &Feedback) -> Self {
+    /// `call_back`: which one the device answers, 0 when none.
+    pub(super) fn of(update: UpdateId, call_back: u32, feedback: &Feedback) -> Self {
         Self {
             update_id: update.0,
-            on_cancel: i64::from(on_cancel),
+            call_back,
             // Half of the sha256 tells them apart well enough.
             digest: hex(&feedback.digest().0[..16]),
         }
@@ -91,8 +92,9 @@ impl History {
                 let Said::Event(report) = said else {
                     return None;
                 };
-                let (feedback, on_cancel) = feedback(&report.event)?;
-                Some(Key::of(report.update, on_cancel, feedback))
+                let (feedback, _) = feedback(&report.event)?;
+                // Whatever call back it answers: that is seen in the rows.
+                Some(Key::of(report.update, 0, feedback))
             })
             .collect();
         let mut history = Self {
@@ -102,18 +104,13 @@ impl History {
         if keys.is_empty() {
             return Ok(history);
         }
-        let columns = [
-            ("update_id", Type::Int),
-            ("on_cancel", Type::Int),
-            ("digest", Type::Text),
-        ];
+        let columns = [("update_id", Type::Int), ("digest", Type::Text)];
         let wanted = tx.dialect().rows("k", "$2", &columns);
         let which = tx.dialect().among("f.update_id", "$3");
         let updates: Vec<_> = keys.iter().map(|key| key.update_id).collect();
         let sql = format!(
-            "SELECT f.update_id, f.on_cancel, f.digest FROM {wanted} CROSS JOIN feedback f \
-             WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.on_cancel = k.on_cancel \
-             AND f.digest = k.digest AND {which}"
+            "SELECT f.update_id, f.call_back, f.digest FROM {wanted} CROSS JOIN feedback f \
+             WHERE +f.tenant_id = $1 AND f.update_id = k.update_id AND f.digest = k.digest AND {which}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(tenant.0)
@@ -126,7 +123,7 @@ impl History {
             let read = || {
                 Ok(Key {
                     update_id: row.take("update_id")?,
-                    on_cancel: row.take("on_cancel")?,
+                    call_back: row.take::<i64>("call_back")? as u32,
                     digest: row.take("digest")?,
                 })
             };
@@ -148,7 +145,7 @@ impl History {
         self.new.push(Line {
             update_id: key.update_id,
             seq,
-            on_cancel: key.on_cancel,
+            call_back: key.call_back,
             digest: key.digest.clone(),
             at: at.0,
             device_time: feedback.device_time.map(|at| at.0),

@@ -143,12 +143,15 @@ fn event(
         .filter(|entry| entry.update.device == report.device);
     let entry = entry.ok_or(RecordError::NotFound)?;
     let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
-    let Some((feedback, on_cancel)) = feedback(&report.event) else {
+    let Some((feedback, on_call_back)) = feedback(&report.event) else {
         let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
         return Ok((moved, campaign));
     };
-    let key = Key::of(report.update, on_cancel, feedback);
-    if history.has(&key) {
+    let call_back = if on_call_back { entry.call_backs } else { 0 };
+    let key = Key::of(report.update, call_back, feedback);
+    // Whoever answers a call back that was never sent says nothing twice.
+    let is_answer_to_none = on_call_back && call_back == 0;
+    if !is_answer_to_none && history.has(&key) {
         return Ok((false, campaign));
     }
     // Asked of a copy first: what is refused leaves no trace.

@@ -1,24 +1,28 @@
 //! A campaign in progress: the host's own ceiling, the policies' verdicts, the strategy's decision.
 
 use tidegate_core::{
-    campaign::{CampaignStatus, Hold, RETURN_WEIGHT, Rollback, Step},
+    campaign::{CampaignStatus, FAILURE_CEILING, Hold, RETURN_WEIGHT, Rollback, Step},
     checker::check_decision,
     firmware::Firmware,
     plugin::{Decision, HealthVerdict, Kind, Outcome, PolicyVerdict, RollBack, Scope},
     wave::ceiling_reached,
 };
 
-use super::{BACK_OFF, CHUNK, CHUNKS, FAILURES_BEFORE_HOLD, Tick, observe};
+use super::{CHUNK, CHUNKS, Tick, observe};
 use crate::{
     Error, Result,
-    campaigns::{calls::entry, prepare::campaign_firmware},
-    ports::{Applied, CallFailure, EntryKind, NewEntry, Offer, Run},
+    campaigns::{
+        calls::{checked, entry},
+        prepare::campaign_firmware,
+    },
+    ports::{Applied, CallFailure, EntryKind, NewEntry, Offer, Run, Trouble},
 };
 
 impl Tick<'_> {
     pub(super) async fn forward(&self, run: Run) -> Result<()> {
         let firmware = campaign_firmware(self.engine, &run.campaign).await?;
-        let applied = match self.over_the_ceiling(&run) {
+        let stopped = self.over_the_ceiling(&run);
+        let applied = match stopped.or_else(|| self.backing_off(&run)) {
             Some(applied) => applied,
             None => self.ask(&run, &firmware).await?,
         };
@@ -37,19 +41,25 @@ impl Tick<'_> {
         }
     }
 
-    /// The failure ceiling, which no plugin can lift.
+    /// The failure ceiling, which no plugin can lift. Failures that an operator accepted do not count.
     fn over_the_ceiling(&self, run: &Run) -> Option<Applied> {
         let percent = run.campaign.spec.failure_threshold_percent;
         let ceiling = u16::from(percent) * 100;
         let wave = run
             .waves
             .iter()
-            .find(|wave| ceiling_reached(&wave.report, ceiling))?;
+            .find(|wave| ceiling_reached(&wave.report, wave.accepted, ceiling))?;
         let (name, size) = (&wave.report.name, wave.report.size);
         let failed = wave.report.counts.unsuccessful();
-        let reason = format!(
-            "{failed} of the {size} devices of wave {name} failed: the ceiling is {percent} %"
-        );
+        let reason = match wave.accepted {
+            0 => format!(
+                "{failed} of the {size} devices of wave {name} failed: the ceiling is {percent} %"
+            ),
+            accepted => format!(
+                "{failed} of the {size} devices of wave {name} failed, {accepted} of which were accepted: the ceiling \
+                 is {percent} % more"
+            ),
+        };
         let applied = if run.campaign.spec.auto_rollback {
             self.turn_back(
                 run,
@@ -57,10 +67,10 @@ impl Tick<'_> {
                     scope: Scope::Everything,
                     reason: reason.clone(),
                 },
-                "the failure ceiling",
+                FAILURE_CEILING,
             )
         } else {
-            self.hold(run, reason.clone(), "the failure ceiling")
+            self.hold(run, reason.clone(), FAILURE_CEILING)
         };
         Some(Applied {
             journal: self.host_journal("failure_ceiling", &reason),
@@ -86,6 +96,9 @@ impl Tick<'_> {
             .sandbox()
             .decide(strategy.revision, observation.clone())
             .await;
+        let call = checked(call, |decision| {
+            check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
+        });
         let mut record = entry(
             self.engine,
             self.run.tenant,
@@ -94,17 +107,12 @@ impl Tick<'_> {
             self.now,
             &call,
         );
-        let decided = call.outcome.and_then(|decision| {
-            check_decision(&observation, run.parallel, &decision)
-                .map(|levels| (decision, levels))
-                .map_err(|violation| CallFailure::InvalidAnswer(violation.to_string()))
-        });
-        let applied = match decided {
+        let applied = match call.outcome {
             Ok((decision, levels)) => {
                 decision.outcome.as_str().clone_into(&mut record.outcome);
                 record.explain.clone_from(&decision.explain);
                 let decided = Applied {
-                    plugin_failures: 0,
+                    trouble: Trouble::default(),
                     ..self.decided(run, decision, levels)
                 };
                 match judged.failure {
@@ -114,12 +122,7 @@ impl Tick<'_> {
                     _ => decided,
                 }
             }
-            Err(failure) => {
-                failure.class().clone_into(&mut record.outcome);
-                record.applied = false;
-                record.explain = vec![failure.to_string()];
-                self.failed(run, &strategy.plugin, &failure)
-            }
+            Err(failure) => self.failed(run, &strategy.plugin, &failure),
         };
         let mut journal = judged.journal;
         journal.push(record);
@@ -222,57 +225,7 @@ impl Tick<'_> {
         }
     }
 
-    fn failed(&self, run: &Run, plugin: &str, failure: &CallFailure) -> Applied {
-        if !failure.is_deterministic() {
-            // Load may be the cause: nothing is counted, and the next look tries again.
-            return Applied {
-                wake_at: Some(self.now.plus(BACK_OFF)),
-                ..self.nothing(run)
-            };
-        }
-        let failures = run.plugin_failures + 1;
-        if failures >= FAILURES_BEFORE_HOLD {
-            let reason = format!("the plugin {plugin} failed {failures} times in a row: {failure}");
-            return Applied {
-                plugin_failures: failures,
-                ..self.hold(run, reason, plugin)
-            };
-        }
-        let wait = BACK_OFF * 2_u32.pow(failures - 1);
-        let explain = Some(vec![format!(
-            "{plugin} failed ({failures} of {FAILURES_BEFORE_HOLD}): {failure}"
-        )]);
-        let wake_at = Some(self.now.plus(wait));
-        Applied {
-            wake_at,
-            explain,
-            plugin_failures: failures,
-            ..self.nothing(run)
-        }
-    }
-
-    /// The strategy's decision stands, for it was shown that a policy said nothing; a policy that keeps failing holds
-    /// the campaign all the same.
-    fn despite_failure(
-        &self,
-        run: &Run,
-        decided: Applied,
-        policy: &str,
-        failure: &CallFailure,
-    ) -> Applied {
-        let failed = self.failed(run, policy, failure);
-        if failed.status.is_some() {
-            return failed;
-        }
-        let wake_at = decided.wake_at.into_iter().chain(failed.wake_at).min();
-        Applied {
-            wake_at,
-            plugin_failures: failed.plugin_failures,
-            ..decided
-        }
-    }
-
-    fn hold(&self, run: &Run, reason: String, by: &str) -> Applied {
+    pub(super) fn hold(&self, run: &Run, reason: String, by: &str) -> Applied {
         let hold = Some(Hold {
             reason,
             by: by.to_owned(),

@@ -3,6 +3,7 @@
 mod back;
 mod forward;
 mod observe;
+mod trouble;
 
 use std::time::Duration;
 
@@ -18,9 +19,7 @@ use crate::{
 const CHUNK: u32 = 1000;
 /// How many such transactions one look may make, so that no campaign keeps the others waiting.
 const CHUNKS: u32 = 20;
-/// A plugin that failed this often in a row in a way that will repeat itself holds its campaign.
-const FAILURES_BEFORE_HOLD: u32 = 3;
-/// How long to wait after a failure; doubled with each.
+/// How long to wait after a failure.
 const BACK_OFF: Duration = Duration::from_secs(2);
 
 /// Looks at a campaign, unless another host is at it. The loop does so whenever a campaign moved or is due; tests step
@@ -114,7 +113,7 @@ impl Tick<'_> {
             ended_at: None,
             strategy_state: None,
             policy_states: None,
-            plugin_failures: run.plugin_failures,
+            trouble: run.trouble,
             journal: Vec::new(),
         }
     }

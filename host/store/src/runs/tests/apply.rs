@@ -5,7 +5,7 @@ use tidegate_core::{
     id::Digest,
 };
 use tidegate_engine::ports::{
-    Campaigns as _, Change, EntryKind, Journal as _, NewEntry, Recording, Runs as _,
+    Campaigns as _, Change, EntryKind, Journal as _, NewEntry, Recording, Runs as _, Trouble,
 };
 
 use crate::{
@@ -44,7 +44,8 @@ on_both! {
         applied.wake_at = Some(later(60));
         applied.strategy_state = Some(vec![1, 2, 0]);
         applied.policy_states = Some(vec![vec![], vec![7]]);
-        applied.plugin_failures = 2;
+        let trouble = Trouble { failures: 2, misses: 1, retry_at: Some(later(4)) };
+        applied.trouble = trouble;
         applied.journal = vec![entry("proceed"), entry("hold")];
         assert!(store.apply(scene.run, fence, applied.clone()).await?);
         let after = scene.look().await?;
@@ -55,7 +56,7 @@ on_both! {
         let campaign = &after.campaign;
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Held, 2));
         assert_eq!((campaign.hold.as_ref(), &campaign.explain[..]), (Some(&hold), &["first".to_owned()][..]));
-        assert_eq!((&after.strategy_state[..], after.plugin_failures), (&[1, 2, 0][..], 2));
+        assert_eq!((&after.strategy_state[..], after.trouble), (&[1, 2, 0][..], trouble));
         assert_eq!(after.policy_states, [vec![], vec![7]]);
         let wave = &after.waves[0].report;
         assert_eq!((wave.released, wave.opened_at, wave.counts.pending), (3, Some(later(1)), 5));
@@ -120,7 +121,7 @@ on_both! {
         let mut applied = scene.nothing().await?;
         applied.status = Some(CampaignStatus::Held);
         applied.hold = Some(Hold { reason: "warm".into(), by: "canary".into(), since: NOON });
-        applied.plugin_failures = 3;
+        applied.trouble = Trouble { failures: 3, misses: 9, retry_at: Some(later(1)) };
         assert!(store.apply(scene.run, fence, applied).await?);
         let change = Change {
             status: Some(CampaignStatus::InProgress),
@@ -128,6 +129,6 @@ on_both! {
         };
         assert!(store.change_campaign(store.ours, scene.campaign(), 2, change).await?);
         let run = scene.look().await?;
-        assert_eq!((run.campaign.hold, run.plugin_failures), (None, 0));
+        assert_eq!((run.campaign.hold, run.trouble), (None, Trouble::default()));
     }
 }

@@ -33,12 +33,16 @@ on_both! {
         applied.levels = Some(vec![2]);
         assert!(store.apply(scene.run, fence, applied).await?);
         scene.admit(fence, 0, 10).await?;
+        assert_eq!(store.due(later(100), 10).await?, [], "somebody is at it");
+        store.release(scene.run, fence).await?;
         assert_eq!(store.due(later(99), 10).await?, [], "its own offers are no news");
         assert_eq!(store.due(later(100), 10).await?, [scene.run]);
 
         // While it is being looked at, a device reports: it is due although the look ends without a wish.
+        let fence = store.lease(scene.run, "a", later(40), later(1000)).await?.expect("free");
         scene.succeeds(scene.devices[0], later(50)).await?;
         assert!(store.apply(scene.run, fence, scene.nothing().await?).await?);
+        assert_eq!(store.due(later(50), 10).await?, [], "somebody is at it");
         store.release(scene.run, fence).await?;
         assert_eq!(store.due(later(50), 10).await?, [scene.run]);
 
@@ -54,6 +58,24 @@ on_both! {
         store.wake(scene.run, later(300)).await?;
         assert_eq!(store.due(later(199), 10).await?, []);
         assert_eq!(store.due(later(200), 10).await?, [scene.run]);
+    }
+
+    async fn a_campaign_that_fails_at_every_look_goes_behind_the_others(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        let failing = scene.run;
+        let second = scene.begin_another(later(1)).await?;
+        assert_eq!(store.due(later(2), 1).await?, [failing]);
+        // Its looks come to nothing: all that is left of each is the wish to be looked at again.
+        let fence = store.lease(failing, "a", later(2), later(32)).await?.expect("free");
+        assert_eq!(store.due(later(2), 1).await?, [second], "nobody waits for what is being looked at");
+        store.wake(failing, later(4)).await?;
+        store.release(failing, fence).await?;
+        assert_eq!(store.due(later(5), 1).await?, [second], "the other has waited for longer");
+        let fence = store.lease(second, "a", later(5), later(35)).await?.expect("free");
+        assert_eq!(store.due(later(5), 1).await?, [failing]);
+        assert!(store.apply(second, fence, scene.nothing_of(second).await?).await?);
+        store.release(second, fence).await?;
+        assert_eq!(store.due(later(5), 9).await?, [failing]);
     }
 
     async fn a_lost_fence_does_nothing(store) {

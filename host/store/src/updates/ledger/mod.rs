@@ -122,6 +122,9 @@ impl Ledger {
         if after == entry.update.progress {
             return Ok(false);
         }
+        if before != UpdateStatus::Cancelling && after.status == UpdateStatus::Cancelling {
+            entry.call_backs += 1;
+        }
         entry.update.progress = after;
         entry.revision = entry.revision.wrapping_add(1);
         entry.changed = true;
@@ -173,6 +176,7 @@ impl Ledger {
                 update: update.clone(),
                 revision: 0,
                 feedbacks: 0,
+                call_backs: 0,
                 called_back_at: None,
                 looked_at: None,
                 changed: false,

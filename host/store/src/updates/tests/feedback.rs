@@ -122,15 +122,21 @@ on_both! {
         let answer = |execution| Event::CancelFeedback(feedback(execution, Finished::None, "heard"));
         let refused = scene.happens(key, answer(Execution::Closed), later(1)).await?;
         assert!(matches!(refused, Err(RecordError::Refused(Refusal::NotCancelling))));
-        scene.happens(key, Event::CancelRequested, later(2)).await??;
-        scene.happens(key, answer(Execution::Rejected), later(3)).await??;
-        assert_eq!(scene.status_of(key).await?, UpdateStatus::Installing);
+        // Twice in the same words: these are two answers.
+        for _ in 0..2 {
+            scene.happens(key, Event::CancelRequested, later(2)).await??;
+            scene.happens(key, Event::CancelRequested, later(2)).await??;
+            scene.happens(key, answer(Execution::Rejected), later(3)).await??;
+            assert_eq!(scene.status_of(key).await?, UpdateStatus::Installing);
+            // Sent once more, it is the same answer.
+            assert!(!scene.happens(key, answer(Execution::Rejected), later(3)).await??.moved);
+        }
         scene.happens(key, Event::CancelRequested, later(4)).await??;
         scene.happens(key, answer(Execution::Closed), later(5)).await??;
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Cancelled);
         assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
         let rows = store.history(store.ours, scene.newest(key).await?.update.id, 10).await?;
-        assert!(rows.len() == 2 && rows.iter().all(|row| row.on_cancel));
+        assert!(rows.len() == 3 && rows.iter().all(|row| row.on_cancel));
     }
 
     async fn a_device_that_never_stops_talking_is_cut_off_but_may_end(store) {
