@@ -93,8 +93,17 @@ CREATE TABLE devices (
     sw_version {{text}},
     sw_version_key {{text}},
     state {{text}} NOT NULL,
+    -- rollout, latest or manual
+    mode {{text}} NOT NULL DEFAULT 'rollout',
+    pinned INTEGER NOT NULL DEFAULT 0,
+    feed {{text}},
     wants_attributes INTEGER NOT NULL,
     installed_firmware_id BIGINT,
+    -- The version of the last completed update, and since when the device reports another.
+    expected_version {{text}},
+    drifted_at BIGINT,
+    -- How many changes of attributes were noted so far: the last of their numbers.
+    attribute_changes BIGINT NOT NULL DEFAULT 0,
     -- An update of this device; its table comes later and refers to this one.
     installed_update_id INTEGER,
     last_seen BIGINT,
@@ -110,7 +119,7 @@ CREATE TABLE device_attributes (
     attribute_key {{text}} NOT NULL,
     value {{text}} NOT NULL,
     PRIMARY KEY (tenant_id, device_id, attribute_key),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id)
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
 );
 
 CREATE INDEX device_attributes_by_value ON device_attributes (tenant_id, attribute_key, value);
@@ -120,10 +129,36 @@ CREATE TABLE device_groups (
     device_id BIGINT NOT NULL,
     name {{text}} NOT NULL,
     PRIMARY KEY (tenant_id, device_id, name),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id)
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
 );
 
 CREATE INDEX device_groups_by_name ON device_groups (tenant_id, name);
+
+CREATE TABLE device_labels (
+    tenant_id BIGINT NOT NULL,
+    device_id BIGINT NOT NULL,
+    label_key {{text}} NOT NULL,
+    value {{text}} NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, label_key),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+);
+
+-- What changed when devices reported, the last so many of each device.
+CREATE TABLE attribute_changes (
+    tenant_id BIGINT NOT NULL,
+    device_id BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    -- The `seq` of the first change of the same report.
+    report BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    -- merge, replace or remove
+    mode {{text}} NOT NULL,
+    attribute_key {{text}} NOT NULL,
+    value_before {{text}},
+    value_after {{text}},
+    PRIMARY KEY (tenant_id, device_id, seq),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+);
 
 CREATE TABLE plugins (
     tenant_id BIGINT NOT NULL REFERENCES tenants (id),

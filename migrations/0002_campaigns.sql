@@ -212,7 +212,7 @@ CREATE TABLE updates (
     called_back_at BIGINT,
     looked_at BIGINT,
     UNIQUE (tenant_id, id),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id),
     FOREIGN KEY (tenant_id, from_firmware_id) REFERENCES firmware (tenant_id, id),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
@@ -250,7 +250,7 @@ CREATE TABLE feedback (
     messages {{text}} NOT NULL,
     cut BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, update_id, seq),
-    FOREIGN KEY (tenant_id, update_id) REFERENCES updates (tenant_id, id)
+    FOREIGN KEY (tenant_id, update_id) REFERENCES updates (tenant_id, id) ON DELETE CASCADE
 );
 
 -- The same feedback again changes nothing; the same answer to another call back is another feedback.

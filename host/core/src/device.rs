@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
+    mode::DeviceMode,
     plugin::ClassKey,
     selector::Facts,
     time::Timestamp,
@@ -37,6 +38,14 @@ pub struct Device {
     pub sw_version: Option<String>,
     /// Ordered by name.
     pub groups: Vec<String>,
+    /// Which feed it follows: campaigns on a feed reach the devices that follow it.
+    pub feed: Option<String>,
+    /// What operators note of it.
+    pub labels: BTreeMap<String, String>,
+    /// How it comes by its firmware.
+    pub mode: DeviceMode,
+    /// Nothing new goes to it, whatever its mode.
+    pub pinned: bool,
     /// Where it stands.
     pub state: DeviceState,
     /// Its last poll; written in batches.
@@ -45,8 +54,19 @@ pub struct Device {
     pub created_at: Timestamp,
     /// What the last completed update brought.
     pub installed_firmware: Option<FirmwareId>,
+    /// That it reports another version than its last completed update brought.
+    pub drift: Option<Drift>,
     /// The update that it is offered now.
     pub open_update: Option<UpdateId>,
+}
+
+/// A device that is not on the version that it should be on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// What its last completed update brought.
+    pub expected: String,
+    /// When it first reported another.
+    pub since: Timestamp,
 }
 
 /// Where a device stands.
@@ -120,18 +140,31 @@ impl Facts for Device {
             "hw_revision" => one(self.hw_revision.as_deref()),
             "sw_version" => one(self.sw_version.as_deref()),
             "group" => self.groups.iter().map(Cow::from).collect(),
+            "feed" => one(self.feed.as_deref()),
+            "mode" => one(Some(self.mode.as_str())),
+            "pinned" => one(Some(flag(self.pinned))),
+            "drifted" => one(Some(flag(self.drift.is_some()))),
             "state" => one(Some(self.state.as_str())),
+            "created_at" => vec![Cow::Owned(self.created_at.0.to_string())],
             "last_seen" => self
                 .last_seen
                 .map(|at| Cow::Owned(at.0.to_string()))
                 .into_iter()
                 .collect(),
-            _ => one(field
-                .strip_prefix("attribute.")
-                .and_then(|key| self.attributes.get(key))
-                .map(String::as_str)),
+            _ => one(free(field, "attribute.", &self.attributes)
+                .or_else(|| free(field, "label.", &self.labels))),
         }
     }
+}
+
+/// A flag as selectors see it.
+fn flag(is_set: bool) -> &'static str {
+    if is_set { "true" } else { "false" }
+}
+
+fn free<'a>(field: &str, prefix: &str, values: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    let key = field.strip_prefix(prefix)?;
+    values.get(key).map(String::as_str)
 }
 
 /// What of a device's attributes the host reads itself.

@@ -11,6 +11,7 @@ pub mod device;
 pub mod feedback;
 pub mod firmware;
 pub mod id;
+pub mod mode;
 pub mod order;
 pub mod plugin;
 pub mod rollback;

@@ -78,10 +78,15 @@ pub const DEVICE_FIELDS: Fields = Fields {
         ("hw_revision", FieldKind::Version),
         ("sw_version", FieldKind::Version),
         ("group", FieldKind::Text),
+        ("feed", FieldKind::Text),
+        ("mode", FieldKind::Text),
+        ("pinned", FieldKind::Text),
+        ("drifted", FieldKind::Text),
         ("state", FieldKind::Text),
         ("last_seen", FieldKind::Number),
+        ("created_at", FieldKind::Number),
     ],
-    prefixes: &["attribute."],
+    prefixes: &["attribute.", "label."],
 };
 
 impl Fields {

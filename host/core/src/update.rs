@@ -201,6 +201,8 @@ pub enum Event {
     },
     /// Its time is up.
     DeadlinePassed,
+    /// The device was deleted.
+    DeviceGone,
 }
 
 /// Why an event is refused. The device API has a status for each.
@@ -237,6 +239,10 @@ impl Progress {
             Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now),
             Event::VersionReported { is_target } => Ok(self.version_seen(*is_target, now)),
             Event::DeadlinePassed => Ok(self.overdue(now)),
+            Event::DeviceGone if self.status.is_open() => {
+                Ok(self.ended(UpdateStatus::Cancelled, now))
+            }
+            Event::DeviceGone => Ok(self),
         }
     }
 

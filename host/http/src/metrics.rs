@@ -35,6 +35,7 @@ pub struct Metrics {
 /// Read at every scrape.
 struct Fleet {
     devices: IntGaugeVec,
+    drifted: IntGauge,
     updates: IntGaugeVec,
     campaigns: IntGaugeVec,
     updated_pods: IntGauge,
@@ -180,6 +181,10 @@ impl Fleet {
         let one = |name, help| register(registry, IntGauge::new(name, help)?);
         Ok(Self {
             devices: by("tidegate_devices", "Devices by state.", "state")?,
+            drifted: one(
+                "tidegate_devices_drifted",
+                "Devices that report another version than their last completed update brought.",
+            )?,
             updates: by("tidegate_updates", "Updates by status.", "status")?,
             campaigns: by("tidegate_campaigns", "Campaigns by status.", "status")?,
             updated_pods: one("ota_updated_pods_total", "Updates that completed.")?,
@@ -195,6 +200,8 @@ impl Fleet {
 
     fn show(&self, stats: &[Stats]) {
         let updates = sum(stats, |stats| &stats.updates_by_status);
+        let drifted: u64 = stats.iter().map(|stats| stats.drifted_devices).sum();
+        self.drifted.set(i64::try_from(drifted).unwrap_or(i64::MAX));
         set(&self.devices, &sum(stats, |stats| &stats.devices_by_state));
         set(&self.updates, &updates);
         let mut campaigns = sum(stats, |stats| &stats.campaigns_by_status);

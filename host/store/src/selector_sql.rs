@@ -53,6 +53,14 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
         "device_id" => any("d.device_id", ""),
         "name" => any("d.name", ""),
         "state" => any("d.state", ""),
+        "mode" => any("d.mode", ""),
+        "pinned" => any("CASE WHEN d.pinned = 1 THEN 'true' ELSE 'false' END", ""),
+        "drifted" => any(
+            "CASE WHEN d.drifted_at IS NULL THEN 'false' ELSE 'true' END",
+            "",
+        ),
+        "created_at" => any("d.created_at", ""),
+        "feed" => format!("(d.feed IS NOT NULL AND {})", any("d.feed", "")),
         "hw_model" => format!("(d.hw_model IS NOT NULL AND {})", any("d.hw_model", "")),
         "hw_revision" => {
             let any = any("d.hw_revision", "d.hw_revision_key");
@@ -68,18 +76,26 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
              WHERE g.tenant_id = d.tenant_id AND g.device_id = d.id AND {})",
             any("g.name", "")
         ),
-        field => match field.strip_prefix("attribute.") {
-            Some(attribute) => {
+        field => {
+            if let Some(attribute) = field.strip_prefix("attribute.") {
                 let any = any("a.value", "");
                 let key = parameters.bind(storable(attribute).into_owned());
                 format!(
                     "EXISTS (SELECT 1 FROM device_attributes a WHERE a.tenant_id = d.tenant_id \
                      AND a.device_id = d.id AND a.attribute_key = {key} AND {any})"
                 )
+            } else if let Some(label) = field.strip_prefix("label.") {
+                let any = any("l.value", "");
+                let key = parameters.bind(storable(label).into_owned());
+                format!(
+                    "EXISTS (SELECT 1 FROM device_labels l WHERE l.tenant_id = d.tenant_id \
+                     AND l.device_id = d.id AND l.label_key = {key} AND {any})"
+                )
+            } else {
+                // A device has no such field.
+                "(1 = 0)".to_owned()
             }
-            // A device has no such field.
-            None => "(1 = 0)".to_owned(),
-        },
+        }
     };
     if is_negated {
         format!("(NOT {holds})")

@@ -80,6 +80,18 @@ fn every_reference_carries_the_tenant() {
 }
 
 #[test]
+fn whatever_refers_to_a_device_or_an_update_goes_with_it() {
+    for (table, columns) in tables() {
+        for line in columns.lines().map(str::trim) {
+            let refers = ["REFERENCES devices ", "REFERENCES updates "];
+            if refers.iter().any(|refers| line.contains(refers)) {
+                assert!(line.contains("ON DELETE CASCADE"), "{table}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_statement_forgets_the_tenant() {
     let tables = tables().into_iter().map(|(table, _)| table);
     let tables: BTreeSet<_> = tables.filter(|table| !is_shared(table)).collect();

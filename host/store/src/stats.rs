@@ -70,6 +70,7 @@ fn add(stats: &mut Stats, kind: Kind, key: String, n: u64) {
         Kind::DevicesByState => stats.devices_by_state.push((key, n)),
         Kind::DevicesByVersion => stats.devices_by_version.push((key, n)),
         Kind::DevicesByModel => stats.devices_by_model.push((key, n)),
+        Kind::DevicesDrifted => stats.drifted_devices = n,
         Kind::UpdatesByStatus => stats.updates_by_status.push((key, n)),
         Kind::CampaignsByStatus => stats.campaigns_by_status.push((key, n)),
         Kind::CompletedInHour => stats.completed_of_late += n,

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     DevicesByState,
     DevicesByVersion,
     DevicesByModel,
+    /// Those that report another version than their last completed update brought; no key.
+    DevicesDrifted,
     UpdatesByStatus,
     CampaignsByStatus,
     /// By the hour of their end, see [`hour`].
@@ -33,10 +35,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::DevicesByState,
         Self::DevicesByVersion,
         Self::DevicesByModel,
+        Self::DevicesDrifted,
         Self::UpdatesByStatus,
         Self::CampaignsByStatus,
         Self::CompletedInHour,
@@ -53,6 +56,7 @@ impl Kind {
             Self::DevicesByState => "devices_by_state",
             Self::DevicesByVersion => "devices_by_version",
             Self::DevicesByModel => "devices_by_model",
+            Self::DevicesDrifted => "devices_drifted",
             Self::UpdatesByStatus => "updates_by_status",
             Self::CampaignsByStatus => "campaigns_by_status",
             Self::CompletedInHour => "completed_in_hour",
@@ -68,6 +72,7 @@ pub(crate) struct DeviceTraits {
     pub state: DeviceState,
     pub sw_version: Option<String>,
     pub hw_model: Option<String>,
+    pub drifted: bool,
 }
 
 /// The counts that a transaction moves. Gather them while it runs and [`Self::write`] them last: every transaction
@@ -95,16 +100,25 @@ impl Tallies {
         before: Option<&DeviceTraits>,
         after: &DeviceTraits,
     ) {
-        for (traits, delta) in before
-            .map(|before| (before, -1))
-            .into_iter()
-            .chain([(after, 1)])
-        {
-            self.add(tenant, Kind::DevicesByState, traits.state.as_str(), delta);
-            let version = traits.sw_version.as_deref().unwrap_or_default();
-            self.add(tenant, Kind::DevicesByVersion, version, delta);
-            let model = traits.hw_model.as_deref().unwrap_or_default();
-            self.add(tenant, Kind::DevicesByModel, model, delta);
+        if let Some(before) = before {
+            self.count_device(tenant, before, -1);
+        }
+        self.count_device(tenant, after, 1);
+    }
+
+    /// A device is not there any more.
+    pub(crate) fn device_gone(&mut self, tenant: TenantId, before: &DeviceTraits) {
+        self.count_device(tenant, before, -1);
+    }
+
+    fn count_device(&mut self, tenant: TenantId, traits: &DeviceTraits, delta: i64) {
+        self.add(tenant, Kind::DevicesByState, traits.state.as_str(), delta);
+        let version = traits.sw_version.as_deref().unwrap_or_default();
+        self.add(tenant, Kind::DevicesByVersion, version, delta);
+        let model = traits.hw_model.as_deref().unwrap_or_default();
+        self.add(tenant, Kind::DevicesByModel, model, delta);
+        if traits.drifted {
+            self.add(tenant, Kind::DevicesDrifted, "", delta);
         }
     }
 

@@ -5,6 +5,7 @@ use tidegate_core::{
     campaign::Targets,
     device::Device,
     id::{DeviceKey, TenantId, UpdateId},
+    mode::DeviceMode,
     plugin::ClassKey,
     selector::Selector,
     time::Timestamp,
@@ -82,6 +83,14 @@ pub struct NewDevice {
     pub groups: Vec<String>,
     /// What is known of it before it reports.
     pub attributes: BTreeMap<String, String>,
+    /// Which feed it follows.
+    pub feed: Option<String>,
+    /// What operators note of it.
+    pub labels: BTreeMap<String, String>,
+    /// How it comes by its firmware.
+    pub mode: DeviceMode,
+    /// Whether nothing new is to go to it.
+    pub pinned: bool,
     /// sha256 of its token.
     pub token_sha256: Option<[u8; 32]>,
     /// When.
@@ -157,6 +166,9 @@ pub enum DeviceSort {
     LastSeen,
     SwVersion,
     HwModel,
+    Feed,
+    Mode,
+    State,
     CreatedAt,
 }
 

@@ -10,6 +10,7 @@ mod journal;
 mod observer;
 mod page;
 mod plugins;
+mod registry;
 mod runs;
 mod sandbox;
 mod stats;
@@ -33,6 +34,7 @@ pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
 pub use observer::{Observer, Unobserved};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
+pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
     Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched, Trouble,
 };

@@ -30,6 +30,8 @@ pub struct Stats {
     pub devices_by_version: Vec<(String, u64)>,
     /// Devices by reported hardware model; the empty name: unknown.
     pub devices_by_model: Vec<(String, u64)>,
+    /// Devices that report another version than their last completed update brought.
+    pub drifted_devices: u64,
     /// Updates by status.
     pub updates_by_status: Vec<(String, u64)>,
     /// Campaigns by status.

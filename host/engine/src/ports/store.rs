@@ -1,5 +1,6 @@
 use super::{
-    Campaigns, Devices, Files, Firmwares, Journal, Plugins, Runs, Statistics, Tenants, Updates,
+    Campaigns, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs, Statistics, Tenants,
+    Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -8,6 +9,7 @@ pub trait Store:
     Tenants
     + Devices
     + Files
+    + Registry
     + Firmwares
     + Campaigns
     + Runs
@@ -24,6 +26,7 @@ impl<T> Store for T where
     T: Tenants
         + Devices
         + Files
+        + Registry
         + Firmwares
         + Campaigns
         + Runs

@@ -41,6 +41,9 @@ fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
         "last_seen" => DeviceSort::LastSeen,
         "sw_version" => DeviceSort::SwVersion,
         "hw_model" => DeviceSort::HwModel,
+        "feed" => DeviceSort::Feed,
+        "mode" => DeviceSort::Mode,
+        "state" => DeviceSort::State,
         "created_at" => DeviceSort::CreatedAt,
         _ => return Err(bad_sort()),
     };
@@ -52,7 +55,8 @@ fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
 }
 
 fn bad_sort() -> Error {
-    let message = "must be device_id, name, last_seen, sw_version, hw_model or created_at, with `:asc` or `:desc`";
+    let message = "must be device_id, name, last_seen, sw_version, hw_model, feed, mode, state or created_at, with `:asc` \
+                   or `:desc`";
     Error::invalid("invalid_sort", "sort", message)
 }
 

@@ -1,12 +1,19 @@
-//! Devices as operators see them: made beforehand, listed, looked at.
+//! Devices as operators see them: made beforehand, listed, looked at, changed, deleted.
 
+mod attribute_changes;
+mod change;
 mod create;
+mod delete;
 mod get;
 mod list;
 mod log;
+mod rules;
 mod updates;
 
+pub use attribute_changes::attribute_changes;
+pub use change::change;
 pub use create::{Created, create};
+pub use delete::delete;
 pub use get::get;
 pub use list::list;
 pub use log::{UpdateLog, log};

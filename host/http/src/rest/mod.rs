@@ -10,6 +10,7 @@ mod document;
 mod firmware;
 mod json;
 mod multipart;
+mod patch;
 mod plugins;
 mod query;
 mod segments;

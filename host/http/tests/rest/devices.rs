@@ -73,3 +73,144 @@ async fn a_device_without_updates_has_nothing_to_show() {
         0
     );
 }
+
+#[tokio::test]
+async fn a_device_is_changed_field_by_field() {
+    let world = World::new().await;
+    let device = json!({
+        "device_id": "a", "name": "Bay 7", "groups": ["lab"], "feed": "stable",
+        "labels": {"rack": "7", "row": "b"}, "mode": "manual", "pinned": true,
+    });
+    let made = world.post("/api/v1/devices", &device).await.expect(201)["device"].clone();
+    assert_eq!(
+        (&made["mode"], &made["pinned"]),
+        (&json!("manual"), &json!(true))
+    );
+    let patch = async |patch: serde_json::Value| {
+        world
+            .send("PATCH", "/api/v1/devices/a", &world.admin, &patch)
+            .await
+    };
+    assert_eq!(patch(json!({})).await.expect(200), made);
+    let changed = patch(json!({
+        "feed": null, "labels": {"row": null, "column": "3"}, "mode": "latest", "pinned": false,
+    }));
+    let changed = changed.await.expect(200);
+    assert_eq!(changed["name"], "Bay 7");
+    assert_eq!(
+        (&changed["feed"], &changed["mode"]),
+        (&json!(null), &json!("latest"))
+    );
+    assert_eq!(changed["labels"], json!({"rack": "7", "column": "3"}));
+    let cleared = patch(json!({"name": null, "groups": null, "labels": null, "mode": null}));
+    let cleared = cleared.await.expect(200);
+    assert_eq!(
+        (&cleared["name"], &cleared["mode"]),
+        (&json!("a"), &json!("rollout"))
+    );
+    assert_eq!(
+        (&cleared["groups"], &cleared["labels"]),
+        (&json!([]), &json!({}))
+    );
+    assert_eq!(world.get("/api/v1/devices/a").await.expect(200), cleared);
+}
+
+#[tokio::test]
+async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
+    let world = World::new().await;
+    let made = world
+        .post("/api/v1/devices", &json!({"device_id": "a"}))
+        .await;
+    let made = made.expect(201)["device"].clone();
+    for (patch, fields) in [
+        (json!({"nmae": "x", "pinned": true}), &["/nmae"][..]),
+        (json!({"mode": "auto"}), &["/mode"]),
+        (json!({"pinned": "yes"}), &["/pinned"]),
+        (
+            json!({"name": "x".repeat(201), "feed": ""}),
+            &["/name", "/feed"],
+        ),
+        (
+            json!({"groups": [""], "labels": {"a b": "c", "": "d"}}),
+            &["/groups", "/labels"],
+        ),
+        (json!({"labels": {"a": "x".repeat(257)}}), &["/labels"]),
+        (json!([]), &[""]),
+    ] {
+        let answer = world
+            .send("PATCH", "/api/v1/devices/a", &world.admin, &patch)
+            .await;
+        assert_eq!(answer.refused(422).1, fields, "{patch}");
+    }
+    let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("l{n}"), json!(""))).collect();
+    let many = json!({"pinned": true, "labels": many});
+    let answer = world
+        .send("PATCH", "/api/v1/devices/a", &world.admin, &many)
+        .await;
+    assert_eq!(answer.refused(422).1, ["/labels"]);
+    assert_eq!(world.get("/api/v1/devices/a").await.expect(200), made);
+    let nobody = world
+        .send("PATCH", "/api/v1/devices/b", &world.admin, &json!({}))
+        .await;
+    assert_eq!(nobody.refused(404).0, "not_found");
+}
+
+#[tokio::test]
+async fn a_deleted_device_is_gone() {
+    let world = World::new().await;
+    world
+        .post("/api/v1/devices", &json!({"device_id": "a"}))
+        .await
+        .expect(201);
+    let delete = async || {
+        world
+            .send("DELETE", "/api/v1/devices/a", &world.admin, &json!(null))
+            .await
+    };
+    assert_eq!(delete().await.status, 204);
+    assert_eq!(delete().await.refused(404).0, "not_found");
+    world.get("/api/v1/devices/a").await.refused(404);
+    world
+        .get("/api/v1/devices/a/attributes/history")
+        .await
+        .refused(404);
+    world
+        .post("/api/v1/devices", &json!({"device_id": "a"}))
+        .await
+        .expect(201);
+    let changes = world
+        .get("/api/v1/devices/a/attributes/history")
+        .await
+        .expect(200);
+    assert_eq!(changes["total"], 0);
+}
+
+#[tokio::test]
+async fn devices_are_found_by_what_operators_say_of_them() {
+    let world = World::new().await;
+    for device in [
+        json!({"device_id": "a", "feed": "beta", "labels": {"rack": "7"}}),
+        json!({"device_id": "b", "feed": "stable", "pinned": true}),
+        json!({"device_id": "c", "mode": "manual"}),
+    ] {
+        world.post("/api/v1/devices", &device).await.expect(201);
+    }
+    for (q, expected) in [
+        ("feed==beta", "a"),
+        ("label.rack==7", "a"),
+        ("pinned==true", "b"),
+        ("mode!=rollout", "c"),
+        ("drifted==true", ""),
+        ("created_at=gt=0;feed=in=(beta,stable)", "a b"),
+    ] {
+        let found = world
+            .get(&format!("/api/v1/devices?sort=feed&q={q}"))
+            .await
+            .expect(200);
+        let ids = found["items"].as_array().into_iter().flatten();
+        let ids: Vec<_> = ids
+            .filter_map(|device| device["device_id"].as_str())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{q}");
+    }
+}

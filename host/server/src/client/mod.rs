@@ -72,6 +72,17 @@ impl Rest {
         json(self.request(Method::POST, path)?.json(body)).await
     }
 
+    /// Changes what a merge patch names.
+    pub(crate) async fn patch(&self, path: &str, change: &Value) -> Result<Value> {
+        json(self.request(Method::PATCH, path)?.json(change)).await
+    }
+
+    /// Deletes.
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        json(self.request(Method::DELETE, path)?).await?;
+        Ok(())
+    }
+
     /// Uploads files.
     pub(crate) async fn upload(&self, path: &str, form: reqwest::multipart::Form) -> Result<Value> {
         json(self.request(Method::POST, path)?.multipart(form)).await

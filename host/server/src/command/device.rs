@@ -1,3 +1,5 @@
+mod change;
+
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -33,6 +35,22 @@ enum Command {
         /// Its id
         id: String,
     },
+    /// Make a device before it is first seen; its token is shown once
+    Create(change::Create),
+    /// Change a device: name, groups, feed, labels, mode, pin
+    Set(change::Set),
+    /// Delete a device with its updates and all that it said
+    Delete {
+        /// Its id
+        id: String,
+    },
+    /// What changed when a device reported, newest first
+    Changes {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        part: Part,
+    },
     /// Why a device has, or has not, been given each campaign's firmware
     Explain {
         /// Its id
@@ -57,6 +75,14 @@ impl Device {
                 device["updates"] =
                     rest.get(&format!("devices/{id}/updates"), &[]).await?["items"].take();
                 show(&rest, &device, sheet);
+            }
+            Command::Create(create) => create.run(&rest).await?,
+            Command::Set(set) => set.run(&rest).await?,
+            Command::Delete { id } => change::delete(&rest, &id).await?,
+            Command::Changes { id, part } => {
+                let path = format!("devices/{}/attributes/history", segment(&id));
+                let answer = rest.get(&path, &part.query()).await?;
+                show(&rest, &answer, |answer| listing(answer, &CHANGES));
             }
             Command::Explain { id } => {
                 let answer = rest
@@ -94,6 +120,11 @@ fn sheet(device: &Value) -> String {
             ("revision", "/hw_revision"),
             ("version", "/sw_version"),
             ("groups", "/groups"),
+            ("feed", "/feed"),
+            ("labels", "/labels"),
+            ("mode", "/mode"),
+            ("pinned", "/pinned"),
+            ("should be on", "/drift/expected"),
             ("last seen", "/last_seen"),
             ("installed firmware", "/installed_firmware"),
             ("open update", "/open_update"),
@@ -144,6 +175,14 @@ const DEVICES: [table::Column<'_>; 6] = [
     ("VERSION", "/sw_version"),
     ("GROUPS", "/groups"),
     ("LAST SEEN", "/last_seen"),
+];
+
+const CHANGES: [table::Column<'_>; 5] = [
+    ("AT", "/at"),
+    ("REPORT", "/report"),
+    ("KEY", "/key"),
+    ("BEFORE", "/before"),
+    ("AFTER", "/after"),
 ];
 
 /// The columns of a list of updates.

@@ -49,7 +49,7 @@ enum Command {
     Campaign(campaign::Campaign),
     /// Upload and list firmware
     Firmware(firmware::Firmware),
-    /// List devices, and see why one has or has not been given something
+    /// List, make, change and delete devices, and see why one has or has not been given something
     Device(device::Device),
     /// List, upload and check plugins
     Plugin(plugin::Plugin),

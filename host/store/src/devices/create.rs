@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{NewDevice, StoreError};
 
-use super::Reported;
+use super::{Reported, labels::insert_labels};
 use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
@@ -29,11 +29,13 @@ pub(super) async fn create(
     let key = insert(&mut tx, tenant, device, &reported).await?;
     insert_attributes(&mut tx, tenant, key, &device.attributes).await?;
     insert_groups(&mut tx, tenant, key, &device.groups).await?;
+    insert_labels(&mut tx, tenant, key, &device.labels).await?;
     let mut tallies = Tallies::default();
     let traits = DeviceTraits {
         state: DeviceState::Unknown,
         sw_version: reported.sw_version,
         hw_model: reported.hw_model,
+        drifted: false,
     };
     tallies.device(tenant, None, &traits);
     tallies.write(&mut tx).await?;
@@ -55,8 +57,8 @@ async fn insert(
     let there = format!("there is a device {} already", device.device_id);
     let row = sqlx::query(
         "INSERT INTO devices (tenant_id, device_id, name, token_sha256, hw_model, hw_revision, \
-         hw_revision_key, sw_version, sw_version_key, state, wants_attributes, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11) RETURNING id",
+         hw_revision_key, sw_version, sw_version_key, state, wants_attributes, created_at, mode, pinned, feed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14) RETURNING id",
     )
     .bind(tenant.0)
     .bind(storable(&device.device_id).into_owned())
@@ -69,6 +71,9 @@ async fn insert(
     .bind(&reported.sw_version_key)
     .bind(DeviceState::Unknown.as_str())
     .bind(device.created_at.map_or(0, |at| at.0))
+    .bind(device.mode.as_str())
+    .bind(i64::from(device.pinned))
+    .bind(device.feed.as_deref().map(|feed| storable(feed).into_owned()))
     .fetch_one(tx.conn())
     .await
     .map_err(conflict("create a device", there))?;
@@ -115,7 +120,7 @@ async fn insert_attributes(
     Ok(())
 }
 
-async fn insert_groups(
+pub(super) async fn insert_groups(
     tx: &mut Tx,
     tenant: TenantId,
     device: DeviceKey,

@@ -71,6 +71,9 @@ fn order(filter: &DeviceFilter) -> String {
         DeviceSort::LastSeen => ("d.last_seen", true),
         DeviceSort::SwVersion => ("d.sw_version_key", true),
         DeviceSort::HwModel => ("d.hw_model", true),
+        DeviceSort::Feed => ("d.feed", true),
+        DeviceSort::Mode => ("d.mode", false),
+        DeviceSort::State => ("d.state", false),
     };
     let direction = if filter.descending { "DESC" } else { "ASC" };
     // What is unknown comes last either way. Where nothing is, saying so would keep SQLite from its index.

@@ -1,10 +1,15 @@
 //! Devices.
 
+mod attribute_changes;
+mod change;
 mod create;
+mod delete;
+mod labels;
 mod list;
 mod poll_view;
 mod read;
 mod register;
+mod registry;
 mod reported;
 mod seen;
 mod select;
@@ -28,6 +33,7 @@ use tidegate_engine::ports::{
 
 use crate::SqlStore;
 
+pub(crate) use attribute_changes::{Changes, differences};
 pub(crate) use register::{Registration, Registrations};
 pub(crate) use reported::Reported;
 

@@ -2,13 +2,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    device::{Device, DeviceState},
+    device::{Device, DeviceState, Drift},
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
+    mode::DeviceMode,
     time::Timestamp,
 };
 use tidegate_engine::ports::StoreError;
 
-use super::poll_view::SHOWN_UPDATE;
+use super::{labels::labels, poll_view::SHOWN_UPDATE};
 use crate::{
     database::{Database, Tx},
     dialect::storable,
@@ -20,7 +21,8 @@ use crate::{
 pub(super) fn columns() -> String {
     format!(
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
-         d.state, d.last_seen, d.created_at, d.installed_firmware_id, {SHOWN_UPDATE} AS open_id"
+         d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.created_at, \
+         d.installed_firmware_id, {SHOWN_UPDATE} AS open_id"
     )
 }
 
@@ -56,9 +58,11 @@ pub(super) async fn devices(
     let keys = to_json(&keys)?;
     let mut attributes = attributes(tx, tenant, &keys).await?;
     let mut groups = groups(tx, tenant, &keys).await?;
+    let mut labels = labels(tx, tenant, &keys).await?;
     for device in &mut devices {
         device.attributes = attributes.remove(&device.key).unwrap_or_default();
         device.groups = groups.remove(&device.key).unwrap_or_default();
+        device.labels = labels.remove(&device.key).unwrap_or_default();
     }
     Ok(devices)
 }
@@ -131,12 +135,25 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
         hw_revision: row.take("hw_revision")?,
         sw_version: row.take("sw_version")?,
         groups: Vec::new(),
+        feed: row.take("feed")?,
+        labels: BTreeMap::new(),
+        mode: row.word("mode", DeviceMode::parse)?,
+        pinned: row.flag("pinned")?,
         state: row.word("state", DeviceState::parse)?,
         last_seen: row.take::<Option<i64>>("last_seen")?.map(Timestamp),
         created_at: Timestamp(row.take("created_at")?),
         installed_firmware: row
             .take::<Option<i64>>("installed_firmware_id")?
             .map(FirmwareId),
+        drift: drift(row)?,
         open_update: row.take::<Option<i32>>("open_id")?.map(UpdateId),
     })
+}
+
+fn drift(row: &AnyRow) -> Result<Option<Drift>, BadRow> {
+    let since = row.take::<Option<i64>>("drifted_at")?.map(Timestamp);
+    let expected: Option<String> = row.take("expected_version")?;
+    Ok(expected
+        .zip(since)
+        .map(|(expected, since)| Drift { expected, since }))
 }

@@ -108,6 +108,7 @@ async fn insert(tx: &mut Tx, json: &str, tallies: &mut Tallies) -> Result<usize,
         state: DeviceState::Registered,
         sw_version: None,
         hw_model: None,
+        drifted: false,
     };
     for row in &made {
         let tenant = tenant(row).map_err(bad_row("read device row"))?;

@@ -5,6 +5,7 @@ use sqlx::AssertSqlSafe;
 use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
     id::{CampaignId, DeviceKey, TenantId},
+    mode::has_drifted,
     update::{Event, UpdateStatus},
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
@@ -12,6 +13,7 @@ use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, Store
 use super::{ledger::Ledger, record::Said};
 use crate::{
     database::Tx,
+    devices::{Changes, differences},
     dialect::{Type, storable},
     error::failed,
     rows::{Columns as _, bad_row, to_json},
@@ -22,6 +24,7 @@ use crate::{
 pub(super) struct Attributes {
     was: BTreeMap<DeviceKey, BTreeMap<String, String>>,
     now: BTreeMap<DeviceKey, BTreeMap<String, String>>,
+    changes: Changes,
 }
 
 /// Joins what a device reports of itself to what is known of it, and lets updates that waited for its version complete.
@@ -39,6 +42,10 @@ pub(super) fn report(
     if joined.len() > MAX_ATTRIBUTES {
         return Err(RecordError::TooMany(MAX_ATTRIBUTES));
     }
+    if let Some(device) = ledger.device_mut(report.device) {
+        let (last, changed) = (device.attribute_changes, differences(attributes, &joined));
+        device.attribute_changes = known.changes.note(report, last, changed);
+    }
     *attributes = joined;
     let read = |names: &[String]| AttributeNames::read(names, attributes).map(str::to_owned);
     let hw_model = read(&report.names.hw_model);
@@ -50,7 +57,10 @@ pub(super) fn report(
         device.sw_version = version.clone().or(device.sw_version.take());
     }
     let moved = match version {
-        Some(version) => version_seen(ledger, report, &version, tallies)?,
+        Some(version) => {
+            note_drift(ledger, report, &version);
+            version_seen(ledger, report, &version, tallies)?
+        }
         None => (false, None),
     };
     // Many devices report before they restart: as long as the proof is outstanding they are asked again.
@@ -61,6 +71,19 @@ pub(super) fn report(
         device.wants_attributes = waits_for_proof;
     }
     Ok(moved)
+}
+
+/// Notes whether the device is on the version that it should be on. One that an open update brings is on its way.
+fn note_drift(ledger: &mut Ledger, report: &AttributesReport, version: &str) {
+    let is_on_its_way = ledger.of_device(report.device).any(|entry| {
+        let update = &entry.update;
+        update.progress.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
+    });
+    if let Some(device) = ledger.device_mut(report.device) {
+        let expected = device.expected_version.as_deref();
+        let is_elsewhere = !is_on_its_way && has_drifted(expected, Some(version));
+        device.drifted_at = is_elsewhere.then(|| device.drifted_at.unwrap_or(report.at));
+    }
 }
 
 fn joined(
@@ -186,11 +209,16 @@ impl Attributes {
             }
         }
         let now = was.clone();
-        Ok(Self { was, now })
+        Ok(Self {
+            was,
+            now,
+            changes: Changes::default(),
+        })
     }
 
     /// Writes what changed.
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        self.changes.write(tx).await?;
         let none = BTreeMap::new();
         let (mut gone, mut set) = (Vec::new(), Vec::new());
         for (device, now) in &self.now {

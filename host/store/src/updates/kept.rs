@@ -186,6 +186,7 @@ pub(super) fn feedback(event: &Event) -> Option<(&Feedback, bool)> {
         Event::Retrieved
         | Event::CancelRequested
         | Event::VersionReported { .. }
-        | Event::DeadlinePassed => None,
+        | Event::DeadlinePassed
+        | Event::DeviceGone => None,
     }
 }

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::registry;
+use tidegate_engine::{ports, registry};
 use utoipa::ToSchema;
 
-use super::shape::DeviceBody;
+use super::shape::{DeviceBody, Mode};
 use crate::{
     AppState,
     problem::Result,
@@ -28,6 +28,16 @@ pub(crate) struct NewDevice {
     /// What is known of it before it reports, at most 100.
     #[serde(default)]
     attributes: BTreeMap<String, String>,
+    /// Which feed it follows.
+    feed: Option<String>,
+    /// At most 50: keys of 1 to 64 letters, digits, `_`, `.` or `-`, values of at most 256 characters.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    mode: Mode,
+    /// Nothing new goes to a pinned device.
+    #[serde(default)]
+    pinned: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,18 +57,27 @@ pub(crate) async fn create_device(
     State(state): State<AppState>,
     JsonBody(wanted): JsonBody<NewDevice>,
 ) -> Result<Created<CreatedDevice>> {
-    let NewDevice {
-        device_id,
-        name,
-        groups,
-        attributes,
-    } = wanted;
-    let created =
-        registry::create(&state.engine, &actor, device_id, name, groups, attributes).await?;
+    let created = registry::create(&state.engine, &actor, wanted.into()).await?;
     let location = format!("/devices/{}", segment(&created.device.device_id));
     let body = CreatedDevice {
         device: created.device.into(),
         token: created.token,
     };
     Ok(Created { location, body })
+}
+
+impl From<NewDevice> for ports::NewDevice {
+    fn from(wanted: NewDevice) -> Self {
+        Self {
+            device_id: wanted.device_id,
+            name: wanted.name,
+            groups: wanted.groups,
+            attributes: wanted.attributes,
+            feed: wanted.feed,
+            labels: wanted.labels,
+            mode: wanted.mode.into(),
+            pinned: wanted.pinned,
+            ..Self::default()
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct DevicesQuery {
     /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0;attribute.site==lab*`.
     q: Option<String>,
-    /// `device_id`, `name`, `last_seen`, `sw_version`, `hw_model` or `created_at`, with `:desc` for the other way round.
+    /// `device_id`, `name`, `last_seen`, `sw_version`, `hw_model`, `feed`, `mode`, `state` or `created_at`, with `:desc` for the other way round.
     sort: Option<String>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,

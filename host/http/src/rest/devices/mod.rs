@@ -1,6 +1,9 @@
 //! Devices as operators see them.
 
+mod attribute_changes;
+mod change;
 mod create;
+mod delete;
 mod explain;
 mod get;
 mod list;
@@ -19,7 +22,12 @@ use crate::AppState;
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_devices, create::create_device))
-        .routes(routes!(get::get_device))
+        .routes(routes!(
+            get::get_device,
+            change::change_device,
+            delete::delete_device
+        ))
+        .routes(routes!(attribute_changes::list_attribute_changes))
         .routes(routes!(updates::list_device_updates))
         .routes(routes!(log::show_update_log))
         .routes(routes!(explain::explain_device))

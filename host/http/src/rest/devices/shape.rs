@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use tidegate_core::device::Device;
+use serde::{Deserialize, Serialize};
+use tidegate_core::{
+    device::{Device, Drift},
+    mode::DeviceMode,
+};
 use utoipa::ToSchema;
 
 use crate::rest::wire::Time;
@@ -19,6 +22,13 @@ pub(super) struct DeviceBody {
     hw_revision: Option<String>,
     sw_version: Option<String>,
     groups: Vec<String>,
+    /// Which feed it follows.
+    feed: Option<String>,
+    /// What operators note of it.
+    labels: BTreeMap<String, String>,
+    mode: Mode,
+    /// Nothing new goes to it, whatever its mode.
+    pinned: bool,
     /// `unknown`, `registered`, `pending`, `in_sync` or `error`.
     state: &'static str,
     /// Its last poll.
@@ -26,14 +36,66 @@ pub(super) struct DeviceBody {
     created_at: Time,
     /// The id of the firmware that its last completed update brought.
     installed_firmware: Option<i64>,
+    /// Set while it reports another version than its last completed update brought.
+    drift: Option<DriftBody>,
     /// The id of the update that it is offered now.
     open_update: Option<i32>,
     /// How it speaks to the server.
     transport: &'static str,
 }
 
+/// How a device comes by its firmware: campaigns give it to it (`rollout`), it gets the newest compatible one by itself
+/// (`latest`), or it gets only what an operator assigns to it (`manual`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeviceMode)]
+pub(crate) enum Mode {
+    #[default]
+    Rollout,
+    Latest,
+    Manual,
+}
+
+/// A device that is not on the version that it should be on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Drift)]
+struct DriftBody {
+    /// What its last completed update brought.
+    expected: String,
+    /// What it reports.
+    reported: Option<String>,
+    /// When it first reported another.
+    since: Time,
+}
+
+impl From<Mode> for DeviceMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Rollout => Self::Rollout,
+            Mode::Latest => Self::Latest,
+            Mode::Manual => Self::Manual,
+        }
+    }
+}
+
+impl From<DeviceMode> for Mode {
+    fn from(mode: DeviceMode) -> Self {
+        match mode {
+            DeviceMode::Rollout => Self::Rollout,
+            DeviceMode::Latest => Self::Latest,
+            DeviceMode::Manual => Self::Manual,
+        }
+    }
+}
+
 impl From<Device> for DeviceBody {
     fn from(device: Device) -> Self {
+        let reported = device.sw_version.clone();
+        let drift = |Drift { expected, since }| DriftBody {
+            expected,
+            reported,
+            since: since.into(),
+        };
         Self {
             device_id: device.device_id,
             name: device.name,
@@ -42,10 +104,15 @@ impl From<Device> for DeviceBody {
             hw_revision: device.hw_revision,
             sw_version: device.sw_version,
             groups: device.groups,
+            feed: device.feed,
+            labels: device.labels,
+            mode: device.mode.into(),
+            pinned: device.pinned,
             state: device.state.as_str(),
             last_seen: device.last_seen.map(Time::from),
             created_at: device.created_at.into(),
             installed_firmware: device.installed_firmware.map(|firmware| firmware.0),
+            drift: device.drift.map(drift),
             open_update: device.open_update.map(|update| update.0),
             transport: "ddi",
         }

@@ -44,6 +44,8 @@ pub(crate) struct DeviceFigures {
     by_state: BTreeMap<String, u64>,
     by_version: BTreeMap<String, u64>,
     by_model: BTreeMap<String, u64>,
+    /// Those that report another version than their last completed update brought.
+    drifted: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,6 +79,7 @@ impl From<Stats> for StatsBody {
                 by_state: stats.devices_by_state.into_iter().collect(),
                 by_version: stats.devices_by_version.into_iter().collect(),
                 by_model: stats.devices_by_model.into_iter().collect(),
+                drifted: stats.drifted_devices,
             },
             updates: Figures::new(stats.updates_by_status),
             campaigns: Figures::new(stats.campaigns_by_status),

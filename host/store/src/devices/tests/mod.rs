@@ -1,6 +1,7 @@
 mod list;
 mod poll;
 mod register;
+mod registry;
 mod select;
 mod selectors;
 
@@ -89,10 +90,15 @@ on_both! {
             hw_revision: Some("1.2".into()),
             sw_version: Some("v2".into()),
             groups: vec!["berlin".into(), "lab".into()],
+            feed: None,
+            labels: BTreeMap::new(),
+            mode: tidegate_core::mode::DeviceMode::Rollout,
+            pinned: false,
             state: tidegate_core::device::DeviceState::Unknown,
             last_seen: None,
             created_at: Timestamp(1000),
             installed_firmware: None,
+            drift: None,
             open_update: None,
         };
         assert_eq!(made, expected);

@@ -1,7 +1,10 @@
 //! Selectors hold for the same devices in memory and in SQL.
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
-use tidegate_core::selector::{Comparison, FieldKind, Operator, matches};
+use tidegate_core::{
+    mode::DeviceMode,
+    selector::{Comparison, FieldKind, Operator, matches},
+};
 
 use super::*;
 
@@ -12,6 +15,13 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("hw_revision", FieldKind::Version),
     ("sw_version", FieldKind::Version),
     ("group", FieldKind::Text),
+    ("feed", FieldKind::Text),
+    ("mode", FieldKind::Text),
+    ("pinned", FieldKind::Text),
+    ("drifted", FieldKind::Text),
+    ("created_at", FieldKind::Number),
+    ("label.rack", FieldKind::Text),
+    ("label.nobody-has-it", FieldKind::Text),
     ("state", FieldKind::Text),
     ("last_seen", FieldKind::Number),
     ("attribute.site", FieldKind::Text),
@@ -67,6 +77,9 @@ const TEXTS: &[&str] = &[
     "null",
     "unknown",
     "registered",
+    "manual",
+    "true",
+    "false",
     "device-1",
     "device-*",
 ];
@@ -127,24 +140,44 @@ fn any_device() -> impl Strategy<Value = NewDevice> {
     let text = || prop::option::of(select(TEXTS));
     let version = || prop::option::of(select(VERSIONS));
     let groups = prop::collection::vec(select(TEXTS), 0..3);
-    (text(), text(), version(), version(), text(), text(), groups).prop_map(
-        |(name, model, revision, version, site, floor, groups)| {
-            let attributes = [
-                ("hw_model", model),
-                ("hw_revision", revision),
-                ("sw_version", version),
-                ("site", site),
-                ("floor", floor),
-            ];
-            let known = attributes
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, value?)));
-            NewDevice {
-                name: name.unwrap_or_default().to_owned(),
-                ..device("", &groups, &known.collect::<Vec<_>>())
-            }
-        },
+    let modes = &[DeviceMode::Rollout, DeviceMode::Latest, DeviceMode::Manual];
+    let told = (text(), text(), select(modes), any::<bool>());
+    (
+        text(),
+        text(),
+        version(),
+        version(),
+        text(),
+        text(),
+        groups,
+        told,
     )
+        .prop_map(
+            |(name, model, revision, version, site, floor, groups, (feed, rack, mode, pinned))| {
+                let attributes = [
+                    ("hw_model", model),
+                    ("hw_revision", revision),
+                    ("sw_version", version),
+                    ("site", site),
+                    ("floor", floor),
+                ];
+                let known = attributes
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key, value?)));
+                NewDevice {
+                    name: name.unwrap_or_default().to_owned(),
+                    feed: feed.map(str::to_owned),
+                    labels: rack
+                        .map(|rack| ("rack".to_owned(), rack.to_owned()))
+                        .into_iter()
+                        .collect(),
+                    mode,
+                    pinned,
+                    created_at: Some(Timestamp(2)),
+                    ..device("", &groups, &known.collect::<Vec<_>>())
+                }
+            },
+        )
 }
 
 /// Sixty devices, some of them registered and seen.

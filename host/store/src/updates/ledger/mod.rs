@@ -208,6 +208,8 @@ impl Ledger {
             device.installed_firmware = Some(update.firmware);
             device.installed_update = Some(update.id);
             device.sw_version = Some(update.to_version.clone());
+            device.expected_version = Some(update.to_version.clone());
+            device.drifted_at = None;
             device.wants_attributes = true;
         }
         // The proof is asked for: a device that reported its version too early would else stay silent about it.
@@ -255,6 +257,13 @@ impl Ledger {
         {
             entry.looked_at = Some(now);
             self.counters.looked_at(campaign, impossible);
+        }
+    }
+
+    /// A device is about to be deleted: it is counted no more, and not written.
+    pub(crate) fn device_gone(&mut self, key: DeviceKey, tallies: &mut Tallies) {
+        if let Some(held) = self.devices.remove(&key) {
+            tallies.device_gone(self.tenant, &held.was.traits());
         }
     }
 

@@ -1,0 +1,61 @@
+use tidegate_core::device::Device;
+
+use super::rules::Rules;
+use crate::{
+    Engine, Error, Result, devices,
+    ports::{ChangeError, DeviceChange, Role, RunRef},
+    tenants::Actor,
+};
+
+/// Changes what operators say of a device; what is none stays as it is. An update that it has open goes on.
+pub async fn change(
+    engine: &Engine,
+    actor: &Actor,
+    device_id: &str,
+    change: DeviceChange,
+) -> Result<Device> {
+    actor.require(Role::Operator)?;
+    check(&change)?;
+    let tenant = actor.tenant;
+    let change = DeviceChange {
+        at: Some(engine.now()),
+        ..change
+    };
+    let changed = engine
+        .store()
+        .change_device(tenant, device_id, change)
+        .await;
+    let campaigns = changed.map_err(|error| refused(error, device_id))?;
+    devices::forget_device(engine, tenant, device_id);
+    for campaign in campaigns {
+        engine.signals.campaign_moved(RunRef { tenant, campaign });
+    }
+    super::get(engine, actor, device_id).await
+}
+
+fn check(change: &DeviceChange) -> Result<()> {
+    let mut rules = Rules::default();
+    if let Some(name) = &change.name {
+        rules.name(name);
+    }
+    if let Some(groups) = &change.groups {
+        rules.groups(groups);
+    }
+    if let Some(Some(feed)) = &change.feed {
+        rules.feed(feed);
+    }
+    for (key, value) in &change.labels {
+        rules.label(key, value.as_deref());
+    }
+    rules.kept()
+}
+
+fn refused(error: ChangeError, device_id: &str) -> Error {
+    match error {
+        ChangeError::NotFound => Error::not_found("device", device_id),
+        ChangeError::TooManyLabels => {
+            Error::invalid("invalid_device", "/labels", error.to_string())
+        }
+        ChangeError::Store(error) => error.into(),
+    }
+}

@@ -1,0 +1,23 @@
+use crate::{
+    Engine, Error, Result, devices,
+    ports::{Role, RunRef},
+    tenants::Actor,
+};
+
+/// Deletes a device with everything that belongs to it. Its open updates end as cancelled; campaigns keep what they
+/// counted of it. When it comes again, and whoever speaks for it may register it, it is a new device.
+pub async fn delete(engine: &Engine, actor: &Actor, device_id: &str) -> Result<()> {
+    actor.require(Role::Operator)?;
+    let tenant = actor.tenant;
+    let deleted = engine
+        .store()
+        .delete_device(tenant, device_id, engine.now())
+        .await;
+    // Where the store failed, nobody knows what it did.
+    devices::forget_device(engine, tenant, device_id);
+    let campaigns = deleted?.ok_or_else(|| Error::not_found("device", device_id))?;
+    for campaign in campaigns {
+        engine.signals.campaign_moved(RunRef { tenant, campaign });
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_engine::{
+    ports::{AttributeChange, AttributeMode},
+    registry,
+};
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{PageQuery, Params, page},
+        segments::Segments,
+        wire::{List, Time},
+    },
+};
+
+/// One attribute that a report of the device changed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AttributeChange)]
+pub(crate) struct AttributeChangeBody {
+    /// Counts the changes of the device.
+    seq: u64,
+    /// The same for all changes of one report.
+    report: u64,
+    at: Time,
+    /// How the report joined what was there: `merge`, `replace` or `remove`.
+    mode: &'static str,
+    key: String,
+    /// What it was; null: it was not there.
+    before: Option<String>,
+    /// What it became; null: it went.
+    after: Option<String>,
+}
+
+/// Lists what changed when a device reported, newest first. The last 500 changes of each device are kept.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/attributes/history", tag = "devices",
+    params(("device_id" = String, Path), PageQuery),
+    responses((status = 200, body = List<AttributeChangeBody>)),
+)]
+pub(crate) async fn list_attribute_changes(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(device): Segments<String>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<List<AttributeChangeBody>>> {
+    let page = page(query.limit, query.offset)?;
+    let found = registry::attribute_changes(&state.engine, &actor, &device, page).await?;
+    let items = found.items.into_iter().map(AttributeChangeBody::from);
+    Ok(Json(List::new(items.collect(), found.total, page)))
+}
+
+impl From<AttributeChange> for AttributeChangeBody {
+    fn from(change: AttributeChange) -> Self {
+        Self {
+            seq: change.seq,
+            report: change.report,
+            at: change.at.into(),
+            mode: match change.mode {
+                AttributeMode::Merge => "merge",
+                AttributeMode::Replace => "replace",
+                AttributeMode::Remove => "remove",
+            },
+            key: change.key,
+            before: change.before,
+            after: change.after,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use tidegate_engine::{ports, registry};
+use utoipa::ToSchema;
+
+use super::shape::{DeviceBody, Mode};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{access::Operator, json::JsonBody, patch::Patch, segments::Segments},
+};
+
+/// A merge patch: what is left out stays as it is, null removes.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct DeviceChange {
+    /// At most 200 characters; null: the device id.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    name: Patch<String>,
+    /// All of its groups; null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Patch<Vec<String>>,
+    /// Which feed it follows; null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    feed: Patch<String>,
+    /// Labels to be set; null removes one, and in the place of all of them all.
+    #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    labels: Patch<BTreeMap<String, Option<String>>>,
+    /// Null: `rollout`.
+    #[serde(default)]
+    #[schema(value_type = Option<Mode>)]
+    mode: Patch<Mode>,
+    /// Nothing new goes to a pinned device; null: not pinned.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pinned: Patch<bool>,
+}
+
+/// Changes a device. An update that it has open goes on, also when it is pinned.
+#[utoipa::path(
+    patch, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    request_body = DeviceChange, responses((status = 200, body = DeviceBody)),
+)]
+pub(crate) async fn change_device(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Segments(device): Segments<String>,
+    JsonBody(wanted): JsonBody<DeviceChange>,
+) -> Result<Json<DeviceBody>> {
+    let changed = registry::change(&state.engine, &actor, &device, wanted.into()).await?;
+    Ok(Json(changed.into()))
+}
+
+impl From<DeviceChange> for ports::DeviceChange {
+    fn from(wanted: DeviceChange) -> Self {
+        Self {
+            name: wanted.name.or_default(),
+            groups: wanted.groups.or_default(),
+            feed: match wanted.feed {
+                Patch::Keep => None,
+                Patch::Clear => Some(None),
+                Patch::Set(feed) => Some(Some(feed)),
+            },
+            clears_labels: wanted.labels == Patch::Clear,
+            labels: wanted.labels.or_default().unwrap_or_default(),
+            mode: wanted.mode.or_default().map(Into::into),
+            pinned: wanted.pinned.or_default(),
+            at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str) -> ports::DeviceChange {
+        let wanted: DeviceChange = serde_json::from_str(text).expect("a patch");
+        wanted.into()
+    }
+
+    #[test]
+    fn what_is_left_out_stays_and_null_removes() {
+        assert_eq!(change("{}"), ports::DeviceChange::default());
+        let cleared = change(r#"{"name": null, "feed": null, "labels": null, "pinned": null}"#);
+        assert_eq!(cleared.name.as_deref(), Some(""));
+        assert_eq!(cleared.feed, Some(None));
+        assert!(cleared.clears_labels);
+        assert_eq!(cleared.pinned, Some(false));
+        let labels = change(r#"{"labels": {"rack": "7", "row": null}}"#).labels;
+        let set = [("rack", Some("7")), ("row", None)];
+        let set = set.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
+        assert_eq!(labels, BTreeMap::from(set));
+    }
+}

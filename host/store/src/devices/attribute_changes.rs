@@ -1,0 +1,207 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_engine::ports::{
+    AttributeChange, AttributeMode, AttributesReport, MAX_CHANGES, Page, PageRequest, StoreError,
+};
+
+use crate::{
+    database::{Database, Tx},
+    dialect::{Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, number, to_json},
+};
+
+const READ: &str = "read changes of attributes";
+
+/// Changes of a device's attributes, newest first; none: there is no such device.
+pub(super) async fn page(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+    page: PageRequest,
+) -> Result<Option<Page<AttributeChange>>, StoreError> {
+    let mut tx = database.read().await?;
+    let row = sqlx::query(
+        "SELECT id, attribute_changes FROM devices WHERE tenant_id = $1 AND device_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(storable(device_id).into_owned())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || Ok((row.take("id")?, row.count("attribute_changes")?));
+    let (key, noted): (i64, u64) = read().map_err(bad_row(READ))?;
+    let rows = sqlx::query(
+        "SELECT seq, report, at, mode, attribute_key, value_before, value_after FROM attribute_changes \
+         WHERE tenant_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT $3 OFFSET $4",
+    )
+    .bind(tenant.0)
+    .bind(key)
+    .bind(i64::from(page.limit))
+    .bind(number(page.offset))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let items: Result<Vec<_>, _> = rows.iter().map(of_row).collect();
+    Ok(Some(Page {
+        items: items.map_err(bad_row(READ))?,
+        total: noted.min(MAX_CHANGES.unsigned_abs()),
+    }))
+}
+
+fn of_row(row: &AnyRow) -> Result<AttributeChange, BadRow> {
+    Ok(AttributeChange {
+        seq: row.count("seq")?,
+        report: row.count("report")?,
+        at: Timestamp(row.take("at")?),
+        mode: row.word("mode", parse_mode)?,
+        key: row.take("attribute_key")?,
+        before: row.take("value_before")?,
+        after: row.take("value_after")?,
+    })
+}
+
+fn mode_name(mode: AttributeMode) -> &'static str {
+    match mode {
+        AttributeMode::Merge => "merge",
+        AttributeMode::Replace => "replace",
+        AttributeMode::Remove => "remove",
+    }
+}
+
+fn parse_mode(text: &str) -> Option<AttributeMode> {
+    use AttributeMode as M;
+    [M::Merge, M::Replace, M::Remove]
+        .into_iter()
+        .find(|mode| mode_name(*mode) == text)
+}
+
+/// Changes that a transaction notes, and those that it forgets for them.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    new: Vec<Row>,
+    forgotten: Vec<Place>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    tenant_id: i64,
+    device_id: i64,
+    seq: i64,
+    report: i64,
+    at: i64,
+    mode: &'static str,
+    attribute_key: String,
+    value_before: Option<String>,
+    value_after: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    tenant_id: i64,
+    device_id: i64,
+    seq: i64,
+}
+
+impl Changes {
+    /// Notes what a report changed: keys with what they were and became. `last` is the number of the device's last
+    /// change; answers the new one.
+    pub(crate) fn note<'a>(
+        &mut self,
+        report: &AttributesReport,
+        last: i64,
+        changed: impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)>,
+    ) -> i64 {
+        let (tenant_id, device_id) = (report.tenant.0, report.device.0);
+        let mut seq = last;
+        for (key, before, after) in changed {
+            seq += 1;
+            self.new.push(Row {
+                tenant_id,
+                device_id,
+                seq,
+                report: last + 1,
+                at: report.at.0,
+                mode: mode_name(report.mode),
+                attribute_key: key.to_owned(),
+                value_before: before.map(str::to_owned),
+                value_after: after.map(str::to_owned),
+            });
+            if seq > MAX_CHANGES {
+                let seq = seq - MAX_CHANGES;
+                self.forgotten.push(Place {
+                    tenant_id,
+                    device_id,
+                    seq,
+                });
+            }
+        }
+        seq
+    }
+
+    pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
+        if !self.new.is_empty() {
+            let columns = [
+                ("tenant_id", Type::Int),
+                ("device_id", Type::Int),
+                ("seq", Type::Int),
+                ("report", Type::Int),
+                ("at", Type::Int),
+                ("mode", Type::Text),
+                ("attribute_key", Type::Text),
+                ("value_before", Type::Text),
+                ("value_after", Type::Text),
+            ];
+            let names = columns.map(|(name, _)| name).join(", ");
+            let from = tx.dialect().rows("c", "$1", &columns);
+            let sql = format!(
+                "INSERT INTO attribute_changes (tenant_id, device_id, seq, report, at, mode, attribute_key, \
+                 value_before, value_after) SELECT {names} FROM {from}"
+            );
+            execute(tx, sql, to_json(&self.new)?).await?;
+        }
+        if !self.forgotten.is_empty() {
+            let columns = [
+                ("tenant_id", Type::Int),
+                ("device_id", Type::Int),
+                ("seq", Type::Int),
+            ];
+            let from = tx.dialect().rows("g", "$1", &columns);
+            let sql = format!(
+                "DELETE FROM attribute_changes WHERE (tenant_id, device_id, seq) IN \
+                 (SELECT g.tenant_id, g.device_id, g.seq FROM {from})"
+            );
+            execute(tx, sql, to_json(&self.forgotten)?).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn execute(tx: &mut Tx, sql: String, rows: String) -> Result<(), StoreError> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(rows)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("note changes of attributes"))?;
+    Ok(())
+}
+
+/// Which keys two sets of attributes differ in, and how, by key.
+pub(crate) fn differences<'a>(
+    before: &'a BTreeMap<String, String>,
+    after: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)> {
+    let keys: BTreeSet<&'a String> = before.keys().chain(after.keys()).collect();
+    keys.into_iter().filter_map(|key| {
+        let (was, is) = (before.get(key), after.get(key));
+        (was != is).then_some((
+            key.as_str(),
+            was.map(String::as_str),
+            is.map(String::as_str),
+        ))
+    })
+}

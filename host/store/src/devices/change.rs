@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{CampaignId, DeviceKey, TenantId},
+    mode::DeviceMode,
+};
+use tidegate_engine::ports::{ChangeError, DeviceChange, MAX_LABELS, StoreError};
+
+use super::{
+    create::insert_groups,
+    labels::{delete_labels, insert_labels, labels},
+};
+use crate::{
+    changes::announce,
+    database::{Database, Tx},
+    dialect::storable,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+};
+
+const CHANGE: &str = "change a device";
+
+/// Changes a device; answers the campaigns that may have something to do now.
+pub(super) async fn change(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+    change: &DeviceChange,
+) -> Result<Vec<CampaignId>, ChangeError> {
+    let mut tx = database.write().await?;
+    let key = lock(&mut tx, tenant, device_id).await?;
+    let key = key.ok_or(ChangeError::NotFound)?;
+    write(&mut tx, tenant, key, change).await?;
+    if let Some(groups) = &change.groups {
+        delete_groups(&mut tx, tenant, key).await?;
+        insert_groups(&mut tx, tenant, key, groups).await?;
+    }
+    if change.clears_labels || !change.labels.is_empty() {
+        let labels = joined(&mut tx, tenant, key, change).await?;
+        if labels.len() > MAX_LABELS {
+            return Err(ChangeError::TooManyLabels);
+        }
+        delete_labels(&mut tx, tenant, key).await?;
+        insert_labels(&mut tx, tenant, key, &labels).await?;
+    }
+    announce(&mut tx, tenant, [device_id]).await?;
+    tx.commit().await?;
+    Ok(Vec::new())
+}
+
+/// The key of a device, which nobody else changes until the transaction ends.
+pub(super) async fn lock(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<DeviceKey>, StoreError> {
+    let sql = format!(
+        "SELECT id FROM devices WHERE tenant_id = $1 AND device_id = $2{}",
+        tx.dialect().for_update()
+    );
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(storable(device_id).into_owned())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(CHANGE))?;
+    row.as_ref()
+        .map(|row| -> Result<DeviceKey, BadRow> { row.take("id").map(DeviceKey) })
+        .transpose()
+        .map_err(bad_row("read device row"))
+}
+
+async fn write(
+    tx: &mut Tx,
+    tenant: TenantId,
+    key: DeviceKey,
+    change: &DeviceChange,
+) -> Result<(), StoreError> {
+    let feed = change.feed.as_ref().map(|feed| feed.as_deref());
+    sqlx::query(
+        "UPDATE devices SET \
+         name = CASE WHEN CAST($3 AS TEXT) = '' THEN device_id ELSE COALESCE($3, name) END, \
+         mode = COALESCE($4, mode), pinned = COALESCE(CAST($5 AS INTEGER), pinned), \
+         feed = CASE WHEN CAST($6 AS BIGINT) = 1 THEN $7 ELSE feed END \
+         WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant.0)
+    .bind(key.0)
+    .bind(
+        change
+            .name
+            .as_deref()
+            .map(|name| storable(name).into_owned()),
+    )
+    .bind(change.mode.map(DeviceMode::as_str))
+    .bind(change.pinned.map(i64::from))
+    .bind(i64::from(feed.is_some()))
+    .bind(feed.flatten().map(|feed| storable(feed).into_owned()))
+    .execute(tx.conn())
+    .await
+    .map_err(failed(CHANGE))?;
+    Ok(())
+}
+
+async fn delete_groups(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM device_groups WHERE tenant_id = $1 AND device_id = $2")
+        .bind(tenant.0)
+        .bind(key.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write a device's groups"))?;
+    Ok(())
+}
+
+/// The labels that are there, with the change made.
+async fn joined(
+    tx: &mut Tx,
+    tenant: TenantId,
+    key: DeviceKey,
+    change: &DeviceChange,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut joined = if change.clears_labels {
+        BTreeMap::new()
+    } else {
+        let known = labels(tx, tenant, &to_json(&[key.0])?).await?;
+        known.into_values().next().unwrap_or_default()
+    };
+    for (key, value) in &change.labels {
+        let key = storable(key).into_owned();
+        match value {
+            Some(value) => joined.insert(key, storable(value).into_owned()),
+            None => joined.remove(&key),
+        };
+    }
+    Ok(joined)
+}

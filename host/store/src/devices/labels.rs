@@ -1,0 +1,97 @@
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::id::{DeviceKey, TenantId};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    database::Tx,
+    dialect::{Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, to_json},
+};
+
+/// What operators note of these devices, a JSON array of keys.
+pub(super) async fn labels(
+    tx: &mut Tx,
+    tenant: TenantId,
+    keys: &str,
+) -> Result<HashMap<DeviceKey, BTreeMap<String, String>>, StoreError> {
+    let sql = format!(
+        "SELECT device_id, label_key, value FROM device_labels \
+         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {})",
+        tx.dialect().numbers("$2")
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(keys)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read devices' labels"))?;
+    let mut labels: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+    for row in &rows {
+        let mut read = || -> Result<(), BadRow> {
+            let device = DeviceKey(row.take(0)?);
+            let (key, value) = (row.take(1)?, row.take(2)?);
+            labels.entry(device).or_default().insert(key, value);
+            Ok(())
+        };
+        read().map_err(bad_row("read device label row"))?;
+    }
+    Ok(labels)
+}
+
+#[derive(Serialize)]
+struct Label<'a> {
+    label_key: std::borrow::Cow<'a, str>,
+    value: std::borrow::Cow<'a, str>,
+}
+
+/// Notes these of a device that has none of them.
+pub(super) async fn insert_labels(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
+    if labels.is_empty() {
+        return Ok(());
+    }
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|(key, value)| Label {
+            label_key: storable(key),
+            value: storable(value),
+        })
+        .collect();
+    let columns = [("label_key", Type::Text), ("value", Type::Text)];
+    let rows = tx.dialect().rows("given", "$3", &columns);
+    let sql = format!(
+        "INSERT INTO device_labels (tenant_id, device_id, label_key, value) \
+         SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), label_key, value FROM {rows}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(device.0)
+        .bind(to_json(&labels)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write a device's labels"))?;
+    Ok(())
+}
+
+/// Forgets all of a device.
+pub(super) async fn delete_labels(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM device_labels WHERE tenant_id = $1 AND device_id = $2")
+        .bind(tenant.0)
+        .bind(device.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write a device's labels"))?;
+    Ok(())
+}

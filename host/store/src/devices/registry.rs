@@ -1,0 +1,41 @@
+use async_trait::async_trait;
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    AttributeChange, ChangeError, DeviceChange, Page, PageRequest, Registry, StoreError,
+};
+
+use super::{attribute_changes, change, delete};
+use crate::SqlStore;
+
+#[async_trait]
+impl Registry for SqlStore {
+    async fn change_device(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        change: DeviceChange,
+    ) -> Result<Vec<CampaignId>, ChangeError> {
+        change::change(&self.database, tenant, device_id, &change).await
+    }
+
+    async fn delete_device(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<CampaignId>>, StoreError> {
+        delete::delete(&self.database, tenant, device_id, now).await
+    }
+
+    async fn attribute_changes(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        page: PageRequest,
+    ) -> Result<Option<Page<AttributeChange>>, StoreError> {
+        attribute_changes::page(&self.database, tenant, device_id, page).await
+    }
+}

@@ -1,0 +1,147 @@
+//! What operators change of devices, and delete.
+
+use tidegate_core::{
+    mode::DeviceMode,
+    update::{Event, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    ChangeError, DeviceChange, MAX_LABELS, Registry as _, Runs as _, Statistics as _, Updates as _,
+};
+
+use super::*;
+use crate::scene::{NOON, Scene, later};
+
+fn labels(labels: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<String>> {
+    let label = |(key, value): &(&str, Option<&str>)| ((*key).to_owned(), value.map(str::to_owned));
+    labels.iter().map(label).collect()
+}
+
+async fn read(store: &TestStore, id: &str) -> anyhow::Result<Device> {
+    Ok(store.device(store.ours, id).await?.expect("it is there"))
+}
+
+on_both! {
+    async fn what_is_named_changes_and_the_rest_stays(store) {
+        let new = NewDevice {
+            name: "the first".into(),
+            feed: Some("stable".into()),
+            labels: [("rack".to_owned(), "7".to_owned()), ("row".to_owned(), "b".to_owned())].into(),
+            mode: DeviceMode::Manual,
+            pinned: true,
+            ..device("gate-1", &["lab"], &[("site", "1")])
+        };
+        store.create_device(store.ours, new).await?;
+        store.create_device(store.theirs, device("gate-1", &["lab"], &[])).await?;
+        let made = read(store, "gate-1").await?;
+        assert_eq!((made.feed.as_deref(), made.mode, made.pinned), (Some("stable"), DeviceMode::Manual, true));
+        assert_eq!(made.labels["row"], "b");
+
+        let nothing = store.change_device(store.ours, "gate-1", DeviceChange::default()).await?;
+        assert!(nothing.is_empty());
+        assert_eq!(read(store, "gate-1").await?, made);
+
+        let change = DeviceChange {
+            groups: Some(vec!["berlin".into(), "attic".into(), "berlin".into()]),
+            feed: Some(None),
+            labels: labels(&[("rack", Some("8\0")), ("row", None), ("column", Some(""))]),
+            mode: Some(DeviceMode::Latest),
+            ..DeviceChange::default()
+        };
+        store.change_device(store.ours, "gate-1", change).await?;
+        let changed = read(store, "gate-1").await?;
+        assert_eq!((changed.name.as_str(), changed.pinned), ("the first", true));
+        assert_eq!(changed.groups, ["attic", "berlin"]);
+        assert_eq!((changed.feed, changed.mode), (None, DeviceMode::Latest));
+        assert_eq!(changed.labels, [("column", ""), ("rack", "8\u{FFFD}")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        assert_eq!(changed.attributes, made.attributes);
+
+        let change = DeviceChange {
+            name: Some(String::new()),
+            groups: Some(Vec::new()),
+            clears_labels: true,
+            pinned: Some(false),
+            ..DeviceChange::default()
+        };
+        store.change_device(store.ours, "gate-1", change).await?;
+        let changed = read(store, "gate-1").await?;
+        assert_eq!((changed.name.as_str(), changed.pinned), ("gate-1", false));
+        assert!(changed.groups.is_empty() && changed.labels.is_empty());
+        let theirs = store.device(store.theirs, "gate-1").await?.expect("theirs");
+        assert_eq!(theirs.groups, ["lab"]);
+    }
+
+    async fn a_change_that_cannot_be_made_changes_nothing(store) {
+        store.create_device(store.ours, device("gate-1", &[], &[])).await?;
+        let many: Vec<String> = (0..MAX_LABELS).map(|n| format!("l{n}")).collect();
+        let many: Vec<_> = many.iter().map(|key| (key.as_str(), Some(""))).collect();
+        let change = DeviceChange { labels: labels(&many), ..DeviceChange::default() };
+        store.change_device(store.ours, "gate-1", change).await?;
+        let change = DeviceChange {
+            name: Some("other".into()),
+            labels: labels(&[("one-more", Some(""))]),
+            ..DeviceChange::default()
+        };
+        let refused = store.change_device(store.ours, "gate-1", change).await;
+        assert!(matches!(refused, Err(ChangeError::TooManyLabels)), "{refused:?}");
+        let same = read(store, "gate-1").await?;
+        assert_eq!((same.name.as_str(), same.labels.len()), ("gate-1", MAX_LABELS));
+        for tenant in [store.theirs, store.ours] {
+            let id = if tenant == store.ours { "gate-2" } else { "gate-1" };
+            let refused = store.change_device(tenant, id, DeviceChange::default()).await;
+            assert!(matches!(refused, Err(ChangeError::NotFound)), "{refused:?}");
+        }
+    }
+
+    async fn a_deleted_device_is_gone_and_the_campaign_keeps_its_counts(store) {
+        let scene = Scene::set(store, &[3]).await?;
+        scene.release(&[2]).await?;
+        scene.succeeds(scene.devices[0], later(1)).await?;
+        let open = scene.newest(scene.devices[1]).await?.update.id;
+        for id in ["d-0", "d-1", "d-2"] {
+            let campaigns = store.delete_device(store.ours, id, later(2)).await?.expect("it was there");
+            assert_eq!(campaigns.contains(&scene.campaign()), id != "d-2", "{id}");
+            assert_eq!(store.device(store.ours, id).await?, None);
+            assert_eq!(store.poll_view(store.ours, id).await?, None);
+        }
+        assert_eq!(store.delete_device(store.ours, "d-0", later(2)).await?, None);
+        let run = scene.look().await?;
+        let counts = run.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.cancelled, counts.pending), (1, 1, 1));
+        assert_eq!((run.ending.open_forward, run.ending.to_look_at), (0, 0));
+        assert!(store.due(later(3), 9).await?.contains(&scene.run), "the strategy has something to see");
+
+        let refused = scene.report(scene.devices[1], open, Event::Retrieved, later(3)).await;
+        assert!(matches!(refused, Err(tidegate_engine::ports::RecordError::NotFound)), "{refused:?}");
+        assert_eq!(scene.updates_of(scene.devices[0]).await?.total, 0);
+        let stats = store.stats(store.ours, NOON).await?;
+        assert_eq!(stats.devices_by_state, []);
+        assert_eq!((stats.devices_by_version, stats.devices_by_model), (vec![], vec![]));
+
+        // Its turn in the campaign passes, and a rollback finds nobody.
+        scene.release(&[3]).await?;
+        assert_eq!(scene.look().await?.waves[0].report.counts.cancelled, 2);
+        scene.turn_back().await?;
+        assert_eq!(scene.look().await?.ending.to_look_at, 0);
+    }
+
+    async fn a_deleted_device_comes_back_as_a_new_one(store) {
+        let made = device("gate-1", &["lab"], &[("site", "1")]);
+        let was = store.create_device(store.ours, made).await?;
+        store.delete_device(store.ours, "gate-1", NOON).await?;
+        let is = store.register(store.ours, "gate-1", later(1)).await?.device;
+        assert_ne!(was, is);
+        let back = read(store, "gate-1").await?;
+        assert!(back.groups.is_empty() && back.attributes.is_empty());
+        assert_eq!(back.created_at, later(1));
+    }
+
+    async fn a_deleted_device_leaves_the_updates_of_others(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.release(&[2]).await?;
+        store.delete_device(store.ours, "d-0", later(1)).await?;
+        assert_eq!(scene.status_of(scene.devices[1]).await?, UpdateStatus::Offered);
+        let deleted = store.delete_device(store.theirs, "d-1", later(1)).await?;
+        assert_eq!(deleted, None);
+        assert!(store.update(store.ours, scene.newest(scene.devices[1]).await?.update.id).await?.is_some());
+    }
+}
