@@ -18,12 +18,32 @@ CREATE TABLE api_keys (
     created_at BIGINT NOT NULL
 );
 
-CREATE TABLE gateway_tokens (
+CREATE TABLE gateways (
+    id {{id}},
     tenant_id BIGINT NOT NULL REFERENCES tenants (id),
-    sha256 {{text}} NOT NULL,
     name {{text}} NOT NULL,
+    -- Of its token.
+    sha256 {{text}} NOT NULL,
+    -- The only devices that it speaks for are of this group, where one stands here.
+    group_name {{text}},
     created_at BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, sha256),
+    last_used BIGINT,
+    UNIQUE (tenant_id, sha256),
+    UNIQUE (tenant_id, name)
+);
+
+-- Whose certificates devices may show.
+CREATE TABLE device_authorities (
+    id {{id}},
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    name {{text}} NOT NULL,
+    -- Of the certificate.
+    sha256 {{text}} NOT NULL,
+    certificate {{blob}} NOT NULL,
+    subject {{text}} NOT NULL,
+    expires_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    UNIQUE (tenant_id, sha256),
     UNIQUE (tenant_id, name)
 );
 
@@ -86,6 +106,9 @@ CREATE TABLE devices (
     device_id {{text}} NOT NULL,
     name {{text}} NOT NULL,
     token_sha256 {{text}},
+    -- The token before, which opens the door until the new one was used or this time has come.
+    old_token_sha256 {{text}},
+    old_token_until BIGINT,
     -- The three that the host reads itself; the keys are tidegate_core::version::sort_key of their neighbours.
     hw_model {{text}},
     hw_revision {{text}},

@@ -33,6 +33,14 @@ id!(
     DeviceKey(i64)
 );
 id!(
+    /// A gateway that speaks for devices.
+    GatewayId(i64)
+);
+id!(
+    /// An authority whose certificates devices show.
+    AuthorityId(i64)
+);
+id!(
     /// A firmware.
     FirmwareId(i64)
 );

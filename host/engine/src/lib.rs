@@ -15,6 +15,7 @@ mod loops;
 mod settings;
 mod signals;
 
+pub mod access;
 pub mod campaigns;
 pub mod devices;
 pub mod firmware;

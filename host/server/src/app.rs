@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, campaigns, devices, plugins,
+    Engine, Settings, access, campaigns, devices, plugins,
     ports::{Clock, Entropy},
     sweep_files, tenants,
 };
@@ -138,10 +138,12 @@ impl RunningApp {
         }
         self.loops.shutdown().await;
         let seen = devices::flush_seen(&self.engine).await;
+        let used = access::flush_gateways_used(&self.engine).await;
         let usage = campaigns::flush_usage(&self.engine).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
         seen.context("write when devices were last seen")?;
+        used.context("write when gateways were last used")?;
         usage.context("write what plugins cost")
     }
 }

@@ -10,6 +10,7 @@
 //! reference from row to row carries it, so that no row can point into another tenant; a test reads all statements of
 //! this crate and fails when one forgets.
 
+mod access;
 mod campaigns;
 mod changes;
 mod database;

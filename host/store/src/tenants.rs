@@ -96,42 +96,6 @@ impl Tenants for SqlStore {
             .map_err(failed("look for API keys"))?;
         Ok(row.is_some())
     }
-
-    async fn create_gateway_token(
-        &self,
-        tenant: TenantId,
-        name: &str,
-        sha256: [u8; 32],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.database.write().await?;
-        sqlx::query(
-            "INSERT INTO gateway_tokens (tenant_id, name, sha256, created_at) VALUES ($1, $2, $3, $4)",
-        )
-        .bind(tenant.0)
-        .bind(storable(name).into_owned())
-        .bind(hex(&sha256))
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .map_err(conflict("create a gateway token", format!("there is a gateway token {name} already")))?;
-        tx.commit().await
-    }
-
-    async fn gateway_tokens(&self, tenant: TenantId) -> Result<Vec<[u8; 32]>, StoreError> {
-        let mut tx = self.database.once().await?;
-        let rows =
-            sqlx::query("SELECT sha256 FROM gateway_tokens WHERE tenant_id = $1 ORDER BY name")
-                .bind(tenant.0)
-                .fetch_all(tx.conn())
-                .await
-                .map_err(failed("read gateway tokens"))?;
-        let token = |row: &AnyRow| row.word("sha256", crate::rows::bytes_of_hex);
-        rows.iter()
-            .map(token)
-            .collect::<Result<_, _>>()
-            .map_err(bad_row("read gateway token row"))
-    }
 }
 
 fn tenant(row: &AnyRow) -> Result<Tenant, BadRow> {

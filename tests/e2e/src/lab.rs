@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tidegate_engine::{
-    plugins,
+    access, plugins,
     ports::{Role, Tenant},
     tenants::{self, NewApiKey},
 };
@@ -67,7 +67,9 @@ impl Lab {
         let name = format!("LAB{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let tenant = tenants::create(engine, &name).await?;
         plugins::install_builtins(engine, &components()?).await?;
-        let gateway = tenants::issue_gateway_token(engine, tenant.id, "gateway").await?;
+        let gateway = access::create_gateway(engine, tenant.id, "gateway", None)
+            .await?
+            .token;
         let rest = async |role: Role| {
             let (tenant, user) = (tenant.id, role.as_str().to_owned());
             let key = NewApiKey {

@@ -1,27 +1,28 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use subtle::{Choice, ConstantTimeEq as _};
-use tidegate_core::id::TenantId;
+use subtle::ConstantTimeEq as _;
+use tidegate_core::id::{DeviceKey, TenantId};
 
-use super::{doors::Remembered, view::view};
-use crate::{Engine, Result, tenants::fingerprint};
+use super::{gateway::gateway, groups::groups, view::view};
+use crate::{
+    Engine, Error, Result,
+    ports::{Enrolment, PollView},
+    tenants::fingerprint,
+};
 
-/// How long a tenant's gateway tokens are remembered.
-const GATEWAYS: Duration = Duration::from_secs(10);
-/// How old they may be when a token is not among them: a new one works this soon.
-const NEW_GATEWAY: Duration = Duration::from_secs(1);
 /// Longest token, in bytes.
 const MAX_TOKEN: usize = 128;
 
 /// What a device shows at the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
-    /// Nothing that is known here.
-    None,
     /// Its own token.
     TargetToken(&'a str),
-    /// A gateway's token, which speaks for every device of a tenant.
+    /// A gateway's token, which speaks for every device of a tenant, or of a group.
     GatewayToken(&'a str),
+    /// Something that names this very device and that was checked before: a certificate of an authority of this tenant,
+    /// or the word of a proxy that is trusted with checking one.
+    Checked,
 }
 
 /// Who was let in as a device.
@@ -33,75 +34,168 @@ pub struct Caller {
     pub device_id: String,
     /// Whether it is registered when it is not known.
     pub may_register: bool,
+    /// What it is given when it is registered.
+    pub enrolment: Enrolment,
 }
 
-/// Finds out whether whoever asks may speak for this device. None: no.
+/// Finds out whether whoever asks may speak for this device; the first credential that opens the door is the one that
+/// counts. None: no. A gateway's own group is all that there is for it: another device is not there.
 pub async fn authenticate(
     engine: &Engine,
     tenant: TenantId,
     device_id: String,
-    credential: Credential<'_>,
+    credentials: &[Credential<'_>],
 ) -> Result<Option<Caller>> {
-    let is_gateway = match credential {
-        _ if engine.settings.anonymous_devices => true,
-        Credential::GatewayToken(token) => is_gateway(engine, tenant, token).await?,
-        _ => false,
-    };
-    let may_speak = is_gateway
-        || match credential {
-            Credential::TargetToken(token) => is_device(engine, tenant, &device_id, token).await?,
-            _ => false,
-        };
-    Ok(may_speak.then_some(Caller {
+    let mut admitted = engine
+        .settings
+        .anonymous_devices
+        .then(Admitted::may_register);
+    for credential in credentials {
+        if admitted.is_none() {
+            admitted = admit(engine, tenant, &device_id, *credential).await?;
+        }
+    }
+    Ok(admitted.map(|admitted| Caller {
         tenant,
         device_id,
-        may_register: is_gateway,
+        may_register: admitted.may_register,
+        enrolment: admitted.enrolment,
     }))
 }
 
-async fn is_device(
+/// As what somebody is let in.
+struct Admitted {
+    may_register: bool,
+    enrolment: Enrolment,
+}
+
+impl Admitted {
+    fn may_register() -> Self {
+        Self {
+            may_register: true,
+            enrolment: Enrolment::default(),
+        }
+    }
+}
+
+async fn admit(
     engine: &Engine,
     tenant: TenantId,
     device_id: &str,
-    token: &str,
-) -> Result<bool> {
-    if token.len() > MAX_TOKEN {
-        return Ok(false);
+    credential: Credential<'_>,
+) -> Result<Option<Admitted>> {
+    match credential {
+        Credential::Checked => Ok(Some(Admitted::may_register())),
+        Credential::TargetToken(token) | Credential::GatewayToken(token)
+            if token.is_empty() || token.len() > MAX_TOKEN =>
+        {
+            Ok(None)
+        }
+        Credential::TargetToken(token) => {
+            of_device(engine, tenant, device_id, fingerprint(token)).await
+        }
+        Credential::GatewayToken(token) => {
+            of_gateway(engine, tenant, device_id, fingerprint(token)).await
+        }
     }
-    let view = view(engine, tenant, device_id).await?;
-    let Some(known) = view.and_then(|view| view.token_sha256) else {
-        return Ok(false);
+}
+
+async fn of_device(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+    shown: [u8; 32],
+) -> Result<Option<Admitted>> {
+    let Some(known) = view(engine, tenant, device_id).await? else {
+        return Ok(None);
     };
-    Ok(known.ct_eq(&fingerprint(token)).into())
-}
-
-async fn is_gateway(engine: &Engine, tenant: TenantId, token: &str) -> Result<bool> {
-    if token.len() > MAX_TOKEN {
-        return Ok(false);
+    let is_current = opens(known.token_sha256.as_ref(), &shown);
+    let old = known.old_token.as_deref();
+    let is_old = opens(old.map(|old| &old.sha256), &shown);
+    if is_current && old.is_some() {
+        forget_old_token(engine, tenant, device_id, known.device, shown).await;
     }
-    let shown = fingerprint(token);
     let now = engine.now();
-    if let Some(known) = engine.doors.gateways.get(&tenant)
-        && known.is_fresh(now, GATEWAYS)
-    {
-        if is_one_of(&known.said, &shown) {
-            return Ok(true);
-        }
-        if known.is_fresh(now, NEW_GATEWAY) {
-            return Ok(false);
-        }
-    }
-    let said: Arc<[[u8; 32]]> = engine.store().gateway_tokens(tenant).await?.into();
-    let is_gateway = is_one_of(&said, &shown);
-    let remembered = Remembered { said, at: now };
-    engine.doors.gateways.insert(tenant, remembered);
-    Ok(is_gateway)
+    let is_good = is_current || (is_old && old.is_some_and(|old| now < old.until));
+    Ok(is_good.then_some(Admitted {
+        may_register: false,
+        enrolment: Enrolment::default(),
+    }))
 }
 
-/// Looks at all of them, so that the time says nothing.
-fn is_one_of(known: &[[u8; 32]], shown: &[u8; 32]) -> bool {
-    let found = known
-        .iter()
-        .fold(Choice::from(0), |found, known| found | known.ct_eq(shown));
-    found.into()
+/// Compares in constant time.
+fn opens(known: Option<&[u8; 32]>, shown: &[u8; 32]) -> bool {
+    known.is_some_and(|known| known.ct_eq(shown).into())
+}
+
+/// The new token was used: the old one has done its work. When that cannot be written now, the next poll sees to it.
+async fn forget_old_token(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+    device: DeviceKey,
+    current: [u8; 32],
+) {
+    let forgotten = engine.store().forget_old_token(tenant, device, current);
+    if let Err(error) = forgotten.await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, device_id, "cannot forget a device's old token yet");
+    }
+    engine.read_model.forget(tenant, device_id);
+}
+
+async fn of_gateway(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+    shown: [u8; 32],
+) -> Result<Option<Admitted>> {
+    let Some(scope) = gateway(engine, tenant, &shown).await? else {
+        return Ok(None);
+    };
+    if let Some(group) = &scope.group {
+        let groups = groups(engine, tenant, device_id).await?;
+        if groups.is_some_and(|groups| !is_among(&groups, group)) {
+            return Err(Error::not_found("device", device_id));
+        }
+    }
+    let enrolment = Enrolment {
+        group: scope.group,
+        token_sha256: None,
+    };
+    Ok(Some(Admitted {
+        may_register: true,
+        enrolment,
+    }))
+}
+
+fn is_among(groups: &Arc<[String]>, group: &str) -> bool {
+    groups.iter().any(|known| known == group)
+}
+
+/// Refuses whoever registered a device a moment after somebody else had, with another token or in another group.
+pub(super) async fn check_enrolled(
+    engine: &Engine,
+    caller: &Caller,
+    registered: &PollView,
+) -> Result<()> {
+    let Enrolment {
+        group,
+        token_sha256,
+    } = &caller.enrolment;
+    if let Some(shown) = token_sha256
+        && !opens(registered.token_sha256.as_ref(), shown)
+    {
+        return Err(Error::Forbidden {
+            code: "another_token",
+            message: "the device is known by another token".to_owned(),
+        });
+    }
+    if let Some(group) = group {
+        let groups = groups(engine, caller.tenant, &caller.device_id).await?;
+        if !groups.is_some_and(|groups| is_among(&groups, group)) {
+            return Err(Error::not_found("device", &caller.device_id));
+        }
+    }
+    Ok(())
 }

@@ -1,19 +1,42 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::sync::Cache;
-use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_core::{
+    id::{GatewayId, TenantId},
+    time::Timestamp,
+};
 
-use crate::ports::Tenant;
+use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
 
-/// Most tenants, by every spelling that devices use, and most gateways.
+/// Most tenants, by every spelling that devices use.
 const CAPACITY: u64 = 10_000;
+/// A gateway that is used all the time is noted this often, in milliseconds.
+const NOTED_EVERY: i64 = 1000;
 
 /// Which tenants there are and what opens their doors, remembered so that a poll needs no store.
 pub struct Doors {
     /// By the name as it was asked for.
     pub(super) tenants: Cache<Box<str>, Remembered<Option<Arc<Tenant>>>>,
-    /// The sha256 of every gateway token.
-    pub(super) gateways: Cache<TenantId, Remembered<Arc<[[u8; 32]]>>>,
+    /// Every gateway of a tenant.
+    pub(super) gateways: Cache<TenantId, Remembered<Arc<[KnownGateway]>>>,
+    /// Every authority of a tenant.
+    pub(super) authorities: Cache<TenantId, Remembered<Arc<[Authority]>>>,
+    /// Gateways that were used since this was last written.
+    used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
+}
+
+/// A gateway, and when it was last noted that it is used.
+#[derive(Debug)]
+pub(super) struct KnownGateway {
+    pub(super) gateway: Gateway,
+    noted: AtomicI64,
 }
 
 /// What the store said, and when.
@@ -28,7 +51,63 @@ impl Default for Doors {
         Self {
             tenants: Cache::new(CAPACITY),
             gateways: Cache::new(CAPACITY),
+            authorities: Cache::new(CAPACITY),
+            used: Mutex::default(),
         }
+    }
+}
+
+impl Doors {
+    /// Has the next one who comes to a tenant's door look into the store for its gateways.
+    pub(crate) fn forget_gateways(&self, tenant: TenantId) {
+        self.gateways.invalidate(&tenant);
+    }
+
+    /// Likewise for its authorities.
+    pub(crate) fn forget_authorities(&self, tenant: TenantId) {
+        self.authorities.invalidate(&tenant);
+    }
+
+    /// Notes that a gateway was used; the latest time stays.
+    pub(crate) fn note_used(&self, used: GatewayUse) {
+        let mut times = self.used();
+        let time = times.entry((used.tenant, used.gateway)).or_insert(used.at);
+        *time = used.at.max(*time);
+    }
+
+    /// Everything that was noted since the last time.
+    pub(crate) fn take_used(&self) -> Vec<GatewayUse> {
+        let times = std::mem::take(&mut *self.used());
+        let used = times.into_iter();
+        used.map(|((tenant, gateway), at)| GatewayUse {
+            tenant,
+            gateway,
+            at,
+        })
+        .collect()
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<(TenantId, GatewayId), Timestamp>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KnownGateway {
+    pub(super) fn new(gateway: Gateway) -> Self {
+        Self {
+            gateway,
+            noted: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Whether it is to be noted that it is used: the first time, and then now and again.
+    pub(super) fn is_to_be_noted(&self, now: Timestamp) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        let is_due = now.0 < noted || now.0.saturating_sub(noted) >= NOTED_EVERY;
+        if is_due {
+            self.noted.store(now.0, Ordering::Relaxed);
+        }
+        is_due
     }
 }
 

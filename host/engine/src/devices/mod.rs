@@ -12,6 +12,8 @@ mod deployment;
 mod doors;
 mod feedback;
 mod forget;
+mod gateway;
+mod groups;
 mod poll;
 mod read_model;
 mod record;

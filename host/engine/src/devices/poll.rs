@@ -1,6 +1,6 @@
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, view::view};
+use super::{Caller, authenticate::check_enrolled, view::view};
 use crate::{Engine, Error, Result, ports::PollView};
 
 /// Answers a poll. A device that nobody has seen yet is registered, if whoever speaks for it may do so.
@@ -21,8 +21,10 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     check_device_id(device_id)
         .map_err(|error| Error::invalid("invalid_device_id", "/device_id", error.to_string()))?;
     let ticket = engine.read_model.ticket(tenant, device_id);
-    let registered = engine.store().register(tenant, device_id, engine.now());
+    let (store, enrolment) = (engine.store(), &caller.enrolment);
+    let registered = store.enrol(tenant, device_id, enrolment, engine.now());
     let view = registered.await?;
     engine.read_model.was_changed(ticket, view.clone());
+    check_enrolled(engine, caller, &view).await?;
     Ok(view)
 }

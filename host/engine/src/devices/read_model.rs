@@ -1,6 +1,6 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use moka::{Equivalent, sync::Cache};
@@ -19,6 +19,8 @@ const STRIPES: usize = 16_384;
 /// takes a `Ticket` before, and what comes of it is remembered only if nothing was changed since.
 pub struct ReadModel {
     views: Cache<Key, PollView>,
+    /// The groups of devices that come through gateways of one group.
+    groups: Cache<Key, Arc<[String]>>,
     /// How often anything of the stripe was changed.
     changes: Box<[Mutex<u64>]>,
     hasher: RandomState,
@@ -37,6 +39,7 @@ impl Default for ReadModel {
     fn default() -> Self {
         Self {
             views: Cache::new(CAPACITY),
+            groups: Cache::new(CAPACITY),
             changes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
@@ -47,6 +50,20 @@ impl ReadModel {
     /// What is remembered of a device.
     pub(crate) fn get(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
         self.views.get(&KeyRef { tenant, device_id })
+    }
+
+    /// The groups that are remembered of a device.
+    pub(crate) fn groups(&self, tenant: TenantId, device_id: &str) -> Option<Arc<[String]>> {
+        self.groups.get(&KeyRef { tenant, device_id })
+    }
+
+    /// Remembers the groups that were read, unless something was changed since the ticket was taken. What devices report
+    /// changes no groups; whoever does change them forgets the device.
+    pub(crate) fn groups_were_read(&self, ticket: Ticket<'_>, groups: Arc<[String]>) {
+        let changes = self.lock(ticket.stripe);
+        if *changes == ticket.changes {
+            self.groups.insert(ticket.key(), groups);
+        }
     }
 
     /// To be taken before a device is read or changed.
@@ -84,7 +101,9 @@ impl ReadModel {
     /// Forgets a device that was changed.
     pub(crate) fn forget(&self, tenant: TenantId, device_id: &str) {
         let mut changes = self.lock(self.stripe(tenant, device_id));
-        self.views.invalidate(&KeyRef { tenant, device_id });
+        let key = KeyRef { tenant, device_id };
+        self.views.invalidate(&key);
+        self.groups.invalidate(&key);
         *changes += 1;
     }
 
@@ -94,6 +113,7 @@ impl ReadModel {
             *self.lock(stripe) += 1;
         }
         self.views.invalidate_all();
+        self.groups.invalidate_all();
     }
 
     fn stripe(&self, tenant: TenantId, device_id: &str) -> usize {
@@ -159,6 +179,7 @@ mod tests {
         PollView {
             device: DeviceKey(1),
             token_sha256: None,
+            old_token: None,
             wants_attributes: false,
             is_unseen: false,
             open: None,

@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-use crate::{Engine, Result, ports::Seen};
+use crate::{Engine, Result, access, ports::Seen};
 
 /// How long last-seen times are gathered before they are written.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -66,18 +66,23 @@ pub async fn flush_seen(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Writes when devices were last seen, again and again, until it is dropped.
+/// Writes when devices and gateways were last seen, again and again, until it is dropped.
 pub async fn keep_seen(engine: Arc<Engine>) {
     let pulse = engine.loops.watch("last seen", PATIENCE);
     loop {
         pulse.beat();
         sleep(PERIOD).await;
-        if let Err(error) = flush_seen(&engine).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "cannot write when devices were last seen; trying again"
-            );
+        for written in [
+            flush_seen(&engine).await,
+            access::flush_gateways_used(&engine).await,
+        ] {
+            if let Err(error) = written {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "cannot write when devices and gateways were last seen; trying again"
+                );
+            }
         }
     }
 }

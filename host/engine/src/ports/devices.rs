@@ -12,7 +12,7 @@ use tidegate_core::{
     update::UpdateStatus,
 };
 
-use super::{Page, PageRequest, StoreError};
+use super::{Enrolment, OldToken, Page, PageRequest, StoreError};
 
 /// Devices.
 #[async_trait]
@@ -30,6 +30,18 @@ pub trait Devices: Send + Sync {
         &self,
         tenant: TenantId,
         device_id: &str,
+        now: Timestamp,
+    ) -> Result<PollView, StoreError> {
+        self.enrol(tenant, device_id, &Enrolment::default(), now)
+            .await
+    }
+
+    /// The same for a device that is given something when it is made. One that is there is given nothing.
+    async fn enrol(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        enrolment: &Enrolment,
         now: Timestamp,
     ) -> Result<PollView, StoreError>;
 
@@ -104,6 +116,8 @@ pub struct PollView {
     pub device: DeviceKey,
     /// sha256 of its token.
     pub token_sha256: Option<[u8; 32]>,
+    /// Its token before, while that may still open the door.
+    pub old_token: Option<Box<OldToken>>,
     /// Whether it is still to be asked for its attributes.
     pub wants_attributes: bool,
     /// Whether it was made by an operator and has not been seen.

@@ -1,5 +1,6 @@
 //! What the engine needs of the world, as traits that the adapters implement.
 
+mod access;
 mod artifacts;
 mod campaigns;
 mod clock;
@@ -18,6 +19,9 @@ mod store;
 mod tenants;
 mod updates;
 
+pub use access::{
+    Access, Authority, Enrolment, Gateway, GatewayUse, NewAuthority, NewGateway, OldToken,
+};
 pub use artifacts::{Artifacts, ByteStream, PutError, Stored};
 pub use campaigns::{
     Beginning, CampaignFilter, Campaigns, Change, ClassVerdict, Membership, NewCampaign, NewWave,

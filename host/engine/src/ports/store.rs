@@ -1,12 +1,13 @@
 use super::{
-    Campaigns, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs, Statistics, Tenants,
-    Updates,
+    Access, Campaigns, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs, Statistics,
+    Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
 /// a tenant sees another's.
 pub trait Store:
     Tenants
+    + Access
     + Devices
     + Files
     + Registry
@@ -24,6 +25,7 @@ pub trait Store:
 
 impl<T> Store for T where
     T: Tenants
+        + Access
         + Devices
         + Files
         + Registry

@@ -23,18 +23,6 @@ pub trait Tenants: Send + Sync {
 
     /// Whether anybody has a key at all.
     async fn has_keys(&self) -> Result<bool, StoreError>;
-
-    /// Stores a gateway token by its sha256.
-    async fn create_gateway_token(
-        &self,
-        tenant: TenantId,
-        name: &str,
-        sha256: [u8; 32],
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
-
-    /// The sha256 of a tenant's gateway tokens.
-    async fn gateway_tokens(&self, tenant: TenantId) -> Result<Vec<[u8; 32]>, StoreError>;
 }
 
 /// Who owns devices, firmware and campaigns.

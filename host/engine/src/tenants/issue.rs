@@ -21,7 +21,7 @@ pub struct NewApiKey {
 
 /// Issues an API key. It is told this once: what is stored is only its hash.
 pub async fn issue_key(engine: &Engine, wanted: NewApiKey) -> Result<String> {
-    check_name("/user", &wanted.user)?;
+    check_user(&wanted.user)?;
     let key = draw(&*engine.ports.entropy, "tg_");
     let stored = NewKey {
         tenant: wanted.tenant,
@@ -35,24 +35,10 @@ pub async fn issue_key(engine: &Engine, wanted: NewApiKey) -> Result<String> {
     Ok(key)
 }
 
-/// Issues a token with which any device of the tenant may speak. It is told this once, as keys are.
-pub async fn issue_gateway_token(engine: &Engine, tenant: TenantId, name: &str) -> Result<String> {
-    check_name("/name", name)?;
-    let token = draw(&*engine.ports.entropy, "tgw_");
-    let (store, now) = (engine.store(), engine.now());
-    store
-        .create_gateway_token(tenant, name, fingerprint(&token), now)
-        .await?;
-    Ok(token)
-}
-
-fn check_name(path: &str, name: &str) -> Result<()> {
-    if (1..=200).contains(&name.chars().count()) {
+fn check_user(user: &str) -> Result<()> {
+    if (1..=200).contains(&user.chars().count()) {
         return Ok(());
     }
-    Err(Error::invalid(
-        "invalid_key",
-        path,
-        "must have 1 to 200 characters",
-    ))
+    let message = "must have 1 to 200 characters";
+    Err(Error::invalid("invalid_key", "/user", message))
 }

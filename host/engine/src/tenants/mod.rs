@@ -11,6 +11,6 @@ pub use actor::Actor;
 pub use authenticate::{authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use create::create;
-pub use issue::{NewApiKey, issue_gateway_token, issue_key};
+pub use issue::{NewApiKey, issue_key};
 pub(crate) use secret::draw;
 pub use secret::fingerprint;

@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use percent_encoding::percent_decode_str;
 use tidegate_engine::{
+    Error,
     devices::{self, Caller, Credential},
     ports::Tenant,
 };
@@ -35,9 +36,13 @@ impl FromRequestParts<AppState> for Door {
         };
         let tenant_name = decode(tenant_segment)?;
         let device_id = decode(device_segment)?.into_owned();
-        let tenant = devices::tenant(&state.engine, &tenant_name).await?;
-        let credential = credential(&parts.headers);
-        let admitted = devices::authenticate(&state.engine, tenant.id, device_id, credential);
+        let tenant = match devices::tenant(&state.engine, &tenant_name).await {
+            // Which tenants there are is nobody's business who has no credentials for one.
+            Err(Error::NotFound { .. }) => return Err(Refusal::Unauthenticated),
+            found => found?,
+        };
+        let token = token(&parts.headers);
+        let admitted = devices::authenticate(&state.engine, tenant.id, device_id, token.as_slice());
         let Some(caller) = admitted.await? else {
             return Err(Refusal::Unauthenticated);
         };
@@ -56,21 +61,17 @@ fn decode(segment: &str) -> Result<std::borrow::Cow<'_, str>, Refusal> {
         .map_err(|_| Refusal::malformed("the path is not UTF-8"))
 }
 
-fn credential(headers: &HeaderMap) -> Credential<'_> {
-    let value = headers.get(AUTHORIZATION);
-    let Some((scheme, token)) = value
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.split_once(' '))
-    else {
-        return Credential::None;
-    };
+/// The token that a device shows, or a gateway for it.
+fn token(headers: &HeaderMap) -> Option<Credential<'_>> {
+    let value = headers.get(AUTHORIZATION)?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     if scheme.eq_ignore_ascii_case("TargetToken") {
-        Credential::TargetToken(token)
+        Some(Credential::TargetToken(token))
     } else if scheme.eq_ignore_ascii_case("GatewayToken") {
-        Credential::GatewayToken(token)
+        Some(Credential::GatewayToken(token))
     } else {
-        Credential::None
+        None
     }
 }
 
@@ -83,16 +84,16 @@ mod tests {
     #[test]
     fn tokens_are_read() {
         for (value, expected) in [
-            ("TargetToken abc", Credential::TargetToken("abc")),
-            ("targettoken  abc ", Credential::TargetToken("abc")),
-            ("GatewayToken x=y", Credential::GatewayToken("x=y")),
-            ("Bearer abc", Credential::None),
-            ("TargetToken", Credential::None),
-            ("", Credential::None),
+            ("TargetToken abc", Some(Credential::TargetToken("abc"))),
+            ("targettoken  abc ", Some(Credential::TargetToken("abc"))),
+            ("GatewayToken x=y", Some(Credential::GatewayToken("x=y"))),
+            ("Bearer abc", None),
+            ("TargetToken", None),
+            ("", None),
         ] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
-            assert_eq!(credential(&headers), expected, "{value}");
+            assert_eq!(token(&headers), expected, "{value}");
         }
-        assert_eq!(credential(&HeaderMap::new()), Credential::None);
+        assert_eq!(token(&HeaderMap::new()), None);
     }
 }

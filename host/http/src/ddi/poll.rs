@@ -131,6 +131,7 @@ mod tests {
         let idle = PollView {
             device: DeviceKey(1),
             token_sha256: None,
+            old_token: None,
             wants_attributes: false,
             is_unseen: false,
             open: None,

@@ -46,6 +46,10 @@ role!(
     /// Whoever may make and steer.
     Operator
 );
+role!(
+    /// Whoever may do everything.
+    Admin
+);
 
 async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
     let actor = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {

@@ -8,6 +8,7 @@ mod decode;
 mod devices;
 mod document;
 mod firmware;
+mod gateways;
 mod json;
 mod multipart;
 mod patch;
@@ -53,6 +54,7 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(firmware::routes())
         .merge(campaigns::routes())
         .merge(devices::routes())
+        .merge(gateways::routes())
         .merge(plugins::routes())
         .merge(stats::routes());
     if is_dev {

@@ -1,5 +1,6 @@
 //! The device API over real connections and a real database, as devices see it on the wire.
 
+mod doors;
 mod files;
 mod polls;
 mod refused;

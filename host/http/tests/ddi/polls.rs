@@ -1,4 +1,5 @@
 use serde_json::json;
+use tidegate_engine::{access, ports::NewGateway, tenants::fingerprint};
 
 use crate::{
     wire::{get, request},
@@ -125,7 +126,11 @@ async fn only_who_has_a_token_is_let_in() -> anyhow::Result<()> {
         assert_eq!(answer.status, status, "{authorization}");
     }
     let nowhere = world.send(get("/nowhere/controller/v1/dev-1").header("Authorization", GATEWAY));
-    assert_eq!(nowhere.await?.status, 404);
+    assert_eq!(
+        nowhere.await?.status,
+        401,
+        "which tenants there are is nobody's business"
+    );
     Ok(())
 }
 
@@ -134,11 +139,14 @@ async fn a_new_gateway_is_let_in_soon_and_a_new_tenant_too() -> anyhow::Result<(
     let world = World::closed().await?;
     let poll = || get(BASE).header("Authorization", "GatewayToken another");
     assert_eq!(world.send(poll()).await?.status, 401);
-    let another = tidegate_engine::tenants::fingerprint("another");
     let (store, now) = (world.engine.store(), world.engine.now());
-    store
-        .create_gateway_token(world.tenant, "another", another, now)
-        .await?;
+    let another = NewGateway {
+        name: "another".to_owned(),
+        sha256: fingerprint("another"),
+        group: None,
+        created_at: now,
+    };
+    store.create_gateway(world.tenant, another).await?;
     assert_eq!(
         world.send(poll()).await?.status,
         401,
@@ -148,14 +156,18 @@ async fn a_new_gateway_is_let_in_soon_and_a_new_tenant_too() -> anyhow::Result<(
     assert_eq!(world.send(poll()).await?.status, 200);
 
     let elsewhere = || get("/new/controller/v1/d").header("Authorization", GATEWAY);
-    assert_eq!(world.send(elsewhere()).await?.status, 404);
-    store.create_tenant("NEW", now).await?;
+    assert_eq!(world.send(elsewhere()).await?.status, 401);
+    let new = store.create_tenant("NEW", now).await?;
     world.clock.pass(1);
     assert_eq!(
         world.send(elsewhere()).await?.status,
         401,
         "it is there, with gateways of its own"
     );
+    let made = access::create_gateway(&world.engine, new.id, "gate", None).await?;
+    let theirs = format!("GatewayToken {}", made.token);
+    let let_in = get("/new/controller/v1/d").header("Authorization", &theirs);
+    assert_eq!(world.send(let_in).await?.status, 200, "at once");
     Ok(())
 }
 

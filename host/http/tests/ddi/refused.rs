@@ -127,8 +127,8 @@ async fn nonsense_in_the_head_is_refused() -> anyhow::Result<()> {
         (get("/LAB/controller/v1/a%20b"), 400),
         (get("/LAB/controller/v1/a%00b"), 400),
         (get(format!("/LAB/controller/v1/{}", "x".repeat(257))), 400),
-        (get("/%00/controller/v1/d"), 404),
-        (get(format!("/{}/controller/v1/d", "x".repeat(5000))), 404),
+        (get("/%00/controller/v1/d"), 401),
+        (get(format!("/{}/controller/v1/d", "x".repeat(5000))), 401),
         (get("/LAB/controller/v1/d%2F1"), 200),
         (get("/LAB/controller/v1/%C3%BC"), 200),
     ] {

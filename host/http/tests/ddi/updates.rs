@@ -6,7 +6,10 @@ use tidegate_core::{
     id::UpdateId,
     update::UpdateStatus,
 };
-use tidegate_engine::devices::{self, Caller};
+use tidegate_engine::{
+    devices::{self, Caller},
+    ports::Enrolment,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -190,6 +193,7 @@ async fn a_device_that_hangs_up_is_still_heard() -> anyhow::Result<()> {
         tenant: world.tenant,
         device_id: "dev-1".to_owned(),
         may_register: false,
+        enrolment: Enrolment::default(),
     };
     let said = Feedback {
         device_time: None,

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -29,8 +29,8 @@ use tidegate_engine::{
     Engine, Ports, Settings, devices,
     ports::{
         Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection,
-        NewCampaign, NewDevice, NewFirmware, NewModule, NewWave, Offer, PageRequest, Record,
-        Rejection, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
+        NewCampaign, NewDevice, NewFirmware, NewGateway, NewModule, NewWave, Offer, PageRequest,
+        Record, Rejection, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
     },
     tenants::fingerprint,
 };
@@ -74,7 +74,7 @@ impl World {
             artifacts: Arc::new(ArtifactStore::in_memory()),
             sandbox: Arc::new(NoSandbox),
             clock: clock.clone(),
-            entropy: Arc::new(Zeros),
+            entropy: Arc::new(Counting::default()),
             observer: Arc::new(Unobserved),
         };
         let settings = Settings {
@@ -83,11 +83,13 @@ impl World {
         };
         let engine = Arc::new(Engine::new(ports, settings));
         let tenant = engine.store().create_tenant("LAB", engine.now()).await?.id;
-        let gateway = fingerprint("gateway-secret");
-        let named = engine
-            .store()
-            .create_gateway_token(tenant, "gateway", gateway, engine.now());
-        named.await?;
+        let gateway = NewGateway {
+            name: "gateway".to_owned(),
+            sha256: fingerprint("gateway-secret"),
+            group: None,
+            created_at: engine.now(),
+        };
+        engine.store().create_gateway(tenant, gateway).await?;
 
         let settings = HttpSettings::new(vec![7; 32]);
         let state = AppState::new(Arc::clone(&engine), Arc::new(Metrics::new()?), settings);
@@ -317,11 +319,13 @@ impl Clock for HandClock {
     }
 }
 
-struct Zeros;
+/// Never twice the same, and no secret.
+#[derive(Default)]
+struct Counting(AtomicU8);
 
-impl Entropy for Zeros {
+impl Entropy for Counting {
     fn fill(&self, bytes: &mut [u8]) {
-        bytes.fill(0);
+        bytes.fill(self.0.fetch_add(1, Ordering::SeqCst));
     }
 }
 

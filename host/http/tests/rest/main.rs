@@ -6,6 +6,7 @@ mod devices;
 mod document;
 mod events;
 mod firmware;
+mod gateways;
 mod metrics;
 mod plugins;
 mod refusals;

@@ -40,7 +40,7 @@ enum Command {
     /// Make API keys, in the server's database
     #[command(subcommand)]
     Key(key::Key),
-    /// Make tokens for gateways that speak for devices, in the server's database
+    /// Make and revoke tokens of gateways that speak for devices, in the server's database
     #[command(subcommand)]
     GatewayToken(gateway_token::GatewayToken),
     /// Ask a server whether it is ready

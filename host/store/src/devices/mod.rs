@@ -28,7 +28,8 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    DeviceFilter, Devices, NewDevice, Page, PageRequest, PollView, Seen, Selected, StoreError,
+    DeviceFilter, Devices, Enrolment, NewDevice, Page, PageRequest, PollView, Seen, Selected,
+    StoreError,
 };
 
 use crate::SqlStore;
@@ -47,13 +48,14 @@ impl Devices for SqlStore {
         create::create(&self.database, &self.attribute_names, tenant, &device).await
     }
 
-    async fn register(
+    async fn enrol(
         &self,
         tenant: TenantId,
         device_id: &str,
+        enrolment: &Enrolment,
         now: Timestamp,
     ) -> Result<PollView, StoreError> {
-        let registration = Registration::new(tenant, device_id, now);
+        let registration = Registration::new(tenant, device_id, enrolment, now);
         self.registrations.submit(registration).await
     }
 

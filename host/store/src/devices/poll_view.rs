@@ -9,6 +9,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
 
 use crate::{
+    access::old_token,
     database::{Database, Tx},
     dialect::{Type, storable},
     error::failed,
@@ -16,8 +17,8 @@ use crate::{
 };
 
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
-const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.wants_attributes, \
-     d.state, d.installed_update_id, u.id AS open_id, u.status AS open_status, \
+const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
+     d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, u.id AS open_id, u.status AS open_status, \
      u.revision AS open_revision";
 
 /// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
@@ -89,6 +90,7 @@ fn view(row: &AnyRow) -> Result<PollView, BadRow> {
     Ok(PollView {
         device: DeviceKey(row.take("id")?),
         token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
+        old_token: old_token(row)?,
         wants_attributes: row.flag("wants_attributes")?,
         is_unseen: state == DeviceState::Unknown,
         open,

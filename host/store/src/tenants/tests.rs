@@ -36,14 +36,4 @@ on_both! {
         let again = store.create_key(NewKey { tenant: store.theirs, ..new }).await;
         assert!(matches!(again, Err(StoreError::Conflict(_))));
     }
-
-    async fn gateway_tokens_are_a_tenants_own(store) {
-        store.create_gateway_token(store.ours, "hall 1", [1; 32], Timestamp(0)).await?;
-        store.create_gateway_token(store.ours, "hall 2", [2; 32], Timestamp(0)).await?;
-        store.create_gateway_token(store.theirs, "hall 1", [3; 32], Timestamp(0)).await?;
-        assert_eq!(store.gateway_tokens(store.ours).await?, [[1; 32], [2; 32]]);
-        assert_eq!(store.gateway_tokens(store.theirs).await?, [[3; 32]]);
-        let again = store.create_gateway_token(store.ours, "hall 1", [4; 32], Timestamp(0)).await;
-        assert!(matches!(again, Err(StoreError::Conflict(_))));
-    }
 }

@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod log;
 mod shape;
+mod token;
 mod update;
 mod updates;
 
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
             change::change_device,
             delete::delete_device
         ))
+        .routes(routes!(token::replace_token, token::revoke_token))
         .routes(routes!(attribute_changes::list_attribute_changes))
         .routes(routes!(updates::list_device_updates))
         .routes(routes!(log::show_update_log))

@@ -11,6 +11,7 @@ on_both! {
         let idle = PollView {
             device: key,
             token_sha256: Some([5; 32]),
+            old_token: None,
             wants_attributes: true,
             is_unseen: true,
             open: None,

@@ -9,9 +9,10 @@ use tidegate_core::{
     time::Timestamp,
     version::sort_key,
 };
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::ports::{OldToken, StoreError};
 
 use crate::{
+    access::{TOKEN_COLUMNS, old_token},
     database::Tx,
     dialect::Type,
     error::failed,
@@ -40,6 +41,7 @@ pub(crate) struct DeviceRow {
     pub(crate) feed: Option<String>,
     pub(crate) wants_attributes: bool,
     pub(crate) token_sha256: Option<[u8; 32]>,
+    pub(crate) old_token: Option<Box<OldToken>>,
 }
 
 impl DeviceRow {
@@ -73,7 +75,7 @@ pub(super) async fn lock(
     let (wanted, lock) = (tx.dialect().among("id", "$2"), tx.dialect().for_update());
     let sql = format!(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
-         expected_version, drifted_at, attribute_changes, mode, pinned, feed, wants_attributes, token_sha256 FROM devices \
+         expected_version, drifted_at, attribute_changes, mode, pinned, feed, wants_attributes, {TOKEN_COLUMNS} FROM devices \
          WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
     );
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
@@ -110,6 +112,7 @@ fn of_row(row: &AnyRow) -> Result<DeviceRow, BadRow> {
         feed: row.take("feed")?,
         wants_attributes: row.flag("wants_attributes")?,
         token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
+        old_token: old_token(row)?,
     })
 }
 

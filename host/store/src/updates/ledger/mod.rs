@@ -233,6 +233,7 @@ impl Ledger {
         Some(PollView {
             device: key,
             token_sha256: device.token_sha256,
+            old_token: device.old_token.clone(),
             wants_attributes: device.wants_attributes,
             is_unseen: device.state == DeviceState::Unknown,
             open: shown.map(|entry| OpenUpdate {

@@ -1,0 +1,83 @@
+use tidegate_core::id::{GatewayId, TenantId};
+
+use super::{check_count, check_name};
+use crate::{
+    Engine, Error, Result,
+    ports::{Gateway, NewGateway, StoreError},
+    tenants::{draw, fingerprint},
+};
+
+/// A gateway that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedGateway {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// What it authenticates with; told this once, for only its hash is stored.
+    pub token: String,
+}
+
+/// Makes a gateway, which speaks for every device of the tenant, or only for those of a group.
+pub async fn create_gateway(
+    engine: &Engine,
+    tenant: TenantId,
+    name: &str,
+    group: Option<&str>,
+) -> Result<CreatedGateway> {
+    check_name("invalid_gateway", "/name", name)?;
+    if let Some(group) = group
+        && !(1..=100).contains(&group.chars().count())
+    {
+        let message = "must have 1 to 100 characters";
+        return Err(Error::invalid("invalid_gateway", "/group", message));
+    }
+    check_count(
+        "too_many_gateways",
+        engine.store().gateways(tenant).await?.len(),
+    )?;
+    let token = draw(&*engine.ports.entropy, "tgw_");
+    let (sha256, created_at) = (fingerprint(&token), engine.now());
+    let new = NewGateway {
+        name: name.to_owned(),
+        sha256,
+        group: group.map(str::to_owned),
+        created_at,
+    };
+    let id = match engine.store().create_gateway(tenant, new).await {
+        Err(StoreError::Conflict(message)) => {
+            return Err(Error::conflict("gateway_exists", message));
+        }
+        made => made?,
+    };
+    engine.doors.forget_gateways(tenant);
+    let gateway = Gateway {
+        id,
+        name: name.to_owned(),
+        sha256,
+        group: group.map(Into::into),
+        created_at,
+        last_used: None,
+    };
+    Ok(CreatedGateway { gateway, token })
+}
+
+/// Forgets a gateway: its token opens nothing from now on, on other hosts within some seconds.
+pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) -> Result<()> {
+    let deleted = engine.store().delete_gateway(tenant, id).await?;
+    engine.doors.forget_gateways(tenant);
+    if deleted {
+        return Ok(());
+    }
+    Err(Error::not_found("gateway", id))
+}
+
+/// Writes when gateways were last used, once. What cannot be written is kept for the next time.
+pub async fn flush_gateways_used(engine: &Engine) -> Result<()> {
+    let used = engine.doors.take_used();
+    if let Err(error) = engine.store().note_gateways_used(used.clone()).await {
+        for used in used {
+            engine.doors.note_used(used);
+        }
+        return Err(error.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Who may speak for devices: gateways, the authorities of certificates, and devices' own tokens, as operators set them.
+//! Whether somebody is let in is decided in [`crate::devices`].
+
+mod authorities;
+mod device_token;
+mod gateways;
+
+pub use authorities::{create_authority, delete_authority};
+pub use device_token::{NewToken, OLD_TOKEN_LIFE, replace_token, revoke_token};
+pub use gateways::{CreatedGateway, create_gateway, delete_gateway, flush_gateways_used};
+
+use tidegate_core::id::TenantId;
+
+use crate::{
+    Engine, Error, Result,
+    ports::{Authority, Gateway},
+};
+
+/// Most gateways of a tenant, and most authorities: every token is compared with all of them.
+const MOST: usize = 1000;
+
+/// A tenant's gateways, ordered by name.
+pub async fn gateways(engine: &Engine, tenant: TenantId) -> Result<Vec<Gateway>> {
+    Ok(engine.store().gateways(tenant).await?)
+}
+
+/// A tenant's authorities, ordered by name.
+pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Vec<Authority>> {
+    Ok(engine.store().authorities(tenant).await?)
+}
+
+fn check_name(code: &'static str, path: &str, name: &str) -> Result<()> {
+    let is_plain = !name.chars().any(char::is_control);
+    if is_plain && (1..=200).contains(&name.chars().count()) {
+        return Ok(());
+    }
+    let message = "must have 1 to 200 characters, none of them a control character";
+    Err(Error::invalid(code, path, message))
+}
+
+fn check_count(code: &'static str, there: usize) -> Result<()> {
+    if there < MOST {
+        return Ok(());
+    }
+    let message = format!("there are {MOST} already; delete one first");
+    Err(Error::conflict(code, message))
+}

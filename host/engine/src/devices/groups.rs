@@ -1,0 +1,29 @@
+use std::sync::Arc;
+
+use tidegate_core::{device::check_device_id, id::TenantId};
+
+use crate::{Engine, Result};
+
+/// The groups of a device, from memory, else from the store; none: there is no such device. Only gateways of one group
+/// ask, so that whoever has none of those keeps no groups in memory.
+pub(super) async fn groups(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<Arc<[String]>>> {
+    if let Some(groups) = engine.read_model.groups(tenant, device_id) {
+        return Ok(Some(groups));
+    }
+    if check_device_id(device_id).is_err() {
+        return Ok(None);
+    }
+    let ticket = engine.read_model.ticket(tenant, device_id);
+    let groups = engine.store().groups_of(tenant, device_id).await?;
+    let groups: Option<Arc<[String]>> = groups.map(Into::into);
+    if let Some(groups) = &groups {
+        engine
+            .read_model
+            .groups_were_read(ticket, Arc::clone(groups));
+    }
+    Ok(groups)
+}

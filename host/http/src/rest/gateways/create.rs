@@ -1,0 +1,47 @@
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tidegate_engine::access;
+use utoipa::ToSchema;
+
+use super::shape::GatewayBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{access::Admin, created::Created, json::JsonBody},
+};
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewGateway {
+    /// 1 to 200 characters, once in the tenant.
+    name: String,
+    /// It speaks only for devices of this group, and devices that it registers are put into it.
+    group: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreatedGateway {
+    gateway: GatewayBody,
+    /// What the gateway sends: `Authorization: GatewayToken <token>`. It is shown this once.
+    token: String,
+}
+
+/// Makes a gateway, and tells its token once.
+#[utoipa::path(
+    post, path = "/gateways", tag = "devices", request_body = NewGateway,
+    responses((status = 201, body = CreatedGateway)),
+)]
+pub(crate) async fn create_gateway(
+    Admin(actor): Admin,
+    State(state): State<AppState>,
+    JsonBody(wanted): JsonBody<NewGateway>,
+) -> Result<Created<CreatedGateway>> {
+    let NewGateway { name, group } = wanted;
+    let (engine, tenant) = (&state.engine, actor.tenant);
+    let made = access::create_gateway(engine, tenant, &name, group.as_deref()).await?;
+    let location = format!("/gateways/{}", made.gateway.id);
+    let body = CreatedGateway {
+        gateway: made.gateway.into(),
+        token: made.token,
+    };
+    Ok(Created { location, body })
+}

@@ -1,0 +1,29 @@
+use axum::extract::State;
+use http::StatusCode;
+use tidegate_engine::access;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Admin,
+        segments::{Segments, id},
+    },
+};
+
+/// Forgets a gateway: its token opens nothing any more, on other servers of the same database within ten seconds. Devices
+/// that it registered stay.
+#[utoipa::path(
+    delete, path = "/gateways/{gateway_id}", tag = "devices",
+    params(("gateway_id" = i64, Path)),
+    responses((status = 204, description = "Forgotten.")),
+)]
+pub(crate) async fn delete_gateway(
+    Admin(actor): Admin,
+    State(state): State<AppState>,
+    Segments(gateway): Segments<String>,
+) -> Result<StatusCode> {
+    let gateway = id("gateway", &gateway)?;
+    access::delete_gateway(&state.engine, actor.tenant, gateway).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,31 @@
+use axum::{Json, extract::State};
+use serde::Serialize;
+use tidegate_engine::access;
+use utoipa::ToSchema;
+
+use super::shape::GatewayBody;
+use crate::{AppState, problem::Result, rest::access::Viewer};
+
+/// All gateways, ordered by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Gateways {
+    items: Vec<GatewayBody>,
+    count: u64,
+}
+
+/// Lists the gateways, without their tokens.
+#[utoipa::path(
+    get, path = "/gateways", tag = "devices",
+    responses((status = 200, body = Gateways)),
+)]
+pub(crate) async fn list_gateways(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+) -> Result<Json<Gateways>> {
+    let gateways = access::gateways(&state.engine, actor.tenant).await?;
+    let items: Vec<_> = gateways.into_iter().map(GatewayBody::from).collect();
+    Ok(Json(Gateways {
+        count: items.len() as u64,
+        items,
+    }))
+}

@@ -1,0 +1,178 @@
+//! Who is let in, and as what.
+
+use std::time::Duration;
+
+use tidegate_engine::{
+    access,
+    ports::Role,
+    tenants::{self, Actor},
+};
+
+use crate::{
+    wire::{get, request},
+    world::World,
+};
+
+const BASE: &str = "/LAB/controller/v1/dev-1";
+
+impl World {
+    fn operator(&self) -> Actor {
+        Actor {
+            tenant: self.tenant,
+            user: "op".to_owned(),
+            role: Role::Operator,
+        }
+    }
+
+    /// The status of a poll with this credential.
+    async fn knocks(&self, path: &str, authorization: &str) -> anyhow::Result<u16> {
+        let answer = self
+            .send(get(path).header("Authorization", authorization))
+            .await?;
+        assert!(
+            answer.status == 200 || answer.body.is_empty(),
+            "a refusal says nothing"
+        );
+        Ok(answer.status)
+    }
+
+    /// Gives the device a new token.
+    async fn replace(&self, device: &str, old_life: Duration) -> anyhow::Result<String> {
+        let new = access::replace_token(&self.engine, &self.operator(), device, old_life).await?;
+        Ok(format!("TargetToken {}", new.token))
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_replaced_without_a_gap() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    world.put_device("dev-1", "first").await?;
+    let first = "TargetToken first";
+    assert_eq!(world.knocks(BASE, first).await?, 200);
+
+    let day = Duration::from_hours(24);
+    let second = world.replace("dev-1", day).await?;
+    for _ in 0..2 {
+        assert_eq!(world.knocks(BASE, first).await?, 200, "not told yet");
+    }
+    assert_eq!(world.knocks(BASE, &second).await?, 200);
+    assert_eq!(
+        world.knocks(BASE, first).await?,
+        401,
+        "the new one was used"
+    );
+    assert_eq!(world.knocks(BASE, &second).await?, 200);
+
+    // A device that never hears of its new token is out when the time has come.
+    let third = world.replace("dev-1", day).await?;
+    world.clock.pass(24 * 60 * 60 - 1);
+    assert_eq!(world.knocks(BASE, &second).await?, 200);
+    world.clock.pass(1);
+    assert_eq!(world.knocks(BASE, &second).await?, 401);
+    assert_eq!(world.knocks(BASE, &third).await?, 200);
+
+    let fourth = world.replace("dev-1", Duration::ZERO).await?;
+    assert_eq!(world.knocks(BASE, &third).await?, 401, "at once");
+    assert_eq!(world.knocks(BASE, &fourth).await?, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn feedback_in_between_does_not_forget_the_old_token() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    world.put_device("dev-1", "first").await?;
+    let first = "TargetToken first";
+    assert_eq!(world.knocks(BASE, first).await?, 200);
+    let second = world.replace("dev-1", Duration::from_hours(1)).await?;
+    let attributes = request("PUT", format!("{BASE}/configData"))
+        .header("Authorization", first)
+        .json(&serde_json::json!({"data": {"site": "lab"}}));
+    assert_eq!(world.send(attributes).await?.status, 200);
+    assert_eq!(world.knocks(BASE, first).await?, 200);
+    assert_eq!(world.knocks(BASE, &second).await?, 200);
+    assert_eq!(world.knocks(BASE, first).await?, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_revoked_token_opens_nothing() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    world.put_device("dev-1", "first").await?;
+    let second = world.replace("dev-1", Duration::from_hours(1)).await?;
+    access::revoke_token(&world.engine, &world.operator(), "dev-1").await?;
+    for token in [
+        "TargetToken first",
+        &second,
+        "TargetToken ",
+        "TargetToken x",
+    ] {
+        assert_eq!(world.knocks(BASE, token).await?, 401, "{token}");
+    }
+    let third = world.replace("dev-1", Duration::ZERO).await?;
+    assert_eq!(world.knocks(BASE, &third).await?, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_of_a_group_speaks_for_no_other() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    let (engine, tenant) = (&world.engine, world.tenant);
+    let hall = access::create_gateway(engine, tenant, "hall", Some("hall")).await?;
+    let yard = access::create_gateway(engine, tenant, "yard", Some("yard")).await?;
+    let hall_token = format!("GatewayToken {}", hall.token);
+    let yard_token = format!("GatewayToken {}", yard.token);
+    world.put_device("of-nobody", "secret").await?;
+
+    // What it registers is its own from then on.
+    assert_eq!(world.knocks(BASE, &hall_token).await?, 200);
+    let device = engine.store().device(tenant, "dev-1").await?;
+    assert_eq!(
+        device.map(|device| device.groups),
+        Some(vec!["hall".to_owned()])
+    );
+    for (path, token, status) in [
+        (BASE, &hall_token, 200),
+        (BASE, &yard_token, 404),
+        ("/LAB/controller/v1/of-nobody", &hall_token, 404),
+        ("/LAB/controller/v1/dev-2", &yard_token, 200),
+        ("/LAB/controller/v1/dev-2", &hall_token, 404),
+    ] {
+        assert_eq!(world.knocks(path, token).await?, status, "{path} {token}");
+    }
+    let feedback = request("POST", format!("{BASE}/deploymentBase/1/feedback"))
+        .header("Authorization", &yard_token)
+        .json(&serde_json::json!({}));
+    assert_eq!(world.send(feedback).await?.status, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gateway_is_shut_out_when_it_is_deleted() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    let (engine, tenant) = (&world.engine, world.tenant);
+    let other = tenants::create(engine, "other").await?;
+    let made = access::create_gateway(engine, tenant, "hall", None).await?;
+    let token = format!("GatewayToken {}", made.token);
+    assert_eq!(world.knocks(BASE, &token).await?, 200);
+    assert_eq!(
+        world.knocks("/OTHER/controller/v1/dev-1", &token).await?,
+        401
+    );
+
+    // It is noted when it was used, though not for each request.
+    let used_at = engine.now();
+    access::flush_gateways_used(engine).await?;
+    let gateways = access::gateways(engine, tenant).await?;
+    let hall = gateways.iter().find(|gateway| gateway.name == "hall");
+    assert_eq!(hall.and_then(|hall| hall.last_used), Some(used_at));
+
+    assert!(
+        access::delete_gateway(engine, other.id, made.gateway.id)
+            .await
+            .is_err()
+    );
+    assert_eq!(world.knocks(BASE, &token).await?, 200);
+    access::delete_gateway(engine, tenant, made.gateway.id).await?;
+    assert_eq!(world.knocks(BASE, &token).await?, 401);
+    Ok(())
+}

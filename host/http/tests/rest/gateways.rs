@@ -1,0 +1,108 @@
+//! Gateways and tokens as operators see them.
+
+use serde_json::json;
+use tidegate_engine::ports::Role;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_gateway_is_made_shown_and_deleted() {
+    let world = World::new().await;
+    let wanted = json!({"name": "hall 3", "group": "hall"});
+    let made = world.post("/api/v1/gateways", &wanted).await;
+    let body = made.expect(201);
+    assert!(
+        body["token"]
+            .as_str()
+            .is_some_and(|token| token.starts_with("tgw_"))
+    );
+    assert_eq!(made.headers["cache-control"], "no-store");
+    let path = made.headers["location"]
+        .to_str()
+        .expect("a path")
+        .to_owned();
+    assert_eq!(
+        world.post("/api/v1/gateways", &wanted).await.refused(409).0,
+        "gateway_exists"
+    );
+    world
+        .post("/api/v1/gateways", &json!({"name": "all"}))
+        .await
+        .expect(201);
+
+    let listed = world.get("/api/v1/gateways").await.expect(200);
+    assert_eq!(listed["count"], 2);
+    assert_eq!(listed["items"][1], body["gateway"]);
+    assert_eq!(
+        (&listed["items"][0]["group"], &listed["items"][1]["group"]),
+        (&json!(null), &json!("hall"))
+    );
+    assert!(
+        !listed.to_string().contains("tgw_"),
+        "tokens are shown once"
+    );
+
+    let delete = || world.send("DELETE", &path, &world.admin, &json!(null));
+    delete().await.expect(204);
+    delete().await.refused(404);
+    assert_eq!(world.get("/api/v1/gateways").await.expect(200)["count"], 1);
+}
+
+#[tokio::test]
+async fn only_an_admin_makes_gateways() {
+    let world = World::new().await;
+    let operator = world.key("olga", Role::Operator).await;
+    for (method, path) in [
+        ("POST", "/api/v1/gateways"),
+        ("DELETE", "/api/v1/gateways/1"),
+    ] {
+        let refused = world
+            .send(method, path, &operator, &json!({"name": "x"}))
+            .await;
+        assert_eq!(refused.refused(403).0, "role_missing");
+    }
+    for (body, field) in [
+        (json!({"name": ""}), "/name"),
+        (json!({"name": "a\nb"}), "/name"),
+        (json!({"name": "x".repeat(201)}), "/name"),
+        (json!({"name": "x", "group": ""}), "/group"),
+        (json!({"name": "x", "group": "g".repeat(101)}), "/group"),
+        (json!({"name": "x", "scope": "g"}), "/scope"),
+    ] {
+        let refused = world.post("/api/v1/gateways", &body).await.refused(422);
+        assert_eq!(refused.1, [field], "{body}");
+    }
+    assert_eq!(world.get("/api/v1/gateways").await.expect(200)["count"], 0);
+}
+
+#[tokio::test]
+async fn a_device_gets_a_new_token_and_loses_it() {
+    let world = World::new().await;
+    let made = world
+        .post("/api/v1/devices", &json!({"device_id": "pi/1"}))
+        .await
+        .expect(201);
+    let path = "/api/v1/devices/pi%2F1/token";
+    let replaced = world.post(path, &json!({})).await;
+    let body = replaced.expect(201);
+    assert_eq!(replaced.headers["location"], "/api/v1/devices/pi%2F1");
+    assert_ne!(body["token"], made["token"]);
+    assert_eq!(body["old_token_expires_at"], "2026-05-08T12:00:00.000Z");
+    let at_once = world
+        .post(path, &json!({"old_token_expires_in": 0}))
+        .await
+        .expect(201);
+    assert_eq!(at_once["old_token_expires_at"], json!(null));
+    let too_long = world
+        .post(path, &json!({"old_token_expires_in": 1_000_000_000}))
+        .await;
+    assert_eq!(too_long.refused(422).1, ["/old_token_expires_in"]);
+
+    let revoke = |path| world.send("DELETE", path, &world.admin, &json!(null));
+    revoke(path).await.expect(204);
+    revoke("/api/v1/devices/nobody/token").await.refused(404);
+    world
+        .post("/api/v1/devices/nobody/token", &json!({}))
+        .await
+        .refused(404);
+}

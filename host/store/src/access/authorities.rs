@@ -1,0 +1,93 @@
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    firmware::hex,
+    id::{AuthorityId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{Authority, NewAuthority, StoreError};
+
+use crate::{
+    database::Database,
+    dialect::storable,
+    error::{conflict, failed},
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
+};
+
+/// Makes an authority.
+pub(super) async fn create(
+    database: &Database,
+    tenant: TenantId,
+    authority: NewAuthority,
+) -> Result<AuthorityId, StoreError> {
+    let mut tx = database.write().await?;
+    let name = storable(&authority.name).into_owned();
+    let there = format!("there is an authority {name} already, or one with this certificate");
+    let row = sqlx::query(
+        "INSERT INTO device_authorities \
+         (tenant_id, name, sha256, certificate, subject, expires_at, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(name)
+    .bind(hex(&authority.sha256))
+    .bind(authority.certificate)
+    .bind(storable(&authority.subject).into_owned())
+    .bind(authority.expires_at.0)
+    .bind(authority.created_at.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(conflict("create an authority", there))?;
+    tx.commit().await?;
+    row.take("id")
+        .map(AuthorityId)
+        .map_err(bad_row("read authority row"))
+}
+
+/// A tenant's authorities, ordered by name.
+pub(super) async fn list(
+    database: &Database,
+    tenant: TenantId,
+) -> Result<Vec<Authority>, StoreError> {
+    let mut tx = database.once().await?;
+    let rows = sqlx::query(
+        "SELECT id, name, sha256, certificate, subject, expires_at, created_at \
+         FROM device_authorities WHERE tenant_id = $1 ORDER BY name",
+    )
+    .bind(tenant.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("read authorities"))?;
+    rows.iter()
+        .map(authority)
+        .collect::<Result<_, _>>()
+        .map_err(bad_row("read authority row"))
+}
+
+/// Forgets an authority.
+pub(super) async fn delete(
+    database: &Database,
+    tenant: TenantId,
+    id: AuthorityId,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let deleted = sqlx::query("DELETE FROM device_authorities WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("delete an authority"))?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+fn authority(row: &AnyRow) -> Result<Authority, BadRow> {
+    Ok(Authority {
+        id: AuthorityId(row.take("id")?),
+        name: row.take("name")?,
+        certificate: row.take("certificate")?,
+        sha256: row.word("sha256", bytes_of_hex)?,
+        subject: row.take("subject")?,
+        expires_at: Timestamp(row.take("expires_at")?),
+        created_at: Timestamp(row.take("created_at")?),
+    })
+}

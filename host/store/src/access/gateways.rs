@@ -1,0 +1,133 @@
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    firmware::hex,
+    id::{GatewayId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{Gateway, GatewayUse, NewGateway, StoreError};
+
+use crate::{
+    database::Database,
+    dialect::{Type, storable},
+    error::{conflict, failed},
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+};
+
+/// Makes a gateway.
+pub(super) async fn create(
+    database: &Database,
+    tenant: TenantId,
+    gateway: &NewGateway,
+) -> Result<GatewayId, StoreError> {
+    let mut tx = database.write().await?;
+    let there = format!("there is a gateway {} already", gateway.name);
+    let group = gateway.group.as_deref();
+    let row = sqlx::query(
+        "INSERT INTO gateways (tenant_id, name, sha256, group_name, created_at) \
+         VALUES ($1, $2, $3, $4, $5) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(storable(&gateway.name).into_owned())
+    .bind(hex(&gateway.sha256))
+    .bind(group.map(|group| storable(group).into_owned()))
+    .bind(gateway.created_at.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(conflict("create a gateway", there))?;
+    tx.commit().await?;
+    row.take("id")
+        .map(GatewayId)
+        .map_err(bad_row("read gateway row"))
+}
+
+/// A tenant's gateways, ordered by name.
+pub(super) async fn list(
+    database: &Database,
+    tenant: TenantId,
+) -> Result<Vec<Gateway>, StoreError> {
+    let mut tx = database.once().await?;
+    let rows = sqlx::query(
+        "SELECT id, name, sha256, group_name, created_at, last_used FROM gateways \
+         WHERE tenant_id = $1 ORDER BY name",
+    )
+    .bind(tenant.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("read gateways"))?;
+    rows.iter()
+        .map(gateway)
+        .collect::<Result<_, _>>()
+        .map_err(bad_row("read gateway row"))
+}
+
+/// Forgets a gateway.
+pub(super) async fn delete(
+    database: &Database,
+    tenant: TenantId,
+    id: GatewayId,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    let deleted = sqlx::query("DELETE FROM gateways WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("delete a gateway"))?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// Notes when gateways were last used; what is noted later stays.
+pub(super) async fn note_used(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        tenant_id: i64,
+        id: i64,
+        at: i64,
+    }
+
+    let mut rows: Vec<_> = used
+        .iter()
+        .map(|used| Row {
+            tenant_id: used.tenant.0,
+            id: used.gateway.0,
+            at: used.at.0,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // In one order, so that hosts that note the same gateways do not block one another.
+    rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
+    rows.dedup_by_key(|row| (row.tenant_id, row.id));
+    let columns = [
+        ("tenant_id", Type::Int),
+        ("id", Type::Int),
+        ("at", Type::Int),
+    ];
+    let sql = format!(
+        "UPDATE gateways SET last_used = used.at FROM {} \
+         WHERE gateways.tenant_id = used.tenant_id AND gateways.id = used.id \
+         AND (gateways.last_used IS NULL OR gateways.last_used < used.at)",
+        database.dialect().rows("used", "$1", &columns)
+    );
+    let mut tx = database.write().await?;
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("note when gateways were used"))?;
+    tx.commit().await
+}
+
+fn gateway(row: &AnyRow) -> Result<Gateway, BadRow> {
+    Ok(Gateway {
+        id: GatewayId(row.take("id")?),
+        name: row.take("name")?,
+        sha256: row.word("sha256", bytes_of_hex)?,
+        group: row.take::<Option<String>>("group_name")?.map(Into::into),
+        created_at: Timestamp(row.take("created_at")?),
+        last_used: row.take::<Option<i64>>("last_used")?.map(Timestamp),
+    })
+}

@@ -1,0 +1,92 @@
+//! Who may speak for devices.
+
+mod authorities;
+mod gateways;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use tidegate_core::{
+    id::{AuthorityId, DeviceKey, GatewayId, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    Access, Authority, Gateway, GatewayUse, NewAuthority, NewGateway, StoreError,
+};
+
+use crate::SqlStore;
+
+pub(crate) use tokens::{TOKEN_COLUMNS, old_token};
+
+#[async_trait]
+impl Access for SqlStore {
+    async fn create_gateway(
+        &self,
+        tenant: TenantId,
+        gateway: NewGateway,
+    ) -> Result<GatewayId, StoreError> {
+        gateways::create(&self.database, tenant, &gateway).await
+    }
+
+    async fn gateways(&self, tenant: TenantId) -> Result<Vec<Gateway>, StoreError> {
+        gateways::list(&self.database, tenant).await
+    }
+
+    async fn delete_gateway(&self, tenant: TenantId, id: GatewayId) -> Result<bool, StoreError> {
+        gateways::delete(&self.database, tenant, id).await
+    }
+
+    async fn note_gateways_used(&self, used: Vec<GatewayUse>) -> Result<(), StoreError> {
+        gateways::note_used(&self.database, &used).await
+    }
+
+    async fn replace_token(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+        sha256: Option<[u8; 32]>,
+        old_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        tokens::replace(&self.database, tenant, device_id, sha256, old_until, now).await
+    }
+
+    async fn forget_old_token(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        current: [u8; 32],
+    ) -> Result<(), StoreError> {
+        tokens::forget_old(&self.database, tenant, device, current).await
+    }
+
+    async fn groups_of(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        tokens::groups_of(&self.database, tenant, device_id).await
+    }
+
+    async fn create_authority(
+        &self,
+        tenant: TenantId,
+        authority: NewAuthority,
+    ) -> Result<AuthorityId, StoreError> {
+        authorities::create(&self.database, tenant, authority).await
+    }
+
+    async fn authorities(&self, tenant: TenantId) -> Result<Vec<Authority>, StoreError> {
+        authorities::list(&self.database, tenant).await
+    }
+
+    async fn delete_authority(
+        &self,
+        tenant: TenantId,
+        id: AuthorityId,
+    ) -> Result<bool, StoreError> {
+        authorities::delete(&self.database, tenant, id).await
+    }
+}

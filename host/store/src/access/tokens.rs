@@ -1,0 +1,112 @@
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    firmware::hex,
+    id::{DeviceKey, TenantId},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{OldToken, StoreError};
+
+use crate::{
+    changes::announce,
+    database::Database,
+    dialect::storable,
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
+};
+
+/// What of a device says which tokens open its door.
+pub(crate) const TOKEN_COLUMNS: &str = "token_sha256, old_token_sha256, old_token_until";
+
+/// The old token of a row of [`TOKEN_COLUMNS`].
+pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, BadRow> {
+    let sha256 = row.word_or_none("old_token_sha256", bytes_of_hex)?;
+    let until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);
+    let old = sha256.zip(until);
+    Ok(old.map(|(sha256, until)| Box::new(OldToken { sha256, until })))
+}
+
+/// Gives a device another token, or none.
+pub(super) async fn replace(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+    sha256: Option<[u8; 32]>,
+    old_until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut tx = database.write().await?;
+    // The device has the old token as long as it has not used the new one: a token that it was never told is not kept.
+    let rows = sqlx::query(
+        "UPDATE devices SET \
+         old_token_sha256 = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL \
+             WHEN old_token_sha256 IS NOT NULL AND old_token_until > CAST($5 AS BIGINT) \
+             THEN old_token_sha256 ELSE token_sha256 END, \
+         old_token_until = CAST($4 AS BIGINT), token_sha256 = CAST($3 AS TEXT) \
+         WHERE tenant_id = $1 AND device_id = $2 RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(storable(device_id).into_owned())
+    .bind(sha256.map(|sha256| hex(&sha256)))
+    .bind(old_until.map(|at| at.0))
+    .bind(now.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("replace a device's token"))?;
+    if rows.is_empty() {
+        return Ok(false);
+    }
+    announce(&mut tx, tenant, [device_id]).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Forgets the token before this one.
+pub(super) async fn forget_old(
+    database: &Database,
+    tenant: TenantId,
+    device: DeviceKey,
+    current: [u8; 32],
+) -> Result<(), StoreError> {
+    let mut tx = database.write().await?;
+    let rows = sqlx::query(
+        "UPDATE devices SET old_token_sha256 = NULL, old_token_until = NULL \
+         WHERE tenant_id = $1 AND id = $2 AND token_sha256 = $3 AND old_token_until IS NOT NULL \
+         RETURNING device_id",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .bind(hex(&current))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("forget a device's old token"))?;
+    for row in &rows {
+        let device_id: String = row.take("device_id").map_err(bad_row("read device row"))?;
+        announce(&mut tx, tenant, [device_id.as_str()]).await?;
+    }
+    tx.commit().await
+}
+
+/// The groups of a device, ordered by name.
+pub(super) async fn groups_of(
+    database: &Database,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let mut tx = database.once().await?;
+    let rows = sqlx::query(
+        "SELECT g.name FROM devices d \
+         LEFT JOIN device_groups g ON g.tenant_id = d.tenant_id AND g.device_id = d.id \
+         WHERE d.tenant_id = $1 AND d.device_id = $2 ORDER BY g.name",
+    )
+    .bind(tenant.0)
+    .bind(storable(device_id).into_owned())
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("read a device's groups"))?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let names: Result<Vec<Option<String>>, _> = rows.iter().map(|row| row.take("name")).collect();
+    let names = names.map_err(bad_row("read device group row"))?;
+    Ok(Some(names.into_iter().flatten().collect()))
+}
