@@ -25,6 +25,16 @@ pub fn sort_key(version: &str) -> String {
     }
 }
 
+/// The version in `SemVer`'s form, where that says the same: `v1.2` is `1.2.0`.
+pub fn semver(version: &str) -> Option<String> {
+    let trimmed = version.trim();
+    let trimmed = trimmed.strip_prefix(['v', 'V']).unwrap_or(trimmed);
+    let (numbers, rest) = trimmed.split_at(trimmed.find(['-', '+']).unwrap_or(trimmed.len()));
+    let missing = 3_usize.checked_sub(numbers.split('.').count())?;
+    let whole = format!("{numbers}{}{rest}", ".0".repeat(missing));
+    semver::Version::parse(&whole).is_ok().then_some(whole)
+}
+
 const PARTS: usize = 8;
 const DIGITS: usize = 10;
 
@@ -75,5 +85,21 @@ mod tests {
         }
         assert_eq!(sort_key("1.2"), sort_key("1.2.0+build7"));
         assert_eq!(sort_key("007"), sort_key("7"));
+    }
+
+    #[test]
+    fn semver_is_filled_up_but_not_made_up() {
+        for (version, expected) in [
+            ("1.2.3", Some("1.2.3")),
+            (" v1.2-rc.1+b7 ", Some("1.2.0-rc.1+b7")),
+            ("7", Some("7.0.0")),
+            ("2026.05", None),
+            ("1.2.3.4", None),
+            ("rev B", None),
+            ("1..2", None),
+            ("", None),
+        ] {
+            assert_eq!(semver(version).as_deref(), expected, "{version}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 mod claims;
 mod delete;
+mod fill;
 mod get;
+mod image;
 mod list;
 mod upload;
 

@@ -1,10 +1,15 @@
 use tidegate_core::firmware::{Artifact, Firmware};
 
-use super::Claims;
+use super::{
+    Claims,
+    claims::Broken,
+    fill::{Named, agree, fill},
+    image::inspect,
+};
 use crate::{
     Engine, Error, Result,
     files::Hold,
-    ports::{ByteStream, NewFirmware, Role, StoreError},
+    ports::{ByteStream, NewFirmware, NewModule, Role, StoreError},
     tenants::Actor,
 };
 
@@ -18,6 +23,7 @@ pub struct Upload<'a> {
     actor: &'a Actor,
     hold: Hold<'a>,
     files: Vec<Artifact>,
+    images: Vec<Named>,
 }
 
 impl<'a> Upload<'a> {
@@ -29,10 +35,11 @@ impl<'a> Upload<'a> {
             actor,
             hold: Hold::begin(engine),
             files: Vec::new(),
+            images: Vec::new(),
         })
     }
 
-    /// Stores one file as it arrives.
+    /// Stores one file as it arrives. A damaged image is an error.
     pub async fn add(&mut self, filename: String, body: ByteStream) -> Result<()> {
         if self.files.len() == MAX_FILES {
             let message = format!("a firmware has at most {MAX_FILES} files");
@@ -42,17 +49,22 @@ impl<'a> Upload<'a> {
             .hold
             .take(body, self.engine.settings.max_artifact_bytes)
             .await?;
-        self.files.push(Artifact {
-            filename,
+        let file = Artifact {
+            filename: filename.clone(),
             size: stored.size,
             hashes: stored.hashes,
-        });
+        };
+        self.files.push(file.clone());
+        if let Some(image) = inspect(self.engine, &file).await? {
+            self.images.push((filename, image));
+        }
         Ok(())
     }
 
-    /// Makes the files a firmware; when the claims do not hold, nothing is left of them.
-    pub async fn finish(self, claims: Claims) -> Result<Firmware> {
-        let modules = match claims.arrange(&self.files) {
+    /// Makes the files a firmware, of which images say what the claims leave out. When the claims do not hold, nothing
+    /// is left of the files.
+    pub async fn finish(self, mut claims: Claims) -> Result<Firmware> {
+        let modules = match self.arrange(&mut claims) {
             Ok(modules) => modules,
             Err(broken) => {
                 self.hold.let_go().await;
@@ -90,6 +102,13 @@ impl<'a> Upload<'a> {
             // It may have been stored all the same, so its files are held until that is certain.
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn arrange(&self, claims: &mut Claims) -> std::result::Result<Vec<NewModule>, Broken> {
+        fill(claims, &self.images)?;
+        let modules = claims.arrange(&self.files)?;
+        agree(claims, &modules, &self.images)?;
+        Ok(modules)
     }
 
     /// Gives the upload up.

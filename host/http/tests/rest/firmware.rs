@@ -169,8 +169,9 @@ async fn a_refused_upload_leaves_nothing_behind() {
         (vec![file], "wrong_part"),
         (
             vec![file, ("metadata", None, b"{}"), ("metadata", None, b"{}")],
-            "wrong_type",
+            "wrong_part",
         ),
+        (vec![file, ("metadata", None, b"{}")], "invalid_firmware"),
         (
             vec![
                 file,

@@ -7,6 +7,7 @@ mod document;
 mod events;
 mod firmware;
 mod gateways;
+mod images;
 mod metrics;
 mod plugins;
 mod refusals;

@@ -43,12 +43,12 @@ struct Upload {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// 1 to 200 characters
+    /// 1 to 200 characters; may be left out for an update image (.swu, .raucb)
     #[arg(long)]
-    name: String,
-    /// `SemVer`
+    name: Option<String>,
+    /// `SemVer`; may be left out for an update image, which says it
     #[arg(long)]
-    version: String,
+    version: Option<String>,
     /// The device model that it is made for; any when left out
     #[arg(long)]
     device_model: Option<String>,

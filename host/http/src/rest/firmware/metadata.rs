@@ -8,16 +8,22 @@ use utoipa::ToSchema;
 /// What the uploader says of a firmware.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct FirmwareMetadata {
-    /// 1 to 200 characters. Unique with version and model.
+    /// 1 to 200 characters. Unique with version and model. May be left out for an update image (`.swu`, `.raucb`),
+    /// which says what it is called, or else is called by its file's name.
+    #[serde(default)]
     name: String,
-    /// `SemVer`, at most 50 characters.
+    /// `SemVer`, at most 50 characters. May be left out for an update image; where it is given, it must be the
+    /// image's.
+    #[serde(default)]
     version: String,
+    /// Left out: what an update image says.
     #[serde(default)]
     description: String,
-    /// Hardware that it is for, 1 to 100 characters; left out: any.
+    /// Hardware that it is for, 1 to 100 characters; left out: the board, if it is an update image for one, else any.
     device_model: Option<String>,
     /// 1 to 100 characters.
     manufacturer: Option<String>,
+    /// Left out with the highest: both as an update image lists them, if it lists plain numbers.
     min_hardware_version: Option<String>,
     max_hardware_version: Option<String>,
     /// What the only file must hash to, in hexadecimal digits.
@@ -26,6 +32,7 @@ pub(super) struct FirmwareMetadata {
     checksum_sha256: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
+    /// What an update image says is added: `swu.hardware_compatibility`, `swu.boards`, `rauc.compatible`, ...
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default)]

@@ -30,7 +30,8 @@ pub(crate) struct FirmwareUpload {
     file: Vec<u8>,
 }
 
-/// Uploads a firmware. Checksums that are given must match what arrives.
+/// Uploads a firmware. Checksums that are given must match what arrives. What the metadata leaves out is read from
+/// update images (`.swu`, `.raucb`); one that is damaged is refused.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware",
     request_body(content = FirmwareUpload, content_type = "multipart/form-data"),

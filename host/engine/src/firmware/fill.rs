@@ -1,0 +1,435 @@
+//! What images say of themselves, beside what their uploader says of them.
+//!
+//! The uploader's word counts; what he leaves out is taken from the images. Only a version may not differ: a device
+//! would report another than it was sent.
+
+use std::collections::BTreeSet;
+
+use tidegate_core::{
+    firmware::FirmwareDetails,
+    plugin::FieldError,
+    version::{self, sort_key},
+};
+use tidegate_images::{Image, SwDescription};
+
+use super::claims::{Broken, Claims};
+use crate::ports::NewModule;
+
+/// What the hardware policy reads: a JSON list of revisions, or of `#RE:` and an expression.
+const SWU_HARDWARE: &str = "swu.hardware_compatibility";
+/// What it reads too: a JSON object, by the name of a board, of such lists.
+const SWU_BOARDS: &str = "swu.boards";
+/// And this: the system that a bundle is for.
+const RAUC_COMPATIBLE: &str = "rauc.compatible";
+/// Longest value of a firmware's metadata, in characters.
+const MAX_VALUE: usize = 4000;
+
+/// An image of an upload, and its file's name.
+pub(super) type Named = (String, Image);
+
+/// Fills what the claims leave out. Several images must say the same.
+pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> {
+    let details = &mut claims.details;
+    if details.version.is_empty()
+        && let Some(version) = only(images.iter().map(|(_, image)| said(image).version))
+            .map_err(|()| differ("/version", "their version; say it in the metadata"))?
+    {
+        details.version = version::semver(version).unwrap_or_else(|| version.to_owned());
+    }
+    if details.name.is_empty()
+        && let Some((filename, image)) = images.first()
+    {
+        let stem = || stem(filename, said(image).version.unwrap_or_default());
+        details.name = said(image).name.map_or_else(stem, str::to_owned);
+    }
+    if details.description.is_empty()
+        && let Some(text) = images.iter().find_map(|(_, image)| said(image).description)
+    {
+        text.clone_into(&mut details.description);
+    }
+    for (key, value) in metadata(images)? {
+        details.metadata.entry(key.to_owned()).or_insert(value);
+    }
+    let mut descriptions = images.iter().filter_map(|(_, image)| match image {
+        Image::Swu(description) => Some(description),
+        Image::Rauc(_) => None,
+    });
+    if let Some(description) = descriptions.next() {
+        fill_hardware(details, description);
+    }
+    Ok(())
+}
+
+/// Whether each image's version is that of its module.
+pub(super) fn agree(
+    claims: &Claims,
+    modules: &[NewModule],
+    images: &[Named],
+) -> Result<(), Broken> {
+    let mut errors = Vec::new();
+    for (at, module) in modules.iter().enumerate() {
+        for file in &module.artifacts {
+            let image = images.iter().find(|(name, _)| *name == file.filename);
+            let Some(version) = image.and_then(|(_, image)| said(image).version) else {
+                continue;
+            };
+            // One that SemVer cannot say may be called anything.
+            if version::semver(version)
+                .is_none_or(|said| sort_key(&said) == sort_key(&module.version))
+            {
+                continue;
+            }
+            let own = claims
+                .modules
+                .get(at)
+                .is_some_and(|module| module.version.is_some());
+            errors.push(FieldError {
+                path: if own {
+                    format!("/modules/{at}/version")
+                } else {
+                    "/version".to_owned()
+                },
+                message: format!(
+                    "is {}, but {} says that it is {version}",
+                    module.version, file.filename
+                ),
+            });
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let code = "image_contradicts";
+    Err(Broken { code, errors })
+}
+
+/// What every kind of image may say.
+#[derive(Default)]
+struct Said<'a> {
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+    description: Option<&'a str>,
+}
+
+fn said(image: &Image) -> Said<'_> {
+    match image {
+        Image::Swu(of) => Said {
+            name: of.name.as_deref(),
+            version: Some(&of.version),
+            description: of.description.as_deref(),
+        },
+        Image::Rauc(bundle) => bundle
+            .manifest
+            .as_ref()
+            .map_or_else(Said::default, |of| Said {
+                name: Some(&of.compatible),
+                version: of.version.as_deref(),
+                description: of.description.as_deref(),
+            }),
+    }
+}
+
+/// What is said, if all who say it say the same.
+fn only<T: Ord>(said: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> {
+    let mut different: BTreeSet<T> = said.flatten().collect();
+    match different.len() {
+        0 | 1 => Ok(different.pop_first()),
+        _ => Err(()),
+    }
+}
+
+/// Entries of the firmware's metadata.
+fn metadata(images: &[Named]) -> Result<Vec<(&'static str, String)>, Broken> {
+    let rows = images.iter().flat_map(|(_, image)| entries(image));
+    let rows: BTreeSet<(&'static str, String)> = rows.collect();
+    let rows: Vec<_> = rows.into_iter().collect();
+    for pair in rows.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            return Err(differ("/file", pair[0].0));
+        }
+    }
+    if let Some((key, _)) = rows
+        .iter()
+        .find(|(_, value)| value.chars().count() > MAX_VALUE)
+    {
+        let message =
+            format!("what the image says for {key} is longer than {MAX_VALUE} characters");
+        return Err(broken("invalid_image", "/file", message));
+    }
+    Ok(rows)
+}
+
+fn entries(image: &Image) -> Vec<(&'static str, String)> {
+    let mut entries = Vec::new();
+    let mut add = |key, value: Option<String>| entries.extend(value.map(|value| (key, value)));
+    match image {
+        Image::Swu(of) => {
+            let json =
+                |is_empty: bool, value: serde_json::Value| (!is_empty).then(|| value.to_string());
+            add(
+                SWU_HARDWARE,
+                json(of.hardware.is_empty(), serde_json::json!(of.hardware)),
+            );
+            add(
+                SWU_BOARDS,
+                json(of.boards.is_empty(), serde_json::json!(of.boards)),
+            );
+            add("swu.version", other_form(&of.version));
+        }
+        Image::Rauc(bundle) => {
+            if let Some(of) = &bundle.manifest {
+                add(RAUC_COMPATIBLE, Some(of.compatible.clone()));
+                add("rauc.build", of.build.clone());
+                add("rauc.version", of.version.as_deref().and_then(other_form));
+            }
+        }
+    }
+    entries
+}
+
+/// A version that is not in `SemVer`'s form, so that the firmware's is another text.
+fn other_form(version: &str) -> Option<String> {
+    (version::semver(version).as_deref() != Some(version)).then(|| version.to_owned())
+}
+
+/// The model of an image for one board; the lowest and the highest revision of one that lists plain numbers.
+fn fill_hardware(details: &mut FirmwareDetails, description: &SwDescription) {
+    if description.boards.is_empty() {
+        let is_unbounded =
+            details.min_hardware_version.is_none() && details.max_hardware_version.is_none();
+        if is_unbounded && let Some((lowest, highest)) = bounds(&description.hardware) {
+            details.min_hardware_version = Some(lowest);
+            details.max_hardware_version = Some(highest);
+        }
+    } else if let (1, true, None) = (
+        description.boards.len(),
+        description.hardware.is_empty(),
+        &details.device_model,
+    ) {
+        details.device_model = description.boards.keys().next().cloned();
+    }
+}
+
+fn bounds(revisions: &[String]) -> Option<(String, String)> {
+    let is_plain = |revision: &String| {
+        let mut parts = revision.split('.');
+        revision.len() <= 50
+            && parts.all(|part| {
+                (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+            })
+    };
+    if !revisions.iter().all(is_plain) {
+        return None;
+    }
+    let lowest = revisions.iter().min_by_key(|revision| sort_key(revision))?;
+    let highest = revisions.iter().max_by_key(|revision| sort_key(revision))?;
+    Some((lowest.clone(), highest.clone()))
+}
+
+/// A file's name without its ending and its version.
+fn stem(filename: &str, version: &str) -> String {
+    let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
+    let bare = stem
+        .strip_suffix(version)
+        .map(|bare| bare.trim_end_matches(['-', '_', '.', 'v']));
+    bare.filter(|bare| !bare.is_empty())
+        .unwrap_or(stem)
+        .to_owned()
+}
+
+fn differ(path: &str, what: &str) -> Broken {
+    broken(
+        "image_contradicts",
+        path,
+        format!("the images do not agree on {what}"),
+    )
+}
+
+fn broken(code: &'static str, path: &str, message: String) -> Broken {
+    let path = path.to_owned();
+    Broken {
+        code,
+        errors: vec![FieldError { path, message }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidegate_core::firmware::{Artifact, Hashes};
+    use tidegate_images::{Bundle, Format, Manifest};
+
+    use super::*;
+    use crate::firmware::{Checksums, Contents, ModuleContents};
+
+    fn swu(filename: &str, version: &str, hardware: &[&str]) -> Named {
+        let description = SwDescription {
+            version: version.to_owned(),
+            hardware: hardware
+                .iter()
+                .map(|&revision| revision.to_owned())
+                .collect(),
+            ..SwDescription::default()
+        };
+        (filename.to_owned(), Image::Swu(description))
+    }
+
+    fn rauc(version: &str) -> Named {
+        let manifest = Manifest {
+            compatible: "Tide Dock".to_owned(),
+            version: Some(version.to_owned()),
+            description: None,
+            build: Some("b7".to_owned()),
+            format: Format::Verity,
+        };
+        let manifest = Some(manifest);
+        ("dock.raucb".to_owned(), Image::Rauc(Bundle { manifest }))
+    }
+
+    fn filled(mut claims: Claims, images: &[Named]) -> FirmwareDetails {
+        fill(&mut claims, images).expect("it fits");
+        claims.details
+    }
+
+    #[test]
+    fn what_is_left_out_comes_from_the_image() {
+        let details = filled(
+            Claims::default(),
+            &[swu("edge_v1.2.swu", "1.2", &["1.10", "1.2", "1.9.0"])],
+        );
+        assert_eq!((&*details.name, &*details.version), ("edge", "1.2.0"));
+        assert_eq!(details.min_hardware_version.as_deref(), Some("1.2"));
+        assert_eq!(details.max_hardware_version.as_deref(), Some("1.10"));
+        let expected = [
+            (SWU_HARDWARE, r#"["1.10","1.2","1.9.0"]"#),
+            ("swu.version", "1.2"),
+        ];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(details.metadata, BTreeMap::from(expected));
+
+        let details = filled(Claims::default(), &[rauc("2.0.0")]);
+        assert_eq!((&*details.name, &*details.version), ("Tide Dock", "2.0.0"));
+        assert_eq!(details.metadata[RAUC_COMPATIBLE], "Tide Dock");
+        assert_eq!(details.metadata["rauc.build"], "b7");
+        assert_eq!(details.device_model, None);
+    }
+
+    #[test]
+    fn what_is_said_stays() {
+        let details = FirmwareDetails {
+            name: "dock".to_owned(),
+            version: "3.0.0".to_owned(),
+            description: "mine".to_owned(),
+            max_hardware_version: Some("9".to_owned()),
+            metadata: BTreeMap::from([(SWU_HARDWARE.to_owned(), "[]".to_owned())]),
+            ..FirmwareDetails::default()
+        };
+        let claims = Claims {
+            details,
+            ..Claims::default()
+        };
+        let before = claims.details.clone();
+        assert_eq!(
+            filled(claims, &[swu("edge.swu", "3.0.0", &["1.0"])]),
+            before
+        );
+    }
+
+    #[test]
+    fn one_board_is_a_model() {
+        let mut image = swu("edge.swu", "1.0.0", &[]);
+        if let Image::Swu(description) = &mut image.1 {
+            description
+                .boards
+                .insert("rpi4".to_owned(), vec!["1.0".to_owned()]);
+        }
+        let details = filled(Claims::default(), &[image.clone()]);
+        assert_eq!(details.device_model.as_deref(), Some("rpi4"));
+        assert_eq!(details.metadata[SWU_BOARDS], r#"{"rpi4":["1.0"]}"#);
+        assert_eq!(details.min_hardware_version, None);
+        if let Image::Swu(description) = &mut image.1 {
+            description
+                .boards
+                .insert("cm4".to_owned(), vec!["1.0".to_owned()]);
+        }
+        assert_eq!(filled(Claims::default(), &[image]).device_model, None);
+    }
+
+    #[test]
+    fn images_that_do_not_agree_are_refused() {
+        for (one, other, path) in [
+            (
+                swu("a.swu", "1.0.0", &[]),
+                swu("b.swu", "2.0.0", &[]),
+                "/version",
+            ),
+            (
+                swu("a.swu", "1.0.0", &["1"]),
+                swu("b.swu", "1.0.0", &["2"]),
+                "/file",
+            ),
+        ] {
+            let broken = fill(&mut Claims::default(), &[one, other]).expect_err("they differ");
+            assert_eq!(
+                (broken.code, &*broken.errors[0].path),
+                ("image_contradicts", path)
+            );
+        }
+        let long: Vec<String> = (0..200).map(|n| format!("{n:030}")).collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        let broken =
+            fill(&mut Claims::default(), &[swu("a.swu", "1.0.0", &long)]).expect_err("too long");
+        assert_eq!(broken.code, "invalid_image");
+    }
+
+    #[test]
+    fn a_version_is_the_image_s_or_one_that_says_the_same() {
+        let file = |filename: &str| Artifact {
+            filename: filename.to_owned(),
+            size: 1,
+            hashes: Hashes {
+                sha1: [1; 20],
+                md5: [2; 16],
+                sha256: [3; 32],
+            },
+        };
+        let paths = |claimed: &str, own: Option<&str>, image: &Named| -> Vec<String> {
+            let contents = Contents {
+                filename: image.0.clone(),
+                checksums: Checksums::default(),
+            };
+            let module = ModuleContents {
+                part: "os".to_owned(),
+                name: None,
+                version: own.map(str::to_owned),
+                files: vec![contents],
+            };
+            let mut claims = Claims {
+                modules: vec![module],
+                ..Claims::default()
+            };
+            claims.details.name = "edge".to_owned();
+            claims.details.version = claimed.to_owned();
+            let modules = claims.arrange(&[file(&image.0)]).expect("good claims");
+            let broken = agree(&claims, &modules, std::slice::from_ref(image)).err();
+            broken.map_or_else(Vec::new, |broken| {
+                broken.errors.into_iter().map(|error| error.path).collect()
+            })
+        };
+        assert_eq!(paths("1.2.0", None, &swu("a.swu", "1.2", &[])), [""; 0]);
+        assert_eq!(
+            paths("1.3.0", None, &swu("a.swu", "1.2", &[])),
+            ["/version"]
+        );
+        assert_eq!(
+            paths("9.0.0", Some("1.2"), &swu("a.swu", "1.2", &[])),
+            [""; 0]
+        );
+        assert_eq!(
+            paths("1.2.0", Some("9"), &swu("a.swu", "1.2", &[])),
+            ["/modules/0/version"]
+        );
+        assert_eq!(paths("7.0.0", None, &rauc("2016.08-1")), [""; 0]);
+    }
+}

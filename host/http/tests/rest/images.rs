@@ -1,0 +1,145 @@
+//! Update images say what their uploader leaves out, and damaged ones are refused.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tidegate_core::id::Digest;
+use tidegate_engine::ports::Artifacts as _;
+
+use crate::world::{Answer, World};
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/tests/fixtures");
+    std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+async fn upload(world: &World, metadata: &Value, files: &[(&str, &[u8])]) -> Answer {
+    let metadata = metadata.to_string();
+    let mut parts: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| ("file", Some(*name), *bytes))
+        .collect();
+    parts.push(("metadata", None, metadata.as_bytes()));
+    world.upload("/api/v1/firmware", &parts).await
+}
+
+async fn has(world: &World, bytes: &[u8]) -> bool {
+    let opened = world.artifacts.open(Digest::of(bytes).0, 0..1).await;
+    opened.expect("a store that works").is_some()
+}
+
+#[tokio::test]
+async fn a_swupdate_image_needs_no_metadata() {
+    let world = World::new().await;
+    for (file, name) in [
+        ("newc.swu", "dock-1.4.0.swu"),
+        ("crc.swu", "gate_v1.4.0.SWU"),
+    ] {
+        let firmware = upload(&world, &json!({}), &[(name, &fixture(file))]).await;
+        let firmware = firmware.expect(201);
+        assert_eq!(firmware["name"], name[..4]);
+        assert_eq!(firmware["version"], "1.4.0");
+        assert_eq!(firmware["modules"][0]["version"], "1.4.0");
+        assert_eq!(firmware["description"], "First of May");
+        assert_eq!(
+            firmware["metadata"],
+            json!({ "swu.hardware_compatibility": r#"["1.0","1.2"]"# })
+        );
+        assert_eq!(
+            (
+                &firmware["min_hardware_version"],
+                &firmware["max_hardware_version"]
+            ),
+            (&json!("1.0"), &json!("1.2"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rauc_bundle_needs_no_metadata_unless_it_is_encrypted() {
+    let world = World::new().await;
+    for name in ["plain.raucb", "verity.raucb", "crypt.raucb"] {
+        let metadata = json!({ "device_model": name });
+        let firmware = upload(&world, &metadata, &[(name, &fixture(name))]).await;
+        let firmware = firmware.expect(201);
+        assert_eq!(
+            (&firmware["name"], &firmware["version"]),
+            (&json!("Tide Dock"), &json!("1.4.0"))
+        );
+        assert_eq!(
+            firmware["metadata"],
+            json!({ "rauc.compatible": "Tide Dock", "rauc.build": "20260501" })
+        );
+    }
+    let bytes = fixture("encrypted.raucb");
+    let file = [("dock.raucb", &bytes[..])];
+    let (code, fields) = upload(&world, &json!({}), &file).await.refused(422);
+    assert_eq!(code, "invalid_firmware");
+    assert!(fields.iter().all(|field| field == "/version"), "{fields:?}");
+    let metadata = json!({ "version": "7.0.0" });
+    let firmware = upload(&world, &metadata, &file).await.expect(201);
+    assert_eq!(
+        (&firmware["name"], &firmware["metadata"]),
+        (&json!("dock"), &json!({}))
+    );
+}
+
+#[tokio::test]
+async fn what_the_uploader_says_stays_but_for_another_version() {
+    let world = World::new().await;
+    let image = fixture("newc.swu");
+    let file = [("newc.swu", &image[..])];
+    let other = json!({ "version": "1.4.1" });
+    let refused = upload(&world, &other, &file).await.refused(422);
+    assert_eq!(
+        refused,
+        ("image_contradicts".to_owned(), vec!["/version".to_owned()])
+    );
+    assert!(!has(&world, &image).await);
+
+    let metadata = json!({
+        "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
+        "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
+    });
+    let firmware = upload(&world, &metadata, &file).await.expect(201);
+    for (field, said) in metadata.as_object().expect("an object") {
+        assert_eq!(&firmware[field], said, "{field}");
+    }
+    assert_eq!(firmware["max_hardware_version"], Value::Null);
+}
+
+#[tokio::test]
+async fn damaged_images_leave_nothing_behind() {
+    let world = World::new().await;
+    let (swu, raucb) = (fixture("crc.swu"), fixture("verity.raucb"));
+    let cut = &swu[..swu.len() / 2];
+    let mut changed = swu.clone();
+    let at = changed.windows(5).position(|part| part == b"1.4.0");
+    changed[at.expect("the version")] = b'2';
+    let good = json!({ "name": "dock", "version": "1.4.0" });
+    for (name, bytes) in [
+        ("a.swu", &b"no archive"[..]),
+        ("a.swu", b""),
+        ("a.swu", cut),
+        ("a.swu", &changed),
+        ("a.swu", &raucb),
+        ("a.raucb", &raucb[..raucb.len() - 1]),
+        ("a.raucb", &swu),
+        ("a.raucb", b""),
+    ] {
+        let refused = upload(&world, &good, &[("b.bin", b"beside"), (name, bytes)]).await;
+        let refused = refused.refused(422);
+        assert_eq!(
+            refused,
+            ("invalid_image".to_owned(), vec!["/file".to_owned()]),
+            "{name}"
+        );
+        assert!(
+            !has(&world, bytes).await && !has(&world, b"beside").await,
+            "{name}"
+        );
+    }
+    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 0);
+    // Under another name it is a file as any other.
+    upload(&world, &good, &[("a.bin", cut)]).await.expect(201);
+}

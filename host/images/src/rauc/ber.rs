@@ -1,0 +1,195 @@
+//! What a CMS signature (RFC 5652) signs, read from its BER.
+//!
+//! Only the way there is read: `ContentInfo`, `SignedData`, `EncapsulatedContentInfo`. Lengths may be left open on it,
+//! as OpenSSL does when it writes while it reads; certificates and signatures behind it are not looked at.
+
+use crate::error::{ImageError, Result};
+
+/// What stands in a CMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// The content that is signed.
+    Content(Vec<u8>),
+    /// The content is not part of it.
+    Elsewhere,
+    /// Whether it is signed can be seen only by those that it is encrypted for.
+    Encrypted,
+}
+
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+/// A string in pieces.
+const OCTET_STRINGS: u8 = 0x24;
+/// `[0]`
+const FIRST: u8 = 0xa0;
+
+/// 1.2.840.113549.1.7.1, .2, .3, and 1.2.840.113549.1.9.16.1.23
+const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+const ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
+const AUTH_ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17";
+
+/// Reads a CMS up to what it signs.
+pub(super) fn signed(cms: &[u8]) -> Result<Signed> {
+    find(cms).ok_or_else(|| ImageError::damaged("its signature is no CMS"))
+}
+
+fn find(cms: &[u8]) -> Option<Signed> {
+    let mut info = Reader { rest: cms }.enter(SEQUENCE)?;
+    match info.primitive(OBJECT)? {
+        SIGNED_DATA => {}
+        ENVELOPED_DATA | AUTH_ENVELOPED_DATA => return Some(Signed::Encrypted),
+        _ => return None,
+    }
+    let mut data = info.enter(FIRST)?.enter(SEQUENCE)?;
+    data.primitive(INTEGER)?;
+    data.primitive(SET)?;
+    let mut encapsulated = data.enter(SEQUENCE)?;
+    encapsulated.primitive(OBJECT)?;
+    if encapsulated.is_at_end() {
+        return Some(Signed::Elsewhere);
+    }
+    let mut content = encapsulated.enter(FIRST)?;
+    if content.rest.first() == Some(&OCTET_STRING) {
+        return content
+            .primitive(OCTET_STRING)
+            .map(|bytes| Signed::Content(bytes.to_vec()));
+    }
+    let mut pieces = content.enter(OCTET_STRINGS)?;
+    let mut bytes = Vec::new();
+    while !pieces.is_at_end() {
+        bytes.extend(pieces.primitive(OCTET_STRING)?);
+    }
+    Some(Signed::Content(bytes))
+}
+
+/// The elements of a value, one after the other.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// The value of the next element, which must be of this kind and say its length.
+    fn primitive(&mut self, kind: u8) -> Option<&'a [u8]> {
+        let (length, rest) = self.header(kind)?;
+        let (value, rest) = rest.split_at_checked(length?)?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// The elements inside of the next one, which must be of this kind. What follows it is not read any more.
+    fn enter(&self, kind: u8) -> Option<Self> {
+        let (length, rest) = self.header(kind)?;
+        let rest = match length {
+            Some(length) => rest.get(..length)?,
+            None => rest,
+        };
+        Some(Self { rest })
+    }
+
+    /// Also where a value of open length ends.
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty() || self.rest.starts_with(&[0, 0])
+    }
+
+    /// The length of the next element, if it says one, and what follows.
+    fn header(&self, kind: u8) -> Option<(Option<usize>, &'a [u8])> {
+        let (length, rest) = self.rest.strip_prefix(&[kind])?.split_first()?;
+        match *length {
+            short @ 0..0x80 => Some((Some(usize::from(short)), rest)),
+            0x80 => Some((None, rest)),
+            long => {
+                let (digits, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+                // No length that is of use has more than four bytes.
+                let length = (digits.len() <= 4).then(|| {
+                    digits
+                        .iter()
+                        .fold(0, |length, digit| length << 8 | usize::from(*digit))
+                })?;
+                Some((Some(length), rest))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(kind: u8, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind];
+        match value.len() {
+            short @ 0..0x80 => bytes.push(short as u8),
+            long => {
+                bytes.push(0x82);
+                bytes.extend((long as u16).to_be_bytes());
+            }
+        }
+        bytes.extend(value);
+        bytes
+    }
+
+    fn open(kind: u8, value: &[u8]) -> Vec<u8> {
+        [&[kind, 0x80], value, &[0, 0]].concat()
+    }
+
+    const DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
+
+    fn cms(wrap: fn(u8, &[u8]) -> Vec<u8>, content: &[u8]) -> Vec<u8> {
+        let encapsulated = wrap(SEQUENCE, &[&element(OBJECT, DATA), content].concat());
+        let rest = element(FIRST, b"certificates");
+        let data = [
+            element(INTEGER, &[1]),
+            element(SET, b"hash"),
+            encapsulated,
+            rest,
+        ]
+        .concat();
+        let data = wrap(FIRST, &wrap(SEQUENCE, &data));
+        wrap(SEQUENCE, &[element(OBJECT, SIGNED_DATA), data].concat())
+    }
+
+    #[test]
+    fn the_content_is_found_whether_lengths_are_open_or_not() {
+        let text = vec![b'm'; 300];
+        for wrap in [element, open] {
+            let content = wrap(FIRST, &element(OCTET_STRING, &text));
+            assert_eq!(
+                find(&cms(wrap, &content)),
+                Some(Signed::Content(text.clone()))
+            );
+            let pieces = [
+                element(OCTET_STRING, &text[..200]),
+                element(OCTET_STRING, &text[200..]),
+            ];
+            let content = wrap(FIRST, &wrap(OCTET_STRINGS, &pieces.concat()));
+            assert_eq!(
+                find(&cms(wrap, &content)),
+                Some(Signed::Content(text.clone()))
+            );
+            assert_eq!(find(&cms(wrap, &[])), Some(Signed::Elsewhere));
+        }
+        let enveloped = element(SEQUENCE, &element(OBJECT, ENVELOPED_DATA));
+        assert_eq!(find(&enveloped), Some(Signed::Encrypted));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_something_else_is_refused() {
+        let content = element(FIRST, &element(OCTET_STRING, b"manifest"));
+        let whole = cms(element, &content);
+        for length in 0..whole.len() {
+            assert_eq!(find(&whole[..length]), None, "{length}");
+        }
+        for bytes in [
+            &b"\x30\x84\xff\xff\xff\xff"[..],
+            b"\x30\x89123456789",
+            b"\x30\xff",
+            b"\x30\x03\x06\x01\x2a",
+        ] {
+            assert_eq!(find(bytes), None);
+        }
+        assert!(signed(b"").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+use std::collections::BTreeMap;
+
+use crate::error::{ImageError, Result};
+
+/// What a RAUC manifest says of its bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// `[update] compatible`: the system that it is for.
+    pub compatible: String,
+    /// `[update] version`, as it stands there.
+    pub version: Option<String>,
+    /// `[update] description`.
+    pub description: Option<String>,
+    /// `[update] build`.
+    pub build: Option<String>,
+    /// `[bundle] format`.
+    pub format: Format,
+}
+
+/// How a bundle is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The manifest is a file of the squashfs.
+    Plain,
+    /// The manifest is signed, and holds the root of the hashes of the squashfs.
+    Verity,
+    /// The same, and the squashfs is encrypted.
+    Crypt,
+}
+
+/// Longest value that is taken from a manifest, in characters.
+const MAX_TEXT: usize = 1000;
+
+/// Reads a manifest, which is a key file as `GLib` has them.
+pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
+    let text = str::from_utf8(bytes).map_err(|_| ImageError::damaged("its manifest is no text"))?;
+    let mut values = values(text)?;
+    let mut take = |group: &'static str, key: &'static str| {
+        let value = values
+            .remove(&(group, key))
+            .filter(|value| !value.is_empty());
+        match value {
+            Some(value) if value.chars().count() > MAX_TEXT => {
+                let message = format!("{key} in its manifest has more than {MAX_TEXT} characters");
+                Err(ImageError::damaged(message))
+            }
+            value => Ok(value),
+        }
+    };
+    let format = match take("bundle", "format")?.as_deref() {
+        None | Some("plain") => Format::Plain,
+        Some("verity") => Format::Verity,
+        Some("crypt") => Format::Crypt,
+        Some(other) => {
+            let message =
+                format!("its manifest says that the format is {other:?}, which is not known");
+            return Err(ImageError::damaged(message));
+        }
+    };
+    let compatible = take("update", "compatible")?;
+    Ok(Manifest {
+        compatible: compatible.ok_or_else(|| {
+            ImageError::damaged("its manifest does not say what it is compatible with")
+        })?,
+        version: take("update", "version")?,
+        description: take("update", "description")?,
+        build: take("update", "build")?,
+        format,
+    })
+}
+
+type Values<'a> = BTreeMap<(&'a str, &'a str), String>;
+
+/// The values of a key file by group and key; of several the last counts.
+fn values(text: &str) -> Result<Values<'_>> {
+    let mut values = Values::new();
+    let mut group = None;
+    for (index, line) in text.lines().enumerate() {
+        let wrong =
+            |what: &str| ImageError::damaged(format!("line {} of its manifest {what}", index + 1));
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name
+                .strip_suffix(']')
+                .ok_or_else(|| wrong("opens a group without end"))?;
+            group = Some(name);
+            continue;
+        }
+        let (key, value) = line
+            .split_once('=')
+            .ok_or_else(|| wrong("is no `key=value`"))?;
+        let group = group.ok_or_else(|| wrong("is in no group"))?;
+        let value =
+            unescaped(value.trim_start()).ok_or_else(|| wrong("has an escape that is none"))?;
+        values.insert((group, key.trim_end()), value);
+    }
+    Ok(values)
+}
+
+fn unescaped(value: &str) -> Option<String> {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(next) = chars.next() {
+        let next = match next {
+            '\\' => match chars.next()? {
+                's' => ' ',
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                '\\' => '\\',
+                // In lists; this one is read as a whole.
+                ';' => ';',
+                _ => return None,
+            },
+            other => other,
+        };
+        text.push(next);
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_read() {
+        let text = "# made by a build system\n[update]\ncompatible = Tide Dock  \nversion=2026.05-1\n\
+            description=first\\sof\\nmay\nbuild=20260501\n\n[bundle]\nformat=verity\n[image.rootfs]\nfilename=rootfs.img\n";
+        let expected = Manifest {
+            compatible: "Tide Dock".to_owned(),
+            version: Some("2026.05-1".to_owned()),
+            description: Some("first of\nmay".to_owned()),
+            build: Some("20260501".to_owned()),
+            format: Format::Verity,
+        };
+        assert_eq!(read(text.as_bytes()).expect("a manifest"), expected);
+        let least = read(b"[update]\ncompatible=x\nversion=\n").expect("a manifest");
+        assert_eq!((least.version, least.format), (None, Format::Plain));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        let long = format!("[update]\ncompatible={}", "x".repeat(1001));
+        for (text, expected) in [
+            ("", "compatible"),
+            ("[update]\nversion=1", "compatible"),
+            ("compatible=x", "line 1 of its manifest is in no group"),
+            ("[update\ncompatible=x", "line 1 of its manifest opens"),
+            ("[update]\ncompatible", "line 2 of its manifest is no"),
+            (
+                "[update]\ncompatible=\\x",
+                "line 2 of its manifest has an escape",
+            ),
+            ("[update]\ncompatible=x\n[bundle]\nformat=tar", "\"tar\""),
+            (&long, "more than 1000"),
+        ] {
+            let reason = read(text.as_bytes()).expect_err(text).to_string();
+            assert!(reason.contains(expected), "{text:.40}: {reason}");
+        }
+        assert!(read(b"[update]\ncompatible=\xff").is_err());
+    }
+}

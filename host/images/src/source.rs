@@ -1,0 +1,110 @@
+use std::io;
+
+use crate::error::{ImageError, Result};
+
+/// The bytes of an image, wherever they are kept.
+pub trait Source {
+    /// How many there are.
+    fn size(&self) -> u64;
+
+    /// Fills a buffer with the bytes from this one on. Nobody asks for bytes past the end.
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()>;
+}
+
+impl Source for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let bytes = self.get(start..).and_then(|rest| rest.get(..into.len()));
+        into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// How much is read ahead. The headers of small files stand close together.
+const WINDOW_BYTES: u64 = 16 << 10;
+
+/// A part of a source, with what was last read of it at hand.
+pub(crate) struct Window<'a> {
+    source: &'a mut dyn Source,
+    end: u64,
+    start: u64,
+    read: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    /// The source up to this byte.
+    pub(crate) fn new(source: &'a mut dyn Source, end: u64) -> Self {
+        let end = end.min(source.size());
+        Self {
+            source,
+            end,
+            start: 0,
+            read: Vec::new(),
+        }
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// So many bytes from there on; the caller has held the number against a limit.
+    pub(crate) fn bytes(&mut self, at: u64, count: usize) -> Result<&[u8]> {
+        let wanted = count as u64;
+        let fits = at.checked_add(wanted).is_some_and(|end| end <= self.end);
+        if !fits {
+            let message = format!("it is cut off: {wanted} bytes are missing at byte {at}");
+            return Err(ImageError::damaged(message));
+        }
+        let has = at >= self.start && at + wanted <= self.start + self.read.len() as u64;
+        if !has {
+            let ahead = wanted.max(WINDOW_BYTES).min(self.end - at);
+            self.read.clear();
+            self.read.resize(ahead as usize, 0);
+            self.start = at;
+            if let Err(error) = self.source.read_at(at, &mut self.read) {
+                self.read.clear();
+                return Err(error.into());
+            }
+        }
+        let from = (at - self.start) as usize;
+        Ok(&self.read[from..from + count])
+    }
+
+    /// The same, of a fixed number.
+    pub(crate) fn array<const COUNT: usize>(&mut self, at: u64) -> Result<[u8; COUNT]> {
+        let mut array = [0; COUNT];
+        array.copy_from_slice(self.bytes(at, COUNT)?);
+        Ok(array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_not_read() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        let mut source = &bytes[..];
+        let mut window = Window::new(&mut source, 99_999);
+        for (at, count) in [
+            (0, 10),
+            (5, 10),
+            (70_000, 20_000),
+            (99_989, 10),
+            (3, 1),
+            (99_999, 0),
+        ] {
+            let found = window.bytes(at, count).expect("it is there");
+            assert_eq!(found, &bytes[at as usize..at as usize + count]);
+        }
+        for (at, count) in [(99_990, 10), (99_999, 1), (u64::MAX, 1), (200_000, 0)] {
+            assert!(window.bytes(at, count).is_err(), "{at} {count}");
+        }
+    }
+}

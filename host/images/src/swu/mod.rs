@@ -1,0 +1,149 @@
+//! `.swu`: a cpio archive whose first file, `sw-description`, says what the others are.
+
+mod cpio;
+mod description;
+mod libconfig;
+
+pub use description::SwDescription;
+
+use self::cpio::Archive;
+use crate::{
+    MAX_DESCRIPTION_BYTES, Source,
+    error::{ImageError, Result},
+};
+
+const DESCRIPTION: &str = "sw-description";
+/// Most files of an archive.
+const MAX_ENTRIES: usize = 4096;
+
+/// Reads the description, and looks at every other file's name and place.
+pub(crate) fn read(source: &mut dyn Source) -> Result<SwDescription> {
+    let mut archive = Archive::new(source);
+    let description = match archive.next()? {
+        Some(first) if first.name == DESCRIPTION => {
+            if first.size as usize > MAX_DESCRIPTION_BYTES {
+                let message =
+                    format!("its {DESCRIPTION} is larger than {MAX_DESCRIPTION_BYTES} bytes");
+                return Err(ImageError::damaged(message));
+            }
+            description::read(archive.content(&first)?)?
+        }
+        Some(first) => {
+            let message = format!("its first file is {:?} and not {DESCRIPTION}", first.name);
+            return Err(ImageError::damaged(message));
+        }
+        None => return Err(ImageError::damaged("there is no file in it")),
+    };
+    let mut count = 1;
+    while let Some(entry) = archive.next()? {
+        count += 1;
+        if count > MAX_ENTRIES {
+            let message = format!("there are more than {MAX_ENTRIES} files in it");
+            return Err(ImageError::damaged(message));
+        }
+        if entry.name == DESCRIPTION {
+            return Err(ImageError::damaged(format!(
+                "there are two {DESCRIPTION} in it"
+            )));
+        }
+    }
+    Ok(description)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{
+        cpio::tests::{Form, archive},
+        *,
+    };
+
+    const TEXT: &str = "software = { version = \"1.2.0\"; };";
+
+    fn reason(image: &[u8]) -> String {
+        let mut source = image;
+        read(&mut source).expect_err("it is damaged").to_string()
+    }
+
+    #[test]
+    fn an_image_in_either_form_is_read() {
+        for form in [Form::Newc, Form::Crc] {
+            let image = archive(
+                form,
+                &[
+                    (DESCRIPTION, TEXT.as_bytes()),
+                    ("rootfs.img", &vec![7; 100_001]),
+                ],
+            );
+            let mut source = &image[..];
+            let description = read(&mut source).expect("a good image");
+            assert_eq!(description.version, "1.2.0");
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_told() {
+        let good = |files: &[(&str, &[u8])]| archive(Form::Newc, files);
+        let description = (DESCRIPTION, TEXT.as_bytes());
+        for (image, expected) in [
+            (good(&[]), "there is no file"),
+            (
+                good(&[("rootfs.img", b"x"), description]),
+                "its first file is",
+            ),
+            (good(&[description, description]), "two sw-description"),
+            (
+                good(&[description, ("../../etc/passwd", b"x")]),
+                "leads out of it",
+            ),
+            (good(&[description, ("a/../../b", b"x")]), "leads out of it"),
+            (
+                good(&[description, ("/etc/passwd", b"x")]),
+                "leads out of it",
+            ),
+            (good(&[description, ("", b"x")]), "has no name"),
+            (
+                good(&[(DESCRIPTION, &vec![b' '; MAX_DESCRIPTION_BYTES + 1])]),
+                "is larger than",
+            ),
+            (good(&[(DESCRIPTION, b"\x90\x90")]), "is no text"),
+            (b"not a cpio".to_vec(), "cut off"),
+            (vec![b'x'; 500], "no cpio archive"),
+            (Vec::new(), "cut off"),
+        ] {
+            let reason = reason(&image);
+            assert!(reason.contains(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn it_is_noticed_wherever_an_image_is_cut_off() {
+        let whole = archive(
+            Form::Crc,
+            &[(DESCRIPTION, TEXT.as_bytes()), ("rootfs.img", &[7; 1000])],
+        );
+        let end = whole.len() - 512;
+        for length in 0..end - 200 {
+            let mut source = &whole[..length];
+            assert!(read(&mut source).is_err(), "{length} of {}", whole.len());
+        }
+    }
+
+    #[test]
+    fn another_checksum_is_noticed() {
+        let mut image = archive(Form::Crc, &[(DESCRIPTION, TEXT.as_bytes())]);
+        let at = image
+            .windows(5)
+            .position(|part| part == b"1.2.0")
+            .expect("the version");
+        image[at] = b'3';
+        assert!(reason(&image).contains("checksum"), "{}", reason(&image));
+    }
+
+    #[test]
+    fn more_files_than_anybody_needs_are_refused() {
+        let names: Vec<String> = (0..=MAX_ENTRIES).map(|n| n.to_string()).collect();
+        let mut files = vec![(DESCRIPTION, TEXT.as_bytes())];
+        files.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
+        assert!(reason(&archive(Form::Newc, &files)).contains("more than 4096"));
+    }
+}

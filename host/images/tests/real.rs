@@ -1,0 +1,101 @@
+//! Images that `cpio` and `rauc` made; `fixtures/make.sh` says how.
+
+use std::path::Path;
+
+use tidegate_images::{Bundle, Format, Image, ImageError, Kind, Manifest, SwDescription, read};
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn image(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
+    let mut source = bytes;
+    read(Kind::of(name).expect("an image"), &mut source)
+}
+
+const IMAGES: [&str; 8] = [
+    "newc.swu",
+    "crc.swu",
+    "plain.raucb",
+    "plain-no-fragments.raucb",
+    "plain-xz.raucb",
+    "verity.raucb",
+    "crypt.raucb",
+    "encrypted.raucb",
+];
+
+#[test]
+fn swupdate_images_are_read() {
+    for name in ["newc.swu", "crc.swu"] {
+        let expected = SwDescription {
+            version: "1.4.0".to_owned(),
+            description: Some("First of May".to_owned()),
+            hardware: vec!["1.0".to_owned(), "1.2".to_owned()],
+            ..SwDescription::default()
+        };
+        let found = image(name, &fixture(name)).expect(name);
+        assert_eq!(found, Image::Swu(expected), "{name}");
+    }
+}
+
+#[test]
+fn rauc_bundles_are_read() {
+    for (name, format) in [
+        ("plain.raucb", Some(Format::Plain)),
+        ("plain-no-fragments.raucb", Some(Format::Plain)),
+        ("verity.raucb", Some(Format::Verity)),
+        ("crypt.raucb", Some(Format::Crypt)),
+        // Only a device can read these, or somebody who has xz.
+        ("encrypted.raucb", None),
+        ("plain-xz.raucb", None),
+    ] {
+        let manifest = format.map(|format| Manifest {
+            compatible: "Tide Dock".to_owned(),
+            version: Some("1.4.0".to_owned()),
+            description: Some("First of May".to_owned()),
+            build: Some("20260501".to_owned()),
+            format,
+        });
+        let found = image(name, &fixture(name)).expect(name);
+        assert_eq!(found, Image::Rauc(Bundle { manifest }), "{name}");
+    }
+}
+
+#[test]
+fn a_bundle_that_is_cut_off_is_noticed() {
+    for name in IMAGES.into_iter().filter(|name| name.ends_with("raucb")) {
+        let whole = fixture(name);
+        for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+            assert!(
+                image(name, &whole[..length]).is_err(),
+                "{length} bytes of {name}"
+            );
+        }
+        // Cut off in front.
+        assert!(
+            image(name, &whole[4096..]).is_err() || name.starts_with(['c', 'e']),
+            "{name}"
+        );
+    }
+}
+
+/// Whatever a byte becomes, there is an answer, and nothing is taken from elsewhere.
+#[test]
+fn a_byte_that_is_another_is_no_disaster() {
+    for name in IMAGES {
+        let mut bytes = fixture(name);
+        for at in (0..bytes.len()).step_by(3) {
+            let was = bytes[at];
+            for other in [0xff, was ^ 0x80] {
+                bytes[at] = other;
+                if let Err(ImageError::Io(error)) = image(name, &bytes) {
+                    panic!("{name}, byte {at}: {error}");
+                }
+            }
+            bytes[at] = was;
+        }
+    }
+}
