@@ -12,6 +12,8 @@ CREATE TABLE campaigns (
     firmware_id BIGINT NOT NULL,
     -- JSON: {devices, groups, filter}
     targets {{text}} NOT NULL,
+    -- The feed whose devices it means; then it has no other targets.
+    feed {{text}},
     allow_beta BIGINT NOT NULL,
     -- JSON: {plugin, revision, version, kind, config}; policies: a list of them
     strategy {{text}} NOT NULL,
@@ -30,6 +32,7 @@ CREATE TABLE campaigns (
 );
 
 CREATE INDEX campaigns_by_firmware ON campaigns (tenant_id, firmware_id);
+CREATE INDEX campaigns_by_feed ON campaigns (tenant_id, feed, id) WHERE feed IS NOT NULL;
 
 CREATE TABLE campaign_runs (
     tenant_id BIGINT NOT NULL,
@@ -166,6 +169,25 @@ CREATE TABLE campaign_selected (
     PRIMARY KEY (tenant_id, campaign_id, first_key),
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
 );
+
+-- Devices that a campaign passed over when their turn came; they count as cancelled. One whose reason may be gone is
+-- ready to be looked at again.
+CREATE TABLE passed_over (
+    tenant_id BIGINT NOT NULL,
+    campaign_id BIGINT NOT NULL,
+    device_id BIGINT NOT NULL,
+    wave BIGINT NOT NULL,
+    -- pinned, mode, feed or superseded
+    reason {{text}} NOT NULL,
+    at BIGINT NOT NULL,
+    ready INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, campaign_id, device_id),
+    FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX passed_over_by_device ON passed_over (tenant_id, device_id);
+CREATE INDEX passed_over_ready ON passed_over (tenant_id, campaign_id, device_id) WHERE ready = 1;
 
 CREATE TABLE campaign_classes (
     tenant_id BIGINT NOT NULL,

@@ -91,6 +91,8 @@ pub struct Targets {
     pub groups: Vec<String>,
     /// By RSQL.
     pub filter: Option<String>,
+    /// Those that follow this feed; then nothing else names any. The newest campaign on a feed wins.
+    pub feed: Option<String>,
 }
 
 /// A plugin as a campaign uses it.

@@ -85,6 +85,7 @@ pub(crate) fn spec(firmware: FirmwareId, proof: Proof) -> CampaignSpec {
             devices: vec!["d-0".into()],
             groups: vec!["north".into()],
             filter: Some("hw_model==A".into()),
+            feed: None,
         },
         allow_beta: false,
         strategy: plugin("canary", Kind::Strategy),

@@ -127,8 +127,25 @@ impl Draft {
         let targets = &self.targets;
         let names_any =
             !targets.devices.is_empty() || !targets.groups.is_empty() || targets.filter.is_some();
-        let message = "needs at least one of target_devices, target_groups and target_filter";
-        rule(names_any, "/target_filter", message);
+        let message = "needs at least one of target_devices, target_groups and target_filter, or a target_feed";
+        rule(
+            names_any || targets.feed.is_some(),
+            "/target_filter",
+            message,
+        );
+        let message = "stands alone: what a feed's newest campaign brings is for all that follow the feed; for some of them \
+                       use target_filter, such as `feed==beta;hw_model==rpi4`";
+        rule(
+            targets.feed.is_none() || !names_any,
+            "/target_feed",
+            message,
+        );
+        let feed = targets.feed.as_ref().map_or(1, |feed| feed.chars().count());
+        rule(
+            (1..=100).contains(&feed),
+            "/target_feed",
+            "must have 1 to 100 characters",
+        );
         rule(
             targets.devices.len() <= 100_000,
             "/target_devices",

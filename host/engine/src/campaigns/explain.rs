@@ -1,6 +1,7 @@
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus},
     device::Device,
+    mode::{DeviceMode, PassedOver},
     plugin::ClassKey,
 };
 
@@ -35,6 +36,7 @@ pub enum Standing {
     Excluded,
     InNoWave,
     Waiting,
+    PassedOver,
     Admitted,
 }
 
@@ -47,6 +49,7 @@ impl Standing {
             Self::Excluded => "excluded",
             Self::InNoWave => "in_no_wave",
             Self::Waiting => "waiting",
+            Self::PassedOver => "passed_over",
             Self::Admitted => "admitted",
         }
     }
@@ -106,13 +109,21 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
         }
         Membership::InWave { wave, position } => {
             let waves = engine.store().waves(tenant, id).await?;
-            in_wave(
+            let passed_over = engine.store().passed_over(tenant, id, device.key).await?;
+            let (mut standing, mut reasons) = in_wave(
                 &campaign,
                 waves.get(wave as usize),
                 wave,
                 position,
                 &updates,
-            )
+            );
+            if standing == Standing::Waiting {
+                reasons.extend(kept_from(device, passed_over));
+            }
+            if let (Standing::Waiting, Some(_)) = (standing, passed_over) {
+                standing = Standing::PassedOver;
+            }
+            (standing, reasons)
         }
     };
     Ok(Explanation {
@@ -120,6 +131,26 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
         standing,
         reasons,
         updates,
+    })
+}
+
+/// What keeps a device of a wave from its update: what did when its turn came, or what will.
+fn kept_from(device: &Device, passed_over: Option<PassedOver>) -> Option<String> {
+    if let Some(reason) = passed_over {
+        let until = match reason {
+            PassedOver::Superseded => "",
+            _ => "; while the campaign is in progress it is admitted as soon as that is gone",
+        };
+        return Some(format!("{}{until}", reason.sentence()));
+    }
+    if device.pinned {
+        return Some(
+            "it is pinned, and will be passed over if it still is when its turn comes".to_owned(),
+        );
+    }
+    (device.mode != DeviceMode::Rollout).then(|| {
+        let mode = device.mode.as_str();
+        format!("its mode is {mode}, and it will be passed over if that is so when its turn comes")
     })
 }
 
@@ -136,6 +167,12 @@ fn not_selected(campaign: &Campaign) -> String {
     if !targets.groups.is_empty() {
         parts.push(format!("the groups {}", targets.groups.join(", ")));
     }
+    parts.extend(
+        targets
+            .feed
+            .as_ref()
+            .map(|feed| format!("devices that follow the feed {feed}")),
+    );
     parts.extend(
         targets
             .filter

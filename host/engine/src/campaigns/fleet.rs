@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     campaign::Campaign,
+    mode::DeviceMode,
     order,
     plugin::{Census, ClassKey, DeviceClass, GroupSize, UNASSIGNED},
     selection::Candidate,
@@ -103,22 +104,49 @@ fn group_sizes<'a>(devices: impl Iterator<Item = &'a Selected>) -> Vec<GroupSize
         .collect()
 }
 
-/// The classes of the selected devices, ordered by key, and the index of each device's class.
-pub(super) fn classify(selected: &[Selected]) -> (Vec<DeviceClass>, Vec<u32>) {
-    let mut sizes: BTreeMap<&ClassKey, (u64, u32)> = BTreeMap::new();
+/// The selected devices by class.
+pub(super) struct Classes {
+    /// Those that plugins are asked about, ordered by key.
+    pub(super) asked: Vec<DeviceClass>,
+    /// Those whose devices are in another mode than `rollout`: nobody is asked, they are left out. Ordered by key and
+    /// mode; their indexes come after those of the others.
+    pub(super) left_out: Vec<ClassVerdict>,
+    /// Index of each device's class.
+    pub(super) of: Vec<u32>,
+}
+
+/// Sorts the selected devices into classes.
+pub(super) fn classify(selected: &[Selected]) -> Classes {
+    let place = |device: &'_ Selected| (device.mode != DeviceMode::Rollout).then_some(device.mode);
+    let mut sizes: BTreeMap<(Option<DeviceMode>, &ClassKey), (u64, u32)> = BTreeMap::new();
     for device in selected {
-        sizes.entry(&device.class).or_default().0 += 1;
+        sizes.entry((place(device), &device.class)).or_default().0 += 1;
     }
     for (index, size) in sizes.values_mut().enumerate() {
         size.1 = index as u32;
     }
-    let class_of = selected
+    let of = selected
         .iter()
-        .map(|device| sizes[&device.class].1)
+        .map(|device| sizes[&(place(device), &device.class)].1)
         .collect();
-    let classes = sizes.iter().map(|(key, (devices, _))| DeviceClass {
-        key: (*key).clone(),
-        devices: *devices,
-    });
-    (classes.collect(), class_of)
+    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    for ((mode, key), (devices, _)) in sizes {
+        let key = key.clone();
+        match mode {
+            None => asked.push(DeviceClass { key, devices }),
+            Some(mode) => left_out.push(ClassVerdict {
+                key,
+                devices,
+                excluded: Some(format!(
+                    "in mode {} when the campaign started, and campaigns are for devices in mode rollout",
+                    mode.as_str()
+                )),
+            }),
+        }
+    }
+    Classes {
+        asked,
+        left_out,
+        of,
+    }
 }

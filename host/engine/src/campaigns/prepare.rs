@@ -37,8 +37,10 @@ pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<Begi
         journal: Vec::new(),
     };
     let selected = planning.select().await?;
-    let (classes, class_of) = classify(&selected);
-    let verdicts = planning.check_classes(classes).await?;
+    let classes = classify(&selected);
+    let class_of = classes.of;
+    let mut verdicts = planning.check_classes(classes.asked).await?;
+    verdicts.extend(classes.left_out);
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
         .collect();
@@ -146,6 +148,9 @@ impl Planning<'_> {
 
     /// Every compatibility policy must say compatible; one that fails leaves all classes out.
     async fn check_classes(&mut self, classes: Vec<DeviceClass>) -> Result<Vec<ClassVerdict>> {
+        if classes.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut verdicts: Vec<ClassVerdict> = classes
             .iter()
             .map(|class| ClassVerdict {

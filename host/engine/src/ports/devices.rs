@@ -197,4 +197,6 @@ pub struct Selected {
     pub class: ClassKey,
     /// Ordered by name.
     pub groups: Vec<String>,
+    /// Only those in mode `rollout` are given what campaigns roll out.
+    pub mode: DeviceMode,
 }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{CampaignId, TenantId},
-    mode::DeviceMode,
+    id::{CampaignId, DeviceKey, TenantId},
+    mode::{DeviceMode, PassedOver},
     time::Timestamp,
 };
 
@@ -30,6 +30,14 @@ pub trait Registry: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Vec<CampaignId>>, StoreError>;
 
+    /// Why a campaign passed over a device when its turn came; none: it did not, or not yet.
+    async fn passed_over(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        device: DeviceKey,
+    ) -> Result<Option<PassedOver>, StoreError>;
+
     /// What changed when a device reported, newest first; none: there is no such device. Of each device the last
     /// [`MAX_CHANGES`] are kept.
     async fn attribute_changes(
@@ -46,7 +54,7 @@ pub const MAX_LABELS: usize = 50;
 pub const MAX_CHANGES: i64 = 500;
 
 /// A change of a device, checked by the caller but for the number of labels in all: what is none stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceChange {
     /// For people; the device id when it is empty.
     pub name: Option<String>,
@@ -63,7 +71,23 @@ pub struct DeviceChange {
     /// Whether anything new may go to it.
     pub pinned: Option<bool>,
     /// When.
-    pub at: Option<Timestamp>,
+    pub at: Timestamp,
+}
+
+impl DeviceChange {
+    /// No change.
+    pub fn at(at: Timestamp) -> Self {
+        Self {
+            name: None,
+            groups: None,
+            feed: None,
+            clears_labels: false,
+            labels: BTreeMap::new(),
+            mode: None,
+            pinned: None,
+            at,
+        }
+    }
 }
 
 /// Why a device was not changed.

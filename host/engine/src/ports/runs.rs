@@ -41,7 +41,9 @@ pub trait Runs: Send + Sync {
     async fn apply(&self, run: RunRef, fence: Fence, applied: Applied) -> Result<bool, StoreError>;
 
     /// Makes updates for released devices that have none yet: the next `limit` of this wave. A device that already has
-    /// the firmware gets an update that is completed at once. Under a lost fence it does nothing.
+    /// the firmware, and has not drifted from it, gets an update that is completed at once. One that
+    /// [`tidegate_core::mode::passes_over`] names, or that a newer campaign on the same feed has, is passed over and
+    /// counts as cancelled. Under a lost fence it does nothing.
     async fn admit(
         &self,
         run: RunRef,
@@ -50,6 +52,16 @@ pub trait Runs: Send + Sync {
         limit: u32,
         offer: &Offer,
     ) -> Result<Admitted, StoreError>;
+
+    /// Looks again at up to `limit` devices that were passed over and whose reason may be gone; makes updates for those
+    /// whose reason is. Under a lost fence, and for a campaign that is not in progress, it does nothing.
+    async fn admit_after_all(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        limit: u32,
+        offer: &Offer,
+    ) -> Result<Vec<Touched>, StoreError>;
 
     /// Calls back up to `limit` open updates of the campaign. Under a lost fence it does nothing.
     async fn call_back(

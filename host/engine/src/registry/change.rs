@@ -7,7 +7,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// Changes what operators say of a device; what is none stays as it is. An update that it has open goes on.
+/// Changes what operators say of a device; what is none stays as it is. Campaigns that passed over it look at it again. An update that it has open goes on.
 pub async fn change(
     engine: &Engine,
     actor: &Actor,
@@ -17,10 +17,6 @@ pub async fn change(
     actor.require(Role::Operator)?;
     check(&change)?;
     let tenant = actor.tenant;
-    let change = DeviceChange {
-        at: Some(engine.now()),
-        ..change
-    };
     let changed = engine
         .store()
         .change_device(tenant, device_id, change)

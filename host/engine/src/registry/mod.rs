@@ -7,6 +7,7 @@ mod delete;
 mod get;
 mod list;
 mod log;
+mod reasons;
 mod rules;
 mod updates;
 
@@ -17,4 +18,5 @@ pub use delete::delete;
 pub use get::get;
 pub use list::list;
 pub use log::{UpdateLog, log};
+pub use reasons::reasons;
 pub use updates::updates;

@@ -140,7 +140,9 @@ fn sheet(device: &Value) -> String {
 
 fn explanation(answer: &Value) -> String {
     let campaigns = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut lines = Vec::new();
+    let reasons = answer["device"]["reasons"].as_array();
+    let reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
+    let mut lines: Vec<_> = reasons.map(str::to_owned).collect();
     for campaign in campaigns {
         lines.push(format!(
             "campaign {} {} ({}): {}",
@@ -162,7 +164,7 @@ fn explanation(answer: &Value) -> String {
                 .map(|reason| format!("  {reason}")),
         );
     }
-    if lines.is_empty() {
+    if campaigns.is_empty() {
         lines.push("no campaign has to do with it".to_owned());
     }
     lines.join("\n")

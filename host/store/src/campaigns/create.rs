@@ -26,11 +26,16 @@ pub(super) async fn create(
     hold_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
+    let feed = spec
+        .targets
+        .feed
+        .as_deref()
+        .map(|feed| storable(feed).into_owned());
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
          priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
-         proof, created_by, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
+         proof, created_by, created_at, feed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id",
     )
     .bind(tenant.0)
     .bind(name.into_owned())
@@ -49,6 +54,7 @@ pub(super) async fn create(
     .bind(spec.proof.as_str())
     .bind(storable(&campaign.created_by).into_owned())
     .bind(campaign.created_at.0)
+    .bind(feed)
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;

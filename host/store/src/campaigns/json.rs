@@ -36,6 +36,8 @@ impl From<TargetsJson> for Targets {
             devices: json.devices,
             groups: json.groups,
             filter: json.filter,
+            // A column of its own.
+            feed: None,
         }
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
-    campaign::{Campaign, CampaignSpec, CampaignStatus, Priority},
+    campaign::{Campaign, CampaignSpec, CampaignStatus, Priority, Targets},
     id::{CampaignId, FirmwareId, TenantId},
     time::Timestamp,
     update::Proof,
@@ -19,7 +19,7 @@ use crate::{
 const READ: &str = "read campaign";
 
 const COLUMNS: &str = "\
-    c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.allow_beta, c.strategy, c.policies, \
+    c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, c.policies, \
     c.priority, c.max_concurrent_updates, c.timeout_ms, c.requires_approval, c.auto_rollback, \
     c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
@@ -109,7 +109,10 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
         name: row.take("name")?,
         description: row.take("description")?,
         firmware: FirmwareId(row.take("firmware_id")?),
-        targets: row.json::<TargetsJson>("targets")?.into(),
+        targets: Targets {
+            feed: row.take("feed")?,
+            ..row.json::<TargetsJson>("targets")?.into()
+        },
         allow_beta: row.flag("allow_beta")?,
         strategy: row.json::<PluginJson>("strategy")?.try_into()?,
         policies: list::<PluginJson, _>(row, "policies")?,

@@ -17,6 +17,7 @@ use crate::{
     dialect::storable,
     error::failed,
     rows::{BadRow, Columns as _, bad_row, to_json},
+    runs::look_again,
 };
 
 const CHANGE: &str = "change a device";
@@ -44,9 +45,15 @@ pub(super) async fn change(
         delete_labels(&mut tx, tenant, key).await?;
         insert_labels(&mut tx, tenant, key, &labels).await?;
     }
+    let may_be_let_in = change.mode.is_some() || change.pinned.is_some() || change.feed.is_some();
+    let campaigns = if may_be_let_in {
+        look_again(&mut tx, tenant, key, change.at).await?
+    } else {
+        Vec::new()
+    };
     announce(&mut tx, tenant, [device_id]).await?;
     tx.commit().await?;
-    Ok(Vec::new())
+    Ok(campaigns)
 }
 
 /// The key of a device, which nobody else changes until the transaction ends.

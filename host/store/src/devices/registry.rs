@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{CampaignId, TenantId},
+    id::{CampaignId, DeviceKey, TenantId},
+    mode::PassedOver,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
@@ -8,7 +9,7 @@ use tidegate_engine::ports::{
 };
 
 use super::{attribute_changes, change, delete};
-use crate::SqlStore;
+use crate::{SqlStore, runs};
 
 #[async_trait]
 impl Registry for SqlStore {
@@ -28,6 +29,15 @@ impl Registry for SqlStore {
         now: Timestamp,
     ) -> Result<Option<Vec<CampaignId>>, StoreError> {
         delete::delete(&self.database, tenant, device_id, now).await
+    }
+
+    async fn passed_over(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        device: DeviceKey,
+    ) -> Result<Option<PassedOver>, StoreError> {
+        runs::passed_over(&mut self.database.once().await?, tenant, campaign, device).await
     }
 
     async fn attribute_changes(

@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use tidegate_core::{
     campaign::Targets,
     id::{DeviceKey, TenantId},
+    mode::DeviceMode,
     plugin::ClassKey,
     selector::Selector,
 };
@@ -104,6 +105,10 @@ impl Meant<'_> {
                  AND g.device_id = d.id AND g.name IN (SELECT value FROM {groups}))"
             ));
         }
+        if let Some(feed) = &self.targets.feed {
+            let feed = parameters.bind(storable(feed).into_owned());
+            any.push(format!("(d.feed IS NOT NULL AND d.feed = {feed})"));
+        }
         if let Some(filter) = self.filter {
             any.push(condition(filter, dialect, parameters));
         }
@@ -114,17 +119,17 @@ impl Meant<'_> {
     }
 }
 
-/// One row for each class: what its devices share, and their keys and ids.
+/// One row for each class and mode: what its devices share, and their keys and ids.
 async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreError> {
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(meant.tenant.0);
     let condition = meant.condition(tx.dialect(), &mut parameters)?;
     let line_end = parameters.bind("\n");
     let sql = format!(
-        "SELECT d.hw_model, d.hw_revision, d.sw_version, \
+        "SELECT d.hw_model, d.hw_revision, d.sw_version, d.mode, \
          string_agg(CAST(d.id AS TEXT) || ' ' || d.device_id, {line_end}) \
          FROM devices d WHERE d.tenant_id = {tenant} AND {condition} \
-         GROUP BY d.hw_model, d.hw_revision, d.sw_version"
+         GROUP BY d.hw_model, d.hw_revision, d.sw_version, d.mode"
     );
     let rows = parameters
         .query(sql)?
@@ -140,13 +145,15 @@ async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreE
                 version: row.take(2)?,
                 attributes: Vec::new(),
             };
-            for device in row.take::<&str>(3)?.split('\n') {
+            let mode = row.word("mode", DeviceMode::parse)?;
+            for device in row.take::<&str>(4)?.split('\n') {
                 let (key, device_id) = device.split_once(' ').unwrap_or((device, ""));
                 selected.push(Selected {
                     key: key_of(key)?,
                     device_id: device_id.to_owned(),
                     class: class.clone(),
                     groups: Vec::new(),
+                    mode,
                 });
             }
             Ok(())

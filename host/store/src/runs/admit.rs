@@ -3,19 +3,22 @@ use std::collections::BTreeSet;
 use sqlx::Row as _;
 use tidegate_core::{
     campaign::CampaignStatus,
-    id::{DeviceKey, FirmwareId},
+    id::DeviceKey,
     update::{Progress, Purpose},
 };
 use tidegate_engine::ports::{Admitted, Fence, Offer, RunRef, StoreError};
 
-use super::lease::under;
+use super::{
+    lease::under,
+    passed_over::{self, Judge, Passed},
+};
 use crate::{
     database::{Database, Tx},
     error::{failed, internal},
     packed::{MEMBERS_PER_CHUNK, unpack_keys},
     rows::{BadRow, Columns as _, bad_row, number},
     tallies::Tallies,
-    updates::ledger::{Ledger, NewUpdate, announce_touched, done_at_once},
+    updates::ledger::{DeviceRow, Ledger, NewUpdate, announce_touched, done_at_once},
 };
 
 const ADMIT: &str = "admit devices";
@@ -49,21 +52,22 @@ pub(super) async fn admit(
     let mut ledger =
         Ledger::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
     let mut tallies = Tallies::default();
-    let new: Vec<_> = members
-        .iter()
-        .filter_map(|key| {
-            Some(offered(
-                run,
-                wave,
-                *key,
-                ledger.device(*key)?.installed_firmware,
-                offer,
-            ))
-        })
-        .collect();
-    let gone = members.len() - new.len();
+    let judge = Judge::of(&mut tx, run, &devices).await?;
+    let (mut new, mut passed) = (Vec::with_capacity(members.len()), Vec::new());
+    for key in &members {
+        let Some(device) = ledger.device(*key) else {
+            continue;
+        };
+        match judge.passes_over(*key, device) {
+            Some(reason) => passed.push(Passed::new(*key, wave, reason)),
+            None => new.push(offered(run, wave, *key, device, offer)),
+        }
+    }
+    // Those that are not there any more are among them.
+    let left_out = members.len() - new.len();
+    passed_over::insert(&mut tx, run, &passed, offer.now).await?;
     ledger.make(&mut tx, new, &mut tallies).await?;
-    ledger.admitted(run.campaign, wave, until - admitted, gone as u64);
+    ledger.admitted(run.campaign, wave, until - admitted, left_out as u64);
     let touched: Vec<_> = members
         .iter()
         .filter_map(|key| ledger.touched(*key, Some(run.campaign)))
@@ -78,22 +82,24 @@ pub(super) async fn admit(
     })
 }
 
-fn offered(
+/// What a campaign offers to a device. One that has the firmware is done at once, unless it says that it does not.
+pub(super) fn offered(
     run: RunRef,
     wave: u32,
-    device: DeviceKey,
-    installed: Option<FirmwareId>,
+    key: DeviceKey,
+    device: &DeviceRow,
     offer: &Offer,
 ) -> NewUpdate {
     let progress = Progress::offered(offer.proof, offer.now, offer.timeout);
+    let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
     NewUpdate {
-        device,
+        device: key,
         firmware: offer.firmware,
         campaign: run.campaign,
         purpose: Purpose::Forward { wave },
         weight: offer.weight,
         to_version: offer.to_version.clone(),
-        progress: if installed == Some(offer.firmware) {
+        progress: if has_it {
             done_at_once(progress, offer.now)
         } else {
             progress

@@ -6,11 +6,15 @@ mod call_back;
 mod due;
 mod expire;
 mod lease;
+mod passed_over;
 mod run;
 mod send_back;
+mod superseded;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use passed_over::{look_again, passed_over};
 
 use async_trait::async_trait;
 use tidegate_core::{plugin::Scope, time::Timestamp};
@@ -63,6 +67,16 @@ impl Runs for SqlStore {
         offer: &Offer,
     ) -> Result<Admitted, StoreError> {
         admit::admit(&self.database, run, fence, wave, limit, offer).await
+    }
+
+    async fn admit_after_all(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        limit: u32,
+        offer: &Offer,
+    ) -> Result<Vec<Touched>, StoreError> {
+        passed_over::admit_after_all(&self.database, run, fence, limit, offer).await
     }
 
     async fn call_back(

@@ -8,6 +8,7 @@ mod doors;
 mod files;
 mod firmware;
 mod hostile;
+mod registry;
 mod tenants;
 mod third_party;
 mod transfers;

@@ -266,7 +266,7 @@ impl Tick<'_> {
     /// Makes updates for the devices that are released and have none yet, in order.
     async fn admit(&self, run: &Run, firmware: &Firmware) -> Result<()> {
         let offer = self.offer(run, firmware);
-        let mut chunks = 0;
+        let (mut chunks, mut admitted_now) = (0, 0);
         for wave in 0..run.waves.len() {
             let wave =
                 u32::try_from(wave).map_err(|error| Error::internal("number waves", error))?;
@@ -281,11 +281,35 @@ impl Tick<'_> {
                     .await?;
                 self.forget(&admitted.touched);
                 chunks += u32::from(!admitted.touched.is_empty());
+                admitted_now += admitted.touched.len() as u64;
                 if admitted.left == 0 || admitted.touched.is_empty() {
                     break;
                 }
             }
         }
+        self.admit_after_all(run, &offer, admitted_now).await
+    }
+
+    /// Looks again at devices that were passed over and may be admitted now: no more than the campaign's limit of
+    /// devices in flight leaves room for. The others wait until something of it ends.
+    async fn admit_after_all(&self, run: &Run, offer: &Offer, admitted_now: u64) -> Result<()> {
+        let in_flight: u64 = run
+            .waves
+            .iter()
+            .map(|wave| wave.report.counts.in_flight())
+            .sum();
+        let most = run.campaign.spec.max_concurrent_updates.unwrap_or(u64::MAX);
+        let room = most.saturating_sub(in_flight + admitted_now);
+        let limit = u32::try_from(room).unwrap_or(u32::MAX).min(CHUNK);
+        if limit == 0 {
+            return Ok(());
+        }
+        let touched = self
+            .engine
+            .store()
+            .admit_after_all(self.run, self.fence, limit, offer)
+            .await?;
+        self.forget(&touched);
         Ok(())
     }
 

@@ -41,6 +41,9 @@ pub(crate) struct NewCampaign {
     target_groups: Vec<String>,
     /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0`.
     target_filter: Option<String>,
+    /// Devices that follow this feed, instead of other targets. The newest campaign on a feed wins: what an older one has
+    /// not offered yet to a device that a newer one has, it does not offer any more.
+    target_feed: Option<String>,
     /// Whether beta firmware is meant.
     #[serde(default)]
     allow_beta: bool,
@@ -149,6 +152,7 @@ impl NewCampaign {
                 devices: self.target_devices,
                 groups: self.target_groups,
                 filter: self.target_filter,
+                feed: self.target_feed,
             },
             allow_beta: self.allow_beta,
             strategy,

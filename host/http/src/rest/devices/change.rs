@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use tidegate_core::time::Timestamp;
 use tidegate_engine::{ports, registry};
 use utoipa::ToSchema;
 
@@ -52,25 +53,31 @@ pub(crate) async fn change_device(
     Segments(device): Segments<String>,
     JsonBody(wanted): JsonBody<DeviceChange>,
 ) -> Result<Json<DeviceBody>> {
-    let changed = registry::change(&state.engine, &actor, &device, wanted.into()).await?;
+    let changed = registry::change(
+        &state.engine,
+        &actor,
+        &device,
+        wanted.at(state.engine.now()),
+    )
+    .await?;
     Ok(Json(changed.into()))
 }
 
-impl From<DeviceChange> for ports::DeviceChange {
-    fn from(wanted: DeviceChange) -> Self {
-        Self {
-            name: wanted.name.or_default(),
-            groups: wanted.groups.or_default(),
-            feed: match wanted.feed {
+impl DeviceChange {
+    fn at(self, now: Timestamp) -> ports::DeviceChange {
+        ports::DeviceChange {
+            name: self.name.or_default(),
+            groups: self.groups.or_default(),
+            feed: match self.feed {
                 Patch::Keep => None,
                 Patch::Clear => Some(None),
                 Patch::Set(feed) => Some(Some(feed)),
             },
-            clears_labels: wanted.labels == Patch::Clear,
-            labels: wanted.labels.or_default().unwrap_or_default(),
-            mode: wanted.mode.or_default().map(Into::into),
-            pinned: wanted.pinned.or_default(),
-            at: None,
+            clears_labels: self.labels == Patch::Clear,
+            labels: self.labels.or_default().unwrap_or_default(),
+            mode: self.mode.or_default().map(Into::into),
+            pinned: self.pinned.or_default(),
+            at: now,
         }
     }
 }
@@ -81,12 +88,12 @@ mod tests {
 
     fn change(text: &str) -> ports::DeviceChange {
         let wanted: DeviceChange = serde_json::from_str(text).expect("a patch");
-        wanted.into()
+        wanted.at(Timestamp(7))
     }
 
     #[test]
     fn what_is_left_out_stays_and_null_removes() {
-        assert_eq!(change("{}"), ports::DeviceChange::default());
+        assert_eq!(change("{}"), ports::DeviceChange::at(Timestamp(7)));
         let cleared = change(r#"{"name": null, "feed": null, "labels": null, "pinned": null}"#);
         assert_eq!(cleared.name.as_deref(), Some(""));
         assert_eq!(cleared.feed, Some(None));

@@ -1,9 +1,12 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::campaigns::{self, Explanation};
+use tidegate_engine::{
+    campaigns::{self, Explanation},
+    registry,
+};
 use utoipa::ToSchema;
 
-use super::UpdateBody;
+use super::{UpdateBody, shape::Mode};
 use crate::{
     AppState,
     problem::Result,
@@ -13,9 +16,22 @@ use crate::{
 /// Why a device has, or has not, been given the firmware of the newest campaigns.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanations {
+    device: DeviceReasons,
     /// Newest campaign first.
     items: Vec<ExplanationBody>,
     count: u64,
+}
+
+/// What is so whatever the campaign.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeviceReasons {
+    mode: Mode,
+    pinned: bool,
+    feed: Option<String>,
+    /// Whether it reports another version than its last completed update brought.
+    drifted: bool,
+    /// What that means, in sentences.
+    reasons: Vec<String>,
 }
 
 /// One campaign's part of it.
@@ -26,7 +42,7 @@ pub(crate) struct ExplanationBody {
     campaign_name: String,
     campaign_status: &'static str,
     firmware_id: i64,
-    /// `not_started`, `not_selected`, `excluded`, `in_no_wave`, `waiting` or `admitted`.
+    /// `not_started`, `not_selected`, `excluded`, `in_no_wave`, `waiting`, `passed_over` or `admitted`.
     standing: &'static str,
     /// In the order in which they came about.
     reasons: Vec<String>,
@@ -45,12 +61,20 @@ pub(crate) async fn explain_device(
     State(state): State<AppState>,
     Segments(device): Segments<String>,
 ) -> Result<Json<Explanations>> {
+    let known = registry::get(&state.engine, &actor, &device).await?;
     let explanations = campaigns::explain(&state.engine, &actor, &device).await?;
     let items: Vec<_> = explanations
         .into_iter()
         .map(ExplanationBody::from)
         .collect();
     Ok(Json(Explanations {
+        device: DeviceReasons {
+            mode: known.mode.into(),
+            pinned: known.pinned,
+            feed: known.feed.clone(),
+            drifted: known.drift.is_some(),
+            reasons: registry::reasons(&known),
+        },
         count: items.len() as u64,
         items,
     }))

@@ -35,6 +35,9 @@ pub(super) struct Create {
     /// Devices that match: `hw_model==rpi4;sw_version=lt=2.0.0`
     #[arg(long, value_name = "RSQL")]
     filter: Option<String>,
+    /// Devices that follow this feed, instead of other targets; the newest campaign on a feed wins
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["devices", "groups", "filter"])]
+    feed: Option<String>,
     /// The strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
     #[arg(long, value_name = "NAME[=CONFIG]")]
     strategy: Option<String>,
@@ -102,6 +105,7 @@ impl Create {
         set("target_devices", json!(self.devices));
         set("target_groups", json!(self.groups));
         set("target_filter", json!(self.filter));
+        set("target_feed", json!(self.feed));
         set(
             "strategy",
             self.strategy

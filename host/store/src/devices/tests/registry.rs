@@ -36,7 +36,7 @@ on_both! {
         assert_eq!((made.feed.as_deref(), made.mode, made.pinned), (Some("stable"), DeviceMode::Manual, true));
         assert_eq!(made.labels["row"], "b");
 
-        let nothing = store.change_device(store.ours, "gate-1", DeviceChange::default()).await?;
+        let nothing = store.change_device(store.ours, "gate-1", DeviceChange::at(NOON)).await?;
         assert!(nothing.is_empty());
         assert_eq!(read(store, "gate-1").await?, made);
 
@@ -45,7 +45,7 @@ on_both! {
             feed: Some(None),
             labels: labels(&[("rack", Some("8\0")), ("row", None), ("column", Some(""))]),
             mode: Some(DeviceMode::Latest),
-            ..DeviceChange::default()
+            ..DeviceChange::at(NOON)
         };
         store.change_device(store.ours, "gate-1", change).await?;
         let changed = read(store, "gate-1").await?;
@@ -60,7 +60,7 @@ on_both! {
             groups: Some(Vec::new()),
             clears_labels: true,
             pinned: Some(false),
-            ..DeviceChange::default()
+            ..DeviceChange::at(NOON)
         };
         store.change_device(store.ours, "gate-1", change).await?;
         let changed = read(store, "gate-1").await?;
@@ -74,12 +74,12 @@ on_both! {
         store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         let many: Vec<String> = (0..MAX_LABELS).map(|n| format!("l{n}")).collect();
         let many: Vec<_> = many.iter().map(|key| (key.as_str(), Some(""))).collect();
-        let change = DeviceChange { labels: labels(&many), ..DeviceChange::default() };
+        let change = DeviceChange { labels: labels(&many), ..DeviceChange::at(NOON) };
         store.change_device(store.ours, "gate-1", change).await?;
         let change = DeviceChange {
             name: Some("other".into()),
             labels: labels(&[("one-more", Some(""))]),
-            ..DeviceChange::default()
+            ..DeviceChange::at(NOON)
         };
         let refused = store.change_device(store.ours, "gate-1", change).await;
         assert!(matches!(refused, Err(ChangeError::TooManyLabels)), "{refused:?}");
@@ -87,7 +87,7 @@ on_both! {
         assert_eq!((same.name.as_str(), same.labels.len()), ("gate-1", MAX_LABELS));
         for tenant in [store.theirs, store.ours] {
             let id = if tenant == store.ours { "gate-2" } else { "gate-1" };
-            let refused = store.change_device(tenant, id, DeviceChange::default()).await;
+            let refused = store.change_device(tenant, id, DeviceChange::at(NOON)).await;
             assert!(matches!(refused, Err(ChangeError::NotFound)), "{refused:?}");
         }
     }

@@ -5,7 +5,7 @@ fn targets(devices: &[&str], groups: &[&str]) -> Targets {
     Targets {
         devices: texts(devices),
         groups: texts(groups),
-        filter: None,
+        ..Targets::default()
     }
 }
 

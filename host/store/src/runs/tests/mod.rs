@@ -3,3 +3,4 @@ mod apply;
 mod back;
 mod deadlines;
 mod lease;
+mod passed_over;

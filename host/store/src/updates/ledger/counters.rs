@@ -75,13 +75,21 @@ impl Counters {
         }
     }
 
-    /// So many devices of a wave were admitted. Those that are not there any more count as called back.
+    /// So many devices of a wave were admitted. Those that are not there any more, or were passed over, count as called
+    /// back.
     pub(super) fn admitted(&mut self, campaign: CampaignId, wave: u32, devices: u64, gone: u64) {
         let campaign = self.0.entry(campaign).or_default();
         let wave = campaign.waves.entry(wave).or_default();
         wave.admitted += devices as i64;
         *wave.buckets.entry(Bucket::Cancelled).or_default() += gone as i64;
         campaign.stirred |= gone > 0;
+    }
+
+    /// A device that was passed over is admitted after all, and does not count as called back any more.
+    pub(super) fn let_in(&mut self, campaign: CampaignId, wave: u32) {
+        let campaign = self.0.entry(campaign).or_default();
+        let wave = campaign.waves.entry(wave).or_default();
+        *wave.buckets.entry(Bucket::Cancelled).or_default() -= 1;
     }
 
     /// A rollback has dealt with an ended update of the campaign.

@@ -46,7 +46,6 @@ pub(crate) struct DeviceRow {
 
 impl DeviceRow {
     /// What decides whether campaigns pass over it.
-    #[expect(dead_code, reason = "admission asks for it")]
     pub(crate) fn standing(&self) -> Standing<'_> {
         Standing {
             mode: self.mode,

@@ -245,9 +245,14 @@ impl Ledger {
         })
     }
 
-    /// So many devices of a wave were admitted, and so many of them are not there any more.
+    /// So many devices of a wave were admitted, and so many of them are not there any more or were passed over.
     pub(crate) fn admitted(&mut self, campaign: CampaignId, wave: u32, devices: u64, gone: u64) {
         self.counters.admitted(campaign, wave, devices, gone);
+    }
+
+    /// A device of a wave that was passed over is admitted after all.
+    pub(crate) fn let_in(&mut self, campaign: CampaignId, wave: u32) {
+        self.counters.let_in(campaign, wave);
     }
 
     /// A rollback has dealt with this ended update.

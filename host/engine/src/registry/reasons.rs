@@ -1,0 +1,85 @@
+use tidegate_core::{device::Device, mode::DeviceMode};
+
+/// What is so of a device whatever the campaign, in sentences for people.
+pub fn reasons(device: &Device) -> Vec<String> {
+    let mut reasons = vec![
+        match device.mode {
+            DeviceMode::Rollout => "its mode is rollout: campaigns give it its firmware",
+            DeviceMode::Latest => {
+                "its mode is latest: it gets the newest compatible firmware, and campaigns pass over it"
+            }
+            DeviceMode::Manual => {
+                "its mode is manual: it gets only what an operator assigns to it, and campaigns pass over it"
+            }
+        }
+        .to_owned(),
+    ];
+    if device.pinned {
+        let open = match device.open_update {
+            Some(id) => format!("; update {id}, which was open, it may finish"),
+            None => String::new(),
+        };
+        reasons.push(format!("it is pinned: nothing new goes to it{open}"));
+    }
+    if let Some(feed) = &device.feed {
+        reasons.push(format!("it follows the feed {feed}"));
+    }
+    if let Some(drift) = &device.drift {
+        let reported = device.sw_version.as_deref().unwrap_or("no version");
+        reasons.push(format!(
+            "it has drifted: its last update brought {}, and it reports {reported}; it is not sent round by itself",
+            drift.expected
+        ));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidegate_core::{
+        device::{DeviceState, Drift},
+        id::{DeviceKey, TenantId, UpdateId},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_said() {
+        let device = Device {
+            key: DeviceKey(1),
+            tenant: TenantId(1),
+            device_id: "a".to_owned(),
+            name: "a".to_owned(),
+            attributes: BTreeMap::new(),
+            hw_model: None,
+            hw_revision: None,
+            sw_version: Some("1.0.0".to_owned()),
+            groups: Vec::new(),
+            feed: Some("beta".to_owned()),
+            labels: BTreeMap::new(),
+            mode: DeviceMode::Manual,
+            pinned: true,
+            state: DeviceState::Pending,
+            last_seen: None,
+            created_at: Timestamp(0),
+            installed_firmware: None,
+            drift: Some(Drift {
+                expected: "2.0.0".to_owned(),
+                since: Timestamp(0),
+            }),
+            open_update: Some(UpdateId(7)),
+        };
+        assert_eq!(
+            reasons(&device),
+            [
+                "its mode is manual: it gets only what an operator assigns to it, and campaigns pass over it",
+                "it is pinned: nothing new goes to it; update 7, which was open, it may finish",
+                "it follows the feed beta",
+                "it has drifted: its last update brought 2.0.0, and it reports 1.0.0; it is not sent round by itself",
+            ]
+        );
+    }
+}

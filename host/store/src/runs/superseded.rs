@@ -1,0 +1,87 @@
+use std::collections::{BTreeSet, HashSet};
+
+use sqlx::Row as _;
+use tidegate_core::id::{CampaignId, DeviceKey};
+use tidegate_engine::ports::{RunRef, StoreError};
+
+use crate::{
+    database::Tx,
+    error::{failed, internal},
+    packed::find_place,
+    rows::{Columns as _, bad_row},
+};
+
+const READ: &str = "read which campaigns are newer";
+
+/// Those of the devices that a newer campaign on the same feed has in one of its waves. A newer one that was withdrawn
+/// (cancelled, given up or rolled back) does not count.
+pub(super) async fn superseded(
+    tx: &mut Tx,
+    run: RunRef,
+    feed: &str,
+    devices: &BTreeSet<DeviceKey>,
+) -> Result<HashSet<DeviceKey>, StoreError> {
+    let mut superseded = HashSet::new();
+    for campaign in newer(tx, run, feed).await? {
+        add_members(tx, run, campaign, devices, &mut superseded).await?;
+    }
+    Ok(superseded)
+}
+
+async fn newer(tx: &mut Tx, run: RunRef, feed: &str) -> Result<Vec<CampaignId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT c.id FROM campaigns c \
+         JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
+         JOIN campaign_runs mine ON mine.tenant_id = c.tenant_id AND mine.campaign_id = $2 \
+         WHERE c.tenant_id = $1 AND c.feed = $3 AND c.id <> $2 \
+         AND (r.started_at > mine.started_at OR (r.started_at = mine.started_at AND c.id > $2)) \
+         AND r.status IN ('in_progress', 'paused', 'held', 'completed')",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(feed.to_owned())
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| row.take("id").map(CampaignId))
+        .collect::<Result<_, _>>()
+        .map_err(bad_row(READ))
+}
+
+/// What a campaign selected stands in packed lists, ordered by key: each is looked through for those that may be in it.
+async fn add_members(
+    tx: &mut Tx,
+    run: RunRef,
+    campaign: CampaignId,
+    devices: &BTreeSet<DeviceKey>,
+    members: &mut HashSet<DeviceKey>,
+) -> Result<(), StoreError> {
+    let Some(last) = devices.last() else {
+        return Ok(());
+    };
+    let rows = sqlx::query(
+        "SELECT first_key, devices FROM campaign_selected \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND first_key <= $3 ORDER BY first_key DESC",
+    )
+    .bind(run.tenant.0)
+    .bind(campaign.0)
+    .bind(last.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let mut until = DeviceKey(i64::MAX);
+    for row in &rows {
+        let first = row.take("first_key").map(DeviceKey);
+        let first = first.map_err(bad_row(READ))?;
+        let blob: &[u8] = row.try_get("devices").map_err(failed(READ))?;
+        for key in devices.range(first..until) {
+            let place = find_place(blob, *key).map_err(|error| internal(READ)(Box::new(error)))?;
+            if place.is_some_and(|place| place.wave.is_some()) {
+                members.insert(*key);
+            }
+        }
+        until = first;
+    }
+    Ok(())
+}
