@@ -129,6 +129,10 @@ CREATE TABLE devices (
     attribute_changes BIGINT NOT NULL DEFAULT 0,
     -- An update of this device; its table comes later and refers to this one.
     installed_update_id INTEGER,
+    -- Since when, by whom and why all of its updates are agreed to beforehand.
+    auto_confirm_at BIGINT,
+    auto_confirm_by {{text}},
+    auto_confirm_remark {{text}},
     last_seen BIGINT,
     created_at BIGINT NOT NULL,
     UNIQUE (tenant_id, id),

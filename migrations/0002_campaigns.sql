@@ -20,7 +20,14 @@ CREATE TABLE campaigns (
     policies {{text}} NOT NULL,
     priority {{text}} NOT NULL,
     max_concurrent_updates BIGINT,
+    -- How its updates are put to their devices. Nobody is asked: on_denied and confirmation_ms are null.
+    update_type {{text}} NOT NULL,
+    forced_at BIGINT,
+    on_denied {{text}},
+    confirmation_ms BIGINT,
     timeout_ms BIGINT NOT NULL,
+    download_ms BIGINT,
+    install_ms BIGINT,
     requires_approval BIGINT NOT NULL,
     auto_rollback BIGINT NOT NULL,
     failure_threshold_percent BIGINT NOT NULL,
@@ -227,9 +234,19 @@ CREATE TABLE updates (
     created_at BIGINT NOT NULL,
     started_at BIGINT,
     completed_at BIGINT,
+    -- When its phase, or the whole of it, is overdue; and when the whole of it is.
     timeout_at BIGINT NOT NULL,
+    ends_at BIGINT NOT NULL,
     -- How often it was called back.
     call_backs BIGINT NOT NULL,
+    -- The terms of its campaign as it was made.
+    update_type {{text}} NOT NULL,
+    forced_at BIGINT,
+    on_denied {{text}},
+    confirmation_ms BIGINT,
+    timeout_ms BIGINT NOT NULL,
+    download_ms BIGINT,
+    install_ms BIGINT,
     -- When a call back was sent, and when a rollback has dealt with it.
     called_back_at BIGINT,
     looked_at BIGINT,

@@ -1,12 +1,10 @@
 //! Campaigns: one firmware to one set of devices under one strategy and its policies.
 
-use std::time::Duration;
-
 use crate::{
     id::{CampaignId, Digest, FirmwareId, TenantId},
     plugin::Scope,
     time::Timestamp,
-    update::Proof,
+    update::{Proof, Terms},
 };
 
 /// Most waves of a campaign.
@@ -70,8 +68,8 @@ pub struct CampaignSpec {
     pub priority: Priority,
     /// Most devices in flight at once.
     pub max_concurrent_updates: Option<u64>,
-    /// From offer to end: 5 to 1440 minutes.
-    pub timeout: Duration,
+    /// How its updates are put to their devices. The whole of one has 5 to 1440 minutes.
+    pub terms: Terms,
     /// Whether somebody else than its maker must approve it before it starts.
     pub requires_approval: bool,
     /// Whether the host obeys a policy's roll-back by itself.

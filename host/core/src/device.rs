@@ -58,6 +58,19 @@ pub struct Device {
     pub drift: Option<Drift>,
     /// The update that it is offered now.
     pub open_update: Option<UpdateId>,
+    /// Who agrees to all of its updates beforehand.
+    pub auto_confirm: Option<AutoConfirm>,
+}
+
+/// That all updates of a device are agreed to beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoConfirm {
+    /// Who said so, in their own words.
+    pub initiator: Option<String>,
+    /// Why, in their own words.
+    pub remark: Option<String>,
+    /// Since when.
+    pub activated_at: Timestamp,
 }
 
 /// A device that is not on the version that it should be on.

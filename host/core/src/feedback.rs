@@ -28,7 +28,7 @@ pub struct Feedback {
     pub cut: bool,
 }
 
-/// DDI's `execution`.
+/// DDI's `execution`; the last two are its `confirmation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words of the device API")]
 pub enum Execution {
@@ -40,10 +40,12 @@ pub enum Execution {
     Resumed,
     Download,
     Downloaded,
+    Confirmed,
+    Denied,
 }
 
 impl Execution {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Closed,
         Self::Proceeding,
         Self::Canceled,
@@ -52,6 +54,8 @@ impl Execution {
         Self::Resumed,
         Self::Download,
         Self::Downloaded,
+        Self::Confirmed,
+        Self::Denied,
     ];
 
     /// Its word on the wire and in SQL.
@@ -65,7 +69,14 @@ impl Execution {
             Self::Resumed => "resumed",
             Self::Download => "download",
             Self::Downloaded => "downloaded",
+            Self::Confirmed => "confirmed",
+            Self::Denied => "denied",
         }
+    }
+
+    /// Whether it answers the question if an update may begin.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Denied)
     }
 
     /// The execution of this word.

@@ -7,6 +7,8 @@ use crate::{id::FirmwareId, plugin::Scope, update::UpdateStatus};
 pub struct Ended<'a> {
     /// How it ended.
     pub status: UpdateStatus,
+    /// Whether its device was to install what it downloaded.
+    pub installs: bool,
     /// What it was to bring.
     pub to_version: &'a str,
     /// What the device reports now.
@@ -29,8 +31,9 @@ pub enum Return {
 /// What a rollback of this scope does for the device of an ended update.
 pub fn after(ended: &Ended<'_>, scope: Scope) -> Return {
     let is_on_it = match ended.status {
-        UpdateStatus::Completed => scope == Scope::Everything,
-        // Failed, silent or called back: it went over only if it says so itself.
+        UpdateStatus::Completed if ended.installs => scope == Scope::Everything,
+        UpdateStatus::Completed if scope != Scope::Everything => false,
+        // Downloaded only, failed, silent, rejected or called back: it went over only if it says so itself.
         _ => ended.reported_version == Some(ended.to_version),
     };
     match ended.before {
@@ -101,6 +104,7 @@ mod tests {
         ] {
             let ended = Ended {
                 status,
+                installs: true,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
@@ -110,6 +114,25 @@ mod tests {
                 expected,
                 "{status:?} {reported} {scope:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_was_only_downloaded_is_not_taken_back() {
+        let before = Some(FirmwareId(1));
+        for (reported, scope, expected) in [
+            ("1.0.0", Scope::Everything, Return::NotNeeded),
+            ("2.0.0", Scope::Everything, Return::To(FirmwareId(1))),
+            ("2.0.0", Scope::InFlight, Return::NotNeeded),
+        ] {
+            let ended = Ended {
+                status: UpdateStatus::Completed,
+                installs: false,
+                to_version: "2.0.0",
+                reported_version: Some(reported),
+                before,
+            };
+            assert_eq!(after(&ended, scope), expected, "{reported} {scope:?}");
         }
     }
 }

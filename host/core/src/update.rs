@@ -1,6 +1,11 @@
 //! Updates: one firmware for one device, and the steps it may take.
 
-use std::time::Duration;
+mod consent;
+mod deadline;
+mod terms;
+
+pub use consent::DENIED;
+pub use terms::{Confirmation, Handling, OnDenied, Terms, Timeouts, UpdateType};
 
 use crate::{
     feedback::{Execution, Feedback, Finished},
@@ -55,14 +60,18 @@ pub struct Progress {
     pub status: UpdateStatus,
     /// What it needs to count as done.
     pub proof: Proof,
+    /// How it is put to the device.
+    pub terms: Terms,
     /// "n of m", as the device last reported.
     pub progress: Option<(u32, u32)>,
     /// When the device first took it up.
     pub started_at: Option<Timestamp>,
     /// When it came to its end.
     pub completed_at: Option<Timestamp>,
-    /// When silence ends it.
+    /// When silence ends it: the end of the phase that it is in, at the latest its own.
     pub timeout_at: Timestamp,
+    /// When its whole time is up; while somebody is asked, when the time for an answer is.
+    pub ends_at: Timestamp,
     /// Why it failed.
     pub error: Option<UpdateError>,
 }
@@ -105,6 +114,8 @@ impl Proof {
 /// Where an update is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpdateStatus {
+    /// Somebody at the device has to agree first.
+    WaitingConfirmation,
     /// The device has not taken it up.
     Offered,
     /// Taken up.
@@ -123,10 +134,13 @@ pub enum UpdateStatus {
     TimedOut,
     /// Called back in time.
     Cancelled,
+    /// Somebody at the device said no.
+    Rejected,
 }
 
 impl UpdateStatus {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
+        Self::WaitingConfirmation,
         Self::Offered,
         Self::Downloading,
         Self::Installing,
@@ -136,11 +150,13 @@ impl UpdateStatus {
         Self::Failed,
         Self::TimedOut,
         Self::Cancelled,
+        Self::Rejected,
     ];
 
     /// Its name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::WaitingConfirmation => "waiting_confirmation",
             Self::Offered => "offered",
             Self::Downloading => "downloading",
             Self::Installing => "installing",
@@ -150,6 +166,7 @@ impl UpdateStatus {
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
             Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
         }
     }
 
@@ -161,7 +178,7 @@ impl UpdateStatus {
     /// Where its device is counted.
     pub fn bucket(self) -> Bucket {
         match self {
-            Self::Offered => Bucket::Offered,
+            Self::WaitingConfirmation | Self::Offered => Bucket::Offered,
             Self::Downloading | Self::Installing | Self::Verifying | Self::Cancelling => {
                 Bucket::InProgress
             }
@@ -169,6 +186,7 @@ impl UpdateStatus {
             Self::Failed => Bucket::Failed,
             Self::TimedOut => Bucket::TimedOut,
             Self::Cancelled => Bucket::Cancelled,
+            Self::Rejected => Bucket::Rejected,
         }
     }
 
@@ -194,6 +212,10 @@ pub enum Event {
     CancelRequested,
     /// The device answered a call back.
     CancelFeedback(Feedback),
+    /// Somebody at the device answered whether it may begin, or go on.
+    ConfirmationFeedback(Feedback),
+    /// Whoever speaks for the device agrees to everything.
+    AutoConfirmed,
     /// The device reported its version.
     VersionReported {
         /// Whether it is the one that the update brings.
@@ -214,36 +236,54 @@ pub enum Refusal {
     /// Nobody called it back.
     #[error("the update is not being cancelled")]
     NotCancelling,
+    /// Somebody has to agree first.
+    #[error("the update waits for its confirmation")]
+    Unconfirmed,
+    /// Nobody is asked to agree.
+    #[error("the update does not wait for a confirmation")]
+    NotWaiting,
 }
 
 impl Progress {
-    /// An update that has just been offered.
-    pub fn offered(proof: Proof, now: Timestamp, timeout: Duration) -> Self {
-        Self {
-            status: UpdateStatus::Offered,
+    /// An update that has just been made: on offer, or waiting for somebody to agree.
+    pub fn offered(proof: Proof, terms: Terms, now: Timestamp) -> Self {
+        let mut offered = Self {
+            status: match terms.confirmation {
+                Some(_) => UpdateStatus::WaitingConfirmation,
+                None => UpdateStatus::Offered,
+            },
             proof,
+            terms,
             progress: None,
             started_at: None,
             completed_at: None,
-            timeout_at: now.plus(timeout),
+            timeout_at: now,
+            ends_at: now,
             error: None,
-        }
+        };
+        offered.begin_phase(now);
+        offered
     }
 
     /// What the event makes of it; an event that changes nothing gives it back as it was.
     pub fn after(self, event: &Event, now: Timestamp) -> Result<Self, Refusal> {
-        match event {
-            Event::Retrieved => Ok(self.taken_up(UpdateStatus::Downloading, now)),
-            Event::Feedback(feedback) => self.reported(feedback, now),
-            Event::CancelRequested => self.called_back(),
-            Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now),
-            Event::VersionReported { is_target } => Ok(self.version_seen(*is_target, now)),
-            Event::DeadlinePassed => Ok(self.overdue(now)),
-            Event::DeviceGone if self.status.is_open() => {
-                Ok(self.ended(UpdateStatus::Cancelled, now))
-            }
-            Event::DeviceGone => Ok(self),
+        let before = self.status;
+        let mut after = match event {
+            Event::Retrieved => self.taken_up(UpdateStatus::Downloading, now),
+            Event::Feedback(feedback) => self.reported(feedback, now)?,
+            Event::CancelRequested => self.called_back(now)?,
+            Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now)?,
+            Event::ConfirmationFeedback(answer) => self.answered(answer, now)?,
+            Event::AutoConfirmed => self.confirmed(),
+            Event::VersionReported { is_target } => self.version_seen(*is_target, now),
+            Event::DeadlinePassed => self.overdue(now),
+            Event::DeviceGone if self.status.is_open() => self.ended(UpdateStatus::Cancelled, now),
+            Event::DeviceGone => self,
+        };
+        if after.status != before && after.status.is_open() {
+            after.begin_phase(now);
         }
+        Ok(after)
     }
 
     fn taken_up(mut self, at_least: UpdateStatus, now: Timestamp) -> Self {
@@ -260,6 +300,9 @@ impl Progress {
     }
 
     fn reported(mut self, feedback: &Feedback, now: Timestamp) -> Result<Self, Refusal> {
+        if self.status == UpdateStatus::WaitingConfirmation {
+            return Err(Refusal::Unconfirmed);
+        }
         if !self.status.is_offered_to_device() {
             return Err(Refusal::Closed);
         }
@@ -268,19 +311,30 @@ impl Progress {
             // Even while it is being called back: what is done is done.
             (Execution::Closed, Finished::Failure) => self.failed(feedback, now),
             (Execution::Closed, _) => self.done(now),
+            // All that it was asked for.
+            (Execution::Downloaded, _) if !self.terms.update_type.installs() => self.done(now),
             (Execution::Downloaded | Execution::Proceeding, _) => {
                 self.taken_up(UpdateStatus::Installing, now)
             }
             (Execution::Download | Execution::Scheduled | Execution::Resumed, _) => {
                 self.taken_up(UpdateStatus::Downloading, now)
             }
-            (Execution::Canceled | Execution::Rejected, _) => self,
+            // Answers to a question that was not asked here say nothing.
+            (
+                Execution::Canceled
+                | Execution::Rejected
+                | Execution::Confirmed
+                | Execution::Denied,
+                _,
+            ) => self,
         })
     }
 
     fn done(mut self, now: Timestamp) -> Self {
         self.started_at.get_or_insert(now);
         match self.proof {
+            // What is not installed has no version to report.
+            _ if !self.terms.update_type.installs() => self.ended(UpdateStatus::Completed, now),
             Proof::Reported => self.ended(UpdateStatus::Completed, now),
             Proof::Attested => {
                 self.status = UpdateStatus::Verifying;
@@ -302,8 +356,18 @@ impl Progress {
         self.ended(UpdateStatus::Failed, now)
     }
 
-    fn called_back(mut self) -> Result<Self, Refusal> {
+    fn called_back(mut self, now: Timestamp) -> Result<Self, Refusal> {
         match self.status {
+            // The device never began, so there is nothing that it could agree to stop. One that began before somebody
+            // took the consent back may be at it still, and is asked.
+            UpdateStatus::WaitingConfirmation if self.started_at.is_none() => {
+                Ok(self.ended(UpdateStatus::Cancelled, now))
+            }
+            UpdateStatus::WaitingConfirmation => {
+                self.status = UpdateStatus::Cancelling;
+                self.ends_at = now.plus(self.terms.timeouts.update);
+                Ok(self)
+            }
             UpdateStatus::Offered | UpdateStatus::Downloading | UpdateStatus::Installing => {
                 self.status = UpdateStatus::Cancelling;
                 Ok(self)
@@ -342,25 +406,6 @@ impl Progress {
         self
     }
 
-    fn overdue(mut self, now: Timestamp) -> Self {
-        if !self.status.is_open() || now < self.timeout_at {
-            return self;
-        }
-        if self.status == UpdateStatus::Cancelling {
-            return self.ended(UpdateStatus::Cancelled, now);
-        }
-        let message = match self.status {
-            UpdateStatus::Offered => "the device never took up the update",
-            UpdateStatus::Verifying => "the device never reported the new version",
-            _ => "the device fell silent during the update",
-        };
-        self.error = Some(UpdateError {
-            code: "TIMEOUT".to_owned(),
-            message: message.to_owned(),
-        });
-        self.ended(UpdateStatus::TimedOut, now)
-    }
-
     fn ended(mut self, status: UpdateStatus, now: Timestamp) -> Self {
         self.status = status;
         self.completed_at = Some(now);
@@ -370,6 +415,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000);
@@ -377,7 +424,7 @@ mod tests {
     fn update(status: UpdateStatus, proof: Proof) -> Progress {
         Progress {
             status,
-            ..Progress::offered(proof, Timestamp(0), Duration::from_mins(1))
+            ..Progress::offered(proof, Terms::forced(Duration::from_mins(1)), Timestamp(0))
         }
     }
 
@@ -421,6 +468,14 @@ mod tests {
             (S::Verifying, E::Closed, F::Success, Err(Refusal::Closed)),
             (S::Completed, E::Closed, F::Failure, Err(Refusal::Closed)),
             (S::Cancelled, E::Proceeding, F::None, Err(Refusal::Closed)),
+            (S::Rejected, E::Proceeding, F::None, Err(Refusal::Closed)),
+            (
+                S::WaitingConfirmation,
+                E::Closed,
+                F::Success,
+                Err(Refusal::Unconfirmed),
+            ),
+            (S::Offered, E::Confirmed, F::None, Ok(S::Offered)),
         ] {
             let event = Event::Feedback(feedback(execution, finished));
             assert_eq!(
@@ -446,6 +501,18 @@ mod tests {
             (S::Cancelled, E::Rejected, F::None, Err(Refusal::Closed)),
             (
                 S::Installing,
+                E::Closed,
+                F::Success,
+                Err(Refusal::NotCancelling),
+            ),
+            (
+                S::WaitingConfirmation,
+                E::Closed,
+                F::Success,
+                Err(Refusal::NotCancelling),
+            ),
+            (
+                S::Rejected,
                 E::Closed,
                 F::Success,
                 Err(Refusal::NotCancelling),
@@ -499,13 +566,61 @@ mod tests {
     }
 
     #[test]
+    fn what_never_began_is_called_back_at_once() {
+        let waiting = update(UpdateStatus::WaitingConfirmation, Proof::Reported);
+        let ended = waiting.clone().after(&Event::CancelRequested, NOW);
+        let ended = ended.expect("it may be called back");
+        assert_eq!(
+            (ended.status, ended.completed_at),
+            (UpdateStatus::Cancelled, Some(NOW))
+        );
+        let began = Progress {
+            started_at: Some(Timestamp(5)),
+            ..waiting
+        };
+        let asked = began.after(&Event::CancelRequested, NOW);
+        let asked = asked.expect("it may be called back");
+        assert_eq!(
+            (asked.status, asked.timeout_at),
+            (UpdateStatus::Cancelling, Timestamp(61_000)),
+            "the device has the time of an update to answer"
+        );
+    }
+
+    #[test]
+    fn what_is_only_downloaded_ends_there() {
+        use Execution as E;
+        use Finished as F;
+        use UpdateStatus as S;
+        for proof in [Proof::Reported, Proof::Attested] {
+            for (from, execution, finished, to) in [
+                (S::Offered, E::Download, F::None, Ok(S::Downloading)),
+                (S::Downloading, E::Downloaded, F::None, Ok(S::Completed)),
+                (S::Offered, E::Downloaded, F::None, Ok(S::Completed)),
+                (S::Cancelling, E::Downloaded, F::None, Ok(S::Completed)),
+                (S::Downloading, E::Closed, F::Success, Ok(S::Completed)),
+                (S::Downloading, E::Closed, F::Failure, Ok(S::Failed)),
+                (S::Completed, E::Closed, F::Success, Err(Refusal::Closed)),
+            ] {
+                let mut only = update(from, proof);
+                only.terms.update_type = UpdateType::DownloadOnly;
+                let event = Event::Feedback(feedback(execution, finished));
+                let after = only.after(&event, NOW).map(|after| after.status);
+                assert_eq!(after, to, "{from:?} {execution:?} {finished:?}");
+            }
+        }
+    }
+
+    #[test]
     fn silence_ends_an_update_only_when_its_time_is_up() {
         let late = Timestamp(60_000);
         for (from, to) in [
+            (UpdateStatus::WaitingConfirmation, UpdateStatus::TimedOut),
             (UpdateStatus::Offered, UpdateStatus::TimedOut),
             (UpdateStatus::Verifying, UpdateStatus::TimedOut),
             (UpdateStatus::Cancelling, UpdateStatus::Cancelled),
             (UpdateStatus::Completed, UpdateStatus::Completed),
+            (UpdateStatus::Rejected, UpdateStatus::Rejected),
         ] {
             let progress = update(from, Proof::Reported);
             assert_eq!(

@@ -32,6 +32,7 @@ mod sql;
 mod stats;
 mod tallies;
 mod tenants;
+mod terms;
 mod updates;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
     plugin::{ClassKey, Kind, Scope},
     time::Timestamp,
-    update::{Event, Proof, UpdateStatus},
+    update::{Event, Proof, Terms, UpdateStatus},
 };
 use tidegate_engine::ports::{
     Admitted, Applied, AttributeMode, AttributesReport, Beginning, Campaigns as _, Change,
@@ -42,6 +42,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) devices: Vec<DeviceKey>,
     pub(crate) run: RunRef,
     proof: Proof,
+    terms: Terms,
 }
 
 /// This much after [`NOON`].
@@ -95,7 +96,7 @@ pub(crate) fn spec(firmware: FirmwareId, proof: Proof) -> CampaignSpec {
         ],
         priority: Priority::Normal,
         max_concurrent_updates: Some(100),
-        timeout: TIMEOUT,
+        terms: Terms::forced(TIMEOUT),
         requires_approval: false,
         auto_rollback: true,
         failure_threshold_percent: 20,
@@ -114,6 +115,15 @@ impl<'a> Scene<'a> {
         waves: &[usize],
         proof: Proof,
     ) -> anyhow::Result<Self> {
+        Self::on(store, waves, proof, Terms::forced(TIMEOUT)).await
+    }
+
+    pub(crate) async fn on(
+        store: &'a TestStore,
+        waves: &[usize],
+        proof: Proof,
+        terms: Terms,
+    ) -> anyhow::Result<Self> {
         let tenant = store.ours;
         let old = store.create_firmware(tenant, firmware("1.0.0")).await?;
         let new = store.create_firmware(tenant, firmware("1.1.0")).await?;
@@ -124,7 +134,10 @@ impl<'a> Scene<'a> {
         let registered = futures::future::try_join_all(registered).await?;
         let devices = registered.into_iter().map(|view| view.device).collect();
         let campaign = NewCampaign {
-            spec: spec(new, proof),
+            spec: CampaignSpec {
+                terms,
+                ..spec(new, proof)
+            },
             created_by: "maker".into(),
             created_at: Timestamp(3),
         };
@@ -137,6 +150,7 @@ impl<'a> Scene<'a> {
             devices,
             run: RunRef { tenant, campaign },
             proof,
+            terms,
         };
         let devices = scene.devices.iter();
         let reported = devices.map(|device| scene.reports_version(*device, "1.0.0", Timestamp(4)));
@@ -257,7 +271,7 @@ impl<'a> Scene<'a> {
             to_version: "1.1.0".into(),
             weight: 500,
             proof: self.proof,
-            timeout: TIMEOUT,
+            terms: self.terms,
             now,
         }
     }

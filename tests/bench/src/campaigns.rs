@@ -13,7 +13,7 @@ use tidegate_core::{
     device::AttributeNames,
     firmware::FirmwareDetails,
     id::FirmwareId,
-    update::Proof,
+    update::{Proof, Terms},
 };
 use tidegate_engine::{
     Engine,
@@ -255,7 +255,7 @@ impl Lab {
             policies: vec![choice("failure-rate", "{}")],
             priority: Priority::Normal,
             max_concurrent_updates: None,
-            timeout: Duration::from_hours(24),
+            terms: Terms::forced(Duration::from_hours(24)),
             requires_approval: false,
             auto_rollback: true,
             failure_threshold_percent: 20,

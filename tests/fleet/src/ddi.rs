@@ -198,6 +198,24 @@ impl Ddi {
             .map(drop)
     }
 
+    /// Answers whether an update may begin.
+    pub async fn confirm(&self, update: &str, agrees: bool, why: &str) -> Result<(), DdiError> {
+        let url = format!("{}/confirmationBase/{update}/feedback", self.base);
+        let word = if agrees { "confirmed" } else { "denied" };
+        let body = json!({ "confirmation": word, "details": [why] });
+        self.send(self.http.post(url).json(&body)).await.map(drop)
+    }
+
+    /// Agrees to all updates beforehand. That it did so already is fine.
+    pub async fn confirm_all(&self, initiator: &str) -> Result<(), DdiError> {
+        let url = format!("{}/confirmationBase/activateAutoConfirm", self.base);
+        let body = json!({ "initiator": initiator });
+        match self.send(self.http.post(url).json(&body)).await {
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Fetches the call back behind a poll's `cancelAction`; answers which update is meant.
     pub async fn cancel(&self, href: &str) -> Result<String, DdiError> {
         let cancel: wire::Cancel = self.get(href).await?;

@@ -28,6 +28,8 @@ pub(crate) struct Device {
     pub(crate) seed: u64,
     pub(crate) pace: Pace,
     pub(crate) profiles: Arc<Profiles>,
+    /// Whether it is still to agree to everything beforehand.
+    pub(crate) confirms_all: bool,
     /// What it reports beside its version.
     pub(crate) attributes: BTreeMap<String, String>,
     /// When it polls; never what it does.
@@ -72,6 +74,10 @@ impl Device {
     async fn turn(&mut self, restarted: &mut bool) -> Result<bool, DdiError> {
         let poll = self.with_place(self.ddi.poll()).await?;
         self.remember(|memory| memory.polls += 1);
+        if self.confirms_all {
+            self.with_place(self.ddi.confirm_all("fleet")).await?;
+            self.confirms_all = false;
+        }
         if *restarted || poll.config_data().is_some() {
             self.report_itself().await?;
             *restarted = false;
@@ -80,6 +86,10 @@ impl Device {
             // It is not working on it: there is nothing to stop.
             let update = self.with_place(self.ddi.cancel(href)).await?;
             self.agree_to_cancel(&update).await?;
+            return Ok(true);
+        }
+        if let Some(href) = poll.confirmation_base() {
+            self.decide(href).await?;
             return Ok(true);
         }
         let Some(href) = poll.deployment_base() else {
@@ -113,10 +123,27 @@ impl Device {
         Ok(true)
     }
 
-    async fn work_on(&self, offer: &Offer) -> Result<End, DdiError> {
+    /// Its people read what is on offer, and say yes or no.
+    async fn decide(&self, href: &str) -> Result<(), DdiError> {
+        let offer = self.with_place(self.ddi.offer(href)).await?;
+        let agrees = !self.fate(&offer).denies;
+        let why = if agrees { "go on" } else { "not this one" };
+        self.with_place(self.ddi.confirm(&offer.id, agrees, why))
+            .await?;
+        self.remember(|memory| {
+            memory.confirmed += u32::from(agrees);
+            memory.denied += u32::from(!agrees);
+        });
+        Ok(())
+    }
+
+    fn fate(&self, offer: &Offer) -> Fate {
         let device_id = self.recall(|memory| memory.device_id.clone());
-        let fate = self.profiles.fate(self.seed, &device_id, offer.version());
-        match self.install(offer, fate).await {
+        self.profiles.fate(self.seed, &device_id, offer.version())
+    }
+
+    async fn work_on(&self, offer: &Offer) -> Result<End, DdiError> {
+        match self.install(offer, self.fate(offer)).await {
             Err(error) if error.is_over() => Ok(End::Over),
             end => end,
         }

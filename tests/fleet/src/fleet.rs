@@ -37,6 +37,8 @@ pub struct FleetOptions {
     pub credentials: Credentials,
     /// What firmware does to them.
     pub profiles: Profiles,
+    /// Whether their people agree to all updates beforehand.
+    pub confirms_all: bool,
 }
 
 /// How fast devices are.
@@ -69,6 +71,7 @@ impl FleetOptions {
             connections: 64,
             credentials: Credentials::default(),
             profiles: Profiles::default(),
+            confirms_all: false,
         }
     }
 }
@@ -110,6 +113,7 @@ impl Fleet {
                 seed: options.seed,
                 pace: options.pace,
                 profiles: Arc::clone(&profiles),
+                confirms_all: options.confirms_all,
                 attributes: options.attributes.clone(),
                 jitter: rng(options.seed, &[&id]),
                 memory: Arc::clone(&memory),

@@ -21,6 +21,10 @@ pub struct Memory {
     pub failed: u32,
     /// Updates that were called back.
     pub called_back: u32,
+    /// Updates that it agreed to.
+    pub confirmed: u32,
+    /// How often it said no.
+    pub denied: u32,
     /// Files whose bytes were not those that were announced.
     pub corrupt: u32,
     /// Polls that were answered.
@@ -55,6 +59,8 @@ impl Memory {
             succeeded: 0,
             failed: 0,
             called_back: 0,
+            confirmed: 0,
+            denied: 0,
             corrupt: 0,
             polls: 0,
             errors: 0,

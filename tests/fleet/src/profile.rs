@@ -14,6 +14,8 @@ pub struct Profile {
     pub silent: f64,
     /// Devices that refuse to be called back.
     pub rejects_cancel: f64,
+    /// Devices whose people say no, where somebody is asked.
+    pub denies: f64,
 }
 
 /// A profile for each version; versions that have none install well everywhere.
@@ -28,6 +30,7 @@ pub(crate) struct Fate {
     pub(crate) slow: bool,
     pub(crate) silent: bool,
     pub(crate) rejects_cancel: bool,
+    pub(crate) denies: bool,
 }
 
 impl Profiles {
@@ -48,6 +51,7 @@ impl Profiles {
             slow: draw(profile.slow),
             silent: draw(profile.silent),
             rejects_cancel: draw(profile.rejects_cancel),
+            denies: draw(profile.denies),
         }
     }
 }

@@ -36,6 +36,8 @@ struct Script {
     refusals: Vec<StatusCode>,
     /// The update is called back once the device is at it.
     calls_back: bool,
+    /// Somebody has to agree first.
+    asks: bool,
     /// What the device said of itself.
     attributes: Value,
 }
@@ -54,6 +56,9 @@ impl Stage {
             .route("/configData", put(config_data))
             .route("/deploymentBase/7", get(offer))
             .route("/deploymentBase/7/feedback", post(feedback))
+            .route("/confirmationBase/7", get(question))
+            .route("/confirmationBase/7/feedback", post(answer))
+            .route("/confirmationBase/activateAutoConfirm", post(agree_to_all))
             .route("/cancelAction/7", get(cancel))
             .route("/cancelAction/7/feedback", post(cancel_feedback))
             .route("/file", get(|| async { FILE }));
@@ -70,13 +75,23 @@ impl Stage {
 
     /// Runs one device until it remembers what is asked for.
     async fn device(&self, profiles: Profiles, holds: impl Fn(&Memory) -> bool) -> Result<Memory> {
+        self.fleet(|options| options.profiles = profiles, holds)
+            .await
+    }
+
+    /// The same with other options.
+    async fn fleet(
+        &self,
+        change: impl FnOnce(&mut FleetOptions),
+        holds: impl Fn(&Memory) -> bool,
+    ) -> Result<Memory> {
         let mut options = FleetOptions::new(&self.url, 1);
         let pause = Duration::from_millis(5);
         options.pace = Pace {
             poll: (pause, pause * 2),
             step: pause,
         };
-        options.profiles = profiles;
+        change(&mut options);
         let fleet = Fleet::start(options)?;
         tokio::time::timeout(
             Duration::from_secs(20),
@@ -99,7 +114,9 @@ async fn poll(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Va
         let ended = script.heard.iter().any(|said| said.contains("closed"));
         let is_at_it = script.heard.iter().any(|said| said == "downloaded none");
         let rejected = script.heard.iter().any(|said| said.contains("rejected"));
-        if ended {
+        if script.asks && !script.heard.iter().any(|said| said.contains("confirmed")) {
+            json!({ "confirmationBase": { "href": format!("{base}/confirmationBase/7?c=1") } })
+        } else if ended {
             json!({})
         } else if script.calls_back && is_at_it && !rejected {
             json!({ "cancelAction": { "href": format!("{base}/cancelAction/7") } })
@@ -112,6 +129,22 @@ async fn poll(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Va
 
 async fn config_data(State(stage): State<Stage>, Json(body): Json<Value>) {
     stage.script(|script| script.attributes = body["data"].clone());
+}
+
+async fn question(state: State<Stage>, device: Path<String>) -> Json<Value> {
+    let Json(mut body) = offer(state, device).await;
+    let asked = body["deployment"].take();
+    Json(json!({ "id": body["id"], "confirmation": asked }))
+}
+
+async fn answer(State(stage): State<Stage>, Json(body): Json<Value>) {
+    let word = body["confirmation"].as_str().unwrap_or("?").to_owned();
+    stage.script(|script| script.heard.push(word));
+}
+
+async fn agree_to_all(State(stage): State<Stage>) -> StatusCode {
+    stage.script(|script| script.heard.push("confirmed all".to_owned()));
+    StatusCode::CONFLICT
 }
 
 async fn offer(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Value> {
@@ -187,6 +220,42 @@ async fn a_good_update_is_installed_and_the_new_version_reported() -> Result<()>
         .last()
         .map(|last| (last.execution, last.finished));
     assert_eq!(last, Some((Execution::Closed, Finished::Success)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_asked_answers() -> Result<()> {
+    let asks = || Stage::new(|stage| stage.script(|script| script.asks = true));
+    let stage = asks().await?;
+    let memory = stage
+        .device(Profiles::default(), |memory| memory.succeeded == 1)
+        .await?;
+    assert_eq!((memory.confirmed, memory.denied, memory.errors), (1, 0, 0));
+    assert_eq!(stage.script(|script| script.heard[0].clone()), "confirmed");
+
+    let stage = asks().await?;
+    let profiles = Profiles::default().with("1.1.0", |profile| profile.denies = 1.0);
+    let memory = stage.device(profiles, |memory| memory.denied > 1).await?;
+    assert_eq!((memory.confirmed, memory.succeeded), (0, 0));
+    assert!(stage.script(|script| script.heard.iter().all(|said| said == "denied")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_agrees_to_everything_says_so_once() -> Result<()> {
+    let stage = Stage::new(|_| {}).await?;
+    let memory = stage
+        .fleet(
+            |options| options.confirms_all = true,
+            |memory| memory.succeeded == 1,
+        )
+        .await?;
+    let said = stage.script(|script| script.heard.clone());
+    assert_eq!(
+        said.iter().filter(|said| *said == "confirmed all").count(),
+        1
+    );
+    assert_eq!(memory.errors, 0, "that it had agreed already is fine");
     Ok(())
 }
 

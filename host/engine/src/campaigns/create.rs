@@ -1,14 +1,13 @@
-use std::time::Duration;
-
 use tidegate_core::{
     campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
     firmware::Firmware,
     id::{Digest, FirmwareId},
     plugin::{FieldError, Kind},
     selector::{DEVICE_FIELDS, parse},
-    update::Proof,
+    update::{Proof, Terms},
 };
 
+use super::terms::broken_terms;
 use crate::{
     Engine, Error, Result,
     ports::{NewCampaign, Role, StoreError},
@@ -31,7 +30,7 @@ pub struct Draft {
     pub policies: Vec<PluginChoice>,
     pub priority: Priority,
     pub max_concurrent_updates: Option<u64>,
-    pub timeout: Duration,
+    pub terms: Terms,
     pub requires_approval: bool,
     pub auto_rollback: bool,
     pub failure_threshold_percent: u8,
@@ -171,12 +170,7 @@ impl Draft {
             "/max_concurrent_updates",
             "must be at least 1",
         );
-        let minutes = self.timeout.as_secs() / 60;
-        rule(
-            (5..=1440).contains(&minutes),
-            "/timeout_minutes",
-            "must be between 5 and 1440",
-        );
+        broken_terms(&self.terms, self.proof, &mut rule);
         let percent = self.failure_threshold_percent;
         rule(
             (1..=100).contains(&percent),
@@ -207,7 +201,7 @@ impl Draft {
                 self.priority
             },
             max_concurrent_updates: self.max_concurrent_updates,
-            timeout: self.timeout,
+            terms: self.terms,
             requires_approval: self.requires_approval,
             auto_rollback: self.auto_rollback,
             failure_threshold_percent: self.failure_threshold_percent,

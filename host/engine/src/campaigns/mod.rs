@@ -15,6 +15,7 @@ mod read;
 mod reconcile;
 mod start;
 mod steps;
+mod terms;
 mod tick;
 
 pub use approve::approve;

@@ -80,7 +80,7 @@ pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
         started_at: campaign.started_at,
         max_in_flight: campaign.spec.max_concurrent_updates,
         failure_ceiling: u16::from(campaign.spec.failure_threshold_percent) * 100,
-        update_timeout: campaign.spec.timeout,
+        update_timeout: campaign.spec.terms.timeouts.update,
         auto_rollback: campaign.spec.auto_rollback,
         facts: Vec::new(),
     }

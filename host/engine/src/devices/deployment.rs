@@ -24,7 +24,8 @@ pub struct Deployment {
 }
 
 /// Describes an update to its device, with up to `history` of what the device said of it. An open one counts as taken
-/// up from now on; one that came to its end is only shown. One that is called back is not there.
+/// up from now on; one that came to its end is only shown. One that is called back, that somebody has to agree to first or
+/// that was rejected is not there.
 pub async fn deployment(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -33,7 +34,7 @@ pub async fn deployment(
 ) -> Result<Deployment> {
     let (view, row) = own_update(engine, caller, id).await?;
     let status = row.update.progress.status;
-    if matches!(status, UpdateStatus::Cancelling | UpdateStatus::Cancelled) {
+    if !is_shown(status) {
         return Err(Error::not_found("update", id));
     }
     let deployment = described(engine, row, history).await?;
@@ -52,10 +53,35 @@ pub async fn installed(
 ) -> Result<Deployment> {
     let (_, row) = own_update(engine, caller, id).await?;
     let status = row.update.progress.status;
-    if status.is_open() || status == UpdateStatus::Cancelled {
+    if status.is_open() || !is_shown(status) {
         return Err(Error::not_found("installed update", id));
     }
     described(engine, row, history).await
+}
+
+/// Describes an update that waits for somebody to agree, as [`deployment`] does, changing nothing.
+pub async fn confirmation(
+    engine: &Engine,
+    caller: &Caller,
+    id: UpdateId,
+    history: u32,
+) -> Result<Deployment> {
+    let (_, row) = own_update(engine, caller, id).await?;
+    if row.update.progress.status != UpdateStatus::WaitingConfirmation {
+        return Err(Error::not_found("update to confirm", id));
+    }
+    described(engine, row, history).await
+}
+
+/// Whether a device may read what there is, or was, to install.
+fn is_shown(status: UpdateStatus) -> bool {
+    !matches!(
+        status,
+        UpdateStatus::WaitingConfirmation
+            | UpdateStatus::Cancelling
+            | UpdateStatus::Cancelled
+            | UpdateStatus::Rejected
+    )
 }
 
 /// The update of this id, which is this device's.

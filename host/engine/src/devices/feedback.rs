@@ -42,6 +42,17 @@ pub async fn cancel_feedback(
     .await
 }
 
+/// Takes an answer to the question whether an update may begin, likewise.
+pub async fn confirmation_feedback(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    update: UpdateId,
+    answer: Feedback,
+) -> Result<(), RecordError> {
+    let event = Event::ConfirmationFeedback(kept(answer));
+    take(engine, caller, update, event).await
+}
+
 async fn take(
     engine: &Arc<Engine>,
     caller: &Caller,

@@ -6,6 +6,7 @@
 mod artifact;
 mod attributes;
 mod authenticate;
+mod auto_confirm;
 mod cancel_action;
 mod catalog;
 mod deployment;
@@ -24,11 +25,14 @@ mod view;
 pub use artifact::{File, artifact};
 pub use attributes::report_attributes;
 pub use authenticate::{Caller, Credential, authenticate};
+pub use auto_confirm::{
+    ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
+};
 pub use cancel_action::cancel_action;
 pub use catalog::Catalog;
-pub use deployment::{Deployment, deployment, installed};
+pub use deployment::{Deployment, confirmation, deployment, installed};
 pub use doors::Doors;
-pub use feedback::{cancel_feedback, feedback};
+pub use feedback::{cancel_feedback, confirmation_feedback, feedback};
 pub use forget::{forget, forget_all, forget_device};
 pub use poll::poll;
 pub use read_model::ReadModel;

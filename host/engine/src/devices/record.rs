@@ -54,6 +54,7 @@ impl From<RecordError> for Error {
         match error {
             RecordError::NotFound => Self::not_found("device or update", ""),
             RecordError::Refused(refusal) => Self::conflict("update_refused", refusal.to_string()),
+            RecordError::AlreadyActive => Self::conflict("auto_confirm_active", error.to_string()),
             RecordError::TooMany(_) => Self::TooMany {
                 message: error.to_string(),
             },

@@ -135,8 +135,20 @@ pub struct OpenUpdate {
     pub id: UpdateId,
     /// Where it is.
     pub status: UpdateStatus,
-    /// Changes whenever the update does; DDI's `c`.
+    /// Changes whenever the update does.
     pub revision: i32,
+    /// When a soft update becomes forced.
+    pub forced_at: Option<Timestamp>,
+}
+
+impl OpenUpdate {
+    /// DDI's `c`: changes whenever what the device is told of the update does, also when nothing but time has passed.
+    pub fn content_revision(&self, now: Timestamp) -> i32 {
+        match self.forced_at {
+            Some(at) if now >= at => !self.revision,
+            _ => self.revision,
+        }
+    }
 }
 
 /// A device that was seen.

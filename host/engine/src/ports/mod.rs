@@ -4,6 +4,7 @@ mod access;
 mod artifacts;
 mod campaigns;
 mod clock;
+mod consent;
 mod devices;
 mod files;
 mod firmware;
@@ -28,6 +29,7 @@ pub use campaigns::{
     Wave,
 };
 pub use clock::{Clock, Entropy};
+pub use consent::{Activated, Consents};
 pub use devices::{
     AttributeMode, DeviceFilter, DeviceSort, Devices, NewDevice, OpenUpdate, PollView, Seen,
     Selected,

@@ -1,12 +1,10 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId},
     plugin::{Durations, OperatorAct, Scope},
     time::Timestamp,
-    update::Proof,
+    update::{Proof, Terms},
 };
 
 use super::{NewEntry, StoreError, Wave};
@@ -192,8 +190,8 @@ pub struct Offer {
     pub weight: i32,
     /// What counts as success.
     pub proof: Proof,
-    /// From offer to end.
-    pub timeout: Duration,
+    /// How it is put to the devices.
+    pub terms: Terms,
     /// When.
     pub now: Timestamp,
 }

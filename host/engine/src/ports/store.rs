@@ -1,6 +1,6 @@
 use super::{
-    Access, Campaigns, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs, Statistics,
-    Tenants, Updates,
+    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs,
+    Statistics, Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -15,6 +15,7 @@ pub trait Store:
     + Campaigns
     + Runs
     + Updates
+    + Consents
     + Journal
     + Plugins
     + Statistics
@@ -33,6 +34,7 @@ impl<T> Store for T where
         + Campaigns
         + Runs
         + Updates
+        + Consents
         + Journal
         + Plugins
         + Statistics

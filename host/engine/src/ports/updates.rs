@@ -127,6 +127,9 @@ pub enum RecordError {
     /// The update does not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// All updates of the device are agreed to already.
+    #[error("auto-confirm is active already")]
+    AlreadyActive,
     /// More feedback, or more attributes, than is kept.
     #[error("more than {0} are not kept")]
     TooMany(usize),

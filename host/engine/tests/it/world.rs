@@ -18,7 +18,7 @@ use tidegate_core::{
     id::{CampaignId, Digest, FirmwareId, TenantId},
     plugin::{Description, Kind, Members, Plan, PlannedWave},
     time::Timestamp,
-    update::{Event, Proof, UpdateStatus},
+    update::{Event, Proof, Terms, UpdateStatus},
     wave::Counts,
 };
 use tidegate_engine::{
@@ -327,7 +327,7 @@ pub(crate) fn draft(firmware: FirmwareId) -> Draft {
         policies: vec![choice("fits"), choice("calm")],
         priority: Priority::Normal,
         max_concurrent_updates: None,
-        timeout: Duration::from_mins(30),
+        terms: Terms::forced(Duration::from_mins(30)),
         requires_approval: false,
         auto_rollback: true,
         failure_threshold_percent: 100,

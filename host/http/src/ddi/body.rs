@@ -18,18 +18,36 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Refusal> {
         let encoding = Encoding::of(request.headers()).ok_or(Refusal::UnsupportedMediaType)?;
-        let reading = Bytes::from_request(request, state);
-        let bytes = match timeout(state.settings.request_timeout, reading).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(
-                _,
-            )))) => {
-                return Err(Refusal::TooLarge);
-            }
-            Ok(Err(broken)) => return Err(Refusal::malformed(broken.body_text())),
-            Err(_) => return Err(Refusal::TimedOut),
-        };
+        encoding.read(&read(request, state).await?).map(Self)
+    }
+}
+
+/// A body that may be left out: then it is the default, of whatever media type nothing is.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Refusal> {
+        let encoding = Encoding::of(request.headers());
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let encoding = encoding.ok_or(Refusal::UnsupportedMediaType)?;
         encoding.read(&bytes).map(Self)
+    }
+}
+
+async fn read(request: Request, state: &AppState) -> Result<Bytes, Refusal> {
+    let reading = Bytes::from_request(request, state);
+    match timeout(state.settings.request_timeout, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
+            Err(Refusal::TooLarge)
+        }
+        Ok(Err(broken)) => Err(Refusal::malformed(broken.body_text())),
+        Err(_) => Err(Refusal::TimedOut),
     }
 }
 

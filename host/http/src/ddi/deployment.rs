@@ -2,15 +2,13 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use tidegate_core::{
     firmware::{Artifact, Module, hex},
-    update::UpdateStatus,
+    time::Timestamp,
 };
-use tidegate_engine::{
-    devices::{self, Deployment},
-    ports::FeedbackRow,
-};
+use tidegate_engine::devices::{self, Deployment};
 
 use super::{
     door::Door,
+    history::History,
     links::FileLink,
     params::{Params, Update},
     refusal::Refusal,
@@ -27,7 +25,13 @@ pub(super) async fn get(
     params: Params,
 ) -> Result<Response, Refusal> {
     let described = devices::deployment(&state.engine, &door.caller, update, params.history);
-    representation.of(&Answer::new(&described.await?, &door, params.history))
+    let now = state.engine.now();
+    representation.of(&Answer::to_install(
+        &described.await?,
+        &door,
+        params.history,
+        now,
+    ))
 }
 
 /// What the device has installed.
@@ -39,14 +43,24 @@ pub(super) async fn get_installed(
     params: Params,
 ) -> Result<Response, Refusal> {
     let described = devices::installed(&state.engine, &door.caller, update, params.history);
-    representation.of(&Answer::new(&described.await?, &door, params.history))
+    let now = state.engine.now();
+    representation.of(&Answer::to_install(
+        &described.await?,
+        &door,
+        params.history,
+        now,
+    ))
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     id: String,
-    deployment: DeploymentBody<'a>,
+    /// One of these two is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployment: Option<DeploymentBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation: Option<DeploymentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     action_history: Option<History<'a>>,
 }
@@ -92,30 +106,52 @@ struct ArtifactLinks {
     md5sum_http: FileLink,
 }
 
-#[derive(Serialize)]
-struct History<'a> {
-    status: &'static str,
-    messages: Vec<&'a str>,
+impl<'a> Answer<'a> {
+    /// As the device is to install it.
+    pub(super) fn to_install(
+        deployment: &'a Deployment,
+        door: &Door,
+        history: u32,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            deployment: Some(DeploymentBody::new(deployment, door, now)),
+            ..Self::bare(deployment, history)
+        }
+    }
+
+    /// The same, as somebody is asked whether it may.
+    pub(super) fn to_confirm(
+        deployment: &'a Deployment,
+        door: &Door,
+        history: u32,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            confirmation: Some(DeploymentBody::new(deployment, door, now)),
+            ..Self::bare(deployment, history)
+        }
+    }
+
+    fn bare(deployment: &'a Deployment, history: u32) -> Self {
+        let update = &deployment.update.update;
+        Self {
+            id: update.id.to_string(),
+            deployment: None,
+            confirmation: None,
+            action_history: History::new(&update.progress, &deployment.history, history as usize),
+        }
+    }
 }
 
-impl<'a> Answer<'a> {
-    fn new(deployment: &'a Deployment, door: &Door, history: u32) -> Self {
-        let Deployment {
-            update, firmware, ..
-        } = deployment;
-        let chunks = firmware.modules.iter();
+impl<'a> DeploymentBody<'a> {
+    fn new(deployment: &'a Deployment, door: &Door, now: Timestamp) -> Self {
+        let update_type = deployment.update.update.progress.terms.update_type;
+        let chunks = deployment.firmware.modules.iter();
         Self {
-            id: update.update.id.to_string(),
-            deployment: DeploymentBody {
-                download: "forced",
-                update: "forced",
-                chunks: chunks.map(|module| Chunk::new(module, door)).collect(),
-            },
-            action_history: History::new(
-                update.update.progress.status,
-                &deployment.history,
-                history as usize,
-            ),
+            download: update_type.download(now).as_str(),
+            update: update_type.install(now).as_str(),
+            chunks: chunks.map(|module| Chunk::new(module, door)).collect(),
         }
     }
 }
@@ -154,77 +190,5 @@ impl<'a> ArtifactBody<'a> {
                 download_http: file,
             },
         }
-    }
-}
-
-impl<'a> History<'a> {
-    /// The newest messages by the device's own time. None where there are none.
-    fn new(status: UpdateStatus, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
-        let mut rows: Vec<_> = rows.iter().collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.feedback.device_time.unwrap_or(row.at)));
-        let messages = rows.iter().flat_map(|row| &row.feedback.messages);
-        let messages: Vec<_> = messages.map(String::as_str).take(limit).collect();
-        (!messages.is_empty()).then_some(Self {
-            status: word(status),
-            messages,
-        })
-    }
-}
-
-/// The status by the name that clients of hawkBit know.
-fn word(status: UpdateStatus) -> &'static str {
-    match status {
-        UpdateStatus::Downloading => "RETRIEVED",
-        UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",
-        UpdateStatus::Cancelling => "CANCELING",
-        UpdateStatus::Completed => "FINISHED",
-        UpdateStatus::Failed | UpdateStatus::TimedOut => "ERROR",
-        UpdateStatus::Cancelled => "CANCELED",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_core::{
-        feedback::{Execution, Feedback, Finished},
-        time::Timestamp,
-    };
-
-    use super::*;
-
-    fn row(at: i64, device_time: Option<i64>, messages: &[&str]) -> FeedbackRow {
-        FeedbackRow {
-            at: Timestamp(at),
-            feedback: Feedback {
-                device_time: device_time.map(Timestamp),
-                execution: Execution::Proceeding,
-                finished: Finished::None,
-                progress: None,
-                code: None,
-                messages: messages.iter().map(|&message| message.to_owned()).collect(),
-                cut: false,
-            },
-            on_cancel: false,
-        }
-    }
-
-    #[test]
-    fn history_has_the_newest_messages_first() {
-        let rows = [
-            row(40, None, &["d"]),
-            row(30, Some(5), &["a1", "a2"]),
-            row(20, None, &[]),
-            row(10, Some(35), &["c"]),
-        ];
-        for (limit, expected) in [
-            (100, &["d", "c", "a1", "a2"][..]),
-            (3, &["d", "c", "a1"]),
-            (0, &[]),
-        ] {
-            let history = History::new(UpdateStatus::Installing, &rows, limit);
-            let messages = history.map(|history| history.messages);
-            assert_eq!(messages.as_deref().unwrap_or_default(), expected, "{limit}");
-        }
-        assert!(History::new(UpdateStatus::Installing, &[], 100).is_none());
     }
 }

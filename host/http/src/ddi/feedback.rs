@@ -75,17 +75,10 @@ impl TryFrom<FeedbackBody> for Feedback {
     fn try_from(body: FeedbackBody) -> Result<Self, Refusal> {
         let FeedbackBody { timestamp, status } = body;
         let execution = Execution::parse(&status.execution)
+            .filter(|execution| !execution.is_answer())
             .ok_or_else(|| unknown("execution", &status.execution))?;
         let finished = Finished::parse(&status.result.finished)
             .ok_or_else(|| unknown("finished", &status.result.finished))?;
-        let code = match status.code {
-            Some(code) => Some(
-                code.number()
-                    .and_then(|code| i32::try_from(code).ok())
-                    .ok_or_else(|| Refusal::malformed("code is no 32-bit integer"))?,
-            ),
-            None => None,
-        };
         let device_time = match timestamp {
             Some(time) => Some(
                 time.number()
@@ -99,7 +92,7 @@ impl TryFrom<FeedbackBody> for Feedback {
             execution,
             finished,
             progress: status.result.progress.as_ref().and_then(ProgressBody::read),
-            code,
+            code: code_of(status.code.as_ref())?,
             messages: status.details,
             cut: false,
         })
@@ -114,7 +107,14 @@ impl ProgressBody {
     }
 }
 
-fn unknown(field: &str, word: &str) -> Refusal {
+/// The device's own code, where it sent one.
+pub(super) fn code_of(code: Option<&Scalar>) -> Result<Option<i32>, Refusal> {
+    let number = |code: &Scalar| code.number().and_then(|code| i32::try_from(code).ok());
+    code.map(|code| number(code).ok_or_else(|| Refusal::malformed("code is no 32-bit integer")))
+        .transpose()
+}
+
+pub(super) fn unknown(field: &str, word: &str) -> Refusal {
     Refusal::malformed(format!(
         "{field} is {word:?}, which is none of the words that it may be"
     ))

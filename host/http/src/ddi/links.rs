@@ -84,6 +84,9 @@ impl Links {
 pub(super) enum Resource {
     /// With DDI's `c`, which changes whenever the update does.
     DeploymentBase(UpdateId, i32),
+    ConfirmationBase(UpdateId, i32),
+    ActivateAutoConfirm,
+    DeactivateAutoConfirm,
     CancelAction(UpdateId),
     InstalledBase(UpdateId),
     ConfigData,
@@ -112,6 +115,13 @@ impl fmt::Display for Link<'_> {
         f.write_str(self.base)?;
         match self.resource {
             Resource::DeploymentBase(update, c) => write!(f, "/deploymentBase/{update}?c={c}"),
+            Resource::ConfirmationBase(update, c) => {
+                write!(f, "/confirmationBase/{update}?c={c}")
+            }
+            Resource::ActivateAutoConfirm => f.write_str("/confirmationBase/activateAutoConfirm"),
+            Resource::DeactivateAutoConfirm => {
+                f.write_str("/confirmationBase/deactivateAutoConfirm")
+            }
             Resource::CancelAction(update) => write!(f, "/cancelAction/{update}"),
             Resource::InstalledBase(update) => write!(f, "/installedBase/{update}"),
             Resource::ConfigData => f.write_str("/configData"),
@@ -175,6 +185,18 @@ mod tests {
             (
                 Resource::DeploymentBase(UpdateId(8), -3),
                 "deploymentBase/8?c=-3",
+            ),
+            (
+                Resource::ConfirmationBase(UpdateId(8), 3),
+                "confirmationBase/8?c=3",
+            ),
+            (
+                Resource::ActivateAutoConfirm,
+                "confirmationBase/activateAutoConfirm",
+            ),
+            (
+                Resource::DeactivateAutoConfirm,
+                "confirmationBase/deactivateAutoConfirm",
             ),
             (Resource::CancelAction(UpdateId(8)), "cancelAction/8"),
             (Resource::InstalledBase(UpdateId(7)), "installedBase/7"),

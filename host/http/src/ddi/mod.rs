@@ -7,9 +7,11 @@ mod artifact;
 mod body;
 mod cancel_action;
 mod config_data;
+mod confirmation;
 mod deployment;
 mod door;
 mod feedback;
+mod history;
 mod lenient;
 mod links;
 mod params;
@@ -42,6 +44,20 @@ pub(crate) fn router(_state: &AppState) -> Router<AppState> {
         .route("/installedBase/{update}", get(deployment::get_installed))
         .route("/cancelAction/{update}", get(cancel_action::get))
         .route("/cancelAction/{update}/feedback", post(feedback::on_cancel))
+        .route("/confirmationBase", get(confirmation::base))
+        .route("/confirmationBase/{update}", get(confirmation::get))
+        .route(
+            "/confirmationBase/{update}/feedback",
+            post(confirmation::feedback),
+        )
+        .route(
+            "/confirmationBase/activateAutoConfirm",
+            post(confirmation::activate),
+        )
+        .route(
+            "/confirmationBase/deactivateAutoConfirm",
+            post(confirmation::deactivate),
+        )
         .route(
             "/softwaremodules/{module}/artifacts/{filename}",
             get(artifact::get),

@@ -2,7 +2,7 @@ use std::{fmt, time::Duration};
 
 use axum::{extract::State, response::Response};
 use serde::{Serialize, Serializer};
-use tidegate_core::update::UpdateStatus;
+use tidegate_core::{time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{devices, ports::PollView};
 
 use super::{
@@ -21,7 +21,8 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let view = devices::poll(&state.engine, &door.caller).await?;
     let interval = state.engine.settings.polling_interval;
-    representation.of(&Answer::new(&view, &door.links, interval))
+    let now = state.engine.now();
+    representation.of(&Answer::new(&view, &door.links, interval, now))
 }
 
 #[derive(Serialize)]
@@ -47,6 +48,8 @@ struct Offered<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment_base: Option<Link<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation_base: Option<Link<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cancel_action: Option<Link<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     installed_base: Option<Link<'a>>,
@@ -55,17 +58,18 @@ struct Offered<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(view: &PollView, links: &'a Links, interval: Duration) -> Self {
-        let (is_cancelling, open) = match view.open {
-            Some(open) => (open.status == UpdateStatus::Cancelling, Some(open)),
-            None => (false, None),
+    fn new(view: &PollView, links: &'a Links, interval: Duration, now: Timestamp) -> Self {
+        let open = view.open.map(|open| match open.status {
+            UpdateStatus::Cancelling => Resource::CancelAction(open.id),
+            UpdateStatus::WaitingConfirmation => {
+                Resource::ConfirmationBase(open.id, open.content_revision(now))
+            }
+            _ => Resource::DeploymentBase(open.id, open.content_revision(now)),
+        });
+        let shown = |is_it: fn(&Resource) -> bool| {
+            let resource = open.filter(is_it);
+            resource.map(|resource| links.to(resource))
         };
-        let deployment = open
-            .filter(|_| !is_cancelling)
-            .map(|open| Resource::DeploymentBase(open.id, open.revision));
-        let cancel = open
-            .filter(|_| is_cancelling)
-            .map(|open| Resource::CancelAction(open.id));
         let config_data = view.wants_attributes.then_some(Resource::ConfigData);
         Self {
             config: Config {
@@ -74,8 +78,9 @@ impl<'a> Answer<'a> {
                 },
             },
             links: Offered {
-                deployment_base: deployment.map(|resource| links.to(resource)),
-                cancel_action: cancel.map(|resource| links.to(resource)),
+                deployment_base: shown(|it| matches!(it, Resource::DeploymentBase(..))),
+                confirmation_base: shown(|it| matches!(it, Resource::ConfirmationBase(..))),
+                cancel_action: shown(|it| matches!(it, Resource::CancelAction(_))),
                 installed_base: view
                     .installed
                     .map(|update| links.to(Resource::InstalledBase(update))),
@@ -88,6 +93,7 @@ impl<'a> Answer<'a> {
 impl Offered<'_> {
     fn is_empty(&self) -> bool {
         self.deployment_base.is_none()
+            && self.confirmation_base.is_none()
             && self.cancel_action.is_none()
             && self.installed_base.is_none()
             && self.config_data.is_none()
@@ -122,7 +128,7 @@ mod tests {
     fn answer(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let links = Links::of(&Uri::from_static("/"), &headers, "t", "d").expect("a host");
-        let answer = Answer::new(view, &links, Duration::from_mins(5));
+        let answer = Answer::new(view, &links, Duration::from_mins(5), Timestamp(1000));
         serde_json::to_string(&answer).expect("writes")
     }
 
@@ -142,6 +148,7 @@ mod tests {
                 id: UpdateId(8),
                 status,
                 revision: 3,
+                forced_at: None,
             })
         };
         let config = r#"{"config":{"polling":{"sleep":"00:05:00"}}"#;
@@ -167,6 +174,15 @@ mod tests {
             ),
             (
                 PollView {
+                    open: open(UpdateStatus::WaitingConfirmation),
+                    ..idle.clone()
+                },
+                format!(
+                    r#","_links":{{"confirmationBase":{{"href":"{base}/confirmationBase/8?c=3"}}}}}}"#
+                ),
+            ),
+            (
+                PollView {
                     open: open(UpdateStatus::Cancelling),
                     ..idle
                 },
@@ -175,6 +191,29 @@ mod tests {
         ] {
             assert_eq!(answer(&view), format!("{config}{links}"));
         }
+    }
+
+    #[test]
+    fn a_link_changes_when_the_time_has_come_to_force_it() {
+        let at = |forced_at| {
+            let open = OpenUpdate {
+                id: UpdateId(8),
+                status: UpdateStatus::Offered,
+                revision: 3,
+                forced_at: Some(Timestamp(forced_at)),
+            };
+            answer(&PollView {
+                device: DeviceKey(1),
+                token_sha256: None,
+                old_token: None,
+                wants_attributes: false,
+                is_unseen: false,
+                open: Some(open),
+                installed: None,
+            })
+        };
+        assert!(at(1001).contains("deploymentBase/8?c=3\""), "not yet");
+        assert!(at(1000).contains("deploymentBase/8?c=-4\""), "now");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) enum Refusal {
     Gone,
     /// Nobody calls the update back.
     NotCancelling,
+    /// All updates are agreed to already.
+    AutoConfirmActive,
     NotAcceptable,
     UnsupportedMediaType,
     TooLarge,
@@ -47,6 +49,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::NotCancelling => StatusCode::METHOD_NOT_ALLOWED,
+            Self::AutoConfirmActive => StatusCode::CONFLICT,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -86,6 +89,11 @@ impl Refusal {
                 "org.eclipse.hawkbit.repository.exception.CancelActionNotAllowedException",
                 "hawkbit.server.error.action.notCancelable",
                 "the update is not being cancelled".to_owned(),
+            ),
+            Self::AutoConfirmActive => (
+                "org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException",
+                "hawkbit.server.error.repo.autoConfAlreadyActive",
+                "auto-confirm is active already".to_owned(),
             ),
             _ => return None,
         };
@@ -156,6 +164,11 @@ impl From<RecordError> for Refusal {
         match error {
             RecordError::Refused(UpdateRefusal::Closed) => Self::Gone,
             RecordError::Refused(UpdateRefusal::NotCancelling) => Self::NotCancelling,
+            // As hawkBit says it: there is no such update to report on, or to confirm.
+            RecordError::Refused(UpdateRefusal::Unconfirmed | UpdateRefusal::NotWaiting) => {
+                Self::NotFound
+            }
+            RecordError::AlreadyActive => Self::AutoConfirmActive,
             other => Error::from(other).into(),
         }
     }
@@ -178,6 +191,21 @@ mod tests {
                 "",
             ),
             (Refusal::from(RecordError::NotFound), 404, ""),
+            (
+                Refusal::from(RecordError::Refused(UpdateRefusal::Unconfirmed)),
+                404,
+                "",
+            ),
+            (
+                Refusal::from(RecordError::Refused(UpdateRefusal::NotWaiting)),
+                404,
+                "",
+            ),
+            (
+                Refusal::from(RecordError::AlreadyActive),
+                409,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is active already","info":null}"#,
+            ),
             (Refusal::Busy, 429, ""),
             (
                 Refusal::from(RecordError::TooMany(1000)),

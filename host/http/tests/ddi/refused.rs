@@ -13,7 +13,7 @@ async fn what_is_not_there_is_answered_without_a_body() -> anyhow::Result<()> {
     world.send(get(BASE)).await?;
     for path in [
         "/nothing",
-        "/confirmationBase",
+        "/confirmationBase/1",
         "/softwaremodules/1/artifacts",
         "/softwaremodules/1/artifacts/x.bin",
         "/softwaremodules/1/artifacts/x.bin.MD5SUM",
@@ -27,6 +27,7 @@ async fn what_is_not_there_is_answered_without_a_body() -> anyhow::Result<()> {
     }
     for path in [
         "/deploymentBase/x",
+        "/confirmationBase/x",
         "/deploymentBase/1?c=x",
         "/softwaremodules/x/artifacts/y",
     ] {

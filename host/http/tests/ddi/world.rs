@@ -23,7 +23,7 @@ use tidegate_core::{
         HealthInput, Kind, Observation, Plan, PlanInput,
     },
     time::Timestamp,
-    update::Proof,
+    update::{Proof, Terms},
 };
 use tidegate_engine::{
     Engine, Ports, Settings, devices,
@@ -135,6 +135,17 @@ impl World {
 
     /// Offers a new firmware to a device that is known.
     pub(crate) async fn offer(&self, device_id: &str, version: &str) -> anyhow::Result<UpdateId> {
+        let terms = Terms::forced(Duration::from_mins(30));
+        self.offer_on(device_id, version, terms).await
+    }
+
+    /// The same on these terms.
+    pub(crate) async fn offer_on(
+        &self,
+        device_id: &str,
+        version: &str,
+        terms: Terms,
+    ) -> anyhow::Result<UpdateId> {
         let (store, tenant, now) = (self.engine.store(), self.tenant, self.engine.now());
         let device = store
             .device(tenant, device_id)
@@ -142,7 +153,10 @@ impl World {
             .context("the device")?;
         let firmware = self.put_firmware(version).await?;
         let new = NewCampaign {
-            spec: spec(firmware, device_id),
+            spec: CampaignSpec {
+                terms,
+                ..spec(firmware, device_id)
+            },
             created_by: "tests".to_owned(),
             created_at: now,
         };
@@ -164,7 +178,7 @@ impl World {
         };
         anyhow::ensure!(store.begin_campaign(tenant, campaign, 0, beginning).await?);
         let run = RunRef { tenant, campaign };
-        self.admit_all(run, firmware, version).await?;
+        self.admit_all(run, firmware, version, terms).await?;
         let filter = UpdateFilter {
             campaign: Some(campaign),
             device: Some(device.key),
@@ -232,6 +246,7 @@ impl World {
         run: RunRef,
         firmware: FirmwareId,
         version: &str,
+        terms: Terms,
     ) -> anyhow::Result<CampaignId> {
         let (store, now) = (self.engine.store(), self.engine.now());
         let until = now.plus(Duration::from_secs(30));
@@ -261,7 +276,7 @@ impl World {
             to_version: version.to_owned(),
             weight: 500,
             proof: Proof::Reported,
-            timeout: Duration::from_mins(30),
+            terms,
             now,
         };
         let admitted = store.admit(run, fence, 0, 10, &offer).await?;
@@ -297,7 +312,7 @@ fn spec(firmware: FirmwareId, device_id: &str) -> CampaignSpec {
         policies: Vec::new(),
         priority: Priority::Normal,
         max_concurrent_updates: None,
-        timeout: Duration::from_mins(30),
+        terms: Terms::forced(Duration::from_mins(30)),
         requires_approval: false,
         auto_rollback: false,
         failure_threshold_percent: 100,

@@ -128,6 +128,9 @@ fn sheet(device: &Value) -> String {
             ("last seen", "/last_seen"),
             ("installed firmware", "/installed_firmware"),
             ("open update", "/open_update"),
+            ("confirms all since", "/auto_confirm/activated_at"),
+            ("confirmed by", "/auto_confirm/initiator"),
+            ("because", "/auto_confirm/remark"),
             ("attributes", "/attributes"),
         ],
     );

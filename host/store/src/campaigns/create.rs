@@ -11,6 +11,7 @@ use crate::{
     error::failed,
     rows::{number, to_json},
     tallies::Tallies,
+    terms::TermsRow,
 };
 
 const CREATE: &str = "create campaign";
@@ -25,6 +26,7 @@ pub(super) async fn create(
     let spec = campaign.spec;
     hold_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
+    let terms = TermsRow::from(spec.terms);
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
@@ -34,8 +36,10 @@ pub(super) async fn create(
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
          priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
-         proof, created_by, created_at, feed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING id",
+         proof, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_ms, download_ms, \
+         install_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, $23, $24) RETURNING id",
     )
     .bind(tenant.0)
     .bind(name.into_owned())
@@ -47,7 +51,7 @@ pub(super) async fn create(
     .bind(to_json(&policies)?)
     .bind(spec.priority.as_str())
     .bind(spec.max_concurrent_updates.map(number))
-    .bind(i64::try_from(spec.timeout.as_millis()).unwrap_or(i64::MAX))
+    .bind(terms.timeout_ms)
     .bind(i64::from(spec.requires_approval))
     .bind(i64::from(spec.auto_rollback))
     .bind(i64::from(spec.failure_threshold_percent))
@@ -55,6 +59,12 @@ pub(super) async fn create(
     .bind(storable(&campaign.created_by).into_owned())
     .bind(campaign.created_at.0)
     .bind(feed)
+    .bind(terms.update_type)
+    .bind(terms.forced_at)
+    .bind(terms.on_denied)
+    .bind(terms.confirmation_ms)
+    .bind(terms.download_ms)
+    .bind(terms.install_ms)
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     campaign::{Campaign, CampaignSpec, CampaignStatus, Priority, Targets},
@@ -14,13 +12,15 @@ use crate::{
     database::Tx,
     error::failed,
     rows::{BadRow, Columns as _, bad_row, number},
+    terms::terms,
 };
 
 const READ: &str = "read campaign";
 
 const COLUMNS: &str = "\
     c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, c.policies, \
-    c.priority, c.max_concurrent_updates, c.timeout_ms, c.requires_approval, c.auto_rollback, \
+    c.priority, c.max_concurrent_updates, c.timeout_ms, c.download_ms, c.install_ms, \
+    c.update_type, c.forced_at, c.on_denied, c.confirmation_ms, c.requires_approval, c.auto_rollback, \
     c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
 
@@ -120,7 +120,7 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
         max_concurrent_updates: row
             .take::<Option<i64>>("max_concurrent_updates")?
             .map(i64::unsigned_abs),
-        timeout: Duration::from_millis(row.count("timeout_ms")?),
+        terms: terms(row)?,
         requires_approval: row.flag("requires_approval")?,
         auto_rollback: row.flag("auto_rollback")?,
         failure_threshold_percent: u8::try_from(percent).map_err(|_| BadRow::Number {

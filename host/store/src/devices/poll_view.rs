@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use tidegate_core::{
     device::DeviceState,
     id::{DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
     update::UpdateStatus,
 };
 use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
@@ -19,7 +20,7 @@ use crate::{
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
 const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
      d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, u.id AS open_id, u.status AS open_status, \
-     u.revision AS open_revision";
+     u.revision AS open_revision, u.forced_at AS open_forced_at";
 
 /// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
 pub(super) const SHOWN_UPDATE: &str = "(SELECT o.id FROM updates o \
@@ -85,6 +86,7 @@ fn view(row: &AnyRow) -> Result<PollView, BadRow> {
             id: UpdateId(id),
             status: row.word("open_status", UpdateStatus::parse)?,
             revision: row.take("open_revision")?,
+            forced_at: row.take::<Option<i64>>("open_forced_at")?.map(Timestamp),
         }),
     };
     Ok(PollView {

@@ -15,6 +15,7 @@ use crate::{
     dialect::storable,
     error::failed,
     rows::{BadRow, Columns as _, bad_row, to_json},
+    updates::consent::of_row as auto_confirm,
 };
 
 /// The columns of a device `d`, for [`devices`].
@@ -22,7 +23,8 @@ pub(super) fn columns() -> String {
     format!(
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
          d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.created_at, \
-         d.installed_firmware_id, {SHOWN_UPDATE} AS open_id"
+         d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, \
+         {SHOWN_UPDATE} AS open_id"
     )
 }
 
@@ -147,6 +149,7 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
             .map(FirmwareId),
         drift: drift(row)?,
         open_update: row.take::<Option<i32>>("open_id")?.map(UpdateId),
+        auto_confirm: auto_confirm(row)?,
     })
 }
 

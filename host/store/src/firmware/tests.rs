@@ -196,8 +196,8 @@ async fn insert_campaign(
     let row = sqlx::query(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
          strategy, policies, priority, timeout_ms, requires_approval, auto_rollback, \
-         failure_threshold_percent, proof, created_by, created_at) \
-         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0) \
+         failure_threshold_percent, proof, created_by, created_at, update_type) \
+         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0, 'forced') \
          RETURNING id",
     )
     .bind(tenant.0)

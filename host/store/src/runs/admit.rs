@@ -90,7 +90,7 @@ pub(super) fn offered(
     device: &DeviceRow,
     offer: &Offer,
 ) -> NewUpdate {
-    let progress = Progress::offered(offer.proof, offer.now, offer.timeout);
+    let progress = Progress::offered(offer.proof, offer.terms, offer.now);
     let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
     NewUpdate {
         device: key,

@@ -96,13 +96,15 @@ fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) ->
     let firmware = before.of(update);
     let had_it = firmware == Some(update.firmware);
     // What a later update brought is not this campaign's to take back.
+    let installs = update.progress.terms.update_type.installs();
     let superseded =
-        status == UpdateStatus::Completed && device.installed_update != Some(update.id);
+        installs && status == UpdateStatus::Completed && device.installed_update != Some(update.id);
     if had_it || superseded {
         return Return::NotNeeded;
     }
     let ended = Ended {
         status,
+        installs,
         to_version: &update.to_version,
         reported_version: device.sw_version.as_deref(),
         before: firmware,
@@ -173,7 +175,7 @@ impl Before {
             purpose: Purpose::Return,
             weight: offer.weight,
             to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
-            progress: Progress::offered(offer.proof, offer.now, offer.timeout),
+            progress: Progress::offered(offer.proof, offer.terms, offer.now),
             created_at: offer.now,
         }
     }

@@ -181,10 +181,13 @@ impl History {
 /// What a device says by this event, and whether it answers a call back.
 pub(super) fn feedback(event: &Event) -> Option<(&Feedback, bool)> {
     match event {
-        Event::Feedback(feedback) => Some((feedback, false)),
+        Event::Feedback(feedback) | Event::ConfirmationFeedback(feedback) => {
+            Some((feedback, false))
+        }
         Event::CancelFeedback(feedback) => Some((feedback, true)),
         Event::Retrieved
         | Event::CancelRequested
+        | Event::AutoConfirmed
         | Event::VersionReported { .. }
         | Event::DeadlinePassed
         | Event::DeviceGone => None,

@@ -1,6 +1,7 @@
 //! Updates, and what devices say of them.
 
 mod attributes;
+pub(crate) mod consent;
 mod history;
 mod kept;
 pub(crate) mod ledger;

@@ -151,21 +151,28 @@ fn event(
     let key = Key::of(report.update, call_back, feedback);
     // Whoever answers a call back that was never sent says nothing twice.
     let is_answer_to_none = on_call_back && call_back == 0;
-    if !is_answer_to_none && history.has(&key) {
+    let is_known = !is_answer_to_none && history.has(&key);
+    let is_answer = feedback.execution.is_answer();
+    // An answer may be given again in the same words after the other one was given, and counts again.
+    if is_known && !is_answer {
         return Ok((false, campaign));
     }
     // Asked of a copy first: what is refused leaves no trace.
-    let after = entry
-        .update
-        .progress
-        .clone()
-        .after(&report.event, report.at)?;
+    let before = &entry.update.progress;
+    let after = match before.clone().after(&report.event, report.at) {
+        Err(_) if is_known => return Ok((false, campaign)),
+        after => after?,
+    };
     let closes = feedback.execution == Execution::Closed || !after.status.is_open();
+    let decides = is_answer && after != *before;
     let kept = entry.feedbacks;
-    if kept >= MAX_PER_UPDATE && !closes {
+    if kept >= MAX_PER_UPDATE && !closes && !decides {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
     let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
+    if is_known {
+        return Ok((moved, campaign));
+    }
     if let Some(entry) = ledger.entry_mut(report.update) {
         entry.feedbacks += 1;
     }

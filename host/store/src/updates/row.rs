@@ -5,12 +5,16 @@ use tidegate_core::{
     update::{Progress, Proof, Purpose, Update, UpdateError, UpdateStatus},
 };
 
-use crate::rows::{BadRow, Columns as _};
+use crate::{
+    rows::{BadRow, Columns as _},
+    terms::terms,
+};
 
 /// What [`update`] reads of an update `u`.
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
     u.weight, u.status, u.proof, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
-    u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at";
+    u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
+    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms";
 
 /// The names of [`Purpose`] in SQL.
 pub(crate) const FORWARD: &str = "forward";
@@ -59,10 +63,12 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
     Ok(Progress {
         status: row.word("status", UpdateStatus::parse)?,
         proof: row.word("proof", Proof::parse)?,
+        terms: terms(row)?,
         progress: n_of_m(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         timeout_at: Timestamp(row.take("timeout_at")?),
+        ends_at: Timestamp(row.take("ends_at")?),
         error: match error {
             None => None,
             Some(code) => Some(UpdateError {

@@ -43,6 +43,12 @@ struct Arguments {
     /// Share of devices that refuse to be called back from a version
     #[arg(long = "reject-cancel", value_name = "VERSION=SHARE", value_parser = share)]
     rejects_cancel: Vec<(String, f64)>,
+    /// Share of devices whose people say no to a version, where they are asked
+    #[arg(long = "deny", value_name = "VERSION=SHARE", value_parser = share)]
+    denies: Vec<(String, f64)>,
+    /// Their people agree to all updates beforehand
+    #[arg(long)]
+    confirm_all: bool,
     /// Shortest time between two polls, in milliseconds
     #[arg(long, default_value_t = 1000)]
     poll_from: u64,
@@ -91,6 +97,9 @@ impl Arguments {
         for (version, share) in self.rejects_cancel {
             profiles = profiles.with(&version, |profile| profile.rejects_cancel = share);
         }
+        for (version, share) in self.denies {
+            profiles = profiles.with(&version, |profile| profile.denies = share);
+        }
         let defaults = FleetOptions::new(self.url, self.devices);
         let mut attributes = defaults.attributes.clone();
         attributes.extend(self.attributes);
@@ -112,6 +121,7 @@ impl Arguments {
                 .gateway_token
                 .map_or(Credentials::Anonymous, Credentials::Gateway),
             profiles,
+            confirms_all: self.confirm_all,
             ..defaults
         }
     }

@@ -27,6 +27,7 @@ pub struct Polling {
 #[serde(rename_all = "camelCase")]
 struct Links {
     deployment_base: Option<Link>,
+    confirmation_base: Option<Link>,
     cancel_action: Option<Link>,
     config_data: Option<Link>,
     installed_base: Option<Link>,
@@ -41,6 +42,11 @@ impl Poll {
     /// Where an update waits.
     pub fn deployment_base(&self) -> Option<&str> {
         href(self.links.deployment_base.as_ref())
+    }
+
+    /// Where an update waits for somebody to agree.
+    pub fn confirmation_base(&self) -> Option<&str> {
+        href(self.links.confirmation_base.as_ref())
     }
 
     /// Where a call back waits.
@@ -68,7 +74,8 @@ fn href(link: Option<&Link>) -> Option<&str> {
 pub struct Offer {
     /// DDI's action id.
     pub id: String,
-    /// What to do.
+    /// What to do; what may be done, where somebody is asked first.
+    #[serde(alias = "confirmation")]
     pub deployment: Deployment,
 }
 

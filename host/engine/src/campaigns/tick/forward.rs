@@ -325,7 +325,11 @@ impl Tick<'_> {
                 spec.priority.weight()
             },
             proof: spec.proof,
-            timeout: spec.timeout,
+            terms: if goes_back {
+                spec.terms.of_return()
+            } else {
+                spec.terms
+            },
             now: self.now,
         }
     }

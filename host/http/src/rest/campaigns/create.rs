@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     shape::{CampaignBody, whole},
     short_form::{DeploymentStrategy, RolloutStage, ShortForm},
+    terms::{OnDenied, TermsForm, UpdateType},
 };
 use crate::{
     AppState,
@@ -28,6 +27,10 @@ use crate::{
 /// A campaign to be made: `strategy`, or the short form that begins with `deployment_strategy`, and at least one of
 /// the three kinds of targets.
 #[derive(Debug, Deserialize, ToSchema)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what people ask of a campaign"
+)]
 pub(crate) struct NewCampaign {
     /// 1 to 200 characters.
     name: String,
@@ -72,6 +75,23 @@ pub(crate) struct NewCampaign {
     /// From offer to end, 5 to 1440; 60 when left out.
     #[serde(default = "default_timeout")]
     timeout_minutes: u64,
+    /// From taking it up to the last byte, 1 to `timeout_minutes`; left out: no time of its own.
+    download_timeout_minutes: Option<u64>,
+    /// From the last byte until the device is done, 1 to `timeout_minutes`; left out: no time of its own.
+    install_timeout_minutes: Option<u64>,
+    #[serde(default)]
+    update_type: UpdateType,
+    /// Of `time_forced`: RFC 3339.
+    #[schema(format = DateTime)]
+    forced_at: Option<String>,
+    /// Whether somebody at the device has to agree before it begins.
+    #[serde(default)]
+    requires_confirmation: bool,
+    /// Of `requires_confirmation`: `offer_again` when left out.
+    on_denied: Option<OnDenied>,
+    /// Of `requires_confirmation`: how long to wait for an answer, 5 to 43200; 10080, a week, when left out. The other
+    /// times begin when somebody has agreed.
+    confirmation_timeout_minutes: Option<u64>,
     /// Whether somebody else than its maker must approve it before it starts.
     #[serde(default)]
     requires_approval: bool,
@@ -141,7 +161,8 @@ impl NewCampaign {
         for (index, policy) in std::mem::take(&mut self.policies).into_iter().enumerate() {
             policies.push(policy.choice(&format!("/policies/{index}"), &mut errors));
         }
-        let (Some(strategy), []) = (strategy, &errors[..]) else {
+        let terms = self.terms().terms(&mut errors);
+        let (Some(strategy), Some(terms), []) = (strategy, terms, &errors[..]) else {
             return Err(refused(errors));
         };
         Ok(Draft {
@@ -159,12 +180,25 @@ impl NewCampaign {
             policies,
             priority: self.priority.into(),
             max_concurrent_updates: self.max_concurrent_updates,
-            timeout: Duration::from_secs(self.timeout_minutes.saturating_mul(60)),
+            terms,
             requires_approval: self.requires_approval,
             auto_rollback: self.auto_rollback,
             failure_threshold_percent: self.failure_threshold_percent,
             proof: self.success_criteria.into(),
         })
+    }
+
+    fn terms(&mut self) -> TermsForm {
+        TermsForm {
+            update_type: self.update_type,
+            forced_at: self.forced_at.take(),
+            requires_confirmation: self.requires_confirmation,
+            on_denied: self.on_denied,
+            timeout_minutes: self.timeout_minutes,
+            confirmation_timeout_minutes: self.confirmation_timeout_minutes,
+            download_timeout_minutes: self.download_timeout_minutes,
+            install_timeout_minutes: self.install_timeout_minutes,
+        }
     }
 
     /// The strategy, from whichever of its two forms is there.
@@ -277,7 +311,10 @@ impl From<SuccessCriteria> for Proof {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
+    use tidegate_core::update::Terms;
 
     use super::*;
 
@@ -311,7 +348,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_documentation() {
         let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("it is good");
-        assert_eq!(draft.timeout, Duration::from_hours(1));
+        assert_eq!(draft.terms, Terms::forced(Duration::from_hours(1)));
         assert_eq!(draft.failure_threshold_percent, 20);
         assert_eq!(draft.priority, campaign::Priority::Normal);
         assert_eq!(

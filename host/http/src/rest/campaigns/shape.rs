@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
     firmware::Firmware,
+    update::Terms,
     wave::Counts,
 };
 use tidegate_engine::{Engine, Error, campaigns, firmware, ports::Wave, tenants::Actor};
@@ -38,7 +41,16 @@ pub(crate) struct CampaignBody {
     policies: Vec<PluginUseBody>,
     priority: &'static str,
     max_concurrent_updates: Option<u64>,
+    /// `forced`, `soft`, `time_forced` or `download_only`.
+    update_type: &'static str,
+    forced_at: Option<Time>,
+    requires_confirmation: bool,
+    /// `offer_again` or `reject`; none where nobody is asked.
+    on_denied: Option<&'static str>,
+    confirmation_timeout_minutes: Option<u64>,
     timeout_minutes: u64,
+    download_timeout_minutes: Option<u64>,
+    install_timeout_minutes: Option<u64>,
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
@@ -53,6 +65,8 @@ pub(crate) struct CampaignBody {
     failed_devices: u64,
     timed_out_devices: u64,
     cancelled_devices: u64,
+    /// Somebody at the device said no.
+    rejected_devices: u64,
     /// Devices of its waves that have come to an end, in percent.
     progress_percentage: f64,
     /// In the plan's order; empty before the start. Lists leave it out.
@@ -151,6 +165,11 @@ impl CampaignBody {
         let excluded = campaign.total_devices.saturating_sub(counts.total());
         let spec = campaign.spec;
         let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
+        let Terms {
+            update_type,
+            confirmation,
+            timeouts,
+        } = spec.terms;
         let (approval, rollback) = (campaign.approval, campaign.rollback);
         Ok(Self {
             campaign_id: campaign.id.0,
@@ -172,7 +191,15 @@ impl CampaignBody {
             policies: policies?,
             priority: spec.priority.as_str(),
             max_concurrent_updates: spec.max_concurrent_updates,
-            timeout_minutes: spec.timeout.as_secs() / 60,
+            update_type: update_type.as_str(),
+            forced_at: update_type.forced_at().map(Time::from),
+            requires_confirmation: confirmation.is_some(),
+            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
+            confirmation_timeout_minutes: confirmation
+                .map(|confirmation| minutes(confirmation.timeout)),
+            timeout_minutes: minutes(timeouts.update),
+            download_timeout_minutes: timeouts.download.map(minutes),
+            install_timeout_minutes: timeouts.install.map(minutes),
             requires_approval: spec.requires_approval,
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,
@@ -182,9 +209,10 @@ impl CampaignBody {
             pending_devices: counts.pending,
             in_progress_devices: counts.in_flight(),
             completed_devices: counts.completed,
-            failed_devices: counts.failed + counts.rejected,
+            failed_devices: counts.failed,
             timed_out_devices: counts.timed_out,
             cancelled_devices: counts.cancelled,
+            rejected_devices: counts.rejected,
             progress_percentage: percent(counts.finished(), counts.total()),
             waves: None,
             explain: campaign.explain,
@@ -208,6 +236,10 @@ impl CampaignBody {
             created_by: campaign.created_by,
         })
     }
+}
+
+fn minutes(duration: Duration) -> u64 {
+    duration.as_secs() / 60
 }
 
 impl PluginUseBody {

@@ -42,6 +42,7 @@ pub(crate) struct LogLine {
     at: Time,
     /// The device's own time.
     device_time: Option<Time>,
+    /// DDI's word; `confirmed` and `denied` answer whether it may begin.
     execution: &'static str,
     finished: &'static str,
     progress: Option<ProgressBody>,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
-    device::{Device, Drift},
+    device::{AutoConfirm, Device, Drift},
     mode::DeviceMode,
 };
 use utoipa::ToSchema;
@@ -40,6 +40,8 @@ pub(super) struct DeviceBody {
     drift: Option<DriftBody>,
     /// The id of the update that it is offered now.
     open_update: Option<i32>,
+    /// Who agrees to all of its updates beforehand; none: it is asked where a campaign wants it.
+    auto_confirm: Option<AutoConfirmBody>,
     /// How it speaks to the server.
     transport: &'static str,
 }
@@ -88,6 +90,26 @@ impl From<DeviceMode> for Mode {
     }
 }
 
+/// That all updates of a device are agreed to beforehand.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AutoConfirm)]
+struct AutoConfirmBody {
+    /// Who said so, in their own words.
+    initiator: Option<String>,
+    remark: Option<String>,
+    activated_at: Time,
+}
+
+impl From<AutoConfirm> for AutoConfirmBody {
+    fn from(auto_confirm: AutoConfirm) -> Self {
+        Self {
+            initiator: auto_confirm.initiator,
+            remark: auto_confirm.remark,
+            activated_at: auto_confirm.activated_at.into(),
+        }
+    }
+}
+
 impl From<Device> for DeviceBody {
     fn from(device: Device) -> Self {
         let reported = device.sw_version.clone();
@@ -114,6 +136,7 @@ impl From<Device> for DeviceBody {
             installed_firmware: device.installed_firmware.map(|firmware| firmware.0),
             drift: device.drift.map(drift),
             open_update: device.open_update.map(|update| update.0),
+            auto_confirm: device.auto_confirm.map(AutoConfirmBody::from),
             transport: "ddi",
         }
     }

@@ -20,9 +20,15 @@ pub(crate) struct UpdateBody {
     firmware_name: String,
     from_version: Option<String>,
     to_version: String,
-    /// `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`, `timed_out` or
-    /// `cancelled`.
+    /// `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
+    /// `timed_out`, `cancelled` or `rejected`.
     status: &'static str,
+    /// `forced`, `soft`, `time_forced` or `download_only`.
+    update_type: &'static str,
+    forced_at: Option<Time>,
+    requires_confirmation: bool,
+    /// `offer_again` or `reject`; none where nobody is asked.
+    on_denied: Option<&'static str>,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
     error_code: Option<String>,
@@ -30,6 +36,7 @@ pub(crate) struct UpdateBody {
     created_at: Time,
     started_at: Option<Time>,
     completed_at: Option<Time>,
+    /// When it ends by itself if nothing more comes: the deadline of its phase, at the latest its own.
     timeout_at: Time,
 }
 
@@ -39,6 +46,7 @@ impl From<UpdateRow> for UpdateBody {
         let purpose = update.campaign.map(|(_, purpose)| purpose);
         let progress_percentage = shown_progress(&update.progress);
         let progress = update.progress;
+        let (update_type, confirmation) = (progress.terms.update_type, progress.terms.confirmation);
         let (error_code, error_message) = progress
             .error
             .map(|error| (error.code, error.message))
@@ -57,6 +65,10 @@ impl From<UpdateRow> for UpdateBody {
             from_version: update.from_version,
             to_version: update.to_version,
             status: progress.status.as_str(),
+            update_type: update_type.as_str(),
+            forced_at: update_type.forced_at().map(Time::from),
+            requires_confirmation: confirmation.is_some(),
+            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
             progress_percentage,
             error_code,
             error_message,

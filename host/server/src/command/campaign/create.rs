@@ -53,6 +53,27 @@ pub(super) struct Create {
     /// From offer to end, 5 to 1440
     #[arg(long, value_name = "MINUTES")]
     timeout_minutes: Option<u64>,
+    /// From taking an update up to its last byte, 1 to the whole
+    #[arg(long, value_name = "MINUTES")]
+    download_timeout_minutes: Option<u64>,
+    /// From the last byte until the device is done, 1 to the whole
+    #[arg(long, value_name = "MINUTES")]
+    install_timeout_minutes: Option<u64>,
+    /// `forced`, `soft`, `time_forced` or `download_only`
+    #[arg(long, value_name = "TYPE")]
+    update_type: Option<String>,
+    /// When a `time_forced` update becomes forced: `2026-05-01T12:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    forced_at: Option<String>,
+    /// Somebody at the device has to agree before it begins
+    #[arg(long)]
+    requires_confirmation: bool,
+    /// What a "no" means: `offer_again` or `reject`
+    #[arg(long, value_name = "ANSWER")]
+    on_denied: Option<String>,
+    /// How long to wait for an answer, 5 to 43200
+    #[arg(long, value_name = "MINUTES")]
+    confirmation_timeout_minutes: Option<u64>,
     /// Share of a wave whose failure stops the campaign whatever plugins say, 1 to 100
     #[arg(long, value_name = "PERCENT")]
     failure_threshold: Option<u64>,
@@ -123,6 +144,22 @@ impl Create {
         set("priority", json!(self.priority));
         set("max_concurrent_updates", json!(self.max_concurrent_updates));
         set("timeout_minutes", json!(self.timeout_minutes));
+        set(
+            "download_timeout_minutes",
+            json!(self.download_timeout_minutes),
+        );
+        set(
+            "install_timeout_minutes",
+            json!(self.install_timeout_minutes),
+        );
+        set("update_type", json!(self.update_type));
+        set("forced_at", json!(self.forced_at));
+        set("requires_confirmation", json!(self.requires_confirmation));
+        set("on_denied", json!(self.on_denied));
+        set(
+            "confirmation_timeout_minutes",
+            json!(self.confirmation_timeout_minutes),
+        );
         set("failure_threshold_percent", json!(self.failure_threshold));
         set("success_criteria", json!(self.success_criteria));
         set("requires_approval", json!(self.requires_approval));

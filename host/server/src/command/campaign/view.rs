@@ -44,6 +44,9 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("version", "/firmware/version"),
             ("strategy", "/strategy/plugin"),
             ("priority", "/priority"),
+            ("update type", "/update_type"),
+            ("forced at", "/forced_at"),
+            ("confirmation", "/requires_confirmation"),
             ("approved by", "/approved_by"),
             ("devices", "/total_devices"),
             ("pending", "/pending_devices"),
@@ -52,6 +55,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("failed", "/failed_devices"),
             ("timed out", "/timed_out_devices"),
             ("cancelled", "/cancelled_devices"),
+            ("rejected", "/rejected_devices"),
             ("progress %", "/progress_percentage"),
             ("started at", "/actual_start"),
             ("ended at", "/actual_end"),
@@ -84,7 +88,7 @@ pub(super) const CAMPAIGNS: [table::Column<'_>; 8] = [
 ];
 
 /// The columns of a list of waves.
-pub(super) const WAVES: [table::Column<'_>; 11] = [
+pub(super) const WAVES: [table::Column<'_>; 12] = [
     ("WAVE", "/index"),
     ("NAME", "/name"),
     ("STATUS", "/status"),
@@ -96,4 +100,5 @@ pub(super) const WAVES: [table::Column<'_>; 11] = [
     ("FAILED", "/counts/failed"),
     ("TIMED OUT", "/counts/timed_out"),
     ("CANCELLED", "/counts/cancelled"),
+    ("REJECTED", "/counts/rejected"),
 ];

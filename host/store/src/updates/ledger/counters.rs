@@ -217,6 +217,10 @@ impl Campaign {
         if after.is_open() {
             return;
         }
+        // Who says no says nothing of the firmware, nor of how long it takes.
+        if after == UpdateStatus::Rejected {
+            return;
+        }
         if let Some(error) = &update.progress.error {
             *self.failures.entry((wave, error.code.clone())).or_default() += 1;
         }
@@ -274,7 +278,7 @@ impl Wave {
         sqlx::query(
             "UPDATE waves SET admitted = admitted + $4, offered = offered + $5, in_progress = in_progress + $6, \
              completed = completed + $7, failed = failed + $8, timed_out = timed_out + $9, \
-             cancelled = cancelled + $10, moved_at = $11 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+             cancelled = cancelled + $10, rejected = rejected + $11, moved_at = $12 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -286,6 +290,7 @@ impl Wave {
         .bind(delta(Bucket::Failed))
         .bind(delta(Bucket::TimedOut))
         .bind(delta(Bucket::Cancelled))
+        .bind(delta(Bucket::Rejected))
         .bind(now.0)
         .execute(tx.conn())
         .await

@@ -42,6 +42,8 @@ pub(crate) struct DeviceRow {
     pub(crate) wants_attributes: bool,
     pub(crate) token_sha256: Option<[u8; 32]>,
     pub(crate) old_token: Option<Box<OldToken>>,
+    /// Whether all of its updates are agreed to beforehand; written elsewhere.
+    pub(crate) auto_confirms: bool,
 }
 
 impl DeviceRow {
@@ -74,7 +76,8 @@ pub(super) async fn lock(
     let (wanted, lock) = (tx.dialect().among("id", "$2"), tx.dialect().for_update());
     let sql = format!(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
-         expected_version, drifted_at, attribute_changes, mode, pinned, feed, wants_attributes, {TOKEN_COLUMNS} FROM devices \
+         expected_version, drifted_at, attribute_changes, mode, pinned, feed, wants_attributes, auto_confirm_at, \
+         {TOKEN_COLUMNS} FROM devices \
          WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
     );
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
@@ -112,6 +115,7 @@ fn of_row(row: &AnyRow) -> Result<DeviceRow, BadRow> {
         wants_attributes: row.flag("wants_attributes")?,
         token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
         old_token: old_token(row)?,
+        auto_confirms: row.take::<Option<i64>>("auto_confirm_at")?.is_some(),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::{
     dialect::{Dialect, Type, storable},
     error::failed,
     rows::{BadRow, Columns as _, bad_row, to_json},
+    terms::{TERMS, TermsRow},
     updates::row,
 };
 
@@ -102,6 +103,8 @@ struct EntryJson<'a> {
     call_backs: u32,
     started_at: Option<i64>,
     completed_at: Option<i64>,
+    timeout_at: i64,
+    ends_at: i64,
     called_back_at: Option<i64>,
     looked_at: Option<i64>,
 }
@@ -128,6 +131,8 @@ pub(super) async fn write<'a>(
         ("call_backs", Type::Int),
         ("started_at", Type::Int),
         ("completed_at", Type::Int),
+        ("timeout_at", Type::Int),
+        ("ends_at", Type::Int),
         ("called_back_at", Type::Int),
         ("looked_at", Type::Int),
     ];
@@ -139,7 +144,8 @@ pub(super) async fn write<'a>(
         "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
          progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
          feedbacks = n.feedbacks, call_backs = n.call_backs, started_at = n.started_at, completed_at = n.completed_at, \
-         called_back_at = n.called_back_at, looked_at = n.looked_at FROM {from} \
+         timeout_at = n.timeout_at, ends_at = n.ends_at, called_back_at = n.called_back_at, looked_at = n.looked_at \
+         FROM {from} \
          WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
     );
     sqlx::query(AssertSqlSafe(sql))
@@ -170,6 +176,8 @@ fn json(entry: &Entry) -> EntryJson<'_> {
         call_backs: entry.call_backs,
         started_at: millis(progress.started_at),
         completed_at: millis(progress.completed_at),
+        timeout_at: progress.timeout_at.0,
+        ends_at: progress.ends_at.0,
         called_back_at: millis(entry.called_back_at),
         looked_at: millis(entry.looked_at),
     }
@@ -192,9 +200,12 @@ struct NewJson<'a> {
     started_at: Option<i64>,
     completed_at: Option<i64>,
     timeout_at: i64,
+    ends_at: i64,
+    #[serde(flatten)]
+    terms: TermsRow,
 }
 
-const NEW: [(&str, Type); 15] = [
+const NEW: [(&str, Type); 16] = [
     ("device_id", Type::Int),
     ("firmware_id", Type::Int),
     ("campaign_id", Type::Int),
@@ -210,6 +221,7 @@ const NEW: [(&str, Type); 15] = [
     ("started_at", Type::Int),
     ("completed_at", Type::Int),
     ("timeout_at", Type::Int),
+    ("ends_at", Type::Int),
 ];
 
 /// Makes updates; each comes with what its device runs now.
@@ -234,8 +246,10 @@ pub(super) async fn insert(
 }
 
 fn insert_sql(dialect: Dialect) -> String {
-    let names = NEW.map(|(name, _)| name).join(", ");
-    let from = dialect.rows("n", "$2", &NEW);
+    let columns = [&NEW[..], &TERMS].concat();
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let from = dialect.rows("n", "$2", &columns);
     format!(
         "INSERT INTO updates (tenant_id, revision, feedbacks, call_backs, {names}) SELECT $1, 0, 0, 0, {names} FROM {from} \
          RETURNING id, device_id"
@@ -264,5 +278,7 @@ fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> NewJson<'_> {
         started_at: millis(new.progress.started_at),
         completed_at: millis(new.progress.completed_at),
         timeout_at: new.progress.timeout_at.0,
+        ends_at: new.progress.ends_at.0,
+        terms: new.progress.terms.into(),
     }
 }

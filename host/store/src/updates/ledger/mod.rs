@@ -141,11 +141,15 @@ impl Ledger {
         tallies: &mut Tallies,
     ) -> Result<(), StoreError> {
         let mut rows = Vec::with_capacity(new.len());
-        for new in new {
+        for mut new in new {
             let device = self.device(new.device).cloned();
             let device = device.ok_or_else(|| {
                 internal("make updates")(format!("device {} is not locked", new.device).into())
             })?;
+            if device.auto_confirms {
+                let agreed = new.progress.after(&Event::AutoConfirmed, new.created_at);
+                new.progress = agreed.map_err(|error| internal("make updates")(error.into()))?;
+            }
             rows.push((new, device));
         }
         if rows.is_empty() {
@@ -204,14 +208,15 @@ impl Ledger {
         };
         let device = &mut held.now;
         // What was there already when the update was made changes nothing on the device.
-        if before.is_some() && update.progress.status == UpdateStatus::Completed {
+        let has_it = before.is_some() && update.progress.status == UpdateStatus::Completed;
+        if has_it && update.progress.terms.update_type.installs() {
             device.installed_firmware = Some(update.firmware);
             device.installed_update = Some(update.id);
             device.sw_version = Some(update.to_version.clone());
             device.expected_version = Some(update.to_version.clone());
             device.drifted_at = None;
-            device.wants_attributes = true;
         }
+        device.wants_attributes |= has_it;
         // The proof is asked for: a device that reported its version too early would else stay silent about it.
         device.wants_attributes |= update.progress.status == UpdateStatus::Verifying;
         device.state = match update.progress.status {
@@ -240,6 +245,7 @@ impl Ledger {
                 id: entry.update.id,
                 status: entry.update.progress.status,
                 revision: entry.revision,
+                forced_at: entry.update.progress.terms.update_type.forced_at(),
             }),
             installed: device.installed_update,
         })

@@ -1,4 +1,5 @@
 mod attributes;
+mod consent;
 mod counters;
 mod feedback;
 mod gathered;

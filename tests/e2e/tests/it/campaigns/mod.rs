@@ -3,6 +3,7 @@
 mod approval;
 mod canary;
 mod ceiling;
+mod consent;
 mod events;
 mod explain;
 mod figures;

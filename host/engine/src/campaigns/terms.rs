@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use tidegate_core::update::{Proof, Terms};
+
+/// What stands against these terms, said to `rule` as a truth, a field and why.
+pub(super) fn broken_terms(terms: &Terms, proof: Proof, rule: &mut impl FnMut(bool, &str, &str)) {
+    let minutes = |duration: Duration| duration.as_secs() / 60;
+    let timeouts = terms.timeouts;
+    let whole = minutes(timeouts.update);
+    rule(
+        (5..=1440).contains(&whole),
+        "/timeout_minutes",
+        "must be between 5 and 1440",
+    );
+    for (field, phase) in [
+        ("/download_timeout_minutes", timeouts.download),
+        ("/install_timeout_minutes", timeouts.install),
+    ] {
+        let fits = phase.is_none_or(|phase| (1..=whole).contains(&minutes(phase)));
+        rule(fits, field, "must be between 1 and timeout_minutes");
+    }
+    if let Some(confirmation) = terms.confirmation {
+        rule(
+            (5..=43_200).contains(&minutes(confirmation.timeout)),
+            "/confirmation_timeout_minutes",
+            "must be between 5 and 43200",
+        );
+    }
+    if !terms.update_type.installs() {
+        rule(
+            timeouts.install.is_none(),
+            "/install_timeout_minutes",
+            "means nothing here: a download_only update is not installed",
+        );
+        rule(
+            proof == Proof::Reported,
+            "/success_criteria",
+            "must be reported: a download_only update brings no new version to attest",
+        );
+    }
+}

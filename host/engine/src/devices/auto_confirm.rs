@@ -1,0 +1,73 @@
+use std::sync::Arc;
+
+use tidegate_core::device::AutoConfirm;
+
+use super::{Caller, feedback::device, poll::poll, record::record};
+use crate::{
+    Engine,
+    ports::{PollView, RecordError, RunRef},
+};
+
+/// What a device is told of confirmations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmationBase {
+    /// What a poll is answered from.
+    pub view: PollView,
+    /// Who agreed to everything beforehand, if anybody did.
+    pub auto_confirm: Option<AutoConfirm>,
+}
+
+/// Answers what there is to confirm. It counts as a poll: a device that nobody has seen yet is registered, if whoever
+/// speaks for it may do so.
+pub async fn confirmation_base(
+    engine: &Engine,
+    caller: &Caller,
+) -> crate::Result<ConfirmationBase> {
+    let view = poll(engine, caller).await?;
+    let auto_confirm = engine
+        .store()
+        .auto_confirm(caller.tenant, view.device)
+        .await?;
+    Ok(ConfirmationBase { view, auto_confirm })
+}
+
+/// Agrees to all updates of the device, those that wait and those that come; durable when this returns. A second time
+/// is refused.
+pub async fn activate_auto_confirm(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    initiator: Option<String>,
+    remark: Option<String>,
+) -> Result<(), RecordError> {
+    let tenant = caller.tenant;
+    let known = device(engine, tenant, &caller.device_id).await?;
+    let auto_confirm = AutoConfirm {
+        initiator,
+        remark,
+        activated_at: engine.now(),
+    };
+    engine.seen.note(tenant, known, auto_confirm.activated_at);
+    record(engine, caller, |engine| async move {
+        let activated = engine
+            .store()
+            .activate_auto_confirm(tenant, known, auto_confirm)
+            .await?;
+        for campaign in activated.campaigns {
+            engine.signals.campaign_moved(RunRef { tenant, campaign });
+        }
+        Ok(activated.recorded)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Agrees to no later updates; those that were agreed to stay so. Where nobody agrees, it does nothing.
+pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
+    let known = device(engine, caller.tenant, &caller.device_id).await?;
+    let now = engine.now();
+    engine.seen.note(caller.tenant, known, now);
+    let store = engine.store();
+    store
+        .deactivate_auto_confirm(caller.tenant, known, now)
+        .await
+}

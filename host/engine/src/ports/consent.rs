@@ -1,0 +1,44 @@
+use async_trait::async_trait;
+use tidegate_core::{
+    device::AutoConfirm,
+    id::{CampaignId, DeviceKey, TenantId},
+    time::Timestamp,
+};
+
+use super::{RecordError, Recorded, StoreError};
+
+/// Devices that agree to all of their updates beforehand.
+#[async_trait]
+pub trait Consents: Send + Sync {
+    /// Who agreed beforehand, if anybody did.
+    async fn auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+    ) -> Result<Option<AutoConfirm>, StoreError>;
+
+    /// Agrees to all updates of a device: those that wait, and those that are made later.
+    async fn activate_auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        auto_confirm: AutoConfirm,
+    ) -> Result<Activated, RecordError>;
+
+    /// Agrees to no later ones; where nobody does, it does nothing.
+    async fn deactivate_auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        now: Timestamp,
+    ) -> Result<(), RecordError>;
+}
+
+/// What came of agreeing to everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activated {
+    /// Whether an update was waiting, the campaign of one, and what polls are to be answered from now on.
+    pub recorded: Recorded,
+    /// The campaigns of all that were waiting.
+    pub campaigns: Vec<CampaignId>,
+}

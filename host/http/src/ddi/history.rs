@@ -1,0 +1,114 @@
+use std::{borrow::Cow, cmp::Reverse};
+
+use serde::Serialize;
+use tidegate_core::update::{Progress, UpdateStatus};
+use tidegate_engine::ports::FeedbackRow;
+
+/// What the device said of an update.
+#[derive(Serialize)]
+pub(super) struct History<'a> {
+    status: &'static str,
+    messages: Vec<Cow<'a, str>>,
+}
+
+impl<'a> History<'a> {
+    /// The newest messages by the device's own time. None where there are none.
+    pub(super) fn new(progress: &Progress, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
+        let mut rows: Vec<_> = rows.iter().collect();
+        rows.sort_by_key(|row| Reverse(row.feedback.device_time.unwrap_or(row.at)));
+        let messages = rows.into_iter().flat_map(messages);
+        let messages: Vec<_> = messages.take(limit).collect();
+        (!messages.is_empty()).then_some(Self {
+            status: word(progress),
+            messages,
+        })
+    }
+}
+
+/// A code is shown as a message of its own.
+fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
+    let said = row.feedback.messages.iter();
+    let code = row.feedback.code;
+    said.map(|message| Cow::Borrowed(message.as_str()))
+        .chain(code.map(|code| Cow::Owned(format!("Device reported status code: {code}"))))
+}
+
+/// The status by the name that clients of hawkBit know.
+fn word(progress: &Progress) -> &'static str {
+    match progress.status {
+        UpdateStatus::WaitingConfirmation => "WAIT_FOR_CONFIRMATION",
+        UpdateStatus::Downloading => "RETRIEVED",
+        UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",
+        UpdateStatus::Cancelling => "CANCELING",
+        UpdateStatus::Completed if !progress.terms.update_type.installs() => "DOWNLOADED",
+        UpdateStatus::Completed => "FINISHED",
+        UpdateStatus::Failed | UpdateStatus::TimedOut => "ERROR",
+        UpdateStatus::Cancelled | UpdateStatus::Rejected => "CANCELED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_core::{
+        feedback::{Execution, Feedback, Finished},
+        time::Timestamp,
+        update::{Proof, Terms, UpdateType},
+    };
+
+    use super::*;
+
+    fn row(at: i64, device_time: Option<i64>, code: Option<i32>, messages: &[&str]) -> FeedbackRow {
+        FeedbackRow {
+            at: Timestamp(at),
+            feedback: Feedback {
+                device_time: device_time.map(Timestamp),
+                execution: Execution::Proceeding,
+                finished: Finished::None,
+                progress: None,
+                code,
+                messages: messages.iter().map(|&message| message.to_owned()).collect(),
+                cut: false,
+            },
+            on_cancel: false,
+        }
+    }
+
+    fn progress(status: UpdateStatus) -> Progress {
+        let terms = Terms::forced(Duration::from_mins(5));
+        Progress {
+            status,
+            ..Progress::offered(Proof::Reported, terms, Timestamp(0))
+        }
+    }
+
+    #[test]
+    fn history_has_the_newest_messages_first() {
+        let rows = [
+            row(40, None, None, &["d"]),
+            row(30, Some(5), None, &["a1", "a2"]),
+            row(20, None, None, &[]),
+            row(10, Some(35), Some(7), &["c"]),
+        ];
+        let code = "Device reported status code: 7";
+        for (limit, expected) in [
+            (100, &["d", "c", code, "a1", "a2"][..]),
+            (4, &["d", "c", code, "a1"]),
+            (0, &[]),
+        ] {
+            let history = History::new(&progress(UpdateStatus::Installing), &rows, limit);
+            let messages = history.map(|history| history.messages);
+            assert_eq!(messages.as_deref().unwrap_or_default(), expected, "{limit}");
+        }
+        assert!(History::new(&progress(UpdateStatus::Installing), &[], 100).is_none());
+    }
+
+    #[test]
+    fn what_was_only_downloaded_is_called_so() {
+        let mut done = progress(UpdateStatus::Completed);
+        assert_eq!(word(&done), "FINISHED");
+        done.terms.update_type = UpdateType::DownloadOnly;
+        assert_eq!(word(&done), "DOWNLOADED");
+    }
+}
