@@ -6,6 +6,9 @@
 CREATE TABLE tenants (
     id {{id}},
     name {{text}} NOT NULL UNIQUE,
+    -- JSON: what it set for itself, see tidegate-store's tenants/settings.rs
+    settings {{text}} NOT NULL,
+    settings_revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL
 );
 
@@ -133,6 +136,8 @@ CREATE TABLE devices (
     auto_confirm_at BIGINT,
     auto_confirm_by {{text}},
     auto_confirm_remark {{text}},
+    -- How often it is to poll, where it is told something of its own.
+    polling_seconds BIGINT,
     last_seen BIGINT,
     created_at BIGINT NOT NULL,
     UNIQUE (tenant_id, id),

@@ -1,6 +1,6 @@
 //! Devices.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use crate::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
@@ -58,6 +58,8 @@ pub struct Device {
     pub drift: Option<Drift>,
     /// The update that it is offered now.
     pub open_update: Option<UpdateId>,
+    /// How often it is to poll; none: as others like it.
+    pub polling_interval: Option<Duration>,
     /// Who agrees to all of its updates beforehand.
     pub auto_confirm: Option<AutoConfirm>,
 }

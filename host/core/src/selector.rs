@@ -35,6 +35,17 @@ pub struct Comparison {
     pub values: Vec<String>,
 }
 
+impl Selector {
+    /// Whether it names this field anywhere.
+    pub fn names(&self, field: &str) -> bool {
+        match self {
+            Self::And(all) => all.iter().any(|one| one.names(field)),
+            Self::Or(any) => any.iter().any(|one| one.names(field)),
+            Self::Compare(comparison) => comparison.field == field,
+        }
+    }
+}
+
 /// How a field's values compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {

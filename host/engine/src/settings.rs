@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-use tidegate_core::device::AttributeNames;
+use tidegate_core::{device::AttributeNames, polling::Rhythm};
 
 /// What an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Names this host in leases.
     pub owner: String,
-    /// How often devices are to poll.
-    pub polling_interval: Duration,
+    /// How often devices are to poll whose tenant says nothing of it.
+    pub polling: Rhythm,
     /// Whether devices without a token are let in, and registered at their first poll.
     pub anonymous_devices: bool,
     /// Which attributes the host reads itself.
@@ -27,7 +27,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             owner: "tidegate".to_owned(),
-            polling_interval: Duration::from_mins(5),
+            polling: Rhythm {
+                interval: Duration::from_mins(5),
+                jitter_percent: 0,
+            },
             anonymous_devices: false,
             attribute_names: AttributeNames::default(),
             max_artifact_bytes: 16 << 30,

@@ -216,6 +216,7 @@ async fn follow(engine: Arc<Engine>, mut changes: BoxStream<'static, DeviceChang
             DeviceChange::Device { tenant, device_id } => {
                 devices::forget_device(&engine, tenant, &device_id);
             }
+            DeviceChange::Tenant(_) => devices::forget_tenants(&engine),
             DeviceChange::Lost => devices::forget_all(&engine),
         }
     }

@@ -1,4 +1,4 @@
-//! What hosts tell one another: the devices whose remembered answers are out of date.
+//! What hosts tell one another: the devices and tenants whose remembered answers are out of date.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ const MESSAGE_BYTES: usize = 7000;
 /// How long to wait before trying to listen again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Something that another host changed about a device.
+/// Something that another host changed, and that may be remembered here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceChange {
     /// What is remembered of this device is out of date.
@@ -35,6 +35,8 @@ pub enum DeviceChange {
         /// Its id.
         device_id: String,
     },
+    /// What is remembered of this tenant, its devices aside, is out of date.
+    Tenant(TenantId),
     /// Messages may have been missed: everything that is remembered may be out of date.
     Lost,
 }
@@ -44,7 +46,8 @@ struct Message {
     /// Who says so.
     host: String,
     tenant: i64,
-    devices: Vec<String>,
+    /// None: the tenant itself.
+    devices: Option<Vec<String>>,
 }
 
 /// Tells every other host of these devices when the transaction commits. On SQLite there is no other host.
@@ -57,19 +60,36 @@ pub(crate) async fn announce<'a>(
         return Ok(());
     }
     for devices in in_messages(device_ids) {
-        let (host, tenant) = (tx.host().to_owned(), tenant.0);
-        let message = to_json(&Message {
-            host,
-            tenant,
-            devices,
-        })?;
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(message)
-            .execute(tx.conn())
-            .await
-            .map_err(failed("announce changed devices"))?;
+        send(tx, tenant, Some(devices)).await?;
     }
+    Ok(())
+}
+
+/// Tells every other host that this tenant changed, when the transaction commits.
+pub(crate) async fn announce_tenant(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    send(tx, tenant, None).await
+}
+
+async fn send(
+    tx: &mut Tx,
+    tenant: TenantId,
+    devices: Option<Vec<String>>,
+) -> Result<(), StoreError> {
+    let (host, tenant) = (tx.host().to_owned(), tenant.0);
+    let message = to_json(&Message {
+        host,
+        tenant,
+        devices,
+    })?;
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(message)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("announce changes"))?;
     Ok(())
 }
 
@@ -144,7 +164,10 @@ fn read(message: &str, host: &str) -> Vec<DeviceChange> {
         Ok(message) if message.host == host => Vec::new(),
         Ok(message) => {
             let tenant = TenantId(message.tenant);
-            let devices = message.devices.into_iter();
+            let Some(devices) = message.devices else {
+                return vec![DeviceChange::Tenant(tenant)];
+            };
+            let devices = devices.into_iter();
             devices
                 .map(|device_id| DeviceChange::Device { tenant, device_id })
                 .collect()
@@ -157,6 +180,7 @@ fn read(message: &str, host: &str) -> Vec<DeviceChange> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+    use tidegate_engine::ports::Tenants as _;
 
     use super::*;
     use crate::testing::TestStore;
@@ -172,7 +196,7 @@ mod tests {
                 let message = to_json(&Message {
                     host: "host-0123456789abcdef".to_owned(),
                     tenant: i64::MAX,
-                    devices,
+                    devices: Some(devices),
                 })
                 .expect("JSON");
                 assert!(message.len() < 8000, "{}", message.len());
@@ -215,6 +239,12 @@ mod tests {
             device_id: "done".to_owned(),
         };
         assert_eq!(changes.next().await, Some(done));
+        let settings = tidegate_core::settings::TenantSettings::default();
+        for (store, tenant) in [(&*store, store.ours), (&other, store.theirs)] {
+            assert!(store.change_settings(tenant, 0, &settings).await?);
+        }
+        let theirs = DeviceChange::Tenant(store.theirs);
+        assert_eq!(changes.next().await, Some(theirs));
 
         // A cut connection is heard of, too.
         let mut tx = store.database.write().await?;

@@ -248,7 +248,8 @@ mod tests {
 
     on_both! {
         async fn what_is_not_committed_did_not_happen(store) {
-            let insert = "INSERT INTO tenants (name, created_at) VALUES ('GONE', 0)";
+            let insert = "INSERT INTO tenants (name, settings, settings_revision, created_at) \
+                 VALUES ('GONE', '{}', 0, 0)";
             let mut tx = store.database.write().await?;
             sqlx::query(insert).execute(tx.conn()).await?;
             drop(tx);

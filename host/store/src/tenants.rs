@@ -1,10 +1,13 @@
+mod settings;
+
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use tidegate_core::{firmware::hex, id::TenantId, time::Timestamp};
+use tidegate_core::{firmware::hex, id::TenantId, settings::TenantSettings, time::Timestamp};
 use tidegate_engine::ports::{Key, NewKey, Role, StoreError, Tenant, Tenants};
 
 use crate::{
     SqlStore,
+    changes::announce_tenant,
     dialect::storable,
     error::{conflict, failed},
     rows::{BadRow, Columns, bad_row},
@@ -16,7 +19,8 @@ impl Tenants for SqlStore {
         let mut tx = self.database.write().await?;
         let there = || format!("there is a tenant {name} already");
         let row = sqlx::query(
-            "INSERT INTO tenants (name, created_at) VALUES ($1, $2) RETURNING id, name",
+            "INSERT INTO tenants (name, settings, settings_revision, created_at) \
+             VALUES ($1, '{}', 0, $2) RETURNING id, name, settings, settings_revision",
         )
         .bind(storable(name).into_owned())
         .bind(now.0)
@@ -29,11 +33,13 @@ impl Tenants for SqlStore {
 
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
         let mut tx = self.database.once().await?;
-        let row = sqlx::query("SELECT id, name FROM tenants WHERE name = $1")
-            .bind(storable(name).into_owned())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(failed("read a tenant"))?;
+        let row = sqlx::query(
+            "SELECT id, name, settings, settings_revision FROM tenants WHERE name = $1",
+        )
+        .bind(storable(name).into_owned())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("read a tenant"))?;
         row.map(|row| tenant(&row))
             .transpose()
             .map_err(bad_row("read tenant row"))
@@ -41,14 +47,53 @@ impl Tenants for SqlStore {
 
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         let mut tx = self.database.once().await?;
-        let rows = sqlx::query("SELECT id, name FROM tenants ORDER BY id")
-            .fetch_all(tx.conn())
-            .await
-            .map_err(failed("read the tenants"))?;
+        let rows =
+            sqlx::query("SELECT id, name, settings, settings_revision FROM tenants ORDER BY id")
+                .fetch_all(tx.conn())
+                .await
+                .map_err(failed("read the tenants"))?;
         rows.iter()
             .map(tenant)
             .collect::<Result<_, _>>()
             .map_err(bad_row("read tenant row"))
+    }
+
+    async fn tenant_of_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let row =
+            sqlx::query("SELECT id, name, settings, settings_revision FROM tenants WHERE id = $1")
+                .bind(id.0)
+                .fetch_optional(tx.conn())
+                .await
+                .map_err(failed("read a tenant"))?;
+        row.map(|row| tenant(&row))
+            .transpose()
+            .map_err(bad_row("read tenant row"))
+    }
+
+    async fn change_settings(
+        &self,
+        tenant: TenantId,
+        revision: i64,
+        settings: &TenantSettings,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.database.write().await?;
+        let changed = sqlx::query(
+            "UPDATE tenants SET settings = $1, settings_revision = settings_revision + 1 \
+             WHERE id = $2 AND settings_revision = $3",
+        )
+        .bind(settings::to_text(settings)?)
+        .bind(tenant.0)
+        .bind(revision)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("change a tenant's settings"))?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        announce_tenant(&mut tx, tenant).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn create_key(&self, key: NewKey) -> Result<(), StoreError> {
@@ -75,7 +120,7 @@ impl Tenants for SqlStore {
     async fn key(&self, sha256: [u8; 32]) -> Result<Option<Key>, StoreError> {
         let mut tx = self.database.once().await?;
         let row = sqlx::query(
-            "SELECT t.id, t.name, k.user_name, k.role, k.expires_at \
+            "SELECT t.id, t.name, t.settings, t.settings_revision, k.user_name, k.role, k.expires_at \
              FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.sha256 = $1",
         )
         .bind(hex(&sha256))
@@ -102,6 +147,8 @@ fn tenant(row: &AnyRow) -> Result<Tenant, BadRow> {
     Ok(Tenant {
         id: TenantId(row.take("id")?),
         name: row.take("name")?,
+        settings: settings::of_text(row.take("settings")?)?,
+        settings_revision: row.take("settings_revision")?,
     })
 }
 

@@ -5,7 +5,7 @@ use tidegate_core::device::AutoConfirm;
 use super::{Caller, feedback::device, poll::poll, record::record};
 use crate::{
     Engine,
-    ports::{PollView, RecordError, RunRef},
+    ports::{PollView, RecordError, RunRef, Tenant},
 };
 
 /// What a device is told of confirmations.
@@ -21,9 +21,10 @@ pub struct ConfirmationBase {
 /// speaks for it may do so.
 pub async fn confirmation_base(
     engine: &Engine,
+    tenant: &Tenant,
     caller: &Caller,
 ) -> crate::Result<ConfirmationBase> {
-    let view = poll(engine, caller).await?;
+    let view = poll(engine, tenant, caller).await?.view;
     let auto_confirm = engine
         .store()
         .auto_confirm(caller.tenant, view.device)

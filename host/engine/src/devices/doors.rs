@@ -23,7 +23,9 @@ const NOTED_EVERY: i64 = 1000;
 /// Which tenants there are and what opens their doors, remembered so that a poll needs no store.
 pub struct Doors {
     /// By the name as it was asked for.
-    pub(super) tenants: Cache<Box<str>, Remembered<Option<Arc<Tenant>>>>,
+    tenants: Cache<Box<str>, Remembered<Option<Arc<Tenant>>>>,
+    /// How often a tenant was changed: what was read before may be old.
+    changes: Mutex<u64>,
     /// Every gateway of a tenant.
     pub(super) gateways: Cache<TenantId, Remembered<Arc<[KnownGateway]>>>,
     /// Every authority of a tenant.
@@ -50,6 +52,7 @@ impl Default for Doors {
     fn default() -> Self {
         Self {
             tenants: Cache::new(CAPACITY),
+            changes: Mutex::default(),
             gateways: Cache::new(CAPACITY),
             authorities: Cache::new(CAPACITY),
             used: Mutex::default(),
@@ -58,6 +61,36 @@ impl Default for Doors {
 }
 
 impl Doors {
+    /// What is remembered under this name.
+    pub(super) fn tenant(&self, name: &str) -> Option<Remembered<Option<Arc<Tenant>>>> {
+        self.tenants.get(name)
+    }
+
+    /// To be asked before a tenant is read.
+    pub(super) fn changes(&self) -> u64 {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what was read, unless a tenant was changed since `changes` was asked for.
+    pub(super) fn tenant_was_read(
+        &self,
+        changes: u64,
+        name: &str,
+        read: Remembered<Option<Arc<Tenant>>>,
+    ) {
+        let now = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now == changes {
+            self.tenants.insert(name.into(), read);
+        }
+    }
+
+    /// Forgets all tenants: one of them was changed, here or by another host.
+    pub(crate) fn forget_tenants(&self) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tenants.invalidate_all();
+        *changes += 1;
+    }
+
     /// Has the next one who comes to a tenant's door look into the store for its gateways.
     pub(crate) fn forget_gateways(&self, tenant: TenantId) {
         self.gateways.invalidate(&tenant);
@@ -115,5 +148,36 @@ impl<T> Remembered<T> {
     /// Whether it is not older than that. A clock that went back makes it old.
     pub(super) fn is_fresh(&self, now: Timestamp, longest: Duration) -> bool {
         now >= self.at && now.since(self.at) < longest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::settings::TenantSettings;
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered() {
+        let doors = Doors::default();
+        let read = |revision| Remembered {
+            said: Some(Arc::new(Tenant {
+                id: TenantId(1),
+                name: "LAB".to_owned(),
+                settings: TenantSettings::default(),
+                settings_revision: revision,
+            })),
+            at: Timestamp(0),
+        };
+        let remembered = || Some(doors.tenant("lab")?.said?.settings_revision);
+        doors.tenant_was_read(doors.changes(), "lab", read(0));
+        assert_eq!(remembered(), Some(0));
+        let old = doors.changes();
+        doors.forget_tenants();
+        assert_eq!(remembered(), None);
+        doors.tenant_was_read(old, "lab", read(0));
+        assert_eq!(remembered(), None);
+        doors.tenant_was_read(doors.changes(), "lab", read(1));
+        assert_eq!(remembered(), Some(1));
     }
 }

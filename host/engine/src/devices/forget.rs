@@ -14,7 +14,14 @@ pub fn forget_device(engine: &Engine, tenant: TenantId, device_id: &str) {
     engine.read_model.forget(tenant, device_id);
 }
 
-/// Forgets what is remembered of every device: other hosts may have changed some, and nobody here knows which.
+/// Forgets what is remembered of tenants: another host changed one.
+pub fn forget_tenants(engine: &Engine) {
+    engine.doors.forget_tenants();
+}
+
+/// Forgets what is remembered of every device and tenant: other hosts may have changed some, and nobody here knows
+/// which.
 pub fn forget_all(engine: &Engine) {
+    engine.doors.forget_tenants();
     engine.read_model.forget_all();
 }

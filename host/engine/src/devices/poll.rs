@@ -1,10 +1,24 @@
+use std::time::Duration;
+
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, authenticate::check_enrolled, view::view};
-use crate::{Engine, Error, Result, ports::PollView};
+use super::{Caller, authenticate::check_enrolled, polling, view::view};
+use crate::{
+    Engine, Error, Result,
+    ports::{PollView, Tenant},
+};
+
+/// What a poll is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Polled {
+    /// What there is to do for the device.
+    pub view: PollView,
+    /// When it is to ask again: in whole seconds, less than a day.
+    pub sleep: Duration,
+}
 
 /// Answers a poll. A device that nobody has seen yet is registered, if whoever speaks for it may do so.
-pub async fn poll(engine: &Engine, caller: &Caller) -> Result<PollView> {
+pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<Polled> {
     let known = view(engine, caller.tenant, &caller.device_id).await?;
     let view = match known {
         Some(view) if !view.is_unseen => view,
@@ -12,8 +26,11 @@ pub async fn poll(engine: &Engine, caller: &Caller) -> Result<PollView> {
         None if caller.may_register => register(engine, caller).await?,
         None => return Err(Error::not_found("device", &caller.device_id)),
     };
-    engine.seen.note(caller.tenant, view.device, engine.now());
-    Ok(view)
+    let now = engine.now();
+    engine.seen.note(caller.tenant, view.device, now);
+    let rhythm = polling::rhythm(engine, tenant, caller, &view).await;
+    let sleep = rhythm.sleep(view.device, now);
+    Ok(Polled { view, sleep })
 }
 
 async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
@@ -24,7 +41,7 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
     let view = registered.await?;
-    engine.read_model.was_changed(ticket, view.clone());
+    engine.read_model.was_changed(ticket, view.clone(), true);
     check_enrolled(engine, caller, &view).await?;
     Ok(view)
 }

@@ -18,12 +18,29 @@ const STRIPES: usize = 16_384;
 /// Answers come from reads and changes that take a while, and others may overtake them. So whoever reads or changes
 /// takes a `Ticket` before, and what comes of it is remembered only if nothing was changed since.
 pub struct ReadModel {
-    views: Cache<Key, PollView>,
+    views: Cache<Key, Known>,
     /// The groups of devices that come through gateways of one group.
     groups: Cache<Key, Arc<[String]>>,
     /// How often anything of the stripe was changed.
     changes: Box<[Mutex<u64>]>,
     hasher: RandomState,
+}
+
+/// What is remembered of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    view: PollView,
+    /// None: it is still to be worked out.
+    fitting: Option<Fitting>,
+}
+
+/// Which override of its tenant's polling settings fits a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fitting {
+    /// Of the settings.
+    pub(crate) revision: i64,
+    /// None: none fits.
+    pub(crate) place: Option<u8>,
 }
 
 /// Taken before a device is read or changed.
@@ -49,7 +66,25 @@ impl Default for ReadModel {
 impl ReadModel {
     /// What is remembered of a device.
     pub(crate) fn get(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
-        self.views.get(&KeyRef { tenant, device_id })
+        let known = self.views.get(&KeyRef { tenant, device_id })?;
+        Some(known.view)
+    }
+
+    /// Which override fits a device, if that is remembered.
+    pub(crate) fn fitting(&self, tenant: TenantId, device_id: &str) -> Option<Fitting> {
+        self.views.get(&KeyRef { tenant, device_id })?.fitting
+    }
+
+    /// Remembers which override fits a device that is remembered, unless something was changed since the ticket was
+    /// taken.
+    pub(crate) fn was_fitted(&self, ticket: Ticket<'_>, fitting: Fitting) {
+        let changes = self.lock(ticket.stripe);
+        if *changes == ticket.changes
+            && let Some(known) = self.views.get(&ticket.key_ref())
+        {
+            let fitting = Some(fitting);
+            self.views.insert(ticket.key(), Known { fitting, ..known });
+        }
     }
 
     /// The groups that are remembered of a device.
@@ -81,19 +116,26 @@ impl ReadModel {
     pub(crate) fn was_read(&self, ticket: Ticket<'_>, view: PollView) {
         let changes = self.lock(ticket.stripe);
         if *changes == ticket.changes {
-            self.views.insert(ticket.key(), view);
+            let fitting = None;
+            self.views.insert(ticket.key(), Known { view, fitting });
         }
     }
 
-    /// Remembers what a change made of a device. When another change was made since the ticket was taken, nobody here
+    /// Remembers what a change made of a device, `changes_device`: and of what its tenant's overrides go by. When another change was made since the ticket was taken, nobody here
     /// knows which one the store made last: unless both made the same of it, as two of one transaction do, the device is
     /// forgotten.
-    pub(crate) fn was_changed(&self, ticket: Ticket<'_>, view: PollView) {
+    pub(crate) fn was_changed(&self, ticket: Ticket<'_>, view: PollView, changes_device: bool) {
         let mut changes = self.lock(ticket.stripe);
+        let known = self.views.get(&ticket.key_ref());
         if *changes == ticket.changes {
-            self.views.insert(ticket.key(), view);
-        } else if self.views.get(&ticket.key_ref()) != Some(view) {
+            let known = known.filter(|_| !changes_device);
+            let fitting = known.and_then(|known| known.fitting);
+            self.views.insert(ticket.key(), Known { view, fitting });
+        } else if known.is_none_or(|known| known.view != view) {
             self.views.invalidate(&ticket.key_ref());
+        } else if changes_device {
+            let fitting = None;
+            self.views.insert(ticket.key(), Known { view, fitting });
         }
         *changes += 1;
     }
@@ -184,6 +226,7 @@ mod tests {
             is_unseen: false,
             open: None,
             installed: Some(UpdateId(installed)),
+            polling_seconds: None,
         }
     }
 
@@ -206,7 +249,7 @@ mod tests {
     fn a_read_that_was_overtaken_by_a_change_is_not_remembered() {
         let model = ReadModel::default();
         let read = model.ticket(LAB, "a");
-        model.was_changed(model.ticket(LAB, "a"), view(2));
+        model.was_changed(model.ticket(LAB, "a"), view(2), false);
         model.was_read(read, view(1));
         assert_eq!(remembered(&model), Some(view(2)));
 
@@ -225,26 +268,55 @@ mod tests {
     fn of_two_changes_at_once_neither_is_trusted_unless_they_agree() {
         let model = ReadModel::default();
         let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
-        model.was_changed(other, view(2));
-        model.was_changed(one, view(1));
+        model.was_changed(other, view(2), false);
+        model.was_changed(one, view(1), false);
         assert_eq!(remembered(&model), None);
 
         let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
-        model.was_changed(other, view(2));
-        model.was_changed(one, view(2));
+        model.was_changed(other, view(2), false);
+        model.was_changed(one, view(2), false);
         assert_eq!(
             remembered(&model),
             Some(view(2)),
             "whichever came last made this of it"
         );
 
-        model.was_changed(model.ticket(LAB, "a"), view(3));
-        model.was_changed(model.ticket(LAB, "a"), view(4));
+        model.was_changed(model.ticket(LAB, "a"), view(3), false);
+        model.was_changed(model.ticket(LAB, "a"), view(4), false);
         assert_eq!(
             remembered(&model),
             Some(view(4)),
             "one after the other is fine"
         );
+    }
+
+    #[test]
+    fn what_fits_a_device_holds_until_the_device_changes() {
+        let model = ReadModel::default();
+        let ticket = || model.ticket(LAB, "a");
+        let fitting = |place| Fitting {
+            revision: 1,
+            place: Some(place),
+        };
+        let fits = || model.fitting(LAB, "a").and_then(|fitting| fitting.place);
+        model.was_fitted(ticket(), fitting(1));
+        assert_eq!(fits(), None, "it is not remembered itself");
+        model.was_read(ticket(), view(1));
+        assert_eq!(fits(), None);
+        model.was_fitted(ticket(), fitting(1));
+        model.was_changed(ticket(), view(2), false);
+        assert_eq!((fits(), remembered(&model)), (Some(1), Some(view(2))));
+        let old = ticket();
+        model.was_changed(ticket(), view(2), true);
+        assert_eq!(fits(), None);
+        model.was_fitted(old, fitting(1));
+        assert_eq!(fits(), None, "it was worked out of what was before");
+
+        model.was_fitted(ticket(), fitting(2));
+        let (one, other) = (ticket(), ticket());
+        model.was_changed(one, view(3), false);
+        model.was_changed(other, view(3), true);
+        assert_eq!((fits(), remembered(&model)), (None, Some(view(3))));
     }
 
     #[test]
@@ -272,7 +344,7 @@ mod tests {
                         if forgets {
                             model.forget(LAB, "a");
                         } else {
-                            model.was_changed(ticket, view(now as i32));
+                            model.was_changed(ticket, view(now as i32), false);
                         }
                     });
                 }

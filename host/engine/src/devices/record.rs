@@ -38,7 +38,8 @@ async fn followed(
     let recorded = writing.await;
     match &recorded {
         Ok(recorded) => {
-            engine.read_model.was_changed(ticket, recorded.view.clone());
+            let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
+            engine.read_model.was_changed(ticket, view, changes_device);
             if let (true, Some(campaign)) = (recorded.moved, recorded.campaign) {
                 engine.signals.campaign_moved(RunRef { tenant, campaign });
             }

@@ -14,19 +14,19 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(absent());
     }
-    if let Some(known) = engine.doors.tenants.get(name) {
+    if let Some(known) = engine.doors.tenant(name) {
         match known.said {
             Some(tenant) => return Ok(tenant),
             None if known.is_fresh(engine.now(), ABSENT) => return Err(absent()),
             None => {}
         }
     }
-    let at = engine.now();
+    let (at, changes) = (engine.now(), engine.doors.changes());
     let said = tenants::by_name(engine, name).await?.map(Arc::new);
     let remembered = Remembered {
         said: said.clone(),
         at,
     };
-    engine.doors.tenants.insert(name.into(), remembered);
+    engine.doors.tenant_was_read(changes, name, remembered);
     said.ok_or_else(absent)
 }

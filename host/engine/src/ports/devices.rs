@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tidegate_core::{
@@ -105,6 +108,8 @@ pub struct NewDevice {
     pub pinned: bool,
     /// sha256 of its token.
     pub token_sha256: Option<[u8; 32]>,
+    /// How often it is to poll, in whole seconds; none: as others like it.
+    pub polling_interval: Option<Duration>,
     /// When.
     pub created_at: Option<Timestamp>,
 }
@@ -126,6 +131,8 @@ pub struct PollView {
     pub open: Option<OpenUpdate>,
     /// Its last completed update.
     pub installed: Option<UpdateId>,
+    /// How often it is to poll; none: as others like it.
+    pub polling_seconds: Option<u32>,
 }
 
 /// An open update as a poll shows it.

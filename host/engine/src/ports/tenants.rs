@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_core::{id::TenantId, settings::TenantSettings, time::Timestamp};
 
 use super::StoreError;
 
@@ -14,6 +14,18 @@ pub trait Tenants: Send + Sync {
 
     /// All tenants, ordered by id.
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// The tenant of this id.
+    async fn tenant_of_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+
+    /// Changes a tenant's settings, and lets every host know, if they are still at this revision, which moves on. False:
+    /// they are not, and nothing was changed.
+    async fn change_settings(
+        &self,
+        tenant: TenantId,
+        revision: i64,
+        settings: &TenantSettings,
+    ) -> Result<bool, StoreError>;
 
     /// Stores an API key by its sha256.
     async fn create_key(&self, key: NewKey) -> Result<(), StoreError>;
@@ -32,6 +44,10 @@ pub struct Tenant {
     pub id: TenantId,
     /// Upper case.
     pub name: String,
+    /// What it set for itself.
+    pub settings: TenantSettings,
+    /// Counts the changes of its settings.
+    pub settings_revision: i64,
 }
 
 /// A key to be stored.

@@ -116,6 +116,8 @@ pub struct Recorded {
     pub campaign: Option<CampaignId>,
     /// What polls of the device are to be answered from now on.
     pub view: PollView,
+    /// Whether the device itself is another now: its attributes, its versions, its state.
+    pub changes_device: bool,
 }
 
 /// Why an event was not recorded.

@@ -6,6 +6,7 @@ mod bootstrap;
 mod create;
 mod issue;
 mod secret;
+mod settings;
 
 pub use actor::Actor;
 pub use authenticate::{authenticate, by_name};
@@ -14,3 +15,4 @@ pub use create::create;
 pub use issue::{NewApiKey, issue_key};
 pub(crate) use secret::draw;
 pub use secret::fingerprint;
+pub use settings::{change_settings, settings};

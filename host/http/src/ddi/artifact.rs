@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, State},
     response::Response,
@@ -35,8 +37,12 @@ pub(super) async fn get(
         }
         (found, _) => found?,
     };
-    let open = async |part| Ok(found.open(&state.engine, part).await?);
-    file::answer(&method, &headers, &found.artifact, found.created_at, open).await
+    let (artifact, modified) = (found.artifact.clone(), found.created_at);
+    let open = move |part| {
+        let (engine, found) = (Arc::clone(&state.engine), found.clone());
+        async move { Ok::<_, Refusal>(found.open(&engine, part).await?) }
+    };
+    file::answer(&method, &headers, &artifact, modified, open).await
 }
 
 /// The MD5 and the name as `md5sum` writes them, but for the end of the line.

@@ -37,7 +37,7 @@ pub(super) async fn base(
     representation: Representation,
     State(state): State<AppState>,
 ) -> Result<Response, Refusal> {
-    let base = devices::confirmation_base(&state.engine, &door.caller).await?;
+    let base = devices::confirmation_base(&state.engine, &door.tenant, &door.caller).await?;
     let now = state.engine.now();
     let waiting = base.view.open;
     let waiting = waiting.filter(|open| open.status == UpdateStatus::WaitingConfirmation);

@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use axum::{extract::State, response::Response};
 use serde::{Serialize, Serializer};
 use tidegate_core::{time::Timestamp, update::UpdateStatus};
-use tidegate_engine::{devices, ports::PollView};
+use tidegate_engine::devices::{self, Polled};
 
 use super::{
     door::Door,
@@ -19,10 +19,9 @@ pub(super) async fn get(
     representation: Representation,
     State(state): State<AppState>,
 ) -> Result<Response, Refusal> {
-    let view = devices::poll(&state.engine, &door.caller).await?;
-    let interval = state.engine.settings.polling_interval;
+    let polled = devices::poll(&state.engine, &door.tenant, &door.caller).await?;
     let now = state.engine.now();
-    representation.of(&Answer::new(&view, &door.links, interval, now))
+    representation.of(&Answer::new(&polled, &door.links, now))
 }
 
 #[derive(Serialize)]
@@ -58,7 +57,8 @@ struct Offered<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(view: &PollView, links: &'a Links, interval: Duration, now: Timestamp) -> Self {
+    fn new(polled: &Polled, links: &'a Links, now: Timestamp) -> Self {
+        let view = &polled.view;
         let open = view.open.map(|open| match open.status {
             UpdateStatus::Cancelling => Resource::CancelAction(open.id),
             UpdateStatus::WaitingConfirmation => {
@@ -74,7 +74,7 @@ impl<'a> Answer<'a> {
         Self {
             config: Config {
                 polling: Polling {
-                    sleep: Sleep(interval),
+                    sleep: Sleep(polled.sleep),
                 },
             },
             links: Offered {
@@ -121,14 +121,18 @@ impl Serialize for Sleep {
 mod tests {
     use http::{HeaderMap, HeaderValue, Uri, header::HOST};
     use tidegate_core::id::{DeviceKey, UpdateId};
-    use tidegate_engine::ports::OpenUpdate;
+    use tidegate_engine::ports::{OpenUpdate, PollView};
 
     use super::*;
 
     fn answer(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let links = Links::of(&Uri::from_static("/"), &headers, "t", "d").expect("a host");
-        let answer = Answer::new(view, &links, Duration::from_mins(5), Timestamp(1000));
+        let polled = Polled {
+            view: view.clone(),
+            sleep: Duration::from_mins(5),
+        };
+        let answer = Answer::new(&polled, &links, Timestamp(1000));
         serde_json::to_string(&answer).expect("writes")
     }
 
@@ -142,6 +146,7 @@ mod tests {
             is_unseen: false,
             open: None,
             installed: None,
+            polling_seconds: None,
         };
         let open = |status| {
             Some(OpenUpdate {
@@ -210,6 +215,7 @@ mod tests {
                 is_unseen: false,
                 open: Some(open),
                 installed: None,
+                polling_seconds: None,
             })
         };
         assert!(at(1001).contains("deploymentBase/8?c=3\""), "not yet");

@@ -2,15 +2,17 @@
 
 mod conditions;
 mod disposition;
+mod parts;
 mod range;
 
-use std::{future::Future, ops::Range};
+use std::{fmt::Debug, future::Future, io, ops::Range};
 
 use axum::{
     body::Body,
     response::{IntoResponse as _, Response},
 };
-use futures::TryStreamExt as _;
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{
@@ -26,16 +28,18 @@ use range::Wanted;
 
 pub(crate) use disposition::attachment;
 
-/// Answers a `GET` or `HEAD` of a file. `open` is called for the part that is sent, if any is.
-pub(crate) async fn answer<E, F>(
+/// Answers a `GET` or `HEAD` of a file. `open` is called for each part that is sent, when it is its turn.
+pub(crate) async fn answer<E, O, F>(
     method: &Method,
     headers: &HeaderMap,
     file: &Artifact,
     modified: Timestamp,
-    open: impl FnOnce(Range<u64>) -> F,
+    open: O,
 ) -> Result<Response, E>
 where
-    F: Future<Output = Result<ByteStream, E>>,
+    E: Debug,
+    O: Fn(Range<u64>) -> F + Send + 'static,
+    F: Future<Output = Result<ByteStream, E>> + Send + 'static,
 {
     let tag = hex::encode(file.hashes.sha1);
     let described = describe(file, &tag, modified);
@@ -53,26 +57,50 @@ where
     } else {
         Wanted::Whole
     };
-    let (status, part) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0..file.size),
-        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+    let mut described = described;
+    match wanted {
+        Wanted::Whole => {
+            described.insert(CONTENT_LENGTH, HeaderValue::from(file.size));
+            let bytes = open(0..file.size).await?;
+            Ok((described, body(bytes)).into_response())
+        }
+        Wanted::Part(part) => {
+            described.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+            let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.size);
+            described.extend(HeaderValue::try_from(range).map(|range| (CONTENT_RANGE, range)));
+            let bytes = open(part).await?;
+            Ok((StatusCode::PARTIAL_CONTENT, described, body(bytes)).into_response())
+        }
+        Wanted::Parts(wanted) => {
+            let length = parts::length(&wanted, file.size);
+            described.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            let content = HeaderValue::from_static(parts::CONTENT_TYPE);
+            described.insert(CONTENT_TYPE, content);
+            // What fails before the first byte is still refused as it should be.
+            let first = open(wanted[0].clone()).await?;
+            let open = move |part| {
+                let opened = open(part);
+                async move {
+                    opened
+                        .await
+                        .map_err(|error| io::Error::other(format!("{error:?}")))
+                }
+            };
+            let bytes = parts::stream(wanted, file.size, first, open);
+            Ok((StatusCode::PARTIAL_CONTENT, described, body(bytes)).into_response())
+        }
         Wanted::Unsatisfiable => {
             let size = (CONTENT_RANGE, format!("bytes */{}", file.size));
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [size]).into_response());
+            Ok((StatusCode::RANGE_NOT_SATISFIABLE, [size]).into_response())
         }
-    };
-    let mut described = described;
-    described.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.size);
-        described.extend(HeaderValue::try_from(range).map(|range| (CONTENT_RANGE, range)));
     }
-    let bytes = open(part).await?.inspect_err(|error| {
+}
+
+fn body(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
+    Body::from_stream(bytes.inspect_err(|error| {
         let error = error as &dyn std::error::Error;
         tracing::error!(error, "broke off a download: cannot read the file");
-    });
-    let body = Body::from_stream(bytes);
-    Ok((status, described, body).into_response())
+    }))
 }
 
 /// The headers that every answer about the file has.
@@ -92,9 +120,8 @@ fn describe(file: &Artifact, tag: &str, modified: Timestamp) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, io};
+    use std::convert::Infallible;
 
-    use bytes::Bytes;
     use futures::{StreamExt as _, stream};
     use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
     use http_body_util::BodyExt as _;
@@ -104,7 +131,7 @@ mod tests {
 
     const BYTES: &[u8] = b"0123456789";
 
-    fn open(range: Range<u64>) -> impl Future<Output = Result<ByteStream, Infallible>> {
+    fn open(range: Range<u64>) -> impl Future<Output = Result<ByteStream, Infallible>> + 'static {
         let part = &BYTES[range.start as usize..range.end as usize];
         let bytes: io::Result<Bytes> = Ok(Bytes::from_static(part));
         async { Ok(stream::iter([bytes]).boxed()) }
@@ -144,7 +171,13 @@ mod tests {
             (&[(RANGE, "bytes=8-")], 206, Some("bytes 8-9/10"), "89"),
             (&[(RANGE, "bytes=-3")], 206, Some("bytes 7-9/10"), "789"),
             (&[(RANGE, "bytes=10-")], 416, Some("bytes */10"), ""),
-            (&[(RANGE, "bytes=0-1,3-4")], 200, None, "0123456789"),
+            (&[(RANGE, "bytes=0-1,1-4")], 416, Some("bytes */10"), ""),
+            (
+                &[(RANGE, "bytes=0-1,3-4"), (IF_RANGE, OLD)],
+                200,
+                None,
+                "0123456789",
+            ),
             (
                 &[(RANGE, "bytes=1-2"), (IF_RANGE, TAG)],
                 206,
@@ -171,6 +204,58 @@ mod tests {
             let content_range = response.headers().get(CONTENT_RANGE);
             assert_eq!(content_range.and_then(|range| range.to_str().ok()), range);
             assert_eq!(body, text, "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn several_parts_come_one_after_the_other() {
+        let (response, body) = get(Method::GET, &[(RANGE, "bytes=-2,0-0,4-5")]).await;
+        assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+        let part = |range: &str, bytes: &str| {
+            format!(
+                "\r\n--THIS_STRING_SEPARATES_MULTIPART\r\nContent-Type: application/octet-stream\r\n\
+                 Content-Range: bytes {range}/10\r\n\r\n{bytes}"
+            )
+        };
+        let parts = part("0-0", "0") + &part("4-5", "45") + &part("8-9", "89");
+        assert_eq!(
+            body,
+            format!("{parts}\r\n--THIS_STRING_SEPARATES_MULTIPART--\r\n")
+        );
+        let length = body.len().to_string();
+        assert_eq!(response.headers()[CONTENT_LENGTH], length);
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            "multipart/byteranges; boundary=THIS_STRING_SEPARATES_MULTIPART"
+        );
+        assert!(response.headers().get(CONTENT_RANGE).is_none());
+        assert!(response.headers().get(ETAG).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_cannot_be_opened_breaks_the_answer_off() {
+        let file = Artifact {
+            filename: "edge.bin".to_owned(),
+            size: 10,
+            hashes: Hashes {
+                sha1: [0; 20],
+                md5: [0; 16],
+                sha256: [0; 32],
+            },
+        };
+        let open = |range: Range<u64>| async move {
+            match range.start {
+                0 => Ok(stream::iter([Ok(Bytes::from_static(b"0"))]).boxed()),
+                _ => Err("it is lost"),
+            }
+        };
+        for (ranges, starts) in [("bytes=0-0,2-2", true), ("bytes=1-1,2-2", false)] {
+            let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(ranges))]);
+            let answer = answer(&Method::GET, &headers, &file, Timestamp(0), open).await;
+            assert_eq!(answer.is_ok(), starts, "{ranges}");
+            if let Ok(answer) = answer {
+                assert!(answer.into_body().collect().await.is_err());
+            }
         }
     }
 

@@ -2,17 +2,22 @@ use std::ops::Range;
 
 use http::{HeaderMap, header::RANGE};
 
+/// Most parts of one answer: devices that update by differences ask for hundreds.
+const MAX_PARTS: usize = 1024;
+
 /// What of a file is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
     Whole,
     Part(Range<u64>),
-    /// Nothing of what is wanted is there.
+    /// Two or more, in order, apart from one another.
+    Parts(Vec<Range<u64>>),
+    /// Something of what is wanted is not there, or is wanted twice.
     Unsatisfiable,
 }
 
 /// Reads the `Range` header against a file of this size. Units that are not bytes are not understood, which means the
-/// whole file (RFC 9110 section 14.2); of several parts too the whole file is sent, which a server may do.
+/// whole file (RFC 9110 section 14.2). Of several parts each must be there.
 pub(super) fn wanted(headers: &HeaderMap, size: u64) -> Wanted {
     let mut values = headers.get_all(RANGE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -26,19 +31,18 @@ pub(super) fn wanted(headers: &HeaderMap, size: u64) -> Wanted {
 
 fn read(parts: &str, size: u64) -> Wanted {
     let parts = parts.split(',').map(str::trim);
-    let mut satisfiable = None;
-    let mut count = 0;
-    for part in parts.filter(|part| !part.is_empty()) {
-        let Some(part) = Part::parse(part) else {
-            return Wanted::Unsatisfiable;
-        };
-        satisfiable = satisfiable.or(part.of(size));
-        count += 1;
+    let parts = parts.filter(|part| !part.is_empty()).take(MAX_PARTS + 1);
+    let found: Option<Vec<_>> = parts.map(|part| Part::parse(part)?.of(size)).collect();
+    let Some(mut found) = found.filter(|found| (1..=MAX_PARTS).contains(&found.len())) else {
+        return Wanted::Unsatisfiable;
+    };
+    found.sort_unstable_by_key(|part| part.start);
+    if found.windows(2).any(|pair| pair[0].end > pair[1].start) {
+        return Wanted::Unsatisfiable;
     }
-    match satisfiable {
-        Some(part) if count == 1 => Wanted::Part(part),
-        Some(_) => Wanted::Whole,
-        None => Wanted::Unsatisfiable,
+    match &found[..] {
+        [part] => Wanted::Part(part.clone()),
+        _ => Wanted::Parts(found),
     }
 }
 
@@ -107,8 +111,17 @@ mod tests {
             ("bytes=-", 10, Wanted::Unsatisfiable),
             ("bytes=", 10, Wanted::Unsatisfiable),
             ("bytes=+1-2", 10, Wanted::Unsatisfiable),
-            ("bytes=1-2,4-5", 10, Wanted::Whole),
-            ("bytes=1-2,99-", 10, Wanted::Whole),
+            ("bytes=1-2,4-5", 10, Wanted::Parts(vec![1..3, 4..6])),
+            ("bytes=1-2,3-5", 10, Wanted::Parts(vec![1..3, 3..6])),
+            (
+                "bytes=-2, 0-0 ,4-5",
+                10,
+                Wanted::Parts(vec![0..1, 4..6, 8..10]),
+            ),
+            ("bytes=1-2,2-5", 10, Wanted::Unsatisfiable),
+            ("bytes=0-,-1", 10, Wanted::Unsatisfiable),
+            ("bytes=1-2,1-2", 10, Wanted::Unsatisfiable),
+            ("bytes=1-2,99-", 10, Wanted::Unsatisfiable),
             ("bytes=98-,99-", 10, Wanted::Unsatisfiable),
             ("bytes=1-2,x", 10, Wanted::Unsatisfiable),
             ("lines=1-2", 10, Wanted::Whole),
@@ -118,5 +131,18 @@ mod tests {
             assert_eq!(wanted(&headers, size), expected, "{header}");
         }
         assert_eq!(wanted(&HeaderMap::new(), 10), Wanted::Whole);
+    }
+
+    #[test]
+    fn there_is_an_end_to_how_many_parts_are_sent() {
+        let parts = |count: usize| {
+            let parts: Vec<_> = (0..count).map(|n| format!("{0}-{0}", n * 2)).collect();
+            match read(&parts.join(","), 1 << 20) {
+                Wanted::Parts(parts) => Some(parts.len()),
+                _ => None,
+            }
+        };
+        assert_eq!(parts(MAX_PARTS), Some(MAX_PARTS));
+        assert_eq!(parts(MAX_PARTS + 1), None);
     }
 }

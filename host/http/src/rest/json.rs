@@ -81,6 +81,14 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     })
 }
 
+/// Reads a value that was parsed already.
+pub(super) fn of_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
+    decode(value).map_err(|flaw| match flaw {
+        Flaw::UnknownFields(paths) => unknown_fields(paths),
+        Flaw::Unreadable { path, error } => wrong_value(path, error.to_string()),
+    })
+}
+
 fn malformed(error: &serde_json::Error) -> Problem {
     let detail = format!("the body is not JSON: {error}");
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
@@ -90,7 +98,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     let mime = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
-    mime.is_some_and(|mime| mime.type_() == mime::APPLICATION && mime.subtype() == mime::JSON)
+    mime.is_some_and(|mime| {
+        let subtype = mime.essence_str().strip_prefix("application/");
+        matches!(subtype, Some("json" | "merge-patch+json"))
+    })
 }
 
 async fn read(request: Request, most: usize) -> Result<Bytes> {

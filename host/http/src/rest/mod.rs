@@ -10,12 +10,16 @@ mod document;
 mod firmware;
 mod gateways;
 mod json;
+mod merge_patch;
 mod multipart;
+mod object;
 mod patch;
 mod plugins;
 mod query;
 mod segments;
+mod settings;
 mod stats;
+mod time_of_day;
 pub(crate) mod tokens;
 mod wire;
 
@@ -56,6 +60,7 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(devices::routes())
         .merge(gateways::routes())
         .merge(plugins::routes())
+        .merge(settings::routes())
         .merge(stats::routes());
     if is_dev {
         quick = quick.merge(auth::dev_routes());

@@ -47,6 +47,14 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     assert_eq!((part.status, part.text().as_str()), (206, "bytes"));
     assert_eq!(part.header("content-range"), Some("bytes 4-8/23"));
     assert_eq!(part.header("content-length"), Some("5"));
+    let range = get(PATH).header("Range", "bytes=4-8,0-2");
+    let parts = world.send(range).await?;
+    assert_eq!(parts.status, 206);
+    let length = parts.body.len().to_string();
+    assert_eq!(parts.header("content-length"), Some(length.as_str()));
+    let text = parts.text();
+    let (first, second) = (text.find("\r\n\r\nthe\r\n"), text.find("\r\n\r\nbytes\r\n"));
+    assert!(first.is_some() && first < second, "in order: {text}");
     let beyond = world.send(get(PATH).header("Range", "bytes=23-")).await?;
     assert_eq!(
         (beyond.status, beyond.header("content-range")),

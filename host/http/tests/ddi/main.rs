@@ -3,6 +3,7 @@
 mod confirmation;
 mod doors;
 mod files;
+mod polling;
 mod polls;
 mod refused;
 mod types;

@@ -13,4 +13,5 @@ mod plugins;
 mod refusals;
 mod sandbox;
 mod serving;
+mod settings;
 mod world;

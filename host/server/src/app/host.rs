@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tidegate_artifacts::ArtifactStore;
-use tidegate_core::device::AttributeNames;
+use tidegate_core::{device::AttributeNames, polling::Rhythm};
 use tidegate_engine::{
     Engine, Ports, Settings,
     ports::{Artifacts, ComponentSource, Entropy},
@@ -40,7 +40,10 @@ impl Host {
         let metrics = Arc::new(Metrics::new().context("set up metrics")?);
         let settings = Settings {
             owner,
-            polling_interval: config.devices.polling_interval.0,
+            polling: Rhythm {
+                interval: config.devices.polling_interval.0,
+                jitter_percent: config.devices.polling_jitter_percent,
+            },
             anonymous_devices: config.dev,
             attribute_names: names,
             max_artifact_bytes: config.artifacts.max_bytes,

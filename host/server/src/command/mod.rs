@@ -9,6 +9,7 @@ mod key;
 mod place;
 mod plugin;
 mod serve;
+mod settings;
 mod tenant;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Device(device::Device),
     /// List, upload and check plugins
     Plugin(plugin::Plugin),
+    /// See and change what the tenant sets for itself
+    Settings(settings::Settings),
 }
 
 impl Cli {
@@ -80,6 +83,7 @@ impl Command {
             Self::Firmware(command) => command.run().await,
             Self::Device(command) => command.run().await,
             Self::Plugin(command) => command.run().await,
+            Self::Settings(command) => command.run().await,
         }
     }
 }

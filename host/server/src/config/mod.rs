@@ -54,6 +54,8 @@ pub struct Database {
 pub struct Devices {
     /// How often they are to poll.
     pub polling_interval: Period,
+    /// How far from it each may be, in percent, so that a fleet does not come at once.
+    pub polling_jitter_percent: u8,
     /// Attributes that name the hardware model, the first that is there.
     pub hw_model: Vec<String>,
     /// Attributes that name the hardware revision.
@@ -154,7 +156,8 @@ impl Default for Devices {
     fn default() -> Self {
         let settings = tidegate_engine::Settings::default();
         Self {
-            polling_interval: Period(settings.polling_interval),
+            polling_interval: Period(settings.polling.interval),
+            polling_jitter_percent: settings.polling.jitter_percent,
             hw_model: settings.attribute_names.hw_model,
             hw_revision: settings.attribute_names.hw_revision,
             sw_version: settings.attribute_names.sw_version,
@@ -209,6 +212,11 @@ impl Config {
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
             return Err(anyhow!(
                 "devices.polling_interval must be at least a second and less than a day"
+            ));
+        }
+        if self.devices.polling_jitter_percent > 100 {
+            return Err(anyhow!(
+                "devices.polling_jitter_percent must be at most 100"
             ));
         }
         Ok(())

@@ -69,6 +69,10 @@ fn bad_values_are_named() {
         ("listen = 'here'", "listen"),
         ("[devices]\npolling_interval = '-5m'", "negative"),
         ("[devices]\npolling_interval = '2d'", "polling_interval"),
+        (
+            "[devices]\npolling_jitter_percent = 101",
+            "polling_jitter_percent",
+        ),
         ("[log]\nformat = 'xml'", "xml"),
         ("[auth]\nsecret = 'short'", "at least 32"),
         ("[artifacts]\nmax_bytes = -1", "max_bytes"),

@@ -13,7 +13,7 @@ use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
     error::{conflict, failed},
-    rows::{Columns as _, bad_row, to_json},
+    rows::{Columns as _, bad_row, number, to_json},
     tallies::{DeviceTraits, Tallies},
 };
 
@@ -57,8 +57,9 @@ async fn insert(
     let there = format!("there is a device {} already", device.device_id);
     let row = sqlx::query(
         "INSERT INTO devices (tenant_id, device_id, name, token_sha256, hw_model, hw_revision, \
-         hw_revision_key, sw_version, sw_version_key, state, wants_attributes, created_at, mode, pinned, feed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14) RETURNING id",
+         hw_revision_key, sw_version, sw_version_key, state, wants_attributes, polling_seconds, created_at, mode, \
+         pinned, feed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $13, $14, $15) RETURNING id",
     )
     .bind(tenant.0)
     .bind(storable(&device.device_id).into_owned())
@@ -70,6 +71,7 @@ async fn insert(
     .bind(&reported.sw_version)
     .bind(&reported.sw_version_key)
     .bind(DeviceState::Unknown.as_str())
+    .bind(device.polling_interval.map(|interval| number(interval.as_secs())))
     .bind(device.created_at.map_or(0, |at| at.0))
     .bind(device.mode.as_str())
     .bind(i64::from(device.pinned))

@@ -35,6 +35,7 @@ use tidegate_engine::ports::{
 use crate::SqlStore;
 
 pub(crate) use attribute_changes::{Changes, differences};
+pub(crate) use poll_view::seconds;
 pub(crate) use register::{Registration, Registrations};
 pub(crate) use reported::Reported;
 

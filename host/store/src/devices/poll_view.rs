@@ -19,7 +19,8 @@ use crate::{
 
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
 const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
-     d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, u.id AS open_id, u.status AS open_status, \
+     d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, d.polling_seconds, \
+     u.id AS open_id, u.status AS open_status, \
      u.revision AS open_revision, u.forced_at AS open_forced_at";
 
 /// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
@@ -99,5 +100,15 @@ fn view(row: &AnyRow) -> Result<PollView, BadRow> {
         installed: row
             .take::<Option<i32>>("installed_update_id")?
             .map(UpdateId),
+        polling_seconds: seconds(row)?,
     })
+}
+
+/// How often a device is to poll, where it is told something of its own.
+pub(crate) fn seconds(row: &AnyRow) -> Result<Option<u32>, BadRow> {
+    let column = "polling_seconds";
+    let seconds: Option<i64> = row.take(column)?;
+    seconds
+        .map(|value| u32::try_from(value).map_err(|_| BadRow::Number { column, value }))
+        .transpose()
 }

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
@@ -9,7 +12,10 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
-use super::{labels::labels, poll_view::SHOWN_UPDATE};
+use super::{
+    labels::labels,
+    poll_view::{SHOWN_UPDATE, seconds},
+};
 use crate::{
     database::{Database, Tx},
     dialect::storable,
@@ -23,7 +29,7 @@ pub(super) fn columns() -> String {
     format!(
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
          d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.created_at, \
-         d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, \
+         d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, d.polling_seconds, \
          {SHOWN_UPDATE} AS open_id"
     )
 }
@@ -150,6 +156,7 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
         drift: drift(row)?,
         open_update: row.take::<Option<i32>>("open_id")?.map(UpdateId),
         auto_confirm: auto_confirm(row)?,
+        polling_interval: seconds(row)?.map(|seconds| Duration::from_secs(u64::from(seconds))),
     })
 }
 

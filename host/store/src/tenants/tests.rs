@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tidegate_core::polling::{Polling, PollingOverride};
+
 use super::*;
 use crate::testing::on_both;
 
@@ -26,7 +30,7 @@ on_both! {
         assert!(store.has_keys().await?);
         let key = store.key([7; 32]).await?;
         let expected = Key {
-            tenant: Tenant { id: store.ours, name: "DEFAULT".into() },
+            tenant: store.tenant("DEFAULT").await?.expect("the first tenant"),
             user: "maker".into(),
             role: Role::Approver,
             expires_at: Some(Timestamp(99)),
@@ -35,5 +39,32 @@ on_both! {
         assert_eq!(store.key([8; 32]).await?, None);
         let again = store.create_key(NewKey { tenant: store.theirs, ..new }).await;
         assert!(matches!(again, Err(StoreError::Conflict(_))));
+    }
+
+    async fn settings_are_kept_and_changed_one_after_the_other(store) {
+        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+        assert_eq!((own.settings, own.settings_revision), (TenantSettings::default(), 0));
+        let over = |filter: &str, jitter_percent| {
+            PollingOverride::new(filter.to_owned(), Duration::from_secs(7), jitter_percent).expect("a selector")
+        };
+        let settings = TenantSettings {
+            polling: Polling {
+                interval: Some(Duration::from_mins(10)),
+                jitter_percent: Some(20),
+                overrides: vec![over("hw_model=='a \\'b'", None), over("state!=error", Some(3))],
+            },
+        };
+        assert!(store.change_settings(store.ours, 0, &settings).await?);
+        assert!(!store.change_settings(store.ours, 0, &TenantSettings::default()).await?);
+        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+        assert_eq!((&own.settings, own.settings_revision), (&settings, 1));
+        assert_eq!(store.tenant(&own.name).await?, Some(own));
+        let other = store.tenant_of_id(store.theirs).await?.expect("a tenant");
+        assert_eq!(other.settings_revision, 0);
+        assert!(store.change_settings(store.ours, 1, &TenantSettings::default()).await?);
+        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+        assert_eq!(own.settings, TenantSettings::default());
+        assert!(!store.change_settings(TenantId(99), 0, &settings).await?);
+        assert_eq!(store.tenant_of_id(TenantId(99)).await?, None);
     }
 }

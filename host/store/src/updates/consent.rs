@@ -104,6 +104,7 @@ async fn activate(
         campaigns.extend(campaign.map(|(campaign, _)| campaign));
     }
     let view = ledger.view(device).ok_or(RecordError::NotFound)?;
+    let changes_device = ledger.changes_device(device);
     set(&mut tx, tenant, device, Some(auto_confirm)).await?;
     if let Some(row) = ledger.device(device) {
         announce(&mut tx, tenant, [row.device_id.as_str()]).await?;
@@ -114,6 +115,7 @@ async fn activate(
     let recorded = Recorded {
         moved: !waiting.is_empty(),
         campaign: campaigns.first().copied(),
+        changes_device,
         view,
     };
     Ok(Activated {

@@ -77,19 +77,26 @@ impl Batch for Reports {
         let mut views = HashMap::new();
         for (tenant, said) in by_tenant {
             let ledger = record(&mut tx, tenant, &said, &mut outcomes, &mut tallies).await?;
-            let heard = said.iter().map(|(_, said)| said.device());
-            views.extend(heard.filter_map(|key| Some((key, ledger.view(key)?))));
+            for (_, said) in &said {
+                let key = said.device();
+                let is_other = ledger.changes_device(key) || matches!(said, Said::Attributes(_));
+                if let Some(view) = ledger.view(key) {
+                    let (_, changes_device) = views.entry(key).or_insert((view, false));
+                    *changes_device |= is_other;
+                }
+            }
             ledger.write(&mut tx, &mut tallies).await?;
         }
         tallies.write(&mut tx).await?;
         tx.commit().await?;
         let answers = items.iter().zip(outcomes).map(|(said, outcome)| {
             let (moved, campaign) = outcome.unwrap_or(Err(RecordError::NotFound))?;
-            let view = views.get(&said.device()).cloned();
+            let (view, changes_device) = views.get(&said.device()).ok_or(RecordError::NotFound)?;
             Ok(Recorded {
                 moved,
                 campaign,
-                view: view.ok_or(RecordError::NotFound)?,
+                view: view.clone(),
+                changes_device: *changes_device,
             })
         });
         Ok(answers.collect())

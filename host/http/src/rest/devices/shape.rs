@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 use utoipa::ToSchema;
 
-use crate::rest::wire::Time;
+use crate::rest::{time_of_day::TimeOfDay, wire::Time};
 
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,6 +42,8 @@ pub(super) struct DeviceBody {
     open_update: Option<i32>,
     /// Who agrees to all of its updates beforehand; none: it is asked where a campaign wants it.
     auto_confirm: Option<AutoConfirmBody>,
+    /// How often it is to poll, where it is told something of its own.
+    polling_interval: Option<TimeOfDay>,
     /// How it speaks to the server.
     transport: &'static str,
 }
@@ -137,6 +139,7 @@ impl From<Device> for DeviceBody {
             drift: device.drift.map(drift),
             open_update: device.open_update.map(|update| update.0),
             auto_confirm: device.auto_confirm.map(AutoConfirmBody::from),
+            polling_interval: device.polling_interval.map(TimeOfDay),
             transport: "ddi",
         }
     }

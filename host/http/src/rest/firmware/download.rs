@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
@@ -48,8 +50,12 @@ pub(crate) async fn download_firmware(
         artifact: choose(&firmware, query.file.as_deref())?.clone(),
         created_at: firmware.created_at,
     };
-    let open = |range| wanted.open(&state.engine, range);
-    let answer = file::answer(&method, &headers, &wanted.artifact, wanted.created_at, open).await?;
+    let (artifact, modified) = (wanted.artifact.clone(), wanted.created_at);
+    let open = move |range| {
+        let (engine, wanted) = (Arc::clone(&state.engine), wanted.clone());
+        async move { wanted.open(&engine, range).await }
+    };
+    let answer = file::answer(&method, &headers, &artifact, modified, open).await?;
     Ok(with_reason(answer))
 }
 

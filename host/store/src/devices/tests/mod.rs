@@ -101,6 +101,7 @@ on_both! {
             drift: None,
             open_update: None,
             auto_confirm: None,
+            polling_interval: None,
         };
         assert_eq!(made, expected);
     }

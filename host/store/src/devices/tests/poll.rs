@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tidegate_core::{id::UpdateId, update::UpdateStatus};
 use tidegate_engine::ports::OpenUpdate;
 
@@ -5,7 +7,11 @@ use super::*;
 
 on_both! {
     async fn a_poll_shows_the_heaviest_then_the_oldest_update(store) {
-        let new = NewDevice { token_sha256: Some([5; 32]), ..device("gate-1", &[], &[]) };
+        let new = NewDevice {
+            token_sha256: Some([5; 32]),
+            polling_interval: Some(Duration::from_secs(90)),
+            ..device("gate-1", &[], &[])
+        };
         let key = store.create_device(store.ours, new).await?;
         let view = async || store.poll_view(store.ours, "gate-1").await;
         let idle = PollView {
@@ -16,8 +22,11 @@ on_both! {
             is_unseen: true,
             open: None,
             installed: None,
+            polling_seconds: Some(90),
         };
         assert_eq!(view().await?, Some(idle.clone()));
+        let shown = store.device(store.ours, "gate-1").await?.expect("a device");
+        assert_eq!(shown.polling_interval, Some(Duration::from_secs(90)));
 
         // Done, and waiting for its proof: neither is shown.
         insert_update(store, store.ours, key, 9000, "completed").await?;

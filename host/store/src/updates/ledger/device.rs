@@ -14,6 +14,7 @@ use tidegate_engine::ports::{OldToken, StoreError};
 use crate::{
     access::{TOKEN_COLUMNS, old_token},
     database::Tx,
+    devices::seconds,
     dialect::Type,
     error::failed,
     rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
@@ -44,9 +45,19 @@ pub(crate) struct DeviceRow {
     pub(crate) old_token: Option<Box<OldToken>>,
     /// Whether all of its updates are agreed to beforehand; written elsewhere.
     pub(crate) auto_confirms: bool,
+    pub(crate) polling_seconds: Option<u32>,
 }
 
 impl DeviceRow {
+    /// Whether a selector could tell the two apart.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.hw_model == other.hw_model
+            && self.hw_revision == other.hw_revision
+            && self.sw_version == other.sw_version
+            && self.drifted_at == other.drifted_at
+    }
+
     /// What decides whether campaigns pass over it.
     pub(crate) fn standing(&self) -> Standing<'_> {
         Standing {
@@ -77,7 +88,7 @@ pub(super) async fn lock(
     let sql = format!(
         "SELECT id, device_id, state, hw_model, hw_revision, sw_version, installed_firmware_id, installed_update_id, \
          expected_version, drifted_at, attribute_changes, mode, pinned, feed, wants_attributes, auto_confirm_at, \
-         {TOKEN_COLUMNS} FROM devices \
+         {TOKEN_COLUMNS}, polling_seconds FROM devices \
          WHERE +tenant_id = $1 AND {wanted} ORDER BY id{lock}"
     );
     let keys: Vec<i64> = keys.iter().map(|key| key.0).collect();
@@ -116,6 +127,7 @@ fn of_row(row: &AnyRow) -> Result<DeviceRow, BadRow> {
         token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
         old_token: old_token(row)?,
         auto_confirms: row.take::<Option<i64>>("auto_confirm_at")?.is_some(),
+        polling_seconds: seconds(row)?,
     })
 }
 

@@ -248,7 +248,14 @@ impl Ledger {
                 forced_at: entry.update.progress.terms.update_type.forced_at(),
             }),
             installed: device.installed_update,
+            polling_seconds: device.polling_seconds,
         })
+    }
+
+    /// Whether a selector could tell a device from what it was before this transaction, its attributes aside.
+    pub(crate) fn changes_device(&self, key: DeviceKey) -> bool {
+        let held = self.devices.get(&key);
+        held.is_none_or(|held| !held.was.looks_like(&held.now))
     }
 
     /// So many devices of a wave were admitted, and so many of them are not there any more or were passed over.

@@ -1,0 +1,132 @@
+use serde::{Deserialize, Serialize};
+use tidegate_core::{
+    polling::{Polling, PollingOverride, Rhythm},
+    settings::TenantSettings,
+};
+use tidegate_engine::Error;
+use utoipa::ToSchema;
+
+use crate::rest::{object::object, time_of_day::TimeOfDay};
+
+/// What a tenant set for itself, and what holds where it set nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Settings {
+    #[serde(flatten)]
+    settings: SettingsBody,
+    /// The server's.
+    defaults: Defaults,
+}
+
+/// Null: the server's default.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = TenantSettings)]
+pub(crate) struct SettingsBody {
+    #[serde(deserialize_with = "object")]
+    polling: Option<PollingBody>,
+}
+
+/// How often devices poll.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = Polling)]
+struct PollingBody {
+    /// `00:00:01` to `23:59:59`.
+    interval: Option<TimeOfDay>,
+    /// A device sleeps so many percent shorter or longer, 0 to 100.
+    jitter_percent: Option<u8>,
+    /// For some devices another, at most 32: the first that fits.
+    overrides: Option<Vec<OverrideBody>>,
+}
+
+/// How often some devices poll.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = PollingOverride)]
+struct OverrideBody {
+    /// RSQL, such as `hw_model==rpi4`; anything but `last_seen`.
+    filter: String,
+    /// `00:00:01` to `23:59:59`.
+    interval: TimeOfDay,
+    /// The tenant's when left out.
+    #[serde(default)]
+    jitter_percent: Option<u8>,
+}
+
+/// The server's settings, which hold where a tenant set nothing.
+#[derive(Debug, Serialize, ToSchema)]
+struct Defaults {
+    polling: DefaultPolling,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct DefaultPolling {
+    interval: TimeOfDay,
+    jitter_percent: u8,
+}
+
+impl Settings {
+    pub(super) fn new(settings: &TenantSettings, of_server: &tidegate_engine::Settings) -> Self {
+        let Rhythm {
+            interval,
+            jitter_percent,
+        } = of_server.polling;
+        Self {
+            settings: settings.into(),
+            defaults: Defaults {
+                polling: DefaultPolling {
+                    interval: TimeOfDay(interval),
+                    jitter_percent,
+                },
+            },
+        }
+    }
+}
+
+impl From<&TenantSettings> for SettingsBody {
+    fn from(settings: &TenantSettings) -> Self {
+        Self {
+            polling: Some((&settings.polling).into()),
+        }
+    }
+}
+
+impl SettingsBody {
+    pub(super) fn settings(self) -> Result<TenantSettings, Error> {
+        Ok(TenantSettings {
+            polling: self.polling.unwrap_or_default().polling()?,
+        })
+    }
+}
+
+impl From<&Polling> for PollingBody {
+    fn from(polling: &Polling) -> Self {
+        let overrides = polling.overrides.iter().map(|one| OverrideBody {
+            filter: one.filter().to_owned(),
+            interval: TimeOfDay(one.interval),
+            jitter_percent: one.jitter_percent,
+        });
+        Self {
+            interval: polling.interval.map(TimeOfDay),
+            jitter_percent: polling.jitter_percent,
+            overrides: Some(overrides.collect()),
+        }
+    }
+}
+
+impl PollingBody {
+    fn polling(self) -> Result<Polling, Error> {
+        let overrides = self.overrides.unwrap_or_default().into_iter().enumerate();
+        let overrides = overrides.map(|(place, one)| {
+            let made = PollingOverride::new(one.filter, one.interval.0, one.jitter_percent);
+            made.map_err(|error| {
+                let path = format!("/polling/overrides/{place}/filter");
+                Error::invalid("invalid_settings", path, error.to_string())
+            })
+        });
+        Ok(Polling {
+            interval: self.interval.map(|interval| interval.0),
+            jitter_percent: self.jitter_percent,
+            overrides: overrides.collect::<Result<_, _>>()?,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+use std::{fmt, time::Duration};
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize, de::Error as _};
+use utoipa::ToSchema;
+
+/// A length of time in whole seconds, shown as `HH:MM:SS`. `5m`, `1h 30m` and `PT5M` are understood as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, examples("00:05:00"))]
+pub(crate) struct TimeOfDay(pub(crate) Duration);
+
+impl TimeOfDay {
+    fn parse(text: &str) -> Option<Self> {
+        let seconds = if text.contains(':') {
+            of_clock(text)?
+        } else {
+            let duration: SignedDuration = text.parse().ok()?;
+            (duration.subsec_nanos() == 0).then_some(duration.as_secs())?
+        };
+        Some(Self(Duration::from_secs(u64::try_from(seconds).ok()?)))
+    }
+}
+
+/// Reads `HH:MM:SS`; there may be more hours than a day has.
+fn of_clock(text: &str) -> Option<i64> {
+    let parts: Vec<_> = text.split(':').collect();
+    let [hours, minutes, seconds] = parts[..] else {
+        return None;
+    };
+    let number = |text: &str, digits: &[usize]| {
+        let good = digits.contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+        good.then(|| text.parse::<i64>().ok()).flatten()
+    };
+    let (hours, minutes) = (number(hours, &[1, 2, 3])?, number(minutes, &[2])?);
+    let seconds = number(seconds, &[2])?;
+    (minutes < 60 && seconds < 60).then_some((hours * 60 + minutes) * 60 + seconds)
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{hours:02}:{minutes:02}:{seconds:02}")
+    }
+}
+
+impl Serialize for TimeOfDay {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            D::Error::custom(
+                "must be a length of time in whole seconds, such as `00:05:00` or `5m`",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_as_people_write_them() {
+        for (text, shown) in [
+            ("00:05:00", Some("00:05:00")),
+            ("1:02:03", Some("01:02:03")),
+            ("48:00:00", Some("48:00:00")),
+            ("5m", Some("00:05:00")),
+            ("1h 30m", Some("01:30:00")),
+            ("PT90S", Some("00:01:30")),
+            ("0s", Some("00:00:00")),
+            ("", None),
+            ("5", None),
+            ("-5m", None),
+            ("00:60:00", None),
+            ("00:05", None),
+            ("00:05:0", None),
+            ("00:05:00.5", None),
+            ("250ms", None),
+            ("+1:00:00", None),
+            ("9999:00:00", None),
+            ("99999999999999999999h", None),
+        ] {
+            let read = TimeOfDay::parse(text).map(|time| time.to_string());
+            assert_eq!(read.as_deref(), shown, "{text}");
+        }
+    }
+}

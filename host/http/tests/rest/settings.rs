@@ -1,0 +1,151 @@
+//! What a tenant sets for itself.
+
+use serde_json::{Value, json};
+use tidegate_engine::{ports::Role, tenants};
+
+use crate::world::{Answer, World};
+
+const PATH: &str = "/api/v1/settings";
+
+async fn patch(world: &World, body: Value) -> Answer {
+    world.send("PATCH", PATH, &world.admin, &body).await
+}
+
+#[tokio::test]
+async fn settings_are_merged_and_go_back_to_the_defaults() {
+    let world = World::new().await;
+    let defaults = json!({"polling": {"interval": "00:05:00", "jitter_percent": 0}});
+    let nothing = json!({
+        "polling": {"interval": null, "jitter_percent": null, "overrides": []},
+        "defaults": defaults,
+    });
+    assert_eq!(world.get(PATH).await.expect(200), nothing);
+
+    let overrides = json!([{"filter": "hw_model==rpi4", "interval": "30s"}]);
+    let set = json!({"polling": {"interval": "1h 30m", "overrides": overrides}});
+    patch(&world, set).await.expect(200);
+    let set = patch(&world, json!({"polling": {"jitter_percent": 20}})).await;
+    let expected = json!({
+        "polling": {
+            "interval": "01:30:00",
+            "jitter_percent": 20,
+            "overrides": [{"filter": "hw_model==rpi4", "interval": "00:00:30", "jitter_percent": null}],
+        },
+        "defaults": defaults,
+    });
+    assert_eq!(set.expect(200), expected);
+    assert_eq!(world.get(PATH).await.expect(200), expected);
+
+    // Another tenant has its own.
+    let other = tenants::create(&world.state.engine, "other")
+        .await
+        .expect("a tenant");
+    let key = world.key_of(&other, "stranger", Role::Viewer).await;
+    let others = world.send("GET", PATH, &key, &json!(null)).await;
+    assert_eq!(others.expect(200), nothing);
+
+    let back = patch(&world, json!({"polling": {"interval": null}})).await;
+    let back = back.expect(200);
+    assert_eq!(back["polling"]["interval"], json!(null));
+    assert_eq!(back["polling"]["jitter_percent"], 20);
+    assert_eq!(
+        patch(&world, json!({"polling": null})).await.expect(200),
+        nothing
+    );
+    assert_eq!(patch(&world, json!({})).await.expect(200), nothing);
+}
+
+#[tokio::test]
+async fn bad_settings_are_named_and_change_nothing() {
+    let world = World::new().await;
+    let before = world.get(PATH).await.expect(200);
+    let one = |filter: &str, interval: &str| json!({"polling": {"overrides": [{"filter": filter, "interval": interval}]}});
+    let many = vec![json!({"filter": "hw_model==a", "interval": "5s"}); 33];
+    for (body, code, fields) in [
+        (json!({"poling": {}}), "unknown_field", &["/poling"][..]),
+        (json!({"poling": null}), "unknown_field", &["/poling"]),
+        (
+            json!({"polling": {"intervall": null}}),
+            "unknown_field",
+            &["/polling/intervall"],
+        ),
+        (json!({"defaults": {}}), "unknown_field", &["/defaults"]),
+        (
+            json!({"polling": {"interval": 300}}),
+            "wrong_type",
+            &["/polling/interval"],
+        ),
+        (
+            json!({"polling": {"interval": "often"}}),
+            "wrong_type",
+            &["/polling/interval"],
+        ),
+        (json!({"polling": []}), "wrong_type", &["/polling"]),
+        (
+            json!({"polling": {"interval": "0s", "jitter_percent": 101}}),
+            "invalid_settings",
+            &["/polling/interval", "/polling/jitter_percent"],
+        ),
+        (
+            json!({"polling": {"interval": "24:00:00"}}),
+            "invalid_settings",
+            &["/polling/interval"],
+        ),
+        (
+            one("hw_model=", "5s"),
+            "invalid_settings",
+            &["/polling/overrides/0/filter"],
+        ),
+        (
+            one("last_seen>5", "5s"),
+            "invalid_settings",
+            &["/polling/overrides/0/filter"],
+        ),
+        (
+            one("hw_model==a", "25h"),
+            "invalid_settings",
+            &["/polling/overrides/0/interval"],
+        ),
+        (
+            json!({"polling": {"overrides": many}}),
+            "invalid_settings",
+            &["/polling/overrides"],
+        ),
+    ] {
+        let refused = patch(&world, body.clone()).await.refused(422);
+        assert_eq!(refused.0, code, "{body}");
+        assert_eq!(refused.1, fields, "{body}");
+    }
+    assert_eq!(patch(&world, json!([])).await.refused(422).0, "wrong_type");
+    let operator = world.key("olga", Role::Operator).await;
+    let refused = world.send("PATCH", PATH, &operator, &json!({})).await;
+    assert_eq!(refused.refused(403).0, "role_missing");
+    assert_eq!(world.get(PATH).await.expect(200), before);
+}
+
+#[tokio::test]
+async fn no_change_is_lost_when_many_change_at_once() {
+    let world = World::new().await;
+    let changes = [
+        json!({"polling": {"interval": "7m"}}),
+        json!({"polling": {"jitter_percent": 9}}),
+        json!({"polling": {"overrides": [{"filter": "group==lab", "interval": "5s"}]}}),
+    ];
+    let made = changes.into_iter().map(|change| patch(&world, change));
+    for answer in futures::future::join_all(made).await {
+        answer.expect(200);
+    }
+    let polling = &world.get(PATH).await.expect(200)["polling"];
+    assert_eq!(polling["interval"], "00:07:00");
+    assert_eq!(polling["jitter_percent"], 9);
+    assert_eq!(polling["overrides"][0]["interval"], "00:00:05");
+}
+
+#[tokio::test]
+async fn a_merge_patch_may_be_called_one() {
+    let world = World::new().await;
+    let request = crate::world::request("PATCH", PATH, &world.admin)
+        .header("content-type", "application/merge-patch+json")
+        .body(axum::body::Body::from("{}"));
+    world.ask(request.expect("a request")).await.expect(200);
+}

@@ -1,0 +1,109 @@
+//! What a tenant set for itself, as JSON that SQL never looks into. What is not there is the server's default.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidegate_core::{
+    polling::{Polling, PollingOverride},
+    settings::TenantSettings,
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    dialect::storable,
+    rows::{BadRow, to_json},
+};
+
+const COLUMN: &str = "settings";
+
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct SettingsJson {
+    polling: PollingJson,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct PollingJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter_percent: Option<u8>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overrides: Vec<OverrideJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OverrideJson {
+    filter: String,
+    seconds: u64,
+    jitter_percent: Option<u8>,
+}
+
+pub(super) fn to_text(settings: &TenantSettings) -> Result<String, StoreError> {
+    to_json(&SettingsJson::from(settings))
+}
+
+pub(super) fn of_text(text: &str) -> Result<TenantSettings, BadRow> {
+    let json: SettingsJson = serde_json::from_str(text).map_err(|error| BadRow::Json {
+        column: COLUMN,
+        error,
+    })?;
+    json.try_into()
+}
+
+impl From<&TenantSettings> for SettingsJson {
+    fn from(settings: &TenantSettings) -> Self {
+        Self {
+            polling: (&settings.polling).into(),
+        }
+    }
+}
+
+impl TryFrom<SettingsJson> for TenantSettings {
+    type Error = BadRow;
+
+    fn try_from(json: SettingsJson) -> Result<Self, BadRow> {
+        Ok(Self {
+            polling: json.polling.try_into()?,
+        })
+    }
+}
+
+impl From<&Polling> for PollingJson {
+    fn from(polling: &Polling) -> Self {
+        let overrides = polling.overrides.iter().map(|one| OverrideJson {
+            filter: storable(one.filter()).into_owned(),
+            seconds: one.interval.as_secs(),
+            jitter_percent: one.jitter_percent,
+        });
+        Self {
+            seconds: polling.interval.map(|interval| interval.as_secs()),
+            jitter_percent: polling.jitter_percent,
+            overrides: overrides.collect(),
+        }
+    }
+}
+
+impl TryFrom<PollingJson> for Polling {
+    type Error = BadRow;
+
+    fn try_from(json: PollingJson) -> Result<Self, BadRow> {
+        let overrides = json.overrides.into_iter().map(|one| {
+            let interval = Duration::from_secs(one.seconds);
+            let filter = one.filter;
+            PollingOverride::new(filter.clone(), interval, one.jitter_percent).map_err(|_| {
+                BadRow::Word {
+                    column: COLUMN,
+                    value: filter,
+                }
+            })
+        });
+        Ok(Self {
+            interval: json.seconds.map(Duration::from_secs),
+            jitter_percent: json.jitter_percent,
+            overrides: overrides.collect::<Result<_, _>>()?,
+        })
+    }
+}
