@@ -23,6 +23,7 @@ pub mod plugins;
 pub mod ports;
 pub mod registry;
 pub mod tenants;
+pub mod updates;
 
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};

@@ -73,22 +73,13 @@ pub(super) fn entry<T>(
     at: Timestamp,
     call: &Call<T>,
 ) -> NewEntry {
-    engine.usage.add(tenant, plugin.revision, call);
-    engine.ports.observer.plugin_called(
-        &plugin.plugin,
-        kind,
-        call.outcome.as_ref().err(),
-        call.fuel,
-        call.duration,
-    );
+    count(engine, tenant, plugin, kind, call);
     let (outcome, explain) = match &call.outcome {
         Ok(_) => ("ok".to_owned(), Vec::new()),
         Err(failure) => {
-            let class = failure.class();
-            tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class, fuel = call.fuel,
-                peak_memory = call.peak_memory, "{failure}");
+            warn(plugin, kind, call, failure);
             (
-                class.to_owned(),
+                failure.class().to_owned(),
                 failure_notes(failure.to_string(), &call.log),
             )
         }
@@ -107,6 +98,42 @@ pub(super) fn entry<T>(
         explain,
         applied: call.outcome.is_ok(),
     }
+}
+
+/// A call of a plugin that no journal keeps: counted, and logged where it failed.
+pub(crate) fn note_call<T>(
+    engine: &Engine,
+    tenant: TenantId,
+    plugin: &PluginUse,
+    kind: EntryKind,
+    call: &Call<T>,
+) {
+    count(engine, tenant, plugin, kind, call);
+    if let Err(failure) = &call.outcome {
+        warn(plugin, kind, call, failure);
+    }
+}
+
+fn count<T>(
+    engine: &Engine,
+    tenant: TenantId,
+    plugin: &PluginUse,
+    kind: EntryKind,
+    call: &Call<T>,
+) {
+    engine.usage.add(tenant, plugin.revision, call);
+    engine.ports.observer.plugin_called(
+        &plugin.plugin,
+        kind,
+        call.outcome.as_ref().err(),
+        call.fuel,
+        call.duration,
+    );
+}
+
+fn warn<T>(plugin: &PluginUse, kind: EntryKind, call: &Call<T>, failure: &CallFailure) {
+    tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class = failure.class(),
+        fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
 }
 
 /// The host's own act, as the journal keeps it.

@@ -1,7 +1,7 @@
 use tidegate_core::{
     campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
     firmware::Firmware,
-    id::{Digest, FirmwareId},
+    id::{Digest, FirmwareId, TenantId},
     plugin::{FieldError, Kind},
     selector::{DEVICE_FIELDS, parse},
     update::{Proof, Terms},
@@ -53,13 +53,20 @@ pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Camp
     actor.require(Role::Operator)?;
     let mut broken = draft.broken_rules();
     let firmware = firmware(engine, actor, &draft, &mut broken).await?;
-    let strategy = choose(engine, actor, "/strategy", &draft.strategy, &mut broken).await?;
+    let strategy = choose(
+        engine,
+        actor.tenant,
+        "/strategy",
+        &draft.strategy,
+        &mut broken,
+    )
+    .await?;
     let mut policies = Vec::with_capacity(draft.policies.len());
     for (index, choice) in draft.policies.iter().enumerate() {
         policies.extend(
             choose(
                 engine,
-                actor,
+                actor.tenant,
                 &format!("/policies/{index}"),
                 choice,
                 &mut broken,
@@ -235,16 +242,16 @@ async fn firmware(
 }
 
 /// The revision that a choice means, with its config checked; none when something is wrong with it.
-async fn choose(
+pub(crate) async fn choose(
     engine: &Engine,
-    actor: &Actor,
+    tenant: TenantId,
     path: &str,
     choice: &PluginChoice,
     broken: &mut Vec<FieldError>,
 ) -> Result<Option<PluginUse>> {
     let revision = engine
         .store()
-        .revision(actor.tenant, &choice.plugin, choice.revision)
+        .revision(tenant, &choice.plugin, choice.revision)
         .await?;
     let Some(revision) = revision else {
         let message = match choice.revision {

@@ -19,12 +19,16 @@ mod terms;
 mod tick;
 
 pub use approve::approve;
+pub(crate) use calls::note_call;
 pub use calls::{UsageLog, flush_usage};
+pub(crate) use create::choose;
 pub use create::{Draft, PluginChoice, create};
 pub use explain::{Explanation, Standing, explain};
 pub use journal::{Replay, journal, replay};
+pub(crate) use prepare::exclusion;
 pub use read::{get, list, updates, waves};
 pub use reconcile::{deadlines, reconcile};
 pub use start::start;
 pub use steps::{advance, cancel, change_limits, pause, resume, roll_back};
+pub(crate) use terms::broken_terms;
 pub use tick::tick;

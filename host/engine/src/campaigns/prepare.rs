@@ -284,7 +284,8 @@ impl Planning<'_> {
     }
 }
 
-fn exclusion(verdict: &Compatibility) -> Option<String> {
+/// Why a class is left out, if it is.
+pub(crate) fn exclusion(verdict: &Compatibility) -> Option<String> {
     match verdict {
         Compatibility::Compatible => None,
         Compatibility::Incompatible(reason) => Some(reason.clone()),

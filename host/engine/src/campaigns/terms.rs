@@ -3,7 +3,7 @@ use std::time::Duration;
 use tidegate_core::update::{Proof, Terms};
 
 /// What stands against these terms, said to `rule` as a truth, a field and why.
-pub(super) fn broken_terms(terms: &Terms, proof: Proof, rule: &mut impl FnMut(bool, &str, &str)) {
+pub(crate) fn broken_terms(terms: &Terms, proof: Proof, rule: &mut impl FnMut(bool, &str, &str)) {
     let minutes = |duration: Duration| duration.as_secs() / 60;
     let timeouts = terms.timeouts;
     let whole = minutes(timeouts.update);

@@ -37,5 +37,6 @@ pub use feedback::{cancel_feedback, confirmation_feedback, feedback};
 pub use forget::{forget, forget_all, forget_device, forget_tenants};
 pub use poll::{Polled, poll};
 pub use read_model::ReadModel;
+pub(crate) use record::record_of;
 pub use seen::{SeenLog, flush_seen, keep_seen};
 pub use tenant::tenant;

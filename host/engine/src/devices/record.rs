@@ -1,5 +1,7 @@
 use std::{future::Future, sync::Arc};
 
+use tidegate_core::id::TenantId;
+
 use super::Caller;
 use crate::{
     Engine, Error,
@@ -18,10 +20,28 @@ pub(super) async fn record<F>(
 where
     F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
 {
+    record_of(engine, caller.tenant, &caller.device_id, write).await
+}
+
+/// The same for a device that somebody else speaks of.
+pub(crate) async fn record_of<F>(
+    engine: &Arc<Engine>,
+    tenant: TenantId,
+    device_id: &str,
+    write: impl FnOnce(Arc<Engine>) -> F,
+) -> Result<Recorded, RecordError>
+where
+    F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
+{
     let writing = write(Arc::clone(engine));
-    let task = tokio::spawn(followed(Arc::clone(engine), caller.clone(), writing));
+    let task = tokio::spawn(followed(
+        Arc::clone(engine),
+        tenant,
+        device_id.to_owned(),
+        writing,
+    ));
     task.await.unwrap_or_else(|panic| {
-        engine.read_model.forget(caller.tenant, &caller.device_id);
+        engine.read_model.forget(tenant, device_id);
         let context = "record event";
         let source = Box::new(panic);
         Err(StoreError::Internal { context, source }.into())
@@ -30,10 +50,11 @@ where
 
 async fn followed(
     engine: Arc<Engine>,
-    caller: Caller,
+    tenant: TenantId,
+    device_id: String,
     writing: impl Future<Output = Result<Recorded, RecordError>>,
 ) -> Result<Recorded, RecordError> {
-    let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
+    let device_id = device_id.as_str();
     let ticket = engine.read_model.ticket(tenant, device_id);
     let recorded = writing.await;
     match &recorded {

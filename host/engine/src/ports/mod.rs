@@ -15,6 +15,7 @@ mod plugins;
 mod registry;
 mod runs;
 mod sandbox;
+mod singles;
 mod stats;
 mod store;
 mod tenants;
@@ -45,6 +46,7 @@ pub use runs::{
     Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched, Trouble,
 };
 pub use sandbox::{Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox};
+pub use singles::{Made, SingleUpdates};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
 pub use tenants::{Key, NewKey, Role, Tenant, Tenants};

@@ -1,6 +1,6 @@
 use super::{
     Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs,
-    Statistics, Tenants, Updates,
+    SingleUpdates, Statistics, Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -14,6 +14,7 @@ pub trait Store:
     + Firmwares
     + Campaigns
     + Runs
+    + SingleUpdates
     + Updates
     + Consents
     + Journal
@@ -33,6 +34,7 @@ impl<T> Store for T where
         + Firmwares
         + Campaigns
         + Runs
+        + SingleUpdates
         + Updates
         + Consents
         + Journal

@@ -21,6 +21,7 @@ mod settings;
 mod stats;
 mod time_of_day;
 pub(crate) mod tokens;
+mod updates;
 mod wire;
 
 use std::time::Duration;
@@ -61,7 +62,8 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(gateways::routes())
         .merge(plugins::routes())
         .merge(settings::routes())
-        .merge(stats::routes());
+        .merge(stats::routes())
+        .merge(updates::routes());
     if is_dev {
         quick = quick.merge(auth::dev_routes());
     }

@@ -14,4 +14,5 @@ mod refusals;
 mod sandbox;
 mod serving;
 mod settings;
+mod updates;
 mod world;

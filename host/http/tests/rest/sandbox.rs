@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tidegate_core::{
     id::Digest,
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
-        HealthInput, Kind, Members, Observation, Plan, PlanInput, PlannedWave,
+        AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
+        HealthAnswer, HealthInput, Kind, Members, Observation, Plan, PlanInput, PlannedWave,
     },
 };
 use tidegate_engine::ports::{Call, CallFailure, Inspection, Record, Rejection, Sandbox};
@@ -80,7 +80,11 @@ impl Sandbox for Scripted {
     }
 
     async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        answered(Ok(vec![Compatibility::Compatible; input.classes.len()]))
+        let verdict = |class: &DeviceClass| match class.key.hardware_model.as_deref() {
+            Some("toaster") => Compatibility::Incompatible("it is a toaster".to_owned()),
+            _ => Compatibility::Compatible,
+        };
+        answered(Ok(input.classes.iter().map(verdict).collect()))
     }
 
     async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {

@@ -94,8 +94,12 @@ pub(super) async fn create(
     Ok(CampaignId(id))
 }
 
-/// Whoever deletes the firmware waits until the campaign is there, and then must not; a deleted one is a conflict.
-async fn hold_firmware(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<(), StoreError> {
+/// Whoever deletes the firmware waits until what needs it is there, and then must not; a deleted one is a conflict.
+pub(crate) async fn hold_firmware(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: FirmwareId,
+) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
         tx.dialect().for_update()

@@ -12,6 +12,7 @@ mod waves;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use create::hold_firmware;
 pub(crate) use read::campaign;
 pub(crate) use standing::Standing;
 pub(crate) use waves::{lock_counters, waves};

@@ -95,8 +95,7 @@ pub(super) fn offered(
     NewUpdate {
         device: key,
         firmware: offer.firmware,
-        campaign: run.campaign,
-        purpose: Purpose::Forward { wave },
+        campaign: Some((run.campaign, Purpose::Forward { wave })),
         weight: offer.weight,
         to_version: offer.to_version.clone(),
         progress: if has_it {

@@ -171,8 +171,7 @@ impl Before {
         NewUpdate {
             device,
             firmware,
-            campaign: run.campaign,
-            purpose: Purpose::Return,
+            campaign: Some((run.campaign, Purpose::Return)),
             weight: offer.weight,
             to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
             progress: Progress::offered(offer.proof, offer.terms, offer.now),

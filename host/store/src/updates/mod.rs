@@ -8,6 +8,7 @@ pub(crate) mod ledger;
 mod read;
 mod record;
 mod row;
+mod singles;
 
 #[cfg(test)]
 mod tests;

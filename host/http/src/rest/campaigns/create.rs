@@ -244,7 +244,8 @@ impl NewCampaign {
 }
 
 impl PluginWish {
-    fn choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
+    /// The choice that is meant; what is wrong with it is added to the errors.
+    pub(crate) fn choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
         let revision = self.revision.map(|text| text.parse::<Digest>()).transpose();
         let revision = revision.unwrap_or_else(|error| {
             let path = format!("{path}/revision");

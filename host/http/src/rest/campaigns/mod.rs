@@ -23,7 +23,10 @@ mod waves;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use create::{PluginWish, Priority, SuccessCriteria};
+pub(crate) use reason::{Reason, checked};
 pub(crate) use shape::total;
+pub(crate) use terms::{OnDenied, TermsForm, UpdateType};
 pub(crate) use waves::CountsBody;
 
 use crate::AppState;

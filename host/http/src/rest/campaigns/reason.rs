@@ -16,13 +16,13 @@ pub(crate) struct Reason {
 
 impl Reason {
     /// The reason, if it is not too long.
-    pub(super) fn checked(self) -> Result<String> {
+    pub(crate) fn checked(self) -> Result<String> {
         checked("/reason", self.reason)
     }
 }
 
 /// A text for people, if it is not too long.
-pub(super) fn checked(field: &str, text: String) -> Result<String> {
+pub(crate) fn checked(field: &str, text: String) -> Result<String> {
     if text.chars().count() > MAX {
         let message = format!("must have at most {MAX} characters");
         return Err(Problem::field("invalid_reason", field, message));

@@ -1,6 +1,7 @@
 //! Devices as operators see them.
 
 mod attribute_changes;
+mod bulk;
 mod change;
 mod create;
 mod delete;
@@ -8,9 +9,12 @@ mod explain;
 mod get;
 mod list;
 mod log;
+mod rollback;
 mod shape;
+mod start_update;
 mod token;
 mod update;
+mod update_wish;
 mod updates;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,6 +35,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(token::replace_token, token::revoke_token))
         .routes(routes!(attribute_changes::list_attribute_changes))
         .routes(routes!(updates::list_device_updates))
+        .routes(routes!(start_update::update_device))
+        .routes(routes!(rollback::roll_back_device))
+        .routes(routes!(bulk::update_devices))
         .routes(routes!(log::show_update_log))
         .routes(routes!(explain::explain_device))
 }

@@ -38,8 +38,8 @@ pub(crate) struct Entry {
 pub(crate) struct NewUpdate {
     pub(crate) device: DeviceKey,
     pub(crate) firmware: FirmwareId,
-    pub(crate) campaign: CampaignId,
-    pub(crate) purpose: Purpose,
+    /// Its campaign, and what it is there for; none: an operator made it, or the device's mode.
+    pub(crate) campaign: Option<(CampaignId, Purpose)>,
     pub(crate) weight: i32,
     pub(crate) to_version: String,
     pub(crate) progress: Progress,
@@ -187,8 +187,8 @@ fn json(entry: &Entry) -> EntryJson<'_> {
 struct NewJson<'a> {
     device_id: i64,
     firmware_id: i64,
-    campaign_id: i64,
-    purpose: &'static str,
+    campaign_id: Option<i64>,
+    purpose: Option<&'static str>,
     wave: Option<u32>,
     weight: i32,
     status: &'static str,
@@ -257,15 +257,16 @@ fn insert_sql(dialect: Dialect) -> String {
 }
 
 fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> NewJson<'_> {
-    let (purpose, wave) = match new.purpose {
-        Purpose::Forward { wave } => (row::FORWARD, Some(wave)),
-        Purpose::Return => (row::RETURN, None),
+    let (purpose, wave) = match new.campaign {
+        Some((_, Purpose::Forward { wave })) => (Some(row::FORWARD), Some(wave)),
+        Some((_, Purpose::Return)) => (Some(row::RETURN), None),
+        None => (None, None),
     };
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
     NewJson {
         device_id: new.device.0,
         firmware_id: new.firmware.0,
-        campaign_id: new.campaign.0,
+        campaign_id: new.campaign.map(|(campaign, _)| campaign.0),
         purpose,
         wave,
         weight: new.weight,

@@ -133,13 +133,13 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Makes updates, offered or completed at once, for devices that are here.
+    /// Makes updates, offered or completed at once, for devices that are here; answers the id of each.
     pub(crate) async fn make(
         &mut self,
         tx: &mut Tx,
         new: Vec<NewUpdate>,
         tallies: &mut Tallies,
-    ) -> Result<(), StoreError> {
+    ) -> Result<HashMap<DeviceKey, UpdateId>, StoreError> {
         let mut rows = Vec::with_capacity(new.len());
         for mut new in new {
             let device = self.device(new.device).cloned();
@@ -153,7 +153,7 @@ impl Ledger {
             rows.push((new, device));
         }
         if rows.is_empty() {
-            return Ok(());
+            return Ok(HashMap::new());
         }
         let ids: HashMap<_, _> = entry::insert(tx, self.tenant, &rows)
             .await?
@@ -168,7 +168,7 @@ impl Ledger {
                 tenant: self.tenant,
                 device: new.device,
                 firmware: new.firmware,
-                campaign: Some((new.campaign, new.purpose)),
+                campaign: new.campaign,
                 weight: new.weight,
                 progress: new.progress,
                 from_version: device.sw_version,
@@ -187,7 +187,7 @@ impl Ledger {
             });
             self.follow(&update, None, new.created_at, tallies);
         }
-        Ok(())
+        Ok(ids)
     }
 
     /// Everything that follows when an update was made (no `before`) or took a step.

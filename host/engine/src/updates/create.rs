@@ -1,0 +1,55 @@
+use std::sync::Arc;
+
+use super::{
+    Obstacle, Wish,
+    bulk::{make, outcome},
+    check::{Checked, Policies},
+};
+use crate::{
+    Engine, Result,
+    ports::{Offer, Role, UpdateRow},
+    tenants::Actor,
+};
+
+/// Offers a firmware to a device. What stands against it is a conflict with the reason, and nothing is made then.
+pub async fn create(
+    engine: &Arc<Engine>,
+    actor: &Actor,
+    device_id: &str,
+    wish: &Wish,
+) -> Result<UpdateRow> {
+    actor.require(Role::Operator)?;
+    let firmware = wish.firmware(engine, actor).await?;
+    let policies = Policies::of(engine, actor.tenant, wish).await?;
+    let named = vec![device_id.to_owned()];
+    let checked = policies
+        .check(
+            engine,
+            actor.tenant,
+            &firmware,
+            wish.terms.timeouts.update,
+            named,
+        )
+        .await?;
+    let offer = wish.offer(engine, &firmware);
+    create_checked(engine, actor, device_id, &checked, &offer, wish.force).await
+}
+
+/// Makes the update of one device that policies were asked about.
+pub(super) async fn create_checked(
+    engine: &Arc<Engine>,
+    actor: &Actor,
+    device_id: &str,
+    checked: &Checked,
+    offer: &Offer,
+    force: bool,
+) -> Result<UpdateRow> {
+    let refused = |obstacle: Obstacle| obstacle.into_error(device_id);
+    if let Some((_, Some(reason))) = checked.get(device_id) {
+        return Err(refused(Obstacle::Incompatible(reason.clone())));
+    }
+    let ids = [device_id.to_owned()];
+    let made = make(engine, actor, &ids, checked, offer, force).await?;
+    let id = outcome(made.get(device_id)).map_err(refused)?;
+    super::get(engine, actor, id).await
+}

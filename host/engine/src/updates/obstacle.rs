@@ -1,0 +1,62 @@
+use std::fmt;
+
+use tidegate_core::id::UpdateId;
+
+use crate::Error;
+
+/// Why a device was not offered a firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no such device.
+    NoDevice,
+    /// It was named before.
+    NamedTwice,
+    /// This update brings it the same firmware, and is open.
+    AlreadyOpen(UpdateId),
+    /// It is pinned.
+    Pinned,
+    /// Its last completed update brought it this firmware.
+    AlreadyInstalled,
+    /// A compatibility policy says no: its name, and why.
+    Incompatible(String),
+}
+
+impl Obstacle {
+    /// Stable, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoDevice => "not_found",
+            Self::NamedTwice => "named_twice",
+            Self::AlreadyOpen(_) => "update_open",
+            Self::Pinned => "pinned",
+            Self::AlreadyInstalled => "already_installed",
+            Self::Incompatible(_) => "incompatible",
+        }
+    }
+
+    /// The error that it is where only one device was named.
+    pub(super) fn into_error(self, device_id: &str) -> Error {
+        match self {
+            Self::NoDevice => Error::not_found("device", device_id),
+            _ => Error::conflict(self.code(), self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDevice => f.write_str("there is no such device"),
+            Self::NamedTwice => f.write_str("the device was named before"),
+            Self::AlreadyOpen(id) => write!(
+                f,
+                "update {id} brings the device this firmware already, and is open: cancel it first"
+            ),
+            Self::Pinned => f.write_str("the device is pinned; `force` goes past it"),
+            Self::AlreadyInstalled => f.write_str(
+                "the device's last completed update brought it this firmware; `force` brings it again",
+            ),
+            Self::Incompatible(reason) => write!(f, "{reason}; `force` goes past it"),
+        }
+    }
+}

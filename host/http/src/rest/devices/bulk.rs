@@ -1,0 +1,80 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tidegate_engine::updates;
+use utoipa::ToSchema;
+
+use super::update_wish::UpdateConfig;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{access::Operator, json::JsonBody},
+};
+
+/// One firmware for many devices.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct BulkUpdate {
+    /// 1 to 10000 device ids.
+    device_ids: Vec<String>,
+    firmware_id: i64,
+    #[serde(default)]
+    update_config: UpdateConfig,
+}
+
+/// What came of it; each part in the order in which the devices were named.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BulkOutcome {
+    accepted: Vec<Accepted>,
+    refused: Vec<Refused>,
+}
+
+/// A device that is offered the firmware.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    device_id: String,
+    update_id: i32,
+}
+
+/// A device that is not.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Refused {
+    device_id: String,
+    /// `not_found`, `named_twice`, `update_open`, `pinned`, `already_installed` or `incompatible`.
+    code: &'static str,
+    /// For people.
+    reason: String,
+}
+
+/// Offers a firmware to many devices. A device that cannot have it keeps no other from its own.
+#[utoipa::path(
+    post, path = "/devices/bulk/update", tag = "devices", request_body = BulkUpdate,
+    responses((status = 200, body = BulkOutcome)),
+)]
+pub(crate) async fn update_devices(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    JsonBody(wanted): JsonBody<BulkUpdate>,
+) -> Result<Json<BulkOutcome>> {
+    let wish = wanted
+        .update_config
+        .wish(wanted.firmware_id, "/update_config")?;
+    let bulk = updates::create_many(&state.engine, &actor, wanted.device_ids, &wish).await?;
+    let accepted = bulk
+        .accepted
+        .into_iter()
+        .map(|(device_id, update)| Accepted {
+            device_id,
+            update_id: update.0,
+        });
+    let refused = bulk
+        .refused
+        .into_iter()
+        .map(|(device_id, obstacle)| Refused {
+            device_id,
+            code: obstacle.code(),
+            reason: obstacle.to_string(),
+        });
+    Ok(Json(BulkOutcome {
+        accepted: accepted.collect(),
+        refused: refused.collect(),
+    }))
+}

@@ -1,0 +1,43 @@
+use axum::extract::State;
+use serde::Deserialize;
+use tidegate_engine::updates;
+use utoipa::ToSchema;
+
+use super::{UpdateBody, start_update::created};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Operator, campaigns::checked, created::Created, json::OptionalJson,
+        segments::Segments,
+    },
+};
+
+/// What a device is to go back to.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct DeviceRollback {
+    /// A version that it had, or that exists for its model; left out: what it had before its last completed update.
+    target_version: Option<String>,
+    /// For people, at most 1000 characters.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Brings a device back to what it had before its last completed update, or to a version by name, as an update of its
+/// own. 409 when there is nothing to go back to.
+#[utoipa::path(
+    post, path = "/devices/{device_id}/rollback", tag = "devices",
+    params(("device_id" = String, Path)), request_body = Option<DeviceRollback>,
+    responses((status = 201, body = UpdateBody)),
+)]
+pub(crate) async fn roll_back_device(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Segments(device): Segments<String>,
+    OptionalJson(wanted): OptionalJson<DeviceRollback>,
+) -> Result<Created<UpdateBody>> {
+    checked("/reason", wanted.reason)?;
+    let version = wanted.target_version.as_deref();
+    let row = updates::roll_back(&state.engine, &actor, &device, version).await?;
+    Ok(created(row))
+}

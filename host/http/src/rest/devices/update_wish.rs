@@ -1,0 +1,120 @@
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::{id::FirmwareId, plugin::FieldError, update::Terms};
+use tidegate_engine::{Error, updates::Wish};
+use utoipa::ToSchema;
+
+use crate::rest::campaigns::{
+    OnDenied, PluginWish, Priority, SuccessCriteria, TermsForm, UpdateType,
+};
+
+/// How an update is to go.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = UpdateConfig)]
+pub(crate) struct UpdateConfig {
+    #[serde(default)]
+    pub(super) priority: Priority,
+    /// Goes past what compatibility policies say and past a pin, and installs again what is installed.
+    #[serde(default)]
+    pub(super) force: bool,
+    /// Whether beta firmware is meant.
+    #[serde(default)]
+    pub(super) allow_beta: bool,
+    /// From offer to end, 5 to 1440; 60 when left out.
+    pub(super) timeout_minutes: Option<u64>,
+    /// How urgent it is; `forced` when left out.
+    #[serde(default)]
+    pub(super) update_type: UpdateType,
+    /// Of `time_forced`: from when on, RFC 3339.
+    pub(super) forced_at: Option<String>,
+    /// Whether somebody at the device has to agree first.
+    #[serde(default)]
+    pub(super) requires_confirmation: bool,
+    /// Of `requires_confirmation`: `offer_again` when left out.
+    pub(super) on_denied: Option<OnDenied>,
+    /// Of `requires_confirmation`: how long to wait for an answer, 5 to 43200; 10080, a week, when left out.
+    pub(super) confirmation_timeout_minutes: Option<u64>,
+    /// From taking it up to the last byte, at most `timeout_minutes`.
+    pub(super) download_timeout_minutes: Option<u64>,
+    /// From the last byte until the device says that it is done, at most `timeout_minutes`.
+    pub(super) install_timeout_minutes: Option<u64>,
+    #[serde(default)]
+    pub(super) success_criteria: SuccessCriteria,
+    /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
+    pub(super) policies: Option<Vec<PluginWish>>,
+    #[schema(ignore)]
+    pub(super) pre_update_commands: Option<Value>,
+    #[schema(ignore)]
+    pub(super) post_update_commands: Option<Value>,
+}
+
+impl UpdateConfig {
+    /// The wish for this firmware. Fields are named by their path below `root`.
+    pub(super) fn wish(self, firmware: i64, root: &str) -> Result<Wish, Error> {
+        let mut errors = Vec::new();
+        for (field, commands) in [
+            ("pre_update_commands", self.pre_update_commands.is_some()),
+            ("post_update_commands", self.post_update_commands.is_some()),
+        ] {
+            if commands {
+                errors.push(FieldError {
+                    path: format!("{root}/{field}"),
+                    message: "devices run no commands of the server's: let the firmware bring them"
+                        .to_owned(),
+                });
+            }
+        }
+        let terms = self.terms(root, &mut errors);
+        let mut choice = |(index, policy): (usize, PluginWish)| {
+            policy.choice(&format!("{root}/policies/{index}"), &mut errors)
+        };
+        let policies = self
+            .policies
+            .map(|policies| policies.into_iter().enumerate().map(&mut choice).collect());
+        let (Some(terms), []) = (terms, &errors[..]) else {
+            return Err(refused(errors));
+        };
+        Ok(Wish {
+            firmware: FirmwareId(firmware),
+            priority: self.priority.into(),
+            force: self.force,
+            allow_beta: self.allow_beta,
+            terms,
+            proof: self.success_criteria.into(),
+            policies,
+        })
+    }
+}
+
+impl UpdateConfig {
+    fn terms(&self, root: &str, errors: &mut Vec<FieldError>) -> Option<Terms> {
+        let form = TermsForm {
+            update_type: self.update_type,
+            forced_at: self.forced_at.clone(),
+            requires_confirmation: self.requires_confirmation,
+            on_denied: self.on_denied,
+            timeout_minutes: self.timeout_minutes.unwrap_or(60),
+            confirmation_timeout_minutes: self.confirmation_timeout_minutes,
+            download_timeout_minutes: self.download_timeout_minutes,
+            install_timeout_minutes: self.install_timeout_minutes,
+        };
+        let mut broken = Vec::new();
+        let terms = form.terms(&mut broken);
+        errors.extend(broken.into_iter().map(|error| FieldError {
+            path: format!("{root}{}", error.path),
+            message: error.message,
+        }));
+        terms
+    }
+}
+
+fn refused(errors: Vec<FieldError>) -> Error {
+    let message = errors
+        .first()
+        .map(|first| format!("{}: {}", first.path, first.message));
+    Error::Invalid {
+        code: "invalid_update",
+        message: message.unwrap_or_default(),
+        errors,
+    }
+}

@@ -1,0 +1,28 @@
+use axum::{Json, extract::State};
+use tidegate_engine::updates;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        devices::UpdateBody,
+        segments::{Segments, id},
+    },
+};
+
+/// Shows an update.
+#[utoipa::path(
+    get, path = "/updates/{update_id}", tag = "updates",
+    params(("update_id" = i32, Path)),
+    responses((status = 200, body = UpdateBody)),
+)]
+pub(crate) async fn get_update(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(update): Segments<String>,
+) -> Result<Json<UpdateBody>> {
+    let update = id("update", &update)?;
+    let row = updates::get(&state.engine, &actor, update).await?;
+    Ok(Json(row.into()))
+}

@@ -1,0 +1,111 @@
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use tidegate_core::{
+    id::{DeviceKey, TenantId, UpdateId},
+    update::Progress,
+};
+use tidegate_engine::ports::{Made, Offer, SingleUpdates, StoreError, Touched};
+
+use super::ledger::{Ledger, NewUpdate, announce_touched};
+use crate::{
+    SqlStore,
+    campaigns::hold_firmware,
+    database::{Database, Tx},
+    error::internal,
+    tallies::Tallies,
+};
+
+#[async_trait]
+impl SingleUpdates for SqlStore {
+    async fn create_updates(
+        &self,
+        tenant: TenantId,
+        devices: &[DeviceKey],
+        offer: &Offer,
+        force: bool,
+    ) -> Result<Vec<Made>, StoreError> {
+        create(&self.database, tenant, devices, offer, force).await
+    }
+}
+
+async fn create(
+    database: &Database,
+    tenant: TenantId,
+    devices: &[DeviceKey],
+    offer: &Offer,
+    force: bool,
+) -> Result<Vec<Made>, StoreError> {
+    let mut tx = database.write().await?;
+    hold_firmware(&mut tx, tenant, offer.firmware).await?;
+    let keys: BTreeSet<DeviceKey> = devices.iter().copied().collect();
+    let mut ledger = Ledger::open(&mut tx, tenant, &keys, &BTreeSet::new(), offer.now).await?;
+    let mut tallies = Tallies::default();
+    let obstacles: HashMap<_, _> = keys
+        .iter()
+        .filter_map(|key| Some((*key, obstacle(&ledger, *key, offer, force)?)))
+        .collect();
+    let new = keys
+        .iter()
+        .filter(|key| !obstacles.contains_key(key))
+        .map(|key| offered(*key, offer));
+    let made = ledger.make(&mut tx, new.collect(), &mut tallies).await?;
+    let touched = touched(&mut tx, &ledger, &made).await?;
+    ledger.write(&mut tx, &mut tallies).await?;
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    let said = |key| match (obstacles.get(key), made.get(key), touched.get(key)) {
+        (Some(obstacle), ..) => Ok(obstacle.clone()),
+        (None, Some(id), Some(touched)) => Ok(Made::Update(*id, touched.clone())),
+        _ => Err(internal("make updates")(
+            format!("device {key} has got none").into(),
+        )),
+    };
+    devices.iter().map(said).collect()
+}
+
+fn obstacle(ledger: &Ledger, key: DeviceKey, offer: &Offer, force: bool) -> Option<Made> {
+    let Some(device) = ledger.device(key) else {
+        return Some(Made::NoDevice);
+    };
+    let mut open = ledger
+        .of_device(key)
+        .map(|entry| &entry.update)
+        .filter(|update| update.progress.status.is_open());
+    if let Some(same) = open.find(|update| update.firmware == offer.firmware) {
+        return Some(Made::AlreadyOpen(same.id));
+    }
+    if device.pinned && !force {
+        return Some(Made::Pinned);
+    }
+    let has_it = device.installed_firmware == Some(offer.firmware);
+    (has_it && !force).then_some(Made::AlreadyInstalled)
+}
+
+fn offered(device: DeviceKey, offer: &Offer) -> NewUpdate {
+    NewUpdate {
+        device,
+        firmware: offer.firmware,
+        campaign: None,
+        weight: offer.weight,
+        to_version: offer.to_version.clone(),
+        progress: Progress::offered(offer.proof, offer.terms, offer.now),
+        created_at: offer.now,
+    }
+}
+
+async fn touched(
+    tx: &mut Tx,
+    ledger: &Ledger,
+    made: &HashMap<DeviceKey, UpdateId>,
+) -> Result<HashMap<DeviceKey, Touched>, StoreError> {
+    let touched: Vec<_> = made
+        .keys()
+        .filter_map(|key| ledger.touched(*key, None))
+        .collect();
+    announce_touched(tx, &touched).await?;
+    Ok(touched
+        .into_iter()
+        .map(|touched| (touched.device, touched))
+        .collect())
+}
