@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use tidegate_core::time::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::{
     Holds, Loops, Settings, Signals,
@@ -23,6 +24,8 @@ pub struct Engine {
     pub catalog: Catalog,
     /// Who was seen since the last batch was written.
     pub seen: SeenLog,
+    /// A place for each report that waits for the store.
+    pub(crate) reports: Arc<Semaphore>,
     /// What plugin calls have cost since the last batch was written.
     pub usage: UsageLog,
     /// Requests that hold files.
@@ -48,6 +51,7 @@ pub struct Ports {
 impl Engine {
     /// An engine that remembers nothing yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
+        let waiting = settings.waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
             ports,
             settings,
@@ -55,6 +59,7 @@ impl Engine {
             doors: Doors::default(),
             catalog: Catalog::default(),
             seen: SeenLog::default(),
+            reports: Arc::new(Semaphore::new(waiting)),
             usage: UsageLog::default(),
             holds: Holds::default(),
             loops: Arc::default(),

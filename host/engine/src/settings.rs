@@ -13,6 +13,8 @@ pub struct Settings {
     pub anonymous_devices: bool,
     /// Which attributes the host reads itself.
     pub attribute_names: AttributeNames,
+    /// Most reports of devices that wait for the store at once.
+    pub waiting_reports: usize,
     /// Largest file of a firmware, in bytes.
     pub max_artifact_bytes: u64,
     /// How long a host may work on a campaign before another may take it.
@@ -33,6 +35,7 @@ impl Default for Settings {
             },
             anonymous_devices: false,
             attribute_names: AttributeNames::default(),
+            waiting_reports: 10_000,
             max_artifact_bytes: 16 << 30,
             lease: Duration::from_secs(30),
             tick_pause: Duration::from_millis(250),

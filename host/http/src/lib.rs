@@ -6,21 +6,31 @@
 //! Handlers translate: they read a request, call one use case of the engine and write an answer. Wire types live here and
 //! nowhere else, and every failure of the REST API becomes `application/problem+json` in one place.
 
+mod client;
 mod ddi;
 mod etag;
 mod file;
-mod first_bytes;
+mod forwarded;
+mod limits;
 mod metrics;
+mod patient;
 mod probes;
 mod problem;
 mod rest;
 mod serve;
 mod state;
+mod tls;
+mod x509;
 
+pub use ipnet::IpNet;
+
+pub use forwarded::{Proxies, ProxyHeaders};
+pub use limits::{LimitSettings, Uptime};
 pub use metrics::Metrics;
 pub use rest::openapi;
-pub use serve::serve;
+pub use serve::Serving;
 pub use state::{AppState, HttpSettings};
+pub use tls::{ClientAuth, Tls, TlsError, TlsSettings};
 
 use axum::{
     Router,
@@ -43,6 +53,7 @@ pub fn router(state: AppState) -> Router {
         .fallback(|| async { Problem::no_route() })
         .layer(CatchPanicLayer::custom(problem::of_panic))
         .layer(middleware::from_fn(end_after_refused_body))
+        .layer(middleware::from_fn_with_state(state.clone(), client::see))
         .layer(middleware::from_fn_with_state(
             state.metrics.clone(),
             metrics::count_requests,

@@ -110,6 +110,15 @@ impl Problem {
         )
     }
 
+    /// Slower, please.
+    pub(crate) fn too_often() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_often",
+            "more requests came than are allowed in a second; try again later",
+        )
+    }
+
     /// Who are you?
     pub(crate) fn unauthenticated() -> Self {
         Self::new(

@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use tidegate_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Metrics, rest::tokens::Tokens};
+use crate::{
+    LimitSettings, Metrics, Proxies, limits::Limits, rest::tokens::Tokens, x509::Certificates,
+};
 
 /// What every handler is given.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct AppState {
     /// Ends event streams when the server shuts down.
     pub stopping: CancellationToken,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) certificates: Arc<Certificates>,
 }
 
 /// What an operator may set.
@@ -34,6 +38,10 @@ pub struct HttpSettings {
     pub max_json_bytes: usize,
     /// Largest component of a plugin, in bytes.
     pub max_component_bytes: u64,
+    /// Which proxies are believed.
+    pub proxies: Proxies,
+    /// How much may be asked for.
+    pub limits: LimitSettings,
 }
 
 impl HttpSettings {
@@ -46,6 +54,8 @@ impl HttpSettings {
             upload_silence: Duration::from_mins(1),
             max_json_bytes: 4 << 20,
             max_component_bytes: 32 << 20,
+            proxies: Proxies::default(),
+            limits: LimitSettings::default(),
         }
     }
 }
@@ -56,6 +66,8 @@ impl AppState {
         Self {
             engine,
             metrics,
+            limits: Arc::new(Limits::new(&settings.limits)),
+            certificates: Arc::default(),
             tokens: Arc::new(Tokens::new(&settings.token_secret, settings.dev)),
             settings: Arc::new(settings),
             stopping: CancellationToken::new(),

@@ -16,7 +16,7 @@ use tidegate_engine::{
     ports::{Clock, Entropy},
     sweep_files, tenants,
 };
-use tidegate_http::{AppState, HttpSettings};
+use tidegate_http::{AppState, HttpSettings, Serving, Tls};
 use tidegate_sandbox::CompilerCommand;
 use tidegate_store::{DeviceChange, SqlStore};
 use tokio::{
@@ -35,6 +35,8 @@ pub use host::Host;
 
 /// How long requests have to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(30);
+/// How often the files of the server's certificate are looked at.
+const TLS_PERIOD: Duration = Duration::from_secs(10);
 /// Where the components that come with the host are when they are not beside the program.
 const SHARED_COMPONENTS: &str = "/usr/share/tidegate/components";
 
@@ -79,6 +81,7 @@ impl App {
         let addr = listener.local_addr().context("read the address")?;
         let folder = components_folder(&config)?;
         let http = http_settings(&config, &*surroundings.entropy)?;
+        let tls = config.tls.settings()?.map(Tls::open).transpose()?;
         let host = Host::open(&config, surroundings).await?;
         let bootstrap = tenants::bootstrap(&host.engine)
             .await
@@ -88,17 +91,22 @@ impl App {
         let state = AppState::new(Arc::clone(&host.engine), host.metrics, http);
         let stopping = state.stopping.clone();
         let router = tidegate_http::router(state);
-        let serving = tokio::spawn(tidegate_http::serve(
-            listener,
-            router,
-            stopping.clone(),
-            GRACE,
-        ));
+        let mut loops = loops(&host.engine, &host.store);
+        if let Some(tls) = tls.clone() {
+            loops.spawn(reload(tls));
+        }
+        let serving = Serving {
+            tls,
+            connections: config.limits.connections,
+            silence: config.limits.answer_silence.0,
+        };
+        let serving = serving.serve(listener, router, stopping.clone(), GRACE);
+        let serving = tokio::spawn(serving);
         Ok(RunningApp {
             addr,
             first_key: bootstrap.admin_key,
             reconciling: tokio::spawn(campaigns::reconcile(Arc::clone(&host.engine))),
-            loops: loops(&host.engine, &host.store),
+            loops,
             engine: host.engine,
             store: host.store,
             stopping,
@@ -166,6 +174,8 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     let mut settings = HttpSettings::new(secret);
     settings.dev = config.dev;
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
+    settings.proxies = config.http.proxies()?;
+    settings.limits = config.limits.settings();
     Ok(settings)
 }
 
@@ -205,6 +215,24 @@ fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     loops.spawn(sweep_files(Arc::clone(engine)));
     loops.spawn(follow(Arc::clone(engine), store.changes()));
     loops
+}
+
+/// Shows the server's certificate anew when its files change.
+async fn reload(tls: Tls) {
+    loop {
+        tokio::time::sleep(TLS_PERIOD).await;
+        match tls.reload() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the server's certificate was read again"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "the server's new certificate cannot be used; the old one stays"
+                );
+            }
+        }
+    }
 }
 
 /// Forgets what other hosts changed.

@@ -6,6 +6,7 @@
 mod artifact;
 mod attributes;
 mod authenticate;
+mod authorities;
 mod auto_confirm;
 mod cancel_action;
 mod catalog;
@@ -26,6 +27,7 @@ mod view;
 pub use artifact::{File, artifact};
 pub use attributes::report_attributes;
 pub use authenticate::{Caller, Credential, authenticate};
+pub use authorities::authorities;
 pub use auto_confirm::{
     ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };

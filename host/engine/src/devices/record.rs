@@ -33,13 +33,19 @@ pub(crate) async fn record_of<F>(
 where
     F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
 {
+    // Whoever hangs up leaves the task behind: while the store stands still they must not pile up.
+    let place = Arc::clone(&engine.reports).try_acquire_owned();
+    let place = place.map_err(|_| {
+        let why = "too many reports wait for the database";
+        StoreError::Unavailable(why.to_owned())
+    })?;
     let writing = write(Arc::clone(engine));
-    let task = tokio::spawn(followed(
-        Arc::clone(engine),
-        tenant,
-        device_id.to_owned(),
-        writing,
-    ));
+    let following = followed(Arc::clone(engine), tenant, device_id.to_owned(), writing);
+    let task = tokio::spawn(async move {
+        let recorded = following.await;
+        drop(place);
+        recorded
+    });
     task.await.unwrap_or_else(|panic| {
         engine.read_model.forget(tenant, device_id);
         let context = "record event";

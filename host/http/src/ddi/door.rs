@@ -10,7 +10,7 @@ use tidegate_engine::{
 };
 
 use super::{links::Links, refusal::Refusal};
-use crate::AppState;
+use crate::{AppState, client::Client};
 
 /// A device that was let in.
 pub(super) struct Door {
@@ -41,12 +41,19 @@ impl FromRequestParts<AppState> for Door {
             Err(Error::NotFound { .. }) => return Err(Refusal::Unauthenticated),
             found => found?,
         };
-        let token = token(&parts.headers);
-        let admitted = devices::authenticate(&state.engine, tenant.id, device_id, token.as_slice());
+        let unknown = Client::default();
+        let client = parts.extensions.get().unwrap_or(&unknown);
+        let is_checked = is_checked(state, &tenant, client, &device_id).await?;
+        let checked = is_checked.then_some(Credential::Checked);
+        let credentials: Vec<_> = checked.into_iter().chain(token(&parts.headers)).collect();
+        let admitted = devices::authenticate(&state.engine, tenant.id, device_id, &credentials);
         let Some(caller) = admitted.await? else {
             return Err(Refusal::Unauthenticated);
         };
-        let links = Links::of(uri, &parts.headers, tenant_segment, device_segment);
+        if !state.limits.allow_tenant(tenant.id, &parts.method) {
+            return Err(Refusal::Busy);
+        }
+        let links = Links::of(uri, &parts.headers, client, tenant_segment, device_segment);
         Ok(Self {
             caller,
             tenant,
@@ -59,6 +66,22 @@ fn decode(segment: &str) -> Result<std::borrow::Cow<'_, str>, Refusal> {
     percent_decode_str(segment)
         .decode_utf8()
         .map_err(|_| Refusal::malformed("the path is not UTF-8"))
+}
+
+/// Whether the certificate that was shown says that this is the device.
+async fn is_checked(
+    state: &AppState,
+    tenant: &Tenant,
+    client: &Client,
+    device_id: &str,
+) -> Result<bool, Refusal> {
+    let Some(shown) = &client.certificates else {
+        return Ok(false);
+    };
+    let (engine, tenant) = (&state.engine, tenant.id);
+    let authorities = devices::authorities(engine, tenant).await?;
+    let (certificates, now) = (&state.certificates, engine.now());
+    Ok(certificates.name(shown, tenant, &authorities, device_id, now))
 }
 
 /// The token that a device shows, or a gateway for it.

@@ -5,6 +5,8 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use tidegate_core::id::{ModuleId, UpdateId};
 
+use crate::client::Client;
+
 /// What may not stand in a segment that is written as it came. Its own percent signs stay.
 const AS_IT_CAME: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -36,17 +38,24 @@ pub(super) struct Links {
 
 impl Links {
     /// None: the request does not say which host it is for, or says nonsense. The segments are as they came.
-    pub(super) fn of(uri: &Uri, headers: &HeaderMap, tenant: &str, device: &str) -> Option<Self> {
-        let host = match uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => headers.get(HOST)?.to_str().ok()?,
+    /// What a trusted proxy knows of the client goes before what the request itself says.
+    pub(super) fn of(
+        uri: &Uri,
+        headers: &HeaderMap,
+        client: &Client,
+        tenant: &str,
+        device: &str,
+    ) -> Option<Self> {
+        let host = match (&client.host, uri.authority()) {
+            (Some(host), _) => host.as_str(),
+            (None, Some(authority)) => authority.as_str(),
+            (None, None) => headers.get(HOST)?.to_str().ok()?,
         };
         if !is_host(host) {
             return None;
         }
-        let scheme = uri.scheme_str().filter(|scheme| *scheme == "https");
         let mut base = String::with_capacity(64 + host.len() + tenant.len() + device.len());
-        base.push_str(scheme.unwrap_or("http"));
+        base.push_str(if client.is_tls { "https" } else { "http" });
         base.push_str("://");
         base.push_str(host);
         base.push('/');
@@ -175,7 +184,13 @@ mod tests {
 
     fn links(uri: &'static str, host: &'static str, tenant: &str, device: &str) -> Option<Links> {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        Links::of(&Uri::from_static(uri), &headers, tenant, device)
+        Links::of(
+            &Uri::from_static(uri),
+            &headers,
+            &Client::default(),
+            tenant,
+            device,
+        )
     }
 
     #[test]
@@ -226,7 +241,31 @@ mod tests {
     #[test]
     fn the_address_of_the_request_goes_before_the_host_header() {
         let links = links("https://real.example/x", "other", "T", "d").expect("a host");
-        assert_eq!(links.base, "https://real.example/T/controller/v1/d");
+        assert_eq!(
+            links.base, "http://real.example/T/controller/v1/d",
+            "whether it is encrypted the connection says, not the client"
+        );
+    }
+
+    #[test]
+    fn what_a_proxy_knows_goes_before_both() {
+        let client = Client {
+            is_tls: true,
+            host: Some("gate.example:8443".to_owned()),
+            ..Client::default()
+        };
+        let of = |client| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("inner"))]);
+            let links = Links::of(&Uri::from_static("/"), &headers, client, "T", "d");
+            links.map(|links| links.base)
+        };
+        let base = "https://gate.example:8443/T/controller/v1/d";
+        assert_eq!(of(&client).as_deref(), Some(base));
+        let evil = Client {
+            host: Some("a/b".to_owned()),
+            ..client.clone()
+        };
+        assert_eq!(of(&evil), None);
     }
 
     #[test]

@@ -21,18 +21,22 @@ mod representation;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
     routing::{any, get, post, put},
 };
 use http::StatusCode;
 
-use crate::AppState;
+use crate::{AppState, client::Client};
+
+use refusal::Refusal;
 
 /// Largest body, in bytes: fifty messages of any language are far below.
 const MAX_BODY: usize = 1 << 20;
 
 /// Everything under `/{tenant}/controller/v1/{device}`.
-pub(crate) fn router(_state: &AppState) -> Router<AppState> {
+pub(crate) fn router(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/", get(poll::get))
         .route("/configData", put(config_data::put))
@@ -65,4 +69,17 @@ pub(crate) fn router(_state: &AppState) -> Router<AppState> {
         // Not a fallback, of which a nested router can have none of its own beside others.
         .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(state.clone(), limit_rate))
+}
+
+/// Refuses whoever asks too often, before anything of the request is looked at.
+async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let address = request
+        .extensions()
+        .get()
+        .and_then(|client: &Client| client.address);
+    if !state.limits.allow_client(address, request.method()) {
+        return Refusal::Busy.into_response();
+    }
+    next.run(request).await
 }

@@ -124,10 +124,13 @@ mod tests {
     use tidegate_engine::ports::{OpenUpdate, PollView};
 
     use super::*;
+    use crate::client::Client;
 
     fn answer(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
-        let links = Links::of(&Uri::from_static("/"), &headers, "t", "d").expect("a host");
+        let client = Client::default();
+        let links = Links::of(&Uri::from_static("/"), &headers, &client, "t", "d");
+        let links = links.expect("a host");
         let polled = Polled {
             view: view.clone(),
             sleep: Duration::from_mins(5),

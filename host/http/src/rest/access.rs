@@ -23,6 +23,9 @@ macro_rules! role {
 
             async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
                 let actor = authenticate(&parts.headers, state).await?;
+                if !state.limits.allow_tenant(actor.tenant, &parts.method) {
+                    return Err(Problem::too_often());
+                }
                 actor.require(Role::$name)?;
                 Ok(Self(actor))
             }

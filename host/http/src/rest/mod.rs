@@ -2,6 +2,7 @@
 
 mod access;
 mod auth;
+mod authorities;
 mod campaigns;
 mod created;
 mod decode;
@@ -37,13 +38,15 @@ use http::StatusCode;
 use utoipa::{OpenApi as _, openapi::Paths};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{AppState, problem::Problem};
+use crate::{AppState, client::Client, problem::Problem};
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     let (router, document) = operations(state.settings.dev, Some(state)).split_for_parts();
     let document = finish(document);
+    let limit = middleware::from_fn_with_state(state.clone(), limit_rate);
     router
+        .layer(limit)
         .route("/openapi.json", get(|| async move { Json(document) }))
         .method_not_allowed_fallback(|| async { Problem::wrong_method() })
 }
@@ -60,6 +63,7 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(campaigns::routes())
         .merge(devices::routes())
         .merge(gateways::routes())
+        .merge(authorities::routes())
         .merge(plugins::routes())
         .merge(settings::routes())
         .merge(stats::routes())
@@ -85,6 +89,18 @@ fn finish(document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     let mut whole = whole.nest("/api/v1", document);
     document::complete(&mut whole);
     whole
+}
+
+/// Refuses whoever asks too often, before anything of the request is looked at.
+async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let address = request
+        .extensions()
+        .get()
+        .and_then(|client: &Client| client.address);
+    if !state.limits.allow_client(address, request.method()) {
+        return Problem::too_often().into_response();
+    }
+    next.run(request).await
 }
 
 async fn limit_time(State(state): State<AppState>, request: Request, next: Next) -> Response {

@@ -3,9 +3,12 @@
 mod confirmation;
 mod doors;
 mod files;
+mod limits;
 mod polling;
 mod polls;
+mod proxies;
 mod refused;
+mod tls;
 mod types;
 mod updates;
 mod wire;

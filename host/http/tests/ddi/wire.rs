@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -56,6 +56,15 @@ impl Request {
     }
 
     pub(crate) async fn send(&self, to: SocketAddr) -> anyhow::Result<Answer> {
+        self.send_over(TcpStream::connect(to).await.context("connect")?)
+            .await
+    }
+
+    /// Sends it over a connection that there is, and no other after it.
+    pub(crate) async fn send_over(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> anyhow::Result<Answer> {
         let Self {
             method,
             path,
@@ -70,7 +79,6 @@ impl Request {
             head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
-        let mut stream = TcpStream::connect(to).await.context("connect")?;
         stream
             .write_all(head.as_bytes())
             .await

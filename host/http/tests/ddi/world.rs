@@ -34,7 +34,7 @@ use tidegate_engine::{
     },
     tenants::fingerprint,
 };
-use tidegate_http::{AppState, HttpSettings, Metrics};
+use tidegate_http::{AppState, HttpSettings, Metrics, Serving};
 use tidegate_store::{Options, SqlStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) tenant: TenantId,
     pub(crate) clock: Arc<HandClock>,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     stopping: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -57,15 +57,27 @@ pub(crate) struct World {
 impl World {
     /// A server of tenant LAB, with a gateway, that lets in only who has a token.
     pub(crate) async fn closed() -> anyhow::Result<Self> {
-        Self::start(false).await
+        Self::start(false, |_| {}, Serving::default()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn closed_with(
+        set: impl FnOnce(&mut HttpSettings),
+        serving: Serving,
+    ) -> anyhow::Result<Self> {
+        Self::start(false, set, serving).await
     }
 
     /// A server that lets everybody in.
     pub(crate) async fn open() -> anyhow::Result<Self> {
-        Self::start(true).await
+        Self::start(true, |_| {}, Serving::default()).await
     }
 
-    async fn start(anonymous_devices: bool) -> anyhow::Result<Self> {
+    async fn start(
+        anonymous_devices: bool,
+        set: impl FnOnce(&mut HttpSettings),
+        serving: Serving,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
         let clock = Arc::new(HandClock(AtomicI64::new(1_700_000_000_000)));
@@ -91,19 +103,15 @@ impl World {
         };
         engine.store().create_gateway(tenant, gateway).await?;
 
-        let settings = HttpSettings::new(vec![7; 32]);
+        let mut settings = HttpSettings::new(vec![7; 32]);
+        set(&mut settings);
         let state = AppState::new(Arc::clone(&engine), Arc::new(Metrics::new()?), settings);
         let stopping = state.stopping.clone();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let router = tidegate_http::router(state);
         let grace = Duration::from_secs(5);
-        tokio::spawn(tidegate_http::serve(
-            listener,
-            router,
-            stopping.clone(),
-            grace,
-        ));
+        tokio::spawn(serving.serve(listener, router, stopping.clone(), grace));
         Ok(Self {
             engine,
             tenant,

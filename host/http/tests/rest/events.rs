@@ -95,3 +95,21 @@ async fn a_campaign_is_followed_as_it_goes() {
     world.state.stopping.cancel();
     assert!(events.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_tenant_has_so_many_streams() {
+    let world = World::with(|settings| settings.limits.event_streams = 1).await;
+    world.fleet(1).await;
+    let campaign = world.campaign(json!({})).await;
+    let first = Events::of(&world, &campaign, None).await;
+    let refused = world.get(&format!("{campaign}/events")).await.refused(429);
+    assert_eq!(refused.0, "too_many_streams");
+    drop(first);
+    Events::of(&world, &campaign, None).await;
+    // One that is refused takes no place.
+    world
+        .get("/api/v1/campaigns/4711/events")
+        .await
+        .refused(404);
+    Events::of(&world, &campaign, None).await;
+}

@@ -1,6 +1,7 @@
 //! The REST API, over a real database and an artifact store in memory. Plugins are scripted.
 
 mod access;
+mod authorities;
 mod campaigns;
 mod devices;
 mod document;

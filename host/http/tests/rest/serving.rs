@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate_http::Serving;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -16,12 +17,7 @@ async fn it_finishes_what_it_has_and_takes_no_more() -> std::io::Result<()> {
     let address = listener.local_addr()?;
     let (router, stopping) = (world.router.clone(), world.state.stopping.clone());
     let grace = Duration::from_secs(10);
-    let serving = tokio::spawn(tidegate_http::serve(
-        listener,
-        router,
-        stopping.clone(),
-        grace,
-    ));
+    let serving = tokio::spawn(Serving::default().serve(listener, router, stopping.clone(), grace));
 
     let body = r#"{"user_id": "maker"}"#;
     let head = format!(
@@ -52,12 +48,7 @@ async fn a_head_that_is_too_large_is_refused() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (router, stopping) = (world.router.clone(), world.state.stopping.clone());
-    tokio::spawn(tidegate_http::serve(
-        listener,
-        router,
-        stopping,
-        Duration::from_secs(1),
-    ));
+    tokio::spawn(Serving::default().serve(listener, router, stopping, Duration::from_secs(1)));
     for head in [
         format!(
             "GET /health HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",

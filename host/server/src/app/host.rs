@@ -46,6 +46,7 @@ impl Host {
             },
             anonymous_devices: config.dev,
             attribute_names: names,
+            waiting_reports: config.limits.waiting_reports,
             max_artifact_bytes: config.artifacts.max_bytes,
             tick_pause: surroundings.tick_pause,
             tick_period: surroundings.tick_period,

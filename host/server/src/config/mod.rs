@@ -1,5 +1,6 @@
 //! What an operator sets: defaults, then the file, then `TIDEGATE_*`, then flags; the later one wins.
 
+mod door;
 mod period;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -12,6 +13,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use tidegate_sandbox::Limits;
 
+pub use door::{AskedFor, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use period::Period;
 
 /// Everything that can be set.
@@ -38,6 +40,12 @@ pub struct Config {
     pub log: Log,
     /// Who is let in.
     pub auth: Auth,
+    /// Proxies in front of the server.
+    pub http: Http,
+    /// Encrypted connections.
+    pub tls: Tls,
+    /// How much may be asked for.
+    pub limits: RequestLimits,
 }
 
 /// The database.
@@ -148,6 +156,9 @@ impl Default for Config {
                 level: "info".to_owned(),
             },
             auth: Auth::default(),
+            http: Http::default(),
+            tls: Tls::default(),
+            limits: RequestLimits::default(),
         }
     }
 }
@@ -209,6 +220,9 @@ impl Config {
                 secret.len()
             ));
         }
+        self.http.proxies()?;
+        self.tls.settings()?;
+        self.limits.check()?;
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
             return Err(anyhow!(
                 "devices.polling_interval must be at least a second and less than a day"

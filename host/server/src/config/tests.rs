@@ -55,6 +55,18 @@ fn a_file_changes_what_it_names() -> Result<()> {
 }
 
 #[test]
+fn proxies_are_addresses_and_networks() -> Result<()> {
+    let text = "[http]\ntrusted_proxies = ['10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1']";
+    let trusted = load(text)?.http.proxies()?.trusted;
+    let trusted: Vec<_> = trusted.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        trusted,
+        ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/128"]
+    );
+    Ok(())
+}
+
+#[test]
 fn unknown_keys_are_named() {
     let message = error("[devices]\npoling_interval = '5m'");
     assert!(message.contains("poling_interval"), "{message}");
@@ -77,6 +89,12 @@ fn bad_values_are_named() {
         ("[auth]\nsecret = 'short'", "at least 32"),
         ("[artifacts]\nmax_bytes = -1", "max_bytes"),
         ("listen = ", "TOML"),
+        ("[http]\ntrusted_proxies = ['gate']", "gate"),
+        ("[http]\nforwarded = 'both'", "both"),
+        ("[tls]\ncert = 'cert.pem'", "go together"),
+        ("[tls]\nclient_auth = 'maybe'", "maybe"),
+        ("[limits]\nconnections = 0", "limits.connections"),
+        ("[limits]\nanswer_silence = '10ms'", "limits.answer_silence"),
     ] {
         let message = error(text);
         assert!(message.contains(part), "{text}: {message}");

@@ -23,6 +23,7 @@ use tokio::{
 use super::{journal::EntryBody, shape::whole};
 use crate::{
     AppState,
+    limits::StreamPlace,
     problem::{Problem, Result},
     rest::{
         access::Viewer,
@@ -57,6 +58,7 @@ pub(crate) async fn follow_campaign(
     headers: HeaderMap,
 ) -> Result<Response> {
     let campaign = id("campaign", &campaign)?;
+    let place = state.limits.event_stream(actor.tenant)?;
     // Listened to before the first look, so that nothing falls in between.
     let changes = state.engine.signals.watch();
     let after = match last_event_id(&headers) {
@@ -77,6 +79,7 @@ pub(crate) async fn follow_campaign(
         waiting: VecDeque::new(),
         looked_at: None,
         ends_at: Instant::now() + LIFE,
+        _place: place,
     };
     let keep_alive = KeepAlive::new().interval(FALLBACK);
     let mut response = Sse::new(watch.events())
@@ -102,6 +105,7 @@ struct Watch {
     waiting: VecDeque<Event>,
     looked_at: Option<Instant>,
     ends_at: Instant,
+    _place: StreamPlace,
 }
 
 impl Watch {

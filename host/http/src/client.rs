@@ -1,0 +1,73 @@
+//! Who is at the other end.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::request::Parts;
+
+use crate::{AppState, tls::PeerCertificates};
+
+/// What is known of a connection; the server puts it to each request that comes over it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    pub(crate) is_tls: bool,
+    /// What the peer proved to have the key of.
+    pub(crate) certificates: Option<Arc<PeerCertificates>>,
+}
+
+/// Who asks, seen through the proxies that are trusted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Client {
+    /// None where nobody knows, as in tests without a connection.
+    pub(crate) address: Option<IpAddr>,
+    /// Whether the client's own connection is encrypted.
+    pub(crate) is_tls: bool,
+    /// For which host it asked, where a proxy says so.
+    pub(crate) host: Option<String>,
+    pub(crate) certificates: Option<Arc<PeerCertificates>>,
+}
+
+impl Client {
+    fn of(parts: &Parts, state: &AppState) -> Self {
+        let Some(connection) = parts.extensions.get::<Connection>() else {
+            return Self::default();
+        };
+        let peer = connection.peer.ip().to_canonical();
+        let proxies = &state.settings.proxies;
+        if !proxies.trust(peer) {
+            return Self {
+                address: Some(peer),
+                is_tls: connection.is_tls,
+                host: None,
+                certificates: connection.certificates.clone(),
+            };
+        }
+        let behind = proxies.behind(&parts.headers);
+        let is_tls = behind.scheme.map_or(connection.is_tls, |scheme| {
+            scheme.eq_ignore_ascii_case("https")
+        });
+        Self {
+            address: Some(behind.address.unwrap_or(peer)),
+            is_tls,
+            host: behind.host,
+            // A proxy's own certificate is no device's.
+            certificates: None,
+        }
+    }
+}
+
+/// Finds out who asks, for whoever needs it further in.
+pub(crate) async fn see(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let client = Client::of(&parts, &state);
+    parts.extensions.insert(client);
+    next.run(Request::from_parts(parts, body)).await
+}

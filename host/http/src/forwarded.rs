@@ -1,0 +1,278 @@
+//! What proxies say of the request that they pass on. Only those that the operator trusts are listened to.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, header::FORWARDED};
+use ipnet::IpNet;
+
+/// Who may say for whom it asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// Where they are.
+    pub trusted: Vec<IpNet>,
+    /// How they say it. The other way is not listened to: proxies pass on what they do not know, so that anybody could
+    /// speak in it.
+    pub speak: ProxyHeaders,
+}
+
+/// How proxies say for whom they ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyHeaders {
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    #[default]
+    XForwarded,
+    /// `Forwarded`, as RFC 7239 has it.
+    Forwarded,
+}
+
+/// What the nearest proxy that is trusted knows of whoever is behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Behind {
+    /// None: it did not say.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) scheme: Option<String>,
+    pub(crate) host: Option<String>,
+}
+
+impl Proxies {
+    /// Whether whoever is there is a proxy that is trusted.
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// What a trusted proxy says. Proxies add to the right, so the words of those that are trusted are read from there
+    /// until one names somebody who is not: that is the client, and what stands further left is hearsay.
+    pub(crate) fn behind(&self, headers: &HeaderMap) -> Behind {
+        match self.speak {
+            ProxyHeaders::XForwarded => self.x_forwarded(headers),
+            ProxyHeaders::Forwarded => self.forwarded(headers),
+        }
+    }
+
+    fn x_forwarded(&self, headers: &HeaderMap) -> Behind {
+        let addresses = list(headers, "x-forwarded-for");
+        let (address, hops) = self.client(addresses.iter().rev().map(|hop| Some(*hop)));
+        // Some proxies add to these lists, some write the last one's word over it.
+        let said = |name: &'static str| {
+            let values = list(headers, name);
+            let at = values
+                .len()
+                .checked_sub(hops.clamp(1, values.len().max(1)))?;
+            values.get(at).map(|value| (*value).to_owned())
+        };
+        Behind {
+            address,
+            scheme: said("x-forwarded-proto"),
+            host: said("x-forwarded-host"),
+        }
+    }
+
+    fn forwarded(&self, headers: &HeaderMap) -> Behind {
+        let elements: Vec<_> = headers
+            .get_all(FORWARDED)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| split(value, ','))
+            .collect();
+        let parameter = |element: &str, name: &str| {
+            let mut pairs = split(element, ';')
+                .into_iter()
+                .filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+            found.map(|(_, value)| unquoted(value.trim()))
+        };
+        let hops: Vec<_> = elements
+            .iter()
+            .rev()
+            .map(|element| parameter(element, "for"))
+            .collect();
+        let (address, hops) = self.client(hops.iter().map(Option::as_deref));
+        let said = |name| {
+            let at = elements.len().checked_sub(hops.max(1))?;
+            parameter(elements.get(at)?, name)
+        };
+        Behind {
+            address,
+            scheme: said("proto"),
+            host: said("host"),
+        }
+    }
+
+    /// The first address that is no trusted proxy's, and how many were looked at. What is no address ends it: the last
+    /// one that is counts.
+    fn client<'a>(&self, hops: impl Iterator<Item = Option<&'a str>>) -> (Option<IpAddr>, usize) {
+        let mut found = (None, 0);
+        for hop in hops {
+            let Some(address) = hop.and_then(address) else {
+                break;
+            };
+            found = (Some(address), found.1 + 1);
+            if !self.trust(address) {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// An address, with a port or without.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The members of a list, over all lines of it.
+fn list<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
+    let lines = headers.get_all(HeaderName::from_static(name)).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+        .collect()
+}
+
+/// Splits where the separator does not stand in quotes.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(|c| {
+        let is_separator = c == separator && !is_quoted;
+        if c == '"' && !is_escaped {
+            is_quoted = !is_quoted;
+        }
+        is_escaped = c == '\\' && is_quoted && !is_escaped;
+        is_separator
+    })
+    .collect()
+}
+
+fn unquoted(text: &str) -> String {
+    let inner = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    match inner {
+        Some(inner) => inner.replace('\\', ""),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn behind(speak: ProxyHeaders, lines: &[(&'static str, &'static str)]) -> [String; 3] {
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a net"));
+        let proxies = Proxies {
+            trusted: trusted.to_vec(),
+            speak,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let Behind {
+            address,
+            scheme,
+            host,
+        } = proxies.behind(&headers);
+        let address = address.map(|address| address.to_string());
+        [address, scheme, host].map(Option::unwrap_or_default)
+    }
+
+    #[test]
+    fn what_proxies_add_is_read_from_the_right() {
+        for (lines, expected) in [
+            (&[][..], ["", "", ""]),
+            (
+                &[
+                    ("x-forwarded-for", "192.0.2.7"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-host", "gate.example"),
+                ],
+                ["192.0.2.7", "https", "gate.example"],
+            ),
+            // Whoever is outside says what it likes, and the proxy adds the truth.
+            (
+                &[
+                    ("x-forwarded-for", "127.0.0.1, 192.0.2.7"),
+                    ("x-forwarded-proto", "gopher, https"),
+                    ("x-forwarded-host", "evil.example, gate.example"),
+                ],
+                ["192.0.2.7", "https", "gate.example"],
+            ),
+            // Two proxies, two lines.
+            (
+                &[
+                    ("x-forwarded-for", "1.1.1.1,192.0.2.7"),
+                    ("x-forwarded-for", "10.0.0.3"),
+                    ("x-forwarded-proto", "https, http"),
+                    ("x-forwarded-host", "gate.example"),
+                ],
+                ["192.0.2.7", "https", "gate.example"],
+            ),
+            (&[("x-forwarded-for", "10.0.0.3")], ["10.0.0.3", "", ""]),
+            (&[("x-forwarded-for", "unknown")], ["", "", ""]),
+            (
+                &[("x-forwarded-for", "192.0.2.7, unknown, 10.0.0.3")],
+                ["10.0.0.3", "", ""],
+            ),
+            (
+                &[("x-forwarded-for", "192.0.2.7:4711")],
+                ["192.0.2.7", "", ""],
+            ),
+            (
+                &[("x-forwarded-for", "[2001:db8::7]:4711")],
+                ["2001:db8::7", "", ""],
+            ),
+            (
+                &[("x-forwarded-for", "::ffff:192.0.2.7")],
+                ["192.0.2.7", "", ""],
+            ),
+            (&[("x-forwarded-for", ",, ,")], ["", "", ""]),
+            (&[("forwarded", "for=192.0.2.7")], ["", "", ""]),
+        ] {
+            assert_eq!(
+                behind(ProxyHeaders::XForwarded, lines),
+                expected,
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_as_its_rfc_has_it() {
+        for (value, expected) in [
+            (
+                "for=192.0.2.7;proto=https;host=gate.example",
+                ["192.0.2.7", "https", "gate.example"],
+            ),
+            (
+                "For=\"[2001:db8::7]:4711\" ; Proto=https;host=\"gate.example:8443\"",
+                ["2001:db8::7", "https", "gate.example:8443"],
+            ),
+            (
+                "for=127.0.0.1;host=evil.example, for=192.0.2.7;host=\"a,b;c\", for=10.0.0.3;host=inner",
+                ["192.0.2.7", "", "a,b;c"],
+            ),
+            ("for=_hidden;proto=https", ["", "https", ""]),
+            ("for=\"", ["", "", ""]),
+            ("", ["", "", ""]),
+        ] {
+            let said = behind(ProxyHeaders::Forwarded, &[("forwarded", value)]);
+            assert_eq!(said, expected, "{value}");
+        }
+        let other = [("x-forwarded-for", "192.0.2.7")];
+        assert_eq!(behind(ProxyHeaders::Forwarded, &other), ["", "", ""]);
+    }
+}

@@ -1,0 +1,380 @@
+//! How much may be asked for: so many requests a second of one client and of one tenant, so many event streams.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+use http::{Method, StatusCode};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use tidegate_core::id::TenantId;
+
+use crate::problem::Problem;
+
+/// Most clients that are told apart. Whoever comes after them takes the place of the one that was silent for longest.
+const CLIENTS: u64 = 100_000;
+/// Most tenants.
+const TENANTS: u64 = 10_000;
+
+/// How much may be asked for. 0 stands for no limit.
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// Reading requests a second of one client, by its address.
+    pub reads_per_second: u32,
+    /// Other requests a second of one client.
+    pub writes_per_second: u32,
+    /// Whether clients of this host and of private networks have no limit.
+    pub exempt_private: bool,
+    /// Reading requests a second of one tenant.
+    pub tenant_reads_per_second: u32,
+    /// Other requests a second of one tenant.
+    pub tenant_writes_per_second: u32,
+    /// Event streams of one tenant at once.
+    pub event_streams: usize,
+    /// Tells the time.
+    pub uptime: Uptime,
+}
+
+/// How long the server has been running: a clock that never goes back, and that tests put their own in place of.
+#[derive(Clone)]
+pub struct Uptime(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Uptime {
+    /// A clock.
+    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl Default for Uptime {
+    fn default() -> Self {
+        let started = Instant::now();
+        Self::new(move || started.elapsed())
+    }
+}
+
+impl fmt::Debug for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Uptime").field(&(self.0)()).finish()
+    }
+}
+
+impl Clock for Uptime {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            reads_per_second: 200,
+            writes_per_second: 50,
+            exempt_private: true,
+            tenant_reads_per_second: 0,
+            tenant_writes_per_second: 0,
+            event_streams: 100,
+            uptime: Uptime::default(),
+        }
+    }
+}
+
+/// Counts what is asked for.
+pub(crate) struct Limits {
+    clients: Rates<IpAddr>,
+    tenants: Rates<TenantId>,
+    exempt_private: bool,
+    streams: Arc<Streams>,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: &LimitSettings) -> Self {
+        let LimitSettings {
+            reads_per_second,
+            writes_per_second,
+            tenant_reads_per_second,
+            tenant_writes_per_second,
+            ..
+        } = *settings;
+        let rates = [reads_per_second, writes_per_second];
+        let tenant_rates = [tenant_reads_per_second, tenant_writes_per_second];
+        Self {
+            clients: Rates::new(rates, CLIENTS, &settings.uptime),
+            tenants: Rates::new(tenant_rates, TENANTS, &settings.uptime),
+            exempt_private: settings.exempt_private,
+            streams: Arc::new(Streams {
+                most: settings.event_streams,
+                open: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Whether a client may ask this now. Nobody is stopped whose address is not known.
+    pub(crate) fn allow_client(&self, address: Option<IpAddr>, method: &Method) -> bool {
+        let Some(address) = address else {
+            return true;
+        };
+        let address = address.to_canonical();
+        (self.exempt_private && is_private(address))
+            || self.clients.allow(customer(address), method)
+    }
+
+    /// Whether this may be asked for a tenant now.
+    pub(crate) fn allow_tenant(&self, tenant: TenantId, method: &Method) -> bool {
+        self.tenants.allow(tenant, method)
+    }
+
+    /// A place for another event stream; it is free again when what is answered is dropped.
+    pub(crate) fn event_stream(&self, tenant: TenantId) -> Result<StreamPlace, Problem> {
+        let mut open = self.streams.open();
+        let count = open.entry(tenant).or_default();
+        if self.streams.most > 0 && *count >= self.streams.most {
+            let detail = format!("{count} event streams are open; close one first");
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Err(Problem::new(status, "too_many_streams", detail));
+        }
+        *count += 1;
+        Ok(StreamPlace {
+            streams: Arc::clone(&self.streams),
+            tenant,
+        })
+    }
+}
+
+/// How many event streams are open.
+struct Streams {
+    most: usize,
+    open: Mutex<HashMap<TenantId, usize>>,
+}
+
+impl Streams {
+    fn open(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Held by an event stream.
+pub(crate) struct StreamPlace {
+    streams: Arc<Streams>,
+    tenant: TenantId,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut open = self.streams.open();
+        if let Some(count) = open.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+/// Who is behind an address: of the newer kind everybody has a whole network of them.
+fn customer(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
+    }
+}
+
+/// This host, and networks that nobody reaches from outside.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
+/// Reading and other requests by whoever makes them.
+struct Rates<K> {
+    reads: Option<Rate<K>>,
+    writes: Option<Rate<K>>,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Rates<K> {
+    fn new([reads, writes]: [u32; 2], most: u64, uptime: &Uptime) -> Self {
+        let rate = |per_second| Rate::new(NonZeroU32::new(per_second)?, most, uptime).into();
+        Self {
+            reads: rate(reads),
+            writes: rate(writes),
+        }
+    }
+
+    fn allow(&self, who: K, method: &Method) -> bool {
+        let rate = if *method == Method::GET || *method == Method::HEAD {
+            &self.reads
+        } else {
+            &self.writes
+        };
+        rate.as_ref().is_none_or(|rate| rate.allow(who))
+    }
+}
+
+type Bucket = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
+
+/// So many a second, by whoever makes them.
+struct Rate<K> {
+    quota: Quota,
+    uptime: Uptime,
+    buckets: Cache<K, Arc<Bucket>>,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Rate<K> {
+    fn new(per_second: NonZeroU32, most: u64, uptime: &Uptime) -> Self {
+        Self {
+            quota: Quota::per_second(per_second),
+            uptime: uptime.clone(),
+            // The one that was silent for longest goes first: it has nothing left that counts against it.
+            buckets: Cache::builder()
+                .max_capacity(most)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
+    }
+
+    fn allow(&self, who: K) -> bool {
+        let new = || Arc::new(Bucket::direct_with_clock(self.quota, self.uptime.clone()));
+        self.buckets.get_with(who, new).check().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    fn limits(change: impl FnOnce(&mut LimitSettings)) -> (Limits, Arc<AtomicU64>) {
+        let millis = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&millis);
+        let mut settings = LimitSettings {
+            reads_per_second: 4,
+            writes_per_second: 2,
+            tenant_reads_per_second: 3,
+            uptime: Uptime::new(move || Duration::from_millis(clock.load(Ordering::SeqCst))),
+            ..LimitSettings::default()
+        };
+        change(&mut settings);
+        (Limits::new(&settings), millis)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_client_has_so_many_a_second() {
+        let (limits, millis) = limits(|_| {});
+        let asks = |from, method| limits.allow_client(Some(address(from)), &method);
+        for _ in 0..4 {
+            assert!(asks("192.0.2.1", Method::GET));
+        }
+        assert!(!asks("192.0.2.1", Method::GET));
+        assert!(!asks("::ffff:192.0.2.1", Method::HEAD), "the same one");
+        assert!(asks("192.0.2.2", Method::GET), "another one");
+        for method in [Method::PUT, Method::POST] {
+            assert!(asks("192.0.2.1", method), "what is written counts apart");
+        }
+        assert!(!asks("192.0.2.1", Method::DELETE));
+
+        millis.store(250, Ordering::SeqCst);
+        assert!(asks("192.0.2.1", Method::GET));
+        assert!(!asks("192.0.2.1", Method::GET));
+        millis.store(10_000, Ordering::SeqCst);
+        for _ in 0..4 {
+            assert!(asks("192.0.2.1", Method::GET));
+        }
+        assert!(!asks("192.0.2.1", Method::GET), "nothing is saved up");
+        assert!(limits.allow_client(None, &Method::GET));
+    }
+
+    #[test]
+    fn a_network_of_the_newer_kind_is_one_client() {
+        let (limits, _) = limits(|_| {});
+        let asks = |from| limits.allow_client(Some(address(from)), &Method::POST);
+        assert!(asks("2001:db8::1") && asks("2001:db8::2"));
+        assert!(!asks("2001:db8::3"));
+        assert!(asks("2001:db8:0:1::3"));
+    }
+
+    #[test]
+    fn private_networks_have_no_limit_unless_they_do() {
+        let private = [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "::1",
+            "fd00::1",
+        ];
+        for exempt_private in [true, false] {
+            let (limits, _) = limits(|settings| settings.exempt_private = exempt_private);
+            for from in private {
+                let allowed =
+                    (0..3).all(|_| limits.allow_client(Some(address(from)), &Method::POST));
+                assert_eq!(allowed, exempt_private, "{from}");
+            }
+            for from in ["172.32.0.1", "11.0.0.1", "2001:db8::1"] {
+                let allowed =
+                    (0..3).all(|_| limits.allow_client(Some(address(from)), &Method::POST));
+                assert!(!allowed, "{from}");
+            }
+        }
+    }
+
+    #[test]
+    fn tenants_have_limits_of_their_own() {
+        let (limits, _) = limits(|_| {});
+        let asks = |tenant, method| limits.allow_tenant(TenantId(tenant), &method);
+        for _ in 0..3 {
+            assert!(asks(1, Method::GET));
+        }
+        assert!(!asks(1, Method::GET));
+        assert!(asks(2, Method::GET));
+        assert!((0..100).all(|_| asks(1, Method::POST)), "0 is no limit");
+    }
+
+    #[test]
+    fn who_is_forgotten_begins_anew() {
+        let rate = Rate::new(NonZeroU32::MIN, 10, &Uptime::new(|| Duration::ZERO));
+        for who in 0..10_000 {
+            assert!(rate.allow(who));
+        }
+        rate.buckets.run_pending_tasks();
+        assert!(rate.buckets.entry_count() <= 10);
+        assert!(!rate.allow(9_999), "whoever came last is remembered");
+        assert!(rate.allow(0));
+    }
+
+    #[test]
+    fn a_place_for_a_stream_is_free_again() {
+        let (limits, _) = limits(|settings| settings.event_streams = 2);
+        let open = |tenant| limits.event_stream(TenantId(tenant));
+        let first = open(1).ok();
+        let second = open(1).ok();
+        assert!(open(1).is_err() && open(2).is_ok());
+        drop(first);
+        let third = open(1);
+        assert!(third.is_ok() && open(1).is_err());
+        drop((third, second));
+        assert!(limits.streams.open().is_empty());
+    }
+}

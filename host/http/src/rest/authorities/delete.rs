@@ -1,0 +1,29 @@
+use axum::extract::State;
+use http::StatusCode;
+use tidegate_engine::access;
+
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Admin,
+        segments::{Segments, id},
+    },
+};
+
+/// Trusts an authority no more: its certificates open nothing from now on, on other servers of the same database within
+/// ten seconds. Devices that it registered stay.
+#[utoipa::path(
+    delete, path = "/device-authorities/{authority_id}", tag = "devices",
+    params(("authority_id" = i64, Path)),
+    responses((status = 204, description = "Forgotten.")),
+)]
+pub(crate) async fn delete_device_authority(
+    Admin(actor): Admin,
+    State(state): State<AppState>,
+    Segments(authority): Segments<String>,
+) -> Result<StatusCode> {
+    let authority = id("authority", &authority)?;
+    access::delete_authority(&state.engine, actor.tenant, authority).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

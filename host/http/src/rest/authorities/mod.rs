@@ -1,0 +1,20 @@
+//! Authorities whose certificates devices show.
+
+mod create;
+mod delete;
+mod list;
+mod shape;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::AppState;
+
+/// Answered at once.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(
+            list::list_device_authorities,
+            create::create_device_authority
+        ))
+        .routes(routes!(delete::delete_device_authority))
+}

@@ -1,0 +1,284 @@
+//! TLS: the server's own certificate, and those of devices.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::SystemTime,
+};
+
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject as _},
+    server::{
+        ClientHello, ResolvesServerCert,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// Most certificates that a client may show.
+const MAX_CHAIN: usize = 10;
+
+/// How the server shows who it is, and asks clients who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The server's certificate and those between it and the root, PEM.
+    pub cert: PathBuf,
+    /// The certificate's key, PEM.
+    pub key: PathBuf,
+    /// Whether clients are asked for a certificate.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients are asked for a certificate. Which authority's is accepted depends on the tenant, so that is looked at
+/// when a device asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// No.
+    Off,
+    /// Those that have one show it.
+    #[default]
+    Optional,
+    /// Nobody gets a connection without one, people neither.
+    Required,
+}
+
+/// Why there is no TLS, or not with what is in the files now.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("read {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not PEM of what it should hold.
+    #[error("read {path}")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// Certificate and key do not fit together or cannot be used.
+    #[error("use the certificate in {path}")]
+    Unfit {
+        /// Of the certificate.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Error,
+    },
+}
+
+/// Encrypts connections. Clones share what they show.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    shown: Arc<Shown>,
+}
+
+/// The certificate that is shown, as it was when its files were last read.
+struct Shown {
+    settings: TlsSettings,
+    key: RwLock<Arc<CertifiedKey>>,
+    read: Mutex<Version>,
+}
+
+/// Tells when the two files change.
+type Version = [Option<(SystemTime, u64)>; 2];
+
+/// The certificates that a client showed; the first is its own, and it proved to have the key.
+#[derive(Debug)]
+pub(crate) struct PeerCertificates {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// Of all of them.
+    pub(crate) sha256: [u8; 32],
+}
+
+impl Tls {
+    /// Reads the certificate and its key.
+    pub fn open(settings: TlsSettings) -> Result<Self, TlsError> {
+        let read = version(&settings);
+        let provider = Arc::new(ring::default_provider());
+        let key = load(&settings, &provider)?;
+        let unfit = |source| TlsError::Unfit {
+            path: settings.cert.clone(),
+            source,
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(unfit)?;
+        let builder = match settings.client_auth {
+            ClientAuth::Off => builder.with_no_client_auth(),
+            asked => builder.with_client_cert_verifier(Arc::new(Possession {
+                provider,
+                is_mandatory: asked == ClientAuth::Required,
+            })),
+        };
+        let shown = Arc::new(Shown {
+            settings,
+            key: RwLock::new(Arc::new(key)),
+            read: Mutex::new(read),
+        });
+        let mut config = builder.with_cert_resolver(Arc::clone(&shown) as _);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            shown,
+        })
+    }
+
+    /// Reads the files again if they changed; connections that there are keep what they were shown. What cannot be used
+    /// is said once, and the certificate that is shown stays. Answers whether there is another one now.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let shown = &*self.shown;
+        let now = version(&shown.settings);
+        let mut read = shown.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if *read == now {
+            return Ok(false);
+        }
+        *read = now;
+        let key = load(&shown.settings, &ring::default_provider())?;
+        *shown.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        Ok(true)
+    }
+
+    /// Shakes hands. Answers what the client showed, too.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<(TlsStream<S>, Option<PeerCertificates>)> {
+        let stream = self.acceptor.accept(stream).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let shown = (!chain.is_empty()).then(|| PeerCertificates::new(chain));
+        Ok((stream, shown))
+    }
+}
+
+impl PeerCertificates {
+    pub(crate) fn new(chain: &[CertificateDer<'static>]) -> Self {
+        let mut sha256 = Sha256::new();
+        for certificate in chain {
+            sha256.update(certificate.len().to_le_bytes());
+            sha256.update(certificate);
+        }
+        Self {
+            chain: chain.to_vec(),
+            sha256: sha256.finalize().into(),
+        }
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&key))
+    }
+}
+
+fn version(settings: &TlsSettings) -> Version {
+    [&settings.cert, &settings.key].map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}
+
+fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let (cert, key) = (&settings.cert, &settings.key);
+    let bad = |path: &Path, source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
+    let text = read(cert)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|source| bad(cert, source))?;
+    if chain.is_empty() {
+        return Err(bad(cert, pem::Error::NoItemsFound));
+    }
+    let secret = PrivateKeyDer::from_pem_slice(&read(key)?);
+    let secret = secret.map_err(|source| bad(key, source))?;
+    let path = || cert.clone();
+    CertifiedKey::from_der(chain, secret, provider).map_err(|source| TlsError::Unfit {
+        path: path(),
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Takes any certificate whose key the client proves to have. Whose authority is trusted is a tenant's affair, and which
+/// tenant is meant stands in the request, after the handshake.
+#[derive(Debug)]
+struct Possession {
+    provider: Arc<CryptoProvider>,
+    is_mandatory: bool,
+}
+
+impl ClientCertVerifier for Possession {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if intermediates.len() >= MAX_CHAIN {
+            return Err(Error::General("too many certificates".to_owned()));
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,333 @@
+//! TLS, and devices that show certificates.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType, date_time_ymd,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+};
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{access, ports::NewAuthority, tenants};
+use tidegate_http::{ClientAuth, HttpSettings, Serving, Tls, TlsSettings};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    wire::{Answer, Request, get},
+    world::{GATEWAY, World},
+};
+
+const BASE: &str = "/LAB/controller/v1/dev-1";
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+/// A certificate with those behind it, and its key.
+type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn authority(name: &str) -> anyhow::Result<Authority> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+/// A certificate for a client of this name.
+fn signed(
+    by: &Authority,
+    name: &str,
+    change: impl FnOnce(&mut CertificateParams),
+) -> anyhow::Result<Shown> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    change(&mut params);
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, by)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    Ok((vec![certificate.der().clone()], key))
+}
+
+/// The server's own.
+struct Own {
+    root: CertificateDer<'static>,
+    settings: TlsSettings,
+    folder: tempfile::TempDir,
+}
+
+impl Own {
+    fn new(client_auth: ClientAuth) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let settings = TlsSettings {
+            cert: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+            client_auth,
+        };
+        let root = put_own(folder.path())?;
+        Ok(Self {
+            root,
+            settings,
+            folder,
+        })
+    }
+}
+
+/// Writes a new certificate of the server's; answers it.
+fn put_own(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    fs::write(folder.join("cert.pem"), own.cert.pem())?;
+    fs::write(folder.join("key.pem"), own.signing_key.serialize_pem())?;
+    Ok(own.cert.der().clone())
+}
+
+/// A server with TLS.
+async fn encrypted(
+    client_auth: ClientAuth,
+    set: impl FnOnce(&mut HttpSettings),
+) -> anyhow::Result<(World, Own, Tls)> {
+    let own = Own::new(client_auth)?;
+    let tls = Tls::open(own.settings.clone())?;
+    let serving = Serving {
+        tls: Some(tls.clone()),
+        ..Serving::default()
+    };
+    Ok((World::closed_with(set, serving).await?, own, tls))
+}
+
+/// Sends a request over TLS, with a certificate or without.
+async fn send(
+    world: &World,
+    root: &CertificateDer<'static>,
+    shown: Option<&Shown>,
+    request: Request,
+) -> anyhow::Result<Answer> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let config = match shown {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+    };
+    let stream = TcpStream::connect(world.addr).await?;
+    let name = ServerName::try_from("localhost")?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await?;
+    request.send_over(stream).await
+}
+
+/// Trusts an authority in a tenant.
+async fn trust(
+    world: &World,
+    tenant: tidegate_core::id::TenantId,
+    by: &Authority,
+    name: &str,
+) -> anyhow::Result<tidegate_core::id::AuthorityId> {
+    let der = by.der();
+    let new = NewAuthority {
+        name: name.to_owned(),
+        certificate: der.to_vec(),
+        sha256: tenants::fingerprint(name),
+        subject: name.to_owned(),
+        expires_at: Timestamp(i64::MAX),
+        created_at: world.engine.now(),
+    };
+    Ok(access::create_authority(&world.engine, tenant, new)
+        .await?
+        .id)
+}
+
+#[tokio::test]
+async fn a_device_is_whom_its_certificate_names() -> anyhow::Result<()> {
+    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+    let plant = authority("plant")?;
+    let stranger = authority("plant")?;
+    trust(&world, world.tenant, &plant, "plant").await?;
+    let other = tenants::create(&world.engine, "other").await?;
+    let theirs = authority("theirs")?;
+    trust(&world, other.id, &theirs, "theirs").await?;
+
+    let by_name = signed(&plant, "dev-1", |_| {})?;
+    let san = SanType::DnsName("dev-1".try_into()?);
+    let by_other_name = signed(&plant, "somebody", |params| {
+        params.subject_alt_names = vec![san];
+    })?;
+    let uri = SanType::URI("urn:dev:1".try_into()?);
+    let by_uri = signed(&plant, "somebody", |params| {
+        params.subject_alt_names = vec![uri];
+    })?;
+    let two_names = signed(&plant, "fleet", |params| {
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "dev-2");
+    })?;
+    for (shown, path, status) in [
+        (Some(&by_name), BASE, 200),
+        (Some(&by_other_name), BASE, 200),
+        (Some(&by_uri), "/LAB/controller/v1/urn:dev:1", 200),
+        (Some(&by_name), "/LAB/controller/v1/dev-2", 401),
+        (Some(&by_name), "/LAB/controller/v1/DEV-1", 401),
+        (Some(&two_names), "/LAB/controller/v1/dev-2", 401),
+        // Another tenant's authority, an authority that only has the right name, and none.
+        (Some(&by_name), "/OTHER/controller/v1/dev-1", 401),
+        (Some(&signed(&theirs, "dev-1", |_| {})?), BASE, 401),
+        (Some(&signed(&stranger, "dev-1", |_| {})?), BASE, 401),
+        (None, BASE, 401),
+    ] {
+        let answer = send(&world, &own.root, shown, get(path)).await?;
+        assert_eq!(answer.status, status, "{path} {shown:?}");
+    }
+    // It was registered, and its links are encrypted, too.
+    let answer = send(&world, &own.root, Some(&by_name), get(BASE)).await?;
+    let link = answer.json()["_links"]["configData"]["href"].clone();
+    assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
+    // Tokens open the door as ever.
+    let poll = get(BASE).header("Authorization", GATEWAY);
+    assert_eq!(send(&world, &own.root, None, poll).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_has_its_time_and_its_use() -> anyhow::Result<()> {
+    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+    let plant = authority("plant")?;
+    let id = trust(&world, world.tenant, &plant, "plant").await?;
+    // The world's clock stands in November 2023.
+    let over = signed(&plant, "dev-1", |params| {
+        params.not_after = date_time_ymd(2023, 11, 1);
+    })?;
+    let early = signed(&plant, "dev-1", |params| {
+        params.not_before = date_time_ymd(2024, 1, 1);
+    })?;
+    let server = signed(&plant, "dev-1", |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    })?;
+    for shown in [&over, &early, &server] {
+        let answer = send(&world, &own.root, Some(shown), get(BASE)).await?;
+        assert_eq!(answer.status, 401);
+    }
+    // One that runs out is noticed soon after.
+    let short = signed(&plant, "dev-1", |params| {
+        params.not_after = date_time_ymd(2023, 11, 16);
+    })?;
+    let poll = async || {
+        anyhow::Ok(
+            send(&world, &own.root, Some(&short), get(BASE))
+                .await?
+                .status,
+        )
+    };
+    assert_eq!(poll().await?, 200);
+    world.clock.pass(3 * 24 * 60 * 60);
+    assert_eq!(poll().await?, 401);
+
+    let long = signed(&plant, "dev-1", |_| {})?;
+    let poll = async || {
+        anyhow::Ok(
+            send(&world, &own.root, Some(&long), get(BASE))
+                .await?
+                .status,
+        )
+    };
+    assert_eq!(poll().await?, 200);
+    access::delete_authority(&world.engine, world.tenant, id).await?;
+    assert_eq!(poll().await?, 401, "the authority is trusted no more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chain_may_have_links_between() -> anyhow::Result<()> {
+    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+    let root = authority("root")?;
+    trust(&world, world.tenant, &root, "root").await?;
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "between");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let between = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &root)?;
+    let (mut chain, key) = signed(&between, "dev-1", |_| {})?;
+    let alone = (chain.clone(), key.clone_key());
+    chain.push(between.der().clone());
+    let status = async |shown: &Shown| {
+        anyhow::Ok(
+            send(&world, &own.root, Some(shown), get(BASE))
+                .await?
+                .status,
+        )
+    };
+    assert_eq!(status(&alone).await?, 401);
+    assert_eq!(status(&(chain, key)).await?, 200);
+    // A device's certificate is no authority.
+    let device = signed(&root, "dev-1", |_| {})?;
+    let params = CertificateParams::default();
+    let forged = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let (mut chain, key) = signed(&forged, "dev-1", |_| {})?;
+    chain.extend(device.0);
+    assert_eq!(status(&(chain, key)).await?, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_one_is_required_nobody_connects_without() -> anyhow::Result<()> {
+    let (world, own, _) = encrypted(ClientAuth::Required, |_| {}).await?;
+    let anybody = signed(&authority("anybody")?, "x", |_| {})?;
+    let health = || get("/health");
+    assert!(send(&world, &own.root, None, health()).await.is_err());
+    assert_eq!(
+        send(&world, &own.root, Some(&anybody), health())
+            .await?
+            .status,
+        200
+    );
+    // A certificate without its key is no credential.
+    let (chain, _) = anybody;
+    let (_, key) = signed(&authority("other")?, "x", |_| {})?;
+    assert!(
+        send(&world, &own.root, Some(&(chain, key)), health())
+            .await
+            .is_err()
+    );
+
+    let (world, own, _) = encrypted(ClientAuth::Off, |_| {}).await?;
+    let plant = authority("plant")?;
+    trust(&world, world.tenant, &plant, "plant").await?;
+    let device = signed(&plant, "dev-1", |_| {})?;
+    let answer = send(&world, &own.root, Some(&device), get(BASE)).await?;
+    assert_eq!(answer.status, 401, "it was not asked for one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_restart() -> anyhow::Result<()> {
+    let (world, own, tls) = encrypted(ClientAuth::Optional, |_| {}).await?;
+    let health = async |root| send(&world, root, None, get("/health")).await;
+    assert_eq!(health(&own.root).await?.status, 200);
+    assert!(!tls.reload()?, "nothing changed");
+    // Half of it is there: the old one stays.
+    let newer = tempfile::tempdir()?;
+    let root = put_own(newer.path())?;
+    let copy = |name| fs::copy(newer.path().join(name), own.folder.path().join(name));
+    fs::write(&own.settings.cert, b"-----BEGIN CERTIFICATE-----")?;
+    assert!(tls.reload().is_err());
+    copy("cert.pem")?;
+    assert!(tls.reload().is_err(), "it does not fit the key");
+    assert_eq!(health(&own.root).await?.status, 200);
+    copy("key.pem")?;
+    assert!(tls.reload()?);
+    assert_eq!(health(&root).await?.status, 200);
+    assert!(health(&own.root).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_speaks_no_tls_gets_nothing() -> anyhow::Result<()> {
+    let (world, _, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+    let plain = tokio::time::timeout(Duration::from_secs(30), world.send(get("/health"))).await?;
+    assert!(plain.is_err(), "{plain:?}");
+    Ok(())
+}

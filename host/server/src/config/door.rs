@@ -1,0 +1,178 @@
+//! Who comes in how, and how often.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use tidegate_http::{ClientAuth, IpNet, LimitSettings, Proxies, ProxyHeaders, TlsSettings};
+
+use super::Period;
+
+/// Proxies in front of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Addresses and networks of proxies that are believed.
+    pub trusted_proxies: Vec<String>,
+    /// How they say for whom they ask.
+    pub forwarded: Forwarded,
+}
+
+/// How proxies say for whom they ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    XForwarded,
+    /// RFC 7239.
+    Forwarded,
+}
+
+/// Encrypted connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The server's certificate with those behind it, PEM; none: plain HTTP.
+    pub cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key: Option<PathBuf>,
+    /// Whether clients are asked for a certificate.
+    pub client_auth: AskedFor,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AskedFor {
+    /// No.
+    Off,
+    /// Those that have one show it.
+    #[default]
+    Optional,
+    /// Nobody connects without.
+    Required,
+}
+
+/// How much may be asked for; 0 is no limit, but for connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Reading requests a second of one client.
+    pub reads_per_second: u32,
+    /// Other requests a second of one client.
+    pub writes_per_second: u32,
+    /// Whether clients on this host and in private networks have no limit.
+    pub exempt_private_addresses: bool,
+    /// Reading requests a second of one tenant.
+    pub tenant_reads_per_second: u32,
+    /// Other requests a second of one tenant.
+    pub tenant_writes_per_second: u32,
+    /// Connections at once.
+    pub connections: usize,
+    /// For how long a client may take nothing of an answer.
+    pub answer_silence: Period,
+    /// Event streams of one tenant at once.
+    pub event_streams_per_tenant: usize,
+    /// Reports of devices that wait for the database at once.
+    pub waiting_reports: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            forwarded: Forwarded::XForwarded,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = LimitSettings::default();
+        let serving = tidegate_http::Serving::default();
+        Self {
+            reads_per_second: limits.reads_per_second,
+            writes_per_second: limits.writes_per_second,
+            exempt_private_addresses: limits.exempt_private,
+            tenant_reads_per_second: limits.tenant_reads_per_second,
+            tenant_writes_per_second: limits.tenant_writes_per_second,
+            connections: serving.connections,
+            answer_silence: Period(serving.silence),
+            event_streams_per_tenant: limits.event_streams,
+            waiting_reports: tidegate_engine::Settings::default().waiting_reports,
+        }
+    }
+}
+
+impl Http {
+    /// The proxies that are believed.
+    pub fn proxies(&self) -> Result<Proxies> {
+        let net = |text: &String| {
+            let net = text.parse::<IpNet>();
+            let net =
+                net.or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
+            net.with_context(|| {
+                format!("http.trusted_proxies: `{text}` is no address and no network")
+            })
+        };
+        Ok(Proxies {
+            trusted: self
+                .trusted_proxies
+                .iter()
+                .map(net)
+                .collect::<Result<_>>()?,
+            speak: match self.forwarded {
+                Forwarded::XForwarded => ProxyHeaders::XForwarded,
+                Forwarded::Forwarded => ProxyHeaders::Forwarded,
+            },
+        })
+    }
+}
+
+impl Tls {
+    /// None: plain HTTP.
+    pub fn settings(&self) -> Result<Option<TlsSettings>> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(TlsSettings {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_auth: match self.client_auth {
+                    AskedFor::Off => ClientAuth::Off,
+                    AskedFor::Optional => ClientAuth::Optional,
+                    AskedFor::Required => ClientAuth::Required,
+                },
+            })),
+            _ => Err(anyhow!("tls.cert and tls.key go together")),
+        }
+    }
+}
+
+impl Limits {
+    /// What may be asked for.
+    pub fn settings(&self) -> LimitSettings {
+        LimitSettings {
+            reads_per_second: self.reads_per_second,
+            writes_per_second: self.writes_per_second,
+            exempt_private: self.exempt_private_addresses,
+            tenant_reads_per_second: self.tenant_reads_per_second,
+            tenant_writes_per_second: self.tenant_writes_per_second,
+            event_streams: self.event_streams_per_tenant,
+            ..LimitSettings::default()
+        }
+    }
+
+    /// What the types alone cannot say.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.connections == 0 {
+            return Err(anyhow!("limits.connections must be at least 1"));
+        }
+        if self.waiting_reports == 0 {
+            return Err(anyhow!("limits.waiting_reports must be at least 1"));
+        }
+        if self.answer_silence.0.as_secs() == 0 {
+            return Err(anyhow!("limits.answer_silence must be at least a second"));
+        }
+        Ok(())
+    }
+}
