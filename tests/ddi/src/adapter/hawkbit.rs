@@ -1,0 +1,233 @@
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use super::{
+    Adapter, Kind, Need, State, Target, Terms, Update, Urgency, Window,
+    rest::{Credentials, Rest, id, part},
+};
+use crate::bundle::{Bundle, Module};
+
+/// Years from now, in milliseconds.
+const FAR: i64 = 7_258_118_400_000;
+
+/// hawkBit, by its Management API. It was written by that API's documentation, and has not been run against a server.
+#[derive(Debug, Clone)]
+pub struct HawkBit {
+    target: Target,
+    rest: Rest,
+}
+
+impl HawkBit {
+    /// A server that takes this user's password, by which it also knows the tenant.
+    pub fn new(target: Target, user: &str, password: &str) -> Result<Self> {
+        let credentials = Credentials::Password(user.to_owned(), password.to_owned());
+        Ok(Self {
+            rest: Rest::new(format!("{}/rest/v1", target.url), credentials)?,
+            target,
+        })
+    }
+
+    async fn module(&self, module: &Module, run: &str) -> Result<String> {
+        let kind = match module.part {
+            "bApp" => "application",
+            other => other,
+        };
+        let body = json!([{
+            "name": format!("{}-{run}", module.name),
+            "version": module.version,
+            "type": kind,
+        }]);
+        let made = id(&self.rest.post("softwaremodules", &body).await?, "/0/id")?;
+        for file in module.files {
+            let form = Form::new().part("file", part(file)?);
+            self.rest
+                .upload(&format!("softwaremodules/{made}/artifacts"), form)
+                .await?;
+        }
+        let metadata = |pairs: &[(&str, &str)], shown: bool| -> Vec<Value> {
+            let one = |(key, value): &(&str, &str)| json!({ "key": key, "value": value, "targetVisible": shown });
+            pairs.iter().map(one).collect()
+        };
+        let metadata = [metadata(module.shown, true), metadata(module.hidden, false)].concat();
+        if !metadata.is_empty() {
+            let path = format!("softwaremodules/{made}/metadata");
+            self.rest.post(&path, &json!(metadata)).await?;
+        }
+        Ok(made)
+    }
+
+    async fn action(&self, device: &str, firmware: &str) -> Result<Update> {
+        // The newest first.
+        let actions = self
+            .rest
+            .get(&format!("targets/{device}/actions?sort=id:DESC&limit=50"))
+            .await?;
+        for action in actions["content"].as_array().into_iter().flatten() {
+            let of = action["_links"]["distributionset"]["href"]
+                .as_str()
+                .unwrap_or_default();
+            let of = of.rsplit('/').next().unwrap_or_default();
+            if of.is_empty() || of == firmware {
+                return Ok(Update {
+                    id: id(action, "/id")?,
+                    device: device.to_owned(),
+                    origin: firmware.to_owned(),
+                });
+            }
+        }
+        bail!("there is no action of {device}: {actions}")
+    }
+}
+
+#[async_trait(?Send)]
+impl Adapter for HawkBit {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        match need {
+            Need::Prefetch => Some("what is offered outside a window can always be fetched"),
+            _ => None,
+        }
+    }
+
+    fn differs(&self, _: u8) -> bool {
+        false
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        for (key, value) in [
+            ("authentication.targettoken.enabled", json!(true)),
+            ("authentication.gatewaytoken.enabled", json!(true)),
+            (
+                "authentication.gatewaytoken.key",
+                json!(self.target.gateway),
+            ),
+            ("user.confirmation.flow.enabled", json!(true)),
+            // It cannot be switched off again, and only with it an action has a weight.
+            ("multi.assignments.enabled", json!(true)),
+        ] {
+            let body = json!({ "value": value });
+            let put = self.rest.put(&format!("system/configs/{key}"), &body).await;
+            put.with_context(|| format!("set {key}"))?;
+        }
+        Ok(())
+    }
+
+    async fn register(&self, device: &str) -> Result<String> {
+        let body = json!([{ "controllerId": device, "name": device }]);
+        self.rest.post("targets", &body).await?;
+        id(
+            &self.rest.get(&format!("targets/{device}")).await?,
+            "/securityToken",
+        )
+    }
+
+    async fn firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
+        let mut modules = Vec::new();
+        for module in bundle.modules {
+            modules.push(json!({ "id": self.module(module, run).await?.parse::<i64>()? }));
+        }
+        let is_app_only = bundle.modules.iter().all(|module| module.part == "bApp");
+        let body = json!([{
+            "name": format!("{}-{run}", bundle.name),
+            "version": bundle.version,
+            "type": if is_app_only { "app" } else { "os_app" },
+            "modules": modules,
+        }]);
+        id(&self.rest.post("distributionsets", &body).await?, "/0/id")
+    }
+
+    async fn assign(
+        &self,
+        devices: &[String],
+        firmware: &str,
+        terms: Terms,
+    ) -> Result<Vec<Update>> {
+        let wanted = |device: &String| {
+            let mut wanted = json!({
+                "id": device,
+                "confirmationRequired": terms.confirmation,
+                "weight": match terms.urgency {
+                    Urgency::Normal => 500,
+                    Urgency::Urgent => 900,
+                },
+            });
+            let (kind, forced_at) = match terms.kind {
+                Kind::Forced => ("forced", None),
+                Kind::Soft => ("soft", None),
+                Kind::TimeForcedPast => ("timeforced", Some(1)),
+                Kind::TimeForcedFuture => ("timeforced", Some(FAR)),
+                Kind::DownloadOnly => ("downloadonly", None),
+            };
+            wanted["type"] = json!(kind);
+            if let Some(forced_at) = forced_at {
+                wanted["forcetime"] = json!(forced_at);
+            }
+            let window = match terms.window {
+                Window::None => None,
+                Window::Open => Some(("0 0 0 * * ?", "23:59:59")),
+                // The last minute of a leap day.
+                Window::Closed => Some(("0 59 23 29 2 ?", "00:00:59")),
+            };
+            if let Some((schedule, duration)) = window {
+                wanted["maintenanceWindow"] =
+                    json!({ "schedule": schedule, "duration": duration, "timezone": "+00:00" });
+            }
+            wanted
+        };
+        let body: Value = devices.iter().map(wanted).collect();
+        self.rest
+            .post(
+                &format!("distributionsets/{firmware}/assignedTargets"),
+                &body,
+            )
+            .await?;
+        try_join_all(devices.iter().map(|device| self.action(device, firmware))).await
+    }
+
+    async fn cancel(&self, updates: &[Update]) -> Result<()> {
+        for Update { id, device, .. } in updates {
+            self.rest
+                .delete(&format!("targets/{device}/actions/{id}"))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn quit(&self, update: &Update) -> Result<()> {
+        let Update { id, device, .. } = update;
+        self.rest
+            .delete(&format!("targets/{device}/actions/{id}?force=true"))
+            .await?;
+        Ok(())
+    }
+
+    async fn state(&self, update: &Update) -> Result<State> {
+        let Update { id, device, .. } = update;
+        let action = self
+            .rest
+            .get(&format!("targets/{device}/actions/{id}"))
+            .await?;
+        let text = |name: &str| action[name].as_str().unwrap_or_default().to_owned();
+        Ok(match (&*text("status"), &*text("detailStatus")) {
+            (_, "wait_for_confirmation") => State::Waiting,
+            (_, "canceling") => State::Cancelling,
+            (_, "canceled") => State::Cancelled,
+            (_, "error") => State::Failed,
+            ("finished", _) => State::Succeeded,
+            ("pending", _) => State::Open,
+            _ => bail!("the action is {action}"),
+        })
+    }
+
+    async fn ask_attributes(&self, device: &str) -> Result<()> {
+        let body = json!({ "requestAttributes": true });
+        self.rest.put(&format!("targets/{device}"), &body).await?;
+        Ok(())
+    }
+}

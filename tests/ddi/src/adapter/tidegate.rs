@@ -1,0 +1,192 @@
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use super::{
+    Adapter, Need, State, Target, Terms, Update, Urgency,
+    rest::{Credentials, Rest, id, part},
+};
+use crate::{bundle::Bundle, until};
+
+/// Tidegate, by its REST API.
+#[derive(Debug, Clone)]
+pub struct Tidegate {
+    target: Target,
+    rest: Rest,
+}
+
+impl Tidegate {
+    /// A server whose REST API takes this key, which an administrator of the tenant has.
+    pub fn new(target: Target, key: &str) -> Result<Self> {
+        let base = format!("{}/api/v1", target.url);
+        Ok(Self {
+            rest: Rest::new(base, Credentials::Key(key.to_owned()))?,
+            target,
+        })
+    }
+
+    /// Every update of a campaign, by device.
+    async fn updates(&self, campaign: &str) -> Result<HashMap<String, String>> {
+        let mut updates = HashMap::new();
+        loop {
+            let path = format!(
+                "campaigns/{campaign}/updates?limit=500&offset={}",
+                updates.len()
+            );
+            let page = self.rest.get(&path).await?;
+            let items = page["items"]
+                .as_array()
+                .with_context(|| format!("no items: {page}"))?;
+            for item in items {
+                updates.insert(id(item, "/device_id")?, id(item, "/update_id")?);
+            }
+            if items.is_empty() || page["total"].as_u64() <= Some(updates.len() as u64) {
+                return Ok(updates);
+            }
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Adapter for Tidegate {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        match need {
+            Need::PlainHttp
+            | Need::TargetToken
+            | Need::Cancel
+            | Need::SeveralUpdates
+            | Need::State => None,
+            Need::Quit => {
+                Some("an update that is called back ends when its device answers, or in time")
+            }
+            Need::Kinds => Some("all updates are forced ones"),
+            Need::Confirmation => Some("there is no confirmation"),
+            Need::Windows | Need::Prefetch => Some("there are no maintenance windows"),
+            Need::Metadata => Some("modules have no metadata"),
+            Need::NoFiles => Some("a module has at least one file"),
+            Need::FileList => Some("there is no resource 2"),
+            Need::Told => Some("there is no resource 11"),
+            Need::AskAttributes => Some("attributes are asked for when they are needed"),
+        }
+    }
+
+    fn differs(&self, _: u8) -> bool {
+        true
+    }
+
+    async fn register(&self, device: &str) -> Result<String> {
+        let made = self
+            .rest
+            .post("devices", &json!({ "device_id": device }))
+            .await?;
+        id(&made, "/token")
+    }
+
+    async fn firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
+        let modules = bundle.modules.iter().map(|module| {
+            let files = module
+                .files
+                .iter()
+                .map(|file| json!({ "filename": file.name }));
+            json!({
+                "part": module.part,
+                "name": format!("{}-{run}", module.name),
+                "version": module.version,
+                "files": files.collect::<Value>(),
+            })
+        });
+        let metadata = json!({
+            "name": format!("{}-{run}", bundle.name),
+            "version": bundle.version,
+            "modules": modules.collect::<Value>(),
+        });
+        let metadata = Part::text(metadata.to_string()).mime_str("application/json")?;
+        let mut form = Form::new().part("metadata", metadata);
+        for file in bundle.modules.iter().flat_map(|module| module.files) {
+            form = form.part("file", part(file)?);
+        }
+        id(&self.rest.upload("firmware", form).await?, "/firmware_id")
+    }
+
+    async fn assign(
+        &self,
+        devices: &[String],
+        firmware: &str,
+        terms: Terms,
+    ) -> Result<Vec<Update>> {
+        let body = json!({
+            "name": format!("{} for {} devices", firmware, devices.len()),
+            "firmware_id": firmware.parse::<i64>()?,
+            "target_devices": devices,
+            "strategy": { "plugin": "immediate", "config": {} },
+            "failure_threshold_percent": 100,
+            "priority": match terms.urgency {
+                Urgency::Normal => "normal",
+                Urgency::Urgent => "emergency",
+            },
+        });
+        let campaign = id(&self.rest.post("campaigns", &body).await?, "/campaign_id")?;
+        self.rest
+            .post(&format!("campaigns/{campaign}/start"), &json!({}))
+            .await?;
+        let all = until("the campaign has made its updates", async || {
+            let made = self.updates(&campaign).await?;
+            Ok((made.len() == devices.len()).then_some(made))
+        });
+        let all = all.await?;
+        let update = |device: &String| {
+            let id = all
+                .get(device)
+                .with_context(|| format!("no update for {device}"))?;
+            Ok(Update {
+                id: id.clone(),
+                device: device.clone(),
+                origin: campaign.clone(),
+            })
+        };
+        devices.iter().map(update).collect()
+    }
+
+    async fn cancel(&self, updates: &[Update]) -> Result<()> {
+        let update = updates.first().context("no update")?;
+        self.rest
+            .post(&format!("campaigns/{}/cancel", update.origin), &json!({}))
+            .await?;
+        Ok(())
+    }
+
+    async fn quit(&self, _: &Update) -> Result<()> {
+        bail!("nobody but the device ends it")
+    }
+
+    async fn state(&self, update: &Update) -> Result<State> {
+        let wanted = Some(update.id.parse()?);
+        let path = format!("devices/{}/updates?limit=500", update.device);
+        let body = self.rest.get(&path).await?;
+        let items = body["items"].as_array().into_iter().flatten();
+        let mut items = items.filter(|item| item["update_id"].as_i64() == wanted);
+        let item = items
+            .next()
+            .with_context(|| format!("no such update: {body}"))?;
+        Ok(match item["status"].as_str().unwrap_or_default() {
+            "waiting_confirmation" => State::Waiting,
+            "offered" | "downloading" | "installing" | "verifying" => State::Open,
+            "cancelling" => State::Cancelling,
+            "completed" => State::Succeeded,
+            "failed" => State::Failed,
+            "cancelled" => State::Cancelled,
+            other => bail!("the update is `{other}`"),
+        })
+    }
+
+    async fn ask_attributes(&self, _: &str) -> Result<()> {
+        bail!("nobody can ask")
+    }
+}

@@ -1,0 +1,179 @@
+use hex::encode;
+
+/// A firmware that cases install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bundle {
+    /// What it is, in a word.
+    pub name: &'static str,
+    /// `SemVer`.
+    pub version: &'static str,
+    /// Its parts.
+    pub modules: &'static [Module],
+}
+
+/// A part of a firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Module {
+    /// `os` or `bApp`, as devices see it.
+    pub part: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// `SemVer`.
+    pub version: &'static str,
+    /// Its files.
+    pub files: &'static [File],
+    /// Metadata that devices see.
+    pub shown: &'static [(&'static str, &'static str)],
+    /// Metadata that they do not.
+    pub hidden: &'static [(&'static str, &'static str)],
+}
+
+/// A file of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct File {
+    /// Its name.
+    pub name: &'static str,
+    /// All of it.
+    pub bytes: &'static [u8],
+}
+
+/// 1000 digits, of which each tells its place: `0123456789012...`
+const DIGITS: &[u8] = &{
+    let mut bytes = [0; 1000];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = b'0' + (at % 10) as u8;
+        at += 1;
+    }
+    bytes
+};
+
+const OS: Module = Module {
+    part: "os",
+    name: "edge-os",
+    version: "2.0.0",
+    files: &[File {
+        name: "edge-2.0.0.bin",
+        bytes: DIGITS,
+    }],
+    shown: &[],
+    hidden: &[],
+};
+
+/// One module `os` with one file. What most cases install.
+pub(crate) const PLAIN: Bundle = Bundle {
+    name: "plain",
+    version: "2.0.0",
+    modules: &[OS],
+};
+
+/// The next one after that.
+pub(crate) const NEXT: Bundle = Bundle {
+    name: "next",
+    version: "3.0.0",
+    modules: &[Module {
+        name: "edge-os-next",
+        version: "3.0.0",
+        files: &[File {
+            name: "edge-3.0.0.bin",
+            bytes: b"the next one",
+        }],
+        ..OS
+    }],
+};
+
+const TWO_FILES: Module = Module {
+    part: "bApp",
+    name: "pair-app",
+    version: "0.3.1",
+    files: &[
+        File {
+            name: "app one.bin",
+            bytes: b"one",
+        },
+        File {
+            name: "app+two.bin",
+            bytes: b"two",
+        },
+    ],
+    ..OS
+};
+
+/// Two modules, of which one has two files.
+pub(crate) const PAIR: Bundle = Bundle {
+    name: "pair",
+    version: "2.0.0",
+    modules: &[
+        Module {
+            name: "pair-os",
+            ..OS
+        },
+        TWO_FILES,
+    ],
+};
+
+/// One module with two files of three bytes each, whose names must be encoded.
+pub(crate) const ODD: Bundle = Bundle {
+    name: "odd",
+    version: "2.0.0",
+    modules: &[Module {
+        name: "odd-app",
+        ..TWO_FILES
+    }],
+};
+
+/// One module `bApp` with one file, as Zephyr wants it.
+pub(crate) const APP: Bundle = Bundle {
+    name: "app",
+    version: "1.1.0",
+    modules: &[Module {
+        part: "bApp",
+        name: "zephyr-app",
+        version: "1.1.0",
+        files: &[File {
+            name: "zephyr.signed.bin",
+            bytes: DIGITS,
+        }],
+        ..OS
+    }],
+};
+
+/// A module with metadata.
+pub(crate) const LABELLED: Bundle = Bundle {
+    name: "labelled",
+    version: "2.0.0",
+    modules: &[Module {
+        name: "labelled-os",
+        shown: &[("colour", "green"), ("size", "xl")],
+        hidden: &[("price", "7")],
+        ..OS
+    }],
+};
+
+/// A module without files.
+pub(crate) const BARE: Bundle = Bundle {
+    name: "bare",
+    version: "2.0.0",
+    modules: &[Module {
+        name: "bare-os",
+        files: &[],
+        ..OS
+    }],
+};
+
+impl File {
+    pub(crate) fn md5(&self) -> String {
+        use md5::Digest as _;
+        encode(md5::Md5::digest(self.bytes))
+    }
+
+    pub(crate) fn sha1(&self) -> String {
+        use sha1::Digest as _;
+        encode(sha1::Sha1::digest(self.bytes))
+    }
+
+    pub(crate) fn sha256(&self) -> String {
+        use sha2::Digest as _;
+        encode(sha2::Sha256::digest(self.bytes))
+    }
+}

@@ -1,0 +1,207 @@
+//! Resource 9: what devices say of themselves.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::case::{Case, Standing, Standing::*};
+
+const PATH: &str = "configData";
+
+fn case(name: &str, standing: Standing) -> Case {
+    Case::new("9", name, standing)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [taken(), room(), tolerated(), refused()].concat()
+}
+
+fn taken() -> Vec<Case> {
+    vec![
+        case("attributes are taken, and not asked for again", Known)
+            .put(
+                PATH,
+                r#"{"mode": "merge", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
+            )
+            .is(200)
+            .empty()
+            .get("")
+            .lacks("/_links"),
+        case("they may come unasked", Introduced)
+            .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+            .is(200)
+            .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+            .is(200),
+        case("they may come in the middle of an update", Busy)
+            .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+            .is(200)
+            .get("")
+            .has("/_links/deploymentBase"),
+        case(
+            "a device that nobody knows is not registered by them",
+            Unknown,
+        )
+        .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+        .is(404)
+        .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+        .is(404),
+        case("they are not read", Introduced).get(PATH).is(405),
+        case("a body of none", Introduced)
+            .send(Method::PUT, PATH)
+            .with("Content-Type", "application/json")
+            .is(400),
+    ]
+}
+
+/// A hundred attributes there may be. A device that introduced itself has three.
+fn room() -> Vec<Case> {
+    let full = |name: &str| {
+        case(name, Introduced)
+            .put(PATH, many("merge", 0, 97))
+            .is(200)
+    };
+    vec![
+        full("a hundred are taken, and no more")
+            .put(PATH, many("merge", 1000, 1))
+            .error(429, "quota.tooManyEntries"),
+        full("those that are there are no more")
+            .put(PATH, many("merge", 0, 97))
+            .is(200),
+        full("replacing makes room")
+            .put(PATH, many("replace", 1000, 100))
+            .is(200)
+            .put(PATH, many("merge", 0, 1))
+            .is(429),
+        full("removing makes room, for as many as were there")
+            .put(PATH, many("remove", 0, 2))
+            .is(200)
+            .put(PATH, many("merge", 1000, 2))
+            .is(200)
+            .put(PATH, many("merge", 2000, 1))
+            .is(429),
+        full("a value of null makes room")
+            .put(PATH, r#"{"data": {"key-0": null}}"#)
+            .is(200)
+            .put(PATH, many("merge", 1000, 1))
+            .is(200),
+        full("removing what is not there makes none")
+            .put(PATH, many("remove", 500, 1))
+            .is(200)
+            .put(PATH, many("merge", 1000, 1))
+            .is(429),
+        case("a hundred and one at once are too many", Introduced)
+            .put(PATH, many("replace", 0, 101))
+            .is(429)
+            .put(PATH, many("merge", 0, 97))
+            .is(200),
+    ]
+}
+
+fn tolerated() -> Vec<Case> {
+    let bodies = [
+        ("no mode", json!({ "data": { "a": "b" } })),
+        (
+            "a mode of null",
+            json!({ "mode": null, "data": { "a": "b" } }),
+        ),
+        (
+            "replace",
+            json!({ "mode": "replace", "data": { "hw_model": "edge" } }),
+        ),
+        (
+            "remove",
+            json!({ "mode": "remove", "data": { "hw_revision": "" } }),
+        ),
+        (
+            "remove with null",
+            json!({ "mode": "remove", "data": { "hw_revision": null } }),
+        ),
+        (
+            "a value of null, which removes",
+            json!({ "mode": "merge", "data": { "hw_revision": null } }),
+        ),
+        ("an empty value", json!({ "data": { "a": "" } })),
+        (
+            "a key and a value of 128 characters",
+            json!({ "data": { "k".repeat(128): "v".repeat(128) } }),
+        ),
+        (
+            "every sign that is allowed",
+            json!({ "data": { "signs": r#"_-!@#$%^&*()+=[]{}|;:'",.<>/\? "# } }),
+        ),
+        ("ends of lines", json!({ "data": { "lines": "a\r\n\tb" } })),
+        (
+            "an id and a time",
+            json!({ "id": "", "time": "20260101T000000", "data": { "a": "b" } }),
+        ),
+        (
+            "a status as older clients send it",
+            json!({ "status": { "execution": "closed", "result": { "finished": "success" }, "details": [""] }, "data": { "a": "b" } }),
+        ),
+    ];
+    let taken = bodies.into_iter().map(|(what, body)| {
+        case(&format!("taken: {what}"), Introduced)
+            .put(PATH, body.to_string())
+            .is(200)
+    });
+    taken.collect()
+}
+
+fn refused() -> Vec<Case> {
+    const UNREADABLE: &str = "rest.body.notReadable";
+    const ATTRIBUTES: &str = "repo.invalidTargetAttributes";
+
+    let data = |key: &str, value: &str| json!({ "data": { key: value } }).to_string();
+    let refused =
+        |what: &str, body: String| case(&format!("refused: {what}"), Known).put(PATH, body);
+    let asked = |case: Case| case.get("").has("/_links/configData");
+    let mut cases: Vec<Case> = [
+        ("no JSON", "{".to_owned()),
+        (
+            "an unknown mode",
+            r#"{"mode": "append", "data": {"a": "b"}}"#.to_owned(),
+        ),
+        (
+            "a mode in upper case",
+            r#"{"mode": "MERGE", "data": {"a": "b"}}"#.to_owned(),
+        ),
+        (
+            "a value that is an object",
+            r#"{"data": {"a": {}}}"#.to_owned(),
+        ),
+        ("data that are a list", r#"{"data": ["a"]}"#.to_owned()),
+    ]
+    .into_iter()
+    .map(|(what, body)| asked(refused(what, body).error(400, UNREADABLE)))
+    .collect();
+    cases.extend(
+        [
+            ("no data", r#"{"mode": "merge"}"#.to_owned()),
+            ("data of null", r#"{"data": null}"#.to_owned()),
+            ("empty data", r#"{"data": {}}"#.to_owned()),
+        ]
+        .into_iter()
+        .map(|(what, body)| asked(refused(what, body).is(400))),
+    );
+    cases.extend(
+        [
+            ("an empty key", data("", "b")),
+            ("a key of 129 characters", data(&"k".repeat(129), "v")),
+            ("a value of 129 characters", data("k", &"v".repeat(129))),
+            ("a tilde", data("a", "~")),
+            ("a backtick", data("a", "`")),
+            ("another alphabet", data("a", "ü")),
+            ("another alphabet in a key", data("ü", "a")),
+            ("a zero byte", data("a", "\u{0}")),
+        ]
+        .into_iter()
+        .map(|(what, body)| asked(refused(what, body).error(400, ATTRIBUTES))),
+    );
+    cases
+}
+
+fn many(mode: &str, first: usize, count: usize) -> String {
+    let data: serde_json::Map<_, _> = (first..first + count)
+        .map(|n| (format!("key-{n}"), json!("v")))
+        .collect();
+    json!({ "mode": mode, "data": data }).to_string()
+}

@@ -1,0 +1,315 @@
+//! Resource 5: what is to be installed.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::say;
+use crate::{
+    answer::Answer,
+    bundle::{BARE, LABELLED, PAIR},
+    case::{Case, Standing, Standing::*},
+};
+
+const PATH: &str = "deploymentBase/{id}";
+const FEEDBACK: &str = "deploymentBase/{id}/feedback";
+
+fn case(name: &str, standing: Standing) -> Case {
+    Case::new("5", name, standing)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [described(), contents(), parameters(), history(), whose()].concat()
+}
+
+fn described() -> Vec<Case> {
+    vec![
+        case("an update is described whole", Offered)
+            .get(PATH)
+            .is(200)
+            .json("/id", "{id}")
+            .json("/deployment/download", "forced")
+            .json("/deployment/update", "forced")
+            .lacks("/deployment/maintenanceWindow")
+            .length("/deployment/chunks", 1)
+            .json("/deployment/chunks/0/part", "os")
+            .json("/deployment/chunks/0/name", "{module-name}")
+            .json("/deployment/chunks/0/version", "2.0.0")
+            .lacks("/deployment/chunks/0/encrypted")
+            .lacks("/deployment/chunks/0/metadata")
+            .length("/deployment/chunks/0/artifacts", 1)
+            .json("/deployment/chunks/0/artifacts/0/filename", "{file}")
+            .json("/deployment/chunks/0/artifacts/0/size", 1000)
+            .json("/deployment/chunks/0/artifacts/0/hashes/md5", "{md5}")
+            .json("/deployment/chunks/0/artifacts/0/hashes/sha1", "{sha1}")
+            .json("/deployment/chunks/0/artifacts/0/hashes/sha256", "{sha256}")
+            .lacks("/actionHistory"),
+        case("the links for plain HTTP", Busy)
+            .get(PATH)
+            .is(200)
+            .json(
+                "/deployment/chunks/0/artifacts/0/_links/download-http/href",
+                "{base}/softwaremodules/{module}/artifacts/{file}",
+            )
+            .json(
+                "/deployment/chunks/0/artifacts/0/_links/md5sum-http/href",
+                "{base}/softwaremodules/{module}/artifacts/{file}.MD5SUM",
+            ),
+        case("the other links beside them", Busy)
+            .get(PATH)
+            .is(200)
+            .differs(
+                12,
+                |it| it.has("/deployment/chunks/0/artifacts/0/_links/download-http"),
+                |it| {
+                    it.json(
+                        "/deployment/chunks/0/artifacts/0/_links/download/href",
+                        "{base}/softwaremodules/{module}/artifacts/{file}",
+                    )
+                    .json(
+                        "/deployment/chunks/0/artifacts/0/_links/md5sum/href",
+                        "{base}/softwaremodules/{module}/artifacts/{file}.MD5SUM",
+                    )
+                },
+            ),
+        case("looking twice is looking once", Offered)
+            .get(PATH)
+            .is(200)
+            .get("")
+            .keep("link", "/_links/deploymentBase/href")
+            .get(PATH)
+            .is(200)
+            .get("")
+            .json("/_links/deploymentBase/href", "{link}"),
+    ]
+}
+
+fn contents() -> Vec<Case> {
+    vec![
+        case("two modules are two chunks, one with two files", Offered)
+            .brings(&PAIR)
+            .get(PATH)
+            .is(200)
+            .length("/deployment/chunks", 2)
+            .that("parts and files", |answer| {
+                let mut parts = chunks(answer)?
+                    .iter()
+                    .map(shape)
+                    .collect::<Result<Vec<_>, _>>()?;
+                parts.sort();
+                let wanted = json!([
+                    ["bApp", "0.3.1", ["app one.bin", "app+two.bin"]],
+                    ["os", "2.0.0", ["edge-2.0.0.bin"]]
+                ]);
+                ensure!(json!(parts) == wanted, "{parts:?}");
+                Ok(())
+            }),
+        case("metadata that devices may see", Offered)
+            .brings(&LABELLED)
+            .get(PATH)
+            .is(200)
+            .length("/deployment/chunks/0/metadata", 2)
+            .that("keys and values", |answer| {
+                let mut pairs = Vec::new();
+                for pair in chunks(answer)?[0]["metadata"]
+                    .as_array()
+                    .context("metadata")?
+                {
+                    pairs.push((
+                        pair["key"].clone().to_string(),
+                        pair["value"].clone().to_string(),
+                    ));
+                }
+                pairs.sort();
+                let wanted = [("\"colour\"", "\"green\""), ("\"size\"", "\"xl\"")];
+                let found = pairs.iter().map(|(key, value)| (&**key, &**value));
+                ensure!(found.eq(wanted), "{pairs:?}");
+                Ok(())
+            }),
+        case("a module without files has none", Offered)
+            .brings(&BARE)
+            .get(PATH)
+            .is(200)
+            .length("/deployment/chunks", 1)
+            .length("/deployment/chunks/0/artifacts", 0),
+    ]
+}
+
+fn chunks(answer: &Answer) -> anyhow::Result<Vec<Value>> {
+    let body = answer.json()?;
+    body["deployment"]["chunks"]
+        .as_array()
+        .cloned()
+        .context("chunks")
+}
+
+fn shape(chunk: &Value) -> anyhow::Result<(String, String, Vec<String>)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("a text");
+    let files = chunk["artifacts"].as_array().context("artifacts")?;
+    let files = files.iter().map(|file| text(&file["filename"]));
+    let mut files = files.collect::<anyhow::Result<Vec<_>>>()?;
+    files.sort();
+    Ok((text(&chunk["part"])?, text(&chunk["version"])?, files))
+}
+
+fn parameters() -> Vec<Case> {
+    let mut cases: Vec<Case> = [
+        ("c", 200),
+        ("c=", 200),
+        ("c=0", 200),
+        ("c=-2147483648", 200),
+        ("c=2147483647", 200),
+        ("c=2147483648", 400),
+        ("c=abc", 400),
+        ("c=1.5", 400),
+        ("actionHistory", 200),
+        ("actionHistory=x", 400),
+        ("actionHistory=2147483648", 400),
+        ("x=y&c=1", 200),
+    ]
+    .into_iter()
+    .map(|(query, status)| {
+        case(&format!("?{query}"), Offered)
+            .get(&format!("{PATH}?{query}"))
+            .is(status)
+    })
+    .collect();
+    cases.push(
+        case("another c brings the same", Offered)
+            .get(&format!("{PATH}?c=1"))
+            .is(200)
+            .get(&format!("{PATH}?c=-7"))
+            .with("If-None-Match", "{etag}")
+            .is(304),
+    );
+    cases
+}
+
+fn history() -> Vec<Case> {
+    let told = |name: &str| {
+        let fifty: Vec<String> = (0..50).map(|n| format!("{{n}}-{n}")).collect();
+        let fifty: Vec<&str> = fifty.iter().map(String::as_str).collect();
+        case(name, Busy)
+            .post(FEEDBACK, say::saying("proceeding", "none", &fifty))
+            .times(3, 1)
+            .is(200)
+    };
+    let mut cases: Vec<Case> = [
+        ("1", 1),
+        ("5", 5),
+        ("99", 99),
+        ("100", 100),
+        ("101", 100),
+        ("1000", 100),
+        ("-1", 100),
+        ("-2147483648", 100),
+    ]
+    .into_iter()
+    .map(|(wanted, count)| {
+        told(&format!("?actionHistory={wanted} of 150 messages"))
+            .get(&format!("{PATH}?actionHistory={wanted}"))
+            .is(200)
+            .length("/actionHistory/messages", count)
+    })
+    .collect();
+    cases.extend(
+        ["", "?actionHistory=", "?actionHistory=0"]
+            .into_iter()
+            .map(|query| {
+                told(&format!(
+                    "no history for {}",
+                    if query.is_empty() { "nothing" } else { query }
+                ))
+                .get(&format!("{PATH}{query}"))
+                .is(200)
+                .lacks("/actionHistory")
+            }),
+    );
+    cases.extend([
+        case("no history where the device said nothing", Offered)
+            .get(&format!("{PATH}?actionHistory=10"))
+            .is(200)
+            .lacks("/actionHistory"),
+        case("the newest message first, by the device's own time", Busy)
+            .post(FEEDBACK, say::at(2_000_000_000_000, "second"))
+            .is(200)
+            .post(FEEDBACK, say::at(1_000_000_000_000, "first"))
+            .is(200)
+            .post(FEEDBACK, say::at(3_000_000_000_000, "third"))
+            .is(200)
+            .get(&format!("{PATH}?actionHistory=10"))
+            .is(200)
+            .json(
+                "/actionHistory/messages",
+                json!(["third", "second", "first"]),
+            )
+            .get(&format!("{PATH}?actionHistory=2"))
+            .json("/actionHistory/messages", json!(["third", "second"])),
+        case("what was said without words is no message", Busy)
+            .post(FEEDBACK, say::saying("proceeding", "none", &["one"]))
+            .is(200)
+            .post(FEEDBACK, say::body("resumed", "none"))
+            .is(200)
+            .post(FEEDBACK, say::body("downloaded", "none"))
+            .is(200)
+            .get(&format!("{PATH}?actionHistory=1"))
+            .is(200)
+            .json("/actionHistory/messages", json!(["one"])),
+        case("history has the update's status", Busy)
+            .post(FEEDBACK, say::saying("proceeding", "none", &["one"]))
+            .is(200)
+            .get(&format!("{PATH}?actionHistory=1"))
+            .is(200)
+            .differs(
+                6,
+                |it| it.json("/actionHistory/status", "RETRIEVED"),
+                |it| it.json("/actionHistory/status", "RUNNING"),
+            ),
+    ]);
+    cases
+}
+
+fn whose() -> Vec<Case> {
+    vec![
+        case("an update that is done is still shown", Done)
+            .get(PATH)
+            .is(200)
+            .json("/id", "{id}"),
+        case("looking at it changes nothing of it", Done)
+            .get(PATH)
+            .is(200)
+            .get("")
+            .is(200)
+            .differs(
+                1,
+                |it| it.lacks("/_links/deploymentBase"),
+                |it| {
+                    it.has("/_links/installedBase")
+                        .lacks("/_links/deploymentBase")
+                },
+            ),
+        case("an update that failed is still shown", Failed)
+            .get(PATH)
+            .is(200),
+        case("an update that is called back is not there", CalledBack)
+            .get(PATH)
+            .is(404),
+        case("an update that was called back is not there", Cancelled)
+            .get(PATH)
+            .is(404),
+        case("an update of another device is not there", Introduced)
+            .get("deploymentBase/{other}")
+            .is(404),
+        case("an update that nobody made is not there", Introduced)
+            .get("deploymentBase/2147483647")
+            .is(404),
+        case("a number beyond 32 bits is no update", Introduced)
+            .get("deploymentBase/2147483648")
+            .one_of(&[400, 404]),
+        case("what is no number is no update", Introduced)
+            .get("deploymentBase/abc")
+            .one_of(&[400, 404]),
+        case("an unknown device has no updates", Unknown)
+            .get("deploymentBase/{other}")
+            .is(404),
+    ]
+}

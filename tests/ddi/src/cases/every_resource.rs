@@ -1,0 +1,239 @@
+//! What is the same for all resources: who is let in, methods, formats, lengths, and answers that are not sent twice.
+
+use anyhow::{Context as _, ensure};
+use md5::Digest as _;
+use reqwest::Method;
+
+use super::say;
+use crate::{
+    adapter::{Need, Terms},
+    answer::Answer,
+    case::{Case, Standing, Standing::*},
+};
+
+/// A resource and a device that finds it.
+#[derive(Clone)]
+struct Resource {
+    row: &'static str,
+    method: Method,
+    path: &'static str,
+    /// What is sent to it.
+    body: Option<String>,
+    standing: Standing,
+    terms: Terms,
+    need: Option<Need>,
+    /// A method that it does not know.
+    wrong: Method,
+}
+
+const MODULE: &str = "softwaremodules/{module}/artifacts";
+
+fn resources() -> Vec<Resource> {
+    let get = |row, path, standing| Resource {
+        row,
+        method: Method::GET,
+        path,
+        body: None,
+        standing,
+        terms: Terms::default(),
+        need: None,
+        wrong: Method::DELETE,
+    };
+    let post = |row, path, standing, body: String| Resource {
+        method: Method::POST,
+        body: Some(body),
+        wrong: Method::GET,
+        ..get(row, path, standing)
+    };
+    let needing = |need, resource| Resource {
+        need: Some(need),
+        ..resource
+    };
+    let to_confirm = |resource| Resource {
+        terms: say::to_confirm(),
+        ..resource
+    };
+    let confirming = |resource| needing(Need::Confirmation, resource);
+    let proceeding = say::body("proceeding", "none");
+    vec![
+        get("1", "", Introduced),
+        needing(Need::FileList, get("2", MODULE, Busy)),
+        get("3", "softwaremodules/{module}/artifacts/{file}", Busy),
+        get(
+            "4",
+            "softwaremodules/{module}/artifacts/{file}.MD5SUM",
+            Busy,
+        ),
+        get("5", "deploymentBase/{id}", Busy),
+        post(
+            "6",
+            "deploymentBase/{id}/feedback",
+            Busy,
+            proceeding.clone(),
+        ),
+        get("7", "cancelAction/{id}", CalledBack),
+        post("8", "cancelAction/{id}/feedback", CalledBack, proceeding),
+        Resource {
+            method: Method::PUT,
+            wrong: Method::POST,
+            ..post(
+                "9",
+                "configData",
+                Introduced,
+                r#"{"data": {"site": "dock 7"}}"#.to_owned(),
+            )
+        },
+        get("10", "installedBase/{id}", Done),
+        confirming(get("12", "confirmationBase", Introduced)),
+        to_confirm(get("13", "confirmationBase/{id}", Offered)),
+        to_confirm(post(
+            "14",
+            "confirmationBase/{id}/feedback",
+            Offered,
+            say::answer("denied"),
+        )),
+        confirming(post(
+            "15",
+            "confirmationBase/activateAutoConfirm",
+            Introduced,
+            "{}".to_owned(),
+        )),
+        confirming(post(
+            "16",
+            "confirmationBase/deactivateAutoConfirm",
+            Introduced,
+            "{}".to_owned(),
+        )),
+    ]
+}
+
+impl Resource {
+    fn case(&self, what: &str) -> Case {
+        let Self {
+            row,
+            method,
+            path,
+            standing,
+            terms,
+            need,
+            ..
+        } = self;
+        let case = Case::new(row, &format!("{method} /{path}: {what}"), *standing).on(*terms);
+        match need {
+            Some(need) => case.needing(*need),
+            None => case,
+        }
+    }
+
+    /// The request as it must be.
+    fn ask(&self, case: Case) -> Case {
+        let case = case.send(self.method.clone(), self.path);
+        match &self.body {
+            Some(body) => case
+                .body(body.clone().into_bytes())
+                .with("Content-Type", "application/json"),
+            None => case,
+        }
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = vec![
+            self.ask(self.case("nobody without credentials"))
+                .unauthorized()
+                .is(401)
+                .empty(),
+            self.case("another method is refused")
+                .send(self.wrong.clone(), self.path)
+                .is(405),
+            self.ask(self.case("200, with a length and not in chunks"))
+                .is(200)
+                .that("it has its length", has_length),
+        ];
+        if self.body.is_some() {
+            cases.extend(self.written());
+        } else if !matches!(self.row, "3" | "4") {
+            cases.extend(self.read());
+        }
+        cases
+    }
+
+    fn read(&self) -> Vec<Case> {
+        let get = |what: &str| self.case(what).get(self.path);
+        vec![
+            get("HAL when nothing is said")
+                .is(200)
+                .header("content-type", "application/hal+json"),
+            get("JSON")
+                .with("Accept", "application/json")
+                .is(200)
+                .header("content-type", "application/json"),
+            get("CBOR")
+                .with("Accept", "application/cbor")
+                .is(200)
+                .header("content-type", "application/cbor")
+                .has(""),
+            get("no HTML").with("Accept", "text/html").is(406),
+            get("an ETag by which it is not sent again")
+                .is(200)
+                .that("the ETag is 0 and the MD5 of the body", is_md5_of_body)
+                .get(self.path)
+                .with("If-None-Match", "{etag}")
+                .is(304)
+                .header("etag", "{etag}")
+                .empty(),
+        ]
+    }
+
+    fn written(&self) -> Vec<Case> {
+        let body = self.body.clone().unwrap_or_default();
+        let send = |what: &str| self.case(what).send(self.method.clone(), self.path);
+        let json = |case: Case| case.with("Content-Type", "application/json");
+        vec![
+            send("HAL is not taken")
+                .body(body.clone().into_bytes())
+                .with("Content-Type", "application/hal+json")
+                .is(415),
+            send("CBOR is taken")
+                .body(say::cbor(&body))
+                .with("Content-Type", "application/cbor")
+                .is(200),
+            json(send("what is no JSON is refused").body(b"{".to_vec()))
+                .error(400, "rest.body.notReadable"),
+            json(send("unknown fields do not matter").body(with_more(&body).into_bytes())).is(200),
+        ]
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    resources().iter().flat_map(Resource::cases).collect()
+}
+
+/// The body with fields that nobody knows.
+fn with_more(body: &str) -> String {
+    let inner = body.trim_start_matches('{');
+    let comma = if inner == "}" { "" } else { "," };
+    format!(r#"{{"id": "", "time": "soon", "more": [{{"x": null}}]{comma}{inner}"#)
+}
+
+fn has_length(answer: &Answer) -> anyhow::Result<()> {
+    let length: usize = answer
+        .header("content-length")
+        .parse()
+        .context("Content-Length")?;
+    ensure!(
+        length == answer.body.len(),
+        "Content-Length must be {}",
+        answer.body.len()
+    );
+    ensure!(
+        !answer.headers.contains_key("transfer-encoding"),
+        "it comes in chunks"
+    );
+    Ok(())
+}
+
+fn is_md5_of_body(answer: &Answer) -> anyhow::Result<()> {
+    let wanted = format!("\"0{}\"", hex::encode(md5::Md5::digest(&answer.body)));
+    ensure!(answer.header("etag") == wanted, "it must be {wanted}");
+    Ok(())
+}

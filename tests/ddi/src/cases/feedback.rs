@@ -1,0 +1,395 @@
+//! Resource 6: what devices say of updates.
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::say;
+use crate::case::{Case, Standing, Standing::*};
+
+const PATH: &str = "deploymentBase/{id}/feedback";
+const HISTORY: &str = "deploymentBase/{id}?actionHistory=100";
+
+fn case(name: &str, standing: Standing) -> Case {
+    Case::new("6", name, standing)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    [ends(), again(), tolerated(), limits(), refused(), whose()].concat()
+}
+
+fn ends() -> Vec<Case> {
+    vec![
+        case("closed with success is the end", Busy)
+            .post(PATH, say::body("closed", "success"))
+            .is(200)
+            .empty()
+            .get("")
+            .lacks("/_links/deploymentBase")
+            .contains("/_links/installedBase/href", "/installedBase/{id}")
+            .get("installedBase/{id}")
+            .is(200),
+        case("closed with none is success", Busy)
+            .post(PATH, say::body("closed", "none"))
+            .is(200)
+            .get("installedBase/{id}")
+            .is(200),
+        case("closed with failure is the end", Busy)
+            .post(PATH, say::body("closed", "failure"))
+            .is(200)
+            .get("")
+            .lacks("/_links/deploymentBase")
+            .lacks("/_links/installedBase"),
+        case("a device may close what it never fetched", Offered)
+            .post(PATH, say::body("closed", "success"))
+            .is(200)
+            .get("installedBase/{id}")
+            .is(200),
+        case("what is done while it is called back is done", CalledBack)
+            .post(PATH, say::body("closed", "success"))
+            .is(200)
+            .get("")
+            .lacks("/_links/cancelAction")
+            .has("/_links/installedBase"),
+        case("what fails while it is called back failed", CalledBack)
+            .post(PATH, say::body("closed", "failure"))
+            .is(200)
+            .get("")
+            .lacks("/_links/cancelAction")
+            .lacks("/_links/installedBase"),
+        case("proceeding does not stop a call back", CalledBack)
+            .post(PATH, say::body("proceeding", "none"))
+            .is(200)
+            .get("")
+            .has("/_links/cancelAction"),
+    ]
+}
+
+fn again() -> Vec<Case> {
+    let half_way = || say::saying("proceeding", "none", &["half way"]);
+    vec![
+        case("the same twice is taken twice", Busy)
+            .post(PATH, half_way())
+            .is(200)
+            .post(PATH, half_way())
+            .is(200)
+            .get(HISTORY)
+            .differs(
+                3,
+                |it| it.length("/actionHistory/messages", 2),
+                |it| it.json("/actionHistory/messages", json!(["half way"])),
+            ),
+        case("the same end twice", Busy)
+            .post(PATH, say::body("closed", "success"))
+            .is(200)
+            .post(PATH, say::body("closed", "success"))
+            .differs(3, |it| it.is(410), |it| it.is(200).empty())
+            .get("installedBase/{id}")
+            .is(200),
+        case("many things at once are all taken", Busy)
+            .post(PATH, say::saying("proceeding", "none", &["line {n}"]))
+            .times(30, 15)
+            .differs(3, |it| it.one_of(&[200, 409]), |it| it.is(200))
+            .get(HISTORY)
+            .differs(
+                3,
+                |it| it.has("/actionHistory/messages/0"),
+                |it| it.length("/actionHistory/messages", 30),
+            ),
+        case("the same thing many times at once is taken", Busy)
+            .post(PATH, half_way())
+            .times(20, 20)
+            .differs(3, |it| it.one_of(&[200, 409]), |it| it.is(200))
+            .get(HISTORY)
+            .differs(
+                3,
+                |it| it.has("/actionHistory/messages/0"),
+                |it| it.json("/actionHistory/messages", json!(["half way"])),
+            ),
+        case("another end after the end is gone", Done)
+            .post(PATH, say::body("closed", "failure"))
+            .is(410)
+            .empty()
+            .get("installedBase/{id}")
+            .is(200),
+        case("anything after the end is gone", Failed)
+            .post(PATH, say::body("proceeding", "none"))
+            .is(410)
+            .empty(),
+        case(
+            "anything after a call back is settled is gone, and reopens nothing",
+            Cancelled,
+        )
+        .post(PATH, say::saying("proceeding", "none", &["still here"]))
+        .is(410)
+        .post(PATH, say::body("closed", "success"))
+        .is(410)
+        .get("")
+        .lacks("/_links/deploymentBase")
+        .lacks("/_links/installedBase"),
+    ]
+}
+
+/// A feedback with more or other fields in it.
+fn with(changes: &Value) -> String {
+    let mut body =
+        json!({ "status": { "execution": "proceeding", "result": { "finished": "none" } } });
+    merge(&mut body, changes);
+    body.to_string()
+}
+
+fn merge(body: &mut Value, changes: &Value) {
+    match (body, changes) {
+        (Value::Object(body), Value::Object(changes)) => {
+            for (key, change) in changes {
+                merge(body.entry(key.clone()).or_insert(Value::Null), change);
+            }
+        }
+        (body, change) => *body = change.clone(),
+    }
+}
+
+/// What clients send, and what does not matter.
+fn tolerated() -> Vec<Case> {
+    let progress = |progress: Value| json!({ "status": { "result": { "progress": progress } } });
+    let bodies = [
+        (
+            "a time of the device",
+            json!({ "timestamp": 1_627_997_501_890_i64 }),
+        ),
+        ("a time that cannot be", json!({ "timestamp": i64::MAX })),
+        ("a time before all times", json!({ "timestamp": -1 })),
+        ("a timestamp of null", json!({ "timestamp": null })),
+        ("progress", progress(json!({ "cnt": 2, "of": 5 }))),
+        ("progress that is empty", progress(json!({}))),
+        ("progress in part", progress(json!({ "cnt": 2 }))),
+        ("the other part of progress", progress(json!({ "of": 2 }))),
+        ("progress of null", progress(json!(null))),
+        (
+            "progress beyond its end",
+            progress(json!({ "cnt": 9, "of": 5 })),
+        ),
+        (
+            "progress of nothing",
+            progress(json!({ "cnt": 0, "of": 0 })),
+        ),
+        ("a code", json!({ "status": { "code": 200 } })),
+        ("a code below zero", json!({ "status": { "code": -1 } })),
+        ("a code of null", json!({ "status": { "code": null } })),
+        (
+            "one message that is no list",
+            json!({ "status": { "details": "alone" } }),
+        ),
+        ("messages of null", json!({ "status": { "details": null } })),
+        ("no messages at all", json!({ "status": { "details": [] } })),
+        (
+            "other alphabets",
+            json!({ "status": { "details": ["прошивка 固件 🌊"] } }),
+        ),
+        ("an id that is a text", json!({ "id": "{id}" })),
+        ("an id that is empty", json!({ "id": "" })),
+        ("an id that is a number", json!({ "id": 7 })),
+        ("an id of another update", json!({ "id": "{other}" })),
+        (
+            "a time as SWUpdate writes it",
+            json!({ "time": "20260101T000000" }),
+        ),
+        ("a time that is no time", json!({ "time": "later" })),
+        ("a time that is a number", json!({ "time": 5 })),
+        (
+            "fields that nobody knows",
+            json!({ "more": [1], "status": { "also": {}, "result": { "x": 1 } } }),
+        ),
+    ];
+    bodies
+        .into_iter()
+        .map(|(what, changes)| {
+            case(&format!("tolerated: {what}"), Busy)
+                .post(PATH, with(&changes))
+                .is(200)
+                .post(PATH, say::body("closed", "success"))
+                .is(200)
+        })
+        .collect()
+}
+
+fn limits() -> Vec<Case> {
+    let fifty = vec!["m"; 50];
+    let more = vec!["m"; 51];
+    let long = "x".repeat(512);
+    let longer = "x".repeat(600);
+    vec![
+        case("fifty messages are taken", Busy)
+            .post(PATH, say::saying("proceeding", "none", &fifty))
+            .is(200)
+            .get(HISTORY)
+            .length("/actionHistory/messages", 50),
+        case("more than fifty messages", Busy)
+            .post(PATH, say::saying("proceeding", "none", &more))
+            .differs(
+                4,
+                |it| it.error(429, "quota.tooManyEntries"),
+                |it| it.is(200),
+            )
+            .get("")
+            .has("/_links/deploymentBase"),
+        case("more than fifty messages with the end", Busy)
+            .post(PATH, say::saying("closed", "success", &more))
+            .differs(
+                4,
+                |it| it.error(429, "quota.tooManyEntries"),
+                |it| it.is(200),
+            ),
+        case("a message of 512 characters is kept whole", Busy)
+            .post(PATH, say::saying("proceeding", "none", &[&long]))
+            .is(200)
+            .get(HISTORY)
+            .json("/actionHistory/messages", json!([long])),
+        case("a message of 600 characters", Busy)
+            .post(PATH, say::saying("proceeding", "none", &[&longer]))
+            .is(200)
+            .get(HISTORY)
+            .differs(
+                4,
+                |it| it.length("/actionHistory/messages", 2),
+                |it| it.json("/actionHistory/messages", json!([long])),
+            ),
+        case("characters are counted, not bytes", Busy)
+            .post(PATH, say::saying("proceeding", "none", &[&"é".repeat(512)]))
+            .is(200)
+            .get(HISTORY)
+            .json("/actionHistory/messages", json!(["é".repeat(512)])),
+        case("what looks like HTML", Busy)
+            .post(PATH, say::saying("proceeding", "none", &["<b>50 %</b>"]))
+            .differs(4, |it| it.is(400), |it| it.is(200))
+            .get(HISTORY)
+            .differs(
+                4,
+                |it| it.lacks("/actionHistory"),
+                |it| it.json("/actionHistory/messages", json!(["<b>50 %</b>"])),
+            ),
+        case("what looks like HTML, with the end", Busy)
+            .post(
+                PATH,
+                say::saying("closed", "success", &["<script>alert(1)</script>"]),
+            )
+            .differs(4, |it| it.is(400), |it| it.is(200)),
+        case("a character that no text should have", Busy)
+            .post(PATH, say::saying("closed", "success", &["a\u{0}b"]))
+            .differs(4, |it| it.one_of(&[200, 400]), |it| it.is(200)),
+        case(
+            "a thousand things are heard, then no more but the end",
+            Busy,
+        )
+        .post(PATH, say::saying("proceeding", "none", &["line {n}"]))
+        .times(990, 30)
+        .is(200)
+        .post(PATH, say::saying("proceeding", "none", &["another {n}"]))
+        .times(15, 1)
+        .one_of(&[200, 429])
+        .post(PATH, say::saying("proceeding", "none", &["one too many"]))
+        .error(429, "quota.tooManyEntries")
+        .post(PATH, say::body("closed", "success"))
+        .is(200)
+        .get("installedBase/{id}")
+        .is(200),
+    ]
+}
+
+fn refused() -> Vec<Case> {
+    let status = |status: Value| json!({ "status": status }).to_string();
+    let bodies = [
+        ("nothing", String::new()),
+        ("a list", "[]".to_owned()),
+        ("null", "null".to_owned()),
+        ("a text", "\"closed\"".to_owned()),
+        ("no status", "{}".to_owned()),
+        ("a status of null", status(Value::Null)),
+        (
+            "no execution",
+            status(json!({ "result": { "finished": "none" } })),
+        ),
+        ("no result", status(json!({ "execution": "closed" }))),
+        (
+            "no finished",
+            status(json!({ "execution": "closed", "result": {} })),
+        ),
+        ("an unknown execution", say::body("exploded", "none")),
+        ("an execution in upper case", say::body("CLOSED", "success")),
+        ("an unknown end", say::body("closed", "maybe")),
+        ("an end in upper case", say::body("closed", "SUCCESS")),
+        (
+            "a code that is no number",
+            with(&json!({ "status": { "code": "x" } })),
+        ),
+        (
+            "a code beyond 32 bits",
+            with(&json!({ "status": { "code": 2_147_483_648_i64 } })),
+        ),
+        (
+            "a timestamp that is no number",
+            with(&json!({ "timestamp": "now" })),
+        ),
+        (
+            "messages that are no texts",
+            with(&json!({ "status": { "details": {} } })),
+        ),
+        ("deep nesting", "[".repeat(100_000)),
+        ("a control character", "\u{1}".to_owned()),
+    ];
+    let mut cases: Vec<Case> = bodies
+        .into_iter()
+        .map(|(what, body)| {
+            case(&format!("refused: {what}"), Busy)
+                .post(PATH, body)
+                .is(400)
+                .has("/errorCode")
+                .get("")
+                .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c=")
+        })
+        .collect();
+    cases.push(
+        case("refused: two megabytes", Busy)
+            .post(
+                PATH,
+                say::saying("closed", "success", &[&"x".repeat(2 << 20)]),
+            )
+            .one_of(&[400, 413, 429])
+            .get("")
+            .has("/_links/deploymentBase"),
+    );
+    cases
+}
+
+fn whose() -> Vec<Case> {
+    let end = || say::body("closed", "success");
+    vec![
+        case("feedback for another device's update is for none", Busy)
+            .post("deploymentBase/{other}/feedback", end())
+            .is(404),
+        case("feedback for an update that is not there", Busy)
+            .post("deploymentBase/2147483647/feedback", end())
+            .is(404),
+        case("feedback for what is no number", Busy)
+            .post("deploymentBase/abc/feedback", end())
+            .one_of(&[400, 404]),
+        case("feedback of a device that nobody knows", Unknown)
+            .post("deploymentBase/{other}/feedback", end())
+            .is(404),
+        case("feedback registers nobody", Unknown)
+            .post("deploymentBase/{other}/feedback", end())
+            .is(404)
+            .put("configData", r#"{"data": {"a": "b"}}"#)
+            .is(404),
+        case("an error tells what it is", Busy)
+            .post(PATH, "{")
+            .error(400, "rest.body.notReadable")
+            .that("and is JSON", |answer| {
+                ensure!(
+                    answer
+                        .header("content-type")
+                        .starts_with("application/json")
+                );
+                Ok(())
+            }),
+    ]
+}

@@ -1,0 +1,116 @@
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Method, RequestBuilder, header::AUTHORIZATION};
+use serde_json::{Value, json};
+
+use crate::{adapter::Target, answer::Answer};
+
+/// A device, as the suite plays it.
+#[derive(Debug, Clone)]
+pub(crate) struct Device {
+    pub(crate) id: String,
+    /// The address of its root resource.
+    pub(crate) base: String,
+    /// `GatewayToken ...` or `TargetToken ...`.
+    pub(crate) authorization: String,
+    http: reqwest::Client,
+}
+
+impl Device {
+    pub(crate) fn new(
+        http: reqwest::Client,
+        target: &Target,
+        id: &str,
+        authorization: String,
+    ) -> Self {
+        let Target { url, tenant, .. } = target;
+        let base = format!("{url}/{tenant}/controller/v1/{id}");
+        Self {
+            id: id.to_owned(),
+            base,
+            authorization,
+            http,
+        }
+    }
+
+    /// A request without credentials.
+    pub(crate) fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let url = if path.is_empty() {
+            self.base.clone()
+        } else {
+            format!("{}/{path}", self.base)
+        };
+        let mut request = self
+            .http
+            .request(method, url)
+            .header(AUTHORIZATION, &self.authorization);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = Answer::of(request).await?;
+        ensure!(answer.status == 200, "200 was expected: {answer}");
+        answer.ok()
+    }
+
+    pub(crate) async fn poll(&self) -> Result<Value> {
+        self.ask(Method::GET, "", None).await
+    }
+
+    /// Polls for the first time and says what it is.
+    pub(crate) async fn introduce(&self) -> Result<()> {
+        self.poll().await?;
+        let data = json!({ "hw_model": "edge", "hw_revision": "1.0", "sw_version": "1.0.0" });
+        self.ask(Method::PUT, "configData", Some(&json!({ "data": data })))
+            .await?;
+        Ok(())
+    }
+
+    /// Whether a poll shows a link of this name.
+    pub(crate) async fn is_shown(&self, links: &[&str]) -> Result<bool> {
+        let poll = self.poll().await?;
+        Ok(links.iter().any(|link| !poll["_links"][link].is_null()))
+    }
+
+    /// Looks at its update; answers the id of its first module.
+    pub(crate) async fn fetch(&self, update: &str) -> Result<Option<String>> {
+        let offer = self
+            .ask(Method::GET, &format!("deploymentBase/{update}"), None)
+            .await?;
+        let file = &offer["deployment"]["chunks"][0]["artifacts"][0];
+        let link = file["_links"]["download-http"]["href"].as_str();
+        let Some(link) = link.or(file["_links"]["download"]["href"].as_str()) else {
+            return Ok(None);
+        };
+        let module = link
+            .split("/softwaremodules/")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        Ok(Some(
+            module
+                .context("no module in the link to a file")?
+                .to_owned(),
+        ))
+    }
+
+    /// Says something of its update: on `deploymentBase` or `cancelAction`.
+    pub(crate) async fn say(
+        &self,
+        resource: &str,
+        update: &str,
+        execution: &str,
+        finished: &str,
+    ) -> Result<()> {
+        let body =
+            json!({ "status": { "execution": execution, "result": { "finished": finished } } });
+        self.ask(
+            Method::POST,
+            &format!("{resource}/{update}/feedback"),
+            Some(&body),
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests byte for byte, for what no client library shows.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{PATIENCE, answer::Answer, case::Framing};
+
+/// Sends one request on a connection of its own and reads the answer to its end.
+pub(crate) async fn exchange(
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+    framing: Framing,
+) -> Result<Answer> {
+    let (host, path) = split(url)?;
+    let mut lines = vec![
+        format!("{method} {path} HTTP/1.1"),
+        format!("Host: {host}"),
+        "Connection: close".to_owned(),
+    ];
+    lines.extend(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
+    lines.push(match framing {
+        Framing::Chunked => "Transfer-Encoding: chunked".to_owned(),
+        Framing::Usual | Framing::AfterContinue => format!("Content-Length: {}", body.len()),
+    });
+    if framing == Framing::AfterContinue {
+        lines.push("Expect: 100-continue".to_owned());
+    }
+    let head = lines.join("\r\n") + "\r\n\r\n";
+    let mut stream = TcpStream::connect(address(host))
+        .await
+        .with_context(|| host.to_owned())?;
+    stream.write_all(head.as_bytes()).await?;
+    let mut received = Vec::new();
+    match framing {
+        Framing::Usual => stream.write_all(body).await?,
+        Framing::AfterContinue => {
+            timeout(PATIENCE, interim(&mut stream, &mut received))
+                .await
+                .context("100 did not come")??;
+            stream.write_all(body).await?;
+        }
+        Framing::Chunked => {
+            for part in body.chunks(16) {
+                stream
+                    .write_all(format!("{:x}\r\n", part.len()).as_bytes())
+                    .await?;
+                stream.write_all(part).await?;
+                stream.write_all(b"\r\n").await?;
+            }
+            stream.write_all(b"0\r\n\r\n").await?;
+        }
+    }
+    timeout(PATIENCE, stream.read_to_end(&mut received))
+        .await
+        .context("the answer has no end")??;
+    parse(format!("{method} {url}"), &received)
+}
+
+/// `host:port` and the path with its query.
+fn split(url: &str) -> Result<(&str, &str)> {
+    let rest = url.strip_prefix("http://").context("only without TLS")?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    Ok((host, if path.is_empty() { "/" } else { path }))
+}
+
+fn address(host: &str) -> String {
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    }
+}
+
+/// Reads the interim answer, and takes it out of what was received.
+async fn interim(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
+    const END: &[u8] = b"\r\n\r\n";
+    loop {
+        if let Some(end) = received.windows(END.len()).position(|part| part == END) {
+            let head = String::from_utf8_lossy(&received[..end]).into_owned();
+            ensure!(
+                head.starts_with("HTTP/1.1 100"),
+                "before the body, the server said: {head}"
+            );
+            received.drain(..end + END.len());
+            return Ok(());
+        }
+        let mut part = [0; 1024];
+        match stream.read(&mut part).await? {
+            0 => bail!("the connection ended before the body was asked for"),
+            count => received.extend_from_slice(&part[..count]),
+        }
+    }
+}
+
+fn parse(asked: String, bytes: &[u8]) -> Result<Answer> {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(end) = response.parse(bytes)? else {
+        bail!("{asked}: the answer has no end");
+    };
+    let mut headers = HeaderMap::new();
+    for field in response.headers.iter() {
+        headers.append(
+            HeaderName::try_from(field.name)?,
+            HeaderValue::from_bytes(field.value)?,
+        );
+    }
+    let status = response.code.context("no status")?;
+    Ok(Answer {
+        asked,
+        status,
+        headers,
+        body: Bytes::copy_from_slice(&bytes[end..]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (url, expected) in [
+            ("http://h:1/a?b", Some(("h:1", "/a?b"))),
+            ("http://h", Some(("h", "/"))),
+            ("https://h/", None),
+        ] {
+            assert_eq!(split(url).ok(), expected, "{url}");
+        }
+        assert_eq!(
+            (address("h"), address("h:1"), address("[::1]:1")),
+            ("h:80".into(), "h:1".into(), "[::1]:1".into())
+        );
+    }
+
+    #[test]
+    fn answers_are_taken_apart() {
+        let answer =
+            parse("GET /".to_owned(), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody").expect("an answer");
+        assert_eq!(
+            (answer.status, answer.header("a"), &answer.body[..]),
+            (200, "b", &b"body"[..])
+        );
+        assert!(parse(String::new(), b"HTTP/1.1 200 OK\r\n").is_err());
+    }
+}

@@ -1,0 +1,202 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::{Value, json};
+
+use crate::cases::place;
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Where the server was.
+    pub server: String,
+    /// A line for each case.
+    pub entries: Vec<Entry>,
+}
+
+/// What came of one case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What of the standard it is about.
+    pub row: &'static str,
+    /// What it shows.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As the standard has it.
+    Conforms,
+    /// Otherwise, as the server is known to do on purpose: the numbers of its differences.
+    Differs(BTreeSet<u8>),
+    /// Neither.
+    Fails(String),
+    /// It was not run.
+    Skipped(String),
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Conforms => "conforms",
+            Self::Differs(_) => "differs on purpose",
+            Self::Fails(_) => "fails",
+            Self::Skipped(_) => "skipped",
+        }
+    }
+}
+
+impl Report {
+    /// Whether no case failed.
+    pub fn is_good(&self) -> bool {
+        self.failures().next().is_none()
+    }
+
+    /// The cases that failed, with what was wrong.
+    pub fn failures(&self) -> impl Iterator<Item = (&Entry, &str)> {
+        self.entries
+            .iter()
+            .filter_map(|entry| match &entry.outcome {
+                Outcome::Fails(reason) => Some((entry, &**reason)),
+                _ => None,
+            })
+    }
+
+    /// How many cases ended in this word: `conforms`, `differs on purpose`, `fails` or `skipped`.
+    pub fn count(&self, word: &str) -> usize {
+        self.entries
+            .iter()
+            .filter(|entry| entry.outcome.word() == word)
+            .count()
+    }
+
+    /// A line for each case: row, case, result.
+    pub fn table(&self) -> String {
+        let mut table = plain(&["row", "case", "result"]);
+        for entry in &self.entries {
+            let result = match &entry.outcome {
+                Outcome::Conforms => "conforms".to_owned(),
+                Outcome::Differs(which) => {
+                    let which: Vec<_> = which.iter().map(u8::to_string).collect();
+                    format!("differs on purpose ({})", which.join(", "))
+                }
+                Outcome::Fails(_) => "FAILS".to_owned(),
+                Outcome::Skipped(reason) => format!("skipped: {reason}"),
+            };
+            table.add_row([entry.row, &entry.name, &result]);
+        }
+        table.trim_fmt()
+    }
+
+    /// A line for each row of the standard, and one for all.
+    pub fn summary(&self) -> String {
+        const WORDS: [&str; 4] = ["conforms", "differs on purpose", "fails", "skipped"];
+
+        let mut rows: BTreeMap<Vec<u32>, (&str, [usize; 4])> = BTreeMap::new();
+        for entry in &self.entries {
+            let (_, counts) = rows.entry(place(entry.row)).or_insert((entry.row, [0; 4]));
+            let word = entry.outcome.word();
+            for (count, _) in counts
+                .iter_mut()
+                .zip(WORDS)
+                .filter(|(_, other)| *other == word)
+            {
+                *count += 1;
+            }
+        }
+        let mut table = plain(&["row", "cases", WORDS[0], WORDS[1], WORDS[2], WORDS[3]]);
+        let all = WORDS.map(|word| self.count(word));
+        for (row, counts) in rows.into_values().chain([("all", all)]) {
+            let sum = counts.iter().sum::<usize>();
+            let mut cells = vec![row.to_owned(), sum.to_string()];
+            cells.extend(counts.iter().map(|count| {
+                if *count == 0 {
+                    String::new()
+                } else {
+                    count.to_string()
+                }
+            }));
+            table.add_row(cells);
+        }
+        table.trim_fmt()
+    }
+
+    /// All of it, for other programs.
+    pub fn json(&self) -> Value {
+        let cases = self.entries.iter().map(|entry| {
+            let mut case = json!({
+                "row": entry.row,
+                "case": entry.name,
+                "result": entry.outcome.word().replace(' ', "_"),
+            });
+            match &entry.outcome {
+                Outcome::Conforms => {}
+                Outcome::Differs(which) => case["differences"] = json!(which),
+                Outcome::Fails(reason) | Outcome::Skipped(reason) => case["reason"] = json!(reason),
+            }
+            case
+        });
+        json!({
+            "server": self.server,
+            "conforms": self.count("conforms"),
+            "differs_on_purpose": self.count("differs on purpose"),
+            "fails": self.count("fails"),
+            "skipped": self.count("skipped"),
+            "cases": cases.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_came_of_it() {
+        let entry = |row, name: &str, outcome| Entry {
+            row,
+            name: name.to_owned(),
+            outcome,
+        };
+        let mut report = Report {
+            server: "http://h".to_owned(),
+            entries: vec![
+                entry("10", "a", Outcome::Conforms),
+                entry("1.1", "b", Outcome::Differs(BTreeSet::from([2, 12]))),
+                entry("1", "c", Outcome::Skipped("no windows".to_owned())),
+            ],
+        };
+        assert!(report.is_good());
+        assert!(
+            report.table().contains("differs on purpose (2, 12)"),
+            "{}",
+            report.table()
+        );
+        let summary = report.summary();
+        let rows: Vec<_> = summary
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(rows, ["row", "1", "1.1", "10", "all"]);
+        report
+            .entries
+            .push(entry("2", "d", Outcome::Fails("410".to_owned())));
+        assert!(!report.is_good());
+        assert_eq!(
+            (
+                report.json()["fails"].clone(),
+                report.json()["cases"][3]["reason"].clone()
+            ),
+            (json!(1), json!("410"))
+        );
+    }
+}

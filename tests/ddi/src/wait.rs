@@ -1,0 +1,29 @@
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::sleep;
+
+/// How long a server may take for what an operator had it do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks until there is an answer. None: not yet; an error: no use in asking again.
+pub(crate) async fn until<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let answer = ask()
+            .await
+            .with_context(|| format!("while waiting until {what}"))?;
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("waited {PATIENCE:?} in vain until {what}");
+        }
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(Duration::from_millis(50));
+    }
+}
