@@ -19,7 +19,7 @@ pub struct Deployment {
     pub update: UpdateRow,
     /// Its firmware.
     pub firmware: Arc<Firmware>,
-    /// What the device said of it, newest first.
+    /// What of its feedback has messages or a code, newest first by the device's own time.
     pub history: Vec<FeedbackRow>,
 }
 
@@ -109,7 +109,7 @@ async fn described(engine: &Engine, update: UpdateRow, history: u32) -> Result<D
         limit => {
             engine
                 .store()
-                .history(tenant, update.update.id, limit)
+                .messages(tenant, update.update.id, limit)
                 .await?
         }
     };

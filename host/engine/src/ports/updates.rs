@@ -34,6 +34,14 @@ pub trait Updates: Send + Sync {
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError>;
 
+    /// What of it has messages or a code, newest first by the device's own time.
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+        limit: u32,
+    ) -> Result<Vec<FeedbackRow>, StoreError>;
+
     /// Records an event of an update, gathered with others into one transaction; durable when this returns. The same
     /// feedback again changes nothing and is no error.
     async fn record(&self, report: Report) -> Result<Recorded, RecordError>;

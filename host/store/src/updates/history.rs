@@ -32,6 +32,31 @@ pub(super) async fn history(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
+    of_rows(&rows)
+}
+
+/// What of it has messages or a code, newest first by the device's own time.
+pub(super) async fn messages(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UpdateId,
+    limit: u32,
+) -> Result<Vec<FeedbackRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT call_back, at, device_time, execution, finished, progress_n, progress_of, code, messages, cut \
+         FROM feedback WHERE tenant_id = $1 AND update_id = $2 AND (messages <> '[]' OR code IS NOT NULL) \
+         ORDER BY COALESCE(device_time, at) DESC, seq DESC LIMIT $3",
+    )
+    .bind(tenant.0)
+    .bind(i64::from(id.0))
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    of_rows(&rows)
+}
+
+fn of_rows(rows: &[AnyRow]) -> Result<Vec<FeedbackRow>, StoreError> {
     rows.iter()
         .map(of_row)
         .collect::<Result<_, _>>()

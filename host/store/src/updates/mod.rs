@@ -54,6 +54,15 @@ impl Updates for SqlStore {
         history::history(&mut self.database.once().await?, tenant, id, limit).await
     }
 
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        id: UpdateId,
+        limit: u32,
+    ) -> Result<Vec<FeedbackRow>, StoreError> {
+        history::messages(&mut self.database.once().await?, tenant, id, limit).await
+    }
+
     async fn record(&self, report: Report) -> Result<Recorded, RecordError> {
         self.reports.submit(Said::Event(report)).await?
     }

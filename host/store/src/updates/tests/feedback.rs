@@ -95,6 +95,30 @@ on_both! {
         assert!(!rows[0].on_cancel);
     }
 
+    async fn messages_go_by_the_devices_own_time(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        for (n, (device_time, message)) in
+            [(Some(2), "second"), (Some(1), "first"), (None, "fourth"), (Some(3), "third")].into_iter().enumerate()
+        {
+            let mut said = feedback(Execution::Proceeding, Finished::None, message);
+            said.device_time = device_time.map(Timestamp);
+            scene.happens(key, Event::Feedback(said.clone()), later(n as i64)).await??;
+            said.messages.clear();
+            scene.happens(key, Event::Feedback(said), later(n as i64)).await??;
+        }
+        let update = scene.newest(key).await?.update.id;
+        for (limit, expected) in
+            [(10, &["fourth", "third", "second", "first"][..]), (2, &["fourth", "third"])]
+        {
+            let rows = store.messages(store.ours, update, limit).await?;
+            let words: Vec<_> = rows.iter().map(|row| row.feedback.messages[0].as_str()).collect();
+            assert_eq!(words, expected);
+        }
+        assert!(store.messages(store.theirs, update, 10).await?.is_empty());
+    }
+
     async fn an_update_of_another_is_not_found(store) {
         let scene = Scene::set(store, &[2]).await?;
         scene.release(&[2]).await?;
