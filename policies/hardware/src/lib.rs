@@ -1,10 +1,12 @@
 //! The compatibility policy `hardware`: a firmware goes onto the hardware that it was made for.
 
+mod image;
 mod revision;
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
 
+use image::Image;
 use revision::Revision;
 
 /// The policy.
@@ -18,6 +20,8 @@ pub struct Config {
     /// Instead of the firmware's own model.
     models: Vec<String>,
     allow_unknown: bool,
+    /// What an update image says counts for nothing.
+    ignore_image: bool,
 }
 
 impl Plugin for Hardware {
@@ -30,14 +34,34 @@ impl Plugin for Hardware {
 
 impl CompatibilityPolicy for Hardware {
     fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
-        let objection =
-            model(&input.firmware, class, config).or_else(|| revision(&input.firmware, class));
-        match objection {
-            None => Verdict::Compatible,
-            Some(Objection::Unknown(_)) if config.allow_unknown => Verdict::Compatible,
-            Some(Objection::Unknown(reason) | Objection::Wrong(reason)) => {
-                Verdict::Incompatible(reason)
-            }
+        let image = demands(&input.firmware, config);
+        verdict(&input.firmware, &image, class, config)
+    }
+
+    fn check(input: &CheckInput, config: &Config) -> Result<Vec<Verdict>, String> {
+        let image = demands(&input.firmware, config);
+        let verdict = |class| verdict(&input.firmware, &image, class, config);
+        Ok(input.classes.iter().map(verdict).collect())
+    }
+}
+
+fn demands(firmware: &Firmware, config: &Config) -> Image {
+    if config.ignore_image {
+        Image::default()
+    } else {
+        Image::read(firmware)
+    }
+}
+
+fn verdict(firmware: &Firmware, image: &Image, class: &DeviceClass, config: &Config) -> Verdict {
+    let objection = model(firmware, image, class, config)
+        .or_else(|| revision(firmware, class))
+        .or_else(|| image.objection(class));
+    match objection {
+        None => Verdict::Compatible,
+        Some(Objection::Unknown(_)) if config.allow_unknown => Verdict::Compatible,
+        Some(Objection::Unknown(reason) | Objection::Wrong(reason)) => {
+            Verdict::Incompatible(reason)
         }
     }
 }
@@ -49,9 +73,15 @@ enum Objection {
     Wrong(String),
 }
 
-fn model(firmware: &Firmware, class: &DeviceClass, config: &Config) -> Option<Objection> {
+fn model(
+    firmware: &Firmware,
+    image: &Image,
+    class: &DeviceClass,
+    config: &Config,
+) -> Option<Objection> {
     let wanted: Vec<&str> = if config.models.is_empty() {
-        firmware.device_model.iter().map(String::as_str).collect()
+        let said = firmware.device_model.as_deref().or(image.model.as_deref());
+        said.into_iter().collect()
     } else {
         config.models.iter().map(String::as_str).collect()
     };

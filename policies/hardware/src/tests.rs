@@ -14,6 +14,7 @@ fn the_schema_tells_the_truth() {
         r#"{"models": [""]}"#,
         r#"{"models": ["a", "a"]}"#,
         r#"{"allow_unknown": 1}"#,
+        r#"{"ignore_image": "yes"}"#,
         r#"{"model": "a"}"#,
     ]);
 }

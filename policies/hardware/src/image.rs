@@ -1,0 +1,138 @@
+//! What an update image says of the hardware that it is for, as the host keeps it in the firmware's metadata.
+
+use std::collections::BTreeMap;
+
+use regex_lite::Regex;
+use serde::de::DeserializeOwned;
+use tidegate_plugin_sdk::prelude::*;
+
+use crate::Objection;
+
+/// A JSON list of revisions.
+const REVISIONS: &str = "swu.hardware_compatibility";
+/// A JSON object of such lists, by the name of a board.
+const BOARDS: &str = "swu.boards";
+/// The system that a bundle is for.
+const COMPATIBLE: &str = "rauc.compatible";
+/// Makes a regular expression of what follows.
+const EXPRESSION: &str = "#RE:";
+
+/// An image's demands. Reading them once serves all classes of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    /// The one system that a bundle is for.
+    pub(crate) model: Option<String>,
+    /// For boards that are not named.
+    revisions: Option<Revisions>,
+    boards: BTreeMap<String, Revisions>,
+    /// What cannot be read, since somebody wrote it by hand.
+    unreadable: Option<String>,
+}
+
+impl Image {
+    pub(crate) fn read(firmware: &Firmware) -> Self {
+        let read = || -> Result<Self, String> {
+            let revisions: Option<Vec<String>> = json(firmware, REVISIONS)?;
+            let boards: Option<BTreeMap<String, Vec<String>>> = json(firmware, BOARDS)?;
+            let boards = boards.unwrap_or_default().into_iter();
+            Ok(Self {
+                model: value(firmware, COMPATIBLE).map(str::to_owned),
+                revisions: revisions.map(Revisions::new),
+                boards: boards
+                    .map(|(board, list)| (board, Revisions::new(list)))
+                    .collect(),
+                unreadable: None,
+            })
+        };
+        read().unwrap_or_else(|unreadable| Self {
+            unreadable: Some(unreadable),
+            ..Self::default()
+        })
+    }
+
+    /// What it has against a class.
+    pub(crate) fn objection(&self, class: &DeviceClass) -> Option<Objection> {
+        if let Some(unreadable) = &self.unreadable {
+            return Some(Objection::Unknown(unreadable.clone()));
+        }
+        let model = class.hardware_model.as_deref().map(str::trim);
+        let own = model.and_then(|model| self.boards.get(model));
+        if let Some(revisions) = own.or(self.revisions.as_ref()) {
+            return revisions.objection(class);
+        }
+        if self.boards.is_empty() {
+            return None;
+        }
+        let named = self.boards.keys().map(String::as_str).collect::<Vec<_>>();
+        let named = named.join(", ");
+        Some(match model {
+            None | Some("") => Objection::Unknown(format!(
+                "The device does not say its hardware model; the image is for {named}."
+            )),
+            Some(model) => Objection::Wrong(format!(
+                "The hardware is {model}; the image is for {named}."
+            )),
+        })
+    }
+}
+
+/// A list of revisions.
+#[derive(Debug)]
+struct Revisions {
+    /// As the image has them.
+    named: String,
+    plain: Vec<String>,
+    expressions: Vec<Regex>,
+    /// Whether one of its expressions is none that is understood here.
+    is_partly_read: bool,
+}
+
+impl Revisions {
+    fn new(list: Vec<String>) -> Self {
+        let named = list.join(", ");
+        let (expressions, plain): (Vec<String>, Vec<String>) = list
+            .into_iter()
+            .partition(|revision| revision.starts_with(EXPRESSION));
+        let wanted = expressions.len();
+        let expressions: Vec<_> = expressions
+            .iter()
+            .filter_map(|text| Regex::new(&text[EXPRESSION.len()..]).ok())
+            .collect();
+        Self {
+            named,
+            plain,
+            is_partly_read: expressions.len() < wanted,
+            expressions,
+        }
+    }
+
+    fn objection(&self, class: &DeviceClass) -> Option<Objection> {
+        let named = &self.named;
+        let revision = class.hardware_revision.as_deref().map(str::trim);
+        let Some(revision) = revision.filter(|revision| !revision.is_empty()) else {
+            return Some(Objection::Unknown(format!(
+                "The device does not say its hardware revision; the image is for {named}."
+            )));
+        };
+        let is_listed = self.plain.iter().any(|plain| plain.trim() == revision)
+            || self.expressions.iter().any(|of| of.is_match(revision));
+        let reason = format!("The hardware revision is {revision}; the image is for {named}.");
+        match (is_listed, self.is_partly_read) {
+            (true, _) => None,
+            (false, true) => Some(Objection::Unknown(reason)),
+            (false, false) => Some(Objection::Wrong(reason)),
+        }
+    }
+}
+
+fn value<'a>(firmware: &'a Firmware, key: &str) -> Option<&'a str> {
+    let entry = firmware.metadata.iter().find(|entry| entry.key == key)?;
+    Some(&entry.value)
+}
+
+fn json<T: DeserializeOwned>(firmware: &Firmware, key: &str) -> Result<Option<T>, String> {
+    let read = value(firmware, key).map(serde_json::from_str).transpose();
+    read.map_err(|error| {
+        format!("What the firmware's metadata says as {key} cannot be read: {error}.")
+    })
+}
