@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod clients;
 mod components;
 mod debian;
 mod demo;
@@ -58,6 +59,10 @@ enum Chore {
         /// Leave these steps out (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
+        /// Also have device clients that others wrote install something, which needs their packages and
+        /// root's rights; with CI=true that is done wherever it can be
+        #[arg(long)]
+        clients: bool,
     },
     /// Build every plugin and policy into target/components
     Components,
@@ -99,7 +104,11 @@ fn run(chore: Chore) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match chore {
         Chore::Demo { exit, profile } => return demo::run(&workspace, profile, exit),
-        Chore::Test { only, skip } => suite::run(&workspace, &only, &skip),
+        Chore::Test {
+            only,
+            skip,
+            clients,
+        } => suite::run(&workspace, &only, &skip, clients),
         Chore::Components => components::build(&workspace).map(drop),
         Chore::Postgres { durable, command } => run_postgres(durable, &command),
         Chore::Reproducible => reproducible::check(&workspace),

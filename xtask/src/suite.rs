@@ -15,6 +15,8 @@ use tally::Tally;
 /// What the steps share.
 struct Run<'a> {
     workspace: &'a Workspace,
+    /// Whether clients of others were asked for.
+    clients: bool,
     tally: Option<Tally>,
 }
 
@@ -28,10 +30,16 @@ enum Outcome {
 
 /// Runs the steps named in `only` (all when empty) but for those in `skip`, in the list's order. A
 /// step that fails stops only those that need it; an error tells which did.
-pub(crate) fn run(workspace: &Workspace, only: &[String], skip: &[String]) -> Result<()> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    only: &[String],
+    skip: &[String],
+    clients: bool,
+) -> Result<()> {
     check_names(only.iter().chain(skip))?;
     let mut run = Run {
         workspace,
+        clients,
         tally: None,
     };
     let mut done: Vec<(&'static Step, Outcome, Duration)> = Vec::new();

@@ -23,6 +23,8 @@ pub struct Setup {
     pub dev: bool,
     /// Largest file of a firmware, in bytes; none: the server's own.
     pub max_artifact_bytes: Option<u64>,
+    /// How often devices are to poll; none: the server's own.
+    pub polling_interval: Option<Duration>,
     /// CPU time that compiling a component may take; none: the server's own.
     pub compile_cpu: Option<Duration>,
 }
@@ -58,6 +60,9 @@ impl Server {
         config.database.url = database.fresh().await?;
         if let Some(most) = setup.max_artifact_bytes {
             config.artifacts.max_bytes = most;
+        }
+        if let Some(interval) = setup.polling_interval {
+            config.devices.polling_interval = Period(interval);
         }
         config.sandbox.compile_cpu = setup.compile_cpu.map(Period);
         share_compiled_code(folder.path())?;

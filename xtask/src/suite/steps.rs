@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{Run, deny, tally};
 use crate::demo::{self, Profile};
 use crate::postgres::{self, Cluster, Durability};
-use crate::{components, reproducible, shell};
+use crate::{clients, components, reproducible, shell};
 
 /// One thing that continuous integration runs.
 pub(super) struct Step {
@@ -61,6 +61,12 @@ pub(super) const STEPS: &[Step] = &[
         about: "all tests, on SQLite and PostgreSQL",
         needs: &["components", "build"],
         run: unit,
+    },
+    Step {
+        name: "clients",
+        about: "device clients of others, with --clients or CI=true",
+        needs: &["components", "build"],
+        run: |run| clients::run(run.workspace, run.clients),
     },
     Step {
         name: "reproducible",

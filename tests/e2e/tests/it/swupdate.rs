@@ -1,0 +1,221 @@
+//! A device client that others wrote: SWUpdate, as Debian has it, with a signed image and a device's own token.
+//!
+//! It needs the programs `swupdate`, `cpio` and `openssl`, and the rights to install: `cargo xtask test --clients` sees to them.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tidegate_e2e::{Alone, Database, FirmwareForm, Setup, plain, until};
+
+const CONTENT: &[u8] = b"brought by the tide\n";
+
+#[test]
+fn it_installs_a_signed_image() -> Result<()> {
+    if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
+        // Not `eprintln!`: that is captured, and nobody would see it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: swupdate (run `cargo xtask test --clients`)"
+        );
+        return Ok(());
+    }
+    plain(installs_a_signed_image)
+}
+
+async fn installs_a_signed_image() -> Result<()> {
+    let setup = Setup {
+        polling_interval: Some(Duration::from_secs(1)),
+        ..Setup::default()
+    };
+    let lab = Alone::with(Database::Sqlite, setup).await?;
+    // Its sockets are there, and their paths may not be long.
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let image = image(folder, "1.4.0")?;
+    let form = FirmwareForm {
+        metadata: json!({}),
+        ..FirmwareForm::new("1.4.0").files(&[("dock.swu", &image)])
+    };
+    let firmware = form.send(&lab.publisher).await?.is(201)?.json()?;
+    ensure!(
+        firmware["version"] == "1.4.0" && firmware["name"] == "dock",
+        "{firmware}"
+    );
+
+    let made = lab
+        .operator
+        .post("devices", &json!({ "device_id": "dock-0" }))
+        .await?
+        .is(201)?
+        .json()?;
+    let device = Settings {
+        url: &lab.server.url,
+        tenant: &lab.tenant.name,
+        token: made["token"].as_str().context("a token")?,
+    };
+    let running = device.run(folder, "1.0.0", "")?;
+    // The image is not for this one, which the policy knows from the image.
+    let other = lab.device("dock-1");
+    other.poll().await?;
+    other
+        .report(json!({ "hw_boardname": "dock", "hw_revision": "2.0", "sw_version": "1.0.0" }))
+        .await?;
+    until("it says what it is", async || {
+        let shown = lab.viewer.get("devices/dock-0").await?.is(200)?.json()?;
+        Ok((shown["hw_revision"] == "1.0").then_some(()))
+    })
+    .await?;
+
+    let id = firmware["firmware_id"].as_i64().context("an id")?;
+    let changes = json!({
+        "target_filter": "hw_model==dock",
+        "policies": [{ "plugin": "hardware", "config": {} }],
+    });
+    let campaign = lab.start(id, changes).await?;
+    let installed = folder.join("installed");
+    until("it has installed the file", async || {
+        Ok(fs::read(&installed)
+            .is_ok_and(|found| found == CONTENT)
+            .then_some(()))
+    })
+    .await
+    .with_context(|| running.log(folder))?;
+    until("it has said that it is installing", async || {
+        let update = lab.updates(campaign).await?.swap_remove(0);
+        Ok((update["status"] == "installing").then_some(()))
+    })
+    .await
+    .with_context(|| running.log(folder))?;
+    drop(running);
+
+    // As after a reboot into what it installed.
+    let running = device.run(folder, "1.4.0", "-c 2")?;
+    let ended = lab
+        .until_status(campaign, "completed")
+        .await
+        .with_context(|| running.log(folder))?;
+    ensure!(
+        ended["total_devices"] == 1 && ended["completed_devices"] == 1,
+        "{ended}"
+    );
+    until("it says what it runs", async || {
+        let shown = lab.viewer.get("devices/dock-0").await?.is(200)?.json()?;
+        Ok((shown["sw_version"] == "1.4.0").then_some(()))
+    })
+    .await?;
+    let why = lab.viewer.get("devices/dock-1/explain").await?.is(200)?;
+    ensure!(
+        String::from_utf8_lossy(&why.body).contains("The hardware revision is 2.0"),
+        "{why}"
+    );
+    Ok(())
+}
+
+/// An image of one file, whose description is signed with a new key; its certificate is left in the folder.
+fn image(folder: &Path, version: &str) -> Result<Vec<u8>> {
+    let sum = Sha256::digest(CONTENT);
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let installed = folder.join("installed");
+    let description = format!(
+        "software = {{\n    version = \"{version}\";\n    hardware-compatibility: [ \"1.0\", \"1.1\" ];\n    \
+         files: ( {{ filename = \"motd\"; path = \"{}\"; sha256 = \"{sum}\"; }} );\n}}\n",
+        installed.display()
+    );
+    fs::write(folder.join("sw-description"), description)?;
+    fs::write(folder.join("motd"), CONTENT)?;
+    let key = "req -x509 -newkey rsa:2048 -nodes -days 36500 -subj /O=Tide/CN=release \
+        -addext extendedKeyUsage=emailProtection -keyout key.pem -out cert.pem";
+    let sign = "cms -sign -in sw-description -out sw-description.sig -signer cert.pem -inkey key.pem \
+        -outform DER -nosmimecap -binary";
+    for arguments in [key, sign] {
+        let mut command = Command::new("openssl");
+        succeed(command.args(arguments.split_whitespace()), folder)?;
+    }
+    let pack = "printf 'sw-description\\nsw-description.sig\\nmotd\\n' | cpio -o -H crc >dock.swu";
+    succeed(Command::new("sh").args(["-c", pack]), folder)?;
+    Ok(fs::read(folder.join("dock.swu"))?)
+}
+
+fn succeed(command: &mut Command, folder: &Path) -> Result<()> {
+    let output = command
+        .current_dir(folder)
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// What the device is told of its server.
+struct Settings<'a> {
+    url: &'a str,
+    tenant: &'a str,
+    token: &'a str,
+}
+
+impl Settings<'_> {
+    /// Starts the client of a device that runs this version.
+    fn run(&self, folder: &Path, version: &str, arguments: &str) -> Result<Client> {
+        let Self { url, tenant, token } = self;
+        let config = format!(
+            "globals : {{ loglevel = 5; }};\n\
+             identify : (\n    {{ name = \"hw_boardname\"; value = \"dock\"; }},\n    \
+             {{ name = \"hw_revision\"; value = \"1.0\"; }},\n    \
+             {{ name = \"sw_version\"; value = \"{version}\"; }}\n);\n\
+             suricatta : {{ tenant = \"{tenant}\"; id = \"dock-0\"; url = \"{url}\"; targettoken = \"{token}\"; \
+             polldelay = 1; retry = 4; retrywait = 1; }};\n"
+        );
+        fs::write(folder.join("swupdate.cfg"), config)?;
+        let log = fs::File::create(folder.join("swupdate.log"))?;
+        let child = Command::new("swupdate")
+            .args(["-f", "swupdate.cfg", "-k", "cert.pem", "-H", "dock:1.0"])
+            .args(["-B", "none", "-u", arguments])
+            .current_dir(folder)
+            .env("TMPDIR", folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // It starts processes of its own, which end with it only together.
+            .process_group(0)
+            .spawn()
+            .context("start swupdate")?;
+        Ok(Client(child))
+    }
+}
+
+/// The client and the processes that it started, as long as this is kept.
+struct Client(Child);
+
+impl Client {
+    /// The end of what it wrote.
+    fn log(&self, folder: &Path) -> String {
+        let log = fs::read(folder.join("swupdate.log")).unwrap_or_default();
+        let end = log.len().saturating_sub(8000);
+        format!(
+            "{}\nswupdate {}",
+            String::from_utf8_lossy(&log[end..]),
+            self.0.id()
+        )
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}

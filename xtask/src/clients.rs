@@ -1,0 +1,65 @@
+//! Device clients that others wrote, installing something from a server of ours.
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{debian, shell};
+
+/// The packages that the tests take their programs from, and the programs.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("swupdate", "swupdate"),
+    ("cpio", "cpio"),
+    ("openssl", "openssl"),
+];
+
+/// Runs their tests if they are asked for, or if this is continuous integration and they can run here; says so loudly
+/// if not.
+pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
+    if !asked && env::var_os("CI").is_none_or(|ci| ci != "true") {
+        println!("=== SKIPPED: swupdate and the like; ask for them with --clients");
+        return Ok(());
+    }
+    if let Err(error) = prepare() {
+        if asked {
+            return Err(error);
+        }
+        println!("=== SKIPPED: swupdate and the like cannot run here: {error:#}");
+        return Ok(());
+    }
+    shell::run(
+        workspace
+            .cargo()
+            .args(["test", "--package", "tidegate-e2e", "--test", "it"])
+            .args(["swupdate", "--", "--nocapture"])
+            .env("TIDEGATE_TEST_CLIENTS", "1"),
+    )
+}
+
+fn prepare() -> Result<()> {
+    if !debian::is_root() {
+        bail!("swupdate installs as root only");
+    }
+    let missing: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !debian::may_install() {
+        bail!("{} must be installed", missing.join(", "));
+    }
+    debian::install(
+        &missing,
+        "a device client that others wrote, and what makes its images",
+    )
+}
+
+fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder: std::path::PathBuf| Path::is_file(&folder.join(program)))
+}
