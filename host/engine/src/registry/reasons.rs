@@ -71,6 +71,7 @@ mod tests {
                 since: Timestamp(0),
             }),
             open_update: Some(UpdateId(7)),
+            polling_interval: None,
             auto_confirm: None,
         };
         assert_eq!(
