@@ -6,7 +6,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, Need, State, Target, Terms, Update, Urgency,
+    Adapter, Kind, Need, State, Target, Terms, Update, Urgency,
     rest::{Credentials, Rest, id, part},
 };
 use crate::{bundle::Bundle, until};
@@ -62,12 +62,12 @@ impl Adapter for Tidegate {
             | Need::TargetToken
             | Need::Cancel
             | Need::SeveralUpdates
+            | Need::Kinds
+            | Need::Confirmation
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
-            Need::Kinds => Some("all updates are forced ones"),
-            Need::Confirmation => Some("there is no confirmation"),
             Need::Windows | Need::Prefetch => Some("there are no maintenance windows"),
             Need::Metadata => Some("modules have no metadata"),
             Need::NoFiles => Some("a module has at least one file"),
@@ -121,8 +121,15 @@ impl Adapter for Tidegate {
         firmware: &str,
         terms: Terms,
     ) -> Result<Vec<Update>> {
-        let body = json!({
-            "name": format!("{} for {} devices", firmware, devices.len()),
+        let (update_type, forced_at) = match terms.kind {
+            Kind::Forced => ("forced", None),
+            Kind::Soft => ("soft", None),
+            Kind::TimeForcedPast => ("time_forced", Some("1971-01-01T00:00:00Z")),
+            Kind::TimeForcedFuture => ("time_forced", Some("2190-01-01T00:00:00Z")),
+            Kind::DownloadOnly => ("download_only", None),
+        };
+        let mut body = json!({
+            "name": format!("{firmware} for {} devices", devices.len()),
             "firmware_id": firmware.parse::<i64>()?,
             "target_devices": devices,
             "strategy": { "plugin": "immediate", "config": {} },
@@ -131,7 +138,12 @@ impl Adapter for Tidegate {
                 Urgency::Normal => "normal",
                 Urgency::Urgent => "emergency",
             },
+            "update_type": update_type,
+            "requires_confirmation": terms.confirmation,
         });
+        if let Some(forced_at) = forced_at {
+            body["forced_at"] = json!(forced_at);
+        }
         let campaign = id(&self.rest.post("campaigns", &body).await?, "/campaign_id")?;
         self.rest
             .post(&format!("campaigns/{campaign}/start"), &json!({}))

@@ -102,14 +102,22 @@ fn when() -> Vec<Case> {
             .lacks("/_links/cancelAction")
             .lacks("/_links/deploymentBase")
             .operator(Act::Find(State::Cancelled)),
-        read("while the device's user is asked", Offered)
-            .on(say::to_confirm())
-            .operator(Act::Cancel)
-            .get("")
-            .soon()
-            .is(200)
-            .contains("/_links/cancelAction/href", "{base}/cancelAction/{id}")
-            .lacks("/_links/confirmationBase"),
+        // Whether the device is told is the server's: it has begun nothing.
+        read(
+            "while the device's user is asked: they are asked no more",
+            Offered,
+        )
+        .on(say::to_confirm())
+        .operator(Act::Cancel)
+        .get("")
+        .soon()
+        .is(200)
+        .lacks("/_links/confirmationBase")
+        .lacks("/_links/deploymentBase")
+        .post("confirmationBase/{id}/feedback", say::answer("confirmed"))
+        .one_of(&[404, 410])
+        .get("")
+        .lacks("/_links/deploymentBase"),
     ]
 }
 

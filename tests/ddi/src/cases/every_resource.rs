@@ -98,12 +98,11 @@ fn resources() -> Vec<Resource> {
             Introduced,
             "{}".to_owned(),
         )),
-        confirming(post(
-            "16",
-            "confirmationBase/deactivateAutoConfirm",
-            Introduced,
-            "{}".to_owned(),
-        )),
+        confirming(Resource {
+            method: Method::POST,
+            wrong: Method::GET,
+            ..get("16", "confirmationBase/deactivateAutoConfirm", Introduced)
+        }),
     ]
 }
 
@@ -151,7 +150,7 @@ impl Resource {
         ];
         if self.body.is_some() {
             cases.extend(self.written());
-        } else if !matches!(self.row, "3" | "4") {
+        } else if self.method == Method::GET && !matches!(self.row, "3" | "4") {
             cases.extend(self.read());
         }
         cases

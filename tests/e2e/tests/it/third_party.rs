@@ -1,11 +1,21 @@
 //! A device client that others wrote: the crate `hawkbit`.
 
-use anyhow::{Context as _, Result, ensure};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
 use hawkbit::ddi::{Client, ClientAuthorization, Execution, Finished, Mode, Type};
 use serde_json::json;
-use tidegate_e2e::{Lab, both_databases, until};
+use tidegate_e2e::{FirmwareForm, Lab, both_databases, until};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
-both_databases!(it_installs_and_it_is_called_back);
+both_databases!(
+    it_installs_and_it_is_called_back,
+    it_is_asked_first,
+    a_broken_download_goes_on,
+);
 
 async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
     let made = lab
@@ -129,5 +139,151 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
         .send_feedback(Execution::Closed, Finished::Success, vec![])
         .await;
     ensure!(late.is_err(), "what was called back was taken all the same");
+    Ok(())
+}
+
+/// Somebody at the device is asked, says no, is asked again, and says yes.
+async fn it_is_asked_first(lab: Lab) -> Result<()> {
+    let client = introduced(&lab, &lab.server.url).await?;
+    let firmware = lab.firmware("2.0.0").await?;
+    let id = lab
+        .start(firmware, json!({ "requires_confirmation": true }))
+        .await?;
+    let asked = async || {
+        until("it is asked", async || {
+            Ok(client.poll().await?.confirmation_base())
+        })
+        .await
+    };
+    let request = asked().await?;
+    let update = request.update_info().await?.action_id().to_owned();
+    ensure!(request.metadata().await?.is_empty(), "there is metadata");
+    ensure!(
+        client.poll().await?.update().is_none(),
+        "it is offered before anybody agreed"
+    );
+    request.decline().await?;
+    let request = asked().await?;
+    ensure!(
+        request.update_info().await?.action_id() == update,
+        "it is asked about another"
+    );
+    request.confirm().await?;
+    let reply = client.poll().await?;
+    ensure!(reply.confirmation_base().is_none(), "it is asked once more");
+    let offered = reply.update().context("it is offered nothing")?;
+    let offered = offered.fetch().await?;
+    ensure!(offered.action_id() == update, "it is offered another");
+    offered
+        .send_feedback(Execution::Closed, Finished::Success, vec![])
+        .await?;
+    lab.until_status(id, "completed").await?;
+    Ok(())
+}
+
+/// The connection breaks in the middle of a file; the rest is fetched, and not the whole again.
+async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
+    let proxy = Proxy::start(&lab.server.url).await?;
+    let client = introduced(&lab, &proxy.url).await?;
+    let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * CUT as usize).collect();
+    let form = FirmwareForm::new("2.0.0").files(&[("edge.bin", &bytes)]);
+    let firmware = form.upload(&lab.publisher).await?;
+    let id = lab.start(firmware, json!({})).await?;
+    let update = until("it is offered an update", async || {
+        Ok(client.poll().await?.update())
+    });
+    let update = update.await?.fetch().await?;
+    let folder = tempfile::tempdir()?;
+    ensure!(
+        update.download(folder.path()).await.is_err(),
+        "the connection did not break"
+    );
+    let files = update.download(folder.path()).await?;
+    ensure!(files.len() == 1, "{files:?}");
+    files[0].check_sha256().await?;
+    ensure!(
+        std::fs::read(files[0].file())? == bytes,
+        "it is another file"
+    );
+    let asked = proxy.asked();
+    let ranged = |head: &String| head.to_ascii_lowercase().contains("\r\nrange: bytes=");
+    let ranged: Vec<bool> = asked.iter().map(ranged).collect();
+    ensure!(ranged == [false, true], "{asked:#?}");
+    update
+        .send_feedback(Execution::Closed, Finished::Success, vec![])
+        .await?;
+    lab.until_status(id, "completed").await?;
+    Ok(())
+}
+
+/// A device of model `edge` that comes through the gateway, to this address, with a connection for each request.
+async fn introduced(lab: &Lab, url: &str) -> Result<Client> {
+    let authorization = ClientAuthorization::GatewayToken(lab.gateway.clone());
+    let builder = reqwest::Client::builder().pool_max_idle_per_host(0);
+    let client =
+        Client::new_from_client_builder(url, &lab.tenant.name, "third-0", authorization, builder)?;
+    let request = client.poll().await?.config_data_request();
+    let data = json!({ "hw_model": "edge", "sw_version": "1.0.0" });
+    request
+        .context("it is not asked what it is")?
+        .upload(Execution::Closed, Finished::Success, None, data, vec![])
+        .await?;
+    Ok(client)
+}
+
+/// After so many bytes of the first file's answer the proxy hangs up.
+const CUT: u64 = 100_000;
+
+/// Stands before the server, and breaks the first download.
+struct Proxy {
+    url: String,
+    /// Requests for files, up to their bodies.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    async fn start(server: &str) -> Result<Self> {
+        let server = server.strip_prefix("http://").context("plain HTTP")?;
+        let server = server.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (server, seen) = (server.clone(), Arc::clone(&seen));
+                // What breaks here, the client sees.
+                tokio::spawn(async move { pass(client, &server, &seen).await });
+            }
+        });
+        Ok(Self { url, asked })
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked
+            .lock()
+            .map(|asked| asked.clone())
+            .unwrap_or_default()
+    }
+}
+
+async fn pass(mut client: TcpStream, server: &str, asked: &Mutex<Vec<String>>) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        ensure!(client.read_buf(&mut head).await? > 0, "it asked nothing");
+    }
+    let mut server = TcpStream::connect(server).await?;
+    server.write_all(&head).await?;
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let is_first_file = text.contains("/artifacts/") && {
+        let mut asked = asked.lock().map_err(|_| anyhow!("a thread panicked"))?;
+        asked.push(text);
+        asked.len() == 1
+    };
+    if is_first_file {
+        tokio::io::copy(&mut server.take(CUT), &mut client).await?;
+    } else {
+        tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+    }
     Ok(())
 }
