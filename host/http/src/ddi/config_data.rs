@@ -90,4 +90,15 @@ mod tests {
             assert_eq!(read(&body), expected, "{body}");
         }
     }
+
+    #[test]
+    fn no_body_makes_it_panic() {
+        tidegate_fuzz::explore("config_data", |bytes| {
+            for encoding in [Encoding::Json, Encoding::Cbor] {
+                let _ = encoding
+                    .read::<ConfigData>(bytes)
+                    .and_then(ConfigData::read);
+            }
+        });
+    }
 }

@@ -267,4 +267,14 @@ mod tests {
         ];
         assert!(Encoding::Cbor.read::<FeedbackBody>(&liar).is_err());
     }
+
+    #[test]
+    fn no_body_makes_it_panic() {
+        tidegate_fuzz::explore("feedback", |bytes| {
+            for encoding in [Encoding::Json, Encoding::Cbor] {
+                let body = encoding.read::<FeedbackBody>(bytes);
+                let _ = body.and_then(Feedback::try_from);
+            }
+        });
+    }
 }

@@ -145,4 +145,30 @@ mod tests {
         assert_eq!(parts(MAX_PARTS), Some(MAX_PARTS));
         assert_eq!(parts(MAX_PARTS + 1), None);
     }
+
+    #[test]
+    fn no_header_makes_it_panic() {
+        tidegate_fuzz::explore("range", |bytes| {
+            let Ok(value) = HeaderValue::from_bytes(bytes) else {
+                return;
+            };
+            let headers = HeaderMap::from_iter([(RANGE, value)]);
+            for size in [0, 1, 10, u64::MAX] {
+                let parts = match wanted(&headers, size) {
+                    Wanted::Part(part) => vec![part],
+                    Wanted::Parts(parts) => parts,
+                    Wanted::Whole | Wanted::Unsatisfiable => Vec::new(),
+                };
+                assert!(
+                    parts
+                        .iter()
+                        .all(|part| part.start < part.end && part.end <= size)
+                );
+                assert!(
+                    parts.is_sorted_by(|one, next| one.end <= next.start),
+                    "{parts:?}"
+                );
+            }
+        });
+    }
 }

@@ -163,4 +163,13 @@ mod tests {
         }
         assert!(read(b"[update]\ncompatible=\xff").is_err());
     }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        tidegate_fuzz::explore("rauc_manifest", |bytes| {
+            if let Ok(manifest) = read(bytes) {
+                assert!(!manifest.compatible.is_empty());
+            }
+        });
+    }
 }

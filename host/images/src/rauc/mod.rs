@@ -73,3 +73,18 @@ fn plain(manifest: Manifest) -> Result<Manifest> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        tidegate_fuzz::explore("raucb", |bytes| {
+            let mut source = bytes;
+            if let Err(ImageError::Io(error)) = read(&mut source) {
+                panic!("it reads past the end: {error}");
+            }
+        });
+    }
+}

@@ -230,4 +230,13 @@ mod tests {
             r##"{"software": {"version": "1", "a": {"ref": "#./b"}, "b": {"ref": "#./a"}}}"##;
         assert_eq!(read(circle.as_bytes()).expect("it ends").boards.len(), 0);
     }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        tidegate_fuzz::explore("sw_description", |bytes| {
+            if let Ok(description) = read(bytes) {
+                assert!(!description.version.is_empty() && description.boards.len() <= MAX_LIST);
+            }
+        });
+    }
 }

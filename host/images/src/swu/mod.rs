@@ -146,4 +146,14 @@ pub(crate) mod tests {
         files.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
         assert!(reason(&archive(Form::Newc, &files)).contains("more than 4096"));
     }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        tidegate_fuzz::explore("swu", |bytes| {
+            let mut source = bytes;
+            if let Err(ImageError::Io(error)) = read(&mut source) {
+                panic!("it reads past the end: {error}");
+            }
+        });
+    }
 }
