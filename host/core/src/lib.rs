@@ -5,6 +5,7 @@
 //! This crate does no IO, is not async, reads no clock and draws no randomness: time and chance are arguments. It
 //! knows no wire format: JSON, WIT and rows belong to the adapters, which convert to and from these types.
 
+pub mod access;
 pub mod campaign;
 pub mod checker;
 pub mod device;

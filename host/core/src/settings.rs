@@ -1,23 +1,30 @@
 //! What a tenant sets for itself. What it leaves open is the server's default.
 
-use crate::{plugin::FieldError, polling::Polling};
+use crate::{access::AccessSettings, plugin::FieldError, polling::Polling};
 
 /// Everything that a tenant may set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TenantSettings {
     /// How often its devices are to poll.
     pub polling: Polling,
+    /// Who is let in as its devices.
+    pub access: AccessSettings,
 }
 
 impl TenantSettings {
     /// Every rule that is broken; the paths are JSON pointers.
     pub fn broken_rules(&self) -> Vec<FieldError> {
-        let polling = self.polling.broken_rules();
-        polling
-            .into_iter()
-            .map(|error| FieldError {
-                path: format!("/polling{}", error.path),
-                ..error
+        let parts = [
+            ("/polling", self.polling.broken_rules()),
+            ("/access", self.access.broken_rules()),
+        ];
+        let parts = parts.into_iter();
+        parts
+            .flat_map(|(part, errors)| {
+                errors.into_iter().map(move |error| FieldError {
+                    path: format!("{part}{}", error.path),
+                    ..error
+                })
             })
             .collect()
     }

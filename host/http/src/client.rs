@@ -28,6 +28,8 @@ pub(crate) struct Connection {
 pub(crate) struct Client {
     /// None where nobody knows, as in tests without a connection.
     pub(crate) address: Option<IpAddr>,
+    /// Whether a trusted proxy passed the request on: then its headers may say who the device is.
+    pub(crate) is_proxied: bool,
     /// Whether the client's own connection is encrypted.
     pub(crate) is_tls: bool,
     /// For which host it asked, where a proxy says so.
@@ -45,6 +47,7 @@ impl Client {
         if !proxies.trust(peer) {
             return Self {
                 address: Some(peer),
+                is_proxied: false,
                 is_tls: connection.is_tls,
                 host: None,
                 certificates: connection.certificates.clone(),
@@ -56,6 +59,7 @@ impl Client {
         });
         Self {
             address: Some(behind.address.unwrap_or(peer)),
+            is_proxied: true,
             is_tls,
             host: behind.host,
             // A proxy's own certificate is no device's.

@@ -22,8 +22,10 @@ mod state;
 mod tls;
 mod x509;
 
+pub use http::HeaderName;
 pub use ipnet::IpNet;
 
+pub use ddi::CertificateHeaders;
 pub use forwarded::{Proxies, ProxyHeaders};
 pub use limits::{LimitSettings, Uptime};
 pub use metrics::Metrics;

@@ -4,7 +4,8 @@ use tidegate_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LimitSettings, Metrics, Proxies, limits::Limits, rest::tokens::Tokens, x509::Certificates,
+    CertificateHeaders, LimitSettings, Metrics, Proxies, limits::Limits, rest::tokens::Tokens,
+    x509::Certificates,
 };
 
 /// What every handler is given.
@@ -40,6 +41,8 @@ pub struct HttpSettings {
     pub max_component_bytes: u64,
     /// Which proxies are believed.
     pub proxies: Proxies,
+    /// How they name a device whose certificate they have checked.
+    pub certificate_headers: CertificateHeaders,
     /// How much may be asked for.
     pub limits: LimitSettings,
 }
@@ -55,6 +58,7 @@ impl HttpSettings {
             max_json_bytes: 4 << 20,
             max_component_bytes: 32 << 20,
             proxies: Proxies::default(),
+            certificate_headers: CertificateHeaders::default(),
             limits: LimitSettings::default(),
         }
     }

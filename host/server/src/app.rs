@@ -175,6 +175,7 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.dev = config.dev;
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
+    settings.certificate_headers = config.http.certificate_headers()?;
     settings.limits = config.limits.settings();
     Ok(settings)
 }

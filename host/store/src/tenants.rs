@@ -1,3 +1,4 @@
+mod access;
 mod settings;
 
 use async_trait::async_trait;

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
-use tidegate_core::id::{DeviceKey, TenantId};
+use tidegate_core::{
+    access::Registration,
+    id::{DeviceKey, TenantId},
+};
 
 use super::{gateway::gateway, groups::groups, view::view};
 use crate::{
     Engine, Error, Result,
-    ports::{Enrolment, PollView},
+    ports::{Enrolment, PollView, Tenant},
     tenants::fingerprint,
 };
 
@@ -42,7 +45,7 @@ pub struct Caller {
 /// counts. None: no. A gateway's own group is all that there is for it: another device is not there.
 pub async fn authenticate(
     engine: &Engine,
-    tenant: TenantId,
+    tenant: &Tenant,
     device_id: String,
     credentials: &[Credential<'_>],
 ) -> Result<Option<Caller>> {
@@ -55,10 +58,11 @@ pub async fn authenticate(
             admitted = admit(engine, tenant, &device_id, *credential).await?;
         }
     }
+    let is_open = tenant.settings.access.registration == Registration::Open;
     Ok(admitted.map(|admitted| Caller {
-        tenant,
+        tenant: tenant.id,
         device_id,
-        may_register: admitted.may_register,
+        may_register: admitted.may_register && is_open,
         enrolment: admitted.enrolment,
     }))
 }
@@ -70,6 +74,17 @@ struct Admitted {
 }
 
 impl Admitted {
+    /// A device that nobody knows, whose first token is believed.
+    fn with_token(sha256: [u8; 32]) -> Self {
+        Self {
+            may_register: true,
+            enrolment: Enrolment {
+                group: None,
+                token_sha256: Some(sha256),
+            },
+        }
+    }
+
     fn may_register() -> Self {
         Self {
             may_register: true,
@@ -80,10 +95,11 @@ impl Admitted {
 
 async fn admit(
     engine: &Engine,
-    tenant: TenantId,
+    tenant: &Tenant,
     device_id: &str,
     credential: Credential<'_>,
 ) -> Result<Option<Admitted>> {
+    let access = &tenant.settings.access;
     match credential {
         Credential::Checked => Ok(Some(Admitted::may_register())),
         Credential::TargetToken(token) | Credential::GatewayToken(token)
@@ -91,24 +107,29 @@ async fn admit(
         {
             Ok(None)
         }
+        Credential::TargetToken(_) if !access.target_tokens => Ok(None),
+        Credential::GatewayToken(_) if !access.gateway_tokens => Ok(None),
         Credential::TargetToken(token) => {
             of_device(engine, tenant, device_id, fingerprint(token)).await
         }
         Credential::GatewayToken(token) => {
-            of_gateway(engine, tenant, device_id, fingerprint(token)).await
+            of_gateway(engine, tenant.id, device_id, fingerprint(token)).await
         }
     }
 }
 
 async fn of_device(
     engine: &Engine,
-    tenant: TenantId,
+    tenant: &Tenant,
     device_id: &str,
     shown: [u8; 32],
 ) -> Result<Option<Admitted>> {
-    let Some(known) = view(engine, tenant, device_id).await? else {
-        return Ok(None);
+    let access = &tenant.settings.access;
+    let Some(known) = view(engine, tenant.id, device_id).await? else {
+        let is_taken = access.trust_on_first_use && access.registration == Registration::Open;
+        return Ok(is_taken.then(|| Admitted::with_token(shown)));
     };
+    let tenant = tenant.id;
     let is_current = opens(known.token_sha256.as_ref(), &shown);
     let old = known.old_token.as_deref();
     let is_old = opens(old.map(|old| &old.sha256), &shown);

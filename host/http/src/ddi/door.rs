@@ -43,10 +43,10 @@ impl FromRequestParts<AppState> for Door {
         };
         let unknown = Client::default();
         let client = parts.extensions.get().unwrap_or(&unknown);
-        let is_checked = is_checked(state, &tenant, client, &device_id).await?;
+        let is_checked = is_checked(state, &tenant, client, &parts.headers, &device_id).await?;
         let checked = is_checked.then_some(Credential::Checked);
         let credentials: Vec<_> = checked.into_iter().chain(token(&parts.headers)).collect();
-        let admitted = devices::authenticate(&state.engine, tenant.id, device_id, &credentials);
+        let admitted = devices::authenticate(&state.engine, &tenant, device_id, &credentials);
         let Some(caller) = admitted.await? else {
             return Err(Refusal::Unauthenticated);
         };
@@ -68,13 +68,19 @@ fn decode(segment: &str) -> Result<std::borrow::Cow<'_, str>, Refusal> {
         .map_err(|_| Refusal::malformed("the path is not UTF-8"))
 }
 
-/// Whether the certificate that was shown says that this is the device.
+/// Whether a certificate says that this is the device: its own, or one that a trusted proxy has checked.
 async fn is_checked(
     state: &AppState,
     tenant: &Tenant,
     client: &Client,
+    headers: &HeaderMap,
     device_id: &str,
 ) -> Result<bool, Refusal> {
+    if client.is_proxied {
+        let said = state.settings.certificate_headers.read(headers);
+        let trusted = &tenant.settings.access.proxy_authorities;
+        return Ok(said.is_some_and(|said| said.names(device_id, trusted)));
+    }
     let Some(shown) = &client.certificates else {
         return Ok(false);
     };

@@ -16,6 +16,7 @@ mod lenient;
 mod links;
 mod params;
 mod poll;
+mod proxied;
 mod refusal;
 mod representation;
 
@@ -30,6 +31,7 @@ use http::StatusCode;
 
 use crate::{AppState, client::Client};
 
+pub use proxied::CertificateHeaders;
 use refusal::Refusal;
 
 /// Largest body, in bytes: fifty messages of any language are far below.

@@ -10,7 +10,7 @@ use tidegate_engine::{
 
 use crate::{
     wire::{get, request},
-    world::World,
+    world::{GATEWAY, World},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
@@ -174,5 +174,75 @@ async fn a_gateway_is_shut_out_when_it_is_deleted() -> anyhow::Result<()> {
     assert_eq!(world.knocks(BASE, &token).await?, 200);
     access::delete_gateway(engine, tenant, made.gateway.id).await?;
     assert_eq!(world.knocks(BASE, &token).await?, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_token_is_kept_and_no_later_one() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    assert_eq!(world.knocks(BASE, "TargetToken first").await?, 401);
+    world
+        .allow(|access| access.trust_on_first_use = true)
+        .await?;
+    let configured = request("PUT", format!("{BASE}/configData"))
+        .header("Authorization", "TargetToken first")
+        .json(&serde_json::json!({"data": {"site": "lab"}}));
+    assert_eq!(
+        world.send(configured).await?.status,
+        404,
+        "only a poll registers"
+    );
+    for (token, status) in [
+        ("TargetToken ", 401),
+        ("TargetToken first", 200),
+        ("TargetToken second", 401),
+        ("TargetToken first", 200),
+    ] {
+        assert_eq!(world.knocks(BASE, token).await?, status, "{token}");
+    }
+    // Whoever was registered without a token, or lost it, gets none that way.
+    let gate = "/LAB/controller/v1/behind-the-gate";
+    assert_eq!(world.knocks(gate, GATEWAY).await?, 200);
+    assert_eq!(world.knocks(gate, "TargetToken mine").await?, 401);
+    access::revoke_token(&world.engine, &world.operator(), "dev-1").await?;
+    assert_eq!(world.knocks(BASE, "TargetToken first").await?, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_first_tokens_at_once_one_is_kept() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    world
+        .allow(|access| access.trust_on_first_use = true)
+        .await?;
+    let tokens: Vec<_> = (0..8).map(|n| format!("TargetToken {n}")).collect();
+    let knocks = tokens.iter().map(|token| world.knocks(BASE, token));
+    let statuses = futures::future::try_join_all(knocks).await?;
+    let again = tokens.iter().map(|token| world.knocks(BASE, token));
+    let again = futures::future::try_join_all(again).await?;
+    assert_eq!(statuses, again, "whoever was let in first stays in");
+    let inside = again.iter().filter(|&&status| status == 200);
+    assert_eq!(inside.count(), 1, "{again:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenant_may_shut_a_door() -> anyhow::Result<()> {
+    let world = World::closed().await?;
+    world.put_device("dev-1", "secret").await?;
+    for (target_tokens, gateway_tokens) in [(true, false), (false, true), (false, false)] {
+        world
+            .allow(|access| {
+                access.target_tokens = target_tokens;
+                access.gateway_tokens = gateway_tokens;
+            })
+            .await?;
+        let status = |is_open| if is_open { 200 } else { 401 };
+        assert_eq!(
+            world.knocks(BASE, "TargetToken secret").await?,
+            status(target_tokens)
+        );
+        assert_eq!(world.knocks(BASE, GATEWAY).await?, status(gateway_tokens));
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@ mod confirmation;
 mod doors;
 mod files;
 mod limits;
+mod nginx;
 mod polling;
 mod polls;
 mod proxies;

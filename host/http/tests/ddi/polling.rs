@@ -28,6 +28,7 @@ impl World {
         let change = |_| {
             Ok::<_, Error>(TenantSettings {
                 polling: polling.clone(),
+                ..TenantSettings::default()
             })
         };
         tenants::change_settings(&self.engine, &actor, change).await?;

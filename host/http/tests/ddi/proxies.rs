@@ -1,5 +1,6 @@
 //! What proxies say, and who believes it.
 
+use tidegate_core::access::{AccessSettings, Registration};
 use tidegate_http::{HttpSettings, Serving};
 
 use crate::{
@@ -57,5 +58,106 @@ async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
         format!("http://gate.example:8080{BASE}/configData"),
         "anybody could say so"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
+    let world = believing("127.0.0.0/8").await?;
+    let status = async |path: &str, headers: &[(&str, &str)]| {
+        let named = headers
+            .iter()
+            .fold(get(path), |poll, (name, value)| poll.header(name, value));
+        anyhow::Ok(world.send(named).await?.status)
+    };
+    let new = [("X-Controller-Id", "dev-1"), ("X-Authority", "x; Plant")];
+    let numbered = [
+        ("X-Controller-Id", "dev-1"),
+        ("X-Authority-0", "x"),
+        ("X-Authority-1", "plant"),
+    ];
+    let old = [
+        ("X-Ssl-Client-Cn", "dev-1"),
+        ("X-Ssl-Issuer-Hash-1", "PLANT"),
+    ];
+    assert_eq!(
+        status(BASE, &new).await?,
+        401,
+        "the tenant believes no proxy yet"
+    );
+    world
+        .allow(|access| access.proxy_authorities = vec!["plant".to_owned()])
+        .await?;
+    for headers in [&new[..], &numbered, &old] {
+        assert_eq!(status(BASE, headers).await?, 200, "{headers:?}");
+        assert_eq!(status("/LAB/controller/v1/dev-2", headers).await?, 401);
+    }
+    let other = [("X-Controller-Id", "dev-1"), ("X-Authority", "other")];
+    assert_eq!(status(BASE, &other).await?, 401);
+    let both = [new[0], new[1], old[0], old[1]];
+    assert_eq!(status(BASE, &both).await?, 401, "two names are none");
+    // A token opens the door where the headers do not.
+    let token = [other[0], other[1], ("Authorization", GATEWAY)];
+    assert_eq!(status(BASE, &token).await?, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_else_names_a_device() -> anyhow::Result<()> {
+    let world = believing("10.0.0.0/8").await?;
+    world
+        .allow(|access| access.proxy_authorities = vec!["plant".to_owned()])
+        .await?;
+    for (device, authority) in [
+        ("X-Controller-Id", "X-Authority"),
+        ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash-1"),
+    ] {
+        let forged = get(BASE)
+            .header(device, "dev-1")
+            .header(authority, "plant")
+            .header("X-Forwarded-For", "10.0.0.1");
+        let answer = world.send(forged).await?;
+        assert_eq!((answer.status, answer.text().as_str()), (401, ""));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_not_on_the_list_is_not_registered() -> anyhow::Result<()> {
+    let world = believing("127.0.0.0/8").await?;
+    let list_alone = |access: &mut AccessSettings| {
+        access.registration = Registration::AllowList;
+        access.trust_on_first_use = true;
+        access.proxy_authorities = vec!["plant".to_owned()];
+    };
+    world.allow(list_alone).await?;
+    world.put_device("known", "secret").await?;
+    let named = |device: &'static str| {
+        [
+            (device, "Authorization", GATEWAY, 404),
+            (device, "Authorization", "TargetToken first", 401),
+            (device, "Authorization", "GatewayToken wrong", 401),
+        ]
+    };
+    for (device, header, value, status) in named("unknown") {
+        let asked = get(format!("/LAB/controller/v1/{device}")).header(header, value);
+        let answer = world.send(asked).await?;
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (status, ""),
+            "{value}"
+        );
+    }
+    let vouched = get("/LAB/controller/v1/unknown")
+        .header("X-Controller-Id", "unknown")
+        .header("X-Authority", "plant");
+    assert_eq!(world.send(vouched).await?.status, 404);
+    let device = world.engine.store().device(world.tenant, "unknown").await?;
+    assert_eq!(device, None);
+
+    for credential in [GATEWAY, "TargetToken secret"] {
+        let known = get("/LAB/controller/v1/known").header("Authorization", credential);
+        assert_eq!(world.send(known).await?.status, 200);
+    }
     Ok(())
 }

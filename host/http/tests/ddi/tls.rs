@@ -1,6 +1,6 @@
 //! TLS, and devices that show certificates.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -25,7 +25,7 @@ const BASE: &str = "/LAB/controller/v1/dev-1";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 /// A certificate with those behind it, and its key.
-type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(crate) type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn authority(name: &str) -> anyhow::Result<Authority> {
     let mut params = CertificateParams::default();
@@ -103,6 +103,16 @@ async fn send(
     shown: Option<&Shown>,
     request: Request,
 ) -> anyhow::Result<Answer> {
+    send_to(world.addr, root, shown, request).await
+}
+
+/// The same to another address.
+pub(crate) async fn send_to(
+    to: SocketAddr,
+    root: &CertificateDer<'static>,
+    shown: Option<&Shown>,
+    request: Request,
+) -> anyhow::Result<Answer> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -113,7 +123,7 @@ async fn send(
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
     };
-    let stream = TcpStream::connect(world.addr).await?;
+    let stream = TcpStream::connect(to).await?;
     let name = ServerName::try_from("localhost")?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await?;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{
+    access::AccessSettings,
     campaign::{CampaignSpec, PluginUse, Priority, Targets},
     firmware::{Artifact, FirmwareDetails},
     id::{CampaignId, Digest, FirmwareId, TenantId, UpdateId},
@@ -22,6 +23,7 @@ use tidegate_core::{
         AssignInput, CheckInput, ClassKey, Compatibility, Decision, FieldError, HealthAnswer,
         HealthInput, Kind, Observation, Plan, PlanInput,
     },
+    settings::TenantSettings,
     time::Timestamp,
     update::{Proof, Terms},
 };
@@ -30,9 +32,9 @@ use tidegate_engine::{
     ports::{
         Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection,
         NewCampaign, NewDevice, NewFirmware, NewGateway, NewModule, NewWave, Offer, PageRequest,
-        Record, Rejection, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
+        Record, Rejection, Role, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
     },
-    tenants::fingerprint,
+    tenants::{self, Actor, fingerprint},
 };
 use tidegate_http::{AppState, HttpSettings, Metrics, Serving};
 use tidegate_store::{Options, SqlStore};
@@ -124,6 +126,21 @@ impl World {
 
     pub(crate) async fn send(&self, request: Request) -> anyhow::Result<Answer> {
         request.send(self.addr).await
+    }
+
+    /// Changes whom the tenant lets in.
+    pub(crate) async fn allow(&self, change: impl Fn(&mut AccessSettings)) -> anyhow::Result<()> {
+        let admin = Actor {
+            tenant: self.tenant,
+            user: "admin".to_owned(),
+            role: Role::Admin,
+        };
+        let change = |mut settings: TenantSettings| {
+            change(&mut settings.access);
+            Ok::<_, tidegate_engine::Error>(settings)
+        };
+        tenants::change_settings(&self.engine, &admin, change).await?;
+        Ok(())
     }
 
     /// Makes a device that has a token.

@@ -15,7 +15,12 @@ async fn patch(world: &World, body: Value) -> Answer {
 async fn settings_are_merged_and_go_back_to_the_defaults() {
     let world = World::new().await;
     let defaults = json!({"polling": {"interval": "00:05:00", "jitter_percent": 0}});
+    let access = json!({
+        "registration": "open", "trust_on_first_use": false, "target_tokens": true,
+        "gateway_tokens": true, "proxy_authorities": [],
+    });
     let nothing = json!({
+        "access": access,
         "polling": {"interval": null, "jitter_percent": null, "overrides": []},
         "defaults": defaults,
     });
@@ -26,6 +31,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
     patch(&world, set).await.expect(200);
     let set = patch(&world, json!({"polling": {"jitter_percent": 20}})).await;
     let expected = json!({
+        "access": access,
         "polling": {
             "interval": "01:30:00",
             "jitter_percent": 20,
@@ -148,4 +154,32 @@ async fn a_merge_patch_may_be_called_one() {
         .header("content-type", "application/merge-patch+json")
         .body(axum::body::Body::from("{}"));
     world.ask(request.expect("a request")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_tenant_says_who_is_let_in() {
+    let world = World::new().await;
+    let wanted = json!({"registration": "allow_list", "proxy_authorities": ["AB:CD"]});
+    let set = patch(&world, json!({"access": wanted})).await.expect(200);
+    assert_eq!(set["access"]["registration"], "allow_list");
+    assert_eq!(set["access"]["proxy_authorities"], json!(["AB:CD"]));
+    assert_eq!(set["access"]["target_tokens"], true);
+    for (access, code, field) in [
+        (
+            json!({"registration": "closed"}),
+            "wrong_type",
+            "/access/registration",
+        ),
+        (
+            json!({"proxy_authorities": ["a,b"]}),
+            "invalid_settings",
+            "/access/proxy_authorities/0",
+        ),
+    ] {
+        let refused = patch(&world, json!({"access": access})).await.refused(422);
+        assert_eq!(refused, (code.to_owned(), vec![field.to_owned()]));
+    }
+    assert_eq!(world.get(PATH).await.expect(200), set);
+    let back = patch(&world, json!({"access": null})).await.expect(200);
+    assert_eq!(back["access"]["registration"], "open");
 }

@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
-use tidegate_http::{ClientAuth, IpNet, LimitSettings, Proxies, ProxyHeaders, TlsSettings};
+use tidegate_http::{
+    CertificateHeaders, ClientAuth, HeaderName, IpNet, LimitSettings, Proxies, ProxyHeaders,
+    TlsSettings,
+};
 
 use super::Period;
 
@@ -16,6 +19,10 @@ pub struct Http {
     pub trusted_proxies: Vec<String>,
     /// How they say for whom they ask.
     pub forwarded: Forwarded,
+    /// Headers in which they name a device whose certificate they have checked.
+    pub device_headers: Vec<String>,
+    /// For each of those, the header that names the certificate's authorities.
+    pub authority_headers: Vec<String>,
 }
 
 /// How proxies say for whom they ask.
@@ -79,9 +86,12 @@ pub struct Limits {
 
 impl Default for Http {
     fn default() -> Self {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Self {
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::XForwarded,
+            device_headers: names(&["X-Controller-Id", "X-Ssl-Client-Cn"]),
+            authority_headers: names(&["X-Authority", "X-Ssl-Issuer-Hash"]),
         }
     }
 }
@@ -126,6 +136,24 @@ impl Http {
                 Forwarded::Forwarded => ProxyHeaders::Forwarded,
             },
         })
+    }
+
+    /// The headers in which they name devices.
+    pub fn certificate_headers(&self) -> Result<CertificateHeaders> {
+        let (devices, authorities) = (&self.device_headers, &self.authority_headers);
+        if devices.len() != authorities.len() {
+            return Err(anyhow!(
+                "http.device_headers and http.authority_headers must be as many"
+            ));
+        }
+        let name = |text: &String| {
+            text.parse::<HeaderName>()
+                .with_context(|| format!("`{text}` is no name of a header"))
+        };
+        let pairs = devices.iter().zip(authorities);
+        let pairs = pairs.map(|(device, authority)| Ok((name(device)?, name(authority)?)));
+        let pairs: Vec<_> = pairs.collect::<Result<_>>()?;
+        Ok(CertificateHeaders::new(pairs))
     }
 }
 

@@ -221,6 +221,7 @@ impl Config {
             ));
         }
         self.http.proxies()?;
+        self.http.certificate_headers()?;
         self.tls.settings()?;
         self.limits.check()?;
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {

@@ -91,6 +91,11 @@ fn bad_values_are_named() {
         ("listen = ", "TOML"),
         ("[http]\ntrusted_proxies = ['gate']", "gate"),
         ("[http]\nforwarded = 'both'", "both"),
+        ("[http]\ndevice_headers = []", "as many"),
+        (
+            "[http]\ndevice_headers = ['a b']\nauthority_headers = ['c']",
+            "a b",
+        ),
         ("[tls]\ncert = 'cert.pem'", "go together"),
         ("[tls]\nclient_auth = 'maybe'", "maybe"),
         ("[limits]\nconnections = 0", "limits.connections"),

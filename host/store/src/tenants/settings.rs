@@ -9,6 +9,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
+use super::access::AccessJson;
 use crate::{
     dialect::storable,
     rows::{BadRow, to_json},
@@ -21,6 +22,7 @@ const COLUMN: &str = "settings";
 #[derive(Default)]
 struct SettingsJson {
     polling: PollingJson,
+    access: AccessJson,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -57,6 +59,7 @@ impl From<&TenantSettings> for SettingsJson {
     fn from(settings: &TenantSettings) -> Self {
         Self {
             polling: (&settings.polling).into(),
+            access: (&settings.access).into(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl TryFrom<SettingsJson> for TenantSettings {
     fn try_from(json: SettingsJson) -> Result<Self, BadRow> {
         Ok(Self {
             polling: json.polling.try_into()?,
+            access: json.access.try_into()?,
         })
     }
 }

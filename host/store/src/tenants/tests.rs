@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use tidegate_core::polling::{Polling, PollingOverride};
+use tidegate_core::{
+    access::{AccessSettings, Registration},
+    polling::{Polling, PollingOverride},
+};
 
 use super::*;
 use crate::testing::on_both;
@@ -52,6 +55,13 @@ on_both! {
                 interval: Some(Duration::from_mins(10)),
                 jitter_percent: Some(20),
                 overrides: vec![over("hw_model=='a \\'b'", None), over("state!=error", Some(3))],
+            },
+            access: AccessSettings {
+                registration: Registration::AllowList,
+                trust_on_first_use: true,
+                target_tokens: false,
+                gateway_tokens: false,
+                proxy_authorities: vec!["AB:CD".to_owned()],
             },
         };
         assert!(store.change_settings(store.ours, 0, &settings).await?);

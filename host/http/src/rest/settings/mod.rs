@@ -1,5 +1,6 @@
 //! What a tenant sets for itself.
 
+mod access;
 mod change;
 mod shape;
 mod show;

@@ -6,6 +6,7 @@ use tidegate_core::{
 use tidegate_engine::Error;
 use utoipa::ToSchema;
 
+use super::access::AccessBody;
 use crate::rest::{object::object, time_of_day::TimeOfDay};
 
 /// What a tenant set for itself, and what holds where it set nothing.
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
 pub(crate) struct SettingsBody {
     #[serde(deserialize_with = "object")]
     polling: Option<PollingBody>,
+    #[serde(deserialize_with = "object")]
+    access: Option<AccessBody>,
 }
 
 /// How often devices poll.
@@ -86,6 +89,7 @@ impl From<&TenantSettings> for SettingsBody {
     fn from(settings: &TenantSettings) -> Self {
         Self {
             polling: Some((&settings.polling).into()),
+            access: Some((&settings.access).into()),
         }
     }
 }
@@ -94,6 +98,7 @@ impl SettingsBody {
     pub(super) fn settings(self) -> Result<TenantSettings, Error> {
         Ok(TenantSettings {
             polling: self.polling.unwrap_or_default().polling()?,
+            access: self.access.unwrap_or_default().into(),
         })
     }
 }

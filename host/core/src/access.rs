@@ -1,0 +1,122 @@
+//! Who a tenant lets in as its devices.
+
+use crate::plugin::FieldError;
+
+/// Most authorities that proxies may vouch for.
+const MAX_PROXY_AUTHORITIES: usize = 100;
+/// Most characters of one.
+const MAX_PROXY_AUTHORITY: usize = 500;
+
+/// Who is let in, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// What becomes of devices that are not known.
+    pub registration: Registration,
+    /// Whether a device that is not known is registered with the first token of its own that it shows.
+    pub trust_on_first_use: bool,
+    /// Whether devices' own tokens open the door.
+    pub target_tokens: bool,
+    /// Whether gateways' tokens do.
+    pub gateway_tokens: bool,
+    /// Whose certificates trusted proxies may vouch for.
+    pub proxy_authorities: Vec<String>,
+}
+
+/// What becomes of devices that are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registration {
+    /// Whoever may speak for one registers it by its first poll.
+    #[default]
+    Open,
+    /// Only an operator makes devices.
+    AllowList,
+}
+
+impl Registration {
+    const ALL: [Self; 2] = [Self::Open, Self::AllowList];
+
+    /// Its name in REST and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::AllowList => "allow_list",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Open,
+            trust_on_first_use: false,
+            target_tokens: true,
+            gateway_tokens: true,
+            proxy_authorities: Vec::new(),
+        }
+    }
+}
+
+impl AccessSettings {
+    /// Every rule that is broken; the paths are JSON pointers.
+    pub fn broken_rules(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut broken = |path: String, message: String| errors.push(FieldError { path, message });
+        if self.proxy_authorities.len() > MAX_PROXY_AUTHORITIES {
+            broken(
+                "/proxy_authorities".to_owned(),
+                format!("must be at most {MAX_PROXY_AUTHORITIES}"),
+            );
+        }
+        for (place, authority) in self.proxy_authorities.iter().enumerate() {
+            let is_good = (1..=MAX_PROXY_AUTHORITY).contains(&authority.chars().count())
+                && authority.trim() == authority
+                && !authority.contains([';', ',']);
+            if !is_good {
+                broken(
+                    format!("/proxy_authorities/{place}"),
+                    format!(
+                        "must have 1 to {MAX_PROXY_AUTHORITY} characters, no space around them and \
+                         neither `;` nor `,`, at which proxies' lists are split"
+                    ),
+                );
+            }
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_can_stand_in_a_list() {
+        let broken = |authorities: &[&str]| {
+            let settings = AccessSettings {
+                proxy_authorities: authorities.iter().map(|&name| name.to_owned()).collect(),
+                ..AccessSettings::default()
+            };
+            let errors = settings.broken_rules().into_iter();
+            errors.map(|error| error.path).collect::<Vec<_>>()
+        };
+        assert!(broken(&["AB:CD", "plant root", &"x".repeat(500)]).is_empty());
+        let long = "x".repeat(501);
+        let bad = ["", " a", "a,b", "a;b", &long];
+        let paths: Vec<_> = (0..5).map(|n| format!("/proxy_authorities/{n}")).collect();
+        assert_eq!(broken(&bad), paths);
+        assert_eq!(broken(&["a"; 101]), ["/proxy_authorities"]);
+    }
+
+    #[test]
+    fn words_come_back() {
+        for one in Registration::ALL {
+            assert_eq!(Registration::parse(one.as_str()), Some(one));
+        }
+        assert_eq!(Registration::parse("closed"), None);
+    }
+}

@@ -1,0 +1,63 @@
+use serde::{Deserialize, Serialize};
+use tidegate_core::access::{AccessSettings, Registration};
+use utoipa::ToSchema;
+
+/// Who is let in as a device.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(as = AccessSettings)]
+pub(super) struct AccessBody {
+    /// `open`: whoever may speak for a device registers it by its first poll. `allow_list`: only an operator makes devices.
+    registration: Option<RegistrationWord>,
+    /// Whether a device that is not known is registered with the first token of its own that it shows; a later one never
+    /// takes its place.
+    trust_on_first_use: Option<bool>,
+    /// Whether devices' own tokens open the door; true unless it is set.
+    target_tokens: Option<bool>,
+    /// Whether gateways' tokens do; true unless it is set.
+    gateway_tokens: Option<bool>,
+    /// Whose certificates trusted proxies may vouch for, at most 100; none: they vouch for nobody.
+    proxy_authorities: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Registration)]
+enum RegistrationWord {
+    Open,
+    AllowList,
+}
+
+impl From<&AccessSettings> for AccessBody {
+    fn from(settings: &AccessSettings) -> Self {
+        Self {
+            registration: Some(match settings.registration {
+                Registration::Open => RegistrationWord::Open,
+                Registration::AllowList => RegistrationWord::AllowList,
+            }),
+            trust_on_first_use: Some(settings.trust_on_first_use),
+            target_tokens: Some(settings.target_tokens),
+            gateway_tokens: Some(settings.gateway_tokens),
+            proxy_authorities: Some(settings.proxy_authorities.clone()),
+        }
+    }
+}
+
+impl From<AccessBody> for AccessSettings {
+    fn from(body: AccessBody) -> Self {
+        let default = Self::default();
+        let registration = body.registration.map(|word| match word {
+            RegistrationWord::Open => Registration::Open,
+            RegistrationWord::AllowList => Registration::AllowList,
+        });
+        Self {
+            registration: registration.unwrap_or(default.registration),
+            trust_on_first_use: body
+                .trust_on_first_use
+                .unwrap_or(default.trust_on_first_use),
+            target_tokens: body.target_tokens.unwrap_or(default.target_tokens),
+            gateway_tokens: body.gateway_tokens.unwrap_or(default.gateway_tokens),
+            proxy_authorities: body.proxy_authorities.unwrap_or(default.proxy_authorities),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The example of `docs/operating.md`, behind a real nginx where there is one.
+
+use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
+
+use anyhow::Context as _;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tidegate_http::Serving;
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+    time::sleep,
+};
+
+use crate::{
+    tls::{Shown, send_to},
+    wire::get,
+    world::{GATEWAY, World},
+};
+
+const NGINX: &str = "/usr/sbin/nginx";
+const BASE: &str = "/LAB/controller/v1/dev-1";
+
+/// The example with our own addresses and files, as a whole configuration.
+fn configuration(folder: &Path, ours: u16, port: u16) -> anyhow::Result<String> {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md");
+    let docs = fs::read_to_string(docs)?;
+    let (_, example) = docs.split_once("```nginx\n").context("an example")?;
+    let (example, _) = example.split_once("```").context("an end")?;
+    let folder = folder.display();
+    let example = example
+        .replace("listen 443", &format!("listen 127.0.0.1:{port}"))
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{ours}"))
+        .replace("/etc/nginx/", &format!("{folder}/"));
+    Ok(format!(
+        "daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;\nevents {{}}\n\
+         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
+         fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
+         {example} }}\n"
+    ))
+}
+
+async fn nginx(folder: &Path, port: u16) -> anyhow::Result<Child> {
+    let child = Command::new(NGINX)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .arg("-e")
+        .arg(folder.join("error.log"))
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return Ok(child);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let log = fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+    anyhow::bail!("nginx does not listen: {log}")
+}
+
+#[tokio::test]
+async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
+    if !Path::new(NGINX).exists() {
+        return Ok(());
+    }
+    let trust = |settings: &mut tidegate_http::HttpSettings| {
+        settings.proxies.trusted = vec!["127.0.0.1/32".parse().expect("a net")];
+    };
+    let world = World::closed_with(trust, Serving::default()).await?;
+    let believe = |access: &mut tidegate_core::access::AccessSettings| {
+        access.proxy_authorities = vec!["CN=plant root".to_owned()];
+    };
+    world.allow(believe).await?;
+
+    let folder = tempfile::tempdir()?;
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "plant root");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let plant = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let text = configuration(folder.path(), world.addr.port(), port)?;
+    for (name, text) in [
+        ("cert.pem", own.cert.pem()),
+        ("key.pem", own.signing_key.serialize_pem()),
+        ("device-authorities.pem", plant.pem()),
+        ("nginx.conf", text),
+    ] {
+        fs::write(folder.path().join(name), text)?;
+    }
+    let _nginx = nginx(folder.path(), port).await?;
+
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "dev-1");
+    let key = KeyPair::generate()?;
+    let chain = vec![params.signed_by(&key, &plant)?.der().clone()];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let shown: Shown = (chain, key);
+    let gate = ([127, 0, 0, 1], port).into();
+    let ask = async |shown, request| send_to(gate, own.cert.der(), shown, request).await;
+    let other = || get("/LAB/controller/v1/dev-2");
+
+    let answer = ask(Some(&shown), get(BASE)).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let link = answer.json()["_links"]["configData"]["href"].clone();
+    assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
+    assert_eq!(ask(Some(&shown), other()).await?.status, 401);
+    assert_eq!(ask(None, get(BASE)).await?.status, 401);
+    assert_eq!(
+        ask(None, get(BASE).header("Authorization", GATEWAY))
+            .await?
+            .status,
+        200
+    );
+    // Nobody names a device past the proxy, in whatever spelling.
+    for (device, authority) in [
+        ("X-Controller-Id", "X-Authority"),
+        ("X-Controller-Id", "X-Authority-0"),
+        ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash"),
+        ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash-1"),
+    ] {
+        for shown in [None, Some(&shown)] {
+            let forged = other()
+                .header(device, "dev-2")
+                .header(authority, "CN=plant root");
+            assert_eq!(
+                ask(shown, forged).await?.status,
+                401,
+                "{device} {authority}"
+            );
+        }
+    }
+    Ok(())
+}

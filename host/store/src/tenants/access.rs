@@ -1,0 +1,54 @@
+use serde::{Deserialize, Serialize};
+use tidegate_core::access::{AccessSettings, Registration};
+
+use crate::{dialect::storable, rows::BadRow};
+
+/// [`AccessSettings`] as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct AccessJson {
+    registration: String,
+    trust_on_first_use: bool,
+    target_tokens: bool,
+    gateway_tokens: bool,
+    proxy_authorities: Vec<String>,
+}
+
+impl Default for AccessJson {
+    fn default() -> Self {
+        (&AccessSettings::default()).into()
+    }
+}
+
+impl From<&AccessSettings> for AccessJson {
+    fn from(settings: &AccessSettings) -> Self {
+        let authorities = settings.proxy_authorities.iter();
+        Self {
+            registration: settings.registration.as_str().to_owned(),
+            trust_on_first_use: settings.trust_on_first_use,
+            target_tokens: settings.target_tokens,
+            gateway_tokens: settings.gateway_tokens,
+            proxy_authorities: authorities
+                .map(|authority| storable(authority).into_owned())
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<AccessJson> for AccessSettings {
+    type Error = BadRow;
+
+    fn try_from(json: AccessJson) -> Result<Self, BadRow> {
+        let registration = Registration::parse(&json.registration);
+        Ok(Self {
+            registration: registration.ok_or(BadRow::Word {
+                column: "settings",
+                value: json.registration,
+            })?,
+            trust_on_first_use: json.trust_on_first_use,
+            target_tokens: json.target_tokens,
+            gateway_tokens: json.gateway_tokens,
+            proxy_authorities: json.proxy_authorities,
+        })
+    }
+}
