@@ -148,7 +148,8 @@ async fn a_phase_that_takes_too_long_says_so(lab: Alone) -> Result<()> {
         .await?;
     ensure!(campaign["in_progress_devices"] == 1, "{campaign}");
     lab.pass(Duration::from_mins(10));
-    lab.until_status(id, "completed").await?;
+    lab.until_counts(id, json!({ "timed_out_devices": 2 }))
+        .await?;
     for update in lab.updates(id).await? {
         let phase = match update["device_id"].as_str() {
             Some("edge-0") => "the device did not end the download within 10 minutes",
