@@ -264,7 +264,7 @@ CREATE INDEX updates_by_campaign ON updates (tenant_id, campaign_id, id) WHERE c
 CREATE INDEX updates_by_device ON updates (tenant_id, device_id, id);
 -- Keys of devices and updates are unique without their tenant; an index that began with it would tempt a planner that
 -- knows nothing yet of the tables to walk through all of the tenant's rows.
-CREATE INDEX updates_open ON updates (device_id, weight) WHERE completed_at IS NULL;
+CREATE INDEX updates_open ON updates (device_id, weight DESC, id) WHERE completed_at IS NULL;
 CREATE INDEX updates_by_deadline ON updates (timeout_at) WHERE completed_at IS NULL;
 CREATE INDEX updates_to_call_back ON updates (tenant_id, campaign_id, id)
     WHERE completed_at IS NULL AND called_back_at IS NULL AND purpose = 'forward';

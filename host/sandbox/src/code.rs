@@ -9,6 +9,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -19,6 +20,8 @@ use wasmtime::Engine;
 
 /// Bytes of a file: more than any code has.
 const FILE_BYTES: u64 = 600 << 20;
+/// After this a file that is being written is written, or whoever wrote it is dead.
+const WRITTEN: Duration = Duration::from_hours(1);
 const MAC_BYTES: usize = 32;
 const SECRET_BYTES: usize = 32;
 
@@ -66,11 +69,44 @@ impl CodeCache {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        Ok(Self {
+        let cache = Self {
             secret: secret(folder)?,
             folder: folder.to_owned(),
             key,
-        })
+        };
+        match cache.sweep() {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed compiled code that nothing can use"),
+            // It takes room and does no harm.
+            Err(error) => tracing::warn!(%error, "cannot sweep the folder of compiled code"),
+        }
+        Ok(cache)
+    }
+
+    /// Removes code that was compiled by another version, for another processor or under another configuration, and what
+    /// was never written to its end. Answers how many files that were.
+    fn sweep(&self) -> io::Result<usize> {
+        let ours = format!("-{}.code", self.key_name());
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_useless = if name.ends_with(".code") {
+                !name.ends_with(&ours)
+            } else {
+                name.ends_with(".partial") && is_old(&entry)?
+            };
+            if is_useless {
+                match fs::remove_file(entry.path()) {
+                    Ok(()) => removed += 1,
+                    // Another host that starts was faster.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// The code of a component. A file that is damaged, foreign or unreadable is as good as none.
@@ -116,9 +152,13 @@ impl CodeCache {
     }
 
     fn path(&self, component: Digest) -> PathBuf {
-        let key = hex::encode(&self.key.0[..8]);
+        let key = self.key_name();
         self.folder
             .join(format!("{}-{key}.code", hex::encode(component.0)))
+    }
+
+    fn key_name(&self) -> String {
+        hex::encode(&self.key.0[..8])
     }
 
     /// Vouches for the code as that of this component on this engine: a file under another name is foreign.
@@ -130,6 +170,13 @@ impl CodeCache {
         mac.update(code);
         mac
     }
+}
+
+/// Whether nobody writes it any more.
+fn is_old(file: &fs::DirEntry) -> io::Result<bool> {
+    let age = file.metadata()?.modified()?.elapsed();
+    // One from the future is left to grow old.
+    Ok(age.is_ok_and(|age| age > WRITTEN))
 }
 
 /// The folder's secret. Several hosts may start at once on one folder: the first to link its secret wins.

@@ -1,7 +1,7 @@
 //! Connections and transactions.
 //!
 //! SQLite takes one writer at a time, so there is one connection that writes and a pool that reads beside it (WAL).
-//! PostgreSQL has one pool for both.
+//! PostgreSQL has one pool for both, and another for the reads of single things that devices cause by the thousand.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +28,7 @@ pub(crate) struct Database {
     url: String,
     readers: AnyPool,
     writers: AnyPool,
+    points: AnyPool,
 }
 
 /// A handle on the database: a transaction that is undone when it is dropped before it is committed.
@@ -61,11 +62,21 @@ impl Database {
         let options: AnyConnectOptions = url
             .parse()
             .map_err(failed("read the address of the database"))?;
-        let writers = pool(dialect, &options, connections, Use::Write).await?;
+        let (shared, alone) = match dialect {
+            Dialect::Sqlite => (connections, 0),
+            Dialect::Postgres => (connections.div_ceil(2), (connections / 2).max(1)),
+        };
+        let writers = pool(dialect, &options, shared, Use::Write).await?;
         migrations::run(dialect, &writers).await?;
-        let readers = match dialect {
-            Dialect::Sqlite => pool(dialect, &options, connections, Use::Read).await?,
-            Dialect::Postgres => writers.clone(),
+        let (readers, points) = match dialect {
+            Dialect::Sqlite => {
+                let readers = pool(dialect, &options, shared, Use::Read).await?;
+                (readers.clone(), readers)
+            }
+            Dialect::Postgres => {
+                let points = pool(dialect, &options, alone, Use::Point).await?;
+                (writers.clone(), points)
+            }
         };
         Ok(Self {
             dialect,
@@ -73,7 +84,19 @@ impl Database {
             url,
             readers,
             writers,
+            points,
         })
+    }
+
+    /// For one statement that reads a handful of rows by index, and is asked again and again: PostgreSQL plans it once
+    /// for each connection. (Planning it takes ten times as long as doing it.)
+    pub(crate) async fn point(&self) -> Result<Tx, StoreError> {
+        let connection = self
+            .points
+            .acquire()
+            .await
+            .map_err(failed("get a connection"))?;
+        Ok(self.tx(Inner::Single(connection)))
     }
 
     /// For one reading statement: spares the round trips of a transaction.
@@ -129,6 +152,7 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) {
+        self.points.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }
@@ -173,6 +197,7 @@ impl Tx {
 enum Use {
     Read,
     Write,
+    Point,
 }
 
 async fn pool(
@@ -185,25 +210,22 @@ async fn pool(
         .acquire_timeout(PATIENCE)
         .test_before_acquire(false);
     let pool = match dialect {
-        Dialect::Postgres => {
-            pool.max_connections(connections)
-                // A plan that was kept from when a table was small would read all of it for a handful of rows.
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        let set = "SET plan_cache_mode = force_custom_plan";
-                        sqlx::raw_sql(set).execute(connection).await?;
-                        Ok(())
-                    })
+        Dialect::Postgres => pool
+            .max_connections(connections)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(plans(purpose)).execute(connection).await?;
+                    Ok(())
                 })
-                .before_acquire(|connection, meta| {
-                    Box::pin(async move {
-                        if meta.idle_for > STALE {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
+            })
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > STALE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
                 })
-        }
+            }),
         Dialect::Sqlite => pool
             .max_connections(if purpose == Use::Write {
                 1
@@ -224,16 +246,31 @@ async fn pool(
         .map_err(failed("connect to the database"))
 }
 
-/// Durable at every commit; the busy timeout is [`PATIENCE`], and only another process can make it wait.
+/// A plan that was kept from when a table was small would read all of it for a handful of rows. So each statement is
+/// planned each time, but for those of which the right plan is known from the start: they go by an index.
+fn plans(purpose: Use) -> &'static str {
+    match purpose {
+        Use::Read | Use::Write => "SET plan_cache_mode = force_custom_plan",
+        // What is left to choose from are walks along the indexes that are made for it. (And to compile what costs so
+        // much, as it seems then, would take longer still.)
+        Use::Point => {
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; SET jit = off"
+        }
+    }
+}
+
+/// Readers are many, and keep little more than the upper levels of the trees that they go through: the rest is in the
+/// system's own cache, which they share. Durable at every commit; the busy timeout is [`PATIENCE`], and only another process can make it wait.
 fn pragmas(purpose: Use) -> &'static str {
     match purpose {
         Use::Write => {
             "PRAGMA busy_timeout = 20000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
         }
-        Use::Read => {
+        Use::Read | Use::Point => {
             "PRAGMA busy_timeout = 20000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
-             PRAGMA cache_size = -16384;"
+             PRAGMA cache_size = -2048;"
         }
     }
 }

@@ -32,7 +32,8 @@ pub struct Options {
     pub url: String,
     /// A name that no other host on this database has.
     pub host: String,
-    /// Most connections at once: to PostgreSQL in all, to SQLite for reading. At least 1.
+    /// Most connections at once: to PostgreSQL in all, of which half read single things, to SQLite for reading. At least
+    /// 1; to PostgreSQL 2.
     pub connections: u32,
     /// Which attributes of a device made by an operator say what hardware it is.
     pub attribute_names: AttributeNames,

@@ -164,28 +164,19 @@ impl Tallies {
     /// Writes them; the last thing before the commit.
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
         let moved = self.moved.iter().filter(|(_, delta)| **delta != 0);
-        let moved: Vec<_> = moved
-            .map(|((tenant, kind, key), delta)| TallyRow {
-                tenant_id: tenant.0,
-                kind: kind.as_str(),
-                tally_key: storable(key),
-                n: *delta,
-            })
-            .collect();
-        let sum = "tallies.n + excluded.n";
-        upsert(tx, &moved, sum).await?;
-        let changed: Vec<_> = self
-            .changed
-            .iter()
-            .map(|(tenant, at)| TallyRow {
-                tenant_id: tenant.0,
-                kind: Kind::LastChange.as_str(),
-                tally_key: "".into(),
-                n: *at,
-            })
-            .collect();
-        let latest = "CASE WHEN excluded.n > tallies.n THEN excluded.n ELSE tallies.n END";
-        upsert(tx, &changed, latest).await
+        let moved = moved.map(|((tenant, kind, key), delta)| TallyRow {
+            tenant_id: tenant.0,
+            kind: kind.as_str(),
+            tally_key: storable(key),
+            n: *delta,
+        });
+        let changed = self.changed.iter().map(|(tenant, at)| TallyRow {
+            tenant_id: tenant.0,
+            kind: Kind::LastChange.as_str(),
+            tally_key: "".into(),
+            n: *at,
+        });
+        upsert(tx, &moved.chain(changed).collect::<Vec<_>>()).await
     }
 }
 
@@ -197,7 +188,7 @@ struct TallyRow<'a> {
     n: i64,
 }
 
-async fn upsert(tx: &mut Tx, rows: &[TallyRow<'_>], n: &str) -> Result<(), StoreError> {
+async fn upsert(tx: &mut Tx, rows: &[TallyRow<'_>]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -214,7 +205,10 @@ async fn upsert(tx: &mut Tx, rows: &[TallyRow<'_>], n: &str) -> Result<(), Store
     let sql = format!(
         "INSERT INTO tallies (tenant_id, kind, tally_key, n) \
          SELECT tenant_id, kind, tally_key, n FROM {from} WHERE true \
-         ON CONFLICT (tenant_id, kind, tally_key) DO UPDATE SET n = {n}"
+         ON CONFLICT (tenant_id, kind, tally_key) DO UPDATE SET n = CASE \
+         WHEN tallies.kind <> '{}' THEN tallies.n + excluded.n \
+         WHEN tallies.n < excluded.n THEN excluded.n ELSE tallies.n END",
+        Kind::LastChange.as_str()
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(to_json(&rows)?)

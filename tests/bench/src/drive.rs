@@ -77,6 +77,69 @@ pub(crate) async fn repeat(
     })
 }
 
+/// Polls of devices that are spread over the whole fleet, until the time is up.
+pub(crate) async fn poll_among(
+    addr: SocketAddr,
+    fields: &str,
+    devices: usize,
+    time: Duration,
+) -> Result<Load> {
+    let until = Instant::now() + time;
+    polls(addr, fields, CONNECTIONS, |number| {
+        (Instant::now() < until).then(|| spread(number, devices))
+    })
+    .await
+}
+
+/// Each device polls once.
+pub(crate) async fn poll_each(
+    addr: SocketAddr,
+    fields: &str,
+    devices: usize,
+    connections: usize,
+) -> Result<Load> {
+    polls(addr, fields, connections, |number| {
+        (number < devices).then(|| spread(number, devices))
+    })
+    .await
+}
+
+/// The devices in another order, each once in as many numbers as there are devices.
+fn spread(number: usize, devices: usize) -> usize {
+    // A prime that divides no number of devices that is measured.
+    const STRIDE: usize = 7_368_787;
+    number.wrapping_mul(STRIDE) % devices
+}
+
+/// One poll of each device that `which` names for the next number, until it names none.
+async fn polls(
+    addr: SocketAddr,
+    fields: &str,
+    connections: usize,
+    which: impl Fn(usize) -> Option<usize>,
+) -> Result<Load> {
+    let (cpu, began) = (cpu_of("self")?, Instant::now());
+    let next = AtomicUsize::new(0);
+    let workers = (0..connections).map(async |_| {
+        let mut connection = Connection::open(addr).await?;
+        let mut times = Vec::new();
+        while let Some(device) = which(next.fetch_add(1, Ordering::Relaxed)) {
+            let poll = request("GET", &path_of(device), addr, fields, b"");
+            let before = Instant::now();
+            connection.exchange(&poll).await?.is(200)?;
+            times.push(before.elapsed().as_secs_f64() * 1e3);
+        }
+        anyhow::Ok(times)
+    });
+    let times: Vec<f64> = try_join_all(workers).await?.into_iter().flatten().collect();
+    Ok(Load {
+        requests: times.len() as u64,
+        seconds: began.elapsed().as_secs_f64(),
+        times,
+        cpu: cpu_of("self")? - cpu,
+    })
+}
+
 /// Whole updates, without their files.
 #[derive(Debug, Default)]
 pub(crate) struct Updates {

@@ -9,6 +9,7 @@ mod database;
 mod disk;
 mod download;
 mod drive;
+mod fleet;
 mod http1;
 mod machine;
 mod poll;
@@ -78,6 +79,8 @@ enum Part {
     Decide,
     Assign,
     Poll,
+    Fleet,
+    Storm,
     Updates,
     Campaigns,
     Download,
@@ -146,6 +149,8 @@ impl Bench {
             Part::Decide => one_thread()?.block_on(sandbox::decide(self)),
             Part::Assign => one_thread()?.block_on(sandbox::assign(self)),
             Part::Poll => one_thread()?.block_on(poll::measure(self)),
+            Part::Fleet => one_thread()?.block_on(fleet::measure(self)),
+            Part::Storm => self.on_each(|kind| one_thread()?.block_on(fleet::storm(self, kind))),
             Part::Updates => {
                 self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))
             }

@@ -62,6 +62,13 @@ impl Process {
         Self { addr, child }
     }
 
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -82,9 +89,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -102,12 +107,19 @@ pub(crate) fn cpu_of(process: &str) -> Result<f64> {
 
 /// Bytes of memory that are a process's own, files that it has mapped left out.
 pub(crate) fn memory(process: u32) -> Result<u64> {
+    status(process, "RssAnon:")
+}
+
+/// Bytes of memory that a process holds, and has ever held at once.
+pub(crate) fn resident(process: u32) -> Result<(u64, u64)> {
+    Ok((status(process, "VmRSS:")?, status(process, "VmHWM:")?))
+}
+
+fn status(process: u32, name: &'static str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(kilobytes.context("read RssAnon")? * 1024)
+    Ok(kilobytes.context(name)? * 1024)
 }
 
 /// Makes an empty folder.

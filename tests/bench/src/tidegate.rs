@@ -23,6 +23,7 @@ pub(crate) struct Tidegate {
     /// The header line of a gateway, which may speak for every device.
     pub(crate) gateway: String,
     key: String,
+    database: Option<String>,
 }
 
 impl Tidegate {
@@ -31,15 +32,7 @@ impl Tidegate {
         let data_dir = bench.work.join(name);
         empty(&data_dir)?;
         share_compiled(bench, &data_dir)?;
-        let mut command = Command::new(&bench.server_bin);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&data_dir)
-            .arg("--components")
-            .arg(&bench.components)
-            .stdout(Stdio::piped());
-        set_up(&mut command, database);
-        let mut process = Process::start(&mut command, address)?;
+        let mut process = serve(bench, &data_dir, database)?;
         let line = process.first_line()?;
         let key = line.rsplit(' ').next().map(str::trim).unwrap_or_default();
         let gateway = gateway_token(bench, &data_dir, database)?;
@@ -48,7 +41,26 @@ impl Tidegate {
             data_dir,
             gateway: format!("authorization: GatewayToken {gateway}\r\n"),
             key: key.to_owned(),
+            database: database.map(str::to_owned),
         })
+    }
+
+    /// Kills it, changes what it left behind, and starts it again. It listens when this returns.
+    pub(crate) async fn restart(
+        &mut self,
+        bench: &Bench,
+        change: impl AsyncFnOnce(&str) -> Result<()>,
+    ) -> Result<()> {
+        self.process.kill();
+        change(&self.database_url()).await?;
+        self.process = serve(bench, &self.data_dir, self.database.as_deref())?;
+        Ok(())
+    }
+
+    fn database_url(&self) -> String {
+        let file = self.data_dir.join("tidegate.db");
+        let sqlite = || format!("sqlite://{}", file.display());
+        self.database.clone().unwrap_or_else(sqlite)
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -101,6 +113,18 @@ impl Tidegate {
         let made = success(&connection.answer().await?, "firmware")?;
         made["firmware_id"].as_i64().context("no firmware_id")
     }
+}
+
+fn serve(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<Process> {
+    let mut command = Command::new(&bench.server_bin);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .arg("--components")
+        .arg(&bench.components)
+        .stdout(Stdio::piped());
+    set_up(&mut command, database);
+    Process::start(&mut command, address)
 }
 
 fn success(answer: &crate::http1::Answer<'_>, path: &str) -> Result<Value> {

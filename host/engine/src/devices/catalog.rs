@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tidegate_core::{
     firmware::Firmware,
     id::{FirmwareId, ModuleId, TenantId, UpdateId},
@@ -9,9 +9,9 @@ use tidegate_core::{
 use crate::{Result, ports::Store};
 
 /// Most firmware that is remembered.
-const FIRMWARE: u64 = 1_000;
+const FIRMWARE: usize = 1_000;
 /// Most ids that are remembered.
-const IDS: u64 = 100_000;
+const IDS: usize = 100_000;
 
 /// Firmware that devices ask for, and which update and module has which: none of it changes once it is stored. A
 /// device that fetches a file in hundreds of pieces costs no hundreds of reads.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tidegate_core::{
     id::{GatewayId, TenantId},
     time::Timestamp,
@@ -16,7 +16,7 @@ use tidegate_core::{
 use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
 
 /// Most tenants, by every spelling that devices use.
-const CAPACITY: u64 = 10_000;
+const CAPACITY: usize = 10_000;
 /// A gateway that is used all the time is noted this often, in milliseconds.
 const NOTED_EVERY: i64 = 1000;
 
@@ -93,12 +93,12 @@ impl Doors {
 
     /// Has the next one who comes to a tenant's door look into the store for its gateways.
     pub(crate) fn forget_gateways(&self, tenant: TenantId) {
-        self.gateways.invalidate(&tenant);
+        self.gateways.remove(&tenant);
     }
 
     /// Likewise for its authorities.
     pub(crate) fn forget_authorities(&self, tenant: TenantId) {
-        self.authorities.invalidate(&tenant);
+        self.authorities.remove(&tenant);
     }
 
     /// Notes that a gateway was used; the latest time stays.

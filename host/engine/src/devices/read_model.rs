@@ -3,13 +3,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use moka::{Equivalent, sync::Cache};
+use quick_cache::{Equivalent, sync::Cache};
 use tidegate_core::id::TenantId;
 
 use crate::ports::PollView;
 
-/// Most devices that are remembered. The rest is read from the store.
-const CAPACITY: u64 = 1_000_000;
+/// Most devices that are remembered; the rest is read from the store. A million fit, however they fall on the shards.
+const CAPACITY: usize = 1 << 20;
 /// Devices share counters of changes: a change of one may keep an answer about another from being remembered, no more.
 const STRIPES: usize = 16_384;
 
@@ -132,7 +132,7 @@ impl ReadModel {
             let fitting = known.and_then(|known| known.fitting);
             self.views.insert(ticket.key(), Known { view, fitting });
         } else if known.is_none_or(|known| known.view != view) {
-            self.views.invalidate(&ticket.key_ref());
+            self.views.remove(&ticket.key_ref());
         } else if changes_device {
             let fitting = None;
             self.views.insert(ticket.key(), Known { view, fitting });
@@ -144,8 +144,8 @@ impl ReadModel {
     pub(crate) fn forget(&self, tenant: TenantId, device_id: &str) {
         let mut changes = self.lock(self.stripe(tenant, device_id));
         let key = KeyRef { tenant, device_id };
-        self.views.invalidate(&key);
-        self.groups.invalidate(&key);
+        self.views.remove(&key);
+        self.groups.remove(&key);
         *changes += 1;
     }
 
@@ -154,8 +154,8 @@ impl ReadModel {
         for stripe in 0..STRIPES {
             *self.lock(stripe) += 1;
         }
-        self.views.invalidate_all();
-        self.groups.invalidate_all();
+        self.views.clear();
+        self.groups.clear();
     }
 
     fn stripe(&self, tenant: TenantId, device_id: &str) -> usize {
@@ -232,6 +232,26 @@ mod tests {
 
     fn remembered(model: &ReadModel) -> Option<PollView> {
         model.get(LAB, "a")
+    }
+
+    /// There is one for each of a million devices. What few devices have goes into a box.
+    #[test]
+    fn what_is_remembered_of_a_device_is_small() {
+        let bytes = size_of::<Known>();
+        assert!(bytes <= 120, "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_million_devices_are_remembered() {
+        let model = ReadModel::default();
+        let id = |number: u32| format!("device-{number}");
+        for number in 0..1_000_000 {
+            model.was_read(model.ticket(LAB, &id(number)), view(1));
+        }
+        let forgotten = (0..1_000_000).filter(|number| model.get(LAB, &id(*number)).is_none());
+        assert_eq!(forgotten.count(), 0);
+        model.forget_all();
+        assert_eq!(model.get(LAB, &id(7)), None);
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::{Engine, Result, access, ports::Seen};
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long writing them may take, however many they are.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// Most devices that are written in one period. When more come, they wait in memory, where a device that comes again
+/// costs nothing: last-seen times lag behind under such a load, and polls do not.
+const BUDGET: usize = 20_000;
 /// Most devices in one transaction: feedback must not wait long behind it.
 const BATCH: usize = 1000;
 /// Polls of different devices seldom wait for one another.
@@ -25,6 +28,8 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 pub struct SeenLog {
     shards: [Mutex<HashMap<(TenantId, DeviceKey), Timestamp>>; SHARDS],
+    /// Taken from there, and not written yet.
+    waiting: Mutex<Vec<Seen>>,
 }
 
 impl SeenLog {
@@ -38,22 +43,33 @@ impl SeenLog {
         *time = at.max(*time);
     }
 
-    /// Everything that was noted since the last time.
-    fn take(&self) -> Vec<Seen> {
-        let shards = self.shards.iter().map(|shard| {
-            let mut times = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *times)
-        });
-        shards
-            .flatten()
-            .map(|((tenant, device), at)| Seen { tenant, device, at })
-            .collect()
+    /// What was noted before, or a part of it. Whoever was noted first is taken first, but for a little: so nobody waits
+    /// for ever behind others who come again and again.
+    fn take(&self, most: usize) -> Vec<Seen> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_empty() || most == usize::MAX {
+            for shard in &self.shards {
+                let mut times = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let taken = std::mem::take(&mut *times).into_iter();
+                waiting.extend(taken.map(|((tenant, device), at)| Seen { tenant, device, at }));
+            }
+        }
+        let left = waiting.len().saturating_sub(most);
+        if left == 0 {
+            // Gives its memory back, too.
+            return std::mem::take(&mut *waiting);
+        }
+        waiting.split_off(left)
     }
 }
 
-/// Writes when devices were last seen, once. What cannot be written is kept for the next time.
+/// Writes when devices were last seen, all of them. What cannot be written is kept for the next time.
 pub async fn flush_seen(engine: &Engine) -> Result<()> {
-    let seen = engine.seen.take();
+    write_seen(engine, usize::MAX).await
+}
+
+async fn write_seen(engine: &Engine, most: usize) -> Result<()> {
+    let seen = engine.seen.take(most);
     for (number, batch) in seen.chunks(BATCH).enumerate() {
         if let Err(error) = engine.store().note_seen(batch.to_vec()).await {
             for unwritten in &seen[number * BATCH..] {
@@ -73,7 +89,7 @@ pub async fn keep_seen(engine: Arc<Engine>) {
         pulse.beat();
         sleep(PERIOD).await;
         for written in [
-            flush_seen(&engine).await,
+            write_seen(&engine, BUDGET).await,
             access::flush_gateways_used(&engine).await,
         ] {
             if let Err(error) = written {
@@ -98,12 +114,34 @@ mod tests {
             log.note(TenantId(1), DeviceKey(device), Timestamp(at));
         }
         let mut seen: Vec<_> = log
-            .take()
+            .take(usize::MAX)
             .iter()
             .map(|seen| (seen.device.0, seen.at.0))
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [(1, 30), (2, 11)]);
-        assert_eq!(log.take(), []);
+        assert_eq!(log.take(usize::MAX), []);
+    }
+
+    #[test]
+    fn of_very_many_a_part_is_taken_at_a_time_and_nobody_is_lost() {
+        let log = SeenLog::default();
+        let note = |devices: std::ops::Range<i64>| {
+            for device in devices {
+                log.note(TenantId(1), DeviceKey(device), Timestamp(device));
+            }
+        };
+        note(0..1000);
+        let mut all = Vec::new();
+        for _ in 0..10 {
+            let seen = log.take(100);
+            assert_eq!(seen.len(), 100);
+            all.extend(seen.into_iter().map(|seen| seen.device.0));
+            // These come again and again, and are not taken in the place of others.
+            note(0..100);
+        }
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..1000));
+        assert_eq!(log.take(usize::MAX).len(), 100);
     }
 }

@@ -9,6 +9,7 @@ use utoipa::{
     },
 };
 
+use super::closed::close_bodies;
 use crate::problem::ProblemBody;
 
 /// What is said of the API as a whole.
@@ -25,8 +26,9 @@ use crate::problem::ProblemBody;
 )]
 pub(super) struct Whole;
 
-/// Adds what every operation has in common: how to authenticate, and how refusals look.
+/// Adds what every operation has in common: how to authenticate, how refusals look, and that bodies are read whole.
 pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
+    close_bodies(document);
     let components = document.components.get_or_insert_default();
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     let bearer = HttpBuilder::new()

@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod authorities;
 mod campaigns;
+mod closed;
 mod created;
 mod decode;
 mod devices;

@@ -68,6 +68,27 @@ fn every_operation_says_how_it_refuses() {
     assert!(seen > 30, "only {seen} operations are documented");
 }
 
+#[test]
+fn bodies_say_that_unknown_fields_are_refused() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let schemas = &document["components"]["schemas"];
+    for (name, closed) in [
+        ("NewCampaign", true),
+        ("PluginWish", true),
+        ("FirmwareMetadata", true),
+        ("Problem", false),
+    ] {
+        let schema = &schemas[name];
+        assert!(schema.is_object(), "{name} is not there");
+        let said = schema.get("additionalProperties");
+        assert_eq!(
+            said == Some(&Value::Bool(false)),
+            closed,
+            "{name}: {said:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_let_in_without_credentials() {
     let world = World::new().await;

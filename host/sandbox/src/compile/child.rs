@@ -69,14 +69,15 @@ fn limit_itself() -> io::Result<()> {
         .ok()
         .and_then(|seconds| seconds.parse().ok())
         .unwrap_or(DEFAULT_CPU_SECONDS);
-    for (resource, limit) in [
-        (Resource::Core, 0),
-        (Resource::Cpu, cpu),
-        (Resource::As, ADDRESS_SPACE),
+    for (resource, limit, most) in [
+        (Resource::Core, 0, 0),
+        // The first limit ends it by SIGXCPU: SIGKILL is then somebody else's, such as the kernel's when memory is short.
+        (Resource::Cpu, cpu, cpu.saturating_add(1)),
+        (Resource::As, ADDRESS_SPACE, ADDRESS_SPACE),
     ] {
         let limit = Rlimit {
             current: Some(limit),
-            maximum: Some(limit),
+            maximum: Some(most),
         };
         setrlimit(resource, limit)?;
     }

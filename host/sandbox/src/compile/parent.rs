@@ -123,7 +123,14 @@ impl Compiler {
                     "it does not compile: {complaint}"
                 )));
             }
-            (_, Some(SIGKILL | SIGXCPU)) => {
+            (_, Some(SIGKILL)) => {
+                return Err(Rejection::Unavailable(
+                    "the process that compiles was killed, most likely because the machine has too little memory; \
+                     try again"
+                        .to_owned(),
+                ));
+            }
+            (_, Some(SIGXCPU)) => {
                 return Err(Rejection::Invalid(format!(
                     "compiling it took more than {cpu} s of CPU time"
                 )));

@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -46,6 +47,31 @@ async fn code_survives_a_restart() -> Result<()> {
     assert!(answers(&rig, digest).await);
     assert!(answers(&rig.again_without_components()?, digest).await);
     assert_eq!(files(&rig.code_folder(), "partial")?, Vec::<PathBuf>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nothing_can_use_is_swept_at_the_next_start() -> Result<()> {
+    let rig = Rig::new()?;
+    let digest = rig.shop.put(Hostile::Honest.component()?);
+    assert!(answers(&rig, digest).await);
+    let ours = the_file(&rig)?;
+    let folder = rig.code_folder();
+    let older = folder.join(format!("{}-0123456789abcdef.code", "0".repeat(64)));
+    let (dead, alive) = (folder.join("dead.partial"), folder.join("alive.partial"));
+    for path in [&older, &dead, &alive] {
+        fs::write(path, b"code")?;
+    }
+    let long_ago = UNIX_EPOCH + Duration::from_hours(1);
+    fs::File::options()
+        .write(true)
+        .open(&dead)?
+        .set_modified(long_ago)?;
+    let after = rig.again_without_components()?;
+    assert!(answers(&after, digest).await);
+    for (path, stays) in [(ours, true), (older, false), (dead, false), (alive, true)] {
+        assert_eq!(path.exists(), stays, "{}", path.display());
+    }
     Ok(())
 }
 

@@ -24,6 +24,19 @@ async fn a_compile_bomb_ends_with_its_reason() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_compiler_that_was_killed_is_not_the_components_fault() -> Result<()> {
+    let rig = Rig::with(|config| {
+        config.compiler.program = "/bin/sh".into();
+        config.compiler.args = ["-c", "kill -9 $$"].map(Into::into).to_vec();
+    })?;
+    match rig.upload(Hostile::Honest.component()?).await {
+        Err(Rejection::Unavailable(why)) => assert!(why.contains("memory"), "{why}"),
+        other => anyhow::bail!("{other:?}"),
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn invalid_code_is_the_components_fault() -> Result<()> {
     let rig = Rig::new()?;
     // Well-formed on the outside, and wrong within.

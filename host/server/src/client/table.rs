@@ -1,6 +1,6 @@
 //! JSON as tables for people.
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// A column: its heading, and a JSON pointer into each item.
@@ -17,6 +17,7 @@ pub(crate) fn list(items: &[Value], columns: &[Column<'_>]) -> String {
                 .map(|(_, pointer)| cell(item.pointer(pointer))),
         );
     }
+    fit(&mut table, terminal_width());
     trimmed(&table)
 }
 
@@ -29,7 +30,23 @@ pub(crate) fn sheet(item: &Value, rows: &[Column<'_>]) -> String {
             table.add_row([(*heading).to_owned(), text]);
         }
     }
+    fit(&mut table, terminal_width());
     trimmed(&table)
+}
+
+/// How many columns the terminal has; none where the output goes elsewhere, and is not to be wrapped.
+fn terminal_width() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// Wraps cells, the longest first, so that no line is longer than the terminal is wide.
+fn fit(table: &mut Table, width: Option<u16>) {
+    if let Some(width) = width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
+    }
 }
 
 fn bare() -> Table {
@@ -68,6 +85,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_table_is_no_wider_than_the_terminal() {
+        let mut table = bare();
+        table.set_header(["ID", "WHY"]);
+        table.add_row([
+            "1",
+            "because the failure ceiling was reached in wave canary",
+        ]);
+        fit(&mut table, Some(30));
+        let text = trimmed(&table);
+        assert!(text.lines().all(|line| line.len() <= 30), "{text}");
+        assert!(text.lines().count() > 2, "{text}");
+        fit(&mut table, None);
+    }
 
     #[test]
     fn items_become_rows() {

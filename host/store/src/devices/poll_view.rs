@@ -34,13 +34,8 @@ pub(super) async fn poll_view(
     tenant: TenantId,
     device_id: &str,
 ) -> Result<Option<PollView>, StoreError> {
-    let mut tx = database.once().await?;
-    let sql = format!(
-        "SELECT {COLUMNS} FROM devices d \
-         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
-         WHERE d.tenant_id = $1 AND d.device_id = $2"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let mut tx = database.point().await?;
+    let row = sqlx::query(sqlx::AssertSqlSafe(of_one()))
         .bind(tenant.0)
         .bind(storable(device_id).into_owned())
         .fetch_optional(tx.conn())
@@ -49,6 +44,16 @@ pub(super) async fn poll_view(
     row.map(|row| view(&row))
         .transpose()
         .map_err(bad_row("read device row"))
+}
+
+/// The statement that reads it for the tenant `$1` and the id `$2`. The plus keeps its plan, which is made while the
+/// tables are empty, from walking through all updates of the tenant.
+pub(super) fn of_one() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM devices d \
+         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         WHERE d.tenant_id = $1 AND d.device_id = $2"
+    )
 }
 
 /// The same for many devices, a JSON array of tenants and ids, as the transaction sees them.

@@ -33,7 +33,7 @@ impl Updates for SqlStore {
         tenant: TenantId,
         id: UpdateId,
     ) -> Result<Option<UpdateRow>, StoreError> {
-        read::one(&mut self.database.once().await?, tenant, id).await
+        read::one(&mut self.database.point().await?, tenant, id).await
     }
 
     async fn list_updates(

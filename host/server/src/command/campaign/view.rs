@@ -24,20 +24,31 @@ pub(super) fn headline(campaign: &Value) -> String {
         ));
     }
     let hold = campaign.pointer("/hold/reason").and_then(Value::as_str);
-    parts.extend(hold.map(|reason| format!("held because {reason}")));
+    let word = stopped(campaign);
+    parts.extend(hold.map(|reason| format!("{word} because {reason}")));
     parts.join(", ")
+}
+
+/// What its hold did to a campaign: a strategy that gives up says why in the same place.
+fn stopped(campaign: &Value) -> &'static str {
+    match campaign["status"].as_str() {
+        Some("failed") => "failed",
+        _ => "held",
+    }
 }
 
 /// Everything that matters of a campaign, its waves, and what its last decision said.
 pub(super) fn sheet(campaign: &Value) -> String {
+    let word = stopped(campaign);
+    let (because, by) = (format!("{word} because"), format!("{word} by"));
     let facts = table::sheet(
         campaign,
         &[
             ("id", "/campaign_id"),
             ("name", "/name"),
             ("status", "/status"),
-            ("held because", "/hold/reason"),
-            ("held by", "/hold/by"),
+            (because.as_str(), "/hold/reason"),
+            (by.as_str(), "/hold/by"),
             ("rolled back because", "/rollback/reason"),
             ("rolled back by", "/rollback/by"),
             ("firmware", "/firmware/name"),
@@ -102,3 +113,25 @@ pub(super) const WAVES: [table::Column<'_>; 12] = [
     ("CANCELLED", "/counts/cancelled"),
     ("REJECTED", "/counts/rejected"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn why_it_stopped_is_said_in_the_word_of_its_status() {
+        for (status, word) in [("held", "held"), ("failed", "failed")] {
+            let campaign = json!({
+                "campaign_id": 7, "name": "spring", "status": status,
+                "hold": { "reason": "too warm", "by": "canary" },
+            });
+            let expected = format!("campaign 7 spring: {status}, {word} because too warm");
+            assert_eq!(headline(&campaign), expected);
+            let sheet = sheet(&campaign);
+            assert!(sheet.contains(&format!("{word} because")), "{sheet}");
+            assert!(sheet.contains(&format!("{word} by")), "{sheet}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use tidegate_core::{id::UpdateId, update::UpdateStatus};
 use tidegate_engine::ports::OpenUpdate;
 
 use super::*;
+use crate::{devices::poll_view::of_one, testing::TestStore};
 
 on_both! {
     async fn a_poll_shows_the_heaviest_then_the_oldest_update(store) {
@@ -49,4 +50,26 @@ on_both! {
         assert_eq!(store.poll_view(store.theirs, "gate-1").await?, None);
         assert_eq!(store.poll_view(store.ours, "gate-1\0").await?, None);
     }
+}
+
+#[tokio::test]
+async fn polls_go_by_index_however_few_devices_there_were_at_first() -> anyhow::Result<()> {
+    let Some(store) = TestStore::on_postgres().await? else {
+        return Ok(());
+    };
+    let sql = format!("EXPLAIN {}", of_one());
+    let mut tx = store.database.point().await?;
+    let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(store.ours.0)
+        .bind("gate-1")
+        .fetch_all(tx.conn())
+        .await?;
+    let plan = plan.join("\n");
+    for index in ["devices_tenant_id_device_id_key", "updates_open"] {
+        assert!(plan.contains(index), "{plan}");
+    }
+    for detour in ["Seq Scan", "Hash", "Sort"] {
+        assert!(!plan.contains(detour), "{plan}");
+    }
+    Ok(())
 }

@@ -1,0 +1,198 @@
+//! A large fleet: polls, memory and a restart; and a storm of devices that nobody has seen before.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+
+use crate::{
+    Bench,
+    database::Kind,
+    drive::{self, CONNECTIONS, Load},
+    http1::{Connection, request},
+    process::resident,
+    report::{Figure, median},
+    tidegate::Tidegate,
+};
+
+/// Connections of a storm: whoever is new has no connection yet.
+const STORM: usize = 256;
+
+pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let (many, few) = (bench.size(1_000_000, 50_000), bench.size(10_000, 2_000));
+    let large = Fleet::of(bench, "fleet_large", many).await?;
+    let small = Fleet::of(bench, "fleet_small", few).await?;
+    // Everybody once, so that polls are answered from memory.
+    let first = large.each().await?;
+    small.each().await?;
+    let time = bench.time(6.0, 1.5);
+    let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
+    for round in 0..=bench.size(5, 2) {
+        let (small, large) = (small.among(time).await?, large.among(time).await?);
+        // The first is for warming up.
+        if round > 0 {
+            at_small.push(small.rate());
+            at_large.push(large.rate());
+        }
+    }
+    let (resident, most) = resident(large.server.process.id())?;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    Ok(vec![
+        Figure::new(
+            format!("poll, {many} devices, {CONNECTIONS} connections"),
+            median(at_large),
+            "requests/s",
+        )
+        .beside(format!("{few} devices"), median(at_small), "requests/s")
+        .beside(
+            "everybody's first poll after a restart",
+            first.rate(),
+            "requests/s",
+        )
+        .ratio_at_least(0.8),
+        Figure::new(
+            format!("{many} devices, all in memory: resident memory of the host"),
+            mib(resident),
+            "MiB",
+        )
+        .note(format!("{:.0} MiB at its most", mib(most)))
+        .below(600.0),
+        Figure::new(
+            format!("{many} devices: from a restart after a crash to the first answered poll"),
+            large.restarted,
+            "s",
+        )
+        .below(5.0),
+    ])
+}
+
+/// Devices that nobody has seen before, all at once.
+pub(crate) async fn storm(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+    let devices = bench.size(100_000, 5_000);
+    let name = format!("storm_{}", kind.name().to_lowercase());
+    let database = match kind {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
+    };
+    let server = Tidegate::start(bench, &name, database.as_deref())?;
+    let before = server.process.cpu()?;
+    let load = drive::poll_each(server.addr(), &server.gateway, devices, STORM).await?;
+    let cpu = server.process.cpu()? - before;
+    let listed = server.rest("GET", "devices?limit=1", &Value::Null).await?;
+    ensure!(
+        listed["total"] == devices,
+        "each is registered once: {listed}"
+    );
+    Ok(vec![
+        Figure::new(
+            format!(
+                "{devices} unknown devices, {}, {STORM} connections: registrations",
+                kind.name()
+            ),
+            load.rate(),
+            "devices/s",
+        )
+        .note(format!(
+            "p99 {:.0} ms; the server's processor time {:.0} µs/device",
+            load.p99(),
+            cpu * 1e6 / load.requests as f64
+        ))
+        .at_least(3000.0),
+    ])
+}
+
+/// A server that has so many devices, after a crash.
+struct Fleet {
+    server: Tidegate,
+    devices: usize,
+    /// Seconds from its start to its first answer.
+    restarted: f64,
+}
+
+impl Fleet {
+    async fn of(bench: &Bench, name: &str, devices: usize) -> Result<Self> {
+        let mut server = Tidegate::start(bench, name, None)?;
+        drive::introduce(server.addr(), &server.gateway, 1).await?;
+        let mut began = Instant::now();
+        let multiplied = async |url: &str| {
+            multiply(url, devices).await?;
+            began = Instant::now();
+            Ok(())
+        };
+        server.restart(bench, multiplied).await?;
+        let poll = request(
+            "GET",
+            &drive::path_of(devices - 1),
+            server.addr(),
+            &server.gateway,
+            b"",
+        );
+        Connection::open(server.addr())
+            .await?
+            .exchange(&poll)
+            .await?
+            .is(200)?;
+        Ok(Self {
+            restarted: began.elapsed().as_secs_f64(),
+            server,
+            devices,
+        })
+    }
+
+    async fn each(&self) -> Result<Load> {
+        drive::poll_each(
+            self.server.addr(),
+            &self.server.gateway,
+            self.devices,
+            CONNECTIONS,
+        )
+        .await
+    }
+
+    async fn among(&self, time: std::time::Duration) -> Result<Load> {
+        drive::poll_among(self.server.addr(), &self.server.gateway, self.devices, time).await
+    }
+}
+
+/// Makes the one device of an SQLite database so many: each as it is, but for its name.
+async fn multiply(url: &str, devices: usize) -> Result<()> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(url)
+        .await
+        .context("open the database")?;
+    let names = sqlx::query("SELECT name FROM pragma_table_info('devices')")
+        .fetch_all(&mut connection)
+        .await?;
+    let names: Vec<String> = names.iter().map(|row| row.get("name")).collect();
+    let copied: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "id")
+        .collect();
+    let values: Vec<&str> = copied
+        .iter()
+        .map(|name| match *name {
+            "device_id" | "name" => "printf('edge-device-%06d', n)",
+            name => name,
+        })
+        .collect();
+    let last = devices - 1;
+    for statement in [
+        "BEGIN".to_owned(),
+        format!(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}) \
+             INSERT INTO devices ({}) SELECT {} FROM numbers CROSS JOIN (SELECT * FROM devices LIMIT 1)",
+            copied.join(", "),
+            values.join(", ")
+        ),
+        format!("UPDATE tallies SET n = {devices} WHERE kind LIKE 'devices_%' AND n = 1"),
+        "COMMIT".to_owned(),
+    ] {
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
