@@ -87,7 +87,7 @@ impl Doors {
     /// Forgets all tenants: one of them was changed, here or by another host.
     pub(crate) fn forget_tenants(&self) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tenants.invalidate_all();
+        self.tenants.clear();
         *changes += 1;
     }
 
