@@ -208,6 +208,13 @@ CREATE TABLE campaign_classes (
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
 );
 
+-- Tenants whose devices in mode `latest` may be behind: counts what may have left them so, and how far that was followed.
+CREATE TABLE latest_stirs (
+    tenant_id BIGINT NOT NULL PRIMARY KEY REFERENCES tenants (id),
+    stirs BIGINT NOT NULL,
+    looked_at BIGINT NOT NULL
+);
+
 -- Who changes an update locks its device first. Open updates are those without `completed_at`.
 CREATE TABLE updates (
     id {{id32}},

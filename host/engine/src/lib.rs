@@ -19,6 +19,7 @@ pub mod access;
 pub mod campaigns;
 pub mod devices;
 pub mod firmware;
+pub mod latest;
 pub mod plugins;
 pub mod ports;
 pub mod registry;

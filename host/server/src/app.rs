@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, devices, plugins,
+    Engine, Settings, access, campaigns, devices, latest, plugins,
     ports::{Clock, Entropy},
     sweep_files, tenants,
 };
@@ -213,6 +213,7 @@ fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(campaigns::deadlines(Arc::clone(engine)));
     loops.spawn(devices::keep_seen(Arc::clone(engine)));
+    loops.spawn(latest::keep_latest(Arc::clone(engine)));
     loops.spawn(sweep_files(Arc::clone(engine)));
     loops.spawn(follow(Arc::clone(engine), store.changes()));
     loops

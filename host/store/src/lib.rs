@@ -21,6 +21,7 @@ mod files;
 mod firmware;
 mod gather;
 mod journal;
+mod latest;
 mod migrations;
 mod open;
 mod packed;

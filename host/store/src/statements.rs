@@ -26,6 +26,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "whoever refers to a file keeps it",
     ),
     (
+        "latest.rs",
+        "WHERE stirs > looked_at",
+        "the loop goes through all",
+    ),
+    (
         "runs/due.rs",
         "ORDER BY 3, 1, 2 LIMIT $2",
         "the loop goes through all",

@@ -9,6 +9,7 @@ mod devices;
 mod files;
 mod firmware;
 mod journal;
+mod latest;
 mod observer;
 mod page;
 mod plugins;
@@ -38,6 +39,7 @@ pub use devices::{
 pub use files::Files;
 pub use firmware::{FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
+pub use latest::LatestDevices;
 pub use observer::{Observer, Unobserved};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};

@@ -1,6 +1,6 @@
 use super::{
-    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, Plugins, Registry, Runs,
-    SingleUpdates, Statistics, Tenants, Updates,
+    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, LatestDevices, Plugins,
+    Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -11,6 +11,7 @@ pub trait Store:
     + Devices
     + Files
     + Registry
+    + LatestDevices
     + Firmwares
     + Campaigns
     + Runs
@@ -31,6 +32,7 @@ impl<T> Store for T where
         + Devices
         + Files
         + Registry
+        + LatestDevices
         + Firmwares
         + Campaigns
         + Runs

@@ -16,6 +16,7 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
+    latest::stir,
     rows::{BadRow, Columns as _, bad_row, to_json},
     runs::look_again,
 };
@@ -51,6 +52,9 @@ pub(super) async fn change(
     } else {
         Vec::new()
     };
+    if change.mode == Some(DeviceMode::Latest) || change.pinned == Some(false) {
+        stir(&mut tx, tenant).await?;
+    }
     announce(&mut tx, tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(campaigns)

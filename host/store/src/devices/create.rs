@@ -5,6 +5,7 @@ use tidegate_core::{
     device::{AttributeNames, DeviceState},
     firmware::hex,
     id::{DeviceKey, TenantId},
+    mode::DeviceMode,
 };
 use tidegate_engine::ports::{NewDevice, StoreError};
 
@@ -13,6 +14,7 @@ use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
     error::{conflict, failed},
+    latest::stir,
     rows::{Columns as _, bad_row, number, to_json},
     tallies::{DeviceTraits, Tallies},
 };
@@ -38,6 +40,9 @@ pub(super) async fn create(
         drifted: false,
     };
     tallies.device(tenant, None, &traits);
+    if device.mode == DeviceMode::Latest {
+        stir(&mut tx, tenant).await?;
+    }
     tallies.write(&mut tx).await?;
     tx.commit().await?;
     Ok(key)

@@ -12,6 +12,7 @@ use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
     error::{conflict, failed},
+    latest::stir,
     rows::{Columns as _, bad_row, number, to_json},
 };
 
@@ -27,6 +28,7 @@ pub(super) async fn create(
         let module_id = insert_module(&mut tx, tenant, id, position, module).await?;
         insert_artifacts(&mut tx, tenant, module_id, &module.artifacts).await?;
     }
+    stir(&mut tx, tenant).await?;
     tx.commit().await?;
     Ok(id)
 }

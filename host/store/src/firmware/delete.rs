@@ -7,6 +7,7 @@ use tidegate_engine::ports::StoreError;
 use crate::{
     database::{Database, Tx},
     error::failed,
+    latest::stir,
     rows::{Columns as _, bad_row},
 };
 
@@ -43,6 +44,7 @@ pub(super) async fn delete(
         .execute(tx.conn())
         .await
         .map_err(failed("delete a firmware"))?;
+    stir(&mut tx, tenant).await?;
     tx.commit().await?;
     Ok(true)
 }

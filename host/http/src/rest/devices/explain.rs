@@ -2,7 +2,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_engine::{
     campaigns::{self, Explanation},
-    registry,
+    latest, registry,
 };
 use utoipa::ToSchema;
 
@@ -62,6 +62,8 @@ pub(crate) async fn explain_device(
     Segments(device): Segments<String>,
 ) -> Result<Json<Explanations>> {
     let known = registry::get(&state.engine, &actor, &device).await?;
+    let mut reasons = registry::reasons(&known);
+    reasons.extend(latest::explain(&state.engine, &actor, &known).await?);
     let explanations = campaigns::explain(&state.engine, &actor, &device).await?;
     let items: Vec<_> = explanations
         .into_iter()
@@ -73,7 +75,7 @@ pub(crate) async fn explain_device(
             pinned: known.pinned,
             feed: known.feed.clone(),
             drifted: known.drift.is_some(),
-            reasons: registry::reasons(&known),
+            reasons,
         },
         count: items.len() as u64,
         items,

@@ -67,6 +67,20 @@ impl DeviceRow {
         }
     }
 
+    /// Whether it is for itself to be up to date, and this change of it may have left it behind.
+    pub(super) fn may_be_behind(&self, was: &Self) -> bool {
+        let facts = |device: &Self| {
+            let known = (device.hw_model.clone(), device.hw_revision.clone());
+            (
+                device.state,
+                known,
+                device.sw_version.clone(),
+                device.drifted_at,
+            )
+        };
+        self.mode == DeviceMode::Latest && facts(self) != facts(was)
+    }
+
     pub(super) fn traits(&self) -> DeviceTraits {
         DeviceTraits {
             state: self.state,

@@ -25,7 +25,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{OpenUpdate, PollView, StoreError, Touched};
 
-use crate::{changes::announce, database::Tx, error::internal, tallies::Tallies};
+use crate::{changes::announce, database::Tx, error::internal, latest::stir, tallies::Tallies};
 
 use counters::Counters;
 
@@ -307,6 +307,9 @@ impl Ledger {
             .map(|(key, held)| (*key, &held.was, &held.now))
             .collect();
         device::write(tx, self.tenant, &changed, tallies).await?;
+        if changed.iter().any(|(_, was, now)| now.may_be_behind(was)) {
+            stir(tx, self.tenant).await?;
+        }
         self.counters.write(tx, self.tenant, self.now).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod drift;
 mod feeds;
+mod latest;
 mod modes;
 
 use anyhow::Result;

@@ -1,0 +1,61 @@
+use tidegate_core::{device::Device, mode::DeviceMode};
+
+use super::choose::{Chooser, class};
+use crate::{
+    Engine, Result,
+    ports::{PageRequest, UpdateFilter},
+    tenants::Actor,
+};
+
+/// Firmware that is named as not chosen, at most.
+const NAMED: usize = 5;
+
+/// What mode `latest` has in mind for a device and why, in sentences for people; none for a device in another mode.
+pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<String>> {
+    if device.mode != DeviceMode::Latest {
+        return Ok(Vec::new());
+    }
+    let Some(chooser) = Chooser::of(engine, actor.tenant).await? else {
+        let missing = "the policy latest, which chooses, is not there or not enabled";
+        return Ok(vec![missing.to_owned()]);
+    };
+    if device.hw_model.is_none() {
+        let unknown = "it does not say its hardware model, so nothing can be chosen for it";
+        return Ok(vec![unknown.to_owned()]);
+    }
+    let class = class(device.class(&chooser.wanted), 1);
+    let choice = chooser.choose(&[class]).await?.pop().unwrap_or_default();
+    let mut sentences: Vec<String> = choice
+        .passed
+        .iter()
+        .take(NAMED)
+        .map(|passed| format!("not {} {}: {}", passed.name, passed.version, passed.reason))
+        .collect();
+    let Some(firmware) = choice.chosen else {
+        sentences.push("latest chooses nothing for it".to_owned());
+        return Ok(sentences);
+    };
+    let (name, version) = (&firmware.details.name, &firmware.details.version);
+    sentences.push(format!("latest chooses {name} {version} for it"));
+    let filter = UpdateFilter {
+        campaign: None,
+        device: Some(device.key),
+    };
+    let last = PageRequest {
+        limit: 500,
+        offset: 0,
+    };
+    let updates = engine
+        .store()
+        .list_updates(actor.tenant, &filter, last)
+        .await?;
+    let had = updates
+        .items
+        .iter()
+        .find(|row| row.update.firmware == firmware.id);
+    sentences.extend(had.map(|row| {
+        let (id, status) = (row.update.id, row.update.progress.status.as_str());
+        format!("update {id}, which is {status}, offered it that; it is offered once by itself")
+    }));
+    Ok(sentences)
+}

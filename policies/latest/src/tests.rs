@@ -1,0 +1,18 @@
+use tidegate_plugin_sdk::testing::{check_schema, check_schema_refuses, compatibility_goldens};
+
+use super::*;
+
+#[test]
+fn goldens() {
+    compatibility_goldens::<Latest>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[test]
+fn the_schema_tells_the_truth() {
+    check_schema::<Latest>();
+    check_schema_refuses::<Latest>(&[
+        r#"{"allow_beta": 1}"#,
+        r#"{"allow_unknown": "yes"}"#,
+        r#"{"beta": true}"#,
+    ]);
+}
