@@ -238,6 +238,8 @@ CREATE TABLE updates (
     error_message {{text}},
     -- How many feedbacks are kept of it.
     feedbacks BIGINT NOT NULL,
+    -- How many lines its log has had, those that are not kept any more too.
+    log_lines BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     started_at BIGINT,
     completed_at BIGINT,
@@ -282,6 +284,8 @@ CREATE TABLE feedback (
     tenant_id BIGINT NOT NULL,
     update_id BIGINT NOT NULL,
     seq BIGINT NOT NULL,
+    -- The number of its first message among the lines of the update's log; 0: it has none.
+    first_line BIGINT NOT NULL,
     -- Which call back it answers; 0: none.
     call_back BIGINT NOT NULL,
     digest {{text}} NOT NULL,
@@ -301,6 +305,20 @@ CREATE TABLE feedback (
 
 -- The same feedback again changes nothing; the same answer to another call back is another feedback.
 CREATE UNIQUE INDEX feedback_once ON feedback (update_id, digest, call_back);
+
+-- Lines of updates' logs, so many to a row as came together; messages of feedback are numbered with them.
+CREATE TABLE update_log (
+    tenant_id BIGINT NOT NULL,
+    update_id BIGINT NOT NULL,
+    first_line BIGINT NOT NULL,
+    last_line BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    source {{text}} NOT NULL,
+    -- JSON: texts
+    lines {{text}} NOT NULL,
+    PRIMARY KEY (tenant_id, update_id, first_line),
+    FOREIGN KEY (tenant_id, update_id) REFERENCES updates (tenant_id, id) ON DELETE CASCADE
+);
 
 CREATE TABLE journal (
     tenant_id BIGINT NOT NULL,

@@ -12,6 +12,7 @@ pub mod device;
 pub mod feedback;
 pub mod firmware;
 pub mod id;
+pub mod log;
 pub mod mode;
 pub mod order;
 pub mod plugin;

@@ -3,6 +3,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use tidegate_core::id::DeviceKey;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::ports::RunRef;
@@ -12,6 +13,7 @@ pub struct Signals {
     woken: Mutex<HashSet<RunRef>>,
     wake: Notify,
     changes: broadcast::Sender<RunRef>,
+    logs: broadcast::Sender<DeviceKey>,
     stop: watch::Sender<bool>,
 }
 
@@ -21,6 +23,7 @@ impl Default for Signals {
             woken: Mutex::default(),
             wake: Notify::new(),
             changes: broadcast::channel(1024).0,
+            logs: broadcast::channel(1024).0,
             stop: watch::Sender::new(false),
         }
     }
@@ -45,6 +48,16 @@ impl Signals {
     /// Follows what campaigns have to show. A slow follower misses signals, which it must take as "look again".
     pub fn watch(&self) -> broadcast::Receiver<RunRef> {
         self.changes.subscribe()
+    }
+
+    /// The log of a device's update has something new to show, or the update moved. Nobody watching is fine.
+    pub(crate) fn log_grew(&self, device: DeviceKey) {
+        let _ = self.logs.send(device);
+    }
+
+    /// Follows what logs have to show. A slow follower misses signals, which it must take as "look again".
+    pub fn watch_logs(&self) -> broadcast::Receiver<DeviceKey> {
+        self.logs.subscribe()
     }
 
     /// The host stops: the loop of campaigns begins nothing more, ends what it has begun, and returns.

@@ -156,6 +156,9 @@ async fn expire(engine: &Engine, pulse: &Pulse) -> Result<()> {
         pulse.beat();
         let touched = engine.store().expire(engine.now(), ROUND).await?;
         devices::forget(engine, &touched);
+        for touched in &touched {
+            engine.signals.log_grew(touched.device);
+        }
         let moved: HashSet<RunRef> = touched
             .iter()
             .filter_map(|touched| {

@@ -74,6 +74,7 @@ async fn take(
         engine.store().record(report).await
     })
     .await?;
+    engine.signals.log_grew(known);
     Ok(())
 }
 

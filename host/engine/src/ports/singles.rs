@@ -1,5 +1,8 @@
 use async_trait::async_trait;
-use tidegate_core::id::{DeviceKey, TenantId, UpdateId};
+use tidegate_core::{
+    id::{DeviceKey, TenantId, UpdateId},
+    wave::Counts,
+};
 
 use super::{Offer, StoreError, Touched};
 
@@ -26,6 +29,10 @@ pub trait SingleUpdates: Send + Sync {
         let made = self.create_updates(tenant, &[device], offer, false).await?;
         Ok(made.into_iter().next().unwrap_or(Made::NoDevice))
     }
+
+    /// How many updates of a device, of campaigns or not, stand where. This counts its rows, by index: they are as many
+    /// as the updates that it has had.
+    async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError>;
 }
 
 /// What came of offering a firmware to a device.

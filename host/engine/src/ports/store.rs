@@ -1,5 +1,5 @@
 use super::{
-    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, LatestDevices, Plugins,
+    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, LatestDevices, Logs, Plugins,
     Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
@@ -19,6 +19,7 @@ pub trait Store:
     + Updates
     + Consents
     + Journal
+    + Logs
     + Plugins
     + Statistics
     + Send
@@ -40,6 +41,7 @@ impl<T> Store for T where
         + Updates
         + Consents
         + Journal
+        + Logs
         + Plugins
         + Statistics
         + Send

@@ -5,6 +5,7 @@ use tidegate_core::{
     update::{Event, Refusal, UpdateStatus},
 };
 
+use super::log::note;
 use crate::{
     Engine, Error, Result,
     devices::record_of,
@@ -14,7 +15,12 @@ use crate::{
 
 /// Calls an update back, of a campaign or not: the device sees a cancelAction, and goes on if it does not agree. One
 /// that is called back already stays so.
-pub async fn cancel(engine: &Arc<Engine>, actor: &Actor, id: UpdateId) -> Result<UpdateRow> {
+pub async fn cancel(
+    engine: &Arc<Engine>,
+    actor: &Actor,
+    id: UpdateId,
+    reason: &str,
+) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
     let row = super::get(engine, actor, id).await?;
     if row.update.progress.status == UpdateStatus::Verifying {
@@ -33,7 +39,12 @@ pub async fn cancel(engine: &Arc<Engine>, actor: &Actor, id: UpdateId) -> Result
         engine.store().record(report).await
     });
     match recorded.await {
-        Ok(_) => super::get(engine, actor, id).await,
+        Ok(recorded) => {
+            if recorded.moved {
+                note(engine, actor, &row.update, "called back", reason).await;
+            }
+            super::get(engine, actor, id).await
+        }
         Err(RecordError::Refused(Refusal::Closed)) => {
             let ended = super::get(engine, actor, id).await?;
             let status = ended.update.progress.status.as_str();

@@ -8,7 +8,7 @@ use tidegate_core::{
     update::{Proof, Terms, UpdateStatus},
 };
 
-use super::{check::Policies, create::create_checked};
+use super::{check::Policies, create::create_checked, log::note};
 use crate::{
     Engine, Error, Result,
     ports::{Offer, PageRequest, Role, UpdateFilter, UpdateRow},
@@ -31,6 +31,7 @@ pub async fn roll_back(
     actor: &Actor,
     device_id: &str,
     target_version: Option<&str>,
+    reason: &str,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
     let device = registry::get(engine, actor, device_id).await?;
@@ -55,7 +56,9 @@ pub async fn roll_back(
         terms: Terms::forced(TIMEOUT),
         now: engine.now(),
     };
-    create_checked(engine, actor, device_id, &checked, &offer, false).await
+    let row = create_checked(engine, actor, device_id, &checked, &offer, false).await?;
+    note(engine, actor, &row.update, "rolled back", reason).await;
+    Ok(row)
 }
 
 /// What the device had before its last completed update, and that it has run it.

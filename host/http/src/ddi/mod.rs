@@ -14,6 +14,7 @@ mod feedback;
 mod history;
 mod lenient;
 mod links;
+mod log;
 mod params;
 mod poll;
 mod proxied;
@@ -42,6 +43,10 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/", get(poll::get))
         .route("/configData", put(config_data::put))
+        .route(
+            "/log",
+            put(log::put).layer(DefaultBodyLimit::max(log::MAX_BODY)),
+        )
         .route("/deploymentBase/{update}", get(deployment::get))
         .route(
             "/deploymentBase/{update}/feedback",

@@ -10,14 +10,20 @@ use tower::ServiceExt as _;
 use crate::world::{World, request};
 
 /// A stream of events, read one by one.
-struct Events {
+pub(crate) struct Events {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl Events {
     async fn of(world: &World, path: &str, last: Option<i64>) -> Self {
-        let mut request = request("GET", &format!("{path}/events"), &world.admin);
+        let last = last.map(|last| last.to_string());
+        Self::at(world, &format!("{path}/events"), last.as_deref()).await
+    }
+
+    /// What is streamed under this path.
+    pub(crate) async fn at(world: &World, path: &str, last: Option<&str>) -> Self {
+        let mut request = request("GET", path, &world.admin).header("accept", "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -37,7 +43,7 @@ impl Events {
     }
 
     /// The next event: its name, its id and its data. None: the stream has ended.
-    async fn next(&mut self) -> Option<(String, String, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, String, Value)> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();

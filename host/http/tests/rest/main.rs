@@ -9,6 +9,7 @@ mod events;
 mod firmware;
 mod gateways;
 mod images;
+mod logs;
 mod metrics;
 mod plugins;
 mod refusals;

@@ -1,4 +1,5 @@
 mod change;
+mod update;
 
 use std::fmt::Write as _;
 
@@ -51,6 +52,12 @@ enum Command {
         #[command(flatten)]
         part: Part,
     },
+    /// Offer a firmware to one device
+    Update(update::Update),
+    /// Bring a device back to what it had
+    Rollback(update::Rollback),
+    /// Show what a device wrote while it was at an update
+    Log(update::Log),
     /// Why a device has, or has not, been given each campaign's firmware
     Explain {
         /// Its id
@@ -84,6 +91,9 @@ impl Device {
                 let answer = rest.get(&path, &part.query()).await?;
                 show(&rest, &answer, |answer| listing(answer, &CHANGES));
             }
+            Command::Update(update) => update.run(&rest).await?,
+            Command::Rollback(rollback) => rollback.run(&rest).await?,
+            Command::Log(log) => log.run(&rest).await?,
             Command::Explain { id } => {
                 let answer = rest
                     .get(&format!("devices/{}/explain", segment(&id)), &[])

@@ -11,6 +11,7 @@ mod plugin;
 mod serve;
 mod settings;
 mod tenant;
+mod update;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     Firmware(firmware::Firmware),
     /// List, make, change and delete devices, and see why one has or has not been given something
     Device(device::Device),
+    /// List and show updates, call them back, try them again, follow their logs
+    Update(update::Update),
     /// List, upload and check plugins
     Plugin(plugin::Plugin),
     /// See and change what the tenant sets for itself
@@ -82,6 +85,7 @@ impl Command {
             Self::Campaign(command) => command.run().await,
             Self::Firmware(command) => command.run().await,
             Self::Device(command) => command.run().await,
+            Self::Update(command) => command.run().await,
             Self::Plugin(command) => command.run().await,
             Self::Settings(command) => command.run().await,
         }

@@ -184,7 +184,7 @@ impl Attributes {
             .iter()
             .filter_map(|(_, said)| match said {
                 Said::Attributes(report) => Some(report.device.0),
-                Said::Event(_) => None,
+                Said::Event(_) | Said::Log(_) => None,
             })
             .collect();
         let mut was: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();

@@ -29,6 +29,7 @@ pub(super) struct History {
 struct Line {
     update_id: i32,
     seq: u32,
+    first_line: u64,
     call_back: u32,
     digest: String,
     at: i64,
@@ -42,9 +43,10 @@ struct Line {
     cut: i64,
 }
 
-const LINE: [(&str, Type); 13] = [
+const LINE: [(&str, Type); 14] = [
     ("update_id", Type::Int),
     ("seq", Type::Int),
+    ("first_line", Type::Int),
     ("call_back", Type::Int),
     ("digest", Type::Text),
     ("at", Type::Int),
@@ -57,6 +59,14 @@ const LINE: [(&str, Type); 13] = [
     ("messages", Type::Text),
     ("cut", Type::Int),
 ];
+
+/// Where a feedback stands among what was said of its update.
+pub(super) struct Place {
+    /// Counts feedbacks, from 1.
+    pub(super) seq: u32,
+    /// The number in the update's log of its first message; 0: it has none.
+    pub(super) first_line: u64,
+}
 
 /// Tells the same feedback sent twice from two feedbacks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -136,7 +146,7 @@ impl History {
         self.said.contains(key)
     }
 
-    pub(super) fn add(&mut self, key: Key, seq: u32, feedback: &Feedback, at: Timestamp) {
+    pub(super) fn add(&mut self, key: Key, place: Place, feedback: &Feedback, at: Timestamp) {
         let messages: Vec<_> = feedback
             .messages
             .iter()
@@ -144,7 +154,8 @@ impl History {
             .collect();
         self.new.push(Line {
             update_id: key.update_id,
-            seq,
+            seq: place.seq,
+            first_line: place.first_line,
             call_back: key.call_back,
             digest: key.digest.clone(),
             at: at.0,

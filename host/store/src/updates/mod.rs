@@ -5,6 +5,7 @@ pub(crate) mod consent;
 mod history;
 mod kept;
 pub(crate) mod ledger;
+mod log;
 mod read;
 mod record;
 mod row;

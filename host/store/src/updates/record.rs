@@ -5,12 +5,15 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{AttributesReport, RecordError, Recorded, Report, StoreError};
+use tidegate_engine::ports::{
+    AttributesReport, LogReport, RecordError, Recorded, Report, StoreError,
+};
 
 use super::{
     attributes::{self, Attributes},
-    kept::{History, Key, feedback},
+    kept::{History, Key, Place, feedback},
     ledger::Ledger,
+    log::NewLines,
 };
 use crate::{
     changes::announce,
@@ -26,6 +29,8 @@ pub(crate) enum Said {
     Event(Report),
     /// Of itself.
     Attributes(AttributesReport),
+    /// In the log of an update.
+    Log(LogReport),
 }
 
 impl Said {
@@ -33,6 +38,7 @@ impl Said {
         match self {
             Self::Event(report) => report.tenant,
             Self::Attributes(report) => report.tenant,
+            Self::Log(report) => report.tenant,
         }
     }
 
@@ -40,6 +46,7 @@ impl Said {
         match self {
             Self::Event(report) => report.device,
             Self::Attributes(report) => report.device,
+            Self::Log(report) => report.device,
         }
     }
 
@@ -47,6 +54,7 @@ impl Said {
         match self {
             Self::Event(report) => report.at,
             Self::Attributes(report) => report.at,
+            Self::Log(report) => report.at,
         }
     }
 }
@@ -114,6 +122,7 @@ async fn record(
     let devices = said.iter().map(|(_, said)| said.device()).collect();
     let updates = said.iter().filter_map(|(_, said)| match said {
         Said::Event(report) => Some(report.update),
+        Said::Log(report) => report.update,
         Said::Attributes(_) => None,
     });
     let updates: BTreeSet<UpdateId> = updates.collect();
@@ -125,17 +134,20 @@ async fn record(
     let mut ledger = Ledger::open(tx, tenant, &devices, &updates, now).await?;
     let mut history = History::read(tx, tenant, said).await?;
     let mut known = Attributes::read(tx, tenant, said).await?;
+    let mut new_lines = NewLines::default();
     for (index, said) in said {
         outcomes[*index] = Some(match said {
             Said::Event(report) => event(&mut ledger, &mut history, report, tallies),
             Said::Attributes(report) => {
                 attributes::report(&mut ledger, &mut known, report, tallies)
             }
+            Said::Log(report) => new_lines.add(&mut ledger, report),
         });
     }
     tell_other_hosts(tx, tenant, &ledger, said, outcomes).await?;
     history.write(tx, tenant).await?;
     known.write(tx, tenant).await?;
+    new_lines.write(tx, tenant).await?;
     Ok(ledger)
 }
 
@@ -183,7 +195,12 @@ fn event(
     if let Some(entry) = ledger.entry_mut(report.update) {
         entry.feedbacks += 1;
     }
-    history.add(key, kept + 1, feedback, report.at);
+    let first_line = ledger.add_lines(report.update, feedback.messages.len());
+    let place = Place {
+        seq: kept + 1,
+        first_line: first_line.unwrap_or(0),
+    };
+    history.add(key, place, feedback, report.at);
     Ok((moved, campaign))
 }
 

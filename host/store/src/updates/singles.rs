@@ -3,7 +3,8 @@ use std::collections::{BTreeSet, HashMap};
 use async_trait::async_trait;
 use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
-    update::Progress,
+    update::{Progress, UpdateStatus},
+    wave::Counts,
 };
 use tidegate_engine::ports::{Made, Offer, SingleUpdates, StoreError, Touched};
 
@@ -12,7 +13,8 @@ use crate::{
     SqlStore,
     campaigns::hold_firmware,
     database::{Database, Tx},
-    error::internal,
+    error::{failed, internal},
+    rows::{BadRow, Columns as _, bad_row},
     tallies::Tallies,
 };
 
@@ -26,6 +28,10 @@ impl SingleUpdates for SqlStore {
         force: bool,
     ) -> Result<Vec<Made>, StoreError> {
         create(&self.database, tenant, devices, offer, force).await
+    }
+
+    async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
+        totals(&mut self.database.once().await?, tenant, device).await
     }
 }
 
@@ -108,4 +114,23 @@ async fn touched(
         .into_iter()
         .map(|touched| (touched.device, touched))
         .collect())
+}
+
+async fn totals(tx: &mut Tx, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
+    const COUNT: &str = "count updates of a device";
+    let rows = sqlx::query(
+        "SELECT status, COUNT(*) AS n FROM updates WHERE tenant_id = $1 AND device_id = $2 GROUP BY status",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(COUNT))?;
+    let mut counts = Counts::default();
+    for row in &rows {
+        let read = || Ok::<_, BadRow>((row.word("status", UpdateStatus::parse)?, row.count("n")?));
+        let (status, n) = read().map_err(bad_row(COUNT))?;
+        *counts.slot(status.bucket()) += n;
+    }
+    Ok(counts)
 }

@@ -9,6 +9,7 @@ mod files;
 mod firmware;
 mod hostile;
 mod registry;
+mod singles;
 mod swupdate;
 mod tenants;
 mod third_party;

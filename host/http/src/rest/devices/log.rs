@@ -1,7 +1,12 @@
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::id::UpdateId;
-use tidegate_engine::{ports::FeedbackRow, registry};
+use tidegate_engine::{ports::FeedbackRow, registry, updates};
 use utoipa::{IntoParams, ToSchema};
 
 use super::UpdateBody;
@@ -12,6 +17,7 @@ use crate::{
         access::Viewer,
         query::{Params, page},
         segments::Segments,
+        updates::{LineBody, follow, wants_events},
         wire::Time,
     },
 };
@@ -27,16 +33,22 @@ pub(crate) struct LogQuery {
 
 /// What a device said of one update.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeviceUpdateLog)]
 pub(crate) struct UpdateLog {
     /// None when the device has had no update.
     update: Option<UpdateBody>,
     /// Newest first.
     items: Vec<LogLine>,
     count: u64,
+    /// The newest lines of its log, in order.
+    lines: Vec<LineBody>,
+    /// How many older lines are not kept any more.
+    dropped_lines: u64,
 }
 
 /// One feedback, as the device sent it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Feedback)]
 pub(crate) struct LogLine {
     /// When it arrived.
     at: Time,
@@ -62,28 +74,47 @@ pub(crate) struct ProgressBody {
     of: u32,
 }
 
-/// Shows what a device said of one of its updates.
+/// Shows what a device said of one of its updates. With `Accept: text/event-stream` it follows the log: `update` events
+/// tell of the update, `line` events of each line, each with the update and the line's number as its id, which
+/// `Last-Event-ID` goes on after; `end` events tell that an update has ended and the next one is followed.
 #[utoipa::path(
     get, path = "/devices/{device_id}/log", tag = "devices",
-    params(("device_id" = String, Path), LogQuery),
-    responses((status = 200, body = UpdateLog)),
+    params(("device_id" = String, Path), LogQuery, ("Last-Event-ID" = Option<String>, Header)),
+    responses((status = 200, content((UpdateLog = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn show_update_log(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
     Segments(device): Segments<String>,
     Params(query): Params<LogQuery>,
-) -> Result<Json<UpdateLog>> {
+    headers: HeaderMap,
+) -> Result<Response> {
+    if wants_events(&headers) {
+        let device = registry::get(&state.engine, &actor, &device).await?;
+        let update = query.update_id.map(UpdateId);
+        return Ok(follow(state, actor, device.key, update, &headers));
+    }
     let limit = page(query.limit, None)?.limit;
     let update = query.update_id.map(UpdateId);
     let log = registry::log(&state.engine, &actor, &device, update, limit).await?;
     let items: Vec<_> = log.lines.into_iter().map(LogLine::from).collect();
-    let (count, update) = (items.len() as u64, log.update.map(UpdateBody::from));
-    Ok(Json(UpdateLog {
-        update,
+    let count = items.len() as u64;
+    let (lines, dropped_lines) = match &log.update {
+        None => (Vec::new(), 0),
+        Some(row) => {
+            let log = updates::log(&state.engine, &actor, row.update.id, None, limit).await?;
+            let lines = log.lines.into_iter().map(LineBody::from);
+            (lines.collect(), log.dropped)
+        }
+    };
+    let body = UpdateLog {
+        update: log.update.map(UpdateBody::from),
         items,
         count,
-    }))
+        lines,
+        dropped_lines,
+    };
+    Ok(Json(body).into_response())
 }
 
 impl From<FeedbackRow> for LogLine {

@@ -19,6 +19,7 @@ mod updates;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use start_update::created;
 pub(crate) use update::UpdateBody;
 
 use crate::AppState;

@@ -36,8 +36,8 @@ pub(crate) async fn roll_back_device(
     Segments(device): Segments<String>,
     OptionalJson(wanted): OptionalJson<DeviceRollback>,
 ) -> Result<Created<UpdateBody>> {
-    checked("/reason", wanted.reason)?;
+    let reason = checked("/reason", wanted.reason)?;
     let version = wanted.target_version.as_deref();
-    let row = updates::roll_back(&state.engine, &actor, &device, version).await?;
+    let row = updates::roll_back(&state.engine, &actor, &device, version, &reason).await?;
     Ok(created(row))
 }

@@ -26,7 +26,7 @@ pub(crate) async fn cancel_update(
     OptionalJson(wanted): OptionalJson<Reason>,
 ) -> Result<Json<UpdateBody>> {
     let update = id("update", &update)?;
-    wanted.checked()?;
-    let row = updates::cancel(&state.engine, &actor, update).await?;
+    let reason = wanted.checked()?;
+    let row = updates::cancel(&state.engine, &actor, update, &reason).await?;
     Ok(Json(row.into()))
 }

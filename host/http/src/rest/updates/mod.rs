@@ -1,9 +1,16 @@
 //! Updates by themselves, of a campaign or not.
 
 mod cancel;
+mod follow;
 mod get;
+mod log;
+mod log_body;
+mod retry;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use follow::{follow, wants_events};
+pub(crate) use log_body::LineBody;
 
 use crate::AppState;
 
@@ -12,4 +19,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(get::get_update))
         .routes(routes!(cancel::cancel_update))
+        .routes(routes!(retry::retry_update))
+        .routes(routes!(log::show_log))
 }

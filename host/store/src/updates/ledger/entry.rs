@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) revision: i32,
     /// How many feedbacks are kept of it.
     pub(crate) feedbacks: u32,
+    /// How many lines its log has had.
+    pub(crate) log_lines: u64,
     /// How often it was called back.
     pub(crate) call_backs: u32,
     pub(crate) called_back_at: Option<Timestamp>,
@@ -60,10 +62,10 @@ pub(super) async fn read(
     let by_id = tx.dialect().among("u.id", "$3");
     let columns = row::COLUMNS;
     let sql = format!(
-        "SELECT {columns}, u.feedbacks, u.call_backs, u.called_back_at, u.looked_at FROM updates u \
+        "SELECT {columns}, u.feedbacks, u.log_lines, u.call_backs, u.called_back_at, u.looked_at FROM updates u \
          WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
          UNION ALL \
-         SELECT {columns}, u.feedbacks, u.call_backs, u.called_back_at, u.looked_at FROM updates u \
+         SELECT {columns}, u.feedbacks, u.log_lines, u.call_backs, u.called_back_at, u.looked_at FROM updates u \
          WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
@@ -80,6 +82,7 @@ pub(super) async fn read(
                 update,
                 revision,
                 feedbacks: u32::try_from(row.count("feedbacks")?).unwrap_or(u32::MAX),
+                log_lines: row.count("log_lines")?,
                 call_backs: u32::try_from(row.count("call_backs")?).unwrap_or(u32::MAX),
                 called_back_at: row.take::<Option<i64>>("called_back_at")?.map(Timestamp),
                 looked_at: row.take::<Option<i64>>("looked_at")?.map(Timestamp),
@@ -100,6 +103,7 @@ struct EntryJson<'a> {
     error_code: Option<std::borrow::Cow<'a, str>>,
     error_message: Option<std::borrow::Cow<'a, str>>,
     feedbacks: u32,
+    log_lines: u64,
     call_backs: u32,
     started_at: Option<i64>,
     completed_at: Option<i64>,
@@ -128,6 +132,7 @@ pub(super) async fn write<'a>(
         ("error_code", Type::Text),
         ("error_message", Type::Text),
         ("feedbacks", Type::Int),
+        ("log_lines", Type::Int),
         ("call_backs", Type::Int),
         ("started_at", Type::Int),
         ("completed_at", Type::Int),
@@ -143,7 +148,8 @@ pub(super) async fn write<'a>(
     let sql = format!(
         "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
          progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
-         feedbacks = n.feedbacks, call_backs = n.call_backs, started_at = n.started_at, completed_at = n.completed_at, \
+         feedbacks = n.feedbacks, log_lines = n.log_lines, call_backs = n.call_backs, started_at = n.started_at, \
+         completed_at = n.completed_at, \
          timeout_at = n.timeout_at, ends_at = n.ends_at, called_back_at = n.called_back_at, looked_at = n.looked_at \
          FROM {from} \
          WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
@@ -173,6 +179,7 @@ fn json(entry: &Entry) -> EntryJson<'_> {
             .as_ref()
             .map(|error| storable(&error.message)),
         feedbacks: entry.feedbacks,
+        log_lines: entry.log_lines,
         call_backs: entry.call_backs,
         started_at: millis(progress.started_at),
         completed_at: millis(progress.completed_at),
@@ -251,7 +258,7 @@ fn insert_sql(dialect: Dialect) -> String {
     let names = names.join(", ");
     let from = dialect.rows("n", "$2", &columns);
     format!(
-        "INSERT INTO updates (tenant_id, revision, feedbacks, call_backs, {names}) SELECT $1, 0, 0, 0, {names} FROM {from} \
+        "INSERT INTO updates (tenant_id, revision, feedbacks, call_backs, log_lines, {names}) SELECT $1, 0, 0, 0, 0, {names} FROM {from} \
          RETURNING id, device_id"
     )
 }

@@ -93,6 +93,17 @@ impl Ledger {
         self.updates.get(&id)
     }
 
+    /// Takes numbers for new lines of an update's log; answers the first one. 0: there are no lines.
+    pub(crate) fn add_lines(&mut self, id: UpdateId, lines: usize) -> Option<u64> {
+        if lines == 0 {
+            return self.entry(id).map(|_| 0);
+        }
+        let entry = self.entry_mut(id)?;
+        let first = entry.log_lines + 1;
+        entry.log_lines += lines as u64;
+        Some(first)
+    }
+
     /// For what is no step: the entry is written.
     pub(crate) fn entry_mut(&mut self, id: UpdateId) -> Option<&mut Entry> {
         let entry = self.updates.get_mut(&id)?;
@@ -180,6 +191,7 @@ impl Ledger {
                 update: update.clone(),
                 revision: 0,
                 feedbacks: 0,
+                log_lines: 0,
                 call_backs: 0,
                 called_back_at: None,
                 looked_at: None,

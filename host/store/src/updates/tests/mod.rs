@@ -3,6 +3,7 @@ mod consent;
 mod counters;
 mod feedback;
 mod gathered;
+mod log;
 mod singles;
 
 use anyhow::Context as _;

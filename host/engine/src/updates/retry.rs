@@ -1,0 +1,49 @@
+use std::sync::Arc;
+
+use tidegate_core::{id::UpdateId, update::UpdateStatus};
+
+use super::{check::Policies, create::create_checked, log::note};
+use crate::{
+    Engine, Error, Result,
+    ports::{Offer, Role, UpdateRow},
+    tenants::Actor,
+};
+
+/// Offers the firmware of an update that came to a bad end again, on the same terms, as an update of its own. What its
+/// campaign counted stays counted: a failure is not unsaid. No policy is asked, for they let it pass before.
+pub async fn retry(engine: &Arc<Engine>, actor: &Actor, id: UpdateId) -> Result<UpdateRow> {
+    actor.require(Role::Operator)?;
+    let row = super::get(engine, actor, id).await?;
+    let update = &row.update;
+    let status = update.progress.status;
+    if status.is_open() || status == UpdateStatus::Completed {
+        let message = format!(
+            "the update is {}: there is nothing to try again",
+            status.as_str()
+        );
+        return Err(Error::conflict("nothing_to_retry", message));
+    }
+    let policies = Policies::named(engine, actor.tenant, &[]).await?;
+    let found = engine
+        .store()
+        .firmware(actor.tenant, update.firmware)
+        .await?;
+    let firmware = found.ok_or_else(|| Error::not_found("firmware", update.firmware))?;
+    let timeout = update.progress.terms.timeouts.update;
+    let named = vec![row.device_id.clone()];
+    let checked = policies
+        .check(engine, actor.tenant, &firmware, timeout, named)
+        .await?;
+    let offer = Offer {
+        firmware: update.firmware,
+        to_version: update.to_version.clone(),
+        weight: update.weight,
+        proof: update.progress.proof,
+        terms: update.progress.terms,
+        now: engine.now(),
+    };
+    let again = create_checked(engine, actor, &row.device_id, &checked, &offer, false).await?;
+    let did = format!("update {id} tried again");
+    note(engine, actor, &again.update, &did, "").await;
+    Ok(again)
+}

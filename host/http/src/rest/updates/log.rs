@@ -1,0 +1,63 @@
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::HeaderMap;
+use serde::Deserialize;
+use tidegate_core::id::UpdateId;
+use tidegate_engine::updates;
+use utoipa::IntoParams;
+
+use super::{
+    follow::{follow, wants_events},
+    log_body::LogBody,
+};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::Viewer,
+        query::{Params, page},
+        segments::{Segments, id},
+    },
+};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LinesQuery {
+    /// The lines after this one; the newest when left out.
+    after: Option<u64>,
+    /// 1 to 500, 50 when left out.
+    limit: Option<u32>,
+}
+
+/// Shows the log of an update, or, with `Accept: text/event-stream`, follows it: `line` events, each with the update
+/// and the line's number as its id, which `Last-Event-ID` goes on after; at last an `end` event with the update.
+#[utoipa::path(
+    get, path = "/updates/{update_id}/log", tag = "updates",
+    params(("update_id" = i32, Path), LinesQuery, ("Last-Event-ID" = Option<String>, Header)),
+    responses((status = 200, content((LogBody = "application/json"), (String = "text/event-stream")))),
+)]
+pub(crate) async fn show_log(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Segments(update): Segments<String>,
+    Params(query): Params<LinesQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let update: UpdateId = id("update", &update)?;
+    if wants_events(&headers) {
+        let row = updates::get(&state.engine, &actor, update).await?;
+        return Ok(follow(
+            state,
+            actor,
+            row.update.device,
+            Some(update),
+            &headers,
+        ));
+    }
+    let limit = page(query.limit, None)?.limit;
+    let log = updates::log(&state.engine, &actor, update, query.after, limit).await?;
+    Ok(Json(LogBody::from(log)).into_response())
+}

@@ -1,0 +1,103 @@
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::segment;
+use crate::{
+    client::Rest,
+    command::{show, update},
+};
+
+/// Offer a firmware to one device.
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// The device
+    id: String,
+    /// The firmware's id
+    #[arg(long)]
+    firmware: i64,
+    /// low, normal, high, critical or emergency
+    #[arg(long)]
+    priority: Option<String>,
+    /// Go past compatibility policies and a pin, and install again what is installed
+    #[arg(long)]
+    force: bool,
+    /// Beta firmware is meant
+    #[arg(long)]
+    allow_beta: bool,
+    /// From offer to end, in minutes
+    #[arg(long, value_name = "MINUTES")]
+    timeout: Option<u64>,
+}
+
+impl Update {
+    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+        let mut wish = Map::from_iter([
+            ("firmware_id".to_owned(), json!(self.firmware)),
+            ("force".to_owned(), json!(self.force)),
+            ("allow_beta".to_owned(), json!(self.allow_beta)),
+        ]);
+        if let Some(priority) = self.priority {
+            wish.insert("priority".to_owned(), json!(priority));
+        }
+        if let Some(minutes) = self.timeout {
+            wish.insert("timeout_minutes".to_owned(), json!(minutes));
+        }
+        let path = format!("devices/{}/update", segment(&self.id));
+        let made = rest.post(&path, &Value::Object(wish)).await?;
+        show(rest, &made, update::sheet);
+        Ok(())
+    }
+}
+
+/// Bring a device back to what it had.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// The device
+    id: String,
+    /// A version that it had, or that exists for its model; what it had before its last update when left out
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+    /// For the others
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+impl Rollback {
+    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+        let mut wish = json!({ "reason": self.reason });
+        if let Some(version) = self.to {
+            wish["target_version"] = json!(version);
+        }
+        let path = format!("devices/{}/rollback", segment(&self.id));
+        let made = rest.post(&path, &wish).await?;
+        show(rest, &made, update::sheet);
+        Ok(())
+    }
+}
+
+/// Show what a device wrote while it was at an update.
+#[derive(Debug, Args)]
+pub(super) struct Log {
+    /// The device
+    id: String,
+    /// Go on showing what it writes, from one update to the next
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the newest lines to show
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+}
+
+impl Log {
+    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+        let path = format!("devices/{}/log", segment(&self.id));
+        if self.follow {
+            return update::follow(rest, &path).await;
+        }
+        let query = [("limit", self.limit.to_string())];
+        let log = rest.get(&path, &query).await?;
+        show(rest, &log, update::lines);
+        Ok(())
+    }
+}

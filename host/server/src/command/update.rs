@@ -1,0 +1,206 @@
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::{Part, device, listing, print, show};
+use crate::client::{Remote, Rest, Unreachable, table};
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the updates of a campaign or of a device, newest first
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Show one update
+    Show {
+        /// Its id
+        id: i32,
+    },
+    /// Call an update back; its device has to agree
+    Cancel {
+        /// Its id
+        id: i32,
+        /// For the others
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Offer the firmware of an update that came to a bad end again
+    Retry {
+        /// Its id
+        id: i32,
+    },
+    /// Show what was written while an update was under way
+    Log {
+        /// Its id
+        id: i32,
+        /// Go on to its end
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Of {
+    /// The campaign's id
+    #[arg(long)]
+    campaign: Option<i64>,
+    /// The device's id
+    #[arg(long)]
+    device: Option<String>,
+}
+
+impl Update {
+    pub(super) async fn run(self) -> Result<()> {
+        let rest = Rest::new(self.remote)?;
+        match self.command {
+            Command::List { of, part } => {
+                let path = match (of.campaign, of.device) {
+                    (Some(campaign), _) => format!("campaigns/{campaign}/updates"),
+                    (None, device) => {
+                        format!(
+                            "devices/{}/updates",
+                            device::segment(&device.unwrap_or_default())
+                        )
+                    }
+                };
+                let answer = rest.get(&path, &part.query()).await?;
+                show(&rest, &answer, |answer| listing(answer, &device::UPDATES));
+            }
+            Command::Show { id } => {
+                let update = rest.get(&format!("updates/{id}"), &[]).await?;
+                show(&rest, &update, sheet);
+            }
+            Command::Cancel { id, reason } => {
+                let wish = json!({ "reason": reason });
+                let update = rest.post(&format!("updates/{id}/cancel"), &wish).await?;
+                show(&rest, &update, sheet);
+            }
+            Command::Retry { id } => {
+                let update = rest
+                    .post(&format!("updates/{id}/retry"), &json!({}))
+                    .await?;
+                show(&rest, &update, sheet);
+            }
+            Command::Log { id, follow: true } => {
+                follow(&rest, &format!("updates/{id}/log")).await?;
+            }
+            Command::Log { id, .. } => {
+                let log = rest.get(&format!("updates/{id}/log"), &[]).await?;
+                show(&rest, &log, lines);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known of an update.
+pub(super) fn sheet(update: &Value) -> String {
+    table::sheet(
+        update,
+        &[
+            ("id", "/update_id"),
+            ("device", "/device_id"),
+            ("campaign", "/campaign_id"),
+            ("firmware", "/firmware_name"),
+            ("from", "/from_version"),
+            ("to", "/to_version"),
+            ("status", "/status"),
+            ("percent", "/progress_percentage"),
+            ("error", "/error_code"),
+            ("why", "/error_message"),
+            ("made", "/created_at"),
+            ("started", "/started_at"),
+            ("ended", "/completed_at"),
+            ("ends at the latest", "/timeout_at"),
+        ],
+    )
+}
+
+/// The lines of a log.
+pub(super) fn lines(log: &Value) -> String {
+    let lines = log["lines"].as_array().map_or(&[][..], Vec::as_slice);
+    let dropped = ["dropped", "dropped_lines"]
+        .iter()
+        .find_map(|name| log[name].as_u64())
+        .filter(|dropped| *dropped > 0);
+    let dropped = dropped.map(|dropped| format!("({dropped} older lines are not kept)"));
+    let shown: Vec<String> = dropped.into_iter().chain(lines.iter().map(line)).collect();
+    if shown.is_empty() {
+        return "none".to_owned();
+    }
+    shown.join("\n")
+}
+
+fn line(line: &Value) -> String {
+    let text = |name: &str| line[name].as_str().unwrap_or_default();
+    format!("{} {:>8}  {}", text("at"), text("source"), text("text"))
+}
+
+/// Shows lines as they come, until the server ends the stream.
+pub(super) async fn follow(rest: &Rest, path: &str) -> Result<()> {
+    let mut chunks = rest.events(path).await?.bytes_stream();
+    let mut text = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        text.extend_from_slice(&chunk.context(Unreachable)?);
+        while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
+            let event: Vec<u8> = text.drain(..end + 2).collect();
+            shown(rest, &String::from_utf8_lossy(&event));
+        }
+    }
+    Ok(())
+}
+
+fn shown(rest: &Rest, event: &str) {
+    let field = |name: &str| {
+        let value = event.lines().find_map(|line| line.strip_prefix(name));
+        value.map(|value| value.trim_start_matches(": "))
+    };
+    let Some(data) = field("data").and_then(|data| serde_json::from_str::<Value>(data).ok()) else {
+        return;
+    };
+    let id = &data["update_id"];
+    let status = data["status"].as_str().unwrap_or_default();
+    match field("event") {
+        _ if rest.wants_json() => print(&data),
+        Some("line") => print(line(&data)),
+        Some("update") => print(format_args!("update {id} is {status}")),
+        Some("end") => print(format_args!("update {id} ended as {status}")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_shown_line_by_line() {
+        let log = json!({
+            "dropped": 3,
+            "lines": [
+                {"at": "2026-05-01T12:00:00.000Z", "source": "device", "text": "erasing"},
+                {"at": "2026-05-01T12:00:01.000Z", "source": "host", "text": "called back"},
+            ],
+        });
+        assert_eq!(
+            lines(&log),
+            "(3 older lines are not kept)\n\
+             2026-05-01T12:00:00.000Z   device  erasing\n\
+             2026-05-01T12:00:01.000Z     host  called back"
+        );
+        assert_eq!(lines(&json!({"lines": []})), "none");
+    }
+}

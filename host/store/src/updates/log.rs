@@ -1,0 +1,241 @@
+use std::cmp::Reverse;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{
+    feedback::MAX_MESSAGES,
+    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    log::{LogLine, MAX_LINES, Source},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{Log, LogReport, Logs, RecordError, Recorded, StoreError};
+
+use super::{ledger::Ledger, record::Said};
+use crate::{
+    SqlStore,
+    database::Tx,
+    dialect::{Type, storable},
+    error::failed,
+    rows::{BadRow, Columns as _, bad_row, number, to_json},
+};
+
+const READ: &str = "read a log";
+
+#[async_trait]
+impl Logs for SqlStore {
+    async fn record_log(&self, report: LogReport) -> Result<Recorded, RecordError> {
+        self.reports.submit(Said::Log(report)).await?
+    }
+
+    async fn log(
+        &self,
+        tenant: TenantId,
+        update: UpdateId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Log, StoreError> {
+        read(
+            &mut self.database.read().await?,
+            tenant,
+            update,
+            after,
+            limit,
+        )
+        .await
+    }
+}
+
+/// Lines that a transaction adds to logs. Lines of feedback stand with the feedback.
+#[derive(Default)]
+pub(super) struct NewLines(Vec<Chunk>);
+
+#[derive(Serialize)]
+struct Chunk {
+    update_id: i32,
+    first_line: u64,
+    last_line: u64,
+    at: i64,
+    source: &'static str,
+    lines: String,
+}
+
+const CHUNK: [(&str, Type); 6] = [
+    ("update_id", Type::Int),
+    ("first_line", Type::Int),
+    ("last_line", Type::Int),
+    ("at", Type::Int),
+    ("source", Type::Text),
+    ("lines", Type::Text),
+];
+
+impl NewLines {
+    /// Adds the lines to the update that is meant, or that the device is at.
+    pub(super) fn add(
+        &mut self,
+        ledger: &mut Ledger,
+        report: &LogReport,
+    ) -> Result<(bool, Option<CampaignId>), RecordError> {
+        let meant = match report.update {
+            Some(id) => ledger
+                .entry(id)
+                .filter(|entry| entry.update.device == report.device)
+                .map(|entry| entry.update.id),
+            None => at(ledger, report.device),
+        };
+        let id = meant.ok_or(RecordError::NotFound)?;
+        let lines: Vec<_> = report.lines.iter().map(|line| storable(line)).collect();
+        let first = ledger
+            .add_lines(id, lines.len())
+            .ok_or(RecordError::NotFound)?;
+        if !lines.is_empty() {
+            self.0.push(Chunk {
+                update_id: id.0,
+                first_line: first,
+                last_line: first + lines.len() as u64 - 1,
+                at: report.at.0,
+                source: report.source.as_str(),
+                lines: serde_json::Value::from_iter(lines).to_string(),
+            });
+        }
+        Ok((false, None))
+    }
+
+    /// Writes them, and takes away what is older than is kept.
+    pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let names = CHUNK.map(|(name, _)| name).join(", ");
+        let from = tx.dialect().rows("n", "$2", &CHUNK);
+        let sql =
+            format!("INSERT INTO update_log (tenant_id, {names}) SELECT $1, {names} FROM {from}");
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&self.0)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("write a log"))?;
+        for chunk in self.0.iter().filter(|chunk| chunk.last_line > MAX_LINES) {
+            sqlx::query(
+                "DELETE FROM update_log WHERE tenant_id = $1 AND update_id = $2 AND last_line <= $3",
+            )
+            .bind(tenant.0)
+            .bind(i64::from(chunk.update_id))
+            .bind(number(chunk.last_line - MAX_LINES))
+            .execute(tx.conn())
+            .await
+            .map_err(failed("shorten a log"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The update that a device is at: the one that it is shown, else one that has yet to prove itself.
+fn at(ledger: &Ledger, device: DeviceKey) -> Option<UpdateId> {
+    let open = ledger
+        .of_device(device)
+        .filter(|entry| entry.update.progress.status.is_open());
+    let shown_first = open.max_by_key(|entry| {
+        let is_shown = entry.update.progress.status.is_offered_to_device();
+        (is_shown, entry.update.weight, Reverse(entry.update.id))
+    });
+    shown_first.map(|entry| entry.update.id)
+}
+
+async fn read(
+    tx: &mut Tx,
+    tenant: TenantId,
+    update: UpdateId,
+    after: u64,
+    limit: u32,
+) -> Result<Log, StoreError> {
+    let total = total(tx, tenant, update).await?;
+    let after = after.max(total.saturating_sub(MAX_LINES));
+    let mut lines = chunks(tx, tenant, update, after, limit).await?;
+    lines.extend(feedback(tx, tenant, update, after, limit).await?);
+    lines.retain(|line| line.number > after);
+    lines.sort_by_key(|line| line.number);
+    lines.truncate(limit as usize);
+    Ok(Log { lines, total })
+}
+
+async fn total(tx: &mut Tx, tenant: TenantId, update: UpdateId) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT log_lines FROM updates WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(i64::from(update.0))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    row.map_or(Ok(0), |row| row.count("log_lines"))
+        .map_err(bad_row(READ))
+}
+
+/// Every row has a line at least, so as many rows as lines are wanted are enough.
+async fn chunks(
+    tx: &mut Tx,
+    tenant: TenantId,
+    update: UpdateId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<LogLine>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT first_line, at, source, lines FROM update_log WHERE tenant_id = $1 AND update_id = $2 \
+         AND last_line > $3 ORDER BY first_line LIMIT $4",
+    )
+    .bind(tenant.0)
+    .bind(i64::from(update.0))
+    .bind(number(after))
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let read = |row: &AnyRow| lines(row, row.word("source", Source::parse)?, "lines");
+    all(rows.iter().map(read))
+}
+
+/// A feedback knows its first line alone; some that end before `after` are read as well.
+async fn feedback(
+    tx: &mut Tx,
+    tenant: TenantId,
+    update: UpdateId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<LogLine>, StoreError> {
+    let spare = MAX_MESSAGES as u64;
+    let rows = sqlx::query(
+        "SELECT first_line, at, messages FROM feedback WHERE tenant_id = $1 AND update_id = $2 \
+         AND first_line > 0 AND first_line > $3 ORDER BY first_line LIMIT $4",
+    )
+    .bind(tenant.0)
+    .bind(i64::from(update.0))
+    .bind(number(after) - MAX_MESSAGES as i64)
+    .bind(number(u64::from(limit) + spare))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    all(rows
+        .iter()
+        .map(|row| lines(row, Source::Feedback, "messages")))
+}
+
+fn all(
+    read: impl Iterator<Item = Result<Vec<LogLine>, BadRow>>,
+) -> Result<Vec<LogLine>, StoreError> {
+    let read: Result<Vec<_>, _> = read.collect();
+    Ok(read.map_err(bad_row(READ))?.concat())
+}
+
+fn lines(row: &AnyRow, source: Source, column: &'static str) -> Result<Vec<LogLine>, BadRow> {
+    let (first, at) = (row.count("first_line")?, Timestamp(row.take("at")?));
+    let texts: Vec<String> = row.json(column)?;
+    let lines = texts.into_iter().zip(first..);
+    Ok(lines
+        .map(|(text, number)| LogLine {
+            number,
+            at,
+            source,
+            text,
+        })
+        .collect())
+}
