@@ -85,6 +85,9 @@ CREATE TABLE modules (
     part {{text}} NOT NULL,
     name {{text}} NOT NULL,
     version {{text}} NOT NULL,
+    -- JSON: pairs of key and value, in order
+    metadata {{text}} NOT NULL,
+    is_encrypted INTEGER NOT NULL,
     UNIQUE (tenant_id, id),
     UNIQUE (tenant_id, firmware_id, position),
     FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id)

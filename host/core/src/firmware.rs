@@ -66,8 +66,21 @@ pub struct Module {
     pub name: String,
     /// Its own version.
     pub version: String,
+    /// What its devices are told of it.
+    pub metadata: Vec<ModuleMetadata>,
+    /// Whether its files are encrypted, as its maker says.
+    pub is_encrypted: bool,
     /// Its files.
     pub artifacts: Vec<Artifact>,
+}
+
+/// Something that devices are told of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleMetadata {
+    /// Unique in its module.
+    pub key: String,
+    /// Free.
+    pub value: String,
 }
 
 /// A file of a module.

@@ -63,6 +63,7 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
             name: "edge os".into(),
             version: version.into(),
             artifacts: Vec::new(),
+            ..NewModule::default()
         }],
         created_by: "maker".into(),
         created_at: Timestamp(1),

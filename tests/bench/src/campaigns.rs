@@ -276,6 +276,7 @@ async fn firmware(engine: &Engine, actor: &Actor) -> Result<FirmwareId> {
             name: "edge-os".to_owned(),
             version: "2.0.0".to_owned(),
             artifacts: Vec::new(),
+            ..NewModule::default()
         }],
         created_by: "bench".to_owned(),
         created_at: engine.now(),

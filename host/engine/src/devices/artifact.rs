@@ -1,7 +1,7 @@
-use std::{io, ops::Range};
+use std::{io, ops::Range, sync::Arc};
 
 use tidegate_core::{
-    firmware::Artifact,
+    firmware::{Artifact, Firmware, Module},
     id::{FirmwareId, ModuleId, TenantId},
     time::Timestamp,
     update::UpdateStatus,
@@ -34,24 +34,44 @@ pub async fn artifact(
     filename: &str,
 ) -> Result<File> {
     let absent = || Error::not_found("file", filename);
-    let tenant = caller.tenant;
-    let view = view(engine, tenant, &caller.device_id).await?;
-    let view = view.ok_or_else(absent)?;
-    let store = engine.store();
-    let firmware = engine.catalog.of_module(store, tenant, module).await?;
-    let firmware = firmware.ok_or_else(absent)?;
-    if !is_for(engine, tenant, &view, firmware.id).await? {
-        return Err(absent());
-    }
-    engine.seen.note(tenant, view.device, engine.now());
-    let mut modules = firmware.modules.iter();
-    let module = modules.find(|other| other.id == module);
-    let mut artifacts = module.iter().flat_map(|module| &module.artifacts);
+    let (firmware, module) = found(engine, caller, module).await?.ok_or_else(absent)?;
+    let mut artifacts = firmware.modules[module].artifacts.iter();
     let artifact = artifacts.find(|artifact| artifact.filename == filename);
     Ok(File {
         artifact: artifact.ok_or_else(absent)?.clone(),
         created_at: firmware.created_at,
     })
+}
+
+/// Finds a module of a firmware that is for this device now, likewise.
+pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Module> {
+    let (firmware, place) = found(engine, caller, id)
+        .await?
+        .ok_or_else(|| Error::not_found("module", id))?;
+    Ok(firmware.modules[place].clone())
+}
+
+/// A firmware that is for this device now, and the place of the module in it.
+async fn found(
+    engine: &Engine,
+    caller: &Caller,
+    module: ModuleId,
+) -> Result<Option<(Arc<Firmware>, usize)>> {
+    let tenant = caller.tenant;
+    let Some(view) = view(engine, tenant, &caller.device_id).await? else {
+        return Ok(None);
+    };
+    let store = engine.store();
+    let Some(firmware) = engine.catalog.of_module(store, tenant, module).await? else {
+        return Ok(None);
+    };
+    if !is_for(engine, tenant, &view, firmware.id).await? {
+        return Ok(None);
+    }
+    engine.seen.note(tenant, view.device, engine.now());
+    let mut modules = firmware.modules.iter();
+    let place = modules.position(|other| other.id == module);
+    Ok(place.map(|place| (firmware, place)))
 }
 
 impl File {

@@ -25,7 +25,7 @@ mod seen;
 mod tenant;
 mod view;
 
-pub use artifact::{File, artifact};
+pub use artifact::{File, artifact, module};
 pub use attributes::report_attributes;
 pub use authenticate::{Caller, Credential, authenticate};
 pub use authorities::authorities;

@@ -1,7 +1,7 @@
 //! What an uploader says of the files, held against the files that arrived.
 
 use tidegate_core::{
-    firmware::{Artifact, FirmwareDetails, hex, is_filename},
+    firmware::{Artifact, FirmwareDetails, ModuleMetadata, hex, is_filename},
     plugin::FieldError,
 };
 
@@ -26,7 +26,7 @@ pub struct Claims {
 }
 
 /// One module as the uploader wants it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleContents {
     /// DDI's `part`: 1 to 64 characters without white space.
     pub part: String,
@@ -34,6 +34,10 @@ pub struct ModuleContents {
     pub name: Option<String>,
     /// None: the firmware's.
     pub version: Option<String>,
+    /// What devices are told of it: at most 50, each key once.
+    pub metadata: Vec<ModuleMetadata>,
+    /// Whether its files are encrypted.
+    pub is_encrypted: bool,
     /// At least one; every file that arrived is in one module.
     pub files: Vec<Contents>,
 }
@@ -74,11 +78,11 @@ impl Claims {
         let modules = match (&self.modules[..], files) {
             ([], [only]) => {
                 check.checksums("", "checksum_", &self.checksums, only);
-                vec![self.module(DEFAULT_PART, None, None, files.to_vec())]
+                vec![self.module(&default_module(), files.to_vec())]
             }
             ([], _) => {
                 check.no_checksums(&self.checksums);
-                vec![self.module(DEFAULT_PART, None, None, files.to_vec())]
+                vec![self.module(&default_module(), files.to_vec())]
             }
             (modules, _) => {
                 check.no_checksums(&self.checksums);
@@ -94,17 +98,14 @@ impl Claims {
         })
     }
 
-    fn module(
-        &self,
-        part: &str,
-        name: Option<&str>,
-        version: Option<&str>,
-        artifacts: Vec<Artifact>,
-    ) -> NewModule {
+    fn module(&self, wanted: &ModuleContents, artifacts: Vec<Artifact>) -> NewModule {
+        let (name, version) = (&wanted.name, &wanted.version);
         NewModule {
-            part: part.to_owned(),
-            name: name.unwrap_or(&self.details.name).to_owned(),
-            version: version.unwrap_or(&self.details.version).to_owned(),
+            part: wanted.part.clone(),
+            name: name.as_ref().unwrap_or(&self.details.name).clone(),
+            version: version.as_ref().unwrap_or(&self.details.version).clone(),
+            metadata: wanted.metadata.clone(),
+            is_encrypted: wanted.is_encrypted,
             artifacts,
         }
     }
@@ -140,14 +141,20 @@ impl Claims {
                 check.checksums(&path, "", &wanted.checksums, file);
                 artifacts.push(file.clone());
             }
-            let (name, version) = (module.name.as_deref(), module.version.as_deref());
-            made.push(self.module(&module.part, name, version, artifacts));
+            made.push(self.module(module, artifacts));
         }
         for file in left {
             let message = format!("the file {} is in none of them", file.filename);
             check.rule(false, "/modules", &message);
         }
         made
+    }
+}
+
+fn default_module() -> ModuleContents {
+    ModuleContents {
+        part: DEFAULT_PART.to_owned(),
+        ..ModuleContents::default()
     }
 }
 
@@ -243,8 +250,26 @@ impl Check {
             let message = format!("must have 1 to {most} characters");
             self.rule(fits, &format!("{path}/{field}"), &message);
         }
+        self.module_metadata(&format!("{path}/metadata"), &module.metadata);
         let message = "a module has at least one file";
         self.rule(!module.files.is_empty(), &format!("{path}/files"), message);
+    }
+
+    fn module_metadata(&mut self, path: &str, metadata: &[ModuleMetadata]) {
+        let most = metadata.len() <= MAX_ENTRIES;
+        self.rule(most, path, "must be at most 50");
+        for (at, ModuleMetadata { key, value }) in metadata.iter().enumerate().take(MAX_ENTRIES) {
+            let path = format!("{path}/{at}");
+            let fits = (1..=128).contains(&key.chars().count());
+            let message = "must have 1 to 128 characters";
+            self.rule(fits, &format!("{path}/key"), message);
+            let is_first = !metadata[..at].iter().any(|other| other.key == *key);
+            let message = "stands there already";
+            self.rule(is_first, &format!("{path}/key"), message);
+            let fits = value.chars().count() <= 4000;
+            let message = "must have at most 4000 characters";
+            self.rule(fits, &format!("{path}/value"), message);
+        }
     }
 
     fn checksums(&mut self, path: &str, prefix: &str, claimed: &Checksums, file: &Artifact) {
@@ -317,9 +342,8 @@ mod tests {
         };
         ModuleContents {
             part: part.to_owned(),
-            name: None,
-            version: None,
             files: files.iter().map(contents).collect(),
+            ..ModuleContents::default()
         }
     }
 
@@ -372,6 +396,40 @@ mod tests {
             paths(&with(&"03".repeat(32)), &["a", "b"]),
             ("invalid_firmware", vec!["/checksum_sha256".to_owned()])
         );
+    }
+
+    #[test]
+    fn what_devices_are_told_of_a_module_is_bounded() {
+        let with = |metadata: Vec<(&str, String)>| {
+            let metadata = metadata.into_iter().map(|(key, value)| ModuleMetadata {
+                key: key.to_owned(),
+                value,
+            });
+            let told = ModuleContents {
+                metadata: metadata.collect(),
+                ..module("os", &["a"])
+            };
+            Claims {
+                modules: vec![told],
+                ..claims()
+            }
+        };
+        let good = with(vec![("a", String::new()), ("b", "x".repeat(4000))]);
+        let modules = good.arrange(&[file("a")]).expect("it is good");
+        assert_eq!(modules[0].metadata.len(), 2);
+        let long = "k".repeat(129);
+        for (metadata, path) in [
+            (vec![("", String::new())], "/0/key"),
+            (vec![(&*long, String::new())], "/0/key"),
+            (vec![("a", String::new()), ("a", String::new())], "/1/key"),
+            (vec![("a", "x".repeat(4001))], "/0/value"),
+        ] {
+            let path = format!("/modules/0/metadata{path}");
+            assert_eq!(paths(&with(metadata), &["a"]).1, [path]);
+        }
+        let keys: Vec<_> = (0..51).map(|n| n.to_string()).collect();
+        let many = keys.iter().map(|key| (&**key, String::new())).collect();
+        assert_eq!(paths(&with(many), &["a"]).1, ["/modules/0/metadata"]);
     }
 
     #[test]

@@ -404,6 +404,7 @@ mod tests {
                 name: None,
                 version: own.map(str::to_owned),
                 files: vec![contents],
+                ..ModuleContents::default()
             };
             let mut claims = Claims {
                 modules: vec![module],

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    firmware::{Artifact, Firmware, FirmwareDetails},
+    firmware::{Artifact, Firmware, FirmwareDetails, ModuleMetadata},
     id::{FirmwareId, ModuleId, TenantId},
     time::Timestamp,
 };
@@ -71,12 +71,14 @@ pub struct NewFirmware {
 }
 
 /// A module to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "each field is the module's field of that name")]
 pub struct NewModule {
     pub part: String,
     pub name: String,
     pub version: String,
+    pub metadata: Vec<ModuleMetadata>,
+    pub is_encrypted: bool,
     pub artifacts: Vec<Artifact>,
 }
 

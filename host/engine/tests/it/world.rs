@@ -154,6 +154,7 @@ impl World {
                 size: 1,
                 hashes,
             }],
+            ..NewModule::default()
         };
         let firmware = NewFirmware {
             details,

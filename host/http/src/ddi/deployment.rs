@@ -1,7 +1,11 @@
-use axum::{extract::State, response::Response};
-use serde::Serialize;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
 use tidegate_core::{
-    firmware::{Artifact, Module, hex},
+    firmware::{Artifact, Module, ModuleMetadata, hex},
+    id::ModuleId,
     time::Timestamp,
 };
 use tidegate_engine::devices::{self, Deployment};
@@ -10,7 +14,7 @@ use super::{
     door::Door,
     history::History,
     links::FileLink,
-    params::{Params, Update},
+    params::{Params, Update, id},
     refusal::Refusal,
     representation::Representation,
 };
@@ -32,6 +36,28 @@ pub(super) async fn get(
         params.history,
         now,
     ))
+}
+
+/// The files of a module, as an update describes them.
+pub(super) async fn list_artifacts(
+    door: Door,
+    representation: Representation,
+    State(state): State<AppState>,
+    Path(module): Path<ModulePath>,
+) -> Result<Response, Refusal> {
+    let module = ModuleId(id(&module.module)?);
+    let module = devices::module(&state.engine, &door.caller, module).await?;
+    let artifacts = module.artifacts.iter();
+    let bodies: Vec<_> = artifacts
+        .map(|artifact| ArtifactBody::new(artifact, &module, &door))
+        .collect();
+    representation.of(&bodies)
+}
+
+/// The path also names the tenant and the device.
+#[derive(Deserialize)]
+pub(super) struct ModulePath {
+    module: String,
 }
 
 /// What the device has installed.
@@ -77,7 +103,22 @@ struct Chunk<'a> {
     part: &'a str,
     version: &'a str,
     name: &'a str,
+    #[serde(skip_serializing_if = "is_false")]
+    encrypted: bool,
     artifacts: Vec<ArtifactBody<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metadata: Vec<Metadata<'a>>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[derive(Serialize)]
@@ -163,9 +204,20 @@ impl<'a> Chunk<'a> {
             part: &module.part,
             version: &module.version,
             name: &module.name,
+            encrypted: module.is_encrypted,
             artifacts: artifacts
                 .map(|artifact| ArtifactBody::new(artifact, module, door))
                 .collect(),
+            metadata: module.metadata.iter().map(Metadata::new).collect(),
+        }
+    }
+}
+
+impl<'a> Metadata<'a> {
+    fn new(entry: &'a ModuleMetadata) -> Self {
+        Self {
+            key: &entry.key,
+            value: &entry.value,
         }
     }
 }

@@ -70,6 +70,10 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
             post(confirmation::deactivate),
         )
         .route(
+            "/softwaremodules/{module}/artifacts",
+            get(deployment::list_artifacts),
+        )
+        .route(
             "/softwaremodules/{module}/artifacts/{filename}",
             get(artifact::get),
         )

@@ -92,7 +92,8 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
         json!({
             "id": update.to_string(),
             "deployment": {"download": "forced", "update": "forced", "chunks": [{
-                "part": "os", "version": "1.1.0", "name": "edge",
+                "part": "os", "version": "1.1.0", "name": "edge", "encrypted": true,
+                "metadata": [{"key": "region", "value": "eu"}],
                 "artifacts": [{
                     "filename": "edge 1.bin",
                     "size": 23,
@@ -111,6 +112,21 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
         })
     );
     world.reaches(update, UpdateStatus::Downloading).await?;
+    let list = |module: &str| get(format!("{BASE}/softwaremodules/{module}/artifacts"));
+    let listed = world.send(list("1")).await?;
+    assert_eq!(
+        listed.json(),
+        body["deployment"]["chunks"][0]["artifacts"],
+        "a bare list of the same files"
+    );
+    assert!(listed.header("etag").is_some());
+    let stranger = "/LAB/controller/v1/dev-2";
+    world.send(get(stranger)).await?;
+    let others = world.send(get(format!("{stranger}/softwaremodules/1/artifacts")));
+    assert_eq!(others.await?.status, 404);
+    for (module, status) in [("2", 404), ("99999999999999999999", 404), ("x", 400)] {
+        assert_eq!(world.send(list(module)).await?.status, status, "{module}");
+    }
 
     for execution in ["download", "proceeding", "downloaded"] {
         assert_eq!(

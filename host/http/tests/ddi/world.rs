@@ -17,7 +17,7 @@ use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{
     access::AccessSettings,
     campaign::{CampaignSpec, PluginUse, Priority, Targets},
-    firmware::{Artifact, FirmwareDetails},
+    firmware::{Artifact, FirmwareDetails, ModuleMetadata},
     id::{CampaignId, Digest, FirmwareId, TenantId, UpdateId},
     plugin::{
         AssignInput, CheckInput, ClassKey, Compatibility, Decision, FieldError, HealthAnswer,
@@ -253,6 +253,11 @@ impl World {
                 part: "os".to_owned(),
                 name: "edge".to_owned(),
                 version: version.to_owned(),
+                metadata: vec![ModuleMetadata {
+                    key: "region".to_owned(),
+                    value: "eu".to_owned(),
+                }],
+                is_encrypted: true,
                 artifacts: vec![Artifact {
                     filename: "edge 1.bin".to_owned(),
                     size: stored.size,

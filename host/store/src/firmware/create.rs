@@ -100,9 +100,14 @@ async fn insert_module(
     position: usize,
     module: &NewModule,
 ) -> Result<ModuleId, StoreError> {
+    let metadata = module.metadata.iter();
+    let module_metadata: Vec<_> = metadata
+        .map(|entry| (storable(&entry.key), storable(&entry.value)))
+        .collect();
     let row = sqlx::query(
-        "INSERT INTO modules (tenant_id, firmware_id, position, part, name, version) \
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+        "INSERT INTO modules \
+         (tenant_id, firmware_id, position, part, name, version, metadata, is_encrypted) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
     )
     .bind(tenant.0)
     .bind(firmware.0)
@@ -110,6 +115,8 @@ async fn insert_module(
     .bind(storable(&module.part).into_owned())
     .bind(storable(&module.name).into_owned())
     .bind(storable(&module.version).into_owned())
+    .bind(to_json(&module_metadata)?)
+    .bind(i32::from(module.is_encrypted))
     .fetch_one(tx.conn())
     .await
     .map_err(failed("create a module"))?;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    firmware::{Artifact, Firmware, FirmwareDetails, Hashes, Module},
+    firmware::{Artifact, Firmware, FirmwareDetails, Hashes, Module, ModuleMetadata},
     id::{FirmwareId, ModuleId, TenantId},
     time::Timestamp,
     version::sort_key,
@@ -109,7 +109,7 @@ async fn modules(
     firmware: &str,
 ) -> Result<HashMap<FirmwareId, Vec<Module>>, StoreError> {
     let sql = format!(
-        "SELECT firmware_id, id, part, name, version FROM modules \
+        "SELECT firmware_id, id, part, name, version, metadata, is_encrypted FROM modules \
          WHERE tenant_id = $1 AND firmware_id IN (SELECT value FROM {}) \
          ORDER BY firmware_id, position",
         tx.dialect().numbers("$2")
@@ -179,11 +179,17 @@ fn without_modules(row: &AnyRow) -> Result<Firmware, BadRow> {
 }
 
 fn module(row: &AnyRow) -> Result<(FirmwareId, Module), BadRow> {
+    let metadata: Vec<(String, String)> = row.json("metadata")?;
+    let metadata = metadata.into_iter();
     let module = Module {
         id: ModuleId(row.take("id")?),
         part: row.take("part")?,
         name: row.take("name")?,
         version: row.take("version")?,
+        metadata: metadata
+            .map(|(key, value)| ModuleMetadata { key, value })
+            .collect(),
+        is_encrypted: row.flag("is_encrypted")?,
         artifacts: Vec::new(),
     };
     Ok((FirmwareId(row.take("firmware_id")?), module))

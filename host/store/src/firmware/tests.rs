@@ -1,4 +1,4 @@
-use tidegate_core::firmware::{Artifact, FirmwareDetails, Hashes, Module};
+use tidegate_core::firmware::{Artifact, FirmwareDetails, Hashes, Module, ModuleMetadata};
 use tidegate_engine::ports::NewModule;
 
 use super::*;
@@ -22,6 +22,11 @@ fn firmware(name: &str, version: &str) -> NewFirmware {
         part: part.into(),
         name: format!("{name} {part}"),
         version: version.into(),
+        metadata: vec![ModuleMetadata {
+            key: "part".into(),
+            value: part.into(),
+        }],
+        is_encrypted: part == "os",
         artifacts,
     };
     NewFirmware {
@@ -88,6 +93,8 @@ on_both! {
             part: new.part.clone(),
             name: new.name.clone(),
             version: new.version.clone(),
+            metadata: new.metadata.clone(),
+            is_encrypted: new.is_encrypted,
             artifacts: new.artifacts.clone(),
         });
         let expected = Firmware {

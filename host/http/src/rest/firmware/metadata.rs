@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use tidegate_core::firmware::FirmwareDetails;
+use serde::{Deserialize, Serialize};
+use tidegate_core::firmware::{self, FirmwareDetails};
 use tidegate_engine::firmware::{Checksums, Claims, Contents, ModuleContents};
 use utoipa::ToSchema;
 
@@ -55,8 +55,23 @@ pub(super) struct ModuleMetadata {
     name: Option<String>,
     /// The firmware's when left out.
     version: Option<String>,
+    /// What devices are told of it, at most 50, each key once.
+    #[serde(default)]
+    metadata: Vec<MetadataEntry>,
+    /// Whether its files are encrypted; devices are told.
+    #[serde(default)]
+    encrypted: bool,
     /// At least one. Every file that is sent is in one module.
     files: Vec<FileMetadata>,
+}
+
+/// Something that devices are told of a module.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct MetadataEntry {
+    /// 1 to 128 characters.
+    key: String,
+    /// At most 4000 characters.
+    value: String,
 }
 
 /// A file of a module.
@@ -114,7 +129,24 @@ impl From<ModuleMetadata> for ModuleContents {
             part: said.part,
             name: said.name,
             version: said.version,
+            metadata: said.metadata.into_iter().map(Into::into).collect(),
+            is_encrypted: said.encrypted,
             files: said.files.into_iter().map(contents).collect(),
+        }
+    }
+}
+
+impl From<MetadataEntry> for firmware::ModuleMetadata {
+    fn from(MetadataEntry { key, value }: MetadataEntry) -> Self {
+        Self { key, value }
+    }
+}
+
+impl From<firmware::ModuleMetadata> for MetadataEntry {
+    fn from(entry: firmware::ModuleMetadata) -> Self {
+        Self {
+            key: entry.key,
+            value: entry.value,
         }
     }
 }

@@ -5,6 +5,7 @@ use tidegate_core::firmware::{Artifact, Firmware, Module, hex};
 use tidegate_engine::firmware::files;
 use utoipa::ToSchema;
 
+use super::metadata::MetadataEntry;
 use crate::rest::wire::Time;
 
 /// A firmware with its modules.
@@ -48,6 +49,9 @@ pub(crate) struct ModuleBody {
     part: String,
     name: String,
     version: String,
+    /// What devices are told of it.
+    metadata: Vec<MetadataEntry>,
+    encrypted: bool,
     artifacts: Vec<ArtifactBody>,
 }
 
@@ -112,6 +116,8 @@ impl From<Module> for ModuleBody {
             part: module.part,
             name: module.name,
             version: module.version,
+            metadata: module.metadata.into_iter().map(Into::into).collect(),
+            encrypted: module.is_encrypted,
             artifacts: module
                 .artifacts
                 .into_iter()
