@@ -1,4 +1,4 @@
-//! A device client that others wrote: SWUpdate, as Debian has it, with a signed image and a device's own token.
+//! A device client that others wrote: `SWUpdate`, as Debian has it, with a signed image and a device's own token.
 //!
 //! It needs the programs `swupdate`, `cpio` and `openssl`, and the rights to install: `cargo xtask test --clients` sees to them.
 
@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tidegate_core::firmware::hex;
 use tidegate_e2e::{Alone, Database, FirmwareForm, Setup, plain, until};
 
 const CONTENT: &[u8] = b"brought by the tide\n";
@@ -123,8 +124,7 @@ async fn installs_a_signed_image() -> Result<()> {
 
 /// An image of one file, whose description is signed with a new key; its certificate is left in the folder.
 fn image(folder: &Path, version: &str) -> Result<Vec<u8>> {
-    let sum = Sha256::digest(CONTENT);
-    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = hex(&Sha256::digest(CONTENT));
     let installed = folder.join("installed");
     let description = format!(
         "software = {{\n    version = \"{version}\";\n    hardware-compatibility: [ \"1.0\", \"1.1\" ];\n    \
