@@ -31,17 +31,12 @@ pub async fn log(
 ) -> Result<UpdateLog> {
     actor.require(Role::Viewer)?;
     let update = super::get(engine, actor, id).await?;
-    let after = match after {
-        Some(after) => after,
+    let after = if let Some(after) = after {
+        after
+    } else {
         // Lines that come meanwhile come after these.
-        None => {
-            let total = engine
-                .store()
-                .log(actor.tenant, id, u64::MAX, 1)
-                .await?
-                .total;
-            total.saturating_sub(u64::from(limit))
-        }
+        let all = engine.store().log(actor.tenant, id, u64::MAX, 1).await?;
+        all.total.saturating_sub(u64::from(limit))
     };
     let log = engine.store().log(actor.tenant, id, after, limit).await?;
     Ok(UpdateLog {

@@ -22,11 +22,11 @@ use crate::{
 /// What was said of updates before, and is said now.
 pub(super) struct History {
     said: HashSet<Key>,
-    new: Vec<Line>,
+    new: Vec<Row>,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Row {
     update_id: i32,
     seq: u32,
     first_line: u64,
@@ -43,7 +43,7 @@ struct Line {
     cut: i64,
 }
 
-const LINE: [(&str, Type); 14] = [
+const ROW: [(&str, Type); 14] = [
     ("update_id", Type::Int),
     ("seq", Type::Int),
     ("first_line", Type::Int),
@@ -61,6 +61,7 @@ const LINE: [(&str, Type); 14] = [
 ];
 
 /// Where a feedback stands among what was said of its update.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     /// Counts feedbacks, from 1.
     pub(super) seq: u32,
@@ -152,7 +153,7 @@ impl History {
             .iter()
             .map(|message| storable(message))
             .collect();
-        self.new.push(Line {
+        self.new.push(Row {
             update_id: key.update_id,
             seq: place.seq,
             first_line: place.first_line,
@@ -175,8 +176,8 @@ impl History {
         if self.new.is_empty() {
             return Ok(());
         }
-        let names = LINE.map(|(name, _)| name).join(", ");
-        let from = tx.dialect().rows("n", "$2", &LINE);
+        let names = ROW.map(|(name, _)| name).join(", ");
+        let from = tx.dialect().rows("n", "$2", &ROW);
         let sql =
             format!("INSERT INTO feedback (tenant_id, {names}) SELECT $1, {names} FROM {from}");
         sqlx::query(AssertSqlSafe(sql))
