@@ -7,7 +7,7 @@ use tidegate_core::{
     update::UpdateStatus,
 };
 
-use super::{Caller, view::view};
+use super::{Caller, view::known};
 use crate::{
     Engine, Error, Result,
     ports::{ByteStream, PageRequest, PollView, UpdateFilter},
@@ -58,7 +58,7 @@ async fn found(
     module: ModuleId,
 ) -> Result<Option<(Arc<Firmware>, usize)>> {
     let tenant = caller.tenant;
-    let Some(view) = view(engine, tenant, &caller.device_id).await? else {
+    let Some(view) = known(engine, caller).await? else {
         return Ok(None);
     };
     let store = engine.store();

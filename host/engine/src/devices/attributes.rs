@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
 
-use super::{Caller, record::record, view::view};
+use super::{Caller, record::record, view::known};
 use crate::{
     Engine, Error, Result,
     ports::{AttributeMode, AttributesReport},
@@ -17,7 +17,7 @@ pub async fn report_attributes(
     data: BTreeMap<String, Option<String>>,
 ) -> Result<()> {
     check(&data)?;
-    let Some(known) = view(engine, caller.tenant, &caller.device_id).await? else {
+    let Some(known) = known(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
     let at = engine.now();

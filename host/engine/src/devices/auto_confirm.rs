@@ -41,7 +41,7 @@ pub async fn activate_auto_confirm(
     remark: Option<String>,
 ) -> Result<(), RecordError> {
     let tenant = caller.tenant;
-    let known = device(engine, tenant, &caller.device_id).await?;
+    let known = device(engine, caller).await?;
     let auto_confirm = AutoConfirm {
         initiator,
         remark,
@@ -64,7 +64,7 @@ pub async fn activate_auto_confirm(
 
 /// Agrees to no later updates; those that were agreed to stay so. Where nobody agrees, it does nothing.
 pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
-    let known = device(engine, caller.tenant, &caller.device_id).await?;
+    let known = device(engine, caller).await?;
     let now = engine.now();
     engine.seen.note(caller.tenant, known, now);
     let store = engine.store();

@@ -6,7 +6,7 @@ use tidegate_core::{
     update::{Event, UpdateStatus},
 };
 
-use super::{Caller, record::record, view::view};
+use super::{Caller, record::record, view::known};
 use crate::{
     Engine, Error, Result,
     ports::{FeedbackRow, PollView, Report, UpdateRow},
@@ -90,7 +90,7 @@ pub(super) async fn own_update(
     caller: &Caller,
     id: UpdateId,
 ) -> Result<(PollView, UpdateRow)> {
-    let Some(view) = view(engine, caller.tenant, &caller.device_id).await? else {
+    let Some(view) = known(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
     engine.seen.note(caller.tenant, view.device, engine.now());

@@ -1,13 +1,8 @@
 use std::sync::Arc;
 
-use tidegate_core::{
-    feedback::Feedback,
-    id::{TenantId, UpdateId},
-    time::Timestamp,
-    update::Event,
-};
+use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::Event};
 
-use super::{Caller, record::record, view::view};
+use super::{Caller, record::record, view::known};
 use crate::{
     Engine, Error,
     ports::{RecordError, Report, StoreError},
@@ -59,8 +54,8 @@ async fn take(
     update: UpdateId,
     event: Event,
 ) -> Result<(), RecordError> {
-    let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
-    let known = device(engine, tenant, device_id).await?;
+    let tenant = caller.tenant;
+    let known = device(engine, caller).await?;
     let at = engine.now();
     engine.seen.note(tenant, known, at);
     let report = Report {
@@ -80,12 +75,14 @@ async fn take(
 
 pub(super) async fn device(
     engine: &Engine,
-    tenant: TenantId,
-    device_id: &str,
+    caller: &Caller,
 ) -> Result<tidegate_core::id::DeviceKey, RecordError> {
-    match view(engine, tenant, device_id).await {
+    match known(engine, caller).await {
         Ok(Some(view)) => Ok(view.device),
-        Ok(None) => Err(RecordError::NotFound),
+        // Another has registered it since: for this one it is not there.
+        Ok(None) | Err(Error::Forbidden { .. } | Error::NotFound { .. }) => {
+            Err(RecordError::NotFound)
+        }
         Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
         Err(error) => {
             let context = "read device";

@@ -14,7 +14,7 @@ pub async fn report_log(
     caller: &Caller,
     text: &str,
 ) -> Result<(), RecordError> {
-    let known = device(engine, caller.tenant, &caller.device_id).await?;
+    let known = device(engine, caller).await?;
     let at = engine.now();
     engine.seen.note(caller.tenant, known, at);
     let report = LogReport {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, authenticate::check_enrolled, polling, view::view};
+use super::{Caller, authenticate::check_enrolled, polling, view::known};
 use crate::{
     Engine, Error, Result,
     ports::{PollView, Tenant},
@@ -19,8 +19,7 @@ pub struct Polled {
 
 /// Answers a poll. A device that nobody has seen yet is registered, if whoever speaks for it may do so.
 pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<Polled> {
-    let known = view(engine, caller.tenant, &caller.device_id).await?;
-    let view = match known {
+    let view = match known(engine, caller).await? {
         Some(view) if !view.is_unseen => view,
         Some(_) => register(engine, caller).await?,
         None if caller.may_register => register(engine, caller).await?,

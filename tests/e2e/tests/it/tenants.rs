@@ -25,6 +25,12 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
     let revision = plugin["revisions"][0]["revision"]
         .as_str()
         .context("a revision")?;
+    let updates = ours.viewer.list("devices/edge-0/updates").await?;
+    let update = &updates.first().context("an update")?["update_id"];
+    let gateway = made(&ours, "gateways", json!({ "name": "north" })).await?;
+    let certificate = rcgen::generate_simple_self_signed(["plant".to_owned()])?;
+    let certificate = json!({ "name": "plant", "certificate": certificate.cert.pem() });
+    let authority = made(&ours, "device-authorities", certificate).await?;
     let theirs = Lab::new(ours.server.clone()).await?;
 
     // Every operation that names something, asked for by somebody who may do everything, but of another tenant.
@@ -40,7 +46,10 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
             .replace("{firmware_id}", &firmware.to_string())
             .replace("{device_id}", "edge-0")
             .replace("{wave}", "0")
-            .replace("{seq}", "1");
+            .replace("{seq}", "1")
+            .replace("{update_id}", &update.to_string())
+            .replace("{gateway_id}", &gateway)
+            .replace("{authority_id}", &authority);
         ensure!(
             !filled.contains('{'),
             "this test does not know how to fill {path}"
@@ -54,7 +63,7 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
             let request = if method == Method::GET {
                 request
             } else {
-                request.json(&good_body(path))
+                request.json(&good_body(path, firmware))
             };
             Answer::of(request).await?.problem(404, "not_found")?;
             asked += 1;
@@ -103,10 +112,19 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
     Ok(())
 }
 
+/// Makes something; the last part of where it is.
+async fn made(lab: &Lab, path: &str, body: Value) -> Result<String> {
+    let answer = lab.admin.post(path, &body).await?.is(201)?;
+    let location = answer.header("location").to_owned();
+    let id = location.rsplit('/').next().context("an id")?;
+    Ok(id.to_owned())
+}
+
 /// A body that the operation takes, so that it looks at the id.
-fn good_body(path: &str) -> Value {
+fn good_body(path: &str, firmware: i64) -> Value {
     match path {
         path if path.ends_with("/approve") => json!({ "approval_comment": "mine" }),
+        path if path.ends_with("/update") => json!({ "firmware_id": firmware }),
         path if path.ends_with("/{campaign_id}") => json!({ "priority": "high" }),
         _ => json!({}),
     }

@@ -293,7 +293,7 @@ fn fields(scene: &Scene) -> Vec<Field> {
             config("canary", json!({ "speed": 9 })),
             422,
             INVALID,
-            "/strategy/config",
+            "/strategy/config/speed",
         ),
         (
             "a config beyond its limits",
