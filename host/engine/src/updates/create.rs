@@ -6,7 +6,7 @@ use super::{
     check::{Checked, Policies},
 };
 use crate::{
-    Engine, Result,
+    Engine, Error, Result,
     ports::{Offer, Role, UpdateRow},
     tenants::Actor,
 };
@@ -19,6 +19,15 @@ pub async fn create(
     wish: &Wish,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
+    // The path is looked at before the body.
+    if engine
+        .store()
+        .device(actor.tenant, device_id)
+        .await?
+        .is_none()
+    {
+        return Err(Error::not_found("device", device_id));
+    }
     let firmware = wish.firmware(engine, actor).await?;
     let policies = Policies::of(engine, actor.tenant, wish).await?;
     let named = vec![device_id.to_owned()];
