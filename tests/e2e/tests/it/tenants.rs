@@ -25,7 +25,7 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
     let revision = plugin["revisions"][0]["revision"]
         .as_str()
         .context("a revision")?;
-    let updates = ours.viewer.list("devices/edge-0/updates").await?;
+    let updates = ours.viewer.list(&format!("campaigns/{id}/updates")).await?;
     let update = &updates.first().context("an update")?["update_id"];
     let gateway = made(&ours, "gateways", json!({ "name": "north" })).await?;
     let certificate = rcgen::generate_simple_self_signed(["plant".to_owned()])?;
