@@ -33,7 +33,7 @@ fn configuration(folder: &Path, ours: u16, port: u16) -> anyhow::Result<String> 
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{ours}"))
         .replace("/etc/nginx/", &format!("{folder}/"));
     Ok(format!(
-        "daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;\nevents {{}}\n\
+        "daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\nevents {{}}\n\
          http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
          {example} }}\n"
@@ -46,6 +46,8 @@ async fn nginx(folder: &Path, port: u16) -> anyhow::Result<Child> {
         .arg(folder.join("nginx.conf"))
         .arg("-e")
         .arg(folder.join("error.log"))
+        // Whoever reads what the tests print must not wait for it.
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
