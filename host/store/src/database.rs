@@ -12,12 +12,17 @@ use sqlx::{
 };
 use tidegate_engine::ports::StoreError;
 
-use crate::{dialect::Dialect, error::failed, migrations};
+use crate::{
+    dialect::Dialect,
+    error::{failed, internal},
+    migrations,
+};
 
 /// How long to wait for a free connection, and SQLite for its lock.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection that lay idle for longer is tried before it is used.
 const STALE: Duration = Duration::from_secs(30);
+const BEGIN: &str = "begin a transaction";
 
 /// A database that has this version's tables.
 #[derive(Clone)]
@@ -115,10 +120,8 @@ impl Database {
             Dialect::Sqlite => "BEGIN",
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        let transaction = self.readers.begin_with(begin).await;
-        Ok(self.tx(Inner::Transaction(
-            transaction.map_err(failed("begin reading"))?,
-        )))
+        let transaction = begun(&self.readers, begin).await?;
+        Ok(self.tx(Inner::Transaction(transaction)))
     }
 
     /// For changes. On SQLite nobody else writes until it ends; on PostgreSQL a row that is compared and then set must
@@ -128,10 +131,8 @@ impl Database {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        let transaction = self.writers.begin_with(begin).await;
-        Ok(self.tx(Inner::Transaction(
-            transaction.map_err(failed("begin writing"))?,
-        )))
+        let transaction = begun(&self.writers, begin).await?;
+        Ok(self.tx(Inner::Transaction(transaction)))
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -163,6 +164,20 @@ impl Database {
             dialect: self.dialect,
             host: Arc::clone(&self.host),
         }
+    }
+}
+
+/// A task of its own sees the beginning through when whoever asked for it has gone away, and then undoes it: else sqlx
+/// 0.9.0 gives the connection back with the transaction still open (its issue 4393), and the next one is inside it.
+async fn begun(
+    pool: &AnyPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Any>, StoreError> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    match begun.await {
+        Ok(begun) => begun.map_err(failed(BEGIN)),
+        Err(stopped) => Err(internal(BEGIN)(Box::new(stopped))),
     }
 }
 
@@ -306,6 +321,22 @@ mod tests {
             assert_eq!(before, after);
             let change = sqlx::query("UPDATE tenants SET created_at = 1").execute(tx.conn()).await;
             assert!(change.is_err());
+        }
+
+        async fn whoever_goes_away_leaves_no_transaction(store) {
+            for polls in 1..40 {
+                let mut begin = Box::pin(store.database.read());
+                for _ in 0..polls {
+                    if futures::poll!(&mut begin).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                drop(begin);
+                let name = format!("T{polls}");
+                store.create_tenant(&name, Timestamp(0)).await?;
+                assert!(store.tenant(&name).await?.is_some());
+            }
         }
 
         async fn a_closed_store_is_unavailable(store) {

@@ -69,10 +69,6 @@ fn operations(document: &Value) -> Result<Vec<(Method, String)>> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().context("paths")? {
         for (method, _) in item.as_object().into_iter().flatten() {
-            // Devices stay, so that there is always one to ask for.
-            if method == "delete" && path == "/api/v1/devices/{device_id}" {
-                continue;
-            }
             if let Ok(method) = method.to_uppercase().parse::<Method>()
                 && ["GET", "PUT", "POST", "PATCH", "DELETE"].contains(&method.as_str())
             {
