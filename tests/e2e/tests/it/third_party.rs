@@ -199,7 +199,8 @@ async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
         "the connection did not break"
     );
     // The client leaves what came last to a thread that writes it.
-    let part = folder.path().join("edge.bin.part");
+    let chunk = update.chunks().next().context("it is sent nothing")?;
+    let part = folder.path().join(chunk.name()).join("edge.bin.part");
     until("what came is in the file", async || {
         Ok((std::fs::metadata(&part)?.len() == CUT).then_some(()))
     })
