@@ -74,6 +74,14 @@ struct Admitted {
 }
 
 impl Admitted {
+    /// A device that is there, and that was looked at.
+    fn known() -> Self {
+        Self {
+            may_register: false,
+            enrolment: Enrolment::default(),
+        }
+    }
+
     /// A device that nobody knows, whose first token is believed.
     fn with_token(sha256: [u8; 32]) -> Self {
         Self {
@@ -138,10 +146,7 @@ async fn of_device(
     }
     let now = engine.now();
     let is_good = is_current || (is_old && old.is_some_and(|old| now < old.until));
-    Ok(is_good.then_some(Admitted {
-        may_register: false,
-        enrolment: Enrolment::default(),
-    }))
+    Ok(is_good.then(Admitted::known))
 }
 
 /// Compares in constant time.
@@ -174,11 +179,14 @@ async fn of_gateway(
     let Some(scope) = gateway(engine, tenant, &shown).await? else {
         return Ok(None);
     };
-    if let Some(group) = &scope.group {
-        let groups = groups(engine, tenant, device_id).await?;
-        if groups.is_some_and(|groups| !is_among(&groups, group)) {
-            return Err(Error::not_found("device", device_id));
-        }
+    if let Some(group) = &scope.group
+        && let Some(groups) = groups(engine, tenant, device_id).await?
+    {
+        return if is_among(&groups, group) {
+            Ok(Some(Admitted::known()))
+        } else {
+            Err(Error::not_found("device", device_id))
+        };
     }
     let enrolment = Enrolment {
         group: scope.group,
