@@ -9,6 +9,7 @@ mod created;
 mod decode;
 mod devices;
 mod document;
+mod event_stream;
 mod firmware;
 mod gateways;
 mod json;

@@ -111,6 +111,10 @@ async fn a_tenant_has_so_many_streams() {
     let refused = world.get(&format!("{campaign}/events")).await.refused(429);
     assert_eq!(refused.0, "too_many_streams");
     drop(first);
+    let log = Events::at(&world, "/api/v1/devices/pi-0/log", None).await;
+    let refused = world.get(&format!("{campaign}/events")).await.refused(429);
+    assert_eq!(refused.0, "too_many_streams");
+    drop(log);
     Events::of(&world, &campaign, None).await;
     // One that is refused takes no place.
     world

@@ -1,42 +1,28 @@
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::State,
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
-};
-use futures::{Stream, stream};
-use http::{HeaderMap, HeaderValue};
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use tidegate_core::id::CampaignId;
 use tidegate_engine::{
-    campaigns,
+    Engine, campaigns,
     ports::{PageRequest, RunRef},
     tenants::Actor,
 };
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, sleep_until, timeout},
-};
 
-use super::{journal::EntryBody, shape::whole};
+use super::{
+    journal::EntryBody,
+    shape::{CampaignBody, whole},
+};
 use crate::{
     AppState,
-    limits::StreamPlace,
-    problem::{Problem, Result},
+    problem::Result,
     rest::{
         access::Viewer,
+        event_stream::{Followed, Look, Next, event, event_stream},
         segments::{Segments, id},
     },
 };
 
-/// Shortest time between two looks at a campaign: a busy one would be read for every feedback.
-const PAUSE: Duration = Duration::from_millis(250);
-/// Longest time between two looks: another host may have changed it.
-const FALLBACK: Duration = Duration::from_secs(15);
-/// Longest life of a stream: then the client shows its credentials again.
-const LIFE: Duration = Duration::from_hours(1);
 /// Most decisions that are read at once.
 const PAGE: PageRequest = PageRequest {
     limit: 100,
@@ -58,138 +44,66 @@ pub(crate) async fn follow_campaign(
     headers: HeaderMap,
 ) -> Result<Response> {
     let campaign = id("campaign", &campaign)?;
-    let place = state.limits.event_stream(actor.tenant)?;
-    // Listened to before the first look, so that nothing falls in between.
-    let changes = state.engine.signals.watch();
+    let signals = state.engine.signals.watch();
     let after = match last_event_id(&headers) {
         Some(seq) => seq,
         None => last_seq(&state, &actor, campaign).await?,
     };
     campaigns::get(&state.engine, &actor, campaign).await?;
-    let watch = Watch {
-        run: RunRef {
-            tenant: actor.tenant,
-            campaign,
-        },
-        state,
+    let tenant = actor.tenant;
+    let followed = FollowedCampaign {
+        run: RunRef { tenant, campaign },
+        engine: state.engine.clone(),
         actor,
-        changes,
         after,
-        shown: String::new(),
-        waiting: VecDeque::new(),
-        looked_at: None,
-        ends_at: Instant::now() + LIFE,
-        _place: place,
+        shown: None,
     };
-    let keep_alive = KeepAlive::new().interval(FALLBACK);
-    let mut response = Sse::new(watch.events())
-        .keep_alive(keep_alive)
-        .into_response();
-    // A proxy that gathers an answer before it passes it on would show nothing.
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    event_stream(&state, tenant, signals, followed)
 }
 
 /// A campaign as one client follows it.
-struct Watch {
+struct FollowedCampaign {
     run: RunRef,
-    state: AppState,
+    engine: Arc<Engine>,
     actor: Actor,
-    changes: Receiver<RunRef>,
     /// The last journal entry that was shown.
     after: i64,
     /// The campaign as it was last shown.
-    shown: String,
-    waiting: VecDeque<Event>,
-    looked_at: Option<Instant>,
-    ends_at: Instant,
-    _place: StreamPlace,
+    shown: Option<CampaignBody>,
 }
 
-impl Watch {
-    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        stream::unfold(self, |mut watch| async move {
-            let stopping = watch.state.stopping.clone();
-            let ends_at = watch.ends_at;
-            let event = tokio::select! {
-                event = watch.next() => event?,
-                () = stopping.cancelled() => return None,
-                () = sleep_until(ends_at) => return None,
-            };
-            Some((Ok(event), watch))
-        })
+impl Followed for FollowedCampaign {
+    type Name = RunRef;
+
+    const FALLBACK: Duration = Duration::from_secs(15);
+
+    fn name(&self) -> RunRef {
+        self.run
     }
 
-    /// The next event; none when the campaign cannot be read: the client asks again.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
-            }
-            if let Some(looked_at) = self.looked_at {
-                self.changed().await;
-                sleep_until(looked_at + PAUSE).await;
-            }
-            self.looked_at = Some(Instant::now());
-            if let Err(problem) = self.look().await {
-                tracing::debug!(?problem, "event stream ended");
-                return None;
-            }
-        }
-    }
-
-    /// Returns when there may be something new.
-    async fn changed(&mut self) {
-        let run = self.run;
-        let signalled = async {
-            loop {
-                match self.changes.recv().await {
-                    Ok(changed) if changed != run => {}
-                    Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
-                }
-            }
-        };
-        // Being late is a reason to look, not a failure.
-        let _ = timeout(FALLBACK, signalled).await;
-    }
-
-    async fn look(&mut self) -> Result<()> {
-        let (engine, actor) = (&self.state.engine, &self.actor);
+    async fn look(&mut self) -> Result<Look> {
+        let (engine, actor) = (&self.engine, &self.actor);
         let page = campaigns::journal(engine, actor, self.run.campaign, self.after, PAGE).await?;
         let is_last = page.items.len() < PAGE.limit as usize;
+        let mut events = Vec::new();
         for entry in page.items {
             let entry = EntryBody::from(entry);
             self.after = entry.seq;
-            self.waiting
-                .push_back(event("decision", self.after, &json(&entry)?));
+            events.push(event("decision", self.after.to_string(), &entry)?);
         }
         if !is_last {
-            // A long journal waits until the client has taken this part, and then goes on at once.
-            self.looked_at = None;
-            return Ok(());
+            let next = Next::AtOnce;
+            return Ok(Look { events, next });
         }
         let campaign = campaigns::get(engine, actor, self.run.campaign).await?;
-        let campaign = json(&whole(engine, actor, campaign).await?)?;
-        if campaign != self.shown {
-            self.waiting
-                .push_back(event("campaign", self.after, &campaign));
-            self.shown = campaign;
+        let campaign = whole(engine, actor, campaign).await?;
+        if self.shown.as_ref() != Some(&campaign) {
+            events.push(event("campaign", self.after.to_string(), &campaign)?);
+            self.shown = Some(campaign);
         }
-        Ok(())
+        let next = Next::Changed;
+        Ok(Look { events, next })
     }
-}
-
-fn event(kind: &str, seq: i64, json: &str) -> Event {
-    Event::default().event(kind).id(seq.to_string()).data(json)
-}
-
-fn json(body: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(body).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "write event");
-        Problem::internal()
-    })
 }
 
 fn last_event_id(headers: &HeaderMap) -> Option<i64> {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A campaign.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Campaign)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -87,7 +87,7 @@ pub(crate) struct CampaignBody {
 }
 
 /// What a campaign rolls out.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct FirmwareRef {
     firmware_id: i64,
     name: String,
@@ -95,7 +95,7 @@ struct FirmwareRef {
 }
 
 /// A plugin as a campaign uses it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = PluginUse)]
 struct PluginUseBody {
     plugin: String,
@@ -109,7 +109,7 @@ struct PluginUseBody {
 }
 
 /// The host's own stop.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Hold)]
 struct HoldBody {
     reason: String,
@@ -118,7 +118,7 @@ struct HoldBody {
 }
 
 /// A rollback that was wanted.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Rollback)]
 struct RollbackBody {
     /// `everything` or `in_flight`.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// One step of a campaign.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Wave)]
 pub(crate) struct WaveBody {
     index: u32,
@@ -43,7 +43,7 @@ pub(crate) struct WaveBody {
 }
 
 /// How many devices stand where.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Counts)]
 pub(crate) struct CountsBody {
     pending: u64,
@@ -57,7 +57,7 @@ pub(crate) struct CountsBody {
 }
 
 /// One reason of failure.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Failure)]
 pub(crate) struct FailureBody {
     code: String,

@@ -92,7 +92,7 @@ pub(crate) async fn show_update_log(
     if wants_events(&headers) {
         let device = registry::get(&state.engine, &actor, &device).await?;
         let update = query.update_id.map(UpdateId);
-        return Ok(follow(state, actor, device.key, update, &headers));
+        return follow(&state, actor, device.key, update, &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let update = query.update_id.map(UpdateId);

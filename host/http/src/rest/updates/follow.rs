@@ -1,34 +1,20 @@
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::response::{
-    IntoResponse, Response,
-    sse::{Event, KeepAlive, Sse},
-};
-use futures::{Stream, stream};
-use http::{HeaderMap, HeaderValue, header::ACCEPT};
-use serde::Serialize;
+use axum::response::{Response, sse::Event};
+use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
-use tidegate_engine::{tenants::Actor, updates};
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, sleep_until, timeout},
-};
+use tidegate_engine::{Engine, tenants::Actor, updates};
 
 use super::log_body::LineBody;
 use crate::{
     AppState,
-    problem::{Problem, Result},
-    rest::devices::UpdateBody,
+    problem::Result,
+    rest::{
+        devices::UpdateBody,
+        event_stream::{Followed, Look, Next, event, event_stream},
+    },
 };
 
-/// Shortest time between two looks: a device may send hundreds of lines in a second.
-const PAUSE: Duration = Duration::from_millis(200);
-/// Longest time between two looks: the device may speak to another host.
-const FALLBACK: Duration = Duration::from_secs(3);
-/// Longest silence on the line.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Longest life of a stream: then the client shows its credentials again.
-const LIFE: Duration = Duration::from_hours(1);
 /// Most lines that are read at once.
 const PAGE: u32 = 200;
 
@@ -45,43 +31,30 @@ pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
 
 /// Follows the log of this update to its end; without one, the logs of the device's updates, one after the other.
 pub(crate) fn follow(
-    state: AppState,
+    state: &AppState,
     actor: Actor,
     device: DeviceKey,
     update: Option<UpdateId>,
     headers: &HeaderMap,
-) -> Response {
+) -> Result<Response> {
     let last = last_event_id(headers).filter(|(id, _)| update.is_none_or(|update| update == *id));
-    let watch = Watch {
-        // Listened to before the first look, so that nothing falls in between.
-        grew: state.engine.signals.watch_logs(),
-        state,
+    let signals = state.engine.signals.watch_logs();
+    let tenant = actor.tenant;
+    let logs = Logs {
+        engine: state.engine.clone(),
         actor,
         device,
         goes_on: update.is_none(),
         at: last.map(|(id, _)| id).or(update),
         after: last.map_or(0, |(_, line)| line),
         announced: last.map(|(id, _)| id),
-        waiting: VecDeque::new(),
-        looked_at: None,
-        is_over: false,
-        ends_at: Instant::now() + LIFE,
     };
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    let mut response = Sse::new(watch.events())
-        .keep_alive(keep_alive)
-        .into_response();
-    // A proxy that gathers an answer before it passes it on would show nothing.
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(state, tenant, signals, logs)
 }
 
-/// Logs as one client follows them. What the client does not take is not read: nobody waits for it.
-struct Watch {
-    grew: Receiver<DeviceKey>,
-    state: AppState,
+/// Logs as one client follows them.
+struct Logs {
+    engine: Arc<Engine>,
     actor: Actor,
     device: DeviceKey,
     /// Whether the device's next update is followed when this one has ended.
@@ -92,120 +65,83 @@ struct Watch {
     after: u64,
     /// The update that an `update` event told of.
     announced: Option<UpdateId>,
-    waiting: VecDeque<Event>,
-    looked_at: Option<Instant>,
-    is_over: bool,
-    ends_at: Instant,
 }
 
-impl Watch {
-    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        stream::unfold(self, |mut watch| async move {
-            let stopping = watch.state.stopping.clone();
-            let ends_at = watch.ends_at;
-            let event = tokio::select! {
-                event = watch.next() => event?,
-                () = stopping.cancelled() => return None,
-                () = sleep_until(ends_at) => return None,
-            };
-            Some((Ok(event), watch))
-        })
+impl Followed for Logs {
+    type Name = DeviceKey;
+
+    /// Whoever follows a log sits before it.
+    const FALLBACK: Duration = Duration::from_secs(3);
+
+    fn name(&self) -> DeviceKey {
+        self.device
     }
 
-    /// The next event; none at the end, and when the log cannot be read: the client asks again.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
-            }
-            if self.is_over {
-                return None;
-            }
-            if let Some(looked_at) = self.looked_at {
-                self.changed().await;
-                sleep_until(looked_at + PAUSE).await;
-            }
-            self.looked_at = Some(Instant::now());
-            if let Err(problem) = self.look().await {
-                tracing::debug!(?problem, "event stream ended");
-                return None;
-            }
-        }
-    }
-
-    /// Returns when there may be something new.
-    async fn changed(&mut self) {
-        let device = self.device;
-        let signalled = async {
-            loop {
-                match self.grew.recv().await {
-                    Ok(grew) if grew != device => {}
-                    Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
-                }
-            }
-        };
-        // Being late is a reason to look, not a failure.
-        let _ = timeout(FALLBACK, signalled).await;
-    }
-
-    async fn look(&mut self) -> Result<()> {
-        let engine = &self.state.engine;
+    async fn look(&mut self) -> Result<Look> {
         let Some(at) = self.at else {
-            self.at = updates::newest(engine, &self.actor, self.device).await?;
-            if self.at.is_some() {
-                self.looked_at = None;
-            }
-            return Ok(());
+            return self.find().await;
         };
-        let log = updates::log(engine, &self.actor, at, Some(self.after), PAGE).await?;
+        let log = updates::log(&self.engine, &self.actor, at, Some(self.after), PAGE).await?;
         let is_whole = log.lines.len() < PAGE as usize;
         let is_open = log.update.update.progress.status.is_open();
         let body = UpdateBody::from(log.update);
+        let mut events = Vec::new();
         if self.announced != Some(at) {
             self.announced = Some(at);
-            let id = format!("{at}:{}", self.after);
-            self.waiting.push_back(event("update", &id, &body)?);
+            events.push(event("update", self.id(at), &body)?);
         }
         for line in log.lines {
             let line = LineBody::from(line);
             self.after = line.number;
-            let id = format!("{at}:{}", line.number);
-            self.waiting.push_back(event("line", &id, &line)?);
+            events.push(event("line", self.id(at), &line)?);
         }
-        if !is_whole {
-            // A long log waits until the client has taken this part, and then goes on at once.
-            self.looked_at = None;
-        } else if !is_open {
-            self.ended(at, &body).await?;
-        }
-        Ok(())
-    }
-
-    /// The update has ended and its log is told whole.
-    async fn ended(&mut self, at: UpdateId, body: &UpdateBody) -> Result<()> {
-        let id = format!("{at}:{}", self.after);
-        if !self.goes_on {
-            self.waiting.push_back(event("end", &id, body)?);
-            self.is_over = true;
-            return Ok(());
-        }
-        let newest = updates::newest(&self.state.engine, &self.actor, self.device).await?;
-        if let Some(newest) = newest.filter(|newest| *newest > at) {
-            self.waiting.push_back(event("end", &id, body)?);
-            self.at = Some(newest);
-            self.after = 0;
-            self.looked_at = None;
-        }
-        Ok(())
+        let next = match (is_whole, is_open) {
+            (false, _) => Next::AtOnce,
+            (true, true) => Next::Changed,
+            (true, false) => self.ended(at, &body, &mut events).await?,
+        };
+        Ok(Look { events, next })
     }
 }
 
-fn event(kind: &str, id: &str, body: &impl Serialize) -> Result<Event> {
-    let json = serde_json::to_string(body).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "write event");
-        Problem::internal()
-    })?;
-    Ok(Event::default().event(kind).id(id).data(json))
+impl Logs {
+    /// Finds the device's newest update, if it ever had one.
+    async fn find(&mut self) -> Result<Look> {
+        self.at = updates::newest(&self.engine, &self.actor, self.device).await?;
+        let next = if self.at.is_some() {
+            Next::AtOnce
+        } else {
+            Next::Changed
+        };
+        let events = Vec::new();
+        Ok(Look { events, next })
+    }
+
+    /// The update has ended and its log is told whole.
+    async fn ended(
+        &mut self,
+        at: UpdateId,
+        body: &UpdateBody,
+        events: &mut Vec<Event>,
+    ) -> Result<Next> {
+        if !self.goes_on {
+            events.push(event("end", self.id(at), body)?);
+            return Ok(Next::Never);
+        }
+        let newest = updates::newest(&self.engine, &self.actor, self.device).await?;
+        let Some(newest) = newest.filter(|newest| *newest > at) else {
+            return Ok(Next::Changed);
+        };
+        events.push(event("end", self.id(at), body)?);
+        self.at = Some(newest);
+        self.after = 0;
+        Ok(Next::AtOnce)
+    }
+
+    /// Names the last line that was shown.
+    fn id(&self, at: UpdateId) -> String {
+        format!("{at}:{}", self.after)
+    }
 }
 
 /// An update, and a line of its log.
@@ -222,7 +158,7 @@ mod tests {
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(
             http::HeaderName::from_static(name),
-            HeaderValue::from_static(value),
+            http::HeaderValue::from_static(value),
         )])
     }
 

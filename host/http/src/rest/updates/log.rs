@@ -49,13 +49,7 @@ pub(crate) async fn show_log(
     let update: UpdateId = id("update", &update)?;
     if wants_events(&headers) {
         let row = updates::get(&state.engine, &actor, update).await?;
-        return Ok(follow(
-            state,
-            actor,
-            row.update.device,
-            Some(update),
-            &headers,
-        ));
+        return follow(&state, actor, row.update.device, Some(update), &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let log = updates::log(&state.engine, &actor, update, query.after, limit).await?;
