@@ -142,7 +142,7 @@ pub struct OpenUpdate {
     pub id: UpdateId,
     /// Where it is.
     pub status: UpdateStatus,
-    /// Changes whenever the update does.
+    /// Changes whenever the update does, but for the device's looking at it.
     pub revision: i32,
     /// When a soft update becomes forced.
     pub forced_at: Option<Timestamp>,

@@ -64,14 +64,14 @@ impl Adapter for Tidegate {
             | Need::SeveralUpdates
             | Need::Kinds
             | Need::Confirmation
+            | Need::Metadata
+            | Need::FileList
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
             Need::Windows | Need::Prefetch => Some("there are no maintenance windows"),
-            Need::Metadata => Some("modules have no metadata"),
             Need::NoFiles => Some("a module has at least one file"),
-            Need::FileList => Some("there is no resource 2"),
             Need::Told => Some("there is no resource 11"),
             Need::AskAttributes => Some("attributes are asked for when they are needed"),
         }
@@ -95,16 +95,25 @@ impl Adapter for Tidegate {
                 .files
                 .iter()
                 .map(|file| json!({ "filename": file.name }));
+            let shown = module
+                .shown
+                .iter()
+                .map(|(key, value)| json!({ "key": key, "value": value }));
             json!({
                 "part": module.part,
                 "name": format!("{}-{run}", module.name),
                 "version": module.version,
+                "metadata": shown.collect::<Value>(),
                 "files": files.collect::<Value>(),
             })
         });
+        // What devices do not see is a firmware's here, not a module's.
+        let hidden = bundle.modules.iter().flat_map(|module| module.hidden);
+        let hidden = hidden.map(|&(key, value)| (key.to_owned(), Value::from(value)));
         let metadata = json!({
             "name": format!("{}-{run}", bundle.name),
             "version": bundle.version,
+            "metadata": hidden.collect::<serde_json::Map<_, _>>(),
             "modules": modules.collect::<Value>(),
         });
         let metadata = Part::text(metadata.to_string()).mime_str("application/json")?;

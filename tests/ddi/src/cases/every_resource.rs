@@ -22,8 +22,6 @@ struct Resource {
     standing: Standing,
     terms: Terms,
     need: Option<Need>,
-    /// A method that it does not know.
-    wrong: Method,
 }
 
 const MODULE: &str = "softwaremodules/{module}/artifacts";
@@ -37,12 +35,10 @@ fn resources() -> Vec<Resource> {
         standing,
         terms: Terms::default(),
         need: None,
-        wrong: Method::DELETE,
     };
     let post = |row, path, standing, body: String| Resource {
         method: Method::POST,
         body: Some(body),
-        wrong: Method::GET,
         ..get(row, path, standing)
     };
     let needing = |need, resource| Resource {
@@ -75,7 +71,6 @@ fn resources() -> Vec<Resource> {
         post("8", "cancelAction/{id}/feedback", CalledBack, proceeding),
         Resource {
             method: Method::PUT,
-            wrong: Method::POST,
             ..post(
                 "9",
                 "configData",
@@ -100,7 +95,6 @@ fn resources() -> Vec<Resource> {
         )),
         confirming(Resource {
             method: Method::POST,
-            wrong: Method::GET,
             ..get("16", "confirmationBase/deactivateAutoConfirm", Introduced)
         }),
     ]
@@ -141,19 +135,46 @@ impl Resource {
                 .unauthorized()
                 .is(401)
                 .empty(),
-            self.case("another method is refused")
-                .send(self.wrong.clone(), self.path)
-                .is(405),
+            self.others(),
             self.ask(self.case("200, with a length and not in chunks"))
                 .is(200)
                 .that("it has its length", has_length),
         ];
+        if self.method != Method::GET {
+            cases.push(
+                self.ask(self.case("whatever is accepted, nothing is sent"))
+                    .with("Accept", "text/html")
+                    .is(200)
+                    .empty(),
+            );
+        }
         if self.body.is_some() {
             cases.extend(self.written());
         } else if self.method == Method::GET && !matches!(self.row, "3" | "4") {
             cases.extend(self.read());
+            cases.extend(self.known());
         }
         cases
+    }
+
+    /// Every method that it does not know.
+    fn others(&self) -> Case {
+        let methods = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ];
+        let others = methods.into_iter().filter(|other| *other != self.method);
+        others.fold(self.case("other methods are refused"), |case, other| {
+            case.send(other, self.path)
+                .is(405)
+                .that("it says which one is not", |answer| {
+                    ensure!(!answer.header("allow").is_empty(), "no Allow");
+                    Ok(())
+                })
+        })
     }
 
     fn read(&self) -> Vec<Case> {
@@ -172,6 +193,17 @@ impl Resource {
                 .header("content-type", "application/cbor")
                 .has(""),
             get("no HTML").with("Accept", "text/html").is(406),
+            get("nothing that is not wanted")
+                .with(
+                    "Accept",
+                    "application/hal+json;q=0, application/json;q=0, application/cbor;q=0",
+                )
+                .is(406),
+            self.case("its head without its body")
+                .head(self.path)
+                .is(200)
+                .header("content-type", "application/hal+json")
+                .empty(),
             get("an ETag by which it is not sent again")
                 .is(200)
                 .that("the ETag is 0 and the MD5 of the body", is_md5_of_body)
@@ -183,6 +215,37 @@ impl Resource {
         ]
     }
 
+    /// What the device has already is not sent again, and nothing else is kept from it.
+    fn known(&self) -> Vec<Case> {
+        let first = |what: &str| self.case(what).get(self.path).is(200);
+        let again = |case: Case, tags: &str| case.get(self.path).with("If-None-Match", tags);
+        let format =
+            |case: Case, format: &str| case.with("Accept", &format!("application/{format}"));
+        vec![
+            again(first("another's ETag is no reason"), "\"another\"").is(200),
+            again(first("one ETag of several"), "\"another\", {etag}")
+                .is(304)
+                .empty(),
+            again(first("an ETag that a proxy made weak"), "W/{etag}")
+                .is(304)
+                .empty(),
+            format(
+                again(format(first("CBOR that is known"), "cbor"), "{etag}"),
+                "cbor",
+            )
+            .is(304)
+            .empty(),
+            format(
+                again(
+                    format(first("JSON is another answer than CBOR"), "cbor"),
+                    "{etag}",
+                ),
+                "json",
+            )
+            .is(200),
+        ]
+    }
+
     fn written(&self) -> Vec<Case> {
         let body = self.body.clone().unwrap_or_default();
         let send = |what: &str| self.case(what).send(self.method.clone(), self.path);
@@ -191,6 +254,10 @@ impl Resource {
             send("HAL is not taken")
                 .body(body.clone().into_bytes())
                 .with("Content-Type", "application/hal+json")
+                .is(415),
+            send("text is not taken")
+                .body(body.clone().into_bytes())
+                .with("Content-Type", "text/plain")
                 .is(415),
             send("CBOR is taken")
                 .body(say::cbor(&body))

@@ -137,7 +137,10 @@ impl Ledger {
             entry.call_backs += 1;
         }
         entry.update.progress = after;
-        entry.revision = entry.revision.wrapping_add(1);
+        // That the device looks is noted after it is answered, and is no news for it.
+        if *event != Event::Retrieved {
+            entry.revision = entry.revision.wrapping_add(1);
+        }
         entry.changed = true;
         let update = entry.update.clone();
         self.follow(&update, Some(before), at, tallies);
