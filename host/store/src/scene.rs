@@ -183,6 +183,10 @@ impl<'a> Scene<'a> {
         }
     }
 
+    pub(crate) fn store(&self) -> &TestStore {
+        self.store
+    }
+
     /// The campaign as it stands.
     pub(crate) async fn look(&self) -> anyhow::Result<Run> {
         self.store.run(self.run).await?.context("the campaign")
@@ -374,7 +378,18 @@ impl<'a> Scene<'a> {
         version: &str,
         at: Timestamp,
     ) -> Result<Recorded, RecordError> {
-        let data = BTreeMap::from([("sw_version".to_owned(), Some(version.to_owned()))]);
+        self.reports(device, "sw_version", version, at).await
+    }
+
+    /// The device reports something of itself.
+    pub(crate) async fn reports(
+        &self,
+        device: DeviceKey,
+        key: &str,
+        value: &str,
+        at: Timestamp,
+    ) -> Result<Recorded, RecordError> {
+        let data = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
         self.store
             .record_attributes(AttributesReport {
                 tenant: self.tenant,

@@ -55,5 +55,6 @@ pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
 pub use tenants::{Key, NewKey, Role, Tenant, Tenants};
 pub use updates::{
-    AttributesReport, FeedbackRow, RecordError, Recorded, Report, UpdateFilter, UpdateRow, Updates,
+    AttributesReport, FeedbackRow, InstalledReport, RecordError, Recorded, Report, Told,
+    UpdateFilter, UpdateRow, Updates,
 };

@@ -48,6 +48,11 @@ pub trait Updates: Send + Sync {
 
     /// Records what a device reports of itself, gathered likewise. An update that waits for this version completes.
     async fn record_attributes(&self, report: AttributesReport) -> Result<Recorded, RecordError>;
+
+    /// Records that a device has a firmware, as an update that came to its good end at once. While an update of it is
+    /// open nothing is recorded, but that one of this firmware completes that waits for its proof. A device or a firmware
+    /// that is not there is not found.
+    async fn record_installed(&self, report: InstalledReport) -> Result<Told, RecordError>;
 }
 
 /// An update with the names that people know it by.
@@ -113,6 +118,30 @@ pub struct AttributesReport {
     pub names: AttributeNames,
     /// When.
     pub at: Timestamp,
+}
+
+/// What a device says that it has installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledReport {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The device.
+    pub device: DeviceKey,
+    /// The firmware's name.
+    pub name: String,
+    /// The firmware's version, in the same spelling.
+    pub version: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What came of what a device says that it has installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Whether it was news.
+    pub is_new: bool,
+    /// As of any other event.
+    pub recorded: Recorded,
 }
 
 /// What came of an event.

@@ -12,6 +12,7 @@ mod deployment;
 mod door;
 mod feedback;
 mod history;
+mod installed;
 mod lenient;
 mod links;
 mod log;
@@ -52,6 +53,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
             "/deploymentBase/{update}/feedback",
             post(feedback::on_deployment),
         )
+        .route("/installedBase", put(installed::put))
         .route("/installedBase/{update}", get(deployment::get_installed))
         .route("/cancelAction/{update}", get(cancel_action::get))
         .route("/cancelAction/{update}/feedback", post(feedback::on_cancel))

@@ -10,6 +10,7 @@ mod read;
 mod record;
 mod row;
 mod singles;
+mod told;
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,8 @@ pub(crate) use record::Reports;
 use async_trait::async_trait;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{
-    AttributesReport, FeedbackRow, Page, PageRequest, RecordError, Recorded, Report, StoreError,
-    UpdateFilter, UpdateRow, Updates,
+    AttributesReport, FeedbackRow, InstalledReport, Page, PageRequest, RecordError, Recorded,
+    Report, StoreError, Told, UpdateFilter, UpdateRow, Updates,
 };
 
 use crate::SqlStore;
@@ -70,5 +71,9 @@ impl Updates for SqlStore {
 
     async fn record_attributes(&self, report: AttributesReport) -> Result<Recorded, RecordError> {
         self.reports.submit(Said::Attributes(report)).await?
+    }
+
+    async fn record_installed(&self, report: InstalledReport) -> Result<Told, RecordError> {
+        told::record(&self.database, &report).await
     }
 }

@@ -66,13 +66,13 @@ impl Adapter for Tidegate {
             | Need::Confirmation
             | Need::Metadata
             | Need::FileList
+            | Need::Told
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
             Need::Windows | Need::Prefetch => Some("there are no maintenance windows"),
             Need::NoFiles => Some("a module has at least one file"),
-            Need::Told => Some("there is no resource 11"),
             Need::AskAttributes => Some("attributes are asked for when they are needed"),
         }
     }

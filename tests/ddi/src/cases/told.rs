@@ -2,8 +2,9 @@
 
 use super::say;
 use crate::{
-    adapter::Need,
-    case::{Case, Standing, Standing::*},
+    adapter::{Need, Terms},
+    bundle::{NEXT, PLAIN as PLAIN_BUNDLE},
+    case::{Act, Case, Standing, Standing::*},
 };
 
 const PATH: &str = "installedBase";
@@ -42,6 +43,33 @@ pub(super) fn cases() -> Vec<Case> {
         case("a device that nobody knows", Unknown)
             .put(PATH, PLAIN)
             .is(404),
+        case("files of what is told can be fetched", Introduced)
+            .put(PATH, PLAIN)
+            .is(201)
+            .get("softwaremodules/{module}/artifacts/{file}")
+            .differs(5, |it| it.is(404), |it| it.is(200).bytes(1000)),
+        case("what is told is offered no more", Introduced)
+            .put(PATH, PLAIN)
+            .is(201)
+            .operator(Act::Assign(&PLAIN_BUNDLE, Terms::default()))
+            .get("")
+            .is(200)
+            .lacks("/_links/deploymentBase")
+            .has("/_links/installedBase"),
+        case("what comes after it is offered", Introduced)
+            .put(PATH, PLAIN)
+            .is(201)
+            .operator(Act::Assign(&NEXT, Terms::default()))
+            .get("")
+            .soon()
+            .is(200)
+            .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c=")
+            .has("/_links/installedBase"),
+        case("what is not there takes no place", Done)
+            .put(PATH, r#"{"name": "plain-{run}", "version": "9.9.9"}"#)
+            .is(404)
+            .get("")
+            .contains("/_links/installedBase/href", "/installedBase/{id}"),
         case("an open update stays open", Busy)
             .put(PATH, PLAIN)
             .one_of(&[200, 201])

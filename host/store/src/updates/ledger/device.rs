@@ -7,6 +7,7 @@ use tidegate_core::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::{DeviceMode, Standing},
     time::Timestamp,
+    update::Update,
     version::sort_key,
 };
 use tidegate_engine::ports::{OldToken, StoreError};
@@ -79,6 +80,15 @@ impl DeviceRow {
             )
         };
         self.mode == DeviceMode::Latest && facts(self) != facts(was)
+    }
+
+    /// It runs what this update brought.
+    pub(super) fn runs(&mut self, update: &Update) {
+        self.installed_firmware = Some(update.firmware);
+        self.installed_update = Some(update.id);
+        self.sw_version = Some(update.to_version.clone());
+        self.expected_version = Some(update.to_version.clone());
+        self.drifted_at = None;
     }
 
     pub(super) fn traits(&self) -> DeviceTraits {

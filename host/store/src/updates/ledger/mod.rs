@@ -225,11 +225,7 @@ impl Ledger {
         // What was there already when the update was made changes nothing on the device.
         let has_it = before.is_some() && update.progress.status == UpdateStatus::Completed;
         if has_it && update.progress.terms.update_type.installs() {
-            device.installed_firmware = Some(update.firmware);
-            device.installed_update = Some(update.id);
-            device.sw_version = Some(update.to_version.clone());
-            device.expected_version = Some(update.to_version.clone());
-            device.drifted_at = None;
+            device.runs(update);
         }
         device.wants_attributes |= has_it;
         // The proof is asked for: a device that reported its version too early would else stay silent about it.
@@ -241,6 +237,16 @@ impl Ledger {
             _ if device.installed_update.is_some() => DeviceState::InSync,
             _ => DeviceState::Registered,
         };
+    }
+
+    /// The device has what this update brings, of which it is not known yet.
+    pub(crate) fn has_installed(&mut self, id: UpdateId) {
+        let Some(update) = self.updates.get(&id).map(|entry| &entry.update) else {
+            return;
+        };
+        if let Some(held) = self.devices.get_mut(&update.device) {
+            held.now.runs(update);
+        }
     }
 
     /// What polls of a device are to be answered from now on: the rule of `devices/poll_view.rs`, in memory.

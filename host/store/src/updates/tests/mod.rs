@@ -5,6 +5,7 @@ mod feedback;
 mod gathered;
 mod log;
 mod singles;
+mod told;
 
 use anyhow::Context as _;
 use tidegate_core::{
