@@ -13,7 +13,6 @@ mod event_stream;
 mod firmware;
 mod gateways;
 mod json;
-mod merge_patch;
 mod multipart;
 mod object;
 mod patch;

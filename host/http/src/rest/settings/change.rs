@@ -10,7 +10,7 @@ use crate::{
     rest::{
         access::Admin,
         json::{JsonBody, of_value},
-        merge_patch::merge,
+        patch::merge,
     },
 };
 
