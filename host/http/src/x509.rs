@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
@@ -22,7 +22,7 @@ use crate::tls::PeerCertificates;
 /// The common name.
 const CN: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 /// Most certificates whose verdict is remembered.
-const REMEMBERED: u64 = 100_000;
+const REMEMBERED: usize = 100_000;
 /// Most characters that are shown of a subject.
 const MAX_SUBJECT: usize = 500;
 

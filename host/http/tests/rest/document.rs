@@ -40,12 +40,11 @@ fn operations() -> Vec<(String, String, String)> {
 fn the_committed_document_is_the_one_that_is_served() {
     let mut document = tidegate_http::openapi().to_pretty_json().expect("JSON");
     document.push('\n');
-    if std::env::var_os("TIDEGATE_BLESS").is_some() {
+    if std::env::var_os("BLESS").is_some() {
         std::fs::write(COMMITTED, &document).expect("a writable file");
     }
     let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-    let hint =
-        "run `TIDEGATE_BLESS=1 cargo test -p tidegate-http --test rest` and look at what changed";
+    let hint = "run `BLESS=1 cargo test -p tidegate-http --test rest` and look at what changed";
     assert!(committed == document, "openapi.json is out of date: {hint}");
 }
 
