@@ -180,11 +180,8 @@ fn firmware() -> FirmwareFacts {
 
 /// A component that `cargo xtask components` makes; its name is its package's.
 pub(crate) fn built(name: &str) -> Result<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root
-        .join("target/components")
-        .join(name)
-        .with_extension("wasm");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
+    let path = target.join(name).with_extension("wasm");
     std::fs::read(&path).with_context(|| {
         format!(
             "{} is not there: run `cargo xtask components` first",

@@ -2,7 +2,7 @@
 //!
 //! `golden/*.json` holds one case a file, `{"call", "input", "expect"}`: the name of the call, and question and answer
 //! in the serde form of the contract's types (fields in snake case, cases in upper camel case, results as `Ok` and
-//! `Err`). With `TIDEGATE_BLESS=1` the answers are written instead of compared; read the difference before committing.
+//! `Err`). With `BLESS=1` the answers are written instead of compared; read the difference before committing.
 
 use std::{fs, path::Path};
 
@@ -76,7 +76,7 @@ where
 
 fn run(crate_folder: &str, ask: impl Fn(&str, &str) -> Option<Answered>) {
     let folder = Path::new(crate_folder).join("golden");
-    let bless = std::env::var_os("TIDEGATE_BLESS").is_some();
+    let bless = std::env::var_os("BLESS").is_some();
     let mut files: Vec<_> = fs::read_dir(&folder)
         .expect("the crate has a folder `golden`")
         .map(|entry| entry.expect("the folder can be read").path())
