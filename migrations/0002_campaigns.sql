@@ -28,6 +28,8 @@ CREATE TABLE campaigns (
     timeout_ms BIGINT NOT NULL,
     download_ms BIGINT,
     install_ms BIGINT,
+    -- JSON: {schedule, seconds, timezone, prefetch}
+    maintenance_window {{text}},
     requires_approval BIGINT NOT NULL,
     auto_rollback BIGINT NOT NULL,
     failure_threshold_percent BIGINT NOT NULL,
@@ -256,6 +258,7 @@ CREATE TABLE updates (
     timeout_ms BIGINT NOT NULL,
     download_ms BIGINT,
     install_ms BIGINT,
+    maintenance_window {{text}},
     -- When a call back was sent, and when a rollback has dealt with it.
     called_back_at BIGINT,
     looked_at BIGINT,

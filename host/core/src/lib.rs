@@ -25,3 +25,4 @@ pub mod time;
 pub mod update;
 pub mod version;
 pub mod wave;
+pub mod window;

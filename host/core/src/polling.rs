@@ -15,6 +15,10 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60 - 1);
 /// Most overrides of a tenant.
 pub const MAX_OVERRIDES: usize = 32;
+/// Shortest time between two polls of a device that waits for something.
+const SHORTEST_WAIT: Duration = Duration::from_secs(30);
+/// Least jitter of devices that wait for the same moment, in percent.
+const JITTER_OF_WAITING: u8 = 20;
 /// How long a device keeps its share of the jitter.
 const SLOT: Duration = Duration::from_hours(24);
 
@@ -150,6 +154,20 @@ const INTERVAL: &str = "must be between 00:00:01 and 23:59:59";
 const PERCENT: &str = "must be between 0 and 100";
 
 impl Rhythm {
+    /// The rhythm of a device that waits for a moment: a third of the way each time, so that it comes soon after, and
+    /// never with all others.
+    #[must_use]
+    pub fn towards(self, moment: Timestamp, now: Timestamp) -> Self {
+        let third = (moment.since(now) / 3).max(SHORTEST_WAIT);
+        if third >= self.interval {
+            return self;
+        }
+        Self {
+            interval: third,
+            jitter_percent: self.jitter_percent.max(JITTER_OF_WAITING),
+        }
+    }
+
     /// How long this device is to sleep now: whole seconds, never shorter than [`SHORTEST`] or longer than [`LONGEST`].
     /// Devices that came at once part from one another; each keeps its share of the jitter for a day, so that an
     /// answer that a device has already is still the answer.
@@ -269,6 +287,26 @@ mod tests {
             jitter_percent: 0,
         };
         assert_eq!(plain.sleep(DeviceKey(3), Timestamp(0)), minutes(5));
+    }
+
+    #[test]
+    fn who_waits_comes_more_often() {
+        let rhythm = |interval: u64, jitter_percent| Rhythm {
+            interval: Duration::from_secs(interval),
+            jitter_percent,
+        };
+        let now = Timestamp(1_000);
+        for (usual, seconds_left, expected) in [
+            (rhythm(300, 0), 10_000, rhythm(300, 0)),
+            (rhythm(300, 0), 900, rhythm(300, 0)),
+            (rhythm(300, 0), 600, rhythm(200, 20)),
+            (rhythm(300, 50), 600, rhythm(200, 50)),
+            (rhythm(300, 0), 1, rhythm(30, 20)),
+            (rhythm(10, 0), 1, rhythm(10, 0)),
+        ] {
+            let moment = now.plus(Duration::from_secs(seconds_left));
+            assert_eq!(usual.towards(moment, now), expected, "{seconds_left}");
+        }
     }
 
     #[test]

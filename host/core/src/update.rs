@@ -3,6 +3,7 @@
 mod consent;
 mod deadline;
 mod terms;
+mod window;
 
 pub use consent::DENIED;
 pub use terms::{Confirmation, Handling, OnDenied, Terms, Timeouts, UpdateType};
@@ -270,7 +271,10 @@ impl Progress {
         let before = self.status;
         let mut after = match event {
             Event::Retrieved => self.taken_up(UpdateStatus::Downloading, now),
-            Event::Feedback(feedback) => self.reported(feedback, now)?,
+            Event::Feedback(feedback) => {
+                let heard = self.heard(feedback, now);
+                self.reported(&heard, now)?
+            }
             Event::CancelRequested => self.called_back(now)?,
             Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now)?,
             Event::ConfirmationFeedback(answer) => self.answered(answer, now)?,

@@ -35,6 +35,7 @@ mod tallies;
 mod tenants;
 mod terms;
 mod updates;
+mod windows;
 
 #[cfg(test)]
 mod scene;

@@ -136,7 +136,7 @@ impl<'a> Scene<'a> {
         let devices = registered.into_iter().map(|view| view.device).collect();
         let campaign = NewCampaign {
             spec: CampaignSpec {
-                terms,
+                terms: terms.clone(),
                 ..spec(new, proof)
             },
             created_by: "maker".into(),
@@ -276,7 +276,7 @@ impl<'a> Scene<'a> {
             to_version: "1.1.0".into(),
             weight: 500,
             proof: self.proof,
-            terms: self.terms,
+            terms: self.terms.clone(),
             now,
         }
     }

@@ -8,14 +8,16 @@ use tidegate_core::{
     time::Timestamp,
     update::{Confirmation, OnDenied, Terms, Timeouts, UpdateType},
 };
+use tidegate_engine::ports::StoreError;
 
 use crate::{
     dialect::Type,
     rows::{BadRow, Columns as _},
+    windows,
 };
 
 /// The columns, in the order of [`TermsRow`].
-pub(crate) const TERMS: [(&str, Type); 7] = [
+pub(crate) const TERMS: [(&str, Type); 8] = [
     ("update_type", Type::Text),
     ("forced_at", Type::Int),
     ("on_denied", Type::Text),
@@ -23,6 +25,7 @@ pub(crate) const TERMS: [(&str, Type); 7] = [
     ("timeout_ms", Type::Int),
     ("download_ms", Type::Int),
     ("install_ms", Type::Int),
+    ("maintenance_window", Type::Text),
 ];
 
 /// The values of [`TERMS`]. Where nobody is asked, the two of the confirmation are none.
@@ -35,16 +38,18 @@ pub(crate) struct TermsRow {
     pub(crate) timeout_ms: i64,
     pub(crate) download_ms: Option<i64>,
     pub(crate) install_ms: Option<i64>,
+    pub(crate) maintenance_window: Option<String>,
 }
 
-impl From<Terms> for TermsRow {
-    fn from(terms: Terms) -> Self {
+impl TermsRow {
+    pub(crate) fn new(terms: &Terms) -> Result<Self, StoreError> {
         let Terms {
             update_type,
             confirmation,
             timeouts,
+            window,
         } = terms;
-        Self {
+        Ok(Self {
             update_type: update_type.as_str(),
             forced_at: update_type.forced_at().map(|at| at.0),
             on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
@@ -52,7 +57,8 @@ impl From<Terms> for TermsRow {
             timeout_ms: millis(timeouts.update),
             download_ms: timeouts.download.map(millis),
             install_ms: timeouts.install.map(millis),
-        }
+            maintenance_window: windows::to_text(window.as_ref())?,
+        })
     }
 }
 
@@ -74,6 +80,7 @@ pub(crate) fn terms(row: &AnyRow) -> Result<Terms, BadRow> {
             download: duration(row, "download_ms")?,
             install: duration(row, "install_ms")?,
         },
+        window: windows::of_row(row, "maintenance_window")?,
     })
 }
 

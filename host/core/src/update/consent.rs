@@ -136,12 +136,20 @@ mod tests {
                 _ => (closed, closed),
             };
             let asks = terms(OnDenied::OfferAgain);
-            assert_eq!(step(from, asks, E::Confirmed), confirmed, "{from:?}");
+            assert_eq!(
+                step(from, asks.clone(), E::Confirmed),
+                confirmed,
+                "{from:?}"
+            );
             assert_eq!(step(from, asks, E::Denied), denied, "{from:?}");
 
             let final_no = denied.map(|_| S::Rejected);
             let rejects = terms(OnDenied::Reject);
-            assert_eq!(step(from, rejects, E::Confirmed), confirmed, "{from:?}");
+            assert_eq!(
+                step(from, rejects.clone(), E::Confirmed),
+                confirmed,
+                "{from:?}"
+            );
             assert_eq!(step(from, rejects, E::Denied), final_no, "{from:?}");
         }
     }
@@ -152,7 +160,11 @@ mod tests {
         for from in [UpdateStatus::Offered, UpdateStatus::Installing] {
             for execution in [Execution::Confirmed, Execution::Denied] {
                 let refused = Err(Refusal::NotWaiting);
-                assert_eq!(step(from, asks_nobody, execution), refused, "{from:?}");
+                assert_eq!(
+                    step(from, asks_nobody.clone(), execution),
+                    refused,
+                    "{from:?}"
+                );
             }
         }
     }

@@ -7,20 +7,31 @@ use crate::time::Timestamp;
 
 impl Progress {
     /// The deadlines of the status that it has just come to. Nobody is timed while they think about a confirmation: the
-    /// time of the update itself begins when they agree, and begins anew when they agree again.
+    /// time of the update itself begins when they agree, and begins anew when they agree again. Nor is a device while it
+    /// waits for its window.
     pub(super) fn begin_phase(&mut self, now: Timestamp) {
         let timeouts = self.terms.timeouts;
         match (self.status, self.terms.confirmation) {
             (UpdateStatus::WaitingConfirmation, Some(confirmation)) => {
                 self.ends_at = now.plus(confirmation.timeout);
             }
-            (UpdateStatus::Offered, _) => self.ends_at = now.plus(timeouts.update),
+            (UpdateStatus::Offered, _) => self.ends_at = self.after_opening(now, timeouts.update),
             _ => {}
         }
-        self.timeout_at = match self.phase_timeout() {
-            Some(phase) => self.ends_at.min(now.plus(phase)),
-            None => self.ends_at,
+        let end_of_phase = match (self.status, self.phase_timeout()) {
+            (_, Some(phase)) => self.after_opening(now, phase),
+            // It may have been waiting for its window; a call back does not.
+            (UpdateStatus::Cancelling, _) => now.plus(timeouts.update),
+            _ => self.ends_at,
         };
+        self.timeout_at = self.ends_at.min(end_of_phase);
+    }
+
+    /// The end of this time, of which nothing passes while the device waits for its window.
+    fn after_opening(&self, now: Timestamp, time: Duration) -> Timestamp {
+        let window = self.terms.window.as_ref();
+        let from = window.map_or(now, |window| window.time_runs_from(now, time));
+        from.plus(time)
     }
 
     /// How long the phase that it is in may take, where it has a time of its own.

@@ -1,11 +1,11 @@
 //! How an update is put to its device: how urgent it is, whether somebody is asked first, and how long it may take.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::time::Timestamp;
+use crate::{time::Timestamp, window::MaintenanceWindow};
 
 /// How an update is put to its device. Kept on the campaign, and on each of its updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// How urgent it is.
     pub update_type: UpdateType,
@@ -13,6 +13,8 @@ pub struct Terms {
     pub confirmation: Option<Confirmation>,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// When it may be installed; none: at any time.
+    pub window: Option<Arc<MaintenanceWindow>>,
 }
 
 /// That somebody at the device has to agree before it begins.
@@ -46,17 +48,19 @@ impl Terms {
                 download: None,
                 install: None,
             },
+            window: None,
         }
     }
 
     /// The terms of the way back: as long as the way out, but at once, and nobody is asked. A device that waited for
-    /// somebody to agree would stay on a firmware that was found to be bad.
+    /// somebody to agree, or for a window, would stay on a firmware that was found to be bad.
     #[must_use]
-    pub fn of_return(self) -> Self {
+    pub fn of_return(&self) -> Self {
         Self {
             update_type: UpdateType::Forced,
             confirmation: None,
-            ..self
+            timeouts: self.timeouts,
+            window: None,
         }
     }
 }
@@ -179,6 +183,7 @@ impl OnDenied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::window::WindowSpec;
 
     #[test]
     fn a_type_says_what_to_do_about_downloading_and_installing() {
@@ -218,6 +223,12 @@ mod tests {
     #[test]
     fn the_way_back_asks_nobody() {
         let minute = Duration::from_mins(1);
+        let window = MaintenanceWindow::new(WindowSpec {
+            schedule: "0 1 * * *".to_owned(),
+            duration: minute,
+            timezone: "UTC".to_owned(),
+            prefetch: false,
+        });
         let terms = Terms {
             update_type: UpdateType::DownloadOnly,
             confirmation: Some(Confirmation {
@@ -229,10 +240,12 @@ mod tests {
                 download: Some(minute),
                 install: None,
             },
+            window: Some(Arc::new(window.expect("a good window"))),
         };
         let back = terms.of_return();
         assert_eq!(back.update_type, UpdateType::Forced);
         assert_eq!(back.confirmation, None);
         assert_eq!(back.timeouts, terms.timeouts);
+        assert_eq!(back.window, None, "nor does it wait");
     }
 }

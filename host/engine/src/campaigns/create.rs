@@ -4,6 +4,7 @@ use tidegate_core::{
     id::{Digest, FirmwareId, TenantId},
     plugin::{FieldError, Kind},
     selector::{DEVICE_FIELDS, parse},
+    time::Timestamp,
     update::{Proof, Terms},
 };
 
@@ -51,7 +52,7 @@ pub struct PluginChoice {
 /// Makes a campaign. Everything that can be wrong with it is said at once, and nothing is stored then.
 pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Campaign> {
     actor.require(Role::Operator)?;
-    let mut broken = draft.broken_rules();
+    let mut broken = draft.broken_rules(engine.now());
     let firmware = firmware(engine, actor, &draft, &mut broken).await?;
     let strategy = choose(
         engine,
@@ -110,7 +111,7 @@ fn invalid(errors: Vec<FieldError>) -> Error {
 }
 
 impl Draft {
-    fn broken_rules(&self) -> Vec<FieldError> {
+    fn broken_rules(&self, now: Timestamp) -> Vec<FieldError> {
         let mut broken = Vec::new();
         let mut rule = |good: bool, path: &str, message: &str| {
             if !good {
@@ -177,7 +178,7 @@ impl Draft {
             "/max_concurrent_updates",
             "must be at least 1",
         );
-        broken_terms(&self.terms, self.proof, &mut rule);
+        broken_terms(&self.terms, self.proof, now, &mut rule);
         let percent = self.failure_threshold_percent;
         rule(
             (1..=100).contains(&percent),

@@ -3,6 +3,7 @@ use tidegate_core::{
     device::Device,
     mode::{DeviceMode, PassedOver},
     plugin::ClassKey,
+    time::Timestamp,
 };
 
 use crate::{
@@ -116,6 +117,7 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
                 wave,
                 position,
                 &updates,
+                engine.now(),
             );
             if standing == Standing::Waiting {
                 reasons.extend(kept_from(device, passed_over));
@@ -203,6 +205,7 @@ fn in_wave(
     index: u32,
     position: u64,
     updates: &[UpdateRow],
+    now: Timestamp,
 ) -> (Standing, Vec<String>) {
     let mut reasons = vec![
         selected(),
@@ -221,6 +224,7 @@ fn in_wave(
             "it was admitted; its newest update is {}",
             newest.update.progress.status.as_str()
         ));
+        reasons.extend(newest.update.progress.why_held(now));
         reasons.extend(
             newest
                 .update

@@ -1,9 +1,21 @@
 use std::time::Duration;
 
-use tidegate_core::update::{Proof, Terms};
+use tidegate_core::{
+    time::Timestamp,
+    update::{Proof, Terms},
+    window::Standing,
+};
+
+/// How soon a window that somebody asks for must open.
+const SOON: Duration = Duration::from_hours(366 * 24);
 
 /// What stands against these terms, said to `rule` as a truth, a field and why.
-pub(crate) fn broken_terms(terms: &Terms, proof: Proof, rule: &mut impl FnMut(bool, &str, &str)) {
+pub(crate) fn broken_terms(
+    terms: &Terms,
+    proof: Proof,
+    now: Timestamp,
+    rule: &mut impl FnMut(bool, &str, &str),
+) {
     let minutes = |duration: Duration| duration.as_secs() / 60;
     let timeouts = terms.timeouts;
     let whole = minutes(timeouts.update);
@@ -24,6 +36,17 @@ pub(crate) fn broken_terms(terms: &Terms, proof: Proof, rule: &mut impl FnMut(bo
             (5..=43_200).contains(&minutes(confirmation.timeout)),
             "/confirmation_timeout_minutes",
             "must be between 5 and 43200",
+        );
+    }
+    if let Some(window) = &terms.window {
+        let opening = match window.standing(now) {
+            Standing::Open { .. } => Some(now),
+            Standing::Closed { opens_at } => opens_at,
+        };
+        rule(
+            opening.is_some_and(|opening| opening.since(now) <= SOON),
+            "/maintenance_window/schedule",
+            "does not open within a year",
         );
     }
     if !terms.update_type.installs() {

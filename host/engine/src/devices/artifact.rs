@@ -97,6 +97,7 @@ async fn is_for(
 ) -> Result<bool> {
     let open = view
         .open
+        .as_ref()
         .filter(|open| open.status != UpdateStatus::Cancelling);
     for update in open.map(|open| open.id).into_iter().chain(view.installed) {
         let brought = engine

@@ -24,8 +24,8 @@ pub struct Deployment {
 }
 
 /// Describes an update to its device, with up to `history` of what the device said of it. An open one counts as taken
-/// up from now on; one that came to its end is only shown. One that is called back, that somebody has to agree to first or
-/// that was rejected is not there.
+/// up from now on; one that came to its end is only shown. One that is called back, that somebody has to agree to first,
+/// whose window is closed or that was rejected is not there.
 pub async fn deployment(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -34,7 +34,7 @@ pub async fn deployment(
 ) -> Result<Deployment> {
     let (view, row) = own_update(engine, caller, id).await?;
     let status = row.update.progress.status;
-    if !is_shown(status) {
+    if !is_shown(status) || row.update.progress.is_held(engine.now()) {
         return Err(Error::not_found("update", id));
     }
     let deployment = described(engine, row, history).await?;

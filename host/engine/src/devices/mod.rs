@@ -25,6 +25,7 @@ mod record;
 mod seen;
 mod tenant;
 mod view;
+mod window;
 
 pub use artifact::{File, artifact, module};
 pub use attributes::report_attributes;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, authenticate::check_enrolled, polling, view::known};
+use super::{Caller, authenticate::check_enrolled, polling, view::known, window};
 use crate::{
     Engine, Error, Result,
     ports::{PollView, Tenant},
@@ -11,7 +11,7 @@ use crate::{
 /// What a poll is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Polled {
-    /// What there is to do for the device.
+    /// What there is to do for the device now.
     pub view: PollView,
     /// When it is to ask again: in whole seconds, less than a day.
     pub sleep: Duration,
@@ -27,7 +27,11 @@ pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<P
     };
     let now = engine.now();
     engine.seen.note(caller.tenant, view.device, now);
-    let rhythm = polling::rhythm(engine, tenant, caller, &view).await;
+    let mut rhythm = polling::rhythm(engine, tenant, caller, &view).await;
+    let (view, opening) = window::shown(view, now);
+    if let Some(opening) = opening {
+        rhythm = rhythm.towards(opening, now);
+    }
     let sleep = rhythm.sleep(view.device, now);
     Ok(Polled { view, sleep })
 }

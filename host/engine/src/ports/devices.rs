@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use tidegate_core::{
     selector::Selector,
     time::Timestamp,
     update::UpdateStatus,
+    window::MaintenanceWindow,
 };
 
 use super::{Enrolment, OldToken, Page, PageRequest, StoreError};
@@ -136,7 +138,7 @@ pub struct PollView {
 }
 
 /// An open update as a poll shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenUpdate {
     /// DDI's action id.
     pub id: UpdateId,
@@ -146,14 +148,21 @@ pub struct OpenUpdate {
     pub revision: i32,
     /// When a soft update becomes forced.
     pub forced_at: Option<Timestamp>,
+    /// When it may be installed; none: at any time. Shared by all that have the same.
+    pub window: Option<Arc<MaintenanceWindow>>,
 }
 
 impl OpenUpdate {
     /// DDI's `c`: changes whenever what the device is told of the update does, also when nothing but time has passed.
     pub fn content_revision(&self, now: Timestamp) -> i32 {
+        let revision = match &self.window {
+            // One bit more, for whether it is open.
+            Some(window) => self.revision.wrapping_mul(2) | i32::from(window.is_open(now)),
+            None => self.revision,
+        };
         match self.forced_at {
-            Some(at) if now >= at => !self.revision,
-            _ => self.revision,
+            Some(at) if now >= at => !revision,
+            _ => revision,
         }
     }
 }

@@ -39,7 +39,7 @@ pub async fn retry(engine: &Arc<Engine>, actor: &Actor, id: UpdateId) -> Result<
         to_version: update.to_version.clone(),
         weight: update.weight,
         proof: update.progress.proof,
-        terms: update.progress.terms,
+        terms: update.progress.terms.clone(),
         now: engine.now(),
     };
     let again = create_checked(engine, actor, &row.device_id, &checked, &offer, false).await?;

@@ -3,6 +3,7 @@ use tidegate_core::{
     firmware::Firmware,
     id::FirmwareId,
     plugin::FieldError,
+    time::Timestamp,
     update::{Proof, Terms},
 };
 
@@ -35,7 +36,7 @@ pub struct Wish {
 impl Wish {
     /// Checks everything about it but its devices and policies.
     pub(super) async fn firmware(&self, engine: &Engine, actor: &Actor) -> Result<Firmware> {
-        let mut errors = self.broken_rules();
+        let mut errors = self.broken_rules(engine.now());
         let firmware = engine.store().firmware(actor.tenant, self.firmware).await?;
         let message = match &firmware {
             None => Some(format!("there is no firmware {}", self.firmware)),
@@ -54,7 +55,7 @@ impl Wish {
         }
     }
 
-    fn broken_rules(&self) -> Vec<FieldError> {
+    fn broken_rules(&self, now: Timestamp) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut rule = |good: bool, path: &str, message: &str| {
             if !good {
@@ -64,7 +65,7 @@ impl Wish {
                 });
             }
         };
-        broken_terms(&self.terms, self.proof, &mut rule);
+        broken_terms(&self.terms, self.proof, now, &mut rule);
         let policies = self.policies.as_ref().map_or(0, Vec::len);
         let message = format!("must be at most {MAX_POLICIES}");
         rule(policies <= MAX_POLICIES, "/policies", &message);
@@ -83,7 +84,7 @@ impl Wish {
             to_version: firmware.details.version.clone(),
             weight: priority.weight(),
             proof: self.proof,
-            terms: self.terms,
+            terms: self.terms.clone(),
             now: engine.now(),
         }
     }

@@ -7,6 +7,7 @@ use tidegate_core::{
     firmware::{Artifact, Module, ModuleMetadata, hex},
     id::ModuleId,
     time::Timestamp,
+    update::Handling,
 };
 use tidegate_engine::devices::{self, Deployment};
 
@@ -92,9 +93,13 @@ pub(super) struct Answer<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct DeploymentBody<'a> {
     download: &'static str,
     update: &'static str,
+    /// Where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance_window: Option<&'static str>,
     chunks: Vec<Chunk<'a>>,
 }
 
@@ -187,11 +192,24 @@ impl<'a> Answer<'a> {
 
 impl<'a> DeploymentBody<'a> {
     fn new(deployment: &'a Deployment, door: &Door, now: Timestamp) -> Self {
-        let update_type = deployment.update.update.progress.terms.update_type;
+        let progress = &deployment.update.update.progress;
+        let (update_type, window) = (progress.terms.update_type, &progress.terms.window);
+        // What came to its end waits for nothing.
+        let window = window.as_ref().filter(|_| progress.status.is_open());
+        let is_open = window.map(|window| window.is_open(now));
+        let install = match is_open {
+            Some(false) => Handling::Skip,
+            _ => update_type.install(now),
+        };
         let chunks = deployment.firmware.modules.iter();
         Self {
             download: update_type.download(now).as_str(),
-            update: update_type.install(now).as_str(),
+            update: install.as_str(),
+            maintenance_window: is_open.map(
+                |is_open| {
+                    if is_open { "available" } else { "unavailable" }
+                },
+            ),
             chunks: chunks.map(|module| Chunk::new(module, door)).collect(),
         }
     }

@@ -59,7 +59,7 @@ struct Offered<'a> {
 impl<'a> Answer<'a> {
     fn new(polled: &Polled, links: &'a Links, now: Timestamp) -> Self {
         let view = &polled.view;
-        let open = view.open.map(|open| match open.status {
+        let open = view.open.as_ref().map(|open| match open.status {
             UpdateStatus::Cancelling => Resource::CancelAction(open.id),
             UpdateStatus::WaitingConfirmation => {
                 Resource::ConfirmationBase(open.id, open.content_revision(now))
@@ -157,6 +157,7 @@ mod tests {
                 status,
                 revision: 3,
                 forced_at: None,
+                window: None,
             })
         };
         let config = r#"{"config":{"polling":{"sleep":"00:05:00"}}"#;
@@ -209,6 +210,7 @@ mod tests {
                 status: UpdateStatus::Offered,
                 revision: 3,
                 forced_at: Some(Timestamp(forced_at)),
+                window: None,
             };
             answer(&PollView {
                 device: DeviceKey(1),

@@ -24,6 +24,7 @@ mod stats;
 mod time_of_day;
 pub(crate) mod tokens;
 mod updates;
+mod window;
 mod wire;
 
 use std::time::Duration;

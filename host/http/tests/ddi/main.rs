@@ -12,5 +12,6 @@ mod refused;
 mod tls;
 mod types;
 mod updates;
+mod windows;
 mod wire;
 mod world;

@@ -179,7 +179,7 @@ impl World {
         let firmware = self.put_firmware(version).await?;
         let new = NewCampaign {
             spec: CampaignSpec {
-                terms,
+                terms: terms.clone(),
                 ..spec(firmware, device_id)
             },
             created_by: "tests".to_owned(),

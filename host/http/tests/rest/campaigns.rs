@@ -267,3 +267,32 @@ async fn a_device_is_told_why() {
         "the campaign has not started"
     );
 }
+
+#[tokio::test]
+async fn a_maintenance_window_is_shown_back_and_explains_what_waits() {
+    let world = World::new().await;
+    world.fleet(1).await;
+    let window =
+        json!({"schedule": "0 0 2 ? * SUN", "duration": "2h", "timezone": "Europe/Berlin"});
+    let path = world.campaign(json!({"maintenance_window": window})).await;
+    let made = world.get(&path).await.expect(200);
+    let shown = json!({
+        "schedule": "0 0 2 ? * SUN", "duration": "02:00:00", "timezone": "Europe/Berlin", "prefetch": false,
+    });
+    assert_eq!(made["maintenance_window"], shown);
+
+    let refused = json!({
+        "name": "autumn", "firmware_id": made["firmware_id"], "target_groups": ["lab"],
+        "strategy": {"plugin": "canary"},
+        "maintenance_window": {"schedule": "daily", "duration": "169h", "timezone": "", "prefetch": true},
+    });
+    let fields = world.post("/api/v1/campaigns", &refused).await.refused(422);
+    let all =
+        ["schedule", "duration", "timezone"].map(|field| format!("/maintenance_window/{field}"));
+    assert_eq!(fields, ("invalid_campaign".to_owned(), all.to_vec()));
+    let mut unknown = refused;
+    unknown["maintenance_window"] =
+        json!({"schedule": "0 2 * * *", "duration": "1h", "timezone": "UTC", "jitter": 1});
+    let refused = world.post("/api/v1/campaigns", &unknown).await.refused(422);
+    assert_eq!(refused.1, ["/maintenance_window/jitter"]);
+}

@@ -81,6 +81,26 @@ async fn what_is_wrong_with_an_update_is_named_and_nothing_is_made() {
             "invalid_update",
             "/forced_at",
         ),
+        (
+            json!({"maintenance_window": {"schedule": "0 25 * * *", "duration": "01:00:00", "timezone": "UTC"}}),
+            "invalid_update",
+            "/maintenance_window/schedule",
+        ),
+        (
+            json!({"maintenance_window": {"schedule": "0 2 30 2 *", "duration": "01:00:00", "timezone": "UTC"}}),
+            "invalid_update",
+            "/maintenance_window/schedule",
+        ),
+        (
+            json!({"maintenance_window": {"schedule": "0 2 * * *", "duration": "0s", "timezone": "UTC"}}),
+            "invalid_update",
+            "/maintenance_window/duration",
+        ),
+        (
+            json!({"maintenance_window": {"schedule": "0 2 * * *", "duration": "1h", "timezone": "Mars/Olympus"}}),
+            "invalid_update",
+            "/maintenance_window/timezone",
+        ),
         (json!({"priority": "soon"}), "wrong_type", "/priority"),
         (json!({"forse": true}), "unknown_field", "/forse"),
     ] {
@@ -303,4 +323,27 @@ async fn there_is_nothing_to_go_back_to() {
         .post("/api/v1/devices/nobody/rollback", &wish)
         .await
         .refused(404);
+}
+
+#[tokio::test]
+async fn an_update_has_its_window_and_says_what_it_waits_for() {
+    let world = World::new().await;
+    let firmware = one(&world).await;
+    let window = json!({"schedule": "0 2 * * *", "duration": "3h", "timezone": "Europe/Berlin", "prefetch": true});
+    let wish =
+        json!({"firmware_id": firmware, "timeout_minutes": 60, "maintenance_window": window});
+    let made = world.post("/api/v1/devices/pi-0/update", &wish).await;
+    let update = made.expect(201);
+    let shown = json!({"schedule": "0 2 * * *", "duration": "03:00:00", "timezone": "Europe/Berlin", "prefetch": true});
+    assert_eq!(update["maintenance_window"], shown);
+    assert_eq!(
+        update["timeout_at"],
+        json!("2026-05-02T01:00:00.000Z"),
+        "an hour after it opens"
+    );
+    let explained = world.get("/api/v1/devices/pi-0/explain").await.expect(200);
+    let reasons = explained["device"]["reasons"].to_string();
+    let waits =
+        "its maintenance window is closed, and opens at 2026-05-02 02:00:00 CEST (Europe/Berlin)";
+    assert!(reasons.contains(waits), "{reasons}");
 }

@@ -12,6 +12,7 @@ mod serve;
 mod settings;
 mod tenant;
 mod update;
+mod window;
 
 use std::process::ExitCode;
 

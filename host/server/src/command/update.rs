@@ -119,6 +119,7 @@ pub(super) fn sheet(update: &Value) -> String {
             ("to", "/to_version"),
             ("status", "/status"),
             ("percent", "/progress_percentage"),
+            ("window", "/maintenance_window/schedule"),
             ("error", "/error_code"),
             ("why", "/error_message"),
             ("made", "/created_at"),

@@ -26,7 +26,7 @@ pub(super) async fn create(
     let spec = campaign.spec;
     hold_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
-    let terms = TermsRow::from(spec.terms);
+    let terms = TermsRow::new(&spec.terms)?;
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
@@ -37,9 +37,9 @@ pub(super) async fn create(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
          priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
          proof, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_ms, download_ms, \
-         install_ms) \
+         install_ms, maintenance_window) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24) RETURNING id",
+         $22, $23, $24, $25) RETURNING id",
     )
     .bind(tenant.0)
     .bind(name.into_owned())
@@ -65,6 +65,7 @@ pub(super) async fn create(
     .bind(terms.confirmation_ms)
     .bind(terms.download_ms)
     .bind(terms.install_ms)
+    .bind(terms.maintenance_window)
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;

@@ -15,13 +15,14 @@ use crate::{
     dialect::{Type, storable},
     error::failed,
     rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
+    windows,
 };
 
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
 const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
      d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, d.polling_seconds, \
      u.id AS open_id, u.status AS open_status, \
-     u.revision AS open_revision, u.forced_at AS open_forced_at";
+     u.revision AS open_revision, u.forced_at AS open_forced_at, u.maintenance_window AS open_window";
 
 /// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
 pub(super) const SHOWN_UPDATE: &str = "(SELECT o.id FROM updates o \
@@ -93,6 +94,7 @@ fn view(row: &AnyRow) -> Result<PollView, BadRow> {
             status: row.word("open_status", UpdateStatus::parse)?,
             revision: row.take("open_revision")?,
             forced_at: row.take::<Option<i64>>("open_forced_at")?.map(Timestamp),
+            window: windows::of_row(row, "open_window")?,
         }),
     };
     Ok(PollView {

@@ -90,7 +90,7 @@ pub(super) fn offered(
     device: &DeviceRow,
     offer: &Offer,
 ) -> NewUpdate {
-    let progress = Progress::offered(offer.proof, offer.terms, offer.now);
+    let progress = Progress::offered(offer.proof, offer.terms.clone(), offer.now);
     let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
     NewUpdate {
         device: key,

@@ -174,7 +174,7 @@ impl Before {
             campaign: Some((run.campaign, Purpose::Return)),
             weight: offer.weight,
             to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
-            progress: Progress::offered(offer.proof, offer.terms, offer.now),
+            progress: Progress::offered(offer.proof, offer.terms.clone(), offer.now),
             created_at: offer.now,
         }
     }

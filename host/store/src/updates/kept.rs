@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
@@ -7,11 +7,11 @@ use tidegate_core::{
     firmware::hex,
     id::{TenantId, UpdateId},
     time::Timestamp,
-    update::Event,
+    update::{Event, Progress},
 };
 use tidegate_engine::ports::StoreError;
 
-use super::record::Said;
+use super::{ledger::Ledger, record::Said};
 use crate::{
     database::Tx,
     dialect::{Type, storable},
@@ -94,6 +94,7 @@ impl History {
     pub(super) async fn read(
         tx: &mut Tx,
         tenant: TenantId,
+        ledger: &Ledger,
         said: &[(usize, &Said)],
     ) -> Result<Self, StoreError> {
         const READ: &str = "read feedback";
@@ -103,9 +104,10 @@ impl History {
                 let Said::Event(report) = said else {
                     return None;
                 };
-                let (feedback, _) = feedback(&report.event)?;
+                let progress = &ledger.entry(report.update)?.update.progress;
+                let (feedback, _) = feedback(&report.event, progress, report.at)?;
                 // Whatever call back it answers: that is seen in the rows.
-                Some(Key::of(report.update, 0, feedback))
+                Some(Key::of(report.update, 0, &feedback))
             })
             .collect();
         let mut history = Self {
@@ -190,13 +192,16 @@ impl History {
     }
 }
 
-/// What a device says by this event, and whether it answers a call back.
-pub(super) fn feedback(event: &Event) -> Option<(&Feedback, bool)> {
+/// What a device means by this event of an update that stands so, and whether it answers a call back.
+pub(super) fn feedback<'a>(
+    event: &'a Event,
+    progress: &Progress,
+    at: Timestamp,
+) -> Option<(Cow<'a, Feedback>, bool)> {
     match event {
-        Event::Feedback(feedback) | Event::ConfirmationFeedback(feedback) => {
-            Some((feedback, false))
-        }
-        Event::CancelFeedback(feedback) => Some((feedback, true)),
+        Event::Feedback(feedback) => Some((progress.heard(feedback, at), false)),
+        Event::ConfirmationFeedback(feedback) => Some((Cow::Borrowed(feedback), false)),
+        Event::CancelFeedback(feedback) => Some((Cow::Borrowed(feedback), true)),
         Event::Retrieved
         | Event::CancelRequested
         | Event::AutoConfirmed

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use tidegate_core::{
     feedback::{Execution, MAX_PER_UPDATE},
@@ -132,7 +135,7 @@ async fn record(
         .max()
         .unwrap_or(Timestamp(0));
     let mut ledger = Ledger::open(tx, tenant, &devices, &updates, now).await?;
-    let mut history = History::read(tx, tenant, said).await?;
+    let mut history = History::read(tx, tenant, &ledger, said).await?;
     let mut known = Attributes::read(tx, tenant, said).await?;
     let mut new_lines = NewLines::default();
     for (index, said) in said {
@@ -162,12 +165,13 @@ fn event(
         .filter(|entry| entry.update.device == report.device);
     let entry = entry.ok_or(RecordError::NotFound)?;
     let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
-    let Some((feedback, on_call_back)) = feedback(&report.event) else {
+    let said = feedback(&report.event, &entry.update.progress, report.at);
+    let Some((feedback, on_call_back)) = said else {
         let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
         return Ok((moved, campaign));
     };
     let call_back = if on_call_back { entry.call_backs } else { 0 };
-    let key = Key::of(report.update, call_back, feedback);
+    let key = Key::of(report.update, call_back, &feedback);
     // Whoever answers a call back that was never sent says nothing twice.
     let is_answer_to_none = on_call_back && call_back == 0;
     let is_known = !is_answer_to_none && history.has(&key);
@@ -182,7 +186,10 @@ fn event(
         Err(_) if is_known => return Ok((false, campaign)),
         after => after?,
     };
-    let closes = feedback.execution == Execution::Closed || !after.status.is_open();
+    // What was meant otherwise was said to close it, too.
+    let closes = feedback.execution == Execution::Closed
+        || matches!(feedback, Cow::Owned(_))
+        || !after.status.is_open();
     let decides = is_answer && after != *before;
     let kept = entry.feedbacks;
     if kept >= MAX_PER_UPDATE && !closes && !decides {
@@ -200,7 +207,7 @@ fn event(
         seq: kept + 1,
         first_line: first_line.unwrap_or(0),
     };
-    history.add(key, place, feedback, report.at);
+    history.add(key, place, &feedback, report.at);
     Ok((moved, campaign))
 }
 

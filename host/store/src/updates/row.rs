@@ -14,7 +14,8 @@ use crate::{
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
     u.weight, u.status, u.proof, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
     u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
-    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms";
+    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
+    u.maintenance_window";
 
 /// The names of [`Purpose`] in SQL.
 pub(crate) const FORWARD: &str = "forward";

@@ -95,7 +95,7 @@ fn offered(device: DeviceKey, offer: &Offer) -> NewUpdate {
         campaign: None,
         weight: offer.weight,
         to_version: offer.to_version.clone(),
-        progress: Progress::offered(offer.proof, offer.terms, offer.now),
+        progress: Progress::offered(offer.proof, offer.terms.clone(), offer.now),
         created_at: offer.now,
     }
 }

@@ -328,7 +328,7 @@ impl Tick<'_> {
             terms: if goes_back {
                 spec.terms.of_return()
             } else {
-                spec.terms
+                spec.terms.clone()
             },
             now: self.now,
         }

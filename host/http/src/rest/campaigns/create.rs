@@ -21,7 +21,7 @@ use super::{
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, created::Created, json::JsonBody},
+    rest::{access::Operator, created::Created, json::JsonBody, window::WindowBody},
 };
 
 /// A campaign to be made: `strategy`, or the short form that begins with `deployment_strategy`, and at least one of
@@ -79,6 +79,9 @@ pub(crate) struct NewCampaign {
     download_timeout_minutes: Option<u64>,
     /// From the last byte until the device is done, 1 to `timeout_minutes`; left out: no time of its own.
     install_timeout_minutes: Option<u64>,
+    /// When its updates may be installed; left out: at any time. For a device that waits for it no time passes:
+    /// `timeout_minutes` begins when it opens. Updates back do not wait for it.
+    maintenance_window: Option<WindowBody>,
     #[serde(default)]
     update_type: UpdateType,
     /// Of `time_forced`: RFC 3339.
@@ -198,6 +201,7 @@ impl NewCampaign {
             confirmation_timeout_minutes: self.confirmation_timeout_minutes,
             download_timeout_minutes: self.download_timeout_minutes,
             install_timeout_minutes: self.install_timeout_minutes,
+            maintenance_window: self.maintenance_window.take(),
         }
     }
 

@@ -14,7 +14,10 @@ use utoipa::ToSchema;
 use super::waves::WaveBody;
 use crate::{
     problem::Result,
-    rest::wire::{Time, percent},
+    rest::{
+        window::WindowBody,
+        wire::{Time, percent},
+    },
 };
 
 /// A campaign.
@@ -51,6 +54,8 @@ pub(crate) struct CampaignBody {
     timeout_minutes: u64,
     download_timeout_minutes: Option<u64>,
     install_timeout_minutes: Option<u64>,
+    /// When its updates may be installed; none: at any time.
+    maintenance_window: Option<WindowBody>,
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
@@ -169,6 +174,7 @@ impl CampaignBody {
             update_type,
             confirmation,
             timeouts,
+            window,
         } = spec.terms;
         let (approval, rollback) = (campaign.approval, campaign.rollback);
         Ok(Self {
@@ -200,6 +206,7 @@ impl CampaignBody {
             timeout_minutes: minutes(timeouts.update),
             download_timeout_minutes: timeouts.download.map(minutes),
             install_timeout_minutes: timeouts.install.map(minutes),
+            maintenance_window: window.as_deref().map(WindowBody::from),
             requires_approval: spec.requires_approval,
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,

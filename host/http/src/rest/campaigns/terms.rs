@@ -11,6 +11,8 @@ use tidegate_core::{
 };
 use utoipa::ToSchema;
 
+use crate::rest::window::WindowBody;
+
 /// How long to wait for an answer when nobody says: a week.
 const CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
 
@@ -50,6 +52,7 @@ pub(crate) struct TermsForm {
     pub(crate) confirmation_timeout_minutes: Option<u64>,
     pub(crate) download_timeout_minutes: Option<u64>,
     pub(crate) install_timeout_minutes: Option<u64>,
+    pub(crate) maintenance_window: Option<WindowBody>,
 }
 
 impl TermsForm {
@@ -57,6 +60,8 @@ impl TermsForm {
     pub(crate) fn terms(&self, errors: &mut Vec<FieldError>) -> Option<Terms> {
         let update_type = self.update_type(errors);
         let confirmation = self.confirmation(errors);
+        let window = self.maintenance_window.as_ref();
+        let window = window.and_then(|window| window.window("/maintenance_window", errors));
         Some(Terms {
             update_type: update_type?,
             confirmation,
@@ -65,6 +70,7 @@ impl TermsForm {
                 download: self.download_timeout_minutes.map(minutes),
                 install: self.install_timeout_minutes.map(minutes),
             },
+            window,
         })
     }
 
@@ -150,6 +156,7 @@ mod tests {
             confirmation_timeout_minutes: None,
             download_timeout_minutes: None,
             install_timeout_minutes: None,
+            maintenance_window: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
         created::Created,
         json::JsonBody,
         segments::Segments,
+        window::WindowBody,
     },
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct NewUpdate {
     download_timeout_minutes: Option<u64>,
     /// From the last byte until the device says that it is done, at most `timeout_minutes`.
     install_timeout_minutes: Option<u64>,
+    /// When it may be installed; left out: at any time. The times begin when it opens.
+    maintenance_window: Option<WindowBody>,
     #[serde(default)]
     success_criteria: SuccessCriteria,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
@@ -90,6 +93,7 @@ impl From<NewUpdate> for UpdateConfig {
             confirmation_timeout_minutes: wanted.confirmation_timeout_minutes,
             download_timeout_minutes: wanted.download_timeout_minutes,
             install_timeout_minutes: wanted.install_timeout_minutes,
+            maintenance_window: wanted.maintenance_window,
             success_criteria: wanted.success_criteria,
             policies: wanted.policies,
             pre_update_commands: wanted.pre_update_commands,

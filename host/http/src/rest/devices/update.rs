@@ -3,7 +3,10 @@ use tidegate_core::update::{Progress, Purpose, UpdateStatus};
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
-use crate::rest::wire::{Time, percent};
+use crate::rest::{
+    window::WindowBody,
+    wire::{Time, percent},
+};
 
 /// One firmware for one device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +32,8 @@ pub(crate) struct UpdateBody {
     requires_confirmation: bool,
     /// `offer_again` or `reject`; none where nobody is asked.
     on_denied: Option<&'static str>,
+    /// When it may be installed; none: at any time.
+    maintenance_window: Option<WindowBody>,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
     error_code: Option<String>,
@@ -46,6 +51,7 @@ impl From<UpdateRow> for UpdateBody {
         let purpose = update.campaign.map(|(_, purpose)| purpose);
         let progress_percentage = shown_progress(&update.progress);
         let progress = update.progress;
+        let window = progress.terms.window.as_deref().map(WindowBody::from);
         let (update_type, confirmation) = (progress.terms.update_type, progress.terms.confirmation);
         let (error_code, error_message) = progress
             .error
@@ -69,6 +75,7 @@ impl From<UpdateRow> for UpdateBody {
             forced_at: update_type.forced_at().map(Time::from),
             requires_confirmation: confirmation.is_some(),
             on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
+            maintenance_window: window,
             progress_percentage,
             error_code,
             error_message,

@@ -4,8 +4,9 @@ use tidegate_core::{id::FirmwareId, plugin::FieldError, update::Terms};
 use tidegate_engine::{Error, updates::Wish};
 use utoipa::ToSchema;
 
-use crate::rest::campaigns::{
-    OnDenied, PluginWish, Priority, SuccessCriteria, TermsForm, UpdateType,
+use crate::rest::{
+    campaigns::{OnDenied, PluginWish, Priority, SuccessCriteria, TermsForm, UpdateType},
+    window::WindowBody,
 };
 
 /// How an update is to go.
@@ -38,6 +39,8 @@ pub(crate) struct UpdateConfig {
     pub(super) download_timeout_minutes: Option<u64>,
     /// From the last byte until the device says that it is done, at most `timeout_minutes`.
     pub(super) install_timeout_minutes: Option<u64>,
+    /// When it may be installed; left out: at any time. The times begin when it opens.
+    pub(super) maintenance_window: Option<WindowBody>,
     #[serde(default)]
     pub(super) success_criteria: SuccessCriteria,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
@@ -97,6 +100,7 @@ impl UpdateConfig {
             confirmation_timeout_minutes: self.confirmation_timeout_minutes,
             download_timeout_minutes: self.download_timeout_minutes,
             install_timeout_minutes: self.install_timeout_minutes,
+            maintenance_window: self.maintenance_window.clone(),
         };
         let mut broken = Vec::new();
         let terms = form.terms(&mut broken);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{step, view};
 use crate::{
     client::Rest,
-    command::{plugin::json_argument, show},
+    command::{plugin::json_argument, show, window::Window},
 };
 
 /// A campaign, from flags or from a file; flags win.
@@ -59,6 +59,8 @@ pub(super) struct Create {
     /// From the last byte until the device is done, 1 to the whole
     #[arg(long, value_name = "MINUTES")]
     install_timeout_minutes: Option<u64>,
+    #[command(flatten)]
+    window: Window,
     /// `forced`, `soft`, `time_forced` or `download_only`
     #[arg(long, value_name = "TYPE")]
     update_type: Option<String>,
@@ -152,6 +154,7 @@ impl Create {
             "install_timeout_minutes",
             json!(self.install_timeout_minutes),
         );
+        set("maintenance_window", self.window.body());
         set("update_type", json!(self.update_type));
         set("forced_at", json!(self.forced_at));
         set("requires_confirmation", json!(self.requires_confirmation));

@@ -55,6 +55,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("version", "/firmware/version"),
             ("strategy", "/strategy/plugin"),
             ("priority", "/priority"),
+            ("window", "/maintenance_window/schedule"),
             ("update type", "/update_type"),
             ("forced at", "/forced_at"),
             ("confirmation", "/requires_confirmation"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::segment;
 use crate::{
     client::Rest,
-    command::{show, update},
+    command::{show, update, window::Window},
 };
 
 /// Offer a firmware to one device.
@@ -28,6 +28,8 @@ pub(super) struct Update {
     /// From offer to end, in minutes
     #[arg(long, value_name = "MINUTES")]
     timeout: Option<u64>,
+    #[command(flatten)]
+    window: Window,
 }
 
 impl Update {
@@ -42,6 +44,9 @@ impl Update {
         }
         if let Some(minutes) = self.timeout {
             wish.insert("timeout_minutes".to_owned(), json!(minutes));
+        }
+        if let window @ Value::Object(_) = self.window.body() {
+            wish.insert("maintenance_window".to_owned(), window);
         }
         let path = format!("devices/{}/update", segment(&self.id));
         let made = rest.post(&path, &Value::Object(wish)).await?;

@@ -35,7 +35,7 @@ on_both! {
         assert_eq!(view().await?, Some(idle.clone()));
 
         let shown = |id, status| {
-            let open = OpenUpdate { id: UpdateId(id), status, revision: 7, forced_at: None };
+            let open = OpenUpdate { id: UpdateId(id), status, revision: 7, forced_at: None, window: None };
             Some(PollView { open: Some(open), ..idle.clone() })
         };
         let oldest = insert_update(store, store.ours, key, 500, "offered").await?;

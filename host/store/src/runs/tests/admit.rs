@@ -121,7 +121,7 @@ on_both! {
             "as you wish",
         ));
         let recorded = scene.report(scene.devices[0], heavy.id, cancel, later(3)).await?;
-        assert_eq!(recorded.view.open.map(|open| (open.id, open.status)), Some((first, UpdateStatus::Offered)));
+        assert_eq!(recorded.view.open.as_ref().map(|open| (open.id, open.status)), Some((first, UpdateStatus::Offered)));
         assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
         assert_eq!(store.update(store.ours, heavy.id).await?.expect("it").update.progress.status, UpdateStatus::Cancelled);
     }

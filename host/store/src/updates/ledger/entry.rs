@@ -238,7 +238,7 @@ pub(super) async fn insert(
     new: &[(NewUpdate, super::DeviceRow)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
     const MAKE: &str = "make updates";
-    let rows: Vec<_> = new.iter().map(new_json).collect();
+    let rows = new.iter().map(new_json).collect::<Result<Vec<_>, _>>()?;
     let sql = insert_sql(tx.dialect());
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -263,14 +263,14 @@ fn insert_sql(dialect: Dialect) -> String {
     )
 }
 
-fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> NewJson<'_> {
+fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> Result<NewJson<'_>, StoreError> {
     let (purpose, wave) = match new.campaign {
         Some((_, Purpose::Forward { wave })) => (Some(row::FORWARD), Some(wave)),
         Some((_, Purpose::Return)) => (Some(row::RETURN), None),
         None => (None, None),
     };
     let millis = |at: Option<Timestamp>| at.map(|at| at.0);
-    NewJson {
+    Ok(NewJson {
         device_id: new.device.0,
         firmware_id: new.firmware.0,
         campaign_id: new.campaign.map(|(campaign, _)| campaign.0),
@@ -287,6 +287,6 @@ fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> NewJson<'_> {
         completed_at: millis(new.progress.completed_at),
         timeout_at: new.progress.timeout_at.0,
         ends_at: new.progress.ends_at.0,
-        terms: new.progress.terms.into(),
-    }
+        terms: TermsRow::new(&new.progress.terms)?,
+    })
 }

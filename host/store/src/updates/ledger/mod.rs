@@ -267,6 +267,7 @@ impl Ledger {
                 status: entry.update.progress.status,
                 revision: entry.revision,
                 forced_at: entry.update.progress.terms.update_type.forced_at(),
+                window: entry.update.progress.terms.window.clone(),
             }),
             installed: device.installed_update,
             polling_seconds: device.polling_seconds,

@@ -45,7 +45,7 @@ on_both! {
             },
             ..asks(OnDenied::Reject)
         };
-        let scene = Scene::on(store, &[1], Proof::Reported, terms).await?;
+        let scene = Scene::on(store, &[1], Proof::Reported, terms.clone()).await?;
         scene.release(&[1]).await?;
         assert_eq!(scene.look().await?.campaign.spec.terms, terms);
         let progress = scene.newest(scene.devices[0]).await?.update.progress;

@@ -6,6 +6,7 @@ mod gathered;
 mod log;
 mod singles;
 mod told;
+mod windows;
 
 use anyhow::Context as _;
 use tidegate_core::{

@@ -1,0 +1,99 @@
+//! Maintenance windows, as a poll comes upon them: everything is in memory, and nothing is parsed.
+
+use tidegate_core::{time::Timestamp, window::Standing};
+
+use crate::ports::{OpenUpdate, PollView};
+
+/// What a device is shown now, and the opening that it waits for.
+pub(super) fn shown(mut view: PollView, now: Timestamp) -> (PollView, Option<Timestamp>) {
+    let Some((may_prefetch, opens_at)) = view.open.as_ref().and_then(|open| closed(open, now))
+    else {
+        return (view, None);
+    };
+    if !may_prefetch {
+        view.open = None;
+    }
+    (view, opens_at)
+}
+
+/// Whether the files of an update whose window is closed may be fetched, and when it opens.
+fn closed(open: &OpenUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
+    let window = open.window.as_ref()?;
+    if !open.status.waits_for_window() {
+        return None;
+    }
+    match window.standing(now) {
+        Standing::Open { .. } => None,
+        Standing::Closed { opens_at } => Some((window.prefetches(), opens_at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use tidegate_core::{
+        id::{DeviceKey, UpdateId},
+        update::UpdateStatus,
+        window::{MaintenanceWindow, WindowSpec},
+    };
+
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    const OPEN: Timestamp = Timestamp(DAY);
+    const CLOSED: Timestamp = Timestamp(DAY - 1);
+
+    /// The first hour of each day.
+    fn view(prefetch: bool, status: UpdateStatus) -> PollView {
+        let window = MaintenanceWindow::new(WindowSpec {
+            schedule: "0 0 * * *".to_owned(),
+            duration: Duration::from_hours(1),
+            timezone: "UTC".to_owned(),
+            prefetch,
+        });
+        PollView {
+            device: DeviceKey(1),
+            token_sha256: None,
+            old_token: None,
+            wants_attributes: false,
+            is_unseen: false,
+            open: Some(OpenUpdate {
+                id: UpdateId(8),
+                status,
+                revision: i32::MAX,
+                forced_at: None,
+                window: Some(Arc::new(window.expect("a good window"))),
+            }),
+            installed: None,
+            polling_seconds: None,
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_installed_is_not_shown() {
+        use UpdateStatus as S;
+        for (prefetch, status, now, is_shown, awaited) in [
+            (false, S::Offered, CLOSED, false, Some(OPEN)),
+            (false, S::Installing, CLOSED, false, Some(OPEN)),
+            (false, S::Offered, OPEN, true, None),
+            (true, S::Downloading, CLOSED, true, Some(OPEN)),
+            (true, S::Downloading, OPEN, true, None),
+            // A call back waits for no window, and a question for none either.
+            (false, S::Cancelling, CLOSED, true, None),
+            (false, S::WaitingConfirmation, CLOSED, true, None),
+        ] {
+            let (shown, opening) = shown(view(prefetch, status), now);
+            let expected = (is_shown, awaited);
+            assert_eq!((shown.open.is_some(), opening), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_changes_when_the_window_opens() {
+        let open = view(true, UpdateStatus::Offered).open.expect("an update");
+        assert_ne!(open.content_revision(CLOSED), open.content_revision(OPEN));
+        let later = Timestamp(2 * DAY);
+        assert_eq!(open.content_revision(later), open.content_revision(OPEN));
+    }
+}

@@ -1,0 +1,73 @@
+use std::{sync::Arc, time::Duration};
+
+use tidegate_core::{
+    feedback::{Execution, Finished},
+    update::{Event, Proof, Terms, UpdateStatus},
+    window::{MaintenanceWindow, WindowSpec},
+};
+use tidegate_engine::ports::Runs as _;
+
+use super::*;
+use crate::scene::TIMEOUT;
+
+const HOUR: i64 = 60 * 60;
+
+/// From two to three in the afternoon: two hours after a scene begins.
+fn afternoon(prefetch: bool) -> Terms {
+    let window = MaintenanceWindow::new(WindowSpec {
+        schedule: "0 14 * * *".to_owned(),
+        duration: Duration::from_hours(1),
+        timezone: "UTC".to_owned(),
+        prefetch,
+    });
+    Terms {
+        window: Some(Arc::new(window.expect("a good window"))),
+        ..Terms::forced(TIMEOUT)
+    }
+}
+
+on_both! {
+    async fn a_window_is_kept_on_campaign_and_update(store) {
+        let terms = afternoon(true);
+        let scene = Scene::on(store, &[2], Proof::Reported, terms.clone()).await?;
+        scene.release(&[2]).await?;
+        assert_eq!(scene.look().await?.campaign.spec.terms, terms);
+        let progress = scene.newest(scene.devices[0]).await?.update.progress;
+        assert_eq!(progress.terms, terms);
+        assert_eq!(progress.timeout_at, later(3 * HOUR), "it has an hour from the opening on");
+        assert!(store.expire(later(2 * HOUR), 9).await?.is_empty(), "nobody is late who waits");
+
+        let mut shared = Vec::new();
+        for device in ["d-0", "d-1"] {
+            let view = store.poll_view(store.ours, device).await?.context("the device")?;
+            shared.push(view.open.context("it is open")?.window.context("it has one")?);
+        }
+        assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one for all");
+        assert_eq!(store.expire(later(3 * HOUR), 9).await?.len(), 2);
+    }
+
+    async fn what_is_fetched_ahead_is_recorded_as_downloaded(store) {
+        let scene = Scene::on(store, &[1], Proof::Reported, afternoon(true)).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        for (at, event, status, moved) in [
+            (1, &Event::Retrieved, UpdateStatus::Downloading, true),
+            (2, &done, UpdateStatus::Installing, true),
+            (3, &done, UpdateStatus::Installing, false),
+            (2 * HOUR, &done, UpdateStatus::Completed, true),
+            (2 * HOUR + 1, &done, UpdateStatus::Completed, false),
+        ] {
+            let recorded = scene.happens(key, event.clone(), later(at)).await??;
+            assert_eq!(recorded.moved, moved, "at {at}");
+            assert_eq!(scene.status_of(key).await?, status, "at {at}");
+            assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
+        }
+        let update = scene.newest(key).await?.update.id;
+        let said = store.history(store.ours, update, 10).await?;
+        let words: Vec<_> = said.iter().map(|row| row.feedback.execution).collect();
+        assert_eq!(words, [Execution::Closed, Execution::Downloaded]);
+        let counts = scene.look().await?.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.total()), (1, 1));
+    }
+}
