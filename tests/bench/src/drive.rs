@@ -233,9 +233,13 @@ pub(crate) fn offered(poll: &str) -> Option<&str> {
 }
 
 /// Lets devices in and has them say what they are.
-pub(crate) async fn introduce(addr: SocketAddr, fields: &str, devices: usize) -> Result<()> {
+pub(crate) async fn introduce(
+    addr: SocketAddr,
+    fields: impl Fn(usize) -> String + Send + Sync + 'static,
+    devices: usize,
+) -> Result<()> {
     let next = Arc::new(AtomicUsize::new(0));
-    let fields: Arc<str> = fields.into();
+    let fields = Arc::new(fields);
     // More than the loads have: this is not measured, and each commit takes as many as wait.
     let workers = (0..4 * CONNECTIONS).map(|_| {
         let (next, fields) = (Arc::clone(&next), Arc::clone(&fields));
@@ -246,7 +250,7 @@ pub(crate) async fn introduce(addr: SocketAddr, fields: &str, devices: usize) ->
                 if device >= devices {
                     return anyhow::Ok(());
                 }
-                let path = path_of(device);
+                let (path, fields) = (path_of(device), fields(device));
                 let poll = request("GET", &path, addr, &fields, b"");
                 connection.exchange(&poll).await?.is(200)?;
                 let body = r#"{"mode":"merge","data":{"hw_model":"edge","hw_revision":"1.0","sw_version":"1.0.0"}}"#;

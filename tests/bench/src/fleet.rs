@@ -113,7 +113,7 @@ struct Fleet {
 impl Fleet {
     async fn of(bench: &Bench, name: &str, devices: usize) -> Result<Self> {
         let mut server = Tidegate::start(bench, name, None)?;
-        drive::introduce(server.addr(), &server.gateway, 1).await?;
+        drive::introduce(server.addr(), server.by_gateway(), 1).await?;
         let mut began = Instant::now();
         let multiplied = async |url: &str| {
             multiply(url, devices).await?;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use crate::{
     Bench,
@@ -17,28 +18,41 @@ use crate::{
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let devices = bench.size(10_000, 2_000);
     let server = Tidegate::start(bench, "poll", None)?;
-    drive::introduce(server.addr(), &server.gateway, devices).await?;
+    let believed = json!({ "access": { "trust_on_first_use": true } });
+    server.rest("PATCH", "settings", &believed).await?;
+    drive::introduce(server.addr(), own_token, devices).await?;
     let bare = bare_of(bench, &server).await?;
-    let requests = |addr| {
-        let one = |device| request("GET", &drive::path_of(device), addr, &server.gateway, b"");
+    let requests = |addr, fields: &dyn Fn(usize) -> String| {
+        let one = |device| request("GET", &drive::path_of(device), addr, &fields(device), b"");
         Arc::new((0..devices).map(one).collect::<Vec<_>>())
     };
-    let ours = Side::new(&server.process, requests(server.addr()));
-    let theirs = Side::new(&bare, requests(bare.addr));
+    let own = Side::new(&server.process, requests(server.addr(), &own_token));
+    let gateway = requests(server.addr(), &server.by_gateway());
+    let gateway = Side::new(&server.process, gateway);
+    let theirs = Side::new(&bare, requests(bare.addr, &own_token));
     let time = bench.time(6.0, 1.5);
-    let (mut at_ours, mut at_bare) = (Vec::new(), Vec::new());
+    let (mut at_own, mut at_gateway, mut at_bare) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=bench.size(5, 2) {
-        let (bare, tidegate) = (theirs.round(time).await?, ours.round(time).await?);
+        let (bare, own) = (theirs.round(time).await?, own.round(time).await?);
+        let gateway = gateway.round(time).await?;
         // The first is for warming up.
         if round > 0 {
             at_bare.push(bare);
-            at_ours.push(tidegate);
+            at_own.push(own);
+            at_gateway.push(gateway);
         }
     }
-    Ok(figures(devices, &at_ours, &at_bare))
+    let mut all = figures(devices, "each its own token", &at_own, &at_bare);
+    all.extend(figures(devices, "a gateway's token", &at_gateway, &at_bare));
+    Ok(all)
 }
 
-fn figures(devices: usize, ours: &[Round], bare: &[Round]) -> Vec<Figure> {
+/// The header line of a device that shows a token of its own.
+fn own_token(device: usize) -> String {
+    format!("authorization: TargetToken 4f6c1b0a9d8e7f605142{device:012}\r\n")
+}
+
+fn figures(devices: usize, shown: &str, ours: &[Round], bare: &[Round]) -> Vec<Figure> {
     let rate = |rounds: &[Round]| median(rounds.iter().map(|round| round.load.rate()));
     let p99 = |rounds: &[Round]| median(rounds.iter().map(|round| round.load.p99()));
     let cost = |rounds: &[Round]| median(rounds.iter().map(Round::microseconds));
@@ -49,7 +63,7 @@ fn figures(devices: usize, ours: &[Round], bare: &[Round]) -> Vec<Figure> {
                 .map(|round| round.load.cpu / round.load.seconds),
         )
     };
-    let what = format!("poll, {devices} devices, {CONNECTIONS} connections");
+    let what = format!("poll, {devices} devices, {shown}, {CONNECTIONS} connections");
     let shared = format!(
         "the generator, one thread, took {:.2} of a core against the server and {:.2} against bare axum, of the same \
          {} cores: both share them with whoever answers",

@@ -72,6 +72,12 @@ impl Tidegate {
         format!("x-api-key: {}\r\n", self.key)
     }
 
+    /// The header line with which any device comes through the gateway.
+    pub(crate) fn by_gateway(&self) -> impl Fn(usize) -> String + Send + Sync + 'static {
+        let gateway = self.gateway.clone();
+        move |_| gateway.clone()
+    }
+
     /// Asks the REST API; answers the JSON of a success.
     pub(crate) async fn rest(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let body = match body {

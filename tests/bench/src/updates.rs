@@ -22,7 +22,7 @@ pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
         Kind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
     };
     let server = Tidegate::start(bench, &name, database.as_deref())?;
-    drive::introduce(server.addr(), &server.gateway, devices).await?;
+    drive::introduce(server.addr(), server.by_gateway(), devices).await?;
     let campaign = roll_out(&server).await?;
     all_offered(&server, campaign, devices).await?;
 
