@@ -73,13 +73,7 @@ impl Strategy for BlueGreen {
             watched_for: config.soak_minutes.milliseconds(),
             approval: config.require_approval,
         };
-        in_order(observation, None, |passage| match passage.from {
-            0 => trial.gate(&passage),
-            _ => passage
-                .before
-                .success_gate(config.success_percentage)
-                .unwrap_or(Gate::Open),
-        })
+        in_order(observation, None, |passage| trial.gate(&passage))
     }
 }
 

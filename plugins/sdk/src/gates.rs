@@ -34,11 +34,12 @@ impl WaveReport {
     }
 }
 
-/// What a wave has to stand before all others follow it: every one of its devices ends, enough of them well, then
-/// nothing bad shows for a while, and where that is wanted an operator says "go on".
+/// What the first wave has to stand before all others follow it: every one of its devices ends, enough of them well,
+/// then nothing bad shows for a while, and where that is wanted an operator says "go on". Of each wave after it, enough
+/// have to be updated before the next one begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trial {
-    /// So much of it has to be updated.
+    /// So much of a wave has to be updated.
     pub success: Percent,
     /// How long it is watched after the last of its devices has ended, in milliseconds.
     pub watched_for: u64,
@@ -47,8 +48,17 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The gate behind the wave on trial.
+    /// The gate between two waves.
     pub fn gate(&self, passage: &Passage<'_>) -> Gate {
+        if passage.from == 0 {
+            self.behind_the_first(passage)
+        } else {
+            let gate = passage.before.success_gate(self.success);
+            gate.unwrap_or(Gate::Open)
+        }
+    }
+
+    fn behind_the_first(&self, passage: &Passage<'_>) -> Gate {
         let Passage {
             now, before, next, ..
         } = passage;
