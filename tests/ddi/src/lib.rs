@@ -30,4 +30,4 @@ pub use differences::DIFFERENCES;
 pub use report::{Entry, Outcome, Report};
 pub use run::{Options, run};
 
-use wait::{PATIENCE, until};
+pub use wait::{PATIENCE, until};

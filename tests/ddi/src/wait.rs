@@ -4,13 +4,10 @@ use anyhow::{Context as _, Result, bail};
 use tokio::time::sleep;
 
 /// How long a server may take for what an operator had it do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks until there is an answer. None: not yet; an error: no use in asking again.
-pub(crate) async fn until<T>(
-    what: &str,
-    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {

@@ -20,7 +20,6 @@ mod process;
 mod rest;
 mod run;
 mod server;
-mod wait;
 
 pub use alone::Alone;
 pub use clock::HandClock;
@@ -34,4 +33,4 @@ pub use process::{Ground, Program};
 pub use rest::{Answer, Rest};
 pub use run::{Stage, plain, run};
 pub use server::{Server, Setup, components};
-pub use wait::{PATIENCE, until};
+pub use tidegate_ddi_suite::{PATIENCE, until};

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidegate_sandbox::CompilerCommand;
 
-use crate::{Database, Stage, components, folder, server::share_compiled_code, wait::PATIENCE};
+use crate::{Database, PATIENCE, Stage, components, folder, server::share_compiled_code};
 
 /// What a program leaves behind, and finds again: a folder and a database.
 pub struct Ground {
