@@ -6,7 +6,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, Kind, Need, State, Target, Terms, Update, Urgency,
+    Adapter, Kind, Need, State, Target, Terms, Update, Urgency, Window,
     rest::{Credentials, Rest, id, part},
 };
 use crate::{bundle::Bundle, until};
@@ -67,11 +67,12 @@ impl Adapter for Tidegate {
             | Need::Metadata
             | Need::FileList
             | Need::Told
+            | Need::Windows
+            | Need::Prefetch
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
-            Need::Windows | Need::Prefetch => Some("there are no maintenance windows"),
             Need::NoFiles => Some("a module has at least one file"),
             Need::AskAttributes => Some("attributes are asked for when they are needed"),
         }
@@ -152,6 +153,20 @@ impl Adapter for Tidegate {
         });
         if let Some(forced_at) = forced_at {
             body["forced_at"] = json!(forced_at);
+        }
+        let window = match terms.window {
+            Window::None => None,
+            Window::Open => Some(("0 0 * * *", "24:00:00")),
+            // A minute in a year.
+            Window::Closed => Some(("59 23 24 12 *", "00:01:00")),
+        };
+        if let Some((schedule, duration)) = window {
+            body["maintenance_window"] = json!({
+                "schedule": schedule,
+                "duration": duration,
+                "timezone": "UTC",
+                "prefetch": terms.prefetch,
+            });
         }
         let campaign = id(&self.rest.post("campaigns", &body).await?, "/campaign_id")?;
         self.rest
