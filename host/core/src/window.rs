@@ -413,6 +413,22 @@ mod tests {
     }
 
     #[test]
+    fn no_schedule_makes_a_search_panic_or_last() {
+        tidegate_fuzz::explore("schedule", |bytes| {
+            let window = MaintenanceWindow::new(WindowSpec {
+                schedule: String::from_utf8_lossy(bytes).into_owned(),
+                duration: Duration::from_hours(1),
+                timezone: "Europe/Berlin".to_owned(),
+                prefetch: false,
+            });
+            if let Ok(window) = window {
+                let _ = window.in_words(at("2026-03-29T00:30:00Z"));
+                let _ = window.next_opening(at("2026-10-25T00:30:00Z"));
+            }
+        });
+    }
+
+    #[test]
     fn broken_rules_are_named() {
         let good = window("0 2 * * *", 60, "UTC").spec;
         let broken = |spec| {

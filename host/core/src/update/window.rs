@@ -34,6 +34,17 @@ impl Progress {
         self.status.waits_for_window() && !window.prefetches() && !window.is_open(now)
     }
 
+    /// Since when its device could have been at it: since the offer, or since the window opened that it waited for.
+    pub fn time_began(&self, offered: Timestamp) -> Timestamp {
+        if self.terms.window.is_none() {
+            return offered;
+        }
+        let whole = self.terms.timeouts.update.as_millis();
+        let began =
+            i64::try_from(whole).map_or(offered.0, |whole| self.ends_at.0.saturating_sub(whole));
+        offered.max(Timestamp(began))
+    }
+
     /// Why it is not installed now, for people, if it waits for its window.
     pub fn why_held(&self, now: Timestamp) -> Option<String> {
         let window = self.terms.window.as_ref()?;
@@ -172,6 +183,8 @@ mod tests {
         // What is left of the window is less than an update may take.
         let late = Progress::offered(Proof::Reported, terms(false), minutes(100));
         assert_eq!(late.timeout_at, minutes(24 * 60 + 60 + 30));
+        assert_eq!(offered.time_began(CLOSED), OPENING);
+        assert_eq!(late.time_began(minutes(100)), minutes(24 * 60 + 60));
         let called_back = step(late, &Event::CancelRequested, minutes(200));
         assert_eq!(called_back.timeout_at, minutes(200 + 30), "from now on");
     }

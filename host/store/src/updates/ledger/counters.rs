@@ -226,7 +226,7 @@ impl Campaign {
         }
         // A device that had the firmware already took no time at all, and says nothing of how long it takes.
         if let (Some(_), Some(end)) = (before, update.progress.completed_at) {
-            let took = end.since(update.created_at);
+            let took = end.since(update.progress.time_began(update.created_at));
             *self.durations.entry(bucket(took)).or_default() += 1;
         }
     }

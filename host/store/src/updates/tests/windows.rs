@@ -67,7 +67,10 @@ on_both! {
         let said = store.history(store.ours, update, 10).await?;
         let words: Vec<_> = said.iter().map(|row| row.feedback.execution).collect();
         assert_eq!(words, [Execution::Closed, Execution::Downloaded]);
-        let counts = scene.look().await?.waves[0].report.counts;
+        let run = scene.look().await?;
+        let counts = run.waves[0].report.counts;
         assert_eq!((counts.completed, counts.total()), (1, 1));
+        let durations = (run.durations.count, run.durations.p95.as_secs());
+        assert_eq!(durations, (1, 0), "nobody is slow who waits");
     }
 }
