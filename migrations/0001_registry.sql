@@ -9,6 +9,8 @@ CREATE TABLE tenants (
     -- JSON: what it set for itself, see tidegate-store's tenants/settings.rs
     settings {{text}} NOT NULL,
     settings_revision BIGINT NOT NULL,
+    -- The one setting that SQL looks at: whether addresses of devices are kept.
+    tracks_address INTEGER NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL
 );
 
@@ -142,6 +144,8 @@ CREATE TABLE devices (
     -- How often it is to poll, where it is told something of its own.
     polling_seconds BIGINT,
     last_seen BIGINT,
+    -- From where it was last seen, where the tenant wants to know.
+    address {{text}},
     created_at BIGINT NOT NULL,
     UNIQUE (tenant_id, id),
     UNIQUE (tenant_id, device_id),

@@ -1,6 +1,6 @@
 //! Devices.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
@@ -50,6 +50,8 @@ pub struct Device {
     pub state: DeviceState,
     /// Its last poll; written in batches.
     pub last_seen: Option<Timestamp>,
+    /// From where it last asked anything; none unless the tenant wants to know.
+    pub address: Option<IpAddr>,
     /// Its first registration.
     pub created_at: Timestamp,
     /// What the last completed update brought.

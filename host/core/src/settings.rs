@@ -9,6 +9,8 @@ pub struct TenantSettings {
     pub polling: Polling,
     /// Who is let in as its devices.
     pub access: AccessSettings,
+    /// Whether it is kept from which address each of them asks.
+    pub track_address: bool,
 }
 
 impl TenantSettings {

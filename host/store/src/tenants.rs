@@ -9,6 +9,7 @@ use tidegate_engine::ports::{Key, NewKey, Role, StoreError, Tenant, Tenants};
 use crate::{
     SqlStore,
     changes::announce_tenant,
+    database::Tx,
     dialect::storable,
     error::{conflict, failed},
     rows::{BadRow, Columns, bad_row},
@@ -80,17 +81,21 @@ impl Tenants for SqlStore {
     ) -> Result<bool, StoreError> {
         let mut tx = self.database.write().await?;
         let changed = sqlx::query(
-            "UPDATE tenants SET settings = $1, settings_revision = settings_revision + 1 \
+            "UPDATE tenants SET settings = $1, settings_revision = settings_revision + 1, tracks_address = $4 \
              WHERE id = $2 AND settings_revision = $3",
         )
         .bind(settings::to_text(settings)?)
         .bind(tenant.0)
         .bind(revision)
+        .bind(i64::from(settings.track_address))
         .execute(tx.conn())
         .await
         .map_err(failed("change a tenant's settings"))?;
         if changed.rows_affected() == 0 {
             return Ok(false);
+        }
+        if !settings.track_address {
+            forget_addresses(&mut tx, tenant).await?;
         }
         announce_tenant(&mut tx, tenant).await?;
         tx.commit().await?;
@@ -142,6 +147,16 @@ impl Tenants for SqlStore {
             .map_err(failed("look for API keys"))?;
         Ok(row.is_some())
     }
+}
+
+/// There are none but when the tenant wanted to know until now.
+async fn forget_addresses(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET address = NULL WHERE tenant_id = $1 AND address IS NOT NULL")
+        .bind(tenant.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("forget the addresses of devices"))?;
+    Ok(())
 }
 
 fn tenant(row: &AnyRow) -> Result<Tenant, BadRow> {

@@ -68,7 +68,7 @@ async fn found(
     if !is_for(engine, tenant, &view, firmware.id).await? {
         return Ok(None);
     }
-    engine.seen.note(tenant, view.device, engine.now());
+    engine.seen.note(caller.seen(view.device, engine.now()));
     let mut modules = firmware.modules.iter();
     let place = modules.position(|other| other.id == module);
     Ok(place.map(|place| (firmware, place)))

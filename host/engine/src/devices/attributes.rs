@@ -21,7 +21,7 @@ pub async fn report_attributes(
         return Err(Error::not_found("device", &caller.device_id));
     };
     let at = engine.now();
-    engine.seen.note(caller.tenant, known.device, at);
+    engine.seen.note(caller.seen(known.device, at));
     let report = AttributesReport {
         tenant: caller.tenant,
         device: known.device,

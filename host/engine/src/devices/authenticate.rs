@@ -1,15 +1,16 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use subtle::ConstantTimeEq as _;
 use tidegate_core::{
     access::Registration,
     id::{DeviceKey, TenantId},
+    time::Timestamp,
 };
 
 use super::{gateway::gateway, groups::groups, view::view};
 use crate::{
     Engine, Error, Result,
-    ports::{Enrolment, PollView, Tenant},
+    ports::{Enrolment, PollView, Seen, Tenant},
     tenants::fingerprint,
 };
 
@@ -39,6 +40,20 @@ pub struct Caller {
     pub may_register: bool,
     /// What it is given when it is registered.
     pub enrolment: Enrolment,
+    /// From where it asks, where the tenant wants to know.
+    pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// That it was here, as this device.
+    pub(super) fn seen(&self, device: DeviceKey, at: Timestamp) -> Seen {
+        Seen {
+            tenant: self.tenant,
+            device,
+            at,
+            address: self.address,
+        }
+    }
 }
 
 /// Finds out whether whoever asks may speak for this device; the first credential that opens the door is the one that
@@ -64,6 +79,7 @@ pub async fn authenticate(
         device_id,
         may_register: admitted.may_register && is_open,
         enrolment: admitted.enrolment,
+        address: None,
     }))
 }
 

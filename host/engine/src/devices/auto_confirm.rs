@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
-use tidegate_core::device::AutoConfirm;
+use tidegate_core::{
+    device::AutoConfirm,
+    id::{DeviceKey, TenantId},
+};
 
-use super::{Caller, feedback::device, poll::poll, record::record};
+use super::{Caller, feedback::device, poll::poll, record::record_of};
 use crate::{
     Engine,
     ports::{PollView, RecordError, RunRef, Tenant},
@@ -47,11 +50,23 @@ pub async fn activate_auto_confirm(
         remark,
         activated_at: engine.now(),
     };
-    engine.seen.note(tenant, known, auto_confirm.activated_at);
-    record(engine, caller, |engine| async move {
+    let seen = caller.seen(known, auto_confirm.activated_at);
+    engine.seen.note(seen);
+    agree(engine, tenant, &caller.device_id, known, auto_confirm).await
+}
+
+/// The same, whoever says so.
+pub(crate) async fn agree(
+    engine: &Arc<Engine>,
+    tenant: TenantId,
+    device_id: &str,
+    device: DeviceKey,
+    auto_confirm: AutoConfirm,
+) -> Result<(), RecordError> {
+    record_of(engine, tenant, device_id, |engine| async move {
         let activated = engine
             .store()
-            .activate_auto_confirm(tenant, known, auto_confirm)
+            .activate_auto_confirm(tenant, device, auto_confirm)
             .await?;
         for campaign in activated.campaigns {
             engine.signals.campaign_moved(RunRef { tenant, campaign });
@@ -66,7 +81,7 @@ pub async fn activate_auto_confirm(
 pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
     let known = device(engine, caller).await?;
     let now = engine.now();
-    engine.seen.note(caller.tenant, known, now);
+    engine.seen.note(caller.seen(known, now));
     let store = engine.store();
     store
         .deactivate_auto_confirm(caller.tenant, known, now)

@@ -93,7 +93,7 @@ pub(super) async fn own_update(
     let Some(view) = known(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
-    engine.seen.note(caller.tenant, view.device, engine.now());
+    engine.seen.note(caller.seen(view.device, engine.now()));
     let row = engine.store().update(caller.tenant, id).await?;
     row.filter(|row| row.update.device == view.device)
         .map(|row| (view, row))

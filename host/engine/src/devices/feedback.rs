@@ -57,7 +57,7 @@ async fn take(
     let tenant = caller.tenant;
     let known = device(engine, caller).await?;
     let at = engine.now();
-    engine.seen.note(tenant, known, at);
+    engine.seen.note(caller.seen(known, at));
     let report = Report {
         tenant,
         device: known,

@@ -20,7 +20,7 @@ pub async fn report_installed(
     let tenant = caller.tenant;
     let known = device(engine, caller).await?;
     let at = engine.now();
-    engine.seen.note(tenant, known, at);
+    engine.seen.note(caller.seen(known, at));
     let report = InstalledReport {
         tenant,
         device: known,

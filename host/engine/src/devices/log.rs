@@ -16,7 +16,7 @@ pub async fn report_log(
 ) -> Result<(), RecordError> {
     let known = device(engine, caller).await?;
     let at = engine.now();
-    engine.seen.note(caller.tenant, known, at);
+    engine.seen.note(caller.seen(known, at));
     let report = LogReport {
         tenant: caller.tenant,
         device: known,

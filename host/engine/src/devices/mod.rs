@@ -31,6 +31,7 @@ pub use artifact::{File, artifact, module};
 pub use attributes::report_attributes;
 pub use authenticate::{Caller, Credential, authenticate};
 pub use authorities::authorities;
+pub(crate) use auto_confirm::agree;
 pub use auto_confirm::{
     ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };

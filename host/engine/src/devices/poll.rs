@@ -26,7 +26,7 @@ pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<P
         None => return Err(Error::not_found("device", &caller.device_id)),
     };
     let now = engine.now();
-    engine.seen.note(caller.tenant, view.device, now);
+    engine.seen.note(caller.seen(view.device, now));
     let mut rhythm = polling::rhythm(engine, tenant, caller, &view).await;
     let (view, opening) = window::shown(view, now);
     if let Some(opening) = opening {

@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,23 +25,29 @@ const BATCH: usize = 1000;
 /// Polls of different devices seldom wait for one another.
 const SHARDS: usize = 16;
 
-/// Who was seen since the last batch was written: one time for each device, however often it came.
+/// Who was seen since the last batch was written: one time and place for each device, however often it came.
 #[derive(Default)]
 pub struct SeenLog {
-    shards: [Mutex<HashMap<(TenantId, DeviceKey), Timestamp>>; SHARDS],
+    shards: [Mutex<HashMap<(TenantId, DeviceKey), Sight>>; SHARDS],
     /// Taken from there, and not written yet.
     waiting: Mutex<Vec<Seen>>,
 }
 
+/// When a device was seen, and from where it came.
+type Sight = (Timestamp, Option<IpAddr>);
+
 impl SeenLog {
     /// Notes that a device was here.
-    pub(crate) fn note(&self, tenant: TenantId, device: DeviceKey, at: Timestamp) {
-        let shard = usize::try_from(device.0).unwrap_or(0) % SHARDS;
-        let mut times = self.shards[shard]
+    pub(crate) fn note(&self, seen: Seen) {
+        let shard = usize::try_from(seen.device.0).unwrap_or(0) % SHARDS;
+        let mut sights = self.shards[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let time = times.entry((tenant, device)).or_insert(at);
-        *time = at.max(*time);
+        let new = (seen.at, seen.address);
+        let sight = sights.entry((seen.tenant, seen.device)).or_insert(new);
+        if sight.0 <= seen.at {
+            *sight = new;
+        }
     }
 
     /// What was noted before, or a part of it. Whoever was noted first is taken first, but for a little: so nobody waits
@@ -49,9 +56,14 @@ impl SeenLog {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() || most == usize::MAX {
             for shard in &self.shards {
-                let mut times = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                let taken = std::mem::take(&mut *times).into_iter();
-                waiting.extend(taken.map(|((tenant, device), at)| Seen { tenant, device, at }));
+                let mut sights = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let taken = std::mem::take(&mut *sights).into_iter();
+                waiting.extend(taken.map(|((tenant, device), (at, address))| Seen {
+                    tenant,
+                    device,
+                    at,
+                    address,
+                }));
             }
         }
         let left = waiting.len().saturating_sub(most);
@@ -73,8 +85,7 @@ async fn write_seen(engine: &Engine, most: usize) -> Result<()> {
     for (number, batch) in seen.chunks(BATCH).enumerate() {
         if let Err(error) = engine.store().note_seen(batch.to_vec()).await {
             for unwritten in &seen[number * BATCH..] {
-                let Seen { tenant, device, at } = unwritten;
-                engine.seen.note(*tenant, *device, *at);
+                engine.seen.note(*unwritten);
             }
             return Err(error.into());
         }
@@ -107,19 +118,24 @@ pub async fn keep_seen(engine: Arc<Engine>) {
 mod tests {
     use super::*;
 
+    fn seen(device: i64, at: i64) -> Seen {
+        Seen {
+            tenant: TenantId(1),
+            device: DeviceKey(device),
+            at: Timestamp(at),
+            address: u8::try_from(at).ok().map(|at| IpAddr::from([10, 0, 0, at])),
+        }
+    }
+
     #[test]
-    fn a_device_that_comes_often_is_one_entry_with_its_latest_time() {
+    fn a_device_that_comes_often_is_one_entry_with_its_latest_time_and_place() {
         let log = SeenLog::default();
         for (device, at) in [(1, 10), (2, 11), (1, 30), (1, 20)] {
-            log.note(TenantId(1), DeviceKey(device), Timestamp(at));
+            log.note(seen(device, at));
         }
-        let mut seen: Vec<_> = log
-            .take(usize::MAX)
-            .iter()
-            .map(|seen| (seen.device.0, seen.at.0))
-            .collect();
-        seen.sort_unstable();
-        assert_eq!(seen, [(1, 30), (2, 11)]);
+        let mut taken = log.take(usize::MAX);
+        taken.sort_unstable_by_key(|seen| seen.device);
+        assert_eq!(taken, [seen(1, 30), seen(2, 11)]);
         assert_eq!(log.take(usize::MAX), []);
     }
 
@@ -128,7 +144,7 @@ mod tests {
         let log = SeenLog::default();
         let note = |devices: std::ops::Range<i64>| {
             for device in devices {
-                log.note(TenantId(1), DeviceKey(device), Timestamp(device));
+                log.note(seen(device, device));
             }
         };
         note(0..1000);

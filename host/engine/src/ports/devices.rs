@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -168,7 +169,7 @@ impl OpenUpdate {
 }
 
 /// A device that was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Whose it is.
     pub tenant: TenantId,
@@ -176,6 +177,8 @@ pub struct Seen {
     pub device: DeviceKey,
     /// When.
     pub at: Timestamp,
+    /// From where; not kept unless the tenant wants to know.
+    pub address: Option<IpAddr>,
 }
 
 /// How reported attributes join those that are there.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use tidegate_core::{
@@ -70,6 +70,8 @@ pub struct DeviceChange {
     pub mode: Option<DeviceMode>,
     /// Whether anything new may go to it.
     pub pinned: Option<bool>,
+    /// How often it is to poll, in whole seconds; none in it: as others like it.
+    pub polling_interval: Option<Option<Duration>>,
     /// When.
     pub at: Timestamp,
 }
@@ -85,6 +87,7 @@ impl DeviceChange {
             labels: BTreeMap::new(),
             mode: None,
             pinned: None,
+            polling_interval: None,
             at,
         }
     }

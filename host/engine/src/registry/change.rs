@@ -40,6 +40,9 @@ fn check(change: &DeviceChange) -> Result<()> {
     if let Some(Some(feed)) = &change.feed {
         rules.feed(feed);
     }
+    if let Some(Some(interval)) = change.polling_interval {
+        rules.polling_interval(interval);
+    }
     for (key, value) in &change.labels {
         rules.label(key, value.as_deref());
     }

@@ -47,6 +47,9 @@ fn check(wanted: &NewDevice) -> Result<()> {
     if let Some(feed) = &wanted.feed {
         rules.feed(feed);
     }
+    if let Some(interval) = wanted.polling_interval {
+        rules.polling_interval(interval);
+    }
     for (key, value) in &wanted.labels {
         rules.label(key, Some(value));
     }

@@ -1,6 +1,7 @@
 //! Devices as operators see them: made beforehand, listed, looked at, changed, deleted.
 
 mod attribute_changes;
+mod auto_confirm;
 mod change;
 mod create;
 mod delete;
@@ -12,6 +13,7 @@ mod rules;
 mod updates;
 
 pub use attribute_changes::attribute_changes;
+pub use auto_confirm::{activate_auto_confirm, deactivate_auto_confirm};
 pub use change::change;
 pub use create::{Created, create};
 pub use delete::delete;

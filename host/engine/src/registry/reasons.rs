@@ -64,6 +64,7 @@ mod tests {
             pinned: true,
             state: DeviceState::Pending,
             last_seen: None,
+            address: None,
             created_at: Timestamp(0),
             installed_firmware: None,
             drift: Some(Drift {

@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_core::{
     device::{MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, check_device_id},
     plugin::FieldError,
+    polling,
 };
 
 use crate::{Error, Result};
@@ -47,6 +48,13 @@ impl Rules {
     pub(super) fn feed(&mut self, feed: &str) {
         self.rule(is_name(feed), "/feed", || {
             format!("must have 1 to {MAX_NAME} characters; null for none")
+        });
+    }
+
+    pub(super) fn polling_interval(&mut self, interval: Duration) {
+        let range = polling::SHORTEST..=polling::LONGEST;
+        self.rule(range.contains(&interval), "/polling_interval", || {
+            "must be between 00:00:01 and 23:59:59; null for none".to_owned()
         });
     }
 

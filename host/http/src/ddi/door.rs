@@ -47,9 +47,11 @@ impl FromRequestParts<AppState> for Door {
         let checked = is_checked.then_some(Credential::Checked);
         let credentials: Vec<_> = checked.into_iter().chain(token(&parts.headers)).collect();
         let admitted = devices::authenticate(&state.engine, &tenant, device_id, &credentials);
-        let Some(caller) = admitted.await? else {
+        let Some(mut caller) = admitted.await? else {
             return Err(Refusal::Unauthenticated);
         };
+        let is_tracked = tenant.settings.track_address;
+        caller.address = client.address.filter(|_| is_tracked);
         if !state.limits.allow_tenant(tenant.id, &parts.method) {
             return Err(Refusal::Busy);
         }

@@ -9,7 +9,8 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Error,
-    ports::{NewDevice, Role},
+    ports::{DeviceChange, NewDevice, Role},
+    registry,
     tenants::{self, Actor},
 };
 
@@ -19,19 +20,22 @@ use crate::{
 };
 
 impl World {
-    async fn set(&self, polling: Polling) -> anyhow::Result<()> {
-        let actor = Actor {
+    fn admin(&self) -> Actor {
+        Actor {
             tenant: self.tenant,
             user: "admin".to_owned(),
             role: Role::Admin,
-        };
+        }
+    }
+
+    async fn set(&self, polling: Polling) -> anyhow::Result<()> {
         let change = |_| {
             Ok::<_, Error>(TenantSettings {
                 polling: polling.clone(),
                 ..TenantSettings::default()
             })
         };
-        tenants::change_settings(&self.engine, &actor, change).await?;
+        tenants::change_settings(&self.engine, &self.admin(), change).await?;
         Ok(())
     }
 
@@ -74,6 +78,23 @@ async fn the_tenant_says_how_often_and_the_next_poll_knows() -> anyhow::Result<(
         .create_device(world.tenant, own)
         .await?;
     assert_eq!(world.sleep("dev-2").await?, "00:00:12");
+    for (interval, expected) in [
+        (Some(Duration::from_secs(7)), "00:00:07"),
+        (None, "00:05:00"),
+    ] {
+        let change = DeviceChange {
+            polling_interval: Some(interval),
+            ..DeviceChange::at(world.engine.now())
+        };
+        registry::change(&world.engine, &world.admin(), "dev-2", change).await?;
+        assert_eq!(world.sleep("dev-2").await?, expected);
+    }
+    let change = DeviceChange {
+        polling_interval: Some(Some(Duration::ZERO)),
+        ..DeviceChange::at(world.engine.now())
+    };
+    let refused = registry::change(&world.engine, &world.admin(), "dev-2", change).await;
+    assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     Ok(())
 }
 

@@ -161,3 +161,22 @@ async fn who_is_not_on_the_list_is_not_registered() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn where_a_device_asks_from_is_kept_if_the_tenant_wants_to_know() -> anyhow::Result<()> {
+    let asked = [("X-Forwarded-For", "198.51.100.1, 192.0.2.7")];
+    let world = believing("127.0.0.1/32").await?;
+    let address = async || -> anyhow::Result<Option<String>> {
+        link(&world, &asked).await?;
+        tidegate_engine::devices::flush_seen(&world.engine).await?;
+        world.clock.pass(1);
+        let device = world.engine.store().device(world.tenant, "dev-1").await?;
+        Ok(device.and_then(|device| Some(device.address?.to_string())))
+    };
+    assert_eq!(address().await?, None);
+    for (wants, expected) in [(true, Some("192.0.2.7")), (false, None)] {
+        world.track_address(wants).await?;
+        assert_eq!(address().await?.as_deref(), expected);
+    }
+    Ok(())
+}

@@ -210,6 +210,7 @@ async fn a_device_that_hangs_up_is_still_heard() -> anyhow::Result<()> {
         device_id: "dev-1".to_owned(),
         may_register: false,
         enrolment: Enrolment::default(),
+        address: None,
     };
     let said = Feedback {
         device_time: None,

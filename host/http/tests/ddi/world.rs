@@ -130,13 +130,24 @@ impl World {
 
     /// Changes whom the tenant lets in.
     pub(crate) async fn allow(&self, change: impl Fn(&mut AccessSettings)) -> anyhow::Result<()> {
+        self.change_settings(|settings| change(&mut settings.access))
+            .await
+    }
+
+    /// Whether addresses of devices are kept.
+    pub(crate) async fn track_address(&self, wants: bool) -> anyhow::Result<()> {
+        self.change_settings(|settings| settings.track_address = wants)
+            .await
+    }
+
+    async fn change_settings(&self, change: impl Fn(&mut TenantSettings)) -> anyhow::Result<()> {
         let admin = Actor {
             tenant: self.tenant,
             user: "admin".to_owned(),
             role: Role::Admin,
         };
         let change = |mut settings: TenantSettings| {
-            change(&mut settings.access);
+            change(&mut settings);
             Ok::<_, tidegate_engine::Error>(settings)
         };
         tenants::change_settings(&self.engine, &admin, change).await?;

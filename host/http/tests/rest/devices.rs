@@ -214,3 +214,64 @@ async fn devices_are_found_by_what_operators_say_of_them() {
         assert_eq!(ids.join(" "), expected, "{q}");
     }
 }
+
+#[tokio::test]
+async fn an_operator_agrees_for_a_device_and_takes_it_back() {
+    const PATH: &str = "/api/v1/devices/a/auto-confirm";
+    let world = World::new().await;
+    world
+        .post("/api/v1/devices", &json!({"device_id": "a"}))
+        .await
+        .expect(201);
+    let put = async |body| world.send("PUT", PATH, &world.admin, &body).await;
+    let agreed = put(json!({"remark": "no screen"})).await.expect(200);
+    let said = &agreed["auto_confirm"];
+    assert_eq!(said["remark"], "no screen");
+    assert!(said["initiator"].is_string() && said["activated_at"].is_string());
+    // Whoever agreed first is remembered.
+    assert_eq!(put(json!({})).await.expect(200), agreed);
+    let long = json!({"remark": "x".repeat(1001)});
+    assert_eq!(put(long).await.refused(422).0, "invalid_reason");
+
+    for _ in 0..2 {
+        let delete = world.send("DELETE", PATH, &world.admin, &json!(null));
+        delete.await.expect(204);
+    }
+    let shown = world.get("/api/v1/devices/a").await.expect(200);
+    assert_eq!(shown["auto_confirm"], json!(null));
+
+    let nobody = "/api/v1/devices/b/auto-confirm";
+    for method in ["PUT", "DELETE"] {
+        let refused = world.send(method, nobody, &world.admin, &json!({})).await;
+        refused.refused(404);
+    }
+    let viewer = world
+        .key("vera", tidegate_engine::ports::Role::Viewer)
+        .await;
+    let refused = world.send("PUT", PATH, &viewer, &json!({})).await;
+    assert_eq!(refused.refused(403).0, "role_missing");
+}
+
+#[tokio::test]
+async fn a_device_polls_as_often_as_an_operator_says() {
+    let world = World::new().await;
+    let device = json!({"device_id": "a", "polling_interval": "00:00:10"});
+    let made = world.post("/api/v1/devices", &device).await.expect(201);
+    assert_eq!(made["device"]["polling_interval"], "00:00:10");
+    let patch = async |interval| {
+        let body = json!({"polling_interval": interval});
+        world
+            .send("PATCH", "/api/v1/devices/a", &world.admin, &body)
+            .await
+    };
+    for interval in [json!("23:59:59"), json!(null)] {
+        let changed = patch(interval.clone()).await.expect(200);
+        assert_eq!(changed["polling_interval"], interval);
+    }
+    let refused = patch(json!("00:00:00")).await.refused(422);
+    let expected = (
+        "invalid_device".to_owned(),
+        vec!["/polling_interval".to_owned()],
+    );
+    assert_eq!(refused, expected);
+}

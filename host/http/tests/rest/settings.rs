@@ -22,6 +22,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
     let nothing = json!({
         "access": access,
         "polling": {"interval": null, "jitter_percent": null, "overrides": []},
+        "track_address": false,
         "defaults": defaults,
     });
     assert_eq!(world.get(PATH).await.expect(200), nothing);
@@ -37,6 +38,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
             "jitter_percent": 20,
             "overrides": [{"filter": "hw_model==rpi4", "interval": "00:00:30", "jitter_percent": null}],
         },
+        "track_address": false,
         "defaults": defaults,
     });
     assert_eq!(set.expect(200), expected);

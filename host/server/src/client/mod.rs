@@ -72,6 +72,11 @@ impl Rest {
         json(self.request(Method::POST, path)?.json(body)).await
     }
 
+    /// Has something be so.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        json(self.request(Method::PUT, path)?.json(body)).await
+    }
+
     /// Changes what a merge patch names.
     pub(crate) async fn patch(&self, path: &str, change: &Value) -> Result<Value> {
         json(self.request(Method::PATCH, path)?.json(change)).await

@@ -1,4 +1,6 @@
 mod change;
+mod consent;
+mod token;
 mod update;
 
 use std::fmt::Write as _;
@@ -38,13 +40,18 @@ enum Command {
     },
     /// Make a device before it is first seen; its token is shown once
     Create(change::Create),
-    /// Change a device: name, groups, feed, labels, mode, pin
+    /// Change a device: name, groups, feed, labels, mode, pin, polling interval
     Set(change::Set),
     /// Delete a device with its updates and all that it said
     Delete {
         /// Its id
         id: String,
     },
+    /// Replace a device's token, or take its tokens away
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Agree to all updates of a device beforehand, or no more
+    AutoConfirm(consent::AutoConfirm),
     /// What changed when a device reported, newest first
     Changes {
         /// Its id
@@ -86,6 +93,8 @@ impl Device {
             Command::Create(create) => create.run(&rest).await?,
             Command::Set(set) => set.run(&rest).await?,
             Command::Delete { id } => change::delete(&rest, &id).await?,
+            Command::Token(token) => token.run(&rest).await?,
+            Command::AutoConfirm(auto_confirm) => auto_confirm.run(&rest).await?,
             Command::Changes { id, part } => {
                 let path = format!("devices/{}/attributes/history", segment(&id));
                 let answer = rest.get(&path, &part.query()).await?;
@@ -136,6 +145,8 @@ fn sheet(device: &Value) -> String {
             ("pinned", "/pinned"),
             ("should be on", "/drift/expected"),
             ("last seen", "/last_seen"),
+            ("address", "/address"),
+            ("polls every", "/polling_interval"),
             ("installed firmware", "/installed_firmware"),
             ("open update", "/open_update"),
             ("confirms all since", "/auto_confirm/activated_at"),

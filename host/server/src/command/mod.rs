@@ -1,8 +1,10 @@
 //! The command line.
 
+mod authority;
 mod campaign;
 mod device;
 mod firmware;
+mod gateway;
 mod gateway_token;
 mod health;
 mod key;
@@ -52,8 +54,12 @@ enum Command {
     Campaign(campaign::Campaign),
     /// Upload and list firmware
     Firmware(firmware::Firmware),
-    /// List, make, change and delete devices, and see why one has or has not been given something
+    /// List, make, change and delete devices, replace their tokens, and see why one has or has not been given something
     Device(device::Device),
+    /// List, make and revoke gateways that speak for devices
+    Gateway(gateway::Gateway),
+    /// List, add and remove authorities whose certificates devices show
+    DeviceAuthority(authority::DeviceAuthority),
     /// List and show updates, call them back, try them again, follow their logs
     Update(update::Update),
     /// List, upload and check plugins
@@ -86,6 +92,8 @@ impl Command {
             Self::Campaign(command) => command.run().await,
             Self::Firmware(command) => command.run().await,
             Self::Device(command) => command.run().await,
+            Self::Gateway(command) => command.run().await,
+            Self::DeviceAuthority(command) => command.run().await,
             Self::Update(command) => command.run().await,
             Self::Plugin(command) => command.run().await,
             Self::Settings(command) => command.run().await,

@@ -17,7 +17,7 @@ use crate::{
     dialect::storable,
     error::failed,
     latest::stir,
-    rows::{BadRow, Columns as _, bad_row, to_json},
+    rows::{BadRow, Columns as _, bad_row, number, to_json},
     runs::look_again,
 };
 
@@ -89,11 +89,13 @@ async fn write(
     change: &DeviceChange,
 ) -> Result<(), StoreError> {
     let feed = change.feed.as_ref().map(|feed| feed.as_deref());
+    let interval = change.polling_interval.flatten();
     sqlx::query(
         "UPDATE devices SET \
          name = CASE WHEN CAST($3 AS TEXT) = '' THEN device_id ELSE COALESCE($3, name) END, \
          mode = COALESCE($4, mode), pinned = COALESCE(CAST($5 AS INTEGER), pinned), \
-         feed = CASE WHEN CAST($6 AS BIGINT) = 1 THEN $7 ELSE feed END \
+         feed = CASE WHEN CAST($6 AS BIGINT) = 1 THEN $7 ELSE feed END, \
+         polling_seconds = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE polling_seconds END \
          WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
@@ -108,6 +110,8 @@ async fn write(
     .bind(change.pinned.map(i64::from))
     .bind(i64::from(feed.is_some()))
     .bind(feed.flatten().map(|feed| storable(feed).into_owned()))
+    .bind(i64::from(change.polling_interval.is_some()))
+    .bind(interval.map(|interval| number(interval.as_secs())))
     .execute(tx.conn())
     .await
     .map_err(failed(CHANGE))?;

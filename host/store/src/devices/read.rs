@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -28,7 +29,7 @@ use crate::{
 pub(super) fn columns() -> String {
     format!(
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
-         d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.created_at, \
+         d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.address, d.created_at, \
          d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, d.polling_seconds, \
          {SHOWN_UPDATE} AS open_id"
     )
@@ -149,6 +150,7 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
         pinned: row.flag("pinned")?,
         state: row.word("state", DeviceState::parse)?,
         last_seen: row.take::<Option<i64>>("last_seen")?.map(Timestamp),
+        address: address(row)?,
         created_at: Timestamp(row.take("created_at")?),
         installed_firmware: row
             .take::<Option<i64>>("installed_firmware_id")?
@@ -158,6 +160,17 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
         auto_confirm: auto_confirm(row)?,
         polling_interval: seconds(row)?.map(|seconds| Duration::from_secs(u64::from(seconds))),
     })
+}
+
+fn address(row: &AnyRow) -> Result<Option<IpAddr>, BadRow> {
+    let text: Option<String> = row.take("address")?;
+    text.map(|text| {
+        text.parse().map_err(|_| BadRow::Word {
+            column: "address",
+            value: text,
+        })
+    })
+    .transpose()
 }
 
 fn drift(row: &AnyRow) -> Result<Option<Drift>, BadRow> {

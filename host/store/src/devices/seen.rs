@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use serde::Serialize;
 use tidegate_engine::ports::{Seen, StoreError};
 
@@ -18,6 +20,7 @@ pub(super) async fn note(database: &Database, seen: &[Seen]) -> Result<(), Store
         tenant_id: i64,
         id: i64,
         at: i64,
+        address: Option<IpAddr>,
     }
 
     let mut rows: Vec<_> = seen
@@ -26,6 +29,7 @@ pub(super) async fn note(database: &Database, seen: &[Seen]) -> Result<(), Store
             tenant_id: seen.tenant.0,
             id: seen.device.0,
             at: seen.at.0,
+            address: seen.address,
         })
         .collect();
     // The latest of each device comes first, and is the only one that stays.
@@ -45,18 +49,24 @@ pub(super) async fn note(database: &Database, seen: &[Seen]) -> Result<(), Store
     Ok(())
 }
 
+/// What a tenant does not want to know is not written, however late it comes after the tenant said so. A device that is
+/// registered at this very moment was seen then, too.
+///
 /// Locks the rows in the order of their keys before it changes them, as everybody does who changes many.
 fn statement(dialect: Dialect) -> String {
     let columns = [
         ("tenant_id", Type::Int),
         ("id", Type::Int),
         ("at", Type::Int),
+        ("address", Type::Text),
     ];
     format!(
-        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at FROM {} CROSS JOIN devices d \
-         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id \
-         AND (d.last_seen IS NULL OR d.last_seen < wanted.at){}) \
-         UPDATE devices SET last_seen = seen.at FROM seen \
+        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at, \
+         CASE WHEN t.tracks_address = 1 THEN wanted.address END AS address \
+         FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
+         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id AND t.id = wanted.tenant_id \
+         AND (d.last_seen IS NULL OR d.last_seen <= wanted.at){}) \
+         UPDATE devices SET last_seen = seen.at, address = seen.address FROM seen \
          WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
         dialect.rows("wanted", "$1", &columns),
         match dialect {

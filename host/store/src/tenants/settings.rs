@@ -23,6 +23,7 @@ const COLUMN: &str = "settings";
 struct SettingsJson {
     polling: PollingJson,
     access: AccessJson,
+    track_address: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -60,6 +61,7 @@ impl From<&TenantSettings> for SettingsJson {
         Self {
             polling: (&settings.polling).into(),
             access: (&settings.access).into(),
+            track_address: settings.track_address,
         }
     }
 }
@@ -71,6 +73,7 @@ impl TryFrom<SettingsJson> for TenantSettings {
         Ok(Self {
             polling: json.polling.try_into()?,
             access: json.access.try_into()?,
+            track_address: json.track_address,
         })
     }
 }

@@ -63,6 +63,7 @@ on_both! {
                 gateway_tokens: false,
                 proxy_authorities: vec!["AB:CD".to_owned()],
             },
+            track_address: true,
         };
         assert!(store.change_settings(store.ours, 0, &settings).await?);
         assert!(!store.change_settings(store.ours, 0, &TenantSettings::default()).await?);

@@ -10,7 +10,9 @@ use super::shape::{DeviceBody, Mode};
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, json::JsonBody, patch::Patch, segments::Segments},
+    rest::{
+        access::Operator, json::JsonBody, patch::Patch, segments::Segments, time_of_day::TimeOfDay,
+    },
 };
 
 /// A merge patch: what is left out stays as it is, null removes.
@@ -40,6 +42,10 @@ pub(crate) struct DeviceChange {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pinned: Patch<bool>,
+    /// How often it is to poll, `00:00:01` to `23:59:59`; null: as others like it.
+    #[serde(default)]
+    #[schema(value_type = Option<TimeOfDay>)]
+    polling_interval: Patch<TimeOfDay>,
 }
 
 /// Changes a device. An update that it has open goes on, also when it is pinned.
@@ -77,6 +83,11 @@ impl DeviceChange {
             labels: self.labels.or_default().unwrap_or_default(),
             mode: self.mode.or_default().map(Into::into),
             pinned: self.pinned.or_default(),
+            polling_interval: match self.polling_interval {
+                Patch::Keep => None,
+                Patch::Clear => Some(None),
+                Patch::Set(interval) => Some(Some(interval.0)),
+            },
             at: now,
         }
     }

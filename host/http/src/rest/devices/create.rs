@@ -13,6 +13,7 @@ use crate::{
         access::Operator,
         created::{Created, segment},
         json::JsonBody,
+        time_of_day::TimeOfDay,
     },
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct NewDevice {
     /// Nothing new goes to a pinned device.
     #[serde(default)]
     pinned: bool,
+    /// How often it is to poll, `00:00:01` to `23:59:59`; left out: as others like it.
+    polling_interval: Option<TimeOfDay>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,6 +80,7 @@ impl From<NewDevice> for ports::NewDevice {
             labels: wanted.labels,
             mode: wanted.mode.into(),
             pinned: wanted.pinned,
+            polling_interval: wanted.polling_interval.map(|interval| interval.0),
             ..Self::default()
         }
     }

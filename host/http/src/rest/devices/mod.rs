@@ -1,6 +1,7 @@
 //! Devices as operators see them.
 
 mod attribute_changes;
+mod auto_confirm;
 mod bulk;
 mod change;
 mod create;
@@ -34,6 +35,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
             delete::delete_device
         ))
         .routes(routes!(token::replace_token, token::revoke_token))
+        .routes(routes!(
+            auto_confirm::activate_auto_confirm,
+            auto_confirm::deactivate_auto_confirm
+        ))
         .routes(routes!(attribute_changes::list_attribute_changes))
         .routes(routes!(updates::list_device_updates))
         .routes(routes!(start_update::update_device))

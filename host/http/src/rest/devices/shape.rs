@@ -33,6 +33,8 @@ pub(super) struct DeviceBody {
     state: &'static str,
     /// Its last poll.
     last_seen: Option<Time>,
+    /// From where that came; null unless the tenant keeps it (`track_address` in its settings).
+    address: Option<String>,
     created_at: Time,
     /// The id of the firmware that its last completed update brought.
     installed_firmware: Option<i64>,
@@ -134,6 +136,7 @@ impl From<Device> for DeviceBody {
             pinned: device.pinned,
             state: device.state.as_str(),
             last_seen: device.last_seen.map(Time::from),
+            address: device.address.map(|address| address.to_string()),
             created_at: device.created_at.into(),
             installed_firmware: device.installed_firmware.map(|firmware| firmware.0),
             drift: device.drift.map(drift),

@@ -27,6 +27,9 @@ pub(crate) struct SettingsBody {
     polling: Option<PollingBody>,
     #[serde(deserialize_with = "object")]
     access: Option<AccessBody>,
+    /// Whether the address that a device last asked from is kept and shown; false unless it is set. Once it is false,
+    /// those that were kept are forgotten.
+    track_address: Option<bool>,
 }
 
 /// How often devices poll.
@@ -90,6 +93,7 @@ impl From<&TenantSettings> for SettingsBody {
         Self {
             polling: Some((&settings.polling).into()),
             access: Some((&settings.access).into()),
+            track_address: Some(settings.track_address),
         }
     }
 }
@@ -99,6 +103,7 @@ impl SettingsBody {
         Ok(TenantSettings {
             polling: self.polling.unwrap_or_default().polling()?,
             access: self.access.unwrap_or_default().into(),
+            track_address: self.track_address.unwrap_or_default(),
         })
     }
 }

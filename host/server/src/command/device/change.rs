@@ -34,6 +34,9 @@ pub(super) struct Create {
     /// Nothing new goes to it
     #[arg(long)]
     pin: bool,
+    /// How often it is to poll, instead of what the tenant says
+    #[arg(long, value_name = "HH:MM:SS")]
+    polling_interval: Option<String>,
 }
 
 /// What to change of a device; what is not named stays as it is.
@@ -73,6 +76,12 @@ pub(super) struct Set {
     /// Let it be updated again
     #[arg(long, conflicts_with = "pin", group = "change")]
     unpin: bool,
+    /// How often it is to poll, instead of what the tenant says
+    #[arg(long, value_name = "HH:MM:SS", group = "change")]
+    polling_interval: Option<String>,
+    /// Let it poll as the tenant says
+    #[arg(long, conflicts_with = "polling_interval", group = "change")]
+    no_polling_interval: bool,
 }
 
 impl Create {
@@ -97,6 +106,7 @@ impl Create {
             ("name", self.name),
             ("feed", self.feed),
             ("mode", self.mode),
+            ("polling_interval", self.polling_interval),
         ] {
             if let Some(value) = value {
                 body[field] = value.into();
@@ -124,6 +134,11 @@ impl Set {
         set("mode", self.mode.map(Value::from));
         set("feed", self.feed.map(Value::from));
         set("feed", self.no_feed.then_some(Value::Null));
+        set("polling_interval", self.polling_interval.map(Value::from));
+        set(
+            "polling_interval",
+            self.no_polling_interval.then_some(Value::Null),
+        );
         let groups = !self.groups.is_empty() || self.no_groups;
         set("groups", groups.then(|| json!(self.groups)));
         set(
@@ -193,6 +208,14 @@ mod tests {
                 json!({"feed": "beta", "groups": ["a", "b"]}),
             ),
             (
+                "pi --polling-interval 00:10:00",
+                json!({"polling_interval": "00:10:00"}),
+            ),
+            (
+                "pi --no-polling-interval",
+                json!({"polling_interval": null}),
+            ),
+            (
                 "pi --label rack=7=8 --no-label row",
                 json!({"labels": {"rack": "7=8", "row": null}}),
             ),
@@ -203,6 +226,7 @@ mod tests {
             "pi",
             "pi --pin --unpin",
             "pi --feed a --no-feed",
+            "pi --polling-interval 00:00:05 --no-polling-interval",
             "pi --label rack",
         ] {
             assert!(patch(line).is_err(), "{line}");

@@ -7,7 +7,8 @@ mod selectors;
 
 use std::collections::BTreeMap;
 
-use tidegate_core::{id::TenantId, selector::DEVICE_FIELDS};
+use tidegate_core::{id::TenantId, selector::DEVICE_FIELDS, settings::TenantSettings};
+use tidegate_engine::ports::Tenants as _;
 
 use super::*;
 use crate::testing::{TestStore, on_both};
@@ -96,6 +97,7 @@ on_both! {
             pinned: false,
             state: tidegate_core::device::DeviceState::Unknown,
             last_seen: None,
+            address: None,
             created_at: Timestamp(1000),
             installed_firmware: None,
             drift: None,
@@ -131,7 +133,7 @@ on_both! {
     async fn the_last_sight_of_a_device_stays(store) {
         let key = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         let other = store.create_device(store.ours, device("gate-2", &[], &[])).await?;
-        let seen = |tenant, device, at| Seen { tenant, device, at: Timestamp(at) };
+        let seen = |tenant, device, at| Seen { tenant, device, at: Timestamp(at), address: None };
         let ours = store.ours;
         store.note_seen(vec![seen(ours, key, 5), seen(ours, key, 9), seen(ours, other, 3)]).await?;
         // Late news, and a key in the wrong tenant.
@@ -142,5 +144,38 @@ on_both! {
         };
         assert_eq!(last_seen("gate-1").await?, Some(Timestamp(9)));
         assert_eq!(last_seen("gate-2").await?, Some(Timestamp(3)));
+    }
+
+    async fn where_a_device_was_seen_is_kept_as_long_as_its_tenant_wants_to_know(store) {
+        let ours = store.ours;
+        let key = store.create_device(ours, device("gate-1", &[], &[])).await?;
+        let theirs = store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
+        let address = |last| std::net::IpAddr::from([192, 0, 2, last]);
+        let sees = async |tenant, device, at, from| {
+            let seen = Seen { tenant, device, at: Timestamp(at), address: from };
+            store.note_seen(vec![seen]).await
+        };
+        let shown = async |tenant| -> anyhow::Result<_> {
+            let device = store.device(tenant, "gate-1").await?.expect("it was made");
+            Ok((device.last_seen.map(|at| at.0), device.address))
+        };
+        let wants = async |revision, track_address| {
+            let settings = TenantSettings { track_address, ..TenantSettings::default() };
+            store.change_settings(ours, revision, &settings).await
+        };
+        sees(ours, key, 1, Some(address(1))).await?;
+        assert_eq!(shown(ours).await?, (Some(1), None));
+        assert!(wants(0, true).await?);
+        sees(ours, key, 2, Some(address(2))).await?;
+        sees(store.theirs, theirs, 2, Some(address(3))).await?;
+        assert_eq!(shown(ours).await?, (Some(2), Some(address(2))));
+        assert_eq!(shown(store.theirs).await?, (Some(2), None));
+        sees(ours, key, 3, Some("2001:db8::7".parse()?)).await?;
+        assert_eq!(shown(ours).await?, (Some(3), Some("2001:db8::7".parse()?)));
+        assert!(wants(1, false).await?);
+        assert_eq!(shown(ours).await?, (Some(3), None));
+        // What was noted before, and is written only now.
+        sees(ours, key, 4, Some(address(4))).await?;
+        assert_eq!(shown(ours).await?, (Some(4), None));
     }
 }

@@ -199,6 +199,7 @@ async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec
                     tenant: store.ours,
                     device: key,
                     at,
+                    address: None,
                 }])
                 .await?;
         }
