@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::postgres::{self, Cluster};
 use crate::workspace::Workspace;
 use crate::{debian, shell};
 
@@ -29,13 +30,16 @@ pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
         println!("=== SKIPPED: swupdate and the like cannot run here: {error:#}");
         return Ok(());
     }
-    shell::run(
-        workspace
-            .cargo()
-            .args(["test", "--package", "tidegate-e2e", "--test", "it"])
-            .args(["swupdate", "--", "--nocapture"])
-            .env("TIDEGATE_TEST_CLIENTS", "1"),
-    )
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--package", "tidegate-e2e", "--test", "it"])
+        .args(["swupdate", "--", "--nocapture"])
+        .env("TIDEGATE_TEST_CLIENTS", "1");
+    let cluster = Cluster::unless_named()?;
+    if let Some(cluster) = &cluster {
+        command.env(postgres::VARIABLE, cluster.url());
+    }
+    shell::run(&mut command)
 }
 
 fn prepare() -> Result<()> {

@@ -56,6 +56,14 @@ impl Cluster {
         })
     }
 
+    /// One for tests, unless the environment names a server for them.
+    pub(crate) fn unless_named() -> Result<Option<Self>> {
+        match env::var_os(VARIABLE) {
+            Some(_) => Ok(None),
+            None => Self::start(Durability::None).map(Some),
+        }
+    }
+
     /// The address of the cluster's first database, for a user who may make others.
     pub(crate) fn url(&self) -> &str {
         &self.url

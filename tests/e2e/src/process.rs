@@ -1,5 +1,7 @@
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     os::unix::process::ExitStatusExt as _,
@@ -38,33 +40,45 @@ impl Ground {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
-}
 
-/// The program as a process of its own, in development mode.
-pub struct Program {
-    /// `http://127.0.0.1:PORT`.
-    pub url: String,
-    child: Child,
-}
-
-impl Program {
-    /// Starts it; it listens when this returns.
-    pub fn start(ground: &Ground) -> Result<Self> {
+    /// A command of the program, which finds the ground in its environment and nothing else.
+    pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(program()?);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("TIDEGATE_") {
                 command.env_remove(name);
             }
         }
-        if let Some(url) = &ground.database_url {
+        if let Some(url) = &self.database_url {
             command.env("TIDEGATE_DATABASE__URL", url);
         }
-        let mut child = command
-            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(ground.folder())
-            .arg("--components")
-            .arg(components()?)
+        command
+            .env("TIDEGATE_DATA_DIR", self.folder())
+            .env("TIDEGATE_COMPONENTS", components()?);
+        Ok(command)
+    }
+}
+
+/// The program as a process of its own.
+pub struct Program {
+    /// `http://127.0.0.1:PORT`, also where it speaks TLS.
+    pub url: String,
+    child: Child,
+}
+
+impl Program {
+    /// Starts it in development mode; it listens when this returns.
+    pub fn start(ground: &Ground) -> Result<Self> {
+        Self::start_with(ground, &[("TIDEGATE_DEV", "true".into())])
+    }
+
+    /// The same with these settings in its environment, in development mode only if they say so.
+    pub fn start_with(ground: &Ground, settings: &[(&str, OsString)]) -> Result<Self> {
+        let mut child = ground
+            .command()?
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .env("TIDEGATE_LOG__FORMAT", "json")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -1,13 +1,12 @@
 //! The steps of `cargo xtask test`, in their order.
 
-use std::env;
 use std::process::Command;
 
 use anyhow::Result;
 
 use super::{Run, deny, tally};
 use crate::demo::{self, Profile};
-use crate::postgres::{self, Cluster, Durability};
+use crate::postgres::{self, Cluster};
 use crate::{clients, components, reproducible, shell};
 
 /// One thing that continuous integration runs.
@@ -112,10 +111,7 @@ fn build(run: &mut Run) -> Result<()> {
 fn unit(run: &mut Run) -> Result<()> {
     let mut command = cargo(run);
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    let cluster = match env::var_os(postgres::VARIABLE) {
-        Some(_) => None,
-        None => Some(Cluster::start(Durability::None)?),
-    };
+    let cluster = Cluster::unless_named()?;
     if let Some(cluster) = &cluster {
         command.env(postgres::VARIABLE, cluster.url());
     }

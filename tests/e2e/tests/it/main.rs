@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod campaigns;
+mod certificates;
 mod crash;
 mod ddi;
 mod doors;

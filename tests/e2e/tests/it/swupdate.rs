@@ -21,7 +21,16 @@ use tidegate_e2e::{Alone, Database, FirmwareForm, Setup, plain, until};
 const CONTENT: &[u8] = b"brought by the tide\n";
 
 #[test]
-fn it_installs_a_signed_image() -> Result<()> {
+fn it_installs_a_signed_image_on_sqlite() -> Result<()> {
+    asked_for(Database::Sqlite)
+}
+
+#[test]
+fn it_installs_a_signed_image_on_postgres() -> Result<()> {
+    asked_for(Database::Postgres)
+}
+
+fn asked_for(database: Database) -> Result<()> {
     if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
         // Not `eprintln!`: that is captured, and nobody would see it.
         let _ = writeln!(
@@ -30,15 +39,22 @@ fn it_installs_a_signed_image() -> Result<()> {
         );
         return Ok(());
     }
-    plain(installs_a_signed_image)
+    if !database.is_there()? {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED on PostgreSQL: swupdate (run it by `cargo xtask test --clients`)"
+        );
+        return Ok(());
+    }
+    plain(async || installs_a_signed_image(database).await)
 }
 
-async fn installs_a_signed_image() -> Result<()> {
+async fn installs_a_signed_image(database: Database) -> Result<()> {
     let setup = Setup {
         polling_interval: Some(Duration::from_secs(1)),
         ..Setup::default()
     };
-    let lab = Alone::with(Database::Sqlite, setup).await?;
+    let lab = Alone::with(database, setup).await?;
     // Its sockets are there, and their paths may not be long.
     let folder = tempfile::tempdir()?;
     let folder = folder.path();

@@ -81,6 +81,13 @@ pub(super) fn cases() -> Vec<Bad> {
             "/attributes/k",
         ),
         (
+            "polls that never end",
+            json!({ "device_id": "a", "polling_interval": "00:00:00" }),
+            422,
+            INVALID,
+            "/polling_interval",
+        ),
+        (
             "an unknown field",
             json!({ "device_id": "a", "token": "mine" }),
             422,

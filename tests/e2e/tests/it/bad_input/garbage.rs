@@ -89,6 +89,7 @@ fn of_devices(tenant: &str) -> Vec<(Method, String)> {
         (Method::POST, "/cancelAction/{id}/feedback"),
         (Method::PUT, "/configData"),
         (Method::GET, "/installedBase/{id}"),
+        (Method::PUT, "/installedBase"),
         (Method::GET, "/softwaremodules/{id}/artifacts/{file}"),
         (Method::GET, "/softwaremodules/{id}/artifacts/{file}.MD5SUM"),
     ]
