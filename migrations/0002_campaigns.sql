@@ -30,6 +30,8 @@ CREATE TABLE campaigns (
     install_ms BIGINT,
     -- JSON: {schedule, seconds, timezone, prefetch}
     maintenance_window {{text}},
+    max_retries BIGINT NOT NULL,
+    retry_delay_ms BIGINT NOT NULL,
     requires_approval BIGINT NOT NULL,
     auto_rollback BIGINT NOT NULL,
     failure_threshold_percent BIGINT NOT NULL,
@@ -93,6 +95,7 @@ CREATE TABLE campaign_counters (
     returned BIGINT NOT NULL,
     not_returned BIGINT NOT NULL,
     impossible BIGINT NOT NULL,
+    pinned BIGINT NOT NULL,
     moved_at BIGINT,
     -- Since when something waits to be looked at; taking a lease clears it.
     stirred_at BIGINT,
@@ -259,6 +262,14 @@ CREATE TABLE updates (
     download_ms BIGINT,
     install_ms BIGINT,
     maintenance_window {{text}},
+    max_retries BIGINT NOT NULL,
+    retry_delay_ms BIGINT NOT NULL,
+    -- How many tries came before, the first of them, when it is offered at the earliest, and whether another one took
+    -- its place after it failed.
+    retry_count BIGINT NOT NULL,
+    retry_of BIGINT,
+    scheduled_at BIGINT,
+    is_retried BIGINT NOT NULL,
     -- When a call back was sent, and when a rollback has dealt with it.
     called_back_at BIGINT,
     looked_at BIGINT,
@@ -269,9 +280,9 @@ CREATE TABLE updates (
     FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaigns (tenant_id, id)
 );
 
--- No device twice.
+-- No device twice, its tries aside: only the last one counts.
 CREATE UNIQUE INDEX updates_by_member ON updates (tenant_id, campaign_id, device_id, purpose)
-    WHERE campaign_id IS NOT NULL;
+    WHERE campaign_id IS NOT NULL AND is_retried = 0;
 CREATE INDEX updates_by_campaign ON updates (tenant_id, campaign_id, id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX updates_by_device ON updates (tenant_id, device_id, id);
 -- Keys of devices and updates are unique without their tenant; an index that began with it would tempt a planner that

@@ -15,6 +15,8 @@ pub struct Ended<'a> {
     pub reported_version: Option<&'a str>,
     /// The firmware that the device had before, where the server has it.
     pub before: Option<FirmwareId>,
+    /// Whether the device is pinned.
+    pub is_pinned: bool,
 }
 
 /// What is to be done for a device.
@@ -26,6 +28,8 @@ pub enum Return {
     NotNeeded,
     /// It should go back, and the server does not have what was there before.
     Impossible,
+    /// It should go back, and stays: nothing new goes to a pinned device.
+    Pinned,
 }
 
 /// What a rollback of this scope does for the device of an ended update.
@@ -38,6 +42,7 @@ pub fn after(ended: &Ended<'_>, scope: Scope) -> Return {
     };
     match ended.before {
         _ if !is_on_it => Return::NotNeeded,
+        _ if ended.is_pinned => Return::Pinned,
         Some(firmware) => Return::To(firmware),
         None => Return::Impossible,
     }
@@ -108,12 +113,22 @@ mod tests {
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
+                is_pinned: false,
             };
             assert_eq!(
                 after(&ended, scope),
                 expected,
                 "{status:?} {reported} {scope:?}"
             );
+            let pinned = match expected {
+                Return::NotNeeded => Return::NotNeeded,
+                _ => Return::Pinned,
+            };
+            let ended = Ended {
+                is_pinned: true,
+                ..ended
+            };
+            assert_eq!(after(&ended, scope), pinned, "pinned {status:?}");
         }
     }
 
@@ -131,6 +146,7 @@ mod tests {
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
+                is_pinned: false,
             };
             assert_eq!(after(&ended, scope), expected, "{reported} {scope:?}");
         }

@@ -3,10 +3,12 @@
 mod consent;
 mod deadline;
 mod terms;
+mod tries;
 mod window;
 
 pub use consent::DENIED;
 pub use terms::{Confirmation, Handling, OnDenied, Terms, Timeouts, UpdateType};
+pub use tries::{Due, MAX_RETRIES, MAX_RETRY_DELAY, Retries, Try, due};
 
 use crate::{
     feedback::{Execution, Feedback, Finished},
@@ -38,8 +40,10 @@ pub struct Update {
     pub to_version: String,
     /// The device's firmware when the update was made.
     pub from_firmware: Option<FirmwareId>,
-    /// When it was made, and offered.
+    /// When it was made, and, unless it is a retry, offered.
     pub created_at: Timestamp,
+    /// Which try it is.
+    pub attempt: Try,
 }
 
 /// What an update is there for in its campaign.
@@ -115,6 +119,8 @@ impl Proof {
 /// Where an update is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpdateStatus {
+    /// Tried before; waits until it is offered again.
+    Scheduled,
     /// Somebody at the device has to agree first.
     WaitingConfirmation,
     /// The device has not taken it up.
@@ -140,7 +146,8 @@ pub enum UpdateStatus {
 }
 
 impl UpdateStatus {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
+        Self::Scheduled,
         Self::WaitingConfirmation,
         Self::Offered,
         Self::Downloading,
@@ -157,6 +164,7 @@ impl UpdateStatus {
     /// Its name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::WaitingConfirmation => "waiting_confirmation",
             Self::Offered => "offered",
             Self::Downloading => "downloading",
@@ -179,7 +187,7 @@ impl UpdateStatus {
     /// Where its device is counted.
     pub fn bucket(self) -> Bucket {
         match self {
-            Self::WaitingConfirmation | Self::Offered => Bucket::Offered,
+            Self::Scheduled | Self::WaitingConfirmation | Self::Offered => Bucket::Offered,
             Self::Downloading | Self::Installing | Self::Verifying | Self::Cancelling => {
                 Bucket::InProgress
             }
@@ -196,9 +204,10 @@ impl UpdateStatus {
         matches!(self.bucket(), Bucket::Offered | Bucket::InProgress)
     }
 
-    /// Whether the device is still shown it: a device that waits to prove itself has nothing left to do.
+    /// Whether the device is still shown it: a device that waits to prove itself has nothing left to do, and one that
+    /// waits for the next try nothing yet.
     pub fn is_offered_to_device(self) -> bool {
-        self.is_open() && self != Self::Verifying
+        self.is_open() && !matches!(self, Self::Verifying | Self::Scheduled)
     }
 }
 
@@ -249,10 +258,7 @@ impl Progress {
     /// An update that has just been made: on offer, or waiting for somebody to agree.
     pub fn offered(proof: Proof, terms: Terms, now: Timestamp) -> Self {
         let mut offered = Self {
-            status: match terms.confirmation {
-                Some(_) => UpdateStatus::WaitingConfirmation,
-                None => UpdateStatus::Offered,
-            },
+            status: terms.first_status(),
             proof,
             terms,
             progress: None,
@@ -364,6 +370,7 @@ impl Progress {
         match self.status {
             // The device never began, so there is nothing that it could agree to stop. One that began before somebody
             // took the consent back may be at it still, and is asked.
+            UpdateStatus::Scheduled => Ok(self.ended(UpdateStatus::Cancelled, now)),
             UpdateStatus::WaitingConfirmation if self.started_at.is_none() => {
                 Ok(self.ended(UpdateStatus::Cancelled, now))
             }

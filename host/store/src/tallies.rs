@@ -130,10 +130,7 @@ impl Tallies {
         after: UpdateStatus,
         at: Timestamp,
     ) {
-        if let Some(before) = before {
-            self.add(tenant, Kind::UpdatesByStatus, before.as_str(), -1);
-        }
-        self.add(tenant, Kind::UpdatesByStatus, after.as_str(), 1);
+        self.update_stands(tenant, before, after, at);
         if before != Some(after) {
             let of_late = match after {
                 UpdateStatus::Completed => Some(Kind::CompletedInHour),
@@ -144,6 +141,31 @@ impl Tallies {
                 self.add(tenant, kind, &hour(at), 1);
             }
         }
+    }
+
+    /// An update failed, and its next try was made: that it failed is nobody's failure.
+    pub(crate) fn update_retried(
+        &mut self,
+        tenant: TenantId,
+        before: Option<UpdateStatus>,
+        after: UpdateStatus,
+        at: Timestamp,
+    ) {
+        self.update_stands(tenant, before, after, at);
+        self.update_stands(tenant, None, UpdateStatus::Scheduled, at);
+    }
+
+    fn update_stands(
+        &mut self,
+        tenant: TenantId,
+        before: Option<UpdateStatus>,
+        after: UpdateStatus,
+        at: Timestamp,
+    ) {
+        if let Some(before) = before {
+            self.add(tenant, Kind::UpdatesByStatus, before.as_str(), -1);
+        }
+        self.add(tenant, Kind::UpdatesByStatus, after.as_str(), 1);
         let changed = self.changed.entry(tenant).or_insert(at.0);
         *changed = at.0.max(*changed);
     }

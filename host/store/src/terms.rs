@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     time::Timestamp,
-    update::{Confirmation, OnDenied, Terms, Timeouts, UpdateType},
+    update::{Confirmation, OnDenied, Retries, Terms, Timeouts, UpdateType},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The columns, in the order of [`TermsRow`].
-pub(crate) const TERMS: [(&str, Type); 8] = [
+pub(crate) const TERMS: [(&str, Type); 10] = [
     ("update_type", Type::Text),
     ("forced_at", Type::Int),
     ("on_denied", Type::Text),
@@ -26,6 +26,8 @@ pub(crate) const TERMS: [(&str, Type); 8] = [
     ("download_ms", Type::Int),
     ("install_ms", Type::Int),
     ("maintenance_window", Type::Text),
+    ("max_retries", Type::Int),
+    ("retry_delay_ms", Type::Int),
 ];
 
 /// The values of [`TERMS`]. Where nobody is asked, the two of the confirmation are none.
@@ -39,6 +41,8 @@ pub(crate) struct TermsRow {
     pub(crate) download_ms: Option<i64>,
     pub(crate) install_ms: Option<i64>,
     pub(crate) maintenance_window: Option<String>,
+    pub(crate) max_retries: i64,
+    pub(crate) retry_delay_ms: i64,
 }
 
 impl TermsRow {
@@ -48,6 +52,7 @@ impl TermsRow {
             confirmation,
             timeouts,
             window,
+            retries,
         } = terms;
         Ok(Self {
             update_type: update_type.as_str(),
@@ -58,6 +63,8 @@ impl TermsRow {
             download_ms: timeouts.download.map(millis),
             install_ms: timeouts.install.map(millis),
             maintenance_window: windows::to_text(window.as_ref())?,
+            max_retries: i64::from(retries.most),
+            retry_delay_ms: millis(retries.delay),
         })
     }
 }
@@ -81,7 +88,17 @@ pub(crate) fn terms(row: &AnyRow) -> Result<Terms, BadRow> {
             install: duration(row, "install_ms")?,
         },
         window: windows::of_row(row, "maintenance_window")?,
+        retries: Retries {
+            most: small(row, "max_retries")?,
+            delay: Duration::from_millis(row.count("retry_delay_ms")?),
+        },
     })
+}
+
+/// A number that is never big.
+pub(crate) fn small(row: &AnyRow, column: &'static str) -> Result<u32, BadRow> {
+    let value: i64 = row.take(column)?;
+    u32::try_from(value).map_err(|_| BadRow::Number { column, value })
 }
 
 fn duration(row: &AnyRow, column: &'static str) -> Result<Option<Duration>, BadRow> {

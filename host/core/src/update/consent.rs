@@ -23,7 +23,8 @@ impl Progress {
             | S::Offered
             | S::Downloading
             | S::Installing
-            | S::Cancelling => Err(Refusal::NotWaiting),
+            | S::Cancelling
+            | S::Scheduled => Err(Refusal::NotWaiting),
             S::Verifying | S::Completed | S::Failed | S::TimedOut | S::Cancelled | S::Rejected => {
                 Err(Refusal::Closed)
             }
@@ -70,7 +71,7 @@ mod tests {
     use crate::feedback::Finished;
 
     const NOW: Timestamp = Timestamp(1_000);
-    const ALL: [UpdateStatus; 11] = UpdateStatus::ALL;
+    const ALL: [UpdateStatus; 12] = UpdateStatus::ALL;
 
     fn terms(on_denied: OnDenied) -> Terms {
         Terms {
@@ -132,7 +133,7 @@ mod tests {
                 S::Offered | S::Downloading | S::Installing => {
                     (not_waiting, Ok(S::WaitingConfirmation))
                 }
-                S::Cancelling => (not_waiting, not_waiting),
+                S::Cancelling | S::Scheduled => (not_waiting, not_waiting),
                 _ => (closed, closed),
             };
             let asks = terms(OnDenied::OfferAgain);

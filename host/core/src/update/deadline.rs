@@ -43,9 +43,13 @@ impl Progress {
         }
     }
 
-    /// Its end, if its time is up.
+    /// Its end, if its time is up; a try that waited for its time is put to its device.
     pub(super) fn overdue(mut self, now: Timestamp) -> Self {
         if !self.status.is_open() || now < self.timeout_at {
+            return self;
+        }
+        if self.status == UpdateStatus::Scheduled {
+            self.status = self.terms.first_status();
             return self;
         }
         if self.status == UpdateStatus::Cancelling {

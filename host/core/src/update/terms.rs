@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{Retries, UpdateStatus};
 use crate::{time::Timestamp, window::MaintenanceWindow};
 
 /// How an update is put to its device. Kept on the campaign, and on each of its updates.
@@ -15,6 +16,8 @@ pub struct Terms {
     pub timeouts: Timeouts,
     /// When it may be installed; none: at any time.
     pub window: Option<Arc<MaintenanceWindow>>,
+    /// How often it is tried again.
+    pub retries: Retries,
 }
 
 /// That somebody at the device has to agree before it begins.
@@ -38,7 +41,7 @@ pub struct Timeouts {
 }
 
 impl Terms {
-    /// At once, whole within this time, and nobody is asked.
+    /// At once, whole within this time, tried once, and nobody is asked.
     pub fn forced(timeout: Duration) -> Self {
         Self {
             update_type: UpdateType::Forced,
@@ -49,11 +52,20 @@ impl Terms {
                 install: None,
             },
             window: None,
+            retries: Retries::NONE,
         }
     }
 
-    /// The terms of the way back: as long as the way out, but at once, and nobody is asked. A device that waited for
-    /// somebody to agree, or for a window, would stay on a firmware that was found to be bad.
+    /// Where an update is when it is put to its device.
+    pub(super) fn first_status(&self) -> UpdateStatus {
+        match self.confirmation {
+            Some(_) => UpdateStatus::WaitingConfirmation,
+            None => UpdateStatus::Offered,
+        }
+    }
+
+    /// The terms of the way back: as long as the way out and tried as often, but at once, and nobody is asked. A device
+    /// that waited for somebody to agree, or for a window, would stay on a firmware that was found to be bad.
     #[must_use]
     pub fn of_return(&self) -> Self {
         Self {
@@ -241,11 +253,18 @@ mod tests {
                 install: None,
             },
             window: Some(Arc::new(window.expect("a good window"))),
+            retries: Retries {
+                most: 2,
+                delay: minute,
+            },
         };
         let back = terms.of_return();
         assert_eq!(back.update_type, UpdateType::Forced);
         assert_eq!(back.confirmation, None);
-        assert_eq!(back.timeouts, terms.timeouts);
+        assert_eq!(
+            (back.timeouts, back.retries),
+            (terms.timeouts, terms.retries)
+        );
         assert_eq!(back.window, None, "nor does it wait");
     }
 }

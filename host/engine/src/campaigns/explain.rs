@@ -6,6 +6,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use super::tries;
 use crate::{
     Engine, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, UpdateFilter, UpdateRow, Wave},
@@ -119,6 +120,10 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
                 &updates,
                 engine.now(),
             );
+            reasons.extend(tries::of_newest(&campaign, &updates, engine.now()));
+            if standing == Standing::Admitted {
+                reasons.extend(stays(&campaign, passed_over));
+            }
             if standing == Standing::Waiting {
                 reasons.extend(kept_from(device, passed_over));
             }
@@ -154,6 +159,13 @@ fn kept_from(device: &Device, passed_over: Option<PassedOver>) -> Option<String>
         let mode = device.mode.as_str();
         format!("its mode is {mode}, and it will be passed over if that is so when its turn comes")
     })
+}
+
+/// That the way back passed over the device.
+fn stays(campaign: &Campaign, passed_over: Option<PassedOver>) -> Option<String> {
+    let goes_back = campaign.rollback.is_some() && passed_over == Some(PassedOver::Pinned);
+    let why = "it was pinned when the campaign went back, and stays on what the campaign brought";
+    goes_back.then(|| why.to_owned())
 }
 
 fn selected() -> String {

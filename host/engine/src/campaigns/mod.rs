@@ -17,6 +17,7 @@ mod start;
 mod steps;
 mod terms;
 mod tick;
+mod tries;
 
 pub use approve::approve;
 pub(crate) use calls::note_call;
@@ -30,5 +31,5 @@ pub use read::{get, list, updates, waves};
 pub use reconcile::{deadlines, reconcile};
 pub use start::start;
 pub use steps::{advance, cancel, change_limits, pause, resume, roll_back};
-pub(crate) use terms::broken_terms;
+pub(crate) use terms::{broken_retries, broken_terms};
 pub use tick::tick;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     time::Timestamp,
-    update::{Proof, Terms},
+    update::{MAX_RETRIES, MAX_RETRY_DELAY, Proof, Retries, Terms},
     window::Standing,
 };
 
@@ -49,6 +49,7 @@ pub(crate) fn broken_terms(
             "does not open within a year",
         );
     }
+    broken_retries(terms.retries, rule);
     if !terms.update_type.installs() {
         rule(
             timeouts.install.is_none(),
@@ -61,4 +62,14 @@ pub(crate) fn broken_terms(
             "must be reported: a download_only update brings no new version to attest",
         );
     }
+}
+
+/// What stands against so many retries.
+pub(crate) fn broken_retries(retries: Retries, rule: &mut impl FnMut(bool, &str, &str)) {
+    let message = format!("must be at most {MAX_RETRIES}");
+    rule(retries.most <= MAX_RETRIES, "/max_retries", &message);
+    let most = MAX_RETRY_DELAY.as_secs();
+    let message = format!("must be between 1 and {most} seconds");
+    let fits = (1..=most).contains(&retries.delay.as_secs());
+    rule(fits, "/retry_delay", &message);
 }

@@ -8,7 +8,7 @@ use tidegate_core::{
 use super::{Caller, feedback::device, poll::poll, record::record_of};
 use crate::{
     Engine,
-    ports::{PollView, RecordError, RunRef, Tenant},
+    ports::{PollView, RecordError, Tenant},
 };
 
 /// What a device is told of confirmations.
@@ -64,14 +64,10 @@ pub(crate) async fn agree(
     auto_confirm: AutoConfirm,
 ) -> Result<(), RecordError> {
     record_of(engine, tenant, device_id, |engine| async move {
-        let activated = engine
-            .store()
+        let store = engine.store();
+        store
             .activate_auto_confirm(tenant, device, auto_confirm)
-            .await?;
-        for campaign in activated.campaigns {
-            engine.signals.campaign_moved(RunRef { tenant, campaign });
-        }
-        Ok(activated.recorded)
+            .await
     })
     .await?;
     Ok(())

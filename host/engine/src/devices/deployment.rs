@@ -77,7 +77,8 @@ pub async fn confirmation(
 fn is_shown(status: UpdateStatus) -> bool {
     !matches!(
         status,
-        UpdateStatus::WaitingConfirmation
+        UpdateStatus::Scheduled
+            | UpdateStatus::WaitingConfirmation
             | UpdateStatus::Cancelling
             | UpdateStatus::Cancelled
             | UpdateStatus::Rejected

@@ -67,7 +67,7 @@ async fn followed(
         Ok(recorded) => {
             let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
             engine.read_model.was_changed(ticket, view, changes_device);
-            if let (true, Some(campaign)) = (recorded.moved, recorded.campaign) {
+            for campaign in recorded.campaigns.iter().copied() {
                 engine.signals.campaign_moved(RunRef { tenant, campaign });
             }
         }

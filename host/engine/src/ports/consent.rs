@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     device::AutoConfirm,
-    id::{CampaignId, DeviceKey, TenantId},
+    id::{DeviceKey, TenantId},
     time::Timestamp,
 };
 
@@ -23,7 +23,7 @@ pub trait Consents: Send + Sync {
         tenant: TenantId,
         device: DeviceKey,
         auto_confirm: AutoConfirm,
-    ) -> Result<Activated, RecordError>;
+    ) -> Result<Recorded, RecordError>;
 
     /// Agrees to no later ones; where nobody does, it does nothing.
     async fn deactivate_auto_confirm(
@@ -32,13 +32,4 @@ pub trait Consents: Send + Sync {
         device: DeviceKey,
         now: Timestamp,
     ) -> Result<(), RecordError>;
-}
-
-/// What came of agreeing to everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Activated {
-    /// Whether an update was waiting, the campaign of one, and what polls are to be answered from now on.
-    pub recorded: Recorded,
-    /// The campaigns of all that were waiting.
-    pub campaigns: Vec<CampaignId>,
 }

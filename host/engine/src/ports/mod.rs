@@ -32,7 +32,7 @@ pub use campaigns::{
     Wave,
 };
 pub use clock::{Clock, Entropy};
-pub use consent::{Activated, Consents};
+pub use consent::Consents;
 pub use devices::{
     AttributeMode, DeviceFilter, DeviceSort, Devices, NewDevice, OpenUpdate, PollView, Seen,
     Selected,

@@ -71,7 +71,7 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<Touched>, StoreError>;
 
     /// Looks at up to `limit` ended updates of the campaign that were not looked at yet, and makes an update back
-    /// wherever [`tidegate_core::rollback::after`] says so. Under a lost fence it does nothing.
+    /// wherever [`tidegate_core::rollback::after`] says so; pinned devices are passed over. Under a lost fence it does nothing.
     async fn send_back(
         &self,
         run: RunRef,
@@ -81,7 +81,8 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<Returned, StoreError>;
 
-    /// Ends up to `limit` open updates whose time is up.
+    /// Ends up to `limit` open updates whose time is up; tries that waited for theirs are dealt with as
+    /// [`tidegate_core::update::due`] says.
     async fn expire(&self, now: Timestamp, limit: u32) -> Result<Vec<Touched>, StoreError>;
 }
 
@@ -146,6 +147,8 @@ pub struct Ending {
     pub not_returned: u64,
     /// Devices that should go back and cannot: the server has not what was there before.
     pub impossible: u64,
+    /// Devices that should go back and stay: they are pinned.
+    pub pinned: u64,
 }
 
 /// What a tick decided. What is none stays as it is.

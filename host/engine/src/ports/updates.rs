@@ -147,10 +147,10 @@ pub struct Told {
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Whether the update moved.
+    /// Whether an update moved.
     pub moved: bool,
-    /// Its campaign, which may have something to do now.
-    pub campaign: Option<CampaignId>,
+    /// The campaigns of all updates that moved, which may have something to do now.
+    pub campaigns: Vec<CampaignId>,
     /// What polls of the device are to be answered from now on.
     pub view: PollView,
     /// Whether the device itself is another now: its attributes, its versions, its state.

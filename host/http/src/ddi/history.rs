@@ -36,6 +36,7 @@ fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
 /// The status by the name that clients of hawkBit know.
 fn word(progress: &Progress) -> &'static str {
     match progress.status {
+        UpdateStatus::Scheduled => "SCHEDULED",
         UpdateStatus::WaitingConfirmation => "WAIT_FOR_CONFIRMATION",
         UpdateStatus::Downloading => "RETRIEVED",
         UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",

@@ -13,6 +13,7 @@ mod logs;
 mod metrics;
 mod plugins;
 mod refusals;
+mod retries;
 mod sandbox;
 mod serving;
 mod settings;

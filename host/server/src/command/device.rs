@@ -212,11 +212,12 @@ const CHANGES: [table::Column<'_>; 5] = [
 ];
 
 /// The columns of a list of updates.
-pub(super) const UPDATES: [table::Column<'_>; 8] = [
+pub(super) const UPDATES: [table::Column<'_>; 9] = [
     ("UPDATE", "/update_id"),
     ("DEVICE", "/device_id"),
     ("WAVE", "/wave"),
     ("STATUS", "/status"),
+    ("RETRY", "/retry_count"),
     ("FROM", "/from_version"),
     ("TO", "/to_version"),
     ("ERROR", "/error_code"),

@@ -40,6 +40,8 @@ enum Command {
     Retry {
         /// Its id
         id: i32,
+        #[command(flatten)]
+        retries: Retries,
     },
     /// Show what was written while an update was under way
     Log {
@@ -60,6 +62,29 @@ struct Of {
     /// The device's id
     #[arg(long)]
     device: Option<String>,
+}
+
+/// How often an update is tried again by itself.
+#[derive(Debug, Args)]
+pub(super) struct Retries {
+    /// How often it is tried again when its device fails or falls silent, 0 to 10
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u64>,
+    /// Seconds before the first of these, 1 to 3600; doubled with each one more, up to an hour
+    #[arg(long, value_name = "SECONDS", requires = "max_retries")]
+    retry_delay: Option<u64>,
+}
+
+impl Retries {
+    /// As fields of a body.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Value)> {
+        let fields = [
+            ("max_retries", self.max_retries),
+            ("retry_delay", self.retry_delay),
+        ];
+        let said = |(name, value): (&str, Option<u64>)| Some((name.to_owned(), json!(value?)));
+        fields.into_iter().filter_map(said)
+    }
 }
 
 impl Update {
@@ -88,10 +113,9 @@ impl Update {
                 let update = rest.post(&format!("updates/{id}/cancel"), &wish).await?;
                 show(&rest, &update, sheet);
             }
-            Command::Retry { id } => {
-                let update = rest
-                    .post(&format!("updates/{id}/retry"), &json!({}))
-                    .await?;
+            Command::Retry { id, retries } => {
+                let wish = Value::Object(retries.fields().collect());
+                let update = rest.post(&format!("updates/{id}/retry"), &wish).await?;
                 show(&rest, &update, sheet);
             }
             Command::Log { id, follow: true } => {
@@ -120,6 +144,10 @@ pub(super) fn sheet(update: &Value) -> String {
             ("status", "/status"),
             ("percent", "/progress_percentage"),
             ("window", "/maintenance_window/schedule"),
+            ("retry", "/retry_count"),
+            ("of at most", "/max_retries"),
+            ("first try", "/retry_of"),
+            ("scheduled", "/scheduled_at"),
             ("error", "/error_code"),
             ("why", "/error_message"),
             ("made", "/created_at"),

@@ -37,9 +37,9 @@ pub(super) async fn create(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
          priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
          proof, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_ms, download_ms, \
-         install_ms, maintenance_window) \
+         install_ms, maintenance_window, max_retries, retry_delay_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25) RETURNING id",
+         $22, $23, $24, $25, $26, $27) RETURNING id",
     )
     .bind(tenant.0)
     .bind(name.into_owned())
@@ -66,6 +66,8 @@ pub(super) async fn create(
     .bind(terms.download_ms)
     .bind(terms.install_ms)
     .bind(terms.maintenance_window)
+    .bind(terms.max_retries)
+    .bind(terms.retry_delay_ms)
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;
@@ -74,7 +76,7 @@ pub(super) async fn create(
          parallel, plugin_failures, plugin_misses, journal_seq, fence) \
          VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
         "INSERT INTO campaign_counters (tenant_id, campaign_id, open_forward, to_look_at, open_return, returned, \
-         not_returned, impossible) VALUES ($1, $2, 0, 0, 0, 0, 0, 0)",
+         not_returned, impossible, pinned) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0)",
     ] {
         let insert = sqlx::query(sql).bind(tenant.0).bind(id);
         insert.execute(tx.conn()).await.map_err(failed(CREATE))?;

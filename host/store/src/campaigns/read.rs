@@ -20,7 +20,7 @@ const READ: &str = "read campaign";
 const COLUMNS: &str = "\
     c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, c.policies, \
     c.priority, c.max_concurrent_updates, c.timeout_ms, c.download_ms, c.install_ms, \
-    c.maintenance_window, \
+    c.maintenance_window, c.max_retries, c.retry_delay_ms, \
     c.update_type, c.forced_at, c.on_denied, c.confirmation_ms, c.requires_approval, c.auto_rollback, \
     c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";

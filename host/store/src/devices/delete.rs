@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    rollback::Return,
     time::Timestamp,
     update::{Event, Purpose},
 };
@@ -43,7 +44,7 @@ pub(super) async fn delete(
         if let Some((campaign, purpose)) = update {
             campaigns.insert(campaign);
             if matches!(purpose, Purpose::Forward { .. }) {
-                ledger.looked_at(campaign, id, false);
+                ledger.looked_at(campaign, id, Return::NotNeeded);
             }
         }
     }

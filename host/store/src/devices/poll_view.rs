@@ -24,10 +24,11 @@ const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_tok
      u.id AS open_id, u.status AS open_status, \
      u.revision AS open_revision, u.forced_at AS open_forced_at, u.maintenance_window AS open_window";
 
-/// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof.
+/// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof or for
+/// its time.
 pub(super) const SHOWN_UPDATE: &str = "(SELECT o.id FROM updates o \
      WHERE o.tenant_id = d.tenant_id AND o.device_id = d.id AND o.completed_at IS NULL \
-     AND o.status <> 'verifying' ORDER BY o.weight DESC, o.id LIMIT 1)";
+     AND o.status NOT IN ('verifying', 'scheduled') ORDER BY o.weight DESC, o.id LIMIT 1)";
 
 /// What a poll of this device needs: one round trip, by index.
 pub(super) async fn poll_view(

@@ -203,8 +203,8 @@ async fn insert_campaign(
     let row = sqlx::query(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
          strategy, policies, priority, timeout_ms, requires_approval, auto_rollback, \
-         failure_threshold_percent, proof, created_by, created_at, update_type) \
-         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0, 'forced') \
+         failure_threshold_percent, proof, created_by, created_at, update_type, max_retries, retry_delay_ms) \
+         VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0, 'forced', 0, 0) \
          RETURNING id",
     )
     .bind(tenant.0)

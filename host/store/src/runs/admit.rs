@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::DeviceKey,
-    update::{Progress, Purpose},
+    update::{Progress, Purpose, Try},
 };
 use tidegate_engine::ports::{Admitted, Fence, Offer, RunRef, StoreError};
 
@@ -104,6 +104,7 @@ pub(super) fn offered(
             progress
         },
         created_at: offer.now,
+        attempt: Try::default(),
     }
 }
 

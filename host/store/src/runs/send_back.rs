@@ -3,13 +3,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     id::{DeviceKey, FirmwareId, UpdateId},
+    mode::PassedOver,
     plugin::Scope,
     rollback::{self, Ended, Return},
-    update::{Progress, Purpose, Update, UpdateStatus},
+    update::{Progress, Purpose, Try, Update, UpdateStatus},
 };
 use tidegate_engine::ports::{Fence, Offer, Returned, RunRef, StoreError};
 
-use super::{call_back::ids, lease::under};
+use super::{
+    call_back::ids,
+    lease::under,
+    passed_over::{self, Passed},
+};
 use crate::{
     database::{Database, Tx},
     error::failed,
@@ -43,17 +48,20 @@ pub(super) async fn send_back(
     let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
     let mut ledger = Ledger::open(&mut tx, run.tenant, &devices, &updates, offer.now).await?;
     let before = Before::find(&mut tx, run, &ledger, &updates).await?;
-    let mut new = Vec::new();
+    let (mut new, mut pinned) = (Vec::new(), Vec::new());
     for (id, device) in &found {
         let decided = match (ledger.entry(*id), ledger.device(*device)) {
             (Some(entry), Some(device)) => decide(&entry.update, device, &before, scope),
             _ => Return::NotNeeded,
         };
-        ledger.looked_at(run.campaign, *id, decided == Return::Impossible);
-        if let Return::To(firmware) = decided {
-            new.push(before.offer(run, *device, firmware, offer));
+        ledger.looked_at(run.campaign, *id, decided);
+        match decided {
+            Return::To(firmware) => new.push(before.offer(run, *device, firmware, offer)),
+            Return::Pinned => pinned.extend(stays(&ledger, *id)),
+            Return::NotNeeded | Return::Impossible => {}
         }
     }
+    passed_over::insert(&mut tx, run, &pinned, offer.now).await?;
     let mut tallies = Tallies::default();
     let touched: Vec<_> = new
         .iter()
@@ -108,8 +116,18 @@ fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) ->
         to_version: &update.to_version,
         reported_version: device.sw_version.as_deref(),
         before: firmware,
+        is_pinned: device.pinned,
     };
     rollback::after(&ended, scope)
+}
+
+/// A device that the way back passes over.
+fn stays(ledger: &Ledger, id: UpdateId) -> Option<Passed> {
+    let update = &ledger.entry(id)?.update;
+    let (_, Purpose::Forward { wave }) = update.campaign? else {
+        return None;
+    };
+    Some(Passed::new(update.device, wave, PassedOver::Pinned))
 }
 
 /// What devices had before the campaign, where the server has it.
@@ -176,6 +194,7 @@ impl Before {
             to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
             progress: Progress::offered(offer.proof, offer.terms.clone(), offer.now),
             created_at: offer.now,
+            attempt: Try::default(),
         }
     }
 }

@@ -4,13 +4,16 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
-    id::{CampaignId, DeviceKey, TenantId},
+    id::{DeviceKey, TenantId},
     mode::has_drifted,
     update::{Event, UpdateStatus},
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
 
-use super::{ledger::Ledger, record::Said};
+use super::{
+    ledger::Ledger,
+    record::{Moved, Outcome, Said},
+};
 use crate::{
     database::Tx,
     devices::{Changes, differences},
@@ -33,7 +36,7 @@ pub(super) fn report(
     known: &mut Attributes,
     report: &AttributesReport,
     tallies: &mut Tallies,
-) -> Result<(bool, Option<CampaignId>), RecordError> {
+) -> Outcome {
     if ledger.device(report.device).is_none() {
         return Err(RecordError::NotFound);
     }
@@ -61,7 +64,7 @@ pub(super) fn report(
             note_drift(ledger, report, &version);
             version_seen(ledger, report, &version, tallies)?
         }
-        None => (false, None),
+        None => Moved::new(),
     };
     // Many devices report before they restart: as long as the proof is outstanding they are asked again.
     let waits_for_proof = ledger
@@ -118,13 +121,13 @@ fn says_version(report: &AttributesReport) -> bool {
             .any(|name| report.data.get(name).is_some_and(Option::is_some))
 }
 
-/// Whether the version completes an update, and of which campaign.
+/// The updates that the version completes, each by its campaign.
 fn version_seen(
     ledger: &mut Ledger,
     report: &AttributesReport,
     version: &str,
     tallies: &mut Tallies,
-) -> Result<(bool, Option<CampaignId>), RecordError> {
+) -> Outcome {
     let updates: Vec<_> = ledger
         .of_device(report.device)
         .filter(|entry| entry.update.progress.status.is_open())
@@ -134,11 +137,11 @@ fn version_seen(
             (entry.update.id, campaign, is_target)
         })
         .collect();
-    let mut moved = (false, None);
+    let mut moved = Moved::new();
     for (id, campaign, is_target) in updates {
         let event = Event::VersionReported { is_target };
         if ledger.step(id, &event, report.at, tallies)? {
-            moved = (true, campaign);
+            moved.push(campaign);
         }
     }
     Ok(moved)

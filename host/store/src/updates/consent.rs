@@ -7,7 +7,7 @@ use tidegate_core::{
     time::Timestamp,
     update::{Event, UpdateStatus},
 };
-use tidegate_engine::ports::{Activated, Consents, RecordError, Recorded, StoreError};
+use tidegate_engine::ports::{Consents, RecordError, Recorded, StoreError};
 
 use super::ledger::Ledger;
 use crate::{
@@ -35,7 +35,7 @@ impl Consents for SqlStore {
         tenant: TenantId,
         device: DeviceKey,
         auto_confirm: AutoConfirm,
-    ) -> Result<Activated, RecordError> {
+    ) -> Result<Recorded, RecordError> {
         activate(&self.database, tenant, device, &auto_confirm).await
     }
 
@@ -85,7 +85,7 @@ async fn activate(
     tenant: TenantId,
     device: DeviceKey,
     auto_confirm: &AutoConfirm,
-) -> Result<Activated, RecordError> {
+) -> Result<Recorded, RecordError> {
     let at = auto_confirm.activated_at;
     let mut tx = database.write().await?;
     let mut ledger = open(&mut tx, tenant, device, at).await?;
@@ -112,15 +112,11 @@ async fn activate(
     ledger.write(&mut tx, &mut tallies).await?;
     tallies.write(&mut tx).await?;
     tx.commit().await?;
-    let recorded = Recorded {
+    Ok(Recorded {
         moved: !waiting.is_empty(),
-        campaign: campaigns.first().copied(),
+        campaigns,
         changes_device,
         view,
-    };
-    Ok(Activated {
-        recorded,
-        campaigns,
     })
 }
 

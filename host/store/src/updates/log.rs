@@ -5,13 +5,16 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     feedback::MAX_MESSAGES,
-    id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    id::{DeviceKey, TenantId, UpdateId},
     log::{LogLine, MAX_LINES, Source},
     time::Timestamp,
 };
 use tidegate_engine::ports::{Log, LogReport, Logs, RecordError, Recorded, StoreError};
 
-use super::{ledger::Ledger, record::Said};
+use super::{
+    ledger::Ledger,
+    record::{Moved, Outcome, Said},
+};
 use crate::{
     SqlStore,
     database::Tx,
@@ -71,11 +74,7 @@ const CHUNK: [(&str, Type); 6] = [
 
 impl NewLines {
     /// Adds the lines to the update that is meant, or that the device is at.
-    pub(super) fn add(
-        &mut self,
-        ledger: &mut Ledger,
-        report: &LogReport,
-    ) -> Result<(bool, Option<CampaignId>), RecordError> {
+    pub(super) fn add(&mut self, ledger: &mut Ledger, report: &LogReport) -> Outcome {
         let meant = match report.update {
             Some(id) => ledger
                 .entry(id)
@@ -98,7 +97,7 @@ impl NewLines {
                 lines: serde_json::Value::from_iter(lines).to_string(),
             });
         }
-        Ok((false, None))
+        Ok(Moved::new())
     }
 
     /// Writes them, and takes away what is older than is kept.

@@ -67,8 +67,9 @@ pub(crate) struct Reports {
     pub(crate) database: Database,
 }
 
-/// What came of one of them: whether an update moved, and of which campaign.
-type Outcome = Result<(bool, Option<CampaignId>), RecordError>;
+/// What came of one of them: the updates that moved, each by its campaign.
+pub(super) type Outcome = Result<Moved, RecordError>;
+pub(super) type Moved = Vec<Option<CampaignId>>;
 
 impl Batch for Reports {
     type Item = Said;
@@ -101,11 +102,11 @@ impl Batch for Reports {
         tallies.write(&mut tx).await?;
         tx.commit().await?;
         let answers = items.iter().zip(outcomes).map(|(said, outcome)| {
-            let (moved, campaign) = outcome.unwrap_or(Err(RecordError::NotFound))?;
+            let moved = outcome.unwrap_or(Err(RecordError::NotFound))?;
             let (view, changes_device) = views.get(&said.device()).ok_or(RecordError::NotFound)?;
             Ok(Recorded {
-                moved,
-                campaign,
+                moved: !moved.is_empty(),
+                campaigns: moved.into_iter().flatten().collect(),
                 view: view.clone(),
                 changes_device: *changes_device,
             })
@@ -168,7 +169,7 @@ fn event(
     let said = feedback(&report.event, &entry.update.progress, report.at);
     let Some((feedback, on_call_back)) = said else {
         let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
-        return Ok((moved, campaign));
+        return Ok(of_one(moved, campaign));
     };
     let call_back = if on_call_back { entry.call_backs } else { 0 };
     let key = Key::of(report.update, call_back, &feedback);
@@ -178,12 +179,12 @@ fn event(
     let is_answer = feedback.execution.is_answer();
     // An answer may be given again in the same words after the other one was given, and counts again.
     if is_known && !is_answer {
-        return Ok((false, campaign));
+        return Ok(Moved::new());
     }
     // Asked of a copy first: what is refused leaves no trace.
     let before = &entry.update.progress;
     let after = match before.clone().after(&report.event, report.at) {
-        Err(_) if is_known => return Ok((false, campaign)),
+        Err(_) if is_known => return Ok(Moved::new()),
         after => after?,
     };
     // What was meant otherwise was said to close it, too.
@@ -197,7 +198,7 @@ fn event(
     }
     let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
     if is_known {
-        return Ok((moved, campaign));
+        return Ok(of_one(moved, campaign));
     }
     if let Some(entry) = ledger.entry_mut(report.update) {
         entry.feedbacks += 1;
@@ -208,7 +209,12 @@ fn event(
         first_line: first_line.unwrap_or(0),
     };
     history.add(key, place, &feedback, report.at);
-    Ok((moved, campaign))
+    Ok(of_one(moved, campaign))
+}
+
+/// The one update that may have moved.
+pub(super) fn of_one(moved: bool, campaign: Option<CampaignId>) -> Moved {
+    if moved { vec![campaign] } else { Moved::new() }
 }
 
 /// The host that a device spoke to knows; the others remember what was.
@@ -222,9 +228,10 @@ async fn tell_other_hosts(
     let changed: BTreeSet<&str> = said
         .iter()
         .filter(|(index, said)| {
-            let moved = matches!(outcomes[*index], Some(Ok((true, _))));
-            moved
-                || (matches!(said, Said::Attributes(_)) && matches!(outcomes[*index], Some(Ok(_))))
+            let Some(Ok(moved)) = &outcomes[*index] else {
+                return false;
+            };
+            !moved.is_empty() || matches!(said, Said::Attributes(_))
         })
         .filter_map(|(_, said)| Some(ledger.device(said.device())?.device_id.as_str()))
         .collect();

@@ -2,12 +2,12 @@ use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Progress, Proof, Purpose, Update, UpdateError, UpdateStatus},
+    update::{Progress, Proof, Purpose, Try, Update, UpdateError, UpdateStatus},
 };
 
 use crate::{
     rows::{BadRow, Columns as _},
-    terms::terms,
+    terms::{small, terms},
 };
 
 /// What [`update`] reads of an update `u`.
@@ -15,7 +15,7 @@ pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id,
     u.weight, u.status, u.proof, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
     u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
     u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
-    u.maintenance_window";
+    u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
 
 /// The names of [`Purpose`] in SQL.
 pub(crate) const FORWARD: &str = "forward";
@@ -35,8 +35,18 @@ pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), BadRow> {
         to_version: row.take("to_version")?,
         from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
         created_at: Timestamp(row.take("created_at")?),
+        attempt: attempt(row)?,
     };
     Ok((update, row.take("revision")?))
+}
+
+fn attempt(row: &AnyRow) -> Result<Try, BadRow> {
+    Ok(Try {
+        count: small(row, "retry_count")?,
+        first: row.take::<Option<i32>>("retry_of")?.map(UpdateId),
+        scheduled_at: row.take::<Option<i64>>("scheduled_at")?.map(Timestamp),
+        is_retried: row.flag("is_retried")?,
+    })
 }
 
 fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, BadRow> {

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 use async_trait::async_trait;
 use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
-    update::{Progress, UpdateStatus},
+    update::{Progress, Try, UpdateStatus},
     wave::Counts,
 };
 use tidegate_engine::ports::{Made, Offer, SingleUpdates, StoreError, Touched};
@@ -97,6 +97,7 @@ fn offered(device: DeviceKey, offer: &Offer) -> NewUpdate {
         to_version: offer.to_version.clone(),
         progress: Progress::offered(offer.proof, offer.terms.clone(), offer.now),
         created_at: offer.now,
+        attempt: Try::default(),
     }
 }
 
@@ -119,7 +120,8 @@ async fn touched(
 async fn totals(tx: &mut Tx, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
     const COUNT: &str = "count updates of a device";
     let rows = sqlx::query(
-        "SELECT status, COUNT(*) AS n FROM updates WHERE tenant_id = $1 AND device_id = $2 GROUP BY status",
+        "SELECT status, COUNT(*) AS n FROM updates \
+         WHERE tenant_id = $1 AND device_id = $2 AND is_retried = 0 GROUP BY status",
     )
     .bind(tenant.0)
     .bind(device.0)

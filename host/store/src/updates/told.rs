@@ -2,11 +2,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tidegate_core::{
     id::{CampaignId, FirmwareId, UpdateId},
-    update::{Event, Progress, Proof, Terms, UpdateStatus},
+    update::{Event, Progress, Proof, Terms, Try, UpdateStatus},
 };
 use tidegate_engine::ports::{InstalledReport, RecordError, Recorded, StoreError, Told};
 
-use super::ledger::{Ledger, NewUpdate, done_at_once};
+use super::{
+    ledger::{Ledger, NewUpdate, done_at_once},
+    record::{Moved, Outcome, of_one},
+};
 use crate::{
     changes::announce,
     database::{Database, Tx},
@@ -34,7 +37,7 @@ pub(super) async fn record(
     let is_elsewhere = device.drifted_at.is_some();
     let mut tallies = Tallies::default();
     let mut is_new = false;
-    let mut moved = (false, None);
+    let mut moved = Moved::new();
     if is_busy(&ledger, report) {
         moved = prove(&mut ledger, report, firmware, &mut tallies)?;
     } else if brought.is_none() || is_elsewhere {
@@ -54,10 +57,9 @@ pub(super) async fn record(
     ledger.write(&mut tx, &mut tallies).await?;
     tallies.write(&mut tx).await?;
     tx.commit().await?;
-    let (moved, campaign) = moved;
     let recorded = Recorded {
-        moved,
-        campaign,
+        moved: !moved.is_empty(),
+        campaigns: moved.into_iter().flatten().collect(),
         view,
         changes_device,
     };
@@ -75,7 +77,7 @@ fn prove(
     report: &InstalledReport,
     firmware: FirmwareId,
     tallies: &mut Tallies,
-) -> Result<(bool, Option<CampaignId>), RecordError> {
+) -> Outcome {
     let waiting: Option<(UpdateId, Option<CampaignId>)> = ledger
         .of_device(report.device)
         .map(|entry| &entry.update)
@@ -84,10 +86,11 @@ fn prove(
         })
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
     let Some((id, campaign)) = waiting else {
-        return Ok((false, None));
+        return Ok(Moved::new());
     };
     let event = Event::VersionReported { is_target: true };
-    Ok((ledger.step(id, &event, report.at, tallies)?, campaign))
+    let moved = ledger.step(id, &event, report.at, tallies)?;
+    Ok(of_one(moved, campaign))
 }
 
 /// An update that is over as it begins.
@@ -101,6 +104,7 @@ fn made(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
         to_version: report.version.clone(),
         progress: done_at_once(progress, report.at),
         created_at: report.at,
+        attempt: Try::default(),
     }
 }
 

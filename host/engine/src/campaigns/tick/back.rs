@@ -79,6 +79,9 @@ fn summary(ending: Ending) -> String {
             ending.impossible
         ));
     }
+    if ending.pinned > 0 {
+        parts.push(format!("{} stay on it: they are pinned", ending.pinned));
+    }
     parts.join("; ")
 }
 
@@ -92,12 +95,13 @@ mod tests {
             returned: 7,
             not_returned: 2,
             impossible: 1,
+            pinned: 3,
             ..Ending::default()
         };
         assert_eq!(
             summary(ending),
             "7 devices are back on what they had before; 2 did not come back; for 1 the server does not have what they \
-             had before"
+             had before; 3 stay on it: they are pinned"
         );
     }
 }

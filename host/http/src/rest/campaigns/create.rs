@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     shape::{CampaignBody, whole},
     short_form::{DeploymentStrategy, RolloutStage, ShortForm},
-    terms::{OnDenied, TermsForm, UpdateType},
+    terms::{OnDenied, RetryForm, TermsForm, UpdateType},
 };
 use crate::{
     AppState,
@@ -82,6 +82,11 @@ pub(crate) struct NewCampaign {
     /// When its updates may be installed; left out: at any time. For a device that waits for it no time passes:
     /// `timeout_minutes` begins when it opens. Updates back do not wait for it.
     maintenance_window: Option<WindowBody>,
+    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    max_retries: Option<u32>,
+    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
+    /// an hour.
+    retry_delay: Option<u64>,
     #[serde(default)]
     update_type: UpdateType,
     /// Of `time_forced`: RFC 3339.
@@ -202,6 +207,10 @@ impl NewCampaign {
             download_timeout_minutes: self.download_timeout_minutes,
             install_timeout_minutes: self.install_timeout_minutes,
             maintenance_window: self.maintenance_window.take(),
+            retries: RetryForm {
+                max_retries: self.max_retries,
+                retry_delay: self.retry_delay,
+            },
         }
     }
 

@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(crate) use create::{PluginWish, Priority, SuccessCriteria};
 pub(crate) use reason::{Reason, checked};
 pub(crate) use shape::total;
-pub(crate) use terms::{OnDenied, TermsForm, UpdateType};
+pub(crate) use terms::{OnDenied, RetryForm, TermsForm, UpdateType};
 pub(crate) use waves::CountsBody;
 
 use crate::AppState;

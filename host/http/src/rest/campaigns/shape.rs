@@ -56,6 +56,10 @@ pub(crate) struct CampaignBody {
     install_timeout_minutes: Option<u64>,
     /// When its updates may be installed; none: at any time.
     maintenance_window: Option<WindowBody>,
+    /// How often an update is tried again when its device fails or falls silent.
+    max_retries: u32,
+    /// Seconds before the first retry; doubled with each one more, up to an hour.
+    retry_delay: u64,
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
@@ -175,6 +179,7 @@ impl CampaignBody {
             confirmation,
             timeouts,
             window,
+            retries,
         } = spec.terms;
         let (approval, rollback) = (campaign.approval, campaign.rollback);
         Ok(Self {
@@ -207,6 +212,8 @@ impl CampaignBody {
             download_timeout_minutes: timeouts.download.map(minutes),
             install_timeout_minutes: timeouts.install.map(minutes),
             maintenance_window: window.as_deref().map(WindowBody::from),
+            max_retries: retries.most,
+            retry_delay: retries.delay.as_secs(),
             requires_approval: spec.requires_approval,
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tidegate_core::{
     plugin::FieldError,
     time::Timestamp,
-    update::{self, Confirmation, Terms, Timeouts},
+    update::{self, Confirmation, Retries, Terms, Timeouts},
 };
 use utoipa::ToSchema;
 
@@ -53,6 +53,30 @@ pub(crate) struct TermsForm {
     pub(crate) download_timeout_minutes: Option<u64>,
     pub(crate) install_timeout_minutes: Option<u64>,
     pub(crate) maintenance_window: Option<WindowBody>,
+    pub(crate) retries: RetryForm,
+}
+
+/// The fields of a body that say how often it is tried again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RetryForm {
+    pub(crate) max_retries: Option<u32>,
+    pub(crate) retry_delay: Option<u64>,
+}
+
+impl RetryForm {
+    /// How often; none where nothing is said. A delay of no retries is an error.
+    pub(crate) fn retries(self, errors: &mut Vec<FieldError>) -> Option<Retries> {
+        let Some(most) = self.max_retries else {
+            let needs = |_| error("/retry_delay", "needs max_retries beside it");
+            errors.extend(self.retry_delay.map(needs));
+            return None;
+        };
+        let delay = self.retry_delay.map(Duration::from_secs);
+        Some(Retries {
+            most,
+            delay: delay.unwrap_or(Retries::NONE.delay),
+        })
+    }
 }
 
 impl TermsForm {
@@ -62,6 +86,7 @@ impl TermsForm {
         let confirmation = self.confirmation(errors);
         let window = self.maintenance_window.as_ref();
         let window = window.and_then(|window| window.window("/maintenance_window", errors));
+        let retries = self.retries.retries(errors);
         Some(Terms {
             update_type: update_type?,
             confirmation,
@@ -71,6 +96,7 @@ impl TermsForm {
                 install: self.install_timeout_minutes.map(minutes),
             },
             window,
+            retries: retries.unwrap_or(Retries::NONE),
         })
     }
 
@@ -157,6 +183,7 @@ mod tests {
             download_timeout_minutes: None,
             install_timeout_minutes: None,
             maintenance_window: None,
+            retries: RetryForm::default(),
         }
     }
 
@@ -221,5 +248,23 @@ mod tests {
         let confirmation = confirmation.expect("somebody is asked");
         assert_eq!(confirmation.on_denied, update::OnDenied::OfferAgain);
         assert_eq!(confirmation.timeout, Duration::from_hours(7 * 24));
+    }
+
+    #[test]
+    fn retries_have_a_delay_of_their_own_or_a_minute() {
+        for (max_retries, retry_delay, expected) in [
+            (None, None, Ok((0, 60))),
+            (Some(3), None, Ok((3, 60))),
+            (Some(3), Some(5), Ok((3, 5))),
+            (None, Some(5), Err(vec!["/retry_delay".to_owned()])),
+        ] {
+            let retries = RetryForm {
+                max_retries,
+                retry_delay,
+            };
+            let read = read(&TermsForm { retries, ..form() });
+            let read = read.map(|terms| (terms.retries.most, terms.retries.delay.as_secs()));
+            assert_eq!(read, expected, "{max_retries:?} {retry_delay:?}");
+        }
     }
 }

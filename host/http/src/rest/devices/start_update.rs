@@ -50,6 +50,11 @@ pub(crate) struct NewUpdate {
     install_timeout_minutes: Option<u64>,
     /// When it may be installed; left out: at any time. The times begin when it opens.
     maintenance_window: Option<WindowBody>,
+    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    max_retries: Option<u32>,
+    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
+    /// an hour.
+    retry_delay: Option<u64>,
     #[serde(default)]
     success_criteria: SuccessCriteria,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
@@ -94,6 +99,8 @@ impl From<NewUpdate> for UpdateConfig {
             download_timeout_minutes: wanted.download_timeout_minutes,
             install_timeout_minutes: wanted.install_timeout_minutes,
             maintenance_window: wanted.maintenance_window,
+            max_retries: wanted.max_retries,
+            retry_delay: wanted.retry_delay,
             success_criteria: wanted.success_criteria,
             policies: wanted.policies,
             pre_update_commands: wanted.pre_update_commands,

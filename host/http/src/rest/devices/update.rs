@@ -23,7 +23,7 @@ pub(crate) struct UpdateBody {
     firmware_name: String,
     from_version: Option<String>,
     to_version: String,
-    /// `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
+    /// `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
     /// `timed_out`, `cancelled` or `rejected`.
     status: &'static str,
     /// `forced`, `soft`, `time_forced` or `download_only`.
@@ -36,12 +36,22 @@ pub(crate) struct UpdateBody {
     maintenance_window: Option<WindowBody>,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
+    /// How many tries of it came before this one.
+    retry_count: u32,
+    /// The first of them.
+    retry_of: Option<i32>,
+    max_retries: u32,
+    /// Whether it failed and another try took its place: it counts for nothing any more.
+    is_retried: bool,
+    /// Of a retry: when it is offered at the earliest.
+    scheduled_at: Option<Time>,
     error_code: Option<String>,
     error_message: Option<String>,
     created_at: Time,
     started_at: Option<Time>,
     completed_at: Option<Time>,
-    /// When it ends by itself if nothing more comes: the deadline of its phase, at the latest its own.
+    /// When it ends by itself if nothing more comes: the deadline of its phase, at the latest its own. While it is
+    /// `scheduled`: when it is to be offered.
     timeout_at: Time,
 }
 
@@ -77,6 +87,11 @@ impl From<UpdateRow> for UpdateBody {
             on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
             maintenance_window: window,
             progress_percentage,
+            retry_count: update.attempt.count,
+            retry_of: update.attempt.first.map(|id| id.0),
+            max_retries: progress.terms.retries.most,
+            is_retried: update.attempt.is_retried,
+            scheduled_at: update.attempt.scheduled_at.map(Time::from),
             error_code,
             error_message,
             created_at: update.created_at.into(),

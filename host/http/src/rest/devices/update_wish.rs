@@ -5,7 +5,9 @@ use tidegate_engine::{Error, updates::Wish};
 use utoipa::ToSchema;
 
 use crate::rest::{
-    campaigns::{OnDenied, PluginWish, Priority, SuccessCriteria, TermsForm, UpdateType},
+    campaigns::{
+        OnDenied, PluginWish, Priority, RetryForm, SuccessCriteria, TermsForm, UpdateType,
+    },
     window::WindowBody,
 };
 
@@ -41,6 +43,11 @@ pub(crate) struct UpdateConfig {
     pub(super) install_timeout_minutes: Option<u64>,
     /// When it may be installed; left out: at any time. The times begin when it opens.
     pub(super) maintenance_window: Option<WindowBody>,
+    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    pub(super) max_retries: Option<u32>,
+    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
+    /// an hour.
+    pub(super) retry_delay: Option<u64>,
     #[serde(default)]
     pub(super) success_criteria: SuccessCriteria,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
@@ -101,6 +108,10 @@ impl UpdateConfig {
             download_timeout_minutes: self.download_timeout_minutes,
             install_timeout_minutes: self.install_timeout_minutes,
             maintenance_window: self.maintenance_window.clone(),
+            retries: RetryForm {
+                max_retries: self.max_retries,
+                retry_delay: self.retry_delay,
+            },
         };
         let mut broken = Vec::new();
         let terms = form.terms(&mut broken);

@@ -34,7 +34,7 @@ pub(crate) struct DeviceUpdates {
     success_rate: Option<f64>,
 }
 
-/// How many updates of a device stand where.
+/// How many updates of a device stand where; of the tries of one, the last.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UpdateTotals {
     open: u64,

@@ -1,30 +1,54 @@
 use axum::extract::State;
-use tidegate_engine::updates;
+use serde::Deserialize;
+use tidegate_engine::{Error, updates};
+use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Operator,
+        campaigns::RetryForm,
         created::Created,
         devices::{UpdateBody, created},
+        json::OptionalJson,
         segments::{Segments, id},
     },
 };
+
+/// How an update is tried again: at once, and then as this says.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct RetryWish {
+    /// How often it is tried again by itself if it fails once more, 0 to 10; as before when left out.
+    max_retries: Option<u32>,
+    /// Of `max_retries`: seconds before the first of these, 1 to 3600; 60 when left out. It doubles with each one, up to an
+    /// hour.
+    retry_delay: Option<u64>,
+}
 
 /// Offers the firmware of an update that failed, timed out, was called back or was rejected to its device again, as a new
 /// update without a campaign. 409 where the update is open or has completed.
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates",
-    params(("update_id" = i32, Path)),
+    params(("update_id" = i32, Path)), request_body = Option<RetryWish>,
     responses((status = 201, body = UpdateBody)),
 )]
 pub(crate) async fn retry_update(
     Operator(actor): Operator,
     State(state): State<AppState>,
     Segments(update): Segments<String>,
+    OptionalJson(wanted): OptionalJson<RetryWish>,
 ) -> Result<Created<UpdateBody>> {
     let update = id("update", &update)?;
-    let row = updates::retry(&state.engine, &actor, update).await?;
+    let form = RetryForm {
+        max_retries: wanted.max_retries,
+        retry_delay: wanted.retry_delay,
+    };
+    let mut errors = Vec::new();
+    let retries = form.retries(&mut errors);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(Error::invalid("invalid_update", &error.path, error.message).into());
+    }
+    let row = updates::retry(&state.engine, &actor, update, retries).await?;
     Ok(created(row))
 }

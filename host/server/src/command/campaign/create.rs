@@ -61,6 +61,12 @@ pub(super) struct Create {
     install_timeout_minutes: Option<u64>,
     #[command(flatten)]
     window: Window,
+    /// How often an update is tried again when its device fails or falls silent, 0 to 10
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u64>,
+    /// Seconds before the first retry, 1 to 3600; doubled with each one more, up to an hour
+    #[arg(long, value_name = "SECONDS")]
+    retry_delay: Option<u64>,
     /// `forced`, `soft`, `time_forced` or `download_only`
     #[arg(long, value_name = "TYPE")]
     update_type: Option<String>,
@@ -155,6 +161,8 @@ impl Create {
             json!(self.install_timeout_minutes),
         );
         set("maintenance_window", self.window.body());
+        set("max_retries", json!(self.max_retries));
+        set("retry_delay", json!(self.retry_delay));
         set("update_type", json!(self.update_type));
         set("forced_at", json!(self.forced_at));
         set("requires_confirmation", json!(self.requires_confirmation));

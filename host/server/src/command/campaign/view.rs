@@ -59,6 +59,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("update type", "/update_type"),
             ("forced at", "/forced_at"),
             ("confirmation", "/requires_confirmation"),
+            ("retries", "/max_retries"),
             ("approved by", "/approved_by"),
             ("devices", "/total_devices"),
             ("pending", "/pending_devices"),

@@ -5,7 +5,11 @@ use serde_json::{Map, Value, json};
 use super::segment;
 use crate::{
     client::Rest,
-    command::{show, update, window::Window},
+    command::{
+        show,
+        update::{self, Retries},
+        window::Window,
+    },
 };
 
 /// Offer a firmware to one device.
@@ -30,6 +34,8 @@ pub(super) struct Update {
     timeout: Option<u64>,
     #[command(flatten)]
     window: Window,
+    #[command(flatten)]
+    retries: Retries,
 }
 
 impl Update {
@@ -48,6 +54,7 @@ impl Update {
         if let window @ Value::Object(_) = self.window.body() {
             wish.insert("maintenance_window".to_owned(), window);
         }
+        wish.extend(self.retries.fields());
         let path = format!("devices/{}/update", segment(&self.id));
         let made = rest.post(&path, &Value::Object(wish)).await?;
         show(rest, &made, update::sheet);

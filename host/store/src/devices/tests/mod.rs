@@ -53,8 +53,9 @@ async fn insert_update(
     .await?;
     let row = sqlx::query(
         "INSERT INTO updates (tenant_id, device_id, firmware_id, weight, status, proof, revision, \
-         to_version, feedbacks, call_backs, log_lines, created_at, completed_at, timeout_at, ends_at, update_type, timeout_ms) \
-         VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, 0, 0, $5, 0, 0, 'forced', 0) RETURNING id",
+         to_version, feedbacks, call_backs, log_lines, created_at, completed_at, timeout_at, ends_at, update_type, timeout_ms, \
+         max_retries, retry_delay_ms, retry_count, is_retried) \
+         VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, 0, 0, $5, 0, 0, 'forced', 0, 0, 0, 0, 0) RETURNING id",
     )
     .bind(tenant.0)
     .bind(device.0)

@@ -2,10 +2,13 @@ use tidegate_core::{
     campaign::RETURN_WEIGHT,
     device::DeviceState,
     feedback::{Execution, Finished},
+    mode::PassedOver,
     plugin::Scope,
     update::{Event, Purpose, UpdateStatus},
 };
-use tidegate_engine::ports::{Devices as _, Firmwares as _, Offer, Runs as _};
+use tidegate_engine::ports::{
+    DeviceChange, Devices as _, Firmwares as _, Offer, Registry as _, Runs as _,
+};
 
 use crate::{
     scene::{Scene, feedback, later},
@@ -92,6 +95,25 @@ on_both! {
         assert_eq!((returned.looked_at, returned.touched.len()), (2, 0));
         let ending = scene.look().await?.ending;
         assert_eq!((ending.impossible, ending.to_look_at), (2, 0));
+    }
+
+    async fn pinned_devices_stay_and_say_so(store) {
+        let scene = Scene::set(store, &[2]).await?;
+        scene.release(&[2]).await?;
+        for key in &scene.devices {
+            scene.succeeds(*key, later(1)).await?;
+        }
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (2, 1));
+        assert_eq!(returned.touched[0].device_id, "d-1");
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.pinned, ending.impossible, ending.to_look_at), (1, 0, 0));
+        let why = store.passed_over(store.ours, scene.campaign(), scene.devices[0]).await?;
+        assert_eq!(why, Some(PassedOver::Pinned));
+        assert_eq!(scene.status_of(scene.devices[0]).await?, UpdateStatus::Completed);
     }
 
     async fn what_a_later_update_brought_stays(store) {

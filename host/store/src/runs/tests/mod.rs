@@ -4,3 +4,4 @@ mod back;
 mod deadlines;
 mod lease;
 mod passed_over;
+mod tries;

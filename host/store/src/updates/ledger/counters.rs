@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
     id::{CampaignId, TenantId},
+    rollback::Return,
     time::Timestamp,
     update::{Purpose, Update, UpdateStatus},
     wave::Bucket,
@@ -35,6 +36,7 @@ struct Campaign {
     returned: i64,
     not_returned: i64,
     impossible: i64,
+    pinned: i64,
     /// Whether its loop has something new to look at.
     stirred: bool,
     waves: BTreeMap<u32, Wave>,
@@ -48,14 +50,24 @@ struct Wave {
     buckets: BTreeMap<Bucket, i64>,
 }
 
+/// Where an update stands for its campaign.
+fn standing(update: &Update) -> UpdateStatus {
+    if update.attempt.is_retried {
+        UpdateStatus::Scheduled
+    } else {
+        update.progress.status
+    }
+}
+
 impl Counters {
-    /// An update was made (no `before`) or took a step.
+    /// An update was made (no `before`) or took a step. One that failed and is tried again stands where the next try does:
+    /// that one is not counted when it is made.
     pub(super) fn moved(&mut self, update: &Update, before: Option<UpdateStatus>) {
         let Some((campaign, purpose)) = update.campaign else {
             return;
         };
         let campaign = self.0.entry(campaign).or_default();
-        let after = update.progress.status;
+        let after = standing(update);
         let was_open = before.is_some_and(UpdateStatus::is_open);
         let opens = i64::from(after.is_open()) - i64::from(was_open);
         let ends = !after.is_open();
@@ -93,10 +105,11 @@ impl Counters {
     }
 
     /// A rollback has dealt with an ended update of the campaign.
-    pub(super) fn looked_at(&mut self, campaign: CampaignId, impossible: bool) {
+    pub(super) fn looked_at(&mut self, campaign: CampaignId, decided: Return) {
         let campaign = self.0.entry(campaign).or_default();
         campaign.to_look_at -= 1;
-        campaign.impossible += i64::from(impossible);
+        campaign.impossible += i64::from(decided == Return::Impossible);
+        campaign.pinned += i64::from(decided == Return::Pinned);
     }
 
     /// Adds everything to what is there. The campaigns' own rows come first and in order: they are the locks.
@@ -208,7 +221,7 @@ impl Counters {
 
 impl Campaign {
     fn moved_in_wave(&mut self, wave: u32, update: &Update, before: Option<UpdateStatus>) {
-        let after = update.progress.status;
+        let after = standing(update);
         let buckets = &mut self.waves.entry(wave).or_default().buckets;
         if let Some(before) = before {
             *buckets.entry(before.bucket()).or_default() -= 1;
@@ -226,7 +239,7 @@ impl Campaign {
         }
         // A device that had the firmware already took no time at all, and says nothing of how long it takes.
         if let (Some(_), Some(end)) = (before, update.progress.completed_at) {
-            let took = end.since(update.progress.time_began(update.created_at));
+            let took = end.since(update.progress.time_began(update.offered_at()));
             *self.durations.entry(bucket(took)).or_default() += 1;
         }
     }
@@ -241,8 +254,8 @@ impl Campaign {
         sqlx::query(
             "UPDATE campaign_counters SET open_forward = open_forward + $3, to_look_at = to_look_at + $4, \
              open_return = open_return + $5, returned = returned + $6, not_returned = not_returned + $7, \
-             impossible = impossible + $8, moved_at = $9, \
-             stirred_at = CASE WHEN $10 IS NULL OR stirred_at < $10 THEN stirred_at ELSE $10 END \
+             impossible = impossible + $8, pinned = pinned + $9, moved_at = $10, \
+             stirred_at = CASE WHEN $11 IS NULL OR stirred_at < $11 THEN stirred_at ELSE $11 END \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(tenant.0)
@@ -253,6 +266,7 @@ impl Campaign {
         .bind(self.returned)
         .bind(self.not_returned)
         .bind(self.impossible)
+        .bind(self.pinned)
         .bind(now.0)
         .bind(self.stirred.then_some(now.0))
         .execute(tx.conn())

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Progress, Purpose, Update},
+    update::{Progress, Purpose, Try, Update},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -46,6 +46,15 @@ pub(crate) struct NewUpdate {
     pub(crate) to_version: String,
     pub(crate) progress: Progress,
     pub(crate) created_at: Timestamp,
+    /// Which try it is.
+    pub(crate) attempt: Try,
+}
+
+/// What a device runs when an update is made for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ran {
+    pub(super) version: Option<String>,
+    pub(super) firmware: Option<FirmwareId>,
 }
 
 /// Reads these updates, and all open ones of these devices, which the caller has locked.
@@ -111,6 +120,7 @@ struct EntryJson<'a> {
     ends_at: i64,
     called_back_at: Option<i64>,
     looked_at: Option<i64>,
+    is_retried: i64,
 }
 
 /// Writes what changed.
@@ -140,6 +150,7 @@ pub(super) async fn write<'a>(
         ("ends_at", Type::Int),
         ("called_back_at", Type::Int),
         ("looked_at", Type::Int),
+        ("is_retried", Type::Int),
     ];
     let from = tx.dialect().rows("n", "$2", &columns);
     let which = tx.dialect().only_among("updates.id", "$3");
@@ -150,8 +161,8 @@ pub(super) async fn write<'a>(
          progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
          feedbacks = n.feedbacks, log_lines = n.log_lines, call_backs = n.call_backs, started_at = n.started_at, \
          completed_at = n.completed_at, \
-         timeout_at = n.timeout_at, ends_at = n.ends_at, called_back_at = n.called_back_at, looked_at = n.looked_at \
-         FROM {from} \
+         timeout_at = n.timeout_at, ends_at = n.ends_at, called_back_at = n.called_back_at, looked_at = n.looked_at, \
+         is_retried = n.is_retried FROM {from} \
          WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
     );
     sqlx::query(AssertSqlSafe(sql))
@@ -187,6 +198,7 @@ fn json(entry: &Entry) -> EntryJson<'_> {
         ends_at: progress.ends_at.0,
         called_back_at: millis(entry.called_back_at),
         looked_at: millis(entry.looked_at),
+        is_retried: i64::from(entry.update.attempt.is_retried),
     }
 }
 
@@ -208,11 +220,14 @@ struct NewJson<'a> {
     completed_at: Option<i64>,
     timeout_at: i64,
     ends_at: i64,
+    retry_count: u32,
+    retry_of: Option<i32>,
+    scheduled_at: Option<i64>,
     #[serde(flatten)]
     terms: TermsRow,
 }
 
-const NEW: [(&str, Type); 16] = [
+const NEW: [(&str, Type); 19] = [
     ("device_id", Type::Int),
     ("firmware_id", Type::Int),
     ("campaign_id", Type::Int),
@@ -229,13 +244,16 @@ const NEW: [(&str, Type); 16] = [
     ("completed_at", Type::Int),
     ("timeout_at", Type::Int),
     ("ends_at", Type::Int),
+    ("retry_count", Type::Int),
+    ("retry_of", Type::Int),
+    ("scheduled_at", Type::Int),
 ];
 
-/// Makes updates; each comes with what its device runs now.
+/// Makes updates; each comes with what its device ran before.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
-    new: &[(NewUpdate, super::DeviceRow)],
+    new: &[(NewUpdate, Ran)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
     const MAKE: &str = "make updates";
     let rows = new.iter().map(new_json).collect::<Result<Vec<_>, _>>()?;
@@ -258,12 +276,12 @@ fn insert_sql(dialect: Dialect) -> String {
     let names = names.join(", ");
     let from = dialect.rows("n", "$2", &columns);
     format!(
-        "INSERT INTO updates (tenant_id, revision, feedbacks, call_backs, log_lines, {names}) SELECT $1, 0, 0, 0, 0, {names} FROM {from} \
-         RETURNING id, device_id"
+        "INSERT INTO updates (tenant_id, revision, feedbacks, call_backs, log_lines, is_retried, {names}) \
+         SELECT $1, 0, 0, 0, 0, 0, {names} FROM {from} RETURNING id, device_id"
     )
 }
 
-fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> Result<NewJson<'_>, StoreError> {
+fn new_json((new, from): &(NewUpdate, Ran)) -> Result<NewJson<'_>, StoreError> {
     let (purpose, wave) = match new.campaign {
         Some((_, Purpose::Forward { wave })) => (Some(row::FORWARD), Some(wave)),
         Some((_, Purpose::Return)) => (Some(row::RETURN), None),
@@ -279,14 +297,17 @@ fn new_json((new, device): &(NewUpdate, super::DeviceRow)) -> Result<NewJson<'_>
         weight: new.weight,
         status: new.progress.status.as_str(),
         proof: new.progress.proof.as_str(),
-        from_version: device.sw_version.as_deref(),
+        from_version: from.version.as_deref(),
         to_version: &new.to_version,
-        from_firmware_id: device.installed_firmware.map(|id| id.0),
+        from_firmware_id: from.firmware.map(|id| id.0),
         created_at: new.created_at.0,
         started_at: millis(new.progress.started_at),
         completed_at: millis(new.progress.completed_at),
         timeout_at: new.progress.timeout_at.0,
         ends_at: new.progress.ends_at.0,
+        retry_count: new.attempt.count,
+        retry_of: new.attempt.first.map(|id| id.0),
+        scheduled_at: millis(new.attempt.scheduled_at),
         terms: TermsRow::new(&new.progress.terms)?,
     })
 }

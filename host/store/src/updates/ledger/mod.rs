@@ -7,6 +7,7 @@ mod counters;
 mod device;
 mod entry;
 mod histogram;
+mod tries;
 
 pub(crate) use device::DeviceRow;
 pub(crate) use entry::{Entry, NewUpdate};
@@ -20,6 +21,7 @@ use std::{
 use tidegate_core::{
     device::DeviceState,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    rollback::Return,
     time::Timestamp,
     update::{Event, Progress, Refusal, Update, UpdateStatus},
 };
@@ -28,6 +30,7 @@ use tidegate_engine::ports::{OpenUpdate, PollView, StoreError, Touched};
 use crate::{changes::announce, database::Tx, error::internal, latest::stir, tallies::Tallies};
 
 use counters::Counters;
+use entry::Ran;
 
 /// Devices of one tenant and their updates: all that are open, and those that were asked for.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Ledger {
     updates: BTreeMap<UpdateId, Entry>,
     by_device: HashMap<DeviceKey, Vec<UpdateId>>,
     counters: Counters,
+    /// The next tries of updates that failed: made when everything is written.
+    tries: BTreeMap<DeviceKey, Vec<Update>>,
 }
 
 #[derive(Debug)]
@@ -68,6 +73,7 @@ impl Ledger {
             updates: BTreeMap::new(),
             by_device: HashMap::new(),
             counters: Counters::default(),
+            tries: BTreeMap::new(),
         };
         for entry in entries {
             ledger.enter(entry);
@@ -142,7 +148,11 @@ impl Ledger {
             entry.revision = entry.revision.wrapping_add(1);
         }
         entry.changed = true;
+        let next = entry.try_again(before, at);
         let update = entry.update.clone();
+        if let Some(next) = next {
+            self.tries.entry(update.device).or_default().push(next);
+        }
         self.follow(&update, Some(before), at, tallies);
         Ok(true)
     }
@@ -164,7 +174,11 @@ impl Ledger {
                 let agreed = new.progress.after(&Event::AutoConfirmed, new.created_at);
                 new.progress = agreed.map_err(|error| internal("make updates")(error.into()))?;
             }
-            rows.push((new, device));
+            let from = Ran {
+                version: device.sw_version,
+                firmware: device.installed_firmware,
+            };
+            rows.push((new, from));
         }
         if rows.is_empty() {
             return Ok(HashMap::new());
@@ -173,7 +187,7 @@ impl Ledger {
             .await?
             .into_iter()
             .collect();
-        for (new, device) in rows {
+        for (new, from) in rows {
             let Some(id) = ids.get(&new.device) else {
                 continue;
             };
@@ -185,10 +199,11 @@ impl Ledger {
                 campaign: new.campaign,
                 weight: new.weight,
                 progress: new.progress,
-                from_version: device.sw_version,
+                from_version: from.version,
                 to_version: new.to_version,
-                from_firmware: device.installed_firmware,
+                from_firmware: from.firmware,
                 created_at: new.created_at,
+                attempt: new.attempt,
             };
             self.enter(Entry {
                 update: update.clone(),
@@ -214,10 +229,16 @@ impl Ledger {
         tallies: &mut Tallies,
     ) {
         self.counters.moved(update, before);
-        tallies.update(self.tenant, before, update.progress.status, at);
-        let waits = self
-            .of_device(update.device)
-            .any(|entry| entry.update.progress.status.is_open());
+        let after = update.progress.status;
+        if update.attempt.is_retried {
+            tallies.update_retried(self.tenant, before, after, at);
+        } else {
+            tallies.update(self.tenant, before, after, at);
+        }
+        let waits = self.tries.contains_key(&update.device)
+            || self
+                .of_device(update.device)
+                .any(|entry| entry.update.progress.status.is_open());
         let Some(held) = self.devices.get_mut(&update.device) else {
             return;
         };
@@ -291,13 +312,13 @@ impl Ledger {
     }
 
     /// A rollback has dealt with this ended update.
-    pub(crate) fn looked_at(&mut self, campaign: CampaignId, id: UpdateId, impossible: bool) {
+    pub(crate) fn looked_at(&mut self, campaign: CampaignId, id: UpdateId, decided: Return) {
         let now = self.now;
         if let Some(entry) = self.entry_mut(id)
             && entry.looked_at.is_none()
         {
             entry.looked_at = Some(now);
-            self.counters.looked_at(campaign, impossible);
+            self.counters.looked_at(campaign, decided);
         }
     }
 
@@ -322,6 +343,7 @@ impl Ledger {
     pub(crate) async fn write(self, tx: &mut Tx, tallies: &mut Tallies) -> Result<(), StoreError> {
         let changed = self.updates.values().filter(|entry| entry.changed);
         entry::write(tx, self.tenant, changed).await?;
+        tries::insert(tx, self.tenant, self.tries.into_values().flatten()).await?;
         let changed: Vec<_> = self
             .devices
             .iter()

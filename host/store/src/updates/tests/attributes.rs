@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
@@ -6,9 +6,12 @@ use tidegate_core::{
     plugin::Scope,
     update::{Event, Proof},
 };
-use tidegate_engine::ports::{AttributeMode, Registry as _, Runs as _, Statistics as _};
+use tidegate_engine::ports::{
+    Applied, AttributeMode, Registry as _, Runs as _, Statistics as _, UpdateFilter,
+};
 
 use super::*;
+use crate::scene::ALL;
 
 fn report(
     store: &TestStore,
@@ -89,7 +92,7 @@ on_both! {
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
 
         let recorded = scene.reports_version(key, "1.1.0", later(4)).await?;
-        assert_eq!((recorded.moved, recorded.campaign), (true, Some(scene.campaign())));
+        assert_eq!((recorded.moved, recorded.campaigns), (true, vec![scene.campaign()]));
         assert!(!recorded.view.wants_attributes, "it has just said");
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(scene.look().await?.waves[0].report.counts.completed, 1);
@@ -188,6 +191,26 @@ on_both! {
         assert_eq!(drifted().await?.1, 1);
         store.delete_device(store.ours, "d-0", later(8)).await?;
         assert_eq!(store.stats(store.ours, NOON).await?.drifted_devices, 0);
+    }
+
+    async fn a_version_that_completes_several_updates_wakes_the_campaigns_of_all(store) {
+        let scene = Scene::with_proof(store, &[1], Proof::Attested).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        scene.succeeds(key, later(1)).await?;
+        let another = scene.begin_another(later(2)).await?;
+        let fence = store.lease(another, "us", later(2), later(2)).await?.expect("a lease");
+        let applied = Applied { levels: Some(vec![1]), ..scene.nothing_of(another).await? };
+        assert!(store.apply(another, fence, applied).await?);
+        store.admit(another, fence, 0, 10, &scene.offer(later(2))).await?;
+        let all = UpdateFilter { campaign: Some(another.campaign), device: None };
+        let second = store.list_updates(store.ours, &all, ALL).await?.items[0].update.id;
+        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        scene.report(key, second, done, later(3)).await?;
+
+        let recorded = scene.reports_version(key, "1.1.0", later(4)).await?;
+        let woken: BTreeSet<_> = recorded.campaigns.into_iter().collect();
+        assert_eq!(woken, BTreeSet::from([scene.campaign(), another.campaign]));
     }
 
     async fn a_version_that_is_on_its_way_is_no_drift(store) {

@@ -132,10 +132,10 @@ on_both! {
         let (first, second) = (scene.devices[0], scene.devices[1]);
         let (ours, theirs) = (store.ours, store.theirs);
         let activated = store.activate_auto_confirm(ours, first, someone(1)).await?;
-        assert!(activated.recorded.moved);
+        assert!(activated.moved);
         assert_eq!(activated.campaigns, [scene.campaign()]);
         assert_eq!(scene.status_of(first).await?, UpdateStatus::Offered);
-        assert_eq!(store.poll_view(ours, "d-0").await?, Some(activated.recorded.view));
+        assert_eq!(store.poll_view(ours, "d-0").await?, Some(activated.view));
         assert_eq!(store.auto_confirm(ours, first).await?, Some(someone(1)));
         assert_eq!(device(store, 0).await?.auto_confirm, Some(someone(1)));
         assert_eq!(store.auto_confirm(theirs, first).await?, None);

@@ -1,16 +1,17 @@
 //! Counters are kept with every change and never counted, except here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::Row as _;
 use tidegate_core::{
     feedback::{Execution, Finished},
     plugin::Scope,
-    update::{Event, Proof, Purpose},
+    update::{Event, Proof, Purpose, Retries, Terms},
 };
 use tidegate_engine::ports::{Offer, Runs as _};
 
 use super::*;
+use crate::scene::TIMEOUT;
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -44,12 +45,12 @@ async fn numbers(store: &TestStore, what: &str, sql: &str) -> anyhow::Result<Cou
 }
 
 const BUCKET: &str = "CASE WHEN status IN ('downloading', 'installing', 'verifying', 'cancelling') \
-    THEN 'in_progress' ELSE status END";
+    THEN 'in_progress' WHEN status = 'scheduled' THEN 'offered' ELSE status END";
 
-/// Every kept counter and the same counted: they must be equal.
+/// Every kept counter and the same counted: they must be equal. Of the tries of an update only the last one counts.
 async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
-    let forward = "FROM updates WHERE tenant_id = $1 AND purpose = 'forward'";
-    let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'return'";
+    let forward = "FROM updates WHERE tenant_id = $1 AND purpose = 'forward' AND is_retried = 0";
+    let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'return' AND is_retried = 0";
     let mut pairs = vec![(
         "admitted".to_owned(),
         "SELECT name, admitted FROM waves WHERE tenant_id = $1".to_owned(),
@@ -124,7 +125,7 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
         pairs.push((
             kind.to_owned(),
             format!("SELECT kind, CAST(SUM(n) AS BIGINT) FROM tallies WHERE tenant_id = $1 AND kind = '{kind}' GROUP BY kind"),
-            format!("SELECT '{kind}', COUNT(*) FROM updates WHERE tenant_id = $1 AND status IN ({statuses})"),
+            format!("SELECT '{kind}', COUNT(*) FROM updates WHERE tenant_id = $1 AND status IN ({statuses}) AND is_retried = 0"),
         ));
     }
     let (mut kept, mut counted) = (Counts::new(), Counts::new());
@@ -194,7 +195,10 @@ async fn one_arrives(scene: &Scene<'_>, at: i64) -> anyhow::Result<()> {
         let newest = scene.updates_of(*key).await?.items.into_iter().next();
         let is_on_its_way = newest.is_some_and(|row| {
             let purpose = row.update.campaign.map(|(_, purpose)| purpose);
-            purpose == Some(Purpose::Return) && row.update.progress.status.is_open()
+            let status = row.update.progress.status;
+            purpose == Some(Purpose::Return)
+                && status.is_open()
+                && status != UpdateStatus::Scheduled
         });
         if is_on_its_way {
             return scene.succeeds(*key, later(at)).await;
@@ -203,42 +207,78 @@ async fn one_arrives(scene: &Scene<'_>, at: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn weathers_a_storm(store: &TestStore, retries: Retries) -> anyhow::Result<()> {
+    let terms = Terms {
+        retries,
+        ..Terms::forced(TIMEOUT)
+    };
+    let scene = Scene::on(store, &[10, 20], Proof::Attested, terms).await?;
+    adds_up(store).await?;
+    let mut dice = Dice(0x5EED_0F7E_57ED);
+    for round in 0..6_u64 {
+        let levels = [10, round * 4];
+        futures::try_join!(
+            scene.release(&levels),
+            storm(&scene, &mut dice, 10 + round as i64),
+        )?;
+        adds_up(store).await?;
+        // Tries that wait for their time go out.
+        store.expire(later(80 + round as i64), 5).await?;
+    }
+    // Some fall silent while others speak; then everything goes back.
+    let silent = async { anyhow::Ok(store.expire(later(3600), 5).await?) };
+    futures::try_join!(silent, storm(&scene, &mut dice, 3600))?;
+    adds_up(store).await?;
+    let fence = scene.turn_back().await?;
+    let offer = Offer {
+        proof: Proof::Reported,
+        ..scene.offer(later(3602))
+    };
+    let everything = Scope::Everything;
+    for round in 0..8 {
+        let back = async {
+            while !store
+                .call_back(scene.run, fence, 7, later(3601))
+                .await?
+                .is_empty()
+            {}
+            while store
+                .send_back(scene.run, fence, everything, 7, &offer)
+                .await?
+                .looked_at
+                > 0
+            {}
+            anyhow::Ok(())
+        };
+        futures::try_join!(back, storm(&scene, &mut dice, 3610 + round))?;
+        one_arrives(&scene, 3610 + round).await?;
+        adds_up(store).await?;
+    }
+    for round in 1..9 {
+        store.expire(later(round * 100_000), 500).await?;
+        store
+            .send_back(scene.run, fence, everything, 500, &offer)
+            .await?;
+        adds_up(store).await?;
+    }
+    let ending = scene.look().await?.ending;
+    assert_eq!(
+        (ending.open_forward, ending.to_look_at, ending.open_return),
+        (0, 0, 0)
+    );
+    assert!(ending.returned > 0 && ending.not_returned > 0, "{ending:?}");
+    Ok(())
+}
+
 on_both! {
     async fn kept_counters_are_what_counting_gives(store) {
-        let scene = Scene::with_proof(store, &[10, 20], Proof::Attested).await?;
-        adds_up(store).await?;
-        let mut dice = Dice(0x5EED_0F7E_57ED);
-        for round in 0..6_u64 {
-            let levels = [10, round * 4];
-            futures::try_join!(
-                scene.release(&levels),
-                storm(&scene, &mut dice, 10 + round as i64),
-            )?;
-            adds_up(store).await?;
-        }
-        // Some fall silent while others speak; then everything goes back.
-        let silent = async { anyhow::Ok(store.expire(later(3600), 5).await?) };
-        futures::try_join!(silent, storm(&scene, &mut dice, 3600))?;
-        adds_up(store).await?;
-        let fence = scene.turn_back().await?;
-        let offer = Offer { proof: Proof::Reported, ..scene.offer(later(3602)) };
-        let everything = Scope::Everything;
-        for round in 0..8 {
-            let back = async {
-                while !store.call_back(scene.run, fence, 7, later(3601)).await?.is_empty() {}
-                while store.send_back(scene.run, fence, everything, 7, &offer).await?.looked_at > 0 {}
-                anyhow::Ok(())
-            };
-            futures::try_join!(back, storm(&scene, &mut dice, 3610 + round))?;
-            one_arrives(&scene, 3610 + round).await?;
-            adds_up(store).await?;
-        }
-        store.expire(later(100_000), 500).await?;
-        store.send_back(scene.run, fence, everything, 500, &offer).await?;
-        store.expire(later(200_000), 500).await?;
-        adds_up(store).await?;
-        let ending = scene.look().await?.ending;
-        assert_eq!((ending.open_forward, ending.to_look_at, ending.open_return), (0, 0, 0));
-        assert!(ending.returned > 0 && ending.not_returned > 0, "{ending:?}");
+        weathers_a_storm(store, Retries::NONE).await?;
+    }
+
+    async fn kept_counters_are_what_counting_the_last_tries_gives(store) {
+        let retries = Retries { most: 2, delay: Duration::from_secs(60) };
+        weathers_a_storm(store, retries).await?;
+        let tries = "SELECT 'tries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
+        assert!(numbers(store, "all", tries).await?["all tries"] > 10);
     }
 }

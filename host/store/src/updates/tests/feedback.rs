@@ -34,7 +34,8 @@ on_both! {
             assert_eq!(store.poll_view(store.ours, "d-0").await?.as_ref(), Some(&recorded.view));
             let open = recorded.view.open.context("it is open")?;
             assert_eq!((open.id, open.status, open.revision), (offered.update.id, status, revision));
-            assert_eq!((recorded.moved, recorded.campaign), (moved, Some(scene.campaign())));
+            let woken = if moved { vec![scene.campaign()] } else { vec![] };
+            assert_eq!((recorded.moved, recorded.campaigns), (moved, woken));
         }
         let recorded = scene.happens(key, closed(Finished::Success), later(9)).await??;
         assert!(recorded.moved && recorded.view.open.is_none());

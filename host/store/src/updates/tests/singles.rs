@@ -22,7 +22,7 @@ on_both! {
 
         let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         let recorded = scene.report(key, id, done, later(1)).await?;
-        assert_eq!((recorded.moved, recorded.campaign), (true, None));
+        assert_eq!((recorded.moved, recorded.campaigns), (true, vec![]));
         let row = store.update(store.ours, id).await?.context("the update")?;
         assert_eq!(row.update.campaign, None);
         assert_eq!(row.update.progress.status, UpdateStatus::Completed);

@@ -14,3 +14,4 @@ mod rollback;
 mod silence;
 mod steering;
 mod strategies;
+mod tries;

@@ -1,0 +1,128 @@
+//! Updates that are tried again.
+
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// A device, its token, and a firmware that it has not got.
+async fn one(world: &World) -> (String, i64) {
+    let device = json!({"device_id": "pi-0"});
+    let made = world.post("/api/v1/devices", &device).await.expect(201);
+    let token = made["token"].as_str().expect("a token").to_owned();
+    (token, world.firmware("1.1.0", b"new").await)
+}
+
+/// The device says that this update failed.
+async fn fails(world: &World, token: &str, update: &Value) {
+    let id = &update["update_id"];
+    let said = json!({"status": {"execution": "closed", "result": {"finished": "failure"}}});
+    let request = Request::builder()
+        .method("POST")
+        .uri(format!(
+            "/default/controller/v1/pi-0/deploymentBase/{id}/feedback"
+        ))
+        .header("host", "localhost")
+        .header("authorization", format!("TargetToken {token}"))
+        .header("content-type", "application/json")
+        .body(Body::from(said.to_string()))
+        .expect("a request");
+    assert_eq!(world.ask(request).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_update_is_tried_again_as_often_as_was_asked() {
+    let world = World::new().await;
+    let (token, firmware) = one(&world).await;
+    let wish = json!({"firmware_id": firmware, "max_retries": 2, "retry_delay": 30});
+    let first = world.post("/api/v1/devices/pi-0/update", &wish).await;
+    let first = first.expect(201);
+    assert_eq!(
+        (
+            &first["retry_count"],
+            &first["max_retries"],
+            &first["scheduled_at"],
+            &first["retry_of"],
+            &first["is_retried"],
+        ),
+        (
+            &json!(0),
+            &json!(2),
+            &Value::Null,
+            &Value::Null,
+            &json!(false)
+        )
+    );
+    fails(&world, &token, &first).await;
+    let updates = world.get("/api/v1/devices/pi-0/updates").await.expect(200);
+    let (next, was) = (&updates["items"][0], &updates["items"][1]);
+    assert_eq!(
+        (&next["status"], &next["retry_count"], &next["retry_of"]),
+        (&json!("scheduled"), &json!(1), &first["update_id"])
+    );
+    assert_eq!(next["scheduled_at"], next["timeout_at"]);
+    assert_eq!(
+        (&was["status"], &was["is_retried"], &was["error_code"]),
+        (&json!("failed"), &json!(true), &json!("FAILED"))
+    );
+    assert_eq!(updates["totals"]["failed"], 0);
+    assert_eq!(updates["totals"]["open"], 1);
+
+    let path = format!("/api/v1/updates/{}", next["update_id"]);
+    let retry = world.post(&format!("{path}/retry"), &json!({})).await;
+    assert_eq!(retry.refused(409).0, "nothing_to_retry");
+    let cancelled = world.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.expect(200)["status"], "cancelled", "at once");
+
+    let again = json!({"max_retries": 1, "retry_delay": 5});
+    let again = world.post(&format!("{path}/retry"), &again).await;
+    let again = again.expect(201);
+    assert_eq!(
+        (
+            &again["status"],
+            &again["max_retries"],
+            &again["retry_count"]
+        ),
+        (&json!("offered"), &json!(1), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn retries_have_their_bounds() {
+    let world = World::new().await;
+    let (_, firmware) = one(&world).await;
+    let device = "/api/v1/devices/pi-0/update";
+    let made = world.post(device, &json!({"firmware_id": firmware})).await;
+    let id = made.expect(201)["update_id"].clone();
+    let path = format!("/api/v1/updates/{id}");
+    world
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await
+        .expect(200);
+    for (extra, field) in [
+        (json!({"max_retries": 11}), "/max_retries"),
+        (json!({"max_retries": 1, "retry_delay": 0}), "/retry_delay"),
+        (
+            json!({"max_retries": 1, "retry_delay": 3601}),
+            "/retry_delay",
+        ),
+        (json!({"retry_delay": 60}), "/retry_delay"),
+        (json!({"max_retries": -1}), "/max_retries"),
+    ] {
+        let retry = world.post(&format!("{path}/retry"), &extra).await;
+        assert_eq!(retry.refused(422).1, [field.to_owned()], "{extra}");
+        let bulk = json!({"device_ids": ["pi-0"], "firmware_id": firmware, "update_config": extra});
+        let bulk = world.post("/api/v1/devices/bulk/update", &bulk).await;
+        let named = format!("/update_config{field}");
+        let refused = bulk.refused(422).1;
+        assert!(
+            [named, field.to_owned()].contains(&refused[0]),
+            "{refused:?}"
+        );
+        let mut wish = extra.clone();
+        wish["firmware_id"] = json!(firmware);
+        let refused = world.post(device, &wish).await.refused(422);
+        assert_eq!(refused.1, [field.to_owned()], "{wish}");
+    }
+}
