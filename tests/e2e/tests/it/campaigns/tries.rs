@@ -26,7 +26,8 @@ async fn a_device_fails_twice_and_its_campaign_never(lab: Alone) -> Result<()> {
         let newest = newest(&lab).await?;
         ensure!(newest["status"] == "scheduled", "{newest}");
         ensure!(newest["retry_count"] == count, "{newest}");
-        ensure!(newest["retry_of"].to_string() == offered[0], "{newest}");
+        let first: i64 = offered[0].parse()?;
+        ensure!(newest["retry_of"] == first, "{newest}");
         let explained = lab.viewer.get("devices/edge-0/explain").await?.ok()?;
         let reasons = explained["items"][0]["reasons"].to_string();
         ensure!(reasons.contains("it goes out in"), "{reasons}");
