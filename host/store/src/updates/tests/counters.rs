@@ -276,7 +276,7 @@ on_both! {
     }
 
     async fn kept_counters_are_what_counting_the_last_tries_gives(store) {
-        let retries = Retries { most: 2, delay: Duration::from_secs(60) };
+        let retries = Retries { most: 2, delay: Duration::from_mins(1) };
         weathers_a_storm(store, retries).await?;
         let tries = "SELECT 'tries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
         assert!(numbers(store, "all", tries).await?["all tries"] > 10);

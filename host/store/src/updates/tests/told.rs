@@ -121,7 +121,7 @@ on_both! {
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
         let told = scene.told(key, "1.1.0", 3).await?;
         assert!(told.recorded.moved && !told.is_new);
-        assert_eq!(told.recorded.campaign, Some(scene.campaign()));
+        assert_eq!(told.recorded.campaigns, [scene.campaign()]);
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(scene.look().await?.waves[0].report.counts.completed, 1);
     }
