@@ -72,6 +72,7 @@ impl Terms {
             update_type: UpdateType::Forced,
             confirmation: None,
             timeouts: self.timeouts,
+            retries: self.retries,
             window: None,
         }
     }

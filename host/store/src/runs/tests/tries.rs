@@ -72,7 +72,7 @@ on_both! {
         for count in 1..=2 {
             let failed = Event::Feedback(feedback(Execution::Closed, Finished::Failure, "CHECKSUM_MISMATCH"));
             let recorded = scene.happens(key, failed.clone(), at).await??;
-            assert_eq!((recorded.view.open, recorded.campaigns), (None, vec![scene.campaign()]));
+            assert_eq!((&recorded.view.open, recorded.campaigns), (&None, vec![scene.campaign()]));
             assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view), "memory and rows agree");
 
             let next = scene.newest(key).await?.update;
