@@ -43,9 +43,12 @@ pub struct MaintenanceWindow {
     spec: WindowSpec,
     cron: Cron,
     zone: TimeZone,
-    /// The last search: no window opens after the first moment and before the second, which does not come when none.
-    found: Mutex<Option<(Timestamp, Option<Timestamp>)>>,
+    /// The last searches: no window opens after the first moment and before the second, which does not come when none.
+    /// There are two: of the opening that a window stands by, and of the one after it.
+    found: Mutex<[Option<Found>; 2]>,
 }
+
+type Found = (Timestamp, Option<Timestamp>);
 
 /// Whether a window is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,14 +134,14 @@ impl MaintenanceWindow {
     /// The first opening later than that; none: there is none.
     pub fn next_opening(&self, after: Timestamp) -> Option<Timestamp> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((from, opening)) = *found
-            && from <= after
-            && opening.is_none_or(|opening| after < opening)
-        {
-            return opening;
+        let fits = |(from, opening): &&Found| {
+            *from <= after && opening.is_none_or(|opening| after < opening)
+        };
+        if let Some((_, opening)) = found.iter().flatten().find(fits) {
+            return *opening;
         }
         let opening = self.search(after);
-        *found = Some((after, opening));
+        *found = [Some((after, opening)), found[0]];
         opening
     }
 

@@ -4,4 +4,5 @@ mod back;
 mod forward;
 mod scripted;
 mod steering;
+mod windows;
 mod world;

@@ -269,7 +269,7 @@ async fn a_device_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_maintenance_window_is_shown_back_and_explains_what_waits() {
+async fn a_maintenance_window_is_shown_back_and_a_bad_one_is_refused() {
     let world = World::new().await;
     world.fleet(1).await;
     let window =
