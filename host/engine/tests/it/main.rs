@@ -4,5 +4,6 @@ mod back;
 mod forward;
 mod scripted;
 mod steering;
+mod tries;
 mod windows;
 mod world;
