@@ -40,6 +40,14 @@ impl Dialect {
         }
     }
 
+    /// Ends a SELECT whose rows nobody may change until the transaction ends, though others may refer to them.
+    pub(crate) fn for_share(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
     /// A table with the column `value`: the texts of a JSON array, which is a parameter or a column.
     pub(crate) fn texts(self, json: &str) -> String {
         match self {

@@ -98,6 +98,7 @@ pub(super) async fn create(
 }
 
 /// Whoever deletes the firmware waits until what needs it is there, and then must not; a deleted one is a conflict.
+/// Shared, for others have their devices already and come here with what they admit: neither may wait for the other.
 pub(crate) async fn hold_firmware(
     tx: &mut Tx,
     tenant: TenantId,
@@ -105,7 +106,7 @@ pub(crate) async fn hold_firmware(
 ) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
-        tx.dialect().for_update()
+        tx.dialect().for_share()
     );
     let there = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
