@@ -13,6 +13,10 @@ use crate::{debian, shell};
 /// The target that guests are built for: no WASI, so nothing to import.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// More than the built-in plugins need for a decision, so that their memory does not grow in a call. It is address
+/// space: what is not touched takes no memory.
+const INITIAL_HEAP: &str = "-Clink-arg=--initial-heap=262144";
+
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -96,10 +100,7 @@ impl WasmToolchain {
         command
             .current_dir(&workspace.root)
             .env("CARGO_HOME", &workspace.cargo_home)
-            .env(
-                "CARGO_ENCODED_RUSTFLAGS",
-                self.remapped_paths(workspace, target),
-            )
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(workspace, target))
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS")
             .args(["build", "--target", TARGET, "--target-dir"])
@@ -110,9 +111,9 @@ impl WasmToolchain {
         command
     }
 
-    /// Flags that take this machine's folders out of what the compiler writes. Of the prefixes
-    /// that match a path the last one counts, so what may lie inside another comes after it.
-    fn remapped_paths(&self, workspace: &Workspace, target: &Path) -> OsString {
+    /// What the compiler is told, in cargo's encoding. Most of it takes this machine's folders out of what the compiler
+    /// writes. Of the prefixes that match a path the last one counts, so what may lie inside another comes after it.
+    fn flags(&self, workspace: &Workspace, target: &Path) -> OsString {
         let source = match self {
             Self::Rustup { sysroot } => sysroot.join("lib/rustlib/src/rust"),
             Self::Debian { .. } => PathBuf::from(DEBIAN_SOURCE),
@@ -126,12 +127,9 @@ impl WasmToolchain {
         if let Ok(canonical) = source.canonicalize() {
             prefixes.push((canonical, "/rust"));
         }
-        let mut flags = OsString::new();
+        let mut flags = OsString::from(INITIAL_HEAP);
         for (from, to) in prefixes {
-            if !flags.is_empty() {
-                flags.push("\u{1f}");
-            }
-            flags.push("--remap-path-prefix=");
+            flags.push("\u{1f}--remap-path-prefix=");
             flags.push(from);
             flags.push("=");
             flags.push(to);

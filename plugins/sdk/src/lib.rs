@@ -47,6 +47,8 @@ mod explain;
 mod export;
 mod gates;
 mod log;
+#[cfg(target_arch = "wasm32")]
+mod memory;
 mod plugin;
 mod policy;
 mod sequence;

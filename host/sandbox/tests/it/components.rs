@@ -44,10 +44,9 @@ fn guests() -> Result<Vec<(String, PathBuf)>> {
 async fn goldens_through_wasm() -> Result<()> {
     let rig = Rig::new()?;
     for (name, folder) in guests()? {
-        let inspection = rig
-            .upload(built(&name)?)
-            .await
-            .with_context(|| name.clone())?;
+        let component = built(&name)?;
+        let initial_memory = initial_memory(&component)?;
+        let inspection = rig.upload(component).await.with_context(|| name.clone())?;
         assert_eq!(inspection.description.name, name);
         let plugin = rig.sandbox.plugin(inspection.digest).await?;
         for entry in fs::read_dir(folder)? {
@@ -57,14 +56,28 @@ async fn goldens_through_wasm() -> Result<()> {
                 .is_some_and(|extension| extension == "json")
             {
                 let golden = serde_json::from_str(&fs::read_to_string(&path)?)?;
-                check(&rig, &plugin, &golden).with_context(|| path.display().to_string())?;
+                check(&rig, &plugin, &golden, initial_memory)
+                    .with_context(|| path.display().to_string())?;
             }
         }
     }
     Ok(())
 }
 
-fn check(rig: &Rig, plugin: &Plugin, golden: &Golden) -> Result<()> {
+/// The bytes of memory that a component's instance begins with.
+fn initial_memory(component: &[u8]) -> Result<u64> {
+    let mut pages = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        if let wasmparser::Payload::MemorySection(memories) = payload? {
+            for memory in memories {
+                pages += memory?.initial;
+            }
+        }
+    }
+    Ok(pages * (64 << 10))
+}
+
+fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Result<()> {
     if golden.call == "validate" {
         let config: String = serde_json::from_str(golden.input.get())?;
         let errors: Vec<Value> = plugin
@@ -95,6 +108,12 @@ fn check(rig: &Rig, plugin: &Plugin, golden: &Golden) -> Result<()> {
         second.fuel
     );
     ensure!(first.peak_memory == second.peak_memory);
+    // Growing takes a lock on the whole process, so that calls at the same time wait for each other.
+    ensure!(
+        first.peak_memory == initial_memory,
+        "it grew its memory from {initial_memory} to {} bytes",
+        first.peak_memory
+    );
     ensure!(first.record.question == question);
     ensure!(
         first.record.question_digest
