@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{gateway::named, listing, print, show};
+use super::{listing, named::named, print, show};
 use crate::client::{Remote, Rest, table};
 
 #[derive(Debug, Args)]
@@ -50,9 +50,8 @@ impl DeviceAuthority {
                 show(&rest, &made, sheet);
             }
             Command::Remove { authority } => {
-                let known = rest.get("device-authorities", &[]).await?;
-                let id = named(&known, "/authority_id", &authority)
-                    .ok_or_else(|| anyhow!("there is no authority {authority}"))?;
+                let list = "device-authorities";
+                let id = named(&rest, list, "authority_id", "authority", &authority).await?;
                 rest.delete(&format!("device-authorities/{id}")).await?;
                 if !rest.wants_json() {
                     print(format_args!("{authority} is trusted no more"));

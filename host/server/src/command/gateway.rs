@@ -1,8 +1,8 @@
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{listing, print, show};
+use super::{listing, named::named, print, show};
 use crate::client::{Remote, Rest, table};
 
 #[derive(Debug, Args)]
@@ -46,9 +46,7 @@ impl Gateway {
                 show(&rest, &made, told);
             }
             Command::Revoke { gateway } => {
-                let known = rest.get("gateways", &[]).await?;
-                let id = named(&known, "/gateway_id", &gateway)
-                    .ok_or_else(|| anyhow!("there is no gateway {gateway}"))?;
+                let id = named(&rest, "gateways", "gateway_id", "gateway", &gateway).await?;
                 rest.delete(&format!("gateways/{id}")).await?;
                 if !rest.wants_json() {
                     print(format_args!("{gateway} opens nothing any more"));
@@ -72,17 +70,6 @@ fn told(made: &Value) -> String {
     format!("{facts}\n\nIts token, which is shown this once: {token}")
 }
 
-/// The id of the item of this name, or else of this id.
-pub(super) fn named(list: &Value, id: &str, wanted: &str) -> Option<i64> {
-    let items = list["items"].as_array()?;
-    let by_name = items.iter().find(|item| item["name"] == wanted);
-    let id_of = |item: &Value| item.pointer(id)?.as_i64();
-    by_name.and_then(id_of).or_else(|| {
-        let wanted: i64 = wanted.parse().ok()?;
-        items.iter().filter_map(id_of).find(|id| *id == wanted)
-    })
-}
-
 const GATEWAYS: [table::Column<'_>; 5] = [
     ("ID", "/gateway_id"),
     ("NAME", "/name"),
@@ -90,24 +77,3 @@ const GATEWAYS: [table::Column<'_>; 5] = [
     ("LAST USED", "/last_used"),
     ("CREATED AT", "/created_at"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_goes_before_an_id() {
-        let list = json!({"items": [
-            {"gateway_id": 1, "name": "dock"}, {"gateway_id": 2, "name": "1"},
-        ]});
-        for (wanted, expected) in [
-            ("dock", Some(1)),
-            ("1", Some(2)),
-            ("2", Some(2)),
-            ("3", None),
-            ("", None),
-        ] {
-            assert_eq!(named(&list, "/gateway_id", wanted), expected, "{wanted}");
-        }
-    }
-}

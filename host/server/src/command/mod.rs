@@ -8,6 +8,7 @@ mod gateway;
 mod gateway_token;
 mod health;
 mod key;
+mod named;
 mod place;
 mod plugin;
 mod serve;
