@@ -5,7 +5,11 @@ use tidegate_core::{
     id::{DeviceKey, TenantId},
 };
 
-use super::{Caller, feedback::device, poll::poll, record::record_of};
+use super::{
+    Caller,
+    poll::poll,
+    record::{present, record_of},
+};
 use crate::{
     Engine,
     ports::{PollView, RecordError, Tenant},
@@ -44,15 +48,13 @@ pub async fn activate_auto_confirm(
     remark: Option<String>,
 ) -> Result<(), RecordError> {
     let tenant = caller.tenant;
-    let known = device(engine, caller).await?;
+    let (device, activated_at) = present(engine, caller).await?;
     let auto_confirm = AutoConfirm {
         initiator,
         remark,
-        activated_at: engine.now(),
+        activated_at,
     };
-    let seen = caller.seen(known, auto_confirm.activated_at);
-    engine.seen.note(seen);
-    agree(engine, tenant, &caller.device_id, known, auto_confirm).await
+    agree(engine, tenant, &caller.device_id, device, auto_confirm).await
 }
 
 /// The same, whoever says so.
@@ -75,11 +77,9 @@ pub(crate) async fn agree(
 
 /// Agrees to no later updates; those that were agreed to stay so. Where nobody agrees, it does nothing.
 pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
-    let known = device(engine, caller).await?;
-    let now = engine.now();
-    engine.seen.note(caller.seen(known, now));
+    let (device, now) = present(engine, caller).await?;
     let store = engine.store();
     store
-        .deactivate_auto_confirm(caller.tenant, known, now)
+        .deactivate_auto_confirm(caller.tenant, device, now)
         .await
 }

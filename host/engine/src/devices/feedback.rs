@@ -2,10 +2,13 @@ use std::sync::Arc;
 
 use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::Event};
 
-use super::{Caller, record::record, view::known};
+use super::{
+    Caller,
+    record::{present, record},
+};
 use crate::{
-    Engine, Error,
-    ports::{RecordError, Report, StoreError},
+    Engine,
+    ports::{RecordError, Report},
 };
 
 /// The last millisecond of the year 9999: what is later no calendar shows.
@@ -54,13 +57,10 @@ async fn take(
     update: UpdateId,
     event: Event,
 ) -> Result<(), RecordError> {
-    let tenant = caller.tenant;
-    let known = device(engine, caller).await?;
-    let at = engine.now();
-    engine.seen.note(caller.seen(known, at));
+    let (device, at) = present(engine, caller).await?;
     let report = Report {
-        tenant,
-        device: known,
+        tenant: caller.tenant,
+        device,
         update,
         event,
         at,
@@ -69,27 +69,8 @@ async fn take(
         engine.store().record(report).await
     })
     .await?;
-    engine.signals.log_grew(known);
+    engine.signals.log_grew(device);
     Ok(())
-}
-
-pub(super) async fn device(
-    engine: &Engine,
-    caller: &Caller,
-) -> Result<tidegate_core::id::DeviceKey, RecordError> {
-    match known(engine, caller).await {
-        Ok(Some(view)) => Ok(view.device),
-        // Another has registered it since: for this one it is not there.
-        Ok(None) | Err(Error::Forbidden { .. } | Error::NotFound { .. }) => {
-            Err(RecordError::NotFound)
-        }
-        Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
-        Err(error) => {
-            let context = "read device";
-            let source = Box::new(error);
-            Err(StoreError::Internal { context, source }.into())
-        }
-    }
 }
 
 /// What is kept of a feedback: no more than is kept, no zero bytes, which databases do not take, and no time that

@@ -1,9 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
-use super::{Caller, feedback::device, record::record};
+use super::{
+    Caller,
+    record::{present, record},
+};
 use crate::{
     Engine,
     ports::{InstalledReport, RecordError},
@@ -17,24 +17,17 @@ pub async fn report_installed(
     name: String,
     version: String,
 ) -> Result<bool, RecordError> {
-    let tenant = caller.tenant;
-    let known = device(engine, caller).await?;
-    let at = engine.now();
-    engine.seen.note(caller.seen(known, at));
+    let (device, at) = present(engine, caller).await?;
     let report = InstalledReport {
-        tenant,
-        device: known,
+        tenant: caller.tenant,
+        device,
         name,
         version,
         at,
     };
-    let is_new = Arc::new(AtomicBool::new(false));
-    let found = Arc::clone(&is_new);
-    record(engine, caller, |engine| async move {
-        let told = engine.store().record_installed(report).await?;
-        found.store(told.is_new, Ordering::Relaxed);
-        Ok(told.recorded)
+    let told = record(engine, caller, |engine| async move {
+        engine.store().record_installed(report).await
     })
     .await?;
-    Ok(is_new.load(Ordering::Relaxed))
+    Ok(told.is_new)
 }

@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use tidegate_core::log::{Source, lines};
 
-use super::{Caller, feedback::device, record::record};
+use super::{
+    Caller,
+    record::{present, record},
+};
 use crate::{
     Engine,
     ports::{LogReport, RecordError},
@@ -14,12 +17,10 @@ pub async fn report_log(
     caller: &Caller,
     text: &str,
 ) -> Result<(), RecordError> {
-    let known = device(engine, caller).await?;
-    let at = engine.now();
-    engine.seen.note(caller.seen(known, at));
+    let (device, at) = present(engine, caller).await?;
     let report = LogReport {
         tenant: caller.tenant,
-        device: known,
+        device,
         update: None,
         source: Source::Device,
         lines: lines(text),
@@ -29,6 +30,6 @@ pub async fn report_log(
         engine.store().record_log(report).await
     })
     .await?;
-    engine.signals.log_grew(known);
+    engine.signals.log_grew(device);
     Ok(())
 }

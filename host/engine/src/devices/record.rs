@@ -1,8 +1,11 @@
 use std::{future::Future, sync::Arc};
 
-use tidegate_core::id::TenantId;
+use tidegate_core::{
+    id::{DeviceKey, TenantId},
+    time::Timestamp,
+};
 
-use super::Caller;
+use super::{Caller, view::known};
 use crate::{
     Engine, Error,
     ports::{RecordError, Recorded, RunRef, StoreError},
@@ -12,26 +15,52 @@ use crate::{
 ///
 /// This goes on in a task of its own when the device hangs up: the store may have recorded it by then, and then what is
 /// remembered has to follow.
-pub(super) async fn record<F>(
+pub(super) async fn record<F, T>(
     engine: &Arc<Engine>,
     caller: &Caller,
     write: impl FnOnce(Arc<Engine>) -> F,
-) -> Result<Recorded, RecordError>
+) -> Result<T, RecordError>
 where
-    F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
+    F: Future<Output = Result<T, RecordError>> + Send + 'static,
+    T: AsRef<Recorded> + Send + 'static,
 {
     record_of(engine, caller.tenant, &caller.device_id, write).await
 }
 
-/// The same for a device that somebody else speaks of.
-pub(crate) async fn record_of<F>(
+/// The device that speaks, which was here now.
+pub(super) async fn present(
+    engine: &Engine,
+    caller: &Caller,
+) -> Result<(DeviceKey, Timestamp), RecordError> {
+    match known(engine, caller).await {
+        Ok(Some(view)) => {
+            let now = engine.now();
+            engine.seen.note(caller.seen(view.device, now));
+            Ok((view.device, now))
+        }
+        // Another has registered it since: for this one it is not there.
+        Ok(None) | Err(Error::Forbidden { .. } | Error::NotFound { .. }) => {
+            Err(RecordError::NotFound)
+        }
+        Err(Error::Unavailable { message }) => Err(StoreError::Unavailable(message).into()),
+        Err(error) => {
+            let context = "read device";
+            let source = Box::new(error);
+            Err(StoreError::Internal { context, source }.into())
+        }
+    }
+}
+
+/// The same as [`record`] for a device that somebody else speaks of.
+pub(crate) async fn record_of<F, T>(
     engine: &Arc<Engine>,
     tenant: TenantId,
     device_id: &str,
     write: impl FnOnce(Arc<Engine>) -> F,
-) -> Result<Recorded, RecordError>
+) -> Result<T, RecordError>
 where
-    F: Future<Output = Result<Recorded, RecordError>> + Send + 'static,
+    F: Future<Output = Result<T, RecordError>> + Send + 'static,
+    T: AsRef<Recorded> + Send + 'static,
 {
     // Whoever hangs up leaves the task behind: while the store stands still they must not pile up.
     let place = Arc::clone(&engine.reports).try_acquire_owned();
@@ -54,17 +83,18 @@ where
     })
 }
 
-async fn followed(
+async fn followed<T: AsRef<Recorded>>(
     engine: Arc<Engine>,
     tenant: TenantId,
     device_id: String,
-    writing: impl Future<Output = Result<Recorded, RecordError>>,
-) -> Result<Recorded, RecordError> {
+    writing: impl Future<Output = Result<T, RecordError>>,
+) -> Result<T, RecordError> {
     let device_id = device_id.as_str();
     let ticket = engine.read_model.ticket(tenant, device_id);
     let recorded = writing.await;
     match &recorded {
         Ok(recorded) => {
+            let recorded = recorded.as_ref();
             let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
             engine.read_model.was_changed(ticket, view, changes_device);
             for campaign in recorded.campaigns.iter().copied() {

@@ -144,6 +144,12 @@ pub struct Told {
     pub recorded: Recorded,
 }
 
+impl AsRef<Recorded> for Told {
+    fn as_ref(&self) -> &Recorded {
+        &self.recorded
+    }
+}
+
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -155,6 +161,12 @@ pub struct Recorded {
     pub view: PollView,
     /// Whether the device itself is another now: its attributes, its versions, its state.
     pub changes_device: bool,
+}
+
+impl AsRef<Self> for Recorded {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// Why an event was not recorded.
