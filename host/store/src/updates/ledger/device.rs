@@ -12,6 +12,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{OldToken, StoreError};
 
+use super::overwrite::{NewRow, overwrite};
 use crate::{
     access::{TOKEN_COLUMNS, old_token},
     database::Tx,
@@ -172,6 +173,29 @@ struct DeviceJson<'a> {
     wants_attributes: i64,
 }
 
+impl NewRow for DeviceJson<'_> {
+    const TABLE: &'static str = "devices";
+    const WRITING: &'static str = "write devices";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
+        ("state", Type::Text),
+        ("hw_model", Type::Text),
+        ("hw_revision", Type::Text),
+        ("hw_revision_key", Type::Text),
+        ("sw_version", Type::Text),
+        ("sw_version_key", Type::Text),
+        ("installed_firmware_id", Type::Int),
+        ("installed_update_id", Type::Int),
+        ("expected_version", Type::Text),
+        ("drifted_at", Type::Int),
+        ("attribute_changes", Type::Int),
+        ("wants_attributes", Type::Int),
+    ];
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
 /// Writes the devices that changed, each with how it was, and counts them.
 pub(super) async fn write(
     tx: &mut Tx,
@@ -179,9 +203,6 @@ pub(super) async fn write(
     changed: &[(DeviceKey, &DeviceRow, &DeviceRow)],
     tallies: &mut Tallies,
 ) -> Result<(), StoreError> {
-    if changed.is_empty() {
-        return Ok(());
-    }
     let rows: Vec<_> = changed
         .iter()
         .map(|(key, was, now)| {
@@ -203,39 +224,5 @@ pub(super) async fn write(
             }
         })
         .collect();
-    let columns = [
-        ("id", Type::Int),
-        ("state", Type::Text),
-        ("hw_model", Type::Text),
-        ("hw_revision", Type::Text),
-        ("hw_revision_key", Type::Text),
-        ("sw_version", Type::Text),
-        ("sw_version_key", Type::Text),
-        ("installed_firmware_id", Type::Int),
-        ("installed_update_id", Type::Int),
-        ("expected_version", Type::Text),
-        ("drifted_at", Type::Int),
-        ("attribute_changes", Type::Int),
-        ("wants_attributes", Type::Int),
-    ];
-    let from = tx.dialect().rows("d", "$2", &columns);
-    let which = tx.dialect().only_among("devices.id", "$3");
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-    // The plus keeps SQLite from walking through all rows of the tenant.
-    let sql = format!(
-        "UPDATE devices SET state = d.state, hw_model = d.hw_model, hw_revision = d.hw_revision, \
-         hw_revision_key = d.hw_revision_key, sw_version = d.sw_version, sw_version_key = d.sw_version_key, \
-         installed_firmware_id = d.installed_firmware_id, installed_update_id = d.installed_update_id, \
-         expected_version = d.expected_version, drifted_at = d.drifted_at, attribute_changes = d.attribute_changes, \
-         wants_attributes = d.wants_attributes FROM {from} \
-         WHERE +devices.tenant_id = $1 AND devices.id = d.id AND {which}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(to_json(&rows)?)
-        .bind(to_json(&ids)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("write devices"))?;
-    Ok(())
+    overwrite(tx, tenant, &rows).await
 }

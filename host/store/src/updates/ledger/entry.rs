@@ -9,6 +9,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
+use super::overwrite::{NewRow, overwrite};
 use crate::{
     database::Tx,
     dialect::{Dialect, Type, storable},
@@ -123,18 +124,10 @@ struct EntryJson<'a> {
     is_retried: i64,
 }
 
-/// Writes what changed.
-pub(super) async fn write<'a>(
-    tx: &mut Tx,
-    tenant: TenantId,
-    changed: impl Iterator<Item = &'a Entry>,
-) -> Result<(), StoreError> {
-    let rows: Vec<_> = changed.map(json).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let columns = [
-        ("id", Type::Int),
+impl NewRow for EntryJson<'_> {
+    const TABLE: &'static str = "updates";
+    const WRITING: &'static str = "write updates";
+    const COLUMNS: &'static [(&'static str, Type)] = &[
         ("status", Type::Text),
         ("revision", Type::Int),
         ("progress_n", Type::Int),
@@ -152,27 +145,20 @@ pub(super) async fn write<'a>(
         ("looked_at", Type::Int),
         ("is_retried", Type::Int),
     ];
-    let from = tx.dialect().rows("n", "$2", &columns);
-    let which = tx.dialect().only_among("updates.id", "$3");
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-    // The plus keeps SQLite from walking through all rows of the tenant.
-    let sql = format!(
-        "UPDATE updates SET status = n.status, revision = n.revision, progress_n = n.progress_n, \
-         progress_of = n.progress_of, error_code = n.error_code, error_message = n.error_message, \
-         feedbacks = n.feedbacks, log_lines = n.log_lines, call_backs = n.call_backs, started_at = n.started_at, \
-         completed_at = n.completed_at, \
-         timeout_at = n.timeout_at, ends_at = n.ends_at, called_back_at = n.called_back_at, looked_at = n.looked_at, \
-         is_retried = n.is_retried FROM {from} \
-         WHERE +updates.tenant_id = $1 AND updates.id = n.id AND {which}"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(to_json(&rows)?)
-        .bind(to_json(&ids)?)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("write updates"))?;
-    Ok(())
+
+    fn id(&self) -> i64 {
+        self.id.into()
+    }
+}
+
+/// Writes what changed.
+pub(super) async fn write<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changed: impl Iterator<Item = &'a Entry>,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = changed.map(json).collect();
+    overwrite(tx, tenant, &rows).await
 }
 
 fn json(entry: &Entry) -> EntryJson<'_> {

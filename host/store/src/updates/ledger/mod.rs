@@ -7,6 +7,7 @@ mod counters;
 mod device;
 mod entry;
 mod histogram;
+mod overwrite;
 mod tries;
 
 pub(crate) use device::DeviceRow;
