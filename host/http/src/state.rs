@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use tidegate_engine::Engine;
 use tokio_util::sync::CancellationToken;
@@ -8,20 +8,31 @@ use crate::{
     x509::Certificates,
 };
 
-/// What every handler is given.
+/// What every handler is given. It is cloned several times for each request, which must cost next to nothing.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+/// What is in an [`AppState`].
+pub struct Shared {
     /// The use cases' engine.
     pub engine: Arc<Engine>,
     /// What `/metrics` shows. The same one is the engine's observer.
     pub metrics: Arc<Metrics>,
     /// What an operator may set.
-    pub settings: Arc<HttpSettings>,
+    pub settings: HttpSettings,
     /// Ends event streams when the server shuts down.
     pub stopping: CancellationToken,
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
+    pub(crate) certificates: Certificates,
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// What an operator may set.
@@ -67,14 +78,14 @@ impl HttpSettings {
 impl AppState {
     /// The state of a server. `metrics` is the observer that the engine was made with.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             engine,
             metrics,
-            limits: Arc::new(Limits::new(&settings.limits)),
-            certificates: Arc::default(),
-            tokens: Arc::new(Tokens::new(&settings.token_secret, settings.dev)),
-            settings: Arc::new(settings),
+            limits: Limits::new(&settings.limits),
+            certificates: Certificates::default(),
+            tokens: Tokens::new(&settings.token_secret, settings.dev),
+            settings,
             stopping: CancellationToken::new(),
-        }
+        }))
     }
 }
