@@ -41,6 +41,10 @@ pub(crate) fn world_of(bytes: &[u8], most: u64) -> Result<Kind, NotAPlugin> {
     if bytes.len() as u64 > most {
         return Err(NotAPlugin::TooLarge(bytes.len() as u64, most));
     }
+    if !bytes.starts_with(b"\0asm") {
+        let why = "it does not begin as WebAssembly does";
+        return Err(NotAPlugin::Malformed(why.to_owned()));
+    }
     let outside = Outside::read(bytes)?;
     for (name, is_instance) in outside.imports {
         if !(is_instance && [contract::LOG, contract::TYPES].contains(&name)) {

@@ -22,6 +22,8 @@ pub struct Limits {
     pub component_bytes: u64,
     /// CPU time of compiling one, in the child process; whole seconds.
     pub compile_cpu: Duration,
+    /// Bytes of that process's address space.
+    pub compile_memory_bytes: u64,
     /// Bytes of memory for a call, the sum over all its memories.
     pub memory_bytes: u64,
     /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
@@ -54,6 +56,7 @@ impl Default for Limits {
         Self {
             component_bytes: 4 << 20,
             compile_cpu: Duration::from_secs(20),
+            compile_memory_bytes: 2 << 30,
             memory_bytes: 64 << 20,
             fuel: 50_000_000,
             planning_fuel: 100_000_000,
@@ -85,6 +88,12 @@ impl Limits {
         for (name, value, least, most) in [
             ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
             ("compile_cpu, in seconds,", seconds(self.compile_cpu), 1, 60),
+            (
+                "compile_memory_bytes",
+                self.compile_memory_bytes.into(),
+                256 << 20,
+                2 << 30,
+            ),
             (
                 "memory_bytes",
                 self.memory_bytes.into(),

@@ -63,7 +63,7 @@ impl SandboxConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A limit is beyond what an operator can set.
-    #[error("check the sandbox's limits: {0}")]
+    #[error("check the sandbox's limits")]
     Limits(#[from] InvalidLimit),
     /// Wasmtime does not take its configuration, or there is not enough address space for the pool.
     #[error("set up the engine: {0}")]
@@ -108,7 +108,7 @@ impl WasmSandbox {
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| OpenError::Io("start the ticking thread".to_owned(), error))?;
         Ok(Self {
-            compiler: Compiler::new(config.compiler, limits.compile_cpu, key),
+            compiler: Compiler::new(config.compiler, &limits, key),
             cache: Arc::new(cache),
             shelf: Shelf::new(config.loaded),
             shares: Shares::new(limits.calls_at_once),

@@ -1,8 +1,10 @@
 //! The composition root: the only place that sees every crate.
 
+mod data_folder;
 mod host;
 
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -75,6 +77,8 @@ pub struct App;
 impl App {
     /// Starts a server: it listens when this returns.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<RunningApp> {
+        data_folder::make(&config)?;
+        let occupied = data_folder::occupy(&config)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen on {}", config.listen))?;
@@ -109,6 +113,7 @@ impl App {
             loops,
             engine: host.engine,
             store: host.store,
+            _occupied: occupied,
             stopping,
             serving,
         })
@@ -125,6 +130,8 @@ pub struct RunningApp {
     /// Its use cases, for whoever runs it in process.
     pub engine: Arc<Engine>,
     store: Arc<SqlStore>,
+    /// Holds the data folder's lock.
+    _occupied: File,
     stopping: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     reconciling: JoinHandle<()>,
@@ -165,8 +172,6 @@ impl Drop for RunningApp {
 }
 
 fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("make the data folder {}", config.data_dir.display()))?;
     let secret = match &config.auth.secret {
         Some(secret) => secret.clone().into_bytes(),
         None => secret::read_or_draw(&config.data_dir, entropy)?,

@@ -111,3 +111,25 @@ fn the_process_that_compiles_is_this_program() -> Result<()> {
     assert!(output.stdout.is_empty());
     Ok(())
 }
+
+#[test]
+fn a_key_is_made_only_where_a_server_was() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let elsewhere = folder.path().join("elsewhere");
+    let key = [
+        "key",
+        "create",
+        "--user",
+        "night-shift",
+        "--role",
+        "operator",
+    ];
+    let output = tidegate()
+        .args(key)
+        .arg("--data-dir")
+        .arg(&elsewhere)
+        .output()?;
+    check(&output, 1, "there is no database in");
+    assert!(!elsewhere.exists(), "it left a folder behind");
+    Ok(())
+}

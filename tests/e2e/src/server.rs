@@ -43,13 +43,13 @@ pub struct Server {
     pub http: reqwest::Client,
     app: RunningApp,
     config: Config,
-    folder: Arc<TempDir>,
+    folder: TempDir,
 }
 
 impl Server {
     /// Starts one on a new database.
     pub async fn start(database: Database, setup: Setup) -> Result<Self> {
-        let folder = Arc::new(folder::new()?);
+        let folder = folder::new()?;
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: folder.path().to_owned(),
@@ -69,13 +69,21 @@ impl Server {
         Self::with(config, Arc::default(), folder).await
     }
 
-    /// Starts another host of the same server: on the same database and files, at the same time of day.
+    /// Starts another host of the same server: on the same database and files, with the same secret, at the same time of
+    /// day.
     pub async fn beside(&self) -> Result<Self> {
-        let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
-        Self::with(config, clock, Arc::clone(&self.folder)).await
+        const SECRET: &str = "auth-secret";
+        let folder = folder::new()?;
+        let mut config = self.config.clone();
+        config.artifacts.dir = Some(self.config.artifacts_dir());
+        config.data_dir = folder.path().to_owned();
+        let secret = self.config.data_dir.join(SECRET);
+        fs::copy(secret, config.data_dir.join(SECRET)).context("share the secret")?;
+        share_compiled_code(folder.path())?;
+        Self::with(config, Arc::clone(&self.clock), folder).await
     }
 
-    async fn with(config: Config, clock: Arc<HandClock>, folder: Arc<TempDir>) -> Result<Self> {
+    async fn with(config: Config, clock: Arc<HandClock>, folder: TempDir) -> Result<Self> {
         let surroundings = Surroundings {
             clock: Arc::clone(&clock) as _,
             compiler: process::compiler()?,

@@ -32,3 +32,9 @@ pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
     }
     strategy_with(&Hooks::default().more(&text))
 }
+
+/// A strategy whose code is small, but has so many functions that what a compiler keeps of each adds up.
+pub fn many_functions(functions: u32) -> Result<Vec<u8>> {
+    let functions = usize::try_from(functions)?;
+    strategy_with(&Hooks::default().more(&"(func)\n".repeat(functions)))
+}

@@ -7,7 +7,7 @@
 mod bomb;
 mod build;
 
-pub use bomb::compile_bomb;
+pub use bomb::{compile_bomb, many_functions};
 pub use build::{Hooks, strategy_with};
 
 use anyhow::{Context as _, Result};

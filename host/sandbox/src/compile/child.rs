@@ -7,11 +7,12 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{ADDRESS_SPACE, CPU_SECONDS, MAGIC, REFUSED};
+use super::{CPU_SECONDS, MAGIC, MEMORY_BYTES, REFUSED};
 use crate::{code::CodeKey, engine, failure::describe};
 
-/// CPU time when nobody says how much.
+/// What it may take when nobody says how much.
 const DEFAULT_CPU_SECONDS: u64 = 20;
+const DEFAULT_MEMORY_BYTES: u64 = 2 << 30;
 
 /// The whole life of the process that compiles: limits itself, reads a component from standard input, and writes its
 /// code to standard output. Complaints go to standard error, one line.
@@ -65,15 +66,14 @@ fn compile() -> Result<(), Complaint> {
 }
 
 fn limit_itself() -> io::Result<()> {
-    let cpu = std::env::var(CPU_SECONDS)
-        .ok()
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or(DEFAULT_CPU_SECONDS);
+    let told = |name| std::env::var(name).ok()?.parse().ok();
+    let cpu = told(CPU_SECONDS).unwrap_or(DEFAULT_CPU_SECONDS);
+    let memory = told(MEMORY_BYTES).unwrap_or(DEFAULT_MEMORY_BYTES);
     for (resource, limit, most) in [
         (Resource::Core, 0, 0),
         // The first limit ends it by SIGXCPU: SIGKILL is then somebody else's, such as the kernel's when memory is short.
         (Resource::Cpu, cpu, cpu.saturating_add(1)),
-        (Resource::As, ADDRESS_SPACE, ADDRESS_SPACE),
+        (Resource::As, memory, memory),
     ] {
         let limit = Rlimit {
             current: Some(limit),

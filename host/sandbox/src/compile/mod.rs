@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// Environment of the child: seconds of CPU time that it may take.
 const CPU_SECONDS: &str = "COMPILE_CPU_SECONDS";
-/// Its address space.
-const ADDRESS_SPACE: u64 = 2 << 30;
+/// Environment of the child: bytes of its address space.
+const MEMORY_BYTES: &str = "COMPILE_MEMORY_BYTES";
 /// Its wall time; it is killed after that.
 const WALL: Duration = Duration::from_mins(1);
 /// What stands before the code on its standard output, and before that code's key.

@@ -17,9 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ADDRESS_SPACE, CODE_BYTES, COMPLAINT_BYTES, CPU_SECONDS, MAGIC, REFUSED, WALL};
+use super::{CODE_BYTES, COMPLAINT_BYTES, CPU_SECONDS, MAGIC, MEMORY_BYTES, REFUSED, WALL};
 use crate::{
     code::CodeKey,
+    limits::Limits,
     text::{REASON_BYTES, cut},
 };
 
@@ -46,16 +47,18 @@ impl Default for CompilerCommand {
 pub(crate) struct Compiler {
     command: CompilerCommand,
     cpu: Duration,
+    memory_bytes: u64,
     key: CodeKey,
     turn: Mutex<()>,
 }
 
 impl Compiler {
     /// A compiler of code with this key.
-    pub(crate) fn new(command: CompilerCommand, cpu: Duration, key: CodeKey) -> Self {
+    pub(crate) fn new(command: CompilerCommand, limits: &Limits, key: CodeKey) -> Self {
         Self {
             command,
-            cpu,
+            cpu: limits.compile_cpu,
+            memory_bytes: limits.compile_memory_bytes,
             key,
             turn: Mutex::new(()),
         }
@@ -95,6 +98,7 @@ impl Compiler {
             .args(&self.command.args)
             .env_clear()
             .env(CPU_SECONDS, self.cpu.as_secs().to_string())
+            .env(MEMORY_BYTES, self.memory_bytes.to_string())
             .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -138,7 +142,7 @@ impl Compiler {
             (_, Some(SIGABRT)) => {
                 return Err(Rejection::Invalid(format!(
                     "compiling it needed more than {} MiB of memory: {complaint}",
-                    ADDRESS_SPACE >> 20
+                    self.memory_bytes >> 20
                 )));
             }
             (Some(PANICKED), _) => {

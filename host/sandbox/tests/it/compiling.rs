@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
-use tidegate_hostile::{Hostile, compile_bomb};
+use tidegate_hostile::{Hostile, compile_bomb, many_functions};
 
 use crate::support::{Rig, observation};
 
@@ -20,6 +20,17 @@ async fn a_compile_bomb_ends_with_its_reason() -> Result<()> {
         .decide(inspection.digest, observation("{}"))
         .await;
     assert!(call.outcome.is_ok());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_needs_too_much_memory_to_compile_ends_with_its_reason() -> Result<()> {
+    let rig = Rig::with(|config| config.limits.compile_memory_bytes = 256 << 20)?;
+    let why = rig.refusal(many_functions(40_000)?).await?;
+    assert!(
+        why.starts_with("compiling it needed more than 256 MiB of memory"),
+        "{why}"
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use tidegate_http::Metrics;
 use tidegate_sandbox::{SandboxConfig, WasmSandbox};
 use tidegate_store::{Options, SqlStore};
 
-use super::Surroundings;
+use super::{Surroundings, data_folder};
 use crate::config::Config;
 
 /// The engine with its adapters; nothing listens and no loop runs.
@@ -27,8 +27,7 @@ pub struct Host {
 impl Host {
     /// Opens the database, the files and the sandbox.
     pub async fn open(config: &Config, surroundings: Surroundings) -> Result<Self> {
-        std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("make the data folder {}", config.data_dir.display()))?;
+        data_folder::make(config)?;
         let names = attribute_names(config);
         let owner = owner(&*surroundings.entropy);
         let store = Arc::new(open_store(config, owner.clone(), names.clone()).await?);
@@ -81,7 +80,7 @@ async fn open_store(
 ) -> Result<SqlStore> {
     let options = match &config.database.url {
         Some(url) => Options::new(url.clone()),
-        None => Options::sqlite(&config.data_dir.join("tidegate.db")),
+        None => Options::sqlite(&config.database_file()),
     };
     // The address may hold a password: it is not shown.
     SqlStore::open(Options {

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use tidegate_engine::{Engine, ports::Tenant, tenants};
 
@@ -50,6 +50,12 @@ impl Place {
     /// Opens what the server works on, which may be running meanwhile.
     pub(super) async fn open(&self) -> Result<(Config, Host)> {
         let config = self.config()?;
+        if config.database.url.is_none() && !config.database_file().exists() {
+            bail!(
+                "there is no database in {}: name the server's `--data-dir`, or start the server once",
+                config.data_dir.display()
+            );
+        }
         let host = Host::open(&config, Surroundings::default()).await?;
         Ok((config, host))
     }

@@ -237,6 +237,11 @@ impl Config {
         Ok(())
     }
 
+    /// The database, where none is named.
+    pub fn database_file(&self) -> PathBuf {
+        self.data_dir.join("tidegate.db")
+    }
+
     /// The folder of the files of firmware.
     pub fn artifacts_dir(&self) -> PathBuf {
         self.artifacts
@@ -254,6 +259,7 @@ impl Sandbox {
         Limits {
             component_bytes: self.component_bytes.unwrap_or(default.component_bytes),
             compile_cpu: period(self.compile_cpu, default.compile_cpu),
+            compile_memory_bytes: default.compile_memory_bytes,
             memory_bytes: self.memory_bytes.unwrap_or(default.memory_bytes),
             fuel: self.fuel.unwrap_or(default.fuel),
             planning_fuel: self.planning_fuel.unwrap_or(default.planning_fuel),
