@@ -1,8 +1,10 @@
 //! `cargo xtask demo`: the host and a fleet on this machine, from nothing to a rollback.
 
+use std::convert::Infallible;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -40,16 +42,13 @@ const OURS: &str = ".tidegate-demo";
 
 /// Builds what the demo needs, and runs it. With `exit` it ends when the campaigns have.
 ///
-/// Returns the code with which the demo ended: with `exit` 0 only if all went as it must.
-pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result<ExitCode> {
+/// The demo takes the place of this process, with its signals and its code: with `exit` 0 only if all went as it must.
+pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Infallible> {
     components::build(workspace)?;
     build(workspace, profile, &["tidegate", "tidegate-demo"])?;
     let mut command = command(workspace, profile, exit)?;
-    let status = command
-        .status()
-        .with_context(|| format!("start `{}`", shell::line(&command)))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    let error = command.exec();
+    Err(error).with_context(|| format!("start `{}`", shell::line(&command)))
 }
 
 /// Runs the demo to its end with what is built; an error when something went as it must not.

@@ -103,7 +103,7 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match chore {
-        Chore::Demo { exit, profile } => return demo::run(&workspace, profile, exit),
+        Chore::Demo { exit, profile } => match demo::run(&workspace, profile, exit)? {},
         Chore::Test {
             only,
             skip,

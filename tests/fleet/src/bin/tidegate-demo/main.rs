@@ -12,9 +12,10 @@ mod view;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
 use tidegate_fleet::{Fleet, FleetOptions, Operator, Pace, Profiles};
+use tokio::signal::unix::{SignalKind, signal};
 
 use server::Server;
 use view::View;
@@ -88,10 +89,27 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let ended = tokio::select! {
         shown = shown => shown,
         broken = server.ended() => return Err(broken),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for SIGINT"),
+        told = told_to_stop() => match told {
+            Ok(()) if arguments.exit => Err(anyhow!("it was stopped before both campaigns had ended")),
+            told => told,
+        },
     };
     server.stop().await?;
     ended
+}
+
+/// Returns when somebody stops the demo: it must not leave its server behind.
+async fn told_to_stop() -> Result<()> {
+    let listen = |kind| signal(kind).context("listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
 }
 
 async fn play(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
