@@ -13,7 +13,7 @@ use crate::{
     database::Tx,
     dialect::{Type, storable},
     error::failed,
-    rows::to_json,
+    rows::{Columns as _, bad_row, to_json},
 };
 
 /// What is counted, by a key.
@@ -200,6 +200,27 @@ impl Tallies {
         });
         upsert(tx, &moved.chain(changed).collect::<Vec<_>>()).await
     }
+}
+
+/// The sum of what is kept of a kind, of one key or of all.
+pub(crate) async fn total(
+    tx: &mut Tx,
+    tenant: TenantId,
+    kind: Kind,
+    key: Option<&str>,
+) -> Result<u64, StoreError> {
+    const READ: &str = "read the tallies";
+    // A sum of integers is a NUMERIC on PostgreSQL.
+    let sql = "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS total FROM tallies \
+         WHERE tenant_id = $1 AND kind = $2 AND (tally_key = $3 OR $3 IS NULL)";
+    let row = sqlx::query(sql)
+        .bind(tenant.0)
+        .bind(kind.as_str())
+        .bind(key)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    row.count("total").map_err(bad_row(READ))
 }
 
 #[derive(Serialize)]

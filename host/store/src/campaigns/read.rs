@@ -12,6 +12,7 @@ use crate::{
     database::Tx,
     error::failed,
     rows::{BadRow, Columns as _, bad_row, number},
+    tallies::{self, Kind},
     terms::terms,
 };
 
@@ -57,13 +58,7 @@ pub(super) async fn page(
     } else {
         "$2 IS NULL"
     };
-    let sql = format!("SELECT COUNT(*) FROM campaign_runs r WHERE r.tenant_id = $1 AND {which}");
-    let total: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(status)
-        .fetch_one(tx.conn())
-        .await
-        .map_err(failed("count campaigns"))?;
+    let total = tallies::total(tx, tenant, Kind::CampaignsByStatus, status).await?;
     let sql = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
          ORDER BY c.id DESC LIMIT $3 OFFSET $4"
@@ -79,7 +74,7 @@ pub(super) async fn page(
     let items: Result<_, _> = rows.iter().map(of_row).collect();
     Ok(Page {
         items: items.map_err(bad_row(READ))?,
-        total: total.unsigned_abs(),
+        total,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::{
     rows::{Columns as _, bad_row, number},
     selector_sql::condition,
     sql::Parameters,
+    tallies::{self, Kind},
 };
 
 /// A part of the devices that match.
@@ -41,6 +42,9 @@ pub(super) async fn list(
 }
 
 async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u64, StoreError> {
+    if filter.selector.is_none() {
+        return tallies::total(tx, tenant, Kind::DevicesByState, None).await;
+    }
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);
     let matching = matching(tx, filter, &mut parameters);
