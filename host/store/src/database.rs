@@ -256,9 +256,14 @@ async fn pool(
                 })
             }),
     };
-    pool.connect_with(options.clone())
-        .await
-        .map_err(failed("connect to the database"))
+    let error = match pool.connect_with(options.clone()).await {
+        Ok(pool) => return Ok(pool),
+        // The pool tried again and again, and does not say what it met.
+        Err(sqlx::Error::PoolTimedOut) => AnyConnection::connect_with(options).await.err(),
+        Err(error) => Some(error),
+    };
+    let error = error.unwrap_or(sqlx::Error::PoolTimedOut);
+    Err(failed("connect to the database")(error))
 }
 
 /// A plan that was kept from when a table was small would read all of it for a handful of rows. So each statement is

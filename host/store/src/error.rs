@@ -9,10 +9,12 @@ pub(crate) fn failed(context: &'static str) -> impl Fn(sqlx::Error) -> StoreErro
         if is_conflict(&error) {
             return StoreError::Conflict(format!("{context}: it is there already"));
         }
-        StoreError::Internal {
-            context,
-            source: Box::new(error),
-        }
+        let source = match error {
+            // sqlx says what the database said, and names that as its source, which says it again.
+            sqlx::Error::Database(error) => error.into_error(),
+            error => Box::new(error),
+        };
+        StoreError::Internal { context, source }
     }
 }
 

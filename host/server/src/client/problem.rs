@@ -46,13 +46,19 @@ impl fmt::Display for Problem {
         let said = [&self.detail, &self.title]
             .into_iter()
             .find(|text| !text.is_empty());
-        f.write_str(said.map_or("the server refused", String::as_str))?;
+        let said = said.map_or("the server refused", String::as_str);
+        f.write_str(said)?;
         write!(f, " ({}", self.status)?;
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
         f.write_str(")")?;
-        for error in &self.errors {
+        // The only error is the detail too.
+        let untold = self
+            .errors
+            .iter()
+            .filter(|error| !said.contains(&error.message));
+        for error in untold {
             write!(f, "\n  {}: {}", error.field, error.message)?;
         }
         if self.status == 401 {
@@ -79,6 +85,16 @@ mod tests {
             "2 fields are not as they must be (422 invalid_campaign)\n  \
              /name: must have 1 to 200 characters\n  \
              /policies/0/config/threshold: must be at most 100"
+        );
+    }
+
+    #[test]
+    fn the_only_broken_rule_is_shown_once() {
+        let body = r#"{"status": 422, "code": "invalid_campaign", "detail": "/name: must not be empty", "errors": [
+            {"field": "/name", "message": "must not be empty"}]}"#;
+        assert_eq!(
+            Problem::read(422, true, body).to_string(),
+            "/name: must not be empty (422 invalid_campaign)"
         );
     }
 
