@@ -36,6 +36,8 @@ CREATE TABLE campaigns (
     auto_rollback BIGINT NOT NULL,
     failure_threshold_percent BIGINT NOT NULL,
     proof {{text}} NOT NULL,
+    -- Of the proof `soaked`.
+    soak_ms BIGINT,
     created_by {{text}} NOT NULL,
     created_at BIGINT NOT NULL,
     UNIQUE (tenant_id, id),
@@ -233,6 +235,9 @@ CREATE TABLE updates (
     weight BIGINT NOT NULL,
     status {{text}} NOT NULL,
     proof {{text}} NOT NULL,
+    -- Of the proof `soaked`: how long, and until when.
+    soak_ms BIGINT,
+    soaks_until BIGINT,
     revision BIGINT NOT NULL,
     progress_n BIGINT,
     progress_of BIGINT,

@@ -2,6 +2,7 @@
 
 mod consent;
 mod deadline;
+mod proof;
 mod status;
 mod terms;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tries;
 mod window;
 
 pub use consent::DENIED;
+pub use proof::{MAX_SOAK, Proof};
 pub use status::UpdateStatus;
 pub use terms::{Confirmation, Handling, OnDenied, Terms, Timeouts, UpdateType};
 pub use tries::{Due, MAX_RETRIES, MAX_RETRY_DELAY, Retries, Try, due};
@@ -80,6 +82,8 @@ pub struct Progress {
     pub timeout_at: Timestamp,
     /// When its whole time is up; while somebody is asked, when the time for an answer is.
     pub ends_at: Timestamp,
+    /// Until when its device has to stay well on the new version, once it has reported it.
+    pub soaks_until: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<UpdateError>,
 }
@@ -91,32 +95,6 @@ pub struct UpdateError {
     pub code: String,
     /// For people.
     pub message: String,
-}
-
-/// What an update needs to count as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// The device says so.
-    Reported,
-    /// The device comes back and reports the new version.
-    Attested,
-}
-
-impl Proof {
-    /// Its name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Attested => "attested",
-        }
-    }
-
-    /// The proof of this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Reported, Self::Attested]
-            .into_iter()
-            .find(|proof| proof.as_str() == text)
-    }
 }
 
 /// Something that happens to an update.
@@ -174,6 +152,7 @@ impl Progress {
             completed_at: None,
             timeout_at: now,
             ends_at: now,
+            soaks_until: None,
             error: None,
         };
         offered.begin_phase(now);
@@ -221,6 +200,12 @@ impl Progress {
         if self.status == UpdateStatus::WaitingConfirmation {
             return Err(Refusal::Unconfirmed);
         }
+        let is_failure =
+            (feedback.execution, feedback.finished) == (Execution::Closed, Finished::Failure);
+        if self.status == UpdateStatus::Verifying && is_failure {
+            // What was said to be done has turned out to be bad.
+            return Ok(self.failed(feedback, now));
+        }
         if !self.status.is_offered_to_device() {
             return Err(Refusal::Closed);
         }
@@ -254,7 +239,7 @@ impl Progress {
             // What is not installed has no version to report.
             _ if !self.terms.update_type.installs() => self.ended(UpdateStatus::Completed, now),
             Proof::Reported => self.ended(UpdateStatus::Completed, now),
-            Proof::Attested => {
+            Proof::Attested | Proof::Soaked(_) => {
                 self.status = UpdateStatus::Verifying;
                 self
             }
@@ -291,6 +276,11 @@ impl Progress {
                 self.status = UpdateStatus::Cancelling;
                 Ok(self)
             }
+            // Nobody needs to wait for what it would have proved: it is on the new version, and a rollback that looks at
+            // it then brings it back.
+            UpdateStatus::Verifying if self.soaks_until.is_some() => {
+                Ok(self.ended(UpdateStatus::Cancelled, now))
+            }
             // The device has nothing left to call back, and is probably on the new version: it stays open until it
             // says so or falls silent, so that a rollback that looks at it then brings it back.
             UpdateStatus::Cancelling | UpdateStatus::Verifying => Ok(self),
@@ -315,14 +305,6 @@ impl Progress {
             }
             _ => self,
         })
-    }
-
-    fn version_seen(self, is_target: bool, now: Timestamp) -> Self {
-        if is_target && self.status == UpdateStatus::Verifying {
-            return self.ended(UpdateStatus::Completed, now);
-        }
-        // Another version proves nothing yet: many devices report before they restart. The deadline decides.
-        self
     }
 
     fn ended(mut self, status: UpdateStatus, now: Timestamp) -> Self {

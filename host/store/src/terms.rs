@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     time::Timestamp,
-    update::{Confirmation, OnDenied, Retries, Terms, Timeouts, UpdateType},
+    update::{Confirmation, OnDenied, Proof, Retries, Terms, Timeouts, UpdateType},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -93,6 +93,17 @@ pub(crate) fn terms(row: &AnyRow) -> Result<Terms, BadRow> {
             delay: Duration::from_millis(row.count("retry_delay_ms")?),
         },
     })
+}
+
+/// What an update needs to count as done, of a row that has `proof` and `soak_ms`.
+pub(crate) fn proof(row: &AnyRow) -> Result<Proof, BadRow> {
+    let soak = duration(row, "soak_ms")?;
+    row.word("proof", |text| Proof::parse(text, soak))
+}
+
+/// The value of `soak_ms`.
+pub(crate) fn soak_millis(proof: Proof) -> Option<i64> {
+    proof.soak().map(millis)
 }
 
 /// A number that is never big.

@@ -55,6 +55,11 @@ impl Progress {
         if self.status == UpdateStatus::Cancelling {
             return self.ended(UpdateStatus::Cancelled, now);
         }
+        // It has stayed well for long enough, and is asked for its version once more.
+        if self.soaks_until.is_some() && now < self.ends_at {
+            self.timeout_at = self.ends_at;
+            return self;
+        }
         self.error = Some(UpdateError {
             code: "TIMEOUT".to_owned(),
             message: self.why_overdue(),
@@ -83,6 +88,11 @@ impl Progress {
             UpdateStatus::Offered => format!("the device never took up the update within {whole}"),
             UpdateStatus::Downloading => in_phase("download"),
             UpdateStatus::Installing => in_phase("installation"),
+            _ if self.soaks_until.is_some() => {
+                format!(
+                    "the device did not report within {whole} that it stayed on the new version"
+                )
+            }
             _ => format!("the device never reported the new version within {whole}"),
         }
     }

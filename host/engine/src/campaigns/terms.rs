@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     time::Timestamp,
-    update::{MAX_RETRIES, MAX_RETRY_DELAY, Proof, Retries, Terms},
+    update::{MAX_RETRIES, MAX_RETRY_DELAY, MAX_SOAK, Proof, Retries, Terms},
     window::Standing,
 };
 
@@ -50,6 +50,12 @@ pub(crate) fn broken_terms(
         );
     }
     broken_retries(terms.retries, rule);
+    if let Some(soak) = proof.soak() {
+        let most = minutes(MAX_SOAK);
+        let message = format!("must be between 1 and {most}");
+        let fits = (1..=most).contains(&minutes(soak));
+        rule(fits, "/soak_minutes", &message);
+    }
     if !terms.update_type.installs() {
         rule(
             timeouts.install.is_none(),

@@ -11,7 +11,7 @@ use crate::{
     error::failed,
     rows::{number, to_json},
     tallies::Tallies,
-    terms::TermsRow,
+    terms::{TermsRow, soak_millis},
 };
 
 const CREATE: &str = "create campaign";
@@ -37,9 +37,9 @@ pub(super) async fn create(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
          priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
          proof, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_ms, download_ms, \
-         install_ms, maintenance_window, max_retries, retry_delay_ms) \
+         install_ms, maintenance_window, max_retries, retry_delay_ms, soak_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27) RETURNING id",
+         $22, $23, $24, $25, $26, $27, $28) RETURNING id",
     )
     .bind(tenant.0)
     .bind(name.into_owned())
@@ -68,6 +68,7 @@ pub(super) async fn create(
     .bind(terms.maintenance_window)
     .bind(terms.max_retries)
     .bind(terms.retry_delay_ms)
+    .bind(soak_millis(spec.proof))
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;

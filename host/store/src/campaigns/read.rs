@@ -3,7 +3,6 @@ use tidegate_core::{
     campaign::{Campaign, CampaignSpec, CampaignStatus, Priority, Targets},
     id::{CampaignId, FirmwareId, TenantId},
     time::Timestamp,
-    update::Proof,
 };
 use tidegate_engine::ports::{CampaignFilter, Page, PageRequest, StoreError};
 
@@ -13,7 +12,7 @@ use crate::{
     error::failed,
     rows::{BadRow, Columns as _, bad_row, number},
     tallies::{self, Kind},
-    terms::terms,
+    terms::{proof, terms},
 };
 
 const READ: &str = "read campaign";
@@ -23,7 +22,7 @@ const COLUMNS: &str = "\
     c.priority, c.max_concurrent_updates, c.timeout_ms, c.download_ms, c.install_ms, \
     c.maintenance_window, c.max_retries, c.retry_delay_ms, \
     c.update_type, c.forced_at, c.on_denied, c.confirmation_ms, c.requires_approval, c.auto_rollback, \
-    c.failure_threshold_percent, c.proof, c.created_by, c.created_at, \
+    c.failure_threshold_percent, c.proof, c.soak_ms, c.created_by, c.created_at, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
 
 const TABLES: &str = "campaigns c \
@@ -123,6 +122,6 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
             column: "failure_threshold_percent",
             value: percent,
         })?,
-        proof: row.word("proof", Proof::parse)?,
+        proof: proof(row)?,
     })
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tidegate_core::{
     campaign::{Approval, CampaignStatus, Priority},
     plugin::{ClassKey, OperatorAct, OperatorActKind},
@@ -12,10 +14,12 @@ use crate::{
     testing::{TestStore, on_both},
 };
 
+const SOAKED: Proof = Proof::Soaked(Duration::from_mins(90));
+
 async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId> {
     let firmware = store.create_firmware(store.ours, firmware(version)).await?;
     let campaign = NewCampaign {
-        spec: spec(firmware, Proof::Attested),
+        spec: spec(firmware, SOAKED),
         created_by: "maker".into(),
         created_at: Timestamp(5),
     };
@@ -34,7 +38,7 @@ on_both! {
     async fn a_campaign_survives_and_belongs_to_its_tenant(store) {
         let id = created(store, "1.0.0").await?;
         let campaign = store.campaign(store.ours, id).await?.expect("it was made");
-        let mut asked = spec(campaign.spec.firmware, Proof::Attested);
+        let mut asked = spec(campaign.spec.firmware, SOAKED);
         asked.description = asked.description.replace('\0', "\u{FFFD}");
         assert_eq!(campaign.spec, asked);
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Created, 0));

@@ -6,7 +6,7 @@ use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
     id::{DeviceKey, TenantId},
     mode::has_drifted,
-    update::{Event, UpdateStatus},
+    update::{Event, Update},
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
 
@@ -69,7 +69,7 @@ pub(super) fn report(
     // Many devices report before they restart: as long as the proof is outstanding they are asked again.
     let waits_for_proof = ledger
         .of_device(report.device)
-        .any(|entry| entry.update.progress.status == UpdateStatus::Verifying);
+        .any(|entry| entry.update.progress.waits_for_version(report.at));
     if let Some(device) = ledger.device_mut(report.device) {
         device.wants_attributes = waits_for_proof;
     }
@@ -133,18 +133,42 @@ fn version_seen(
         .filter(|entry| entry.update.progress.status.is_open())
         .map(|entry| {
             let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
-            let is_target = entry.update.to_version == version;
-            (entry.update.id, campaign, is_target)
+            (
+                entry.update.id,
+                campaign,
+                event(ledger, &entry.update, version),
+            )
         })
         .collect();
     let mut moved = Moved::new();
-    for (id, campaign, is_target) in updates {
-        let event = Event::VersionReported { is_target };
+    for (id, campaign, event) in updates {
         if ledger.step(id, &event, report.at, tallies)? {
             moved.push(campaign);
         }
     }
     Ok(moved)
+}
+
+/// What a reported version is to an open update. One that soaks has failed by another version, unless a later update has
+/// brought that: then there is nothing left to prove.
+fn event(ledger: &Ledger, update: &Update, version: &str) -> Event {
+    let is_target = update.to_version == version;
+    if is_target || update.progress.soaks_until.is_none() {
+        return Event::VersionReported { is_target };
+    }
+    let device = ledger.device(update.device);
+    let was_replaced = device.and_then(|device| device.installed_update) > Some(update.id);
+    let is_replaced = ledger
+        .of_device(update.device)
+        .map(|entry| &entry.update)
+        .any(|other| {
+            other.progress.status.is_open() && other.id > update.id && other.to_version == version
+        });
+    if was_replaced || is_replaced {
+        Event::CancelRequested
+    } else {
+        Event::VersionReported { is_target }
+    }
 }
 
 #[derive(Serialize)]

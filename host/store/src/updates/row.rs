@@ -2,17 +2,17 @@ use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Progress, Proof, Purpose, Try, Update, UpdateError, UpdateStatus},
+    update::{Progress, Purpose, Try, Update, UpdateError, UpdateStatus},
 };
 
 use crate::{
     rows::{BadRow, Columns as _},
-    terms::{small, terms},
+    terms::{proof, small, terms},
 };
 
 /// What [`update`] reads of an update `u`.
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
-    u.weight, u.status, u.proof, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
+    u.weight, u.status, u.proof, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
     u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
     u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
     u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
@@ -73,13 +73,14 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
     let error: Option<String> = row.take("error_code")?;
     Ok(Progress {
         status: row.word("status", UpdateStatus::parse)?,
-        proof: row.word("proof", Proof::parse)?,
+        proof: proof(row)?,
         terms: terms(row)?,
         progress: n_of_m(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         timeout_at: Timestamp(row.take("timeout_at")?),
         ends_at: Timestamp(row.take("ends_at")?),
+        soaks_until: time("soaks_until")?,
         error: match error {
             None => None,
             Some(code) => Some(UpdateError {

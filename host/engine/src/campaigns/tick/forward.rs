@@ -324,7 +324,11 @@ impl Tick<'_> {
             } else {
                 spec.priority.weight()
             },
-            proof: spec.proof,
+            proof: if goes_back {
+                spec.proof.of_return()
+            } else {
+                spec.proof
+            },
             terms: if goes_back {
                 spec.terms.of_return()
             } else {

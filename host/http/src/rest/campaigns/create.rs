@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     shape::{CampaignBody, whole},
     short_form::{DeploymentStrategy, RolloutStage, ShortForm},
-    terms::{OnDenied, RetryForm, TermsForm, UpdateType},
+    terms::{OnDenied, RetryForm, TermsForm, UpdateType, minutes},
 };
 use crate::{
     AppState,
@@ -111,6 +111,8 @@ pub(crate) struct NewCampaign {
     failure_threshold_percent: u8,
     #[serde(default)]
     success_criteria: SuccessCriteria,
+    /// Of `soaked`: 1 to 43200.
+    soak_minutes: Option<u64>,
 }
 
 /// A plugin by name, with what it is to go by.
@@ -143,6 +145,33 @@ pub(crate) enum SuccessCriteria {
     Reported,
     /// The device comes back and reports the new version.
     Attested,
+    /// It does, and reports the same again after `soak_minutes` without a failure.
+    Soaked,
+}
+
+impl SuccessCriteria {
+    /// What an update needs to count as done; none where an error was added.
+    pub(crate) fn proof(
+        self,
+        soak_minutes: Option<u64>,
+        path: &str,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<Proof> {
+        let message = match (self, soak_minutes) {
+            (Self::Reported, None) => return Some(Proof::Reported),
+            (Self::Attested, None) => return Some(Proof::Attested),
+            (Self::Soaked, Some(time)) => return Some(Proof::Soaked(minutes(time))),
+            (Self::Soaked, None) => "is needed: how long is the device to stay well?",
+            (Self::Reported | Self::Attested, Some(_)) => {
+                "belongs to success_criteria soaked alone"
+            }
+        };
+        errors.push(FieldError {
+            path: path.to_owned(),
+            message: message.to_owned(),
+        });
+        None
+    }
 }
 
 /// Makes a campaign. Configs are checked by the plugins' schemas and by the plugins before anything is stored.
@@ -170,7 +199,11 @@ impl NewCampaign {
             policies.push(policy.choice(&format!("/policies/{index}"), &mut errors));
         }
         let terms = self.terms().terms(&mut errors);
-        let (Some(strategy), Some(terms), []) = (strategy, terms, &errors[..]) else {
+        let proof = self
+            .success_criteria
+            .proof(self.soak_minutes, "/soak_minutes", &mut errors);
+        let (Some(strategy), Some(terms), Some(proof), []) = (strategy, terms, proof, &errors[..])
+        else {
             return Err(refused(errors));
         };
         Ok(Draft {
@@ -192,7 +225,7 @@ impl NewCampaign {
             requires_approval: self.requires_approval,
             auto_rollback: self.auto_rollback,
             failure_threshold_percent: self.failure_threshold_percent,
-            proof: self.success_criteria.into(),
+            proof,
         })
     }
 
@@ -310,15 +343,6 @@ impl From<Priority> for campaign::Priority {
             Priority::High => Self::High,
             Priority::Critical => Self::Critical,
             Priority::Emergency => Self::Emergency,
-        }
-    }
-}
-
-impl From<SuccessCriteria> for Proof {
-    fn from(criteria: SuccessCriteria) -> Self {
-        match criteria {
-            SuccessCriteria::Reported => Self::Reported,
-            SuccessCriteria::Attested => Self::Attested,
         }
     }
 }

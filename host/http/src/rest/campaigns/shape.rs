@@ -64,6 +64,8 @@ pub(crate) struct CampaignBody {
     auto_rollback: bool,
     failure_threshold_percent: u8,
     success_criteria: &'static str,
+    /// Of `soaked`.
+    soak_minutes: Option<u64>,
     /// Devices that it selected at its start; 0 before.
     total_devices: u64,
     /// Selected devices that are in no wave: no policy allows them, or the plan does not take them.
@@ -218,6 +220,7 @@ impl CampaignBody {
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,
             success_criteria: spec.proof.as_str(),
+            soak_minutes: spec.proof.soak().map(minutes),
             total_devices: campaign.total_devices,
             excluded_devices: if has_waves { excluded } else { 0 },
             pending_devices: counts.pending,

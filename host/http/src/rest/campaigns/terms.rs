@@ -148,7 +148,8 @@ impl TermsForm {
     }
 }
 
-fn minutes(minutes: u64) -> Duration {
+/// So many minutes.
+pub(crate) fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60))
 }
 

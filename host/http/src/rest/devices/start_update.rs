@@ -57,6 +57,8 @@ pub(crate) struct NewUpdate {
     retry_delay: Option<u64>,
     #[serde(default)]
     success_criteria: SuccessCriteria,
+    /// Of `soaked`: 1 to 43200.
+    soak_minutes: Option<u64>,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
     policies: Option<Vec<PluginWish>>,
     #[schema(ignore)]
@@ -102,6 +104,7 @@ impl From<NewUpdate> for UpdateConfig {
             max_retries: wanted.max_retries,
             retry_delay: wanted.retry_delay,
             success_criteria: wanted.success_criteria,
+            soak_minutes: wanted.soak_minutes,
             policies: wanted.policies,
             pre_update_commands: wanted.pre_update_commands,
             post_update_commands: wanted.post_update_commands,

@@ -50,6 +50,8 @@ pub(crate) struct UpdateConfig {
     pub(super) retry_delay: Option<u64>,
     #[serde(default)]
     pub(super) success_criteria: SuccessCriteria,
+    /// Of `soaked`: 1 to 43200.
+    pub(super) soak_minutes: Option<u64>,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
     pub(super) policies: Option<Vec<PluginWish>>,
     #[schema(ignore)]
@@ -81,7 +83,11 @@ impl UpdateConfig {
         let policies = self
             .policies
             .map(|policies| policies.into_iter().enumerate().map(&mut choice).collect());
-        let (Some(terms), []) = (terms, &errors[..]) else {
+        let soak = format!("{root}/soak_minutes");
+        let proof = self
+            .success_criteria
+            .proof(self.soak_minutes, &soak, &mut errors);
+        let (Some(terms), Some(proof), []) = (terms, proof, &errors[..]) else {
             return Err(refused(errors));
         };
         Ok(Wish {
@@ -90,7 +96,7 @@ impl UpdateConfig {
             force: self.force,
             allow_beta: self.allow_beta,
             terms,
-            proof: self.success_criteria.into(),
+            proof,
             policies,
         })
     }

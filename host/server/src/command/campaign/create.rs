@@ -85,9 +85,12 @@ pub(super) struct Create {
     /// Share of a wave whose failure stops the campaign whatever plugins say, 1 to 100
     #[arg(long, value_name = "PERCENT")]
     failure_threshold: Option<u64>,
-    /// What counts as success: `reported` or `attested`
-    #[arg(long)]
+    /// What counts as success: `reported`, `attested` or `soaked`
+    #[arg(long, value_name = "CRITERIA")]
     success_criteria: Option<String>,
+    /// How long a device has to stay well on the new version, with `--success-criteria soaked`
+    #[arg(long, value_name = "MINUTES")]
+    soak_minutes: Option<u64>,
     /// Somebody else must approve it before it starts
     #[arg(long)]
     requires_approval: bool,
@@ -173,6 +176,7 @@ impl Create {
         );
         set("failure_threshold_percent", json!(self.failure_threshold));
         set("success_criteria", json!(self.success_criteria));
+        set("soak_minutes", json!(self.soak_minutes));
         set("requires_approval", json!(self.requires_approval));
         set("auto_rollback", json!(self.auto_rollback));
         set("allow_beta", json!(self.allow_beta));

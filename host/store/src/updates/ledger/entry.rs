@@ -15,7 +15,7 @@ use crate::{
     dialect::{Dialect, Type, storable},
     error::failed,
     rows::{BadRow, Columns as _, bad_row, to_json},
-    terms::{TERMS, TermsRow},
+    terms::{TERMS, TermsRow, soak_millis},
     updates::row,
 };
 
@@ -119,6 +119,7 @@ struct EntryJson<'a> {
     completed_at: Option<i64>,
     timeout_at: i64,
     ends_at: i64,
+    soaks_until: Option<i64>,
     called_back_at: Option<i64>,
     looked_at: Option<i64>,
     is_retried: i64,
@@ -141,6 +142,7 @@ impl NewRow for EntryJson<'_> {
         ("completed_at", Type::Int),
         ("timeout_at", Type::Int),
         ("ends_at", Type::Int),
+        ("soaks_until", Type::Int),
         ("called_back_at", Type::Int),
         ("looked_at", Type::Int),
         ("is_retried", Type::Int),
@@ -182,6 +184,7 @@ fn json(entry: &Entry) -> EntryJson<'_> {
         completed_at: millis(progress.completed_at),
         timeout_at: progress.timeout_at.0,
         ends_at: progress.ends_at.0,
+        soaks_until: millis(progress.soaks_until),
         called_back_at: millis(entry.called_back_at),
         looked_at: millis(entry.looked_at),
         is_retried: i64::from(entry.update.attempt.is_retried),
@@ -198,6 +201,7 @@ struct NewJson<'a> {
     weight: i32,
     status: &'static str,
     proof: &'static str,
+    soak_ms: Option<i64>,
     from_version: Option<&'a str>,
     to_version: &'a str,
     from_firmware_id: Option<i64>,
@@ -213,7 +217,7 @@ struct NewJson<'a> {
     terms: TermsRow,
 }
 
-const NEW: [(&str, Type); 19] = [
+const NEW: [(&str, Type); 20] = [
     ("device_id", Type::Int),
     ("firmware_id", Type::Int),
     ("campaign_id", Type::Int),
@@ -222,6 +226,7 @@ const NEW: [(&str, Type); 19] = [
     ("weight", Type::Int),
     ("status", Type::Text),
     ("proof", Type::Text),
+    ("soak_ms", Type::Int),
     ("from_version", Type::Text),
     ("to_version", Type::Text),
     ("from_firmware_id", Type::Int),
@@ -283,6 +288,7 @@ fn new_json((new, from): &(NewUpdate, Ran)) -> Result<NewJson<'_>, StoreError> {
         weight: new.weight,
         status: new.progress.status.as_str(),
         proof: new.progress.proof.as_str(),
+        soak_ms: soak_millis(new.progress.proof),
         from_version: from.version.as_deref(),
         to_version: &new.to_version,
         from_firmware_id: from.firmware.map(|id| id.0),

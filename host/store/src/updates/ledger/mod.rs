@@ -251,7 +251,7 @@ impl Ledger {
         }
         device.wants_attributes |= has_it;
         // The proof is asked for: a device that reported its version too early would else stay silent about it.
-        device.wants_attributes |= update.progress.status == UpdateStatus::Verifying;
+        device.wants_attributes |= update.progress.waits_for_version(at);
         device.state = match update.progress.status {
             _ if waits => DeviceState::Pending,
             UpdateStatus::Completed => DeviceState::InSync,

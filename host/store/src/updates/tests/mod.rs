@@ -5,6 +5,7 @@ mod feedback;
 mod gathered;
 mod log;
 mod singles;
+mod soak;
 mod told;
 mod windows;
 

@@ -436,6 +436,27 @@ fn fields(scene: &Scene) -> Vec<Field> {
             "/success_criteria",
         ),
         (
+            "a soak of no length",
+            json!({ "success_criteria": "soaked" }),
+            422,
+            INVALID,
+            "/soak_minutes",
+        ),
+        (
+            "a soak that nobody asked for",
+            json!({ "success_criteria": "attested", "soak_minutes": 5 }),
+            422,
+            INVALID,
+            "/soak_minutes",
+        ),
+        (
+            "a soak of months",
+            json!({ "success_criteria": "soaked", "soak_minutes": 43_201 }),
+            422,
+            INVALID,
+            "/soak_minutes",
+        ),
+        (
             "both forms",
             json!({ "deployment_strategy": "canary" }),
             422,
