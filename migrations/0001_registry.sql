@@ -79,6 +79,21 @@ CREATE UNIQUE INDEX firmware_once ON firmware (tenant_id, name, version, COALESC
     WHERE deleted_at IS NULL;
 CREATE INDEX firmware_by_version ON firmware (tenant_id, version_key);
 
+-- Which models a firmware that is not deleted may be for, as far as it says so; '' is any.
+CREATE TABLE firmware_models (
+    tenant_id BIGINT NOT NULL,
+    firmware_id BIGINT NOT NULL,
+    model {{text}} NOT NULL,
+    -- no beta, no pre-release
+    is_release INTEGER NOT NULL,
+    -- as in firmware
+    version_key {{text}} NOT NULL,
+    PRIMARY KEY (tenant_id, firmware_id, model),
+    FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id)
+);
+CREATE INDEX firmware_models_by_version
+    ON firmware_models (tenant_id, model, is_release, version_key, firmware_id);
+
 CREATE TABLE modules (
     id {{id}},
     tenant_id BIGINT NOT NULL,

@@ -163,6 +163,12 @@ impl FirmwareDetails {
         broken
     }
 
+    /// Whether it is a release: no beta, and no pre-release such as `2.0.0-rc.1`.
+    pub fn is_release(&self) -> bool {
+        let version = semver::Version::parse(&self.version);
+        !self.is_beta && version.is_ok_and(|version| version.pre.is_empty())
+    }
+
     /// The firmware as plugins see it.
     pub fn facts(&self) -> FirmwareFacts {
         FirmwareFacts {
@@ -237,5 +243,23 @@ mod tests {
             ..FirmwareDetails::default()
         };
         assert_eq!(good.check(), []);
+    }
+
+    #[test]
+    fn a_release_is_no_beta_and_no_pre_release() {
+        for (version, is_beta, expected) in [
+            ("1.0.0", false, true),
+            ("1.0.0+b-7", false, true),
+            ("1.0.0", true, false),
+            ("1.0.0-rc.1", false, false),
+            ("one", false, false),
+        ] {
+            let details = FirmwareDetails {
+                version: version.into(),
+                is_beta,
+                ..FirmwareDetails::default()
+            };
+            assert_eq!(details.is_release(), expected, "{version}");
+        }
     }
 }

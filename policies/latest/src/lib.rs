@@ -1,4 +1,6 @@
-//! The compatibility policy `latest`: a firmware is for devices whose hardware model it names and that are behind it.
+//! The compatibility policy `latest`: a firmware is for devices whose hardware it names and that are behind it.
+//!
+//! Whether the hardware that an update image names is theirs, the policy `hardware` decides.
 
 use semver::Version;
 use serde::Deserialize;
@@ -20,7 +22,7 @@ impl Plugin for Latest {
     const NAME: &'static str = "latest";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str =
-        "Lets a device in mode latest onto a newer release for its hardware model.";
+        "Lets a device in mode latest onto a newer release for its hardware.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 }
@@ -38,7 +40,8 @@ impl CompatibilityPolicy for Latest {
             return Verdict::incompatible("It is a beta.");
         }
         match (firmware.device_model.as_deref(), model(class)) {
-            (None, _) => Verdict::incompatible("It does not say which hardware model it is for."),
+            (None, _) if is_named_by_image(firmware) => behind(&offered, class, config),
+            (None, _) => Verdict::incompatible("It does not say which hardware it is for."),
             (Some(_), None) => Verdict::incompatible("The device does not say its hardware model."),
             (Some(wanted), Some(model)) if wanted != model => {
                 Verdict::incompatible(format!("It is for {wanted}; the device is a {model}."))
@@ -46,6 +49,17 @@ impl CompatibilityPolicy for Latest {
             _ => behind(&offered, class, config),
         }
     }
+}
+
+/// Whether an update image said which hardware it is for, as the host keeps it in the firmware's metadata.
+fn is_named_by_image(firmware: &Firmware) -> bool {
+    let says = |key, nothing: &str| {
+        let mut metadata = firmware.metadata.iter();
+        metadata.any(|entry| entry.key == key && !["", nothing].contains(&entry.value.trim()))
+    };
+    says("swu.hardware_compatibility", "[]")
+        || says("swu.boards", "{}")
+        || says("rauc.compatible", "")
 }
 
 fn model(class: &DeviceClass) -> Option<&str> {

@@ -12,15 +12,12 @@ use tidegate_core::{
 };
 use tidegate_images::{Image, SwDescription};
 
-use super::claims::{Broken, Claims};
+use super::{
+    claims::{Broken, Claims},
+    hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE},
+};
 use crate::ports::NewModule;
 
-/// What the hardware policy reads: a JSON list of revisions, or of `#RE:` and an expression.
-const SWU_HARDWARE: &str = "swu.hardware_compatibility";
-/// What it reads too: a JSON object, by the name of a board, of such lists.
-const SWU_BOARDS: &str = "swu.boards";
-/// And this: the system that a bundle is for.
-const RAUC_COMPATIBLE: &str = "rauc.compatible";
 /// Longest value of a firmware's metadata, in characters.
 const MAX_VALUE: usize = 4000;
 

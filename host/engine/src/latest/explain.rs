@@ -1,14 +1,11 @@
 use tidegate_core::{device::Device, mode::DeviceMode};
 
-use super::choose::{Chooser, class};
+use super::choose::{Choice, Chooser, MOST, Passed, class, known_key};
 use crate::{
     Engine, Result,
     ports::{PageRequest, UpdateFilter},
     tenants::Actor,
 };
-
-/// Firmware that is named as not chosen, at most.
-const NAMED: usize = 5;
 
 /// What mode `latest` has in mind for a device and why, in sentences for people; none for a device in another mode.
 pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<String>> {
@@ -19,18 +16,18 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
         let missing = "the policy latest, which chooses, is not there or not enabled";
         return Ok(vec![missing.to_owned()]);
     };
-    if device.hw_model.is_none() {
+    let Some(model) = &device.hw_model else {
         let unknown = "it does not say its hardware model, so nothing can be chosen for it";
         return Ok(vec![unknown.to_owned()]);
-    }
+    };
     let class = class(device.class(&chooser.wanted), 1);
+    let has = class.key.version.clone();
     let choice = chooser.choose(&[class]).await?.pop().unwrap_or_default();
-    let mut sentences: Vec<String> = choice
-        .passed
-        .iter()
-        .take(NAMED)
-        .map(|passed| format!("not {} {}: {}", passed.name, passed.version, passed.reason))
-        .collect();
+    let chosen = choice.chosen.as_ref();
+    let lowest = chosen.map(|firmware| firmware.details.version.clone());
+    let lowest = lowest.or(has).as_deref().and_then(known_key);
+    let no_candidates = chooser.no_candidates(model, lowest).await?;
+    let mut sentences = against(&choice, &no_candidates);
     let Some(firmware) = choice.chosen else {
         sentences.push("latest chooses nothing for it".to_owned());
         return Ok(sentences);
@@ -58,4 +55,18 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
         format!("update {id}, which is {status}, offered it that; it is offered once by itself")
     }));
     Ok(sentences)
+}
+
+/// What is not chosen and why.
+fn against(choice: &Choice, no_candidates: &[Passed]) -> Vec<String> {
+    let passed = no_candidates.iter().chain(&choice.passed);
+    let mut sentences: Vec<_> = passed
+        .map(|passed| format!("not {} {}: {}", passed.name, passed.version, passed.reason))
+        .collect();
+    if choice.is_cut {
+        sentences.push(format!(
+            "more releases may be for its model; the {MOST} of the highest versions were looked at"
+        ));
+    }
+    sentences
 }

@@ -40,6 +40,22 @@ pub trait Firmwares: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<Firmware>, StoreError>;
 
+    /// Releases that say, or whose images say, that they may be for a model: the highest version first, of one version the
+    /// newest first. Nothing of what they cost grows with firmware for other models.
+    async fn candidates(
+        &self,
+        tenant: TenantId,
+        wanted: &Candidates,
+    ) -> Result<Vec<Firmware>, StoreError>;
+
+    /// What [`Firmwares::candidates`] leaves out for other reasons than another model: betas and pre-releases that may be
+    /// for the model, and firmware that says nothing of hardware. In the same order.
+    async fn no_candidates(
+        &self,
+        tenant: TenantId,
+        wanted: &Candidates,
+    ) -> Result<Vec<Firmware>, StoreError>;
+
     /// Hides a firmware from lists and new campaigns. False: there is none. A campaign that has not ended and uses it
     /// is a conflict.
     async fn delete_firmware(
@@ -55,6 +71,19 @@ pub trait Firmwares: Send + Sync {
         tenant: TenantId,
         module: ModuleId,
     ) -> Result<Option<Firmware>, StoreError>;
+}
+
+/// Which firmware for a model to list, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Candidates {
+    /// As its devices report it.
+    pub model: String,
+    /// Only of this version or a higher one, as [`tidegate_core::version::sort_key`] writes it; none: of any.
+    pub at_least: Option<String>,
+    /// Only what comes after this one, by the key of its version and its id.
+    pub after: Option<(String, FirmwareId)>,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// A firmware to be stored.

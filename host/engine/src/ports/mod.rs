@@ -38,7 +38,7 @@ pub use devices::{
     Selected,
 };
 pub use files::Files;
-pub use firmware::{FirmwareFilter, Firmwares, NewFirmware, NewModule};
+pub use firmware::{Candidates, FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
 pub use latest::LatestDevices;
 pub use logs::{Log, LogReport, Logs};

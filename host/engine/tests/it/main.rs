@@ -2,6 +2,7 @@
 
 mod back;
 mod forward;
+mod latest;
 mod scripted;
 mod steering;
 mod tries;

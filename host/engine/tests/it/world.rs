@@ -89,7 +89,7 @@ impl World {
         world
     }
 
-    async fn put_plugin(&self, name: &str, kind: Kind) {
+    pub(crate) async fn put_plugin(&self, name: &str, kind: Kind) {
         let description = Description {
             name: name.to_owned(),
             version: "1.0.0".to_owned(),
@@ -135,11 +135,15 @@ impl World {
     }
 
     pub(crate) async fn put_firmware(&self, version: &str) -> FirmwareId {
-        let details = FirmwareDetails {
+        self.put_firmware_of(FirmwareDetails {
             name: "edge".to_owned(),
             version: version.to_owned(),
             ..FirmwareDetails::default()
-        };
+        })
+        .await
+    }
+
+    pub(crate) async fn put_firmware_of(&self, details: FirmwareDetails) -> FirmwareId {
         let hashes = Hashes {
             sha1: [1; 20],
             md5: [2; 16],
@@ -148,7 +152,7 @@ impl World {
         let module = NewModule {
             part: "os".to_owned(),
             name: "edge".to_owned(),
-            version: version.to_owned(),
+            version: details.version.clone(),
             artifacts: vec![Artifact {
                 filename: "edge.bin".to_owned(),
                 size: 1,

@@ -8,6 +8,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{NewFirmware, NewModule, StoreError};
 
+use super::models;
 use crate::{
     database::{Database, Tx},
     dialect::{Type, storable},
@@ -24,6 +25,7 @@ pub(super) async fn create(
 ) -> Result<FirmwareId, StoreError> {
     let mut tx = database.write().await?;
     let id = insert(&mut tx, tenant, firmware).await?;
+    models::insert(&mut tx, tenant, id, &firmware.details).await?;
     for (position, module) in firmware.modules.iter().enumerate() {
         let module_id = insert_module(&mut tx, tenant, id, position, module).await?;
         insert_artifacts(&mut tx, tenant, module_id, &module.artifacts).await?;

@@ -4,6 +4,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::StoreError;
 
+use super::models;
 use crate::{
     database::{Database, Tx},
     error::failed,
@@ -44,6 +45,7 @@ pub(super) async fn delete(
         .execute(tx.conn())
         .await
         .map_err(failed("delete a firmware"))?;
+    models::delete(&mut tx, tenant, id).await?;
     stir(&mut tx, tenant).await?;
     tx.commit().await?;
     Ok(true)

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod list;
+mod models;
 mod read;
 
 #[cfg(test)]
@@ -15,7 +16,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
+    Candidates, FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
 };
 
 use crate::SqlStore;
@@ -56,6 +57,22 @@ impl Firmwares for SqlStore {
         page: PageRequest,
     ) -> Result<Page<Firmware>, StoreError> {
         list::list(&self.database, tenant, filter, page).await
+    }
+
+    async fn candidates(
+        &self,
+        tenant: TenantId,
+        wanted: &Candidates,
+    ) -> Result<Vec<Firmware>, StoreError> {
+        models::candidates(&self.database, tenant, wanted).await
+    }
+
+    async fn no_candidates(
+        &self,
+        tenant: TenantId,
+        wanted: &Candidates,
+    ) -> Result<Vec<Firmware>, StoreError> {
+        models::no_candidates(&self.database, tenant, wanted).await
     }
 
     async fn delete_firmware(

@@ -1,4 +1,7 @@
-use tidegate_core::firmware::{Artifact, FirmwareDetails, Hashes, Module, ModuleMetadata};
+use tidegate_core::{
+    firmware::{Artifact, FirmwareDetails, Hashes, Module, ModuleMetadata},
+    version::sort_key,
+};
 use tidegate_engine::ports::NewModule;
 
 use super::*;
@@ -149,6 +152,60 @@ on_both! {
         ] {
             assert_eq!(versions(store, &filter).await?, expected, "{filter:?}");
         }
+    }
+
+    async fn a_model_has_candidates_highest_version_first(store) {
+        let with = |version: &str, change: &dyn Fn(&mut FirmwareDetails)| {
+            let mut new = firmware("edge", version);
+            change(&mut new.details);
+            new
+        };
+        let says = |key: &'static str, value: &'static str| {
+            move |details: &mut FirmwareDetails| {
+                details.metadata.insert(key.to_owned(), value.to_owned());
+            }
+        };
+        let is = |model: &'static str| move |details: &mut FirmwareDetails| details.device_model = Some(model.into());
+        let deleted = store.create_firmware(store.ours, with("9.0.0", &is("rpi4"))).await?;
+        for new in [
+            with("1.10.0", &is("rpi4")),
+            with("1.9.0", &is("rpi4")),
+            with("1.11.0", &says("rauc.compatible", "rpi4")),
+            with("1.8.0", &says("swu.hardware_compatibility", r#"["1.0"]"#)),
+            with("1.7.0", &|details| {
+                says("swu.boards", r#"{"cm4":[],"rpi4":[]}"#)(details);
+                says("swu.hardware_compatibility", r#"["1.0"]"#)(details);
+            }),
+            with("2.0.0", &is("cm4")),
+            with("3.0.0-rc.1", &is("rpi4")),
+            with("3.0.0", &|details| { is("rpi4")(details); details.is_beta = true; }),
+            with("4.0.0", &|_| {}),
+        ] {
+            store.create_firmware(store.ours, new).await?;
+        }
+        store.create_firmware(store.theirs, with("8.0.0", &is("rpi4"))).await?;
+        store.delete_firmware(store.ours, deleted, Timestamp(9)).await?;
+        let names = |found: Vec<Firmware>| {
+            let versions: Vec<_> = found.into_iter().map(|one| one.details.version).collect();
+            versions.join(" ")
+        };
+        let rpi4 = Candidates { model: "rpi4".into(), limit: 50, ..Candidates::default() };
+        let all = store.candidates(store.ours, &rpi4).await?;
+        assert_eq!(names(all.clone()), "1.11.0 1.10.0 1.9.0 1.8.0 1.7.0");
+        assert_eq!(names(store.no_candidates(store.ours, &rpi4).await?), "4.0.0 3.0.0 3.0.0-rc.1");
+
+        let part = Candidates {
+            at_least: Some(sort_key("1.8.0")),
+            after: Some((sort_key("1.11.0"), all[0].id)),
+            ..rpi4.clone()
+        };
+        assert_eq!(names(store.candidates(store.ours, &part).await?), "1.10.0 1.9.0 1.8.0");
+        let one = Candidates { limit: 1, ..part };
+        assert_eq!(names(store.candidates(store.ours, &one).await?), "1.10.0");
+        let cm4 = Candidates { model: "cm4".into(), ..rpi4.clone() };
+        assert_eq!(names(store.candidates(store.ours, &cm4).await?), "2.0.0 1.8.0 1.7.0");
+        let newer = Candidates { at_least: Some(sort_key("3.0.0")), ..rpi4 };
+        assert_eq!(names(store.no_candidates(store.ours, &newer).await?), "4.0.0 3.0.0");
     }
 
     async fn what_a_device_had_before_is_found_by_version(store) {

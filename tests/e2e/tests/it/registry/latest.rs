@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tidegate_e2e::{Alone, Device, FirmwareForm, both_databases, until};
@@ -7,6 +9,7 @@ use super::set;
 both_databases!(
     a_device_in_mode_latest_gets_the_newest_release_by_itself,
     a_device_that_fails_the_latest_is_not_sent_round,
+    images_say_for_whom_the_latest_is,
 );
 
 async fn upload(lab: &Alone, version: &str, beta: bool) -> Result<i64> {
@@ -26,7 +29,12 @@ async fn until_installed(device: &mut Device, version: &str) -> Result<()> {
 }
 
 async fn reasons(lab: &Alone) -> Result<String> {
-    let explained = lab.viewer.get("devices/edge-0/explain").await?.ok()?;
+    reasons_of(lab, "edge-0").await
+}
+
+async fn reasons_of(lab: &Alone, device: &str) -> Result<String> {
+    let explained = lab.viewer.get(&format!("devices/{device}/explain")).await?;
+    let explained = explained.ok()?;
     let reasons = explained["device"]["reasons"]
         .as_array()
         .into_iter()
@@ -60,7 +68,7 @@ async fn a_device_in_mode_latest_gets_the_newest_release_by_itself(lab: Alone) -
     );
     let reasons = reasons(&lab).await?;
     ensure!(
-        reasons.contains("4.0.0: latest: It is a beta")
+        reasons.contains("4.0.0: it is a beta")
             && reasons.contains("3.0.0 is not newer")
             && reasons.contains("chooses nothing"),
         "{reasons}"
@@ -97,5 +105,49 @@ async fn a_device_that_fails_the_latest_is_not_sent_round(lab: Alone) -> Result<
         .map(|update| update["to_version"].clone())
         .collect();
     ensure!(told == ["4.0.0", "3.0.0", "2.0.0"], "{updates:?}");
+    Ok(())
+}
+
+/// An image that real tools made.
+fn fixture(name: &str) -> Result<Vec<u8>> {
+    let images = "../../host/images/tests/fixtures";
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(images);
+    Ok(std::fs::read(folder.join(name))?)
+}
+
+async fn images_say_for_whom_the_latest_is(lab: Alone) -> Result<()> {
+    // newc.swu 1.4.0 lists the revisions 1.0 and 1.2, verity.raucb 1.4.0 is for `Tide Dock`.
+    let mut fleet = lab.fleet("edge", 3).await?;
+    for (device, hardware) in fleet.iter().zip([
+        json!({ "hw_boardname": "dock", "hw_model": null, "hw_revision": "1.2" }),
+        json!({ "hw_boardname": "dock", "hw_model": null, "hw_revision": "2.0" }),
+        json!({ "hw_model": "Tide Dock", "hw_revision": "7" }),
+    ]) {
+        device.report(hardware).await?;
+        set(&lab, &device.id, json!({ "mode": "latest" })).await?;
+    }
+    FirmwareForm::new("4.0.0")
+        .with(json!({ "device_model": null }))
+        .upload(&lab.publisher)
+        .await?;
+    for (name, file) in [
+        ("newc.swu", "dock-1.4.0.swu"),
+        ("verity.raucb", "dock.raucb"),
+    ] {
+        let mut form = FirmwareForm::new("1.4.0").files(&[(file, &fixture(name)?)]);
+        form.metadata = json!({});
+        form.upload(&lab.publisher).await?;
+    }
+    until_installed(&mut fleet[0], "1.4.0").await?;
+    until_installed(&mut fleet[2], "1.4.0").await?;
+    let said = reasons_of(&lab, "edge-1").await?;
+    ensure!(
+        said.contains("hardware: The hardware revision is 2.0")
+            && said.contains("4.0.0: neither its upload nor its image says")
+            && said.contains("chooses nothing"),
+        "{said}"
+    );
+    let rest = lab.viewer.list("devices/edge-1/updates").await?;
+    ensure!(rest.is_empty(), "{rest:?}");
     Ok(())
 }

@@ -1,0 +1,159 @@
+//! Which models a firmware may be for: what devices in mode `latest` are given firmware by.
+
+use serde::Serialize;
+use tidegate_core::{
+    firmware::{Firmware, FirmwareDetails},
+    id::{FirmwareId, TenantId},
+    version::sort_key,
+};
+use tidegate_engine::{
+    firmware::NamedModels,
+    ports::{Candidates, StoreError},
+};
+
+use super::read::{COLUMNS, whole};
+use crate::{
+    database::{Database, Tx},
+    dialect::{Type, storable},
+    error::failed,
+    rows::to_json,
+    sql::Parameters,
+};
+
+/// Stands for models that are not named.
+const ANY: &str = "";
+
+#[derive(Serialize)]
+struct Row {
+    model: String,
+}
+
+/// Notes which models a new firmware names.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: FirmwareId,
+    details: &FirmwareDetails,
+) -> Result<(), StoreError> {
+    let named = NamedModels::of(details);
+    let any = named.any.then(|| ANY.to_owned());
+    let models = named
+        .models
+        .iter()
+        .map(|model| storable(model).into_owned());
+    let rows: Vec<_> = models.chain(any).map(|model| Row { model }).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO firmware_models (tenant_id, firmware_id, model, is_release, version_key) \
+         SELECT DISTINCT CAST($1 AS BIGINT), CAST($2 AS BIGINT), model, CAST($4 AS INTEGER), \
+         CAST($5 AS TEXT) FROM {}",
+        tx.dialect().rows("named", "$3", &[("model", Type::Text)])
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(firmware.0)
+        .bind(to_json(&rows)?)
+        .bind(i32::from(details.is_release()))
+        .bind(storable(&sort_key(&details.version)).into_owned())
+        .execute(tx.conn())
+        .await
+        .map_err(failed("note the models of a firmware"))?;
+    Ok(())
+}
+
+/// Forgets which models a firmware named, for it is deleted.
+pub(super) async fn delete(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: FirmwareId,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM firmware_models WHERE tenant_id = $1 AND firmware_id = $2")
+        .bind(tenant.0)
+        .bind(firmware.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("forget the models of a firmware"))?;
+    Ok(())
+}
+
+/// Releases for a model.
+pub(super) async fn candidates(
+    database: &Database,
+    tenant: TenantId,
+    wanted: &Candidates,
+) -> Result<Vec<Firmware>, StoreError> {
+    let mut parameters = Parameters::default();
+    let of_tenant = parameters.bind(tenant.0);
+    let named = named(&of_tenant, 1, wanted, &mut parameters);
+    highest(database, tenant, &of_tenant, &named, wanted, parameters).await
+}
+
+/// Betas and pre-releases for a model, and what names none.
+pub(super) async fn no_candidates(
+    database: &Database,
+    tenant: TenantId,
+    wanted: &Candidates,
+) -> Result<Vec<Firmware>, StoreError> {
+    let mut parameters = Parameters::default();
+    let of_tenant = parameters.bind(tenant.0);
+    let betas = named(&of_tenant, 0, wanted, &mut parameters);
+    let range = range("f.version_key", "f.id", wanted, &mut parameters);
+    let which = format!(
+        "({betas} OR (f.deleted_at IS NULL{range} AND NOT EXISTS (SELECT 1 FROM firmware_models m \
+         WHERE m.tenant_id = {of_tenant} AND m.firmware_id = f.id)))"
+    );
+    highest(database, tenant, &of_tenant, &which, wanted, parameters).await
+}
+
+/// A condition: the firmware may be for the model.
+fn named(
+    of_tenant: &str,
+    is_release: i32,
+    wanted: &Candidates,
+    parameters: &mut Parameters,
+) -> String {
+    let model = parameters.bind(storable(&wanted.model).into_owned());
+    let range = range("m.version_key", "m.firmware_id", wanted, parameters);
+    format!(
+        "f.id IN (SELECT m.firmware_id FROM firmware_models m WHERE m.tenant_id = {of_tenant} \
+         AND m.model IN ({model}, '{ANY}') AND m.is_release = {is_release}{range})"
+    )
+}
+
+fn range(key: &str, id: &str, wanted: &Candidates, parameters: &mut Parameters) -> String {
+    let mut range = String::new();
+    if let Some(lowest) = &wanted.at_least {
+        let lowest = parameters.bind(storable(lowest).into_owned());
+        range = format!(" AND {key} >= {lowest}");
+    }
+    if let Some((last, last_id)) = &wanted.after {
+        let last = parameters.bind(storable(last).into_owned());
+        let last_id = parameters.bind(last_id.0);
+        range += &format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))");
+    }
+    range
+}
+
+async fn highest(
+    database: &Database,
+    tenant: TenantId,
+    of_tenant: &str,
+    which: &str,
+    wanted: &Candidates,
+    mut parameters: Parameters,
+) -> Result<Vec<Firmware>, StoreError> {
+    let limit = parameters.bind(i64::from(wanted.limit));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {which} \
+         ORDER BY f.version_key DESC, f.id DESC LIMIT {limit}"
+    );
+    let mut tx = database.read().await?;
+    let rows = parameters
+        .query(sql)?
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("read firmware for a model"))?;
+    whole(&mut tx, tenant, &rows).await
+}
