@@ -72,6 +72,8 @@ pub struct DeviceChange {
     pub pinned: Option<bool>,
     /// How often it is to poll, in whole seconds; none in it: as others like it.
     pub polling_interval: Option<Option<Duration>>,
+    /// Whether it is asked for its attributes until it reports them.
+    pub requests_attributes: Option<bool>,
     /// When.
     pub at: Timestamp,
 }
@@ -88,6 +90,7 @@ impl DeviceChange {
             mode: None,
             pinned: None,
             polling_interval: None,
+            requests_attributes: None,
             at,
         }
     }

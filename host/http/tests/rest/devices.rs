@@ -127,6 +127,10 @@ async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
         (json!({"mode": "auto"}), &["/mode"]),
         (json!({"pinned": "yes"}), &["/pinned"]),
         (
+            json!({"request_attributes": "all"}),
+            &["/request_attributes"],
+        ),
+        (
             json!({"name": "x".repeat(201), "feed": ""}),
             &["/name", "/feed"],
         ),

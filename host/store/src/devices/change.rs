@@ -95,7 +95,8 @@ async fn write(
          name = CASE WHEN CAST($3 AS TEXT) = '' THEN device_id ELSE COALESCE($3, name) END, \
          mode = COALESCE($4, mode), pinned = COALESCE(CAST($5 AS INTEGER), pinned), \
          feed = CASE WHEN CAST($6 AS BIGINT) = 1 THEN $7 ELSE feed END, \
-         polling_seconds = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE polling_seconds END \
+         polling_seconds = CASE WHEN CAST($8 AS BIGINT) = 1 THEN CAST($9 AS BIGINT) ELSE polling_seconds END, \
+         wants_attributes = COALESCE(CAST($10 AS INTEGER), wants_attributes) \
          WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
@@ -112,6 +113,7 @@ async fn write(
     .bind(feed.flatten().map(|feed| storable(feed).into_owned()))
     .bind(i64::from(change.polling_interval.is_some()))
     .bind(interval.map(|interval| number(interval.as_secs())))
+    .bind(change.requests_attributes.map(i64::from))
     .execute(tx.conn())
     .await
     .map_err(failed(CHANGE))?;

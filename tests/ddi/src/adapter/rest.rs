@@ -58,6 +58,12 @@ impl Rest {
         self.answer(Method::PUT, path, Sent::Json(body)).await?.ok()
     }
 
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        self.answer(Method::PATCH, path, Sent::Json(body))
+            .await?
+            .ok()
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<Value> {
         self.answer(Method::DELETE, path, Sent::Nothing).await?.ok()
     }

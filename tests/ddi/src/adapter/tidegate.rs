@@ -69,12 +69,12 @@ impl Adapter for Tidegate {
             | Need::Told
             | Need::Windows
             | Need::Prefetch
+            | Need::AskAttributes
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
             Need::NoFiles => Some("a module has at least one file"),
-            Need::AskAttributes => Some("attributes are asked for when they are needed"),
         }
     }
 
@@ -222,7 +222,10 @@ impl Adapter for Tidegate {
         })
     }
 
-    async fn ask_attributes(&self, _: &str) -> Result<()> {
-        bail!("nobody can ask")
+    async fn ask_attributes(&self, device: &str) -> Result<()> {
+        let path = format!("devices/{device}");
+        let asked = json!({ "request_attributes": true });
+        self.rest.patch(&path, &asked).await?;
+        Ok(())
     }
 }

@@ -56,7 +56,12 @@ fn registered() -> Vec<Case> {
             .get("")
             .soon()
             .is(200)
-            .has("/_links/configData"),
+            .has("/_links/configData")
+            .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
+            .is(200)
+            .get("")
+            .is(200)
+            .lacks("/_links"),
         case("sleep is hours, minutes and seconds", Introduced)
             .get("")
             .is(200)

@@ -46,6 +46,10 @@ pub(crate) struct DeviceChange {
     #[serde(default)]
     #[schema(value_type = Option<TimeOfDay>)]
     polling_interval: Patch<TimeOfDay>,
+    /// True: it is asked for its attributes, from its next poll until it reports them; false or null: it is asked no more.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    request_attributes: Patch<bool>,
 }
 
 /// Changes a device. An update that it has open goes on, also when it is pinned.
@@ -88,6 +92,7 @@ impl DeviceChange {
                 Patch::Clear => Some(None),
                 Patch::Set(interval) => Some(Some(interval.0)),
             },
+            requests_attributes: self.request_attributes.or_default(),
             at: now,
         }
     }
@@ -110,6 +115,9 @@ mod tests {
         assert_eq!(cleared.feed, Some(None));
         assert!(cleared.clears_labels);
         assert_eq!(cleared.pinned, Some(false));
+        let asked = |text| change(text).requests_attributes;
+        assert_eq!(asked(r#"{"request_attributes": true}"#), Some(true));
+        assert_eq!(asked(r#"{"request_attributes": null}"#), Some(false));
         let labels = change(r#"{"labels": {"rack": "7", "row": null}}"#).labels;
         let set = [("rack", Some("7")), ("row", None)];
         let set = set.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));

@@ -82,6 +82,9 @@ pub(super) struct Set {
     /// Let it poll as the tenant says
     #[arg(long, conflicts_with = "polling_interval", group = "change")]
     no_polling_interval: bool,
+    /// Ask it for its attributes, from its next poll until it reports them
+    #[arg(long, group = "change")]
+    request_attributes: bool,
 }
 
 impl Create {
@@ -138,6 +141,10 @@ impl Set {
         set(
             "polling_interval",
             self.no_polling_interval.then_some(Value::Null),
+        );
+        set(
+            "request_attributes",
+            self.request_attributes.then_some(json!(true)),
         );
         let groups = !self.groups.is_empty() || self.no_groups;
         set("groups", groups.then(|| json!(self.groups)));
@@ -214,6 +221,10 @@ mod tests {
             (
                 "pi --no-polling-interval",
                 json!({"polling_interval": null}),
+            ),
+            (
+                "pi --request-attributes",
+                json!({"request_attributes": true}),
             ),
             (
                 "pi --label rack=7=8 --no-label row",

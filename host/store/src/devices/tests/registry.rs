@@ -70,6 +70,20 @@ on_both! {
         assert_eq!(theirs.groups, ["lab"]);
     }
 
+    async fn a_device_is_asked_for_its_attributes_until_nobody_wants_them(store) {
+        store.create_device(store.ours, device("gate-1", &[], &[])).await?;
+        store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
+        let is_asked = async |tenant| -> anyhow::Result<bool> {
+            Ok(store.poll_view(tenant, "gate-1").await?.expect("it is there").wants_attributes)
+        };
+        for (requests_attributes, expected) in [(Some(false), false), (Some(true), true), (None, true), (Some(false), false)] {
+            let change = DeviceChange { requests_attributes, ..DeviceChange::at(NOON) };
+            store.change_device(store.ours, "gate-1", change).await?;
+            assert_eq!(is_asked(store.ours).await?, expected, "{requests_attributes:?}");
+        }
+        assert!(is_asked(store.theirs).await?, "it never reported");
+    }
+
     async fn a_change_that_cannot_be_made_changes_nothing(store) {
         store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         let many: Vec<String> = (0..MAX_LABELS).map(|n| format!("l{n}")).collect();
