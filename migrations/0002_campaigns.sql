@@ -241,6 +241,9 @@ CREATE TABLE updates (
     revision BIGINT NOT NULL,
     progress_n BIGINT,
     progress_of BIGINT,
+    -- What its device last said of itself, in DDI's word, and the last code that it gave.
+    phase {{text}},
+    code BIGINT,
     from_version {{text}},
     to_version {{text}} NOT NULL,
     from_firmware_id BIGINT,

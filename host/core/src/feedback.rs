@@ -129,6 +129,16 @@ impl Feedback {
         self
     }
 
+    /// What stands in its update's log for a feedback without words that should not go unseen.
+    pub fn in_a_word(&self) -> Option<String> {
+        let word = self.execution.as_str();
+        match self.code {
+            _ if !self.messages.is_empty() => None,
+            Some(code) => Some(format!("{word}, code {code}")),
+            None => (self.execution == Execution::Rejected).then(|| word.to_owned()),
+        }
+    }
+
     /// Tells the same feedback sent twice from two feedbacks.
     pub fn digest(&self) -> Digest {
         Digest::of(format!("{self:?}").as_bytes())
@@ -161,6 +171,38 @@ pub const KNOWN_ERROR_CODES: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_words_is_said_in_one() {
+        for (execution, code, messages, expected) in [
+            (
+                Execution::Rejected,
+                Some(42),
+                &[][..],
+                Some("rejected, code 42"),
+            ),
+            (Execution::Rejected, None, &[], Some("rejected")),
+            (
+                Execution::Proceeding,
+                Some(-1),
+                &[],
+                Some("proceeding, code -1"),
+            ),
+            (Execution::Proceeding, None, &[], None),
+            (Execution::Rejected, Some(42), &["no"], None),
+        ] {
+            let feedback = Feedback {
+                device_time: None,
+                execution,
+                finished: Finished::None,
+                progress: None,
+                code,
+                messages: messages.iter().map(|&message| message.to_owned()).collect(),
+                cut: false,
+            };
+            assert_eq!(feedback.in_a_word().as_deref(), expected, "{feedback:?}");
+        }
+    }
 
     #[test]
     fn too_much_is_cut_and_marked() {

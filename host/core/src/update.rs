@@ -74,6 +74,10 @@ pub struct Progress {
     pub terms: Terms,
     /// "n of m", as the device last reported.
     pub progress: Option<(u32, u32)>,
+    /// What the device last said of itself. For people: it decides nothing.
+    pub phase: Option<Execution>,
+    /// The last code that the device gave, likewise.
+    pub code: Option<i32>,
     /// When the device first took it up.
     pub started_at: Option<Timestamp>,
     /// When it came to its end.
@@ -148,6 +152,8 @@ impl Progress {
             proof,
             terms,
             progress: None,
+            phase: None,
+            code: None,
             started_at: None,
             completed_at: None,
             timeout_at: now,
@@ -166,11 +172,13 @@ impl Progress {
             Event::Retrieved => self.taken_up(UpdateStatus::Downloading, now),
             Event::Feedback(feedback) => {
                 let heard = self.heard(feedback, now);
-                self.reported(&heard, now)?
+                self.reported(&heard, now)?.noting(&heard)
             }
             Event::CancelRequested => self.called_back(now)?,
-            Event::CancelFeedback(feedback) => self.cancel_answered(feedback, now)?,
-            Event::ConfirmationFeedback(answer) => self.answered(answer, now)?,
+            Event::CancelFeedback(feedback) => {
+                self.cancel_answered(feedback, now)?.noting(feedback)
+            }
+            Event::ConfirmationFeedback(answer) => self.answered(answer, now)?.noting(answer),
             Event::AutoConfirmed => self.confirmed(),
             Event::VersionReported { is_target } => self.version_seen(*is_target, now),
             Event::DeadlinePassed => self.overdue(now),
@@ -181,6 +189,23 @@ impl Progress {
             after.begin_phase(now);
         }
         Ok(after)
+    }
+
+    /// Whether it stands as the other does, whatever its device says of itself meanwhile.
+    pub fn stands_as(&self, other: &Self) -> bool {
+        let (phase, code) = (other.phase, other.code);
+        let without_words = Self {
+            phase,
+            code,
+            ..self.clone()
+        };
+        without_words == *other
+    }
+
+    fn noting(mut self, said: &Feedback) -> Self {
+        self.phase = Some(said.execution);
+        self.code = said.code.or(self.code);
+        self
     }
 
     fn taken_up(mut self, at_least: UpdateStatus, now: Timestamp) -> Self {

@@ -31,6 +31,52 @@ fn step(from: UpdateStatus, proof: Proof, event: &Event) -> Result<UpdateStatus,
 }
 
 #[test]
+fn what_the_device_last_said_is_kept_and_decides_nothing() {
+    use UpdateStatus as S;
+    let say = |progress: Progress, event: Event| progress.after(&event, NOW);
+    let coded = |execution, code| Feedback {
+        code,
+        ..feedback(execution, Finished::None)
+    };
+    let begun = update(S::Installing, Proof::Reported);
+    assert_eq!((begun.phase, begun.code), (None, None));
+    let rejected = Event::Feedback(coded(Execution::Rejected, Some(42)));
+    let said = say(begun.clone(), rejected).expect("it is open");
+    assert_eq!(
+        (said.phase, said.code),
+        (Some(Execution::Rejected), Some(42))
+    );
+    assert!(said != begun && said.stands_as(&begun));
+    // The last code stays until there is another.
+    let said = say(said, Event::Feedback(coded(Execution::Downloaded, None)));
+    let said = said.expect("it is open");
+    assert_eq!(
+        (said.phase, said.code),
+        (Some(Execution::Downloaded), Some(42))
+    );
+    let done = say(
+        said.clone(),
+        Event::Feedback(coded(Execution::Closed, Some(0))),
+    );
+    let done = done.expect("it is open");
+    assert_eq!((done.phase, done.code), (Some(Execution::Closed), Some(0)));
+    assert!(!done.stands_as(&said));
+    let asked = Progress {
+        status: S::Cancelling,
+        ..said
+    };
+    let kept = say(
+        asked,
+        Event::CancelFeedback(coded(Execution::Rejected, Some(-1))),
+    );
+    let kept = kept.expect("it is called back");
+    assert_eq!(
+        (kept.phase, kept.code),
+        (Some(Execution::Rejected), Some(-1))
+    );
+}
+
+#[test]
 fn feedback_moves_an_update_on() {
     use Execution as E;
     use Finished as F;

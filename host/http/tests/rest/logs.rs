@@ -74,6 +74,34 @@ fn text(line: &Value) -> String {
 }
 
 #[tokio::test]
+async fn a_refusal_without_words_is_seen() {
+    let busy = Busy::new().await;
+    let shown = format!("/api/v1/updates/{}", busy.update);
+    let before = busy.world.get(&shown).await.expect(200);
+    assert_eq!(
+        (&before["phase"], &before["code"]),
+        (&json!(null), &json!(null))
+    );
+    let body =
+        json!({"status": {"execution": "rejected", "result": {"finished": "none"}, "code": 42}});
+    let path = format!("/deploymentBase/{}/feedback", busy.update);
+    let answer = busy.device("POST", &path, "application/json", body.to_string());
+    assert_eq!(answer.await.status, 200);
+    let after = busy.world.get(&shown).await.expect(200);
+    assert_eq!(
+        (&after["phase"], &after["code"]),
+        (&json!("rejected"), &json!(42))
+    );
+    assert_eq!(after["status"], before["status"]);
+    assert_eq!(busy.texts("").await, ["rejected, code 42"]);
+    let mut events = Events::at(&busy.world, &format!("{shown}/log"), None).await;
+    let (_, _, update) = events.next().await.expect("an event");
+    assert_eq!(update["phase"], "rejected");
+    let (_, _, line) = events.next().await.expect("an event");
+    assert_eq!(text(&line), "rejected, code 42");
+}
+
+#[tokio::test]
 async fn what_a_device_writes_is_kept_in_order() {
     let busy = Busy::new().await;
     busy.says("proceeding", "none", "begins").await;

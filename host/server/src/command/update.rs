@@ -142,6 +142,8 @@ pub(super) fn sheet(update: &Value) -> String {
             ("from", "/from_version"),
             ("to", "/to_version"),
             ("status", "/status"),
+            ("phase", "/phase"),
+            ("code", "/code"),
             ("percent", "/progress_percentage"),
             ("window", "/maintenance_window/schedule"),
             ("retry", "/retry_count"),

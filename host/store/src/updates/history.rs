@@ -6,7 +6,7 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{FeedbackRow, StoreError};
 
-use super::row::n_of_m;
+use super::row::{code, n_of_m};
 use crate::{
     database::Tx,
     error::failed,
@@ -64,13 +64,6 @@ fn of_rows(rows: &[AnyRow]) -> Result<Vec<FeedbackRow>, StoreError> {
 }
 
 fn of_row(row: &AnyRow) -> Result<FeedbackRow, BadRow> {
-    let code: Option<i64> = row.take("code")?;
-    let code = code.map(|value| {
-        i32::try_from(value).map_err(|_| BadRow::Number {
-            column: "code of a feedback",
-            value,
-        })
-    });
     Ok(FeedbackRow {
         at: Timestamp(row.take("at")?),
         feedback: Feedback {
@@ -78,7 +71,7 @@ fn of_row(row: &AnyRow) -> Result<FeedbackRow, BadRow> {
             execution: row.word("execution", Execution::parse)?,
             finished: row.word("finished", Finished::parse)?,
             progress: n_of_m(row)?,
-            code: code.transpose()?,
+            code: code(row)?,
             messages: row.json("messages")?,
             cut: row.flag("cut")?,
         },

@@ -6,6 +6,7 @@ use std::{
 use tidegate_core::{
     feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    log::Source,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
@@ -141,7 +142,9 @@ async fn record(
     let mut new_lines = NewLines::default();
     for (index, said) in said {
         outcomes[*index] = Some(match said {
-            Said::Event(report) => event(&mut ledger, &mut history, report, tallies),
+            Said::Event(report) => {
+                event(&mut ledger, &mut history, &mut new_lines, report, tallies)
+            }
             Said::Attributes(report) => {
                 attributes::report(&mut ledger, &mut known, report, tallies)
             }
@@ -158,6 +161,7 @@ async fn record(
 fn event(
     ledger: &mut Ledger,
     history: &mut History,
+    new_lines: &mut NewLines,
     report: &Report,
     tallies: &mut Tallies,
 ) -> Outcome {
@@ -191,7 +195,7 @@ fn event(
     let closes = feedback.execution == Execution::Closed
         || matches!(feedback, Cow::Owned(_))
         || !after.status.is_open();
-    let decides = is_answer && after != *before;
+    let decides = is_answer && !after.stands_as(before);
     let kept = entry.feedbacks;
     if kept >= MAX_PER_UPDATE && !closes && !decides {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
@@ -209,7 +213,22 @@ fn event(
         first_line: first_line.unwrap_or(0),
     };
     history.add(key, place, &feedback, report.at);
+    if let Some(word) = feedback.in_a_word() {
+        new_lines.add(ledger, &in_the_log(report, word))?;
+    }
     Ok(of_one(moved, campaign))
+}
+
+/// What stands in the log for a feedback without words.
+fn in_the_log(report: &Report, word: String) -> LogReport {
+    LogReport {
+        tenant: report.tenant,
+        device: report.device,
+        update: Some(report.update),
+        source: Source::Feedback,
+        lines: vec![word],
+        at: report.at,
+    }
 }
 
 /// The one update that may have moved.

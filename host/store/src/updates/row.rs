@@ -1,5 +1,6 @@
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    feedback::Execution,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
     update::{Progress, Purpose, Try, Update, UpdateError, UpdateStatus},
@@ -12,7 +13,8 @@ use crate::{
 
 /// What [`update`] reads of an update `u`.
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
-    u.weight, u.status, u.proof, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.from_version, u.to_version, \
+    u.weight, u.status, u.proof, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
+    u.from_version, u.to_version, \
     u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
     u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
     u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
@@ -76,6 +78,8 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
         proof: proof(row)?,
         terms: terms(row)?,
         progress: n_of_m(row)?,
+        phase: row.word_or_none("phase", Execution::parse)?,
+        code: code(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
         timeout_at: Timestamp(row.take("timeout_at")?),
@@ -89,6 +93,18 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
             }),
         },
     })
+}
+
+/// A code of a device, as updates and feedback have it.
+pub(super) fn code(row: &AnyRow) -> Result<Option<i32>, BadRow> {
+    let code: Option<i64> = row.take("code")?;
+    let small = |value| {
+        i32::try_from(value).map_err(|_| BadRow::Number {
+            column: "code of a device",
+            value,
+        })
+    };
+    code.map(small).transpose()
 }
 
 /// "n of m", as updates and feedback have it.

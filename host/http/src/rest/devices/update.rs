@@ -1,5 +1,8 @@
 use serde::Serialize;
-use tidegate_core::update::{Progress, Purpose, UpdateStatus};
+use tidegate_core::{
+    feedback::Execution,
+    update::{Progress, Purpose, UpdateStatus},
+};
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
@@ -36,6 +39,11 @@ pub(crate) struct UpdateBody {
     maintenance_window: Option<WindowBody>,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
+    /// What the device last said of itself: `download`, `downloaded`, `proceeding`, `scheduled`, `resumed`, `rejected`, `canceled`,
+    /// `closed`, or `confirmed` or `denied`; null before it said anything.
+    phase: Option<&'static str>,
+    /// The last status code that it gave.
+    code: Option<i32>,
     /// How many tries of it came before this one.
     retry_count: u32,
     /// The first of them.
@@ -87,6 +95,8 @@ impl From<UpdateRow> for UpdateBody {
             on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
             maintenance_window: window,
             progress_percentage,
+            phase: progress.phase.map(Execution::as_str),
+            code: progress.code,
             retry_count: update.attempt.count,
             retry_of: update.attempt.first.map(|id| id.0),
             max_retries: progress.terms.retries.most,

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
+    feedback::Execution,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
     update::{Progress, Purpose, Try, Update},
@@ -110,6 +111,8 @@ struct EntryJson<'a> {
     revision: i32,
     progress_n: Option<u32>,
     progress_of: Option<u32>,
+    phase: Option<&'static str>,
+    code: Option<i32>,
     error_code: Option<std::borrow::Cow<'a, str>>,
     error_message: Option<std::borrow::Cow<'a, str>>,
     feedbacks: u32,
@@ -133,6 +136,8 @@ impl NewRow for EntryJson<'_> {
         ("revision", Type::Int),
         ("progress_n", Type::Int),
         ("progress_of", Type::Int),
+        ("phase", Type::Text),
+        ("code", Type::Int),
         ("error_code", Type::Text),
         ("error_message", Type::Text),
         ("feedbacks", Type::Int),
@@ -172,6 +177,8 @@ fn json(entry: &Entry) -> EntryJson<'_> {
         revision: entry.revision,
         progress_n: progress.progress.map(|(n, _)| n),
         progress_of: progress.progress.map(|(_, of)| of),
+        phase: progress.phase.map(Execution::as_str),
+        code: progress.code,
         error_code: progress.error.as_ref().map(|error| storable(&error.code)),
         error_message: progress
             .error

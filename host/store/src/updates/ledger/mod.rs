@@ -137,7 +137,9 @@ impl Ledger {
         };
         let before = entry.update.progress.status;
         let after = entry.update.progress.clone().after(event, at)?;
-        if after == entry.update.progress {
+        if after.stands_as(&entry.update.progress) {
+            entry.changed |= after != entry.update.progress;
+            entry.update.progress = after;
             return Ok(false);
         }
         if before != UpdateStatus::Cancelling && after.status == UpdateStatus::Cancelling {

@@ -68,6 +68,42 @@ on_both! {
         assert!(matches!(store.record_log(foreign).await, Err(RecordError::NotFound)));
     }
 
+    async fn what_is_said_without_words_shows_in_the_update_and_in_a_line(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        let made = scene.newest(key).await?.update;
+        assert_eq!((made.progress.phase, made.progress.code), (None, None));
+        let wordless = |execution, code| {
+            let mut said = feedback(execution, Finished::None, "");
+            said.messages.clear();
+            said.code = code;
+            Event::Feedback(said)
+        };
+        for (execution, code, moves, expected) in [
+            (Execution::Proceeding, None, true, None),
+            (Execution::Rejected, Some(42), false, Some(42)),
+            (Execution::Rejected, Some(42), false, Some(42)),
+            (Execution::Rejected, None, false, Some(42)),
+            (Execution::Proceeding, Some(-7), false, Some(-7)),
+        ] {
+            let recorded = scene.happens(key, wordless(execution, code), later(1)).await??;
+            assert_eq!(recorded.moved, moves, "{execution:?} {code:?}");
+            let progress = scene.newest(key).await?.update.progress;
+            assert_eq!((progress.phase, progress.code), (Some(execution), expected));
+        }
+        let log = store.log(scene.tenant, made.id, 0, 100).await?;
+        let expected = [
+            (1, "feedback", "rejected, code 42"),
+            (2, "feedback", "rejected"),
+            (3, "feedback", "proceeding, code -7"),
+        ];
+        assert_eq!((told(&log.lines), log.total), (expected.to_vec(), 3));
+        let history = store.history(scene.tenant, made.id, 10).await?;
+        assert_eq!(history.len(), 4);
+        assert!(history.iter().all(|row| row.feedback.messages.is_empty()));
+    }
+
     async fn only_the_newest_lines_are_kept(store) {
         let scene = Scene::set(store, &[1]).await?;
         scene.release(&[1]).await?;
