@@ -86,6 +86,8 @@ pub struct Terms {
     pub window: Window,
     /// Whether the device may fetch the files while the window is closed.
     pub prefetch: bool,
+    /// Whether the device has to prove that it runs it, by reporting its version.
+    pub proof: bool,
     /// Which of several goes first.
     pub urgency: Urgency,
 }
@@ -165,6 +167,8 @@ pub enum Need {
     Windows,
     /// Files that may be fetched while the window is closed.
     Prefetch,
+    /// An update that is done when its device reports the version.
+    Proof,
     /// Modules with metadata that devices see.
     Metadata,
     /// Modules without files.

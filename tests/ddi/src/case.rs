@@ -179,6 +179,7 @@ impl Case {
             add(terms.confirmation, Need::Confirmation);
             add(terms.window != Window::None, Need::Windows);
             add(terms.prefetch, Need::Prefetch);
+            add(terms.proof, Need::Proof);
             add(terms.urgency != Urgency::Normal, Need::SeveralUpdates);
             let modules = bundle.modules;
             add(

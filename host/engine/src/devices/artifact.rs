@@ -108,8 +108,9 @@ async fn is_for(
             return Ok(true);
         }
     }
-    // A heavier update may have come while the device was at another: what it has begun it may finish.
-    Ok(view.open.is_some() && is_open_for(engine, tenant, view, firmware).await?)
+    // A heavier update may have come while the device was at another: what it has begun it may finish. And one that has
+    // yet to prove itself may have to fetch what it lost in a restart.
+    is_open_for(engine, tenant, view, firmware).await
 }
 
 /// Whether an open update of the device that it is not shown brings this firmware.
@@ -134,7 +135,7 @@ async fn is_open_for(
         .items;
     let mut open = updates.iter().filter(|row| {
         let status = row.update.progress.status;
-        status.is_offered_to_device() && status != UpdateStatus::Cancelling
+        status.is_open() && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
     });
     Ok(open.any(|row| row.update.firmware == firmware))
 }

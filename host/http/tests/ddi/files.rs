@@ -92,6 +92,23 @@ async fn what_a_device_has_begun_it_may_finish_when_it_is_shown_another_update()
 }
 
 #[tokio::test]
+async fn what_a_device_has_yet_to_prove_it_may_fetch_again() -> anyhow::Result<()> {
+    let world = World::open().await?;
+    world.send(get(BASE)).await?;
+    let update = world.offer_to_prove("dev-1", "1.1.0").await?;
+    let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
+    let path = format!("{BASE}/deploymentBase/{update}");
+    let said = request("POST", format!("{path}/feedback")).json(&closed);
+    assert_eq!(world.send(said).await?.status, 200);
+    let polled = world.send(get(BASE)).await?.json();
+    assert!(polled["_links"]["deploymentBase"].is_null(), "{polled}");
+    for path in [path.as_str(), PATH] {
+        assert_eq!(world.send(get(path)).await?.status, 200, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn files_are_for_devices_that_have_or_get_the_firmware() -> anyhow::Result<()> {
     let (world, update) = offered().await?;
     let elsewhere = "/LAB/controller/v1/dev-2";

@@ -30,7 +30,7 @@ use tidegate_core::{
 use tidegate_engine::{
     Engine, Ports, Settings, devices,
     ports::{
-        Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection,
+        Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection, Made,
         NewCampaign, NewDevice, NewFirmware, NewGateway, NewModule, NewWave, Offer, PageRequest,
         Record, Rejection, Role, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
     },
@@ -175,7 +175,34 @@ impl World {
         self.offer_on(device_id, version, terms).await
     }
 
-    /// The same on these terms.
+    /// The same by itself, done when the device reports the version.
+    pub(crate) async fn offer_to_prove(
+        &self,
+        device_id: &str,
+        version: &str,
+    ) -> anyhow::Result<UpdateId> {
+        let store = self.engine.store();
+        let device = store.device(self.tenant, device_id).await?;
+        let offer = Offer {
+            firmware: self.put_firmware(version).await?,
+            to_version: version.to_owned(),
+            weight: 500,
+            proof: Proof::Attested,
+            terms: Terms::forced(Duration::from_mins(30)),
+            now: self.engine.now(),
+        };
+        let keys = [device.context("the device")?.key];
+        let made = store.create_updates(self.tenant, &keys, &offer, false);
+        match made.await?.pop() {
+            Some(Made::Update(id, touched)) => {
+                devices::forget(&self.engine, &[touched]);
+                Ok(id)
+            }
+            other => anyhow::bail!("no update: {other:?}"),
+        }
+    }
+
+    /// A firmware for one device, on these terms.
     pub(crate) async fn offer_on(
         &self,
         device_id: &str,

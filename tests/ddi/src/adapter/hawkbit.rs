@@ -90,6 +90,7 @@ impl Adapter for HawkBit {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
+            Need::Proof => Some("what a device says of an update is believed"),
             Need::Prefetch => Some("what is offered outside a window can always be fetched"),
             _ => None,
         }

@@ -69,6 +69,7 @@ impl Adapter for Tidegate {
             | Need::Told
             | Need::Windows
             | Need::Prefetch
+            | Need::Proof
             | Need::AskAttributes
             | Need::State => None,
             Need::Quit => {
@@ -150,6 +151,7 @@ impl Adapter for Tidegate {
             },
             "update_type": update_type,
             "requires_confirmation": terms.confirmation,
+            "success_criteria": if terms.proof { "attested" } else { "reported" },
         });
         if let Some(forced_at) = forced_at {
             body["forced_at"] = json!(forced_at);

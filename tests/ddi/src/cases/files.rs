@@ -4,6 +4,7 @@ use anyhow::ensure;
 use reqwest::Method;
 
 use crate::{
+    adapter::Terms,
     bundle::ODD,
     case::{Case, Standing, Standing::*},
 };
@@ -49,6 +50,16 @@ fn whole() -> Vec<Case> {
             .header("content-disposition", "attachment;filename={file}"),
         file("whatever is accepted, a file is a file")
             .with("Accept", "application/octet-stream")
+            .is(200)
+            .bytes(1000),
+        case("what a device has yet to prove it may fetch again", Done)
+            .on(Terms {
+                proof: true,
+                ..Terms::default()
+            })
+            .get("deploymentBase/{id}")
+            .is(200)
+            .get(PATH)
             .is(200)
             .bytes(1000),
         case("a file is not written", Busy)
