@@ -221,7 +221,11 @@ impl Check {
     }
 
     fn files(&mut self, files: &[Artifact]) {
-        self.rule(!files.is_empty(), "", "a firmware has at least one file");
+        self.rule(
+            !files.is_empty(),
+            "/file",
+            "a firmware has at least one file",
+        );
         for (at, file) in files.iter().enumerate() {
             let message = "must have 1 to 255 bytes, no path and no control characters";
             self.rule(is_filename(&file.filename), "/file", message);
@@ -443,6 +447,6 @@ mod tests {
             ["/modules/0/files/1/filename", "/modules"]
         );
         assert_eq!(paths(&claims(), &["a", "../a", "a"]).1, ["/file", "/file"]);
-        assert_eq!(paths(&claims(), &[]).1, [""]);
+        assert_eq!(paths(&claims(), &[]).1, ["/file"]);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> 
         && let Some(version) = only(images.iter().map(|(_, image)| said(image).version))
             .map_err(|()| differ("/version", "their version; say it in the metadata"))?
     {
-        details.version = version::semver(version).unwrap_or_else(|| version.to_owned());
+        details.version = version::semver(version).ok_or_else(|| no_semver(version, images))?;
     }
     if details.name.is_empty()
         && let Some((filename, image)) = images.first()
@@ -234,6 +234,18 @@ fn stem(filename: &str, version: &str) -> String {
         .to_owned()
 }
 
+/// A version that the uploader has to say in other words.
+fn no_semver(version: &str, images: &[Named]) -> Broken {
+    let mut said_by = images
+        .iter()
+        .filter(|(_, image)| said(image).version == Some(version));
+    let filename = said_by.next().map_or("the image", |(filename, _)| filename);
+    let message = format!(
+        "{filename} says that it is {version}, which is not SemVer, such as 1.4.0: give a `version` in `metadata`"
+    );
+    broken("invalid_firmware", "/version", message)
+}
+
 fn differ(path: &str, what: &str) -> Broken {
     broken(
         "image_contradicts",
@@ -351,6 +363,29 @@ mod tests {
                 .insert("cm4".to_owned(), vec!["1.0".to_owned()]);
         }
         assert_eq!(filled(Claims::default(), &[image]).device_model, None);
+    }
+
+    #[test]
+    fn a_version_that_is_not_semver_is_to_be_said_by_the_uploader() {
+        let image = swu("edge.swu", "2024.05-rc1", &[]);
+        let broken = fill(&mut Claims::default(), std::slice::from_ref(&image)).expect_err("no");
+        assert_eq!(
+            (broken.code, &*broken.errors[0].path),
+            ("invalid_firmware", "/version")
+        );
+        let message = &broken.errors[0].message;
+        assert!(
+            message.starts_with("edge.swu says that it is 2024.05-rc1"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with("give a `version` in `metadata`"),
+            "{message}"
+        );
+        let mut claims = Claims::default();
+        claims.details.version = "2024.5.0-rc.1".to_owned();
+        let details = filled(claims, &[image]);
+        assert_eq!(details.metadata["swu.version"], "2024.05-rc1");
     }
 
     #[test]

@@ -85,6 +85,37 @@ async fn a_rauc_bundle_needs_no_metadata_unless_it_is_encrypted() {
 }
 
 #[tokio::test]
+async fn what_only_the_uploader_can_say_is_asked_of_him() {
+    let world = World::new().await;
+    let odd = fixture("newc.swu");
+    let at = odd.windows(5).position(|part| part == b"1.4.0");
+    let mut odd = odd;
+    odd[at.expect("the version")..][..5].copy_from_slice(b"24.05");
+    for (files, field, words) in [
+        (
+            vec![("dock.swu", &odd[..])],
+            "/version",
+            "dock.swu says that it is 24.05",
+        ),
+        (vec![], "/file", "at least one file"),
+    ] {
+        let metadata = if files.is_empty() {
+            json!({"name": "dock", "version": "1.0.0"})
+        } else {
+            json!({})
+        };
+        let answer = upload(&world, &metadata, &files).await;
+        let problem: Value = serde_json::from_slice(&answer.bytes).expect("a problem");
+        let detail = problem["detail"].to_string();
+        assert!(detail.contains(words), "{detail}");
+        assert_eq!(
+            answer.refused(422),
+            ("invalid_firmware".to_owned(), vec![field.to_owned()])
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_the_uploader_says_stays_but_for_another_version() {
     let world = World::new().await;
     let image = fixture("newc.swu");
