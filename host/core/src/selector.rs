@@ -3,7 +3,7 @@
 //! The language: `field==value`, `!=`, `=lt=` `=le=` `=gt=` `=ge=` (also `<` `<=` `>` `>=`), `=in=(a,b)`, `=out=(a,b)`;
 //! `;` or ` and ` binds tighter than `,` or ` or `; parentheses group; values may stand in single or double quotes. In
 //! a text value `*` matches any run of characters. Comparing is case-sensitive. `!=` and `=out=` also match what has no
-//! such field; every other comparison does not.
+//! such field; every other comparison does not. A time is written as RFC 3339 has it, or in milliseconds since 1970.
 
 mod matching;
 mod parse;
@@ -53,8 +53,8 @@ pub enum FieldKind {
     Text,
     /// As versions, by [`crate::version::sort_key`].
     Version,
-    /// As whole numbers. Times are numbers here: milliseconds since 1970.
-    Number,
+    /// As moments. The values of a [`Comparison`] are milliseconds since 1970, however they were written.
+    Time,
 }
 
 /// How to compare.
@@ -94,8 +94,8 @@ pub const DEVICE_FIELDS: Fields = Fields {
         ("pinned", FieldKind::Text),
         ("drifted", FieldKind::Text),
         ("state", FieldKind::Text),
-        ("last_seen", FieldKind::Number),
-        ("created_at", FieldKind::Number),
+        ("last_seen", FieldKind::Time),
+        ("created_at", FieldKind::Time),
     ],
     prefixes: &["attribute.", "label."],
 };

@@ -120,7 +120,7 @@ impl Column<'_> {
         parameters: &mut Parameters,
     ) -> String {
         let is_pattern = matches!(operator, Operator::Equal | Operator::In)
-            && kind != FieldKind::Number
+            && kind != FieldKind::Time
             && value.contains('*');
         if is_pattern {
             let pattern = parameters.bind(dialect.pattern(&storable(value)));
@@ -142,8 +142,8 @@ impl Column<'_> {
                 let value = parameters.bind(storable(&sort_key(value)).into_owned());
                 format!("{} {sign} {value}", self.key)
             }
-            FieldKind::Number => match value.parse::<i64>() {
-                Ok(number) => format!("{} {sign} {}", self.text, parameters.bind(number)),
+            FieldKind::Time => match value.parse::<i64>() {
+                Ok(millis) => format!("{} {sign} {}", self.text, parameters.bind(millis)),
                 Err(_) => "(1 = 0)".to_owned(),
             },
         }

@@ -51,7 +51,7 @@ fn holds(comparison: &Comparison, operator: Operator, value: &str) -> bool {
 }
 
 fn equal(kind: FieldKind, value: &str, wanted: &str) -> bool {
-    if wanted.contains('*') && kind != FieldKind::Number {
+    if wanted.contains('*') && kind != FieldKind::Time {
         return glob_matches(wanted, value);
     }
     compare(kind, value, wanted).is_some_and(Ordering::is_eq)
@@ -61,7 +61,7 @@ fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
     match kind {
         FieldKind::Text => Some(value.cmp(wanted)),
         FieldKind::Version => Some(sort_key(value).cmp(&sort_key(wanted))),
-        FieldKind::Number => Some(value.parse::<i64>().ok()?.cmp(&wanted.parse::<i64>().ok()?)),
+        FieldKind::Time => Some(value.parse::<i64>().ok()?.cmp(&wanted.parse::<i64>().ok()?)),
     }
 }
 
@@ -124,6 +124,11 @@ mod tests {
             ("attribute.floor!=4", true),
             ("attribute.floor=gt=4", false),
             ("last_seen>999", true),
+            ("last_seen==1970-01-01T00:00:01Z", true),
+            ("last_seen==1970-01-01T02:00:01.000+02:00", true),
+            ("last_seen=in=(0,1970-01-01T00:00:01.000Z)", true),
+            ("last_seen=gt=1970-01-01T00:00:01.000Z", false),
+            ("last_seen!=1970-01-01T00:00:00.999Z", true),
             ("(hw_model==rpi3,hw_model==rpi4);group==lab", true),
         ] {
             let selector = parse(text, &DEVICE_FIELDS).expect("a good selector");

@@ -32,9 +32,11 @@ pub enum ParseError {
         /// The fields that there are.
         known: String,
     },
-    /// The field is a number and the value is not.
-    #[error("`{value}` is not a whole number, and `{field}` needs one")]
-    NotANumber {
+    /// The field is a time and the value is not.
+    #[error(
+        "`{value}` is no time, and `{field}` needs one: 2026-05-01T12:00:00Z, or milliseconds since 1970"
+    )]
+    NotATime {
         /// The field.
         field: String,
         /// The value as written.
@@ -112,17 +114,22 @@ impl Parser<'_> {
         self.skip_spaces();
         let operator = self.operator()?;
         self.skip_spaces();
-        let values = match operator {
+        let mut values = match operator {
             Operator::In | Operator::Out => self.list()?,
             _ => vec![self.value()?],
         };
-        if kind == FieldKind::Number
-            && let Some(value) = values.iter().find(|value| value.parse::<i64>().is_err())
-        {
-            return Err(ParseError::NotANumber {
-                field,
-                value: value.clone(),
-            });
+        if kind == FieldKind::Time {
+            for value in &mut values {
+                match millis(value) {
+                    Some(millis) => *value = millis.to_string(),
+                    None => {
+                        return Err(ParseError::NotATime {
+                            field,
+                            value: value.clone(),
+                        });
+                    }
+                }
+            }
         }
         Ok(Comparison {
             field,
@@ -273,6 +280,15 @@ impl Parser<'_> {
     }
 }
 
+/// A moment as answers show it, or in milliseconds since 1970.
+fn millis(value: &str) -> Option<i64> {
+    let moment = || value.parse::<jiff::Timestamp>().ok();
+    value
+        .parse()
+        .ok()
+        .or_else(|| moment().map(jiff::Timestamp::as_millisecond))
+}
+
 fn one_or(mut terms: Vec<Selector>, many: impl FnOnce(Vec<Selector>) -> Selector) -> Selector {
     match terms.len() {
         1 => terms.remove(0),
@@ -312,6 +328,23 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_milliseconds_however_it_is_written() {
+        for (written, expected) in [
+            ("2026-05-01T12:00:00Z", "1777636800000"),
+            ("2026-05-01T12:00:00.120Z", "1777636800120"),
+            ("2026-05-01T14:00:00+02:00", "1777636800000"),
+            ("1777636800000", "1777636800000"),
+            ("-5", "-5"),
+        ] {
+            let Ok(Selector::Compare(comparison)) = check(&format!("created_at=ge={written}"))
+            else {
+                panic!("a comparison: {written}")
+            };
+            assert_eq!(comparison.values, [expected], "{written}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
         for (text, message) in [
             ("", "expected a field name at byte 0"),
@@ -326,7 +359,18 @@ mod tests {
             ("name=in=a", "expected `(` at byte 8"),
             (
                 "last_seen=gt=soon",
-                "`soon` is not a whole number, and `last_seen` needs one",
+                "`soon` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or milliseconds since 1970",
+            ),
+            // Without a zone it would be anybody's guess; a `+` in a query string arrives as a space.
+            (
+                "last_seen=gt='2026-05-01T12:00:00'",
+                "`2026-05-01T12:00:00` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or \
+                 milliseconds since 1970",
+            ),
+            (
+                "last_seen=gt=2026-05-01T12:00:00 02:00",
+                "`2026-05-01T12:00:00` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or \
+                 milliseconds since 1970",
             ),
         ] {
             assert_eq!(

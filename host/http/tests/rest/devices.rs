@@ -52,6 +52,23 @@ async fn devices_are_found_by_selectors_and_sorted() {
 }
 
 #[tokio::test]
+async fn a_time_that_an_answer_shows_finds_what_has_it() {
+    let world = World::new().await;
+    let device = json!({"device_id": "a"});
+    world.post("/api/v1/devices", &device).await.expect(201);
+    let shown = world.get("/api/v1/devices/a").await.expect(200);
+    let at = shown["created_at"].as_str().expect("a time");
+    for (q, total) in [
+        (format!("created_at=={at}"), 1),
+        (format!("created_at=ge={}", at.replace('Z', "%2B00:00")), 1),
+        (format!("created_at=gt={at}"), 0),
+    ] {
+        let found = world.get(&format!("/api/v1/devices?q={q}")).await;
+        assert_eq!(found.expect(200)["total"], total, "{q}");
+    }
+}
+
+#[tokio::test]
 async fn a_device_without_updates_has_nothing_to_show() {
     let world = World::new().await;
     world

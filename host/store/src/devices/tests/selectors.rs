@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use tidegate_core::{
     mode::DeviceMode,
-    selector::{Comparison, FieldKind, Operator, matches},
+    selector::{Comparison, DEVICE_FIELDS, FieldKind, Operator, matches, parse},
 };
 
 use super::*;
@@ -19,11 +19,11 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("mode", FieldKind::Text),
     ("pinned", FieldKind::Text),
     ("drifted", FieldKind::Text),
-    ("created_at", FieldKind::Number),
+    ("created_at", FieldKind::Time),
     ("label.rack", FieldKind::Text),
     ("label.nobody-has-it", FieldKind::Text),
     ("state", FieldKind::Text),
-    ("last_seen", FieldKind::Number),
+    ("last_seen", FieldKind::Time),
     ("attribute.site", FieldKind::Text),
     ("attribute.floor", FieldKind::Text),
     ("attribute.nobody-has-it", FieldKind::Text),
@@ -109,7 +109,7 @@ fn value(kind: FieldKind) -> BoxedStrategy<String> {
     match kind {
         FieldKind::Text => select(TEXTS).prop_map(str::to_owned).boxed(),
         FieldKind::Version => select(VERSIONS).prop_map(str::to_owned).boxed(),
-        FieldKind::Number => (-3..4_i64).prop_map(|n| n.to_string()).boxed(),
+        FieldKind::Time => (-3..4_i64).prop_map(|n| n.to_string()).boxed(),
     }
 }
 
@@ -232,6 +232,30 @@ on_both! {
             if in_sql.is_empty() { none += 1 } else { some += 1 }
         }
         assert!(some > 100 && none > 20, "{some} selectors matched something, {none} nothing");
+    }
+
+    async fn times_are_written_as_answers_show_them(store) {
+        let seen = 1_777_636_800_120;
+        store.register(store.ours, "device-1", Timestamp(seen)).await?;
+        let device = store.device(store.ours, "device-1").await?.expect("it was made");
+        store
+            .note_seen(vec![Seen { tenant: store.ours, device: device.key, at: Timestamp(seen), address: None }])
+            .await?;
+        let device = store.device(store.ours, "device-1").await?.expect("it was made");
+        for (text, expected) in [
+            ("last_seen==2026-05-01T12:00:00.120Z", true),
+            ("last_seen==2026-05-01T14:00:00.120+02:00", true),
+            ("last_seen=gt=2026-05-01T12:00:00Z", true),
+            ("last_seen=gt=2026-05-01T12:00:00.120Z", false),
+            ("last_seen<2026-05-01T12:00:00.121Z;created_at>=2026-05-01T00:00:00Z", true),
+            ("last_seen=out=(2026-05-01T12:00:00.120Z,0)", false),
+            ("last_seen==1777636800120", true),
+        ] {
+            let selector = parse(text, &DEVICE_FIELDS)?;
+            let in_sql = store.matching(store.ours, &selector).await?;
+            assert_eq!(in_sql.contains(&device.key), expected, "{text}, in SQL");
+            assert_eq!(matches(&selector, &device), expected, "{text}, in memory");
+        }
     }
 
     async fn the_widest_selector_is_no_trouble(store) {
