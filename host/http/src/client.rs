@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::request::Parts;
+use http::{HeaderValue, header::LOCATION, request::Parts};
 
 use crate::{AppState, tls::PeerCertificates};
 
@@ -34,6 +34,10 @@ pub(crate) struct Client {
     pub(crate) is_tls: bool,
     /// For which host it asked, where a proxy says so.
     pub(crate) host: Option<String>,
+    /// At which port, where a proxy says so.
+    pub(crate) port: Option<u16>,
+    /// What stands before the paths of its links: empty, or a path without a slash at its end.
+    pub(crate) prefix: String,
     pub(crate) certificates: Option<Arc<PeerCertificates>>,
 }
 
@@ -47,10 +51,9 @@ impl Client {
         if !proxies.trust(peer) {
             return Self {
                 address: Some(peer),
-                is_proxied: false,
                 is_tls: connection.is_tls,
-                host: None,
                 certificates: connection.certificates.clone(),
+                ..Self::default()
             };
         }
         let behind = proxies.behind(&parts.headers);
@@ -62,16 +65,27 @@ impl Client {
             is_proxied: true,
             is_tls,
             host: behind.host,
+            port: behind.port,
+            prefix: behind.prefix,
             // A proxy's own certificate is no device's.
             certificates: None,
         }
     }
 }
 
-/// Finds out who asks, for whoever needs it further in.
+/// Finds out who asks, for whoever needs it further in. A `Location` that is a path leads back through the proxy.
 pub(crate) async fn see(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let client = Client::of(&parts, &state);
+    let prefix = client.prefix.clone();
     parts.extensions.insert(client);
-    next.run(Request::from_parts(parts, body)).await
+    let mut answer = next.run(Request::from_parts(parts, body)).await;
+    if !prefix.is_empty()
+        && let Some(location) = answer.headers_mut().get_mut(LOCATION)
+        && location.as_bytes().starts_with(b"/")
+        && let Ok(seen) = HeaderValue::try_from([prefix.as_bytes(), location.as_bytes()].concat())
+    {
+        *location = seen;
+    }
+    answer
 }

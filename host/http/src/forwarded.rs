@@ -18,7 +18,7 @@ pub struct Proxies {
 /// How proxies say for whom they ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyHeaders {
-    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `-Prefix`.
     #[default]
     XForwarded,
     /// `Forwarded`, as RFC 7239 has it.
@@ -32,6 +32,10 @@ pub(crate) struct Behind {
     pub(crate) address: Option<IpAddr>,
     pub(crate) scheme: Option<String>,
     pub(crate) host: Option<String>,
+    /// In place of the one that the host names.
+    pub(crate) port: Option<u16>,
+    /// What the proxy takes off the front of paths: empty, or `/` and plain segments.
+    pub(crate) prefix: String,
 }
 
 impl Proxies {
@@ -65,6 +69,11 @@ impl Proxies {
             address,
             scheme: said("x-forwarded-proto"),
             host: said("x-forwarded-host"),
+            port: said("x-forwarded-port").as_deref().and_then(port),
+            prefix: said("x-forwarded-prefix")
+                .as_deref()
+                .and_then(prefix)
+                .unwrap_or_default(),
         }
     }
 
@@ -96,6 +105,7 @@ impl Proxies {
             address,
             scheme: said("proto"),
             host: said("host"),
+            ..Behind::default()
         }
     }
 
@@ -128,6 +138,30 @@ fn address(text: &str) -> Option<IpAddr> {
         .ok()
         .or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
     address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// 1 to 65535, in digits alone.
+fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.filter(|_| is_number)
+}
+
+/// Longest prefix, in bytes: small devices have room for short links only.
+const LONGEST_PREFIX: usize = 128;
+
+/// An absolute path of plain segments, without the slash at its end.
+fn prefix(text: &str) -> Option<String> {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if path.is_empty() || path.len() > LONGEST_PREFIX {
+        return None;
+    }
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let is_segment =
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain);
+    let is_good = path.strip_prefix('/')?.split('/').all(is_segment);
+    is_good.then(|| path.to_owned())
 }
 
 /// The members of a list, over all lines of it.
@@ -185,6 +219,7 @@ mod tests {
             address,
             scheme,
             host,
+            ..
         } = proxies.behind(&headers);
         let address = address.map(|address| address.to_string());
         [address, scheme, host].map(Option::unwrap_or_default)
@@ -248,6 +283,74 @@ mod tests {
                 "{lines:?}"
             );
         }
+    }
+
+    #[test]
+    fn ports_and_prefixes_have_a_shape() {
+        for (lines, expected) in [
+            (
+                &[("x-forwarded-port", "8443"), ("x-forwarded-prefix", "/ota")][..],
+                (Some(8443), "/ota"),
+            ),
+            (
+                &[
+                    ("x-forwarded-port", "1, 8443"),
+                    ("x-forwarded-prefix", "/evil, /a/b-c.d_e~f/"),
+                ],
+                (Some(8443), "/a/b-c.d_e~f"),
+            ),
+            (
+                &[("x-forwarded-port", "65535"), ("x-forwarded-prefix", "/")],
+                (Some(65535), ""),
+            ),
+            (
+                &[("x-forwarded-port", "0"), ("x-forwarded-prefix", "ota")],
+                (None, ""),
+            ),
+            (
+                &[
+                    ("x-forwarded-port", "65536"),
+                    ("x-forwarded-prefix", "/a/../b"),
+                ],
+                (None, ""),
+            ),
+            (
+                &[
+                    ("x-forwarded-port", "+80"),
+                    ("x-forwarded-prefix", "//evil.example"),
+                ],
+                (None, ""),
+            ),
+            (
+                &[("x-forwarded-port", "80x"), ("x-forwarded-prefix", "/a//b")],
+                (None, ""),
+            ),
+            (
+                &[("x-forwarded-port", ""), ("x-forwarded-prefix", "/a?b")],
+                (None, ""),
+            ),
+            (&[("x-forwarded-prefix", "/a#b")], (None, "")),
+            (&[("x-forwarded-prefix", "/%2e%2e")], (None, "")),
+            (&[("x-forwarded-prefix", "/a b")], (None, "")),
+            (&[("x-forwarded-prefix", "/.")], (None, "")),
+            (
+                &[("x-forwarded-prefix", "https://evil.example")],
+                (None, ""),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let said = Proxies::default().behind(&headers);
+            assert_eq!((said.port, said.prefix.as_str()), expected, "{lines:?}");
+            let other = Proxies {
+                speak: ProxyHeaders::Forwarded,
+                ..Proxies::default()
+            };
+            assert_eq!(other.behind(&headers), Behind::default(), "{lines:?}");
+        }
+        assert_eq!(prefix(&format!("/{}", "a".repeat(LONGEST_PREFIX))), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use http::{HeaderMap, Uri, header::HOST};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -30,7 +30,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// Where a device's resources are: with the scheme, host and spelling of its own request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Links {
-    /// `http://host:port/tenant/controller/v1/device`
+    /// `http://host:port/tenant/controller/v1/device`, behind some proxies with a prefix before the tenant.
     base: String,
     /// Where the tenant stands in it.
     tenant: std::ops::Range<usize>,
@@ -54,10 +54,26 @@ impl Links {
         if !is_host(host) {
             return None;
         }
-        let mut base = String::with_capacity(64 + host.len() + tenant.len() + device.len());
-        base.push_str(if client.is_tls { "https" } else { "http" });
+        let mut base = String::with_capacity(
+            64 + host.len() + client.prefix.len() + tenant.len() + device.len(),
+        );
+        let (scheme, usual) = if client.is_tls {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
+        base.push_str(scheme);
         base.push_str("://");
-        base.push_str(host);
+        match client.port {
+            None => base.push_str(host),
+            Some(port) => {
+                base.push_str(name_of(host));
+                if port != usual {
+                    let _ = write!(base, ":{port}");
+                }
+            }
+        }
+        base.push_str(&client.prefix);
         base.push('/');
         let start = base.len();
         base.extend(utf8_percent_encode(tenant, AS_IT_CAME));
@@ -152,6 +168,13 @@ impl Serialize for FileLink {
         link.serialize_field("href", &self.0)?;
         link.end()
     }
+}
+
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    let after_address = host.find(']').map_or(0, |end| end + 1);
+    let end = host[after_address..].find(':');
+    end.map_or(host, |end| &host[..after_address + end])
 }
 
 /// A name or address with a port or without, and nothing that could mean more in a link.
@@ -266,6 +289,38 @@ mod tests {
             ..client.clone()
         };
         assert_eq!(of(&evil), None);
+    }
+
+    #[test]
+    fn the_port_that_a_proxy_names_takes_the_place_of_the_hosts() {
+        for (host, is_tls, port, expected) in [
+            ("up.example", true, 8443, "https://up.example:8443"),
+            ("up.example:8080", true, 8443, "https://up.example:8443"),
+            ("up.example:8080", true, 443, "https://up.example"),
+            ("up.example", false, 443, "http://up.example:443"),
+            ("up.example:8080", false, 80, "http://up.example"),
+            ("[::1]:8080", true, 8443, "https://[::1]:8443"),
+            ("[::1]", true, 8443, "https://[::1]:8443"),
+        ] {
+            let client = Client {
+                is_tls,
+                port: Some(port),
+                prefix: "/ota".to_owned(),
+                ..Client::default()
+            };
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            let links = Links::of(&Uri::from_static("/"), &headers, &client, "default", "d");
+            let links = links.expect("a host");
+            assert_eq!(
+                links.base,
+                format!("{expected}/ota/default/controller/v1/d"),
+                "{host}"
+            );
+            assert_eq!(
+                links.to_file("DEFAULT", ModuleId(3), "a.bin").0,
+                format!("{expected}/ota/DEFAULT/controller/v1/d/softwaremodules/3/artifacts/a.bin")
+            );
+        }
     }
 
     #[test]

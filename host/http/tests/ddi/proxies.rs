@@ -1,10 +1,15 @@
 //! What proxies say, and who believes it.
 
+use serde_json::json;
 use tidegate_core::access::{AccessSettings, Registration};
+use tidegate_engine::{
+    ports::Role,
+    tenants::{self, NewApiKey},
+};
 use tidegate_http::{HttpSettings, Serving};
 
 use crate::{
-    wire::get,
+    wire::{get, request},
     world::{GATEWAY, World},
 };
 
@@ -46,18 +51,59 @@ async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
         link(&world, &[]).await?,
         format!("http://gate.example:8080{BASE}/configData")
     );
-    let nonsense = [("X-Forwarded-For", "nobody"), ("X-Forwarded-Proto", "")];
+    let outside = [
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Port", "8443"),
+        ("X-Forwarded-Prefix", "/ota"),
+    ];
+    assert_eq!(
+        link(&world, &outside).await?,
+        format!("https://gate.example:8443/ota{BASE}/configData")
+    );
+    let nonsense = [
+        ("X-Forwarded-For", "nobody"),
+        ("X-Forwarded-Proto", ""),
+        ("X-Forwarded-Port", "65536"),
+        ("X-Forwarded-Prefix", "//evil.example"),
+    ];
     assert_eq!(
         link(&world, &nonsense).await?,
         format!("http://gate.example:8080{BASE}/configData")
     );
 
     let elsewhere = believing("10.0.0.0/8").await?;
-    assert_eq!(
-        link(&elsewhere, &asked).await?,
-        format!("http://gate.example:8080{BASE}/configData"),
-        "anybody could say so"
-    );
+    for said in [&asked[..], &outside] {
+        assert_eq!(
+            link(&elsewhere, said).await?,
+            format!("http://gate.example:8080{BASE}/configData"),
+            "anybody could say so"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_made_is_found_behind_the_proxys_prefix() -> anyhow::Result<()> {
+    for (net, expected) in [
+        ("127.0.0.1/32", "/ota/api/v1/devices/dev-9"),
+        ("10.0.0.0/8", "/api/v1/devices/dev-9"),
+    ] {
+        let world = believing(net).await?;
+        let key = NewApiKey {
+            tenant: world.tenant,
+            user: "ann".to_owned(),
+            role: Role::Operator,
+            expires_at: None,
+        };
+        let key = tenants::issue_key(&world.engine, key).await?;
+        let made = request("POST", "/api/v1/devices")
+            .json(&json!({ "device_id": "dev-9" }))
+            .header("X-API-Key", &key)
+            .header("X-Forwarded-Prefix", "/ota");
+        let answer = world.send(made).await?;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(answer.header("location"), Some(expected));
+    }
     Ok(())
 }
 
