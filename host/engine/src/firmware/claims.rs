@@ -255,8 +255,6 @@ impl Check {
             self.rule(fits, &format!("{path}/{field}"), &message);
         }
         self.module_metadata(&format!("{path}/metadata"), &module.metadata);
-        let message = "a module has at least one file";
-        self.rule(!module.files.is_empty(), &format!("{path}/files"), message);
     }
 
     fn module_metadata(&mut self, path: &str, metadata: &[ModuleMetadata]) {
@@ -380,6 +378,13 @@ mod tests {
             .map(|module| (&*module.part, &*module.artifacts[0].filename))
             .collect();
         assert_eq!(names, [("bApp", "b.bin"), ("os", "a.bin")]);
+
+        let bare = Claims {
+            modules: vec![module("os", &["a.bin"]), module("licence", &[])],
+            ..claims()
+        };
+        let modules = bare.arrange(&[file("a.bin")]).expect("it is good");
+        assert!(modules[1].part == "licence" && modules[1].artifacts.is_empty());
     }
 
     #[test]

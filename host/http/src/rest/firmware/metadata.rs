@@ -61,7 +61,7 @@ pub(super) struct ModuleMetadata {
     /// Whether its files are encrypted; devices are told.
     #[serde(default)]
     encrypted: bool,
-    /// At least one. Every file that is sent is in one module.
+    /// Those of the files that are sent that it is made of, or none; each is in one module.
     files: Vec<FileMetadata>,
 }
 
