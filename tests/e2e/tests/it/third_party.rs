@@ -3,7 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use hawkbit::ddi::{Client, ClientAuthorization, Execution, Finished, Mode, Type};
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
+use hawkbit::ddi::{
+    Client, ClientAuthorization, Execution, Finished, MaintenanceWindow, Mode, Type,
+};
 use serde_json::json;
 use tidegate_e2e::{FirmwareForm, Lab, both_databases, until};
 use tokio::{
@@ -15,6 +19,7 @@ both_databases!(
     it_installs_and_it_is_called_back,
     it_is_asked_first,
     a_broken_download_goes_on,
+    it_streams_in_its_maintenance_window,
 );
 
 async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
@@ -221,6 +226,69 @@ async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
         .await?;
     lab.until_status(id, "completed").await?;
     Ok(())
+}
+
+/// In an open window files are streamed, by every way of checking them; before it opens they are only fetched.
+async fn it_streams_in_its_maintenance_window(lab: Lab) -> Result<()> {
+    let client = introduced(&lab, &lab.server.url).await?;
+    let bytes: Vec<u8> = (0..=250_u8).cycle().take(300_000).collect();
+    let offer = async |version: &str, schedule: &str, duration: &str| {
+        let form = FirmwareForm::new(version).files(&[("edge.bin", &bytes)]);
+        let firmware = form.upload(&lab.publisher).await?;
+        let window = json!({
+            "schedule": schedule, "duration": duration, "timezone": "UTC", "prefetch": true,
+        });
+        let id = lab
+            .start(firmware, json!({ "maintenance_window": window }))
+            .await?;
+        let update = until("it is offered an update", async || {
+            Ok(client.poll().await?.update())
+        });
+        anyhow::Ok((id, update.await?.fetch().await?))
+    };
+
+    let (id, update) = offer("2.0.0", "0 0 * * *", "24:00:00").await?;
+    ensure!(update.maintenance_window() == Some(MaintenanceWindow::Available));
+    ensure!(update.update_type() == Type::Forced);
+    let chunk = update.chunks().next().context("it is sent nothing")?;
+    let file = chunk.artifacts().next().context("there is no file")?;
+    ensure!(whole(file.download_stream().await?).await? == bytes);
+    ensure!(whole(file.download_stream_with_md5_check().await?).await? == bytes);
+    ensure!(whole(file.download_stream_with_sha1_check().await?).await? == bytes);
+    ensure!(whole(file.download_stream_with_sha256_check().await?).await? == bytes);
+    update
+        .send_feedback(Execution::Closed, Finished::Success, vec!["streamed"])
+        .await?;
+    lab.until_status(id, "completed").await?;
+
+    // A minute in a year.
+    let (id, update) = offer("3.0.0", "59 23 24 12 *", "00:01:00").await?;
+    ensure!(update.maintenance_window() == Some(MaintenanceWindow::Unavailable));
+    ensure!(update.download_type() == Type::Forced && update.update_type() == Type::Skip);
+    let chunk = update.chunks().next().context("it is sent nothing")?;
+    let file = chunk.artifacts().next().context("there is no file")?;
+    ensure!(whole(file.download_stream_with_sha256_check().await?).await? == bytes);
+    update
+        .send_feedback(Execution::Closed, Finished::Success, vec!["skipped"])
+        .await?;
+    lab.until_counts(
+        id,
+        json!({ "in_progress_devices": 1, "completed_devices": 0 }),
+    )
+    .await?;
+    ensure!(
+        client.poll().await?.update().is_some(),
+        "what was not installed counts as done"
+    );
+    Ok(())
+}
+
+async fn whole<E>(stream: impl Stream<Item = Result<Bytes, E>>) -> Result<Vec<u8>>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let parts: Vec<Bytes> = stream.try_collect().await?;
+    Ok(parts.concat())
 }
 
 /// A device of model `edge` that comes through the gateway, to this address, with a connection for each request.
