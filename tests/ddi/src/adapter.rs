@@ -4,6 +4,8 @@ mod hawkbit;
 mod rest;
 mod tidegate;
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use async_trait::async_trait;
 
@@ -49,6 +51,9 @@ pub trait Adapter: Sync {
     /// Where an update stands, as an operator sees it.
     async fn state(&self, update: &Update) -> Result<State>;
 
+    /// What a device has said of itself, as an operator sees it.
+    async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>>;
+
     /// Asks a device for its attributes again.
     async fn ask_attributes(&self, device: &str) -> Result<()>;
 }
@@ -62,6 +67,8 @@ pub struct Target {
     pub tenant: String,
     /// What a gateway shows as `GatewayToken`, which lets any device in.
     pub gateway: String,
+    /// Whether the server takes whoever is here for a proxy that it trusts, and believes its `X-Forwarded-*`.
+    pub is_proxy: bool,
 }
 
 /// One firmware for one device.
@@ -177,6 +184,15 @@ pub enum Need {
     State,
     /// Asking for attributes again.
     AskAttributes,
+    /// Reading the attributes that a device reported.
+    Attributes,
+    /// Speaking to the server as a proxy that it trusts.
+    Proxy,
+    /// Speaking to the server as one that it does not take for a proxy.
+    Stranger,
+    /// A limit of requests for each client address outside private networks: hawkBit's 200 reads and 50 writes a second,
+    /// or a lower one.
+    Limits,
     /// Resource 2, which lists the files of a module.
     FileList,
     /// Resource 11, by which a device tells what it has installed.

@@ -122,16 +122,16 @@ pub(crate) const ODD: Bundle = Bundle {
     }],
 };
 
-/// One module `bApp` with one file, as Zephyr wants it.
+/// One module `bApp` with one file, as Zephyr wants it: names are short there, for answers must be.
 pub(crate) const APP: Bundle = Bundle {
     name: "app",
     version: "1.1.0",
     modules: &[Module {
         part: "bApp",
-        name: "zephyr-app",
+        name: "app",
         version: "1.1.0",
         files: &[File {
-            name: "zephyr.signed.bin",
+            name: "app.bin",
             bytes: DIGITS,
         }],
         ..OS
@@ -150,13 +150,35 @@ pub(crate) const LABELLED: Bundle = Bundle {
     }],
 };
 
-/// A module without files.
+/// Two modules, of which one has no files.
 pub(crate) const BARE: Bundle = Bundle {
     name: "bare",
     version: "2.0.0",
+    modules: &[
+        Module {
+            name: "bare-os",
+            ..OS
+        },
+        Module {
+            part: "bApp",
+            name: "bare-app",
+            files: &[],
+            ..OS
+        },
+    ],
+};
+
+/// One module with one file whose name is longer than most.
+pub(crate) const LONG: Bundle = Bundle {
+    name: "long",
+    version: "2.0.0",
     modules: &[Module {
-        name: "bare-os",
-        files: &[],
+        name: "long-os",
+        files: &[File {
+            name: "a-gateway-for-cold-rooms-with-a-modem-and-two-relays-for-the-plant-in-the-north.\
+                   release-2026.05.01-build-1234567.signed.bin",
+            bytes: b"long",
+        }],
         ..OS
     }],
 };

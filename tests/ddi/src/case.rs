@@ -92,6 +92,8 @@ pub(crate) enum Act {
     /// Looks where the update stands, which must come to be this.
     Find(State),
     AskAttributes,
+    /// Looks what the device has said of itself, which must come to be this and nothing else.
+    Attributes(&'static [(&'static str, &'static str)]),
 }
 
 /// One request, and what it must be answered.
@@ -164,6 +166,7 @@ impl Case {
                 Step::Operator(Act::Cancel) => add(true, Need::Cancel),
                 Step::Operator(Act::Quit) => add(true, Need::Quit),
                 Step::Operator(Act::Find(_)) => add(true, Need::State),
+                Step::Operator(Act::Attributes(_)) => add(true, Need::Attributes),
                 Step::Operator(Act::AskAttributes) => add(true, Need::AskAttributes),
                 Step::Operator(Act::Assign(bundle, terms)) => {
                     add(standing.has_open_update(), Need::SeveralUpdates);
@@ -327,7 +330,8 @@ impl Case {
         self.last(|request| (request.times, request.at_once) = (times, at_once))
     }
 
-    /// Again and again until the answer is as it must be: an operator's act may take a moment.
+    /// Again and again until the answer is as it must be: an operator's act may take a moment. Of what is sent many times
+    /// each time, one answer must be so.
     pub(crate) fn soon(self) -> Self {
         self.last(|request| request.is_patient = true)
     }

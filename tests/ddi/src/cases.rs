@@ -21,6 +21,7 @@ mod kinds;
 mod negotiation;
 mod old_clients;
 mod poll;
+mod proxies;
 mod ranges;
 mod say;
 mod states;
@@ -35,6 +36,7 @@ fn all() -> Vec<Case> {
         every_resource::cases(),
         negotiation::cases(),
         doors::cases(),
+        proxies::cases(),
         poll::cases(),
         file_list::cases(),
         files::cases(),

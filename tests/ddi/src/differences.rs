@@ -1,5 +1,5 @@
 /// Where Tidegate answers otherwise than hawkBit, on purpose, by number.
-pub const DIFFERENCES: [(u8, &str); 14] = [
+pub const DIFFERENCES: [(u8, &str); 15] = [
     (1, "reading an update that is closed changes nothing of it"),
     (
         2,
@@ -38,6 +38,7 @@ pub const DIFFERENCES: [(u8, &str); 14] = [
         14,
         "update ids fit 32 bits, and links to updates always have a `c`",
     ),
+    (15, "the name of a file is never cut"),
 ];
 
 #[cfg(test)]
@@ -46,6 +47,6 @@ mod tests {
 
     #[test]
     fn they_are_counted_from_one() {
-        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=14));
+        assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=15));
     }
 }

@@ -1,9 +1,9 @@
 //! Runs cases, each on a device of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::AUTHORIZATION;
 
 use crate::{
@@ -68,6 +68,12 @@ fn lacking(adapter: &dyn Adapter, case: &Case) -> Option<String> {
         Need::PlainHttp if !adapter.target().url.starts_with("http://") => {
             Some("the connection has TLS")
         }
+        Need::Proxy if !adapter.target().is_proxy => {
+            Some("the server does not take this host for a proxy that it trusts")
+        }
+        Need::Stranger if adapter.target().is_proxy => {
+            Some("the server takes this host for a proxy that it trusts")
+        }
         need => adapter.lacks(need),
     };
     case.needs().into_iter().find_map(lacks).map(str::to_owned)
@@ -131,6 +137,21 @@ impl Play<'_> {
                 let found = found.await;
                 found.with_context(|| format!("it must be {wanted:?}, and is {last:?}"))
             }
+            Act::Attributes(wanted) => {
+                let wanted: BTreeMap<String, String> = wanted
+                    .iter()
+                    .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect();
+                let (device, mut last) = (&self.ready.device.id, None);
+                let found = until("an operator sees the attributes", async || {
+                    let found = self.adapter.attributes(device).await?;
+                    let is_so = found == wanted;
+                    last = Some(found);
+                    Ok(is_so.then_some(()))
+                });
+                let found = found.await;
+                found.with_context(|| format!("they must be {wanted:?}, and are {last:?}"))
+            }
             Act::AskAttributes => self.adapter.ask_attributes(&self.ready.device.id).await,
             Act::Assign(bundle, terms) => {
                 let next = self.stage.assign(&self.ready.device, bundle, terms).await?;
@@ -145,14 +166,13 @@ impl Play<'_> {
         let answer = if request.is_patient {
             let mut last = None;
             let good = until("the answer is as it must be", async || {
-                let answer = self.send(request, 0).await?;
-                match self.judge(request, &answer) {
-                    Ok(()) => Ok(Some(answer)),
-                    Err(error) => {
-                        last = Some(error);
-                        Ok(None)
+                for answer in self.send_all(request).await? {
+                    match self.judge(request, &answer) {
+                        Ok(()) => return Ok(Some(answer)),
+                        Err(error) => last = Some(error),
                     }
                 }
+                Ok(None)
             });
             match (good.await, last) {
                 (Ok(answer), _) => answer,
@@ -160,12 +180,8 @@ impl Play<'_> {
                 (Err(error), Some(last)) => return Err(last.context(error.to_string())),
             }
         } else {
-            let play = &*self;
-            let sent = (0..request.times).map(|n| play.send(request, n));
-            let answers: Vec<_> = stream::iter(sent).buffered(request.at_once).collect().await;
             let mut last = None;
-            for answer in answers {
-                let answer = answer?;
+            for answer in self.send_all(request).await? {
                 self.judge(request, &answer)?;
                 last = Some(answer);
             }
@@ -175,6 +191,14 @@ impl Play<'_> {
             last
         };
         self.keep(request, &answer)
+    }
+
+    async fn send_all(&self, request: &Request) -> Result<Vec<Answer>> {
+        let sent = (0..request.times).map(|n| self.send(request, n));
+        stream::iter(sent)
+            .buffered(request.at_once)
+            .try_collect()
+            .await
     }
 
     async fn send(&self, request: &Request, n: usize) -> Result<Answer> {

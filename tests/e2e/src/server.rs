@@ -27,6 +27,8 @@ pub struct Setup {
     pub polling_interval: Option<Duration>,
     /// CPU time that compiling a component may take; none: the server's own.
     pub compile_cpu: Option<Duration>,
+    /// Whether whoever comes over loopback is a proxy that is trusted.
+    pub trusts_loopback: bool,
 }
 
 /// A whole server in this process, on loopback, with a clock that is moved by hand.
@@ -63,6 +65,9 @@ impl Server {
         }
         if let Some(interval) = setup.polling_interval {
             config.devices.polling_interval = Period(interval);
+        }
+        if setup.trusts_loopback {
+            config.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
         }
         config.sandbox.compile_cpu = setup.compile_cpu.map(Period);
         share_compiled_code(folder.path())?;

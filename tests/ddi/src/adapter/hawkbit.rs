@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -224,6 +226,15 @@ impl Adapter for HawkBit {
             ("pending", _) => State::Open,
             _ => bail!("the action is {action}"),
         })
+    }
+
+    async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>> {
+        let shown = self
+            .rest
+            .get(&format!("targets/{device}/attributes"))
+            .await?;
+        // Without a body where there are none.
+        Ok(serde_json::from_value::<Option<_>>(shown)?.unwrap_or_default())
     }
 
     async fn ask_attributes(&self, device: &str) -> Result<()> {

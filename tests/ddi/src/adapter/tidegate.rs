@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
@@ -71,11 +71,15 @@ impl Adapter for Tidegate {
             | Need::Prefetch
             | Need::Proof
             | Need::AskAttributes
+            | Need::NoFiles
+            | Need::Attributes
+            | Need::Proxy
+            | Need::Stranger
+            | Need::Limits
             | Need::State => None,
             Need::Quit => {
                 Some("an update that is called back ends when its device answers, or in time")
             }
-            Need::NoFiles => Some("a module has at least one file"),
         }
     }
 
@@ -222,6 +226,11 @@ impl Adapter for Tidegate {
             "cancelled" => State::Cancelled,
             other => bail!("the update is `{other}`"),
         })
+    }
+
+    async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>> {
+        let mut shown = self.rest.get(&format!("devices/{device}")).await?;
+        Ok(serde_json::from_value(shown["attributes"].take())?)
     }
 
     async fn ask_attributes(&self, device: &str) -> Result<()> {

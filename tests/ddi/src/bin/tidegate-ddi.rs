@@ -65,6 +65,9 @@ struct Arguments {
         default_value = "admin"
     )]
     password: String,
+    /// The server takes this host for a proxy that it trusts
+    #[arg(long)]
+    as_proxy: bool,
     /// Only these rows, or cases whose names contain this (separated by commas)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -117,6 +120,7 @@ async fn conformance(arguments: &Arguments) -> Result<Report> {
         url: arguments.url.trim_end_matches('/').to_owned(),
         tenant: arguments.tenant.clone(),
         gateway: arguments.gateway_token.clone(),
+        is_proxy: arguments.as_proxy,
     };
     let adapter: Box<dyn Adapter> = match arguments.server {
         Kind::Tidegate => Box::new(Tidegate::new(target, &arguments.key)?),

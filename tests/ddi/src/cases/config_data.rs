@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::case::{Case, Standing, Standing::*};
+use crate::case::{Act, Case, Standing, Standing::*};
 
 const PATH: &str = "configData";
 
@@ -12,7 +12,7 @@ fn case(name: &str, standing: Standing) -> Case {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [taken(), room(), tolerated(), refused()].concat()
+    [taken(), kept(), room(), tolerated(), refused()].concat()
 }
 
 fn taken() -> Vec<Case> {
@@ -49,6 +49,64 @@ fn taken() -> Vec<Case> {
             .send(Method::PUT, PATH)
             .with("Content-Type", "application/json")
             .is(400),
+    ]
+}
+
+/// What an operator sees afterwards. A device that introduced itself has said the first three.
+fn kept() -> Vec<Case> {
+    const MODEL: (&str, &str) = ("hw_model", "edge");
+    const REVISION: (&str, &str) = ("hw_revision", "1.0");
+    const VERSION: (&str, &str) = ("sw_version", "1.0.0");
+    const SITE: (&str, &str) = ("site", "dock 7");
+    let kept = |name: &str, body: &str, status: u16, left: &'static [(&str, &str)]| {
+        case(name, Introduced)
+            .put(PATH, body)
+            .is(status)
+            .operator(Act::Attributes(left))
+    };
+    vec![
+        kept(
+            "merge adds and overwrites",
+            r#"{"mode": "merge", "data": {"site": "dock 7", "sw_version": "1.0.1"}}"#,
+            200,
+            &[MODEL, REVISION, SITE, ("sw_version", "1.0.1")],
+        ),
+        kept(
+            "without a mode they are merged",
+            r#"{"data": {"site": "dock 7"}}"#,
+            200,
+            &[MODEL, REVISION, SITE, VERSION],
+        ),
+        kept(
+            "replace leaves nothing else",
+            r#"{"mode": "replace", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
+            200,
+            &[MODEL, SITE],
+        ),
+        kept(
+            "remove takes away what it names, whatever the values",
+            r#"{"mode": "remove", "data": {"hw_revision": "9.9", "sw_version": null, "nothing": ""}}"#,
+            200,
+            &[MODEL],
+        ),
+        kept(
+            "null in a merge takes away",
+            r#"{"mode": "merge", "data": {"hw_revision": null, "site": "dock 7"}}"#,
+            200,
+            &[MODEL, SITE, VERSION],
+        ),
+        kept(
+            "null in a replacement is not kept",
+            r#"{"mode": "replace", "data": {"hw_model": "edge", "site": null}}"#,
+            200,
+            &[MODEL],
+        ),
+        kept(
+            "what is refused changes nothing",
+            r#"{"mode": "replace", "data": {"hw_model": "other", "a": "~"}}"#,
+            400,
+            &[MODEL, REVISION, VERSION],
+        ),
     ]
 }
 

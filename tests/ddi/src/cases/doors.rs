@@ -1,7 +1,10 @@
 //! Who is let in.
 
 use super::say;
-use crate::case::{Case, Standing, Standing::*};
+use crate::{
+    adapter::Need,
+    case::{Case, Standing, Standing::*},
+};
 
 fn case(name: &str, standing: Standing) -> Case {
     Case::new("1.3", name, standing)
@@ -54,12 +57,14 @@ fn headers() -> Vec<Case> {
             "headers of a proxy open nothing for whoever is no proxy",
             Introduced,
         )
+        .needing(Need::Stranger)
         .get("")
         .unauthorized()
         .with("X-Controller-Id", "{device}")
         .with("X-Authority", "x")
         .is(401),
         case("their older spelling neither", Introduced)
+            .needing(Need::Stranger)
             .get("")
             .unauthorized()
             .with("X-Ssl-Client-Cn", "{device}")

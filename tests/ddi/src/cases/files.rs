@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use crate::{
     adapter::Terms,
-    bundle::ODD,
+    bundle::{LONG, ODD},
     case::{Case, Standing, Standing::*},
 };
 
@@ -200,9 +200,35 @@ fn whose() -> Vec<Case> {
     cases
 }
 
-/// Names with a space and a plus sign in them.
+/// Names with a space and a plus sign in them, and a long one.
 fn names() -> Vec<Case> {
-    [
+    let long = case("a long name", Offered)
+        .brings(&LONG)
+        .get("deploymentBase/{id}")
+        .keep(
+            "link",
+            "/deployment/chunks/0/artifacts/0/_links/download-http/href",
+        )
+        .get("{link}")
+        .is(200)
+        .differs(
+            15,
+            |it| {
+                it.that("it is cut", |answer| {
+                    let name = answer.header("content-disposition");
+                    ensure!(name.len() <= 78, "{name}");
+                    Ok(())
+                })
+            },
+            |it| {
+                let name = LONG.modules[0].files[0].name;
+                it.header(
+                    "content-disposition",
+                    &format!("attachment;filename={name}"),
+                )
+            },
+        );
+    let odd = [
         (
             "a name that must be encoded, the first",
             "/deployment/chunks/0/artifacts/0/_links/download-http/href",
@@ -230,6 +256,6 @@ fn names() -> Vec<Case> {
                 );
                 Ok(())
             })
-    })
-    .collect()
+    });
+    odd.chain([long]).collect()
 }

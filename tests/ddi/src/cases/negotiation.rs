@@ -5,7 +5,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::say;
-use crate::case::{Case, Framing, Standing, Standing::*};
+use crate::{
+    adapter::Need,
+    case::{Case, Framing, Standing, Standing::*},
+};
 
 const FEEDBACK: &str = "deploymentBase/{id}/feedback";
 
@@ -202,8 +205,11 @@ fn tenants() -> Vec<Case> {
             "links do not lead where somebody says who is no proxy",
             Offered,
         )
+        .needing(Need::Stranger)
         .get("")
         .with("X-Forwarded-Host", "evil.example.com")
+        .with("X-Forwarded-Port", "666")
+        .with("X-Forwarded-Prefix", "/evil")
         .with("X-Forwarded-Proto", "https")
         .with("Forwarded", "host=evil.example.com;proto=https")
         .is(200)

@@ -64,15 +64,19 @@ fn none() -> Vec<Case> {
     let nonsense = [
         "bytes=a-b",
         "bytes=",
+        "bytes=-",
         "bytes=1",
-        "lines=0-9",
-        "0-9",
         "bytes=0-9,x",
+        "bytes=+1-2",
+        "bytes=1-2-3",
     ];
-    let beyond = beyond
+    // What does not speak of bytes may be passed over as well.
+    let others = ["lines=0-9", "0-9"];
+    let refused = beyond
         .into_iter()
+        .chain(nonsense)
         .map(|asked| range(asked).is(416).header("content-range", "bytes */1000"));
-    let nonsense = nonsense
+    let others = others
         .into_iter()
         .map(|asked| range(asked).one_of(&[200, 416]));
     let head = named("the head of a part")
@@ -80,7 +84,7 @@ fn none() -> Vec<Case> {
         .with("Range", "bytes=0-9")
         .one_of(&[200, 206])
         .empty();
-    beyond.chain(nonsense).chain([head]).collect()
+    refused.chain(others).chain([head]).collect()
 }
 
 fn several() -> Vec<Case> {
