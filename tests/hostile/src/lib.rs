@@ -47,6 +47,12 @@ pub enum Hostile {
     BadText,
     /// `decide` admits a billion devices of a wave that does not exist: well-formed, and a lie.
     LyingDecision,
+    /// `decide` admits a device of wave 1 before wave 0 was opened: a lie where there are two waves.
+    OutOfTurn,
+    /// `decide` admits one device of wave 0, and one more as soon as its first policy says hold.
+    ReleasesOnHold,
+    /// `decide` admits one device of wave 0 at first, and then completes, whatever became of it.
+    CompletesInFlight,
     /// `plan` answers with waves of more than all devices: well-formed, and a lie.
     LyingPlan,
     /// `plan` answers with a share of more than the whole.
@@ -55,7 +61,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Honest,
         Self::EndlessLoop,
         Self::LoopInStart,
@@ -72,6 +78,9 @@ impl Hostile {
         Self::WildPointer,
         Self::BadText,
         Self::LyingDecision,
+        Self::OutOfTurn,
+        Self::ReleasesOnHold,
+        Self::CompletesInFlight,
         Self::LyingPlan,
         Self::ImpossibleShare,
     ];
@@ -104,6 +113,11 @@ impl Hostile {
             Self::WildPointer => honest.decide(include_str!("../wat/wild-pointer.wat")),
             Self::BadText => honest.decide(include_str!("../wat/bad-text.wat")),
             Self::LyingDecision => honest.decide(include_str!("../wat/lying-decision.wat")),
+            Self::OutOfTurn => honest.decide(include_str!("../wat/out-of-turn.wat")),
+            Self::ReleasesOnHold => honest.decide(include_str!("../wat/releases-on-hold.wat")),
+            Self::CompletesInFlight => {
+                honest.decide(include_str!("../wat/completes-in-flight.wat"))
+            }
             Self::LyingPlan => honest.plan(include_str!("../wat/lying-plan.wat")),
             Self::ImpossibleShare => honest.plan(include_str!("../wat/impossible-share.wat")),
         }

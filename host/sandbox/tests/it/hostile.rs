@@ -1,7 +1,11 @@
 //! Whatever a plugin does, the call ends with a class that tells what it did.
 
 use anyhow::Result;
-use tidegate_core::plugin::{Members, Outcome};
+use tidegate_core::{
+    checker::{Violation, check_decision},
+    plugin::{HealthVerdict, Members, Observation, Outcome, PolicyVerdict},
+    wave::{Counts, WaveReport},
+};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use tidegate_hostile::Hostile;
 
@@ -154,6 +158,80 @@ async fn well_formed_lies_come_through() -> Result<()> {
     let digest = rig.shop.put(Hostile::LyingPlan.component()?);
     let plan = rig.sandbox.plan(digest, plan_input("{}")).await.outcome?;
     assert_eq!(plan.waves[0].members, Members::Count(1_000_000_000_000));
+    Ok(())
+}
+
+/// What the sandbox lets through, since it is well-formed, the checker refuses by what is true of the campaign.
+#[tokio::test]
+async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
+    let rig = Rig::new()?;
+    let wave = |released: u64| WaveReport {
+        name: "wave".to_owned(),
+        size: 3,
+        released,
+        counts: Counts {
+            pending: 3 - released,
+            in_progress: released,
+            ..Counts::default()
+        },
+        opened_at: None,
+        moved_at: None,
+        advanced_at: None,
+        failures: Vec::new(),
+    };
+    let says = |verdict| PolicyVerdict {
+        policy: "failure-rate".to_owned(),
+        verdict,
+        confidence: 10_000,
+    };
+    let asked = |waves: [WaveReport; 2], verdicts: &[HealthVerdict], state: &[u8]| Observation {
+        waves: waves.to_vec(),
+        verdicts: verdicts.iter().cloned().map(says).collect(),
+        state: state.to_vec(),
+        ..observation("{}")
+    };
+    let hold = HealthVerdict::Hold("too many fail".to_owned());
+    for (hostile, question, expected) in [
+        (
+            Hostile::OutOfTurn,
+            asked([wave(0), wave(0)], &[], &[]),
+            Err(Violation::OutOfTurn(1)),
+        ),
+        // The same is no lie after the first wave was opened.
+        (
+            Hostile::OutOfTurn,
+            asked([wave(1), wave(0)], &[], &[]),
+            Ok(vec![1, 1]),
+        ),
+        (
+            Hostile::ReleasesOnHold,
+            asked([wave(1), wave(0)], &[hold], &[]),
+            Err(Violation::Stopped("failure-rate".to_owned())),
+        ),
+        (
+            Hostile::ReleasesOnHold,
+            asked([wave(0), wave(0)], &[HealthVerdict::Healthy], &[]),
+            Ok(vec![1, 0]),
+        ),
+        (
+            Hostile::CompletesInFlight,
+            asked([wave(0), wave(0)], &[], &[]),
+            Ok(vec![1, 0]),
+        ),
+        (
+            Hostile::CompletesInFlight,
+            asked([wave(1), wave(0)], &[], &[0]),
+            Err(Violation::CompleteInFlight(1)),
+        ),
+    ] {
+        let digest = rig.shop.put(hostile.component()?);
+        let decision = rig.sandbox.decide(digest, question.clone()).await.outcome?;
+        assert_eq!(
+            check_decision(&question, false, &decision),
+            expected,
+            "{hostile:?}: {decision:?}"
+        );
+    }
     Ok(())
 }
 

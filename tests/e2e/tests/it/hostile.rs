@@ -9,11 +9,12 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
-use tidegate_e2e::{Alone, Answer, Database, Setup, both_databases, plain, until};
+use tidegate_e2e::{Alone, Answer, Database, Setup, both_databases, close, plain, until};
 use tidegate_hostile::{Hooks, Hostile, compile_bomb, forbidden_import, strategy_with};
 
 both_databases!(
     none_of_them_does_harm,
+    lies_in_the_middle_of_a_campaign_hold_it,
     what_evades_its_trial_holds_its_campaign
 );
 
@@ -33,7 +34,12 @@ async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
         "the import is not named: {detail}"
     );
     let mut stopped = Vec::new();
+    // These say nothing false as long as nobody is in flight; their own test is below.
+    let later = [Hostile::ReleasesOnHold, Hostile::CompletesInFlight];
     for hostile in Hostile::ALL {
+        if later.contains(&hostile) {
+            continue;
+        }
         let answer = upload(&lab, hostile.component()?).await?;
         let fate = match answer.status {
             201 => match stop(&lab, firmware, &answer.json()?).await? {
@@ -70,7 +76,9 @@ async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
             .find(|(hostile, _)| *hostile == wanted)
             .map(|(_, fate)| &**fate)
     };
-    ensure!(of(Hostile::LyingDecision) == Some("held"), "{stopped:?}");
+    for lie in [Hostile::LyingDecision, Hostile::OutOfTurn] {
+        ensure!(of(lie) == Some("held"), "{lie:?}: {stopped:?}");
+    }
     lab.until_status_while(honest, "completed", async || {
         for device in &mut fleet {
             device.install().await?;
@@ -83,6 +91,65 @@ async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
         "somebody was left out"
     );
     lab.viewer.get("/readyz").await?.is(200)?;
+    Ok(())
+}
+
+/// A strategy that lies about what is in flight, or goes on although a policy says stop, lets nobody else in.
+async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
+    let firmware = lab.firmware("2.0.0").await?;
+    let policy = json!({
+        "plugin": "failure-rate", "config": { "threshold_percent": 10, "minimum_sample": 1, "action": "hold" },
+    });
+    for (name, hostile, reason) in [
+        (
+            "busy",
+            Hostile::CompletesInFlight,
+            "complete, although 1 devices are in flight",
+        ),
+        (
+            "bad",
+            Hostile::ReleasesOnHold,
+            "devices were released although the policy failure-rate says stop",
+        ),
+    ] {
+        let fleet = lab.fleet(name, 3).await?;
+        let revision = upload(&lab, hostile.component()?).await?.is(201)?.json()?;
+        let strategy = json!({
+            "plugin": revision["plugin"], "revision": revision["revision"], "config": {},
+        });
+        let terms = json!({
+            "strategy": strategy,
+            "policies": [policy],
+            "target_filter": format!("device_id=={name}-*"),
+            "failure_threshold_percent": 100,
+        });
+        let id = lab.start(firmware, terms).await?;
+        if hostile == Hostile::ReleasesOnHold {
+            lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+                .await?;
+            for device in &fleet {
+                if let Some(offer) = device.offer().await? {
+                    device
+                        .feedback(&offer.id, &close("failure"))
+                        .await?
+                        .is(200)?;
+                }
+            }
+        }
+        let campaign = lab
+            .until_status_while(id, "held", async || {
+                lab.pass(Duration::from_secs(5));
+                Ok(())
+            })
+            .await?;
+        let said = campaign["hold"]["reason"].as_str().unwrap_or_default();
+        ensure!(
+            said.contains(reason) && said.contains("3 times"),
+            "{hostile:?}: {said}"
+        );
+        ensure!(campaign["pending_devices"] == 2, "{campaign}");
+        lab.step(id, "cancel").await?;
+    }
     Ok(())
 }
 
