@@ -15,7 +15,7 @@ use prometheus::{
 use tidegate_core::{campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
     Result,
-    ports::{CallFailure, EntryKind, Observer, Stats},
+    ports::{CallFailure, Observer, Stats},
 };
 
 use crate::AppState;
@@ -105,12 +105,12 @@ impl Observer for Metrics {
     fn plugin_called(
         &self,
         plugin: &str,
-        call: EntryKind,
+        call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
         duration: Duration,
     ) {
-        let (call, outcome) = (call.as_str(), failure.map_or("ok", CallFailure::class));
+        let outcome = failure.map_or("ok", CallFailure::class);
         self.plugin_calls
             .with_label_values(&[plugin, call, outcome])
             .inc();

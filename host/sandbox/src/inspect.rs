@@ -31,7 +31,7 @@ pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
     let config = example
         .as_ref()
         .map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let complaints = plugin.validate_itself(&config);
+    let complaints = plugin.validate_itself(&config).outcome;
     match complaints {
         // A config that its own schema refuses is none that it must bear.
         Err(_) if example.is_none() => return Ok(description),

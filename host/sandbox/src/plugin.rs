@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidegate_core::{id::Digest, plugin as core, plugin::Kind};
-use tidegate_engine::ports::{Call, CallFailure, Record};
+use tidegate_engine::ports::{Call, CallFailure, Record, Validation};
 use wasmtime::{
     Store,
     component::{
@@ -137,23 +137,34 @@ impl Plugin {
     }
 
     /// Checks a config by its schema and, when that finds nothing, by the plugin itself.
-    pub fn validate(&self, config: &str) -> Result<Vec<core::FieldError>, CallFailure> {
-        let parsed = match parse_config(config) {
-            Ok(parsed) => parsed,
-            Err(error) => return Ok(vec![error]),
-        };
-        let errors = self.schema()?.check(&parsed);
-        if !errors.is_empty() {
-            return Ok(errors);
+    pub fn validate(&self, config: &str) -> Validation {
+        match self.schema_errors(config) {
+            Ok(errors) if errors.is_empty() => self.validate_itself(config),
+            outcome => Validation {
+                outcome,
+                asked: None,
+            },
         }
-        self.validate_itself(config)
+    }
+
+    fn schema_errors(&self, config: &str) -> Result<Vec<core::FieldError>, CallFailure> {
+        Ok(match parse_config(config) {
+            Ok(parsed) => self.schema()?.check(&parsed),
+            Err(error) => vec![error],
+        })
     }
 
     /// The plugin's own `validate`, which may count on a config that its schema takes.
-    pub fn validate_itself(&self, config: &str) -> Result<Vec<core::FieldError>, CallFailure> {
+    pub fn validate_itself(&self, config: &str) -> Validation {
         let ran: Ran<(Vec<contract::meta::FieldError>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call());
-        Ok(ran.outcome?.0.into_iter().map(Into::into).collect())
+        let errors = ran
+            .outcome
+            .map(|(errors,)| errors.into_iter().map(Into::into).collect());
+        Validation {
+            outcome: errors,
+            asked: Some((ran.fuel, ran.duration)),
+        }
     }
 
     /// The schema of its config.

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use tidegate_core::{
     id::Digest,
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
-        Kind, Observation, Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Kind,
+        Observation, Plan, PlanInput,
     },
 };
-use tidegate_engine::ports::{Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox};
+use tidegate_engine::ports::{
+    Call, CallFailure, ComponentSource, Inspection, Rejection, Sandbox, Validation,
+};
 use wasmtime::{
     Engine,
     component::{Component, Linker},
@@ -262,11 +264,19 @@ impl Sandbox for WasmSandbox {
         })
     }
 
-    async fn validate(&self, plugin: Digest, config: &str) -> Result<Vec<FieldError>, CallFailure> {
-        let plugin = self.plugin(plugin).await?;
+    async fn validate(&self, plugin: Digest, config: &str) -> Validation {
+        let nobody = |failure| Validation {
+            outcome: Err(failure),
+            asked: None,
+        };
+        let plugin = match self.plugin(plugin).await {
+            Ok(plugin) => plugin,
+            Err(failure) => return nobody(failure),
+        };
         let config = config.to_owned();
         self.blocking(Share::People, move || plugin.validate(&config))
-            .await?
+            .await
+            .unwrap_or_else(nobody)
     }
 
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan> {

@@ -124,7 +124,7 @@ fn count<T>(
     engine.usage.add(tenant, plugin.revision, call);
     engine.ports.observer.plugin_called(
         &plugin.plugin,
-        kind,
+        kind.as_str(),
         call.outcome.as_ref().err(),
         call.fuel,
         call.duration,

@@ -11,6 +11,7 @@ use tidegate_core::{
 use super::terms::broken_terms;
 use crate::{
     Engine, Error, Result,
+    plugins::ask_about_config,
     ports::{NewCampaign, Role, StoreError},
     tenants::Actor,
 };
@@ -277,7 +278,7 @@ pub(crate) async fn choose(
         return Ok(None);
     }
     let digest = revision.stored.digest;
-    let errors = engine.sandbox().validate(digest, &choice.config).await?;
+    let errors = ask_about_config(engine, &choice.plugin, digest, &choice.config).await?;
     let good = errors.is_empty();
     broken.extend(errors.into_iter().map(|error| FieldError {
         path: format!("{path}/config{}", error.path),

@@ -56,6 +56,13 @@ pub async fn replay(
     }
     let call = engine.sandbox().replay(asked, &recording.question).await;
     let failure = call.outcome.as_ref().err();
+    engine.ports.observer.plugin_called(
+        &recording.entry.plugin,
+        "replay",
+        failure,
+        call.fuel,
+        call.duration,
+    );
     let decision = answer(engine, &call.record.answer, failure)?;
     let recorded = answer(engine, &recording.answer, None)?;
     // What was said is compared, not how it was packed: a newer packer would make every old answer another.

@@ -10,4 +10,5 @@ pub use builtins::{BUILTIN_PUBLISHER, install_builtins};
 pub use enable::enable;
 pub use read::{get, list, revision};
 pub use take_in::take_in;
+pub(crate) use validate::ask_about_config;
 pub use validate::validate;

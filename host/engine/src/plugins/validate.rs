@@ -20,8 +20,21 @@ pub async fn validate(
         Some(digest) => Error::not_found("plugin revision", digest),
         None => Error::not_found("enabled plugin", plugin),
     })?;
-    Ok(engine
-        .sandbox()
-        .validate(revision.stored.digest, config)
-        .await?)
+    ask_about_config(engine, plugin, revision.stored.digest, config).await
+}
+
+/// Has a revision check a config; counted where the plugin itself is asked.
+pub(crate) async fn ask_about_config(
+    engine: &Engine,
+    plugin: &str,
+    revision: Digest,
+    config: &str,
+) -> Result<Vec<FieldError>> {
+    let validation = engine.sandbox().validate(revision, config).await;
+    if let Some((fuel, duration)) = validation.asked {
+        let failure = validation.outcome.as_ref().err();
+        let observer = &engine.ports.observer;
+        observer.plugin_called(plugin, "validate", failure, fuel, duration);
+    }
+    Ok(validation.outcome?)
 }

@@ -49,7 +49,9 @@ pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_
 pub use runs::{
     Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched, Trouble,
 };
-pub use sandbox::{Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox};
+pub use sandbox::{
+    Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox, Validation,
+};
 pub use singles::{Made, SingleUpdates};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};

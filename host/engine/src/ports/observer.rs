@@ -1,14 +1,15 @@
 use std::time::Duration;
 
-use super::{CallFailure, EntryKind};
+use super::CallFailure;
 
 /// Follows what the engine does, for metrics. It must not block; nothing depends on it.
 pub trait Observer: Send + Sync {
-    /// A plugin was called.
+    /// A plugin was called: for what the journal keeps by the name of its [`EntryKind`](super::EntryKind), else
+    /// `validate` or `replay`.
     fn plugin_called(
         &self,
         plugin: &str,
-        call: EntryKind,
+        call: &'static str,
         failure: Option<&CallFailure>,
         fuel: u64,
         duration: Duration,
@@ -20,5 +21,13 @@ pub trait Observer: Send + Sync {
 pub struct Unobserved;
 
 impl Observer for Unobserved {
-    fn plugin_called(&self, _: &str, _: EntryKind, _: Option<&CallFailure>, _: u64, _: Duration) {}
+    fn plugin_called(
+        &self,
+        _: &str,
+        _: &'static str,
+        _: Option<&CallFailure>,
+        _: u64,
+        _: Duration,
+    ) {
+    }
 }

@@ -20,7 +20,7 @@ pub trait Sandbox: Send + Sync {
     async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection>;
 
     /// Checks a config, JSON text, against the plugin's schema and then by the plugin. Empty: it is good.
-    async fn validate(&self, plugin: Digest, config: &str) -> Result<Vec<FieldError>, CallFailure>;
+    async fn validate(&self, plugin: Digest, config: &str) -> Validation;
 
     /// A strategy's `plan`.
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan>;
@@ -73,6 +73,16 @@ pub enum Rejection {
     /// The host could not find out; asking again may help.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// What came of a config that was checked.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// What is wrong with it, or why nobody can say.
+    pub outcome: Result<Vec<FieldError>, CallFailure>,
+    /// What the plugin's own `validate` cost: fuel and time. None: the plugin was not asked, since its schema said
+    /// enough or it could not be loaded.
+    pub asked: Option<(u64, Duration)>,
 }
 
 /// One call of a plugin: what came of it and what it cost.

@@ -193,7 +193,7 @@ async fn what_the_checker_refuses_is_counted_as_an_invalid_answer() {
     let calls = world.calls.lock().expect("no test panicked").clone();
     assert_eq!(
         calls.last(),
-        Some(&("waves".to_owned(), EntryKind::Decide, "invalid-answer"))
+        Some(&("waves".to_owned(), "decide", "invalid-answer"))
     );
 }
 

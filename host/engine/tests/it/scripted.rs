@@ -7,11 +7,13 @@ use bytes::Bytes;
 use tidegate_core::{
     id::Digest,
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
-        HealthVerdict, Observation, Outcome, Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, HealthVerdict,
+        Observation, Outcome, Plan, PlanInput,
     },
 };
-use tidegate_engine::ports::{Call, CallFailure, Inspection, Record, Rejection, Sandbox};
+use tidegate_engine::ports::{
+    Call, CallFailure, Inspection, Record, Rejection, Sandbox, Validation,
+};
 
 type Answer<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 
@@ -112,8 +114,11 @@ impl Sandbox for Scripted {
         ))
     }
 
-    async fn validate(&self, _: Digest, _: &str) -> Result<Vec<FieldError>, CallFailure> {
-        Ok(Vec::new())
+    async fn validate(&self, _: Digest, _: &str) -> Validation {
+        Validation {
+            outcome: Ok(Vec::new()),
+            asked: Some((7, Duration::ZERO)),
+        }
     }
 
     async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {

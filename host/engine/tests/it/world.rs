@@ -372,7 +372,7 @@ impl Clock for HandClock {
     }
 }
 
-type Calls = Arc<Mutex<Vec<(String, EntryKind, &'static str)>>>;
+type Calls = Arc<Mutex<Vec<(String, &'static str, &'static str)>>>;
 
 struct Counting(Calls);
 
@@ -380,7 +380,7 @@ impl Observer for Counting {
     fn plugin_called(
         &self,
         plugin: &str,
-        call: EntryKind,
+        call: &'static str,
         failure: Option<&CallFailure>,
         _: u64,
         _: Duration,

@@ -20,8 +20,8 @@ use tidegate_core::{
     firmware::{Artifact, FirmwareDetails, ModuleMetadata},
     id::{CampaignId, Digest, FirmwareId, TenantId, UpdateId},
     plugin::{
-        AssignInput, CheckInput, ClassKey, Compatibility, Decision, FieldError, HealthAnswer,
-        HealthInput, Kind, Observation, Plan, PlanInput,
+        AssignInput, CheckInput, ClassKey, Compatibility, Decision, HealthAnswer, HealthInput,
+        Kind, Observation, Plan, PlanInput,
     },
     settings::TenantSettings,
     time::Timestamp,
@@ -32,7 +32,7 @@ use tidegate_engine::{
     ports::{
         Applied, Beginning, Call, CallFailure, ClassVerdict, Clock, Entropy, Inspection, Made,
         NewCampaign, NewDevice, NewFirmware, NewGateway, NewModule, NewWave, Offer, PageRequest,
-        Record, Rejection, Role, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter,
+        Record, Rejection, Role, RunRef, Sandbox, Trouble, Unobserved, UpdateFilter, Validation,
     },
     tenants::{self, Actor, fingerprint},
 };
@@ -436,8 +436,11 @@ impl Sandbox for NoSandbox {
         Err(Rejection::Unavailable(no_sandbox().to_string()))
     }
 
-    async fn validate(&self, _: Digest, _: &str) -> Result<Vec<FieldError>, CallFailure> {
-        Err(no_sandbox())
+    async fn validate(&self, _: Digest, _: &str) -> Validation {
+        Validation {
+            outcome: Err(no_sandbox()),
+            asked: None,
+        }
     }
 
     async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {

@@ -14,6 +14,17 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         .await
         .expect(200);
     world.get("/api/v1/devices/pi-0").await.expect(200);
+    world
+        .post("/api/v1/plugins/canary/validate", &json!({"config": {}}))
+        .await
+        .expect(200);
+    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    let planned = journal["items"].as_array().expect("items").iter();
+    let planned = planned.filter(|entry| entry["kind"] == "plan");
+    for entry in planned {
+        let replay = format!("{path}/journal/{}/replay", entry["seq"]);
+        world.post(&replay, &json!({})).await.expect(200);
+    }
     world.get("/api/v1/devices/nobody").await.refused(404);
     world.get("/nothing/at/all").await.refused(404);
 
@@ -27,6 +38,11 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="canary"} 1"#,
         r#"tidegate_plugin_fuel_total{call="plan",plugin="canary"} 7"#,
         r#"tidegate_plugin_call_seconds_count{call="plan",plugin="canary"} 1"#,
+        // Once for the campaign, once for whoever asked.
+        r#"tidegate_plugin_calls_total{call="validate",outcome="ok",plugin="canary"} 2"#,
+        r#"tidegate_plugin_fuel_total{call="validate",plugin="canary"} 6"#,
+        r#"tidegate_plugin_call_seconds_count{call="validate",plugin="canary"} 2"#,
+        r#"tidegate_plugin_calls_total{call="replay",outcome="ok",plugin="canary"} 1"#,
         r#"tidegate_devices{state="unknown"} 2"#,
         r#"tidegate_campaigns{status="in_progress"} 1"#,
         r#"tidegate_campaigns{status="held"} 0"#,

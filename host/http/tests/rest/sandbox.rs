@@ -11,7 +11,9 @@ use tidegate_core::{
         HealthAnswer, HealthInput, Kind, Members, Observation, Plan, PlanInput, PlannedWave,
     },
 };
-use tidegate_engine::ports::{Call, CallFailure, Inspection, Record, Rejection, Sandbox};
+use tidegate_engine::ports::{
+    Call, CallFailure, Inspection, Record, Rejection, Sandbox, Validation,
+};
 
 pub(crate) struct Scripted;
 
@@ -47,13 +49,16 @@ impl Sandbox for Scripted {
         })
     }
 
-    async fn validate(&self, _: Digest, config: &str) -> Result<Vec<FieldError>, CallFailure> {
+    async fn validate(&self, _: Digest, config: &str) -> Validation {
         let is_bad = config.contains("\"bad\"");
         let error = FieldError {
             path: "/bad".to_owned(),
             message: "must not be there".to_owned(),
         };
-        Ok(is_bad.then_some(error).into_iter().collect())
+        Validation {
+            outcome: Ok(is_bad.then_some(error).into_iter().collect()),
+            asked: Some((3, Duration::ZERO)),
+        }
     }
 
     async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {

@@ -81,7 +81,8 @@ fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Re
     if golden.call == "validate" {
         let config: String = serde_json::from_str(golden.input.get())?;
         let errors: Vec<Value> = plugin
-            .validate_itself(&config)?
+            .validate_itself(&config)
+            .outcome?
             .into_iter()
             .map(|error| json!({"path": error.path, "message": error.message}))
             .collect();

@@ -80,9 +80,17 @@ async fn admits_all_at_once(component: Vec<u8>) -> Result<()> {
     let rig = Rig::new()?;
     let digest = rig.upload(component).await?.digest;
 
-    let errors = rig.sandbox.validate(digest, r#"{"wave": ""}"#).await?;
+    let errors = rig
+        .sandbox
+        .validate(digest, r#"{"wave": ""}"#)
+        .await
+        .outcome?;
     assert_eq!(errors[0].path, "/wave");
-    let errors = rig.sandbox.validate(digest, r#"{"other": 1}"#).await?;
+    let errors = rig
+        .sandbox
+        .validate(digest, r#"{"other": 1}"#)
+        .await
+        .outcome?;
     assert_eq!(errors.len(), 1, "its schema says no: {errors:?}");
 
     let plan = rig
