@@ -1,6 +1,6 @@
 //! How a device comes by its firmware, and what keeps campaigns from it.
 
-use crate::version::sort_key;
+use crate::version::is_same;
 
 /// How a device comes by its firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -104,7 +104,7 @@ pub fn passes_over(device: Standing<'_>, campaign_feed: Option<&str>) -> Option<
 /// differ in their spelling only (`v1.2`, `1.2.0+build7`) are the same.
 pub fn has_drifted(expected: Option<&str>, reported: Option<&str>) -> bool {
     match (expected, reported) {
-        (Some(expected), Some(reported)) => sort_key(expected) != sort_key(reported),
+        (Some(expected), Some(reported)) => !is_same(expected, reported),
         _ => false,
     }
 }

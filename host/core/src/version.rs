@@ -25,6 +25,11 @@ pub fn sort_key(version: &str) -> String {
     }
 }
 
+/// Whether two spellings (`v1.2`, `1.2.0+build7`) are of the same version.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one == other || sort_key(one) == sort_key(other)
+}
+
 /// The version in `SemVer`'s form, where that says the same: `v1.2` is `1.2.0`.
 pub fn semver(version: &str) -> Option<String> {
     let trimmed = version.trim();
@@ -85,6 +90,8 @@ mod tests {
         }
         assert_eq!(sort_key("1.2"), sort_key("1.2.0+build7"));
         assert_eq!(sort_key("007"), sort_key("7"));
+        assert!(is_same("5.0.0", "v5.0.0") && is_same("rev B", " rev B"));
+        assert!(!is_same("5.0.0", "5.0.0-rc.1"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tidegate_core::{
     id::{DeviceKey, TenantId},
     mode::has_drifted,
     update::{Event, Update},
+    version::is_same,
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
 
@@ -152,7 +153,7 @@ fn version_seen(
 /// What a reported version is to an open update. One that soaks has failed by another version, unless a later update has
 /// brought that: then there is nothing left to prove.
 fn event(ledger: &Ledger, update: &Update, version: &str) -> Event {
-    let is_target = update.to_version == version;
+    let is_target = is_same(&update.to_version, version);
     if is_target || update.progress.soaks_until.is_none() {
         return Event::VersionReported { is_target };
     }
@@ -162,7 +163,7 @@ fn event(ledger: &Ledger, update: &Update, version: &str) -> Event {
         .of_device(update.device)
         .map(|entry| &entry.update)
         .any(|other| {
-            other.progress.status.is_open() && other.id > update.id && other.to_version == version
+            other.progress.status.is_open() && other.id > update.id && is_same(&other.to_version, version)
         });
     if was_replaced || is_replaced {
         Event::CancelRequested

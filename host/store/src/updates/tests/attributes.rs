@@ -91,7 +91,8 @@ on_both! {
         assert!(recorded.view.wants_attributes, "it has yet to restart: it is asked again");
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
 
-        let recorded = scene.reports_version(key, "1.1.0", later(4)).await?;
+        // Versions compare as versions.
+        let recorded = scene.reports_version(key, "v1.1", later(4)).await?;
         assert_eq!((recorded.moved, recorded.campaigns), (true, vec![scene.campaign()]));
         assert!(!recorded.view.wants_attributes, "it has just said");
         assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
