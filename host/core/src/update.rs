@@ -110,6 +110,8 @@ pub enum Event {
     Feedback(Feedback),
     /// An operator, a campaign or a policy calls it back.
     CancelRequested,
+    /// An operator waits no longer for what the device makes of a call back, or of what it has yet to prove.
+    Quit,
     /// The device answered a call back.
     CancelFeedback(Feedback),
     /// Somebody at the device answered whether it may begin, or go on.
@@ -175,6 +177,7 @@ impl Progress {
                 self.reported(&heard, now)?.noting(&heard)
             }
             Event::CancelRequested => self.called_back(now)?,
+            Event::Quit => self.quit(now)?,
             Event::CancelFeedback(feedback) => {
                 self.cancel_answered(feedback, now)?.noting(feedback)
             }
@@ -309,6 +312,16 @@ impl Progress {
             // The device has nothing left to call back, and is probably on the new version: it stays open until it
             // says so or falls silent, so that a rollback that looks at it then brings it back.
             UpdateStatus::Cancelling | UpdateStatus::Verifying => Ok(self),
+            _ => Err(Refusal::Closed),
+        }
+    }
+
+    fn quit(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self.status {
+            UpdateStatus::Cancelling | UpdateStatus::Verifying => {
+                Ok(self.ended(UpdateStatus::Cancelled, now))
+            }
+            status if status.is_open() => Err(Refusal::NotCancelling),
             _ => Err(Refusal::Closed),
         }
     }

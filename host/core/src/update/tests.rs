@@ -195,6 +195,25 @@ fn what_may_be_installed_is_not_called_back_but_waited_for() {
 }
 
 #[test]
+fn nobody_waits_for_a_device_that_does_not_answer_a_call_back() {
+    use UpdateStatus as S;
+    for (from, to) in [
+        (S::Cancelling, Ok(S::Cancelled)),
+        (S::Verifying, Ok(S::Cancelled)),
+        (S::Scheduled, Err(Refusal::NotCancelling)),
+        (S::WaitingConfirmation, Err(Refusal::NotCancelling)),
+        (S::Offered, Err(Refusal::NotCancelling)),
+        (S::Installing, Err(Refusal::NotCancelling)),
+        (S::Completed, Err(Refusal::Closed)),
+        (S::Cancelled, Err(Refusal::Closed)),
+    ] {
+        assert_eq!(step(from, Proof::Attested, &Event::Quit), to, "{from:?}");
+    }
+    let quit = update(S::Cancelling, Proof::Reported).after(&Event::Quit, NOW);
+    assert_eq!(quit.map(|quit| quit.completed_at), Ok(Some(NOW)));
+}
+
+#[test]
 fn what_never_began_is_called_back_at_once() {
     let waiting = update(UpdateStatus::WaitingConfirmation, Proof::Reported);
     let ended = waiting.clone().after(&Event::CancelRequested, NOW);

@@ -14,11 +14,13 @@ use crate::{
 };
 
 /// Calls an update back, of a campaign or not: the device sees a cancelAction, and goes on if it does not agree. One
-/// that is called back already stays so.
+/// that is called back already stays so. `force` ends one that is, without waiting for its device any longer; what the
+/// device says of it from then on is refused.
 pub async fn cancel(
     engine: &Arc<Engine>,
     actor: &Actor,
     id: UpdateId,
+    force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
@@ -28,11 +30,16 @@ pub async fn cancel(
                        instead";
         return Err(Error::conflict("update_installed", message));
     }
+    let (event, did) = if force {
+        (Event::Quit, "ended without its device")
+    } else {
+        (Event::CancelRequested, "called back")
+    };
     let report = Report {
         tenant: actor.tenant,
         device: row.update.device,
         update: id,
-        event: Event::CancelRequested,
+        event,
         at: engine.now(),
     };
     let recorded = record_of(engine, actor.tenant, &row.device_id, |engine| async move {
@@ -41,7 +48,7 @@ pub async fn cancel(
     match recorded.await {
         Ok(recorded) => {
             if recorded.moved {
-                note(engine, actor, &row.update, "called back", reason).await;
+                note(engine, actor, &row.update, did, reason).await;
             }
             super::get(engine, actor, id).await
         }
@@ -50,6 +57,10 @@ pub async fn cancel(
             let status = ended.update.progress.status.as_str();
             let message = format!("the update is {status}: there is nothing to call back");
             Err(Error::conflict("update_ended", message))
+        }
+        Err(RecordError::Refused(Refusal::NotCancelling)) => {
+            let message = "nobody has called the update back: cancel it without `force` first";
+            Err(Error::conflict("update_not_cancelling", message))
         }
         Err(error) => Err(error.into()),
     }

@@ -1,8 +1,10 @@
 //! Updates by themselves.
 
+use axum::body::Body;
+use http::Request;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, request};
 
 /// A device, and a firmware that it has not got.
 async fn one(world: &World) -> i64 {
@@ -167,6 +169,59 @@ async fn an_update_is_called_back_once_the_device_agrees() {
     assert_eq!(world.get(&path).await.expect(200)["status"], "cancelled");
     let late = world.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!(late.refused(409).0, "update_ended");
+}
+
+#[tokio::test]
+async fn an_update_that_is_called_back_is_ended_without_its_device() {
+    let world = World::new().await;
+    let device = json!({"device_id": "pi-0"});
+    let device = world.post("/api/v1/devices", &device).await.expect(201);
+    let token = device["token"].as_str().expect("a token");
+    let wish = json!({"firmware_id": world.firmware("1.1.0", b"new").await});
+    let made = world.post("/api/v1/devices/pi-0/update", &wish).await;
+    let id = made.expect(201)["update_id"].clone();
+    let path = format!("/api/v1/updates/{id}/cancel");
+    for (wish, code, field) in [
+        (json!({"force": 1}), "wrong_type", "/force"),
+        (json!({"forced": true}), "unknown_field", "/forced"),
+    ] {
+        let refused = world.post(&path, &wish).await.refused(422);
+        assert_eq!(refused, (code.to_owned(), vec![field.to_owned()]));
+    }
+    let force = json!({"force": true, "reason": "it is in the bin"});
+    let early = world.post(&path, &force).await;
+    assert_eq!(early.refused(409).0, "update_not_cancelling");
+
+    // Without a body it is an ordinary cancel.
+    let plain = request("POST", &path, &world.admin).body(Body::empty());
+    let called = world.ask(plain.expect("a request")).await.expect(200);
+    assert_eq!(called["status"], "cancelling");
+    let ended = world.post(&path, &force).await.expect(200);
+    assert_eq!(ended["status"], "cancelled");
+    assert_eq!(
+        world.post(&path, &force).await.refused(409).0,
+        "update_ended"
+    );
+
+    let said = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
+    for resource in ["deploymentBase", "cancelAction"] {
+        let late = Request::builder()
+            .method("POST")
+            .uri(format!(
+                "/default/controller/v1/pi-0/{resource}/{id}/feedback"
+            ))
+            .header("host", "localhost")
+            .header("authorization", format!("TargetToken {token}"))
+            .header("content-type", "application/json")
+            .body(Body::from(said.to_string()));
+        let late = world.ask(late.expect("a request")).await;
+        assert_eq!(late.status, 410, "{resource}");
+    }
+    let shown = world
+        .get(&format!("/api/v1/updates/{id}"))
+        .await
+        .expect(200);
+    assert_eq!(shown["status"], "cancelled");
 }
 
 #[tokio::test]

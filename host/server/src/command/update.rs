@@ -32,6 +32,9 @@ enum Command {
     Cancel {
         /// Its id
         id: i32,
+        /// End one that is called back already, whatever its device makes of it
+        #[arg(long)]
+        force: bool,
         /// For the others
         #[arg(long, default_value = "")]
         reason: String,
@@ -108,8 +111,8 @@ impl Update {
                 let update = rest.get(&format!("updates/{id}"), &[]).await?;
                 show(&rest, &update, sheet);
             }
-            Command::Cancel { id, reason } => {
-                let wish = json!({ "reason": reason });
+            Command::Cancel { id, force, reason } => {
+                let wish = json!({ "reason": reason, "force": force });
                 let update = rest.post(&format!("updates/{id}/cancel"), &wish).await?;
                 show(&rest, &update, sheet);
             }

@@ -204,6 +204,7 @@ pub(super) fn feedback<'a>(
         Event::CancelFeedback(feedback) => Some((Cow::Borrowed(feedback), true)),
         Event::Retrieved
         | Event::CancelRequested
+        | Event::Quit
         | Event::AutoConfirmed
         | Event::VersionReported { .. }
         | Event::DeadlinePassed

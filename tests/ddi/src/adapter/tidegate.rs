@@ -56,31 +56,8 @@ impl Adapter for Tidegate {
         &self.target
     }
 
-    fn lacks(&self, need: Need) -> Option<&'static str> {
-        match need {
-            Need::PlainHttp
-            | Need::TargetToken
-            | Need::Cancel
-            | Need::SeveralUpdates
-            | Need::Kinds
-            | Need::Confirmation
-            | Need::Metadata
-            | Need::FileList
-            | Need::Told
-            | Need::Windows
-            | Need::Prefetch
-            | Need::Proof
-            | Need::AskAttributes
-            | Need::NoFiles
-            | Need::Attributes
-            | Need::Proxy
-            | Need::Stranger
-            | Need::Limits
-            | Need::State => None,
-            Need::Quit => {
-                Some("an update that is called back ends when its device answers, or in time")
-            }
-        }
+    fn lacks(&self, _: Need) -> Option<&'static str> {
+        None
     }
 
     fn differs(&self, _: u8) -> bool {
@@ -204,8 +181,10 @@ impl Adapter for Tidegate {
         Ok(())
     }
 
-    async fn quit(&self, _: &Update) -> Result<()> {
-        bail!("nobody but the device ends it")
+    async fn quit(&self, update: &Update) -> Result<()> {
+        let path = format!("updates/{}/cancel", update.id);
+        self.rest.post(&path, &json!({ "force": true })).await?;
+        Ok(())
     }
 
     async fn state(&self, update: &Update) -> Result<State> {

@@ -24,7 +24,7 @@ mod waves;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use create::{PluginWish, Priority, SuccessCriteria};
-pub(crate) use reason::{Reason, checked};
+pub(crate) use reason::checked;
 pub(crate) use shape::total;
 pub(crate) use terms::{OnDenied, RetryForm, TermsForm, UpdateType};
 pub(crate) use waves::CountsBody;
