@@ -249,6 +249,8 @@ CREATE TABLE updates (
     from_firmware_id BIGINT,
     error_code {{text}},
     error_message {{text}},
+    -- Whether its device said that it installed it, in this try or in one before.
+    went_over BIGINT NOT NULL,
     -- How many feedbacks are kept of it.
     feedbacks BIGINT NOT NULL,
     -- How many lines its log has had, those that are not kept any more too.

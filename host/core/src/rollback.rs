@@ -1,6 +1,6 @@
 //! Going back: which devices of a campaign need it.
 
-use crate::{id::FirmwareId, plugin::Scope, update::UpdateStatus};
+use crate::{id::FirmwareId, plugin::Scope, update::UpdateStatus, version::is_same};
 
 /// What is known of an ended update of the campaign when it goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Ended<'a> {
     pub status: UpdateStatus,
     /// Whether its device was to install what it downloaded.
     pub installs: bool,
+    /// Whether its device said that it installed it.
+    pub went_over: bool,
     /// What it was to bring.
     pub to_version: &'a str,
     /// What the device reports now.
@@ -37,8 +39,12 @@ pub fn after(ended: &Ended<'_>, scope: Scope) -> Return {
     let is_on_it = match ended.status {
         UpdateStatus::Completed if ended.installs => scope == Scope::Everything,
         UpdateStatus::Completed if scope != Scope::Everything => false,
-        // Downloaded only, failed, silent, rejected or called back: it went over only if it says so itself.
-        _ => ended.reported_version == Some(ended.to_version),
+        // Downloaded only, failed, silent, rejected or called back: it went over only if it says so itself, be it that it
+        // said so before it fell silent.
+        _ => {
+            let reports_it = |reported: &str| is_same(reported, ended.to_version);
+            ended.went_over || ended.reported_version.is_some_and(reports_it)
+        }
     };
     match ended.before {
         _ if !is_on_it => Return::NotNeeded,
@@ -110,6 +116,7 @@ mod tests {
             let ended = Ended {
                 status,
                 installs: true,
+                went_over: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
@@ -133,6 +140,35 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_said_so_went_over_whatever_it_reports() {
+        let before = Some(FirmwareId(1));
+        let back = Return::To(FirmwareId(1));
+        for (went_over, reported, before, pinned, expected) in [
+            (true, Some("1.0.0"), before, false, back),
+            (true, None, before, false, back),
+            (true, None, None, false, Return::Impossible),
+            (true, None, before, true, Return::Pinned),
+            (false, None, before, false, Return::NotNeeded),
+            // Versions compare as versions.
+            (false, Some("v2.0"), before, false, back),
+            (false, Some("2.0.0-rc.1"), before, false, Return::NotNeeded),
+        ] {
+            let ended = Ended {
+                status: UpdateStatus::TimedOut,
+                installs: true,
+                went_over,
+                to_version: "2.0.0",
+                reported_version: reported,
+                before,
+                is_pinned: pinned,
+            };
+            for scope in [Scope::Everything, Scope::InFlight] {
+                assert_eq!(after(&ended, scope), expected, "{ended:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_was_only_downloaded_is_not_taken_back() {
         let before = Some(FirmwareId(1));
         for (reported, scope, expected) in [
@@ -143,6 +179,7 @@ mod tests {
             let ended = Ended {
                 status: UpdateStatus::Completed,
                 installs: false,
+                went_over: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,

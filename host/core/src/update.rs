@@ -90,6 +90,8 @@ pub struct Progress {
     pub soaks_until: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<UpdateError>,
+    /// Whether its device said that it installed it, in this try or in one before: it may run it, proven or not.
+    pub went_over: bool,
 }
 
 /// Why an update failed.
@@ -162,6 +164,7 @@ impl Progress {
             ends_at: now,
             soaks_until: None,
             error: None,
+            went_over: false,
         };
         offered.begin_phase(now);
         offered
@@ -263,6 +266,7 @@ impl Progress {
 
     fn done(mut self, now: Timestamp) -> Self {
         self.started_at.get_or_insert(now);
+        self.went_over |= self.terms.update_type.installs();
         match self.proof {
             // What is not installed has no version to report.
             _ if !self.terms.update_type.installs() => self.ended(UpdateStatus::Completed, now),

@@ -214,6 +214,26 @@ fn nobody_waits_for_a_device_that_does_not_answer_a_call_back() {
 }
 
 #[test]
+fn it_is_remembered_that_a_device_went_over() {
+    let done = Event::Feedback(feedback(Execution::Closed, Finished::Success));
+    let failed = Event::Feedback(feedback(Execution::Closed, Finished::Failure));
+    for (event, proof, update_type, went_over) in [
+        (&done, Proof::Attested, UpdateType::Forced, true),
+        (&done, Proof::Reported, UpdateType::Forced, true),
+        (&done, Proof::Attested, UpdateType::DownloadOnly, false),
+        (&failed, Proof::Attested, UpdateType::Forced, false),
+    ] {
+        let mut begun = update(UpdateStatus::Installing, proof);
+        begun.terms.update_type = update_type;
+        assert!(!begun.went_over);
+        let after = begun.after(event, NOW).expect("it is taken");
+        assert_eq!(after.went_over, went_over, "{proof:?} {update_type:?}");
+        let silent = after.after(&Event::DeadlinePassed, Timestamp(120_000));
+        assert_eq!(silent.map(|silent| silent.went_over), Ok(went_over));
+    }
+}
+
+#[test]
 fn what_never_began_is_called_back_at_once() {
     let waiting = update(UpdateStatus::WaitingConfirmation, Proof::Reported);
     let ended = waiting.clone().after(&Event::CancelRequested, NOW);

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use tidegate_core::{
     campaign::CampaignStatus,
     feedback::Finished,
     plugin::{HealthVerdict, Outcome, RollBack, Scope},
-    update::{Event, Purpose, UpdateStatus},
+    update::{Event, Proof, Purpose, UpdateStatus},
 };
-use tidegate_engine::campaigns;
+use tidegate_engine::campaigns::{self, Draft};
 
 use crate::{
     scripted::{decision, health},
@@ -114,6 +116,46 @@ async fn a_device_that_finishes_while_it_is_called_back_is_sent_back() {
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].update.device, called_back[0].update.device);
     world.answer(id, Finished::Success).await;
+    world.tick(id).await;
+    assert_eq!(world.status(id).await, CampaignStatus::RolledBack);
+}
+
+#[tokio::test]
+async fn a_device_that_installed_it_and_fell_silent_is_sent_back() {
+    let world = World::new(1).await;
+    let campaign = Draft {
+        proof: Proof::Attested,
+        ..draft(world.put_firmware("1.1.0").await)
+    };
+    // What it had before: the fleet comes with version 1.0.0, which is spelt in another way here.
+    let before = world.put_firmware("v1.0").await;
+    let id = world.started(campaign).await;
+    world
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], Outcome::Proceed)));
+    world.tick(id).await;
+    world.answer(id, Finished::Success).await;
+    campaigns::roll_back(&world.engine, &world.actor, id, Scope::InFlight, "it hums")
+        .await
+        .expect("it turns back");
+    world.tick(id).await;
+    assert_eq!(
+        world.open(id).await[0].update.progress.status,
+        UpdateStatus::Verifying,
+        "it has the time to prove itself"
+    );
+    world.clock.pass(Duration::from_mins(31));
+    let expired = world.engine.store().expire(world.engine.now(), 10).await;
+    assert_eq!(expired.map(|expired| expired.len()).ok(), Some(1));
+    world.tick(id).await;
+    let open = world.open(id).await;
+    assert_eq!(open.len(), 1);
+    let update = &open[0].update;
+    assert_eq!(update.campaign, Some((id, Purpose::Return)));
+    assert_eq!(update.firmware, before);
+    world.answer(id, Finished::Success).await;
+    // The way back has to be proven too.
+    world.report_version(update.device, "1.0.0").await;
     world.tick(id).await;
     assert_eq!(world.status(id).await, CampaignStatus::RolledBack);
 }

@@ -13,9 +13,10 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Priority, Targets},
+    device::AttributeNames,
     feedback::{Execution, Feedback, Finished},
     firmware::{Artifact, FirmwareDetails, Hashes},
-    id::{CampaignId, Digest, FirmwareId, TenantId},
+    id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId},
     plugin::{Description, Kind, Members, Plan, PlannedWave},
     time::Timestamp,
     update::{Event, Proof, Terms, UpdateStatus},
@@ -25,9 +26,9 @@ use tidegate_engine::{
     Engine, Ports, Settings,
     campaigns::{self, Draft, PluginChoice},
     ports::{
-        Artifacts, ByteStream, CallFailure, Clock, Entropy, EntryKind, NewDevice, NewFirmware,
-        NewModule, NewRevision, Observer, PageRequest, PutError, Report, Role, RunRef, Stored,
-        Tenants as _, UpdateFilter, UpdateRow,
+        Artifacts, AttributeMode, AttributesReport, ByteStream, CallFailure, Clock, Entropy,
+        EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
+        Report, Role, RunRef, Stored, Tenants as _, UpdateFilter, UpdateRow,
     },
     tenants::Actor,
 };
@@ -35,7 +36,7 @@ use tidegate_engine::{
 use crate::scripted::Scripted;
 
 pub(crate) struct World {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Scripted>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) actor: Actor,
@@ -75,7 +76,7 @@ impl World {
             observer: Arc::new(Counting(Arc::clone(&calls))),
         };
         let world = Self {
-            engine: Engine::new(ports, Settings::default()),
+            engine: Arc::new(Engine::new(ports, Settings::default())),
             sandbox,
             clock,
             actor,
@@ -273,6 +274,19 @@ impl World {
             .record(report)
             .await
             .expect("it is taken");
+    }
+
+    pub(crate) async fn report_version(&self, device: DeviceKey, version: &str) {
+        let report = AttributesReport {
+            tenant: self.tenant(),
+            device,
+            mode: AttributeMode::Merge,
+            data: [("sw_version".to_owned(), Some(version.to_owned()))].into(),
+            names: AttributeNames::default(),
+            at: self.engine.now(),
+        };
+        let store = self.engine.store();
+        store.record_attributes(report).await.expect("it is taken");
     }
 
     /// How often its strategy was asked for a decision.

@@ -105,14 +105,19 @@ fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) ->
     let had_it = firmware == Some(update.firmware);
     // What a later update brought is not this campaign's to take back.
     let installs = update.progress.terms.update_type.installs();
-    let superseded =
-        installs && status == UpdateStatus::Completed && device.installed_update != Some(update.id);
+    let superseded = installs
+        && match device.installed_update {
+            _ if status == UpdateStatus::Completed => device.installed_update != Some(update.id),
+            Some(installed) => update.progress.went_over && installed > update.id,
+            None => false,
+        };
     if had_it || superseded {
         return Return::NotNeeded;
     }
     let ended = Ended {
         status,
         installs,
+        went_over: update.progress.went_over,
         to_version: &update.to_version,
         reported_version: device.sw_version.as_deref(),
         before: firmware,

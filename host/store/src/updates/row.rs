@@ -14,8 +14,8 @@ use crate::{
 /// What [`update`] reads of an update `u`.
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
     u.weight, u.status, u.proof, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
-    u.from_version, u.to_version, \
-    u.from_firmware_id, u.error_code, u.error_message, u.created_at, u.started_at, u.completed_at, u.timeout_at, \
+    u.from_version, u.to_version, u.from_firmware_id, u.error_code, u.error_message, u.went_over, u.created_at, \
+    u.started_at, u.completed_at, u.timeout_at, \
     u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
     u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
 
@@ -92,6 +92,7 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
                 message: row.take("error_message")?,
             }),
         },
+        went_over: row.flag("went_over")?,
     })
 }
 

@@ -54,8 +54,8 @@ async fn insert_update(
     let row = sqlx::query(
         "INSERT INTO updates (tenant_id, device_id, firmware_id, weight, status, proof, revision, \
          to_version, feedbacks, call_backs, log_lines, created_at, completed_at, timeout_at, ends_at, update_type, timeout_ms, \
-         max_retries, retry_delay_ms, retry_count, is_retried) \
-         VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, 0, 0, $5, 0, 0, 'forced', 0, 0, 0, 0, 0) RETURNING id",
+         max_retries, retry_delay_ms, retry_count, is_retried, went_over) \
+         VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, 0, 0, $5, 0, 0, 'forced', 0, 0, 0, 0, 0, 0) RETURNING id",
     )
     .bind(tenant.0)
     .bind(device.0)

@@ -4,14 +4,15 @@ use tidegate_core::{
     feedback::{Execution, Finished},
     mode::PassedOver,
     plugin::Scope,
-    update::{Event, Purpose, UpdateStatus},
+    update::{Event, Proof, Purpose, Retries, Terms, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    DeviceChange, Devices as _, Firmwares as _, Offer, Registry as _, Runs as _,
+    DeviceChange, Devices as _, Firmwares as _, Made, Offer, Registry as _, Runs as _,
+    SingleUpdates as _,
 };
 
 use crate::{
-    scene::{Scene, feedback, later},
+    scene::{Scene, TIMEOUT, feedback, firmware, later},
     testing::on_both,
 };
 
@@ -95,6 +96,58 @@ on_both! {
         assert_eq!((returned.looked_at, returned.touched.len()), (2, 0));
         let ending = scene.look().await?.ending;
         assert_eq!((ending.impossible, ending.to_look_at), (2, 0));
+    }
+
+    async fn who_installed_it_and_never_proved_it_goes_back(store) {
+        let scene = Scene::with_proof(store, &[4], Proof::Attested).await?;
+        let [unproven, impossible, moved_on, never_began] = scene.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        scene.reports_version(impossible, "0.9.0", later(0)).await?;
+        scene.release(&[4]).await?;
+        for key in [unproven, impossible, moved_on] {
+            scene.succeeds(key, later(1)).await?;
+            assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
+        }
+        let fence = scene.turn_back().await?;
+        store.call_back(scene.run, fence, 10, later(2)).await?;
+        // What came later is not this campaign's to take back.
+        let other = store.create_firmware(store.ours, firmware("1.2.0")).await?;
+        let offer = Offer { firmware: other, to_version: "1.2.0".into(), proof: Proof::Reported, ..heavy(&scene) };
+        let Made::Update(id, _) = store.create_update(store.ours, moved_on, &offer).await? else {
+            anyhow::bail!("nothing stands against it");
+        };
+        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        scene.report(moved_on, id, done, later(101)).await?;
+
+        store.expire(later(8000), 10).await?;
+        assert_eq!(scene.status_of(unproven).await?, UpdateStatus::TimedOut);
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (4, 1));
+        let back = scene.newest(unproven).await?.update;
+        assert_eq!((back.firmware, back.campaign), (scene.old, Some((scene.campaign(), Purpose::Return))));
+        assert_eq!(scene.status_of(never_began).await?, UpdateStatus::Cancelled);
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.impossible, ending.to_look_at, ending.open_return), (1, 0, 1));
+    }
+
+    async fn who_went_over_before_the_last_try_goes_back(store) {
+        let terms = Terms {
+            retries: Retries { most: 1, ..Retries::NONE },
+            ..Terms::forced(TIMEOUT)
+        };
+        let scene = Scene::on(store, &[1], Proof::Attested, terms).await?;
+        scene.release(&[1]).await?;
+        let key = scene.devices[0];
+        scene.succeeds(key, later(1)).await?;
+        store.expire(later(3600), 10).await?;
+        let again = scene.newest(key).await?.update;
+        assert_eq!((again.progress.status, again.progress.went_over), (UpdateStatus::Scheduled, true));
+        let fence = scene.turn_back().await?;
+        store.call_back(scene.run, fence, 10, later(3601)).await?;
+        let returned = store.send_back(scene.run, fence, Scope::InFlight, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (1, 1));
+        assert_eq!(scene.newest(key).await?.update.firmware, scene.old);
     }
 
     async fn pinned_devices_stay_and_say_so(store) {

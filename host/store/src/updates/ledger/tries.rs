@@ -21,7 +21,10 @@ impl Entry {
         self.looked_at = Some(at);
         let (progress, attempt) = (&self.update.progress, self.update.attempt);
         Some(Update {
-            progress: Progress::scheduled(progress.proof, progress.terms.clone(), scheduled_at),
+            progress: Progress {
+                went_over: progress.went_over,
+                ..Progress::scheduled(progress.proof, progress.terms.clone(), scheduled_at)
+            },
             created_at: at,
             attempt: Try {
                 count: attempt.count + 1,
