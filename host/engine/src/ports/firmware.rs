@@ -24,12 +24,14 @@ pub trait Firmwares: Send + Sync {
         id: FirmwareId,
     ) -> Result<Option<Firmware>, StoreError>;
 
-    /// The firmware that a device may have had before: this version, preferably of the same name, for the same model.
+    /// The firmware that a device of this model may have had before: of this name and version, for the model or else for
+    /// none in particular, the newest of several. A device that does not tell its model had none that is for one.
     async fn firmware_of_version(
         &self,
         tenant: TenantId,
         name: &str,
         version: &str,
+        model: Option<&str>,
     ) -> Result<Option<FirmwareId>, StoreError>;
 
     /// A part of the firmware that is not deleted, newest first.

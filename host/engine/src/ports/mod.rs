@@ -52,7 +52,7 @@ pub use runs::{
 pub use sandbox::{
     Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox, Validation,
 };
-pub use singles::{Made, SingleUpdates};
+pub use singles::{CalledBack, Made, Past, SingleUpdates};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
 pub use tenants::{Key, NewKey, Role, Tenant, Tenants};

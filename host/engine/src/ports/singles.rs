@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{CampaignId, DeviceKey, TenantId, UpdateId},
     wave::Counts,
 };
 
@@ -30,10 +30,33 @@ pub trait SingleUpdates: Send + Sync {
         Ok(made.into_iter().next().unwrap_or(Made::NoDevice))
     }
 
+    /// Offers a firmware to one device and nothing else: whatever else is open for it is called back in the same
+    /// transaction, and what the device says that it installed, and has yet to prove, ends there. Where a firmware is not
+    /// offered, nothing is called back.
+    async fn bring_back(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        offer: &Offer,
+        past: Past,
+    ) -> Result<(Made, CalledBack), StoreError>;
+
     /// How many updates of a device, of campaigns or not, stand where. This counts its rows, by index: they are as many
     /// as the updates that it has had.
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError>;
 }
+
+/// What keeps no firmware from a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Past {
+    /// That it is pinned.
+    pub pin: bool,
+    /// That its last completed update brought the firmware.
+    pub installed: bool,
+}
+
+/// Updates that were called back, each with its campaign if it has one.
+pub type CalledBack = Vec<(UpdateId, Option<CampaignId>)>;
 
 /// What came of offering a firmware to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]

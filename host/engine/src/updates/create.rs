@@ -41,10 +41,12 @@ pub async fn create(
         )
         .await?;
     let offer = wish.offer(engine, &firmware);
-    create_checked(engine, actor, device_id, &checked, &offer, wish.force).await
+    create_checked(engine, actor, device_id, &checked, &offer, wish.force)
+        .await?
+        .map_err(|obstacle| obstacle.into_error(device_id))
 }
 
-/// Makes the update of one device that policies were asked about.
+/// Makes the update of one device that policies were asked about, or says what stands against it.
 pub(super) async fn create_checked(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -52,13 +54,14 @@ pub(super) async fn create_checked(
     checked: &Checked,
     offer: &Offer,
     force: bool,
-) -> Result<UpdateRow> {
-    let refused = |obstacle: Obstacle| obstacle.into_error(device_id);
+) -> Result<std::result::Result<UpdateRow, Obstacle>> {
     if let Some((_, Some(reason))) = checked.get(device_id) {
-        return Err(refused(Obstacle::Incompatible(reason.clone())));
+        return Ok(Err(Obstacle::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];
     let made = make(engine, actor, &ids, checked, offer, force).await?;
-    let id = outcome(made.get(device_id)).map_err(refused)?;
-    super::get(engine, actor, id).await
+    match outcome(made.get(device_id)) {
+        Ok(id) => super::get(engine, actor, id).await.map(Ok),
+        Err(obstacle) => Ok(Err(obstacle)),
+    }
 }

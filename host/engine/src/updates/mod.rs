@@ -1,6 +1,7 @@
 //! Updates by themselves: made by operators for one device or for many, called back, and looked at. They go through the
 //! same ledger as those of campaigns.
 
+mod bring_back;
 mod bulk;
 mod cancel;
 mod check;

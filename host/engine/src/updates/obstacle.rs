@@ -34,12 +34,28 @@ impl Obstacle {
         }
     }
 
-    /// The error that it is where only one device was named.
+    /// The error that it is where only one device was named, and `force` can be said.
     pub(super) fn into_error(self, device_id: &str) -> Error {
         match self {
             Self::NoDevice => Error::not_found("device", device_id),
             _ => Error::conflict(self.code(), self.to_string()),
         }
+    }
+
+    /// The same where it cannot be said.
+    pub(super) fn into_error_without_force(self, device_id: &str) -> Error {
+        let why = match &self {
+            Self::Pinned => {
+                "the device is pinned: unpin it, or start an update of the firmware with `force`"
+            }
+            Self::AlreadyInstalled => {
+                "the device's last completed update brought it this firmware: start an update of it with `force` to bring \
+                 it again"
+            }
+            Self::Incompatible(reason) => reason,
+            _ => return self.into_error(device_id),
+        };
+        Error::conflict(self.code(), why)
     }
 }
 

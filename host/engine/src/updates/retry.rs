@@ -70,7 +70,9 @@ pub async fn retry(
         terms,
         now: engine.now(),
     };
-    let again = create_checked(engine, actor, &row.device_id, &checked, &offer, false).await?;
+    let again = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
+        .await?
+        .map_err(|obstacle| obstacle.into_error_without_force(&row.device_id))?;
     let did = format!("update {id} tried again");
     note(engine, actor, &again.update, &did, "").await;
     Ok(again)

@@ -4,6 +4,7 @@ mod back;
 mod forward;
 mod latest;
 mod scripted;
+mod singles;
 mod steering;
 mod tries;
 mod windows;

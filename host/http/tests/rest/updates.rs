@@ -371,9 +371,18 @@ async fn there_is_nothing_to_go_back_to() {
         world.post(path, &wish).await.refused(422).0,
         "invalid_reason"
     );
+    // Of a device that never had one, nobody knows which product it is.
     let wish = json!({"target_version": "1.1.0"});
-    let update = world.post(path, &wish).await.expect(201);
-    assert_eq!(update["to_version"], "1.1.0");
+    let refused = world.post(path, &wish).await;
+    assert_eq!(refused.refused(409).0, "nothing_to_go_back_to");
+    for (wish, code, field) in [
+        (json!({"force": "yes"}), "wrong_type", "/force"),
+        (json!({"forse": true}), "unknown_field", "/forse"),
+    ] {
+        let refused = world.post(path, &wish).await.refused(422);
+        assert_eq!(refused, (code.to_owned(), vec![field.to_owned()]));
+    }
+    let wish = json!({});
     world
         .post("/api/v1/devices/nobody/rollback", &wish)
         .await

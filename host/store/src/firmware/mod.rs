@@ -46,8 +46,10 @@ impl Firmwares for SqlStore {
         tenant: TenantId,
         name: &str,
         version: &str,
+        model: Option<&str>,
     ) -> Result<Option<FirmwareId>, StoreError> {
-        id_by_version(&mut self.database.once().await?, tenant, name, version).await
+        let mut tx = self.database.once().await?;
+        id_by_version(&mut tx, tenant, name, version, model).await
     }
 
     async fn list_firmware(

@@ -59,21 +59,25 @@ pub(super) async fn by_module(
     Ok(whole(&mut tx, tenant, &rows).await?.pop())
 }
 
-/// The newest firmware of this version, preferably of this name; versions compare as versions do, so that `1.2` and
-/// `v1.2.0` are the same.
+/// The firmware of this name and version that fits a device of this model: one that was made for the model, or else one
+/// that names none, the newest of several. A device that does not tell its model gets none that is for one. Versions
+/// compare as versions do, so that `1.2` and `v1.2.0` are the same.
 pub(crate) async fn id_by_version(
     tx: &mut Tx,
     tenant: TenantId,
     name: &str,
     version: &str,
+    model: Option<&str>,
 ) -> Result<Option<FirmwareId>, StoreError> {
     let row = sqlx::query(
-        "SELECT id FROM firmware WHERE tenant_id = $1 AND version_key = $2 AND deleted_at IS NULL \
-         ORDER BY CASE WHEN name = $3 THEN 0 ELSE 1 END, id DESC LIMIT 1",
+        "SELECT id FROM firmware WHERE tenant_id = $1 AND version_key = $2 AND name = $3 AND deleted_at IS NULL \
+         AND (device_model IS NULL OR (device_model = $4 AND device_model <> '')) \
+         ORDER BY CASE WHEN device_model IS NULL THEN 1 ELSE 0 END, id DESC LIMIT 1",
     )
     .bind(tenant.0)
     .bind(storable(&sort_key(version)).into_owned())
     .bind(storable(name).into_owned())
+    .bind(storable(model.unwrap_or_default().trim()).into_owned())
     .fetch_optional(tx.conn())
     .await
     .map_err(failed("look for a firmware of a version"))?;

@@ -208,18 +208,30 @@ on_both! {
         assert_eq!(names(store.no_candidates(store.ours, &newer).await?), "4.0.0 3.0.0");
     }
 
-    async fn what_a_device_had_before_is_found_by_version(store) {
-        let edge = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+    async fn what_a_device_had_before_is_found_by_name_version_and_model(store) {
+        let any = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
+        let pi = store.create_firmware(store.ours, for_model(firmware("edge", "1.0.0"), "rpi4")).await?;
+        let newer = store.create_firmware(store.ours, firmware("edge", "1.0")).await?;
+        let jetson = store.create_firmware(store.ours, for_model(firmware("edge", "2.0.0"), "jetson")).await?;
         let other = store.create_firmware(store.ours, firmware("gateway", "1.0.0")).await?;
         store.create_firmware(store.theirs, firmware("edge", "3.0.0")).await?;
-        for (name, version, expected) in [
-            ("edge", "1.0.0", Some(edge)),
-            ("edge", "v1.0", Some(edge)),
-            ("gateway", "1.0.0", Some(other)),
-            ("unheard of", "1.0.0", Some(other)),
-            ("edge", "3.0.0", None),
+        assert_ne!(any, newer);
+        for (name, version, model, expected) in [
+            ("edge", "1.0.0", Some("rpi4"), Some(pi)),
+            ("edge", "v1.0", Some(" rpi4 "), Some(pi)),
+            ("edge", "1.0.0", Some("jetson"), Some(newer)),
+            ("edge", "1.0.0", None, Some(newer)),
+            ("edge", "2.0.0", Some("jetson"), Some(jetson)),
+            ("edge", "2.0.0", Some("rpi4"), None),
+            ("edge", "2.0.0", Some(""), None),
+            ("edge", "2.0.0", None, None),
+            ("gateway", "1.0.0", Some("rpi4"), Some(other)),
+            // Another product of the same version is another product.
+            ("unheard of", "1.0.0", Some("rpi4"), None),
+            ("edge", "3.0.0", None, None),
         ] {
-            assert_eq!(store.firmware_of_version(store.ours, name, version).await?, expected, "{name} {version}");
+            let found = store.firmware_of_version(store.ours, name, version, model).await?;
+            assert_eq!(found, expected, "{name} {version} {model:?}");
         }
     }
 
@@ -230,7 +242,7 @@ on_both! {
         assert!(!store.delete_firmware(store.ours, id, Timestamp(9)).await?);
         assert_eq!(versions(store, &FirmwareFilter::default()).await?, "");
         assert!(store.firmware(store.ours, id).await?.is_some());
-        assert_eq!(store.firmware_of_version(store.ours, "edge", "1.0.0").await?, None);
+        assert_eq!(store.firmware_of_version(store.ours, "edge", "1.0.0", None).await?, None);
         let again = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
         assert_ne!(id, again);
     }

@@ -101,7 +101,7 @@ async fn to_look_at(
 
 fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) -> Return {
     let status = update.progress.status;
-    let firmware = before.of(update);
+    let firmware = before.of(update, device);
     let had_it = firmware == Some(update.firmware);
     // What a later update brought is not this campaign's to take back.
     let installs = update.progress.terms.update_type.installs();
@@ -135,11 +135,15 @@ fn stays(ledger: &Ledger, id: UpdateId) -> Option<Passed> {
     Some(Passed::new(update.device, wave, PassedOver::Pinned))
 }
 
-/// What devices had before the campaign, where the server has it.
+/// What devices had before the campaign, where the server has it. What it did not bring itself is the firmware of the same
+/// name, of the version that was there, for the device's model: another product is nothing to go back to.
 struct Before {
-    by_version: HashMap<String, FirmwareId>,
+    by_version: HashMap<Formerly, FirmwareId>,
     versions: BTreeMap<FirmwareId, String>,
 }
+
+/// A version that a device had, and the device's model.
+type Formerly = (String, Option<String>);
 
 impl Before {
     async fn find(
@@ -153,17 +157,17 @@ impl Before {
                 .iter()
                 .filter_map(|id| Some(&ledger.entry(*id)?.update))
         };
-        let unknown: BTreeSet<&str> = updates()
+        let unknown: BTreeSet<Formerly> = updates()
             .filter(|update| update.from_firmware.is_none())
-            .filter_map(|update| update.from_version.as_deref())
+            .filter_map(|update| formerly(update, ledger.device(update.device)?))
             .collect();
         let mut by_version = HashMap::new();
         if !unknown.is_empty() {
             let name = firmware_name(tx, run).await?;
-            for version in unknown {
-                if let Some(id) = id_by_version(tx, run.tenant, &name, version).await? {
-                    by_version.insert(version.to_owned(), id);
-                }
+            for (version, model) in unknown {
+                let of_model = model.as_deref();
+                let id = id_by_version(tx, run.tenant, &name, &version, of_model).await?;
+                by_version.extend(id.map(|id| ((version, model), id)));
             }
         }
         let known = updates().filter_map(|update| update.from_firmware);
@@ -175,12 +179,8 @@ impl Before {
         })
     }
 
-    fn of(&self, update: &Update) -> Option<FirmwareId> {
-        let by_version = || {
-            self.by_version
-                .get(update.from_version.as_deref()?)
-                .copied()
-        };
+    fn of(&self, update: &Update, device: &DeviceRow) -> Option<FirmwareId> {
+        let by_version = || self.by_version.get(&formerly(update, device)?).copied();
         update.from_firmware.or_else(by_version)
     }
 
@@ -202,6 +202,10 @@ impl Before {
             attempt: Try::default(),
         }
     }
+}
+
+fn formerly(update: &Update, device: &DeviceRow) -> Option<Formerly> {
+    Some((update.from_version.clone()?, device.hw_model.clone()))
 }
 
 async fn firmware_name(tx: &mut Tx, run: RunRef) -> Result<String, StoreError> {

@@ -3,10 +3,11 @@ use std::collections::{BTreeSet, HashMap};
 use async_trait::async_trait;
 use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
-    update::{Progress, Try, UpdateStatus},
+    time::Timestamp,
+    update::{Event, Progress, Try, UpdateStatus},
     wave::Counts,
 };
-use tidegate_engine::ports::{Made, Offer, SingleUpdates, StoreError, Touched};
+use tidegate_engine::ports::{CalledBack, Made, Offer, Past, SingleUpdates, StoreError, Touched};
 
 use super::ledger::{Ledger, NewUpdate, announce_touched};
 use crate::{
@@ -30,6 +31,16 @@ impl SingleUpdates for SqlStore {
         create(&self.database, tenant, devices, offer, force).await
     }
 
+    async fn bring_back(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        offer: &Offer,
+        past: Past,
+    ) -> Result<(Made, CalledBack), StoreError> {
+        bring_back(&self.database, tenant, device, offer, past).await
+    }
+
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
         totals(&mut self.database.once().await?, tenant, device).await
     }
@@ -42,6 +53,10 @@ async fn create(
     offer: &Offer,
     force: bool,
 ) -> Result<Vec<Made>, StoreError> {
+    let past = Past {
+        pin: force,
+        installed: force,
+    };
     let mut tx = database.write().await?;
     hold_firmware(&mut tx, tenant, offer.firmware).await?;
     let keys: BTreeSet<DeviceKey> = devices.iter().copied().collect();
@@ -49,7 +64,7 @@ async fn create(
     let mut tallies = Tallies::default();
     let obstacles: HashMap<_, _> = keys
         .iter()
-        .filter_map(|key| Some((*key, obstacle(&ledger, *key, offer, force)?)))
+        .filter_map(|key| Some((*key, obstacle(&ledger, *key, offer, past)?)))
         .collect();
     let new = keys
         .iter()
@@ -70,7 +85,64 @@ async fn create(
     devices.iter().map(said).collect()
 }
 
-fn obstacle(ledger: &Ledger, key: DeviceKey, offer: &Offer, force: bool) -> Option<Made> {
+async fn bring_back(
+    database: &Database,
+    tenant: TenantId,
+    key: DeviceKey,
+    offer: &Offer,
+    past: Past,
+) -> Result<(Made, CalledBack), StoreError> {
+    let mut tx = database.write().await?;
+    hold_firmware(&mut tx, tenant, offer.firmware).await?;
+    let (keys, none) = (BTreeSet::from([key]), BTreeSet::new());
+    let mut ledger = Ledger::open(&mut tx, tenant, &keys, &none, offer.now).await?;
+    if let Some(obstacle) = obstacle(&ledger, key, offer, past) {
+        return Ok((obstacle, CalledBack::new()));
+    }
+    let mut tallies = Tallies::default();
+    let called_back = call_back(&mut ledger, key, offer.now, &mut tallies);
+    let new = vec![offered(key, offer)];
+    let made = ledger.make(&mut tx, new, &mut tallies).await?;
+    let touched = touched(&mut tx, &ledger, &made).await?;
+    let made = match (made.get(&key), touched.get(&key)) {
+        (Some(id), Some(touched)) => Made::Update(*id, touched.clone()),
+        _ => {
+            let error = format!("device {key} has got none");
+            return Err(internal("make updates")(error.into()));
+        }
+    };
+    ledger.write(&mut tx, &mut tallies).await?;
+    tallies.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok((made, called_back))
+}
+
+/// Calls back whatever is open for the device.
+fn call_back(
+    ledger: &mut Ledger,
+    key: DeviceKey,
+    now: Timestamp,
+    tallies: &mut Tallies,
+) -> CalledBack {
+    let open: CalledBack = ledger
+        .of_device(key)
+        .map(|entry| &entry.update)
+        .filter(|update| update.progress.status.is_open())
+        .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)))
+        .collect();
+    for (id, _) in &open {
+        // All of these are open, and such are called back whatever their state.
+        let _ = ledger.step(*id, &Event::CancelRequested, now, tallies);
+        let status = ledger.entry(*id).map(|entry| entry.update.progress.status);
+        if status == Some(UpdateStatus::Verifying) {
+            // What is gone again is not proven any more, and must not be tried again.
+            let _ = ledger.step(*id, &Event::Quit, now, tallies);
+        }
+    }
+    open
+}
+
+fn obstacle(ledger: &Ledger, key: DeviceKey, offer: &Offer, past: Past) -> Option<Made> {
     let Some(device) = ledger.device(key) else {
         return Some(Made::NoDevice);
     };
@@ -81,11 +153,11 @@ fn obstacle(ledger: &Ledger, key: DeviceKey, offer: &Offer, force: bool) -> Opti
     if let Some(same) = open.find(|update| update.firmware == offer.firmware) {
         return Some(Made::AlreadyOpen(same.id));
     }
-    if device.pinned && !force {
+    if device.pinned && !past.pin {
         return Some(Made::Pinned);
     }
     let has_it = device.installed_firmware == Some(offer.firmware);
-    (has_it && !force).then_some(Made::AlreadyInstalled)
+    (has_it && !past.installed).then_some(Made::AlreadyInstalled)
 }
 
 fn offered(device: DeviceKey, offer: &Offer) -> NewUpdate {

@@ -5,7 +5,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::{Device, Events, Lab, both_databases, close, feedback};
 
-both_databases!(one_device_goes_there_and_back, one_device_is_called_back);
+both_databases!(
+    one_device_goes_there_and_back,
+    one_device_is_called_back,
+    nothing_undoes_a_rollback
+);
 
 async fn one_device_goes_there_and_back(lab: Lab) -> Result<()> {
     let mut fleet = lab.fleet("edge", 2).await?;
@@ -110,6 +114,37 @@ async fn one_device_is_called_back(lab: Lab) -> Result<()> {
         show(&lab, &again).await?["status"] == "completed",
         "{again}"
     );
+    Ok(())
+}
+
+async fn nothing_undoes_a_rollback(lab: Lab) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 1).await?;
+    let device = &mut fleet[0];
+    for version in ["1.1.0", "1.2.0"] {
+        let firmware = lab.firmware(version).await?;
+        offer(&lab, device, firmware).await?;
+        ensure!(device.install().await?, "it had nothing to install");
+    }
+    let bad = lab.firmware("1.3.0").await?;
+    let open = offer(&lab, device, bad).await?;
+    device.offer().await?.context("an offer")?;
+
+    let path = format!("devices/{}/rollback", device.id);
+    let back = lab.operator.post(&path, &json!({})).await?;
+    let back = back.is(201)?.json()?;
+    ensure!(back["to_version"] == "1.1.0", "{back}");
+    ensure!(device.install().await?, "it had nothing to go back to");
+    ensure!(device.version == "1.1.0", "{}", device.version);
+    let poll = device.poll().await?;
+    ensure!(
+        poll.deployment().is_none() && poll.cancel().is_some(),
+        "{poll:?}"
+    );
+    ensure!(device.install().await?, "it was not called back");
+    ensure!(!device.install().await?, "there is more to do");
+    ensure!(device.version == "1.1.0", "{}", device.version);
+    let shown = show(&lab, &open).await?;
+    ensure!(shown["status"] == "cancelled", "{shown}");
     Ok(())
 }
 

@@ -16,15 +16,19 @@ use crate::{
 /// What a device is to go back to.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct DeviceRollback {
-    /// A version that it had, or that exists for its model; left out: what it had before its last completed update.
+    /// A version that it had, or that exists for its model under the name of what it has; left out: what it had before its
+    /// last update.
     target_version: Option<String>,
+    /// Goes past the policy about hardware and past a pin, and brings again what is there.
+    #[serde(default)]
+    force: bool,
     /// For people, at most 1000 characters.
     #[serde(default)]
     reason: String,
 }
 
-/// Brings a device back to what it had before its last completed update, or to a version by name, as an update of its
-/// own. 409 when there is nothing to go back to.
+/// Brings a device back to what it had before its last update, or to a version by name, as an update of its own. Whatever
+/// else is open for the device is called back. 409 when there is nothing to go back to.
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<DeviceRollback>,
@@ -38,6 +42,7 @@ pub(crate) async fn roll_back_device(
 ) -> Result<Created<UpdateBody>> {
     let reason = checked("/reason", wanted.reason)?;
     let version = wanted.target_version.as_deref();
-    let row = updates::roll_back(&state.engine, &actor, &device, version, &reason).await?;
+    let force = wanted.force;
+    let row = updates::roll_back(&state.engine, &actor, &device, version, force, &reason).await?;
     Ok(created(row))
 }

@@ -70,6 +70,9 @@ pub(super) struct Rollback {
     /// A version that it had, or that exists for its model; what it had before its last update when left out
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
+    /// Go past the policy about hardware and a pin, and bring again what is there
+    #[arg(long)]
+    force: bool,
     /// For the others
     #[arg(long, default_value = "")]
     reason: String,
@@ -77,7 +80,7 @@ pub(super) struct Rollback {
 
 impl Rollback {
     pub(super) async fn run(self, rest: &Rest) -> Result<()> {
-        let mut wish = json!({ "reason": self.reason });
+        let mut wish = json!({ "reason": self.reason, "force": self.force });
         if let Some(version) = self.to {
             wish["target_version"] = json!(version);
         }

@@ -98,6 +98,40 @@ on_both! {
         assert_eq!((ending.impossible, ending.to_look_at), (2, 0));
     }
 
+    async fn another_product_or_model_is_nothing_to_go_back_to(store) {
+        let scene = Scene::set(store, &[4]).await?;
+        let [ours, of_another_model, silent, of_another_product] = scene.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        let mut for_a = firmware("0.8.0");
+        for_a.details.device_model = Some("A".into());
+        let for_a = store.create_firmware(store.ours, for_a).await?;
+        let mut gateway = firmware("0.9.0");
+        gateway.details.name = "gateway".into();
+        store.create_firmware(store.ours, gateway).await?;
+        for (key, model, version) in [
+            (ours, Some("A"), "v0.8"),
+            (of_another_model, Some("B"), "0.8.0"),
+            (silent, None, "0.8.0"),
+            (of_another_product, Some("A"), "0.9.0"),
+        ] {
+            scene.reports_version(key, version, later(0)).await?;
+            if let Some(model) = model {
+                scene.reports(key, "hw_model", model, later(0)).await?;
+            }
+        }
+        scene.release(&[4]).await?;
+        for key in &scene.devices {
+            scene.succeeds(*key, later(1)).await?;
+        }
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!((returned.looked_at, returned.touched.len()), (4, 1));
+        assert_eq!(scene.newest(ours).await?.update.firmware, for_a);
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.impossible, ending.to_look_at, ending.open_return), (3, 0, 1));
+    }
+
     async fn who_installed_it_and_never_proved_it_goes_back(store) {
         let scene = Scene::with_proof(store, &[4], Proof::Attested).await?;
         let [unproven, impossible, moved_on, never_began] = scene.devices[..] else {

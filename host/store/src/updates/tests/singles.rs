@@ -1,9 +1,12 @@
 use tidegate_core::{
+    campaign::RETURN_WEIGHT,
     feedback::{Execution, Finished},
     id::{DeviceKey, FirmwareId},
-    update::Event,
+    update::{Event, Proof},
 };
-use tidegate_engine::ports::{Firmwares as _, Made, SingleUpdates as _, StoreError};
+use tidegate_engine::ports::{
+    DeviceChange, Firmwares as _, Made, Offer, Past, Registry as _, SingleUpdates as _, StoreError,
+};
 
 use super::*;
 
@@ -65,5 +68,75 @@ on_both! {
             assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
         }
         assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
+    }
+
+    async fn who_is_brought_back_has_nothing_else_to_do(store) {
+        let scene = Scene::with_proof(store, &[2], Proof::Attested).await?;
+        scene.release(&[2]).await?;
+        let [busy, unproven] = scene.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        let took_it_up = Event::Feedback(feedback(Execution::Proceeding, Finished::None, "at it"));
+        scene.happens(busy, took_it_up, later(1)).await??;
+        scene.succeeds(unproven, later(1)).await?;
+        let back = Offer {
+            firmware: scene.old,
+            to_version: "1.0.0".into(),
+            weight: RETURN_WEIGHT,
+            proof: Proof::Reported,
+            ..scene.offer(later(2))
+        };
+        let none = Past::default();
+        for (key, status) in [(busy, UpdateStatus::Cancelling), (unproven, UpdateStatus::Cancelled)] {
+            let open = scene.newest(key).await?.update.id;
+            // An obstacle calls nothing back.
+            let same = Offer { firmware: scene.new, ..back.clone() };
+            let refused = store.bring_back(store.ours, key, &same, none).await?;
+            assert_eq!(refused, (Made::AlreadyOpen(open), vec![]));
+
+            let (made, called_back) = store.bring_back(store.ours, key, &back, none).await?;
+            assert_eq!(called_back, [(open, Some(scene.campaign()))]);
+            assert_eq!(scene.status_of(key).await?, status);
+            let Made::Update(id, touched) = made else {
+                anyhow::bail!("nothing stands against it");
+            };
+            let view = store.poll_view(store.ours, &touched.device_id).await?.context("a view")?;
+            assert_eq!(view.open.map(|open| open.id), Some(id), "it is shown first");
+            let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "back"));
+            let recorded = scene.report(key, id, done, later(3)).await?;
+            let next = recorded.view.open.map(|open| (open.id, open.status));
+            let next_is = (status == UpdateStatus::Cancelling).then_some((open, status));
+            assert_eq!(next, next_is, "nothing undoes it");
+        }
+        let counts = scene.look().await?.waves[0].report.counts;
+        assert_eq!((counts.cancelled, counts.in_progress), (1, 1));
+    }
+
+    async fn a_pin_and_what_is_there_are_gone_past_each_by_itself(store) {
+        let scene = Scene::set(store, &[1]).await?;
+        let key = scene.devices[0];
+        let offer = scene.offer(NOON);
+        let none = Past::default();
+        let (Made::Update(id, _), _) = store.bring_back(store.ours, key, &offer, none).await? else {
+            anyhow::bail!("nothing stands against it");
+        };
+        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        scene.report(key, id, done, later(1)).await?;
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        for (pin, installed, expected) in [
+            (false, false, Some(Made::Pinned)),
+            (false, true, Some(Made::Pinned)),
+            (true, false, Some(Made::AlreadyInstalled)),
+            (true, true, None),
+        ] {
+            let (made, _) = store.bring_back(store.ours, key, &offer, Past { pin, installed }).await?;
+            match expected {
+                Some(expected) => assert_eq!(made, expected),
+                None => assert!(matches!(made, Made::Update(..)), "{made:?}"),
+            }
+        }
+        let (made, _) = store.bring_back(store.theirs, key, &offer, none).await.unwrap_or((Made::NoDevice, vec![]));
+        assert_eq!(made, Made::NoDevice);
     }
 }

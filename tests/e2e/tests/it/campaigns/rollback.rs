@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Device, Lab, both_databases, feedback};
+use tidegate_e2e::{Device, FirmwareForm, Lab, both_databases, feedback};
 
 both_databases!(
     a_policy_brings_everybody_back,
-    an_operator_brings_everybody_back
+    an_operator_brings_everybody_back,
+    each_model_goes_back_to_its_own
 );
 
 async fn a_policy_brings_everybody_back(lab: Lab) -> Result<()> {
@@ -109,6 +110,50 @@ async fn an_operator_brings_everybody_back(lab: Lab) -> Result<()> {
         .post(&format!("campaigns/{id}/rollback"), &wish)
         .await?;
     again.problem(409, "invalid_transition")?;
+    Ok(())
+}
+
+/// Devices that came with a version that was not rolled out from here, which exists for two of their three models.
+async fn each_model_goes_back_to_its_own(lab: Lab) -> Result<()> {
+    let mut fleet = lab.fleet("edge", 3).await?;
+    let models = ["edge", "gate", "buoy"];
+    for (device, model) in fleet.iter().zip(models) {
+        device.report(json!({ "hw_model": model })).await?;
+    }
+    let form =
+        |version: &str, model| FirmwareForm::new(version).with(json!({ "device_model": model }));
+    let edge = form("1.0.0", Some("edge")).upload(&lab.publisher).await?;
+    let gate = form("1.0.0", Some("gate")).upload(&lab.publisher).await?;
+    let other = form("1.0.0", None).with(json!({ "name": "lamp" }));
+    other.upload(&lab.publisher).await?;
+    let bad = form("1.1.0", None).upload(&lab.publisher).await?;
+
+    let changes = json!({ "target_filter": "sw_version==1.0.0" });
+    let id = lab.start(bad, changes).await?;
+    lab.until_status_while(id, "completed", async || everybody_acts(&mut fleet).await)
+        .await?;
+    let wish = json!({ "reason": "it leaks" });
+    lab.operator
+        .post(&format!("campaigns/{id}/rollback"), &wish)
+        .await?
+        .is(200)?;
+    let campaign = lab
+        .until_status_while(id, "rolled_back", async || everybody_acts(&mut fleet).await)
+        .await?;
+    let told = campaign["explain"].to_string();
+    ensure!(
+        told.contains("for 1 the server does not have what they had before"),
+        "{campaign}"
+    );
+    let expected = [("1.0.0", edge), ("1.0.0", gate), ("1.1.0", bad)];
+    for (device, (version, firmware)) in fleet.iter().zip(expected) {
+        let path = format!("devices/{}", device.id);
+        let shown = lab.viewer.get(&path).await?.ok()?;
+        ensure!(
+            shown["installed_firmware"] == firmware && device.version == version,
+            "{shown}"
+        );
+    }
     Ok(())
 }
 
