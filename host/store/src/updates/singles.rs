@@ -104,13 +104,11 @@ async fn bring_back(
     let new = vec![offered(key, offer)];
     let made = ledger.make(&mut tx, new, &mut tallies).await?;
     let touched = touched(&mut tx, &ledger, &made).await?;
-    let made = match (made.get(&key), touched.get(&key)) {
-        (Some(id), Some(touched)) => Made::Update(*id, touched.clone()),
-        _ => {
-            let error = format!("device {key} has got none");
-            return Err(internal("make updates")(error.into()));
-        }
+    let (Some(id), Some(touched)) = (made.get(&key), touched.get(&key)) else {
+        let error = format!("device {key} has got none");
+        return Err(internal("make updates")(error.into()));
     };
+    let made = Made::Update(*id, touched.clone());
     ledger.write(&mut tx, &mut tallies).await?;
     tallies.write(&mut tx).await?;
     tx.commit().await?;

@@ -101,6 +101,11 @@ fn when() -> Vec<Case> {
             .is(200)
             .lacks("/_links/cancelAction")
             .lacks("/_links/deploymentBase")
+            .post(
+                "deploymentBase/{id}/feedback",
+                say::body("closed", "success"),
+            )
+            .is(410)
             .operator(Act::Find(State::Cancelled)),
         // Whether the device is told is the server's: it has begun nothing.
         read(
