@@ -78,6 +78,8 @@ impl Progress {
             // It proves nothing yet: many devices report before they restart. The deadline decides.
             (false, None, _) => self,
             (false, Some(_), _) => {
+                // It came back by itself.
+                self.went_over = false;
                 self.error = Some(UpdateError {
                     code: "HEALTH_CHECK_FAILED".to_owned(),
                     message: "the device did not stay on the new version: it reported another one"
@@ -192,6 +194,14 @@ mod tests {
             let said = ended.error.as_ref().map(|error| error.code.as_str());
             assert_eq!((ended.status, said), (status, code), "{all:?}");
         }
+    }
+
+    #[test]
+    fn whoever_fell_back_is_not_on_the_new_version() {
+        let begun = [(5, closed(Finished::Success)), (10, reports(true))];
+        assert!(after(&begun).went_over);
+        let fell_back: Vec<_> = begun.into_iter().chain([(60, reports(false))]).collect();
+        assert!(!after(&fell_back).went_over);
     }
 
     #[test]

@@ -163,7 +163,9 @@ fn event(ledger: &Ledger, update: &Update, version: &str) -> Event {
         .of_device(update.device)
         .map(|entry| &entry.update)
         .any(|other| {
-            other.progress.status.is_open() && other.id > update.id && is_same(&other.to_version, version)
+            other.progress.status.is_open()
+                && other.id > update.id
+                && is_same(&other.to_version, version)
         });
     if was_replaced || is_replaced {
         Event::CancelRequested

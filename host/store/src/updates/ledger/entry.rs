@@ -228,7 +228,7 @@ struct NewJson<'a> {
     terms: TermsRow,
 }
 
-const NEW: [(&str, Type); 20] = [
+const NEW: [(&str, Type); 21] = [
     ("device_id", Type::Int),
     ("firmware_id", Type::Int),
     ("campaign_id", Type::Int),
