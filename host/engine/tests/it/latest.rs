@@ -96,13 +96,13 @@ async fn betas_and_other_models_do_not_stand_in_the_way_of_a_release() {
     put(&world, "1.1.0", |_| {}).await;
     for n in 0..120 {
         put(&world, &format!("2.0.{n}"), |details| {
-            details.is_beta = true
+            details.is_beta = true;
         })
         .await;
         put(&world, &format!("3.0.0-rc.{n}"), |_| {}).await;
         let other = Some("cm4".to_owned());
         put(&world, &format!("4.0.{n}"), |details| {
-            details.device_model = other
+            details.device_model = other;
         })
         .await;
     }

@@ -123,17 +123,16 @@ fn named(
 }
 
 fn range(key: &str, id: &str, wanted: &Candidates, parameters: &mut Parameters) -> String {
-    let mut range = String::new();
-    if let Some(lowest) = &wanted.at_least {
+    let at_least = wanted.at_least.as_ref().map(|lowest| {
         let lowest = parameters.bind(storable(lowest).into_owned());
-        range = format!(" AND {key} >= {lowest}");
-    }
-    if let Some((last, last_id)) = &wanted.after {
+        format!(" AND {key} >= {lowest}")
+    });
+    let after = wanted.after.as_ref().map(|(last, last_id)| {
         let last = parameters.bind(storable(last).into_owned());
         let last_id = parameters.bind(last_id.0);
-        range += &format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))");
-    }
-    range
+        format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))")
+    });
+    at_least.into_iter().chain(after).collect()
 }
 
 async fn highest(
