@@ -24,6 +24,8 @@ pub struct Firmware {
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,
+    /// When it was deleted: then only what has it already refers to it.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// What its maker says of a firmware.

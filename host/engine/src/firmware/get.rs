@@ -5,11 +5,15 @@ use tidegate_core::{
 
 use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
 
-/// The firmware of this id, deleted or not: campaigns and devices may still refer to it.
+/// The firmware of this id. One that was deleted is there as long as campaigns, updates or devices refer to it.
 pub async fn get(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<Firmware> {
     actor.require(Role::Viewer)?;
-    let firmware = engine.store().firmware(actor.tenant, id).await?;
-    firmware.ok_or_else(|| Error::not_found("firmware", id))
+    let (store, absent) = (engine.store(), || Error::not_found("firmware", id));
+    let firmware = store.firmware(actor.tenant, id).await?.ok_or_else(absent)?;
+    if firmware.deleted_at.is_some() && !store.firmware_is_used(actor.tenant, id).await? {
+        return Err(absent());
+    }
+    Ok(firmware)
 }
 
 /// The files of a firmware, in the order of its modules.

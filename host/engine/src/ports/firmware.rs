@@ -24,6 +24,10 @@ pub trait Firmwares: Send + Sync {
         id: FirmwareId,
     ) -> Result<Option<Firmware>, StoreError>;
 
+    /// Whether a campaign, an update or a device has this firmware, or had it. Asked only of one that is deleted, for
+    /// it may look through all updates.
+    async fn firmware_is_used(&self, tenant: TenantId, id: FirmwareId) -> Result<bool, StoreError>;
+
     /// The firmware that a device of this model may have had before: of this name and version, for the model or else for
     /// none in particular, the newest of several. A device that does not tell its model had none that is for one.
     async fn firmware_of_version(

@@ -38,6 +38,7 @@ impl Wish {
     pub(super) async fn firmware(&self, engine: &Engine, actor: &Actor) -> Result<Firmware> {
         let mut errors = self.broken_rules(engine.now());
         let firmware = engine.store().firmware(actor.tenant, self.firmware).await?;
+        let firmware = firmware.filter(|firmware| firmware.deleted_at.is_none());
         let message = match &firmware {
             None => Some(format!("there is no firmware {}", self.firmware)),
             Some(firmware) if firmware.details.is_beta && !self.allow_beta => {

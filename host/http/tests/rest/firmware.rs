@@ -104,8 +104,30 @@ async fn lists_are_filtered_and_forget_what_was_deleted() {
         .await
         .expect(204);
     assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 1);
-    world.get(&path).await.expect(200);
+    world.get(&path).await.refused(404);
     assert!(has(&world, b"b").await, "a device may fetch it again");
+}
+
+#[tokio::test]
+async fn a_deleted_firmware_is_shown_as_long_as_something_refers_to_it() {
+    let world = World::new().await;
+    let firmware = world.firmware("1.0.0", b"a").await;
+    for device in ["a", "b"] {
+        let device = json!({"device_id": device});
+        world.post("/api/v1/devices", &device).await.expect(201);
+    }
+    let wish = json!({"firmware_id": firmware});
+    let made = world.post("/api/v1/devices/a/update", &wish).await;
+    made.expect(201);
+    let path = format!("/api/v1/firmware/{firmware}");
+    let deleted = world.send("DELETE", &path, &world.admin, &json!(null));
+    deleted.await.expect(204);
+    assert_eq!(world.get(&path).await.expect(200)["version"], "1.0.0");
+    let refused = world.post("/api/v1/devices/b/update", &wish).await;
+    assert_eq!(refused.refused(422).1, ["/firmware_id"]);
+    let gone = world.send("DELETE", "/api/v1/devices/a", &world.admin, &json!(null));
+    gone.await.expect(204);
+    world.get(&path).await.refused(404);
 }
 
 #[tokio::test]

@@ -41,6 +41,10 @@ impl Firmwares for SqlStore {
         read::by_id(&self.database, tenant, id).await
     }
 
+    async fn firmware_is_used(&self, tenant: TenantId, id: FirmwareId) -> Result<bool, StoreError> {
+        read::is_used(&self.database, tenant, id).await
+    }
+
     async fn firmware_of_version(
         &self,
         tenant: TenantId,

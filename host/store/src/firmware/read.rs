@@ -19,7 +19,7 @@ use crate::{
 /// The columns of a firmware `f`, for [`whole`].
 pub(super) const COLUMNS: &str = "f.id, f.tenant_id, f.name, f.version, f.description, \
      f.device_model, f.manufacturer, f.min_hardware_version, f.max_hardware_version, f.tags, \
-     f.metadata, f.is_beta, f.is_security_update, f.changelog, f.created_by, f.created_at";
+     f.metadata, f.is_beta, f.is_security_update, f.changelog, f.created_by, f.created_at, f.deleted_at";
 
 /// The firmware of this id, deleted or not.
 pub(super) async fn by_id(
@@ -36,6 +36,29 @@ pub(super) async fn by_id(
         .await
         .map_err(failed("read a firmware"))?;
     Ok(whole(&mut tx, tenant, &rows).await?.pop())
+}
+
+/// Whether a campaign, an update or a device has this firmware, or had it.
+pub(super) async fn is_used(
+    database: &Database,
+    tenant: TenantId,
+    id: FirmwareId,
+) -> Result<bool, StoreError> {
+    const READ: &str = "read whether a firmware is used";
+    let mut tx = database.read().await?;
+    let row = sqlx::query(
+        "SELECT CASE WHEN \
+         EXISTS (SELECT 1 FROM campaigns c WHERE c.tenant_id = $1 AND c.firmware_id = $2) \
+         OR EXISTS (SELECT 1 FROM devices d WHERE d.tenant_id = $1 AND d.installed_firmware_id = $2) \
+         OR EXISTS (SELECT 1 FROM updates u WHERE u.tenant_id = $1 \
+         AND (u.firmware_id = $2 OR u.from_firmware_id = $2)) THEN 1 ELSE 0 END AS used",
+    )
+    .bind(tenant.0)
+    .bind(id.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    row.flag("used").map_err(bad_row(READ))
 }
 
 /// The firmware that this module is of, deleted or not.
@@ -179,6 +202,7 @@ fn without_modules(row: &AnyRow) -> Result<Firmware, BadRow> {
         modules: Vec::new(),
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
+        deleted_at: row.take::<Option<i64>>("deleted_at")?.map(Timestamp),
     })
 }
 

@@ -107,6 +107,7 @@ on_both! {
             modules: modules.collect(),
             created_at: Timestamp(5),
             created_by: "maker".into(),
+            deleted_at: None,
         };
         assert_eq!(read, expected);
         assert_eq!(read.modules.len(), 2);
@@ -241,7 +242,9 @@ on_both! {
         assert!(store.delete_firmware(store.ours, id, Timestamp(9)).await?);
         assert!(!store.delete_firmware(store.ours, id, Timestamp(9)).await?);
         assert_eq!(versions(store, &FirmwareFilter::default()).await?, "");
-        assert!(store.firmware(store.ours, id).await?.is_some());
+        let kept = store.firmware(store.ours, id).await?.expect("it is kept");
+        assert_eq!(kept.deleted_at, Some(Timestamp(9)));
+        assert!(!store.firmware_is_used(store.ours, id).await?);
         assert_eq!(store.firmware_of_version(store.ours, "edge", "1.0.0", None).await?, None);
         let again = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
         assert_ne!(id, again);
@@ -256,6 +259,8 @@ on_both! {
         let unused = store.create_firmware(store.ours, firmware("edge", "2.0.0")).await?;
         insert_campaign(store, store.ours, unused, Some(7)).await?;
         assert!(store.delete_firmware(store.ours, unused, Timestamp(9)).await?);
+        assert!(store.firmware_is_used(store.ours, unused).await?, "by a campaign that ended");
+        assert!(!store.firmware_is_used(store.theirs, unused).await?);
     }
 }
 
