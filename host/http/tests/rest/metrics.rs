@@ -67,6 +67,8 @@ async fn figures_are_shown_to_the_tenant() {
     let stats = world.get("/api/v1/stats").await.expect(200);
     assert_eq!(stats["devices"]["total"], 2);
     assert_eq!(stats["devices"]["by_state"], json!({"unknown": 2}));
+    assert_eq!(stats["devices"]["by_model"], json!({"unknown": 2}));
+    assert_eq!(stats["devices"]["by_version"], json!({"unknown": 2}));
     assert_eq!(
         stats["last_24h"],
         json!({"completed": 0, "failed": 0, "success_rate": 0.0})

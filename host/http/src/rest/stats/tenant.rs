@@ -37,7 +37,7 @@ pub(crate) struct Figures {
     by_status: BTreeMap<String, u64>,
 }
 
-/// How many devices there are, and of which sort. The empty name stands for what a device does not report.
+/// How many devices there are, and of which sort. `unknown` are those that do not report it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceFigures {
     total: u64,
@@ -77,8 +77,8 @@ impl From<Stats> for StatsBody {
             devices: DeviceFigures {
                 total: total(&stats.devices_by_state),
                 by_state: stats.devices_by_state.into_iter().collect(),
-                by_version: stats.devices_by_version.into_iter().collect(),
-                by_model: stats.devices_by_model.into_iter().collect(),
+                by_version: reported(stats.devices_by_version),
+                by_model: reported(stats.devices_by_model),
                 drifted: stats.drifted_devices,
             },
             updates: Figures::new(stats.updates_by_status),
@@ -91,6 +91,20 @@ impl From<Stats> for StatsBody {
             last_change: stats.last_change.map(Time::from),
         }
     }
+}
+
+/// What devices do not report is `unknown`, as it is where a decision is explained.
+fn reported(counted: Vec<(String, u64)>) -> BTreeMap<String, u64> {
+    let mut figures = BTreeMap::new();
+    for (name, devices) in counted {
+        let name = if name.is_empty() {
+            "unknown".to_owned()
+        } else {
+            name
+        };
+        *figures.entry(name).or_default() += devices;
+    }
+    figures
 }
 
 impl Figures {
