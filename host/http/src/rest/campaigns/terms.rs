@@ -116,6 +116,9 @@ impl TermsForm {
                     let at = Timestamp(at.as_millisecond());
                     return Some(update::UpdateType::TimeForced(at));
                 }
+                Err(_) if is_whole_time(text) => {
+                    "is no time that there is: they end at 9999-12-30T22:00:00Z"
+                }
                 Err(_) => "is no time as RFC 3339 has it: 2026-05-01T12:00:00Z",
             },
         };
@@ -167,6 +170,12 @@ impl From<OnDenied> for update::OnDenied {
             OnDenied::Reject => Self::Reject,
         }
     }
+}
+
+/// Whether it has the shape of a time with its offset, whatever moment that is.
+fn is_whole_time(text: &str) -> bool {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text);
+    pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
 }
 
 #[cfg(test)]
@@ -266,6 +275,20 @@ mod tests {
             let read = read(&TermsForm { retries, ..form() });
             let read = read.map(|terms| (terms.retries.most, terms.retries.delay.as_secs()));
             assert_eq!(read, expected, "{max_retries:?} {retry_delay:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_all_times_is_told_from_nonsense() {
+        for (text, expected) in [
+            ("9999-12-31T23:59:59Z", true),
+            ("9999-12-31T23:59:59+00:00", true),
+            ("2026-05-01T12:00:00", false),
+            ("2026-05-01", false),
+            ("soon", false),
+        ] {
+            assert_eq!(is_whole_time(text), expected, "{text}");
+            assert!(text.parse::<Moment>().is_err(), "{text}");
         }
     }
 }
