@@ -108,9 +108,19 @@ async fn own_revision(
         .store()
         .revision(actor.tenant, plugin, Some(asked))
         .await?;
-    found
-        .map(|_| ())
-        .ok_or_else(|| Error::not_found("plugin revision", asked))
+    if found.is_some() {
+        return Ok(());
+    }
+    let all = engine.store().revisions(actor.tenant).await?;
+    let other = all.iter().find(|other| other.stored.digest == asked);
+    let Some(other) = other else {
+        return Err(Error::not_found("plugin revision", asked));
+    };
+    let message = format!(
+        "the revision {asked} is one of the plugin {}, and this entry is of {plugin}",
+        other.stored.description.name
+    );
+    Err(Error::conflict("other_plugin", message))
 }
 
 fn answer(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {

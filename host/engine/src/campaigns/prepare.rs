@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
     checker::{check_assignment, check_plan},
@@ -13,13 +15,16 @@ use tidegate_core::{
 };
 
 use super::{
-    calls::{checked, entry},
+    calls::{checked, entry, host_entry},
     fleet::{Fleet, classify},
 };
 use crate::{
     Engine, Error, Result,
     ports::{Beginning, ClassVerdict, EntryKind, NewEntry, NewWave, Selected},
 };
+
+/// How many devices that are not there are named.
+const MISSING_NAMED: usize = 5;
 
 /// Most devices that `assign` is asked about at once.
 const ASSIGN_PAGE: usize = 1_000_000;
@@ -95,7 +100,7 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    async fn select(&self) -> Result<Vec<Selected>> {
+    async fn select(&mut self) -> Result<Vec<Selected>> {
         let filter = self
             .campaign
             .spec
@@ -118,7 +123,34 @@ impl Planning<'_> {
             let message = "no device matches the campaign's targets";
             return Err(Error::conflict("no_devices", message));
         }
+        self.note_missing(&selected);
         Ok(selected)
+    }
+
+    /// Devices that the campaign names and that are not there: until it starts they may still come.
+    fn note_missing(&mut self, selected: &[Selected]) {
+        let named = &self.campaign.spec.targets.devices;
+        let there: HashSet<&str> = selected
+            .iter()
+            .map(|device| device.device_id.as_str())
+            .collect();
+        let mut missing: Vec<&str> = named.iter().map(String::as_str).collect();
+        missing.retain(|id| !there.contains(id));
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return;
+        }
+        let first = missing[..missing.len().min(MISSING_NAMED)].join(", ");
+        let more = match missing.len().saturating_sub(MISSING_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let explain = format!(
+            "of the devices in target_devices {} are not known here and stay out: {first}{more}",
+            missing.len()
+        );
+        self.journal.push(host_entry(self.at, "missing", explain));
     }
 
     /// The attributes that any plugin of the campaign wants classes to be made of.

@@ -232,6 +232,61 @@ async fn the_journal_can_be_replayed() {
         )
         .await;
     assert_eq!(wrong.refused(422).1, ["revision"]);
+
+    let component: &[u8] = b"plugin staged strategy";
+    let other = world
+        .upload("/api/v1/plugins", &[("component", None, component)])
+        .await
+        .expect(201)["revision"]
+        .clone();
+    let other = other.as_str().expect("a digest");
+    for (revision, status, code, words) in [
+        (other, 409, "other_plugin", "one of the plugin staged"),
+        (
+            &format!("sha256:{}", "0".repeat(64)),
+            404,
+            "not_found",
+            "there is no plugin revision",
+        ),
+    ] {
+        let replay = format!("{path}/journal/1/replay?revision={revision}");
+        let answer = world.post(&replay, &json!({})).await;
+        let detail = answer.expect(status)["detail"].clone();
+        assert_eq!(answer.refused(status).0, code);
+        assert!(
+            detail.as_str().is_some_and(|text| text.contains(words)),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_journal_says_which_named_devices_were_not_there() {
+    let world = World::new().await;
+    world.fleet(2).await;
+    let named = json!({
+        "target_groups": [],
+        "target_devices": ["pi-0", "g7", "g1", "g2", "g3", "g4", "g5", "g6", "g1"],
+    });
+    let path = world.campaign(named).await;
+    // Until it starts, a device may still come.
+    let late = json!({"device_id": "g7"});
+    world.post("/api/v1/devices", &late).await.expect(201);
+    let start = format!("{path}/start");
+    world.post(&start, &json!({})).await.expect(200);
+    assert_eq!(world.get(&path).await.expect(200)["total_devices"], 2);
+    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    let entry = &journal["items"][0];
+    assert_eq!(
+        (&entry["kind"], &entry["outcome"], &entry["explain"][0]),
+        (
+            &json!("host"),
+            &json!("missing"),
+            &json!(
+                "of the devices in target_devices 6 are not known here and stay out: g1, g2, g3, g4, g5 and 1 more"
+            )
+        )
+    );
 }
 
 #[tokio::test]
