@@ -9,7 +9,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
-use tidegate_e2e::{Alone, Answer, Database, Setup, both_databases, close, plain, until};
+use tidegate_e2e::{Alone, Answer, Database, Setup, both_databases, close, feedback, plain, until};
 use tidegate_hostile::{Hooks, Hostile, compile_bomb, forbidden_import, strategy_with};
 
 both_databases!(
@@ -100,15 +100,17 @@ async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
     let policy = json!({
         "plugin": "failure-rate", "config": { "threshold_percent": 10, "minimum_sample": 1, "action": "hold" },
     });
-    for (name, hostile, reason) in [
+    for (name, hostile, said, reason) in [
         (
             "busy",
             Hostile::CompletesInFlight,
+            feedback("proceeding", "none"),
             "complete, although 1 devices are in flight",
         ),
         (
             "bad",
             Hostile::ReleasesOnHold,
+            close("failure"),
             "devices were released although the policy failure-rate says stop",
         ),
     ] {
@@ -124,16 +126,11 @@ async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
             "failure_threshold_percent": 100,
         });
         let id = lab.start(firmware, terms).await?;
-        if hostile == Hostile::ReleasesOnHold {
-            lab.until_counts(id, json!({ "in_progress_devices": 1 }))
-                .await?;
-            for device in &fleet {
-                if let Some(offer) = device.offer().await? {
-                    device
-                        .feedback(&offer.id, &close("failure"))
-                        .await?
-                        .is(200)?;
-                }
+        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+            .await?;
+        for device in &fleet {
+            if let Some(offer) = device.offer().await? {
+                device.feedback(&offer.id, &said).await?.is(200)?;
             }
         }
         let campaign = lab
@@ -142,10 +139,10 @@ async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
                 Ok(())
             })
             .await?;
-        let said = campaign["hold"]["reason"].as_str().unwrap_or_default();
+        let why = campaign["hold"]["reason"].as_str().unwrap_or_default();
         ensure!(
-            said.contains(reason) && said.contains("3 times"),
-            "{hostile:?}: {said}"
+            why.contains(reason) && why.contains("3 times"),
+            "{hostile:?}: {why}"
         );
         ensure!(campaign["pending_devices"] == 2, "{campaign}");
         lab.step(id, "cancel").await?;
