@@ -74,9 +74,9 @@ impl Progress {
             }
             (true, None, _) => self.ended(UpdateStatus::Completed, now),
             (true, Some(until), _) if now >= until => self.ended(UpdateStatus::Completed, now),
-            (true, Some(_), _) => self,
-            // It proves nothing yet: many devices report before they restart. The deadline decides.
-            (false, None, _) => self,
+            // While it soaks, the new version is no news. Before, another one proves nothing yet: many devices report before
+            // they restart, and the deadline decides.
+            (true, Some(_), _) | (false, None, _) => self,
             (false, Some(_), _) => {
                 // It came back by itself.
                 self.went_over = false;

@@ -91,7 +91,7 @@ async fn a_device_has_to_stay_well(lab: Alone) -> Result<()> {
         );
     }
     // One falls back, one stays, one is never heard of again.
-    lab.pass(Duration::from_mins(60));
+    lab.pass(Duration::from_hours(1));
     fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
     lab.until_counts(id, json!({ "failed_devices": 1, "in_progress_devices": 2 }))
         .await?;
