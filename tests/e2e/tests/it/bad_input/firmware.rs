@@ -23,8 +23,8 @@ pub(super) fn cases() -> Vec<Bad> {
         upload("one name twice", files(&[("a", b"x"), ("a", b"y")]), 422, INVALID).field("/file"),
         upload("a file in no module", modules(&json!([{ "part": "os", "files": [{ "filename": "a" }] }])), 422, INVALID)
             .field("/modules"),
-        upload("a module of nothing", modules(&json!([{ "part": "os", "files": [] }])), 422, INVALID)
-            .field("/modules/0/files"),
+        upload("files that no module has", modules(&json!([{ "part": "os", "files": [] }])), 422, INVALID)
+            .field("/modules"),
         upload(
             "a module of what did not come",
             modules(&json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b" }, { "filename": "c" }] }])),

@@ -65,7 +65,7 @@ async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
     lab.viewer
         .post(&path, &json!({}))
         .await?
-        .problem(404, "not_found")?;
+        .problem(409, "other_plugin")?;
     for (seq, status) in [("0", 404), ("999999", 404), ("x", 404)] {
         let path = format!("campaigns/{id}/journal/{seq}/replay");
         lab.viewer
