@@ -6,7 +6,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::tries;
+use super::{going_back, tries};
 use crate::{
     Engine, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, UpdateFilter, UpdateRow, Wave},
@@ -122,6 +122,8 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
             );
             reasons.extend(tries::of_newest(&campaign, &updates, engine.now()));
             if standing == Standing::Admitted {
+                let newest = updates.first();
+                reasons.extend(going_back::of_newest(engine, &campaign, device, newest).await?);
                 reasons.extend(stays(&campaign, passed_over));
             }
             if standing == Standing::Waiting {

@@ -9,6 +9,7 @@ mod calls;
 mod create;
 mod explain;
 mod fleet;
+mod going_back;
 mod journal;
 mod prepare;
 mod read;

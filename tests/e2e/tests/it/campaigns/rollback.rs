@@ -145,14 +145,21 @@ async fn each_model_goes_back_to_its_own(lab: Lab) -> Result<()> {
         told.contains("for 1 the server does not have what they had before"),
         "{campaign}"
     );
-    let expected = [("1.0.0", edge), ("1.0.0", gate), ("1.1.0", bad)];
-    for (device, (version, firmware)) in fleet.iter().zip(expected) {
+    let brought = "that update brings edge-os 1.0.0 again";
+    let expected = [
+        ("1.0.0", edge, brought),
+        ("1.0.0", gate, brought),
+        ("1.1.0", bad, "the device stays where it is"),
+    ];
+    for (device, (version, firmware, why)) in fleet.iter().zip(expected) {
         let path = format!("devices/{}", device.id);
         let shown = lab.viewer.get(&path).await?.ok()?;
         ensure!(
             shown["installed_firmware"] == firmware && device.version == version,
             "{shown}"
         );
+        let explained = lab.viewer.get(&format!("{path}/explain")).await?.ok()?;
+        ensure!(explained.to_string().contains(why), "{explained}");
     }
     Ok(())
 }
