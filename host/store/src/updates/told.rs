@@ -108,15 +108,15 @@ fn made(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
     }
 }
 
-/// The firmware of this name and version: the one for the device's own model
-/// before the one for any, and that before others, for a device may not have said what it is.
+/// The firmware of this name and version: the one for the device's own model before the one for any. A device that has not
+/// said what it is may have one for any model; one that has said so has none that is for another.
 async fn find(tx: &mut Tx, report: &InstalledReport) -> Result<Option<FirmwareId>, StoreError> {
     let row = sqlx::query(
-        "SELECT f.id FROM firmware f \
+        "SELECT f.id FROM firmware f JOIN devices d ON d.tenant_id = f.tenant_id AND d.id = $4 \
          WHERE f.tenant_id = $1 AND f.name = $2 AND f.version = $3 AND f.deleted_at IS NULL \
-         ORDER BY CASE WHEN f.device_model = \
-         (SELECT d.hw_model FROM devices d WHERE d.tenant_id = $1 AND d.id = $4) THEN 0 \
-         WHEN f.device_model IS NULL THEN 1 ELSE 2 END, f.id DESC LIMIT 1",
+         AND (f.device_model IS NULL OR d.hw_model IS NULL OR f.device_model = d.hw_model) \
+         ORDER BY CASE WHEN f.device_model = d.hw_model THEN 0 WHEN f.device_model IS NULL THEN 1 ELSE 2 END, \
+         f.id DESC LIMIT 1",
     )
     .bind(report.tenant.0)
     .bind(storable(&report.name).into_owned())

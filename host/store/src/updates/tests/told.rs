@@ -85,6 +85,13 @@ on_both! {
         scene.reports(key, "hw_model", "a", later(2)).await?;
         assert!(scene.told(key, "7.0.0", 3).await?.is_new);
         assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[0]));
+
+        let mut firmware = crate::scene::firmware("8.0.0");
+        firmware.details.device_model = Some("b".to_owned());
+        store.create_firmware(scene.tenant, firmware).await?;
+        let refused = scene.told(key, "8.0.0", 4).await;
+        assert!(refused.is_err(), "another model's firmware is not its own: {refused:?}");
+        assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[0]));
     }
 
     async fn who_says_that_it_is_where_it_should_be_has_not_drifted(store) {
