@@ -1,6 +1,11 @@
 //! Going back: which devices of a campaign need it.
 
-use crate::{id::FirmwareId, plugin::Scope, update::UpdateStatus, version::is_same};
+use crate::{
+    id::{FirmwareId, UpdateId},
+    plugin::Scope,
+    update::{Update, UpdateStatus},
+    version::is_same,
+};
 
 /// What is known of an ended update of the campaign when it goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,37 @@ pub struct Ended<'a> {
     pub before: Option<FirmwareId>,
     /// Whether the device is pinned.
     pub is_pinned: bool,
+}
+
+impl<'a> Ended<'a> {
+    /// None: it is not this campaign's to take back, for the device had the firmware before, or a later update has brought
+    /// something else. `installed` is the last update that is known to have installed what the device has.
+    pub fn of(
+        update: &'a Update,
+        before: Option<FirmwareId>,
+        installed: Option<UpdateId>,
+        reported_version: Option<&'a str>,
+        is_pinned: bool,
+    ) -> Option<Self> {
+        let progress = &update.progress;
+        let installs = progress.terms.update_type.installs();
+        let had_it = before == Some(update.firmware);
+        let superseded = installs
+            && match installed {
+                _ if progress.status == UpdateStatus::Completed => installed != Some(update.id),
+                Some(installed) => progress.went_over && installed > update.id,
+                None => false,
+            };
+        (!had_it && !superseded).then_some(Self {
+            status: progress.status,
+            installs,
+            went_over: progress.went_over,
+            to_version: &update.to_version,
+            reported_version,
+            before,
+            is_pinned,
+        })
+    }
 }
 
 /// What is to be done for a device.
@@ -186,6 +222,54 @@ mod tests {
                 is_pinned: false,
             };
             assert_eq!(after(&ended, scope), expected, "{reported} {scope:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_campaign_brought_is_its_to_take_back() {
+        use crate::{
+            id::{DeviceKey, TenantId},
+            time::Timestamp,
+            update::{Progress, Proof, Terms, Try},
+        };
+        let minute = std::time::Duration::from_mins(1);
+        let with = |status, went_over| Update {
+            id: UpdateId(5),
+            tenant: TenantId(1),
+            device: DeviceKey(1),
+            firmware: FirmwareId(2),
+            campaign: None,
+            weight: 0,
+            progress: Progress {
+                status,
+                went_over,
+                ..Progress::offered(Proof::Reported, Terms::forced(minute), Timestamp(0))
+            },
+            from_version: None,
+            to_version: "2.0.0".to_owned(),
+            from_firmware: None,
+            created_at: Timestamp(0),
+            attempt: Try::default(),
+        };
+        let (had, other) = (Some(FirmwareId(2)), Some(FirmwareId(1)));
+        let at = |id| Some(UpdateId(id));
+        for (status, went_over, before, installed, is_its_own) in [
+            (UpdateStatus::Completed, true, other, at(5), true),
+            (UpdateStatus::Completed, true, had, at(5), false),
+            (UpdateStatus::Completed, true, other, at(6), false),
+            (UpdateStatus::Completed, true, None, None, false),
+            (UpdateStatus::TimedOut, true, other, at(6), false),
+            (UpdateStatus::TimedOut, true, other, at(4), true),
+            (UpdateStatus::TimedOut, false, other, at(6), true),
+            (UpdateStatus::TimedOut, true, None, None, true),
+        ] {
+            let update = with(status, went_over);
+            let ended = Ended::of(&update, before, installed, None, false);
+            assert_eq!(
+                ended.is_some(),
+                is_its_own,
+                "{status:?} {before:?} {installed:?}"
+            );
         }
     }
 }

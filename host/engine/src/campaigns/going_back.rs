@@ -37,17 +37,18 @@ pub(super) async fn of_newest(
         }
         (known, _) => known,
     };
-    let ended = Ended {
-        status: update.progress.status,
-        installs: update.progress.terms.update_type.installs(),
-        went_over: update.progress.went_over,
-        to_version: &update.to_version,
-        reported_version: device.sw_version.as_deref(),
+    let store = engine.store();
+    let view = store.poll_view(campaign.tenant, &device.device_id).await?;
+    let ended = Ended::of(
+        update,
         before,
-        is_pinned: device.pinned,
-    };
+        view.and_then(|view| view.installed),
+        device.sw_version.as_deref(),
+        device.pinned,
+    );
+    let decided = ended.map_or(Return::NotNeeded, |ended| after(&ended, rollback.scope));
     let had = update.from_version.as_deref().unwrap_or("of no known name");
-    Ok(match after(&ended, rollback.scope) {
+    Ok(match decided {
         // What passed over it says so itself.
         Return::Pinned => None,
         Return::Impossible => Some(format!(

@@ -6,7 +6,7 @@ use tidegate_core::{
     mode::PassedOver,
     plugin::Scope,
     rollback::{self, Ended, Return},
-    update::{Progress, Purpose, Try, Update, UpdateStatus},
+    update::{Progress, Purpose, Try, Update},
 };
 use tidegate_engine::ports::{Fence, Offer, Returned, RunRef, StoreError};
 
@@ -100,30 +100,14 @@ async fn to_look_at(
 }
 
 fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) -> Return {
-    let status = update.progress.status;
-    let firmware = before.of(update, device);
-    let had_it = firmware == Some(update.firmware);
-    // What a later update brought is not this campaign's to take back.
-    let installs = update.progress.terms.update_type.installs();
-    let superseded = installs
-        && match device.installed_update {
-            _ if status == UpdateStatus::Completed => device.installed_update != Some(update.id),
-            Some(installed) => update.progress.went_over && installed > update.id,
-            None => false,
-        };
-    if had_it || superseded {
-        return Return::NotNeeded;
-    }
-    let ended = Ended {
-        status,
-        installs,
-        went_over: update.progress.went_over,
-        to_version: &update.to_version,
-        reported_version: device.sw_version.as_deref(),
-        before: firmware,
-        is_pinned: device.pinned,
-    };
-    rollback::after(&ended, scope)
+    let ended = Ended::of(
+        update,
+        before.of(update, device),
+        device.installed_update,
+        device.sw_version.as_deref(),
+        device.pinned,
+    );
+    ended.map_or(Return::NotNeeded, |ended| rollback::after(&ended, scope))
 }
 
 /// A device that the way back passes over.
