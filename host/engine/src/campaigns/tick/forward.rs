@@ -316,24 +316,18 @@ impl Tick<'_> {
     pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
         let spec = &run.campaign.spec;
         let goes_back = run.campaign.status == CampaignStatus::RollingBack;
+        let (weight, proof, terms) = if goes_back {
+            let (proof, terms) = (spec.proof.of_return(), spec.terms.of_return());
+            (RETURN_WEIGHT, proof, terms)
+        } else {
+            (spec.priority.weight(), spec.proof, spec.terms.clone())
+        };
         Offer {
             firmware: spec.firmware,
             to_version: firmware.details.version.clone(),
-            weight: if goes_back {
-                RETURN_WEIGHT
-            } else {
-                spec.priority.weight()
-            },
-            proof: if goes_back {
-                spec.proof.of_return()
-            } else {
-                spec.proof
-            },
-            terms: if goes_back {
-                spec.terms.of_return()
-            } else {
-                spec.terms.clone()
-            },
+            weight,
+            proof,
+            terms,
             now: self.now,
         }
     }
