@@ -1,7 +1,6 @@
 //! Device clients that others wrote, installing something from a server of ours.
 
 use std::env;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -48,7 +47,7 @@ fn prepare() -> Result<()> {
     }
     let missing: Vec<_> = PROGRAMS
         .iter()
-        .filter(|(program, _)| !is_there(program))
+        .filter(|(program, _)| !debian::is_there(program))
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
@@ -61,9 +60,4 @@ fn prepare() -> Result<()> {
         &missing,
         "a device client that others wrote, and what makes its images",
     )
-}
-
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder: std::path::PathBuf| Path::is_file(&folder.join(program)))
 }

@@ -1,5 +1,6 @@
 //! What Debian's package archive can add to a bare machine.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,12 @@ pub(crate) fn is_debian() -> bool {
                 .is_some_and(|ids| ids.trim_matches('"').split(' ').any(|id| id == "debian"))
         })
     })
+}
+
+/// Whether a program can be started by its name.
+pub(crate) fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Whether we run as root.

@@ -13,6 +13,7 @@ mod demo;
 mod dist;
 #[cfg(test)]
 mod dockerfile;
+mod fuzz;
 mod guests;
 mod postgres;
 mod reproducible;
@@ -28,6 +29,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::demo::Profile;
+use crate::fuzz::Exploration;
 use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 
@@ -78,6 +80,17 @@ enum Chore {
     },
     /// Build all components twice, in different folders, and compare their bytes
     Reproducible,
+    /// Give the parsers of what comes from outside inputs that nobody thought of, led by coverage
+    Fuzz {
+        /// Explore these targets only
+        targets: Vec<String>,
+        /// How long to explore each of them
+        #[arg(long, value_name = "SECONDS", default_value_t = Exploration::SHORT.seconds)]
+        seconds: u32,
+        /// Begin elsewhere
+        #[arg(long, value_name = "NUMBER", default_value_t = Exploration::SHORT.seed)]
+        seed: u32,
+    },
     /// Measure, each figure beside what it is compared with
     Bench {
         /// What tidegate-bench is told besides
@@ -112,6 +125,11 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Components => components::build(&workspace).map(drop),
         Chore::Postgres { durable, command } => run_postgres(durable, &command),
         Chore::Reproducible => reproducible::check(&workspace),
+        Chore::Fuzz {
+            targets,
+            seconds,
+            seed,
+        } => fuzz::run(&workspace, &targets, Exploration { seconds, seed }),
         Chore::Bench { arguments } => bench::run(&workspace, &arguments),
         Chore::Dist => dist::run(&workspace),
     }?;

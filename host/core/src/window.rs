@@ -416,8 +416,8 @@ mod tests {
     }
 
     #[test]
-    fn no_schedule_makes_a_search_panic_or_last() {
-        tidegate_fuzz::explore("schedule", |bytes| {
+    fn fuzz_schedule() {
+        bolero::check!(name = "schedule").for_each(|bytes: &[u8]| {
             let window = MaintenanceWindow::new(WindowSpec {
                 schedule: String::from_utf8_lossy(bytes).into_owned(),
                 duration: Duration::from_hours(1),

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{Run, deny, tally};
 use crate::demo::{self, Profile};
+use crate::fuzz::{self, Exploration};
 use crate::postgres::{self, Cluster};
 use crate::{clients, components, reproducible, shell};
 
@@ -60,6 +61,12 @@ pub(super) const STEPS: &[Step] = &[
         about: "all tests, on SQLite and PostgreSQL",
         needs: &["components", "build"],
         run: unit,
+    },
+    Step {
+        name: "fuzz",
+        about: "parsers, from their kept inputs",
+        needs: &[],
+        run: |run| fuzz::run(run.workspace, &[], Exploration::SHORT),
     },
     Step {
         name: "clients",

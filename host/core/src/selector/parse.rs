@@ -385,8 +385,8 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_the_parser_panic() {
-        tidegate_fuzz::explore("selector", |bytes| {
+    fn fuzz_selector() {
+        bolero::check!(name = "selector").for_each(|bytes: &[u8]| {
             let _ = check(&String::from_utf8_lossy(bytes));
         });
     }

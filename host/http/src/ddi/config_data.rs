@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn no_body_makes_it_panic() {
-        tidegate_fuzz::explore("config_data", |bytes| {
+    fn fuzz_config_data() {
+        bolero::check!(name = "config_data").for_each(|bytes: &[u8]| {
             for encoding in [Encoding::Json, Encoding::Cbor] {
                 let _ = encoding
                     .read::<ConfigData>(bytes)

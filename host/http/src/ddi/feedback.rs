@@ -269,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn no_body_makes_it_panic() {
-        tidegate_fuzz::explore("feedback", |bytes| {
+    fn fuzz_feedback() {
+        bolero::check!(name = "feedback").for_each(|bytes: &[u8]| {
             for encoding in [Encoding::Json, Encoding::Cbor] {
                 let body = encoding.read::<FeedbackBody>(bytes);
                 let _ = body.and_then(Feedback::try_from);

@@ -147,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn no_header_makes_it_panic() {
-        tidegate_fuzz::explore("range", |bytes| {
+    fn fuzz_range() {
+        bolero::check!(name = "range").for_each(|bytes: &[u8]| {
             let Ok(value) = HeaderValue::from_bytes(bytes) else {
                 return;
             };

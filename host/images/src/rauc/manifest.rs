@@ -165,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_it_panic() {
-        tidegate_fuzz::explore("rauc_manifest", |bytes| {
+    fn fuzz_rauc_manifest() {
+        bolero::check!(name = "rauc_manifest").for_each(|bytes: &[u8]| {
             if let Ok(manifest) = read(bytes) {
                 assert!(!manifest.compatible.is_empty());
             }

@@ -79,8 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_bytes_make_it_panic() {
-        tidegate_fuzz::explore("raucb", |bytes| {
+    fn fuzz_raucb() {
+        bolero::check!(name = "raucb").for_each(|bytes: &[u8]| {
             let mut source = bytes;
             if let Err(ImageError::Io(error)) = read(&mut source) {
                 panic!("it reads past the end: {error}");

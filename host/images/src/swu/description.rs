@@ -232,8 +232,8 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_it_panic() {
-        tidegate_fuzz::explore("sw_description", |bytes| {
+    fn fuzz_sw_description() {
+        bolero::check!(name = "sw_description").for_each(|bytes: &[u8]| {
             if let Ok(description) = read(bytes) {
                 assert!(!description.version.is_empty() && description.boards.len() <= MAX_LIST);
             }

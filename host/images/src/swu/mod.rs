@@ -148,8 +148,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
-        tidegate_fuzz::explore("swu", |bytes| {
+    fn fuzz_swu() {
+        bolero::check!(name = "swu").for_each(|bytes: &[u8]| {
             let mut source = bytes;
             if let Err(ImageError::Io(error)) = read(&mut source) {
                 panic!("it reads past the end: {error}");

@@ -1,0 +1,111 @@
+//! `cargo xtask fuzz`: parsers of what comes from outside, led by coverage into what no test thought of.
+//!
+//! A target is a test named `fuzz_...` beside its parser, made by bolero. `cargo test` gives it the kept inputs of
+//! `__fuzz__/<name>/corpus` next to its source. Here the same tests are built with libFuzzer in them and the counters that
+//! lead it, which a stable compiler can do, and go on from the kept inputs.
+
+mod build;
+mod target;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use target::{Found, Target};
+
+/// How each target is explored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exploration {
+    /// For how long.
+    pub(crate) seconds: u32,
+    /// Where chance begins: the same seed goes the same way, as far as the time allows.
+    pub(crate) seed: u32,
+}
+
+impl Exploration {
+    /// What continuous integration does.
+    pub(crate) const SHORT: Self = Self {
+        seconds: 4,
+        seed: 1,
+    };
+}
+
+/// Explores the named targets (all when empty), as many at once as there are processors. An error names those that
+/// failed, after all have ended.
+pub(crate) fn run(workspace: &Workspace, names: &[String], how: Exploration) -> Result<()> {
+    let products = products(workspace)?;
+    let mut targets = target::find(workspace, &build::programs(workspace)?)?;
+    check_names(names, &targets)?;
+    targets.retain(|target| names.is_empty() || names.contains(&target.name));
+    println!(
+        "{} s for each target; what it says and finds is in {}",
+        how.seconds,
+        products.display()
+    );
+    let failed = explore(targets, |target| {
+        target.explore(&workspace.root, &products.join(&target.name), how)
+    });
+    if !failed.is_empty() {
+        bail!("run again with: cargo xtask fuzz {}", failed.join(" "));
+    }
+    Ok(())
+}
+
+/// Tells how each target did, as they end. Returns the names of those that failed.
+fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<Found> + Sync) -> Vec<String> {
+    let waiting = Mutex::new(targets.into_iter());
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some(target) = lock(&waiting).next() else {
+                return;
+            };
+            match run(&target) {
+                Ok(found) => println!("{:<16}{found}", target.name),
+                Err(error) => {
+                    println!("{:<16}FAILED: {error:#}", target.name);
+                    lock(&failed).push(target.name);
+                }
+            }
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A new folder for what this run makes, as a path from the root: libFuzzer's arguments are split at spaces.
+fn products(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("fuzz");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("remove what the last run found")?;
+    }
+    let from_root = folder.strip_prefix(&workspace.root).unwrap_or(&folder);
+    Ok(from_root.to_path_buf())
+}
+
+fn check_names(names: &[String], targets: &[Target]) -> Result<()> {
+    for name in names {
+        if targets.iter().all(|target| target.name != *name) {
+            let known: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
+            bail!(
+                "there is no target `{name}`; the targets are {}",
+                known.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,108 @@
+//! The tests of all packages with fuzz targets, built with libFuzzer.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::workspace::Workspace;
+use crate::{debian, shell};
+
+/// What `cargo bolero test --sanitizer NONE` builds with (cargo-bolero 0.13, `src/libfuzzer.rs`): counters in each edge of
+/// the code, and what is compared there.
+const FLAGS: [&str; 8] = [
+    "--cfg fuzzing",
+    "--cfg fuzzing_libfuzzer",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-sanitizer-coverage-stack-depth",
+];
+
+/// What the tests are linked with, takes minutes to optimise, and no target calls.
+const UNEXPLORED: [&str; 5] = [
+    "libsqlite3-sys",
+    "sqlx-core",
+    "sqlx-postgres",
+    "sqlx-sqlite",
+    "tidegate-store",
+];
+
+/// Builds them and returns where they are.
+pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    have_compiler()?;
+    let mut command = workspace.cargo();
+    command.args([
+        "test",
+        "--no-run",
+        "--lib",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    // With a target, build scripts and macros stay as they are, and are those of every other build.
+    command.args(["--target", &host()?]);
+    for package in packages(&workspace.metadata()?) {
+        command.args(["--package", &package]);
+    }
+    for package in UNEXPLORED {
+        let plain = format!("profile.dev.package.{package}.opt-level=0");
+        command.args(["--config", &plain]);
+    }
+    command
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        // Dozens of times the inputs.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        // The linker drops counters of a crate in parts.
+        .env("CARGO_PROFILE_DEV_CODEGEN_UNITS", "1")
+        .env("CARGO_INCREMENTAL", "0")
+        .stderr(Stdio::inherit());
+    let messages = shell::output(&mut command)?;
+    Ok(messages.lines().filter_map(program).collect())
+}
+
+/// The program that a message of cargo's is about.
+fn program(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_test = message["profile"]["test"].as_bool()?;
+    is_test.then(|| message["executable"].as_str().map(PathBuf::from))?
+}
+
+/// The packages that have targets: those that know bolero.
+fn packages(metadata: &Value) -> Vec<String> {
+    let knows = |package: &&Value| {
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        dependencies
+            .into_iter()
+            .any(|dependency| dependency["name"] == "bolero")
+    };
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    packages
+        .filter(knows)
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The target triple of this machine.
+fn host() -> Result<String> {
+    let version = shell::output(Command::new("rustc").arg("-vV"))?;
+    version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .context("rustc does not say which machine it is for")
+}
+
+/// libFuzzer is C++, and built with the first use.
+fn have_compiler() -> Result<()> {
+    if env::var_os("CXX").is_some() || debian::is_there("c++") {
+        return Ok(());
+    }
+    if !debian::may_install() {
+        bail!("install a C++ compiler, such as Debian's package g++: libFuzzer is built with it");
+    }
+    debian::install(&["g++"], "libFuzzer is built with it")
+}

@@ -1,0 +1,217 @@
+//! One target: where its inputs are, and a run of it.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Exploration;
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// Seconds that an input may take, built without optimisation and beside other work.
+const MOST_SECONDS_FOR_ONE: u32 = 5;
+/// What the process may take up. The test program itself has some 30 MiB.
+const MOST_MEMORY_MIB: u32 = 512;
+
+/// A fuzz target in a test program.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Of its folder below `__fuzz__`.
+    pub(super) name: String,
+    program: PathBuf,
+    /// The test's path.
+    test: String,
+    /// The kept inputs, from the root.
+    corpus: PathBuf,
+}
+
+/// What a run did.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Found {
+    runs: u64,
+    inputs: u64,
+}
+
+/// All targets of some test programs. Errors when there is none, or one without kept inputs: a corpus that moved away
+/// from its test would be missed by nobody.
+pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Target>> {
+    let mut targets = Vec::new();
+    for program in programs {
+        let listed = shell::output(
+            Command::new(program)
+                .current_dir(&workspace.root)
+                .args(["fuzz_", "--nocapture", "--test-threads", "1"])
+                .env("CARGO_BOLERO_SELECT", "all"),
+        )?;
+        for line in listed.lines() {
+            targets.extend(Target::listed(line, program, &workspace.root));
+        }
+    }
+    if targets.is_empty() {
+        bail!("no test is a fuzz target: they are named fuzz_... and call bolero::check!");
+    }
+    for target in &targets {
+        let kept = fs::read_dir(workspace.root.join(&target.corpus));
+        if kept.map_or(0, Iterator::count) == 0 {
+            bail!(
+                "{} has no inputs in {}",
+                target.test,
+                target.corpus.display()
+            );
+        }
+    }
+    targets.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(targets)
+}
+
+impl Target {
+    /// From the line with which bolero answers who asks for its targets.
+    fn listed(line: &str, program: &Path, root: &Path) -> Option<Self> {
+        let said: Value = serde_json::from_str(line).ok()?;
+        said.get("__bolero_target")?;
+        let folder = Path::new(said["work_dir"].as_str()?);
+        Some(Self {
+            name: folder.file_name()?.to_str()?.to_owned(),
+            program: program.to_owned(),
+            test: said["test_name"].as_str()?.to_owned(),
+            corpus: folder.strip_prefix(root).ok()?.join("corpus"),
+        })
+    }
+
+    /// Goes on from the kept inputs. What is found goes into `products`, and when the target fails the input that made
+    /// it fail.
+    pub(super) fn explore(&self, root: &Path, products: &Path, how: Exploration) -> Result<Found> {
+        let found = products.join("found");
+        fs::create_dir_all(root.join(&found)).context("make a folder for what is found")?;
+        let said = self.libfuzzer(
+            root,
+            &[
+                found.display().to_string(),
+                self.corpus.display().to_string(),
+                format!("-artifact_prefix={}/", products.display()),
+                format!("-seed={}", how.seed),
+                format!("-max_total_time={}", how.seconds),
+                format!("-timeout={MOST_SECONDS_FOR_ONE}"),
+                format!("-rss_limit_mb={MOST_MEMORY_MIB}"),
+                "-print_final_stats=1".to_owned(),
+            ],
+        )?;
+        let log = products.join("log");
+        fs::write(root.join(&log), &said.text).context("keep what libFuzzer said")?;
+        if !said.succeeded {
+            bail!(
+                "{}\nthe input is in {}: keep it in {}, where `cargo test` repeats it",
+                end(&said.text),
+                products.display(),
+                self.corpus.display()
+            );
+        }
+        Found::read(&said.text).with_context(|| format!("{} has no figures", log.display()))
+    }
+
+    /// Runs the target under libFuzzer, on its arguments.
+    fn libfuzzer(&self, root: &Path, arguments: &[String]) -> Result<Said> {
+        let arguments = arguments.join(" ");
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(root)
+            .args([&self.test, "--exact", "--nocapture", "--quiet"])
+            .args(["--test-threads", "1"])
+            .env("BOLERO_TEST_NAME", &self.test)
+            .env("BOLERO_LIBTEST_HARNESS", "1")
+            .env("RUST_BACKTRACE", "0")
+            .env("BOLERO_LIBFUZZER_ARGS", arguments);
+        let output = command
+            .output()
+            .with_context(|| format!("start `{}`", shell::line(&command)))?;
+        Ok(Said {
+            succeeded: output.status.success(),
+            text: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+/// What libFuzzer says after the last line of its progress: why it ended.
+fn end(text: &str) -> &str {
+    let after_progress = text
+        .rsplit_once("\n#")
+        .and_then(|(_, last)| last.split_once('\n'));
+    after_progress.map_or(text, |(_, end)| end).trim()
+}
+
+/// How a run of libFuzzer ended.
+struct Said {
+    succeeded: bool,
+    text: String,
+}
+
+impl Found {
+    /// From the figures at the end of what libFuzzer says.
+    fn read(text: &str) -> Option<Self> {
+        let figure = |name: &str| {
+            text.lines()
+                .find_map(|line| {
+                    line.strip_prefix("stat::")?
+                        .strip_prefix(name)?
+                        .strip_prefix(':')
+                })?
+                .trim()
+                .parse()
+                .ok()
+        };
+        Some(Self {
+            runs: figure("number_of_executed_units")?,
+            inputs: figure("new_units_added")?,
+        })
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} runs, {} new ways through the code",
+            self.runs, self.inputs
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_found_among_what_tests_print() {
+        let listed = |line| Target::listed(line, Path::new("program"), Path::new("/repository"));
+        let line = r#"{"__bolero_target":"v0.5.0","exe":"x","work_dir":"/repository/host/a/src/__fuzz__/range","package_name":"a","is_harnessed":true,"test_name":"b::fuzz_range"}"#;
+        let target = listed(line).expect("a target");
+        assert_eq!(target.name, "range");
+        assert_eq!(target.test, "b::fuzz_range");
+        assert_eq!(target.corpus, Path::new("host/a/src/__fuzz__/range/corpus"));
+        assert!(listed("test b::fuzz_range ... ok").is_none());
+    }
+
+    #[test]
+    fn a_failure_is_told_without_the_progress_before_it() {
+        assert_eq!(
+            end("INFO: a\n#2\tINITED\n#9\tNEW\nError: it is\nbad\n"),
+            "Error: it is\nbad"
+        );
+        assert_eq!(end("it did not start\n"), "it did not start");
+    }
+
+    #[test]
+    fn figures_are_read_from_the_end_of_the_log() {
+        let log = "#2\tINITED cov: 5\nstat::number_of_executed_units: 41203\nstat::new_units_added:          38\n";
+        let found = Found {
+            runs: 41203,
+            inputs: 38,
+        };
+        assert_eq!(Found::read(log), Some(found));
+        assert_eq!(Found::read("#2\tINITED cov: 5\n"), None);
+    }
+}
