@@ -23,3 +23,25 @@ CREATE INDEX file_holds_by_holder ON file_holds (holder);
 CREATE INDEX file_holds_by_end ON file_holds (held_until);
 CREATE INDEX artifacts_by_sha256 ON artifacts (sha256);
 CREATE INDEX plugin_revisions_by_digest ON plugin_revisions (digest);
+
+-- Requests that their clients named with a key, and what was answered to them. No key is stored.
+CREATE TABLE keyed_requests (
+    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    -- Of who asks and of the key.
+    digest {{text}} NOT NULL,
+    -- Drawn for each reservation: tells one from the next, and makes the answer's seal.
+    salt {{text}} NOT NULL,
+    -- Of what is asked.
+    fingerprint {{text}} NOT NULL,
+    -- Whoever does it says so again before then; null once it was answered.
+    runs_until BIGINT,
+    -- Sealed; null until it was answered, and when the answer is too large to be kept.
+    answer {{blob}},
+    -- Of the answer.
+    size BIGINT NOT NULL,
+    forget_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, digest)
+);
+
+CREATE INDEX keyed_requests_by_size ON keyed_requests (tenant_id, size);
+CREATE INDEX keyed_requests_by_end ON keyed_requests (forget_at);

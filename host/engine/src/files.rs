@@ -4,18 +4,15 @@
 //! holds it, in the database, until what refers to it is stored or the request is refused. Then the hold ends, and the
 //! file is deleted if nobody else holds it and nothing refers to it. A file that is about to be deleted is marked as
 //! doomed first, in the transaction that found it unwanted, and nobody can hold it from then on. A host that dies over
-//! this leaves a hold that ends by itself, or a doomed file, and [`sweep_files`] of any host finishes its work.
+//! this leaves a hold that ends by itself, or a doomed file, and [`sweep`] of any host finishes its work.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use tidegate_core::time::Timestamp;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{
     Engine, Error, Result,
@@ -31,8 +28,6 @@ const DELETING: Duration = Duration::from_mins(1);
 /// After this a host that dooms a file has either deleted it or died over it. Far longer than [`DELETING`]: a file that
 /// is deleted a second time must not be a new one of the same bytes.
 const DELETED: Duration = Duration::from_hours(1);
-/// How often is looked for what dead hosts left behind.
-const PERIOD: Duration = Duration::from_mins(10);
 
 /// Numbers the requests of this host that hold files.
 #[derive(Default)]
@@ -99,22 +94,13 @@ impl<'a> Hold<'a> {
     }
 }
 
-/// Finishes what dead hosts left behind, again and again, until it is dropped.
-pub async fn sweep_files(engine: Arc<Engine>) {
-    let pulse = engine.loops.watch("stray files", 3 * PERIOD);
-    loop {
-        pulse.beat();
-        let now = engine.now();
-        let doomed_before = Timestamp(now.0 - i64::try_from(DELETED.as_millis()).unwrap_or(0));
-        match engine.store().stray_files(now, doomed_before).await {
-            Ok(strays) => delete(&engine, strays).await,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot look for stray files; trying again");
-            }
-        }
-        sleep(PERIOD).await;
-    }
+/// Finishes what dead hosts left behind.
+pub(crate) async fn sweep(engine: &Engine) -> Result<()> {
+    let now = engine.now();
+    let doomed_before = Timestamp(now.0 - i64::try_from(DELETED.as_millis()).unwrap_or(0));
+    let strays = engine.store().stray_files(now, doomed_before).await?;
+    delete(engine, strays).await;
+    Ok(())
 }
 
 async fn delete(engine: &Engine, doomed: Vec<[u8; 32]>) {

@@ -11,6 +11,7 @@
 mod engine;
 mod error;
 mod files;
+mod housekeeping;
 mod loops;
 mod settings;
 mod signals;
@@ -19,6 +20,7 @@ pub mod access;
 pub mod campaigns;
 pub mod devices;
 pub mod firmware;
+pub mod idempotency;
 pub mod latest;
 pub mod plugins;
 pub mod ports;
@@ -28,7 +30,8 @@ pub mod updates;
 
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
-pub use files::{Holds, sweep_files};
+pub use files::Holds;
+pub use housekeeping::keep_house;
 pub use loops::{Loops, Pulse};
 pub use settings::Settings;
 pub use signals::Signals;

@@ -17,7 +17,8 @@ pub struct Settings {
     pub waiting_reports: usize,
     /// Largest file of a firmware, in bytes.
     pub max_artifact_bytes: u64,
-    /// How long a host may work on a campaign before another may take it.
+    /// How long a host may work on a campaign before another may take it, and for how long it is believed to be doing a
+    /// request that has a key, when it says nothing.
     pub lease: Duration,
     /// Shortest time between two looks at one campaign.
     pub tick_pause: Duration,

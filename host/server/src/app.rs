@@ -14,9 +14,9 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, devices, latest, plugins,
+    Engine, Settings, access, campaigns, devices, keep_house, latest, plugins,
     ports::{Clock, Entropy},
-    sweep_files, tenants,
+    tenants,
 };
 use tidegate_http::{AppState, HttpSettings, Serving, Tls};
 use tidegate_sandbox::CompilerCommand;
@@ -219,7 +219,7 @@ fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     loops.spawn(campaigns::deadlines(Arc::clone(engine)));
     loops.spawn(devices::keep_seen(Arc::clone(engine)));
     loops.spawn(latest::keep_latest(Arc::clone(engine)));
-    loops.spawn(sweep_files(Arc::clone(engine)));
+    loops.spawn(keep_house(Arc::clone(engine)));
     loops.spawn(follow(Arc::clone(engine), store.changes()));
     loops
 }

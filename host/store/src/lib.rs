@@ -21,6 +21,7 @@ mod files;
 mod firmware;
 mod gather;
 mod journal;
+mod keyed_requests;
 mod latest;
 mod migrations;
 mod open;

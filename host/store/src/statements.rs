@@ -26,6 +26,11 @@ const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
         "whoever refers to a file keeps it",
     ),
     (
+        "keyed_requests.rs",
+        "WHERE forget_at <= $1",
+        "the loop goes through all",
+    ),
+    (
         "latest.rs",
         "WHERE stirs > looked_at",
         "the loop goes through all",

@@ -9,6 +9,7 @@ mod devices;
 mod files;
 mod firmware;
 mod journal;
+mod keyed_requests;
 mod latest;
 mod logs;
 mod observer;
@@ -40,6 +41,9 @@ pub use devices::{
 pub use files::Files;
 pub use firmware::{Candidates, FirmwareFilter, Firmwares, NewFirmware, NewModule};
 pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
+pub use keyed_requests::{
+    KeyedRequests, KnownRequest, NewRequest, Progress, Reserved, Room, Ticket,
+};
 pub use latest::LatestDevices;
 pub use logs::{Log, LogReport, Logs};
 pub use observer::{Observer, Unobserved};

@@ -1,6 +1,6 @@
 use super::{
-    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, LatestDevices, Logs, Plugins,
-    Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
+    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, KeyedRequests, LatestDevices,
+    Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -10,6 +10,7 @@ pub trait Store:
     + Access
     + Devices
     + Files
+    + KeyedRequests
     + Registry
     + LatestDevices
     + Firmwares
@@ -32,6 +33,7 @@ impl<T> Store for T where
         + Access
         + Devices
         + Files
+        + KeyedRequests
         + Registry
         + LatestDevices
         + Firmwares

@@ -2,6 +2,7 @@
 
 mod back;
 mod forward;
+mod idempotency;
 mod latest;
 mod scripted;
 mod singles;
