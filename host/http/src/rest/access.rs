@@ -22,10 +22,10 @@ macro_rules! role {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
-                let actor = authenticate(&parts.headers, state).await?;
-                if !state.limits.allow_tenant(actor.tenant, &parts.method) {
-                    return Err(Problem::too_often());
-                }
+                let actor = match parts.extensions.remove() {
+                    Some(Admitted(actor)) => actor,
+                    None => let_in(parts, state).await?,
+                };
                 actor.require(Role::$name)?;
                 Ok(Self(actor))
             }
@@ -53,6 +53,25 @@ role!(
     /// Whoever may do everything.
     Admin
 );
+
+/// Somebody who was let in before their request came to its handler.
+#[derive(Clone)]
+struct Admitted(Actor);
+
+/// Who sends a request, for whoever has to know before its handler does; they are not asked again.
+pub(super) async fn admit(parts: &mut Parts, state: &AppState) -> Result<Actor> {
+    let actor = let_in(parts, state).await?;
+    parts.extensions.insert(Admitted(actor.clone()));
+    Ok(actor)
+}
+
+async fn let_in(parts: &Parts, state: &AppState) -> Result<Actor> {
+    let actor = authenticate(&parts.headers, state).await?;
+    if !state.limits.allow_tenant(actor.tenant, &parts.method) {
+        return Err(Problem::too_often());
+    }
+    Ok(actor)
+}
 
 async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
     let actor = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {

@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::closed::close_bodies;
+use super::{closed::close_bodies, idempotency};
 use crate::problem::ProblemBody;
 
 /// What is said of the API as a whole.
@@ -43,6 +43,10 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
                 .responses
                 .responses
                 .insert("default".to_owned(), refusal());
+        }
+        // Whoever makes things has to be known, and may send a key.
+        if let Some(post) = item.post.as_mut().filter(|post| post.security.is_none()) {
+            idempotency::describe(post);
         }
     }
 }

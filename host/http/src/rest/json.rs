@@ -1,6 +1,9 @@
 //! JSON bodies.
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -23,7 +26,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(unsupported("application/json"));
         }
-        let body = read(request, state.settings.max_json_bytes).await?;
+        let body = read(request.into_body(), state.settings.max_json_bytes).await?;
         parse(&body).map(Self)
     }
 }
@@ -36,7 +39,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         let is_json = is_json(request.headers());
-        let body = read(request, state.settings.max_json_bytes).await?;
+        let body = read(request.into_body(), state.settings.max_json_bytes).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -104,8 +107,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn read(request: Request, most: usize) -> Result<Bytes> {
-    let body = Limited::new(request.into_body(), most).collect().await;
+/// A whole body, if it is not larger than this.
+pub(super) async fn read(body: Body, most: usize) -> Result<Bytes> {
+    let body = Limited::new(body, most).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
             if error.is::<LengthLimitError>() {

@@ -12,6 +12,7 @@ mod document;
 mod event_stream;
 mod firmware;
 mod gateways;
+mod idempotency;
 mod json;
 mod multipart;
 mod object;
@@ -70,6 +71,15 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(settings::routes())
         .merge(stats::routes())
         .merge(updates::routes());
+    let mut slow = OpenApiRouter::new()
+        .merge(firmware::slow_routes())
+        .merge(campaigns::slow_routes())
+        .merge(plugins::slow_routes());
+    if let Some(state) = state {
+        let once = middleware::from_fn_with_state(state.clone(), idempotency::once);
+        (quick, slow) = (quick.layer(once.clone()), slow.layer(once));
+    }
+    // Nobody is known yet who asks for a token: it is nobody's key that may stand there.
     if is_dev {
         quick = quick.merge(auth::dev_routes());
     }
@@ -77,10 +87,6 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         let limit = middleware::from_fn_with_state(state.clone(), limit_time);
         quick = quick.layer(limit);
     }
-    let slow = OpenApiRouter::new()
-        .merge(firmware::slow_routes())
-        .merge(campaigns::slow_routes())
-        .merge(plugins::slow_routes());
     OpenApiRouter::with_openapi(document::Whole::openapi())
         .merge(quick)
         .merge(slow)
@@ -109,8 +115,10 @@ async fn limit_time(State(state): State<AppState>, request: Request, next: Next)
     let limit: Duration = state.settings.request_timeout;
     tokio::time::timeout(limit, next.run(request))
         .await
-        .unwrap_or_else(|_| {
-            let detail = format!("no answer within {} s", limit.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail).into_response()
-        })
+        .unwrap_or_else(|_| too_slow(limit).into_response())
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    let detail = format!("no answer within {} s", limit.as_secs());
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail)
 }

@@ -8,6 +8,7 @@ mod document;
 mod events;
 mod firmware;
 mod gateways;
+mod idempotency;
 mod images;
 mod logs;
 mod metrics;

@@ -1,0 +1,44 @@
+use utoipa::openapi::{
+    Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Type,
+    path::{Operation, ParameterBuilder, ParameterIn},
+};
+
+use super::key::LONGEST;
+
+const KEY: &str = "A key of the client's own, such as a UUID, for this one request: `8e03978e-40d5-43e8-bc93-6894a57f9324`, \
+    in quotes or without. The same request sent again with it within 24 hours is not done again: it is answered the same, \
+    with `Idempotent-Replayed: true`. Of files that are uploaded it is not looked whether they are the same.";
+const CONFLICT: &str = "Refused by what is there. With `Idempotency-Key` also: `request_in_progress`, send it again in a \
+    moment; `request_interrupted` and `answer_not_kept`, look whether it was done.";
+const INVALID: &str = "Refused for what was sent. With `Idempotency-Key` also: `idempotency_key_reused`, the key was sent \
+    with another request before.";
+
+/// Says of an operation that makes something that it takes a key, and what it then may answer.
+pub(in crate::rest) fn describe(operation: &mut Operation) {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(LONGEST));
+    let parameter = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(KEY))
+        .schema(Some(text))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(parameter.into());
+    for (status, description) in [("409", CONFLICT), ("422", INVALID)] {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", problem)
+            .build();
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(status.to_owned())
+            .or_insert(RefOr::T(response));
+    }
+}

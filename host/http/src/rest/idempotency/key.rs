@@ -1,0 +1,80 @@
+/// A client's own name for a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Key(pub(super) String);
+
+/// Longest key, in characters.
+pub(super) const LONGEST: usize = 255;
+
+impl Key {
+    /// Reads the header's value: the key as it is, or a string as RFC 9651 has them, in quotes. Both stand for the same.
+    pub(super) fn read(value: &[u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(value).ok();
+        let text = text.ok_or("must be visible ASCII characters")?;
+        let key = match text.strip_prefix('"') {
+            Some(rest) => quoted(rest).ok_or("begins like a quoted string and is none")?,
+            None => text.to_owned(),
+        };
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("must be visible ASCII characters");
+        }
+        if !(1..=LONGEST).contains(&key.len()) {
+            return Err("must have 1 to 255 characters");
+        }
+        Ok(Self(key))
+    }
+}
+
+/// What stands in quotes, of which the first is taken off already.
+fn quoted(rest: &str) -> Option<String> {
+    let mut key = String::with_capacity(rest.len());
+    let mut chars = rest.chars();
+    loop {
+        match chars.next()? {
+            '"' => break,
+            '\\' => match chars.next()? {
+                escaped @ ('"' | '\\') => key.push(escaped),
+                _ => return None,
+            },
+            c => key.push(c),
+        }
+    }
+    chars.next().is_none().then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bare_or_in_quotes() {
+        let longest = "k".repeat(LONGEST);
+        for (value, expected) in [
+            ("8e03978e-40d5-43e8", Some("8e03978e-40d5-43e8")),
+            (r#""8e03978e-40d5-43e8""#, Some("8e03978e-40d5-43e8")),
+            (r#"a"b"#, Some(r#"a"b"#)),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            (r"a\b", Some(r"a\b")),
+            (&longest, Some(&longest)),
+            (&format!("\"{longest}\""), Some(&longest)),
+            ("", None),
+            (r#""""#, None),
+            (r#"""#, None),
+            (r#""a"#, None),
+            (r#""a\""#, None),
+            (r#""a\n""#, None),
+            (r#""a";b=1"#, None),
+            (r#""a", "b""#, None),
+            ("a b", None),
+            (r#""a b""#, None),
+            ("a\tb", None),
+            ("a\u{7f}", None),
+            ("é", None),
+            (&format!("{longest}k"), None),
+        ] {
+            let key = Key::read(value.as_bytes()).ok();
+            let key = key.as_ref().map(|key| &*key.0);
+            assert_eq!(key, expected, "{value}");
+        }
+        assert!(Key::read(b"\xff").is_err());
+    }
+}
