@@ -1,6 +1,13 @@
 //! `Idempotency-Key`: what is sent again is done once.
 
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -13,6 +20,7 @@ use futures::{
 use http::Request;
 use serde_json::{Value, json};
 use tidegate_engine::{ports::Role, tenants};
+use tokio::time::timeout;
 
 use crate::world::{Answer, World, request};
 
@@ -257,14 +265,18 @@ async fn an_upload_goes_on_without_its_client_and_keeps_its_answer() {
     let text = Bytes::from(parts("tide", "1.0.0"));
     chunks.unbounded_send(Ok(text)).expect("somebody listens");
     drop(chunks);
-    let answer = loop {
-        let answer = again().await;
-        if answer.status == 201 {
-            break answer;
+    let done = async {
+        loop {
+            let answer = again().await;
+            if answer.status == 201 {
+                return answer;
+            }
+            assert_eq!(answer.refused(409).0, "request_interrupted");
+            tokio::task::yield_now().await;
         }
-        assert_eq!(answer.refused(409).0, "request_interrupted");
-        tokio::task::yield_now().await;
     };
+    let answer = timeout(Duration::from_secs(20), done).await;
+    let answer = answer.expect("it is done without its client");
     assert!(is_replayed(&answer));
     let made = answer.expect(201);
     assert_eq!(made["version"], "1.0.0");
@@ -272,16 +284,48 @@ async fn an_upload_goes_on_without_its_client_and_keeps_its_answer() {
     assert_eq!(listed["total"], 1, "{listed}");
 
     // Files are not compared, but read to their end: whoever sends them looks for an answer then.
-    let (chunks, body) = mpsc::unbounded::<io::Result<Bytes>>();
-    let mut repeat = Box::pin(world.ask(upload(&world, "a", Body::from_stream(body))));
-    for _ in 0..3 {
-        chunks
-            .unbounded_send(Ok(Bytes::from_static(b"whatever")))
-            .expect("somebody listens");
-        assert!(futures::poll!(&mut repeat).is_pending());
-    }
-    drop(chunks);
-    assert_eq!(repeat.await.expect(201), made);
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&read);
+    let files = stream::iter(0..100).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        io::Result::Ok(Bytes::from_static(b"whatever"))
+    });
+    let repeat = upload(&world, "a", Body::from_stream(files));
+    assert_eq!(world.ask(repeat).await.expect(201), made);
+    assert_eq!(read.load(Ordering::SeqCst), 100);
+}
+
+#[tokio::test]
+async fn what_took_too_long_goes_on_and_is_found_later() {
+    let limit = Duration::from_secs(2);
+    let world = World::with(|settings| settings.request_timeout = limit).await;
+    let device = json!({"device_id": "pi-1"});
+    world.post("/api/v1/devices", &device).await.expect(201);
+    let replace = |body| {
+        // Nobody reads files beforehand.
+        let request = request("POST", "/api/v1/devices/pi-1/token", &world.admin)
+            .header("content-type", "multipart/form-data; boundary=a")
+            .header("idempotency-key", KEY);
+        world.ask(request.body(body).expect("a request"))
+    };
+    let (rest, body) = mpsc::unbounded::<io::Result<Bytes>>();
+    let late = replace(Body::from_stream(body)).await;
+    assert_eq!(late.refused(503).0, "too_slow");
+    drop(rest);
+    let done = async {
+        loop {
+            let answer = replace(Body::empty()).await;
+            if answer.status == 201 {
+                return answer;
+            }
+            assert_eq!(answer.refused(409).0, "request_in_progress");
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = timeout(Duration::from_secs(20), done).await;
+    let answer = answer.expect("it is done without its client");
+    assert!(is_replayed(&answer));
+    assert!(answer.expect(201)["token"].is_string());
 }
 
 #[tokio::test]

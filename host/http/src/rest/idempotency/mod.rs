@@ -114,7 +114,7 @@ async fn settle(running: Running, answer: Response) -> Result<Response> {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
-    /// Nothing was done, so it may come again.
+    /// It may come again.
     Refused,
     /// The server failed, and does not know how far it came.
     Unknown,
@@ -125,7 +125,7 @@ impl Outcome {
         if status.is_success() {
             return Self::Done;
         }
-        // The server says of itself that nothing was done, and that asking again may help.
+        // Whoever is told that the server cannot do it now is to ask again.
         if status == StatusCode::SERVICE_UNAVAILABLE || !status.is_server_error() {
             return Self::Refused;
         }
