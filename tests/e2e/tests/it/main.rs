@@ -9,6 +9,7 @@ mod doors;
 mod files;
 mod firmware;
 mod hostile;
+mod idempotency;
 mod registry;
 mod singles;
 mod swupdate;
