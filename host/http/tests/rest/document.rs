@@ -68,6 +68,22 @@ fn every_operation_says_how_it_refuses() {
 }
 
 #[test]
+fn every_operation_that_makes_something_takes_a_key() {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let parameters = operation["parameters"].as_array();
+            let mut names = parameters.into_iter().flatten().map(|one| &one["name"]);
+            let takes_a_key = names.any(|name| name == "Idempotency-Key");
+            assert_eq!(takes_a_key, method == "post", "{method} {path}");
+            let responses = &operation["responses"];
+            let is_told = responses["409"].is_object() && responses["422"].is_object();
+            assert!(is_told || !takes_a_key, "{method} {path}");
+        }
+    }
+}
+
+#[test]
 fn bodies_say_that_unknown_fields_are_refused() {
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     let schemas = &document["components"]["schemas"];
