@@ -43,5 +43,11 @@ CREATE TABLE keyed_requests (
     PRIMARY KEY (tenant_id, digest)
 );
 
-CREATE INDEX keyed_requests_by_size ON keyed_requests (tenant_id, size);
 CREATE INDEX keyed_requests_by_end ON keyed_requests (forget_at);
+
+-- How many of them a tenant has, and the bytes of their answers: changed with what they count.
+CREATE TABLE keyed_request_totals (
+    tenant_id BIGINT NOT NULL PRIMARY KEY REFERENCES tenants (id),
+    requests BIGINT NOT NULL,
+    bytes BIGINT NOT NULL
+);

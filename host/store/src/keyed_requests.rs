@@ -14,10 +14,12 @@ use crate::{
     rows::{BadRow, Columns as _, bad_row, bytes_of_hex, number},
 };
 
+mod totals;
+
 #[cfg(test)]
 mod tests;
 
-const RESERVE: &str = "reserve a request";
+const FORGET: &str = "forget requests";
 const READ: &str = "read a request that was reserved";
 
 #[async_trait]
@@ -30,11 +32,12 @@ impl KeyedRequests for SqlStore {
         now: Timestamp,
     ) -> Result<Reserved, StoreError> {
         let mut tx = self.database.write().await?;
-        if !reserve(&mut tx, tenant, &request, now).await? {
+        free(&mut tx, tenant, request.ticket.digest, now).await?;
+        if !insert(&mut tx, tenant, &request).await? {
             let known = known(&mut tx, tenant, request.ticket.digest).await?;
             return Ok(known.map_or(Reserved::GivenBack, Reserved::There));
         }
-        if !has_room(&mut tx, tenant, room).await? {
+        if !totals::count_one(&mut tx, tenant, room).await? {
             return Ok(Reserved::Full);
         }
         tx.commit().await?;
@@ -71,9 +74,9 @@ impl KeyedRequests for SqlStore {
         sealed: Option<Vec<u8>>,
         forget_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let size = sealed.as_ref().map_or(0, Vec::len);
+        let size = number(sealed.as_ref().map_or(0, Vec::len) as u64);
         let mut tx = self.database.write().await?;
-        sqlx::query(
+        let kept = sqlx::query(
             "UPDATE keyed_requests SET runs_until = NULL, answer = $4, size = $5, forget_at = $6 \
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND runs_until IS NOT NULL",
         )
@@ -81,17 +84,20 @@ impl KeyedRequests for SqlStore {
         .bind(hex(&ticket.digest))
         .bind(hex(&ticket.salt))
         .bind(sealed)
-        .bind(number(size as u64))
+        .bind(size)
         .bind(forget_at.0)
         .execute(tx.conn())
         .await
         .map_err(failed("keep an answer"))?;
+        if kept.rows_affected() > 0 {
+            totals::change(&mut tx, tenant, 0, size).await?;
+        }
         tx.commit().await
     }
 
     async fn give_request_back(&self, tenant: TenantId, ticket: Ticket) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
-        sqlx::query(
+        let given_back = sqlx::query(
             "DELETE FROM keyed_requests \
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND runs_until IS NOT NULL",
         )
@@ -101,6 +107,9 @@ impl KeyedRequests for SqlStore {
         .execute(tx.conn())
         .await
         .map_err(failed("give a request back"))?;
+        if given_back.rows_affected() > 0 {
+            totals::change(&mut tx, tenant, -1, 0).await?;
+        }
         tx.commit().await
     }
 
@@ -109,32 +118,45 @@ impl KeyedRequests for SqlStore {
         let forgotten = sqlx::query(
             "DELETE FROM keyed_requests WHERE (tenant_id, digest) IN (\
              SELECT tenant_id, digest FROM keyed_requests WHERE forget_at <= $1 \
-             ORDER BY forget_at LIMIT $2)",
+             ORDER BY forget_at LIMIT $2) RETURNING tenant_id, size",
         )
         .bind(now.0)
         .bind(i64::from(most))
-        .execute(tx.conn())
+        .fetch_all(tx.conn())
         .await
-        .map_err(failed("forget requests"))?;
+        .map_err(failed(FORGET))?;
+        totals::forget(&mut tx, &forgotten).await?;
         tx.commit().await?;
-        Ok(forgotten.rows_affected())
+        Ok(forgotten.len() as u64)
     }
 }
 
-/// Whether it was free, or its time is up.
-async fn reserve(
+/// Makes place for a request whose key was used so long ago that it is forgotten.
+async fn free(
     tx: &mut Tx,
     tenant: TenantId,
-    request: &NewRequest,
+    digest: [u8; 32],
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let reserved = sqlx::query(
+) -> Result<(), StoreError> {
+    let forgotten = sqlx::query(
+        "DELETE FROM keyed_requests WHERE tenant_id = $1 AND digest = $2 AND forget_at <= $3 \
+         RETURNING tenant_id, size",
+    )
+    .bind(tenant.0)
+    .bind(hex(&digest))
+    .bind(now.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(FORGET))?;
+    totals::forget(tx, &forgotten).await
+}
+
+/// Whether nobody had it.
+async fn insert(tx: &mut Tx, tenant: TenantId, request: &NewRequest) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(
         "INSERT INTO keyed_requests \
          (tenant_id, digest, salt, fingerprint, runs_until, answer, size, forget_at) \
-         VALUES ($1, $2, $3, $4, $5, NULL, 0, $6) \
-         ON CONFLICT (tenant_id, digest) DO UPDATE SET salt = excluded.salt, \
-         fingerprint = excluded.fingerprint, runs_until = excluded.runs_until, answer = NULL, \
-         size = 0, forget_at = excluded.forget_at WHERE keyed_requests.forget_at <= $7",
+         VALUES ($1, $2, $3, $4, $5, NULL, 0, $6) ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
     .bind(hex(&request.ticket.digest))
@@ -142,26 +164,10 @@ async fn reserve(
     .bind(hex(&request.fingerprint))
     .bind(request.runs_until.0)
     .bind(request.forget_at.0)
-    .bind(now.0)
     .execute(tx.conn())
     .await
-    .map_err(failed(RESERVE))?;
-    Ok(reserved.rows_affected() > 0)
-}
-
-/// Whether the tenant has room for what it has.
-async fn has_room(tx: &mut Tx, tenant: TenantId, room: Room) -> Result<bool, StoreError> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS requests, CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes \
-         FROM keyed_requests WHERE tenant_id = $1",
-    )
-    .bind(tenant.0)
-    .fetch_one(tx.conn())
-    .await
-    .map_err(failed(RESERVE))?;
-    let requests = row.count("requests").map_err(bad_row(RESERVE))?;
-    let bytes = row.count("bytes").map_err(bad_row(RESERVE))?;
-    Ok(requests <= room.requests && bytes <= room.bytes)
+    .map_err(failed("reserve a request"))?;
+    Ok(inserted.rows_affected() > 0)
 }
 
 async fn known(

@@ -118,6 +118,16 @@ on_both! {
         let known = told(&request(2, 2), Progress::Running(SOON));
         assert_eq!(reserve(2, room(0, 0)).await?, known, "what is there stays");
         assert_eq!(reserve(3, room(3, 11)).await?, Reserved::New);
+        assert_eq!(reserve(4, room(3, 11)).await?, Reserved::Full);
+        store.give_request_back(store.ours, request(3, 3).ticket).await?;
+        store.give_request_back(store.ours, request(3, 3).ticket).await?;
+        assert_eq!(reserve(4, room(3, 11)).await?, Reserved::New, "there is room again");
+        // A key whose time is up makes room for itself.
+        let again = store.reserve_request(store.ours, request(1, 9), room(3, 11), END);
+        assert_eq!(again.await?, Reserved::New);
+        store.forget_requests(Timestamp(i64::MAX), 100).await?;
+        assert_eq!(reserve(1, room(1, 0)).await?, Reserved::New, "nothing is left");
+        assert_eq!(reserve(2, room(1, 0)).await?, Reserved::Full);
     }
 
     async fn old_requests_are_forgotten_a_few_at_a_time(store) {
