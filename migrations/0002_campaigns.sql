@@ -98,6 +98,7 @@ CREATE TABLE campaign_counters (
     not_returned BIGINT NOT NULL,
     impossible BIGINT NOT NULL,
     pinned BIGINT NOT NULL,
+    under_way BIGINT NOT NULL,
     moved_at BIGINT,
     -- Since when something waits to be looked at; taking a lease clears it.
     stirred_at BIGINT,

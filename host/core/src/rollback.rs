@@ -1,6 +1,7 @@
 //! Going back: which devices of a campaign need it.
 
 use crate::{
+    campaign::RETURN_WEIGHT,
     id::{FirmwareId, UpdateId},
     plugin::Scope,
     update::{Update, UpdateStatus},
@@ -24,37 +25,67 @@ pub struct Ended<'a> {
     pub before: Option<FirmwareId>,
     /// Whether the device is pinned.
     pub is_pinned: bool,
+    /// The update that brings it back already, if one does.
+    pub under_way: Option<UpdateId>,
+}
+
+/// How a device stands when its campaign goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// The last update that is known to have installed what the device has.
+    pub installed: Option<UpdateId>,
+    /// The version that it reports.
+    pub reported_version: Option<&'a str>,
+    /// Whether it is pinned.
+    pub is_pinned: bool,
+    /// Its updates, all open ones among them.
+    pub updates: Vec<&'a Update>,
 }
 
 impl<'a> Ended<'a> {
     /// None: it is not this campaign's to take back, for the device had the firmware before, or a later update has brought
-    /// something else. `installed` is the last update that is known to have installed what the device has.
+    /// something else.
     pub fn of(
         update: &'a Update,
         before: Option<FirmwareId>,
-        installed: Option<UpdateId>,
-        reported_version: Option<&'a str>,
-        is_pinned: bool,
+        device: &Standing<'a>,
     ) -> Option<Self> {
         let progress = &update.progress;
         let installs = progress.terms.update_type.installs();
         let had_it = before == Some(update.firmware);
         let superseded = installs
-            && match installed {
-                _ if progress.status == UpdateStatus::Completed => installed != Some(update.id),
+            && match device.installed {
+                installed if progress.status == UpdateStatus::Completed => {
+                    installed != Some(update.id)
+                }
                 Some(installed) => progress.went_over && installed > update.id,
                 None => false,
             };
+        let under_way = device
+            .updates
+            .iter()
+            .find(|other| before.is_some_and(|before| brings_back(other, before)));
         (!had_it && !superseded).then_some(Self {
             status: progress.status,
             installs,
             went_over: progress.went_over,
             to_version: &update.to_version,
-            reported_version,
+            reported_version: device.reported_version,
             before,
-            is_pinned,
+            is_pinned: device.is_pinned,
+            under_way: under_way.map(|other| other.id),
         })
     }
+}
+
+/// Whether this update, of whomever, is as good as the campaign's own way back to the firmware: as heavy, for what is
+/// lighter may wait for days, and not called back.
+fn brings_back(update: &Update, before: FirmwareId) -> bool {
+    let status = update.progress.status;
+    update.firmware == before
+        && update.weight >= RETURN_WEIGHT
+        && status.is_open()
+        && status != UpdateStatus::Cancelling
 }
 
 /// What is to be done for a device.
@@ -68,6 +99,8 @@ pub enum Return {
     Impossible,
     /// It should go back, and stays: nothing new goes to a pinned device.
     Pinned,
+    /// Nothing: this update brings it back, and one way back is enough.
+    UnderWay(UpdateId),
 }
 
 /// What a rollback of this scope does for the device of an ended update.
@@ -82,17 +115,23 @@ pub fn after(ended: &Ended<'_>, scope: Scope) -> Return {
             ended.went_over || ended.reported_version.is_some_and(reports_it)
         }
     };
-    match ended.before {
+    match (ended.before, ended.under_way) {
         _ if !is_on_it => Return::NotNeeded,
+        (_, Some(update)) => Return::UnderWay(update),
         _ if ended.is_pinned => Return::Pinned,
-        Some(firmware) => Return::To(firmware),
-        None => Return::Impossible,
+        (Some(firmware), None) => Return::To(firmware),
+        (None, None) => Return::Impossible,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        id::{DeviceKey, TenantId},
+        time::Timestamp,
+        update::{Progress, Proof, Terms, Try},
+    };
 
     #[test]
     fn devices_go_back_when_they_went_over() {
@@ -157,6 +196,7 @@ mod tests {
                 reported_version: Some(reported),
                 before,
                 is_pinned: false,
+                under_way: None,
             };
             assert_eq!(
                 after(&ended, scope),
@@ -197,6 +237,7 @@ mod tests {
                 reported_version: reported,
                 before,
                 is_pinned: pinned,
+                under_way: None,
             };
             for scope in [Scope::Everything, Scope::InFlight] {
                 assert_eq!(after(&ended, scope), expected, "{ended:?}");
@@ -220,29 +261,24 @@ mod tests {
                 reported_version: Some(reported),
                 before,
                 is_pinned: false,
+                under_way: None,
             };
             assert_eq!(after(&ended, scope), expected, "{reported} {scope:?}");
         }
     }
 
-    #[test]
-    fn only_what_the_campaign_brought_is_its_to_take_back() {
-        use crate::{
-            id::{DeviceKey, TenantId},
-            time::Timestamp,
-            update::{Progress, Proof, Terms, Try},
-        };
+    fn update(id: i32, firmware: FirmwareId, status: UpdateStatus) -> Update {
         let minute = std::time::Duration::from_mins(1);
-        let with = |status, went_over| Update {
-            id: UpdateId(5),
+        Update {
+            id: UpdateId(id),
             tenant: TenantId(1),
             device: DeviceKey(1),
-            firmware: FirmwareId(2),
+            firmware,
             campaign: None,
-            weight: 0,
+            weight: RETURN_WEIGHT,
             progress: Progress {
                 status,
-                went_over,
+                went_over: true,
                 ..Progress::offered(Proof::Reported, Terms::forced(minute), Timestamp(0))
             },
             from_version: None,
@@ -250,7 +286,20 @@ mod tests {
             from_firmware: None,
             created_at: Timestamp(0),
             attempt: Try::default(),
-        };
+        }
+    }
+
+    fn standing(installed: Option<UpdateId>) -> Standing<'static> {
+        Standing {
+            installed,
+            reported_version: None,
+            is_pinned: false,
+            updates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_the_campaign_brought_is_its_to_take_back() {
         let (had, other) = (Some(FirmwareId(2)), Some(FirmwareId(1)));
         let at = |id| Some(UpdateId(id));
         for (status, went_over, before, installed, is_its_own) in [
@@ -263,13 +312,49 @@ mod tests {
             (UpdateStatus::TimedOut, false, other, at(6), true),
             (UpdateStatus::TimedOut, true, None, None, true),
         ] {
-            let update = with(status, went_over);
-            let ended = Ended::of(&update, before, installed, None, false);
+            let mut update = update(5, FirmwareId(2), status);
+            update.progress.went_over = went_over;
+            let ended = Ended::of(&update, before, &standing(installed));
             assert_eq!(
                 ended.is_some(),
                 is_its_own,
                 "{status:?} {before:?} {installed:?}"
             );
+        }
+    }
+
+    #[test]
+    fn one_way_back_is_enough() {
+        use UpdateStatus as S;
+        let before = FirmwareId(1);
+        let forward = update(5, FirmwareId(2), S::Completed);
+        let (back, under_way) = (Return::To(before), Return::UnderWay(UpdateId(6)));
+        for (firmware, weight, status, expected) in [
+            (before, RETURN_WEIGHT, S::Offered, under_way),
+            (before, RETURN_WEIGHT, S::Installing, under_way),
+            (before, RETURN_WEIGHT, S::Verifying, under_way),
+            (before, RETURN_WEIGHT, S::Cancelling, back),
+            (before, RETURN_WEIGHT, S::Failed, back),
+            // Its device may be asked, or its window closed, or something else goes before it.
+            (before, RETURN_WEIGHT - 1, S::Offered, back),
+            (FirmwareId(3), RETURN_WEIGHT, S::Offered, back),
+        ] {
+            let mut other = update(6, firmware, status);
+            other.weight = weight;
+            let mut device = standing(Some(forward.id));
+            device.updates.push(&other);
+            let decide = |device: &Standing<'_>, before| {
+                let ended = Ended::of(&forward, before, device).expect("it is the campaign's");
+                after(&ended, Scope::Everything)
+            };
+            assert_eq!(decide(&device, Some(before)), expected, "{other:?}");
+            assert_eq!(decide(&device, None), Return::Impossible, "{other:?}");
+            device.is_pinned = true;
+            let pinned = match expected {
+                Return::UnderWay(_) => expected,
+                _ => Return::Pinned,
+            };
+            assert_eq!(decide(&device, Some(before)), pinned, "pinned {other:?}");
         }
     }
 }

@@ -1,11 +1,20 @@
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus},
     device::Device,
-    rollback::{Ended, Return, after},
+    rollback::{Ended, Return, Standing, after},
     update::Purpose,
 };
 
-use crate::{Engine, Result, ports::UpdateRow};
+use crate::{
+    Engine, Result,
+    ports::{PageRequest, UpdateFilter, UpdateRow},
+};
+
+/// Among how many of a device's newest updates the one is looked for that brings it back.
+const NEWEST: PageRequest = PageRequest {
+    limit: 100,
+    offset: 0,
+};
 
 /// What the campaign's rollback means for a device whose newest update this is; nothing where there was none.
 pub(super) async fn of_newest(
@@ -39,13 +48,18 @@ pub(super) async fn of_newest(
     };
     let store = engine.store();
     let view = store.poll_view(campaign.tenant, &device.device_id).await?;
-    let ended = Ended::of(
-        update,
-        before,
-        view.and_then(|view| view.installed),
-        device.sw_version.as_deref(),
-        device.pinned,
-    );
+    let every = UpdateFilter {
+        campaign: None,
+        device: Some(device.key),
+    };
+    let updates = store.list_updates(campaign.tenant, &every, NEWEST).await?;
+    let standing = Standing {
+        installed: view.and_then(|view| view.installed),
+        reported_version: device.sw_version.as_deref(),
+        is_pinned: device.pinned,
+        updates: updates.items.iter().map(|row| &row.update).collect(),
+    };
+    let ended = Ended::of(update, before, &standing);
     let decided = ended.map_or(Return::NotNeeded, |ended| after(&ended, rollback.scope));
     let had = update.from_version.as_deref().unwrap_or("of no known name");
     Ok(match decided {
@@ -58,7 +72,14 @@ pub(super) async fn of_newest(
         Return::To(_) if campaign.status == CampaignStatus::RollingBack => {
             Some("the campaign goes back, and so will this device".to_owned())
         }
-        Return::To(_) | Return::NotNeeded => {
+        Return::UnderWay(id) => Some(format!(
+            "the campaign went back, and leaves this device to update {id}, which brings it back already"
+        )),
+        Return::To(_) => Some(
+            "the campaign went back, and what the device had before is not there again: roll the device back by itself"
+                .to_owned(),
+        ),
+        Return::NotNeeded => {
             Some("the campaign went back, and had nothing to bring back here".to_owned())
         }
     })

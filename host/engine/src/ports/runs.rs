@@ -149,6 +149,8 @@ pub struct Ending {
     pub impossible: u64,
     /// Devices that should go back and stay: they are pinned.
     pub pinned: u64,
+    /// Devices that another update, an operator's own, was bringing back already.
+    pub under_way: u64,
 }
 
 /// What a tick decided. What is none stays as it is.

@@ -77,7 +77,7 @@ pub(super) async fn create(
          parallel, plugin_failures, plugin_misses, journal_seq, fence) \
          VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
         "INSERT INTO campaign_counters (tenant_id, campaign_id, open_forward, to_look_at, open_return, returned, \
-         not_returned, impossible, pinned) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0)",
+         not_returned, impossible, pinned, under_way) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0, 0)",
     ] {
         let insert = sqlx::query(sql).bind(tenant.0).bind(id);
         insert.execute(tx.conn()).await.map_err(failed(CREATE))?;

@@ -81,8 +81,8 @@ async fn histogram(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Dura
 async fn ending(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Ending, StoreError> {
     const READ: &str = "read how far a campaign is from its end";
     let row = sqlx::query(
-        "SELECT open_forward, to_look_at, open_return, returned, not_returned, impossible, pinned FROM campaign_counters \
-         WHERE tenant_id = $1 AND campaign_id = $2",
+        "SELECT open_forward, to_look_at, open_return, returned, not_returned, impossible, pinned, under_way \
+         FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(tenant.0)
     .bind(id.0)
@@ -98,6 +98,7 @@ async fn ending(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Ending,
             not_returned: row.count("not_returned")?,
             impossible: row.count("impossible")?,
             pinned: row.count("pinned")?,
+            under_way: row.count("under_way")?,
         })
     };
     read().map_err(bad_row(READ))

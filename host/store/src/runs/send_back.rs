@@ -5,7 +5,7 @@ use tidegate_core::{
     id::{DeviceKey, FirmwareId, UpdateId},
     mode::PassedOver,
     plugin::Scope,
-    rollback::{self, Ended, Return},
+    rollback::{self, Ended, Return, Standing},
     update::{Progress, Purpose, Try, Update},
 };
 use tidegate_engine::ports::{Fence, Offer, Returned, RunRef, StoreError};
@@ -51,14 +51,14 @@ pub(super) async fn send_back(
     let (mut new, mut pinned) = (Vec::new(), Vec::new());
     for (id, device) in &found {
         let decided = match (ledger.entry(*id), ledger.device(*device)) {
-            (Some(entry), Some(device)) => decide(&entry.update, device, &before, scope),
+            (Some(entry), Some(device)) => decide(&entry.update, device, &ledger, &before, scope),
             _ => Return::NotNeeded,
         };
         ledger.looked_at(run.campaign, *id, decided);
         match decided {
             Return::To(firmware) => new.push(before.offer(run, *device, firmware, offer)),
             Return::Pinned => pinned.extend(stays(&ledger, *id)),
-            Return::NotNeeded | Return::Impossible => {}
+            Return::NotNeeded | Return::Impossible | Return::UnderWay(_) => {}
         }
     }
     passed_over::insert(&mut tx, run, &pinned, offer.now).await?;
@@ -99,14 +99,23 @@ async fn to_look_at(
         .map_err(bad_row(SEND_BACK))
 }
 
-fn decide(update: &Update, device: &DeviceRow, before: &Before, scope: Scope) -> Return {
-    let ended = Ended::of(
-        update,
-        before.of(update, device),
-        device.installed_update,
-        device.sw_version.as_deref(),
-        device.pinned,
-    );
+fn decide(
+    update: &Update,
+    device: &DeviceRow,
+    ledger: &Ledger,
+    before: &Before,
+    scope: Scope,
+) -> Return {
+    let standing = Standing {
+        installed: device.installed_update,
+        reported_version: device.sw_version.as_deref(),
+        is_pinned: device.pinned,
+        updates: ledger
+            .of_device(update.device)
+            .map(|entry| &entry.update)
+            .collect(),
+    };
+    let ended = Ended::of(update, before.of(update, device), &standing);
     ended.map_or(Return::NotNeeded, |ended| rollback::after(&ended, scope))
 }
 

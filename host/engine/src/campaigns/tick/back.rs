@@ -82,6 +82,12 @@ fn summary(ending: Ending) -> String {
     if ending.pinned > 0 {
         parts.push(format!("{} stay on it: they are pinned", ending.pinned));
     }
+    if ending.under_way > 0 {
+        parts.push(format!(
+            "{} were being brought back already, by updates of their own",
+            ending.under_way
+        ));
+    }
     parts.join("; ")
 }
 
@@ -96,12 +102,13 @@ mod tests {
             not_returned: 2,
             impossible: 1,
             pinned: 3,
+            under_way: 4,
             ..Ending::default()
         };
         assert_eq!(
             summary(ending),
             "7 devices are back on what they had before; 2 did not come back; for 1 the server does not have what they \
-             had before; 3 stay on it: they are pinned"
+             had before; 3 stay on it: they are pinned; 4 were being brought back already, by updates of their own"
         );
     }
 }

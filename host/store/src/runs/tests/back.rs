@@ -7,7 +7,7 @@ use tidegate_core::{
     update::{Event, Proof, Purpose, Retries, Terms, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    DeviceChange, Devices as _, Firmwares as _, Made, Offer, Registry as _, Runs as _,
+    DeviceChange, Devices as _, Firmwares as _, Made, Offer, Past, Registry as _, Runs as _,
     SingleUpdates as _,
 };
 
@@ -201,6 +201,38 @@ on_both! {
         let why = store.passed_over(store.ours, scene.campaign(), scene.devices[0]).await?;
         assert_eq!(why, Some(PassedOver::Pinned));
         assert_eq!(scene.status_of(scene.devices[0]).await?, UpdateStatus::Completed);
+    }
+
+    async fn who_is_being_brought_back_needs_no_second_way(store) {
+        let scene = Scene::set(store, &[3]).await?;
+        scene.release(&[3]).await?;
+        let [on_its_way, called_back, lighter] = scene.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        for key in &scene.devices {
+            scene.succeeds(*key, later(1)).await?;
+        }
+        let back = Offer { firmware: scene.old, to_version: "1.0.0".into(), ..heavy(&scene) };
+        let light = Offer { weight: RETURN_WEIGHT - 1, ..back.clone() };
+        for (key, offer) in [(on_its_way, &back), (called_back, &back), (lighter, &light)] {
+            let (made, _) = store.bring_back(store.ours, key, offer, Past::default()).await?;
+            let Made::Update(id, _) = made else {
+                anyhow::bail!("it is not brought back: {made:?}");
+            };
+            if key == called_back {
+                scene.report(key, id, Event::CancelRequested, later(2)).await?;
+            }
+        }
+        // A way back goes past a pin, once it is there.
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        let fence = scene.turn_back().await?;
+        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &heavy(&scene)).await?;
+        assert_eq!(returned.looked_at, 3);
+        let touched: Vec<_> = returned.touched.iter().map(|touched| touched.device).collect();
+        assert_eq!(touched, [called_back, lighter]);
+        let ending = scene.look().await?.ending;
+        assert_eq!((ending.under_way, ending.open_return, ending.pinned, ending.to_look_at), (1, 2, 0, 0));
     }
 
     async fn what_a_later_update_brought_stays(store) {

@@ -37,6 +37,7 @@ struct Campaign {
     not_returned: i64,
     impossible: i64,
     pinned: i64,
+    under_way: i64,
     /// Whether its loop has something new to look at.
     stirred: bool,
     waves: BTreeMap<u32, Wave>,
@@ -110,6 +111,7 @@ impl Counters {
         campaign.to_look_at -= 1;
         campaign.impossible += i64::from(decided == Return::Impossible);
         campaign.pinned += i64::from(decided == Return::Pinned);
+        campaign.under_way += i64::from(matches!(decided, Return::UnderWay(_)));
     }
 
     /// Adds everything to what is there. The campaigns' own rows come first and in order: they are the locks.
@@ -254,8 +256,8 @@ impl Campaign {
         sqlx::query(
             "UPDATE campaign_counters SET open_forward = open_forward + $3, to_look_at = to_look_at + $4, \
              open_return = open_return + $5, returned = returned + $6, not_returned = not_returned + $7, \
-             impossible = impossible + $8, pinned = pinned + $9, moved_at = $10, \
-             stirred_at = CASE WHEN $11 IS NULL OR stirred_at < $11 THEN stirred_at ELSE $11 END \
+             impossible = impossible + $8, pinned = pinned + $9, under_way = under_way + $10, moved_at = $11, \
+             stirred_at = CASE WHEN $12 IS NULL OR stirred_at < $12 THEN stirred_at ELSE $12 END \
              WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(tenant.0)
@@ -267,6 +269,7 @@ impl Campaign {
         .bind(self.not_returned)
         .bind(self.impossible)
         .bind(self.pinned)
+        .bind(self.under_way)
         .bind(now.0)
         .bind(self.stirred.then_some(now.0))
         .execute(tx.conn())

@@ -7,6 +7,7 @@ use tidegate_e2e::{Device, FirmwareForm, Lab, both_databases, feedback};
 both_databases!(
     a_policy_brings_everybody_back,
     an_operator_brings_everybody_back,
+    one_way_back_is_enough,
     each_model_goes_back_to_its_own
 );
 
@@ -111,6 +112,43 @@ async fn an_operator_brings_everybody_back(lab: Lab) -> Result<()> {
         .await?;
     again.problem(409, "invalid_transition")?;
     Ok(())
+}
+
+/// One device was rolled back by itself, and is at it, when its campaign goes back.
+async fn one_way_back_is_enough(lab: Lab) -> Result<()> {
+    let mut fleet = on_good_firmware(&lab).await?;
+    let bad = lab.firmware("1.2.0").await?;
+    let id = lab.start(bad, json!({})).await?;
+    lab.until_status_while(id, "completed", async || everybody_acts(&mut fleet).await)
+        .await?;
+    let path = format!("devices/{}", fleet[0].id);
+    let wish = json!({ "reason": "it hums" });
+    let own = lab
+        .operator
+        .post(&format!("{path}/rollback"), &wish)
+        .await?
+        .is(201)?
+        .json()?;
+    lab.operator
+        .post(&format!("campaigns/{id}/rollback"), &wish)
+        .await?
+        .is(200)?;
+    let campaign = lab
+        .until_status_while(id, "rolled_back", async || {
+            everybody_acts(&mut fleet[1..]).await
+        })
+        .await?;
+    let told = campaign["explain"].to_string();
+    ensure!(
+        told.contains("1 were being brought back already"),
+        "{campaign}"
+    );
+    let explained = lab.viewer.get(&format!("{path}/explain")).await?.ok()?;
+    let left = format!("leaves this device to update {}", own["update_id"]);
+    ensure!(explained.to_string().contains(&left), "{explained}");
+    ensure!(fleet[0].install().await?, "it had nothing to go back to");
+    ensure!(!fleet[0].install().await?, "it is to go back twice");
+    everybody_is_back(&lab, &fleet, bad).await
 }
 
 /// Devices that came with a version that was not rolled out from here, which exists for two of their three models.
