@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use sqlx::any::AnyRow;
 use tidegate_core::{
-    id::{CampaignId, FirmwareId, UpdateId},
+    id::{CampaignId, DeviceKey, FirmwareId, UpdateId},
     update::{Event, Progress, Proof, Terms, Try, UpdateStatus},
 };
 use tidegate_engine::ports::{InstalledReport, RecordError, Recorded, StoreError, Told};
@@ -15,7 +16,7 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::{failed, internal},
-    rows::{Columns as _, bad_row},
+    rows::{BadRow, Columns as _, bad_row},
     tallies::Tallies,
 };
 
@@ -27,11 +28,14 @@ pub(super) async fn record(
 ) -> Result<Told, RecordError> {
     let (tenant, key) = (report.tenant, report.device);
     let mut tx = database.write().await?;
-    let firmware = find(&mut tx, report).await?;
-    let firmware = firmware.ok_or(RecordError::NotFound)?;
+    let candidates = candidates(&mut tx, report).await?;
+    if candidates.is_empty() {
+        return Err(RecordError::NotFound);
+    }
     let devices = BTreeSet::from([key]);
     let mut ledger = Ledger::open(&mut tx, tenant, &devices, &BTreeSet::new(), report.at).await?;
     let device = ledger.device(key).ok_or(RecordError::NotFound)?;
+    let firmware = its_own(&candidates, &ledger, key).ok_or(RecordError::NotFound)?;
     let brought = device.installed_update;
     let brought = brought.filter(|_| device.installed_firmware == Some(firmware));
     let is_elsewhere = device.drifted_at.is_some();
@@ -108,24 +112,49 @@ fn made(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
     }
 }
 
-/// The firmware of this name and version: the one for the device's own model before the one for any. A device that has not
-/// said what it is may have one for any model; one that has said so has none that is for another.
-async fn find(tx: &mut Tx, report: &InstalledReport) -> Result<Option<FirmwareId>, StoreError> {
-    let row = sqlx::query(
-        "SELECT f.id FROM firmware f JOIN devices d ON d.tenant_id = f.tenant_id AND d.id = $4 \
-         WHERE f.tenant_id = $1 AND f.name = $2 AND f.version = $3 AND f.deleted_at IS NULL \
-         AND (f.device_model IS NULL OR d.hw_model IS NULL OR f.device_model = d.hw_model) \
-         ORDER BY CASE WHEN f.device_model = d.hw_model THEN 0 WHEN f.device_model IS NULL THEN 1 ELSE 2 END, \
-         f.id DESC LIMIT 1",
+/// A firmware of the name and version that the device tells.
+struct Candidate {
+    firmware: FirmwareId,
+    model: Option<String>,
+}
+
+/// Which of them the device has: the one for its own model, else the one for any. A device that has not said what it is
+/// has the only one there is, or of several the one that it was brought from here; there is no further guess.
+fn its_own(candidates: &[Candidate], ledger: &Ledger, key: DeviceKey) -> Option<FirmwareId> {
+    let device = ledger.device(key)?;
+    let was_brought = |firmware| {
+        let mut updates = ledger.of_device(key).map(|entry| &entry.update);
+        device.installed_firmware == Some(firmware) || updates.any(|it| it.firmware == firmware)
+    };
+    let of_model = |model| candidates.iter().find(|it| it.model.as_deref() == model);
+    let found = match (device.hw_model.as_deref(), candidates) {
+        (Some(model), _) => of_model(Some(model)).or_else(|| of_model(None)),
+        (None, [only]) => Some(only),
+        (None, several) => several.iter().find(|it| was_brought(it.firmware)),
+    };
+    found.map(|it| it.firmware)
+}
+
+/// At most one for each model, and one for any.
+async fn candidates(tx: &mut Tx, report: &InstalledReport) -> Result<Vec<Candidate>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, device_model FROM firmware \
+         WHERE tenant_id = $1 AND name = $2 AND version = $3 AND deleted_at IS NULL ORDER BY id DESC",
     )
     .bind(report.tenant.0)
     .bind(storable(&report.name).into_owned())
     .bind(storable(&report.version).into_owned())
-    .bind(report.device.0)
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .map_err(failed("look for what is installed"))?;
-    row.map(|row| row.take("id").map(FirmwareId))
-        .transpose()
+    let read = |row: &AnyRow| {
+        Ok::<_, BadRow>(Candidate {
+            firmware: FirmwareId(row.take("id")?),
+            model: row.take("device_model")?,
+        })
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
         .map_err(bad_row("read firmware row"))
 }

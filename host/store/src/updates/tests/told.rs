@@ -79,19 +79,48 @@ on_both! {
             ids.push(store.create_firmware(scene.tenant, firmware).await?);
         }
         let key = scene.devices[0];
-        // It has not said what it is.
-        assert!(scene.told(key, "7.0.0", 1).await?.is_new);
-        assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[1]));
-        scene.reports(key, "hw_model", "a", later(2)).await?;
-        assert!(scene.told(key, "7.0.0", 3).await?.is_new);
-        assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[0]));
+        for (model, own) in [("a", ids[0]), ("b", ids[2]), ("c", ids[1])] {
+            scene.reports(key, "hw_model", model, later(2)).await?;
+            assert!(scene.told(key, "7.0.0", 3).await?.is_new);
+            assert_eq!(device(store, 0).await?.installed_firmware, Some(own), "{model}");
+        }
 
         let mut firmware = crate::scene::firmware("8.0.0");
         firmware.details.device_model = Some("b".to_owned());
         store.create_firmware(scene.tenant, firmware).await?;
+        scene.reports(key, "hw_model", "a", later(4)).await?;
         let refused = scene.told(key, "8.0.0", 4).await;
         assert!(refused.is_err(), "another model's firmware is not its own: {refused:?}");
-        assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[0]));
+        assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[1]));
+    }
+
+    async fn who_has_not_said_what_it_is_has_none_that_is_one_of_several(store) {
+        let scene = Scene::with_proof(store, &[2], Proof::Attested).await?;
+        let for_model = async |model: &str| {
+            let mut firmware = crate::scene::firmware("1.1.0");
+            firmware.details.device_model = Some(model.to_owned());
+            store.create_firmware(scene.tenant, firmware).await
+        };
+        let [told, brought] = scene.devices[..] else {
+            anyhow::bail!("two devices");
+        };
+        // Of one there is no doubt.
+        assert!(scene.told(told, "1.1.0", 1).await?.is_new);
+        scene.release(&[2]).await?;
+        scene.succeeds(brought, later(1)).await?;
+        let for_a = for_model("a").await?;
+        // Neither is there of the one that the server brought, or that it had told before.
+        assert!(!scene.told(told, "1.1.0", 2).await?.is_new);
+        assert!(scene.told(brought, "1.1.0", 2).await?.recorded.moved);
+
+        // Of several it has one as soon as it says what it is, be it the one for any.
+        let silent = store.register(scene.tenant, "d-2", later(3)).await?.device;
+        let refused = scene.told(silent, "1.1.0", 3).await;
+        assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
+        assert_eq!(device(store, 2).await?.installed_firmware, None);
+        scene.reports(silent, "hw_model", "a", later(4)).await?;
+        assert!(scene.told(silent, "1.1.0", 4).await?.is_new);
+        assert_eq!(device(store, 2).await?.installed_firmware, Some(for_a));
     }
 
     async fn who_says_that_it_is_where_it_should_be_has_not_drifted(store) {
