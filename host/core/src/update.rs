@@ -118,6 +118,8 @@ pub enum Event {
     CancelFeedback(Feedback),
     /// Somebody at the device answered whether it may begin, or go on.
     ConfirmationFeedback(Feedback),
+    /// Somebody at the device said no to this one, although everything is agreed to beforehand.
+    Declined(Feedback),
     /// Whoever speaks for the device agrees to everything.
     AutoConfirmed,
     /// The device reported its version.
@@ -185,6 +187,7 @@ impl Progress {
                 self.cancel_answered(feedback, now)?.noting(feedback)
             }
             Event::ConfirmationFeedback(answer) => self.answered(answer, now)?.noting(answer),
+            Event::Declined(answer) => self.declined(answer, now)?.noting(answer),
             Event::AutoConfirmed => self.confirmed(),
             Event::VersionReported { is_target } => self.version_seen(*is_target, now),
             Event::DeadlinePassed => self.overdue(now),

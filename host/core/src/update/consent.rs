@@ -39,6 +39,23 @@ impl Progress {
         self
     }
 
+    /// A "no" where nobody is asked: to offer it again would be to go past it, and to wait would be to wait for nobody.
+    pub(super) fn declined(self, answer: &Feedback, now: Timestamp) -> Result<Self, Refusal> {
+        use UpdateStatus as S;
+        match self.status {
+            S::WaitingConfirmation | S::Offered | S::Downloading | S::Installing
+                if self.terms.confirmation.is_some() =>
+            {
+                let why = format!(
+                    "its device agrees to updates beforehand, and said no to this one: {}",
+                    reason(answer)
+                );
+                Ok(self.rejected(why, now))
+            }
+            _ => self.answered(answer, now),
+        }
+    }
+
     fn denied(mut self, answer: &Feedback, now: Timestamp) -> Result<Self, Refusal> {
         let Some(confirmation) = self.terms.confirmation else {
             return Err(Refusal::NotWaiting);
@@ -48,16 +65,22 @@ impl Progress {
                 self.status = UpdateStatus::WaitingConfirmation;
                 Ok(self)
             }
-            OnDenied::Reject => {
-                let message = answer.messages.last().cloned();
-                self.error = Some(UpdateError {
-                    code: DENIED.to_owned(),
-                    message: message.unwrap_or_else(|| "the device gave no reason".to_owned()),
-                });
-                Ok(self.ended(UpdateStatus::Rejected, now))
-            }
+            OnDenied::Reject => Ok(self.rejected(reason(answer).to_owned(), now)),
         }
     }
+
+    fn rejected(mut self, message: String, now: Timestamp) -> Self {
+        self.error = Some(UpdateError {
+            code: DENIED.to_owned(),
+            message,
+        });
+        self.ended(UpdateStatus::Rejected, now)
+    }
+}
+
+fn reason(answer: &Feedback) -> &str {
+    let last = answer.messages.last();
+    last.map_or("the device gave no reason", String::as_str)
 }
 
 #[cfg(test)]
@@ -183,6 +206,33 @@ mod tests {
             };
             let after = progress.after(&Event::AutoConfirmed, NOW);
             assert_eq!(after.map(|after| after.status), Ok(expected), "{from:?}");
+        }
+    }
+
+    #[test]
+    fn no_is_final_where_nobody_is_asked() {
+        use UpdateStatus as S;
+        let Event::ConfirmationFeedback(no) = answer(Execution::Denied) else {
+            unreachable!("it is an answer");
+        };
+        let declined = Event::Declined(no);
+        for from in ALL {
+            let progress = |terms| Progress {
+                status: from,
+                ..Progress::offered(Proof::Reported, terms, Timestamp(0))
+            };
+            let plain = progress(Terms::forced(Duration::from_mins(1)));
+            let expected = match from {
+                S::WaitingConfirmation | S::Offered | S::Downloading | S::Installing => {
+                    assert_eq!(plain.after(&declined, NOW), Err(Refusal::NotWaiting));
+                    Ok((S::Rejected, Some(NOW)))
+                }
+                S::Cancelling | S::Scheduled => Err(Refusal::NotWaiting),
+                _ => Err(Refusal::Closed),
+            };
+            let after = progress(terms(OnDenied::OfferAgain)).after(&declined, NOW);
+            let ended = after.map(|after| (after.status, after.completed_at));
+            assert_eq!(ended, expected, "{from:?}");
         }
     }
 

@@ -282,6 +282,25 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn who_agrees_to_everything_may_say_no_to_one() -> anyhow::Result<()> {
+    let (world, update) = asked(OnDenied::OfferAgain).await?;
+    let on = "/confirmationBase/activateAutoConfirm";
+    assert_eq!(world.post(on, &json!({})).await?.status, 200);
+    assert_eq!(world.linked().await?, ["deploymentBase"]);
+    for _ in 0..2 {
+        assert_eq!(world.answer(update, "denied").await?, 200);
+        assert_eq!(world.stands(update).await?, Some(UpdateStatus::Rejected));
+    }
+    assert!(world.linked().await?.is_empty(), "nobody is left to ask");
+    assert_eq!(world.answer(update, "confirmed").await?, 410);
+    // What comes next is agreed to again.
+    let terms = asks(OnDenied::OfferAgain);
+    world.offer_on("dev-1", "1.2.0", terms).await?;
+    assert_eq!(world.linked().await?, ["deploymentBase"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn agreeing_to_everything_has_its_limits() -> anyhow::Result<()> {
     let world = World::open().await?;
     let path = "/confirmationBase/activateAutoConfirm";

@@ -200,7 +200,9 @@ pub(super) fn feedback<'a>(
 ) -> Option<(Cow<'a, Feedback>, bool)> {
     match event {
         Event::Feedback(feedback) => Some((progress.heard(feedback, at), false)),
-        Event::ConfirmationFeedback(feedback) => Some((Cow::Borrowed(feedback), false)),
+        Event::ConfirmationFeedback(feedback) | Event::Declined(feedback) => {
+            Some((Cow::Borrowed(feedback), false))
+        }
         Event::CancelFeedback(feedback) => Some((Cow::Borrowed(feedback), true)),
         Event::Retrieved
         | Event::CancelRequested

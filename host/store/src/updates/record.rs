@@ -8,6 +8,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::Source,
     time::Timestamp,
+    update::Event,
 };
 use tidegate_engine::ports::{
     AttributesReport, LogReport, RecordError, Recorded, Report, StoreError,
@@ -169,10 +170,11 @@ fn event(
         .entry(report.update)
         .filter(|entry| entry.update.device == report.device);
     let entry = entry.ok_or(RecordError::NotFound)?;
+    let happened = meant(ledger, report);
     let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
-    let said = feedback(&report.event, &entry.update.progress, report.at);
+    let said = feedback(&happened, &entry.update.progress, report.at);
     let Some((feedback, on_call_back)) = said else {
-        let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
+        let moved = ledger.step(report.update, &happened, report.at, tallies)?;
         return Ok(of_one(moved, campaign));
     };
     let call_back = if on_call_back { entry.call_backs } else { 0 };
@@ -187,7 +189,7 @@ fn event(
     }
     // Asked of a copy first: what is refused leaves no trace.
     let before = &entry.update.progress;
-    let after = match before.clone().after(&report.event, report.at) {
+    let after = match before.clone().after(&happened, report.at) {
         Err(_) if is_known => return Ok(Moved::new()),
         after => after?,
     };
@@ -200,7 +202,7 @@ fn event(
     if kept >= MAX_PER_UPDATE && !closes && !decides {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
-    let moved = ledger.step(report.update, &report.event, report.at, tallies)?;
+    let moved = ledger.step(report.update, &happened, report.at, tallies)?;
     if is_known {
         return Ok(of_one(moved, campaign));
     }
@@ -217,6 +219,22 @@ fn event(
         new_lines.add(ledger, &in_the_log(report, word))?;
     }
     Ok(of_one(moved, campaign))
+}
+
+/// A "no" of a device that agrees to everything beforehand is the last word.
+fn meant<'a>(ledger: &Ledger, report: &'a Report) -> Cow<'a, Event> {
+    let agrees = || {
+        let device = ledger.device(report.device);
+        device.is_some_and(|device| device.auto_confirms)
+    };
+    match &report.event {
+        Event::ConfirmationFeedback(answer)
+            if answer.execution == Execution::Denied && agrees() =>
+        {
+            Cow::Owned(Event::Declined(answer.clone()))
+        }
+        event => Cow::Borrowed(event),
+    }
 }
 
 /// What stands in the log for a feedback without words.

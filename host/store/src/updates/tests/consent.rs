@@ -105,6 +105,30 @@ on_both! {
         assert_eq!(error.message, "nobody confirmed the update within 300 minutes");
     }
 
+    async fn no_is_final_where_everything_is_agreed_to_beforehand(store) {
+        let scene = Scene::on(store, &[3], Proof::Reported, asks(OnDenied::OfferAgain)).await?;
+        let [agrees, began, is_asked] = scene.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        store.activate_auto_confirm(store.ours, agrees, someone(0)).await?;
+        store.activate_auto_confirm(store.ours, began, someone(0)).await?;
+        scene.release(&[3]).await?;
+        scene.happens(began, Event::Retrieved, later(1)).await??;
+        let no = answer(Execution::Denied);
+        for key in [agrees, began] {
+            assert!(scene.happens(key, no.clone(), later(2)).await??.moved);
+            let progress = scene.newest(key).await?.update.progress;
+            assert_eq!((progress.status, progress.completed_at), (UpdateStatus::Rejected, Some(later(2))));
+            let error = progress.error.context("it says why")?;
+            assert_eq!(error.message, "its device agrees to updates beforehand, and said no to this one: said");
+            assert!(!scene.happens(key, no.clone(), later(3)).await??.moved, "it says it again");
+        }
+        scene.happens(is_asked, no, later(2)).await??;
+        assert_eq!(scene.status_of(is_asked).await?, UpdateStatus::WaitingConfirmation);
+        let counts = scene.look().await?.waves[0].report.counts;
+        assert_eq!((counts.rejected, counts.offered, counts.failed), (2, 1, 0));
+    }
+
     async fn a_final_no_is_counted_by_itself(store) {
         let scene = Scene::on(store, &[2], Proof::Reported, asks(OnDenied::Reject)).await?;
         scene.release(&[2]).await?;
