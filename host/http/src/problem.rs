@@ -204,11 +204,16 @@ impl IntoResponse for Problem {
 /// A panic in a handler is a bug; the connection and the server go on.
 #[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
 pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
+    log_panic(&*panic);
+    Problem::internal().into_response()
+}
+
+/// Whoever asked is not told what it was.
+pub(crate) fn log_panic(panic: &(dyn Any + Send)) {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     tracing::error!("a handler panicked: {message}");
-    Problem::internal().into_response()
 }

@@ -30,6 +30,7 @@ use axum::{
     routing::{any, get, post, put},
 };
 use http::StatusCode;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{AppState, client::Client};
 
@@ -83,6 +84,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), limit_rate))
+        .layer(CatchPanicLayer::custom(refusal::of_panic))
 }
 
 /// Refuses whoever asks too often, before anything of the request is looked at.

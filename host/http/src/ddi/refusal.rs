@@ -1,3 +1,5 @@
+use std::any::Any;
+
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -9,6 +11,8 @@ use http::{
 use serde::Serialize;
 use tidegate_core::update::Refusal as UpdateRefusal;
 use tidegate_engine::{Error, ports::RecordError};
+
+use crate::problem::log_panic;
 
 /// Why a device is not given what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +134,13 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// Devices know no problem+json: a panic is a mistake of ours as any other.
+#[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
+pub(super) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
+    log_panic(&*panic);
+    Refusal::Internal.into_response()
 }
 
 impl From<Error> for Refusal {

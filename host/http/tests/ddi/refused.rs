@@ -41,6 +41,27 @@ async fn what_is_not_there_is_answered_without_a_body() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_panic_is_answered_as_devices_know_it() -> anyhow::Result<()> {
+    const CENTURY: i64 = 100 * 365 * 24 * 60 * 60;
+    let world = World::open().await?;
+    assert_eq!(world.send(get(BASE)).await?.status, 200);
+    // Before 1970 the clock panics.
+    world.clock.pass(-CENTURY);
+    let report = json!({ "data": { "sw_version": "1.0.0" } });
+    let report = request("PUT", format!("{BASE}/configData")).json(&report);
+    for request in [get(BASE), report] {
+        let answer = world.send(request).await?;
+        assert_eq!((answer.status, answer.text().as_str()), (500, ""));
+        assert_eq!(answer.header("content-type"), None);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    world.clock.pass(CENTURY);
+    let answer = world.send(get(BASE)).await?;
+    assert_eq!(answer.status, 200, "the server goes on");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_named() -> anyhow::Result<()> {
     let world = World::open().await?;
     for (method, path) in [

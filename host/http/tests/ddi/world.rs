@@ -398,7 +398,9 @@ impl HandClock {
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        let now = self.0.load(Ordering::SeqCst);
+        assert!(now >= 0, "the clock is broken");
+        Timestamp(now)
     }
 }
 
