@@ -72,12 +72,30 @@ impl Default for Limits {
 
 /// A limit outside what an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is {value}, and must be between {least} and {most}")]
+#[error("{name} {}", self.why())]
 pub struct InvalidLimit {
     name: &'static str,
     value: u128,
     least: u128,
     most: u128,
+}
+
+impl InvalidLimit {
+    /// Its name among [`Limits`].
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it is, and what it may be, to follow its name in a sentence.
+    pub fn why(&self) -> String {
+        let unit = match self.name {
+            "compile_cpu" => " seconds",
+            "deadline" | "planning_deadline" => " milliseconds",
+            _ => "",
+        };
+        let (value, least, most) = (self.value, self.least, self.most);
+        format!("is {value}{unit}, and must be between {least} and {most}")
+    }
 }
 
 impl Limits {
@@ -87,7 +105,7 @@ impl Limits {
         let millis = |duration: Duration| duration.as_millis();
         for (name, value, least, most) in [
             ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
-            ("compile_cpu, in seconds,", seconds(self.compile_cpu), 1, 60),
+            ("compile_cpu", seconds(self.compile_cpu), 1, 60),
             (
                 "compile_memory_bytes",
                 self.compile_memory_bytes.into(),
@@ -113,14 +131,9 @@ impl Limits {
                 0,
                 PLANNING_FUEL_CEILING.into(),
             ),
+            ("deadline", millis(self.deadline), 10, 2_000),
             (
-                "deadline, in milliseconds,",
-                millis(self.deadline),
-                10,
-                2_000,
-            ),
-            (
-                "planning_deadline, in milliseconds,",
+                "planning_deadline",
                 millis(self.planning_deadline),
                 10,
                 30_000,
@@ -202,7 +215,7 @@ mod tests {
         let changed = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);
-            limits.validate().map_err(|error| error.name)
+            limits.validate().map_err(|error| error.name())
         };
         assert_eq!(changed(|l| l.fuel = 1_000_000_000), Ok(()));
         assert_eq!(changed(|l| l.fuel = 1_000_000_001), Err("fuel"));
@@ -210,7 +223,7 @@ mod tests {
         assert_eq!(changed(|l| l.calls_at_once = 0), Err("calls_at_once"));
         assert_eq!(
             changed(|l| l.compile_cpu = Duration::from_secs(61)),
-            Err("compile_cpu, in seconds,")
+            Err("compile_cpu")
         );
     }
 

@@ -63,7 +63,8 @@ fn a_configuration_that_is_not_understood_starts_nothing() -> Result<()> {
         command.arg("--components").arg(folder.path());
         command
     };
-    check(&serve(&file).output()?, 1, "poling_interval");
+    let named = format!("`devices.poling_interval` in {}", file.display());
+    check(&serve(&file).output()?, 1, &named);
     check(
         &serve(&folder.path().join("none.toml")).output()?,
         1,
@@ -76,18 +77,40 @@ fn a_configuration_that_is_not_understood_starts_nothing() -> Result<()> {
             .env("TIDEGATE_LISTEN", "127.0.0.1:0")
             .output()?,
         1,
-        "fuel",
+        "`sandbox.fuel` in ",
     );
     check(
         &serve(&file).env("TIDEGATE_LISTN", "127.0.0.1:0").output()?,
         1,
-        "listn",
+        "the environment variable `TIDEGATE_LISTN` is no setting that there is",
     );
-    check(
-        &serve(&file).env("TIDEGATE_LOG__LEVEL", "=,=").output()?,
-        1,
-        "no log level",
-    );
+    fs::write(&file, "[log]\nlevel = 'info'")?;
+    for (name, value, said) in [
+        (
+            "TIDEGATE_LOG__LEVEL",
+            "=,=",
+            "`TIDEGATE_LOG__LEVEL` is no log level",
+        ),
+        (
+            "tidegate_dev",
+            "yes",
+            "`tidegate_dev` is \"yes\", and must be `true` or `false`",
+        ),
+        ("TIDEGATE_LOG", "{format=xml}", "`TIDEGATE_LOG` is \"xml\""),
+        (
+            "TIDEGATE_TLS__CERT",
+            "cert.pem",
+            "`TIDEGATE_TLS__CERT` goes together with",
+        ),
+        (
+            "TIDEGATE_LIMITS__CONNECTIONS",
+            "-1",
+            "`TIDEGATE_LIMITS__CONNECTIONS` is -1",
+        ),
+    ] {
+        let output = serve(&file).env(name, value).output()?;
+        check(&output, 1, &format!("the environment variable {said}"));
+    }
     Ok(())
 }
 

@@ -2,14 +2,13 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tidegate_http::{
     CertificateHeaders, ClientAuth, HeaderName, IpNet, LimitSettings, Proxies, ProxyHeaders,
     TlsSettings,
 };
 
-use super::Period;
+use super::{Period, Wrong};
 
 /// Proxies in front of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,13 +115,14 @@ impl Default for Limits {
 
 impl Http {
     /// The proxies that are believed.
-    pub fn proxies(&self) -> Result<Proxies> {
+    pub fn proxies(&self) -> Result<Proxies, Wrong> {
         let net = |text: &String| {
             let net = text.parse::<IpNet>();
             let net =
                 net.or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
-            net.with_context(|| {
-                format!("http.trusted_proxies: `{text}` is no address and no network")
+            net.map_err(|_| {
+                let why = format!("has `{text}`, which is no address and no network");
+                Wrong::new("http.trusted_proxies", why)
             })
         };
         Ok(Proxies {
@@ -130,7 +130,7 @@ impl Http {
                 .trusted_proxies
                 .iter()
                 .map(net)
-                .collect::<Result<_>>()?,
+                .collect::<Result<_, _>>()?,
             speak: match self.forwarded {
                 Forwarded::XForwarded => ProxyHeaders::XForwarded,
                 Forwarded::Forwarded => ProxyHeaders::Forwarded,
@@ -139,27 +139,34 @@ impl Http {
     }
 
     /// The headers in which they name devices.
-    pub fn certificate_headers(&self) -> Result<CertificateHeaders> {
+    pub fn certificate_headers(&self) -> Result<CertificateHeaders, Wrong> {
         let (devices, authorities) = (&self.device_headers, &self.authority_headers);
         if devices.len() != authorities.len() {
-            return Err(anyhow!(
-                "http.device_headers and http.authority_headers must be as many"
-            ));
+            let why = format!(
+                "and `http.authority_headers` must be as many, and are {} and {}",
+                devices.len(),
+                authorities.len()
+            );
+            return Err(Wrong::new("http.device_headers", why));
         }
-        let name = |text: &String| {
-            text.parse::<HeaderName>()
-                .with_context(|| format!("`{text}` is no name of a header"))
+        let name = |key: &str, text: &String| {
+            text.parse::<HeaderName>().map_err(|_| {
+                let why = format!("has `{text}`, which is no name of a header");
+                Wrong::new(key, why)
+            })
         };
-        let pairs = devices.iter().zip(authorities);
-        let pairs = pairs.map(|(device, authority)| Ok((name(device)?, name(authority)?)));
-        let pairs: Vec<_> = pairs.collect::<Result<_>>()?;
+        let pairs = devices.iter().zip(authorities).map(|(device, authority)| {
+            let device = name("http.device_headers", device)?;
+            Ok((device, name("http.authority_headers", authority)?))
+        });
+        let pairs: Vec<_> = pairs.collect::<Result<_, Wrong>>()?;
         Ok(CertificateHeaders::new(pairs))
     }
 }
 
 impl Tls {
     /// None: plain HTTP.
-    pub fn settings(&self) -> Result<Option<TlsSettings>> {
+    pub fn settings(&self) -> Result<Option<TlsSettings>, Wrong> {
         match (&self.cert, &self.key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(TlsSettings {
@@ -171,7 +178,8 @@ impl Tls {
                     AskedFor::Required => ClientAuth::Required,
                 },
             })),
-            _ => Err(anyhow!("tls.cert and tls.key go together")),
+            (Some(_), None) => Err(Wrong::new("tls.cert", "goes together with `tls.key`")),
+            (None, Some(_)) => Err(Wrong::new("tls.key", "goes together with `tls.cert`")),
         }
     }
 }
@@ -191,15 +199,20 @@ impl Limits {
     }
 
     /// What the types alone cannot say.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.connections == 0 {
-            return Err(anyhow!("limits.connections must be at least 1"));
-        }
-        if self.waiting_reports == 0 {
-            return Err(anyhow!("limits.waiting_reports must be at least 1"));
-        }
-        if self.answer_silence.0.as_secs() == 0 {
-            return Err(anyhow!("limits.answer_silence must be at least a second"));
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        for (key, is_none, least) in [
+            ("connections", self.connections == 0, "1"),
+            ("waiting_reports", self.waiting_reports == 0, "1"),
+            (
+                "answer_silence",
+                self.answer_silence.0.as_secs() == 0,
+                "a second",
+            ),
+        ] {
+            if is_none {
+                let why = format!("must be at least {least}");
+                return Err(Wrong::new(format!("limits.{key}"), why));
+            }
         }
         Ok(())
     }

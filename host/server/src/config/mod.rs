@@ -2,25 +2,29 @@
 
 mod door;
 mod period;
+mod wrong;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, bail};
 use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Unexpected};
 use tidegate_sandbox::Limits;
+use tracing_subscriber::EnvFilter;
 
 pub use door::{AskedFor, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use period::Period;
+pub use wrong::Wrong;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where to listen.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where the database, the files and the caches are kept unless they are told otherwise.
     pub data_dir: PathBuf,
@@ -189,8 +193,8 @@ impl Default for Artifacts {
 const OF_OTHERS: [&str; 4] = ["url", "key", "config", "test_postgres"];
 
 impl Config {
-    /// Reads the defaults, the file if one is named, and the environment. A key that nobody knows is
-    /// an error that names it and where it stands.
+    /// Reads the defaults, the file if one is named, and the environment. What is not as it must be is
+    /// named as it was written there, with what is expected; so is a key that nobody knows.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
@@ -198,41 +202,45 @@ impl Config {
             std::fs::metadata(file).with_context(|| format!("read {}", file.display()))?;
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment = figment.merge(Env::prefixed("TIDEGATE_").ignore(&OF_OTHERS).split("__"));
-        let config: Self = figment.extract().map_err(|errors| {
-            let lines: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
-            anyhow!(
-                "the configuration is not as it must be: {}",
+        let environment = Env::prefixed(wrong::PREFIX).ignore(&OF_OTHERS);
+        figment = figment.merge(environment.split(wrong::SEPARATOR));
+        let wrong = match figment.extract::<Self>() {
+            Ok(config) => match config.check() {
+                Ok(()) => return Ok(config),
+                Err(wrong) => wrong.in_words(&figment),
+            },
+            Err(errors) => {
+                let lines: Vec<_> = errors.into_iter().map(|it| wrong::unread(&it)).collect();
                 lines.join("; ")
-            )
-        })?;
-        config.check()?;
-        Ok(config)
+            }
+        };
+        bail!("the configuration is not as it must be: {wrong}")
     }
 
     /// What the types alone cannot say.
-    fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<(), Wrong> {
         if let Some(secret) = &self.auth.secret
             && secret.len() < 32
         {
-            return Err(anyhow!(
-                "auth.secret has {} bytes, and must have at least 32",
-                secret.len()
-            ));
+            let why = format!("has {} bytes, and must have at least 32", secret.len());
+            return Err(Wrong::new("auth.secret", why));
         }
         self.http.proxies()?;
         self.http.certificate_headers()?;
         self.tls.settings()?;
         self.limits.check()?;
+        self.sandbox.check()?;
+        if let Err(error) = EnvFilter::try_new(&self.log.level) {
+            let why = format!("is no log level and no list of directives: {error}");
+            return Err(Wrong::new("log.level", why));
+        }
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
-            return Err(anyhow!(
-                "devices.polling_interval must be at least a second and less than a day"
-            ));
+            let why = "must be at least a second and less than a day";
+            return Err(Wrong::new("devices.polling_interval", why));
         }
         if self.devices.polling_jitter_percent > 100 {
-            return Err(anyhow!(
-                "devices.polling_jitter_percent must be at most 100"
-            ));
+            let key = "devices.polling_jitter_percent";
+            return Err(Wrong::new(key, "must be at most 100"));
         }
         Ok(())
     }
@@ -251,7 +259,19 @@ impl Config {
     }
 }
 
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    let expected = &"an address and a port, such as `127.0.0.1:8080`";
+    text.parse()
+        .map_err(|_| serde::de::Error::invalid_value(Unexpected::Str(&text), expected))
+}
+
 impl Sandbox {
+    fn check(&self) -> Result<(), Wrong> {
+        let allowed = self.limits().validate();
+        allowed.map_err(|error| Wrong::new(format!("sandbox.{}", error.name()), error.why()))
+    }
+
     /// The sandbox's limits, with what is set here in their place.
     pub fn limits(&self) -> Limits {
         let default = Limits::default();

@@ -11,9 +11,13 @@ fn load(text: &str) -> Result<Config> {
     Config::load(Some(&file))
 }
 
+/// What is said of a file of this text, with the file's own name in the place of its path.
 fn error(text: &str) -> String {
-    let error = load(text).expect_err("it is not as it must be");
-    format!("{error:#}")
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tidegate.toml");
+    fs::write(&file, text).expect("it is written");
+    let error = Config::load(Some(&file)).expect_err("it is not as it must be");
+    format!("{error:#}").replace(&*file.to_string_lossy(), "tidegate.toml")
 }
 
 #[test]
@@ -69,40 +73,122 @@ fn proxies_are_addresses_and_networks() -> Result<()> {
 #[test]
 fn unknown_keys_are_named() {
     let message = error("[devices]\npoling_interval = '5m'");
-    assert!(message.contains("poling_interval"), "{message}");
+    let named =
+        "`devices.poling_interval` in tidegate.toml is no setting that there is: expected one of";
+    assert!(message.contains(named), "{message}");
     assert!(message.contains("`polling_interval`"), "{message}");
     let message = error("lsiten = '127.0.0.1:1'");
-    assert!(message.contains("lsiten"), "{message}");
+    assert!(message.contains("`lsiten` in tidegate.toml"), "{message}");
 }
 
 #[test]
 fn bad_values_are_named() {
     for (text, part) in [
-        ("listen = 'here'", "listen"),
-        ("[devices]\npolling_interval = '-5m'", "negative"),
-        ("[devices]\npolling_interval = '2d'", "polling_interval"),
+        (
+            "listen = 'here'",
+            "`listen` in tidegate.toml is \"here\", and must be an address and a port",
+        ),
+        (
+            "[devices]\npolling_interval = '-5m'",
+            "`devices.polling_interval` in tidegate.toml is \"-5m\", and must be a length of time, not negative",
+        ),
+        (
+            "[devices]\npolling_interval = 5",
+            "`devices.polling_interval` in tidegate.toml is 5, and must be a length of time",
+        ),
+        (
+            "[devices]\npolling_interval = '48h'",
+            "`devices.polling_interval` in tidegate.toml must be at least a second and less than a day",
+        ),
         (
             "[devices]\npolling_jitter_percent = 101",
-            "polling_jitter_percent",
+            "`devices.polling_jitter_percent` in tidegate.toml must be at most 100",
         ),
-        ("[log]\nformat = 'xml'", "xml"),
-        ("[auth]\nsecret = 'short'", "at least 32"),
-        ("[artifacts]\nmax_bytes = -1", "max_bytes"),
-        ("listen = ", "TOML"),
-        ("[http]\ntrusted_proxies = ['gate']", "gate"),
-        ("[http]\nforwarded = 'both'", "both"),
-        ("[http]\ndevice_headers = []", "as many"),
+        (
+            "[devices]\npolling_jitter_percent = 300",
+            "polling_jitter_percent` in tidegate.toml is 300, and must be a whole number from 0 to 255",
+        ),
+        (
+            "devices = 5",
+            "`devices` in tidegate.toml is 5, and must be a table",
+        ),
+        (
+            "dev = 'yes'",
+            "`dev` in tidegate.toml is \"yes\", and must be `true` or `false`",
+        ),
+        (
+            "[log]\nformat = 'xml'",
+            "`log.format` in tidegate.toml is \"xml\", and must be `human` or `json`",
+        ),
+        (
+            "[log]\nlevel = '=,='",
+            "`log.level` in tidegate.toml is no log level",
+        ),
+        (
+            "[auth]\nsecret = 'short'",
+            "`auth.secret` in tidegate.toml has 5 bytes, and must have at least 32",
+        ),
+        (
+            "[artifacts]\nmax_bytes = -1",
+            "`artifacts.max_bytes` in tidegate.toml is -1, and must be a whole number",
+        ),
+        ("listen = ", "tidegate.toml cannot be read: TOML"),
+        (
+            "[http]\ntrusted_proxies = ['gate']",
+            "`http.trusted_proxies` in tidegate.toml has `gate`",
+        ),
+        (
+            "[http]\ntrusted_proxies = [5]",
+            "`http.trusted_proxies.0` in tidegate.toml is 5, and must be a string",
+        ),
+        (
+            "[http]\nforwarded = 'both'",
+            "`http.forwarded` in tidegate.toml is \"both\", and must be `x-forwarded` or `forwarded`",
+        ),
+        (
+            "[http]\ndevice_headers = []",
+            "`http.device_headers` in tidegate.toml and `http.authority_headers` must be as many",
+        ),
         (
             "[http]\ndevice_headers = ['a b']\nauthority_headers = ['c']",
-            "a b",
+            "`http.device_headers` in tidegate.toml has `a b`",
         ),
-        ("[tls]\ncert = 'cert.pem'", "go together"),
-        ("[tls]\nclient_auth = 'maybe'", "maybe"),
-        ("[limits]\nconnections = 0", "limits.connections"),
-        ("[limits]\nanswer_silence = '10ms'", "limits.answer_silence"),
+        (
+            "[tls]\nkey = 'key.pem'",
+            "`tls.key` in tidegate.toml goes together with `tls.cert`",
+        ),
+        (
+            "[tls]\nclient_auth = 'maybe'",
+            "`tls.client_auth` in tidegate.toml is \"maybe\"",
+        ),
+        (
+            "[limits]\nconnections = 0",
+            "`limits.connections` in tidegate.toml",
+        ),
+        (
+            "[limits]\nanswer_silence = '10ms'",
+            "`limits.answer_silence` in tidegate.toml must be at least a second",
+        ),
+        (
+            "[sandbox]\nfuel = 2_000_000_000",
+            "`sandbox.fuel` in tidegate.toml is 2000000000, and must be between 1 and 1000000000",
+        ),
     ] {
         let message = error(text);
         assert!(message.contains(part), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_repeated() {
+    for text in [
+        "[auth]\nsecret = 12345678",
+        "[database]\nurl = 12345678",
+        "auth = '12345678'",
+    ] {
+        let message = error(text);
+        assert!(message.contains("tidegate.toml must be a "), "{message}");
+        assert!(!message.contains("12345678"), "{message}");
     }
 }
 
