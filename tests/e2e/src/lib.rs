@@ -29,7 +29,7 @@ pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
 pub use folder::files_below;
 pub use lab::Lab;
-pub use process::{Ground, Program};
+pub use process::{Ground, Program, printed};
 pub use rest::{Answer, Rest};
 pub use run::{Stage, plain, run};
 pub use server::{Server, Setup, components};

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidegate_sandbox::CompilerCommand;
@@ -57,6 +57,14 @@ impl Ground {
             .env("TIDEGATE_COMPONENTS", components()?);
         Ok(command)
     }
+}
+
+/// What a command prints; an error where it fails.
+pub fn printed(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The program as a process of its own.

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use reqwest::{Certificate, Client, Identity};
 use serde_json::Value;
-use tidegate_e2e::{Device, Ground, Program, both_databases};
+use tidegate_e2e::{Device, Ground, Program, both_databases, printed};
 
 both_databases!(
     who_shows_a_certificate_is_let_in,
@@ -166,13 +166,6 @@ impl<'a> Site<'a> {
             .env_remove("SSL_CERT_DIR");
         printed(&mut command)
     }
-}
-
-fn printed(command: &mut std::process::Command) -> Result<String> {
-    let output = command.output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {said}");
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Who signs certificates of devices.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod campaigns;
 mod certificates;
+mod commands;
 mod crash;
 mod ddi;
 mod doors;
