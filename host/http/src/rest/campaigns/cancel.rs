@@ -1,19 +1,8 @@
-use axum::{Json, extract::State};
+use axum::Json;
 use tidegate_engine::campaigns;
 
-use super::{
-    reason::Reason,
-    shape::{CampaignBody, whole},
-};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{
-        access::Operator,
-        json::OptionalJson,
-        segments::{Segments, id},
-    },
-};
+use super::{reason::Reason, shape::CampaignBody, steered::Steered};
+use crate::{problem::Result, rest::json::OptionalJson};
 
 /// Ends a campaign for good, and calls back what is in flight.
 #[utoipa::path(
@@ -22,13 +11,11 @@ use crate::{
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn cancel_campaign(
-    Operator(actor): Operator,
-    State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    steered: Steered,
     OptionalJson(wanted): OptionalJson<Reason>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
     let reason = wanted.checked()?;
-    let campaign = campaigns::cancel(&state.engine, &actor, campaign, &reason).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    let cancelled =
+        campaigns::cancel(&steered.engine, &steered.actor, steered.campaign, &reason).await?;
+    steered.shown(cancelled).await
 }

@@ -17,6 +17,7 @@ mod rollback;
 mod shape;
 mod short_form;
 mod start;
+mod steered;
 mod terms;
 mod updates;
 mod waves;

@@ -1,19 +1,8 @@
-use axum::{Json, extract::State};
+use axum::Json;
 use tidegate_engine::campaigns;
 
-use super::{
-    reason::Reason,
-    shape::{CampaignBody, whole},
-};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{
-        access::Operator,
-        json::OptionalJson,
-        segments::{Segments, id},
-    },
-};
+use super::{reason::Reason, shape::CampaignBody, steered::Steered};
+use crate::{problem::Result, rest::json::OptionalJson};
 
 /// Stops releasing devices until somebody resumes. What is in flight goes on.
 #[utoipa::path(
@@ -22,13 +11,11 @@ use crate::{
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn pause_campaign(
-    Operator(actor): Operator,
-    State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    steered: Steered,
     OptionalJson(wanted): OptionalJson<Reason>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
     let reason = wanted.checked()?;
-    let campaign = campaigns::pause(&state.engine, &actor, campaign, &reason).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    let paused =
+        campaigns::pause(&steered.engine, &steered.actor, steered.campaign, &reason).await?;
+    steered.shown(paused).await
 }

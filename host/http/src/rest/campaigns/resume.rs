@@ -1,15 +1,8 @@
-use axum::{Json, extract::State};
+use axum::Json;
 use tidegate_engine::campaigns;
 
-use super::shape::{CampaignBody, whole};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{
-        access::Operator,
-        segments::{Segments, id},
-    },
-};
+use super::{shape::CampaignBody, steered::Steered};
+use crate::problem::Result;
 
 /// Goes on after a pause or a hold.
 #[utoipa::path(
@@ -17,12 +10,7 @@ use crate::{
     params(("campaign_id" = i64, Path)),
     responses((status = 200, body = CampaignBody)),
 )]
-pub(crate) async fn resume_campaign(
-    Operator(actor): Operator,
-    State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
-) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
-    let campaign = campaigns::resume(&state.engine, &actor, campaign).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+pub(crate) async fn resume_campaign(steered: Steered) -> Result<Json<CampaignBody>> {
+    let resumed = campaigns::resume(&steered.engine, &steered.actor, steered.campaign).await?;
+    steered.shown(resumed).await
 }

@@ -1,22 +1,11 @@
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Deserialize;
 use tidegate_core::plugin;
 use tidegate_engine::campaigns;
 use utoipa::ToSchema;
 
-use super::{
-    reason::checked,
-    shape::{CampaignBody, whole},
-};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{
-        access::Operator,
-        json::OptionalJson,
-        segments::{Segments, id},
-    },
-};
+use super::{reason::checked, shape::CampaignBody, steered::Steered};
+use crate::{problem::Result, rest::json::OptionalJson};
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct RollbackWish {
@@ -45,17 +34,21 @@ pub(crate) enum Scope {
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn roll_back_campaign(
-    Operator(actor): Operator,
-    State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    steered: Steered,
     OptionalJson(wanted): OptionalJson<RollbackWish>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
     let reason = checked("/reason", wanted.reason)?;
     let scope = match wanted.scope {
         Scope::Everything => plugin::Scope::Everything,
         Scope::InFlight => plugin::Scope::InFlight,
     };
-    let campaign = campaigns::roll_back(&state.engine, &actor, campaign, scope, &reason).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    let turned = campaigns::roll_back(
+        &steered.engine,
+        &steered.actor,
+        steered.campaign,
+        scope,
+        &reason,
+    )
+    .await?;
+    steered.shown(turned).await
 }
