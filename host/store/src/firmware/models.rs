@@ -84,10 +84,9 @@ pub(super) async fn candidates(
     tenant: TenantId,
     wanted: &Candidates,
 ) -> Result<Vec<Firmware>, StoreError> {
-    let mut parameters = Parameters::default();
-    let of_tenant = parameters.bind(tenant.0);
-    let named = named(&of_tenant, 1, wanted, &mut parameters);
-    highest(database, tenant, &of_tenant, &named, wanted, parameters).await
+    let mut search = Search::new(tenant, wanted);
+    let releases = search.for_model(1);
+    search.highest(database, &releases).await
 }
 
 /// Betas and pre-releases for a model, and what names none.
@@ -96,63 +95,87 @@ pub(super) async fn no_candidates(
     tenant: TenantId,
     wanted: &Candidates,
 ) -> Result<Vec<Firmware>, StoreError> {
-    let mut parameters = Parameters::default();
-    let of_tenant = parameters.bind(tenant.0);
-    let betas = named(&of_tenant, 0, wanted, &mut parameters);
-    let range = range("f.version_key", "f.id", wanted, &mut parameters);
-    let which = format!(
-        "({betas} OR (f.deleted_at IS NULL{range} AND NOT EXISTS (SELECT 1 FROM firmware_models m \
-         WHERE m.tenant_id = {of_tenant} AND m.firmware_id = f.id)))"
-    );
-    highest(database, tenant, &of_tenant, &which, wanted, parameters).await
+    let mut search = Search::new(tenant, wanted);
+    let betas = search.for_model(0);
+    let nameless = search.nameless();
+    let either = format!("({betas} OR ({nameless}))");
+    search.highest(database, &either).await
 }
 
-/// A condition: the firmware may be for the model.
-fn named(
-    of_tenant: &str,
-    is_release: i32,
-    wanted: &Candidates,
-    parameters: &mut Parameters,
-) -> String {
-    let model = parameters.bind(storable(&wanted.model).into_owned());
-    let range = range("m.version_key", "m.firmware_id", wanted, parameters);
-    format!(
-        "f.id IN (SELECT m.firmware_id FROM firmware_models m WHERE m.tenant_id = {of_tenant} \
-         AND m.model IN ({model}, '{ANY}') AND m.is_release = {is_release}{range})"
-    )
-}
-
-fn range(key: &str, id: &str, wanted: &Candidates, parameters: &mut Parameters) -> String {
-    let at_least = wanted.at_least.as_ref().map(|lowest| {
-        let lowest = parameters.bind(storable(lowest).into_owned());
-        format!(" AND {key} >= {lowest}")
-    });
-    let after = wanted.after.as_ref().map(|(last, last_id)| {
-        let last = parameters.bind(storable(last).into_owned());
-        let last_id = parameters.bind(last_id.0);
-        format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))")
-    });
-    at_least.into_iter().chain(after).collect()
-}
-
-async fn highest(
-    database: &Database,
+/// A statement that is being written: conditions on a firmware `f`, and what they are bound to.
+struct Search<'a> {
     tenant: TenantId,
-    of_tenant: &str,
-    which: &str,
-    wanted: &Candidates,
-    mut parameters: Parameters,
-) -> Result<Vec<Firmware>, StoreError> {
-    let limit = parameters.bind(i64::from(wanted.limit));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {which} \
-         ORDER BY f.version_key DESC, f.id DESC LIMIT {limit}"
-    );
-    let mut tx = database.read().await?;
-    let rows = parameters
-        .query(sql)?
-        .fetch_all(tx.conn())
-        .await
-        .map_err(failed("read firmware for a model"))?;
-    whole(&mut tx, tenant, &rows).await
+    wanted: &'a Candidates,
+    /// The place of the tenant among the parameters.
+    of_tenant: String,
+    parameters: Parameters,
+}
+
+impl<'a> Search<'a> {
+    fn new(tenant: TenantId, wanted: &'a Candidates) -> Self {
+        let mut parameters = Parameters::default();
+        Self {
+            tenant,
+            wanted,
+            of_tenant: parameters.bind(tenant.0),
+            parameters,
+        }
+    }
+
+    /// It may be for the model.
+    fn for_model(&mut self, is_release: i32) -> String {
+        let model = storable(&self.wanted.model).into_owned();
+        let model = self.parameters.bind(model);
+        let range = self.range("m.version_key", "m.firmware_id");
+        let of_tenant = &self.of_tenant;
+        format!(
+            "f.id IN (SELECT m.firmware_id FROM firmware_models m WHERE m.tenant_id = {of_tenant} \
+             AND m.model IN ({model}, '{ANY}') AND m.is_release = {is_release}{range})"
+        )
+    }
+
+    /// It names no model at all.
+    fn nameless(&mut self) -> String {
+        let range = self.range("f.version_key", "f.id");
+        let of_tenant = &self.of_tenant;
+        format!(
+            "f.deleted_at IS NULL{range} AND NOT EXISTS (SELECT 1 FROM firmware_models m \
+             WHERE m.tenant_id = {of_tenant} AND m.firmware_id = f.id)"
+        )
+    }
+
+    fn range(&mut self, key: &str, id: &str) -> String {
+        let at_least = self.wanted.at_least.as_ref().map(|lowest| {
+            let lowest = self.parameters.bind(storable(lowest).into_owned());
+            format!(" AND {key} >= {lowest}")
+        });
+        let after = self.wanted.after.as_ref().map(|(last, last_id)| {
+            let last = self.parameters.bind(storable(last).into_owned());
+            let last_id = self.parameters.bind(last_id.0);
+            format!(" AND ({key} < {last} OR ({key} = {last} AND {id} < {last_id}))")
+        });
+        at_least.into_iter().chain(after).collect()
+    }
+
+    /// What fits, the highest versions first.
+    async fn highest(
+        mut self,
+        database: &Database,
+        which: &str,
+    ) -> Result<Vec<Firmware>, StoreError> {
+        let limit = self.parameters.bind(i64::from(self.wanted.limit));
+        let of_tenant = &self.of_tenant;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {which} \
+             ORDER BY f.version_key DESC, f.id DESC LIMIT {limit}"
+        );
+        let mut tx = database.read().await?;
+        let rows = self
+            .parameters
+            .query(sql)?
+            .fetch_all(tx.conn())
+            .await
+            .map_err(failed("read firmware for a model"))?;
+        whole(&mut tx, self.tenant, &rows).await
+    }
 }
