@@ -115,6 +115,19 @@ impl Finished {
 }
 
 impl Feedback {
+    /// A feedback that says this and nothing else.
+    pub fn new(execution: Execution, finished: Finished) -> Self {
+        Self {
+            device_time: None,
+            execution,
+            finished,
+            progress: None,
+            code: None,
+            messages: Vec::new(),
+            cut: false,
+        }
+    }
+
     /// A feedback with its messages cut to what is kept.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -192,13 +205,9 @@ mod tests {
             (Execution::Rejected, Some(42), &["no"], None),
         ] {
             let feedback = Feedback {
-                device_time: None,
-                execution,
-                finished: Finished::None,
-                progress: None,
                 code,
                 messages: messages.iter().map(|&message| message.to_owned()).collect(),
-                cut: false,
+                ..Feedback::new(execution, Finished::None)
             };
             assert_eq!(feedback.in_a_word().as_deref(), expected, "{feedback:?}");
         }
@@ -207,13 +216,8 @@ mod tests {
     #[test]
     fn too_much_is_cut_and_marked() {
         let feedback = Feedback {
-            device_time: None,
-            execution: Execution::Proceeding,
-            finished: Finished::None,
-            progress: None,
-            code: None,
             messages: vec!["é".repeat(600); 60],
-            cut: false,
+            ..Feedback::new(Execution::Proceeding, Finished::None)
         };
         let bounded = feedback.bounded();
         assert!(bounded.cut);

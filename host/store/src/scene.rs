@@ -410,12 +410,7 @@ impl<'a> Scene<'a> {
 /// What a device says in these words.
 pub(crate) fn feedback(execution: Execution, finished: Finished, message: &str) -> Feedback {
     Feedback {
-        device_time: None,
-        execution,
-        finished,
-        progress: None,
-        code: None,
         messages: vec![message.to_owned()],
-        cut: false,
+        ..Feedback::new(execution, finished)
     }
 }

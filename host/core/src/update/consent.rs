@@ -108,13 +108,8 @@ mod tests {
 
     fn answer(execution: Execution) -> Event {
         Event::ConfirmationFeedback(Feedback {
-            device_time: None,
-            execution,
-            finished: Finished::None,
-            progress: None,
-            code: None,
             messages: vec!["on the road".to_owned()],
-            cut: false,
+            ..Feedback::new(execution, Finished::None)
         })
     }
 

@@ -143,15 +143,7 @@ mod tests {
             Execution::Closed => Finished::Success,
             _ => Finished::None,
         };
-        Feedback {
-            device_time: None,
-            execution,
-            finished,
-            progress: None,
-            code: None,
-            messages: Vec::new(),
-            cut: false,
-        }
+        Feedback::new(execution, finished)
     }
 
     fn reports(execution: Execution) -> Event {

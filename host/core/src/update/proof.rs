@@ -112,15 +112,7 @@ mod tests {
     }
 
     fn closed(finished: Finished) -> Event {
-        Event::Feedback(Feedback {
-            device_time: None,
-            execution: Execution::Closed,
-            finished,
-            progress: None,
-            code: None,
-            messages: Vec::new(),
-            cut: false,
-        })
+        Event::Feedback(Feedback::new(Execution::Closed, finished))
     }
 
     fn reports(is_target: bool) -> Event {

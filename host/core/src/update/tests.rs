@@ -14,13 +14,8 @@ fn update(status: UpdateStatus, proof: Proof) -> Progress {
 fn feedback(execution: Execution, finished: Finished) -> Feedback {
     let messages = vec!["flash worn out".to_owned()];
     Feedback {
-        device_time: None,
-        execution,
-        finished,
-        progress: None,
-        code: None,
         messages,
-        cut: false,
+        ..Feedback::new(execution, finished)
     }
 }
 

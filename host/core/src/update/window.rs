@@ -95,13 +95,8 @@ mod tests {
 
     fn says(execution: Execution, finished: Finished) -> Event {
         Event::Feedback(Feedback {
-            device_time: None,
-            execution,
-            finished,
-            progress: None,
-            code: None,
             messages: vec!["skipped".to_owned()],
-            cut: false,
+            ..Feedback::new(execution, finished)
         })
     }
 

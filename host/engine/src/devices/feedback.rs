@@ -104,12 +104,8 @@ mod tests {
         ] {
             let feedback = kept(Feedback {
                 device_time: time.map(Timestamp),
-                execution: Execution::Closed,
-                finished: Finished::Failure,
-                progress: None,
-                code: None,
                 messages: vec!["a\0b".into(), "<b>ü</b>".into()],
-                cut: false,
+                ..Feedback::new(Execution::Closed, Finished::Failure)
             });
             assert_eq!(feedback.device_time, expected.map(Timestamp));
             assert_eq!(feedback.messages, ["a\u{fffd}b", "<b>ü</b>"]);

@@ -316,15 +316,7 @@ impl World {
 }
 
 pub(crate) fn feedback(finished: Finished) -> Feedback {
-    Feedback {
-        device_time: None,
-        execution: Execution::Closed,
-        finished,
-        progress: None,
-        code: None,
-        messages: Vec::new(),
-        cut: false,
-    }
+    Feedback::new(Execution::Closed, finished)
 }
 
 pub(crate) fn draft(firmware: FirmwareId) -> Draft {

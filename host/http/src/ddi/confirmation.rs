@@ -178,13 +178,12 @@ impl TryFrom<ConfirmationBody> for Feedback {
     fn try_from(body: ConfirmationBody) -> Result<Self, Refusal> {
         let answer = Execution::parse(&body.confirmation).filter(|word| word.is_answer());
         Ok(Self {
-            device_time: None,
-            execution: answer.ok_or_else(|| unknown("confirmation", &body.confirmation))?,
-            finished: Finished::None,
-            progress: None,
             code: code_of(body.code.as_ref())?,
             messages: body.details,
-            cut: false,
+            ..Self::new(
+                answer.ok_or_else(|| unknown("confirmation", &body.confirmation))?,
+                Finished::None,
+            )
         })
     }
 }

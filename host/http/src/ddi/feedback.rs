@@ -144,13 +144,8 @@ mod tests {
 
     fn feedback(execution: Execution, finished: Finished, messages: &[&str]) -> Feedback {
         Feedback {
-            device_time: None,
-            execution,
-            finished,
-            progress: None,
-            code: None,
             messages: messages.iter().map(|&message| message.to_owned()).collect(),
-            cut: false,
+            ..Feedback::new(execution, finished)
         }
     }
 

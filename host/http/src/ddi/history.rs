@@ -65,12 +65,9 @@ mod tests {
             at: Timestamp(at),
             feedback: Feedback {
                 device_time: device_time.map(Timestamp),
-                execution: Execution::Proceeding,
-                finished: Finished::None,
-                progress: None,
                 code,
                 messages: messages.iter().map(|&message| message.to_owned()).collect(),
-                cut: false,
+                ..Feedback::new(Execution::Proceeding, Finished::None)
             },
             on_cancel: false,
         }

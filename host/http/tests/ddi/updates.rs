@@ -212,15 +212,7 @@ async fn a_device_that_hangs_up_is_still_heard() -> anyhow::Result<()> {
         enrolment: Enrolment::default(),
         address: None,
     };
-    let said = Feedback {
-        device_time: None,
-        execution: Execution::Closed,
-        finished: Finished::Success,
-        progress: None,
-        code: None,
-        messages: Vec::new(),
-        cut: false,
-    };
+    let said = Feedback::new(Execution::Closed, Finished::Success);
     // The server drops the request of a device that hangs up, and with it what handles it.
     let mut handling = Box::pin(devices::feedback(&world.engine, &caller, update, said));
     assert!(futures::poll!(&mut handling).is_pending());
