@@ -1,0 +1,98 @@
+use super::Violation;
+use crate::{
+    campaign::MAX_WAVES,
+    plugin::{Members, Plan, UNASSIGNED},
+    selector::{DEVICE_FIELDS, parse},
+};
+
+/// Checks a plan before it is resolved.
+pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
+    if plan.waves.is_empty() {
+        return Err(Violation::NoWaves);
+    }
+    if plan.waves.len() > MAX_WAVES {
+        return Err(Violation::TooManyWaves(plan.waves.len()));
+    }
+    if plan.dynamic {
+        return Err(Violation::Dynamic);
+    }
+    for (index, wave) in plan.waves.iter().enumerate() {
+        if !(1..=100).contains(&wave.name.chars().count()) {
+            return Err(Violation::WaveName(index));
+        }
+        match &wave.members {
+            Members::Share(share) if *share > 10_000 => {
+                return Err(Violation::Share {
+                    wave: index,
+                    share: *share,
+                });
+            }
+            Members::Selector(selector) => {
+                parse(selector, &DEVICE_FIELDS).map_err(|error| Violation::Selector {
+                    wave: index,
+                    error: error.to_string(),
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks what `assign` answered: every row names a custom wave or none.
+pub fn check_assignment(plan: &Plan, assigned: &[u16]) -> Result<(), Violation> {
+    let is_custom = |wave: u16| {
+        plan.waves
+            .get(usize::from(wave))
+            .is_some_and(|wave| wave.members == Members::Custom)
+    };
+    let bad = assigned
+        .iter()
+        .position(|wave| *wave != UNASSIGNED && !is_custom(*wave));
+    bad.map_or(Ok(()), |row| {
+        Err(Violation::Assignment {
+            row,
+            wave: assigned[row],
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::PlannedWave;
+
+    #[test]
+    fn plans_are_checked_before_they_are_resolved() {
+        let plan = |waves: Vec<Members>| {
+            let named = |members| PlannedWave {
+                name: "wave".into(),
+                members,
+            };
+            Plan {
+                waves: waves.into_iter().map(named).collect(),
+                parallel: false,
+                dynamic: false,
+            }
+        };
+        assert_eq!(check_plan(&plan(vec![])), Err(Violation::NoWaves));
+        assert_eq!(
+            check_plan(&plan(vec![Members::Rest; 501])),
+            Err(Violation::TooManyWaves(501))
+        );
+        assert_eq!(
+            check_plan(&plan(vec![Members::Share(10_001)])),
+            Err(Violation::Share {
+                wave: 0,
+                share: 10_001
+            })
+        );
+        assert!(check_plan(&plan(vec![Members::Selector("colour==red".into())])).is_err());
+        let custom = plan(vec![Members::Rest, Members::Custom]);
+        assert_eq!(check_assignment(&custom, &[1, u16::MAX]), Ok(()));
+        assert_eq!(
+            check_assignment(&custom, &[1, 0]),
+            Err(Violation::Assignment { row: 1, wave: 0 })
+        );
+    }
+}
