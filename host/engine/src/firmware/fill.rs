@@ -1,28 +1,17 @@
-//! What images say of themselves, beside what their uploader says of them.
-//!
-//! The uploader's word counts; what he leaves out is taken from the images. Only a version may not differ: a device
-//! would report another than it was sent.
+//! What an uploader leaves out is taken from the images; what he says counts.
 
 use std::collections::BTreeSet;
 
 use tidegate_core::{
     firmware::FirmwareDetails,
-    plugin::FieldError,
     version::{self, sort_key},
 };
 use tidegate_images::{Image, SwDescription};
 
 use super::{
     claims::{Broken, Claims},
-    hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE},
+    said::{Named, broken, differ, metadata, said},
 };
-use crate::ports::NewModule;
-
-/// Longest value of a firmware's metadata, in characters.
-const MAX_VALUE: usize = 4000;
-
-/// An image of an upload, and its file's name.
-pub(super) type Named = (String, Image);
 
 /// Fills what the claims leave out. Several images must say the same.
 pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> {
@@ -57,75 +46,6 @@ pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> 
     Ok(())
 }
 
-/// Whether each image's version is that of its module.
-pub(super) fn agree(
-    claims: &Claims,
-    modules: &[NewModule],
-    images: &[Named],
-) -> Result<(), Broken> {
-    let mut errors = Vec::new();
-    for (at, module) in modules.iter().enumerate() {
-        for file in &module.artifacts {
-            let image = images.iter().find(|(name, _)| *name == file.filename);
-            let Some(version) = image.and_then(|(_, image)| said(image).version) else {
-                continue;
-            };
-            // One that SemVer cannot say may be called anything.
-            if version::semver(version)
-                .is_none_or(|said| sort_key(&said) == sort_key(&module.version))
-            {
-                continue;
-            }
-            let own = claims
-                .modules
-                .get(at)
-                .is_some_and(|module| module.version.is_some());
-            errors.push(FieldError {
-                path: if own {
-                    format!("/modules/{at}/version")
-                } else {
-                    "/version".to_owned()
-                },
-                message: format!(
-                    "is {}, but {} says that it is {version}",
-                    module.version, file.filename
-                ),
-            });
-        }
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let code = "image_contradicts";
-    Err(Broken { code, errors })
-}
-
-/// What every kind of image may say.
-#[derive(Default)]
-struct Said<'a> {
-    name: Option<&'a str>,
-    version: Option<&'a str>,
-    description: Option<&'a str>,
-}
-
-fn said(image: &Image) -> Said<'_> {
-    match image {
-        Image::Swu(of) => Said {
-            name: of.name.as_deref(),
-            version: Some(&of.version),
-            description: of.description.as_deref(),
-        },
-        Image::Rauc(bundle) => bundle
-            .manifest
-            .as_ref()
-            .map_or_else(Said::default, |of| Said {
-                name: Some(&of.compatible),
-                version: of.version.as_deref(),
-                description: of.description.as_deref(),
-            }),
-    }
-}
-
 /// What is said, if all who say it say the same.
 fn only<T: Ord>(said: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> {
     let mut different: BTreeSet<T> = said.flatten().collect();
@@ -133,60 +53,6 @@ fn only<T: Ord>(said: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> 
         0 | 1 => Ok(different.pop_first()),
         _ => Err(()),
     }
-}
-
-/// Entries of the firmware's metadata.
-fn metadata(images: &[Named]) -> Result<Vec<(&'static str, String)>, Broken> {
-    let rows = images.iter().flat_map(|(_, image)| entries(image));
-    let rows: BTreeSet<(&'static str, String)> = rows.collect();
-    let rows: Vec<_> = rows.into_iter().collect();
-    for pair in rows.windows(2) {
-        if pair[0].0 == pair[1].0 {
-            return Err(differ("/file", pair[0].0));
-        }
-    }
-    if let Some((key, _)) = rows
-        .iter()
-        .find(|(_, value)| value.chars().count() > MAX_VALUE)
-    {
-        let message =
-            format!("what the image says for {key} is longer than {MAX_VALUE} characters");
-        return Err(broken("invalid_image", "/file", message));
-    }
-    Ok(rows)
-}
-
-fn entries(image: &Image) -> Vec<(&'static str, String)> {
-    let mut entries = Vec::new();
-    let mut add = |key, value: Option<String>| entries.extend(value.map(|value| (key, value)));
-    match image {
-        Image::Swu(of) => {
-            let json =
-                |is_empty: bool, value: serde_json::Value| (!is_empty).then(|| value.to_string());
-            add(
-                SWU_HARDWARE,
-                json(of.hardware.is_empty(), serde_json::json!(of.hardware)),
-            );
-            add(
-                SWU_BOARDS,
-                json(of.boards.is_empty(), serde_json::json!(of.boards)),
-            );
-            add("swu.version", other_form(&of.version));
-        }
-        Image::Rauc(bundle) => {
-            if let Some(of) = &bundle.manifest {
-                add(RAUC_COMPATIBLE, Some(of.compatible.clone()));
-                add("rauc.build", of.build.clone());
-                add("rauc.version", of.version.as_deref().and_then(other_form));
-            }
-        }
-    }
-    entries
-}
-
-/// A version that is not in `SemVer`'s form, so that the firmware's is another text.
-fn other_form(version: &str) -> Option<String> {
-    (version::semver(version).as_deref() != Some(version)).then(|| version.to_owned())
 }
 
 /// The model of an image for one board; the lowest and the highest revision of one that lists plain numbers.
@@ -246,31 +112,14 @@ fn no_semver(version: &str, images: &[Named]) -> Broken {
     broken("invalid_firmware", "/version", message)
 }
 
-fn differ(path: &str, what: &str) -> Broken {
-    broken(
-        "image_contradicts",
-        path,
-        format!("the images do not agree on {what}"),
-    )
-}
-
-fn broken(code: &'static str, path: &str, message: String) -> Broken {
-    let path = path.to_owned();
-    Broken {
-        code,
-        errors: vec![FieldError { path, message }],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use tidegate_core::firmware::{Artifact, Hashes};
     use tidegate_images::{Bundle, Format, Manifest};
 
     use super::*;
-    use crate::firmware::{Checksums, Contents, ModuleContents};
+    use crate::firmware::hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE};
 
     fn swu(filename: &str, version: &str, hardware: &[&str]) -> Named {
         let description = SwDescription {
@@ -413,56 +262,5 @@ mod tests {
         let broken =
             fill(&mut Claims::default(), &[swu("a.swu", "1.0.0", &long)]).expect_err("too long");
         assert_eq!(broken.code, "invalid_image");
-    }
-
-    #[test]
-    fn a_version_is_the_image_s_or_one_that_says_the_same() {
-        let file = |filename: &str| Artifact {
-            filename: filename.to_owned(),
-            size: 1,
-            hashes: Hashes {
-                sha1: [1; 20],
-                md5: [2; 16],
-                sha256: [3; 32],
-            },
-        };
-        let paths = |claimed: &str, own: Option<&str>, image: &Named| -> Vec<String> {
-            let contents = Contents {
-                filename: image.0.clone(),
-                checksums: Checksums::default(),
-            };
-            let module = ModuleContents {
-                part: "os".to_owned(),
-                name: None,
-                version: own.map(str::to_owned),
-                files: vec![contents],
-                ..ModuleContents::default()
-            };
-            let mut claims = Claims {
-                modules: vec![module],
-                ..Claims::default()
-            };
-            claims.details.name = "edge".to_owned();
-            claims.details.version = claimed.to_owned();
-            let modules = claims.arrange(&[file(&image.0)]).expect("good claims");
-            let broken = agree(&claims, &modules, std::slice::from_ref(image)).err();
-            broken.map_or_else(Vec::new, |broken| {
-                broken.errors.into_iter().map(|error| error.path).collect()
-            })
-        };
-        assert_eq!(paths("1.2.0", None, &swu("a.swu", "1.2", &[])), [""; 0]);
-        assert_eq!(
-            paths("1.3.0", None, &swu("a.swu", "1.2", &[])),
-            ["/version"]
-        );
-        assert_eq!(
-            paths("9.0.0", Some("1.2"), &swu("a.swu", "1.2", &[])),
-            [""; 0]
-        );
-        assert_eq!(
-            paths("1.2.0", Some("9"), &swu("a.swu", "1.2", &[])),
-            ["/modules/0/version"]
-        );
-        assert_eq!(paths("7.0.0", None, &rauc("2016.08-1")), [""; 0]);
     }
 }

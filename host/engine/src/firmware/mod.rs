@@ -1,5 +1,7 @@
 //! Firmware: uploaded, listed, deleted.
 
+mod agree;
+mod check;
 mod claims;
 mod delete;
 mod fill;
@@ -7,6 +9,7 @@ mod get;
 mod hardware;
 mod image;
 mod list;
+mod said;
 mod upload;
 
 pub use claims::{Checksums, Claims, Contents, ModuleContents};

@@ -1,11 +1,6 @@
 use tidegate_core::firmware::{Artifact, Firmware};
 
-use super::{
-    Claims,
-    claims::Broken,
-    fill::{Named, agree, fill},
-    image::inspect,
-};
+use super::{Claims, agree::agree, claims::Broken, fill::fill, image::inspect, said::Named};
 use crate::{
     Engine, Error, Result,
     files::Hold,
