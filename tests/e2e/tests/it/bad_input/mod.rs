@@ -2,6 +2,7 @@
 
 mod campaigns;
 mod devices;
+mod drafts;
 mod firmware;
 mod garbage;
 mod plugins;
@@ -205,7 +206,8 @@ async fn every_refusal(lab: Alone) -> Result<()> {
     let scene = Scene::set(lab).await?;
     let cases: Vec<Bad> = [
         requests::cases(),
-        campaigns::cases(&scene),
+        drafts::cases(&scene),
+        campaigns::cases(),
         firmware::cases(),
         devices::cases(),
         plugins::cases()?,
