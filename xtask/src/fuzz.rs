@@ -38,10 +38,10 @@ impl Exploration {
 /// Explores the named targets (all when empty), as many at once as there are processors. An error names those that
 /// failed, after all have ended.
 pub(crate) fn run(workspace: &Workspace, names: &[String], how: Exploration) -> Result<()> {
-    let products = products(workspace)?;
     let mut targets = target::find(workspace, &build::programs(workspace)?)?;
     check_names(names, &targets)?;
     targets.retain(|target| names.is_empty() || names.contains(&target.name));
+    let products = products(workspace)?;
     println!(
         "{} s for each target; what it says and finds is in {}",
         how.seconds,
