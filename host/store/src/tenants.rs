@@ -4,7 +4,7 @@ mod settings;
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tidegate_core::{firmware::hex, id::TenantId, settings::TenantSettings, time::Timestamp};
-use tidegate_engine::ports::{Key, NewKey, Role, StoreError, Tenant, Tenants};
+use tidegate_engine::ports::{Key, Role, StoreError, StoredKey, Tenant, Tenants};
 
 use crate::{
     SqlStore,
@@ -12,7 +12,7 @@ use crate::{
     database::Tx,
     dialect::storable,
     error::{conflict, failed},
-    rows::{BadRow, Columns, bad_row},
+    rows::{BadRow, Columns, bad_row, bytes_of_hex},
 };
 
 #[async_trait]
@@ -102,7 +102,7 @@ impl Tenants for SqlStore {
         Ok(true)
     }
 
-    async fn create_key(&self, key: NewKey) -> Result<(), StoreError> {
+    async fn create_key(&self, key: StoredKey) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
             "INSERT INTO api_keys (sha256, tenant_id, user_name, role, expires_at, created_at) \
@@ -136,6 +136,34 @@ impl Tenants for SqlStore {
         row.map(|row| key(&row))
             .transpose()
             .map_err(bad_row("read API key row"))
+    }
+
+    async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError> {
+        let mut tx = self.database.once().await?;
+        let rows = sqlx::query(
+            "SELECT tenant_id, user_name, role, sha256, expires_at, created_at FROM api_keys \
+             WHERE tenant_id = $1 ORDER BY created_at, sha256",
+        )
+        .bind(tenant.0)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed("list API keys"))?;
+        rows.iter()
+            .map(stored_key)
+            .collect::<Result<_, _>>()
+            .map_err(bad_row("read API key row"))
+    }
+
+    async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError> {
+        let mut tx = self.database.write().await?;
+        let deleted = sqlx::query("DELETE FROM api_keys WHERE tenant_id = $1 AND sha256 = $2")
+            .bind(tenant.0)
+            .bind(hex(&sha256))
+            .execute(tx.conn())
+            .await
+            .map_err(failed("delete an API key"))?;
+        tx.commit().await?;
+        Ok(deleted.rows_affected() > 0)
     }
 
     async fn has_keys(&self) -> Result<bool, StoreError> {
@@ -174,6 +202,17 @@ fn key(row: &AnyRow) -> Result<Key, BadRow> {
         user: row.take("user_name")?,
         role: row.word("role", Role::parse)?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
+    })
+}
+
+fn stored_key(row: &AnyRow) -> Result<StoredKey, BadRow> {
+    Ok(StoredKey {
+        tenant: TenantId(row.take("tenant_id")?),
+        user: row.take("user_name")?,
+        role: row.word("role", Role::parse)?,
+        sha256: row.word("sha256", bytes_of_hex)?,
+        expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
+        created_at: Timestamp(row.take("created_at")?),
     })
 }
 

@@ -59,7 +59,7 @@ pub use sandbox::{
 pub use singles::{CalledBack, Made, Past, SingleUpdates};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
-pub use tenants::{Key, NewKey, Role, Tenant, Tenants};
+pub use tenants::{Key, Role, StoredKey, Tenant, Tenants};
 pub use updates::{
     AttributesReport, FeedbackRow, InstalledReport, RecordError, Recorded, Report, Told,
     UpdateFilter, UpdateRow, Updates,

@@ -28,10 +28,16 @@ pub trait Tenants: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Stores an API key by its sha256.
-    async fn create_key(&self, key: NewKey) -> Result<(), StoreError>;
+    async fn create_key(&self, key: StoredKey) -> Result<(), StoreError>;
 
     /// The key of this sha256, expired or not.
     async fn key(&self, sha256: [u8; 32]) -> Result<Option<Key>, StoreError>;
+
+    /// The keys of a tenant, expired or not, in the order in which they were made.
+    async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// Deletes a tenant's key. False: the tenant has no key of this sha256.
+    async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError>;
 
     /// Whether anybody has a key at all.
     async fn has_keys(&self) -> Result<bool, StoreError>;
@@ -50,9 +56,9 @@ pub struct Tenant {
     pub settings_revision: i64,
 }
 
-/// A key to be stored.
+/// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewKey {
+pub struct StoredKey {
     /// For whom.
     pub tenant: TenantId,
     /// Who acts with it.

@@ -3,7 +3,7 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 use super::{draw, fingerprint};
 use crate::{
     Engine, Error, Result,
-    ports::{NewKey, Role},
+    ports::{Role, StoredKey},
 };
 
 /// An API key to be issued.
@@ -23,7 +23,7 @@ pub struct NewApiKey {
 pub async fn issue_key(engine: &Engine, wanted: NewApiKey) -> Result<String> {
     check_user(&wanted.user)?;
     let key = draw(&*engine.ports.entropy, "tg_");
-    let stored = NewKey {
+    let stored = StoredKey {
         tenant: wanted.tenant,
         user: wanted.user,
         role: wanted.role,

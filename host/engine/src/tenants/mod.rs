@@ -5,6 +5,7 @@ mod authenticate;
 mod bootstrap;
 mod create;
 mod issue;
+mod keys;
 mod secret;
 mod settings;
 
@@ -13,6 +14,7 @@ pub use authenticate::{authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use create::create;
 pub use issue::{NewApiKey, issue_key};
+pub use keys::{key_id, keys, revoke_key};
 pub(crate) use secret::draw;
 pub use secret::fingerprint;
 pub use settings::{change_settings, settings};

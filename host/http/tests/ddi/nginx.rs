@@ -71,7 +71,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
     };
     let world = World::closed_with(trust, Serving::default()).await?;
     let believe = |access: &mut tidegate_core::access::AccessSettings| {
-        access.proxy_authorities = vec!["CN=plant root".to_owned()];
+        access.proxy_authorities = vec!["plant".to_owned()];
     };
     world.allow(believe).await?;
 
@@ -79,9 +79,9 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "plant root");
+    let name = &mut params.distinguished_name;
+    name.push(DnType::OrganizationName, "Example");
+    name.push(DnType::CommonName, "plant root");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let plant = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -127,9 +127,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
         ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash-1"),
     ] {
         for shown in [None, Some(&shown)] {
-            let forged = other()
-                .header(device, "dev-2")
-                .header(authority, "CN=plant root");
+            let forged = other().header(device, "dev-2").header(authority, "plant");
             assert_eq!(
                 ask(shown, forged).await?.status,
                 401,

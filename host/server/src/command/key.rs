@@ -1,9 +1,10 @@
 use anyhow::{Context as _, Result, anyhow};
 use clap::Subcommand;
 use jiff::SignedDuration;
+use serde_json::json;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    ports::Role,
+    ports::{Role, StoredKey},
     tenants::{self, NewApiKey},
 };
 
@@ -28,32 +29,91 @@ pub(super) enum Key {
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },
+    /// List API keys, by the first digits of their sha256: the keys themselves are not stored
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Of which tenant
+        #[arg(long, default_value = tenants::DEFAULT_TENANT)]
+        tenant: String,
+    },
+    /// Make an API key useless, at once
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// Of which tenant
+        #[arg(long, default_value = tenants::DEFAULT_TENANT)]
+        tenant: String,
+        /// Its id, as `key list` shows it
+        id: String,
+    },
 }
 
 impl Key {
     pub(super) async fn run(self) -> Result<()> {
-        let Self::Create {
-            place,
-            tenant,
-            user,
-            role,
-            expires,
-        } = self;
-        let (_, host) = place.open().await?;
-        let now = host.engine.now();
-        let expires_at = expires.map(|when| expiry(&when, now)).transpose()?;
-        let tenant = super::place::tenant(&host.engine, &tenant).await?;
-        let key = NewApiKey {
-            tenant: tenant.id,
-            user,
-            role,
-            expires_at,
-        };
-        let key = tenants::issue_key(&host.engine, key).await?;
-        host.store.close().await;
-        print(&key);
+        match self {
+            Self::Create {
+                place,
+                tenant,
+                user,
+                role,
+                expires,
+            } => {
+                let (_, host) = place.open().await?;
+                let now = host.engine.now();
+                let expires_at = expires.map(|when| expiry(&when, now)).transpose()?;
+                let tenant = super::place::tenant(&host.engine, &tenant).await?;
+                let key = NewApiKey {
+                    tenant: tenant.id,
+                    user,
+                    role,
+                    expires_at,
+                };
+                let key = tenants::issue_key(&host.engine, key).await?;
+                host.store.close().await;
+                print(&key);
+            }
+            Self::List { place, tenant } => {
+                let (_, host) = place.open().await?;
+                let tenant = super::place::tenant(&host.engine, &tenant).await?;
+                let keys = tenants::keys(&host.engine, tenant.id).await?;
+                host.store.close().await;
+                print(listing(&keys));
+            }
+            Self::Revoke { place, tenant, id } => {
+                let (_, host) = place.open().await?;
+                let tenant = super::place::tenant(&host.engine, &tenant).await?;
+                tenants::revoke_key(&host.engine, tenant.id, &id).await?;
+                host.store.close().await;
+                print(format_args!("{id} opens nothing any more"));
+            }
+        }
         Ok(())
     }
+}
+
+fn listing(keys: &[StoredKey]) -> String {
+    let moment = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).ok();
+    let item = |key: &StoredKey| {
+        json!({
+            "id": tenants::key_id(key),
+            "user": key.user,
+            "role": key.role.as_str(),
+            "created_at": moment(key.created_at),
+            "expires_at": key.expires_at.and_then(moment),
+        })
+    };
+    let items = keys.iter().map(item).collect::<Vec<_>>();
+    super::listing(
+        &json!({ "items": items }),
+        &[
+            ("ID", "/id"),
+            ("USER", "/user"),
+            ("ROLE", "/role"),
+            ("CREATED AT", "/created_at"),
+            ("EXPIRES AT", "/expires_at"),
+        ],
+    )
 }
 
 fn role(text: &str) -> Result<Role, &'static str> {

@@ -40,10 +40,10 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Make tenants, in the server's database
+    /// Make and list tenants, in the server's database
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Make API keys, in the server's database
+    /// Make, list and revoke API keys, in the server's database
     #[command(subcommand)]
     Key(key::Key),
     /// Make and revoke tokens of gateways that speak for devices, in the server's database

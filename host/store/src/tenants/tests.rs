@@ -21,7 +21,7 @@ on_both! {
 
     async fn keys_are_found_by_their_digest(store) {
         assert!(!store.has_keys().await?);
-        let new = NewKey {
+        let new = StoredKey {
             tenant: store.ours,
             user: "maker".into(),
             role: Role::Approver,
@@ -40,8 +40,31 @@ on_both! {
         };
         assert_eq!(key, Some(expected));
         assert_eq!(store.key([8; 32]).await?, None);
-        let again = store.create_key(NewKey { tenant: store.theirs, ..new }).await;
+        let again = store.create_key(StoredKey { tenant: store.theirs, ..new }).await;
         assert!(matches!(again, Err(StoreError::Conflict(_))));
+    }
+
+    async fn keys_are_listed_and_deleted_by_their_own_tenant(store) {
+        let stored = |tenant, byte, created_at| StoredKey {
+            tenant,
+            user: "maker".into(),
+            role: Role::Admin,
+            sha256: [byte; 32],
+            expires_at: None,
+            created_at: Timestamp(created_at),
+        };
+        let (late, early, other) =
+            (stored(store.ours, 1, 2), stored(store.ours, 2, 1), stored(store.theirs, 3, 1));
+        for key in [&late, &early, &other] {
+            store.create_key(key.clone()).await?;
+        }
+        assert_eq!(store.keys(store.ours).await?, [early.clone(), late.clone()]);
+        assert!(!store.delete_key(store.theirs, early.sha256).await?);
+        assert!(store.delete_key(store.ours, early.sha256).await?);
+        assert!(!store.delete_key(store.ours, early.sha256).await?);
+        assert_eq!(store.key(early.sha256).await?, None);
+        assert_eq!(store.keys(store.ours).await?, [late]);
+        assert_eq!(store.keys(store.theirs).await?, [other]);
     }
 
     async fn settings_are_kept_and_changed_one_after_the_other(store) {

@@ -84,6 +84,35 @@ async fn tokens(site: &Site<'_>) -> Result<()> {
         site.run(&["gateway", "revoke", "hall"]).is_err(),
         "it is gone"
     );
+    keys(site).await
+}
+
+/// A key that got out is found among the others, and opens nothing any more.
+async fn keys(site: &Site<'_>) -> Result<()> {
+    let command = |arguments: &[&str]| printed(site.ground.command()?.args(arguments));
+    let create = ["key", "create", "--user", "bob", "--role", "viewer"];
+    let key = command(&create)?.trim().to_owned();
+    let client = Client::builder()
+        .tls_certs_only([site.root.clone()])
+        .build()?;
+    let list = async || {
+        let request = client.get(format!("{}/api/v1/devices", site.url));
+        let answer = request.header("X-API-Key", &key).send().await?;
+        anyhow::Ok(answer.status().as_u16())
+    };
+    ensure!(list().await? == 200, "it opens");
+    let listed = command(&["key", "list"])?;
+    ensure!(!listed.contains(&key), "{listed}");
+    let row = listed.lines().find(|row| row.contains("bob"));
+    let id = row.and_then(|row| row.split_whitespace().next());
+    let id = id.with_context(|| listed.clone())?;
+    command(&["tenant", "create", "other"])?;
+    ensure!(command(&["tenant", "list"])? == "DEFAULT\nOTHER\n");
+    let elsewhere = ["key", "revoke", "--tenant", "OTHER", id];
+    ensure!(command(&elsewhere).is_err(), "it is not theirs");
+    command(&["key", "revoke", id])?;
+    ensure!(list().await? == 401, "it opens nothing");
+    ensure!(command(&["key", "revoke", id]).is_err(), "it is gone");
     Ok(())
 }
 

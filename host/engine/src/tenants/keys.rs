@@ -1,0 +1,29 @@
+use tidegate_core::{firmware::hex, id::TenantId};
+
+use crate::{Engine, Error, Result, ports::StoredKey};
+
+/// How many hexadecimal digits of its sha256 name a key.
+const ID_DIGITS: usize = 12;
+
+/// What an API key is called where it must not be shown: the first digits of its sha256.
+pub fn key_id(key: &StoredKey) -> String {
+    let mut id = hex(&key.sha256);
+    id.truncate(ID_DIGITS);
+    id
+}
+
+/// The API keys of a tenant, expired ones too, in the order in which they were made.
+pub async fn keys(engine: &Engine, tenant: TenantId) -> Result<Vec<StoredKey>> {
+    Ok(engine.store().keys(tenant).await?)
+}
+
+/// Makes an API key useless, from the next request on. It is named by its [`key_id`].
+pub async fn revoke_key(engine: &Engine, tenant: TenantId, id: &str) -> Result<()> {
+    let keys = engine.store().keys(tenant).await?;
+    if let Some(key) = keys.iter().find(|key| key_id(key) == id)
+        && engine.store().delete_key(tenant, key.sha256).await?
+    {
+        return Ok(());
+    }
+    Err(Error::not_found("API key", id))
+}
