@@ -130,8 +130,14 @@ impl FirmwareDetails {
     /// All rules that these details break.
     pub fn check(&self) -> Vec<InvalidDetails> {
         let mut broken = Vec::new();
-        check_length(&mut broken, "name", Some(&self.name), 200);
-        check_length(&mut broken, "version", Some(&self.version), 50);
+        for (field, text, max) in [("name", &self.name, 200), ("version", &self.version, 50)] {
+            if text.is_empty() {
+                let message = "must be given: no file says it".to_owned();
+                broken.push(InvalidDetails { field, message });
+            } else {
+                check_length(&mut broken, field, Some(text), max);
+            }
+        }
         check_length(&mut broken, "device_model", self.device_model.as_ref(), 100);
         check_length(&mut broken, "manufacturer", self.manufacturer.as_ref(), 100);
         check_length(
@@ -146,7 +152,9 @@ impl FirmwareDetails {
             self.max_hardware_version.as_ref(),
             50,
         );
-        if let Err(error) = semver::Version::parse(&self.version) {
+        if !self.version.is_empty()
+            && let Err(error) = semver::Version::parse(&self.version)
+        {
             let message = format!("must be SemVer, such as 1.4.0: {error}");
             broken.push(InvalidDetails {
                 field: "version",
@@ -219,6 +227,17 @@ pub fn is_filename(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_said_is_asked_for_once() {
+        let broken = FirmwareDetails::default().check();
+        let broken: Vec<_> = broken
+            .iter()
+            .map(|broken| format!("{}: {}", broken.field, broken.message))
+            .collect();
+        let asked = |field| format!("{field}: must be given: no file says it");
+        assert_eq!(broken, [asked("name"), asked("version")]);
+    }
 
     #[test]
     fn every_broken_rule_is_named() {
