@@ -1,8 +1,10 @@
 //! The tables, as `migrations/` at the root of the repository has them: written once, for both databases.
 
+use std::error::Error;
+
 use sqlx::{
     AnyPool, AssertSqlSafe, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use tidegate_engine::ports::StoreError;
 
@@ -32,7 +34,19 @@ pub(crate) async fn run(dialect: Dialect, pool: &AnyPool) -> Result<(), StoreErr
     migrator(dialect)
         .run(pool)
         .await
-        .map_err(|error| internal("migrate the database")(Box::new(error)))
+        .map_err(|error| internal("migrate the database")(explained(error)))
+}
+
+/// The one error that an operator meets, when an older server is started again, in words that say what to do.
+fn explained(error: MigrateError) -> Box<dyn Error + Send + Sync> {
+    match error {
+        MigrateError::VersionMissing(version) => format!(
+            "it belongs to a newer server: this one does not know migration {version}; start the newer one, or restore \
+             the backup that was taken before it"
+        )
+        .into(),
+        error => Box::new(error),
+    }
 }
 
 fn migrator(dialect: Dialect) -> Migrator {
@@ -52,6 +66,17 @@ mod tests {
         async fn a_database_that_is_up_to_date_stays_as_it_is(store) {
             run(store.database.dialect(), store.database.writers()).await?;
             run(store.database.dialect(), store.database.writers()).await?;
+        }
+
+        async fn a_database_of_a_newer_server_is_left_alone(store) {
+            let last = MIGRATIONS.len();
+            let newer = format!("UPDATE _sqlx_migrations SET version = 999 WHERE version = {last}");
+            sqlx::query(AssertSqlSafe(newer)).execute(store.database.writers()).await?;
+            let refused = run(store.database.dialect(), store.database.writers()).await;
+            let Err(StoreError::Internal { source, .. }) = refused else {
+                panic!("{refused:?}")
+            };
+            assert!(source.to_string().contains("newer server"), "{source}");
         }
     }
 
