@@ -2,8 +2,10 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     process::{Command, Output, Stdio},
+    thread,
 };
 
 use anyhow::Result;
@@ -154,5 +156,91 @@ fn a_key_is_made_only_where_a_server_was() -> Result<()> {
         .output()?;
     check(&output, 1, "there is no database in");
     assert!(!elsewhere.exists(), "it left a folder behind");
+    Ok(())
+}
+
+/// A server of one answer for each request, of which the path and the event after which it asks are told.
+fn server(
+    mut answer: impl FnMut(&str, Option<&str>) -> (&'static str, String) + Send + 'static,
+) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || -> Result<()> {
+        for stream in listener.incoming() {
+            let mut stream = stream?;
+            let mut path = String::new();
+            let mut after = None;
+            for line in BufReader::new(&stream).lines() {
+                let line = line?;
+                if let Some(id) = line.strip_prefix("last-event-id: ") {
+                    after = Some(id.to_owned());
+                }
+                if path.is_empty() {
+                    path = line;
+                } else if line.is_empty() {
+                    break;
+                }
+            }
+            let path = path.split(' ').nth(1).unwrap_or_default();
+            let (kind, body) = answer(path, after.as_deref());
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}"
+            )?;
+        }
+        Ok(())
+    });
+    Ok(url)
+}
+
+#[test]
+fn a_campaign_is_watched_longer_than_a_stream_lasts() -> Result<()> {
+    let mut streams = 0;
+    let url = server(move |path, _| {
+        let status = if streams < 2 {
+            "in_progress"
+        } else {
+            "completed"
+        };
+        if path.ends_with("/events") {
+            streams += 1;
+            ("text/event-stream", "event: campaign\ndata: {}\n\n".into())
+        } else if path.contains("/journal") {
+            ("application/json", r#"{"items": []}"#.into())
+        } else {
+            let campaign = format!(r#"{{"campaign_id": 1, "status": "{status}"}}"#);
+            ("application/json", campaign)
+        }
+    })?;
+    let output = tidegate()
+        .args(["campaign", "watch", "1", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    Ok(())
+}
+
+#[test]
+fn a_log_is_followed_longer_than_a_stream_lasts() -> Result<()> {
+    let url = server(|_, after| {
+        let events = match after {
+            None => "event: line\nid: 7:1\ndata: {\"text\": \"erasing\"}\n\n",
+            Some("7:1") => {
+                "event: line\nid: 7:2\ndata: {\"text\": \"writing\"}\n\n\
+                 event: end\nid: 7:2\ndata: {\"update_id\": 7, \"status\": \"completed\"}\n\n"
+            }
+            Some(_) => "",
+        };
+        ("text/event-stream", events.into())
+    })?;
+    let output = tidegate()
+        .args(["update", "log", "7", "--follow", "--url", &url])
+        .output()?;
+    check(&output, 0, "");
+    let shown = String::from_utf8(output.stdout)?;
+    let lines = ["erasing", "writing", "update 7 ended as completed"];
+    assert_eq!(shown.lines().count(), lines.len(), "{shown}");
+    for (line, part) in shown.lines().zip(lines) {
+        assert!(line.ends_with(part), "{shown}");
+    }
     Ok(())
 }

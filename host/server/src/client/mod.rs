@@ -10,6 +10,9 @@ use serde_json::Value;
 
 pub(crate) use problem::Problem;
 
+/// Under which the help of every command has them, apart from the command's own.
+const HEADING: &str = "Server and output";
+
 /// Which server to talk to, and how to show what it answers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
@@ -18,14 +21,21 @@ pub(crate) struct Remote {
         long,
         global = true,
         env = "TIDEGATE_URL",
+        help_heading = HEADING,
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) url: Url,
     /// An API key, or a bearer token
-    #[arg(long, global = true, env = "TIDEGATE_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_KEY",
+        hide_env_values = true,
+        help_heading = HEADING
+    )]
     pub(crate) key: Option<String>,
     /// Print the server's own JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
 }
 
@@ -93,13 +103,15 @@ impl Rest {
         json(self.request(Method::POST, path)?.multipart(form)).await
     }
 
-    /// Opens a stream of events.
-    pub(crate) async fn events(&self, path: &str) -> Result<Response> {
-        send(
-            self.request(Method::GET, path)?
-                .header("accept", "text/event-stream"),
-        )
-        .await
+    /// Opens a stream of events, behind the event of this id where one is named.
+    pub(crate) async fn events(&self, path: &str, after: Option<&str>) -> Result<Response> {
+        let mut request = self
+            .request(Method::GET, path)?
+            .header("accept", "text/event-stream");
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        send(request).await
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use reqwest::multipart::{Form, Part as FormPart};
 use serde_json::{Map, Value, json};
 
-use super::{Part, listing, show};
+use super::{Part, listing, print, show};
 use crate::client::{Remote, Rest, table};
 
 #[derive(Debug, Args)]
@@ -33,6 +33,11 @@ enum Command {
     },
     /// Show one firmware
     Show {
+        /// Its id
+        id: i64,
+    },
+    /// Hide a firmware from lists and new campaigns; devices that have it keep its files
+    Delete {
         /// Its id
         id: i64,
     },
@@ -100,6 +105,10 @@ impl Firmware {
             Command::Show { id } => {
                 let answer = rest.get(&format!("firmware/{id}"), &[]).await?;
                 show(&rest, &answer, sheet);
+            }
+            Command::Delete { id } => {
+                rest.delete(&format!("firmware/{id}")).await?;
+                print(format_args!("firmware {id} is deleted"));
             }
         }
         Ok(())

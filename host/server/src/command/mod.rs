@@ -53,7 +53,7 @@ enum Command {
     Health(health::Health),
     /// Roll firmware out: make, start, watch, stop and roll back campaigns
     Campaign(campaign::Campaign),
-    /// Upload and list firmware
+    /// Upload, list and delete firmware
     Firmware(firmware::Firmware),
     /// List, make, change and delete devices, replace their tokens, and see why one has or has not been given something
     Device(device::Device),
@@ -168,5 +168,18 @@ mod tests {
     #[test]
     fn the_command_line_fits_together() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn whatever_can_be_said_is_explained() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let (command, argument, help) =
+                    (command.get_name(), argument.get_id(), argument.get_help());
+                assert!(help.is_some(), "{command}: {argument}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
     }
 }

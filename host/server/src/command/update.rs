@@ -1,10 +1,16 @@
-use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
+use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::{Part, device, listing, print, show};
-use crate::client::{Remote, Rest, Unreachable, table};
+use crate::client::{Remote, Rest, table};
+
+/// How long to wait before a stream that ended is opened anew.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
@@ -122,7 +128,7 @@ impl Update {
                 show(&rest, &update, sheet);
             }
             Command::Log { id, follow: true } => {
-                follow(&rest, &format!("updates/{id}/log")).await?;
+                follow(&rest, &format!("updates/{id}/log"), Until::UpdateEnds).await?;
             }
             Command::Log { id, .. } => {
                 let log = rest.get(&format!("updates/{id}/log"), &[]).await?;
@@ -135,8 +141,13 @@ impl Update {
 
 /// What is known of an update.
 pub(super) fn sheet(update: &Value) -> String {
+    let mut update = update.clone();
+    // One that has ended has no deadline any more, and one that is scheduled has none yet.
+    if !update["completed_at"].is_null() || update["status"] == "scheduled" {
+        update["timeout_at"] = Value::Null;
+    }
     table::sheet(
-        update,
+        &update,
         &[
             ("id", "/update_id"),
             ("device", "/device_id"),
@@ -183,31 +194,63 @@ fn line(line: &Value) -> String {
     format!("{} {:>8}  {}", text("at"), text("source"), text("text"))
 }
 
-/// Shows lines as they come, until the server ends the stream.
-pub(super) async fn follow(rest: &Rest, path: &str) -> Result<()> {
-    let mut chunks = rest.events(path).await?.bytes_stream();
+/// For how long lines are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    UpdateEnds,
+    /// Somebody has seen enough.
+    Stopped,
+}
+
+/// Shows lines as they come. A stream that ends before that is taken up again where it
+/// ended: the server ends every one after a while.
+pub(super) async fn follow(rest: &Rest, path: &str, until: Until) -> Result<()> {
+    let mut last = None;
+    loop {
+        let answer = rest.events(path, last.as_deref()).await?;
+        let ended = show_events(rest, answer, &mut last).await;
+        if ended && until == Until::UpdateEnds {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Shows a stream's events, and keeps the id of the last one; whether that told of an update's end.
+async fn show_events(rest: &Rest, answer: Response, last: &mut Option<String>) -> bool {
+    let mut ended = false;
+    let mut chunks = answer.bytes_stream();
     let mut text = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        text.extend_from_slice(&chunk.context(Unreachable)?);
+    while let Some(Ok(chunk)) = chunks.next().await {
+        text.extend_from_slice(&chunk);
         while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = text.drain(..end + 2).collect();
-            shown(rest, &String::from_utf8_lossy(&event));
+            let event = String::from_utf8_lossy(&event);
+            shown(rest, &event);
+            if let Some(id) = field(&event, "id") {
+                *last = Some(id.to_owned());
+            }
+            ended = field(&event, "event") == Some("end");
         }
     }
-    Ok(())
+    ended
+}
+
+/// A field of an event.
+fn field<'a>(event: &'a str, name: &str) -> Option<&'a str> {
+    event
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 fn shown(rest: &Rest, event: &str) {
-    let field = |name: &str| {
-        let value = event.lines().find_map(|line| line.strip_prefix(name));
-        value.map(|value| value.trim_start_matches(": "))
-    };
-    let Some(data) = field("data").and_then(|data| serde_json::from_str::<Value>(data).ok()) else {
+    let data = field(event, "data").and_then(|data| serde_json::from_str::<Value>(data).ok());
+    let Some(data) = data else {
         return;
     };
     let id = &data["update_id"];
     let status = data["status"].as_str().unwrap_or_default();
-    match field("event") {
+    match field(event, "event") {
         _ if rest.wants_json() => print(&data),
         Some("line") => print(line(&data)),
         Some("update") => print(format_args!("update {id} is {status}")),
@@ -219,6 +262,16 @@ fn shown(rest: &Rest, event: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_open_has_a_deadline() {
+        let update = |status: &str, completed_at: Option<&str>| {
+            sheet(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
+        };
+        assert!(update("offered", None).contains("ends at the latest  12:00"));
+        assert!(!update("completed", Some("11:00")).contains("12:00"));
+        assert!(!update("scheduled", None).contains("12:00"));
+    }
 
     #[test]
     fn a_log_is_shown_line_by_line() {

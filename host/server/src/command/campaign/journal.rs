@@ -19,6 +19,7 @@ pub(super) async fn list(rest: &Rest, id: i64, part: &Part) -> Result<()> {
 /// Recorded decisions, run again.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
+    /// Its id
     id: i64,
     /// The entry; all that a plugin made when it is left out
     seq: Option<i64>,

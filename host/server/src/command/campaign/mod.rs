@@ -32,17 +32,25 @@ enum Command {
         status: Option<String>,
     },
     /// Show a campaign and its waves
-    Show { id: i64 },
+    Show {
+        /// Its id
+        id: i64,
+    },
     /// Show a campaign's waves
-    Waves { id: i64 },
+    Waves {
+        /// Its id
+        id: i64,
+    },
     /// List a campaign's updates, newest first
     Updates {
+        /// Its id
         id: i64,
         #[command(flatten)]
         part: Part,
     },
     /// Approve a campaign that somebody else made
     Approve {
+        /// Its id
         id: i64,
         /// For the others
         #[arg(long)]
@@ -53,6 +61,7 @@ enum Command {
     },
     /// Start a campaign
     Start {
+        /// Its id
         id: i64,
         /// Go on watching it
         #[arg(long)]
@@ -61,21 +70,29 @@ enum Command {
     /// Release nothing more for now
     Pause(step::Reasoned),
     /// Go on after a pause or a hold
-    Resume { id: i64 },
+    Resume {
+        /// Its id
+        id: i64,
+    },
     /// Stop for good, and call back what is in flight
     Cancel(step::Reasoned),
     /// Bring back what was there before
     Rollback(step::Reasoned),
     /// Go on past the gate before a wave
     Advance {
+        /// Its id
         id: i64,
         /// The wave's index
         wave: u32,
     },
     /// Follow a campaign to its end; exit code 0 when it completed or was rolled back
-    Watch { id: i64 },
+    Watch {
+        /// Its id
+        id: i64,
+    },
     /// Every decision of a campaign
     Journal {
+        /// Its id
         id: i64,
         #[command(flatten)]
         part: Part,

@@ -8,6 +8,7 @@ use crate::{client::Rest, command::show};
 /// A step for which a reason can be given.
 #[derive(Debug, Args)]
 pub(super) struct Reasoned {
+    /// Its id
     id: i64,
     /// For the others
     #[arg(long)]

@@ -1,46 +1,53 @@
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::Value;
 
 use super::view;
-use crate::{
-    client::{Rest, Unreachable},
-    command::print,
-};
+use crate::{client::Rest, command::print};
 
 /// How long to wait for an event before looking anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before a stream that ended is opened anew.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What comes within so long after an event is looked at together with it.
+const BURST: Duration = Duration::from_millis(200);
 
 /// Follows a campaign to its end: its events say that there is something to see, and what is there is read anew.
 pub(super) async fn watch(rest: &Rest, id: i64) -> Result<()> {
-    let events = rest.events(&format!("campaigns/{id}/events")).await?;
-    let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
     let mut seen = Seen::default();
     loop {
-        let campaign = seen.look(rest, id).await?;
-        match campaign["status"].as_str().unwrap_or_default() {
-            "completed" | "rolled_back" => return Ok(()),
-            status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
-            _ => wait(&mut events).await?,
+        // The server ends every stream after a while, and a proxy may do so at any time; a campaign takes longer.
+        let events = rest.events(&format!("campaigns/{id}/events"), None).await?;
+        let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
+        let mut goes_on = true;
+        while goes_on {
+            let campaign = seen.look(rest, id).await?;
+            match campaign["status"].as_str().unwrap_or_default() {
+                "completed" | "rolled_back" => return Ok(()),
+                status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
+                _ => goes_on = wait(&mut events).await,
+            }
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Returns when something happened, or after a while.
-async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> Result<()> {
-    match tokio::time::timeout(PATIENCE, events.next()).await {
-        Ok(Some(event)) => event.context(Unreachable)?,
-        Ok(None) => bail!("the server ended the stream of events"),
-        Err(_) => {}
-    }
+/// Returns when something happened, or after a while; false: the stream has ended.
+async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> bool {
+    let event = tokio::time::timeout(PATIENCE, events.next()).await;
     // What comes in a burst is looked at once.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    while let Some(Some(event)) = events.next().now_or_never() {
-        event.context(Unreachable)?;
+    tokio::time::sleep(BURST).await;
+    if !matches!(event, Ok(Some(Ok(()))) | Err(_)) {
+        return false;
     }
-    Ok(())
+    while let Some(event) = events.next().now_or_never() {
+        if !matches!(event, Some(Ok(()))) {
+            return false;
+        }
+    }
+    true
 }
 
 /// What was shown already.

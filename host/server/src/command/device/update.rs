@@ -108,7 +108,7 @@ impl Log {
     pub(super) async fn run(self, rest: &Rest) -> Result<()> {
         let path = format!("devices/{}/log", segment(&self.id));
         if self.follow {
-            return update::follow(rest, &path).await;
+            return update::follow(rest, &path, update::Until::Stopped).await;
         }
         let query = [("limit", self.limit.to_string())];
         let log = rest.get(&path, &query).await?;
