@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, OriginalUri};
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use percent_encoding::percent_decode_str;
+use tidegate_core::access::AccessSettings;
 use tidegate_engine::{
     Error,
     devices::{self, Caller, Credential},
@@ -38,7 +39,10 @@ impl FromRequestParts<AppState> for Door {
         let device_id = decode(device_segment)?.into_owned();
         let tenant = match devices::tenant(&state.engine, &tenant_name).await {
             // Which tenants there are is nobody's business who has no credentials for one.
-            Err(Error::NotFound { .. }) => return Err(Refusal::Unauthenticated),
+            Err(Error::NotFound { .. }) => {
+                say(tenant_segment, device_segment, "there is no such tenant");
+                return Err(Refusal::Unauthenticated);
+            }
             found => found?,
         };
         let unknown = Client::default();
@@ -48,6 +52,8 @@ impl FromRequestParts<AppState> for Door {
         let credentials: Vec<_> = checked.into_iter().chain(token(&parts.headers)).collect();
         let admitted = devices::authenticate(&state.engine, &tenant, device_id, &credentials);
         let Some(mut caller) = admitted.await? else {
+            let why = why_refused(&credentials, &tenant.settings.access);
+            say(tenant_segment, device_segment, why);
             return Err(Refusal::Unauthenticated);
         };
         let is_tracked = tenant.settings.track_address;
@@ -61,6 +67,27 @@ impl FromRequestParts<AppState> for Door {
             tenant,
             links: links.ok_or(Refusal::malformed("the Host header is no host and port"))?,
         })
+    }
+}
+
+/// Tells operators who look for it what the device itself is not told.
+fn say(tenant: &str, device: &str, why: &str) {
+    tracing::debug!(?tenant, ?device, why, "a device was not let in");
+}
+
+/// Why none of this opens the door.
+fn why_refused(credentials: &[Credential<'_>], access: &AccessSettings) -> &'static str {
+    match credentials.last() {
+        None => "it shows no token, and no certificate that is trusted and names it",
+        Some(Credential::TargetToken(_)) if !access.target_tokens => {
+            "access.target_tokens is false"
+        }
+        Some(Credential::GatewayToken(_)) if !access.gateway_tokens => {
+            "access.gateway_tokens is false"
+        }
+        Some(Credential::TargetToken(_)) => "its token is another, or nobody knows the device",
+        Some(Credential::GatewayToken(_)) => "no gateway has this token",
+        Some(Credential::Checked) => "its certificate opens nothing",
     }
 }
 
@@ -111,6 +138,34 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn operators_are_told_why_somebody_is_refused() {
+        let open = AccessSettings::default();
+        let closed = AccessSettings {
+            target_tokens: false,
+            gateway_tokens: false,
+            ..AccessSettings::default()
+        };
+        for (credentials, access, part) in [
+            (&[][..], &open, "no token"),
+            (&[Credential::TargetToken("x")], &open, "token is another"),
+            (
+                &[Credential::TargetToken("x")],
+                &closed,
+                "access.target_tokens",
+            ),
+            (&[Credential::GatewayToken("x")], &open, "no gateway"),
+            (
+                &[Credential::GatewayToken("x")],
+                &closed,
+                "access.gateway_tokens",
+            ),
+        ] {
+            let why = why_refused(credentials, access);
+            assert!(why.contains(part), "{credentials:?}: {why}");
+        }
+    }
 
     #[test]
     fn tokens_are_read() {
