@@ -72,7 +72,24 @@ impl fmt::Display for Obstacle {
             Self::AlreadyInstalled => f.write_str(
                 "the device's last completed update brought it this firmware; `force` brings it again",
             ),
-            Self::Incompatible(reason) => write!(f, "{reason}; `force` goes past it"),
+            Self::Incompatible(reason) => {
+                let reason = reason.trim_end_matches('.');
+                write!(f, "{reason}; `force` goes past it")
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policys_sentence_goes_on() {
+        let obstacle = Obstacle::Incompatible("hardware: It is m1.".to_owned());
+        assert_eq!(
+            obstacle.to_string(),
+            "hardware: It is m1; `force` goes past it"
+        );
     }
 }

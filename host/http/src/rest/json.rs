@@ -78,7 +78,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     decode(&mut serde_json::Deserializer::from_slice(text)).map_err(|flaw| match flaw {
         Flaw::UnknownFields(paths) => unknown_fields(paths),
         Flaw::Unreadable { path, error } => match error.classify() {
-            Category::Data => wrong_value(path, error.to_string()),
+            Category::Data => wrong_value(path, without_place(&error)),
             Category::Syntax | Category::Eof | Category::Io => malformed(&error),
         },
     })
@@ -90,6 +90,16 @@ pub(super) fn of_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result
         Flaw::UnknownFields(paths) => unknown_fields(paths),
         Flaw::Unreadable { path, error } => wrong_value(path, error.to_string()),
     })
+}
+
+/// The path tells the field; where in the text it stands does not help beside it.
+fn without_place(error: &serde_json::Error) -> String {
+    let mut said = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    if said.ends_with(&place) {
+        said.truncate(said.len() - place.len());
+    }
+    said
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -181,11 +191,9 @@ mod tests {
             ("null", ""),
         ] {
             let (status, body) = refusal(text).await;
-            assert_eq!(
-                (status, &body["errors"][0]["field"]),
-                (422, &field.into()),
-                "{text}"
-            );
+            let error = &body["errors"][0];
+            assert_eq!((status, &error["field"]), (422, &field.into()), "{text}");
+            assert!(!error.to_string().contains("column"), "{error}");
         }
     }
 

@@ -1,10 +1,11 @@
 use std::{fmt, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 use serde::{Deserialize, Serialize, de::Error as _};
 use utoipa::ToSchema;
 
-/// A length of time in whole seconds, shown as `HH:MM:SS`. `5m`, `1h 30m` and `PT5M` are understood as well.
+/// A length of time in whole seconds, shown as `HH:MM:SS`. `5m`, `1h 30m`, `7d` (a day has 24 hours) and `PT5M` are
+/// understood as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, examples("00:05:00"))]
 pub(crate) struct TimeOfDay(pub(crate) Duration);
@@ -14,7 +15,8 @@ impl TimeOfDay {
         let seconds = if text.contains(':') {
             of_clock(text)?
         } else {
-            let duration: SignedDuration = text.parse().ok()?;
+            let span: Span = text.parse().ok()?;
+            let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
             (duration.subsec_nanos() == 0).then_some(duration.as_secs())?
         };
         Some(Self(Duration::from_secs(u64::try_from(seconds).ok()?)))
@@ -74,6 +76,12 @@ mod tests {
             ("5m", Some("00:05:00")),
             ("1h 30m", Some("01:30:00")),
             ("PT90S", Some("00:01:30")),
+            ("7d", Some("168:00:00")),
+            ("1w", Some("168:00:00")),
+            ("1 day 30s", Some("24:00:30")),
+            ("1mo", None),
+            ("1y", None),
+            ("999999999999d", None),
             ("0s", Some("00:00:00")),
             ("", None),
             ("5", None),
