@@ -1,10 +1,14 @@
-use tidegate_core::device::Device;
+use tidegate_core::{device::Device, update::UpdateStatus};
 
 use crate::{Engine, Error, Result, tenants::Actor};
 
-/// What a device's open update waits for, for people, if no campaign made it: what campaigns made they explain
-/// themselves.
-pub async fn why_held(engine: &Engine, actor: &Actor, device: &Device) -> Result<Option<String>> {
+/// What a device is told to do now, and what that waits for, for people. What campaigns made waits for its window as
+/// they explain themselves.
+pub async fn explain_open(
+    engine: &Engine,
+    actor: &Actor,
+    device: &Device,
+) -> Result<Option<String>> {
     let Some(id) = device.open_update else {
         return Ok(None);
     };
@@ -13,7 +17,16 @@ pub async fn why_held(engine: &Engine, actor: &Actor, device: &Device) -> Result
         Err(Error::NotFound { .. }) => return Ok(None),
         row => row?,
     };
-    let why = row.update.progress.why_held(engine.now());
-    let why = why.filter(|_| row.update.campaign.is_none());
-    Ok(why.map(|why| format!("update {id} waits: {why}")))
+    let progress = &row.update.progress;
+    Ok(match progress.why_held(engine.now()) {
+        Some(_) if row.update.campaign.is_some() => None,
+        Some(why) => Some(format!("update {id} waits: {why}")),
+        None if progress.status == UpdateStatus::Cancelling => Some(format!(
+            "update {id} is called back, and the device has not answered: it is offered nothing else before"
+        )),
+        None => Some(format!(
+            "update {id} is what it is told to do now: it is {}",
+            progress.status.as_str()
+        )),
+    })
 }

@@ -19,7 +19,7 @@ pub use bulk::{Bulk, MAX_DEVICES, create_many};
 pub use cancel::cancel;
 pub use create::create;
 pub use get::get;
-pub use held::why_held;
+pub use held::explain_open;
 pub use log::{UpdateLog, log, newest};
 pub use obstacle::Obstacle;
 pub use retry::retry;

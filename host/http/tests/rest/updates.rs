@@ -411,3 +411,28 @@ async fn an_update_has_its_window_and_says_what_it_waits_for() {
         "its maintenance window is closed, and opens at 2026-05-02 02:00:00 CEST (Europe/Berlin)";
     assert!(reasons.contains(waits), "{reasons}");
 }
+
+#[tokio::test]
+async fn what_a_device_is_told_to_do_is_explained() {
+    let world = World::new().await;
+    let firmware = one(&world).await;
+    let explained = async || {
+        let explained = world.get("/api/v1/devices/pi-0/explain").await.expect(200);
+        explained["device"]["reasons"].to_string()
+    };
+    let none = explained().await;
+    assert!(!none.contains("update "), "{none}");
+
+    let wish = json!({"firmware_id": firmware});
+    let made = world.post("/api/v1/devices/pi-0/update", &wish).await;
+    let id = &made.expect(201)["update_id"];
+    let offered = explained().await;
+    let told = format!("update {id} is what it is told to do now: it is offered");
+    assert!(offered.contains(&told), "{offered}");
+
+    let cancel = format!("/api/v1/updates/{id}/cancel");
+    world.post(&cancel, &json!({})).await.expect(200);
+    let cancelling = explained().await;
+    let waits = format!("update {id} is called back, and the device has not answered");
+    assert!(cancelling.contains(&waits), "{cancelling}");
+}

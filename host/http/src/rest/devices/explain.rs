@@ -64,7 +64,7 @@ pub(crate) async fn explain_device(
     let known = registry::get(&state.engine, &actor, &device).await?;
     let mut reasons = registry::reasons(&known);
     reasons.extend(latest::explain(&state.engine, &actor, &known).await?);
-    reasons.extend(updates::why_held(&state.engine, &actor, &known).await?);
+    reasons.extend(updates::explain_open(&state.engine, &actor, &known).await?);
     let explanations = campaigns::explain(&state.engine, &actor, &device).await?;
     let items: Vec<_> = explanations
         .into_iter()
