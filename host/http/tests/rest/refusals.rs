@@ -128,7 +128,13 @@ async fn parameters_are_checked() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let world = World::with(|settings| settings.request_timeout = Duration::ZERO).await;
-    let refused = world.get("/api/v1/devices").await;
+    // What it says never comes.
+    let silence = Body::from_stream(futures::stream::pending::<std::io::Result<bytes::Bytes>>());
+    let request = request("POST", "/api/v1/devices", &world.admin)
+        .header("content-type", "application/json")
+        .body(silence)
+        .expect("a request");
+    let refused = world.ask(request).await;
     assert_eq!(refused.refused(503).0, "too_slow");
     assert_eq!(refused.headers["retry-after"], "1");
 }
