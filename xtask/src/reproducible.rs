@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::components;
+use crate::shell;
 use crate::workspace::Workspace;
 
 /// Builds everything again elsewhere and compares. Takes about a minute, for nothing is shared with
@@ -31,20 +33,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     symlink(&workspace.cargo_home, &copy.cargo_home).context("link another home for cargo")?;
     let second = components::build(&copy)?;
 
-    let names = components(&first)?;
-    if names != components(&second)? {
-        bail!(
-            "{} and {} hold other components",
-            first.display(),
-            second.display()
-        );
-    }
-    let mut different = Vec::new();
-    for name in &names {
-        if read(&first.join(name))? != read(&second.join(name))? {
-            different.push(name.as_str());
-        }
-    }
+    let different = different(&first, &second)?;
     if !different.is_empty() {
         bail!(
             "built from {} these differ: {}; compare with {}",
@@ -53,8 +42,55 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
             first.display()
         );
     }
-    println!("{} components are the same, byte for byte", names.len());
-    fs::remove_dir_all(&elsewhere).context("remove the second build")
+    println!("all components are the same, byte for byte");
+    fs::remove_dir_all(&elsewhere).context("remove the second build")?;
+    remember(workspace, &first)
+}
+
+/// The same, unless what there is was built twice already by this compiler.
+pub(crate) fn check_what_changed(workspace: &Workspace) -> Result<()> {
+    let components = components::build(workspace)?;
+    let known = known(workspace);
+    let compiler = fs::read_to_string(known.join(COMPILER));
+    if compiler.is_ok_and(|text| compiler_version().is_ok_and(|version| version == text))
+        && different(&components, &known.join(COMPONENTS))?.is_empty()
+    {
+        println!(
+            "these components were built twice before: `cargo xtask reproducible` does it again"
+        );
+        return Ok(());
+    }
+    check(workspace)
+}
+
+const COMPILER: &str = "compiler";
+const COMPONENTS: &str = "components";
+
+/// Where the components are that were the same twice, and what compiled them.
+fn known(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("reproduced")
+}
+
+fn remember(workspace: &Workspace, components: &Path) -> Result<()> {
+    let known = known(workspace);
+    if known.exists() {
+        fs::remove_dir_all(&known).context("forget the last components")?;
+    }
+    copy_folder(components, &known.join(COMPONENTS), &|_| true)?;
+    fs::write(known.join(COMPILER), compiler_version()?).context("note the compiler")
+}
+
+fn compiler_version() -> Result<String> {
+    shell::output(Command::new("rustc").arg("-vV"))
+}
+
+/// The names of the components that are not the same in two folders, or in one of them only.
+fn different(one: &Path, other: &Path) -> Result<Vec<String>> {
+    let mut names = components(one)?;
+    names.append(&mut components(other)?);
+    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).ok();
+    names.retain(|name| read(one, name) != read(other, name));
+    Ok(names.into_iter().collect())
 }
 
 /// The names of the files in a folder, sorted.
@@ -64,10 +100,6 @@ fn components(folder: &Path) -> Result<BTreeSet<String>> {
         names.insert(entry?.file_name().to_string_lossy().into_owned());
     }
     Ok(names)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
 /// Copies a folder but for the entries at its top that `wanted` refuses by name.
@@ -88,4 +120,30 @@ fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_byte_or_a_component_too_many_is_a_difference() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("tidegate-xtask-{}", std::process::id()));
+        let (one, other) = (folder.join("one"), folder.join("other"));
+        for (file, bytes) in [
+            (one.join("same"), "1"),
+            (other.join("same"), "1"),
+            (one.join("changed"), "1"),
+            (other.join("changed"), "2"),
+            (other.join("new"), ""),
+        ] {
+            fs::create_dir_all(file.parent().context("a folder")?)?;
+            fs::write(file, bytes)?;
+        }
+        assert_eq!(different(&one, &other)?, ["changed", "new"]);
+        assert_eq!(different(&other, &one)?, ["changed", "new"]);
+        assert!(different(&one, &one)?.is_empty());
+        fs::remove_dir_all(folder)?;
+        Ok(())
+    }
 }

@@ -78,7 +78,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "reproducible",
         about: "the same components from another folder",
         needs: &["components"],
-        run: |run| reproducible::check(run.workspace),
+        run: |run| reproducible::check_what_changed(run.workspace),
     },
     Step {
         name: "demo",
