@@ -226,21 +226,11 @@ impl<'a> Scene<'a> {
 
     pub(crate) async fn nothing_of(&self, run: RunRef) -> anyhow::Result<Applied> {
         let run = self.store.run(run).await?.context("the campaign")?;
-        Ok(Applied {
-            generation: run.campaign.generation,
-            at: NOON,
-            levels: None,
-            status: None,
-            hold: None,
-            rollback: None,
-            wake_at: None,
-            explain: None,
-            ended_at: None,
-            strategy_state: None,
-            policy_states: None,
-            trouble: Trouble::default(),
-            journal: Vec::new(),
-        })
+        Ok(Applied::nothing(
+            run.campaign.generation,
+            NOON,
+            Trouble::default(),
+        ))
     }
 
     /// Releases waves to these levels and admits their devices.

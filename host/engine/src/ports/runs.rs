@@ -184,6 +184,27 @@ pub struct Applied {
     pub journal: Vec<NewEntry>,
 }
 
+impl Applied {
+    /// A change that changes nothing: its plugins have failed as they had.
+    pub fn nothing(generation: i64, at: Timestamp, trouble: Trouble) -> Self {
+        Self {
+            generation,
+            at,
+            levels: None,
+            status: None,
+            hold: None,
+            rollback: None,
+            wake_at: None,
+            explain: None,
+            ended_at: None,
+            strategy_state: None,
+            policy_states: None,
+            trouble,
+            journal: Vec::new(),
+        }
+    }
+}
+
 /// What is offered to the devices that are admitted or sent back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {

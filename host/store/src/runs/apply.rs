@@ -46,19 +46,8 @@ pub(super) async fn apply(
 /// A new wake-up alone is no change: it must not make what an operator does meanwhile come too late.
 fn changes(standing: &Standing, applied: &Applied) -> bool {
     let wakes_only = Applied {
-        generation: applied.generation,
-        at: applied.at,
-        levels: None,
-        status: None,
-        hold: None,
-        rollback: None,
         wake_at: applied.wake_at,
-        explain: None,
-        ended_at: None,
-        strategy_state: None,
-        policy_states: None,
-        trouble: standing.trouble,
-        journal: Vec::new(),
+        ..Applied::nothing(applied.generation, applied.at, standing.trouble)
     };
     *applied != wakes_only
 }

@@ -101,21 +101,7 @@ impl Tick<'_> {
 
     /// A change that changes nothing.
     fn nothing(&self, run: &Run) -> Applied {
-        Applied {
-            generation: run.campaign.generation,
-            at: self.now,
-            levels: None,
-            status: None,
-            hold: None,
-            rollback: None,
-            wake_at: None,
-            explain: None,
-            ended_at: None,
-            strategy_state: None,
-            policy_states: None,
-            trouble: run.trouble,
-            journal: Vec::new(),
-        }
+        Applied::nothing(run.campaign.generation, self.now, run.trouble)
     }
 
     /// Applies what was decided, unless the campaign changed meanwhile: then what was decided is thrown away, and the

@@ -178,19 +178,8 @@ impl World {
             .context("a lease")?;
         let seen = store.run(run).await?.context("a campaign")?;
         let applied = Applied {
-            generation: seen.campaign.generation,
-            at: now,
             levels: Some(vec![1]),
-            status: None,
-            hold: None,
-            rollback: None,
-            wake_at: None,
-            explain: None,
-            ended_at: None,
-            strategy_state: None,
-            policy_states: None,
-            trouble: Trouble::default(),
-            journal: Vec::new(),
+            ..Applied::nothing(seen.campaign.generation, now, Trouble::default())
         };
         anyhow::ensure!(store.apply(run, fence, applied).await?);
         let offer = Offer {
