@@ -17,6 +17,10 @@ use crate::workspace::Workspace;
 /// the first build.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let first = components::build(workspace)?;
+    build_again(workspace, &first)
+}
+
+fn build_again(workspace: &Workspace, first: &Path) -> Result<()> {
     let elsewhere = workspace.target.join("reproducible");
     if elsewhere.exists() {
         fs::remove_dir_all(&elsewhere).context("remove the last second build")?;
@@ -33,7 +37,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     symlink(&workspace.cargo_home, &copy.cargo_home).context("link another home for cargo")?;
     let second = components::build(&copy)?;
 
-    let different = different(&first, &second)?;
+    let different = different(first, &second)?;
     if !different.is_empty() {
         bail!(
             "built from {} these differ: {}; compare with {}",
@@ -44,7 +48,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     }
     println!("all components are the same, byte for byte");
     fs::remove_dir_all(&elsewhere).context("remove the second build")?;
-    remember(workspace, &first)
+    remember(workspace, first)
 }
 
 /// The same, unless what there is was built twice already by this compiler.
@@ -60,7 +64,7 @@ pub(crate) fn check_what_changed(workspace: &Workspace) -> Result<()> {
         );
         return Ok(());
     }
-    check(workspace)
+    build_again(workspace, &components)
 }
 
 const COMPILER: &str = "compiler";
