@@ -3,12 +3,17 @@
 mod problem;
 pub(crate) mod table;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
 use serde_json::Value;
 
 pub(crate) use problem::Problem;
+
+/// A stream of events that ended is opened anew after this.
+pub(crate) const REOPENED: Duration = Duration::from_secs(1);
 
 /// Under which the help of every command has them, apart from the command's own.
 const HEADING: &str = "Server and output";

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
@@ -7,10 +5,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::{Part, device, listing, print, show};
-use crate::client::{Remote, Rest, table};
-
-/// How long to wait before a stream that ended is opened anew.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::client::{REOPENED, Remote, Rest, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
@@ -212,7 +207,7 @@ pub(super) async fn follow(rest: &Rest, path: &str, until: Until) -> Result<()> 
         if ended && until == Until::UpdateEnds {
             return Ok(());
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(REOPENED).await;
     }
 }
 

@@ -5,12 +5,13 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::Value;
 
 use super::view;
-use crate::{client::Rest, command::print};
+use crate::{
+    client::{REOPENED, Rest},
+    command::print,
+};
 
 /// How long to wait for an event before looking anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before a stream that ended is opened anew.
-const PAUSE: Duration = Duration::from_secs(1);
 /// What comes within so long after an event is looked at together with it.
 const BURST: Duration = Duration::from_millis(200);
 
@@ -30,7 +31,7 @@ pub(super) async fn watch(rest: &Rest, id: i64) -> Result<()> {
                 _ => goes_on = wait(&mut events).await,
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(REOPENED).await;
     }
 }
 
