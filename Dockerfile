@@ -17,7 +17,7 @@ COPY plugins plugins
 COPY policies policies
 COPY host host
 
-# Plugins and policies. Cached folders are not part of a layer, so what counts is copied out.
+# Plugins. Cached directories are not part of a layer, so the results are copied out of them.
 FROM sources AS components
 RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=tidegate-components,target=/src/target,sharing=locked \
@@ -30,7 +30,7 @@ RUN --mount=type=cache,id=tidegate-registry,target=/usr/local/cargo/registry \
     && cp target/dist/tidegate /tidegate \
     && mkdir /data
 
-# No shell, no package manager; the C library and its certificates only.
+# The base image has no shell and no package manager, only the C library and CA certificates.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/tidegate/
 COPY --from=components /components /usr/share/tidegate/components
