@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
         .args(["test", "--package", "tidegate-e2e", "--test", "it"])
         .args(["swupdate", "--", "--nocapture"])
         .env("TIDEGATE_TEST_CLIENTS", "1");
-    let cluster = Cluster::unless_named()?;
+    let cluster = Cluster::start_unless_configured()?;
     if let Some(cluster) = &cluster {
         command.env(postgres::VARIABLE, cluster.url());
     }
@@ -47,7 +47,7 @@ fn prepare() -> Result<()> {
     }
     let missing: Vec<_> = PROGRAMS
         .iter()
-        .filter(|(program, _)| !debian::is_there(program))
+        .filter(|(program, _)| !debian::is_on_path(program))
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("components");
     let toolchain = WasmToolchain::find(workspace)?;
     let guests = build_into(workspace, &toolchain, &folder)?;
-    remove_strangers(&folder, &guests)?;
+    remove_stale(&folder, &guests)?;
     Ok(folder)
 }
 
@@ -119,7 +119,7 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
 }
 
 /// Removes components whose guest is no longer there: a server would go on loading them.
-fn remove_strangers(folder: &Path, guests: &[Guest]) -> Result<()> {
+fn remove_stale(folder: &Path, guests: &[Guest]) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let path = entry?.path();
         let known = guests

@@ -26,7 +26,7 @@ pub(crate) fn is_debian() -> bool {
 }
 
 /// Whether a program can be started by its name.
-pub(crate) fn is_there(program: &str) -> bool {
+pub(crate) fn is_on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -38,7 +38,7 @@ impl Profile {
 }
 
 /// The file that says a folder was made by the demo, and may be emptied by it.
-const OURS: &str = ".tidegate-demo";
+const MARKER: &str = ".tidegate-demo";
 
 /// Builds what the demo needs, and runs it. With `exit` it ends when the campaigns have.
 ///
@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result
 }
 
 /// Runs the demo to its end with what is built; an error when something went as it must not.
-pub(crate) fn rehearse(workspace: &Workspace, profile: Profile) -> Result<()> {
+pub(crate) fn run_to_end(workspace: &Workspace, profile: Profile) -> Result<()> {
     shell::run(&mut command(workspace, profile, true)?)
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn program(workspace: &Workspace, profile: Profile, name: &str) -> Pa
 
 /// Makes an empty folder that is marked as ours; what somebody else put there is never removed.
 fn empty(folder: &Path) -> Result<()> {
-    let mark = folder.join(OURS);
+    let mark = folder.join(MARKER);
     if folder.exists() {
         let is_empty = fs::read_dir(folder)?.next().is_none();
         if !mark.exists() && !is_empty {

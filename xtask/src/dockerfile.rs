@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A `COPY`: from which stage, or from the checkout, which files.
-struct Copy<'a> {
+struct CopyInstruction<'a> {
     stage: Option<&'a str>,
     sources: Vec<&'a str>,
 }
@@ -20,7 +20,7 @@ fn instructions(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn copy(instruction: &str) -> Option<Copy<'_>> {
+fn copy(instruction: &str) -> Option<CopyInstruction<'_>> {
     let mut words: Vec<&str> = instruction
         .strip_prefix("COPY ")?
         .split_whitespace()
@@ -28,7 +28,7 @@ fn copy(instruction: &str) -> Option<Copy<'_>> {
     let stage = words.iter().find_map(|word| word.strip_prefix("--from="));
     words.retain(|word| !word.starts_with("--"));
     words.pop();
-    Some(Copy {
+    Some(CopyInstruction {
         stage,
         sources: words,
     })
@@ -46,7 +46,7 @@ fn dockerfile() -> Vec<String> {
 fn every_copied_file_is_there_and_not_ignored() {
     let ignored = fs::read_to_string(root().join(".dockerignore")).expect(".dockerignore is there");
     for instruction in dockerfile() {
-        let Some(Copy {
+        let Some(CopyInstruction {
             stage: None,
             sources,
         }) = copy(&instruction)
@@ -68,7 +68,7 @@ fn every_copied_file_is_there_and_not_ignored() {
 }
 
 #[test]
-fn what_comes_from_a_stage_was_made_by_it() {
+fn copied_files_exist_in_their_stage() {
     let mut stages: HashMap<String, String> = HashMap::new();
     let mut current = String::new();
     for instruction in dockerfile() {
@@ -79,7 +79,7 @@ fn what_comes_from_a_stage_was_made_by_it() {
                 .unwrap_or_default()
                 .to_owned();
         }
-        if let Some(Copy {
+        if let Some(CopyInstruction {
             stage: Some(stage),
             sources,
         }) = copy(&instruction)

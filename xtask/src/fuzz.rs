@@ -16,18 +16,18 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use target::{Found, Target};
+use target::{FuzzStats, Target};
 
 /// How each target is explored.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Exploration {
+pub(crate) struct FuzzOptions {
     /// For how long.
     pub(crate) seconds: u32,
     /// Where chance begins: the same seed goes the same way, as far as the time allows.
     pub(crate) seed: u32,
 }
 
-impl Exploration {
+impl FuzzOptions {
     /// What continuous integration does.
     pub(crate) const SHORT: Self = Self {
         seconds: 3,
@@ -37,18 +37,18 @@ impl Exploration {
 
 /// Explores the named targets (all when empty), as many at once as there are processors. An error names those that
 /// failed, after all have ended.
-pub(crate) fn run(workspace: &Workspace, names: &[String], how: Exploration) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, names: &[String], options: FuzzOptions) -> Result<()> {
     let mut targets = target::find(workspace, &build::programs(workspace)?)?;
     check_names(names, &targets)?;
     targets.retain(|target| names.is_empty() || names.contains(&target.name));
-    let products = products(workspace)?;
+    let artifacts = artifacts(workspace)?;
     println!(
         "{} s for each target; what it says and finds is in {}",
-        how.seconds,
-        products.display()
+        options.seconds,
+        artifacts.display()
     );
     let failed = explore(targets, |target| {
-        target.explore(&workspace.root, &products.join(&target.name), how)
+        target.explore(&workspace.root, &artifacts.join(&target.name), options)
     });
     if !failed.is_empty() {
         bail!("run again with: cargo xtask fuzz {}", failed.join(" "));
@@ -57,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String], how: Exploration) -> 
 }
 
 /// Tells how each target did, as they end. Returns the names of those that failed.
-fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<Found> + Sync) -> Vec<String> {
+fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<FuzzStats> + Sync) -> Vec<String> {
     let waiting = Mutex::new(targets.into_iter());
     let failed = Mutex::new(Vec::new());
     let work = || {
@@ -84,7 +84,7 @@ fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<Found> + Sync) 
 }
 
 /// A new folder for what this run makes, as a path from the root: libFuzzer's arguments are split at spaces.
-fn products(workspace: &Workspace) -> Result<PathBuf> {
+fn artifacts(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("fuzz");
     if folder.exists() {
         fs::remove_dir_all(&folder).context("remove what the last run found")?;

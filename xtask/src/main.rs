@@ -29,7 +29,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::demo::Profile;
-use crate::fuzz::Exploration;
+use crate::fuzz::FuzzOptions;
 use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 
@@ -38,11 +38,11 @@ use crate::workspace::Workspace;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Roll a firmware out to a simulated fleet, and a bad one back
     Demo {
         /// End with the campaigns: code 0 only when all went as it must
@@ -52,10 +52,10 @@ enum Chore {
         #[arg(long, value_enum, default_value = "release")]
         profile: Profile,
     },
-    /// Run everything that continuous integration runs
+    /// SuiteRun everything that continuous integration runs
     #[command(after_help = format!("Steps: {}", suite::names()))]
     Test {
-        /// Run these steps only (separated by commas)
+        /// SuiteRun these steps only (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         only: Vec<String>,
         /// Leave these steps out (separated by commas)
@@ -68,7 +68,7 @@ enum Chore {
     },
     /// Build every plugin and policy into target/components
     Components,
-    /// Run a throw-away PostgreSQL: for a command, which finds its address in the environment, or
+    /// SuiteRun a throw-away PostgreSQL: for a command, which finds its address in the environment, or
     /// until Ctrl-C
     Postgres {
         /// Wait for the disk at each commit, as in production
@@ -85,10 +85,10 @@ enum Chore {
         /// Explore these targets only
         targets: Vec<String>,
         /// How long to explore each of them
-        #[arg(long, value_name = "SECONDS", default_value_t = Exploration::SHORT.seconds)]
+        #[arg(long, value_name = "SECONDS", default_value_t = FuzzOptions::SHORT.seconds)]
         seconds: u32,
         /// Begin elsewhere
-        #[arg(long, value_name = "NUMBER", default_value_t = Exploration::SHORT.seed)]
+        #[arg(long, value_name = "NUMBER", default_value_t = FuzzOptions::SHORT.seed)]
         seed: u32,
     },
     /// Measure, each figure beside what it is compared with
@@ -103,7 +103,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments.chore) {
+    match run(arguments.task) {
         Ok(code) => code,
         // Not by returning the error: that would print a backtrace, which helps nobody here.
         Err(error) => {
@@ -113,25 +113,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chore: Chore) -> Result<ExitCode> {
+fn run(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    match chore {
-        Chore::Demo { exit, profile } => match demo::run(&workspace, profile, exit)? {},
-        Chore::Test {
+    match task {
+        Task::Demo { exit, profile } => match demo::run(&workspace, profile, exit)? {},
+        Task::Test {
             only,
             skip,
             clients,
         } => suite::run(&workspace, &only, &skip, clients),
-        Chore::Components => components::build(&workspace).map(drop),
-        Chore::Postgres { durable, command } => run_postgres(durable, &command),
-        Chore::Reproducible => reproducible::check(&workspace),
-        Chore::Fuzz {
+        Task::Components => components::build(&workspace).map(drop),
+        Task::Postgres { durable, command } => run_postgres(durable, &command),
+        Task::Reproducible => reproducible::check(&workspace),
+        Task::Fuzz {
             targets,
             seconds,
             seed,
-        } => fuzz::run(&workspace, &targets, Exploration { seconds, seed }),
-        Chore::Bench { arguments } => bench::run(&workspace, &arguments),
-        Chore::Dist => dist::run(&workspace),
+        } => fuzz::run(&workspace, &targets, FuzzOptions { seconds, seed }),
+        Task::Bench { arguments } => bench::run(&workspace, &arguments),
+        Task::Dist => dist::run(&workspace),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -144,7 +144,7 @@ fn run_postgres(durable: bool, command: &[OsString]) -> Result<()> {
     })?;
     let Some((program, arguments)) = command.split_first() else {
         println!("{}={}", postgres::VARIABLE, cluster.url());
-        cluster.keep()
+        cluster.park()
     };
     shell::run(
         Command::new(program)

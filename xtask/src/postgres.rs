@@ -31,7 +31,7 @@ pub(crate) enum Durability {
 /// dies of a panic, Ctrl-C or `kill -9`.
 pub(crate) struct Cluster {
     url: String,
-    keeper: Keeper,
+    guard: ClusterGuard,
 }
 
 impl Cluster {
@@ -39,8 +39,8 @@ impl Cluster {
     /// and may be installed.
     pub(crate) fn start(durability: Durability) -> Result<Self> {
         let binaries = Binaries::find_or_install()?;
-        let folder = own_folder(&binaries)?;
-        let keeper = Keeper::spawn(&binaries, &folder)?;
+        let folder = create_folder(&binaries)?;
+        let guard = ClusterGuard::spawn(&binaries, &folder)?;
         let data = folder.join("data");
         shell::output(
             binaries
@@ -52,12 +52,12 @@ impl Cluster {
         let port = start_server(&binaries, &folder, durability)?;
         Ok(Self {
             url: format!("postgres://postgres@127.0.0.1:{port}/postgres"),
-            keeper,
+            guard,
         })
     }
 
     /// One for tests, unless the environment names a server for them.
-    pub(crate) fn unless_named() -> Result<Option<Self>> {
+    pub(crate) fn start_unless_configured() -> Result<Option<Self>> {
         match env::var_os(VARIABLE) {
             Some(_) => Ok(None),
             None => Self::start(Durability::None).map(Some),
@@ -70,10 +70,10 @@ impl Cluster {
     }
 
     /// Keeps the cluster until this process is told to end.
-    pub(crate) fn keep(self) -> ! {
+    pub(crate) fn park(self) -> ! {
         let Self {
             url: _,
-            keeper: _keeper,
+            guard: _keeper,
         } = self;
         loop {
             thread::park();
@@ -102,10 +102,10 @@ fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> R
             Err(error) => failure = Some(error),
         }
     }
-    let said = fs::read_to_string(&log).unwrap_or_default();
+    let log_text = fs::read_to_string(&log).unwrap_or_default();
     Err(failure.map_or_else(
         || anyhow::anyhow!("no attempt was made"),
-        |error| error.context(said),
+        |error| error.context(log_text),
     ))
     .context("start a throw-away PostgreSQL")
 }
@@ -124,13 +124,13 @@ fn server_options(port: u16, durability: Durability) -> String {
 
 /// A new folder that belongs to whoever runs the server. Not under `target`: the server's user
 /// may not be able to reach the checkout.
-fn own_folder(binaries: &Binaries) -> Result<PathBuf> {
-    for attempt in 0..100 {
-        let name = format!("tidegate-postgres-{}-{attempt}", process::id());
+fn create_folder(binaries: &Binaries) -> Result<PathBuf> {
+    for run_step in 0..100 {
+        let name = format!("tidegate-postgres-{}-{run_step}", process::id());
         let folder = env::temp_dir().join(name);
         match fs::create_dir(&folder) {
             Ok(()) => {
-                binaries.hand_over(&folder)?;
+                binaries.set_owner(&folder)?;
                 return Ok(folder);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -148,12 +148,12 @@ fn own_folder(binaries: &Binaries) -> Result<PathBuf> {
 /// A process that outlives us by the moment it takes to stop the server and remove its files: it
 /// waits for the end of a pipe whose other end only we hold, and the kernel closes that however we
 /// end.
-struct Keeper {
+struct ClusterGuard {
     process: Child,
     pipe: Option<ChildStdin>,
 }
 
-impl Keeper {
+impl ClusterGuard {
     fn spawn(binaries: &Binaries, folder: &Path) -> Result<Self> {
         const SCRIPT: &str = r#"
             trap "" HUP INT TERM
@@ -179,7 +179,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for ClusterGuard {
     fn drop(&mut self) {
         drop(self.pipe.take());
         // It cannot be helped here when this fails, and nobody is left to be told.
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn measurements_wait_for_the_disk() {
+    fn durability_selects_fsync() {
         assert!(server_options(1, Durability::Fsync).contains("fsync=on"));
         assert!(server_options(1, Durability::None).contains("fsync=off"));
     }

@@ -48,16 +48,16 @@ fn build_again(workspace: &Workspace, first: &Path) -> Result<()> {
     }
     println!("all components are the same, byte for byte");
     fs::remove_dir_all(&elsewhere).context("remove the second build")?;
-    remember(workspace, first)
+    record(workspace, first)
 }
 
 /// The same, unless what there is was built twice already by this compiler.
-pub(crate) fn check_what_changed(workspace: &Workspace) -> Result<()> {
+pub(crate) fn check_changed(workspace: &Workspace) -> Result<()> {
     let components = components::build(workspace)?;
-    let known = known(workspace);
-    let compiler = fs::read_to_string(known.join(COMPILER));
+    let recorded_folder = recorded_folder(workspace);
+    let compiler = fs::read_to_string(recorded_folder.join(COMPILER));
     if compiler.is_ok_and(|text| compiler_version().is_ok_and(|version| version == text))
-        && different(&components, &known.join(COMPONENTS))?.is_empty()
+        && different(&components, &recorded_folder.join(COMPONENTS))?.is_empty()
     {
         println!(
             "these components were built twice before: `cargo xtask reproducible` does it again"
@@ -71,17 +71,17 @@ const COMPILER: &str = "compiler";
 const COMPONENTS: &str = "components";
 
 /// Where the components are that were the same twice, and what compiled them.
-fn known(workspace: &Workspace) -> PathBuf {
+fn recorded_folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("reproduced")
 }
 
-fn remember(workspace: &Workspace, components: &Path) -> Result<()> {
-    let known = known(workspace);
-    if known.exists() {
-        fs::remove_dir_all(&known).context("forget the last components")?;
+fn record(workspace: &Workspace, components: &Path) -> Result<()> {
+    let recorded_folder = recorded_folder(workspace);
+    if recorded_folder.exists() {
+        fs::remove_dir_all(&recorded_folder).context("forget the last components")?;
     }
-    copy_folder(components, &known.join(COMPONENTS), &|_| true)?;
-    fs::write(known.join(COMPILER), compiler_version()?).context("note the compiler")
+    copy_folder(components, &recorded_folder.join(COMPONENTS), &|_| true)?;
+    fs::write(recorded_folder.join(COMPILER), compiler_version()?).context("note the compiler")
 }
 
 fn compiler_version() -> Result<String> {
@@ -106,13 +106,13 @@ fn components(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Copies a folder but for the entries at its top that `wanted` refuses by name.
-fn copy_folder(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+/// Copies a folder but for the entries at its top that `is_wanted` refuses by name.
+fn copy_folder(from: &Path, to: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("list {}", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();
-        if !name.to_str().is_some_and(wanted) {
+        if !name.to_str().is_some_and(is_wanted) {
             continue;
         }
         let kind = entry.file_type()?;
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_byte_or_a_component_too_many_is_a_difference() -> Result<()> {
+    fn changed_and_extra_components_differ() -> Result<()> {
         let folder = std::env::temp_dir().join(format!("tidegate-xtask-{}", std::process::id()));
         let (one, other) = (folder.join("one"), folder.join("other"));
         for (file, bytes) in [

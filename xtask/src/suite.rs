@@ -2,7 +2,7 @@
 
 mod deny;
 mod steps;
-mod tally;
+mod test_counts;
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,18 @@ use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
 use steps::{STEPS, Step};
-use tally::Tally;
+use test_counts::TestCounts;
 
 /// What the steps share.
-struct Run<'a> {
+struct SuiteRun<'a> {
     workspace: &'a Workspace,
     /// Whether clients of others were asked for.
     clients: bool,
-    tally: Option<Tally>,
+    test_counts: Option<TestCounts>,
 }
 
 /// How a step ended.
-enum Outcome {
+enum StepOutcome {
     Passed,
     Failed,
     /// Not run, because the named step that it needs failed.
@@ -37,25 +37,25 @@ pub(crate) fn run(
     clients: bool,
 ) -> Result<()> {
     check_names(only.iter().chain(skip))?;
-    let mut run = Run {
+    let mut run = SuiteRun {
         workspace,
         clients,
-        tally: None,
+        test_counts: None,
     };
-    let mut done: Vec<(&'static Step, Outcome, Duration)> = Vec::new();
+    let mut done: Vec<(&'static Step, StepOutcome, Duration)> = Vec::new();
     for step in STEPS {
-        let wanted = only.is_empty() || only.iter().any(|name| name == step.name);
-        if !wanted || skip.iter().any(|name| name == step.name) {
+        let is_wanted = only.is_empty() || only.iter().any(|name| name == step.name);
+        if !is_wanted || skip.iter().any(|name| name == step.name) {
             continue;
         }
         let start = Instant::now();
-        let outcome = match blocker(step, &done) {
-            Some(needed) => Outcome::Blocked(needed),
-            None => attempt(step, &mut run),
+        let outcome = match failed_dependency(step, &done) {
+            Some(needed) => StepOutcome::Blocked(needed),
+            None => run_step(step, &mut run),
         };
         done.push((step, outcome, start.elapsed()));
     }
-    summarize(&done, run.tally)
+    summarize(&done, run.test_counts)
 }
 
 /// The step names, for the command line's help.
@@ -76,43 +76,50 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<()> {
     Ok(())
 }
 
-fn blocker(step: &Step, done: &[(&'static Step, Outcome, Duration)]) -> Option<&'static str> {
+fn failed_dependency(
+    step: &Step,
+    done: &[(&'static Step, StepOutcome, Duration)],
+) -> Option<&'static str> {
     let fails = |name: &str| {
-        done.iter()
-            .any(|(other, outcome, _)| other.name == name && !matches!(outcome, Outcome::Passed))
+        done.iter().any(|(other, outcome, _)| {
+            other.name == name && !matches!(outcome, StepOutcome::Passed)
+        })
     };
     step.needs.iter().copied().find(|name| fails(name))
 }
 
-fn attempt(step: &Step, run: &mut Run) -> Outcome {
+fn run_step(step: &Step, run: &mut SuiteRun) -> StepOutcome {
     println!("\n=== {}: {}", step.name, step.about);
     match (step.run)(run) {
-        Ok(()) => Outcome::Passed,
+        Ok(()) => StepOutcome::Passed,
         Err(error) => {
             println!("=== {} failed: {error:#}", step.name);
-            Outcome::Failed
+            StepOutcome::Failed
         }
     }
 }
 
-fn summarize(done: &[(&'static Step, Outcome, Duration)], tally: Option<Tally>) -> Result<()> {
+fn summarize(
+    done: &[(&'static Step, StepOutcome, Duration)],
+    test_counts: Option<TestCounts>,
+) -> Result<()> {
     println!();
     for (step, outcome, time) in done {
         let word = match outcome {
-            Outcome::Passed => "passed".to_owned(),
-            Outcome::Failed => "FAILED".to_owned(),
-            Outcome::Blocked(needed) => format!("not run: {needed} failed"),
+            StepOutcome::Passed => "passed".to_owned(),
+            StepOutcome::Failed => "FAILED".to_owned(),
+            StepOutcome::Blocked(needed) => format!("not run: {needed} failed"),
         };
         println!("{:>8.1} s  {:<14}{word}", time.as_secs_f64(), step.name);
     }
     let total: Duration = done.iter().map(|(_, _, time)| time).sum();
     println!("{:>8.1} s  in all", total.as_secs_f64());
-    if let Some(tally) = tally {
-        println!("{tally}");
+    if let Some(test_counts) = test_counts {
+        println!("{test_counts}");
     }
     let bad: Vec<_> = done
         .iter()
-        .filter(|(_, outcome, _)| !matches!(outcome, Outcome::Passed))
+        .filter(|(_, outcome, _)| !matches!(outcome, StepOutcome::Passed))
         .map(|(step, ..)| step.name)
         .collect();
     if !bad.is_empty() {
@@ -126,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_waits_for_the_steps_before_it_only() {
+    fn steps_only_need_earlier_steps() {
         for (place, step) in STEPS.iter().enumerate() {
             for needed in step.needs {
                 let before = STEPS[..place].iter().any(|other| other.name == *needed);
@@ -140,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_step_is_refused_by_name() {
+    fn an_unknown_step_is_rejected() {
         let names = ["format".to_owned(), "fromat".to_owned()];
         let error = check_names(names.iter()).expect_err("fromat is no step");
         assert!(error.to_string().contains("`fromat`"), "{error}");

@@ -177,13 +177,13 @@ fn debian_is_ready(workspace: &Workspace) -> Result<bool> {
     if !installed {
         return Ok(false);
     }
-    let wanted = rust_version(workspace)?;
+    let required = rust_version(workspace)?;
     let version = shell::output(Command::new(DEBIAN_RUSTC).arg("--version"))?;
     Ok(version
         .split(' ')
         .nth(1)
         .and_then(minor)
-        .is_some_and(|found| found >= wanted))
+        .is_some_and(|found| found >= required))
 }
 
 /// The minor version of Rust that the workspace asks for.

@@ -4,9 +4,9 @@
 //! `incoming/` first and linked to its name when it is whole and on the disk, so that whoever finds a name finds all
 //! of its bytes.
 
-mod folder;
-mod hashing;
-mod reading;
+mod byte_stream;
+mod folder_session;
+mod hasher;
 mod store;
 
 pub use store::ArtifactStore;

@@ -17,10 +17,10 @@ use object_store::{
     local::LocalFileSystem, memory::InMemory, path::Path,
 };
 use tidegate_core::{firmware::Hashes, id::Digest};
-use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError, Stored};
+use tidegate_engine::ports::{Artifacts, ByteStream, ComponentSource, PutError, StoredFile};
 use tokio::runtime::Handle;
 
-use crate::{folder, hashing::Hashing, reading};
+use crate::{byte_stream, folder_session, hasher::FileHasher};
 
 /// How much is gathered before it is written: what object stores take as the smallest part.
 const PART_BYTES: usize = 5 << 20;
@@ -30,9 +30,9 @@ pub struct ArtifactStore {
     objects: Arc<dyn ObjectStore>,
     /// Where files wait until they are whole. No other store that is open writes there.
     incoming: Path,
-    next_draft: AtomicU64,
+    next_upload: AtomicU64,
     /// Held as long as this is open: nobody sweeps `incoming` meanwhile.
-    _claim: Option<File>,
+    _lock: Option<File>,
 }
 
 impl ArtifactStore {
@@ -40,13 +40,14 @@ impl ArtifactStore {
     /// another process has the folder open too.
     pub async fn open_folder(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        let claim = tokio::task::spawn_blocking(move || folder::claim(&root)).await??;
-        let objects = LocalFileSystem::new_with_prefix(&claim.root)?.with_fsync(true);
+        let session =
+            tokio::task::spawn_blocking(move || folder_session::open_session(&root)).await??;
+        let objects = LocalFileSystem::new_with_prefix(&session.root)?.with_fsync(true);
         Ok(Self {
             objects: Arc::new(objects),
-            incoming: Path::from_iter([folder::INCOMING, &claim.session]),
-            next_draft: AtomicU64::new(0),
-            _claim: Some(claim.lock),
+            incoming: Path::from_iter([folder_session::INCOMING, &session.name]),
+            next_upload: AtomicU64::new(0),
+            _lock: Some(session.lock),
         })
     }
 
@@ -54,24 +55,26 @@ impl ArtifactStore {
     pub fn in_memory() -> Self {
         Self {
             objects: Arc::new(InMemory::new()),
-            incoming: Path::from(folder::INCOMING),
-            next_draft: AtomicU64::new(0),
-            _claim: None,
+            incoming: Path::from(folder_session::INCOMING),
+            next_upload: AtomicU64::new(0),
+            _lock: None,
         }
     }
 
     /// Gives a whole draft its name. False: these bytes are there already.
-    async fn publish(&self, draft: Draft, sha256: [u8; 32]) -> io::Result<bool> {
-        let name = location(sha256);
-        let linked = self.objects.rename_if_not_exists(&draft.location, &name);
+    async fn publish(&self, pending: PendingFile, sha256: [u8; 32]) -> io::Result<bool> {
+        let name = object_path(sha256);
+        let linked = self
+            .objects
+            .rename_if_not_exists(&pending.object_path, &name);
         match linked.await {
             Ok(()) => {
-                draft.settled();
+                pending.keep();
                 Ok(true)
             }
             Err(ObjectError::AlreadyExists { .. }) => {
-                self.objects.delete(&draft.location).await?;
-                draft.settled();
+                self.objects.delete(&pending.object_path).await?;
+                pending.keep();
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -81,8 +84,8 @@ impl ArtifactStore {
 
 #[async_trait]
 impl Artifacts for ArtifactStore {
-    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<Stored, PutError> {
-        let number = self.next_draft.fetch_add(1, Ordering::Relaxed);
+    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError> {
+        let number = self.next_upload.fetch_add(1, Ordering::Relaxed);
         let at = self.incoming.clone().join(number.to_string());
         let failed = |error: ObjectError| PutError::Store(error.into());
         let mut upload = self.objects.put_multipart(&at).await.map_err(failed)?;
@@ -94,14 +97,14 @@ impl Artifacts for ArtifactStore {
                 return Err(error);
             }
         };
-        let draft = Draft {
+        let pending = PendingFile {
             objects: Arc::clone(&self.objects),
-            location: at,
-            is_settled: false,
+            object_path: at,
+            is_kept: false,
         };
         upload.complete().await.map_err(failed)?;
-        let is_new = self.publish(draft, hashes.sha256).await;
-        Ok(Stored {
+        let is_new = self.publish(pending, hashes.sha256).await;
+        Ok(StoredFile {
             size,
             hashes,
             is_new: is_new.map_err(PutError::Store)?,
@@ -109,27 +112,27 @@ impl Artifacts for ArtifactStore {
     }
 
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>> {
-        let name = location(sha256);
+        let name = object_path(sha256);
         if range.is_empty() {
-            let found = found(self.objects.head(&name).await)?;
-            return Ok(found.map(|_| futures::stream::empty().boxed()));
+            let object = optional(self.objects.head(&name).await)?;
+            return Ok(object.map(|_| futures::stream::empty().boxed()));
         }
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
             ..GetOptions::default()
         };
-        let Some(object) = found(self.objects.get_opts(&name, options).await)? else {
+        let Some(object) = optional(self.objects.get_opts(&name, options).await)? else {
             return Ok(None);
         };
         if object.range != range {
             let message = format!("{name} ends at byte {}", object.meta.size);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
-        Ok(Some(reading::stream(object)))
+        Ok(Some(byte_stream::from_object(object)))
     }
 
     async fn delete(&self, sha256: [u8; 32]) -> io::Result<()> {
-        found(self.objects.delete(&location(sha256)).await)?;
+        optional(self.objects.delete(&object_path(sha256)).await)?;
         Ok(())
     }
 }
@@ -137,7 +140,7 @@ impl Artifacts for ArtifactStore {
 #[async_trait]
 impl ComponentSource for ArtifactStore {
     async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
-        let Some(object) = found(self.objects.get(&location(digest.0)).await)? else {
+        let Some(object) = optional(self.objects.get(&object_path(digest.0)).await)? else {
             return Ok(None);
         };
         let bytes = object.bytes().await?;
@@ -155,34 +158,34 @@ async fn write(
     max_bytes: u64,
     upload: &mut dyn MultipartUpload,
 ) -> Result<(u64, Hashes), PutError> {
-    let mut hashing = Hashing::default();
+    let mut hasher = FileHasher::default();
     let mut size = 0_u64;
-    let mut gathered = BytesMut::new();
+    let mut buffer = BytesMut::new();
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(PutError::Body)?;
         size = size.saturating_add(bytes.len() as u64);
         if size > max_bytes {
             return Err(PutError::TooLarge(max_bytes));
         }
-        gathered.extend_from_slice(&bytes);
-        while gathered.len() >= PART_BYTES {
-            hashing = write_part(gathered.split_to(PART_BYTES).freeze(), hashing, upload).await?;
+        buffer.extend_from_slice(&bytes);
+        while buffer.len() >= PART_BYTES {
+            hasher = write_part(buffer.split_to(PART_BYTES).freeze(), hasher, upload).await?;
         }
     }
-    if !gathered.is_empty() {
-        hashing = write_part(gathered.freeze(), hashing, upload).await?;
+    if !buffer.is_empty() {
+        hasher = write_part(buffer.freeze(), hasher, upload).await?;
     }
-    Ok((size, hashing.finish()))
+    Ok((size, hasher.finish()))
 }
 
 async fn write_part(
     part: Bytes,
-    hashing: Hashing,
+    hasher: FileHasher,
     upload: &mut dyn MultipartUpload,
-) -> Result<Hashing, PutError> {
+) -> Result<FileHasher, PutError> {
     let hashed = tokio::task::spawn_blocking({
         let part = part.clone();
-        move || hashing.with(&part)
+        move || hasher.with(&part)
     });
     let (hashed, written) = future::join(hashed, upload.put_part(part.into())).await;
     written.map_err(|error| PutError::Store(error.into()))?;
@@ -190,38 +193,38 @@ async fn write_part(
 }
 
 /// A file on its way to its name. One that gets no further, because its sender went away, is removed.
-struct Draft {
+struct PendingFile {
     objects: Arc<dyn ObjectStore>,
-    location: Path,
-    is_settled: bool,
+    object_path: Path,
+    is_kept: bool,
 }
 
-impl Draft {
-    fn settled(mut self) {
-        self.is_settled = true;
+impl PendingFile {
+    fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
-impl Drop for Draft {
+impl Drop for PendingFile {
     fn drop(&mut self) {
-        if self.is_settled {
+        if self.is_kept {
             return;
         }
-        let (objects, location) = (Arc::clone(&self.objects), self.location.clone());
+        let (objects, object_path) = (Arc::clone(&self.objects), self.object_path.clone());
         // Without a runtime the process is at its end, and the next one sweeps.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { objects.delete(&location).await });
+            runtime.spawn(async move { objects.delete(&object_path).await });
         }
     }
 }
 
-fn location(sha256: [u8; 32]) -> Path {
+fn object_path(sha256: [u8; 32]) -> Path {
     let digits = hex::encode(sha256);
     Path::from_iter(["sha256", &digits[..2], &digits])
 }
 
 /// None where there is no such object.
-fn found<T>(answer: Result<T, ObjectError>) -> io::Result<Option<T>> {
+fn optional<T>(answer: Result<T, ObjectError>) -> io::Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(ObjectError::NotFound { .. }) => Ok(None),

@@ -18,7 +18,7 @@ fn body(pieces: &[&'static [u8]]) -> ByteStream {
     stream::iter(pieces).boxed()
 }
 
-fn broken(pieces: u32, piece: &'static [u8]) -> ByteStream {
+fn interrupted(pieces: u32, piece: &'static [u8]) -> ByteStream {
     stream::iter(0..pieces)
         .map(move |_| Ok(Bytes::from_static(piece)))
         .chain(stream::iter([Err(io::Error::other("gone"))]))
@@ -50,7 +50,7 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-async fn keeps_what_it_is_given(store: ArtifactStore) -> TestResult {
+async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
     let stored = store.put(body(&[b"abc", b"", b"def"]), 6).await?;
     assert_eq!((stored.size, stored.is_new), (6, true));
     assert_eq!(stored.hashes.sha256, Digest::of(b"abcdef").0);
@@ -89,24 +89,24 @@ async fn keeps_what_it_is_given(store: ArtifactStore) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_folder_keeps_what_it_is_given() -> TestResult {
+async fn a_folder_store_stores_and_returns_files() -> TestResult {
     let folder = tempfile::tempdir()?;
-    keeps_what_it_is_given(ArtifactStore::open_folder(folder.path()).await?).await
+    stores_and_returns_files(ArtifactStore::open_folder(folder.path()).await?).await
 }
 
 #[tokio::test]
-async fn memory_keeps_what_it_is_given() -> TestResult {
-    keeps_what_it_is_given(ArtifactStore::in_memory()).await
+async fn a_memory_store_stores_and_returns_files() -> TestResult {
+    stores_and_returns_files(ArtifactStore::in_memory()).await
 }
 
 #[tokio::test]
-async fn what_is_refused_or_breaks_off_leaves_nothing() -> TestResult {
+async fn refused_or_interrupted_uploads_leave_no_files() -> TestResult {
     static PIECE: [u8; 1 << 20] = [1; 1 << 20];
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
     let refused = store.put(body(&[b"abc", b"def"]), 5).await;
     assert!(matches!(refused, Err(PutError::TooLarge(5))));
-    let refused = store.put(broken(12, &PIECE), u64::MAX).await;
+    let refused = store.put(interrupted(12, &PIECE), u64::MAX).await;
     assert!(matches!(refused, Err(PutError::Body(_))));
     assert_eq!(files(folder.path()), Vec::<String>::new());
 
@@ -127,7 +127,7 @@ async fn what_is_refused_or_breaks_off_leaves_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_of_many_who_bring_the_same_is_the_first() -> TestResult {
+async fn only_one_concurrent_upload_of_equal_bytes_is_new() -> TestResult {
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
     let puts = (0..8).map(|_| store.put(body(&[b"same"]), 4));
@@ -138,24 +138,24 @@ async fn one_of_many_who_bring_the_same_is_the_first() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_crash_is_swept_when_nobody_else_is_there() -> TestResult {
+async fn leftovers_are_removed_by_the_only_process() -> TestResult {
     let folder = tempfile::tempdir()?;
     let first = ArtifactStore::open_folder(folder.path()).await?;
-    let kept = first.put(body(&[b"kept"]), 4).await?;
-    let left = folder.path().join("incoming/0/9#1");
-    std::fs::write(&left, b"half")?;
+    let stored_file = first.put(body(&[b"kept"]), 4).await?;
+    let leftover = folder.path().join("incoming/0/9#1");
+    std::fs::write(&leftover, b"half")?;
 
     let second = ArtifactStore::open_folder(folder.path()).await?;
-    assert!(left.exists(), "the first may still be writing it");
+    assert!(leftover.exists(), "the first may still be writing it");
     drop((first, second));
     let third = ArtifactStore::open_folder(folder.path()).await?;
-    assert!(!left.exists());
-    assert_eq!(read(&third, kept.hashes.sha256, 0..4).await, b"kept");
+    assert!(!leftover.exists());
+    assert_eq!(read(&third, stored_file.hashes.sha256, 0..4).await, b"kept");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_large_file_comes_back_in_pieces() -> TestResult {
+async fn large_files_are_read_in_chunks() -> TestResult {
     static PIECE: [u8; 100_003] = [7; 100_003];
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
@@ -174,7 +174,7 @@ async fn a_large_file_comes_back_in_pieces() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_component_that_rotted_is_not_handed_out() -> TestResult {
+async fn corrupted_components_are_refused() -> TestResult {
     let folder = tempfile::tempdir()?;
     let store = ArtifactStore::open_folder(folder.path()).await?;
     store.put(body(&[b"component"]), 9).await?;

@@ -63,22 +63,22 @@ impl Default for AccessSettings {
 
 impl AccessSettings {
     /// Every rule that is broken; the paths are JSON pointers.
-    pub fn broken_rules(&self) -> Vec<FieldError> {
+    pub fn validation_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        let mut broken = |path: String, message: String| errors.push(FieldError { path, message });
+        let mut report = |path: String, message: String| errors.push(FieldError { path, message });
         if self.proxy_authorities.len() > MAX_PROXY_AUTHORITIES {
-            broken(
+            report(
                 "/proxy_authorities".to_owned(),
                 format!("must be at most {MAX_PROXY_AUTHORITIES}"),
             );
         }
-        for (place, authority) in self.proxy_authorities.iter().enumerate() {
+        for (index, authority) in self.proxy_authorities.iter().enumerate() {
             let is_good = (1..=MAX_PROXY_AUTHORITY).contains(&authority.chars().count())
                 && authority.trim() == authority
                 && !authority.contains([';', ',']);
             if !is_good {
-                broken(
-                    format!("/proxy_authorities/{place}"),
+                report(
+                    format!("/proxy_authorities/{index}"),
                     format!(
                         "must have 1 to {MAX_PROXY_AUTHORITY} characters, no space around them and \
                          neither `;` nor `,`, at which proxies' lists are split"
@@ -95,25 +95,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorities_can_stand_in_a_list() {
-        let broken = |authorities: &[&str]| {
+    fn proxy_authorities_contain_no_list_separators() {
+        let error_paths = |authorities: &[&str]| {
             let settings = AccessSettings {
                 proxy_authorities: authorities.iter().map(|&name| name.to_owned()).collect(),
                 ..AccessSettings::default()
             };
-            let errors = settings.broken_rules().into_iter();
+            let errors = settings.validation_errors().into_iter();
             errors.map(|error| error.path).collect::<Vec<_>>()
         };
-        assert!(broken(&["AB:CD", "plant root", &"x".repeat(500)]).is_empty());
+        assert!(error_paths(&["AB:CD", "plant root", &"x".repeat(500)]).is_empty());
         let long = "x".repeat(501);
         let bad = ["", " a", "a,b", "a;b", &long];
         let paths: Vec<_> = (0..5).map(|n| format!("/proxy_authorities/{n}")).collect();
-        assert_eq!(broken(&bad), paths);
-        assert_eq!(broken(&["a"; 101]), ["/proxy_authorities"]);
+        assert_eq!(error_paths(&bad), paths);
+        assert_eq!(error_paths(&["a"; 101]), ["/proxy_authorities"]);
     }
 
     #[test]
-    fn words_come_back() {
+    fn names_round_trip() {
         for one in Registration::ALL {
             assert_eq!(Registration::parse(one.as_str()), Some(one));
         }

@@ -2,9 +2,9 @@
 
 use crate::{
     id::{CampaignId, Digest, FirmwareId, TenantId},
-    plugin::Scope,
+    plugin::RollbackScope,
     time::Timestamp,
-    update::{Proof, Terms},
+    update::{SuccessCriteria, UpdateOptions},
 };
 
 /// Most waves of a campaign.
@@ -69,7 +69,7 @@ pub struct CampaignSpec {
     /// Most devices in flight at once.
     pub max_concurrent_updates: Option<u64>,
     /// How its updates are put to their devices. The whole of one has 5 to 1440 minutes.
-    pub terms: Terms,
+    pub options: UpdateOptions,
     /// Whether somebody else than its maker must approve it before it starts.
     pub requires_approval: bool,
     /// Whether the host obeys a policy's roll-back by itself.
@@ -77,7 +77,7 @@ pub struct CampaignSpec {
     /// Share of a wave, 1 to 100 percent, whose failure stops the campaign whatever plugins say.
     pub failure_threshold_percent: u8,
     /// What counts as success.
-    pub proof: Proof,
+    pub success_criteria: SuccessCriteria,
 }
 
 /// Whom a campaign means: devices that any of these names.
@@ -103,7 +103,7 @@ pub struct PluginUse {
     /// The revision's own version.
     pub version: String,
     /// What it decides.
-    pub kind: crate::plugin::Kind,
+    pub kind: crate::plugin::PluginKind,
     /// JSON object.
     pub config: String,
 }
@@ -134,7 +134,7 @@ pub struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
     /// What it reaches.
-    pub scope: Scope,
+    pub scope: RollbackScope,
     /// Why.
     pub reason: String,
     /// An operator, a plugin or the host.
@@ -192,7 +192,7 @@ impl Priority {
 }
 
 /// The weight of the updates of a rollback: before everything else.
-pub const RETURN_WEIGHT: i32 = 1000;
+pub const ROLLBACK_WEIGHT: i32 = 1000;
 
 /// Where a campaign stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -265,20 +265,24 @@ impl CampaignStatus {
     }
 
     /// Where the step leads.
-    pub fn after(self, step: Step) -> Result<Self, InvalidTransition> {
+    pub fn after(self, step: Transition) -> Result<Self, InvalidTransition> {
         use CampaignStatus as S;
         match (step, self) {
-            (Step::Start, S::Created) | (Step::Resume, S::Paused | S::Held) => Ok(S::InProgress),
-            (Step::Pause, S::InProgress) => Ok(S::Paused),
-            (Step::Hold, S::InProgress | S::Held) => Ok(S::Held),
-            (Step::Cancel, S::Created | S::InProgress | S::Paused | S::Held) => Ok(S::Cancelled),
+            (Transition::Start, S::Created) | (Transition::Resume, S::Paused | S::Held) => {
+                Ok(S::InProgress)
+            }
+            (Transition::Pause, S::InProgress) => Ok(S::Paused),
+            (Transition::Hold, S::InProgress | S::Held) => Ok(S::Held),
+            (Transition::Cancel, S::Created | S::InProgress | S::Paused | S::Held) => {
+                Ok(S::Cancelled)
+            }
             (
-                Step::RollBack,
+                Transition::RollBack,
                 S::InProgress | S::Paused | S::Held | S::Completed | S::Failed | S::Cancelled,
             ) => Ok(S::RollingBack),
-            (Step::Complete, S::InProgress) => Ok(S::Completed),
-            (Step::Fail, S::InProgress) => Ok(S::Failed),
-            (Step::ArriveBack, S::RollingBack) => Ok(S::RolledBack),
+            (Transition::Complete, S::InProgress) => Ok(S::Completed),
+            (Transition::Fail, S::InProgress) => Ok(S::Failed),
+            (Transition::FinishRollback, S::RollingBack) => Ok(S::RolledBack),
             (step, from) => Err(InvalidTransition { step, from }),
         }
     }
@@ -287,19 +291,19 @@ impl CampaignStatus {
 /// A step of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the steps")]
-pub enum Step {
+pub enum Transition {
     Start,
     Pause,
     Resume,
     Cancel,
     Hold,
     RollBack,
-    ArriveBack,
+    FinishRollback,
     Complete,
     Fail,
 }
 
-impl Step {
+impl Transition {
     fn verb(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -308,7 +312,7 @@ impl Step {
             Self::Cancel => "cancel",
             Self::Hold => "hold",
             Self::RollBack => "roll back",
-            Self::ArriveBack => "end the rollback of",
+            Self::FinishRollback => "end the rollback of",
             Self::Complete => "complete",
             Self::Fail => "give up",
         }
@@ -320,7 +324,7 @@ impl Step {
 #[error("cannot {} a campaign that is {}", .step.verb(), .from.as_str())]
 pub struct InvalidTransition {
     /// The step.
-    pub step: Step,
+    pub step: Transition,
     /// Where the campaign stands.
     pub from: CampaignStatus,
 }
@@ -330,16 +334,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_final_goes_nowhere_but_back() {
+    fn final_states_only_allow_rollback() {
         let steps = [
-            Step::Start,
-            Step::Pause,
-            Step::Resume,
-            Step::Cancel,
-            Step::Hold,
-            Step::ArriveBack,
-            Step::Complete,
-            Step::Fail,
+            Transition::Start,
+            Transition::Pause,
+            Transition::Resume,
+            Transition::Cancel,
+            Transition::Hold,
+            Transition::FinishRollback,
+            Transition::Complete,
+            Transition::Fail,
         ];
         for from in CampaignStatus::ALL
             .into_iter()
@@ -350,16 +354,20 @@ mod tests {
             }
         }
         assert_eq!(
-            CampaignStatus::Completed.after(Step::RollBack),
+            CampaignStatus::Completed.after(Transition::RollBack),
             Ok(CampaignStatus::RollingBack)
         );
-        assert!(CampaignStatus::RolledBack.after(Step::RollBack).is_err());
+        assert!(
+            CampaignStatus::RolledBack
+                .after(Transition::RollBack)
+                .is_err()
+        );
     }
 
     #[test]
-    fn a_second_start_says_what_is_wrong() {
+    fn invalid_transitions_have_a_clear_message() {
         let error = CampaignStatus::InProgress
-            .after(Step::Start)
+            .after(Transition::Start)
             .expect_err("it has started");
         assert_eq!(
             error.to_string(),

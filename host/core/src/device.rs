@@ -6,7 +6,7 @@ use crate::{
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::DeviceMode,
     plugin::ClassKey,
-    selector::Facts,
+    selector::FieldValues,
     time::Timestamp,
 };
 
@@ -142,7 +142,7 @@ impl Device {
     }
 }
 
-impl Facts for Device {
+impl FieldValues for Device {
     fn values(&self, field: &str) -> Vec<Cow<'_, str>> {
         let one = |value: Option<&str>| {
             value
@@ -159,8 +159,8 @@ impl Facts for Device {
             "group" => self.groups.iter().map(Cow::from).collect(),
             "feed" => one(self.feed.as_deref()),
             "mode" => one(Some(self.mode.as_str())),
-            "pinned" => one(Some(flag(self.pinned))),
-            "drifted" => one(Some(flag(self.drift.is_some()))),
+            "pinned" => one(Some(bool_text(self.pinned))),
+            "drifted" => one(Some(bool_text(self.drift.is_some()))),
             "state" => one(Some(self.state.as_str())),
             "created_at" => vec![Cow::Owned(self.created_at.0.to_string())],
             "last_seen" => self
@@ -168,18 +168,22 @@ impl Facts for Device {
                 .map(|at| Cow::Owned(at.0.to_string()))
                 .into_iter()
                 .collect(),
-            _ => one(free(field, "attribute.", &self.attributes)
-                .or_else(|| free(field, "label.", &self.labels))),
+            _ => one(prefixed_value(field, "attribute.", &self.attributes)
+                .or_else(|| prefixed_value(field, "label.", &self.labels))),
         }
     }
 }
 
 /// A flag as selectors see it.
-fn flag(is_set: bool) -> &'static str {
+fn bool_text(is_set: bool) -> &'static str {
     if is_set { "true" } else { "false" }
 }
 
-fn free<'a>(field: &str, prefix: &str, values: &'a BTreeMap<String, String>) -> Option<&'a str> {
+fn prefixed_value<'a>(
+    field: &str,
+    prefix: &str,
+    values: &'a BTreeMap<String, String>,
+) -> Option<&'a str> {
     let key = field.strip_prefix(prefix)?;
     values.get(key).map(String::as_str)
 }

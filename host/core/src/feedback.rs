@@ -75,7 +75,7 @@ impl Execution {
     }
 
     /// Whether it answers the question if an update may begin.
-    pub fn is_answer(self) -> bool {
+    pub fn is_confirmation(self) -> bool {
         matches!(self, Self::Confirmed | Self::Denied)
     }
 
@@ -143,7 +143,7 @@ impl Feedback {
     }
 
     /// What stands in its update's log for a feedback without words that should not go unseen.
-    pub fn in_a_word(&self) -> Option<String> {
+    pub fn log_summary(&self) -> Option<String> {
         let word = self.execution.as_str();
         match self.code {
             _ if !self.messages.is_empty() => None,
@@ -159,10 +159,10 @@ impl Feedback {
 
     /// Why an update failed, as `error_code`: one of the known codes when the device names one, else its own number.
     pub fn error_code(&self) -> String {
-        let named = KNOWN_ERROR_CODES
+        let known_code = KNOWN_ERROR_CODES
             .iter()
             .find(|known| self.messages.iter().any(|message| message.contains(*known)));
-        match (named, self.code) {
+        match (known_code, self.code) {
             (Some(known), _) => (*known).to_owned(),
             (None, Some(code)) => format!("CODE_{code}"),
             (None, None) => "FAILED".to_owned(),
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_words_is_said_in_one() {
+    fn feedback_without_messages_is_logged_by_its_execution() {
         for (execution, code, messages, expected) in [
             (
                 Execution::Rejected,
@@ -209,12 +209,12 @@ mod tests {
                 messages: messages.iter().map(|&message| message.to_owned()).collect(),
                 ..Feedback::new(execution, Finished::None)
             };
-            assert_eq!(feedback.in_a_word().as_deref(), expected, "{feedback:?}");
+            assert_eq!(feedback.log_summary().as_deref(), expected, "{feedback:?}");
         }
     }
 
     #[test]
-    fn too_much_is_cut_and_marked() {
+    fn oversized_feedback_is_truncated_and_flagged() {
         let feedback = Feedback {
             messages: vec!["é".repeat(600); 60],
             ..Feedback::new(Execution::Proceeding, Finished::None)

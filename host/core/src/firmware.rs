@@ -129,25 +129,25 @@ pub struct InvalidDetails {
 impl FirmwareDetails {
     /// All rules that these details break.
     pub fn check(&self) -> Vec<InvalidDetails> {
-        let mut broken = Vec::new();
+        let mut errors = Vec::new();
         for (field, text, max) in [("name", &self.name, 200), ("version", &self.version, 50)] {
             if text.is_empty() {
                 let message = "must be given: no file says it".to_owned();
-                broken.push(InvalidDetails { field, message });
+                errors.push(InvalidDetails { field, message });
             } else {
-                check_length(&mut broken, field, Some(text), max);
+                check_length(&mut errors, field, Some(text), max);
             }
         }
-        check_length(&mut broken, "device_model", self.device_model.as_ref(), 100);
-        check_length(&mut broken, "manufacturer", self.manufacturer.as_ref(), 100);
+        check_length(&mut errors, "device_model", self.device_model.as_ref(), 100);
+        check_length(&mut errors, "manufacturer", self.manufacturer.as_ref(), 100);
         check_length(
-            &mut broken,
+            &mut errors,
             "min_hardware_version",
             self.min_hardware_version.as_ref(),
             50,
         );
         check_length(
-            &mut broken,
+            &mut errors,
             "max_hardware_version",
             self.max_hardware_version.as_ref(),
             50,
@@ -156,7 +156,7 @@ impl FirmwareDetails {
             && let Err(error) = semver::Version::parse(&self.version)
         {
             let message = format!("must be SemVer, such as 1.4.0: {error}");
-            broken.push(InvalidDetails {
+            errors.push(InvalidDetails {
                 field: "version",
                 message,
             });
@@ -165,12 +165,12 @@ impl FirmwareDetails {
             && sort_key(min) > sort_key(max)
         {
             let message = format!("must not be below min_hardware_version ({min})");
-            broken.push(InvalidDetails {
+            errors.push(InvalidDetails {
                 field: "max_hardware_version",
                 message,
             });
         }
-        broken
+        errors
     }
 
     /// Whether it is a release: no beta, and no pre-release such as `2.0.0-rc.1`.
@@ -201,7 +201,7 @@ impl FirmwareDetails {
 }
 
 fn check_length(
-    broken: &mut Vec<InvalidDetails>,
+    errors: &mut Vec<InvalidDetails>,
     field: &'static str,
     text: Option<&String>,
     max: usize,
@@ -209,7 +209,7 @@ fn check_length(
     if let Some(text) = text
         && !(1..=max).contains(&text.chars().count())
     {
-        broken.push(InvalidDetails {
+        errors.push(InvalidDetails {
             field,
             message: format!("must have 1 to {max} characters"),
         });
@@ -229,14 +229,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_said_is_asked_for_once() {
-        let broken = FirmwareDetails::default().check();
-        let broken: Vec<_> = broken
+    fn missing_fields_are_reported_once() {
+        let errors = FirmwareDetails::default().check();
+        let errors: Vec<_> = errors
             .iter()
-            .map(|broken| format!("{}: {}", broken.field, broken.message))
+            .map(|error| format!("{}: {}", error.field, error.message))
             .collect();
-        let asked = |field| format!("{field}: must be given: no file says it");
-        assert_eq!(broken, [asked("name"), asked("version")]);
+        let expected_error = |field| format!("{field}: must be given: no file says it");
+        assert_eq!(errors, [expected_error("name"), expected_error("version")]);
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         let fields: Vec<_> = details
             .check()
             .into_iter()
-            .map(|broken| broken.field)
+            .map(|error| error.field)
             .collect();
         assert_eq!(
             fields,

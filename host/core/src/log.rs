@@ -15,14 +15,14 @@ pub struct LogLine {
     /// When it arrived.
     pub at: Timestamp,
     /// Who wrote it.
-    pub source: Source,
+    pub source: LogSource,
     /// Without its end.
     pub text: String,
 }
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum LogSource {
     /// The device, as a detail of its feedback.
     Feedback,
     /// The device, as a line of its log.
@@ -31,7 +31,7 @@ pub enum Source {
     Host,
 }
 
-impl Source {
+impl LogSource {
     /// Its name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_becomes_lines_that_can_be_kept_and_shown() {
+    fn text_is_split_into_sanitized_lines() {
         for (text, expected) in [
             ("", &[][..]),
             ("\r\n \n", &[]),

@@ -34,7 +34,7 @@ impl DeviceMode {
 
 /// Why a campaign passes over one of its devices when its turn comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PassedOver {
+pub enum SkipReason {
     /// It is pinned.
     Pinned,
     /// It is in another mode than `rollout`.
@@ -45,7 +45,7 @@ pub enum PassedOver {
     Superseded,
 }
 
-impl PassedOver {
+impl SkipReason {
     const ALL: [Self; 4] = [Self::Pinned, Self::Mode, Self::Feed, Self::Superseded];
 
     /// Its name in SQL.
@@ -78,7 +78,7 @@ impl PassedOver {
 
 /// What of a device decides whether campaigns pass over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing<'a> {
+pub struct Eligibility<'a> {
     /// How it comes by its firmware.
     pub mode: DeviceMode,
     /// Whether nothing new is to go to it.
@@ -89,15 +89,15 @@ pub struct Standing<'a> {
 
 /// Why a campaign on this feed (none: it is not on a feed) passes over a device; none: it does not. Whether a newer
 /// campaign has the device is not known here.
-pub fn passes_over(device: Standing<'_>, campaign_feed: Option<&str>) -> Option<PassedOver> {
+pub fn skip_reason(device: Eligibility<'_>, campaign_feed: Option<&str>) -> Option<SkipReason> {
     if device.pinned {
-        return Some(PassedOver::Pinned);
+        return Some(SkipReason::Pinned);
     }
     if device.mode != DeviceMode::Rollout {
-        return Some(PassedOver::Mode);
+        return Some(SkipReason::Mode);
     }
     let is_elsewhere = campaign_feed.is_some() && campaign_feed != device.feed;
-    is_elsewhere.then_some(PassedOver::Feed)
+    is_elsewhere.then_some(SkipReason::Feed)
 }
 
 /// Whether a device that reports this version has drifted from what its last completed update brought. Versions that
@@ -114,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn campaigns_pass_over_what_is_pinned_in_another_mode_or_on_another_feed() {
+    fn devices_are_skipped_when_pinned_or_in_another_mode_or_feed() {
         use DeviceMode as M;
-        use PassedOver as P;
+        use SkipReason as P;
         for (mode, pinned, feed, campaign_feed, expected) in [
             (M::Rollout, false, None, None, None),
             (M::Rollout, false, Some("beta"), None, None),
@@ -133,9 +133,9 @@ mod tests {
             (M::Latest, false, None, None, Some(P::Mode)),
             (M::Manual, true, None, Some("beta"), Some(P::Pinned)),
         ] {
-            let device = Standing { mode, pinned, feed };
+            let device = Eligibility { mode, pinned, feed };
             assert_eq!(
-                passes_over(device, campaign_feed),
+                skip_reason(device, campaign_feed),
                 expected,
                 "{device:?} {campaign_feed:?}"
             );
@@ -162,12 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back() {
+    fn names_round_trip() {
         for mode in DeviceMode::ALL {
             assert_eq!(DeviceMode::parse(mode.as_str()), Some(mode));
         }
-        for reason in PassedOver::ALL {
-            assert_eq!(PassedOver::parse(reason.as_str()), Some(reason));
+        for reason in SkipReason::ALL {
+            assert_eq!(SkipReason::parse(reason.as_str()), Some(reason));
         }
         assert_eq!(DeviceMode::parse("auto"), None);
     }

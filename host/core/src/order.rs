@@ -9,17 +9,15 @@ use crate::id::CampaignId;
 
 /// A campaign's seed, as plugins are given it.
 pub fn seed(campaign: CampaignId) -> u64 {
-    first_eight(
-        Sha256::new_with_prefix(b"tidegate campaign").chain_update(campaign.0.to_le_bytes()),
-    )
+    first_u64(Sha256::new_with_prefix(b"tidegate campaign").chain_update(campaign.0.to_le_bytes()))
 }
 
 /// A device's place in the order, spread evenly over the whole range. Equal places are told apart by device id.
-pub fn place(seed: u64, device_id: &str) -> u64 {
-    first_eight(Sha256::new_with_prefix(seed.to_le_bytes()).chain_update(device_id))
+pub fn order_key(seed: u64, device_id: &str) -> u64 {
+    first_u64(Sha256::new_with_prefix(seed.to_le_bytes()).chain_update(device_id))
 }
 
-fn first_eight(hash: Sha256) -> u64 {
+fn first_u64(hash: Sha256) -> u64 {
     let bytes: [u8; 32] = hash.finalize().into();
     bytes
         .iter()
@@ -37,7 +35,7 @@ mod tests {
         let order = |campaign| {
             let seed = seed(CampaignId(campaign));
             let mut sorted = ids.clone();
-            sorted.sort_by_key(|id| place(seed, id));
+            sorted.sort_by_key(|id| order_key(seed, id));
             sorted
         };
         assert_eq!(order(1), order(1));

@@ -5,26 +5,26 @@ use std::time::Duration;
 use crate::{
     id::DeviceKey,
     plugin::FieldError,
-    selector::{self, DEVICE_FIELDS, Facts, ParseError, Selector},
+    selector::{self, DEVICE_FIELDS, FieldValues, ParseError, Selector},
     time::Timestamp,
 };
 
 /// Shortest time between two polls.
-pub const SHORTEST: Duration = Duration::from_secs(1);
+pub const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest time between two polls: devices are told it as a time of day.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60 - 1);
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60 - 1);
 /// Most overrides of a tenant.
 pub const MAX_OVERRIDES: usize = 32;
 /// Shortest time between two polls of a device that waits for something.
-const SHORTEST_WAIT: Duration = Duration::from_secs(30);
+const MIN_WAITING_INTERVAL: Duration = Duration::from_secs(30);
 /// Least jitter of devices that wait for the same moment, in percent.
-const JITTER_OF_WAITING: u8 = 20;
+const MIN_WAITING_JITTER_PERCENT: u8 = 20;
 /// How long a device keeps its share of the jitter.
-const SLOT: Duration = Duration::from_hours(24);
+const JITTER_PERIOD: Duration = Duration::from_hours(24);
 
 /// How often, and how far from it each device may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rhythm {
+pub struct PollInterval {
     /// Between two polls.
     pub interval: Duration,
     /// A device's own interval is at most so many percent shorter or longer; at most 100.
@@ -33,7 +33,7 @@ pub struct Rhythm {
 
 /// How often a tenant's devices poll.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Polling {
+pub struct PollingSettings {
     /// None: the server's.
     pub interval: Option<Duration>,
     /// None: the server's.
@@ -74,116 +74,123 @@ impl PollingOverride {
     }
 }
 
-impl Polling {
+impl PollingSettings {
     /// The place of the first override that fits a device.
-    pub fn fitting(&self, device: &impl Facts) -> Option<usize> {
+    pub fn matching_override(&self, device: &impl FieldValues) -> Option<usize> {
         let mut overrides = self.overrides.iter();
-        overrides.position(|one| selector::matches(&one.selector, device))
+        overrides.position(|polling_override| selector::matches(&polling_override.selector, device))
     }
 
     /// How often a device polls: as it was told itself, else as the override that fits it says, else as the tenant,
     /// else as the server.
-    pub fn rhythm(
+    pub fn effective_interval(
         &self,
         own: Option<Duration>,
-        fitting: Option<usize>,
-        of_server: Rhythm,
-    ) -> Rhythm {
-        let fitting = fitting.and_then(|place| self.overrides.get(place));
-        let of_tenant = Rhythm {
-            interval: self.interval.unwrap_or(of_server.interval),
-            jitter_percent: self.jitter_percent.unwrap_or(of_server.jitter_percent),
+        matching_override: Option<usize>,
+        server_default: PollInterval,
+    ) -> PollInterval {
+        let matching_override = matching_override.and_then(|index| self.overrides.get(index));
+        let tenant_default = PollInterval {
+            interval: self.interval.unwrap_or(server_default.interval),
+            jitter_percent: self.jitter_percent.unwrap_or(server_default.jitter_percent),
         };
-        match (own, fitting) {
-            (Some(interval), _) => Rhythm {
+        match (own, matching_override) {
+            (Some(interval), _) => PollInterval {
                 interval,
-                ..of_tenant
+                ..tenant_default
             },
-            (None, Some(fitting)) => Rhythm {
-                interval: fitting.interval,
-                jitter_percent: fitting.jitter_percent.unwrap_or(of_tenant.jitter_percent),
+            (None, Some(matching_override)) => PollInterval {
+                interval: matching_override.interval,
+                jitter_percent: matching_override
+                    .jitter_percent
+                    .unwrap_or(tenant_default.jitter_percent),
             },
-            (None, None) => of_tenant,
+            (None, None) => tenant_default,
         }
     }
 
-    pub(crate) fn broken_rules(&self) -> Vec<FieldError> {
-        let mut broken = Vec::new();
+    pub(crate) fn validation_errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
         let mut rule = |good: bool, path: String, message: &str| {
             if !good {
                 let message = message.to_owned();
-                broken.push(FieldError { path, message });
+                errors.push(FieldError { path, message });
             }
         };
-        let is_interval = |interval: Duration| (SHORTEST..=LONGEST).contains(&interval);
+        let is_interval =
+            |interval: Duration| (MIN_POLL_INTERVAL..=MAX_POLL_INTERVAL).contains(&interval);
         let is_percent = |percent: Option<u8>| percent.is_none_or(|percent| percent <= 100);
         rule(
             self.interval.is_none_or(is_interval),
             "/interval".to_owned(),
-            INTERVAL,
+            INTERVAL_MESSAGE,
         );
         rule(
             is_percent(self.jitter_percent),
             "/jitter_percent".to_owned(),
-            PERCENT,
+            PERCENT_MESSAGE,
         );
         rule(
             self.overrides.len() <= MAX_OVERRIDES,
             "/overrides".to_owned(),
             "must be at most 32",
         );
-        for (place, one) in self.overrides.iter().enumerate() {
-            let path = |field: &str| format!("/overrides/{place}/{field}");
-            rule(is_interval(one.interval), path("interval"), INTERVAL);
+        for (index, polling_override) in self.overrides.iter().enumerate() {
+            let path = |field: &str| format!("/overrides/{index}/{field}");
             rule(
-                is_percent(one.jitter_percent),
-                path("jitter_percent"),
-                PERCENT,
+                is_interval(polling_override.interval),
+                path("interval"),
+                INTERVAL_MESSAGE,
             );
             rule(
-                !one.selector.names("last_seen"),
+                is_percent(polling_override.jitter_percent),
+                path("jitter_percent"),
+                PERCENT_MESSAGE,
+            );
+            rule(
+                !polling_override.selector.references("last_seen"),
                 path("filter"),
                 "cannot go by last_seen: a device that asks has just been seen",
             );
         }
-        broken
+        errors
     }
 }
 
-const INTERVAL: &str = "must be between 00:00:01 and 23:59:59";
-const PERCENT: &str = "must be between 0 and 100";
+const INTERVAL_MESSAGE: &str = "must be between 00:00:01 and 23:59:59";
+const PERCENT_MESSAGE: &str = "must be between 0 and 100";
 
-impl Rhythm {
+impl PollInterval {
     /// The rhythm of a device that waits for a moment: a third of the way each time, so that it comes soon after, and
     /// never with all others.
     #[must_use]
-    pub fn towards(self, moment: Timestamp, now: Timestamp) -> Self {
-        let third = (moment.since(now) / 3).max(SHORTEST_WAIT);
+    pub fn shortened_until(self, moment: Timestamp, now: Timestamp) -> Self {
+        let third = (moment.since(now) / 3).max(MIN_WAITING_INTERVAL);
         if third >= self.interval {
             return self;
         }
         Self {
             interval: third,
-            jitter_percent: self.jitter_percent.max(JITTER_OF_WAITING),
+            jitter_percent: self.jitter_percent.max(MIN_WAITING_JITTER_PERCENT),
         }
     }
 
-    /// How long this device is to sleep now: whole seconds, never shorter than [`SHORTEST`] or longer than [`LONGEST`].
+    /// How long this device is to sleep now: whole seconds, never shorter than [`MIN_POLL_INTERVAL`] or longer than [`MAX_POLL_INTERVAL`].
     /// Devices that came at once part from one another; each keeps its share of the jitter for a day, so that an
     /// answer that a device has already is still the answer.
-    pub fn sleep(self, device: DeviceKey, now: Timestamp) -> Duration {
-        let slot = now.0.div_euclid(SLOT.as_millis() as i64);
-        let drawn = mixed(mixed(device.0 as u64) ^ slot as u64);
+    pub fn with_jitter(self, device: DeviceKey, now: Timestamp) -> Duration {
+        let slot = now.0.div_euclid(JITTER_PERIOD.as_millis() as i64);
+        let drawn = splitmix64(splitmix64(device.0 as u64) ^ slot as u64);
         // From -1 to 1, in steps as fine as 2^-31.
         let share = (drawn >> 32) as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
         let factor = 1.0 + share * f64::from(self.jitter_percent.min(100)) / 100.0;
         let seconds = (self.interval.as_secs_f64() * factor).round();
-        Duration::from_secs(seconds as u64).clamp(SHORTEST, LONGEST)
+        Duration::from_secs(seconds as u64).clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)
     }
 }
 
 /// `SplitMix64`'s last steps: as good as drawn, and the same on every host.
-fn mixed(number: u64) -> u64 {
+fn splitmix64(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -198,7 +205,7 @@ mod tests {
 
     struct Model(&'static str);
 
-    impl Facts for Model {
+    impl FieldValues for Model {
         fn values(&self, field: &str) -> Vec<Cow<'_, str>> {
             let model = (field == "hw_model").then_some(Cow::from(self.0));
             model.into_iter().collect()
@@ -209,49 +216,61 @@ mod tests {
         Duration::from_mins(minutes)
     }
 
-    fn over(filter: &str, interval: Duration, jitter_percent: Option<u8>) -> PollingOverride {
+    fn override_for(
+        filter: &str,
+        interval: Duration,
+        jitter_percent: Option<u8>,
+    ) -> PollingOverride {
         PollingOverride::new(filter.to_owned(), interval, jitter_percent).expect("a selector")
     }
 
     #[test]
-    fn the_nearest_word_counts() {
-        let server = Rhythm {
+    fn the_most_specific_interval_applies() {
+        let server = PollInterval {
             interval: minutes(5),
             jitter_percent: 10,
         };
-        let polling = Polling {
+        let polling = PollingSettings {
             interval: Some(minutes(10)),
             jitter_percent: None,
             overrides: vec![
-                over("hw_model==rpi4", minutes(1), Some(0)),
-                over("hw_model==rpi*", minutes(2), None),
+                override_for("hw_model==rpi4", minutes(1), Some(0)),
+                override_for("hw_model==rpi*", minutes(2), None),
             ],
         };
-        let rhythm = |own, model| {
-            let rhythm = polling.rhythm(own, polling.fitting(&Model(model)), server);
-            (rhythm.interval, rhythm.jitter_percent)
+        let interval = |own, model| {
+            let interval =
+                polling.effective_interval(own, polling.matching_override(&Model(model)), server);
+            (interval.interval, interval.jitter_percent)
         };
-        assert_eq!(rhythm(None, "rpi4"), (minutes(1), 0), "the first that fits");
-        assert_eq!(rhythm(None, "rpi3"), (minutes(2), 10));
-        assert_eq!(rhythm(None, "pc"), (minutes(10), 10));
-        assert_eq!(rhythm(Some(minutes(3)), "rpi4"), (minutes(3), 10));
-        assert_eq!(Polling::default().rhythm(None, None, server), server);
         assert_eq!(
-            polling.rhythm(None, Some(7), server).interval,
+            interval(None, "rpi4"),
+            (minutes(1), 0),
+            "the first that fits"
+        );
+        assert_eq!(interval(None, "rpi3"), (minutes(2), 10));
+        assert_eq!(interval(None, "pc"), (minutes(10), 10));
+        assert_eq!(interval(Some(minutes(3)), "rpi4"), (minutes(3), 10));
+        assert_eq!(
+            PollingSettings::default().effective_interval(None, None, server),
+            server
+        );
+        assert_eq!(
+            polling.effective_interval(None, Some(7), server).interval,
             minutes(10),
             "an override that is gone fits nobody"
         );
     }
 
     #[test]
-    fn a_fleet_that_came_at_once_parts() {
-        let rhythm = Rhythm {
+    fn jitter_spreads_a_fleet_evenly() {
+        let interval = PollInterval {
             interval: minutes(100),
             jitter_percent: 20,
         };
         let now = Timestamp(1_777_636_800_000);
         let sleeps: Vec<u64> = (0..10_000)
-            .map(|key| rhythm.sleep(DeviceKey(key), now).as_secs())
+            .map(|key| interval.with_jitter(DeviceKey(key), now).as_secs())
             .collect();
         // 80 to 120 minutes, in tenths of it.
         let mut tenths = [0; 10];
@@ -264,63 +283,76 @@ mod tests {
             "{tenths:?}"
         );
         let again = now.plus(minutes(7));
-        assert_eq!(rhythm.sleep(DeviceKey(1), again).as_secs(), sleeps[1]);
+        assert_eq!(
+            interval.with_jitter(DeviceKey(1), again).as_secs(),
+            sleeps[1]
+        );
         let tomorrow = now.plus(Duration::from_hours(24));
-        assert_ne!(rhythm.sleep(DeviceKey(1), tomorrow).as_secs(), sleeps[1]);
+        assert_ne!(
+            interval.with_jitter(DeviceKey(1), tomorrow).as_secs(),
+            sleeps[1]
+        );
     }
 
     #[test]
-    fn nobody_sleeps_too_short_or_too_long() {
+    fn intervals_stay_within_their_limits() {
         for (seconds, jitter_percent) in [(1, 100), (1, 0), (86_399, 0), (86_399, 100)] {
-            let rhythm = Rhythm {
+            let interval = PollInterval {
                 interval: Duration::from_secs(seconds),
                 jitter_percent,
             };
             for key in 0..1000 {
-                let sleep = rhythm.sleep(DeviceKey(key), Timestamp(-5));
-                assert!((SHORTEST..=LONGEST).contains(&sleep), "{sleep:?}");
+                let sleep = interval.with_jitter(DeviceKey(key), Timestamp(-5));
+                assert!(
+                    (MIN_POLL_INTERVAL..=MAX_POLL_INTERVAL).contains(&sleep),
+                    "{sleep:?}"
+                );
                 assert_eq!(sleep.subsec_nanos(), 0);
             }
         }
-        let plain = Rhythm {
+        let plain = PollInterval {
             interval: minutes(5),
             jitter_percent: 0,
         };
-        assert_eq!(plain.sleep(DeviceKey(3), Timestamp(0)), minutes(5));
+        assert_eq!(plain.with_jitter(DeviceKey(3), Timestamp(0)), minutes(5));
     }
 
     #[test]
-    fn who_waits_comes_more_often() {
-        let rhythm = |interval: u64, jitter_percent| Rhythm {
+    fn waiting_devices_poll_more_often() {
+        let interval = |interval: u64, jitter_percent| PollInterval {
             interval: Duration::from_secs(interval),
             jitter_percent,
         };
         let now = Timestamp(1_000);
         for (usual, seconds_left, expected) in [
-            (rhythm(300, 0), 10_000, rhythm(300, 0)),
-            (rhythm(300, 0), 900, rhythm(300, 0)),
-            (rhythm(300, 0), 600, rhythm(200, 20)),
-            (rhythm(300, 50), 600, rhythm(200, 50)),
-            (rhythm(300, 0), 1, rhythm(30, 20)),
-            (rhythm(10, 0), 1, rhythm(10, 0)),
+            (interval(300, 0), 10_000, interval(300, 0)),
+            (interval(300, 0), 900, interval(300, 0)),
+            (interval(300, 0), 600, interval(200, 20)),
+            (interval(300, 50), 600, interval(200, 50)),
+            (interval(300, 0), 1, interval(30, 20)),
+            (interval(10, 0), 1, interval(10, 0)),
         ] {
             let moment = now.plus(Duration::from_secs(seconds_left));
-            assert_eq!(usual.towards(moment, now), expected, "{seconds_left}");
+            assert_eq!(
+                usual.shortened_until(moment, now),
+                expected,
+                "{seconds_left}"
+            );
         }
     }
 
     #[test]
     fn broken_rules_are_named() {
-        let polling = Polling {
+        let polling = PollingSettings {
             interval: Some(Duration::ZERO),
             jitter_percent: Some(101),
             overrides: vec![
-                over("group==lab", minutes(24 * 60), Some(200)),
-                over("state==error;(group==lab,last_seen>7)", minutes(1), None),
+                override_for("group==lab", minutes(24 * 60), Some(200)),
+                override_for("state==error;(group==lab,last_seen>7)", minutes(1), None),
             ],
         };
-        let broken = polling.broken_rules();
-        let paths: Vec<_> = broken.iter().map(|error| error.path.as_str()).collect();
+        let errors = polling.validation_errors();
+        let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
         assert_eq!(
             paths,
             [

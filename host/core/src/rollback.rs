@@ -1,22 +1,22 @@
 //! Going back: which devices of a campaign need it.
 
 use crate::{
-    campaign::RETURN_WEIGHT,
+    campaign::ROLLBACK_WEIGHT,
     id::{FirmwareId, UpdateId},
-    plugin::Scope,
+    plugin::RollbackScope,
     update::{Update, UpdateStatus},
     version::is_same,
 };
 
 /// What is known of an ended update of the campaign when it goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended<'a> {
+pub struct EndedUpdate<'a> {
     /// How it ended.
     pub status: UpdateStatus,
     /// Whether its device was to install what it downloaded.
     pub installs: bool,
     /// Whether its device said that it installed it.
-    pub went_over: bool,
+    pub installed_reported: bool,
     /// What it was to bring.
     pub to_version: &'a str,
     /// What the device reports now.
@@ -26,12 +26,12 @@ pub struct Ended<'a> {
     /// Whether the device is pinned.
     pub is_pinned: bool,
     /// The update that brings it back already, if one does.
-    pub under_way: Option<UpdateId>,
+    pub already_rolling_back: Option<UpdateId>,
 }
 
 /// How a device stands when its campaign goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing<'a> {
+pub struct RollbackPosition<'a> {
     /// The last update that is known to have installed what the device has.
     pub installed: Option<UpdateId>,
     /// The version that it reports.
@@ -42,57 +42,57 @@ pub struct Standing<'a> {
     pub updates: Vec<&'a Update>,
 }
 
-impl<'a> Ended<'a> {
+impl<'a> EndedUpdate<'a> {
     /// None: it is not this campaign's to take back, for the device had the firmware before, or a later update has brought
     /// something else.
     pub fn of(
         update: &'a Update,
         before: Option<FirmwareId>,
-        device: &Standing<'a>,
+        device: &RollbackPosition<'a>,
     ) -> Option<Self> {
-        let progress = &update.progress;
-        let installs = progress.terms.update_type.installs();
-        let had_it = before == Some(update.firmware);
+        let state = &update.state;
+        let installs = state.options.update_type.installs();
+        let already_had_it = before == Some(update.firmware);
         let superseded = installs
             && match device.installed {
-                installed if progress.status == UpdateStatus::Completed => {
+                installed if state.status == UpdateStatus::Completed => {
                     installed != Some(update.id)
                 }
-                Some(installed) => progress.went_over && installed > update.id,
+                Some(installed) => state.installed_reported && installed > update.id,
                 None => false,
             };
-        let under_way = device
+        let already_rolling_back = device
             .updates
             .iter()
-            .find(|other| before.is_some_and(|before| brings_back(other, before)));
-        (!had_it && !superseded).then_some(Self {
-            status: progress.status,
+            .find(|other| before.is_some_and(|before| rolls_back_to(other, before)));
+        (!already_had_it && !superseded).then_some(Self {
+            status: state.status,
             installs,
-            went_over: progress.went_over,
+            installed_reported: state.installed_reported,
             to_version: &update.to_version,
             reported_version: device.reported_version,
             before,
             is_pinned: device.is_pinned,
-            under_way: under_way.map(|other| other.id),
+            already_rolling_back: already_rolling_back.map(|other| other.id),
         })
     }
 }
 
 /// Whether this update, of whomever, is as good as the campaign's own way back to the firmware: as heavy, for what is
 /// lighter may wait for days, and not called back.
-fn brings_back(update: &Update, before: FirmwareId) -> bool {
-    let status = update.progress.status;
+fn rolls_back_to(update: &Update, before: FirmwareId) -> bool {
+    let status = update.state.status;
     update.firmware == before
-        && update.weight >= RETURN_WEIGHT
+        && update.weight >= ROLLBACK_WEIGHT
         && status.is_open()
         && status != UpdateStatus::Cancelling
 }
 
 /// What is to be done for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Return {
+pub enum RollbackAction {
     /// Bring back this firmware.
-    To(FirmwareId),
+    Install(FirmwareId),
     /// Nothing: it is not on the campaign's version, or the rollback does not reach it.
     NotNeeded,
     /// It should go back, and the server does not have what was there before.
@@ -100,27 +100,27 @@ pub enum Return {
     /// It should go back, and stays: nothing new goes to a pinned device.
     Pinned,
     /// Nothing: this update brings it back, and one way back is enough.
-    UnderWay(UpdateId),
+    AlreadyRollingBack(UpdateId),
 }
 
 /// What a rollback of this scope does for the device of an ended update.
-pub fn after(ended: &Ended<'_>, scope: Scope) -> Return {
-    let is_on_it = match ended.status {
-        UpdateStatus::Completed if ended.installs => scope == Scope::Everything,
-        UpdateStatus::Completed if scope != Scope::Everything => false,
+pub fn rollback_action(ended: &EndedUpdate<'_>, scope: RollbackScope) -> RollbackAction {
+    let runs_target = match ended.status {
+        UpdateStatus::Completed if ended.installs => scope == RollbackScope::Everything,
+        UpdateStatus::Completed if scope != RollbackScope::Everything => false,
         // Downloaded only, failed, silent, rejected or called back: it went over only if it says so itself, be it that it
         // said so before it fell silent.
         _ => {
-            let reports_it = |reported: &str| is_same(reported, ended.to_version);
-            ended.went_over || ended.reported_version.is_some_and(reports_it)
+            let reports_target = |reported: &str| is_same(reported, ended.to_version);
+            ended.installed_reported || ended.reported_version.is_some_and(reports_target)
         }
     };
-    match (ended.before, ended.under_way) {
-        _ if !is_on_it => Return::NotNeeded,
-        (_, Some(update)) => Return::UnderWay(update),
-        _ if ended.is_pinned => Return::Pinned,
-        (Some(firmware), None) => Return::To(firmware),
-        (None, None) => Return::Impossible,
+    match (ended.before, ended.already_rolling_back) {
+        _ if !runs_target => RollbackAction::NotNeeded,
+        (_, Some(update)) => RollbackAction::AlreadyRollingBack(update),
+        _ if ended.is_pinned => RollbackAction::Pinned,
+        (Some(firmware), None) => RollbackAction::Install(firmware),
+        (None, None) => RollbackAction::Impossible,
     }
 }
 
@@ -130,140 +130,158 @@ mod tests {
     use crate::{
         id::{DeviceKey, TenantId},
         time::Timestamp,
-        update::{Progress, Proof, Terms, Try},
+        update::{Attempt, SuccessCriteria, UpdateOptions, UpdateState},
     };
 
     #[test]
-    fn devices_go_back_when_they_went_over() {
+    fn devices_on_the_new_version_are_rolled_back() {
         use UpdateStatus as S;
         let before = Some(FirmwareId(1));
         for (status, reported, scope, before, expected) in [
             (
                 S::Completed,
                 "2.0.0",
-                Scope::Everything,
+                RollbackScope::Everything,
                 before,
-                Return::To(FirmwareId(1)),
+                RollbackAction::Install(FirmwareId(1)),
             ),
             (
                 S::Completed,
                 "1.0.0",
-                Scope::Everything,
+                RollbackScope::Everything,
                 before,
-                Return::To(FirmwareId(1)),
+                RollbackAction::Install(FirmwareId(1)),
             ),
             (
                 S::Completed,
                 "2.0.0",
-                Scope::InFlight,
+                RollbackScope::InFlight,
                 before,
-                Return::NotNeeded,
+                RollbackAction::NotNeeded,
             ),
             (
                 S::Completed,
                 "2.0.0",
-                Scope::Everything,
+                RollbackScope::Everything,
                 None,
-                Return::Impossible,
+                RollbackAction::Impossible,
             ),
             (
                 S::Failed,
                 "1.0.0",
-                Scope::Everything,
+                RollbackScope::Everything,
                 before,
-                Return::NotNeeded,
+                RollbackAction::NotNeeded,
             ),
             (
                 S::Cancelled,
                 "2.0.0",
-                Scope::InFlight,
+                RollbackScope::InFlight,
                 before,
-                Return::To(FirmwareId(1)),
+                RollbackAction::Install(FirmwareId(1)),
             ),
             (
                 S::TimedOut,
                 "2.0.0",
-                Scope::InFlight,
+                RollbackScope::InFlight,
                 None,
-                Return::Impossible,
+                RollbackAction::Impossible,
             ),
         ] {
-            let ended = Ended {
+            let ended = EndedUpdate {
                 status,
                 installs: true,
-                went_over: false,
+                installed_reported: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
                 is_pinned: false,
-                under_way: None,
+                already_rolling_back: None,
             };
             assert_eq!(
-                after(&ended, scope),
+                rollback_action(&ended, scope),
                 expected,
                 "{status:?} {reported} {scope:?}"
             );
             let pinned = match expected {
-                Return::NotNeeded => Return::NotNeeded,
-                _ => Return::Pinned,
+                RollbackAction::NotNeeded => RollbackAction::NotNeeded,
+                _ => RollbackAction::Pinned,
             };
-            let ended = Ended {
+            let ended = EndedUpdate {
                 is_pinned: true,
                 ..ended
             };
-            assert_eq!(after(&ended, scope), pinned, "pinned {status:?}");
+            assert_eq!(rollback_action(&ended, scope), pinned, "pinned {status:?}");
         }
     }
 
     #[test]
-    fn a_device_that_said_so_went_over_whatever_it_reports() {
+    fn a_reported_installation_is_rolled_back_whatever_the_version() {
         let before = Some(FirmwareId(1));
-        let back = Return::To(FirmwareId(1));
-        for (went_over, reported, before, pinned, expected) in [
-            (true, Some("1.0.0"), before, false, back),
-            (true, None, before, false, back),
-            (true, None, None, false, Return::Impossible),
-            (true, None, before, true, Return::Pinned),
-            (false, None, before, false, Return::NotNeeded),
+        let install = RollbackAction::Install(FirmwareId(1));
+        for (installed_reported, reported, before, pinned, expected) in [
+            (true, Some("1.0.0"), before, false, install),
+            (true, None, before, false, install),
+            (true, None, None, false, RollbackAction::Impossible),
+            (true, None, before, true, RollbackAction::Pinned),
+            (false, None, before, false, RollbackAction::NotNeeded),
             // Versions compare as versions.
-            (false, Some("v2.0"), before, false, back),
-            (false, Some("2.0.0-rc.1"), before, false, Return::NotNeeded),
+            (false, Some("v2.0"), before, false, install),
+            (
+                false,
+                Some("2.0.0-rc.1"),
+                before,
+                false,
+                RollbackAction::NotNeeded,
+            ),
         ] {
-            let ended = Ended {
+            let ended = EndedUpdate {
                 status: UpdateStatus::TimedOut,
                 installs: true,
-                went_over,
+                installed_reported,
                 to_version: "2.0.0",
                 reported_version: reported,
                 before,
                 is_pinned: pinned,
-                under_way: None,
+                already_rolling_back: None,
             };
-            for scope in [Scope::Everything, Scope::InFlight] {
-                assert_eq!(after(&ended, scope), expected, "{ended:?}");
+            for scope in [RollbackScope::Everything, RollbackScope::InFlight] {
+                assert_eq!(rollback_action(&ended, scope), expected, "{ended:?}");
             }
         }
     }
 
     #[test]
-    fn what_was_only_downloaded_is_not_taken_back() {
+    fn download_only_updates_are_not_rolled_back() {
         let before = Some(FirmwareId(1));
         for (reported, scope, expected) in [
-            ("1.0.0", Scope::Everything, Return::NotNeeded),
-            ("2.0.0", Scope::Everything, Return::To(FirmwareId(1))),
-            ("2.0.0", Scope::InFlight, Return::NotNeeded),
+            (
+                "1.0.0",
+                RollbackScope::Everything,
+                RollbackAction::NotNeeded,
+            ),
+            (
+                "2.0.0",
+                RollbackScope::Everything,
+                RollbackAction::Install(FirmwareId(1)),
+            ),
+            ("2.0.0", RollbackScope::InFlight, RollbackAction::NotNeeded),
         ] {
-            let ended = Ended {
+            let ended = EndedUpdate {
                 status: UpdateStatus::Completed,
                 installs: false,
-                went_over: false,
+                installed_reported: false,
                 to_version: "2.0.0",
                 reported_version: Some(reported),
                 before,
                 is_pinned: false,
-                under_way: None,
+                already_rolling_back: None,
             };
-            assert_eq!(after(&ended, scope), expected, "{reported} {scope:?}");
+            assert_eq!(
+                rollback_action(&ended, scope),
+                expected,
+                "{reported} {scope:?}"
+            );
         }
     }
 
@@ -275,22 +293,26 @@ mod tests {
             device: DeviceKey(1),
             firmware,
             campaign: None,
-            weight: RETURN_WEIGHT,
-            progress: Progress {
+            weight: ROLLBACK_WEIGHT,
+            state: UpdateState {
                 status,
-                went_over: true,
-                ..Progress::offered(Proof::Reported, Terms::forced(minute), Timestamp(0))
+                installed_reported: true,
+                ..UpdateState::offered(
+                    SuccessCriteria::Reported,
+                    UpdateOptions::forced(minute),
+                    Timestamp(0),
+                )
             },
             from_version: None,
             to_version: "2.0.0".to_owned(),
             from_firmware: None,
             created_at: Timestamp(0),
-            attempt: Try::default(),
+            attempt: Attempt::default(),
         }
     }
 
-    fn standing(installed: Option<UpdateId>) -> Standing<'static> {
-        Standing {
+    fn position(installed: Option<UpdateId>) -> RollbackPosition<'static> {
+        RollbackPosition {
             installed,
             reported_version: None,
             is_pinned: false,
@@ -299,10 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_campaign_brought_is_its_to_take_back() {
+    fn only_updates_of_the_campaign_are_rolled_back() {
         let (had, other) = (Some(FirmwareId(2)), Some(FirmwareId(1)));
         let at = |id| Some(UpdateId(id));
-        for (status, went_over, before, installed, is_its_own) in [
+        for (status, installed_reported, before, installed, is_kept) in [
             (UpdateStatus::Completed, true, other, at(5), true),
             (UpdateStatus::Completed, true, had, at(5), false),
             (UpdateStatus::Completed, true, other, at(6), false),
@@ -313,46 +335,54 @@ mod tests {
             (UpdateStatus::TimedOut, true, None, None, true),
         ] {
             let mut update = update(5, FirmwareId(2), status);
-            update.progress.went_over = went_over;
-            let ended = Ended::of(&update, before, &standing(installed));
+            update.state.installed_reported = installed_reported;
+            let ended = EndedUpdate::of(&update, before, &position(installed));
             assert_eq!(
                 ended.is_some(),
-                is_its_own,
+                is_kept,
                 "{status:?} {before:?} {installed:?}"
             );
         }
     }
 
     #[test]
-    fn one_way_back_is_enough() {
+    fn a_device_already_rolling_back_gets_no_second_rollback() {
         use UpdateStatus as S;
         let before = FirmwareId(1);
         let forward = update(5, FirmwareId(2), S::Completed);
-        let (back, under_way) = (Return::To(before), Return::UnderWay(UpdateId(6)));
+        let (install, already_rolling_back) = (
+            RollbackAction::Install(before),
+            RollbackAction::AlreadyRollingBack(UpdateId(6)),
+        );
         for (firmware, weight, status, expected) in [
-            (before, RETURN_WEIGHT, S::Offered, under_way),
-            (before, RETURN_WEIGHT, S::Installing, under_way),
-            (before, RETURN_WEIGHT, S::Verifying, under_way),
-            (before, RETURN_WEIGHT, S::Cancelling, back),
-            (before, RETURN_WEIGHT, S::Failed, back),
+            (before, ROLLBACK_WEIGHT, S::Offered, already_rolling_back),
+            (before, ROLLBACK_WEIGHT, S::Installing, already_rolling_back),
+            (before, ROLLBACK_WEIGHT, S::Verifying, already_rolling_back),
+            (before, ROLLBACK_WEIGHT, S::Cancelling, install),
+            (before, ROLLBACK_WEIGHT, S::Failed, install),
             // Its device may be asked, or its window closed, or something else goes before it.
-            (before, RETURN_WEIGHT - 1, S::Offered, back),
-            (FirmwareId(3), RETURN_WEIGHT, S::Offered, back),
+            (before, ROLLBACK_WEIGHT - 1, S::Offered, install),
+            (FirmwareId(3), ROLLBACK_WEIGHT, S::Offered, install),
         ] {
             let mut other = update(6, firmware, status);
             other.weight = weight;
-            let mut device = standing(Some(forward.id));
+            let mut device = position(Some(forward.id));
             device.updates.push(&other);
-            let decide = |device: &Standing<'_>, before| {
-                let ended = Ended::of(&forward, before, device).expect("it is the campaign's");
-                after(&ended, Scope::Everything)
+            let decide = |device: &RollbackPosition<'_>, before| {
+                let ended =
+                    EndedUpdate::of(&forward, before, device).expect("it is the campaign's");
+                rollback_action(&ended, RollbackScope::Everything)
             };
             assert_eq!(decide(&device, Some(before)), expected, "{other:?}");
-            assert_eq!(decide(&device, None), Return::Impossible, "{other:?}");
+            assert_eq!(
+                decide(&device, None),
+                RollbackAction::Impossible,
+                "{other:?}"
+            );
             device.is_pinned = true;
             let pinned = match expected {
-                Return::UnderWay(_) => expected,
-                _ => Return::Pinned,
+                RollbackAction::AlreadyRollingBack(_) => expected,
+                _ => RollbackAction::Pinned,
             };
             assert_eq!(decide(&device, Some(before)), pinned, "pinned {other:?}");
         }

@@ -15,12 +15,12 @@ pub struct Candidate {
     /// Its id.
     pub device_id: String,
     /// Its place in the campaign's stable order.
-    pub place: u64,
+    pub order_key: u64,
 }
 
 /// What resolving a plan needs to know besides the plan.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct MembershipInput {
     /// For each wave whose members are a selector: the devices that match it.
     pub selected: HashMap<usize, HashSet<DeviceKey>>,
     /// When a wave is `custom`: what `assign` answered, a wave for each candidate.
@@ -28,15 +28,20 @@ pub struct Answers {
 }
 
 /// Sorts candidates into the campaign's stable order.
-pub fn sort(candidates: &mut [Candidate]) {
-    candidates.sort_unstable_by(|a, b| (a.place, &a.device_id).cmp(&(b.place, &b.device_id)));
+pub fn sort_candidates(candidates: &mut [Candidate]) {
+    candidates
+        .sort_unstable_by(|a, b| (a.order_key, &a.device_id).cmp(&(b.order_key, &b.device_id)));
 }
 
 /// The devices of each wave, in the order in which they are admitted.
 ///
 /// Candidates are in the stable order. Waves choose one after the other, and a device taken is not there for the next;
 /// devices that no wave takes stay out of the campaign.
-pub fn resolve(plan: &Plan, candidates: &[Candidate], answers: &Answers) -> Vec<Vec<DeviceKey>> {
+pub fn resolve(
+    plan: &Plan,
+    candidates: &[Candidate],
+    answers: &MembershipInput,
+) -> Vec<Vec<DeviceKey>> {
     let mut left: Vec<usize> = (0..candidates.len()).collect();
     let total = candidates.len() as u64;
     let mut waves = Vec::with_capacity(plan.waves.len());
@@ -77,8 +82,8 @@ fn take_first(left: &mut Vec<usize>, count: u64) -> Vec<usize> {
     left.drain(..count).collect()
 }
 
-fn take_if(left: &mut Vec<usize>, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
-    left.extract_if(.., |at| wanted(*at)).collect()
+fn take_if(left: &mut Vec<usize>, matches_predicate: impl Fn(usize) -> bool) -> Vec<usize> {
+    left.extract_if(.., |at| matches_predicate(*at)).collect()
 }
 
 #[cfg(test)]
@@ -86,17 +91,17 @@ mod tests {
     use super::*;
     use crate::plugin::PlannedWave;
 
-    fn fleet(count: i64) -> Vec<Candidate> {
+    fn candidates_named(count: i64) -> Vec<Candidate> {
         (0..count)
             .map(|n| Candidate {
                 key: DeviceKey(n),
                 device_id: format!("device-{n}"),
-                place: n.unsigned_abs(),
+                order_key: n.unsigned_abs(),
             })
             .collect()
     }
 
-    fn sizes(members: Vec<Members>, answers: &Answers) -> Vec<usize> {
+    fn wave_sizes(members: Vec<Members>, answers: &MembershipInput) -> Vec<usize> {
         let waves = members
             .into_iter()
             .map(|members| PlannedWave {
@@ -109,24 +114,24 @@ mod tests {
             parallel: false,
             dynamic: false,
         };
-        resolve(&plan, &fleet(10), answers)
+        resolve(&plan, &candidates_named(10), answers)
             .iter()
             .map(Vec::len)
             .collect()
     }
 
     #[test]
-    fn waves_take_what_the_ones_before_left() {
-        let none = Answers::default();
+    fn waves_take_from_the_devices_left_by_earlier_waves() {
+        let none = MembershipInput::default();
         assert_eq!(
-            sizes(
+            wave_sizes(
                 vec![Members::Share(1), Members::Share(5000), Members::Rest],
                 &none
             ),
             [1, 5, 4]
         );
         assert_eq!(
-            sizes(
+            wave_sizes(
                 vec![Members::Count(7), Members::Count(7), Members::Rest],
                 &none
             ),
@@ -137,7 +142,7 @@ mod tests {
             "device-3".into(),
             "stranger".into(),
         ]);
-        assert_eq!(sizes(vec![named, Members::Rest], &none), [1, 9]);
+        assert_eq!(wave_sizes(vec![named, Members::Rest], &none), [1, 9]);
     }
 
     #[test]
@@ -147,7 +152,7 @@ mod tests {
             HashSet::from([DeviceKey(1), DeviceKey(2), DeviceKey(99)]),
         )]
         .into();
-        let answers = Answers {
+        let answers = MembershipInput {
             selected,
             assigned: vec![1, 1, 1, 7, UNASSIGNED],
         };
@@ -156,6 +161,6 @@ mod tests {
             Members::Custom,
             Members::Rest,
         ];
-        assert_eq!(sizes(members, &answers), [2, 1, 7]);
+        assert_eq!(wave_sizes(members, &answers), [2, 1, 7]);
     }
 }

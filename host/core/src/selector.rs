@@ -8,7 +8,7 @@
 mod matching;
 mod parse;
 
-pub use matching::{Facts, glob_matches, matches};
+pub use matching::{FieldValues, glob_matches, matches};
 pub use parse::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError, parse};
 
 /// A parsed selector: every field in it is known.
@@ -37,10 +37,10 @@ pub struct Comparison {
 
 impl Selector {
     /// Whether it names this field anywhere.
-    pub fn names(&self, field: &str) -> bool {
+    pub fn references(&self, field: &str) -> bool {
         match self {
-            Self::And(all) => all.iter().any(|one| one.names(field)),
-            Self::Or(any) => any.iter().any(|one| one.names(field)),
+            Self::And(all) => all.iter().any(|one| one.references(field)),
+            Self::Or(any) => any.iter().any(|one| one.references(field)),
             Self::Compare(comparison) => comparison.field == field,
         }
     }

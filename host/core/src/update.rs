@@ -1,20 +1,20 @@
 //! Updates: one firmware for one device, and the steps it may take.
 
-mod consent;
+mod confirmation;
 mod deadline;
-mod proof;
+mod options;
+mod retry;
 mod status;
-mod terms;
+mod success_criteria;
 #[cfg(test)]
 mod tests;
-mod tries;
 mod window;
 
-pub use consent::DENIED;
-pub use proof::{MAX_SOAK, Proof};
+pub use confirmation::DENIED;
+pub use options::{Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType};
+pub use retry::{Attempt, MAX_RETRIES, MAX_RETRY_DELAY, RetryAction, RetryPolicy, retry_action};
 pub use status::UpdateStatus;
-pub use terms::{Confirmation, Handling, OnDenied, Terms, Timeouts, UpdateType};
-pub use tries::{Due, MAX_RETRIES, MAX_RETRY_DELAY, Retries, Try, due};
+pub use success_criteria::{MAX_SOAK, SuccessCriteria};
 
 use crate::{
     feedback::{Execution, Feedback, Finished},
@@ -38,7 +38,7 @@ pub struct Update {
     /// Which of several open updates the device is shown: the heaviest, then the oldest.
     pub weight: i32,
     /// How it stands.
-    pub progress: Progress,
+    pub state: UpdateState,
     /// The device's version when the update was made.
     pub from_version: Option<String>,
     /// The firmware's version.
@@ -48,7 +48,7 @@ pub struct Update {
     /// When it was made, and, unless it is a retry, offered.
     pub created_at: Timestamp,
     /// Which try it is.
-    pub attempt: Try,
+    pub attempt: Attempt,
 }
 
 /// What an update is there for in its campaign.
@@ -60,18 +60,18 @@ pub enum Purpose {
         wave: u32,
     },
     /// The campaign was rolled back; this brings back what was there before.
-    Return,
+    Rollback,
 }
 
 /// The part of an update that its steps change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct UpdateState {
     /// Where it is.
     pub status: UpdateStatus,
     /// What it needs to count as done.
-    pub proof: Proof,
+    pub success_criteria: SuccessCriteria,
     /// How it is put to the device.
-    pub terms: Terms,
+    pub options: UpdateOptions,
     /// "n of m", as the device last reported.
     pub progress: Option<(u32, u32)>,
     /// What the device last said of itself. For people: it decides nothing.
@@ -91,7 +91,7 @@ pub struct Progress {
     /// Why it failed.
     pub error: Option<UpdateError>,
     /// Whether its device said that it installed it, in this try or in one before: it may run it, proven or not.
-    pub went_over: bool,
+    pub installed_reported: bool,
 }
 
 /// Why an update failed.
@@ -105,7 +105,7 @@ pub struct UpdateError {
 
 /// Something that happens to an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum UpdateEvent {
     /// The device fetched its description.
     Retrieved,
     /// The device reported.
@@ -113,7 +113,7 @@ pub enum Event {
     /// An operator, a campaign or a policy calls it back.
     CancelRequested,
     /// An operator waits no longer for what the device makes of a call back, or of what it has yet to prove.
-    Quit,
+    ForceCancel,
     /// The device answered a call back.
     CancelFeedback(Feedback),
     /// Somebody at the device answered whether it may begin, or go on.
@@ -135,7 +135,7 @@ pub enum Event {
 
 /// Why an event is refused. The device API has a status for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum EventError {
     /// The update has come to its end.
     #[error("the update is closed")]
     Closed,
@@ -144,19 +144,23 @@ pub enum Refusal {
     NotCancelling,
     /// Somebody has to agree first.
     #[error("the update waits for its confirmation")]
-    Unconfirmed,
+    ConfirmationPending,
     /// Nobody is asked to agree.
     #[error("the update does not wait for a confirmation")]
-    NotWaiting,
+    NotWaitingConfirmation,
 }
 
-impl Progress {
+impl UpdateState {
     /// An update that has just been made: on offer, or waiting for somebody to agree.
-    pub fn offered(proof: Proof, terms: Terms, now: Timestamp) -> Self {
+    pub fn offered(
+        success_criteria: SuccessCriteria,
+        options: UpdateOptions,
+        now: Timestamp,
+    ) -> Self {
         let mut offered = Self {
-            status: terms.first_status(),
-            proof,
-            terms,
+            status: options.first_status(),
+            success_criteria,
+            options,
             progress: None,
             phase: None,
             code: None,
@@ -166,33 +170,40 @@ impl Progress {
             ends_at: now,
             soaks_until: None,
             error: None,
-            went_over: false,
+            installed_reported: false,
         };
         offered.begin_phase(now);
         offered
     }
 
     /// What the event makes of it; an event that changes nothing gives it back as it was.
-    pub fn after(self, event: &Event, now: Timestamp) -> Result<Self, Refusal> {
+    pub fn after(self, event: &UpdateEvent, now: Timestamp) -> Result<Self, EventError> {
         let before = self.status;
         let mut after = match event {
-            Event::Retrieved => self.taken_up(UpdateStatus::Downloading, now),
-            Event::Feedback(feedback) => {
-                let heard = self.heard(feedback, now);
-                self.reported(&heard, now)?.noting(&heard)
+            UpdateEvent::Retrieved => self.advance(UpdateStatus::Downloading, now),
+            UpdateEvent::Feedback(feedback) => {
+                let interpreted = self.interpret_feedback(feedback, now);
+                self.apply_feedback(&interpreted, now)?
+                    .with_last_report(&interpreted)
             }
-            Event::CancelRequested => self.called_back(now)?,
-            Event::Quit => self.quit(now)?,
-            Event::CancelFeedback(feedback) => {
-                self.cancel_answered(feedback, now)?.noting(feedback)
+            UpdateEvent::CancelRequested => self.request_cancel(now)?,
+            UpdateEvent::ForceCancel => self.force_cancel(now)?,
+            UpdateEvent::CancelFeedback(feedback) => self
+                .apply_cancel_feedback(feedback, now)?
+                .with_last_report(feedback),
+            UpdateEvent::ConfirmationFeedback(answer) => self
+                .apply_confirmation(answer, now)?
+                .with_last_report(answer),
+            UpdateEvent::Declined(answer) => self.decline(answer, now)?.with_last_report(answer),
+            UpdateEvent::AutoConfirmed => self.confirm(),
+            UpdateEvent::VersionReported { is_target } => {
+                self.apply_version_report(*is_target, now)
             }
-            Event::ConfirmationFeedback(answer) => self.answered(answer, now)?.noting(answer),
-            Event::Declined(answer) => self.declined(answer, now)?.noting(answer),
-            Event::AutoConfirmed => self.confirmed(),
-            Event::VersionReported { is_target } => self.version_seen(*is_target, now),
-            Event::DeadlinePassed => self.overdue(now),
-            Event::DeviceGone if self.status.is_open() => self.ended(UpdateStatus::Cancelled, now),
-            Event::DeviceGone => self,
+            UpdateEvent::DeadlinePassed => self.apply_deadline(now),
+            UpdateEvent::DeviceGone if self.status.is_open() => {
+                self.end(UpdateStatus::Cancelled, now)
+            }
+            UpdateEvent::DeviceGone => self,
         };
         if after.status != before && after.status.is_open() {
             after.begin_phase(now);
@@ -201,7 +212,7 @@ impl Progress {
     }
 
     /// Whether it stands as the other does, whatever its device says of itself meanwhile.
-    pub fn stands_as(&self, other: &Self) -> bool {
+    pub fn differs_only_in_report(&self, other: &Self) -> bool {
         let (phase, code) = (other.phase, other.code);
         let without_words = Self {
             phase,
@@ -211,50 +222,52 @@ impl Progress {
         without_words == *other
     }
 
-    fn noting(mut self, said: &Feedback) -> Self {
+    fn with_last_report(mut self, said: &Feedback) -> Self {
         self.phase = Some(said.execution);
         self.code = said.code.or(self.code);
         self
     }
 
-    fn taken_up(mut self, at_least: UpdateStatus, now: Timestamp) -> Self {
-        let moves_on = match self.status {
+    fn advance(mut self, at_least: UpdateStatus, now: Timestamp) -> Self {
+        let advances = match self.status {
             UpdateStatus::Offered => true,
             UpdateStatus::Downloading => at_least == UpdateStatus::Installing,
             _ => false,
         };
-        if moves_on {
+        if advances {
             self.status = at_least;
             self.started_at.get_or_insert(now);
         }
         self
     }
 
-    fn reported(mut self, feedback: &Feedback, now: Timestamp) -> Result<Self, Refusal> {
+    fn apply_feedback(mut self, feedback: &Feedback, now: Timestamp) -> Result<Self, EventError> {
         if self.status == UpdateStatus::WaitingConfirmation {
-            return Err(Refusal::Unconfirmed);
+            return Err(EventError::ConfirmationPending);
         }
         let is_failure =
             (feedback.execution, feedback.finished) == (Execution::Closed, Finished::Failure);
         if self.status == UpdateStatus::Verifying && is_failure {
             // What was said to be done has turned out to be bad.
-            return Ok(self.failed(feedback, now));
+            return Ok(self.fail(feedback, now));
         }
         if !self.status.is_offered_to_device() {
-            return Err(Refusal::Closed);
+            return Err(EventError::Closed);
         }
         self.progress = feedback.progress.or(self.progress);
         Ok(match (feedback.execution, feedback.finished) {
             // Even while it is being called back: what is done is done.
-            (Execution::Closed, Finished::Failure) => self.failed(feedback, now),
-            (Execution::Closed, _) => self.done(now),
+            (Execution::Closed, Finished::Failure) => self.fail(feedback, now),
+            (Execution::Closed, _) => self.apply_success(now),
             // All that it was asked for.
-            (Execution::Downloaded, _) if !self.terms.update_type.installs() => self.done(now),
+            (Execution::Downloaded, _) if !self.options.update_type.installs() => {
+                self.apply_success(now)
+            }
             (Execution::Downloaded | Execution::Proceeding, _) => {
-                self.taken_up(UpdateStatus::Installing, now)
+                self.advance(UpdateStatus::Installing, now)
             }
             (Execution::Download | Execution::Scheduled | Execution::Resumed, _) => {
-                self.taken_up(UpdateStatus::Downloading, now)
+                self.advance(UpdateStatus::Downloading, now)
             }
             // Answers to a question that was not asked here say nothing.
             (
@@ -267,21 +280,21 @@ impl Progress {
         })
     }
 
-    fn done(mut self, now: Timestamp) -> Self {
+    fn apply_success(mut self, now: Timestamp) -> Self {
         self.started_at.get_or_insert(now);
-        self.went_over |= self.terms.update_type.installs();
-        match self.proof {
+        self.installed_reported |= self.options.update_type.installs();
+        match self.success_criteria {
             // What is not installed has no version to report.
-            _ if !self.terms.update_type.installs() => self.ended(UpdateStatus::Completed, now),
-            Proof::Reported => self.ended(UpdateStatus::Completed, now),
-            Proof::Attested | Proof::Soaked(_) => {
+            _ if !self.options.update_type.installs() => self.end(UpdateStatus::Completed, now),
+            SuccessCriteria::Reported => self.end(UpdateStatus::Completed, now),
+            SuccessCriteria::Attested | SuccessCriteria::Soaked(_) => {
                 self.status = UpdateStatus::Verifying;
                 self
             }
         }
     }
 
-    fn failed(mut self, feedback: &Feedback, now: Timestamp) -> Self {
+    fn fail(mut self, feedback: &Feedback, now: Timestamp) -> Self {
         let message = feedback
             .messages
             .last()
@@ -291,20 +304,20 @@ impl Progress {
             code: feedback.error_code(),
             message,
         });
-        self.ended(UpdateStatus::Failed, now)
+        self.end(UpdateStatus::Failed, now)
     }
 
-    fn called_back(mut self, now: Timestamp) -> Result<Self, Refusal> {
+    fn request_cancel(mut self, now: Timestamp) -> Result<Self, EventError> {
         match self.status {
             // The device never began, so there is nothing that it could agree to stop. One that began before somebody
             // took the consent back may be at it still, and is asked.
-            UpdateStatus::Scheduled => Ok(self.ended(UpdateStatus::Cancelled, now)),
+            UpdateStatus::Scheduled => Ok(self.end(UpdateStatus::Cancelled, now)),
             UpdateStatus::WaitingConfirmation if self.started_at.is_none() => {
-                Ok(self.ended(UpdateStatus::Cancelled, now))
+                Ok(self.end(UpdateStatus::Cancelled, now))
             }
             UpdateStatus::WaitingConfirmation => {
                 self.status = UpdateStatus::Cancelling;
-                self.ends_at = now.plus(self.terms.timeouts.update);
+                self.ends_at = now.plus(self.options.timeouts.update);
                 Ok(self)
             }
             UpdateStatus::Offered | UpdateStatus::Downloading | UpdateStatus::Installing => {
@@ -314,30 +327,34 @@ impl Progress {
             // Nobody needs to wait for what it would have proved: it is on the new version, and a rollback that looks at
             // it then brings it back.
             UpdateStatus::Verifying if self.soaks_until.is_some() => {
-                Ok(self.ended(UpdateStatus::Cancelled, now))
+                Ok(self.end(UpdateStatus::Cancelled, now))
             }
             // The device has nothing left to call back, and is probably on the new version: it stays open until it
             // says so or falls silent, so that a rollback that looks at it then brings it back.
             UpdateStatus::Cancelling | UpdateStatus::Verifying => Ok(self),
-            _ => Err(Refusal::Closed),
+            _ => Err(EventError::Closed),
         }
     }
 
-    fn quit(self, now: Timestamp) -> Result<Self, Refusal> {
+    fn force_cancel(self, now: Timestamp) -> Result<Self, EventError> {
         match self.status {
             UpdateStatus::Cancelling | UpdateStatus::Verifying => {
-                Ok(self.ended(UpdateStatus::Cancelled, now))
+                Ok(self.end(UpdateStatus::Cancelled, now))
             }
-            status if status.is_open() => Err(Refusal::NotCancelling),
-            _ => Err(Refusal::Closed),
+            status if status.is_open() => Err(EventError::NotCancelling),
+            _ => Err(EventError::Closed),
         }
     }
 
-    fn cancel_answered(mut self, feedback: &Feedback, now: Timestamp) -> Result<Self, Refusal> {
+    fn apply_cancel_feedback(
+        mut self,
+        feedback: &Feedback,
+        now: Timestamp,
+    ) -> Result<Self, EventError> {
         match self.status {
             UpdateStatus::Cancelling => {}
-            UpdateStatus::Cancelled => return Err(Refusal::Closed),
-            _ => return Err(Refusal::NotCancelling),
+            UpdateStatus::Cancelled => return Err(EventError::Closed),
+            _ => return Err(EventError::NotCancelling),
         }
         Ok(match (feedback.execution, feedback.finished) {
             (Execution::Closed, Finished::Failure) | (Execution::Rejected, _) => {
@@ -345,14 +362,12 @@ impl Progress {
                 self.started_at.get_or_insert(now);
                 self
             }
-            (Execution::Closed | Execution::Canceled, _) => {
-                self.ended(UpdateStatus::Cancelled, now)
-            }
+            (Execution::Closed | Execution::Canceled, _) => self.end(UpdateStatus::Cancelled, now),
             _ => self,
         })
     }
 
-    fn ended(mut self, status: UpdateStatus, now: Timestamp) -> Self {
+    fn end(mut self, status: UpdateStatus, now: Timestamp) -> Self {
         self.status = status;
         self.completed_at = Some(now);
         self

@@ -130,7 +130,7 @@ pub struct WaveReport {
     /// When the first of its devices was released.
     pub opened_at: Option<Timestamp>,
     /// When a counter last changed.
-    pub moved_at: Option<Timestamp>,
+    pub last_progress_at: Option<Timestamp>,
     /// When an operator advanced the gate before it.
     pub advanced_at: Option<Timestamp>,
     /// Why devices failed, most frequent first.
@@ -164,14 +164,14 @@ mod tests {
                 ..Counts::default()
             },
             opened_at: None,
-            moved_at: None,
+            last_progress_at: None,
             advanced_at: None,
             failures: Vec::new(),
         }
     }
 
     #[test]
-    fn the_ceiling_counts_failures_and_silence_against_the_size() {
+    fn the_ceiling_counts_failures_and_timeouts_against_the_wave_size() {
         for (size, failed, silent, accepted, ceiling, reached) in [
             (10, 1, 0, 0, 2000, false),
             (10, 1, 1, 0, 2000, true),

@@ -14,9 +14,9 @@ use self::schedule::Schedule;
 use crate::{plugin::FieldError, time::Timestamp};
 
 /// Shortest window.
-pub const SHORTEST: Duration = Duration::from_mins(1);
+pub const MIN_WINDOW: Duration = Duration::from_mins(1);
 /// Longest window.
-pub const LONGEST: Duration = Duration::from_hours(7 * 24);
+pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// A window as somebody asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,14 +38,14 @@ pub struct MaintenanceWindow {
     schedule: Schedule,
     /// The last searches: no window opens after the first moment and before the second, which does not come when none.
     /// There are two: of the opening that a window stands by, and of the one after it.
-    found: Mutex<[Option<Found>; 2]>,
+    opening_cache: Mutex<[Option<CachedOpening>; 2]>,
 }
 
-type Found = (Timestamp, Option<Timestamp>);
+type CachedOpening = (Timestamp, Option<Timestamp>);
 
 /// Whether a window is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum WindowState {
     /// Open, at least until then.
     Open {
         /// When it closes, unless it opens again before.
@@ -58,7 +58,7 @@ pub enum Standing {
     },
 }
 
-impl Standing {
+impl WindowState {
     /// Whether it is open.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Open { .. })
@@ -68,31 +68,31 @@ impl Standing {
 impl MaintenanceWindow {
     /// The window, or every rule that its description breaks; the paths are JSON pointers.
     pub fn new(spec: WindowSpec) -> Result<Self, Vec<FieldError>> {
-        let mut broken = Vec::new();
-        let mut rule = |path: &str, message: String| {
+        let mut errors = Vec::new();
+        let mut report = |path: &str, message: String| {
             let path = path.to_owned();
-            broken.push(FieldError { path, message });
+            errors.push(FieldError { path, message });
         };
-        let cron = schedule::cron(&spec.schedule);
+        let cron = schedule::parse_cron(&spec.schedule);
         if let Err(message) = &cron {
-            rule("/schedule", message.clone());
+            report("/schedule", message.clone());
         }
-        if !(SHORTEST..=LONGEST).contains(&spec.duration) {
+        if !(MIN_WINDOW..=MAX_WINDOW).contains(&spec.duration) {
             let message = "must be between 00:01:00 and 168:00:00";
-            rule("/duration", message.to_owned());
+            report("/duration", message.to_owned());
         }
-        let zone = schedule::zone(&spec.timezone);
+        let zone = schedule::parse_time_zone(&spec.timezone);
         if zone.is_none() {
             let message = "must be the name of a time zone, such as Europe/Berlin";
-            rule("/timezone", message.to_owned());
+            report("/timezone", message.to_owned());
         }
-        match (cron, zone, broken.is_empty()) {
+        match (cron, zone, errors.is_empty()) {
             (Ok(cron), Some(zone), true) => Ok(Self {
                 spec,
                 schedule: Schedule { cron, zone },
-                found: Mutex::default(),
+                opening_cache: Mutex::default(),
             }),
-            _ => Err(broken),
+            _ => Err(errors),
         }
     }
 
@@ -108,53 +108,56 @@ impl MaintenanceWindow {
 
     /// Whether it is open now.
     pub fn is_open(&self, now: Timestamp) -> bool {
-        self.standing(now).is_open()
+        self.state(now).is_open()
     }
 
     /// How it stands, and what happens to it next.
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn state(&self, now: Timestamp) -> WindowState {
         let duration = self.spec.duration;
         let earliest = Timestamp(now.0.saturating_sub(duration.as_millis() as i64));
         match self.next_opening(earliest) {
-            Some(opened) if opened <= now => Standing::Open {
+            Some(opened) if opened <= now => WindowState::Open {
                 closes_at: opened.plus(duration),
             },
-            opens_at => Standing::Closed { opens_at },
+            opens_at => WindowState::Closed { opens_at },
         }
     }
 
     /// The first opening later than that; none: there is none.
     pub fn next_opening(&self, after: Timestamp) -> Option<Timestamp> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |(from, opening): &&Found| {
+        let mut opening_cache = self
+            .opening_cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let covers = |(from, opening): &&CachedOpening| {
             *from <= after && opening.is_none_or(|opening| after < opening)
         };
-        if let Some((_, opening)) = found.iter().flatten().find(fits) {
+        if let Some((_, opening)) = opening_cache.iter().flatten().find(covers) {
             return *opening;
         }
         let opening = self.schedule.next(after);
-        *found = [Some((after, opening)), found[0]];
+        *opening_cache = [Some((after, opening)), opening_cache[0]];
         opening
     }
 
     /// From when on silence counts against a device that is offered an update now: a device that waits for the window
     /// is not late. A window that is open counts if what is left of it is as long as the device has.
-    pub fn time_runs_from(&self, now: Timestamp, timeout: Duration) -> Timestamp {
-        match self.standing(now) {
-            Standing::Open { closes_at } if closes_at.since(now) >= timeout => now,
+    pub fn timeout_start(&self, now: Timestamp, timeout: Duration) -> Timestamp {
+        match self.state(now) {
+            WindowState::Open { closes_at } if closes_at.since(now) >= timeout => now,
             _ => self.next_opening(now).unwrap_or(now),
         }
     }
 
     /// How it stands, for people: by its own clock.
-    pub fn in_words(&self, now: Timestamp) -> String {
-        let shown = |moment| self.schedule.shown(moment);
-        let place = &self.spec.timezone;
-        match self.standing(now) {
-            Standing::Open { .. } => "its maintenance window is open".to_owned(),
-            Standing::Closed { opens_at } => match opens_at.and_then(shown) {
+    pub fn describe(&self, now: Timestamp) -> String {
+        let local = |moment| self.schedule.format_local(moment);
+        let timezone = &self.spec.timezone;
+        match self.state(now) {
+            WindowState::Open { .. } => "its maintenance window is open".to_owned(),
+            WindowState::Closed { opens_at } => match opens_at.and_then(local) {
                 Some(moment) => {
-                    format!("its maintenance window is closed, and opens at {moment} ({place})")
+                    format!("its maintenance window is closed, and opens at {moment} ({timezone})")
                 }
                 None => "its maintenance window is closed, and does not open any more".to_owned(),
             },

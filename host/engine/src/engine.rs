@@ -4,9 +4,9 @@ use tidegate_core::time::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Holds, Loops, Settings, Signals,
+    FileLeases, HealthRegistry, Settings, Signals,
     campaigns::UsageLog,
-    devices::{Catalog, Doors, ReadModel, SeenLog},
+    devices::{AuthCache, FirmwareCache, LastSeenBuffer, ReadModel},
     ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
 };
 
@@ -19,19 +19,19 @@ pub struct Engine {
     /// What polls are answered from.
     pub read_model: ReadModel,
     /// Which tenants and gateways devices come through.
-    pub doors: Doors,
+    pub auth_cache: AuthCache,
     /// Firmware that devices ask for.
-    pub catalog: Catalog,
+    pub firmware_cache: FirmwareCache,
     /// Who was seen since the last batch was written.
-    pub seen: SeenLog,
+    pub last_seen: LastSeenBuffer,
     /// A place for each report that waits for the store.
     pub(crate) reports: Arc<Semaphore>,
     /// What plugin calls have cost since the last batch was written.
     pub usage: UsageLog,
     /// Requests that hold files.
-    pub holds: Holds,
+    pub file_leases: FileLeases,
     /// Whether the background loops still go round.
-    pub loops: Arc<Loops>,
+    pub health: Arc<HealthRegistry>,
     /// What wakes loops and watchers.
     pub signals: Signals,
 }
@@ -56,13 +56,13 @@ impl Engine {
             ports,
             settings,
             read_model: ReadModel::default(),
-            doors: Doors::default(),
-            catalog: Catalog::default(),
-            seen: SeenLog::default(),
+            auth_cache: AuthCache::default(),
+            firmware_cache: FirmwareCache::default(),
+            last_seen: LastSeenBuffer::default(),
             reports: Arc::new(Semaphore::new(waiting)),
             usage: UsageLog::default(),
-            holds: Holds::default(),
-            loops: Arc::default(),
+            file_leases: FileLeases::default(),
+            health: Arc::default(),
             signals: Signals::default(),
         }
     }

@@ -11,8 +11,8 @@
 mod engine;
 mod error;
 mod files;
-mod housekeeping;
-mod loops;
+mod gc;
+mod health;
 mod settings;
 mod signals;
 
@@ -30,8 +30,8 @@ pub mod updates;
 
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
-pub use files::Holds;
-pub use housekeeping::keep_house;
-pub use loops::{Loops, Pulse};
+pub use files::FileLeases;
+pub use gc::run_gc;
+pub use health::{HealthRegistry, Heartbeat};
 pub use settings::Settings;
 pub use signals::Signals;

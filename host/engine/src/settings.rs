@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tidegate_core::{device::AttributeNames, polling::Rhythm};
+use tidegate_core::{device::AttributeNames, polling::PollInterval};
 
 /// What an operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct Settings {
     /// Names this host in leases.
     pub owner: String,
     /// How often devices are to poll whose tenant says nothing of it.
-    pub polling: Rhythm,
+    pub polling: PollInterval,
     /// Whether devices without a token are let in, and registered at their first poll.
     pub anonymous_devices: bool,
     /// Which attributes the host reads itself.
@@ -30,7 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             owner: "tidegate".to_owned(),
-            polling: Rhythm {
+            polling: PollInterval {
                 interval: Duration::from_mins(5),
                 jitter_percent: 0,
             },

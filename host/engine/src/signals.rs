@@ -31,17 +31,17 @@ impl Default for Signals {
 
 impl Signals {
     /// A campaign has something to look at: its counters moved or an operator acted.
-    pub fn campaign_moved(&self, run: RunRef) {
+    pub fn wake_campaign(&self, run: RunRef) {
         self.woken
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(run);
         self.wake.notify_one();
-        self.campaign_changed(run);
+        self.notify_watchers(run);
     }
 
     /// A campaign has something new to show. Nobody watching is fine.
-    pub fn campaign_changed(&self, run: RunRef) {
+    pub fn notify_watchers(&self, run: RunRef) {
         let _ = self.changes.send(run);
     }
 
@@ -51,7 +51,7 @@ impl Signals {
     }
 
     /// The log of a device's update has something new to show, or the update moved. Nobody watching is fine.
-    pub(crate) fn log_grew(&self, device: DeviceKey) {
+    pub(crate) fn notify_log_watchers(&self, device: DeviceKey) {
         let _ = self.logs.send(device);
     }
 

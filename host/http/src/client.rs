@@ -42,13 +42,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn of(parts: &Parts, state: &AppState) -> Self {
+    fn from_request(parts: &Parts, state: &AppState) -> Self {
         let Some(connection) = parts.extensions.get::<Connection>() else {
             return Self::default();
         };
         let peer = connection.peer.ip().to_canonical();
         let proxies = &state.settings.proxies;
-        if !proxies.trust(peer) {
+        if !proxies.is_trusted(peer) {
             return Self {
                 address: Some(peer),
                 is_tls: connection.is_tls,
@@ -56,17 +56,17 @@ impl Client {
                 ..Self::default()
             };
         }
-        let behind = proxies.behind(&parts.headers);
-        let is_tls = behind.scheme.map_or(connection.is_tls, |scheme| {
+        let forwarded_info = proxies.forwarded_info(&parts.headers);
+        let is_tls = forwarded_info.scheme.map_or(connection.is_tls, |scheme| {
             scheme.eq_ignore_ascii_case("https")
         });
         Self {
-            address: Some(behind.address.unwrap_or(peer)),
+            address: Some(forwarded_info.address.unwrap_or(peer)),
             is_proxied: true,
             is_tls,
-            host: behind.host,
-            port: behind.port,
-            prefix: behind.prefix,
+            host: forwarded_info.host,
+            port: forwarded_info.port,
+            prefix: forwarded_info.prefix,
             // A proxy's own certificate is no device's.
             certificates: None,
         }
@@ -74,18 +74,23 @@ impl Client {
 }
 
 /// Finds out who asks, for whoever needs it further in. A `Location` that is a path leads back through the proxy.
-pub(crate) async fn see(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn identify_client(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut parts, body) = request.into_parts();
-    let client = Client::of(&parts, &state);
+    let client = Client::from_request(&parts, &state);
     let prefix = client.prefix.clone();
     parts.extensions.insert(client);
-    let mut answer = next.run(Request::from_parts(parts, body)).await;
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     if !prefix.is_empty()
-        && let Some(location) = answer.headers_mut().get_mut(LOCATION)
+        && let Some(location) = response.headers_mut().get_mut(LOCATION)
         && location.as_bytes().starts_with(b"/")
-        && let Ok(seen) = HeaderValue::try_from([prefix.as_bytes(), location.as_bytes()].concat())
+        && let Ok(prefixed) =
+            HeaderValue::try_from([prefix.as_bytes(), location.as_bytes()].concat())
     {
-        *location = seen;
+        *location = prefixed;
     }
-    answer
+    response
 }

@@ -4,17 +4,22 @@ use http::{HeaderMap, header::HeaderName};
 /// leave the quotes away are understood, and several headers are one list.
 ///
 /// `weak`: whether tags marked as weak count (they do for `If-None-Match`, RFC 9110 section 13.1.2).
-pub(crate) fn names(headers: &HeaderMap, header: &HeaderName, tag: &str, weak: bool) -> bool {
+pub(crate) fn header_matches(
+    headers: &HeaderMap,
+    header: &HeaderName,
+    tag: &str,
+    weak: bool,
+) -> bool {
     let values = headers.get_all(header).iter();
     let mut named = values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .map(str::trim);
-    named.any(|named| named == "*" || is_tag(named, tag, weak))
+    named.any(|named| named == "*" || tag_matches(named, tag, weak))
 }
 
 /// Whether one entity tag is this one.
-pub(crate) fn is_tag(named: &str, tag: &str, weak: bool) -> bool {
+pub(crate) fn tag_matches(named: &str, tag: &str, weak: bool) -> bool {
     let opaque = match named.strip_prefix("W/") {
         Some(opaque) if weak => opaque,
         Some(_) => return false,
@@ -52,7 +57,7 @@ mod tests {
                 headers.append(IF_NONE_MATCH, HeaderValue::from_static(value));
             }
             assert_eq!(
-                names(&headers, &IF_NONE_MATCH, "0ab", weak),
+                header_matches(&headers, &IF_NONE_MATCH, "0ab", weak),
                 expected,
                 "{values:?}"
             );

@@ -7,12 +7,12 @@ use ipnet::IpNet;
 
 /// Who may say for whom it asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies {
+pub struct TrustedProxies {
     /// Where they are.
-    pub trusted: Vec<IpNet>,
+    pub networks: Vec<IpNet>,
     /// How they say it. The other way is not listened to: proxies pass on what they do not know, so that anybody could
     /// speak in it.
-    pub speak: ProxyHeaders,
+    pub header_format: ProxyHeaders,
 }
 
 /// How proxies say for whom they ask.
@@ -27,7 +27,7 @@ pub enum ProxyHeaders {
 
 /// What the nearest proxy that is trusted knows of whoever is behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Behind {
+pub(crate) struct ForwardedInfo {
     /// None: it did not say.
     pub(crate) address: Option<IpAddr>,
     pub(crate) scheme: Option<String>,
@@ -38,96 +38,99 @@ pub(crate) struct Behind {
     pub(crate) prefix: String,
 }
 
-impl Proxies {
+impl TrustedProxies {
     /// Whether whoever is there is a proxy that is trusted.
-    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&address))
+        self.networks.iter().any(|net| net.contains(&address))
     }
 
-    /// What a trusted proxy says. Proxies add to the right, so the words of those that are trusted are read from there
+    /// What a trusted proxy says. Proxies append on the right, so the words of those that are trusted are read from there
     /// until one names somebody who is not: that is the client, and what stands further left is hearsay.
-    pub(crate) fn behind(&self, headers: &HeaderMap) -> Behind {
-        match self.speak {
+    pub(crate) fn forwarded_info(&self, headers: &HeaderMap) -> ForwardedInfo {
+        match self.header_format {
             ProxyHeaders::XForwarded => self.x_forwarded(headers),
             ProxyHeaders::Forwarded => self.forwarded(headers),
         }
     }
 
-    fn x_forwarded(&self, headers: &HeaderMap) -> Behind {
-        let addresses = list(headers, "x-forwarded-for");
-        let (address, hops) = self.client(addresses.iter().rev().map(|hop| Some(*hop)));
+    fn x_forwarded(&self, headers: &HeaderMap) -> ForwardedInfo {
+        let addresses = list_members(headers, "x-forwarded-for");
+        let (address, hops) = self.client_address(addresses.iter().rev().map(|hop| Some(*hop)));
         // Some proxies add to these lists, some write the last one's word over it.
-        let said = |name: &'static str| {
-            let values = list(headers, name);
+        let value_of = |name: &'static str| {
+            let values = list_members(headers, name);
             let at = values
                 .len()
                 .checked_sub(hops.clamp(1, values.len().max(1)))?;
             values.get(at).map(|value| (*value).to_owned())
         };
-        Behind {
+        ForwardedInfo {
             address,
-            scheme: said("x-forwarded-proto"),
-            host: said("x-forwarded-host"),
-            port: said("x-forwarded-port").as_deref().and_then(port),
-            prefix: said("x-forwarded-prefix")
+            scheme: value_of("x-forwarded-proto"),
+            host: value_of("x-forwarded-host"),
+            port: value_of("x-forwarded-port").as_deref().and_then(parse_port),
+            prefix: value_of("x-forwarded-prefix")
                 .as_deref()
-                .and_then(prefix)
+                .and_then(parse_prefix)
                 .unwrap_or_default(),
         }
     }
 
-    fn forwarded(&self, headers: &HeaderMap) -> Behind {
+    fn forwarded(&self, headers: &HeaderMap) -> ForwardedInfo {
         let elements: Vec<_> = headers
             .get_all(FORWARDED)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| split(value, ','))
+            .flat_map(|value| split_unquoted(value, ','))
             .collect();
         let parameter = |element: &str, name: &str| {
-            let mut pairs = split(element, ';')
+            let mut pairs = split_unquoted(element, ';')
                 .into_iter()
                 .filter_map(|pair| pair.split_once('='));
             let found = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name));
-            found.map(|(_, value)| unquoted(value.trim()))
+            found.map(|(_, value)| unquote(value.trim()))
         };
         let hops: Vec<_> = elements
             .iter()
             .rev()
             .map(|element| parameter(element, "for"))
             .collect();
-        let (address, hops) = self.client(hops.iter().map(Option::as_deref));
-        let said = |name| {
+        let (address, hops) = self.client_address(hops.iter().map(Option::as_deref));
+        let value_of = |name| {
             let at = elements.len().checked_sub(hops.max(1))?;
             parameter(elements.get(at)?, name)
         };
-        Behind {
+        ForwardedInfo {
             address,
-            scheme: said("proto"),
-            host: said("host"),
-            ..Behind::default()
+            scheme: value_of("proto"),
+            host: value_of("host"),
+            ..ForwardedInfo::default()
         }
     }
 
     /// The first address that is no trusted proxy's, and how many were looked at. What is no address ends it: the last
     /// one that is counts.
-    fn client<'a>(&self, hops: impl Iterator<Item = Option<&'a str>>) -> (Option<IpAddr>, usize) {
-        let mut found = (None, 0);
+    fn client_address<'a>(
+        &self,
+        hops: impl Iterator<Item = Option<&'a str>>,
+    ) -> (Option<IpAddr>, usize) {
+        let mut client = (None, 0);
         for hop in hops {
-            let Some(address) = hop.and_then(address) else {
+            let Some(address) = hop.and_then(parse_address) else {
                 break;
             };
-            found = (Some(address), found.1 + 1);
-            if !self.trust(address) {
+            client = (Some(address), client.1 + 1);
+            if !self.is_trusted(address) {
                 break;
             }
         }
-        found
+        client
     }
 }
 
 /// An address, with a port or without.
-fn address(text: &str) -> Option<IpAddr> {
+fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
         .strip_prefix('[')
@@ -141,19 +144,19 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// 1 to 65535, in digits alone.
-fn port(text: &str) -> Option<u16> {
+fn parse_port(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|port| *port > 0);
     port.filter(|_| is_number)
 }
 
 /// Longest prefix, in bytes: small devices have room for short links only.
-const LONGEST_PREFIX: usize = 128;
+const MAX_PREFIX_BYTES: usize = 128;
 
 /// An absolute path of plain segments, without the slash at its end.
-fn prefix(text: &str) -> Option<String> {
+fn parse_prefix(text: &str) -> Option<String> {
     let path = text.strip_suffix('/').unwrap_or(text);
-    if path.is_empty() || path.len() > LONGEST_PREFIX {
+    if path.is_empty() || path.len() > MAX_PREFIX_BYTES {
         return None;
     }
     let is_plain =
@@ -165,7 +168,7 @@ fn prefix(text: &str) -> Option<String> {
 }
 
 /// The members of a list, over all lines of it.
-fn list<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
+fn list_members<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).iter();
     lines
         .filter_map(|line| line.to_str().ok())
@@ -176,7 +179,7 @@ fn list<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
 }
 
 /// Splits where the separator does not stand in quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
+fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(|c| {
         let is_separator = c == separator && !is_quoted;
@@ -189,7 +192,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     .collect()
 }
 
-fn unquoted(text: &str) -> String {
+fn unquote(text: &str) -> String {
     let inner = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'));
@@ -205,28 +208,31 @@ mod tests {
 
     use super::*;
 
-    fn behind(speak: ProxyHeaders, lines: &[(&'static str, &'static str)]) -> [String; 3] {
-        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a net"));
-        let proxies = Proxies {
-            trusted: trusted.to_vec(),
-            speak,
+    fn forwarded_info(
+        header_format: ProxyHeaders,
+        lines: &[(&'static str, &'static str)],
+    ) -> [String; 3] {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a net"));
+        let proxies = TrustedProxies {
+            networks: networks.to_vec(),
+            header_format,
         };
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let Behind {
+        let ForwardedInfo {
             address,
             scheme,
             host,
             ..
-        } = proxies.behind(&headers);
+        } = proxies.forwarded_info(&headers);
         let address = address.map(|address| address.to_string());
         [address, scheme, host].map(Option::unwrap_or_default)
     }
 
     #[test]
-    fn what_proxies_add_is_read_from_the_right() {
+    fn forwarded_headers_are_read_from_the_right() {
         for (lines, expected) in [
             (&[][..], ["", "", ""]),
             (
@@ -278,7 +284,7 @@ mod tests {
             (&[("forwarded", "for=192.0.2.7")], ["", "", ""]),
         ] {
             assert_eq!(
-                behind(ProxyHeaders::XForwarded, lines),
+                forwarded_info(ProxyHeaders::XForwarded, lines),
                 expected,
                 "{lines:?}"
             );
@@ -286,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_prefixes_have_a_shape() {
+    fn invalid_ports_and_prefixes_are_ignored() {
         for (lines, expected) in [
             (
                 &[("x-forwarded-port", "8443"), ("x-forwarded-prefix", "/ota")][..],
@@ -342,19 +348,26 @@ mod tests {
             for (name, value) in lines {
                 headers.append(*name, HeaderValue::from_static(value));
             }
-            let said = Proxies::default().behind(&headers);
-            assert_eq!((said.port, said.prefix.as_str()), expected, "{lines:?}");
-            let other = Proxies {
-                speak: ProxyHeaders::Forwarded,
-                ..Proxies::default()
+            let info = TrustedProxies::default().forwarded_info(&headers);
+            assert_eq!((info.port, info.prefix.as_str()), expected, "{lines:?}");
+            let other = TrustedProxies {
+                header_format: ProxyHeaders::Forwarded,
+                ..TrustedProxies::default()
             };
-            assert_eq!(other.behind(&headers), Behind::default(), "{lines:?}");
+            assert_eq!(
+                other.forwarded_info(&headers),
+                ForwardedInfo::default(),
+                "{lines:?}"
+            );
         }
-        assert_eq!(prefix(&format!("/{}", "a".repeat(LONGEST_PREFIX))), None);
+        assert_eq!(
+            parse_prefix(&format!("/{}", "a".repeat(MAX_PREFIX_BYTES))),
+            None
+        );
     }
 
     #[test]
-    fn forwarded_is_read_as_its_rfc_has_it() {
+    fn the_forwarded_header_follows_rfc_7239() {
         for (value, expected) in [
             (
                 "for=192.0.2.7;proto=https;host=gate.example",
@@ -372,10 +385,13 @@ mod tests {
             ("for=\"", ["", "", ""]),
             ("", ["", "", ""]),
         ] {
-            let said = behind(ProxyHeaders::Forwarded, &[("forwarded", value)]);
-            assert_eq!(said, expected, "{value}");
+            let info = forwarded_info(ProxyHeaders::Forwarded, &[("forwarded", value)]);
+            assert_eq!(info, expected, "{value}");
         }
         let other = [("x-forwarded-for", "192.0.2.7")];
-        assert_eq!(behind(ProxyHeaders::Forwarded, &other), ["", "", ""]);
+        assert_eq!(
+            forwarded_info(ProxyHeaders::Forwarded, &other),
+            ["", "", ""]
+        );
     }
 }

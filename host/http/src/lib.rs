@@ -11,9 +11,9 @@ mod ddi;
 mod etag;
 mod file;
 mod forwarded;
+mod idle_timeout;
 mod limits;
 mod metrics;
-mod patient;
 mod probes;
 mod problem;
 mod rest;
@@ -25,12 +25,12 @@ mod x509;
 pub use http::HeaderName;
 pub use ipnet::IpNet;
 
-pub use ddi::CertificateHeaders;
-pub use forwarded::{Proxies, ProxyHeaders};
-pub use limits::{LimitSettings, Uptime};
+pub use ddi::ClientCertHeaderNames;
+pub use forwarded::{ProxyHeaders, TrustedProxies};
+pub use limits::{RequestLimitSettings, Uptime};
 pub use metrics::Metrics;
 pub use rest::openapi;
-pub use serve::Serving;
+pub use serve::HttpServer;
 pub use state::{AppState, HttpSettings};
 pub use tls::{ClientAuth, Tls, TlsError, TlsSettings};
 
@@ -53,9 +53,12 @@ pub fn router(state: AppState) -> Router {
         .nest("/api/v1", rest::router(&state))
         .nest("/{tenant}/controller/v1/{device}", ddi::router(&state))
         .fallback(|| async { Problem::no_route() })
-        .layer(CatchPanicLayer::custom(problem::of_panic))
-        .layer(middleware::from_fn(end_after_refused_body))
-        .layer(middleware::from_fn_with_state(state.clone(), client::see))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(middleware::from_fn(close_after_refused_body))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            client::identify_client,
+        ))
         .layer(middleware::from_fn_with_state(
             state.metrics.clone(),
             metrics::count_requests,
@@ -64,22 +67,22 @@ pub fn router(state: AppState) -> Router {
 }
 
 /// Bodies up to this size are read to their end even if nobody wants them.
-const SMALL_BODY: u64 = 16 << 10;
+const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
 
 /// Nobody reads the rest of a large body that is refused, so its connection ends with the answer. Whoever is told so
 /// does not try the next request on it.
-async fn end_after_refused_body(request: Request, next: Next) -> Response {
+async fn close_after_refused_body(request: Request, next: Next) -> Response {
     let has_connection_header = request.version() < Version::HTTP_2;
     let size = request.body().size_hint().upper();
-    let is_large = size.is_none_or(|size| size > SMALL_BODY);
-    let mut answer = next.run(request).await;
-    let status = answer.status();
+    let is_large = size.is_none_or(|size| size > MAX_DRAINED_BODY_BYTES);
+    let mut response = next.run(request).await;
+    let status = response.status();
     let is_refused = status.is_client_error() || status.is_server_error();
     if has_connection_header && is_large && is_refused {
         let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(CONNECTION, close);
+        response.headers_mut().insert(CONNECTION, close);
     }
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -92,13 +95,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_answered_and_says_nothing() {
+    async fn a_panic_is_answered_without_its_message() {
         async fn broken() -> &'static str {
             panic!("the secret plan")
         }
         let router = Router::<()>::new()
             .route("/", get(broken))
-            .layer(CatchPanicLayer::custom(problem::of_panic));
+            .layer(CatchPanicLayer::custom(problem::from_panic));
         let answer = router.oneshot(Request::new(Body::empty())).await;
         let answer = answer.expect("a router never fails");
         assert_eq!(answer.status(), 500);

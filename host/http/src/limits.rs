@@ -25,13 +25,13 @@ use crate::problem::Problem;
 
 /// Most clients that are told apart. Whoever comes after them takes the place of one that was silent for long: there is
 /// little left that counts against it.
-const CLIENTS: usize = 100_000;
+const MAX_TRACKED_CLIENTS: usize = 100_000;
 /// Most tenants.
-const TENANTS: usize = 10_000;
+const MAX_TRACKED_TENANTS: usize = 10_000;
 
 /// How much may be asked for. 0 stands for no limit.
 #[derive(Debug, Clone)]
-pub struct LimitSettings {
+pub struct RequestLimitSettings {
     /// Reading requests a second of one client, by its address.
     pub reads_per_second: u32,
     /// Other requests a second of one client.
@@ -80,7 +80,7 @@ impl Clock for Uptime {
     }
 }
 
-impl Default for LimitSettings {
+impl Default for RequestLimitSettings {
     fn default() -> Self {
         Self {
             reads_per_second: 200,
@@ -95,16 +95,16 @@ impl Default for LimitSettings {
 }
 
 /// Counts what is asked for.
-pub(crate) struct Limits {
-    clients: Rates<IpAddr>,
-    tenants: Rates<TenantId>,
+pub(crate) struct RequestLimits {
+    clients: KeyedRateLimits<IpAddr>,
+    tenants: KeyedRateLimits<TenantId>,
     exempt_private: bool,
-    streams: Arc<Streams>,
+    streams: Arc<OpenStreams>,
 }
 
-impl Limits {
-    pub(crate) fn new(settings: &LimitSettings) -> Self {
-        let LimitSettings {
+impl RequestLimits {
+    pub(crate) fn new(settings: &RequestLimitSettings) -> Self {
+        let RequestLimitSettings {
             reads_per_second,
             writes_per_second,
             tenant_reads_per_second,
@@ -114,12 +114,12 @@ impl Limits {
         let rates = [reads_per_second, writes_per_second];
         let tenant_rates = [tenant_reads_per_second, tenant_writes_per_second];
         Self {
-            clients: Rates::new(rates, CLIENTS, &settings.uptime),
-            tenants: Rates::new(tenant_rates, TENANTS, &settings.uptime),
+            clients: KeyedRateLimits::new(rates, MAX_TRACKED_CLIENTS, &settings.uptime),
+            tenants: KeyedRateLimits::new(tenant_rates, MAX_TRACKED_TENANTS, &settings.uptime),
             exempt_private: settings.exempt_private,
-            streams: Arc::new(Streams {
-                most: settings.event_streams,
-                open: Mutex::default(),
+            streams: Arc::new(OpenStreams {
+                max: settings.event_streams,
+                by_tenant: Mutex::default(),
             }),
         }
     }
@@ -131,7 +131,7 @@ impl Limits {
         };
         let address = address.to_canonical();
         (self.exempt_private && is_private(address))
-            || self.clients.allow(&customer(address), method)
+            || self.clients.allow(&rate_limit_key(address), method)
     }
 
     /// Whether this may be asked for a tenant now.
@@ -140,16 +140,16 @@ impl Limits {
     }
 
     /// A place for another event stream; it is free again when what is answered is dropped.
-    pub(crate) fn event_stream(&self, tenant: TenantId) -> Result<StreamPlace, Problem> {
-        let mut open = self.streams.open();
+    pub(crate) fn acquire_event_stream(&self, tenant: TenantId) -> Result<StreamPermit, Problem> {
+        let mut open = self.streams.lock();
         let count = open.entry(tenant).or_default();
-        if self.streams.most > 0 && *count >= self.streams.most {
+        if self.streams.max > 0 && *count >= self.streams.max {
             let detail = format!("{count} event streams are open; close one first");
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Err(Problem::new(status, "too_many_streams", detail));
         }
         *count += 1;
-        Ok(StreamPlace {
+        Ok(StreamPermit {
             streams: Arc::clone(&self.streams),
             tenant,
         })
@@ -157,26 +157,28 @@ impl Limits {
 }
 
 /// How many event streams are open.
-struct Streams {
-    most: usize,
-    open: Mutex<HashMap<TenantId, usize>>,
+struct OpenStreams {
+    max: usize,
+    by_tenant: Mutex<HashMap<TenantId, usize>>,
 }
 
-impl Streams {
-    fn open(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+impl OpenStreams {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.by_tenant
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Held by an event stream.
-pub(crate) struct StreamPlace {
-    streams: Arc<Streams>,
+pub(crate) struct StreamPermit {
+    streams: Arc<OpenStreams>,
     tenant: TenantId,
 }
 
-impl Drop for StreamPlace {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut open = self.streams.open();
+        let mut open = self.streams.lock();
         if let Some(count) = open.get_mut(&self.tenant) {
             *count -= 1;
             if *count == 0 {
@@ -187,7 +189,7 @@ impl Drop for StreamPlace {
 }
 
 /// Who is behind an address: of the newer kind everybody has a whole network of them.
-fn customer(address: IpAddr) -> IpAddr {
+fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
@@ -206,54 +208,56 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 /// Reading and other requests by whoever makes them.
-struct Rates<K> {
-    reads: Option<Rate<K>>,
-    writes: Option<Rate<K>>,
+struct KeyedRateLimits<K> {
+    reads: Option<KeyedRateLimiter<K>>,
+    writes: Option<KeyedRateLimiter<K>>,
 }
 
-impl<K: Clone + Hash + Eq> Rates<K> {
-    fn new([reads, writes]: [u32; 2], most: usize, uptime: &Uptime) -> Self {
-        let rate = |per_second| Rate::new(NonZeroU32::new(per_second)?, most, uptime).into();
+impl<K: Clone + Hash + Eq> KeyedRateLimits<K> {
+    fn new([reads, writes]: [u32; 2], max_keys: usize, uptime: &Uptime) -> Self {
+        let rate = |per_second| {
+            KeyedRateLimiter::new(NonZeroU32::new(per_second)?, max_keys, uptime).into()
+        };
         Self {
             reads: rate(reads),
             writes: rate(writes),
         }
     }
 
-    fn allow(&self, who: &K, method: &Method) -> bool {
+    fn allow(&self, key: &K, method: &Method) -> bool {
         let rate = if *method == Method::GET || *method == Method::HEAD {
             &self.reads
         } else {
             &self.writes
         };
-        rate.as_ref().is_none_or(|rate| rate.allow(who))
+        rate.as_ref().is_none_or(|rate| rate.allow(key))
     }
 }
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
+type TokenBucket = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
 
 /// So many a second, by whoever makes them.
-struct Rate<K> {
+struct KeyedRateLimiter<K> {
     quota: Quota,
     uptime: Uptime,
-    buckets: Cache<K, Arc<Bucket>>,
+    buckets: Cache<K, Arc<TokenBucket>>,
 }
 
-impl<K: Clone + Hash + Eq> Rate<K> {
-    fn new(per_second: NonZeroU32, most: usize, uptime: &Uptime) -> Self {
+impl<K: Clone + Hash + Eq> KeyedRateLimiter<K> {
+    fn new(per_second: NonZeroU32, max_keys: usize, uptime: &Uptime) -> Self {
         Self {
             quota: Quota::per_second(per_second),
             uptime: uptime.clone(),
-            buckets: Cache::new(most),
+            buckets: Cache::new(max_keys),
         }
     }
 
-    fn allow(&self, who: &K) -> bool {
+    fn allow(&self, key: &K) -> bool {
         let new = || {
-            let bucket = Bucket::direct_with_clock(self.quota, self.uptime.clone());
+            let bucket = TokenBucket::direct_with_clock(self.quota, self.uptime.clone());
             Ok::<_, Infallible>(Arc::new(bucket))
         };
-        let Ok(bucket) = self.buckets.get_or_insert_with(who, new);
+        let Ok(bucket) = self.buckets.get_or_insert_with(key, new);
         bucket.check().is_ok()
     }
 }
@@ -264,18 +268,18 @@ mod tests {
 
     use super::*;
 
-    fn limits(change: impl FnOnce(&mut LimitSettings)) -> (Limits, Arc<AtomicU64>) {
+    fn limits(change: impl FnOnce(&mut RequestLimitSettings)) -> (RequestLimits, Arc<AtomicU64>) {
         let millis = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&millis);
-        let mut settings = LimitSettings {
+        let mut settings = RequestLimitSettings {
             reads_per_second: 4,
             writes_per_second: 2,
             tenant_reads_per_second: 3,
             uptime: Uptime::new(move || Duration::from_millis(clock.load(Ordering::SeqCst))),
-            ..LimitSettings::default()
+            ..RequestLimitSettings::default()
         };
         change(&mut settings);
-        (Limits::new(&settings), millis)
+        (RequestLimits::new(&settings), millis)
     }
 
     fn address(text: &str) -> IpAddr {
@@ -283,42 +287,42 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_so_many_a_second() {
+    fn a_client_has_a_rate_limit() {
         let (limits, millis) = limits(|_| {});
-        let asks = |from, method| limits.allow_client(Some(address(from)), &method);
+        let allows = |from, method| limits.allow_client(Some(address(from)), &method);
         for _ in 0..4 {
-            assert!(asks("192.0.2.1", Method::GET));
+            assert!(allows("192.0.2.1", Method::GET));
         }
-        assert!(!asks("192.0.2.1", Method::GET));
-        assert!(!asks("::ffff:192.0.2.1", Method::HEAD), "the same one");
-        assert!(asks("192.0.2.2", Method::GET), "another one");
+        assert!(!allows("192.0.2.1", Method::GET));
+        assert!(!allows("::ffff:192.0.2.1", Method::HEAD), "the same one");
+        assert!(allows("192.0.2.2", Method::GET), "another one");
         for method in [Method::PUT, Method::POST] {
-            assert!(asks("192.0.2.1", method), "what is written counts apart");
+            assert!(allows("192.0.2.1", method), "what is written counts apart");
         }
-        assert!(!asks("192.0.2.1", Method::DELETE));
+        assert!(!allows("192.0.2.1", Method::DELETE));
 
         millis.store(250, Ordering::SeqCst);
-        assert!(asks("192.0.2.1", Method::GET));
-        assert!(!asks("192.0.2.1", Method::GET));
+        assert!(allows("192.0.2.1", Method::GET));
+        assert!(!allows("192.0.2.1", Method::GET));
         millis.store(10_000, Ordering::SeqCst);
         for _ in 0..4 {
-            assert!(asks("192.0.2.1", Method::GET));
+            assert!(allows("192.0.2.1", Method::GET));
         }
-        assert!(!asks("192.0.2.1", Method::GET), "nothing is saved up");
+        assert!(!allows("192.0.2.1", Method::GET), "nothing is saved up");
         assert!(limits.allow_client(None, &Method::GET));
     }
 
     #[test]
-    fn a_network_of_the_newer_kind_is_one_client() {
+    fn an_ipv6_network_is_one_client() {
         let (limits, _) = limits(|_| {});
-        let asks = |from| limits.allow_client(Some(address(from)), &Method::POST);
-        assert!(asks("2001:db8::1") && asks("2001:db8::2"));
-        assert!(!asks("2001:db8::3"));
-        assert!(asks("2001:db8:0:1::3"));
+        let allows = |from| limits.allow_client(Some(address(from)), &Method::POST);
+        assert!(allows("2001:db8::1") && allows("2001:db8::2"));
+        assert!(!allows("2001:db8::3"));
+        assert!(allows("2001:db8:0:1::3"));
     }
 
     #[test]
-    fn private_networks_have_no_limit_unless_they_do() {
+    fn private_networks_are_exempt_unless_configured() {
         let private = [
             "127.0.0.1",
             "10.1.2.3",
@@ -343,33 +347,33 @@ mod tests {
     }
 
     #[test]
-    fn tenants_have_limits_of_their_own() {
+    fn tenants_have_their_own_limits() {
         let (limits, _) = limits(|_| {});
-        let asks = |tenant, method| limits.allow_tenant(TenantId(tenant), &method);
+        let allows = |tenant, method| limits.allow_tenant(TenantId(tenant), &method);
         for _ in 0..3 {
-            assert!(asks(1, Method::GET));
+            assert!(allows(1, Method::GET));
         }
-        assert!(!asks(1, Method::GET));
-        assert!(asks(2, Method::GET));
-        assert!((0..100).all(|_| asks(1, Method::POST)), "0 is no limit");
+        assert!(!allows(1, Method::GET));
+        assert!(allows(2, Method::GET));
+        assert!((0..100).all(|_| allows(1, Method::POST)), "0 is no limit");
     }
 
     #[test]
-    fn who_is_forgotten_begins_anew() {
-        let rate = Rate::new(NonZeroU32::MIN, 10, &Uptime::new(|| Duration::ZERO));
-        for who in 0..10_000 {
-            assert!(rate.allow(&who));
+    fn an_evicted_client_starts_with_a_full_bucket() {
+        let rate = KeyedRateLimiter::new(NonZeroU32::MIN, 10, &Uptime::new(|| Duration::ZERO));
+        for client in 0..10_000 {
+            assert!(rate.allow(&client));
         }
         assert!(rate.buckets.len() <= 10);
         assert!(!rate.allow(&9_999), "whoever came last is remembered");
-        let remembered = (0..9_999).filter(|who| !rate.allow(who)).count();
+        let remembered = (0..9_999).filter(|client| !rate.allow(client)).count();
         assert!(remembered < 10, "{remembered}");
     }
 
     #[test]
-    fn a_place_for_a_stream_is_free_again() {
+    fn a_dropped_stream_permit_is_free_again() {
         let (limits, _) = limits(|settings| settings.event_streams = 2);
-        let open = |tenant| limits.event_stream(TenantId(tenant));
+        let open = |tenant| limits.acquire_event_stream(TenantId(tenant));
         let first = open(1).ok();
         let second = open(1).ok();
         assert!(open(1).is_err() && open(2).is_ok());
@@ -377,6 +381,6 @@ mod tests {
         let third = open(1);
         assert!(third.is_ok() && open(1).is_err());
         drop((third, second));
-        assert!(limits.streams.open().is_empty());
+        assert!(limits.streams.lock().is_empty());
     }
 }

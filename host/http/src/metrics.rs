@@ -29,11 +29,11 @@ pub struct Metrics {
     plugin_calls: IntCounterVec,
     plugin_fuel: IntCounterVec,
     plugin_seconds: HistogramVec,
-    fleet: Fleet,
+    fleet: FleetGauges,
 }
 
 /// Read at every scrape.
-struct Fleet {
+struct FleetGauges {
     devices: IntGaugeVec,
     drifted: IntGauge,
     updates: IntGaugeVec,
@@ -62,7 +62,7 @@ impl Metrics {
         let request_seconds = register(&registry, request_seconds)?;
         let plugin_seconds = seconds("tidegate_plugin_call_seconds", "Time of calls.", 0.000_01)?;
         Ok(Self {
-            requests: counters(
+            requests: register_counters(
                 &registry,
                 "tidegate_http_requests_total",
                 "Requests answered, by route.",
@@ -70,13 +70,13 @@ impl Metrics {
             )?,
             ddi_seconds: request_seconds.with_label_values(&["ddi"]),
             rest_seconds: request_seconds.with_label_values(&["rest"]),
-            plugin_calls: counters(
+            plugin_calls: register_counters(
                 &registry,
                 "tidegate_plugin_calls_total",
                 "Calls of plugins; the outcome is `ok` or the class of the failure.",
                 &["plugin", "call", "outcome"],
             )?,
-            plugin_fuel: counters(
+            plugin_fuel: register_counters(
                 &registry,
                 "tidegate_plugin_fuel_total",
                 "Fuel burnt by plugins.",
@@ -86,13 +86,13 @@ impl Metrics {
                 &registry,
                 HistogramVec::new(plugin_seconds, &["plugin", "call"])?,
             )?,
-            fleet: Fleet::new(&registry)?,
+            fleet: FleetGauges::new(&registry)?,
             registry,
         })
     }
 
     /// The text that Prometheus reads.
-    pub(crate) fn text(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(error = &error as &dyn std::error::Error, "encode metrics");
@@ -141,7 +141,7 @@ pub(crate) async fn count_requests(
     };
     // A method that somebody made up must not become a label.
     let method = match method.as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        standard @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => standard,
         _ => "other",
     };
     metrics
@@ -152,63 +152,66 @@ pub(crate) async fn count_requests(
     response
 }
 
-/// Reads the fleet's figures. When the database does not answer, the last ones stay.
-pub(crate) async fn refresh(state: &AppState) {
-    match totals(state).await {
-        Ok(figures) => state.metrics.fleet.show(&figures),
+/// Reads the fleet's stats. When the database does not answer, the last ones stay.
+pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
+    match load_stats(state).await {
+        Ok(stats) => state.metrics.fleet.update(&stats),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "read figures for metrics"
+                "read stats for metrics"
             );
         }
     }
 }
 
-async fn totals(state: &AppState) -> Result<Vec<Stats>> {
+async fn load_stats(state: &AppState) -> Result<Vec<Stats>> {
     let store = state.engine.store();
-    let mut all = Vec::new();
+    let mut stats = Vec::new();
     for tenant in store.tenants().await? {
-        // The figures "of late" are not shown here.
-        all.push(store.stats(tenant.id, state.engine.now()).await?);
+        // The stats "of late" are not shown here.
+        stats.push(store.stats(tenant.id, state.engine.now()).await?);
     }
-    Ok(all)
+    Ok(stats)
 }
 
-impl Fleet {
+impl FleetGauges {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let by = |name, help, label| gauges(registry, name, help, label);
-        let one = |name, help| register(registry, IntGauge::new(name, help)?);
+        let gauge_vec = |name, help, label| register_gauges(registry, name, help, label);
+        let gauge = |name, help| register(registry, IntGauge::new(name, help)?);
         Ok(Self {
-            devices: by("tidegate_devices", "Devices by state.", "state")?,
-            drifted: one(
+            devices: gauge_vec("tidegate_devices", "Devices by state.", "state")?,
+            drifted: gauge(
                 "tidegate_devices_drifted",
                 "Devices that report another version than their last completed update brought.",
             )?,
-            updates: by("tidegate_updates", "Updates by status.", "status")?,
-            campaigns: by("tidegate_campaigns", "Campaigns by status.", "status")?,
-            updated_pods: one("ota_updated_pods_total", "Updates that completed.")?,
-            last_run: one(
+            updates: gauge_vec("tidegate_updates", "Updates by status.", "status")?,
+            campaigns: gauge_vec("tidegate_campaigns", "Campaigns by status.", "status")?,
+            updated_pods: gauge("ota_updated_pods_total", "Updates that completed.")?,
+            last_run: gauge(
                 "ota_last_run_timestamp_seconds",
                 "When an update last changed, in seconds since 1970.",
             )?,
-            jobs_pending: one("ota_jobs_pending", "Updates that are open.")?,
-            jobs_successful: one("ota_jobs_successful", "Updates that completed.")?,
-            jobs: one("ota_jobs_total", "Updates that were made.")?,
+            jobs_pending: gauge("ota_jobs_pending", "Updates that are open.")?,
+            jobs_successful: gauge("ota_jobs_successful", "Updates that completed.")?,
+            jobs: gauge("ota_jobs_total", "Updates that were made.")?,
         })
     }
 
-    fn show(&self, stats: &[Stats]) {
-        let updates = sum(stats, |stats| &stats.updates_by_status);
+    fn update(&self, stats: &[Stats]) {
+        let updates = sum_by_label(stats, |stats| &stats.updates_by_status);
         let drifted: u64 = stats.iter().map(|stats| stats.drifted_devices).sum();
         self.drifted.set(i64::try_from(drifted).unwrap_or(i64::MAX));
-        set(&self.devices, &sum(stats, |stats| &stats.devices_by_state));
-        set(&self.updates, &updates);
-        let mut campaigns = sum(stats, |stats| &stats.campaigns_by_status);
+        set_gauges(
+            &self.devices,
+            &sum_by_label(stats, |stats| &stats.devices_by_state),
+        );
+        set_gauges(&self.updates, &updates);
+        let mut campaigns = sum_by_label(stats, |stats| &stats.campaigns_by_status);
         for status in CampaignStatus::ALL {
             campaigns.entry(status.as_str()).or_default();
         }
-        set(&self.campaigns, &campaigns);
+        set_gauges(&self.campaigns, &campaigns);
         let completed = updates
             .get(UpdateStatus::Completed.as_str())
             .copied()
@@ -229,7 +232,10 @@ impl Fleet {
     }
 }
 
-fn sum(stats: &[Stats], list: impl Fn(&Stats) -> &Vec<(String, u64)>) -> BTreeMap<&str, i64> {
+fn sum_by_label(
+    stats: &[Stats],
+    list: impl Fn(&Stats) -> &Vec<(String, u64)>,
+) -> BTreeMap<&str, i64> {
     let mut sums = BTreeMap::new();
     for (name, count) in stats.iter().flat_map(list) {
         *sums.entry(name.as_str()).or_default() += i64::try_from(*count).unwrap_or(i64::MAX);
@@ -237,7 +243,7 @@ fn sum(stats: &[Stats], list: impl Fn(&Stats) -> &Vec<(String, u64)>) -> BTreeMa
     sums
 }
 
-fn set(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
+fn set_gauges(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
     // A state that nobody is in any more would stay at its last count.
     gauges.reset();
     for (label, count) in counts {
@@ -245,7 +251,7 @@ fn set(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
     }
 }
 
-fn counters(
+fn register_counters(
     registry: &Registry,
     name: &str,
     help: &str,
@@ -254,7 +260,7 @@ fn counters(
     register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
-fn gauges(
+fn register_gauges(
     registry: &Registry,
     name: &str,
     help: &str,

@@ -17,7 +17,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/readyz", get(ready))
         .route("/version", get(version))
         .route("/metrics", get(show_metrics))
-        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
 /// The process is alive.
@@ -27,12 +27,12 @@ async fn health() -> Response {
 
 /// The process can serve: its database answers, its background loops go round, and it is not shutting down.
 async fn ready(State(state): State<AppState>) -> Response {
-    if state.stopping.is_cancelled() {
+    if state.shutdown.is_cancelled() {
         return unready("the server is shutting down");
     }
-    if let Some(complaint) = state.engine.loops.complaint() {
-        tracing::warn!(complaint, "not ready");
-        return unready(&complaint);
+    if let Some(unhealthy_reason) = state.engine.health.unhealthy_reason() {
+        tracing::warn!(unhealthy_reason, "not ready");
+        return unready(&unhealthy_reason);
     }
     match state.engine.store().has_keys().await {
         Ok(_) => Json(json!({"status": "ready"})).into_response(),
@@ -43,8 +43,8 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
-fn unready(why: &str) -> Response {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why).into_response()
+fn unready(reason: &str) -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason).into_response()
 }
 
 async fn version() -> Response {
@@ -57,10 +57,10 @@ async fn version() -> Response {
 }
 
 async fn show_metrics(State(state): State<AppState>) -> Response {
-    metrics::refresh(&state).await;
+    metrics::refresh_fleet_gauges(&state).await;
     (
         [(CONTENT_TYPE, prometheus::TEXT_FORMAT)],
-        state.metrics.text(),
+        state.metrics.encode(),
     )
         .into_response()
 }

@@ -102,7 +102,7 @@ impl Problem {
     }
 
     /// There is something under this path, but not for this method.
-    pub(crate) fn wrong_method() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -111,7 +111,7 @@ impl Problem {
     }
 
     /// Slower, please.
-    pub(crate) fn too_often() -> Self {
+    pub(crate) fn rate_limited() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_often",
@@ -203,7 +203,7 @@ impl IntoResponse for Problem {
 
 /// A panic in a handler is a bug; the connection and the server go on.
 #[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
-pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Response {
+pub(crate) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
     log_panic(&*panic);
     Problem::internal().into_response()
 }

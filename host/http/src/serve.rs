@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{client::Connection, patient::Patient, tls::Tls};
+use crate::{client::Connection, idle_timeout::IdleTimeoutStream, tls::Tls};
 
 /// Longest time for a request's head, and longest idle time of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
@@ -36,66 +36,66 @@ const MAX_HEADERS: usize = 100;
 /// Largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long after a failed accept the next one is tried: most failures are a want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How often it is said that no more connections are taken.
-const SAID_EVERY: Duration = Duration::from_mins(1);
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How connections are served.
 #[derive(Clone)]
-pub struct Serving {
+pub struct HttpServer {
     /// Encrypts them; none: plain HTTP.
     pub tls: Option<Tls>,
     /// Most at once. Whoever comes then waits in the system's queue until one ends.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Longest time for which a client may take nothing of an answer.
-    pub silence: Duration,
+    pub write_idle_timeout: Duration,
 }
 
-impl Default for Serving {
+impl Default for HttpServer {
     fn default() -> Self {
         Self {
             tls: None,
-            connections: 10_000,
-            silence: Duration::from_mins(1),
+            max_connections: 10_000,
+            write_idle_timeout: Duration::from_mins(1),
         }
     }
 }
 
-impl Serving {
-    /// Serves connections until `stopping`, then takes no more and finishes those that it has, for `grace` at most.
+impl HttpServer {
+    /// Serves connections until `shutdown`, then takes no more and finishes those that it has, for `grace` at most.
     pub async fn serve(
         self,
         listener: TcpListener,
         router: Router,
-        stopping: CancellationToken,
+        shutdown: CancellationToken,
         grace: Duration,
     ) -> io::Result<()> {
         let connections = GracefulShutdown::new();
-        let places = Places::new(self.connections);
-        let builder = builder();
+        let limit = ConnectionLimit::new(self.max_connections);
+        let builder = connection_builder();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
-                () = stopping.cancelled() => break,
+                accepted = accept(&listener, &limit) => accepted,
+                () = shutdown.cancelled() => break,
             };
-            let (stream, peer, place) = match accepted {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "accept connection"
                     );
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             };
             let _ = stream.set_nodelay(true);
-            let (tls, silence) = (self.tls.clone(), self.silence);
-            let one = One {
+            let (tls, write_idle_timeout) = (self.tls.clone(), self.write_idle_timeout);
+            let task = ConnectionTask {
                 builder: builder.clone(),
                 router: router.clone(),
                 watcher: connections.watcher(),
-                silence,
+                write_idle_timeout,
                 connection: Connection {
                     peer,
                     is_tls: tls.is_some(),
@@ -103,9 +103,9 @@ impl Serving {
                 },
             };
             tokio::spawn(async move {
-                let _place = place;
+                let _permit = permit;
                 // A client that breaks off is its own affair.
-                if let Err(error) = one.accepted(stream, tls).await {
+                if let Err(error) = task.run(stream, tls).await {
                     tracing::debug!(%peer, error, "connection ended");
                 }
             });
@@ -118,74 +118,74 @@ impl Serving {
     }
 }
 
-/// Places for connections.
-struct Places {
-    free: Arc<Semaphore>,
-    most: usize,
-    said: std::sync::Mutex<Option<Instant>>,
+/// ConnectionLimit for connections.
+struct ConnectionLimit {
+    permits: Arc<Semaphore>,
+    max: usize,
+    last_warning: std::sync::Mutex<Option<Instant>>,
 }
 
-impl Places {
-    fn new(most: usize) -> Self {
+impl ConnectionLimit {
+    fn new(max: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            most,
-            said: std::sync::Mutex::default(),
+            permits: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+            max,
+            last_warning: std::sync::Mutex::default(),
         }
     }
 
     /// Waits for a free one.
-    async fn take(&self) -> io::Result<OwnedSemaphorePermit> {
-        if self.free.available_permits() == 0 {
-            self.say_full();
+    async fn acquire(&self) -> io::Result<OwnedSemaphorePermit> {
+        if self.permits.available_permits() == 0 {
+            self.warn_full();
         }
-        let place = Arc::clone(&self.free).acquire_owned().await;
-        place.map_err(io::Error::other)
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(io::Error::other)
     }
 
-    fn say_full(&self) {
-        let mut said = self
-            .said
+    fn warn_full(&self) {
+        let mut last_warning = self
+            .last_warning
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            *said = Some(Instant::now());
-            tracing::warn!("there are {} connections: no more are taken", self.most);
+        if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            *last_warning = Some(Instant::now());
+            tracing::warn!("there are {} connections: no more are taken", self.max);
         }
     }
 }
 
 async fn accept(
     listener: &TcpListener,
-    places: &Places,
+    limit: &ConnectionLimit,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.take().await?;
+    let permit = limit.acquire().await?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
+    Ok((stream, peer, permit))
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 /// One connection.
-struct One {
+struct ConnectionTask {
     builder: Builder<TokioExecutor>,
     router: Router,
     watcher: Watcher,
-    silence: Duration,
+    write_idle_timeout: Duration,
     connection: Connection,
 }
 
-impl One {
-    async fn accepted(mut self, stream: TcpStream, tls: Option<Tls>) -> Result<(), Failure> {
+impl ConnectionTask {
+    async fn run(mut self, stream: TcpStream, tls: Option<Tls>) -> Result<(), ConnectionError> {
         let Some(tls) = tls else {
             return self.serve(stream).await;
         };
-        let (stream, shown) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
-        self.connection.certificates = shown.map(Arc::new);
+        let (stream, certificates) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+        self.connection.certificates = certificates.map(Arc::new);
         self.serve(stream).await
     }
 
-    async fn serve<S>(self, stream: S) -> Result<(), Failure>
+    async fn serve<S>(self, stream: S) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -195,13 +195,17 @@ impl One {
                 request.extensions_mut().insert(connection.clone());
                 router.clone().oneshot(request.map(Body::new))
             }));
-        let stream = TokioIo::new(Patient::new(stream, HEAD_TIMEOUT, self.silence));
+        let stream = TokioIo::new(IdleTimeoutStream::new(
+            stream,
+            HEAD_TIMEOUT,
+            self.write_idle_timeout,
+        ));
         let connection = self.builder.serve_connection(stream, service);
         self.watcher.watch(connection.into_owned()).await
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn connection_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

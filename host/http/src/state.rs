@@ -4,8 +4,8 @@ use tidegate_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CertificateHeaders, LimitSettings, Metrics, Proxies, limits::Limits, rest::tokens::Tokens,
-    x509::Certificates,
+    ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
+    rest::tokens::Tokens, x509::CertificateVerifier,
 };
 
 /// What every handler is given. It is cloned several times for each request, which must cost next to nothing.
@@ -21,10 +21,10 @@ pub struct Shared {
     /// What an operator may set.
     pub settings: HttpSettings,
     /// Ends event streams when the server shuts down.
-    pub stopping: CancellationToken,
+    pub shutdown: CancellationToken,
     pub(crate) tokens: Tokens,
-    pub(crate) limits: Limits,
-    pub(crate) certificates: Certificates,
+    pub(crate) limits: RequestLimits,
+    pub(crate) certificate_verifier: CertificateVerifier,
 }
 
 impl Deref for AppState {
@@ -45,17 +45,17 @@ pub struct HttpSettings {
     /// Longest time for an answer; uploads, downloads and event streams have none.
     pub request_timeout: Duration,
     /// Longest silence of a client that uploads.
-    pub upload_silence: Duration,
+    pub upload_idle_timeout: Duration,
     /// Largest JSON body, in bytes.
     pub max_json_bytes: usize,
     /// Largest component of a plugin, in bytes.
     pub max_component_bytes: u64,
     /// Which proxies are believed.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// How they name a device whose certificate they have checked.
-    pub certificate_headers: CertificateHeaders,
+    pub certificate_headers: ClientCertHeaderNames,
     /// How much may be asked for.
-    pub limits: LimitSettings,
+    pub limits: RequestLimitSettings,
 }
 
 impl HttpSettings {
@@ -65,12 +65,12 @@ impl HttpSettings {
             dev: false,
             token_secret,
             request_timeout: Duration::from_secs(30),
-            upload_silence: Duration::from_mins(1),
+            upload_idle_timeout: Duration::from_mins(1),
             max_json_bytes: 4 << 20,
             max_component_bytes: 32 << 20,
-            proxies: Proxies::default(),
-            certificate_headers: CertificateHeaders::default(),
-            limits: LimitSettings::default(),
+            proxies: TrustedProxies::default(),
+            certificate_headers: ClientCertHeaderNames::default(),
+            limits: RequestLimitSettings::default(),
         }
     }
 }
@@ -81,11 +81,11 @@ impl AppState {
         Self(Arc::new(Shared {
             engine,
             metrics,
-            limits: Limits::new(&settings.limits),
-            certificates: Certificates::default(),
+            limits: RequestLimits::new(&settings.limits),
+            certificate_verifier: CertificateVerifier::default(),
             tokens: Tokens::new(&settings.token_secret, settings.dev),
             settings,
-            stopping: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
         }))
     }
 }

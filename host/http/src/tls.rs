@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// Most certificates that a client may show.
-const MAX_CHAIN: usize = 10;
+const MAX_CHAIN_CERTIFICATES: usize = 10;
 
 /// How the server shows who it is, and asks clients who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub enum TlsError {
     },
     /// Certificate and key do not fit together or cannot be used.
     #[error("use the certificate in {path}")]
-    Unfit {
+    Unusable {
         /// Of the certificate.
         path: PathBuf,
         /// Why.
@@ -85,18 +85,18 @@ pub enum TlsError {
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
-    shown: Arc<Shown>,
+    certificate: Arc<ReloadableCert>,
 }
 
 /// The certificate that is shown, as it was when its files were last read.
-struct Shown {
+struct ReloadableCert {
     settings: TlsSettings,
     key: RwLock<Arc<CertifiedKey>>,
-    read: Mutex<Version>,
+    loaded_versions: Mutex<FileVersions>,
 }
 
 /// Tells when the two files change.
-type Version = [Option<(SystemTime, u64)>; 2];
+type FileVersions = [Option<(SystemTime, u64)>; 2];
 
 /// The certificates that a client showed; the first is its own, and it proved to have the key.
 #[derive(Debug)]
@@ -109,48 +109,54 @@ pub(crate) struct PeerCertificates {
 impl Tls {
     /// Reads the certificate and its key.
     pub fn open(settings: TlsSettings) -> Result<Self, TlsError> {
-        let read = version(&settings);
+        let versions = file_versions(&settings);
         let provider = Arc::new(ring::default_provider());
-        let key = load(&settings, &provider)?;
-        let unfit = |source| TlsError::Unfit {
+        let key = load_certified_key(&settings, &provider)?;
+        let unusable = |source| TlsError::Unusable {
             path: settings.cert.clone(),
             source,
         };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(unfit)?;
+            .map_err(unusable)?;
         let builder = match settings.client_auth {
             ClientAuth::Off => builder.with_no_client_auth(),
-            asked => builder.with_client_cert_verifier(Arc::new(Possession {
+            client_auth => builder.with_client_cert_verifier(Arc::new(ProofOfPossessionVerifier {
                 provider,
-                is_mandatory: asked == ClientAuth::Required,
+                is_mandatory: client_auth == ClientAuth::Required,
             })),
         };
-        let shown = Arc::new(Shown {
+        let certificate = Arc::new(ReloadableCert {
             settings,
             key: RwLock::new(Arc::new(key)),
-            read: Mutex::new(read),
+            loaded_versions: Mutex::new(versions),
         });
-        let mut config = builder.with_cert_resolver(Arc::clone(&shown) as _);
+        let mut config = builder.with_cert_resolver(Arc::clone(&certificate) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
-            shown,
+            certificate,
         })
     }
 
     /// Reads the files again if they changed; connections that there are keep what they were shown. What cannot be used
     /// is said once, and the certificate that is shown stays. Answers whether there is another one now.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let shown = &*self.shown;
-        let now = version(&shown.settings);
-        let mut read = shown.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if *read == now {
+        let certificate = &*self.certificate;
+        let versions = file_versions(&certificate.settings);
+        let mut loaded = certificate
+            .loaded_versions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *loaded == versions {
             return Ok(false);
         }
-        *read = now;
-        let key = load(&shown.settings, &ring::default_provider())?;
-        *shown.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        *loaded = versions;
+        let key = load_certified_key(&certificate.settings, &ring::default_provider())?;
+        *certificate
+            .key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
         Ok(true)
     }
 
@@ -161,8 +167,8 @@ impl Tls {
     ) -> io::Result<(TlsStream<S>, Option<PeerCertificates>)> {
         let stream = self.acceptor.accept(stream).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let shown = (!chain.is_empty()).then(|| PeerCertificates::new(chain));
-        Ok((stream, shown))
+        let certificates = (!chain.is_empty()).then(|| PeerCertificates::new(chain));
+        Ok((stream, certificates))
     }
 }
 
@@ -180,48 +186,51 @@ impl PeerCertificates {
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for ReloadableCert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }
 }
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for ReloadableCert {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&key))
     }
 }
 
-fn version(settings: &TlsSettings) -> Version {
+fn file_versions(settings: &TlsSettings) -> FileVersions {
     [&settings.cert, &settings.key].map(|path| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     })
 }
 
-fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+fn load_certified_key(
+    settings: &TlsSettings,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
     let (cert, key) = (&settings.cert, &settings.key);
-    let bad = |path: &Path, source| TlsError::Pem {
+    let invalid_pem = |path: &Path, source| TlsError::Pem {
         path: path.to_owned(),
         source,
     };
-    let text = read(cert)?;
+    let text = read_file(cert)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|source| bad(cert, source))?;
+    let chain = chain.map_err(|source| invalid_pem(cert, source))?;
     if chain.is_empty() {
-        return Err(bad(cert, pem::Error::NoItemsFound));
+        return Err(invalid_pem(cert, pem::Error::NoItemsFound));
     }
-    let secret = PrivateKeyDer::from_pem_slice(&read(key)?);
-    let secret = secret.map_err(|source| bad(key, source))?;
+    let secret = PrivateKeyDer::from_pem_slice(&read_file(key)?);
+    let secret = secret.map_err(|source| invalid_pem(key, source))?;
     let path = || cert.clone();
-    CertifiedKey::from_der(chain, secret, provider).map_err(|source| TlsError::Unfit {
+    CertifiedKey::from_der(chain, secret, provider).map_err(|source| TlsError::Unusable {
         path: path(),
         source,
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::File {
         path: path.to_owned(),
         source,
@@ -231,12 +240,12 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 /// Takes any certificate whose key the client proves to have. Whose authority is trusted is a tenant's affair, and which
 /// tenant is meant stands in the request, after the handshake.
 #[derive(Debug)]
-struct Possession {
+struct ProofOfPossessionVerifier {
     provider: Arc<CryptoProvider>,
     is_mandatory: bool,
 }
 
-impl ClientCertVerifier for Possession {
+impl ClientCertVerifier for ProofOfPossessionVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.is_mandatory
     }
@@ -251,7 +260,7 @@ impl ClientCertVerifier for Possession {
         intermediates: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if intermediates.len() >= MAX_CHAIN {
+        if intermediates.len() >= MAX_CHAIN_CERTIFICATES {
             return Err(Error::General("too many certificates".to_owned()));
         }
         Ok(ClientCertVerified::assertion())

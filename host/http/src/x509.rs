@@ -1,4 +1,4 @@
-//! Certificates of devices and of the authorities that they come from.
+//! CertificateVerifier of devices and of the authorities that they come from.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,18 +21,18 @@ use crate::tls::PeerCertificates;
 
 /// The common name.
 const CN: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-/// Most certificates whose verdict is remembered.
-const REMEMBERED: usize = 100_000;
-/// Most characters that are shown of a subject.
-const MAX_SUBJECT: usize = 500;
+/// Most certificates whose cached is remembered.
+const MAX_CACHED_CERTIFICATES: usize = 100_000;
+/// Most characters that are presented of a subject.
+const MAX_SUBJECT_CHARS: usize = 500;
 
 /// Which certificates come from which tenants' authorities, remembered: looking at a chain takes a while.
-pub(crate) struct Certificates {
-    verdicts: Cache<(TenantId, [u8; 32]), Verdict>,
+pub(crate) struct CertificateVerifier {
+    cache: Cache<(TenantId, [u8; 32]), CertifiedNames>,
 }
 
 #[derive(Clone)]
-struct Verdict {
+struct CertifiedNames {
     /// By which authorities. They are read again every few seconds, and then a certificate is looked at again, too, for it
     /// may have run out.
     authorities: Arc<[Authority]>,
@@ -40,19 +40,19 @@ struct Verdict {
     names: Arc<[String]>,
 }
 
-impl Default for Certificates {
+impl Default for CertificateVerifier {
     fn default() -> Self {
         Self {
-            verdicts: Cache::new(REMEMBERED),
+            cache: Cache::new(MAX_CACHED_CERTIFICATES),
         }
     }
 }
 
-impl Certificates {
+impl CertificateVerifier {
     /// Whether a certificate is one of these authorities' and names this device.
-    pub(crate) fn name(
+    pub(crate) fn identifies(
         &self,
-        shown: &PeerCertificates,
+        presented: &PeerCertificates,
         tenant: TenantId,
         authorities: &Arc<[Authority]>,
         device_id: &str,
@@ -61,43 +61,48 @@ impl Certificates {
         if authorities.is_empty() {
             return false;
         }
-        let key = (tenant, shown.sha256);
-        let known = self.verdicts.get(&key);
-        let verdict = known.filter(|known| Arc::ptr_eq(&known.authorities, authorities));
-        let names = verdict.map_or_else(
+        let key = (tenant, presented.sha256);
+        let cached = self.cache.get(&key);
+        let cached = cached.filter(|cached| Arc::ptr_eq(&cached.authorities, authorities));
+        let names = cached.map_or_else(
             || {
-                let names: Arc<[String]> = names(&shown.chain, authorities, now).into();
-                let verdict = Verdict {
+                let names: Arc<[String]> =
+                    certified_names(&presented.chain, authorities, now).into();
+                let certified = CertifiedNames {
                     authorities: Arc::clone(authorities),
                     names: Arc::clone(&names),
                 };
-                self.verdicts.insert(key, verdict);
+                self.cache.insert(key, certified);
                 names
             },
-            |verdict| verdict.names,
+            |cached| cached.names,
         );
         names.iter().any(|name| name == device_id)
     }
 }
 
 /// Whom a certificate names, if it comes from one of these authorities.
-fn names(chain: &[CertificateDer<'_>], authorities: &[Authority], now: Timestamp) -> Vec<String> {
-    let Some((own, between)) = chain.split_first() else {
+fn certified_names(
+    chain: &[CertificateDer<'_>],
+    authorities: &[Authority],
+    now: Timestamp,
+) -> Vec<String> {
+    let Some((leaf, intermediates)) = chain.split_first() else {
         return Vec::new();
     };
-    if !is_theirs(own, between, authorities, now) {
+    if !is_issued_by(leaf, intermediates, authorities, now) {
         return Vec::new();
     }
-    Certificate::from_der(own).map_or_else(|_| Vec::new(), |own| names_in(&own))
+    Certificate::from_der(leaf).map_or_else(|_| Vec::new(), |leaf| subject_names(&leaf))
 }
 
-fn is_theirs(
-    own: &CertificateDer<'_>,
-    between: &[CertificateDer<'_>],
+fn is_issued_by(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
     authorities: &[Authority],
     now: Timestamp,
 ) -> bool {
-    let (Ok(own), Ok(millis)) = (EndEntityCert::try_from(own), u64::try_from(now.0)) else {
+    let (Ok(leaf), Ok(millis)) = (EndEntityCert::try_from(leaf), u64::try_from(now.0)) else {
         return false;
     };
     // One that has run out vouches for nobody, though by the rules of a chain only a root's key counts.
@@ -113,20 +118,28 @@ fn is_theirs(
     let now = UnixTime::since_unix_epoch(Duration::from_millis(millis));
     let algorithms = ring::default_provider().signature_verification_algorithms;
     let usage = KeyUsage::client_auth();
-    own.verify_for_usage(algorithms.all, &anchors, between, now, usage, None, None)
-        .is_ok()
+    leaf.verify_for_usage(
+        algorithms.all,
+        &anchors,
+        intermediates,
+        now,
+        usage,
+        None,
+        None,
+    )
+    .is_ok()
 }
 
 /// The last, which is the nearest, common name, and every other name.
-fn names_in(certificate: &Certificate) -> Vec<String> {
+fn subject_names(certificate: &Certificate) -> Vec<String> {
     let body = &certificate.tbs_certificate;
-    let common = body
+    let common_name = body
         .subject
         .0
         .iter()
         .flat_map(|names| names.0.iter())
         .rfind(|name| name.oid == CN);
-    let mut names: Vec<_> = common
+    let mut names: Vec<_> = common_name
         .and_then(|name| match name.value.tag() {
             Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
                 std::str::from_utf8(name.value.value()).ok()
@@ -136,8 +149,8 @@ fn names_in(certificate: &Certificate) -> Vec<String> {
         .map(str::to_owned)
         .into_iter()
         .collect();
-    if let Ok(Some((_, SubjectAltName(others)))) = body.get::<SubjectAltName>() {
-        names.extend(others.iter().filter_map(|name| match name {
+    if let Ok(Some((_, SubjectAltName(alternative_names)))) = body.get::<SubjectAltName>() {
+        names.extend(alternative_names.iter().filter_map(|name| match name {
             GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) => {
                 Some(name.as_str().to_owned())
             }
@@ -160,20 +173,25 @@ pub(crate) struct AuthorityCertificate {
 
 impl AuthorityCertificate {
     /// Reads the only certificate of a PEM text; what is wrong with it otherwise.
-    pub(crate) fn read(pem: &str) -> Result<Self, &'static str> {
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, &'static str> {
         const NO_CERTIFICATE: &str =
             "must be one certificate, in PEM: -----BEGIN CERTIFICATE----- ...";
-        let mut found = CertificateDer::pem_slice_iter(pem.as_bytes());
-        let (Some(Ok(der)), None) = (found.next(), found.next()) else {
+        let mut certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let (Some(Ok(der)), None) = (certificates.next(), certificates.next()) else {
             return Err(NO_CERTIFICATE);
         };
         anchor_from_trusted_cert(&der).map_err(|_| "is no certificate that can be trusted")?;
-        let read = Certificate::from_der(&der).map_err(|_| NO_CERTIFICATE)?;
-        let body = &read.tbs_certificate;
+        let certificate = Certificate::from_der(&der).map_err(|_| NO_CERTIFICATE)?;
+        let body = &certificate.tbs_certificate;
         let end = body.validity.not_after.to_unix_duration().as_millis();
         Ok(Self {
             sha256: Sha256::digest(&der).into(),
-            subject: body.subject.to_string().chars().take(MAX_SUBJECT).collect(),
+            subject: body
+                .subject
+                .to_string()
+                .chars()
+                .take(MAX_SUBJECT_CHARS)
+                .collect(),
             expires_at: Timestamp(i64::try_from(end).unwrap_or(i64::MAX)),
             certificate: der.to_vec(),
         })

@@ -3,7 +3,7 @@ use std::io;
 use crate::error::{ImageError, Result};
 
 /// The bytes of an image, wherever they are kept.
-pub trait Source {
+pub trait ImageSource {
     /// How many there are.
     fn size(&self) -> u64;
 
@@ -11,7 +11,7 @@ pub trait Source {
     fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()>;
 }
 
-impl Source for &[u8] {
+impl ImageSource for &[u8] {
     fn size(&self) -> u64 {
         self.len() as u64
     }
@@ -28,16 +28,16 @@ impl Source for &[u8] {
 const WINDOW_BYTES: u64 = 16 << 10;
 
 /// A part of a source, with what was last read of it at hand.
-pub(crate) struct Window<'a> {
-    source: &'a mut dyn Source,
+pub(crate) struct BufferedSource<'a> {
+    source: &'a mut dyn ImageSource,
     end: u64,
     start: u64,
     read: Vec<u8>,
 }
 
-impl<'a> Window<'a> {
+impl<'a> BufferedSource<'a> {
     /// The source up to this byte.
-    pub(crate) fn new(source: &'a mut dyn Source, end: u64) -> Self {
+    pub(crate) fn new(source: &'a mut dyn ImageSource, end: u64) -> Self {
         let end = end.min(source.size());
         Self {
             source,
@@ -54,15 +54,15 @@ impl<'a> Window<'a> {
 
     /// So many bytes from there on; the caller has held the number against a limit.
     pub(crate) fn bytes(&mut self, at: u64, count: usize) -> Result<&[u8]> {
-        let wanted = count as u64;
-        let fits = at.checked_add(wanted).is_some_and(|end| end <= self.end);
-        if !fits {
-            let message = format!("it is cut off: {wanted} bytes are missing at byte {at}");
+        let length = count as u64;
+        let is_in_range = at.checked_add(length).is_some_and(|end| end <= self.end);
+        if !is_in_range {
+            let message = format!("it is cut off: {length} bytes are missing at byte {at}");
             return Err(ImageError::damaged(message));
         }
-        let has = at >= self.start && at + wanted <= self.start + self.read.len() as u64;
+        let has = at >= self.start && at + length <= self.start + self.read.len() as u64;
         if !has {
-            let ahead = wanted.max(WINDOW_BYTES).min(self.end - at);
+            let ahead = length.max(WINDOW_BYTES).min(self.end - at);
             self.read.clear();
             self.read.resize(ahead as usize, 0);
             self.start = at;
@@ -88,10 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_not_read() {
+    fn reads_beyond_the_end_are_refused() {
         let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
         let mut source = &bytes[..];
-        let mut window = Window::new(&mut source, 99_999);
+        let mut buffered = BufferedSource::new(&mut source, 99_999);
         for (at, count) in [
             (0, 10),
             (5, 10),
@@ -100,11 +100,11 @@ mod tests {
             (3, 1),
             (99_999, 0),
         ] {
-            let found = window.bytes(at, count).expect("it is there");
+            let found = buffered.bytes(at, count).expect("it is there");
             assert_eq!(found, &bytes[at as usize..at as usize + count]);
         }
         for (at, count) in [(99_990, 10), (99_999, 1), (u64::MAX, 1), (200_000, 0)] {
-            assert!(window.bytes(at, count).is_err(), "{at} {count}");
+            assert!(buffered.bytes(at, count).is_err(), "{at} {count}");
         }
     }
 }

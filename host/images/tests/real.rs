@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tidegate_images::{Bundle, Format, Image, ImageError, Kind, Manifest, SwDescription, read};
+use tidegate_images::{
+    Bundle, BundleFormat, Image, ImageError, ImageFormat, Manifest, SwDescription, read,
+};
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -13,7 +15,10 @@ fn fixture(name: &str) -> Vec<u8> {
 
 fn image(name: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     let mut source = bytes;
-    read(Kind::of(name).expect("an image"), &mut source)
+    read(
+        ImageFormat::from_filename(name).expect("an image"),
+        &mut source,
+    )
 }
 
 const IMAGES: [&str; 8] = [
@@ -44,10 +49,10 @@ fn swupdate_images_are_read() {
 #[test]
 fn rauc_bundles_are_read() {
     for (name, format) in [
-        ("plain.raucb", Some(Format::Plain)),
-        ("plain-no-fragments.raucb", Some(Format::Plain)),
-        ("verity.raucb", Some(Format::Verity)),
-        ("crypt.raucb", Some(Format::Crypt)),
+        ("plain.raucb", Some(BundleFormat::Plain)),
+        ("plain-no-fragments.raucb", Some(BundleFormat::Plain)),
+        ("verity.raucb", Some(BundleFormat::Verity)),
+        ("crypt.raucb", Some(BundleFormat::Crypt)),
         // Only a device can read these, or somebody who has xz.
         ("encrypted.raucb", None),
         ("plain-xz.raucb", None),
@@ -65,7 +70,7 @@ fn rauc_bundles_are_read() {
 }
 
 #[test]
-fn a_bundle_that_is_cut_off_is_noticed() {
+fn truncated_bundles_are_refused() {
     for name in IMAGES.into_iter().filter(|name| name.ends_with("raucb")) {
         let whole = fixture(name);
         for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
@@ -84,7 +89,7 @@ fn a_bundle_that_is_cut_off_is_noticed() {
 
 /// Whatever a byte becomes, there is an answer, and nothing is taken from elsewhere.
 #[test]
-fn a_byte_that_is_another_is_no_disaster() {
+fn corrupted_bytes_never_read_out_of_bounds() {
     for name in IMAGES {
         let mut bytes = fixture(name);
         for at in (0..bytes.len()).step_by(3) {

@@ -19,9 +19,9 @@ use tidegate_core::id::Digest;
 use wasmtime::Engine;
 
 /// Bytes of a file: more than any code has.
-const FILE_BYTES: u64 = 600 << 20;
+const MAX_FILE_BYTES: u64 = 600 << 20;
 /// After this a file that is being written is written, or whoever wrote it is dead.
-const WRITTEN: Duration = Duration::from_hours(1);
+const STALE_PARTIAL_AGE: Duration = Duration::from_hours(1);
 const MAC_BYTES: usize = 32;
 const SECRET_BYTES: usize = 32;
 
@@ -31,8 +31,8 @@ pub(crate) struct CodeKey([u8; 32]);
 
 impl CodeKey {
     /// The key of code that this engine, which must have a compiler, makes.
-    pub(crate) fn of(engine: &Engine) -> Self {
-        let mut hasher = ByBytes(Sha256::new());
+    pub(crate) fn for_engine(engine: &Engine) -> Self {
+        let mut hasher = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Self(hasher.0.finalize().into())
     }
@@ -43,9 +43,9 @@ impl CodeKey {
 }
 
 /// Hands whatever is hashed on to SHA-256: the standard hasher differs from one Rust version to the next.
-struct ByBytes(Sha256);
+struct Sha256Hasher(Sha256);
 
-impl Hasher for ByBytes {
+impl Hasher for Sha256Hasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -70,7 +70,7 @@ impl CodeCache {
             .mode(0o700)
             .create(folder)?;
         let cache = Self {
-            secret: secret(folder)?,
+            secret: load_or_create_secret(folder)?,
             folder: folder.to_owned(),
             key,
         };
@@ -86,18 +86,18 @@ impl CodeCache {
     /// Removes code that was compiled by another version, for another processor or under another configuration, and what
     /// was never written to its end. Answers how many files that were.
     fn sweep(&self) -> io::Result<usize> {
-        let ours = format!("-{}.code", self.key_name());
+        let current_suffix = format!("-{}.code", self.key_name());
         let mut removed = 0;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let is_useless = if name.ends_with(".code") {
-                !name.ends_with(&ours)
+            let is_unusable = if name.ends_with(".code") {
+                !name.ends_with(&current_suffix)
             } else {
-                name.ends_with(".partial") && is_old(&entry)?
+                name.ends_with(".partial") && is_stale(&entry)?
             };
-            if is_useless {
+            if is_unusable {
                 match fs::remove_file(entry.path()) {
                     Ok(()) => removed += 1,
                     // Another host that starts was faster.
@@ -113,7 +113,7 @@ impl CodeCache {
     pub(crate) fn read(&self, component: Digest) -> Option<Vec<u8>> {
         let path = self.path(component);
         let mut file = match fs::File::open(&path) {
-            Ok(file) => file.take(FILE_BYTES),
+            Ok(file) => file.take(MAX_FILE_BYTES),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot open compiled code");
@@ -137,8 +137,8 @@ impl CodeCache {
     /// Keeps the code of a component. Readers see the whole file or none.
     pub(crate) fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(component, code).finalize().into_bytes();
-        let partial = self.folder.join(format!("{}.partial", unique()?));
-        let written = private(&partial)
+        let partial = self.folder.join(format!("{}.partial", unique_name()?));
+        let written = create_private_file(&partial)
             .and_then(|mut file| {
                 file.write_all(&mac)?;
                 file.write_all(code)
@@ -173,14 +173,14 @@ impl CodeCache {
 }
 
 /// Whether nobody writes it any more.
-fn is_old(file: &fs::DirEntry) -> io::Result<bool> {
+fn is_stale(file: &fs::DirEntry) -> io::Result<bool> {
     let age = file.metadata()?.modified()?.elapsed();
     // One from the future is left to grow old.
-    Ok(age.is_ok_and(|age| age > WRITTEN))
+    Ok(age.is_ok_and(|age| age > STALE_PARTIAL_AGE))
 }
 
 /// The folder's secret. Several hosts may start at once on one folder: the first to link its secret wins.
-fn secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
+fn load_or_create_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
     let path = folder.join("secret");
     loop {
         match read_secret(&path) {
@@ -196,8 +196,8 @@ fn secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
         SysRng
             .try_fill_bytes(&mut fresh)
             .map_err(io::Error::other)?;
-        let partial = folder.join(format!("{}.partial", unique()?));
-        private(&partial)?.write_all(&fresh)?;
+        let partial = folder.join(format!("{}.partial", unique_name()?));
+        create_private_file(&partial)?.write_all(&fresh)?;
         let linked = fs::hard_link(&partial, &path);
         fs::remove_file(&partial)?;
         match linked {
@@ -210,17 +210,17 @@ fn secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
 /// The secret in a file; none when its length is wrong or others can read it.
 fn read_secret(path: &Path) -> io::Result<Option<[u8; SECRET_BYTES]>> {
     let mut file = fs::File::open(path)?;
-    let open_to_others = file.metadata()?.permissions().mode() & 0o077 != 0;
+    let is_shared = file.metadata()?.permissions().mode() & 0o077 != 0;
     let mut bytes = Vec::new();
     (&mut file)
         .take(SECRET_BYTES as u64 + 1)
         .read_to_end(&mut bytes)?;
     let secret = <[u8; SECRET_BYTES]>::try_from(bytes).ok();
-    Ok(secret.filter(|_| !open_to_others))
+    Ok(secret.filter(|_| !is_shared))
 }
 
 /// A new file that only its owner can read.
-fn private(path: &Path) -> io::Result<fs::File> {
+fn create_private_file(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -228,7 +228,7 @@ fn private(path: &Path) -> io::Result<fs::File> {
         .open(path)
 }
 
-fn unique() -> io::Result<String> {
+fn unique_name() -> io::Result<String> {
     let mut bytes = [0; 16];
     SysRng
         .try_fill_bytes(&mut bytes)

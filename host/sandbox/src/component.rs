@@ -1,15 +1,15 @@
 //! What a component's bytes say of it before anything is compiled: its imports and its world.
 
-use tidegate_core::plugin::Kind;
+use tidegate_core::plugin::PluginKind;
 use wasmparser::{
     Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, WasmFeatures,
 };
 
-use crate::{since_1_0 as contract, text::cut};
+use crate::{since_1_0 as contract, text::truncate};
 
 /// Why bytes cannot be a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotAPlugin {
+pub(crate) enum InvalidComponent {
     #[error("it is {0} bytes long, and a component may have at most {1}")]
     TooLarge(u64, u64),
     #[error("it is no WebAssembly component: {0}")]
@@ -27,9 +27,9 @@ pub(crate) enum NotAPlugin {
     NoMeta(&'static str),
     #[error(
         "it exports none of `{r}`, `{c}` and `{h}`: it must be made for one world of the contract",
-        r = contract::interface(Kind::Strategy),
-        c = contract::interface(Kind::Compatibility),
-        h = contract::interface(Kind::Health)
+        r = contract::interface(PluginKind::Strategy),
+        c = contract::interface(PluginKind::Compatibility),
+        h = contract::interface(PluginKind::Health)
     )]
     NoWorld,
     #[error("it exports both `{0}` and `{1}`: a plugin is made for one world")]
@@ -37,64 +37,68 @@ pub(crate) enum NotAPlugin {
 }
 
 /// Checks size, imports and exports, and returns the world.
-pub(crate) fn world_of(bytes: &[u8], most: u64) -> Result<Kind, NotAPlugin> {
-    if bytes.len() as u64 > most {
-        return Err(NotAPlugin::TooLarge(bytes.len() as u64, most));
+pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, InvalidComponent> {
+    if bytes.len() as u64 > max_bytes {
+        return Err(InvalidComponent::TooLarge(bytes.len() as u64, max_bytes));
     }
     if !bytes.starts_with(b"\0asm") {
-        let why = "it does not begin as WebAssembly does";
-        return Err(NotAPlugin::Malformed(why.to_owned()));
+        let reason = "it does not begin as WebAssembly does";
+        return Err(InvalidComponent::Malformed(reason.to_owned()));
     }
-    let outside = Outside::read(bytes)?;
-    for (name, is_instance) in outside.imports {
+    let interface = ComponentInterface::read(bytes)?;
+    for (name, is_instance) in interface.imports {
         if !(is_instance && [contract::LOG, contract::TYPES].contains(&name)) {
-            return Err(NotAPlugin::Import(cut(name, 200).to_owned()));
+            return Err(InvalidComponent::Import(truncate(name, 200).to_owned()));
         }
     }
-    let exports = |interface: &str| outside.exports.contains(&interface);
+    let exports = |name: &str| interface.exports.contains(&name);
     if !exports(contract::META) {
-        return Err(NotAPlugin::NoMeta(contract::META));
+        return Err(InvalidComponent::NoMeta(contract::META));
     }
-    let mut kinds = [Kind::Strategy, Kind::Compatibility, Kind::Health]
-        .into_iter()
-        .filter(|kind| exports(contract::interface(*kind)));
+    let mut kinds = [
+        PluginKind::Strategy,
+        PluginKind::Compatibility,
+        PluginKind::Health,
+    ]
+    .into_iter()
+    .filter(|kind| exports(contract::interface(*kind)));
     match (kinds.next(), kinds.next()) {
-        (None, _) => Err(NotAPlugin::NoWorld),
+        (None, _) => Err(InvalidComponent::NoWorld),
         (Some(kind), None) => Ok(kind),
-        (Some(one), Some(other)) => Err(NotAPlugin::TwoWorlds(
-            contract::interface(one),
-            contract::interface(other),
+        (Some(first), Some(second)) => Err(InvalidComponent::TwoWorlds(
+            contract::interface(first),
+            contract::interface(second),
         )),
     }
 }
 
 /// The imports and exported instances of the outermost component.
 #[derive(Default)]
-struct Outside<'a> {
+struct ComponentInterface<'a> {
     imports: Vec<(&'a str, bool)>,
     exports: Vec<&'a str>,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> ComponentInterface<'a> {
     /// Reads the outermost sections and skips what is nested: modules and components are the compiler's to check.
-    fn read(mut bytes: &'a [u8]) -> Result<Self, NotAPlugin> {
+    fn read(mut bytes: &'a [u8]) -> Result<Self, InvalidComponent> {
         let malformed =
-            |error: wasmparser::BinaryReaderError| NotAPlugin::Malformed(error.to_string());
+            |error: wasmparser::BinaryReaderError| InvalidComponent::Malformed(error.to_string());
         let mut parser = Parser::new(0);
         parser.set_features(WasmFeatures::all());
-        let mut outside = Self::default();
+        let mut interface = Self::default();
         loop {
             let Chunk::Parsed { consumed, payload } =
                 parser.parse(bytes, true).map_err(malformed)?
             else {
-                return Err(NotAPlugin::Malformed("it ends too early".to_owned()));
+                return Err(InvalidComponent::Malformed("it ends too early".to_owned()));
             };
             bytes = bytes.get(consumed..).unwrap_or_default();
             match payload {
                 Payload::Version {
                     encoding: Encoding::Module,
                     ..
-                } => return Err(NotAPlugin::CoreModule),
+                } => return Err(InvalidComponent::CoreModule),
                 Payload::ModuleSection {
                     unchecked_range, ..
                 }
@@ -102,25 +106,25 @@ impl<'a> Outside<'a> {
                     unchecked_range, ..
                 } => {
                     bytes = bytes.get(unchecked_range.len()..).ok_or_else(|| {
-                        NotAPlugin::Malformed("it ends within a nested module".to_owned())
+                        InvalidComponent::Malformed("it ends within a nested module".to_owned())
                     })?;
                 }
                 Payload::ComponentImportSection(imports) => {
                     for import in imports {
                         let import = import.map_err(malformed)?;
                         let is_instance = matches!(import.ty, ComponentTypeRef::Instance(_));
-                        outside.imports.push((import.name.name, is_instance));
+                        interface.imports.push((import.name.name, is_instance));
                     }
                 }
                 Payload::ComponentExportSection(exports) => {
                     for export in exports {
                         let export = export.map_err(malformed)?;
                         if export.kind == ComponentExternalKind::Instance {
-                            outside.exports.push(export.name.name);
+                            interface.exports.push(export.name.name);
                         }
                     }
                 }
-                Payload::End(_) => return Ok(outside),
+                Payload::End(_) => return Ok(interface),
                 _ => {}
             }
         }

@@ -5,14 +5,14 @@ use wasmtime::{
     WasmFeatures,
 };
 
-use crate::limits::{INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
 /// What stays resident of a memory from one call to the next: more than a call of a Rust plugin touches.
 const KEEP_RESIDENT: usize = 2 << 20;
 
 /// Proposals that are refused: each is more to get wrong, and no supported language needs it. Multi-memory is not
 /// among them: composed components, such as those of `QuickJS` and Python, use it.
-const REFUSED: WasmFeatures = WasmFeatures::RELAXED_SIMD
+const DISABLED_FEATURES: WasmFeatures = WasmFeatures::RELAXED_SIMD
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::THREADS)
     .union(WasmFeatures::SHARED_EVERYTHING_THREADS)
@@ -41,7 +41,7 @@ const REFUSED: WasmFeatures = WasmFeatures::RELAXED_SIMD
 
 /// The engine that compiles. It holds no memory for instances, so it fits under the child's limit.
 pub(crate) fn compiler() -> wasmtime::Result<Engine> {
-    Engine::new(&shared())
+    Engine::new(&shared_config())
 }
 
 /// The engine that runs up to so many calls at once, each in memory of at most so many bytes.
@@ -49,20 +49,20 @@ pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Resul
     let calls = u32::try_from(calls_at_once)?;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
-        .total_core_instances(calls * INSTANCES)
-        .total_memories(calls * MEMORIES)
-        .total_tables(calls * TABLES)
-        .max_core_instances_per_component(INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_memories_per_module(MEMORIES)
-        .max_tables_per_module(TABLES)
-        .table_elements(TABLE_ELEMENTS)
+        .total_core_instances(calls * MAX_INSTANCES)
+        .total_memories(calls * MAX_MEMORIES)
+        .total_tables(calls * MAX_TABLES)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .max_tables_per_module(MAX_TABLES)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(memory_bytes)?)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
-    let mut config = shared();
+    let mut config = shared_config();
     config
         .enable_compiler(false)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -70,23 +70,23 @@ pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Resul
 }
 
 /// What both engines must agree on, or the code of one is refused by the other.
-fn shared() -> Config {
+fn shared_config() -> Config {
     let mut config = Config::new();
     config
         .consume_fuel(true)
-        .operator_cost(costs())
+        .operator_cost(operator_costs())
         .epoch_interruption(true)
         .concurrency_support(false)
         .cranelift_nan_canonicalization(true)
         .memory_init_cow(true)
         .wasm_multi_memory(true)
-        .wasm_features(REFUSED, false);
+        .wasm_features(DISABLED_FEATURES, false);
     config
 }
 
 /// One unit an instruction and a byte moved, but for growing: the host works longer for it than for any other
 /// instruction, and fuel must end a loop of it before the deadline does.
-fn costs() -> OperatorCost {
+fn operator_costs() -> OperatorCost {
     let mut costs = OperatorCost::new();
     costs.MemoryGrow = u8::MAX;
     costs.TableGrow = u8::MAX;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_languages_need_is_taken() {
+    fn features_of_the_supported_languages_compile() {
         for body in [
             "(memory 1) (memory 1)",
             "(func (result v128) (v128.const i64x2 0 0))",
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_proposal_is_refused() {
+    fn all_other_proposals_are_refused() {
         for (proposal, text) in [
             (
                 "relaxed SIMD",

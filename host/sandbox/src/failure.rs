@@ -8,12 +8,12 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use crate::{
     guest::Guest,
     limits::Budget,
-    text::{REASON_BYTES, cut},
+    text::{MAX_REASON_BYTES, truncate},
 };
 
 /// How far a call had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum CallStage {
     /// Its instance was being made, or its function looked up.
     Linking,
     /// Its function was entered.
@@ -23,7 +23,7 @@ pub(crate) enum Stage {
 /// The class of an error of Wasmtime's.
 pub(crate) fn classify(
     error: &wasmtime::Error,
-    stage: Stage,
+    stage: CallStage,
     guest: &Guest,
     budget: &Budget,
 ) -> CallFailure {
@@ -31,13 +31,13 @@ pub(crate) fn classify(
         Some(Trap::OutOfFuel) => return CallFailure::OutOfFuel(budget.fuel),
         Some(Trap::Interrupt) => return CallFailure::Deadline(budget.deadline),
         _ if guest.memory.refused => return CallFailure::OutOfMemory(budget.memory_bytes),
-        Some(trap) => return CallFailure::Trap(with_last_words(*trap, guest)),
+        Some(trap) => return CallFailure::Trap(trap_message(*trap, guest)),
         None => {}
     }
     if error.is::<PoolConcurrencyLimitError>() || error.is::<wasmtime::error::OutOfMemory>() {
         return CallFailure::Host(describe(error));
     }
-    if stage == Stage::Linking {
+    if stage == CallStage::Linking {
         return CallFailure::Link(describe(error));
     }
     // What is left went wrong while the answer was read. Wasmtime says so in plain text or as a decoding error,
@@ -55,14 +55,14 @@ pub(crate) fn classify(
 
 /// The whole chain of an error, of bearable length.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
-    cut(&format!("{error:#}"), REASON_BYTES).to_owned()
+    truncate(&format!("{error:#}"), MAX_REASON_BYTES).to_owned()
 }
 
 /// A trap, and what the guest wrote last: a panic leaves its message in the log and then traps as unreachable.
-fn with_last_words(trap: Trap, guest: &Guest) -> String {
+fn trap_message(trap: Trap, guest: &Guest) -> String {
     match guest.log.lines.last() {
         Some(line) if trap == Trap::UnreachableCodeReached => {
-            format!("{} ({trap})", cut(line, REASON_BYTES))
+            format!("{} ({trap})", truncate(line, MAX_REASON_BYTES))
         }
         _ => trap.to_string(),
     }

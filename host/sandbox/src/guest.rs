@@ -5,57 +5,57 @@ use wasmtime::{
     component::{Linker, WasmStr},
 };
 
-use crate::limits::{INSTANCES, LOG_BYTES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::limits::{MAX_INSTANCES, MAX_LOG_BYTES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
 /// The data of a store.
 pub(crate) struct Guest {
-    pub(crate) memory: Memory,
-    pub(crate) log: Log,
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) log: GuestLog,
 }
 
 impl Guest {
     /// A guest whose memories may hold so many bytes in all.
     pub(crate) fn new(memory_bytes: u64) -> Self {
         Self {
-            memory: Memory {
+            memory: MemoryLimiter {
                 limit: memory_bytes,
-                held: 0,
+                allocated: 0,
                 peak: 0,
                 refused: false,
             },
-            log: Log::default(),
+            log: GuestLog::default(),
         }
     }
 }
 
 /// Bytes over all memories of a call. Wasmtime's own limits are for each memory by itself, and do not tell afterwards
 /// whether one was hit.
-pub(crate) struct Memory {
+pub(crate) struct MemoryLimiter {
     limit: u64,
-    held: u64,
+    allocated: u64,
     pub(crate) peak: u64,
     /// Whether a growth was refused: what the guest does next, a panic as a rule, is for want of memory.
     pub(crate) refused: bool,
 }
 
-impl ResourceLimiter for Memory {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let held = self
-            .held
+        let allocated = self
+            .allocated
             .saturating_add(desired.saturating_sub(current) as u64);
-        if held > self.limit {
+        if allocated > self.limit {
             self.refused = true;
             return Ok(false);
         }
         // Beyond its own maximum it will not grow, whatever is answered here.
         if maximum.is_none_or(|maximum| desired <= maximum) {
-            self.held = held;
-            self.peak = self.peak.max(held);
+            self.allocated = allocated;
+            self.peak = self.peak.max(allocated);
         }
         Ok(true)
     }
@@ -66,37 +66,37 @@ impl ResourceLimiter for Memory {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 
     fn instances(&self) -> usize {
-        INSTANCES as usize
+        MAX_INSTANCES as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES as usize
+        MAX_MEMORIES as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES as usize
+        MAX_TABLES as usize
     }
 }
 
 /// Lines for the operator: the first 16 KiB of them.
 #[derive(Default)]
-pub(crate) struct Log {
+pub(crate) struct GuestLog {
     pub(crate) lines: Vec<String>,
     bytes: usize,
 }
 
-impl Log {
+impl GuestLog {
     fn is_full(&self) -> bool {
-        self.bytes >= LOG_BYTES
+        self.bytes >= MAX_LOG_BYTES
     }
 
     fn push(&mut self, text: &str) {
-        let room = LOG_BYTES.saturating_sub(self.bytes);
-        let line = &text[..text.floor_char_boundary(room)];
+        let remaining = MAX_LOG_BYTES.saturating_sub(self.bytes);
+        let line = &text[..text.floor_char_boundary(remaining)];
         // An empty line takes room as well, or a guest could write them without end.
         self.bytes += line.len().max(1);
         self.lines.push(line.to_owned());
@@ -105,21 +105,21 @@ impl Log {
 
 /// What a line costs the guest beside its bytes. The host works for it, and fuel must end a flood of lines before the
 /// deadline does.
-const LINE_FUEL: u64 = 256;
+const LOG_LINE_FUEL: u64 = 256;
 
 /// Gives guests the one import they may have.
 pub(crate) fn link_log(linker: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<()> {
     linker.instance(interface)?.func_wrap(
         "line",
         |mut store: StoreContextMut<'_, Guest>, (text,): (WasmStr,)| {
-            let mut cost = LINE_FUEL;
+            let mut cost = LOG_LINE_FUEL;
             if !store.data().log.is_full() {
                 let text = text.to_str(&store)?.into_owned();
                 cost += text.len() as u64;
                 store.data_mut().log.push(&text);
             }
-            let left = store.get_fuel()?.saturating_sub(cost);
-            store.set_fuel(left)
+            let remaining = store.get_fuel()?.saturating_sub(cost);
+            store.set_fuel(remaining)
         },
     )
 }
@@ -141,16 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_cut_at_its_bound_and_between_characters() {
-        let mut log = Log::default();
-        log.push(&"é".repeat(LOG_BYTES));
-        assert_eq!(log.lines[0].len(), LOG_BYTES);
+    fn the_log_is_truncated_between_characters() {
+        let mut log = GuestLog::default();
+        log.push(&"é".repeat(MAX_LOG_BYTES));
+        assert_eq!(log.lines[0].len(), MAX_LOG_BYTES);
         assert!(log.is_full());
 
-        let mut log = Log::default();
+        let mut log = GuestLog::default();
         log.push("x");
-        log.push(&"é".repeat(LOG_BYTES));
-        assert_eq!(log.lines[1].len(), LOG_BYTES - 2);
+        log.push(&"é".repeat(MAX_LOG_BYTES));
+        assert_eq!(log.lines[1].len(), MAX_LOG_BYTES - 2);
         while !log.is_full() {
             log.push("");
         }

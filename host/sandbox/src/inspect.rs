@@ -1,77 +1,78 @@
 //! What is tried of a plugin before it is taken in.
 
-use tidegate_core::plugin::{Description, Kind};
+use tidegate_core::plugin::{Description, PluginKind};
 use tidegate_engine::ports::{CallFailure, Rejection};
 
-use crate::{plugin::Plugin, text::REASON_BYTES, trial};
+use crate::{plugin::Plugin, text::MAX_REASON_BYTES, trial};
 
 /// Most metrics, and most attributes, that a plugin may want.
-const WANTED: usize = 64;
+const MAX_DECLARED_NAMES: usize = 64;
 /// Bytes of the name of one.
-const WANTED_BYTES: usize = 128;
+const MAX_DECLARED_NAME_BYTES: usize = 128;
 
 /// Links it, has it describe itself, and calls it once or twice on a small invented campaign.
 pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
-    let refuse = |step: &str, failure: &CallFailure| match rejection(failure) {
-        Rejection::Invalid(why) => Rejection::Invalid(format!("{step}: {why}")),
-        Rejection::Unavailable(why) => Rejection::Unavailable(format!("{step}: {why}")),
+    let reject = |step: &str, failure: &CallFailure| match to_rejection(failure) {
+        Rejection::Invalid(reason) => Rejection::Invalid(format!("{step}: {reason}")),
+        Rejection::Unavailable(reason) => Rejection::Unavailable(format!("{step}: {reason}")),
     };
     plugin
-        .try_linking()
-        .map_err(|failure| refuse("trying to make an instance of it", &failure))?;
+        .check_types()
+        .map_err(|failure| reject("trying to make an instance of it", &failure))?;
     let description = plugin
         .describe()
-        .map_err(|failure| refuse("calling its `describe`", &failure))?;
-    check(&description).map_err(|why| Rejection::Invalid(format!("its description: {why}")))?;
+        .map_err(|failure| reject("calling its `describe`", &failure))?;
+    check_description(&description)
+        .map_err(|reason| Rejection::Invalid(format!("its description: {reason}")))?;
     let schema = plugin
         .schema()
-        .map_err(|failure| refuse("reading its description", &failure))?;
+        .map_err(|failure| reject("reading its description", &failure))?;
 
     let example = schema.example();
     let config = example
         .as_ref()
         .map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let complaints = plugin.validate_itself(&config).outcome;
-    match complaints {
+    let errors = plugin.run_validate(&config).outcome;
+    match errors {
         // A config that its own schema refuses is none that it must bear.
         Err(_) if example.is_none() => return Ok(description),
-        Err(failure) => return Err(refuse("calling its `validate`", &failure)),
-        Ok(complaints) if !complaints.is_empty() => return Ok(description),
+        Err(failure) => return Err(reject("calling its `validate`", &failure)),
+        Ok(errors) if !errors.is_empty() => return Ok(description),
         Ok(_) => {}
     }
     if example.is_some() {
-        tried(plugin, &config)
-            .map_err(|(call, failure)| refuse(&format!("trying its `{call}`"), &failure))?;
+        run_trial_calls(plugin, &config)
+            .map_err(|(call, failure)| reject(&format!("trying its `{call}`"), &failure))?;
     }
     Ok(description)
 }
 
 /// Asks small questions. An error in words is an answer too: the campaign is invented, and it may not like it.
-fn tried(plugin: &Plugin, config: &str) -> Result<(), (&'static str, CallFailure)> {
-    let answered = |call: &'static str, outcome: Result<(), CallFailure>| match outcome {
+fn run_trial_calls(plugin: &Plugin, config: &str) -> Result<(), (&'static str, CallFailure)> {
+    let check_outcome = |call: &'static str, outcome: Result<(), CallFailure>| match outcome {
         Ok(()) | Err(CallFailure::PluginError(_)) => Ok(()),
         Err(failure) => Err((call, failure)),
     };
     match plugin.kind() {
-        Kind::Strategy => {
+        PluginKind::Strategy => {
             let planned = plugin.plan(trial::plan(config));
-            answered("plan", planned.outcome.map(drop))?;
+            check_outcome("plan", planned.outcome.map(drop))?;
             let decided = plugin.decide(trial::observation(config));
-            answered("decide", decided.outcome.map(drop))
+            check_outcome("decide", decided.outcome.map(drop))
         }
-        Kind::Compatibility => {
+        PluginKind::Compatibility => {
             let checked = plugin.check(trial::check(config));
-            answered("check", checked.outcome.map(drop))
+            check_outcome("check", checked.outcome.map(drop))
         }
-        Kind::Health => {
+        PluginKind::Health => {
             let evaluated = plugin.evaluate(trial::health(config));
-            answered("evaluate", evaluated.outcome.map(drop))
+            check_outcome("evaluate", evaluated.outcome.map(drop))
         }
     }
 }
 
 /// What a failed trial means for the upload.
-pub(crate) fn rejection(failure: &CallFailure) -> Rejection {
+pub(crate) fn to_rejection(failure: &CallFailure) -> Rejection {
     if failure.is_deterministic() {
         Rejection::Invalid(failure.to_string())
     } else {
@@ -79,13 +80,13 @@ pub(crate) fn rejection(failure: &CallFailure) -> Rejection {
     }
 }
 
-fn check(description: &Description) -> Result<(), String> {
+fn check_description(description: &Description) -> Result<(), String> {
     let name = &description.name;
-    let named = (1..=64).contains(&name.len())
+    let is_valid_name = (1..=64).contains(&name.len())
         && name
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if !named {
+    if !is_valid_name {
         return Err(format!(
             "the name `{}` is not 1 to 64 of a-z, 0-9 and -",
             name.escape_debug().take(128).collect::<String>()
@@ -101,17 +102,19 @@ fn check(description: &Description) -> Result<(), String> {
                 .collect::<String>()
         ));
     }
-    if description.summary.len() > REASON_BYTES {
-        return Err(format!("the summary is longer than {REASON_BYTES} bytes"));
+    if description.summary.len() > MAX_REASON_BYTES {
+        return Err(format!(
+            "the summary is longer than {MAX_REASON_BYTES} bytes"
+        ));
     }
     for (what, names) in [
         ("metrics", &description.metrics),
         ("attributes", &description.attributes),
     ] {
-        let fit = |name: &String| (1..=WANTED_BYTES).contains(&name.len());
-        if names.len() > WANTED || !names.iter().all(fit) {
+        let is_valid = |name: &String| (1..=MAX_DECLARED_NAME_BYTES).contains(&name.len());
+        if names.len() > MAX_DECLARED_NAMES || !names.iter().all(is_valid) {
             return Err(format!(
-                "it may want {WANTED} {what}, with names of 1 to {WANTED_BYTES} bytes"
+                "it may want {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes"
             ));
         }
     }
@@ -122,7 +125,7 @@ fn check(description: &Description) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn described(change: impl FnOnce(&mut Description)) -> Result<(), String> {
+    fn check_changed(change: impl FnOnce(&mut Description)) -> Result<(), String> {
         let mut description = Description {
             name: "canary".to_owned(),
             version: "1.0.0".to_owned(),
@@ -133,23 +136,26 @@ mod tests {
             attributes: Vec::new(),
         };
         change(&mut description);
-        check(&description)
+        check_description(&description)
     }
 
     #[test]
-    fn descriptions_keep_their_rules() {
-        assert_eq!(described(|_| ()), Ok(()));
-        assert_eq!(described(|d| d.name = "x".repeat(64)), Ok(()));
+    fn invalid_descriptions_are_refused() {
+        assert_eq!(check_changed(|_| ()), Ok(()));
+        assert_eq!(check_changed(|d| d.name = "x".repeat(64)), Ok(()));
         for name in ["", "Canary", "a b", "a_b", "ä", &"x".repeat(65)] {
-            assert!(described(|d| d.name = name.to_owned()).is_err(), "{name}");
+            assert!(
+                check_changed(|d| d.name = name.to_owned()).is_err(),
+                "{name}"
+            );
         }
         for version in ["", "1", "1.0", "v1.0.0"] {
             assert!(
-                described(|d| d.version = version.to_owned()).is_err(),
+                check_changed(|d| d.version = version.to_owned()).is_err(),
                 "{version}"
             );
         }
-        assert!(described(|d| d.metrics = vec![String::new()]).is_err());
-        assert!(described(|d| d.attributes = vec!["a".to_owned(); 65]).is_err());
+        assert!(check_changed(|d| d.metrics = vec![String::new()]).is_err());
+        assert!(check_changed(|d| d.attributes = vec!["a".to_owned(); 65]).is_err());
     }
 }

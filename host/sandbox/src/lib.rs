@@ -9,6 +9,7 @@
 //! This is the only crate that names Wasmtime, and the only one with unsafe code: one expression, which loads what this
 //! host itself compiled. Nothing is decided by the text of an error.
 
+mod call_permits;
 mod code;
 mod compile;
 mod component;
@@ -18,19 +19,18 @@ mod guest;
 mod inspect;
 mod limits;
 mod plugin;
+mod plugin_cache;
 mod record;
 mod replay;
 mod sandbox;
 mod schema;
-mod shares;
-mod shelf;
 mod since_1_0;
 mod text;
 mod ticker;
 mod trial;
 
 pub use compile::{CompilerCommand, compile_child};
-pub use limits::{InvalidLimit, Limits};
+pub use limits::{InvalidLimit, SandboxLimits};
 pub use plugin::Plugin;
-pub use replay::{InvalidQuestion, question};
+pub use replay::{InvalidCallInput, encode_input};
 pub use sandbox::{OpenError, SandboxConfig, WasmSandbox};

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 /// Core instances of one call: Python needs 26.
-pub(crate) const INSTANCES: u32 = 64;
+pub(crate) const MAX_INSTANCES: u32 = 64;
 /// Linear memories of one call.
-pub(crate) const MEMORIES: u32 = 16;
+pub(crate) const MAX_MEMORIES: u32 = 16;
 /// Tables of one call.
-pub(crate) const TABLES: u32 = 64;
+pub(crate) const MAX_TABLES: u32 = 64;
 /// Elements of one table.
-pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
 /// Bytes of lines that `log` keeps for one call.
-pub(crate) const LOG_BYTES: usize = 16 << 10;
+pub(crate) const MAX_LOG_BYTES: usize = 16 << 10;
 /// Bytes of a config.
-pub(crate) const CONFIG_BYTES: usize = 256 << 10;
+pub(crate) const MAX_CONFIG_BYTES: usize = 256 << 10;
 
 /// Limits of the sandbox. The defaults fit every supported language with room to spare.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct SandboxLimits {
     /// Bytes of a component.
     pub component_bytes: u64,
     /// CPU time of compiling one, in the child process; whole seconds.
@@ -46,11 +46,11 @@ pub struct Limits {
 }
 
 /// The most that `plan` and `assign` may burn, however many devices there are.
-const PLANNING_FUEL_CEILING: u64 = 10_000_000_000;
+const MAX_PLANNING_FUEL: u64 = 10_000_000_000;
 /// The longest answer, however many devices there are.
-const ANSWER_CEILING: u64 = 64 << 20;
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
-impl Default for Limits {
+impl Default for SandboxLimits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -72,38 +72,38 @@ impl Default for Limits {
 
 /// A limit outside what an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} {}", self.why())]
+#[error("{name} {}", self.reason())]
 pub struct InvalidLimit {
     name: &'static str,
     value: u128,
-    least: u128,
-    most: u128,
+    min: u128,
+    max: u128,
 }
 
 impl InvalidLimit {
-    /// Its name among [`Limits`].
+    /// Its name among [`SandboxLimits`].
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// What it is, and what it may be, to follow its name in a sentence.
-    pub fn why(&self) -> String {
+    pub fn reason(&self) -> String {
         let unit = match self.name {
             "compile_cpu" => " seconds",
             "deadline" | "planning_deadline" => " milliseconds",
             _ => "",
         };
-        let (value, least, most) = (self.value, self.least, self.most);
-        format!("is {value}{unit}, and must be between {least} and {most}")
+        let (value, min, max) = (self.value, self.min, self.max);
+        format!("is {value}{unit}, and must be between {min} and {max}")
     }
 }
 
-impl Limits {
+impl SandboxLimits {
     /// Checks every limit against its ceiling.
     pub fn validate(&self) -> Result<(), InvalidLimit> {
         let seconds = |duration: Duration| u128::from(duration.as_secs());
         let millis = |duration: Duration| duration.as_millis();
-        for (name, value, least, most) in [
+        for (name, value, min, max) in [
             ("component_bytes", self.component_bytes.into(), 1, 32 << 20),
             ("compile_cpu", seconds(self.compile_cpu), 1, 60),
             (
@@ -123,13 +123,13 @@ impl Limits {
                 "planning_fuel",
                 self.planning_fuel.into(),
                 1,
-                PLANNING_FUEL_CEILING.into(),
+                MAX_PLANNING_FUEL.into(),
             ),
             (
                 "planning_fuel_per_device",
                 self.planning_fuel_per_device.into(),
                 0,
-                PLANNING_FUEL_CEILING.into(),
+                MAX_PLANNING_FUEL.into(),
             ),
             ("deadline", millis(self.deadline), 10, 2_000),
             (
@@ -142,22 +142,22 @@ impl Limits {
                 "answer_bytes",
                 self.answer_bytes.into(),
                 1,
-                ANSWER_CEILING.into(),
+                MAX_ANSWER_BYTES.into(),
             ),
             (
                 "answer_bytes_per_device",
                 self.answer_bytes_per_device.into(),
                 0,
-                ANSWER_CEILING.into(),
+                MAX_ANSWER_BYTES.into(),
             ),
             ("calls_at_once", self.calls_at_once as u128, 1, 64),
         ] {
-            if !(least..=most).contains(&value) {
+            if !(min..=max).contains(&value) {
                 return Err(InvalidLimit {
                     name,
                     value,
-                    least,
-                    most,
+                    min,
+                    max,
                 });
             }
         }
@@ -165,7 +165,7 @@ impl Limits {
     }
 
     /// What a call may take that concerns no devices one by one.
-    pub(crate) fn call(&self) -> Budget {
+    pub(crate) fn call_budget(&self) -> Budget {
         Budget {
             fuel: self.fuel,
             deadline: self.deadline,
@@ -175,22 +175,23 @@ impl Limits {
     }
 
     /// What a call may take that plans for so many devices.
-    pub(crate) fn planning(&self, devices: u64) -> Budget {
-        let grown = |base: u64, each: u64, most: u64| {
-            base.saturating_add(each.saturating_mul(devices)).min(most)
+    pub(crate) fn planning_budget(&self, devices: u64) -> Budget {
+        let scaled = |base: u64, per_device: u64, max: u64| {
+            base.saturating_add(per_device.saturating_mul(devices))
+                .min(max)
         };
         Budget {
-            fuel: grown(
+            fuel: scaled(
                 self.planning_fuel,
                 self.planning_fuel_per_device,
-                PLANNING_FUEL_CEILING,
+                MAX_PLANNING_FUEL,
             ),
             deadline: self.planning_deadline,
             memory_bytes: self.memory_bytes,
-            answer_bytes: grown(
+            answer_bytes: scaled(
                 self.answer_bytes,
                 self.answer_bytes_per_device,
-                ANSWER_CEILING,
+                MAX_ANSWER_BYTES,
             ),
         }
     }
@@ -211,9 +212,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_allowed_and_the_ceilings_hold() {
-        assert_eq!(Limits::default().validate(), Ok(()));
-        let changed = |change: fn(&mut Limits)| {
-            let mut limits = Limits::default();
+        assert_eq!(SandboxLimits::default().validate(), Ok(()));
+        let changed = |change: fn(&mut SandboxLimits)| {
+            let mut limits = SandboxLimits::default();
             change(&mut limits);
             limits.validate().map_err(|error| error.name())
         };
@@ -229,13 +230,16 @@ mod tests {
 
     #[test]
     fn budgets_grow_with_devices_up_to_the_ceiling() {
-        let limits = Limits::default();
-        assert_eq!(limits.planning(1_000).fuel, 105_000_000);
-        assert_eq!(limits.planning(u64::MAX).fuel, PLANNING_FUEL_CEILING);
+        let limits = SandboxLimits::default();
+        assert_eq!(limits.planning_budget(1_000).fuel, 105_000_000);
+        assert_eq!(limits.planning_budget(u64::MAX).fuel, MAX_PLANNING_FUEL);
         assert_eq!(
-            limits.planning(1_000_000).answer_bytes,
+            limits.planning_budget(1_000_000).answer_bytes,
             (1 << 20) + 8_000_000
         );
-        assert_eq!(limits.planning(u64::MAX).answer_bytes, ANSWER_CEILING);
+        assert_eq!(
+            limits.planning_budget(u64::MAX).answer_bytes,
+            MAX_ANSWER_BYTES
+        );
     }
 }

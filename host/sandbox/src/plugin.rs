@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::{id::Digest, plugin as core, plugin::Kind};
-use tidegate_engine::ports::{Call, CallFailure, Record, Validation};
+use tidegate_core::{id::Digest, plugin as core, plugin::PluginKind};
+use tidegate_engine::ports::{Call, CallFailure, CallRecord, Validation};
 use wasmtime::{
     Store,
     component::{
@@ -15,24 +15,24 @@ use wasmtime::{
 };
 
 use crate::{
-    failure::{Stage, classify, describe},
+    failure::{CallStage, classify, describe},
     guest::Guest,
-    limits::{Budget, Limits},
+    limits::{Budget, SandboxLimits},
     record, replay,
     schema::{ConfigSchema, parse_config},
-    since_1_0::{self as contract, CALLS, CallName, Question},
-    text::{REASON_BYTES, cut},
+    since_1_0::{self as contract, CALLS, CallInput, CallName},
+    text::{MAX_REASON_BYTES, truncate},
     ticker::ticks,
 };
 
 /// A plugin, ready to be called. Its calls block the thread; each has a store and an instance of its own.
 #[derive(Clone)]
-pub struct Plugin(Arc<Loaded>);
+pub struct Plugin(Arc<PluginInner>);
 
-struct Loaded {
+struct PluginInner {
     digest: Digest,
-    kind: Kind,
-    limits: Limits,
+    kind: PluginKind,
+    limits: SandboxLimits,
     instance: InstancePre<Guest>,
     describe: ComponentExportIndex,
     validate: ComponentExportIndex,
@@ -42,7 +42,7 @@ struct Loaded {
 }
 
 /// What came of running a guest.
-pub(crate) struct Ran<T> {
+pub(crate) struct RunResult<T> {
     pub(crate) outcome: Result<T, CallFailure>,
     pub(crate) fuel: u64,
     pub(crate) peak_memory: u64,
@@ -54,8 +54,8 @@ impl Plugin {
     /// Finds what the world of this kind exports.
     pub(crate) fn load(
         digest: Digest,
-        kind: Kind,
-        limits: Limits,
+        kind: PluginKind,
+        limits: SandboxLimits,
         linker: &Linker<Guest>,
         component: &Component,
     ) -> Result<Self, CallFailure> {
@@ -72,7 +72,7 @@ impl Plugin {
             .filter(|call| call.kind() == kind)
             .map(|call| Ok((call, find(contract::interface(kind), call.as_str())?)))
             .collect::<Result<_, CallFailure>>()?;
-        Ok(Self(Arc::new(Loaded {
+        Ok(Self(Arc::new(PluginInner {
             digest,
             kind,
             limits,
@@ -90,56 +90,56 @@ impl Plugin {
     }
 
     /// The world that it exports.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> PluginKind {
         self.0.kind
     }
 
     /// A strategy's `plan`.
     pub fn plan(&self, input: core::PlanInput) -> Call<core::Plan> {
-        map(self.ask(&contract::PlanInput::from(input)), Into::into)
+        map_output(self.call(&contract::PlanInput::from(input)), Into::into)
     }
 
     /// A strategy's `assign`.
     pub fn assign(&self, input: core::AssignInput) -> Call<Vec<u16>> {
-        self.ask(&contract::AssignInput::from(input))
+        self.call(&contract::AssignInput::from(input))
     }
 
     /// A strategy's `decide`.
     pub fn decide(&self, observation: core::Observation) -> Call<core::Decision> {
-        map(
-            self.ask(&contract::Observation::from(observation)),
+        map_output(
+            self.call(&contract::Observation::from(observation)),
             Into::into,
         )
     }
 
     /// A compatibility policy's `check`.
     pub fn check(&self, input: core::CheckInput) -> Call<Vec<core::Compatibility>> {
-        map(self.ask(&contract::CheckInput::from(input)), |verdicts| {
+        map_output(self.call(&contract::CheckInput::from(input)), |verdicts| {
             verdicts.into_iter().map(Into::into).collect()
         })
     }
 
     /// A health policy's `evaluate`.
     pub fn evaluate(&self, input: core::HealthInput) -> Call<core::HealthAnswer> {
-        map(self.ask(&contract::HealthInput::from(input)), Into::into)
+        map_output(self.call(&contract::HealthInput::from(input)), Into::into)
     }
 
     /// Asks a recorded question again.
-    pub fn replay(&self, question: &[u8]) -> Call<()> {
-        replay::replay(self, question)
+    pub fn replay(&self, input: &[u8]) -> Call<()> {
+        replay::replay(self, input)
     }
 
     /// What it says of itself.
     pub fn describe(&self) -> Result<core::Description, CallFailure> {
-        let ran: Ran<(contract::meta::Description,)> =
-            self.run(&self.0.describe, (), &self.0.limits.call());
-        Ok(ran.outcome?.0.into())
+        let run: RunResult<(contract::meta::Description,)> =
+            self.run(&self.0.describe, (), &self.0.limits.call_budget());
+        Ok(run.outcome?.0.into())
     }
 
     /// Checks a config by its schema and, when that finds nothing, by the plugin itself.
     pub fn validate(&self, config: &str) -> Validation {
         match self.schema_errors(config) {
-            Ok(errors) if errors.is_empty() => self.validate_itself(config),
+            Ok(errors) if errors.is_empty() => self.run_validate(config),
             outcome => Validation {
                 outcome,
                 asked: None,
@@ -155,15 +155,15 @@ impl Plugin {
     }
 
     /// The plugin's own `validate`, which may count on a config that its schema takes.
-    pub fn validate_itself(&self, config: &str) -> Validation {
-        let ran: Ran<(Vec<contract::meta::FieldError>,)> =
-            self.run(&self.0.validate, (config,), &self.0.limits.call());
-        let errors = ran
+    pub fn run_validate(&self, config: &str) -> Validation {
+        let run: RunResult<(Vec<contract::meta::FieldError>,)> =
+            self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
+        let outcome = run
             .outcome
             .map(|(errors,)| errors.into_iter().map(Into::into).collect());
         Validation {
-            outcome: errors,
-            asked: Some((ran.fuel, ran.duration)),
+            outcome,
+            asked: Some((run.fuel, run.duration)),
         }
     }
 
@@ -172,87 +172,91 @@ impl Plugin {
         if let Some(schema) = self.0.schema.get() {
             return Ok(Arc::clone(schema));
         }
-        let read = ConfigSchema::read(&self.describe()?.config_schema)
+        let schema = ConfigSchema::read(&self.describe()?.config_schema)
             .map_err(|error| CallFailure::InvalidAnswer(format!("its config schema: {error}")))?;
-        Ok(Arc::clone(self.0.schema.get_or_init(|| Arc::new(read))))
+        Ok(Arc::clone(self.0.schema.get_or_init(|| Arc::new(schema))))
     }
 
-    /// Asks, and records question and answer.
-    pub(crate) fn ask<Q: Question>(&self, question: &Q) -> Call<Q::Answer> {
-        match question.record() {
+    /// Asks, and records question and output.
+    pub(crate) fn call<I: CallInput>(&self, input: &I) -> Call<I::Output> {
+        match input.record() {
             Ok(json) => {
-                let record = Record {
-                    question: record::compress(&json),
-                    question_digest: Some(Digest::of(&json)),
-                    answer: Vec::new(),
+                let record = CallRecord {
+                    input: record::compress(&json),
+                    input_digest: Some(Digest::of(&json)),
+                    output: Vec::new(),
                 };
-                self.ask_recorded(question, record)
+                self.call_recorded(input, record)
             }
             Err(error) => failed(CallFailure::Host(format!("record the question: {error}"))),
         }
     }
 
-    /// Asks what stands in this record, and puts the answer beside it.
-    pub(crate) fn ask_recorded<Q: Question>(
+    /// Asks what stands in this record, and puts the output beside it.
+    pub(crate) fn call_recorded<I: CallInput>(
         &self,
-        question: &Q,
-        mut record: Record,
-    ) -> Call<Q::Answer> {
-        let budget = question.budget(&self.0.limits);
-        let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == Q::CALL) else {
-            let (kind, call) = (self.0.kind.as_str(), Q::CALL.as_str());
+        input: &I,
+        mut record: CallRecord,
+    ) -> Call<I::Output> {
+        let budget = input.budget(&self.0.limits);
+        let Some((_, function)) = self.0.calls.iter().find(|(call, _)| *call == I::CALL) else {
+            let (kind, call) = (self.0.kind.as_str(), I::CALL.as_str());
             return failed(CallFailure::Link(format!(
                 "a {kind} plugin has no `{call}`"
             )));
         };
-        let ran: Ran<(Result<Q::Answer, String>,)> = self.run(function, (question,), &budget);
-        let outcome = ran.outcome.and_then(|(answer,)| {
-            let answer = answer.map_err(|text| cut(&text, REASON_BYTES).to_owned());
-            record.answer = question
-                .record_answer(answer.as_ref().map_err(String::as_str))
+        let run: RunResult<(Result<I::Output, String>,)> = self.run(function, (input,), &budget);
+        let outcome = run.outcome.and_then(|(output,)| {
+            let output = output.map_err(|text| truncate(&text, MAX_REASON_BYTES).to_owned());
+            record.output = input
+                .record_output(output.as_ref().map_err(String::as_str))
                 .map(|json| record::compress(&json))
-                .map_err(|error| CallFailure::Host(format!("record the answer: {error}")))?;
-            let answer = answer.map_err(CallFailure::PluginError)?;
-            question
-                .check(&answer)
-                .map_err(CallFailure::InvalidAnswer)?;
-            Ok(answer)
+                .map_err(|error| CallFailure::Host(format!("record the output: {error}")))?;
+            let output = output.map_err(CallFailure::PluginError)?;
+            input.check(&output).map_err(CallFailure::InvalidAnswer)?;
+            Ok(output)
         });
         Call {
             outcome,
-            fuel: ran.fuel,
-            peak_memory: ran.peak_memory,
-            duration: ran.duration,
-            log: ran.log,
+            fuel: run.fuel,
+            peak_memory: run.peak_memory,
+            duration: run.duration,
+            log: run.log,
             record,
         }
     }
 
     /// Makes an instance and checks the types of all that its world exports, which only an instance can tell.
-    pub(crate) fn try_linking(&self) -> Result<(), CallFailure> {
-        let budget = self.0.limits.call();
-        self.linked::<(), (contract::meta::Description,)>(&self.0.describe, &budget)?;
-        self.linked::<(&str,), (Vec<contract::meta::FieldError>,)>(&self.0.validate, &budget)?;
+    pub(crate) fn check_types(&self) -> Result<(), CallFailure> {
+        let budget = self.0.limits.call_budget();
+        self.check_function::<(), (contract::meta::Description,)>(&self.0.describe, &budget)?;
+        self.check_function::<(&str,), (Vec<contract::meta::FieldError>,)>(
+            &self.0.validate,
+            &budget,
+        )?;
         self.0
             .calls
             .iter()
             .try_for_each(|(call, function)| match call {
-                CallName::Plan => self.question_linked::<contract::PlanInput>(function),
-                CallName::Assign => self.question_linked::<contract::AssignInput>(function),
-                CallName::Decide => self.question_linked::<contract::Observation>(function),
-                CallName::Check => self.question_linked::<contract::CheckInput>(function),
-                CallName::Evaluate => self.question_linked::<contract::HealthInput>(function),
+                CallName::Plan => self.check_call_types::<contract::PlanInput>(function),
+                CallName::Assign => self.check_call_types::<contract::AssignInput>(function),
+                CallName::Decide => self.check_call_types::<contract::Observation>(function),
+                CallName::Check => self.check_call_types::<contract::CheckInput>(function),
+                CallName::Evaluate => self.check_call_types::<contract::HealthInput>(function),
             })
     }
 
-    fn question_linked<Q: Question>(
+    fn check_call_types<I: CallInput>(
         &self,
         function: &ComponentExportIndex,
     ) -> Result<(), CallFailure> {
-        self.linked::<(&Q,), (Result<Q::Answer, String>,)>(function, &self.0.limits.call())
+        self.check_function::<(&I,), (Result<I::Output, String>,)>(
+            function,
+            &self.0.limits.call_budget(),
+        )
     }
 
-    fn linked<P, R>(
+    fn check_function<P, R>(
         &self,
         function: &ComponentExportIndex,
         budget: &Budget,
@@ -262,31 +266,31 @@ impl Plugin {
         R: ComponentNamedList + Lift,
     {
         let mut store = self.store(budget);
-        self.enter::<P, R>(&mut store, function, budget)
+        self.instantiate::<P, R>(&mut store, function, budget)
             .map(drop)
-            .map_err(|error| classify(&error, Stage::Linking, store.data(), budget))
+            .map_err(|error| classify(&error, CallStage::Linking, store.data(), budget))
     }
 
-    fn run<P, R>(&self, function: &ComponentExportIndex, params: P, budget: &Budget) -> Ran<R>
+    fn run<P, R>(&self, function: &ComponentExportIndex, params: P, budget: &Budget) -> RunResult<R>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
         let started = Instant::now();
         let mut store = self.store(budget);
-        let mut stage = Stage::Linking;
+        let mut stage = CallStage::Linking;
         let outcome = self
-            .enter::<P, R>(&mut store, function, budget)
+            .instantiate::<P, R>(&mut store, function, budget)
             .and_then(|function| {
-                stage = Stage::Calling;
+                stage = CallStage::Calling;
                 function.call(&mut store, params)
             })
             .map_err(|error| classify(&error, stage, store.data(), budget));
-        let left = store.get_fuel().unwrap_or(0);
+        let remaining = store.get_fuel().unwrap_or(0);
         let guest = store.into_data();
-        Ran {
+        RunResult {
             outcome,
-            fuel: budget.fuel.saturating_sub(left),
+            fuel: budget.fuel.saturating_sub(remaining),
             peak_memory: guest.memory.peak,
             duration: started.elapsed(),
             log: guest.log.lines,
@@ -304,7 +308,7 @@ impl Plugin {
 
     /// Makes an instance and finds the function in it. What making it burns depends on how memory is initialised, so
     /// the call starts with a full budget again.
-    fn enter<P, R>(
+    fn instantiate<P, R>(
         &self,
         store: &mut Store<Guest>,
         function: &ComponentExportIndex,
@@ -329,12 +333,12 @@ pub(crate) fn failed<T>(failure: CallFailure) -> Call<T> {
         peak_memory: 0,
         duration: Duration::ZERO,
         log: Vec::new(),
-        record: Record::default(),
+        record: CallRecord::default(),
     }
 }
 
-/// The same call with its answer in other words.
-pub(crate) fn map<T, U>(call: Call<T>, into: impl FnOnce(T) -> U) -> Call<U> {
+/// The same call with its output in other words.
+pub(crate) fn map_output<T, U>(call: Call<T>, into: impl FnOnce(T) -> U) -> Call<U> {
     Call {
         outcome: call.outcome.map(into),
         fuel: call.fuel,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The most that a record may unfold to.
-const UNFOLDED_BYTES: u64 = 256 << 20;
+const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
 
 thread_local! {
     /// Making a compressor costs more than using it on a question of a few kilobytes.
@@ -20,10 +20,10 @@ thread_local! {
 
 /// A record that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
+pub(crate) enum InvalidRecord {
     #[error("unfold the record: {0}")]
     Compression(#[source] std::io::Error),
-    #[error("the record unfolds to more than {UNFOLDED_BYTES} bytes")]
+    #[error("the record unfolds to more than {MAX_DECOMPRESSED_BYTES} bytes")]
     TooLarge,
     #[error("parse the record: {0}")]
     Json(#[from] serde_json::Error),
@@ -31,20 +31,20 @@ pub(crate) enum Unreadable {
 
 /// A question as it is recorded.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Asked<'a, T> {
+pub(crate) struct RecordedInput<'a, T> {
     pub(crate) call: &'a str,
     pub(crate) input: T,
 }
 
 /// An answer as it is recorded: what was answered as `Ok`, or the plugin's own words as `Err`.
 #[derive(Serialize)]
-pub(crate) struct Answered<'a, T> {
+pub(crate) struct RecordedOutput<'a, T> {
     pub(crate) call: &'a str,
     pub(crate) answer: Result<T, &'a str>,
 }
 
 /// A recorded question whose input is still text.
-pub(crate) type RawAsked<'a> = Asked<'a, &'a RawValue>;
+pub(crate) type RawRecordedInput<'a> = RecordedInput<'a, &'a RawValue>;
 
 pub(crate) fn compress(json: &[u8]) -> Vec<u8> {
     COMPRESSOR.with_borrow_mut(|compressor| {
@@ -62,14 +62,14 @@ pub(crate) fn compress(json: &[u8]) -> Vec<u8> {
     })
 }
 
-pub(crate) fn unfold(record: &[u8]) -> Result<String, Unreadable> {
+pub(crate) fn decompress(record: &[u8]) -> Result<String, InvalidRecord> {
     let mut json = String::new();
     DeflateDecoder::new(record)
-        .take(UNFOLDED_BYTES + 1)
+        .take(MAX_DECOMPRESSED_BYTES + 1)
         .read_to_string(&mut json)
-        .map_err(Unreadable::Compression)?;
-    if json.len() as u64 > UNFOLDED_BYTES {
-        return Err(Unreadable::TooLarge);
+        .map_err(InvalidRecord::Compression)?;
+    if json.len() as u64 > MAX_DECOMPRESSED_BYTES {
+        return Err(InvalidRecord::TooLarge);
     }
     Ok(json)
 }
@@ -79,20 +79,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_unfolds_to_itself() {
+    fn compressed_records_round_trip() {
         let noise: String = (0..40_000_u32)
             .map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90))
             .collect();
         for text in ["", "{}", &"tide ".repeat(50_000), &noise] {
             let record = compress(text.as_bytes());
             assert_eq!(compress(text.as_bytes()), record, "the same again");
-            assert_eq!(unfold(&record).expect("it was just made"), text);
+            assert_eq!(decompress(&record).expect("it was just made"), text);
         }
     }
 
     #[test]
-    fn noise_is_no_record() {
-        assert!(unfold(b"\xff\xff\xff").is_err());
-        assert!(unfold(b"").is_err());
+    fn invalid_records_are_refused() {
+        assert!(decompress(b"\xff\xff\xff").is_err());
+        assert!(decompress(b"").is_err());
     }
 }

@@ -1,17 +1,19 @@
 //! Asking recorded questions again, and recording questions from their JSON.
 
 use tidegate_core::id::Digest;
-use tidegate_engine::ports::{Call, CallFailure, Record};
+use tidegate_engine::ports::{Call, CallFailure, CallRecord};
 
 use crate::{
-    plugin::{Plugin, failed, map},
-    record::{self, Asked, RawAsked},
-    since_1_0::{AssignInput, CallName, CheckInput, HealthInput, Observation, PlanInput, Question},
+    plugin::{Plugin, failed, map_output},
+    record::{self, RawRecordedInput, RecordedInput},
+    since_1_0::{
+        AssignInput, CallInput, CallName, CheckInput, HealthInput, Observation, PlanInput,
+    },
 };
 
 /// JSON that is no question of the contract's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidQuestion {
+pub enum InvalidCallInput {
     /// There is no such call.
     #[error("there is no call `{0}`; there are plan, assign, decide, check and evaluate")]
     Call(String),
@@ -26,60 +28,62 @@ pub enum InvalidQuestion {
 }
 
 /// The record of a question, from its input as JSON: fields in `snake_case`, cases in `CamelCase`. `replay` asks it.
-pub fn question(call: &str, input: &str) -> Result<Vec<u8>, InvalidQuestion> {
-    fn canonical<Q: Question>(input: &str) -> Result<Vec<u8>, InvalidQuestion> {
+pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput> {
+    fn encode<Q: CallInput>(input: &str) -> Result<Vec<u8>, InvalidCallInput> {
         serde_json::from_str::<Q>(input)
-            .and_then(|question| question.record())
+            .and_then(|input| input.record())
             .map(|json| record::compress(&json))
-            .map_err(|error| InvalidQuestion::Input {
+            .map_err(|error| InvalidCallInput::Input {
                 call: Q::CALL.as_str(),
                 error: error.to_string(),
             })
     }
     match CallName::parse(call) {
-        Some(CallName::Plan) => canonical::<PlanInput>(input),
-        Some(CallName::Assign) => canonical::<AssignInput>(input),
-        Some(CallName::Decide) => canonical::<Observation>(input),
-        Some(CallName::Check) => canonical::<CheckInput>(input),
-        Some(CallName::Evaluate) => canonical::<HealthInput>(input),
-        None => Err(InvalidQuestion::Call(call.to_owned())),
+        Some(CallName::Plan) => encode::<PlanInput>(input),
+        Some(CallName::Assign) => encode::<AssignInput>(input),
+        Some(CallName::Decide) => encode::<Observation>(input),
+        Some(CallName::Check) => encode::<CheckInput>(input),
+        Some(CallName::Evaluate) => encode::<HealthInput>(input),
+        None => Err(InvalidCallInput::Call(call.to_owned())),
     }
 }
 
 /// Asks a recorded question. The new record holds the same question and whatever is answered this time.
-pub(crate) fn replay(plugin: &Plugin, question: &[u8]) -> Call<()> {
-    let unreadable =
+pub(crate) fn replay(plugin: &Plugin, input: &[u8]) -> Call<()> {
+    let invalid_record =
         |error: &dyn std::fmt::Display| CallFailure::Host(format!("read the question: {error}"));
-    let json = match record::unfold(question) {
+    let json = match record::decompress(input) {
         Ok(json) => json,
-        Err(error) => return failed(unreadable(&error)),
+        Err(error) => return failed(invalid_record(&error)),
     };
-    let asked: RawAsked<'_> = match serde_json::from_str(&json) {
-        Ok(asked) => asked,
-        Err(error) => return failed(unreadable(&error)),
+    let recorded: RawRecordedInput<'_> = match serde_json::from_str(&json) {
+        Ok(recorded) => recorded,
+        Err(error) => return failed(invalid_record(&error)),
     };
-    let Some(call) = CallName::parse(asked.call) else {
-        return failed(unreadable(&InvalidQuestion::Call(asked.call.to_owned())));
+    let Some(call) = CallName::parse(recorded.call) else {
+        return failed(invalid_record(&InvalidCallInput::Call(
+            recorded.call.to_owned(),
+        )));
     };
-    let record = Record {
-        question_digest: Some(Digest::of(json.as_bytes())),
-        question: question.to_vec(),
-        answer: Vec::new(),
+    let record = CallRecord {
+        input_digest: Some(Digest::of(json.as_bytes())),
+        input: input.to_vec(),
+        output: Vec::new(),
     };
     match call {
-        CallName::Plan => again::<PlanInput>(plugin, &json, record),
-        CallName::Assign => again::<AssignInput>(plugin, &json, record),
-        CallName::Decide => again::<Observation>(plugin, &json, record),
-        CallName::Check => again::<CheckInput>(plugin, &json, record),
-        CallName::Evaluate => again::<HealthInput>(plugin, &json, record),
+        CallName::Plan => replay_input::<PlanInput>(plugin, &json, record),
+        CallName::Assign => replay_input::<AssignInput>(plugin, &json, record),
+        CallName::Decide => replay_input::<Observation>(plugin, &json, record),
+        CallName::Check => replay_input::<CheckInput>(plugin, &json, record),
+        CallName::Evaluate => replay_input::<HealthInput>(plugin, &json, record),
     }
 }
 
-fn again<Q: Question>(plugin: &Plugin, json: &str, record: Record) -> Call<()> {
-    match serde_json::from_str::<Asked<'_, Q>>(json) {
-        Ok(asked) => map(plugin.ask_recorded(&asked.input, record), drop),
+fn replay_input<Q: CallInput>(plugin: &Plugin, json: &str, record: CallRecord) -> Call<()> {
+    match serde_json::from_str::<RecordedInput<'_, Q>>(json) {
+        Ok(recorded) => map_output(plugin.call_recorded(&recorded.input, record), drop),
         Err(_) if Q::CALL == CallName::Assign => failed(CallFailure::Host(
-            "a long page of an assignment is recorded by the digests of its columns, and cannot be asked again"
+            "a long page of an assignment is recorded by the digests of its columns, and cannot be recorded again"
                 .to_owned(),
         )),
         Err(error) => failed(CallFailure::Host(format!("read the question: {error}"))),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tidegate_core::{
     id::Digest,
     plugin::{
-        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Kind,
-        Observation, Plan, PlanInput,
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
+        Plan, PlanInput, PluginKind,
     },
 };
 use tidegate_engine::ports::{
@@ -20,6 +20,7 @@ use wasmtime::{
 };
 
 use crate::{
+    call_permits::{CallClass, CallPermits},
     code::{CodeCache, CodeKey},
     compile::{Compiler, CompilerCommand},
     component::world_of,
@@ -27,12 +28,10 @@ use crate::{
     failure::describe,
     guest::{Guest, link_log},
     inspect,
-    limits::{InvalidLimit, Limits},
+    limits::{InvalidLimit, SandboxLimits},
     plugin::{Plugin, failed},
-    record,
-    shares::{Share, Shares},
-    shelf::Shelf,
-    since_1_0 as contract,
+    plugin_cache::PluginCache,
+    record, since_1_0 as contract,
     ticker::Ticker,
 };
 
@@ -40,23 +39,23 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
     /// What plugins may take.
-    pub limits: Limits,
+    pub limits: SandboxLimits,
     /// Where compiled code is kept. Losing it costs time, nothing else.
     pub code_folder: PathBuf,
     /// How the process that compiles is started.
     pub compiler: CompilerCommand,
     /// How many plugins stay loaded.
-    pub loaded: usize,
+    pub max_loaded_plugins: usize,
 }
 
 impl SandboxConfig {
     /// The defaults, with compiled code in this folder.
     pub fn new(code_folder: impl Into<PathBuf>) -> Self {
         Self {
-            limits: Limits::default(),
+            limits: SandboxLimits::default(),
             code_folder: code_folder.into(),
             compiler: CompilerCommand::default(),
-            loaded: 64,
+            max_loaded_plugins: 64,
         }
     }
 }
@@ -77,14 +76,14 @@ pub enum OpenError {
 
 /// Runs plugins on Wasmtime.
 pub struct WasmSandbox {
-    limits: Limits,
+    limits: SandboxLimits,
     engine: Engine,
     linker: Linker<Guest>,
     cache: Arc<CodeCache>,
     compiler: Compiler,
     source: Arc<dyn ComponentSource>,
-    shelf: Shelf,
-    shares: Shares,
+    plugin_cache: PluginCache,
+    permits: CallPermits,
     _ticker: Ticker,
 }
 
@@ -94,15 +93,18 @@ impl WasmSandbox {
         config: SandboxConfig,
         source: Arc<dyn ComponentSource>,
     ) -> Result<Self, OpenError> {
-        let broken = |error: wasmtime::Error| OpenError::Engine(describe(&error));
+        let engine_error = |error: wasmtime::Error| OpenError::Engine(describe(&error));
         let limits = config.limits;
         limits.validate()?;
         // Only the engine that compiles knows what its code depends on.
-        let key = CodeKey::of(&engine::compiler().map_err(broken)?);
-        let engine = engine::runner(Shares::total(limits.calls_at_once), limits.memory_bytes)
-            .map_err(broken)?;
+        let key = CodeKey::for_engine(&engine::compiler().map_err(engine_error)?);
+        let engine = engine::runner(
+            CallPermits::total(limits.calls_at_once),
+            limits.memory_bytes,
+        )
+        .map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
-        link_log(&mut linker, contract::LOG).map_err(broken)?;
+        link_log(&mut linker, contract::LOG).map_err(engine_error)?;
         let cache = CodeCache::open(&config.code_folder, key).map_err(|error| {
             let folder = config.code_folder.display();
             OpenError::Io(format!("open the folder of compiled code {folder}"), error)
@@ -112,8 +114,8 @@ impl WasmSandbox {
         Ok(Self {
             compiler: Compiler::new(config.compiler, &limits, key),
             cache: Arc::new(cache),
-            shelf: Shelf::new(config.loaded),
-            shares: Shares::new(limits.calls_at_once),
+            plugin_cache: PluginCache::new(config.max_loaded_plugins),
+            permits: CallPermits::new(limits.calls_at_once),
             limits,
             engine,
             linker,
@@ -124,29 +126,29 @@ impl WasmSandbox {
 
     /// The plugin of this digest, loaded: for callers that have a thread of their own to block.
     pub async fn plugin(&self, digest: Digest) -> Result<Plugin, CallFailure> {
-        if let Some(plugin) = self.shelf.get(digest) {
+        if let Some(plugin) = self.plugin_cache.get(digest) {
             return Ok(plugin);
         }
-        let (code, kind) = match self.cached(digest).await {
+        let (code, kind) = match self.load_cached(digest).await {
             Some(found) => found,
-            None => self.rebuilt(digest).await?,
+            None => self.rebuild(digest).await?,
         };
         let plugin = self.load(digest, kind, code).await?;
-        self.shelf.put(&plugin);
+        self.plugin_cache.insert(&plugin);
         Ok(plugin)
     }
 
     /// Compiled code as the cache has it, which begins with the world's name.
-    async fn cached(&self, digest: Digest) -> Option<(Vec<u8>, Kind)> {
+    async fn load_cached(&self, digest: Digest) -> Option<(Vec<u8>, PluginKind)> {
         let cache = Arc::clone(&self.cache);
         let code = tokio::task::spawn_blocking(move || cache.read(digest))
             .await
             .ok()??;
-        unmark(code)
+        split_kind_marker(code)
     }
 
     /// Compiles once more what the cache has lost.
-    async fn rebuilt(&self, digest: Digest) -> Result<(Vec<u8>, Kind), CallFailure> {
+    async fn rebuild(&self, digest: Digest) -> Result<(Vec<u8>, PluginKind), CallFailure> {
         let component = self
             .source
             .component(digest)
@@ -160,7 +162,7 @@ impl WasmSandbox {
         }
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| CallFailure::Link(error.to_string()))?;
-        match self.compiled(digest, kind, component).await {
+        match self.compile(digest, kind, component).await {
             Ok(code) => Ok((code, kind)),
             Err(Rejection::Invalid(why)) => Err(CallFailure::Link(why)),
             Err(Rejection::Unavailable(why)) => Err(CallFailure::Host(why)),
@@ -168,20 +170,20 @@ impl WasmSandbox {
     }
 
     /// Compiles, and keeps the code for next time.
-    async fn compiled(
+    async fn compile(
         &self,
         digest: Digest,
-        kind: Kind,
+        kind: PluginKind,
         component: Bytes,
     ) -> Result<Vec<u8>, Rejection> {
-        let again = async { self.cached(digest).await.map(|(code, _)| code) };
-        let code = self.compiler.compile(component, again).await?;
+        let recheck = async { self.load_cached(digest).await.map(|(code, _)| code) };
+        let code = self.compiler.compile(component, recheck).await?;
         let cache = Arc::clone(&self.cache);
-        let kept = tokio::task::spawn_blocking(move || {
-            let marked = [&[mark(kind)], code.as_slice()].concat();
-            (cache.write(digest, &marked), code)
+        let stored = tokio::task::spawn_blocking(move || {
+            let marked_code = [&[kind_marker(kind)], code.as_slice()].concat();
+            (cache.write(digest, &marked_code), code)
         });
-        let (written, code) = kept
+        let (written, code) = stored
             .await
             .map_err(|error| Rejection::Unavailable(format!("keep compiled code: {error}")))?;
         if let Err(error) = written {
@@ -190,15 +192,20 @@ impl WasmSandbox {
         Ok(code)
     }
 
-    async fn load(&self, digest: Digest, kind: Kind, code: Vec<u8>) -> Result<Plugin, CallFailure> {
+    async fn load(
+        &self,
+        digest: Digest,
+        kind: PluginKind,
+        code: Vec<u8>,
+    ) -> Result<Plugin, CallFailure> {
         let (engine, linker, limits) = (
             self.engine.clone(),
             self.linker.clone(),
             self.limits.clone(),
         );
         tokio::task::spawn_blocking(move || {
-            let component =
-                trusted(&engine, &code).map_err(|error| CallFailure::Link(describe(&error)))?;
+            let component = deserialize_trusted(&engine, &code)
+                .map_err(|error| CallFailure::Link(describe(&error)))?;
             Plugin::load(digest, kind, limits, &linker, &component)
         })
         .await
@@ -208,13 +215,13 @@ impl WasmSandbox {
     /// Runs a call on a thread that may block, when there is room for it.
     async fn call<T: Send + 'static>(
         &self,
-        share: Share,
+        class: CallClass,
         digest: Digest,
         call: impl FnOnce(&Plugin) -> Call<T> + Send + 'static,
     ) -> Call<T> {
         match self.plugin(digest).await {
             Ok(plugin) => self
-                .blocking(share, move || call(&plugin))
+                .run_blocking(class, move || call(&plugin))
                 .await
                 .unwrap_or_else(failed),
             Err(failure) => failed(failure),
@@ -222,14 +229,14 @@ impl WasmSandbox {
     }
 
     /// Runs something that calls a plugin, as one of the calls of its share that may run at once.
-    async fn blocking<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        share: Share,
+        class: CallClass,
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallFailure> {
-        let permit = self.shares.place(share).await?;
+        let permit = self.permits.acquire(class).await?;
         tokio::task::spawn_blocking(move || {
-            // Held until the call ends, even if nobody waits for it any more.
+            // Held until the call ends, even if failed_validation waits for it any more.
             let _permit = permit;
             run()
         })
@@ -244,78 +251,80 @@ impl Sandbox for WasmSandbox {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
-        let plugin = if let Some(plugin) = self.shelf.get(digest) {
+        let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
             plugin
         } else {
-            let code = self.compiled(digest, kind, component).await?;
+            let code = self.compile(digest, kind, component).await?;
             self.load(digest, kind, code)
                 .await
-                .map_err(|failure| inspect::rejection(&failure))?
+                .map_err(|failure| inspect::to_rejection(&failure))?
         };
-        let described = self
-            .blocking(Share::People, move || inspect::inspect(&plugin))
+        let description = self
+            .run_blocking(CallClass::Interactive, move || inspect::inspect(&plugin))
             .await
-            .map_err(|failure| inspect::rejection(&failure))?;
+            .map_err(|failure| inspect::to_rejection(&failure))?;
         Ok(Inspection {
             digest,
             kind,
             contract: contract::VERSION.to_owned(),
-            description: described?,
+            description: description?,
         })
     }
 
     async fn validate(&self, plugin: Digest, config: &str) -> Validation {
-        let nobody = |failure| Validation {
+        let failed_validation = |failure| Validation {
             outcome: Err(failure),
             asked: None,
         };
         let plugin = match self.plugin(plugin).await {
             Ok(plugin) => plugin,
-            Err(failure) => return nobody(failure),
+            Err(failure) => return failed_validation(failure),
         };
         let config = config.to_owned();
-        self.blocking(Share::People, move || plugin.validate(&config))
+        self.run_blocking(CallClass::Interactive, move || plugin.validate(&config))
             .await
-            .unwrap_or_else(nobody)
+            .unwrap_or_else(failed_validation)
     }
 
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan> {
-        self.call(Share::Planning, plugin, |plugin| plugin.plan(input))
+        self.call(CallClass::Planning, plugin, |plugin| plugin.plan(input))
             .await
     }
 
     async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>> {
-        self.call(Share::Planning, plugin, |plugin| plugin.assign(input))
+        self.call(CallClass::Planning, plugin, |plugin| plugin.assign(input))
             .await
     }
 
     async fn decide(&self, plugin: Digest, observation: Observation) -> Call<Decision> {
-        self.call(Share::Decisions, plugin, |plugin| {
+        self.call(CallClass::Decisions, plugin, |plugin| {
             plugin.decide(observation)
         })
         .await
     }
 
     async fn check(&self, plugin: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
-        self.call(Share::Planning, plugin, |plugin| plugin.check(input))
+        self.call(CallClass::Planning, plugin, |plugin| plugin.check(input))
             .await
     }
 
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer> {
-        self.call(Share::Decisions, plugin, |plugin| plugin.evaluate(input))
-            .await
+        self.call(CallClass::Decisions, plugin, |plugin| {
+            plugin.evaluate(input)
+        })
+        .await
     }
 
-    async fn replay(&self, plugin: Digest, question: &[u8]) -> Call<()> {
-        let question = question.to_vec();
-        self.call(Share::People, plugin, move |plugin| {
-            plugin.replay(&question)
+    async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()> {
+        let input = input.to_vec();
+        self.call(CallClass::Interactive, plugin, move |plugin| {
+            plugin.replay(&input)
         })
         .await
     }
 
     fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {
-        record::unfold(record).map_err(|error| CallFailure::Host(error.to_string()))
+        record::decompress(record).map_err(|error| CallFailure::Host(error.to_string()))
     }
 }
 
@@ -324,26 +333,30 @@ impl Sandbox for WasmSandbox {
     unsafe_code,
     reason = "code is as trusted as the host's own: see the safety comment"
 )]
-fn trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+fn deserialize_trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: these bytes came from the process that compiles, of this same build, just now, or an HMAC with a secret
-    // that only this host can read says that they once did; and they are bytes in memory, which nobody changes between
+    // that only this host can read says that they once did; and they are bytes in memory, which failed_validation changes between
     // that check and now.
     unsafe { Component::deserialize(engine, code) }
 }
 
 /// The byte that stands before cached code, so that loading it needs no look at the component.
-fn mark(kind: Kind) -> u8 {
+fn kind_marker(kind: PluginKind) -> u8 {
     match kind {
-        Kind::Strategy => b's',
-        Kind::Compatibility => b'c',
-        Kind::Health => b'h',
+        PluginKind::Strategy => b's',
+        PluginKind::Compatibility => b'c',
+        PluginKind::Health => b'h',
     }
 }
 
-fn unmark(mut marked: Vec<u8>) -> Option<(Vec<u8>, Kind)> {
-    let kinds = [Kind::Strategy, Kind::Compatibility, Kind::Health];
-    let first = *marked.first()?;
-    let kind = kinds.into_iter().find(|kind| mark(*kind) == first)?;
-    marked.remove(0);
-    Some((marked, kind))
+fn split_kind_marker(mut marked_code: Vec<u8>) -> Option<(Vec<u8>, PluginKind)> {
+    let kinds = [
+        PluginKind::Strategy,
+        PluginKind::Compatibility,
+        PluginKind::Health,
+    ];
+    let first = *marked_code.first()?;
+    let kind = kinds.into_iter().find(|kind| kind_marker(*kind) == first)?;
+    marked_code.remove(0);
+    Some((marked_code, kind))
 }

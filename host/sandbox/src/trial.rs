@@ -115,7 +115,7 @@ fn waves() -> Vec<WaveReport> {
         released: 10,
         counts: counts(),
         opened_at: context().started_at,
-        moved_at: context().started_at,
+        last_progress_at: context().started_at,
         advanced_at: None,
         failures: Vec::new(),
     }]

@@ -1,7 +1,7 @@
 //! The composition root: the only place that sees every crate.
 
+mod context;
 mod data_folder;
-mod host;
 
 use std::{
     fs::File,
@@ -14,13 +14,13 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
 use tidegate_engine::{
-    Engine, Settings, access, campaigns, devices, keep_house, latest, plugins,
+    Engine, Settings, access, campaigns, devices, latest, plugins,
     ports::{Clock, Entropy},
-    tenants,
+    run_gc, tenants,
 };
-use tidegate_http::{AppState, HttpSettings, Serving, Tls};
+use tidegate_http::{AppState, HttpServer, HttpSettings, Tls};
 use tidegate_sandbox::CompilerCommand;
-use tidegate_store::{DeviceChange, SqlStore};
+use tidegate_store::{Invalidation, SqlStore};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -28,23 +28,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ambient::{SystemClock, SystemEntropy},
     config::Config,
     secret,
+    system_clock::{SystemClock, SystemEntropy},
 };
 
-pub use host::Host;
+pub use context::AppContext;
 
 /// How long requests have to finish once the server stops.
-const GRACE: Duration = Duration::from_secs(30);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// How often the files of the server's certificate are looked at.
-const TLS_PERIOD: Duration = Duration::from_secs(10);
+const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
 /// Where the components that come with the host are when they are not beside the program.
 const SHARED_COMPONENTS: &str = "/usr/share/tidegate/components";
 
 /// What is around a server: tests put their own in its place.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct Environment {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws secrets.
@@ -58,7 +58,7 @@ pub struct Surroundings {
     pub tick_period: Duration,
 }
 
-impl Default for Surroundings {
+impl Default for Environment {
     fn default() -> Self {
         let settings = Settings::default();
         Self {
@@ -76,45 +76,45 @@ pub struct App;
 
 impl App {
     /// Starts a server: it listens when this returns.
-    pub async fn start(config: Config, surroundings: Surroundings) -> Result<RunningApp> {
-        data_folder::make(&config)?;
-        let occupied = data_folder::occupy(&config)?;
+    pub async fn start(config: Config, environment: Environment) -> Result<RunningApp> {
+        data_folder::create(&config)?;
+        let data_dir_lock = data_folder::lock(&config)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen on {}", config.listen))?;
         let addr = listener.local_addr().context("read the address")?;
         let folder = components_folder(&config)?;
-        let http = http_settings(&config, &*surroundings.entropy)?;
+        let http = http_settings(&config, &*environment.entropy)?;
         let tls = config.tls.settings()?.map(Tls::open).transpose()?;
-        let host = Host::open(&config, surroundings).await?;
-        let bootstrap = tenants::bootstrap(&host.engine)
+        let context = AppContext::open(&config, environment).await?;
+        let bootstrap = tenants::bootstrap(&context.engine)
             .await
             .context("make the first tenant")?;
-        install_builtins(&host.engine, &folder).await?;
+        install_builtins(&context.engine, &folder).await?;
 
-        let state = AppState::new(Arc::clone(&host.engine), host.metrics, http);
-        let stopping = state.stopping.clone();
+        let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
+        let shutdown = state.shutdown.clone();
         let router = tidegate_http::router(state);
-        let mut loops = loops(&host.engine, &host.store);
+        let mut loops = spawn_loops(&context.engine, &context.store);
         if let Some(tls) = tls.clone() {
-            loops.spawn(reload(tls));
+            loops.spawn(reload_tls_loop(tls));
         }
-        let serving = Serving {
+        let serving = HttpServer {
             tls,
-            connections: config.limits.connections,
-            silence: config.limits.answer_silence.0,
+            max_connections: config.limits.connections,
+            write_idle_timeout: config.limits.answer_silence.0,
         };
-        let serving = serving.serve(listener, router, stopping.clone(), GRACE);
+        let serving = serving.serve(listener, router, shutdown.clone(), SHUTDOWN_GRACE);
         let serving = tokio::spawn(serving);
         Ok(RunningApp {
             addr,
             first_key: bootstrap.admin_key,
-            reconciling: tokio::spawn(campaigns::reconcile(Arc::clone(&host.engine))),
+            campaign_loop: tokio::spawn(campaigns::reconcile(Arc::clone(&context.engine))),
             loops,
-            engine: host.engine,
-            store: host.store,
-            _occupied: occupied,
-            stopping,
+            engine: context.engine,
+            store: context.store,
+            _data_dir_lock: data_dir_lock,
+            shutdown,
             serving,
         })
     }
@@ -131,10 +131,10 @@ pub struct RunningApp {
     pub engine: Arc<Engine>,
     store: Arc<SqlStore>,
     /// Holds the data folder's lock.
-    _occupied: File,
-    stopping: CancellationToken,
+    _data_dir_lock: File,
+    shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    reconciling: JoinHandle<()>,
+    campaign_loop: JoinHandle<()>,
     loops: JoinSet<()>,
 }
 
@@ -142,22 +142,22 @@ impl RunningApp {
     /// Takes no more connections, finishes what was accepted, and writes what is gathered in
     /// memory.
     pub async fn shutdown(mut self) -> Result<()> {
-        self.stopping.cancel();
+        self.shutdown.cancel();
         self.engine.signals.stop();
         let served = (&mut self.serving).await;
-        if tokio::time::timeout(GRACE, &mut self.reconciling)
+        if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.campaign_loop)
             .await
             .is_err()
         {
-            tracing::warn!("campaigns were still being looked at after {GRACE:?}");
+            tracing::warn!("campaigns were still being looked at after {SHUTDOWN_GRACE:?}");
         }
         self.loops.shutdown().await;
-        let seen = devices::flush_seen(&self.engine).await;
+        let last_seen = devices::flush_last_seen(&self.engine).await;
         let used = access::flush_gateways_used(&self.engine).await;
         let usage = campaigns::flush_usage(&self.engine).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
-        seen.context("write when devices were last seen")?;
+        last_seen.context("write when devices were last seen")?;
         used.context("write when gateways were last used")?;
         usage.context("write what plugins cost")
     }
@@ -165,16 +165,16 @@ impl RunningApp {
 
 impl Drop for RunningApp {
     fn drop(&mut self) {
-        self.stopping.cancel();
+        self.shutdown.cancel();
         self.serving.abort();
-        self.reconciling.abort();
+        self.campaign_loop.abort();
     }
 }
 
 fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings> {
     let secret = match &config.auth.secret {
         Some(secret) => secret.clone().into_bytes(),
-        None => secret::read_or_draw(&config.data_dir, entropy)?,
+        None => secret::read_or_generate(&config.data_dir, entropy)?,
     };
     let mut settings = HttpSettings::new(secret);
     settings.dev = config.dev;
@@ -196,12 +196,12 @@ pub(crate) async fn install_builtins(engine: &Engine, folder: &Path) -> Result<(
 
 /// The folder of the components that come with the host.
 pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
-    if let Some(named) = &config.components {
-        return Ok(named.clone());
+    if let Some(folder) = &config.components {
+        return Ok(folder.clone());
     }
     let program = std::env::current_exe().ok();
-    let beside = program.and_then(|program| Some(program.parent()?.join("components")));
-    [beside, Some(PathBuf::from(SHARED_COMPONENTS))]
+    let next_to_program = program.and_then(|program| Some(program.parent()?.join("components")));
+    [next_to_program, Some(PathBuf::from(SHARED_COMPONENTS))]
         .into_iter()
         .flatten()
         .find(|folder| folder.is_dir())
@@ -214,20 +214,23 @@ pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
 }
 
 /// What goes on beside campaigns without being asked.
-fn loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
+fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
-    loops.spawn(campaigns::deadlines(Arc::clone(engine)));
-    loops.spawn(devices::keep_seen(Arc::clone(engine)));
-    loops.spawn(latest::keep_latest(Arc::clone(engine)));
-    loops.spawn(keep_house(Arc::clone(engine)));
-    loops.spawn(follow(Arc::clone(engine), store.changes()));
+    loops.spawn(campaigns::expire_updates_loop(Arc::clone(engine)));
+    loops.spawn(devices::flush_last_seen_loop(Arc::clone(engine)));
+    loops.spawn(latest::run_latest_loop(Arc::clone(engine)));
+    loops.spawn(run_gc(Arc::clone(engine)));
+    loops.spawn(invalidate_changed(
+        Arc::clone(engine),
+        store.invalidations(),
+    ));
     loops
 }
 
 /// Shows the server's certificate anew when its files change.
-async fn reload(tls: Tls) {
+async fn reload_tls_loop(tls: Tls) {
     loop {
-        tokio::time::sleep(TLS_PERIOD).await;
+        tokio::time::sleep(TLS_RELOAD_PERIOD).await;
         match tls.reload() {
             Ok(false) => {}
             Ok(true) => tracing::info!("the server's certificate was read again"),
@@ -243,16 +246,18 @@ async fn reload(tls: Tls) {
 }
 
 /// Forgets what other hosts changed.
-async fn follow(engine: Arc<Engine>, mut changes: BoxStream<'static, DeviceChange>) {
+async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static, Invalidation>) {
     // Other hosts may be silent for as long as they like.
-    let _pulse = engine.loops.watch("changes of other hosts", Duration::MAX);
+    let _heartbeat = engine
+        .health
+        .register_loop("changes of other hosts", Duration::MAX);
     while let Some(change) = changes.next().await {
         match change {
-            DeviceChange::Device { tenant, device_id } => {
-                devices::forget_device(&engine, tenant, &device_id);
+            Invalidation::Device { tenant, device_id } => {
+                devices::invalidate_device(&engine, tenant, &device_id);
             }
-            DeviceChange::Tenant(_) => devices::forget_tenants(&engine),
-            DeviceChange::Lost => devices::forget_all(&engine),
+            Invalidation::Tenant(_) => devices::invalidate_tenants(&engine),
+            Invalidation::Everything => devices::invalidate_all(&engine),
         }
     }
 }

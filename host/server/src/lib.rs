@@ -2,7 +2,6 @@
 //!
 //! It is a library too, so that tests run a whole server in process, with a clock of their own.
 
-mod ambient;
 pub mod app;
 mod client;
 #[expect(
@@ -13,6 +12,7 @@ mod command;
 pub mod config;
 mod logging;
 mod secret;
+mod system_clock;
 
 use std::process::ExitCode;
 

@@ -13,9 +13,9 @@ use tidegate_engine::ports::Entropy;
 const FILE: &str = "auth-secret";
 
 /// Reads the secret from the data folder; draws and keeps one when there is none.
-pub(crate) fn read_or_draw(data_dir: &Path, entropy: &dyn Entropy) -> Result<Vec<u8>> {
+pub(crate) fn read_or_generate(data_dir: &Path, entropy: &dyn Entropy) -> Result<Vec<u8>> {
     let path = data_dir.join(FILE);
-    match draw(&path, entropy) {
+    match generate(&path, entropy) {
         Ok(secret) => Ok(secret),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             fs::read(&path).with_context(|| format!("read {}", path.display()))
@@ -24,7 +24,7 @@ pub(crate) fn read_or_draw(data_dir: &Path, entropy: &dyn Entropy) -> Result<Vec
     }
 }
 
-fn draw(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Vec<u8>> {
+fn generate(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Vec<u8>> {
     let mut secret = vec![0; 32];
     entropy.fill(&mut secret);
     // Written whole under another name first: a second server that starts now never reads half of it.
@@ -45,14 +45,14 @@ fn draw(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ambient::SystemEntropy;
+    use crate::system_clock::SystemEntropy;
 
     #[test]
-    fn it_is_drawn_once() -> Result<()> {
+    fn the_secret_is_generated_once() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let first = read_or_draw(folder.path(), &SystemEntropy)?;
+        let first = read_or_generate(folder.path(), &SystemEntropy)?;
         assert_eq!(first.len(), 32);
-        assert_eq!(read_or_draw(folder.path(), &SystemEntropy)?, first);
+        assert_eq!(read_or_generate(folder.path(), &SystemEntropy)?, first);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
         Ok(())
     }

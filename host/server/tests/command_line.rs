@@ -54,7 +54,7 @@ fn exit_codes_tell_what_happened() -> Result<()> {
 }
 
 #[test]
-fn a_configuration_that_is_not_understood_starts_nothing() -> Result<()> {
+fn an_invalid_configuration_stops_the_start() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("tidegate.toml");
     fs::write(&file, "[devices]\npoling_interval = '5m'")?;
@@ -117,7 +117,7 @@ fn a_configuration_that_is_not_understood_starts_nothing() -> Result<()> {
 }
 
 #[test]
-fn the_process_that_compiles_is_this_program() -> Result<()> {
+fn compile_component_runs_the_compiler() -> Result<()> {
     let mut child = tidegate()
         .arg("compile-component")
         .stdin(Stdio::piped())
@@ -138,7 +138,7 @@ fn the_process_that_compiles_is_this_program() -> Result<()> {
 }
 
 #[test]
-fn a_key_is_made_only_where_a_server_was() -> Result<()> {
+fn a_key_is_created_only_in_an_existing_database() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let elsewhere = folder.path().join("elsewhere");
     let key = [
@@ -194,7 +194,7 @@ fn server(
 }
 
 #[test]
-fn a_campaign_is_watched_longer_than_a_stream_lasts() -> Result<()> {
+fn campaign_watch_reconnects_when_a_stream_ends() -> Result<()> {
     let mut streams = 0;
     let url = server(move |path, _| {
         let status = if streams < 2 {
@@ -220,7 +220,7 @@ fn a_campaign_is_watched_longer_than_a_stream_lasts() -> Result<()> {
 }
 
 #[test]
-fn a_log_is_followed_longer_than_a_stream_lasts() -> Result<()> {
+fn log_follow_resumes_when_a_stream_ends() -> Result<()> {
     let url = server(|_, after| {
         let events = match after {
             None => "event: line\nid: 7:1\ndata: {\"text\": \"erasing\"}\n\n",

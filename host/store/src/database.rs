@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// How long to wait for a free connection, and SQLite for its lock.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection that lay idle for longer is tried before it is used.
-const STALE: Duration = Duration::from_secs(30);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 const BEGIN: &str = "begin a transaction";
 
 /// A database that has this version's tables.
@@ -33,7 +33,7 @@ pub(crate) struct Database {
     url: String,
     readers: AnyPool,
     writers: AnyPool,
-    points: AnyPool,
+    point_readers: AnyPool,
 }
 
 /// A handle on the database: a transaction that is undone when it is dropped before it is committed.
@@ -56,7 +56,7 @@ impl Database {
         connections: u32,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let dialect = Dialect::of_url(url)?;
+        let dialect = Dialect::from_url(url)?;
         let url = match dialect {
             Dialect::Sqlite if !url.contains("mode=") => {
                 let mark = if url.contains('?') { '&' } else { '?' };
@@ -67,20 +67,21 @@ impl Database {
         let options: AnyConnectOptions = url
             .parse()
             .map_err(failed("read the address of the database"))?;
-        let (shared, alone) = match dialect {
+        let (shared_connections, point_connections) = match dialect {
             Dialect::Sqlite => (connections, 0),
             Dialect::Postgres => (connections.div_ceil(2), (connections / 2).max(1)),
         };
-        let writers = pool(dialect, &options, shared, Use::Write).await?;
+        let writers = pool(dialect, &options, shared_connections, PoolRole::Write).await?;
         migrations::run(dialect, &writers).await?;
-        let (readers, points) = match dialect {
+        let (readers, point_readers) = match dialect {
             Dialect::Sqlite => {
-                let readers = pool(dialect, &options, shared, Use::Read).await?;
+                let readers = pool(dialect, &options, shared_connections, PoolRole::Read).await?;
                 (readers.clone(), readers)
             }
             Dialect::Postgres => {
-                let points = pool(dialect, &options, alone, Use::Point).await?;
-                (writers.clone(), points)
+                let point_readers =
+                    pool(dialect, &options, point_connections, PoolRole::Point).await?;
+                (writers.clone(), point_readers)
             }
         };
         Ok(Self {
@@ -89,15 +90,15 @@ impl Database {
             url,
             readers,
             writers,
-            points,
+            point_readers,
         })
     }
 
     /// For one statement that reads a handful of rows by index, and is asked again and again: PostgreSQL plans it once
     /// for each connection. (Planning it takes ten times as long as doing it.)
-    pub(crate) async fn point(&self) -> Result<Tx, StoreError> {
+    pub(crate) async fn point_read(&self) -> Result<Tx, StoreError> {
         let connection = self
-            .points
+            .point_readers
             .acquire()
             .await
             .map_err(failed("get a connection"))?;
@@ -105,7 +106,7 @@ impl Database {
     }
 
     /// For one reading statement: spares the round trips of a transaction.
-    pub(crate) async fn once(&self) -> Result<Tx, StoreError> {
+    pub(crate) async fn read_single(&self) -> Result<Tx, StoreError> {
         let connection = self
             .readers
             .acquire()
@@ -120,7 +121,7 @@ impl Database {
             Dialect::Sqlite => "BEGIN",
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        let transaction = begun(&self.readers, begin).await?;
+        let transaction = begin_detached(&self.readers, begin).await?;
         Ok(self.tx(Inner::Transaction(transaction)))
     }
 
@@ -131,7 +132,7 @@ impl Database {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN",
         };
-        let transaction = begun(&self.writers, begin).await?;
+        let transaction = begin_detached(&self.writers, begin).await?;
         Ok(self.tx(Inner::Transaction(transaction)))
     }
 
@@ -153,7 +154,7 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) {
-        self.points.close().await;
+        self.point_readers.close().await;
         self.readers.close().await;
         self.writers.close().await;
     }
@@ -169,14 +170,14 @@ impl Database {
 
 /// A task of its own sees the beginning through when whoever asked for it has gone away, and then undoes it: else sqlx
 /// 0.9.0 gives the connection back with the transaction still open (its issue 4393), and the next one is inside it.
-async fn begun(
+async fn begin_detached(
     pool: &AnyPool,
     statement: &'static str,
 ) -> Result<Transaction<'static, Any>, StoreError> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    match begun.await {
-        Ok(begun) => begun.map_err(failed(BEGIN)),
+    let begin_detached = tokio::spawn(async move { pool.begin_with(statement).await });
+    match begin_detached.await {
+        Ok(begin_detached) => begin_detached.map_err(failed(BEGIN)),
         Err(stopped) => Err(internal(BEGIN)(Box::new(stopped))),
     }
 }
@@ -209,7 +210,7 @@ impl Tx {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum PoolRole {
     Read,
     Write,
     Point,
@@ -219,30 +220,32 @@ async fn pool(
     dialect: Dialect,
     options: &AnyConnectOptions,
     connections: u32,
-    purpose: Use,
+    purpose: PoolRole,
 ) -> Result<AnyPool, StoreError> {
     let pool = AnyPoolOptions::new()
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false);
     let pool = match dialect {
         Dialect::Postgres => pool
             .max_connections(connections)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql(plans(purpose)).execute(connection).await?;
+                    sqlx::raw_sql(planner_settings(purpose))
+                        .execute(connection)
+                        .await?;
                     Ok(())
                 })
             })
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > STALE {
+                    if meta.idle_for > PING_AFTER_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             }),
         Dialect::Sqlite => pool
-            .max_connections(if purpose == Use::Write {
+            .max_connections(if purpose == PoolRole::Write {
                 1
             } else {
                 connections
@@ -268,12 +271,12 @@ async fn pool(
 
 /// A plan that was kept from when a table was small would read all of it for a handful of rows. So each statement is
 /// planned each time, but for those of which the right plan is known from the start: they go by an index.
-fn plans(purpose: Use) -> &'static str {
+fn planner_settings(purpose: PoolRole) -> &'static str {
     match purpose {
-        Use::Read | Use::Write => "SET plan_cache_mode = force_custom_plan",
+        PoolRole::Read | PoolRole::Write => "SET plan_cache_mode = force_custom_plan",
         // What is left to choose from are walks along the indexes that are made for it. (And to compile what costs so
         // much, as it seems then, would take longer still.)
-        Use::Point => {
+        PoolRole::Point => {
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
              SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; SET jit = off"
         }
@@ -281,14 +284,14 @@ fn plans(purpose: Use) -> &'static str {
 }
 
 /// Readers are many, and keep little more than the upper levels of the trees that they go through: the rest is in the
-/// system's own cache, which they share. Durable at every commit; the busy timeout is [`PATIENCE`], and only another process can make it wait.
-fn pragmas(purpose: Use) -> &'static str {
+/// system's own cache, which they share. Durable at every commit; the busy timeout is [`ACQUIRE_TIMEOUT`], and only another process can make it wait.
+fn pragmas(purpose: PoolRole) -> &'static str {
     match purpose {
-        Use::Write => {
+        PoolRole::Write => {
             "PRAGMA busy_timeout = 20000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
         }
-        Use::Read | Use::Point => {
+        PoolRole::Read | PoolRole::Point => {
             "PRAGMA busy_timeout = 20000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; \
              PRAGMA cache_size = -2048;"
         }
@@ -304,7 +307,7 @@ mod tests {
     use crate::testing::on_both;
 
     on_both! {
-        async fn what_is_not_committed_did_not_happen(store) {
+        async fn uncommitted_changes_are_rolled_back(store) {
             let insert = "INSERT INTO tenants (name, settings, settings_revision, created_at) \
                  VALUES ('GONE', '{}', 0, 0)";
             let mut tx = store.database.write().await?;
@@ -328,7 +331,7 @@ mod tests {
             assert!(change.is_err());
         }
 
-        async fn whoever_goes_away_leaves_no_transaction(store) {
+        async fn a_cancelled_begin_leaves_no_open_transaction(store) {
             for polls in 1..40 {
                 let mut begin = Box::pin(store.database.read());
                 for _ in 0..polls {
@@ -364,7 +367,7 @@ mod tests {
         assert_eq!(pragma(&mut tx, "journal_mode").await?, "wal");
         assert_eq!(pragma(&mut tx, "synchronous").await?, "2");
         assert_eq!(pragma(&mut tx, "foreign_keys").await?, "1");
-        let mut tx = store.database.once().await?;
+        let mut tx = store.database.read_single().await?;
         assert_eq!(pragma(&mut tx, "query_only").await?, "1");
         Ok(())
     }

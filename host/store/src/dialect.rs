@@ -11,24 +11,24 @@ pub(crate) enum Dialect {
     Postgres,
 }
 
-/// The type of a column of [`Dialect::rows`].
+/// The type of a column of [`Dialect::json_rows`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Type {
+pub(crate) enum ColumnType {
     Int,
     Text,
 }
 
 impl Dialect {
-    pub(crate) fn of_url(url: &str) -> Result<Self, StoreError> {
+    pub(crate) fn from_url(url: &str) -> Result<Self, StoreError> {
         let scheme = url.split(':').next().unwrap_or_default();
         match scheme {
             // Each connection would have a database of its own.
             "sqlite" if url.contains(":memory:") || url.contains("mode=memory") => Err(
-                bad_address("a database in memory would be another for each connection"),
+                invalid_url("a database in memory would be another for each connection"),
             ),
             "sqlite" => Ok(Self::Sqlite),
             "postgres" | "postgresql" => Ok(Self::Postgres),
-            _ => Err(bad_address("it must begin with `sqlite:` or `postgres:`")),
+            _ => Err(invalid_url("it must begin with `sqlite:` or `postgres:`")),
         }
     }
 
@@ -49,7 +49,7 @@ impl Dialect {
     }
 
     /// A table with the column `value`: the texts of a JSON array, which is a parameter or a column.
-    pub(crate) fn texts(self, json: &str) -> String {
+    pub(crate) fn json_texts(self, json: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS texts"),
             Self::Postgres => {
@@ -59,7 +59,7 @@ impl Dialect {
     }
 
     /// A table with the column `value`: the whole numbers of a JSON array.
-    pub(crate) fn numbers(self, json: &str) -> String {
+    pub(crate) fn json_numbers(self, json: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS numbers"),
             Self::Postgres => format!(
@@ -70,10 +70,10 @@ impl Dialect {
     }
 
     /// A condition: the whole number in `column`, which an index begins with, is in a JSON array. Unlike a join with
-    /// [`Self::numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table. The array is a
+    /// [`Self::json_numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table. The array is a
     /// subquery of its own there, or it would be read anew for every row of a plan that goes by another index, and its
     /// length would speak against this one.
-    pub(crate) fn among(self, column: &str, json: &str) -> String {
+    pub(crate) fn key_in_json(self, column: &str, json: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} IN (SELECT value FROM json_each({json}))"),
             Self::Postgres => {
@@ -83,19 +83,24 @@ impl Dialect {
         }
     }
 
-    /// Ends the condition of an `UPDATE .. FROM` [`Self::rows`], where the rows are also joined by `column`. PostgreSQL
-    /// needs [`Self::among`] to find them quickly, SQLite finds them quickly only without.
-    pub(crate) fn only_among(self, column: &str, json: &str) -> String {
+    /// Ends the condition of an `UPDATE .. FROM` [`Self::json_rows`], where the rows are also joined by `column`. PostgreSQL
+    /// needs [`Self::key_in_json`] to find them quickly, SQLite finds them quickly only without.
+    pub(crate) fn joined_key_in_json(self, column: &str, json: &str) -> String {
         match self {
             Self::Sqlite => format!("{json} IS NOT NULL"),
-            Self::Postgres => self.among(column, json),
+            Self::Postgres => self.key_in_json(column, json),
         }
     }
 
     /// The table `name`: a row for each object of a JSON array, whose members are the columns. This is how a batch
     /// becomes one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
-    pub(crate) fn rows(self, name: &str, json: &str, columns: &[(&str, Type)]) -> String {
-        let list = |column: &dyn Fn(&str, Type) -> String| {
+    pub(crate) fn json_rows(
+        self,
+        name: &str,
+        json: &str,
+        columns: &[(&str, ColumnType)],
+    ) -> String {
+        let list = |column: &dyn Fn(&str, ColumnType) -> String| {
             let columns: Vec<_> = columns
                 .iter()
                 .map(|(name, kind)| column(name, *kind))
@@ -109,8 +114,8 @@ impl Dialect {
             }
             Self::Postgres => {
                 let columns = list(&|column, kind| match kind {
-                    Type::Int => format!("{column} BIGINT"),
-                    Type::Text => format!("{column} TEXT"),
+                    ColumnType::Int => format!("{column} BIGINT"),
+                    ColumnType::Text => format!("{column} TEXT"),
                 });
                 format!("json_to_recordset(CAST({json} AS json)) AS {name}({columns})")
             }
@@ -189,7 +194,7 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn bad_address(why: &'static str) -> StoreError {
+fn invalid_url(why: &'static str) -> StoreError {
     StoreError::Internal {
         context: "read the address of the database",
         source: why.into(),
@@ -207,17 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_names_a_database_that_there_is() {
+    fn an_address_names_a_supported_database() {
         assert!(matches!(
-            Dialect::of_url("sqlite:tide.db"),
+            Dialect::from_url("sqlite:tide.db"),
             Ok(Dialect::Sqlite)
         ));
         assert!(matches!(
-            Dialect::of_url("postgres://db/tide"),
+            Dialect::from_url("postgres://db/tide"),
             Ok(Dialect::Postgres)
         ));
         for bad in ["", "tide.db", "mysql://db/tide", "sqlite::memory:"] {
-            assert!(Dialect::of_url(bad).is_err(), "{bad}");
+            assert!(Dialect::from_url(bad).is_err(), "{bad}");
         }
     }
 }

@@ -9,7 +9,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Entry, EntryKind, Journal, NewEntry, Page, PageRequest, Recording, StoreError,
+    EntryKind, Journal, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     database::Tx,
     dialect::storable,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number, to_json},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
 const READ: &str = "read journal";
@@ -30,7 +30,7 @@ impl Journal for SqlStore {
         campaign: CampaignId,
         after: i64,
         page: PageRequest,
-    ) -> Result<Page<Entry>, StoreError> {
+    ) -> Result<Page<JournalEntry>, StoreError> {
         let mut tx = self.database.read().await?;
         let total: i64 = sqlx::query_scalar(
             "SELECT COUNT(*) FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3",
@@ -42,49 +42,49 @@ impl Journal for SqlStore {
         .await
         .map_err(failed("count journal entries"))?;
         let rows = sqlx::query(
-            "SELECT seq, kind, at, plugin, revision, question_digest, fuel, duration_ns, outcome, explain, applied \
+            "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied \
              FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq > $3 ORDER BY seq LIMIT $4 OFFSET $5",
         )
         .bind(tenant.0)
         .bind(campaign.0)
         .bind(after)
         .bind(i64::from(page.limit))
-        .bind(number(page.offset))
+        .bind(to_i64(page.offset))
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-        let items: Result<_, _> = rows.iter().map(of_row).collect();
+        let items: Result<_, _> = rows.iter().map(from_row).collect();
         Ok(Page {
-            items: items.map_err(bad_row(READ))?,
+            items: items.map_err(row_error(READ))?,
             total: total.unsigned_abs(),
         })
     }
 
-    async fn recording(
+    async fn recorded_call(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
         seq: i64,
-    ) -> Result<Option<Recording>, StoreError> {
+    ) -> Result<Option<RecordedCall>, StoreError> {
         let row = sqlx::query(
-            "SELECT seq, kind, at, plugin, revision, question_digest, fuel, duration_ns, outcome, explain, applied, \
-             question, answer FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
+            "SELECT seq, kind, at, plugin, revision, input_digest, fuel, duration_ns, outcome, explain, applied, \
+             input, output FROM journal WHERE tenant_id = $1 AND campaign_id = $2 AND seq = $3",
         )
         .bind(tenant.0)
         .bind(campaign.0)
         .bind(seq)
-        .fetch_optional(self.database.once().await?.conn())
+        .fetch_optional(self.database.read_single().await?.conn())
         .await
         .map_err(failed(READ))?;
         let Some(row) = row else { return Ok(None) };
         let read = || {
-            Ok(Recording {
-                entry: of_row(&row)?,
-                question: row.try_get("question")?,
-                answer: row.try_get("answer")?,
+            Ok(RecordedCall {
+                entry: from_row(&row)?,
+                input: row.try_get("input")?,
+                output: row.try_get("output")?,
             })
         };
-        read().map(Some).map_err(bad_row(READ))
+        read().map(Some).map_err(row_error(READ))
     }
 }
 
@@ -94,12 +94,12 @@ pub(crate) async fn append(
     tenant: TenantId,
     campaign: CampaignId,
     last: i64,
-    entries: &[NewEntry],
+    entries: &[NewJournalEntry],
 ) -> Result<(), StoreError> {
     for (seq, entry) in (last + 1..).zip(entries) {
         sqlx::query(
-            "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, question_digest, fuel, \
-             duration_ns, outcome, explain, applied, question, answer) \
+            "INSERT INTO journal (tenant_id, campaign_id, seq, kind, at, plugin, revision, input_digest, fuel, \
+             duration_ns, outcome, explain, applied, input, output) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         )
         .bind(tenant.0)
@@ -109,14 +109,14 @@ pub(crate) async fn append(
         .bind(entry.at.0)
         .bind(storable(&entry.plugin).into_owned())
         .bind(entry.revision.map(|digest| digest.to_string()))
-        .bind(entry.question_digest.map(|digest| digest.to_string()))
-        .bind(number(entry.fuel))
+        .bind(entry.input_digest.map(|digest| digest.to_string()))
+        .bind(to_i64(entry.fuel))
         .bind(i64::try_from(entry.duration.as_nanos()).unwrap_or(i64::MAX))
         .bind(storable(&entry.outcome).into_owned())
         .bind(to_json(&entry.explain)?)
         .bind(i64::from(entry.applied))
-        .bind(entry.question.clone())
-        .bind(entry.answer.clone())
+        .bind(entry.input.clone())
+        .bind(entry.output.clone())
         .execute(tx.conn())
         .await
         .map_err(failed("write journal"))?;
@@ -124,15 +124,15 @@ pub(crate) async fn append(
     Ok(())
 }
 
-fn of_row(row: &AnyRow) -> Result<Entry, BadRow> {
-    let digest = |column| row.word_or_none(column, |text| text.parse::<Digest>().ok());
-    Ok(Entry {
+fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
+    let digest = |column| row.parse_optional(column, |text| text.parse::<Digest>().ok());
+    Ok(JournalEntry {
         seq: row.take("seq")?,
-        kind: row.word("kind", EntryKind::parse)?,
+        kind: row.parse_column("kind", EntryKind::parse)?,
         at: Timestamp(row.take("at")?),
         plugin: row.take("plugin")?,
         revision: digest("revision")?,
-        question_digest: digest("question_digest")?,
+        input_digest: digest("input_digest")?,
         fuel: row.count("fuel")?,
         duration: Duration::from_nanos(row.count("duration_ns")?),
         outcome: row.take("outcome")?,

@@ -4,14 +4,15 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tidegate_core::{firmware::hex, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{
-    KeyedRequests, KnownRequest, NewRequest, Progress, Reserved, Room, StoreError, Ticket,
+    ExistingRequest, KeyedRequests, NewRequest, Quota, RequestState, ReservationId, ReserveResult,
+    StoreError,
 };
 
 use crate::{
     SqlStore,
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, number},
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_i64},
 };
 
 mod totals;
@@ -19,7 +20,7 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-const FORGET: &str = "forget requests";
+const DELETE_EXPIRED: &str = "forget requests";
 const READ: &str = "read a request that was reserved";
 
 #[async_trait]
@@ -28,64 +29,65 @@ impl KeyedRequests for SqlStore {
         &self,
         tenant: TenantId,
         request: NewRequest,
-        room: Room,
+        quota: Quota,
         now: Timestamp,
-    ) -> Result<Reserved, StoreError> {
+    ) -> Result<ReserveResult, StoreError> {
         let mut tx = self.database.write().await?;
-        free(&mut tx, tenant, request.ticket.digest, now).await?;
+        delete_expired(&mut tx, tenant, request.reservation.digest, now).await?;
         if !insert(&mut tx, tenant, &request).await? {
-            let known = known(&mut tx, tenant, request.ticket.digest).await?;
-            return Ok(known.map_or(Reserved::GivenBack, Reserved::There));
+            let existing_request =
+                existing_request(&mut tx, tenant, request.reservation.digest).await?;
+            return Ok(existing_request.map_or(ReserveResult::Released, ReserveResult::Exists));
         }
-        if !totals::count_one(&mut tx, tenant, room).await? {
-            return Ok(Reserved::Full);
+        if !totals::reserve_one(&mut tx, tenant, quota).await? {
+            return Ok(ReserveResult::QuotaExceeded);
         }
         tx.commit().await?;
-        Ok(Reserved::New)
+        Ok(ReserveResult::Reserved)
     }
 
     async fn renew_request(
         &self,
         tenant: TenantId,
-        ticket: Ticket,
-        runs_until: Timestamp,
-        forget_at: Timestamp,
+        reservation: ReservationId,
+        lease_until: Timestamp,
+        expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
-            "UPDATE keyed_requests SET runs_until = $4, forget_at = $5 \
-             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND runs_until IS NOT NULL",
+            "UPDATE keyed_requests SET lease_until = $4, expires_at = $5 \
+             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&ticket.digest))
-        .bind(hex(&ticket.salt))
-        .bind(runs_until.0)
-        .bind(forget_at.0)
+        .bind(hex(&reservation.digest))
+        .bind(hex(&reservation.salt))
+        .bind(lease_until.0)
+        .bind(expires_at.0)
         .execute(tx.conn())
         .await
         .map_err(failed("renew a reserved request"))?;
         tx.commit().await
     }
 
-    async fn keep_answer(
+    async fn store_response(
         &self,
         tenant: TenantId,
-        ticket: Ticket,
+        reservation: ReservationId,
         sealed: Option<Vec<u8>>,
-        forget_at: Timestamp,
+        expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let size = number(sealed.as_ref().map_or(0, Vec::len) as u64);
+        let size = to_i64(sealed.as_ref().map_or(0, Vec::len) as u64);
         let mut tx = self.database.write().await?;
         let kept = sqlx::query(
-            "UPDATE keyed_requests SET runs_until = NULL, answer = $4, size = $5, forget_at = $6 \
-             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND runs_until IS NOT NULL",
+            "UPDATE keyed_requests SET lease_until = NULL, response = $4, response_bytes = $5, expires_at = $6 \
+             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&ticket.digest))
-        .bind(hex(&ticket.salt))
+        .bind(hex(&reservation.digest))
+        .bind(hex(&reservation.salt))
         .bind(sealed)
         .bind(size)
-        .bind(forget_at.0)
+        .bind(expires_at.0)
         .execute(tx.conn())
         .await
         .map_err(failed("keep an answer"))?;
@@ -95,15 +97,19 @@ impl KeyedRequests for SqlStore {
         tx.commit().await
     }
 
-    async fn give_request_back(&self, tenant: TenantId, ticket: Ticket) -> Result<(), StoreError> {
+    async fn release_request(
+        &self,
+        tenant: TenantId,
+        reservation: ReservationId,
+    ) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         let given_back = sqlx::query(
             "DELETE FROM keyed_requests \
-             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND runs_until IS NOT NULL",
+             WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&ticket.digest))
-        .bind(hex(&ticket.salt))
+        .bind(hex(&reservation.digest))
+        .bind(hex(&reservation.salt))
         .execute(tx.conn())
         .await
         .map_err(failed("give a request back"))?;
@@ -113,70 +119,70 @@ impl KeyedRequests for SqlStore {
         tx.commit().await
     }
 
-    async fn forget_requests(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+    async fn delete_expired_requests(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
         let mut tx = self.database.write().await?;
         let forgotten = sqlx::query(
             "DELETE FROM keyed_requests WHERE (tenant_id, digest) IN (\
-             SELECT tenant_id, digest FROM keyed_requests WHERE forget_at <= $1 \
-             ORDER BY forget_at LIMIT $2) RETURNING tenant_id, size",
+             SELECT tenant_id, digest FROM keyed_requests WHERE expires_at <= $1 \
+             ORDER BY expires_at LIMIT $2) RETURNING tenant_id, response_bytes",
         )
         .bind(now.0)
         .bind(i64::from(most))
         .fetch_all(tx.conn())
         .await
-        .map_err(failed(FORGET))?;
-        totals::forget(&mut tx, &forgotten).await?;
+        .map_err(failed(DELETE_EXPIRED))?;
+        totals::subtract(&mut tx, &forgotten).await?;
         tx.commit().await?;
         Ok(forgotten.len() as u64)
     }
 }
 
 /// Makes place for a request whose key was used so long ago that it is forgotten.
-async fn free(
+async fn delete_expired(
     tx: &mut Tx,
     tenant: TenantId,
     digest: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let forgotten = sqlx::query(
-        "DELETE FROM keyed_requests WHERE tenant_id = $1 AND digest = $2 AND forget_at <= $3 \
-         RETURNING tenant_id, size",
+        "DELETE FROM keyed_requests WHERE tenant_id = $1 AND digest = $2 AND expires_at <= $3 \
+         RETURNING tenant_id, response_bytes",
     )
     .bind(tenant.0)
     .bind(hex(&digest))
     .bind(now.0)
     .fetch_all(tx.conn())
     .await
-    .map_err(failed(FORGET))?;
-    totals::forget(tx, &forgotten).await
+    .map_err(failed(DELETE_EXPIRED))?;
+    totals::subtract(tx, &forgotten).await
 }
 
 /// Whether nobody had it.
 async fn insert(tx: &mut Tx, tenant: TenantId, request: &NewRequest) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO keyed_requests \
-         (tenant_id, digest, salt, fingerprint, runs_until, answer, size, forget_at) \
+         (tenant_id, digest, salt, fingerprint, lease_until, response, response_bytes, expires_at) \
          VALUES ($1, $2, $3, $4, $5, NULL, 0, $6) ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
-    .bind(hex(&request.ticket.digest))
-    .bind(hex(&request.ticket.salt))
+    .bind(hex(&request.reservation.digest))
+    .bind(hex(&request.reservation.salt))
     .bind(hex(&request.fingerprint))
-    .bind(request.runs_until.0)
-    .bind(request.forget_at.0)
+    .bind(request.lease_until.0)
+    .bind(request.expires_at.0)
     .execute(tx.conn())
     .await
     .map_err(failed("reserve a request"))?;
     Ok(inserted.rows_affected() > 0)
 }
 
-async fn known(
+async fn existing_request(
     tx: &mut Tx,
     tenant: TenantId,
     digest: [u8; 32],
-) -> Result<Option<KnownRequest>, StoreError> {
+) -> Result<Option<ExistingRequest>, StoreError> {
     let row = sqlx::query(
-        "SELECT salt, fingerprint, runs_until, answer FROM keyed_requests \
+        "SELECT salt, fingerprint, lease_until, response FROM keyed_requests \
          WHERE tenant_id = $1 AND digest = $2",
     )
     .bind(tenant.0)
@@ -184,19 +190,19 @@ async fn known(
     .fetch_optional(tx.conn())
     .await
     .map_err(failed(READ))?;
-    row.map(|row| of_row(&row, digest).map_err(bad_row(READ)))
+    row.map(|row| from_row(&row, digest).map_err(row_error(READ)))
         .transpose()
 }
 
-fn of_row(row: &AnyRow, digest: [u8; 32]) -> Result<KnownRequest, BadRow> {
-    let progress = match row.take::<Option<i64>>("runs_until")? {
-        Some(until) => Progress::Running(Timestamp(until)),
-        None => Progress::Answered(row.take("answer")?),
+fn from_row(row: &AnyRow, digest: [u8; 32]) -> Result<ExistingRequest, RowError> {
+    let progress = match row.take::<Option<i64>>("lease_until")? {
+        Some(until) => RequestState::Running(Timestamp(until)),
+        None => RequestState::Completed(row.take("response")?),
     };
-    let salt = row.word("salt", bytes_of_hex)?;
-    Ok(KnownRequest {
-        ticket: Ticket { digest, salt },
-        fingerprint: row.word("fingerprint", bytes_of_hex)?,
+    let salt = row.parse_column("salt", bytes_of_hex)?;
+    Ok(ExistingRequest {
+        reservation: ReservationId { digest, salt },
+        fingerprint: row.parse_column("fingerprint", bytes_of_hex)?,
         progress,
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     SqlStore,
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
 #[cfg(test)]
@@ -20,10 +20,10 @@ mod tests;
 const READ: &str = "read which tenants were stirred";
 
 /// Something happened that may leave a device in mode `latest` behind.
-pub(crate) async fn stir(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+pub(crate) async fn mark_dirty(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO latest_stirs (tenant_id, stirs, looked_at) VALUES ($1, 1, 0) \
-         ON CONFLICT (tenant_id) DO UPDATE SET stirs = latest_stirs.stirs + 1",
+        "INSERT INTO latest_dirty_flags (tenant_id, changes, processed) VALUES ($1, 1, 0) \
+         ON CONFLICT (tenant_id) DO UPDATE SET changes = latest_dirty_flags.changes + 1",
     )
     .bind(tenant.0)
     .execute(tx.conn())
@@ -34,37 +34,37 @@ pub(crate) async fn stir(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError
 
 #[async_trait]
 impl LatestDevices for SqlStore {
-    async fn stirred(&self) -> Result<Vec<(TenantId, i64)>, StoreError> {
-        let mut tx = self.database.once().await?;
+    async fn dirty_tenants(&self) -> Result<Vec<(TenantId, i64)>, StoreError> {
+        let mut tx = self.database.read_single().await?;
         let rows = sqlx::query(
-            "SELECT tenant_id, stirs FROM latest_stirs WHERE stirs > looked_at ORDER BY tenant_id",
+            "SELECT tenant_id, changes FROM latest_dirty_flags WHERE changes > processed ORDER BY tenant_id",
         )
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-        let read = |row: &AnyRow| -> Result<_, BadRow> {
-            Ok((TenantId(row.take("tenant_id")?), row.take("stirs")?))
+        let read = |row: &AnyRow| -> Result<_, RowError> {
+            Ok((TenantId(row.take("tenant_id")?), row.take("changes")?))
         };
         rows.iter()
             .map(read)
             .collect::<Result<_, _>>()
-            .map_err(bad_row(READ))
+            .map_err(row_error(READ))
     }
 
-    async fn looked_at(&self, tenant: TenantId, stir: i64) -> Result<(), StoreError> {
+    async fn clear_dirty(&self, tenant: TenantId, mark_dirty: i64) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
-            "UPDATE latest_stirs SET looked_at = $2 WHERE tenant_id = $1 AND looked_at < $2",
+            "UPDATE latest_dirty_flags SET processed = $2 WHERE tenant_id = $1 AND processed < $2",
         )
         .bind(tenant.0)
-        .bind(stir)
+        .bind(mark_dirty)
         .execute(tx.conn())
         .await
         .map_err(failed("note that a tenant was looked at"))?;
         tx.commit().await
     }
 
-    async fn had_offer(
+    async fn already_offered(
         &self,
         tenant: TenantId,
         firmware: FirmwareId,
@@ -72,10 +72,10 @@ impl LatestDevices for SqlStore {
     ) -> Result<HashSet<DeviceKey>, StoreError> {
         const READ: &str = "read who had a firmware";
         let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
-        let mut tx = self.database.once().await?;
-        let which = tx.dialect().among("u.device_id", "$3");
+        let mut tx = self.database.read_single().await?;
+        let which = tx.dialect().key_in_json("u.device_key", "$3");
         let sql = format!(
-            "SELECT DISTINCT u.device_id AS device_id FROM updates u \
+            "SELECT DISTINCT u.device_key AS device_key FROM updates u \
              WHERE u.tenant_id = $1 AND u.firmware_id = $2 AND {which}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -86,8 +86,8 @@ impl LatestDevices for SqlStore {
             .await
             .map_err(failed(READ))?;
         rows.iter()
-            .map(|row| row.take("device_id").map(DeviceKey))
+            .map(|row| row.take("device_key").map(DeviceKey))
             .collect::<Result<_, _>>()
-            .map_err(bad_row(READ))
+            .map_err(row_error(READ))
     }
 }

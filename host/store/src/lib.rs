@@ -11,39 +11,39 @@
 //! this crate and fails when one forgets.
 
 mod access;
+mod batch_writer;
+mod blob;
 mod campaigns;
-mod changes;
 mod database;
 mod devices;
 mod dialect;
 mod error;
 mod files;
 mod firmware;
-mod gather;
+mod invalidation;
 mod journal;
 mod keyed_requests;
 mod latest;
+mod maintenance_windows;
 mod migrations;
-mod open;
-mod packed;
 mod plugins;
 mod rows;
 mod runs;
 mod selector_sql;
 mod sql;
 mod stats;
-mod tallies;
+mod store;
+mod tenant_counters;
 mod tenants;
-mod terms;
+mod update_options;
 mod updates;
-mod windows;
 
 #[cfg(test)]
-mod scene;
+mod tenant_isolation;
 #[cfg(test)]
-mod statements;
+mod test_fixture;
 #[cfg(test)]
 mod testing;
 
-pub use changes::DeviceChange;
-pub use open::{Options, SqlStore};
+pub use invalidation::Invalidation;
+pub use store::{Options, SqlStore};

@@ -14,18 +14,43 @@ use crate::{dialect::Dialect, error::internal};
 pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (
         1,
-        "registry",
-        include_str!("../../../migrations/0001_registry.sql"),
+        "tenants",
+        include_str!("../../../migrations/0001_tenants.sql"),
     ),
     (
         2,
-        "campaigns",
-        include_str!("../../../migrations/0002_campaigns.sql"),
+        "firmware",
+        include_str!("../../../migrations/0002_firmware.sql"),
     ),
     (
         3,
-        "requests",
-        include_str!("../../../migrations/0003_requests.sql"),
+        "devices",
+        include_str!("../../../migrations/0003_devices.sql"),
+    ),
+    (
+        4,
+        "plugins",
+        include_str!("../../../migrations/0004_plugins.sql"),
+    ),
+    (
+        5,
+        "campaigns",
+        include_str!("../../../migrations/0005_campaigns.sql"),
+    ),
+    (
+        6,
+        "updates",
+        include_str!("../../../migrations/0006_updates.sql"),
+    ),
+    (
+        7,
+        "files",
+        include_str!("../../../migrations/0007_files.sql"),
+    ),
+    (
+        8,
+        "keyed_requests",
+        include_str!("../../../migrations/0008_keyed_requests.sql"),
     ),
 ];
 
@@ -81,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_in_braces_has_a_meaning() {
+    fn every_placeholder_is_defined() {
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
             for (_, name, text) in MIGRATIONS {
                 assert!(!dialect.migration(text).contains("{{"), "{name}");
@@ -90,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_the_folder_is_run_under_its_number() {
+    fn every_migration_file_is_listed_under_its_number() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
         let files = std::fs::read_dir(folder).expect("the folder of migrations");
         let mut files: Vec<_> = files

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{Digest, TenantId},
-    plugin::{Description, Kind},
+    plugin::{Description, PluginKind},
     time::Timestamp,
 };
 use tidegate_engine::ports::{NewRevision, Plugins, Revision, StoreError, Usage};
@@ -13,9 +13,9 @@ use tidegate_engine::ports::{NewRevision, Plugins, Revision, StoreError, Usage};
 use crate::{
     SqlStore,
     database::Tx,
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number, to_json},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ impl Plugins for SqlStore {
     }
 
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM plugin_revisions r \
              JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
@@ -61,7 +61,7 @@ impl Plugins for SqlStore {
         rows.iter()
             .map(revision)
             .collect::<Result<_, _>>()
-            .map_err(bad_row("read plugin revision row"))
+            .map_err(row_error("read plugin revision row"))
     }
 
     async fn revision(
@@ -70,7 +70,7 @@ impl Plugins for SqlStore {
         plugin: &str,
         digest: Option<Digest>,
     ) -> Result<Option<Revision>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM plugin_revisions r \
              JOIN plugins p ON p.tenant_id = r.tenant_id AND p.name = r.plugin \
@@ -87,7 +87,7 @@ impl Plugins for SqlStore {
             .map_err(failed("read a plugin revision"))?;
         row.map(|row| revision(&row))
             .transpose()
-            .map_err(bad_row("read plugin revision row"))
+            .map_err(row_error("read plugin revision row"))
     }
 
     async fn enable_revision(
@@ -113,13 +113,13 @@ impl Plugins for SqlStore {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn note_usage(
+    async fn record_plugin_usage(
         &self,
         tenant: TenantId,
         usage: Vec<(Digest, Usage)>,
     ) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
-        note_usage(&mut tx, tenant, &usage).await?;
+        record_plugin_usage(&mut tx, tenant, &usage).await?;
         tx.commit().await
     }
 }
@@ -129,7 +129,7 @@ async fn put_plugin(
     tx: &mut Tx,
     tenant: TenantId,
     revision: &NewRevision,
-) -> Result<Kind, StoreError> {
+) -> Result<PluginKind, StoreError> {
     let name = storable(&revision.description.name).into_owned();
     sqlx::query(
         "INSERT INTO plugins (tenant_id, name, kind) VALUES ($1, $2, $3) \
@@ -147,8 +147,8 @@ async fn put_plugin(
         .fetch_one(tx.conn())
         .await
         .map_err(failed("read a plugin"))?;
-    row.word("kind", Kind::parse)
-        .map_err(bad_row("read plugin row"))
+    row.parse_column("kind", PluginKind::parse)
+        .map_err(row_error("read plugin row"))
 }
 
 async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result<(), StoreError> {
@@ -175,7 +175,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     .bind(i64::from(description.state_schema))
     .bind(list(&description.metrics)?)
     .bind(list(&description.attributes)?)
-    .bind(number(revision.size))
+    .bind(to_i64(revision.size))
     .bind(text(&revision.created_by))
     .bind(revision.created_at.0)
     .execute(tx.conn())
@@ -184,7 +184,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     Ok(())
 }
 
-async fn note_usage(
+async fn record_plugin_usage(
     tx: &mut Tx,
     tenant: TenantId,
     usage: &[(Digest, Usage)],
@@ -199,15 +199,15 @@ async fn note_usage(
 
     let rows = usage.iter().map(|(digest, usage)| Row {
         digest: digest.to_string(),
-        calls: number(usage.calls),
-        failures: number(usage.failures),
-        fuel: number(usage.fuel),
+        calls: to_i64(usage.calls),
+        failures: to_i64(usage.failures),
+        fuel: to_i64(usage.fuel),
     });
     let columns = [
-        ("digest", Type::Text),
-        ("calls", Type::Int),
-        ("failures", Type::Int),
-        ("fuel", Type::Int),
+        ("digest", ColumnType::Text),
+        ("calls", ColumnType::Int),
+        ("failures", ColumnType::Int),
+        ("fuel", ColumnType::Int),
     ];
     // The same digest may stand there more than once; CAST, for a sum is no BIGINT on PostgreSQL.
     let sql = format!(
@@ -218,7 +218,7 @@ async fn note_usage(
          failures = plugin_revisions.failures + used.failures, \
          fuel = plugin_revisions.fuel + used.fuel FROM used \
          WHERE plugin_revisions.tenant_id = $1 AND plugin_revisions.digest = used.digest",
-        tx.dialect().rows("given", "$2", &columns)
+        tx.dialect().json_rows("given", "$2", &columns)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -229,14 +229,14 @@ async fn note_usage(
     Ok(())
 }
 
-fn revision(row: &AnyRow) -> Result<Revision, BadRow> {
+fn revision(row: &AnyRow) -> Result<Revision, RowError> {
     let state_schema: i64 = row.take("state_schema")?;
     let description = Description {
         name: row.take("plugin")?,
         version: row.take("version")?,
         summary: row.take("summary")?,
         config_schema: row.take("config_schema")?,
-        state_schema: u32::try_from(state_schema).map_err(|_| BadRow::Number {
+        state_schema: u32::try_from(state_schema).map_err(|_| RowError::OutOfRange {
             column: "state_schema",
             value: state_schema,
         })?,
@@ -244,8 +244,8 @@ fn revision(row: &AnyRow) -> Result<Revision, BadRow> {
         attributes: row.json("attributes")?,
     };
     let stored = NewRevision {
-        digest: row.word("digest", |text| text.parse().ok())?,
-        kind: row.word("kind", Kind::parse)?,
+        digest: row.parse_column("digest", |text| text.parse().ok())?,
+        kind: row.parse_column("kind", PluginKind::parse)?,
         contract: row.take("contract")?,
         description,
         size: row.count("size")?,

@@ -7,13 +7,13 @@ use crate::error::internal;
 
 /// A row that does not say what a row of its table may say.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadRow {
+pub(crate) enum RowError {
     /// The column is missing or of another type.
     #[error(transparent)]
     Column(#[from] sqlx::Error),
     /// A word that is none of those there are.
     #[error("`{value}` is no {column}")]
-    Word {
+    UnknownValue {
         /// The column.
         column: &'static str,
         /// What it says.
@@ -21,7 +21,7 @@ pub(crate) enum BadRow {
     },
     /// A number outside its range.
     #[error("{value} is out of range for {column}")]
-    Number {
+    OutOfRange {
         /// The column.
         column: &'static str,
         /// What it says.
@@ -39,94 +39,99 @@ pub(crate) enum BadRow {
 }
 
 /// Makes a [`StoreError`] of it: `read device row`.
-pub(crate) fn bad_row(context: &'static str) -> impl Fn(BadRow) -> StoreError {
+pub(crate) fn row_error(context: &'static str) -> impl Fn(RowError) -> StoreError {
     move |error| internal(context)(Box::new(error))
 }
 
 /// Reading columns as the domain has them.
-pub(crate) trait Columns {
+pub(crate) trait RowExt {
     /// The column as it is.
-    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, BadRow>
+    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, RowError>
     where
         T: Decode<'r, sqlx::Any> + Type<sqlx::Any>;
 
     /// A number that is never negative.
-    fn count(&self, column: &'static str) -> Result<u64, BadRow>;
+    fn count(&self, column: &'static str) -> Result<u64, RowError>;
 
     /// 0 or 1.
-    fn flag(&self, column: &'static str) -> Result<bool, BadRow>;
+    fn flag(&self, column: &'static str) -> Result<bool, RowError>;
 
     /// A word that stands for something.
-    fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>)
-    -> Result<T, BadRow>;
-
-    /// A word, or nothing.
-    fn word_or_none<T>(
+    fn parse_column<T>(
         &self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, BadRow>;
+    ) -> Result<T, RowError>;
+
+    /// A word, or nothing.
+    fn parse_optional<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, RowError>;
 
     /// JSON text.
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, BadRow>;
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError>;
 }
 
-impl Columns for AnyRow {
-    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, BadRow>
+impl RowExt for AnyRow {
+    fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, RowError>
     where
         T: Decode<'r, sqlx::Any> + Type<sqlx::Any>,
     {
         Ok(self.try_get(column)?)
     }
 
-    fn count(&self, column: &'static str) -> Result<u64, BadRow> {
+    fn count(&self, column: &'static str) -> Result<u64, RowError> {
         let value: i64 = self.take(column)?;
-        u64::try_from(value).map_err(|_| BadRow::Number { column, value })
+        u64::try_from(value).map_err(|_| RowError::OutOfRange { column, value })
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool, BadRow> {
+    fn flag(&self, column: &'static str) -> Result<bool, RowError> {
         match self.take(column)? {
             0 => Ok(false),
             1 => Ok(true),
-            value => Err(BadRow::Number { column, value }),
+            value => Err(RowError::OutOfRange { column, value }),
         }
     }
 
-    fn word<T>(
+    fn parse_column<T>(
         &self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, BadRow> {
-        word(column, self.take(column)?, parse)
+    ) -> Result<T, RowError> {
+        parse_value(column, self.take(column)?, parse)
     }
 
-    fn word_or_none<T>(
+    fn parse_optional<T>(
         &self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, BadRow> {
+    ) -> Result<Option<T>, RowError> {
         let value: Option<&str> = self.take(column)?;
-        value.map(|value| word(column, value, parse)).transpose()
+        value
+            .map(|value| parse_value(column, value, parse))
+            .transpose()
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, BadRow> {
-        serde_json::from_str(self.take(column)?).map_err(|error| BadRow::Json { column, error })
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
+        serde_json::from_str(self.take(column)?).map_err(|error| RowError::Json { column, error })
     }
 }
 
-fn word<T>(
+fn parse_value<T>(
     column: &'static str,
     value: &str,
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, BadRow> {
-    parse(value).ok_or_else(|| BadRow::Word {
+) -> Result<T, RowError> {
+    parse(value).ok_or_else(|| RowError::UnknownValue {
         column,
         value: value.to_owned(),
     })
 }
 
 /// A number as SQL has it; what is too large for it does not occur.
-pub(crate) fn number(value: u64) -> i64 {
+pub(crate) fn to_i64(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -73,7 +73,7 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
         "last_seen" => format!("(d.last_seen IS NOT NULL AND {})", any("d.last_seen", "")),
         "group" => format!(
             "EXISTS (SELECT 1 FROM device_groups g \
-             WHERE g.tenant_id = d.tenant_id AND g.device_id = d.id AND {})",
+             WHERE g.tenant_id = d.tenant_id AND g.device_key = d.id AND {})",
             any("g.name", "")
         ),
         field => {
@@ -82,14 +82,14 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
                 let key = parameters.bind(storable(attribute).into_owned());
                 format!(
                     "EXISTS (SELECT 1 FROM device_attributes a WHERE a.tenant_id = d.tenant_id \
-                     AND a.device_id = d.id AND a.attribute_key = {key} AND {any})"
+                     AND a.device_key = d.id AND a.attribute_key = {key} AND {any})"
                 )
             } else if let Some(label) = field.strip_prefix("label.") {
                 let any = any("l.value", "");
                 let key = parameters.bind(storable(label).into_owned());
                 format!(
                     "EXISTS (SELECT 1 FROM device_labels l WHERE l.tenant_id = d.tenant_id \
-                     AND l.device_id = d.id AND l.label_key = {key} AND {any})"
+                     AND l.device_key = d.id AND l.label_key = {key} AND {any})"
                 )
             } else {
                 // A device has no such field.

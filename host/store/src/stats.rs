@@ -10,8 +10,8 @@ use tidegate_engine::ports::{Statistics, Stats, StoreError};
 use crate::{
     SqlStore,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row},
-    tallies::{Kind, hour},
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::{CounterKind, hour_key},
 };
 
 #[cfg(test)]
@@ -21,38 +21,43 @@ mod tests;
 impl Statistics for SqlStore {
     /// `since` counts from the beginning of its hour.
     async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         // What goes by the hour has a row for every hour that ever was: only the late ones are read.
         let rows = sqlx::query(
-            "SELECT kind, tally_key, n FROM tallies WHERE tenant_id = $1 AND n > 0 \
-             AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR tally_key >= $2) \
-             ORDER BY kind, tally_key",
+            "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
+             AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR counter_key >= $2) \
+             ORDER BY kind, counter_key",
         )
         .bind(tenant.0)
-        .bind(hour(since))
+        .bind(hour_key(since))
         .fetch_all(tx.conn())
         .await
         .map_err(failed("read the tallies"))?;
         let mut stats = Stats::default();
         for row in &rows {
-            let mut read = || -> Result<(), BadRow> {
-                let kind = row.word("kind", Kind::parse)?;
-                add(&mut stats, kind, row.take("tally_key")?, row.count("n")?);
+            let mut read = || -> Result<(), RowError> {
+                let kind = row.parse_column("kind", CounterKind::parse)?;
+                add(
+                    &mut stats,
+                    kind,
+                    row.take("counter_key")?,
+                    row.count("value")?,
+                );
                 Ok(())
             };
-            read().map_err(bad_row("read tally row"))?;
+            read().map_err(row_error("read tally row"))?;
         }
         Ok(stats)
     }
 
-    async fn last_move(
+    async fn last_progress_at(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         let row = sqlx::query(
-            "SELECT moved_at FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
+            "SELECT last_progress_at FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
         )
         .bind(tenant.0)
         .bind(campaign.0)
@@ -60,21 +65,23 @@ impl Statistics for SqlStore {
         .await
         .map_err(failed("read when a campaign moved"))?;
         let Some(row) = row else { return Ok(None) };
-        let moved_at: Option<i64> = row.take("moved_at").map_err(bad_row("read campaign row"))?;
-        Ok(moved_at.map(Timestamp))
+        let last_progress_at: Option<i64> = row
+            .take("last_progress_at")
+            .map_err(row_error("read campaign row"))?;
+        Ok(last_progress_at.map(Timestamp))
     }
 }
 
-fn add(stats: &mut Stats, kind: Kind, key: String, n: u64) {
+fn add(stats: &mut Stats, kind: CounterKind, key: String, n: u64) {
     match kind {
-        Kind::DevicesByState => stats.devices_by_state.push((key, n)),
-        Kind::DevicesByVersion => stats.devices_by_version.push((key, n)),
-        Kind::DevicesByModel => stats.devices_by_model.push((key, n)),
-        Kind::DevicesDrifted => stats.drifted_devices = n,
-        Kind::UpdatesByStatus => stats.updates_by_status.push((key, n)),
-        Kind::CampaignsByStatus => stats.campaigns_by_status.push((key, n)),
-        Kind::CompletedInHour => stats.completed_of_late += n,
-        Kind::FailedInHour => stats.failed_of_late += n,
-        Kind::LastChange => stats.last_change = i64::try_from(n).ok().map(Timestamp),
+        CounterKind::DevicesByState => stats.devices_by_state.push((key, n)),
+        CounterKind::DevicesByVersion => stats.devices_by_version.push((key, n)),
+        CounterKind::DevicesByModel => stats.devices_by_model.push((key, n)),
+        CounterKind::DevicesDrifted => stats.drifted_devices = n,
+        CounterKind::UpdatesByStatus => stats.updates_by_status.push((key, n)),
+        CounterKind::CampaignsByStatus => stats.campaigns_by_status.push((key, n)),
+        CounterKind::CompletedInHour => stats.completed_recently += n,
+        CounterKind::FailedInHour => stats.failed_recently += n,
+        CounterKind::LastChange => stats.last_change = i64::try_from(n).ok().map(Timestamp),
     }
 }

@@ -4,15 +4,15 @@ mod settings;
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use tidegate_core::{firmware::hex, id::TenantId, settings::TenantSettings, time::Timestamp};
-use tidegate_engine::ports::{Key, Role, StoreError, StoredKey, Tenant, Tenants};
+use tidegate_engine::ports::{ApiKey, ApiKeyRecord, Role, StoreError, Tenant, Tenants};
 
 use crate::{
     SqlStore,
-    changes::announce_tenant,
     database::Tx,
     dialect::storable,
     error::{conflict, failed},
-    rows::{BadRow, Columns, bad_row, bytes_of_hex},
+    invalidation::notify_tenant,
+    rows::{RowError, RowExt, bytes_of_hex, row_error},
 };
 
 #[async_trait]
@@ -30,11 +30,11 @@ impl Tenants for SqlStore {
         .await
         .map_err(conflict("create a tenant", there()))?;
         tx.commit().await?;
-        tenant(&row).map_err(bad_row("read tenant row"))
+        tenant(&row).map_err(row_error("read tenant row"))
     }
 
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         let row = sqlx::query(
             "SELECT id, name, settings, settings_revision FROM tenants WHERE name = $1",
         )
@@ -44,11 +44,11 @@ impl Tenants for SqlStore {
         .map_err(failed("read a tenant"))?;
         row.map(|row| tenant(&row))
             .transpose()
-            .map_err(bad_row("read tenant row"))
+            .map_err(row_error("read tenant row"))
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         let rows =
             sqlx::query("SELECT id, name, settings, settings_revision FROM tenants ORDER BY id")
                 .fetch_all(tx.conn())
@@ -57,11 +57,11 @@ impl Tenants for SqlStore {
         rows.iter()
             .map(tenant)
             .collect::<Result<_, _>>()
-            .map_err(bad_row("read tenant row"))
+            .map_err(row_error("read tenant row"))
     }
 
-    async fn tenant_of_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
-        let mut tx = self.database.once().await?;
+    async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let mut tx = self.database.read_single().await?;
         let row =
             sqlx::query("SELECT id, name, settings, settings_revision FROM tenants WHERE id = $1")
                 .bind(id.0)
@@ -70,7 +70,7 @@ impl Tenants for SqlStore {
                 .map_err(failed("read a tenant"))?;
         row.map(|row| tenant(&row))
             .transpose()
-            .map_err(bad_row("read tenant row"))
+            .map_err(row_error("read tenant row"))
     }
 
     async fn change_settings(
@@ -81,7 +81,7 @@ impl Tenants for SqlStore {
     ) -> Result<bool, StoreError> {
         let mut tx = self.database.write().await?;
         let changed = sqlx::query(
-            "UPDATE tenants SET settings = $1, settings_revision = settings_revision + 1, tracks_address = $4 \
+            "UPDATE tenants SET settings = $1, settings_revision = settings_revision + 1, track_address = $4 \
              WHERE id = $2 AND settings_revision = $3",
         )
         .bind(settings::to_text(settings)?)
@@ -95,14 +95,14 @@ impl Tenants for SqlStore {
             return Ok(false);
         }
         if !settings.track_address {
-            forget_addresses(&mut tx, tenant).await?;
+            delete_addresses(&mut tx, tenant).await?;
         }
-        announce_tenant(&mut tx, tenant).await?;
+        notify_tenant(&mut tx, tenant).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    async fn create_key(&self, key: StoredKey) -> Result<(), StoreError> {
+    async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
             "INSERT INTO api_keys (sha256, tenant_id, user_name, role, expires_at, created_at) \
@@ -123,8 +123,8 @@ impl Tenants for SqlStore {
         tx.commit().await
     }
 
-    async fn key(&self, sha256: [u8; 32]) -> Result<Option<Key>, StoreError> {
-        let mut tx = self.database.once().await?;
+    async fn key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        let mut tx = self.database.read_single().await?;
         let row = sqlx::query(
             "SELECT t.id, t.name, t.settings, t.settings_revision, k.user_name, k.role, k.expires_at \
              FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.sha256 = $1",
@@ -135,11 +135,11 @@ impl Tenants for SqlStore {
         .map_err(failed("read an API key"))?;
         row.map(|row| key(&row))
             .transpose()
-            .map_err(bad_row("read API key row"))
+            .map_err(row_error("read API key row"))
     }
 
-    async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError> {
-        let mut tx = self.database.once().await?;
+    async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError> {
+        let mut tx = self.database.read_single().await?;
         let rows = sqlx::query(
             "SELECT tenant_id, user_name, role, sha256, expires_at, created_at FROM api_keys \
              WHERE tenant_id = $1 ORDER BY created_at, sha256",
@@ -151,7 +151,7 @@ impl Tenants for SqlStore {
         rows.iter()
             .map(stored_key)
             .collect::<Result<_, _>>()
-            .map_err(bad_row("read API key row"))
+            .map_err(row_error("read API key row"))
     }
 
     async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError> {
@@ -167,7 +167,7 @@ impl Tenants for SqlStore {
     }
 
     async fn has_keys(&self) -> Result<bool, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         // Across tenants: asked once, before there is anybody.
         let row = sqlx::query("SELECT tenant_id FROM api_keys LIMIT 1")
             .fetch_optional(tx.conn())
@@ -178,7 +178,7 @@ impl Tenants for SqlStore {
 }
 
 /// There are none but when the tenant wanted to know until now.
-async fn forget_addresses(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+async fn delete_addresses(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET address = NULL WHERE tenant_id = $1 AND address IS NOT NULL")
         .bind(tenant.0)
         .execute(tx.conn())
@@ -187,30 +187,30 @@ async fn forget_addresses(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreErro
     Ok(())
 }
 
-fn tenant(row: &AnyRow) -> Result<Tenant, BadRow> {
+fn tenant(row: &AnyRow) -> Result<Tenant, RowError> {
     Ok(Tenant {
         id: TenantId(row.take("id")?),
         name: row.take("name")?,
-        settings: settings::of_text(row.take("settings")?)?,
+        settings: settings::from_text(row.take("settings")?)?,
         settings_revision: row.take("settings_revision")?,
     })
 }
 
-fn key(row: &AnyRow) -> Result<Key, BadRow> {
-    Ok(Key {
+fn key(row: &AnyRow) -> Result<ApiKey, RowError> {
+    Ok(ApiKey {
         tenant: tenant(row)?,
         user: row.take("user_name")?,
-        role: row.word("role", Role::parse)?,
+        role: row.parse_column("role", Role::parse)?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
     })
 }
 
-fn stored_key(row: &AnyRow) -> Result<StoredKey, BadRow> {
-    Ok(StoredKey {
+fn stored_key(row: &AnyRow) -> Result<ApiKeyRecord, RowError> {
+    Ok(ApiKeyRecord {
         tenant: TenantId(row.take("tenant_id")?),
         user: row.take("user_name")?,
-        role: row.word("role", Role::parse)?,
-        sha256: row.word("sha256", bytes_of_hex)?,
+        role: row.parse_column("role", Role::parse)?,
+        sha256: row.parse_column("sha256", bytes_of_hex)?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
         created_at: Timestamp(row.take("created_at")?),
     })

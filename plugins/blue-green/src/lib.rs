@@ -14,23 +14,23 @@ pub struct Config {
     green_group: Vec<String>,
     #[serde(default)]
     blue_group: Vec<String>,
-    #[serde(default = "an_hour")]
+    #[serde(default = "default_soak_minutes")]
     soak_minutes: Minutes,
-    #[serde(default = "yes")]
+    #[serde(default = "default_require_approval")]
     require_approval: bool,
-    #[serde(default = "four_fifths")]
+    #[serde(default = "default_success_percentage")]
     success_percentage: Percent,
 }
 
-const fn an_hour() -> Minutes {
+const fn default_soak_minutes() -> Minutes {
     Minutes::new(60)
 }
 
-const fn yes() -> bool {
+const fn default_require_approval() -> bool {
     true
 }
 
-const fn four_fifths() -> Percent {
+const fn default_success_percentage() -> Percent {
     Percent::new(80)
 }
 
@@ -68,12 +68,12 @@ impl Strategy for BlueGreen {
     }
 
     fn decide(observation: &Observation, config: &Config) -> Result<Decision, String> {
-        let trial = Trial {
+        let criteria = PromotionCriteria {
             success: config.success_percentage,
-            watched_for: config.soak_minutes.milliseconds(),
-            approval: config.require_approval,
+            soak_time: config.soak_minutes.milliseconds(),
+            requires_approval: config.require_approval,
         };
-        in_order(observation, None, |passage| trial.gate(&passage))
+        in_order(observation, None, |transition| criteria.gate(&transition))
     }
 }
 

@@ -68,12 +68,12 @@ impl Strategy for Canary {
     }
 
     fn decide(observation: &Observation, config: &Config) -> Result<Decision, String> {
-        let trial = Trial {
+        let criteria = PromotionCriteria {
             success: config.success_percentage,
-            watched_for: config.canary_duration_minutes.milliseconds(),
-            approval: config.require_approval,
+            soak_time: config.canary_duration_minutes.milliseconds(),
+            requires_approval: config.require_approval,
         };
-        in_order(observation, None, |passage| trial.gate(&passage))
+        in_order(observation, None, |transition| criteria.gate(&transition))
     }
 }
 

@@ -10,7 +10,7 @@ fn goldens() {
 }
 
 #[test]
-fn the_schema_tells_the_truth() {
+fn the_schema_matches_the_config() {
     check_schema::<Immediate>();
     check_schema_refuses::<Immediate>(&[
         r#"{"batch_size": 0}"#,
@@ -27,7 +27,7 @@ fn a_batch_is_refilled_as_devices_end() {
     for (in_progress, completed, failed, level) in
         [(10, 0, 0, None), (7, 3, 0, Some(13)), (0, 9, 1, Some(20))]
     {
-        let wave = wave("all", 100).standing_at(counts(in_progress, completed, failed));
+        let wave = wave("all", 100).with_counts(counts(in_progress, completed, failed));
         let decision = Immediate::decide(&observation("{}", vec![wave]), &config);
         let levels = decision.map(|decision| {
             let levels = decision

@@ -7,7 +7,7 @@ use crate::{
 
 impl Counts {
     /// All zero.
-    pub const fn none() -> Self {
+    pub const fn zero() -> Self {
         Self {
             pending: 0,
             offered: 0,
@@ -26,13 +26,13 @@ impl Counts {
     }
 
     /// Devices at an end of their own: all but those that were called back, which say nothing about a firmware.
-    pub const fn judged(&self) -> u64 {
+    pub const fn conclusive(&self) -> u64 {
         self.completed + self.failed + self.timed_out + self.rejected
     }
 
     /// Devices at an end.
     pub const fn ended(&self) -> u64 {
-        self.judged() + self.cancelled
+        self.conclusive() + self.cancelled
     }
 
     /// All devices.
@@ -63,24 +63,24 @@ impl WaveReport {
     }
 
     /// Whether every one of its devices has ended.
-    pub const fn is_over(&self) -> bool {
+    pub const fn has_ended(&self) -> bool {
         self.counts.pending + self.counts.in_flight() == 0
     }
 
     /// Devices released that may still be, or come, in flight. A level that is not yet carried out counts whole, and
     /// so does a device that is out although the level does not say so.
-    pub fn out(&self) -> u64 {
+    pub fn outstanding(&self) -> u64 {
         let carried_out = self.counts.in_flight();
         carried_out.max(self.released.saturating_sub(self.counts.ended()))
     }
 
     /// How many devices have to complete for this share of success. Devices that were called back do not count.
-    pub fn needed(&self, success: Percent) -> u64 {
+    pub fn required_successes(&self, success: Percent) -> u64 {
         success.of(self.size.saturating_sub(self.counts.cancelled))
     }
 
     /// Whether enough devices have completed for this share of success.
     pub fn has_succeeded(&self, success: Percent) -> bool {
-        self.counts.completed >= self.needed(success)
+        self.counts.completed >= self.required_successes(success)
     }
 }

@@ -6,44 +6,44 @@ use crate::{
     types::{HealthVerdict, RollBack},
 };
 
-const SENTENCES: usize = 16;
-const SENTENCE_BYTES: usize = 256;
-const REASON_BYTES: usize = 1024;
+const MAX_SENTENCES: usize = 16;
+const MAX_SENTENCE_BYTES: usize = 256;
+const MAX_REASON_BYTES: usize = 1024;
 
-pub(crate) fn bound_sentences(sentences: &mut Vec<String>) {
-    sentences.truncate(SENTENCES);
+pub(crate) fn truncate_sentences(sentences: &mut Vec<String>) {
+    sentences.truncate(MAX_SENTENCES);
     for sentence in sentences {
-        cut(sentence, SENTENCE_BYTES);
+        truncate_with_dots(sentence, MAX_SENTENCE_BYTES);
     }
 }
 
-pub(crate) fn bound_reason(reason: &mut String) {
-    cut(reason, REASON_BYTES);
+pub(crate) fn truncate_reason(reason: &mut String) {
+    truncate_with_dots(reason, MAX_REASON_BYTES);
 }
 
-pub(crate) fn bound_outcome(outcome: &mut Outcome) {
+pub(crate) fn truncate_outcome(outcome: &mut Outcome) {
     match outcome {
         Outcome::Proceed | Outcome::AwaitOperator(_) | Outcome::Complete => {}
         Outcome::Hold(reason)
         | Outcome::Fail(reason)
-        | Outcome::RollBack(RollBack { reason, .. }) => bound_reason(reason),
+        | Outcome::RollBack(RollBack { reason, .. }) => truncate_reason(reason),
     }
 }
 
-pub(crate) fn bound_verdict(verdict: &mut HealthVerdict) {
+pub(crate) fn truncate_verdict(verdict: &mut HealthVerdict) {
     match verdict {
         HealthVerdict::Healthy => {}
         HealthVerdict::Inconclusive(reason)
         | HealthVerdict::Hold(reason)
-        | HealthVerdict::RollBack(RollBack { reason, .. }) => bound_reason(reason),
+        | HealthVerdict::RollBack(RollBack { reason, .. }) => truncate_reason(reason),
     }
 }
 
-fn cut(text: &mut String, bytes: usize) {
-    const DOTS: &str = "...";
+fn truncate_with_dots(text: &mut String, bytes: usize) {
+    const ELLIPSIS: &str = "...";
     if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes - DOTS.len()));
-        text.push_str(DOTS);
+        text.truncate(text.floor_char_boundary(bytes - ELLIPSIS.len()));
+        text.push_str(ELLIPSIS);
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_cut_between_characters() {
+    fn texts_are_truncated_between_characters() {
         for (text, bytes, expect) in [
             ("short", 5, "short"),
             ("longer", 5, "lo..."),
@@ -60,15 +60,15 @@ mod tests {
             ("äöüä", 6, "ä..."),
         ] {
             let mut text = text.to_owned();
-            cut(&mut text, bytes);
+            truncate_with_dots(&mut text, bytes);
             assert_eq!(text, expect);
         }
     }
 
     #[test]
-    fn the_seventeenth_sentence_is_dropped() {
+    fn sentences_beyond_the_sixteenth_are_dropped() {
         let mut sentences = vec!["x".repeat(300); 20];
-        bound_sentences(&mut sentences);
+        truncate_sentences(&mut sentences);
         assert_eq!(sentences.len(), 16);
         assert!(sentences.iter().all(|sentence| sentence.len() == 256));
     }

@@ -10,7 +10,7 @@ use crate::{
 
 /// A plugin behind the contract's interfaces. The export macros name it; nobody else has to.
 #[derive(Debug)]
-pub struct Exported<P>(PhantomData<P>);
+pub struct PluginGuest<P>(PhantomData<P>);
 
 /// Makes this crate the component of a [`Strategy`].
 #[macro_export]
@@ -42,7 +42,7 @@ macro_rules! export_health_policy {
 macro_rules! export_component {
     ($plugin:ty, $family:ident, $export:ident) => {
         #[cfg(target_arch = "wasm32")]
-        type TidegateComponent = $crate::Exported<$plugin>;
+        type TidegateComponent = $crate::PluginGuest<$plugin>;
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::every::export_every_part!(
             TidegateComponent with_types_in $crate::bindings::every
@@ -55,50 +55,50 @@ macro_rules! export_component {
 }
 
 /// A call is an instance's first and last, so each begins by arming the panic hook.
-fn enter() {
+fn install_panic_hook() {
     #[cfg(target_arch = "wasm32")]
-    crate::log::tell_panics();
+    crate::log::log_panics();
 }
 
-impl<P: Plugin> meta::Guest for Exported<P> {
+impl<P: Plugin> meta::Guest for PluginGuest<P> {
     fn describe() -> Description {
-        enter();
+        install_panic_hook();
         plugin::describe::<P>()
     }
 
     fn validate(config: String) -> Vec<FieldError> {
-        enter();
+        install_panic_hook();
         plugin::validate::<P>(&config)
     }
 }
 
-impl<S: Strategy> rollout::Guest for Exported<S> {
+impl<S: Strategy> rollout::Guest for PluginGuest<S> {
     fn plan(input: rollout::PlanInput) -> Result<rollout::WavePlan, String> {
-        enter();
+        install_panic_hook();
         strategy::plan::<S>(&input)
     }
 
     fn assign(input: rollout::AssignInput) -> Result<Vec<u16>, String> {
-        enter();
+        install_panic_hook();
         strategy::assign::<S>(&input)
     }
 
     fn decide(observation: rollout::Observation) -> Result<rollout::Decision, String> {
-        enter();
+        install_panic_hook();
         strategy::decide::<S>(&observation)
     }
 }
 
-impl<P: CompatibilityPolicy> compatibility::Guest for Exported<P> {
+impl<P: CompatibilityPolicy> compatibility::Guest for PluginGuest<P> {
     fn check(input: compatibility::CheckInput) -> Result<Vec<compatibility::Verdict>, String> {
-        enter();
+        install_panic_hook();
         policy::check::<P>(&input)
     }
 }
 
-impl<P: HealthPolicy> health::Guest for Exported<P> {
+impl<P: HealthPolicy> health::Guest for PluginGuest<P> {
     fn evaluate(input: health::HealthInput) -> Result<health::HealthAnswer, String> {
-        enter();
+        install_panic_hook();
         policy::evaluate::<P>(&input)
     }
 }

@@ -1,7 +1,8 @@
 //! Gates that several strategies put before a wave.
 
 use crate::{
-    Gate, Passage, Percent, duration_text, milliseconds_left, percent_text, types::WaveReport,
+    Gate, Percent, WaveTransition, duration_text, milliseconds_left, percent_text,
+    types::WaveReport,
 };
 
 impl WaveReport {
@@ -11,21 +12,25 @@ impl WaveReport {
         if self.has_succeeded(success) {
             return None;
         }
-        let (completed, size, needed) = (self.counts.completed, self.size, self.needed(success));
+        let (completed, size, required_successes) = (
+            self.counts.completed,
+            self.size,
+            self.required_successes(success),
+        );
         let percent = percent_text(success.basis_points());
-        Some(if self.is_over() {
+        Some(if self.has_ended() {
             Gate::Hold {
-                why: format!(
+                reason: format!(
                     "Wave '{}' has ended with {completed} of {size} devices updated; \
-                     {needed} ({percent}) were asked for.",
+                     {required_successes} ({percent}) were asked for.",
                     self.name
                 ),
             }
         } else {
-            Gate::Shut {
-                why: format!(
+            Gate::Wait {
+                reason: format!(
                     "{completed} of {size} devices of wave '{}' are updated; \
-                     {needed} ({percent}) open the next wave.",
+                     {required_successes} ({percent}) open the next wave.",
                     self.name
                 ),
                 opens_in: None,
@@ -38,33 +43,33 @@ impl WaveReport {
 /// then nothing bad shows for a while, and where that is wanted an operator says "go on". Of each wave after it, enough
 /// have to be updated before the next one begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trial {
+pub struct PromotionCriteria {
     /// So much of a wave has to be updated.
     pub success: Percent,
     /// How long it is watched after the last of its devices has ended, in milliseconds.
-    pub watched_for: u64,
+    pub soak_time: u64,
     /// Whether an operator has the last word.
-    pub approval: bool,
+    pub requires_approval: bool,
 }
 
-impl Trial {
+impl PromotionCriteria {
     /// The gate between two waves.
-    pub fn gate(&self, passage: &Passage<'_>) -> Gate {
-        if passage.from == 0 {
-            self.behind_the_first(passage)
+    pub fn gate(&self, transition: &WaveTransition<'_>) -> Gate {
+        if transition.from == 0 {
+            self.first_wave_gate(transition)
         } else {
-            let gate = passage.before.success_gate(self.success);
+            let gate = transition.before.success_gate(self.success);
             gate.unwrap_or(Gate::Open)
         }
     }
 
-    fn behind_the_first(&self, passage: &Passage<'_>) -> Gate {
-        let Passage {
+    fn first_wave_gate(&self, transition: &WaveTransition<'_>) -> Gate {
+        let WaveTransition {
             now, before, next, ..
-        } = passage;
-        if !before.is_over() {
-            return Gate::Shut {
-                why: format!(
+        } = transition;
+        if !before.has_ended() {
+            return Gate::Wait {
+                reason: format!(
                     "Wave '{}' opens when every device of '{}' has ended: {} of {} have.",
                     next.name,
                     before.name,
@@ -77,20 +82,20 @@ impl Trial {
         if let Some(shut) = before.success_gate(self.success) {
             return shut;
         }
-        if let Some(left) = milliseconds_left(*now, before.moved_at, self.watched_for) {
-            return Gate::Shut {
-                why: format!(
+        if let Some(left) = milliseconds_left(*now, before.moved_at, self.soak_time) {
+            return Gate::Wait {
+                reason: format!(
                     "Wave '{}' is watched for {} after its last device, {} more.",
                     before.name,
-                    duration_text(self.watched_for),
+                    duration_text(self.soak_time),
                     duration_text(left)
                 ),
                 opens_in: Some(left),
             };
         }
-        if self.approval && next.advanced_at.is_none() {
+        if self.requires_approval && next.advanced_at.is_none() {
             return Gate::Operator {
-                why: format!(
+                reason: format!(
                     "Wave '{}' has passed with {} of {} devices updated; \
                      an operator decides whether '{}' follows.",
                     before.name, before.counts.completed, before.size, next.name

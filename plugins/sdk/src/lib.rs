@@ -49,9 +49,9 @@ mod gates;
 mod log;
 #[cfg(target_arch = "wasm32")]
 mod memory;
+mod ordered_waves;
 mod plugin;
 mod policy;
-mod sequence;
 mod state;
 mod strategy;
 #[cfg(any(test, feature = "testing"))]
@@ -59,18 +59,18 @@ pub mod testing;
 mod units;
 mod verdicts;
 
-pub use export::Exported;
-pub use gates::Trial;
+pub use export::PluginGuest;
+pub use gates::PromotionCriteria;
 pub use log::line;
+pub use ordered_waves::{Gate, WaveTransition, in_order};
 pub use plugin::Plugin;
 pub use policy::{CompatibilityPolicy, HealthPolicy};
-pub use sequence::{Gate, Passage, in_order};
 pub use state::{read as read_state, write as write_state};
 pub use strategy::Strategy;
 pub use units::{
     Hours, Minutes, Percent, duration_text, milliseconds_left, percent_text, share_of,
 };
-pub use verdicts::Worst;
+pub use verdicts::WorstVerdict;
 
 pub use bindings::{
     compatibility::exports::tidegate::plugin::compatibility,
@@ -81,8 +81,8 @@ pub use bindings::{
 /// What a plugin's source usually needs.
 pub mod prelude {
     pub use crate::{
-        CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Passage, Percent, Plugin,
-        Strategy, Trial,
+        CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Percent, Plugin,
+        PromotionCriteria, Strategy, WaveTransition,
         compatibility::{CheckInput, Needs, Verdict},
         health::{HealthAnswer, HealthInput},
         in_order,

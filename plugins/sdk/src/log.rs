@@ -10,6 +10,6 @@ pub fn line(text: &str) {
 
 /// A trapped instance cannot be asked what went wrong, so a panic says it before it traps.
 #[cfg(target_arch = "wasm32")]
-pub(crate) fn tell_panics() {
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| line(&panic.to_string())));
 }

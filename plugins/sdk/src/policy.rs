@@ -9,14 +9,14 @@ use crate::{
 /// Decides which device classes may take a firmware.
 pub trait CompatibilityPolicy: Plugin {
     /// The verdict on one class.
-    fn judge(input: &CheckInput, class: &DeviceClass, config: &Self::Config) -> Verdict;
+    fn check_class(input: &CheckInput, class: &DeviceClass, config: &Self::Config) -> Verdict;
 
     /// One verdict for each class, in order.
     fn check(input: &CheckInput, config: &Self::Config) -> Result<Vec<Verdict>, String> {
         Ok(input
             .classes
             .iter()
-            .map(|class| Self::judge(input, class, config))
+            .map(|class| Self::check_class(input, class, config))
             .collect())
     }
 }
@@ -60,7 +60,7 @@ pub(crate) fn check<P: CompatibilityPolicy>(input: &CheckInput) -> Result<Vec<Ve
         match verdict {
             Verdict::Compatible => {}
             Verdict::Incompatible(reason) | Verdict::Needs(Needs { reason, .. }) => {
-                explain::bound_reason(reason);
+                explain::truncate_reason(reason);
             }
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn check<P: CompatibilityPolicy>(input: &CheckInput) -> Result<Vec<Ve
 
 pub(crate) fn evaluate<P: HealthPolicy>(input: &HealthInput) -> Result<HealthAnswer, String> {
     let mut answer = P::evaluate(input, &read_config::<P>(&input.config)?)?;
-    explain::bound_sentences(&mut answer.explain);
-    explain::bound_verdict(&mut answer.verdict);
+    explain::truncate_sentences(&mut answer.explain);
+    explain::truncate_verdict(&mut answer.verdict);
     Ok(answer)
 }

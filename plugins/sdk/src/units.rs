@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn percentages_and_durations_are_formatted() {
         for (basis_points, expect) in [
             (2000, "20%"),
             (1250, "12.5%"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_survive_large_numbers_and_none() {
+    fn shares_handle_large_numbers_and_zero() {
         for (part, whole, expect) in [
             (1, 3, 3333),
             (0, 0, 0),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_began_is_not_waited_for() {
+    fn no_start_means_no_time_left() {
         for (now, since, expect) in [
             (10, Some(5), Some(5)),
             (15, Some(5), None),

@@ -5,7 +5,7 @@ use crate::{
 
 /// What the health policies say together: the worst of them counts, and the first among equals speaks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Worst<'a> {
+pub enum WorstVerdict<'a> {
     /// Nobody objects.
     Healthy,
     /// Somebody knows too little: open no new wave.
@@ -27,23 +27,25 @@ pub enum Worst<'a> {
         /// Who.
         policy: &'a str,
         /// How far, and why.
-        wish: &'a RollBack,
+        request: &'a RollBack,
     },
 }
 
 impl Observation {
     /// The worst of the policies' verdicts.
-    pub fn worst_verdict(&self) -> Worst<'_> {
-        let mut worst = Worst::Healthy;
+    pub fn worst_verdict(&self) -> WorstVerdict<'_> {
+        let mut worst = WorstVerdict::Healthy;
         for PolicyVerdict {
             policy, verdict, ..
         } in &self.verdicts
         {
             let next = match verdict {
-                HealthVerdict::Healthy => Worst::Healthy,
-                HealthVerdict::Inconclusive(reason) => Worst::Inconclusive { policy, reason },
-                HealthVerdict::Hold(reason) => Worst::Hold { policy, reason },
-                HealthVerdict::RollBack(wish) => Worst::RollBack { policy, wish },
+                HealthVerdict::Healthy => WorstVerdict::Healthy,
+                HealthVerdict::Inconclusive(reason) => {
+                    WorstVerdict::Inconclusive { policy, reason }
+                }
+                HealthVerdict::Hold(reason) => WorstVerdict::Hold { policy, reason },
+                HealthVerdict::RollBack(request) => WorstVerdict::RollBack { policy, request },
             };
             if next.severity() > worst.severity() {
                 worst = next;
@@ -53,7 +55,7 @@ impl Observation {
     }
 }
 
-impl Worst<'_> {
+impl WorstVerdict<'_> {
     fn severity(&self) -> u8 {
         match self {
             Self::Healthy => 0,

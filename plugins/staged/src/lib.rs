@@ -12,7 +12,7 @@ pub struct Staged;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     stages: Vec<Stage>,
-    #[serde(default = "most")]
+    #[serde(default = "default_success_percentage")]
     success_percentage: Percent,
 }
 
@@ -22,15 +22,15 @@ pub struct Config {
 pub struct Stage {
     /// Of all devices, together with the stages before it.
     percentage: Percent,
-    #[serde(default = "no_time")]
+    #[serde(default = "default_duration_hours")]
     duration_hours: Hours,
 }
 
-const fn most() -> Percent {
+const fn default_success_percentage() -> Percent {
     Percent::new(95)
 }
 
-const fn no_time() -> Hours {
+const fn default_duration_hours() -> Hours {
     Hours::new(0)
 }
 
@@ -80,23 +80,23 @@ impl Strategy for Staged {
     }
 
     fn decide(observation: &Observation, config: &Config) -> Result<Decision, String> {
-        in_order(observation, None, |passage| gate(&passage, config))
+        in_order(observation, None, |transition| gate(&transition, config))
     }
 }
 
-fn gate(passage: &Passage<'_>, config: &Config) -> Gate {
-    let Passage { before, next, .. } = passage;
+fn gate(transition: &WaveTransition<'_>, config: &Config) -> Gate {
+    let WaveTransition { before, next, .. } = transition;
     if let Some(shut) = before.success_gate(config.success_percentage) {
         return shut;
     }
     let duration = config
         .stages
-        .get(passage.from)
+        .get(transition.from)
         .map_or(0, |stage| stage.duration_hours.milliseconds());
-    match milliseconds_left(passage.now, before.opened_at, duration) {
+    match milliseconds_left(transition.now, before.opened_at, duration) {
         None => Gate::Open,
-        Some(left) => Gate::Shut {
-            why: format!(
+        Some(left) => Gate::Wait {
+            reason: format!(
                 "Wave '{}' opens in {}: '{}' lasts {}.",
                 next.name,
                 duration_text(left),

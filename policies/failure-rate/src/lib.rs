@@ -1,11 +1,11 @@
 //! The health policy `failure-rate`: stops a campaign when too large a share of its devices fails.
 
-mod judge;
+mod sample;
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
 
-use judge::{Sample, Standing};
+use sample::{Sample, SampleVerdict};
 
 /// The policy.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Config {
     threshold_percent: Percent,
     minimum_sample: u64,
     kinds: Vec<FailureKind>,
-    scope: Sampled,
+    scope: SampleScope,
     action: Action,
 }
 
@@ -34,7 +34,7 @@ enum FailureKind {
 /// What is judged together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Sampled {
+enum SampleScope {
     Wave,
     Campaign,
 }
@@ -57,7 +57,7 @@ impl Default for Config {
                 FailureKind::TimedOut,
                 FailureKind::Rejected,
             ],
-            scope: Sampled::Wave,
+            scope: SampleScope::Wave,
             action: Action::RollBack,
         }
     }
@@ -74,8 +74,8 @@ impl Plugin for FailureRate {
 impl HealthPolicy for FailureRate {
     fn evaluate(input: &HealthInput, config: &Config) -> Result<HealthAnswer, String> {
         let samples = match config.scope {
-            Sampled::Campaign => vec![Sample::of_campaign(input, config)],
-            Sampled::Wave => {
+            SampleScope::Campaign => vec![Sample::of_campaign(input, config)],
+            SampleScope::Wave => {
                 let opened = input.waves.iter().filter(|wave| wave.is_open());
                 opened.map(|wave| Sample::of_wave(wave, config)).collect()
             }
@@ -87,12 +87,12 @@ impl HealthPolicy for FailureRate {
 /// The worst sample speaks: one over the threshold, else one that is too small, else all are well.
 fn answer(samples: &[Sample<'_>], config: &Config) -> HealthAnswer {
     let explain: Vec<String> = samples.iter().map(|sample| sample.text(config)).collect();
-    let find = |standing| {
+    let find = |verdict| {
         samples
             .iter()
-            .find(|sample| sample.standing(config) == standing)
+            .find(|sample| sample.verdict(config) == verdict)
     };
-    if let Some(bad) = find(Standing::Bad) {
+    if let Some(bad) = find(SampleVerdict::OverThreshold) {
         let reason = bad.reason(config);
         let verdict = match config.action {
             Action::Hold => HealthVerdict::Hold(reason),
@@ -104,7 +104,7 @@ fn answer(samples: &[Sample<'_>], config: &Config) -> HealthAnswer {
         return HealthAnswer::new(verdict, bad.confidence(config), explain);
     }
     let confidence = samples.iter().map(|sample| sample.confidence(config)).min();
-    let verdict = match find(Standing::TooFew) {
+    let verdict = match find(SampleVerdict::TooSmall) {
         Some(small) => HealthVerdict::Inconclusive(small.too_few(config)),
         None if samples.is_empty() => {
             HealthVerdict::Inconclusive("No device has been released yet.".to_owned())

@@ -8,7 +8,7 @@ fn goldens() {
 }
 
 #[test]
-fn the_schema_tells_the_truth() {
+fn the_schema_matches_the_config() {
     check_schema::<FailureRate>();
     check_schema_refuses::<FailureRate>(&[
         r#"{"threshold_percent": 0}"#,

@@ -6,7 +6,7 @@ use regex_lite::Regex;
 use serde::de::DeserializeOwned;
 use tidegate_plugin_sdk::prelude::*;
 
-use crate::Objection;
+use crate::Incompatibility;
 
 /// A JSON list of revisions.
 const REVISIONS: &str = "swu.hardware_compatibility";
@@ -15,11 +15,11 @@ const BOARDS: &str = "swu.boards";
 /// The system that a bundle is for.
 const COMPATIBLE: &str = "rauc.compatible";
 /// Makes a regular expression of what follows.
-const EXPRESSION: &str = "#RE:";
+const EXPRESSION_PREFIX: &str = "#RE:";
 
 /// An image's demands. Reading them once serves all classes of a call.
 #[derive(Debug, Default)]
-pub(crate) struct Image {
+pub(crate) struct ImageRequirements {
     /// The one system that a bundle is for.
     pub(crate) model: Option<String>,
     /// For boards that are not named.
@@ -29,7 +29,7 @@ pub(crate) struct Image {
     unreadable: Option<String>,
 }
 
-impl Image {
+impl ImageRequirements {
     pub(crate) fn read(firmware: &Firmware) -> Self {
         let read = || -> Result<Self, String> {
             let revisions: Option<Vec<String>> = json(firmware, REVISIONS)?;
@@ -51,26 +51,26 @@ impl Image {
     }
 
     /// What it has against a class.
-    pub(crate) fn objection(&self, class: &DeviceClass) -> Option<Objection> {
+    pub(crate) fn incompatibility(&self, class: &DeviceClass) -> Option<Incompatibility> {
         if let Some(unreadable) = &self.unreadable {
-            return Some(Objection::Unknown(unreadable.clone()));
+            return Some(Incompatibility::Unknown(unreadable.clone()));
         }
         let model = class.hardware_model.as_deref().map(str::trim);
         let own = model.and_then(|model| self.boards.get(model));
         if let Some(revisions) = own.or(self.revisions.as_ref()) {
-            return revisions.objection(class);
+            return revisions.incompatibility(class);
         }
         if self.boards.is_empty() {
             return None;
         }
-        let named = self.boards.keys().map(String::as_str).collect::<Vec<_>>();
-        let named = named.join(", ");
+        let listed = self.boards.keys().map(String::as_str).collect::<Vec<_>>();
+        let listed = listed.join(", ");
         Some(match model {
-            None | Some("") => Objection::Unknown(format!(
-                "The device does not say its hardware model; the image is for {named}."
+            None | Some("") => Incompatibility::Unknown(format!(
+                "The device does not say its hardware model; the image is for {listed}."
             )),
-            Some(model) => Objection::Wrong(format!(
-                "The hardware is {model}; the image is for {named}."
+            Some(model) => Incompatibility::Mismatch(format!(
+                "The hardware is {model}; the image is for {listed}."
             )),
         })
     }
@@ -80,47 +80,47 @@ impl Image {
 #[derive(Debug)]
 struct Revisions {
     /// As the image has them.
-    named: String,
+    listed: String,
     plain: Vec<String>,
     expressions: Vec<Regex>,
     /// Whether one of its expressions is none that is understood here.
-    is_partly_read: bool,
+    has_unsupported_expressions: bool,
 }
 
 impl Revisions {
     fn new(list: Vec<String>) -> Self {
-        let named = list.join(", ");
+        let listed = list.join(", ");
         let (expressions, plain): (Vec<String>, Vec<String>) = list
             .into_iter()
-            .partition(|revision| revision.starts_with(EXPRESSION));
-        let wanted = expressions.len();
+            .partition(|revision| revision.starts_with(EXPRESSION_PREFIX));
+        let expected_models = expressions.len();
         let expressions: Vec<_> = expressions
             .iter()
-            .filter_map(|text| Regex::new(&text[EXPRESSION.len()..]).ok())
+            .filter_map(|text| Regex::new(&text[EXPRESSION_PREFIX.len()..]).ok())
             .collect();
         Self {
-            named,
+            listed,
             plain,
-            is_partly_read: expressions.len() < wanted,
+            has_unsupported_expressions: expressions.len() < expected_models,
             expressions,
         }
     }
 
-    fn objection(&self, class: &DeviceClass) -> Option<Objection> {
-        let named = &self.named;
+    fn incompatibility(&self, class: &DeviceClass) -> Option<Incompatibility> {
+        let listed = &self.listed;
         let revision = class.hardware_revision.as_deref().map(str::trim);
         let Some(revision) = revision.filter(|revision| !revision.is_empty()) else {
-            return Some(Objection::Unknown(format!(
-                "The device does not say its hardware revision; the image is for {named}."
+            return Some(Incompatibility::Unknown(format!(
+                "The device does not say its hardware revision; the image is for {listed}."
             )));
         };
         let is_listed = self.plain.iter().any(|plain| plain.trim() == revision)
             || self.expressions.iter().any(|of| of.is_match(revision));
-        let reason = format!("The hardware revision is {revision}; the image is for {named}.");
-        match (is_listed, self.is_partly_read) {
+        let reason = format!("The hardware revision is {revision}; the image is for {listed}.");
+        match (is_listed, self.has_unsupported_expressions) {
             (true, _) => None,
-            (false, true) => Some(Objection::Unknown(reason)),
-            (false, false) => Some(Objection::Wrong(reason)),
+            (false, true) => Some(Incompatibility::Unknown(reason)),
+            (false, false) => Some(Incompatibility::Mismatch(reason)),
         }
     }
 }

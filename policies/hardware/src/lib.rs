@@ -6,7 +6,7 @@ mod revision;
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
 
-use image::Image;
+use image::ImageRequirements;
 use revision::Revision;
 
 /// The policy.
@@ -33,74 +33,79 @@ impl Plugin for Hardware {
 }
 
 impl CompatibilityPolicy for Hardware {
-    fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
-        let image = demands(&input.firmware, config);
+    fn check_class(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
+        let image = image_requirements(&input.firmware, config);
         verdict(&input.firmware, &image, class, config)
     }
 
     fn check(input: &CheckInput, config: &Config) -> Result<Vec<Verdict>, String> {
-        let image = demands(&input.firmware, config);
+        let image = image_requirements(&input.firmware, config);
         let verdict = |class| verdict(&input.firmware, &image, class, config);
         Ok(input.classes.iter().map(verdict).collect())
     }
 }
 
-fn demands(firmware: &Firmware, config: &Config) -> Image {
+fn image_requirements(firmware: &Firmware, config: &Config) -> ImageRequirements {
     if config.ignore_image {
-        Image::default()
+        ImageRequirements::default()
     } else {
-        Image::read(firmware)
+        ImageRequirements::read(firmware)
     }
 }
 
-fn verdict(firmware: &Firmware, image: &Image, class: &DeviceClass, config: &Config) -> Verdict {
-    let objection = model(firmware, image, class, config)
+fn verdict(
+    firmware: &Firmware,
+    image: &ImageRequirements,
+    class: &DeviceClass,
+    config: &Config,
+) -> Verdict {
+    let incompatibility = model(firmware, image, class, config)
         .or_else(|| revision(firmware, class))
-        .or_else(|| image.objection(class));
-    match objection {
+        .or_else(|| image.incompatibility(class));
+    match incompatibility {
         None => Verdict::Compatible,
-        Some(Objection::Unknown(_)) if config.allow_unknown => Verdict::Compatible,
-        Some(Objection::Unknown(reason) | Objection::Wrong(reason)) => {
+        Some(Incompatibility::Unknown(_)) if config.allow_unknown => Verdict::Compatible,
+        Some(Incompatibility::Unknown(reason) | Incompatibility::Mismatch(reason)) => {
             Verdict::Incompatible(reason)
         }
     }
 }
 
 /// Why a class may not take the firmware.
-enum Objection {
+enum Incompatibility {
     /// Too little is known of it.
     Unknown(String),
-    Wrong(String),
+    Mismatch(String),
 }
 
 fn model(
     firmware: &Firmware,
-    image: &Image,
+    image: &ImageRequirements,
     class: &DeviceClass,
     config: &Config,
-) -> Option<Objection> {
-    let wanted: Vec<&str> = if config.models.is_empty() {
-        let said = firmware.device_model.as_deref().or(image.model.as_deref());
-        said.into_iter().collect()
+) -> Option<Incompatibility> {
+    let expected_models: Vec<&str> = if config.models.is_empty() {
+        let declared = firmware.device_model.as_deref().or(image.model.as_deref());
+        declared.into_iter().collect()
     } else {
         config.models.iter().map(String::as_str).collect()
     };
-    if wanted.is_empty() {
+    if expected_models.is_empty() {
         return None;
     }
-    let named = wanted.join(", ");
+    let listed = expected_models.join(", ");
     match class.hardware_model.as_deref().map(str::trim) {
-        None | Some("") => Some(Objection::Unknown(format!(
-            "The device does not say its hardware model; the firmware is for {named}."
+        None | Some("") => Some(Incompatibility::Unknown(format!(
+            "The device does not say its hardware model; the firmware is for {listed}."
         ))),
-        Some(model) if wanted.contains(&model) => None,
-        Some(model) => Some(Objection::Wrong(format!(
-            "The hardware is {model}; the firmware is for {named}."
+        Some(model) if expected_models.contains(&model) => None,
+        Some(model) => Some(Incompatibility::Mismatch(format!(
+            "The hardware is {model}; the firmware is for {listed}."
         ))),
     }
 }
 
-fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Objection> {
+fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Incompatibility> {
     let bounds = [
         (firmware.min_hardware_version.as_deref(), "or higher", true),
         (firmware.max_hardware_version.as_deref(), "or lower", false),
@@ -108,16 +113,16 @@ fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Objection> {
     bounds.into_iter().find_map(|(bound, words, is_lowest)| {
         let bound = bound?;
         let Some(revision) = class.hardware_revision.as_deref() else {
-            return Some(Objection::Unknown(format!(
+            return Some(Incompatibility::Unknown(format!(
                 "The device does not say its hardware revision; the firmware needs {bound} {words}."
             )));
         };
         let reason =
             format!("The hardware revision is {revision}; the firmware needs {bound} {words}.");
         match Revision::new(revision).compare(&Revision::new(bound)) {
-            None => Some(Objection::Unknown(reason)),
-            Some(order) if is_lowest && order.is_lt() => Some(Objection::Wrong(reason)),
-            Some(order) if !is_lowest && order.is_gt() => Some(Objection::Wrong(reason)),
+            None => Some(Incompatibility::Unknown(reason)),
+            Some(order) if is_lowest && order.is_lt() => Some(Incompatibility::Mismatch(reason)),
+            Some(order) if !is_lowest && order.is_gt() => Some(Incompatibility::Mismatch(reason)),
             Some(_) => None,
         }
     })

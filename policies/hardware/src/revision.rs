@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 pub(crate) enum Revision<'a> {
     Numbers {
         numbers: Vec<u64>,
-        before: Option<&'a str>,
+        pre_release: Option<&'a str>,
     },
     Text(&'a str),
 }
@@ -20,13 +20,16 @@ impl<'a> Revision<'a> {
         let text = text.trim();
         let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let without_build = bare.split('+').next().unwrap_or_default();
-        let (release, before) = match without_build.split_once('-') {
-            Some((release, before)) => (release, Some(before)),
+        let (release, pre_release) = match without_build.split_once('-') {
+            Some((release, pre_release)) => (release, Some(pre_release)),
             None => (without_build, None),
         };
         let numbers: Result<Vec<u64>, _> = release.split('.').map(str::parse).collect();
         match numbers {
-            Ok(numbers) => Self::Numbers { numbers, before },
+            Ok(numbers) => Self::Numbers {
+                numbers,
+                pre_release,
+            },
             Err(_) => Self::Text(text),
         }
     }
@@ -35,14 +38,17 @@ impl<'a> Revision<'a> {
     pub(crate) fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (
-                Self::Numbers { numbers, before },
+                Self::Numbers {
+                    numbers,
+                    pre_release,
+                },
                 Self::Numbers {
                     numbers: other_numbers,
-                    before: other_before,
+                    pre_release: other_pre_release,
                 },
             ) => Some(
                 compare_numbers(numbers, other_numbers)
-                    .then_with(|| compare_before(*before, *other_before)),
+                    .then_with(|| compare_pre_release(*pre_release, *other_pre_release)),
             ),
             (Self::Text(text), Self::Text(other)) if !text.is_empty() && !other.is_empty() => {
                 Some(text.to_ascii_lowercase().cmp(&other.to_ascii_lowercase()))
@@ -62,12 +68,12 @@ fn compare_numbers(numbers: &[u64], other: &[u64]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-fn compare_before(before: Option<&str>, other: Option<&str>) -> Ordering {
-    match (before, other) {
+fn compare_pre_release(pre_release: Option<&str>, other: Option<&str>) -> Ordering {
+    match (pre_release, other) {
         (None, None) => Ordering::Equal,
         (None, Some(_)) => Ordering::Greater,
         (Some(_), None) => Ordering::Less,
-        (Some(before), Some(other)) => {
+        (Some(pre_release), Some(other)) => {
             let key = |text: &'_ str| -> Vec<(bool, u64, String)> {
                 let parts = text.split('.');
                 parts
@@ -77,7 +83,7 @@ fn compare_before(before: Option<&str>, other: Option<&str>) -> Ordering {
                     })
                     .collect()
             };
-            key(before).cmp(&key(other))
+            key(pre_release).cmp(&key(other))
         }
     }
 }
@@ -87,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn revisions_compare_as_people_read_them() {
+    fn revisions_are_ordered() {
         use Ordering::{Equal, Greater, Less};
         for (left, right, expect) in [
             ("1.2", "1.10", Some(Less)),

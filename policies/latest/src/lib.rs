@@ -28,7 +28,7 @@ impl Plugin for Latest {
 }
 
 impl CompatibilityPolicy for Latest {
-    fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
+    fn check_class(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
         let firmware = &input.firmware;
         let Some(offered) = parse(&firmware.version) else {
             let version = &firmware.version;
@@ -40,26 +40,26 @@ impl CompatibilityPolicy for Latest {
             return Verdict::incompatible("It is a beta.");
         }
         match (firmware.device_model.as_deref(), model(class)) {
-            (None, _) if is_named_by_image(firmware) => behind(&offered, class, config),
+            (None, _) if is_named_by_image(firmware) => check_version(&offered, class, config),
             (None, _) => Verdict::incompatible("It does not say which hardware it is for."),
             (Some(_), None) => Verdict::incompatible("The device does not say its hardware model."),
             (Some(wanted), Some(model)) if wanted != model => {
                 Verdict::incompatible(format!("It is for {wanted}; the device is a {model}."))
             }
-            _ => behind(&offered, class, config),
+            _ => check_version(&offered, class, config),
         }
     }
 }
 
 /// Whether an update image said which hardware it is for, as the host keeps it in the firmware's metadata.
 fn is_named_by_image(firmware: &Firmware) -> bool {
-    let says = |key, nothing: &str| {
+    let declares = |key, empty_value: &str| {
         let mut metadata = firmware.metadata.iter();
-        metadata.any(|entry| entry.key == key && !["", nothing].contains(&entry.value.trim()))
+        metadata.any(|entry| entry.key == key && !["", empty_value].contains(&entry.value.trim()))
     };
-    says("swu.hardware_compatibility", "[]")
-        || says("swu.boards", "{}")
-        || says("rauc.compatible", "")
+    declares("swu.hardware_compatibility", "[]")
+        || declares("swu.boards", "{}")
+        || declares("rauc.compatible", "")
 }
 
 fn model(class: &DeviceClass) -> Option<&str> {
@@ -68,7 +68,7 @@ fn model(class: &DeviceClass) -> Option<&str> {
 }
 
 /// Compatible, if the class is behind the offered version.
-fn behind(offered: &Version, class: &DeviceClass, config: &Config) -> Verdict {
+fn check_version(offered: &Version, class: &DeviceClass, config: &Config) -> Verdict {
     let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
     match parse(reported) {
         Some(installed) if offered.cmp_precedence(&installed).is_gt() => Verdict::Compatible,

@@ -46,15 +46,15 @@ impl Plugin for Timeout {
 
 impl HealthPolicy for Timeout {
     fn evaluate(input: &HealthInput, config: &Config) -> Result<HealthAnswer, String> {
-        let ended = input.total.judged();
+        let ended = input.total.conclusive();
         let mut opened = input.waves.iter().filter(|wave| wave.is_open()).peekable();
-        let is_over = opened.peek().is_some() && opened.all(WaveReport::is_over);
-        let confidence = if is_over {
+        let has_ended = opened.peek().is_some() && opened.all(WaveReport::has_ended);
+        let confidence = if has_ended {
             10_000
         } else {
             share_of(ended, ended.saturating_add(config.minimum_sample))
         };
-        if ended < config.minimum_sample && !is_over {
+        if ended < config.minimum_sample && !has_ended {
             let reason = format!(
                 "Too few devices have ended to judge: {ended} of {}.",
                 config.minimum_sample
@@ -62,14 +62,17 @@ impl HealthPolicy for Timeout {
             let verdict = HealthVerdict::Inconclusive(reason.clone());
             return Ok(HealthAnswer::new(verdict, confidence, vec![reason]));
         }
-        let findings: Vec<Finding> = [Some(silence(input, config)), slowness(input, config)]
-            .into_iter()
-            .flatten()
-            .collect();
-        let too_much = findings.iter().find(|finding| finding.too_much);
-        let verdict = match too_much {
+        let findings: Vec<Finding> = [
+            Some(timeout_finding(input, config)),
+            duration_finding(input, config),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let exceeds_limit = findings.iter().find(|finding| finding.exceeds_limit);
+        let verdict = match exceeds_limit {
             None => HealthVerdict::Healthy,
-            Some(finding) => act(config.action, finding.text.clone()),
+            Some(finding) => verdict_for(config.action, finding.text.clone()),
         };
         let explain = findings.into_iter().map(|finding| finding.text).collect();
         Ok(HealthAnswer::new(verdict, confidence, explain))
@@ -79,11 +82,11 @@ impl HealthPolicy for Timeout {
 /// One thing looked at.
 struct Finding {
     text: String,
-    too_much: bool,
+    exceeds_limit: bool,
 }
 
-fn silence(input: &HealthInput, config: &Config) -> Finding {
-    let (silent, ended) = (input.total.timed_out, input.total.judged());
+fn timeout_finding(input: &HealthInput, config: &Config) -> Finding {
+    let (silent, ended) = (input.total.timed_out, input.total.conclusive());
     let limit = config.max_timed_out_percent.basis_points();
     Finding {
         text: format!(
@@ -91,11 +94,11 @@ fn silence(input: &HealthInput, config: &Config) -> Finding {
             percent_text(share_of(silent, ended)),
             percent_text(limit)
         ),
-        too_much: u128::from(silent) * 10_000 > u128::from(ended) * u128::from(limit),
+        exceeds_limit: u128::from(silent) * 10_000 > u128::from(ended) * u128::from(limit),
     }
 }
 
-fn slowness(input: &HealthInput, config: &Config) -> Option<Finding> {
+fn duration_finding(input: &HealthInput, config: &Config) -> Option<Finding> {
     let limit = config.max_p95_minutes?.milliseconds();
     if input.durations.count == 0 {
         return None;
@@ -107,11 +110,11 @@ fn slowness(input: &HealthInput, config: &Config) -> Option<Finding> {
             duration_text(p95),
             duration_text(limit)
         ),
-        too_much: p95 > limit,
+        exceeds_limit: p95 > limit,
     })
 }
 
-fn act(action: Action, reason: String) -> HealthVerdict {
+fn verdict_for(action: Action, reason: String) -> HealthVerdict {
     match action {
         Action::Hold => HealthVerdict::Hold(reason),
         Action::RollBack => HealthVerdict::RollBack(RollBack {

@@ -8,7 +8,7 @@ fn goldens() {
 }
 
 #[test]
-fn the_schema_tells_the_truth() {
+fn the_schema_matches_the_config() {
     check_schema::<Timeout>();
     check_schema_refuses::<Timeout>(&[
         r#"{"max_timed_out_percent": -1}"#,

@@ -17,15 +17,15 @@ pub struct VersionPath;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     allow_downgrade: bool,
-    intermediate: Vec<Step>,
-    /// None: what is wise, see [`unknown`].
+    intermediate: Vec<IntermediateStep>,
+    /// None: what is wise, see [`check_unknown_version`].
     allow_unknown: Option<bool>,
 }
 
 /// A step that must not be skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct IntermediateStep {
     from: String,
     to: String,
     via: String,
@@ -70,23 +70,27 @@ impl Plugin for VersionPath {
 }
 
 impl CompatibilityPolicy for VersionPath {
-    fn judge(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
+    fn check_class(input: &CheckInput, class: &DeviceClass, config: &Config) -> Verdict {
         let Some(target) = version::parse(&input.firmware.version) else {
-            return unreadable("The firmware's version", &input.firmware.version, config);
+            return check_unreadable_version(
+                "The firmware's version",
+                &input.firmware.version,
+                config,
+            );
         };
         let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
         if reported.is_empty() {
-            return unknown(&target, config);
+            return check_unknown_version(&target, config);
         }
         let Some(installed) = version::parse(reported) else {
-            return unreadable("The installed version", reported, config);
+            return check_unreadable_version("The installed version", reported, config);
         };
         if !config.allow_downgrade && target.cmp_precedence(&installed).is_lt() {
             return Verdict::incompatible(format!(
                 "{installed} is installed; going back to {target} is not allowed."
             ));
         }
-        match needed(&installed, &target, config) {
+        match required_intermediate(&installed, &target, config) {
             None => Verdict::Compatible,
             Some(via) => Verdict::needs(
                 via.to_string(),
@@ -97,7 +101,11 @@ impl CompatibilityPolicy for VersionPath {
 }
 
 /// The version that has to come first, if any. A step to or over `via` itself is taken already.
-fn needed(installed: &Version, target: &Version, config: &Config) -> Option<Version> {
+fn required_intermediate(
+    installed: &Version,
+    target: &Version,
+    config: &Config,
+) -> Option<Version> {
     config.intermediate.iter().find_map(|step| {
         let via = version::parse(&step.via)?;
         let skips = Range::new(&step.from)?.contains(installed)
@@ -111,12 +119,13 @@ fn needed(installed: &Version, target: &Version, config: &Config) -> Option<Vers
 /// A device that has not told its version is most often a new one: it has nothing to go back from, and to leave it
 /// out would leave out whole fleets whose devices never tell. But where a step must not be skipped, nobody knows
 /// whether this device would.
-fn unknown(target: &Version, config: &Config) -> Verdict {
+fn check_unknown_version(target: &Version, config: &Config) -> Verdict {
     let steps = &config.intermediate;
-    let leads_here = |step: &Step| Range::new(&step.to).is_some_and(|to| to.contains(target));
+    let applies =
+        |step: &IntermediateStep| Range::new(&step.to).is_some_and(|to| to.contains(target));
     let allowed = config
         .allow_unknown
-        .unwrap_or_else(|| !steps.iter().any(leads_here));
+        .unwrap_or_else(|| !steps.iter().any(applies));
     if allowed {
         Verdict::Compatible
     } else {
@@ -124,7 +133,7 @@ fn unknown(target: &Version, config: &Config) -> Verdict {
     }
 }
 
-fn unreadable(what: &str, version: &str, config: &Config) -> Verdict {
+fn check_unreadable_version(what: &str, version: &str, config: &Config) -> Verdict {
     if config.allow_unknown == Some(true) {
         Verdict::Compatible
     } else {

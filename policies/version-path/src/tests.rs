@@ -8,7 +8,7 @@ fn goldens() {
 }
 
 #[test]
-fn the_schema_tells_the_truth() {
+fn the_schema_matches_the_config() {
     check_schema::<VersionPath>();
     check_schema_refuses::<VersionPath>(&[
         r#"{"intermediate": [{"from": "<2.0.0", "to": ">=3.0.0"}]}"#,

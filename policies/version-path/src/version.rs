@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_as_devices_report_them() {
+    fn reported_versions_are_parsed() {
         for (text, expect) in [
             ("1.2.3", Some("1.2.3")),
             (" v1.2 ", Some("1.2.0")),
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prerelease_counts_as_what_it_leads_to() {
+    fn a_pre_release_counts_as_its_release() {
         for (range, version, expect) in [
             ("<2.0.0", "1.9.0-rc.1", true),
             ("<2.0.0", "2.0.0-rc.1", false),

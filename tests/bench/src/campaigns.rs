@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration, time::Instant};
 use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;
 use tidegate::{
-    app::{Host, Surroundings},
+    app::{AppContext, Environment},
     config::Config,
 };
 use tidegate_core::{
@@ -13,7 +13,7 @@ use tidegate_core::{
     device::AttributeNames,
     firmware::FirmwareDetails,
     id::FirmwareId,
-    update::{Proof, Terms},
+    update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
     Engine,
@@ -25,39 +25,39 @@ use tidegate_engine::{
 
 use crate::{
     Bench,
-    database::Kind,
+    database::DatabaseKind,
     disk,
-    process::empty,
+    process::create_empty_dir,
     report::{Figure, median, quantile},
     sandbox, tidegate as server,
 };
 
-pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figure>> {
     let (many, few) = (bench.size(100_000, 10_000), 1_000);
-    let lab = Lab::open(bench, kind).await?;
-    lab.fleet("large", many).await?;
-    lab.fleet("small", few).await?;
+    let fixture = EngineFixture::open(bench, kind).await?;
+    fixture.create_devices("large", many).await?;
+    fixture.create_devices("small", few).await?;
 
     let mut starts = Vec::new();
     let mut running = None;
     // The last one goes on; those before it are cancelled, and their devices are free again.
     for round in 0..bench.size(3, 1) {
         if let Some((run, _)) = running {
-            lab.cancel(run).await?;
+            fixture.cancel(run).await?;
         }
-        let started = lab.start("large", round, many).await?;
+        let started = fixture.start("large", round, many).await?;
         starts.push(started.1);
         running = Some(started);
     }
     let (large, _) = running.context("nothing was started")?;
-    let (small, _) = lab.start("small", 0, few).await?;
+    let (small, _) = fixture.start("small", 0, few).await?;
     let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
     for _ in 0..bench.size(200, 50) {
-        at_large.push(lab.tick(large).await?);
-        at_small.push(lab.tick(small).await?);
+        at_large.push(fixture.tick(large).await?);
+        at_small.push(fixture.tick(small).await?);
     }
-    let syncs = disk::syncs(&bench.work, bench.time(2.0, 0.5))?;
-    lab.host.store.close().await;
+    let sync_rate = disk::sync_rate(&bench.work, bench.time(2.0, 0.5))?;
+    fixture.app.store.close().await;
     Ok(figures(
         kind,
         many,
@@ -65,20 +65,20 @@ pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
         &starts,
         &at_large,
         &at_small,
-        syncs.median_ms,
+        sync_rate.median_ms,
     ))
 }
 
 fn figures(
-    kind: Kind,
+    kind: DatabaseKind,
     many: usize,
     few: usize,
-    starts: &[Steps],
+    starts: &[StartTimes],
     at_large: &[f64],
     at_small: &[f64],
     sync: f64,
 ) -> Vec<Figure> {
-    let of = |step: fn(&Steps) -> f64| median(starts.iter().map(step));
+    let of = |step: fn(&StartTimes) -> f64| median(starts.iter().map(step));
     let p95 = |times: &[f64]| quantile(times.iter().copied(), 0.95);
     let middle = |times: &[f64]| median(times.iter().copied());
     let kind = kind.name();
@@ -99,8 +99,8 @@ fn figures(
             middle(at_large),
             "ms",
         )
-        .beside(format!("{few} devices"), middle(at_small), "ms")
-        .beside("one fdatasync", sync, "ms")
+        .compared_to(format!("{few} devices"), middle(at_small), "ms")
+        .compared_to("one fdatasync", sync, "ms")
         .below(10.0)
         .note(format!(
             "p95 {:.1} ms and {:.1} ms; strategy canary and policy failure-rate, each call with its record in the journal",
@@ -112,7 +112,7 @@ fn figures(
 
 /// Seconds.
 #[derive(Debug, Clone, Copy)]
-struct Steps {
+struct StartTimes {
     /// Until the campaign, its waves and their members are stored.
     start: f64,
     /// Until every device of the first wave has its update.
@@ -120,50 +120,50 @@ struct Steps {
 }
 
 /// An engine whose loops do not run.
-struct Lab {
-    host: Host,
+struct EngineFixture {
+    app: AppContext,
     actor: Actor,
     firmware: FirmwareId,
 }
 
-impl Lab {
-    async fn open(bench: &Bench, kind: Kind) -> Result<Self> {
+impl EngineFixture {
+    async fn open(bench: &Bench, kind: DatabaseKind) -> Result<Self> {
         let name = format!("campaigns_{}", kind.name().to_lowercase());
         let data_dir = bench.work.join(&name);
-        empty(&data_dir)?;
-        server::share_compiled(bench, &data_dir)?;
+        create_empty_dir(&data_dir)?;
+        server::share_compiled_code(bench, &data_dir)?;
         let mut config = Config {
             data_dir,
             components: Some(bench.components.clone()),
             ..Config::default()
         };
-        if kind == Kind::Postgres {
+        if kind == DatabaseKind::Postgres {
             config.database.url = Some(bench.postgres(&format!("bench_{name}")).await?);
         }
-        let surroundings = Surroundings {
+        let environment = Environment {
             compiler: sandbox::compiler()?,
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let host = Host::open(&config, surroundings).await?;
-        tenants::bootstrap(&host.engine).await?;
-        plugins::install_builtins(&host.engine, &bench.components).await?;
-        let tenant = tenants::by_name(&host.engine, DEFAULT_TENANT).await?;
+        let app = AppContext::open(&config, environment).await?;
+        tenants::bootstrap(&app.engine).await?;
+        plugins::install_builtins(&app.engine, &bench.components).await?;
+        let tenant = tenants::by_name(&app.engine, DEFAULT_TENANT).await?;
         let actor = Actor {
             tenant: tenant.context("the first tenant is missing")?.id,
             user: "bench".to_owned(),
             role: Role::Admin,
         };
-        let firmware = firmware(&host.engine, &actor).await?;
+        let firmware = firmware(&app.engine, &actor).await?;
         Ok(Self {
-            host,
+            app,
             actor,
             firmware,
         })
     }
 
     /// Devices of a model, in three revisions, on version 1.0.0.
-    async fn fleet(&self, model: &str, size: usize) -> Result<()> {
-        let (engine, tenant) = (&self.host.engine, self.actor.tenant);
+    async fn create_devices(&self, model: &str, size: usize) -> Result<()> {
+        let (engine, tenant) = (&self.app.engine, self.actor.tenant);
         let numbers: Vec<usize> = (0..size).collect();
         for part in numbers.chunks(1024) {
             let one = async |number: &usize| {
@@ -193,8 +193,8 @@ impl Lab {
     }
 
     /// Starts a campaign on all devices of a model.
-    async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, Steps)> {
-        let (engine, actor) = (&*self.host.engine, &self.actor);
+    async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, StartTimes)> {
+        let (engine, actor) = (&*self.app.engine, &self.actor);
         let draft = self.draft(model, round);
         let campaign = campaigns::create(engine, actor, draft).await?.id;
         let run = RunRef {
@@ -210,7 +210,7 @@ impl Lab {
             let elapsed = began.elapsed();
             let waves = engine.store().waves(actor.tenant, campaign).await?;
             if waves.first().is_some_and(|wave| wave.admitted == first) {
-                let steps = Steps {
+                let steps = StartTimes {
                     start: start.as_secs_f64(),
                     admit: elapsed.saturating_sub(start).as_secs_f64(),
                 };
@@ -221,7 +221,7 @@ impl Lab {
     }
 
     async fn cancel(&self, run: RunRef) -> Result<()> {
-        let (engine, actor) = (&*self.host.engine, &self.actor);
+        let (engine, actor) = (&*self.app.engine, &self.actor);
         campaigns::cancel(engine, actor, run.campaign, "measured").await?;
         for _ in 0..20 {
             campaigns::tick(engine, run).await?;
@@ -232,7 +232,7 @@ impl Lab {
     /// Looks at a campaign; answers how long that took, in milliseconds.
     async fn tick(&self, run: RunRef) -> Result<f64> {
         let began = Instant::now();
-        campaigns::tick(&self.host.engine, run).await?;
+        campaigns::tick(&self.app.engine, run).await?;
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 
@@ -255,11 +255,11 @@ impl Lab {
             policies: vec![choice("failure-rate", "{}")],
             priority: Priority::Normal,
             max_concurrent_updates: None,
-            terms: Terms::forced(Duration::from_hours(24)),
+            options: UpdateOptions::forced(Duration::from_hours(24)),
             requires_approval: false,
             auto_rollback: true,
             failure_threshold_percent: 20,
-            proof: Proof::Reported,
+            success_criteria: SuccessCriteria::Reported,
         }
     }
 }

@@ -5,12 +5,12 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DatabaseKind {
     Sqlite,
     Postgres,
 }
 
-impl Kind {
+impl DatabaseKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
@@ -20,7 +20,7 @@ impl Kind {
 }
 
 /// A new, empty database on a PostgreSQL server; answers its address.
-pub(crate) async fn fresh(server: &str, name: &str) -> Result<String> {
+pub(crate) async fn create_database(server: &str, name: &str) -> Result<String> {
     let mut connection = PgConnection::connect(server)
         .await
         .context("connect to PostgreSQL")?;

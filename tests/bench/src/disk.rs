@@ -13,13 +13,13 @@ use crate::report::median;
 
 /// How long the disk takes to make a few kilobytes durable.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Syncs {
+pub(crate) struct SyncRate {
     pub(crate) per_second: f64,
     pub(crate) median_ms: f64,
 }
 
 /// Appends 4 KiB and waits for the disk, one after the other.
-pub(crate) fn syncs(folder: &Path, time: Duration) -> Result<Syncs> {
+pub(crate) fn sync_rate(folder: &Path, time: Duration) -> Result<SyncRate> {
     let path = folder.join("syncs");
     let mut file = File::create(&path)?;
     let (began, mut times) = (Instant::now(), Vec::new());
@@ -32,7 +32,7 @@ pub(crate) fn syncs(folder: &Path, time: Duration) -> Result<Syncs> {
     let per_second = times.len() as f64 / began.elapsed().as_secs_f64();
     drop(file);
     std::fs::remove_file(&path)?;
-    Ok(Syncs {
+    Ok(SyncRate {
         per_second,
         median_ms: median(times),
     })

@@ -16,21 +16,21 @@ use serde_json::Value;
 use crate::{
     Bench,
     http1::{end_of_head, length, request},
-    process::{Process, empty, memory},
+    process::{Process, anonymous_memory, create_empty_dir},
     report::{Figure, median},
     tidegate::Tidegate,
 };
 
 /// What is sent at once when the file is uploaded.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 
 pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> {
     let pieces = bench.size(1024, 128) as u64;
-    let size = pieces * PIECE as u64;
+    let size = pieces * CHUNK_BYTES as u64;
     let server = Tidegate::start(bench, "download", None)?;
-    let piece: Vec<u8> = (0..PIECE).map(|at| ((at * 31) >> 3) as u8).collect();
+    let piece: Vec<u8> = (0..CHUNK_BYTES).map(|at| ((at * 31) >> 3) as u8).collect();
     let firmware = server.upload("1.0.0", &piece, pieces).await?;
-    let file = stored(&server, firmware).await?;
+    let file = stored_path(&server, firmware).await?;
     ensure!(fs::metadata(&file)?.len() == size, "the stored file is cut");
 
     let theirs = start_nginx(bench, nginx, &file)?;
@@ -43,23 +43,23 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     // Once each, so that the file is in memory for both.
     fetch(theirs.addr, &from_nginx, size)?;
     fetch(server.addr(), &ours, size)?;
-    let before = memory(server.process.id())?;
+    let before = anonymous_memory(server.process.id())?;
     let (mut at_nginx, mut at_ours, mut cpu, mut most) =
         (Vec::new(), Vec::new(), Vec::new(), before);
     for _ in 0..bench.size(5, 3) {
         at_nginx.push(fetch(theirs.addr, &from_nginx, size)?);
         let busy = server.process.cpu()?;
-        let (rate, peak) = watched(&server.process, || fetch(server.addr(), &ours, size))?;
+        let (rate, peak) = with_peak_memory(&server.process, || fetch(server.addr(), &ours, size))?;
         cpu.push((server.process.cpu()? - busy) / (size as f64 / 1e9));
         at_ours.push(rate);
         most = most.max(peak);
     }
-    let after = memory(server.process.id())?;
+    let after = anonymous_memory(server.process.id())?;
     let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let what = format!("download of {} MiB", size >> 20);
     Ok(vec![
         Figure::new(what.clone(), median(at_ours), "MB/s")
-            .beside("nginx, same file", median(at_nginx), "MB/s")
+            .compared_to("nginx, same file", median(at_nginx), "MB/s")
             .ratio_at_least(0.7)
             .note(format!(
                 "one connection; the server took {:.2} s of processor time for a GB; nginx sends by sendfile",
@@ -70,15 +70,15 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
             megabytes(most),
             "MiB",
         )
-        .beside("before", megabytes(before), "MiB")
-        .beside("after", megabytes(after), "MiB")
+        .compared_to("before", megabytes(before), "MiB")
+        .compared_to("after", megabytes(after), "MiB")
         .below(megabytes(before) + 16.0)
         .note("its own pages, without the files that it has mapped"),
     ])
 }
 
 /// Where the server keeps the firmware's one file.
-async fn stored(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
+async fn stored_path(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
     let path = format!("firmware/{firmware}");
     let shown = server.rest("GET", &path, &Value::Null).await?;
     let text = shown.to_string();
@@ -115,13 +115,16 @@ fn fetch(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
 }
 
 /// Does something and sees how much memory the server has at most meanwhile.
-fn watched<T: Send>(server: &Process, act: impl FnOnce() -> Result<T> + Send) -> Result<(T, u64)> {
+fn with_peak_memory<T: Send>(
+    server: &Process,
+    act: impl FnOnce() -> Result<T> + Send,
+) -> Result<(T, u64)> {
     let process = server.id();
     thread::scope(|scope| {
         let acting = scope.spawn(act);
         let mut most = 0;
         while !acting.is_finished() {
-            most = most.max(memory(process)?);
+            most = most.max(anonymous_memory(process)?);
             thread::sleep(Duration::from_millis(20));
         }
         let Ok(done) = acting.join() else {
@@ -135,7 +138,7 @@ fn watched<T: Send>(server: &Process, act: impl FnOnce() -> Result<T> + Send) ->
 /// ends what it started.
 fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
     let folder = bench.work.join("nginx");
-    empty(&folder)?;
+    create_empty_dir(&folder)?;
     let folder = fs::canonicalize(folder)?;
     let root = fs::canonicalize(file)?;
     let root = root.parent().context("the file has no folder")?;

@@ -8,35 +8,35 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use crate::{
     Bench,
-    database::Kind,
-    drive::{self, CONNECTIONS, Load},
+    database::DatabaseKind,
     http1::{Connection, request},
-    process::resident,
+    load::{self, CONNECTIONS, LoadResult},
+    process::resident_memory,
     report::{Figure, median},
     tidegate::Tidegate,
 };
 
 /// Connections of a storm: whoever is new has no connection yet.
-const STORM: usize = 256;
+const STORM_CONNECTIONS: usize = 256;
 
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let (many, few) = (bench.size(1_000_000, 50_000), bench.size(10_000, 2_000));
-    let large = Fleet::of(bench, "fleet_large", many).await?;
-    let small = Fleet::of(bench, "fleet_small", few).await?;
+    let large = FleetServer::of(bench, "fleet_large", many).await?;
+    let small = FleetServer::of(bench, "fleet_small", few).await?;
     // Everybody once, so that polls are answered from memory.
-    let first = large.each().await?;
-    small.each().await?;
+    let first = large.poll_all_once().await?;
+    small.poll_all_once().await?;
     let time = bench.time(6.0, 1.5);
     let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
     for round in 0..=bench.size(5, 2) {
-        let (small, large) = (small.among(time).await?, large.among(time).await?);
+        let (small, large) = (small.poll_for(time).await?, large.poll_for(time).await?);
         // The first is for warming up.
         if round > 0 {
             at_small.push(small.rate());
             at_large.push(large.rate());
         }
     }
-    let (resident, most) = resident(large.server.process.id())?;
+    let (resident_memory, most) = resident_memory(large.server.process.id())?;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     Ok(vec![
         Figure::new(
@@ -44,8 +44,8 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             median(at_large),
             "requests/s",
         )
-        .beside(format!("{few} devices"), median(at_small), "requests/s")
-        .beside(
+        .compared_to(format!("{few} devices"), median(at_small), "requests/s")
+        .compared_to(
             "everybody's first poll after a restart",
             first.rate(),
             "requests/s",
@@ -53,14 +53,14 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         .ratio_at_least(0.8),
         Figure::new(
             format!("{many} devices, all in memory: resident memory of the host"),
-            mib(resident),
+            mib(resident_memory),
             "MiB",
         )
         .note(format!("{:.0} MiB at its most", mib(most)))
         .below(600.0),
         Figure::new(
             format!("{many} devices: from a restart after a crash to the first answered poll"),
-            large.restarted,
+            large.restart_seconds,
             "s",
         )
         .below(5.0),
@@ -68,16 +68,16 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 /// Devices that nobody has seen before, all at once.
-pub(crate) async fn storm(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figure>> {
     let devices = bench.size(100_000, 5_000);
     let name = format!("storm_{}", kind.name().to_lowercase());
     let database = match kind {
-        Kind::Sqlite => None,
-        Kind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
+        DatabaseKind::Sqlite => None,
+        DatabaseKind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
     };
     let server = Tidegate::start(bench, &name, database.as_deref())?;
     let before = server.process.cpu()?;
-    let load = drive::poll_each(server.addr(), &server.gateway, devices, STORM).await?;
+    let load = load::poll_all(server.addr(), &server.gateway, devices, STORM_CONNECTIONS).await?;
     let cpu = server.process.cpu()? - before;
     let listed = server.rest("GET", "devices?limit=1", &Value::Null).await?;
     ensure!(
@@ -87,7 +87,7 @@ pub(crate) async fn storm(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::new(
             format!(
-                "{devices} unknown devices, {}, {STORM} connections: registrations",
+                "{devices} unknown devices, {}, {STORM_CONNECTIONS} connections: registrations",
                 kind.name()
             ),
             load.rate(),
@@ -103,27 +103,27 @@ pub(crate) async fn storm(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
 }
 
 /// A server that has so many devices, after a crash.
-struct Fleet {
+struct FleetServer {
     server: Tidegate,
     devices: usize,
     /// Seconds from its start to its first answer.
-    restarted: f64,
+    restart_seconds: f64,
 }
 
-impl Fleet {
+impl FleetServer {
     async fn of(bench: &Bench, name: &str, devices: usize) -> Result<Self> {
         let mut server = Tidegate::start(bench, name, None)?;
-        drive::introduce(server.addr(), server.by_gateway(), 1).await?;
+        load::register_devices(server.addr(), server.gateway_header(), 1).await?;
         let mut began = Instant::now();
         let multiplied = async |url: &str| {
-            multiply(url, devices).await?;
+            copy_device(url, devices).await?;
             began = Instant::now();
             Ok(())
         };
         server.restart(bench, multiplied).await?;
         let poll = request(
             "GET",
-            &drive::path_of(devices - 1),
+            &load::device_path(devices - 1),
             server.addr(),
             &server.gateway,
             b"",
@@ -132,16 +132,16 @@ impl Fleet {
             .await?
             .exchange(&poll)
             .await?
-            .is(200)?;
+            .expect_status(200)?;
         Ok(Self {
-            restarted: began.elapsed().as_secs_f64(),
+            restart_seconds: began.elapsed().as_secs_f64(),
             server,
             devices,
         })
     }
 
-    async fn each(&self) -> Result<Load> {
-        drive::poll_each(
+    async fn poll_all_once(&self) -> Result<LoadResult> {
+        load::poll_all(
             self.server.addr(),
             &self.server.gateway,
             self.devices,
@@ -150,13 +150,13 @@ impl Fleet {
         .await
     }
 
-    async fn among(&self, time: std::time::Duration) -> Result<Load> {
-        drive::poll_among(self.server.addr(), &self.server.gateway, self.devices, time).await
+    async fn poll_for(&self, time: std::time::Duration) -> Result<LoadResult> {
+        load::poll_random(self.server.addr(), &self.server.gateway, self.devices, time).await
     }
 }
 
 /// Makes the one device of an SQLite database so many: each as it is, but for its name.
-async fn multiply(url: &str, devices: usize) -> Result<()> {
+async fn copy_device(url: &str, devices: usize) -> Result<()> {
     sqlx::any::install_default_drivers();
     let mut connection = AnyConnection::connect(url)
         .await
@@ -186,7 +186,9 @@ async fn multiply(url: &str, devices: usize) -> Result<()> {
             copied.join(", "),
             values.join(", ")
         ),
-        format!("UPDATE tallies SET n = {devices} WHERE kind LIKE 'devices_%' AND n = 1"),
+        format!(
+            "UPDATE tenant_counters SET value = {devices} WHERE kind LIKE 'devices_%' AND value = 1"
+        ),
         "COMMIT".to_owned(),
     ] {
         sqlx::query(AssertSqlSafe(statement))

@@ -15,7 +15,7 @@ pub(crate) struct Connection {
 }
 
 /// An answer, as long as the next request is not sent.
-pub(crate) struct Answer<'a> {
+pub(crate) struct HttpResponse<'a> {
     pub(crate) status: u16,
     pub(crate) head: &'a str,
     pub(crate) body: &'a [u8],
@@ -32,13 +32,13 @@ impl Connection {
     }
 
     /// Sends a whole request and reads the whole answer.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<HttpResponse<'_>> {
         self.stream.write_all(request).await.context("send")?;
-        self.answer().await
+        self.read_response().await
     }
 
     /// Reads the answer to what was sent.
-    pub(crate) async fn answer(&mut self) -> Result<Answer<'_>> {
+    pub(crate) async fn read_response(&mut self) -> Result<HttpResponse<'_>> {
         let mut filled = 0;
         let head = loop {
             filled += self.read(filled).await?;
@@ -52,7 +52,7 @@ impl Connection {
         }
         let head_text = str::from_utf8(&self.buffer[..head]).context("read the head")?;
         let status = head_text.get(9..12).and_then(|status| status.parse().ok());
-        Ok(Answer {
+        Ok(HttpResponse {
             status: status.context("the answer has no status")?,
             head: head_text,
             body: &self.buffer[head..end],
@@ -71,7 +71,7 @@ impl Connection {
     }
 }
 
-impl Answer<'_> {
+impl HttpResponse<'_> {
     /// Its header fields, names in lower case.
     pub(crate) fn headers(&self) -> Vec<(String, String)> {
         let lines = self.head.lines().skip(1);
@@ -81,7 +81,7 @@ impl Answer<'_> {
             .collect()
     }
 
-    pub(crate) fn is(&self, status: u16) -> Result<()> {
+    pub(crate) fn expect_status(&self, status: u16) -> Result<()> {
         if self.status != status {
             let body = String::from_utf8_lossy(self.body);
             bail!("{status} was expected, not {}: {body}", self.status);

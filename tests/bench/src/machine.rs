@@ -7,7 +7,7 @@ use serde::Serialize;
 pub(crate) struct Machine {
     cores: usize,
     processor: String,
-    /// Of the last minute, before the first figure was taken.
+    /// FloorSubject the last minute, before the first figure was taken.
     load_before: f64,
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn cores() -> usize {
 }
 
 impl Machine {
-    pub(crate) fn look() -> Self {
+    pub(crate) fn detect() -> Self {
         let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = text.lines().find(|line| line.starts_with("model name"));
         let name = model.and_then(|line| line.split_once(':'));

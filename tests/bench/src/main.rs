@@ -3,14 +3,14 @@
 //! Every figure is a ratio inside one run, on loopback: what it is compared with is measured beside it, by the same
 //! generator. A figure that misses its floor is printed as missed; only with `--strict` is that an error.
 
-mod bare;
+mod baseline;
 mod campaigns;
 mod database;
 mod disk;
 mod download;
-mod drive;
 mod fleet;
 mod http1;
+mod load;
 mod machine;
 mod poll;
 mod process;
@@ -29,7 +29,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{database::Kind, machine::Machine, report::Figure};
+use crate::{database::DatabaseKind, machine::Machine, report::Figure};
 
 /// The argument with which this program compiles a component and ends.
 const COMPILE: &str = "compile-component";
@@ -56,7 +56,7 @@ struct Bench {
     work: PathBuf,
     /// Take these figures only (separated by commas)
     #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Part>,
+    only: Vec<FigureGroup>,
     /// Small sizes: about a minute, to see that all works
     #[arg(long)]
     quick: bool,
@@ -75,13 +75,13 @@ enum Role {
 
 /// A group of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum FigureGroup {
     Decide,
     Assign,
     Poll,
     Fleet,
     Storm,
-    Updates,
+    UpdateLoadResult,
     Campaigns,
     Download,
 }
@@ -95,14 +95,14 @@ fn main() -> ExitCode {
     }
     let bench = Bench::parse();
     let done = match &bench.role {
-        Some(Role::Bare { answers }) => bare::run(answers).map(|()| true),
+        Some(Role::Bare { answers }) => baseline::run(answers).map(|()| true),
         None => bench.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            log(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -115,14 +115,14 @@ impl Bench {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(&self.work)
             .with_context(|| format!("make {}", self.work.display()))?;
-        let machine = Machine::look();
-        say(&machine.to_string());
+        let machine = Machine::detect();
+        log(&machine.to_string());
         let mut figures = Vec::new();
-        for part in Part::value_variants() {
+        for part in FigureGroup::value_variants() {
             if self.only.is_empty() || self.only.contains(part) {
-                let taken = self.take(*part).with_context(|| format!("{part:?}"))?;
+                let taken = self.run_group(*part).with_context(|| format!("{part:?}"))?;
                 for figure in &taken {
-                    say(&format!("  {}", figure.line()));
+                    log(&format!("  {}", figure.line()));
                 }
                 figures.extend(taken);
             }
@@ -135,33 +135,35 @@ impl Bench {
         let file = self.work.join("report.json");
         self.write(&file, &machine, &figures, &missed)?;
         print(&report::table(&figures));
-        let said = match missed.len() {
+        let summary = match missed.len() {
             0 => "every floor holds".to_owned(),
             number => format!("{number} floors missed: {}", missed.join("; ")),
         };
-        print(&format!("{said}\n{}", file.display()));
+        print(&format!("{summary}\n{}", file.display()));
         Ok(missed.is_empty() || !self.strict)
     }
 
-    fn take(&self, part: Part) -> Result<Vec<Figure>> {
-        say(&format!("{part:?} ..."));
+    fn run_group(&self, part: FigureGroup) -> Result<Vec<Figure>> {
+        log(&format!("{part:?} ..."));
         match part {
-            Part::Decide => one_thread()?.block_on(sandbox::decide(self)),
-            Part::Assign => one_thread()?.block_on(sandbox::assign(self)),
-            Part::Poll => one_thread()?.block_on(poll::measure(self)),
-            Part::Fleet => one_thread()?.block_on(fleet::measure(self)),
-            Part::Storm => self.on_each(|kind| one_thread()?.block_on(fleet::storm(self, kind))),
-            Part::Updates => {
+            FigureGroup::Decide => one_thread()?.block_on(sandbox::decide(self)),
+            FigureGroup::Assign => one_thread()?.block_on(sandbox::assign(self)),
+            FigureGroup::Poll => one_thread()?.block_on(poll::measure(self)),
+            FigureGroup::Fleet => one_thread()?.block_on(fleet::measure(self)),
+            FigureGroup::Storm => {
+                self.on_each(|kind| one_thread()?.block_on(fleet::storm(self, kind)))
+            }
+            FigureGroup::UpdateLoadResult => {
                 self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))
             }
             // The engine is in this process, with the threads that a server has.
-            Part::Campaigns => self.on_each(|kind| {
+            FigureGroup::Campaigns => self.on_each(|kind| {
                 let threads = Builder::new_multi_thread().enable_all().build()?;
                 threads.block_on(campaigns::measure(self, kind))
             }),
-            Part::Download => {
+            FigureGroup::Download => {
                 let Some(nginx) = &self.nginx else {
-                    say("  left out: there is no nginx to compare with");
+                    log("  left out: there is no nginx to compare with");
                     return Ok(Vec::new());
                 };
                 one_thread()?.block_on(download::measure(self, nginx))
@@ -169,10 +171,13 @@ impl Bench {
         }
     }
 
-    fn on_each(&self, measure: impl Fn(Kind) -> Result<Vec<Figure>>) -> Result<Vec<Figure>> {
-        let mut figures = measure(Kind::Sqlite).context("on SQLite")?;
+    fn on_each(
+        &self,
+        measure: impl Fn(DatabaseKind) -> Result<Vec<Figure>>,
+    ) -> Result<Vec<Figure>> {
+        let mut figures = measure(DatabaseKind::Sqlite).context("on SQLite")?;
         if self.postgres.is_some() {
-            figures.extend(measure(Kind::Postgres).context("on PostgreSQL")?);
+            figures.extend(measure(DatabaseKind::Postgres).context("on PostgreSQL")?);
         }
         Ok(figures)
     }
@@ -198,7 +203,7 @@ fn one_thread() -> Result<Runtime> {
 }
 
 /// Tells whoever watches.
-fn say(text: &str) {
+fn log(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::{
     Bench,
-    bare::{self, Answers, Canned},
-    drive::{self, CONNECTIONS, Load},
+    baseline::{self, CannedResponse, CannedResponses},
     http1::{Connection, request},
+    load::{self, CONNECTIONS, LoadResult},
     process::Process,
     report::{Figure, median},
     tidegate::Tidegate,
@@ -20,24 +20,32 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let server = Tidegate::start(bench, "poll", None)?;
     let believed = json!({ "access": { "trust_on_first_use": true } });
     server.rest("PATCH", "settings", &believed).await?;
-    drive::introduce(server.addr(), own_token, devices).await?;
-    let bare = bare_of(bench, &server).await?;
+    load::register_devices(server.addr(), device_header, devices).await?;
+    let baseline = start_baseline(bench, &server).await?;
     let requests = |addr, fields: &dyn Fn(usize) -> String| {
-        let one = |device| request("GET", &drive::path_of(device), addr, &fields(device), b"");
+        let one = |device| {
+            request(
+                "GET",
+                &load::device_path(device),
+                addr,
+                &fields(device),
+                b"",
+            )
+        };
         Arc::new((0..devices).map(one).collect::<Vec<_>>())
     };
-    let own = Side::new(&server.process, requests(server.addr(), &own_token));
-    let gateway = requests(server.addr(), &server.by_gateway());
-    let gateway = Side::new(&server.process, gateway);
-    let theirs = Side::new(&bare, requests(bare.addr, &own_token));
+    let own = LoadTarget::new(&server.process, requests(server.addr(), &device_header));
+    let gateway = requests(server.addr(), &server.gateway_header());
+    let gateway = LoadTarget::new(&server.process, gateway);
+    let theirs = LoadTarget::new(&baseline, requests(baseline.addr, &device_header));
     let time = bench.time(6.0, 1.5);
     let (mut at_own, mut at_gateway, mut at_bare) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=bench.size(5, 2) {
-        let (bare, own) = (theirs.round(time).await?, own.round(time).await?);
+        let (baseline, own) = (theirs.round(time).await?, own.round(time).await?);
         let gateway = gateway.round(time).await?;
         // The first is for warming up.
         if round > 0 {
-            at_bare.push(bare);
+            at_bare.push(baseline);
             at_own.push(own);
             at_gateway.push(gateway);
         }
@@ -48,15 +56,20 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 }
 
 /// The header line of a device that shows a token of its own.
-fn own_token(device: usize) -> String {
+fn device_header(device: usize) -> String {
     format!("authorization: TargetToken 4f6c1b0a9d8e7f605142{device:012}\r\n")
 }
 
-fn figures(devices: usize, shown: &str, ours: &[Round], bare: &[Round]) -> Vec<Figure> {
-    let rate = |rounds: &[Round]| median(rounds.iter().map(|round| round.load.rate()));
-    let p99 = |rounds: &[Round]| median(rounds.iter().map(|round| round.load.p99()));
-    let cost = |rounds: &[Round]| median(rounds.iter().map(Round::microseconds));
-    let generator = |rounds: &[Round]| {
+fn figures(
+    devices: usize,
+    shown: &str,
+    ours: &[RoundResult],
+    baseline: &[RoundResult],
+) -> Vec<Figure> {
+    let rate = |rounds: &[RoundResult]| median(rounds.iter().map(|round| round.load.rate()));
+    let p99 = |rounds: &[RoundResult]| median(rounds.iter().map(|round| round.load.p99()));
+    let cost = |rounds: &[RoundResult]| median(rounds.iter().map(RoundResult::microseconds));
+    let generator = |rounds: &[RoundResult]| {
         median(
             rounds
                 .iter()
@@ -68,82 +81,82 @@ fn figures(devices: usize, shown: &str, ours: &[Round], bare: &[Round]) -> Vec<F
         "the generator, one thread, took {:.2} of a core against the server and {:.2} against bare axum, of the same \
          {} cores: both share them with whoever answers",
         generator(ours),
-        generator(bare),
+        generator(baseline),
         crate::machine::cores(),
     );
     vec![
         Figure::new(what.clone(), rate(ours), "requests/s")
-            .beside("bare axum, same bytes", rate(bare), "requests/s")
+            .compared_to("bare axum, same bytes", rate(baseline), "requests/s")
             .ratio_at_least(0.5)
             .note(shared),
         Figure::new(format!("{what}: p99"), p99(ours), "ms")
-            .beside("bare axum", p99(bare), "ms")
+            .compared_to("bare axum", p99(baseline), "ms")
             .below(10.0),
         Figure::new(
             format!("{what}: the server's processor time"),
             cost(ours),
             "µs/request",
         )
-        .beside("bare axum", cost(bare), "µs/request"),
+        .compared_to("bare axum", cost(baseline), "µs/request"),
     ]
 }
 
 /// A server and what it is asked.
-struct Side<'a> {
+struct LoadTarget<'a> {
     process: &'a Process,
     requests: Arc<Vec<Vec<u8>>>,
 }
 
-struct Round {
-    load: Load,
+struct RoundResult {
+    load: LoadResult,
     /// Processor seconds of the server.
     cpu: f64,
 }
 
-impl<'a> Side<'a> {
+impl<'a> LoadTarget<'a> {
     fn new(process: &'a Process, requests: Arc<Vec<Vec<u8>>>) -> Self {
         Self { process, requests }
     }
 
-    async fn round(&self, time: Duration) -> Result<Round> {
+    async fn round(&self, time: Duration) -> Result<RoundResult> {
         let before = self.process.cpu()?;
-        let load = drive::repeat(self.process.addr, &self.requests, time).await?;
+        let load = load::repeat(self.process.addr, &self.requests, time).await?;
         let cpu = self.process.cpu()? - before;
-        Ok(Round { load, cpu })
+        Ok(RoundResult { load, cpu })
     }
 }
 
-impl Round {
+impl RoundResult {
     fn microseconds(&self) -> f64 {
         self.cpu * 1e6 / self.load.requests as f64
     }
 }
 
 /// Bare axum that answers what the server answers to a poll.
-async fn bare_of(bench: &Bench, server: &Tidegate) -> Result<Process> {
+async fn start_baseline(bench: &Bench, server: &Tidegate) -> Result<Process> {
     let poll = request(
         "GET",
-        &drive::path_of(0),
+        &load::device_path(0),
         server.addr(),
         &server.gateway,
         b"",
     );
     let mut connection = Connection::open(server.addr()).await?;
-    let answer = connection.exchange(&poll).await?;
-    answer.is(200)?;
-    let body = str::from_utf8(answer.body)?;
+    let response = connection.exchange(&poll).await?;
+    response.expect_status(200)?;
+    let body = str::from_utf8(response.body)?;
     ensure!(!body.contains("_links"), "there is something to do: {body}");
-    let canned = Canned::of(&answer);
-    let answers = Answers {
+    let canned = CannedResponse::of(&response);
+    let answers = CannedResponses {
         poll: canned.clone(),
         deployment: canned,
     };
-    let ours = (answer.head.len(), answer.body.to_vec());
-    let process = bare::start(&bench.work.join("poll"), &answers)?;
+    let ours = (response.head.len(), response.body.to_vec());
+    let process = baseline::start(&bench.work.join("poll"), &answers)?;
     let mut connection = Connection::open(process.addr).await?;
-    let answer = connection.exchange(&poll).await?;
-    let same = (answer.head.len(), answer.body.to_vec()) == ours;
-    ensure!(same, "bare axum answers something else: {}", answer.head);
+    let response = connection.exchange(&poll).await?;
+    let same = (response.head.len(), response.body.to_vec()) == ours;
+    ensure!(same, "bare axum answers something else: {}", response.head);
     Ok(process)
 }
 
@@ -161,6 +174,6 @@ impl Bench {
     /// The address of a new PostgreSQL database.
     pub(crate) async fn postgres(&self, name: &str) -> Result<String> {
         let server = self.postgres.as_deref().context("--postgres is needed")?;
-        crate::database::fresh(server, name).await
+        crate::database::create_database(server, name).await
     }
 }

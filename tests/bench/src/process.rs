@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// How long a server may take to listen.
-const PATIENCE: Duration = Duration::from_mins(2);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A server that is killed with this.
 pub(crate) struct Process {
@@ -39,18 +39,18 @@ impl Process {
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
         let stderr = child.stderr.take().context("read its log")?;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 match find(&line) {
                     // Nobody asks any more once it listens.
-                    Some(addr) => drop(tell.send(addr)),
+                    Some(addr) => drop(sender.send(addr)),
                     None if line.contains("\"level\":\"INFO\"") => {}
-                    None => crate::say(&format!("    {line}")),
+                    None => crate::log(&format!("    {line}")),
                 }
             }
         });
-        let Ok(addr) = told.recv_timeout(PATIENCE) else {
+        let Ok(addr) = receiver.recv_timeout(START_TIMEOUT) else {
             let _ = child.kill();
             bail!("{} did not listen", command.get_program().display());
         };
@@ -106,12 +106,12 @@ pub(crate) fn cpu_of(process: &str) -> Result<f64> {
 }
 
 /// Bytes of memory that are a process's own, files that it has mapped left out.
-pub(crate) fn memory(process: u32) -> Result<u64> {
+pub(crate) fn anonymous_memory(process: u32) -> Result<u64> {
     status(process, "RssAnon:")
 }
 
 /// Bytes of memory that a process holds, and has ever held at once.
-pub(crate) fn resident(process: u32) -> Result<(u64, u64)> {
+pub(crate) fn resident_memory(process: u32) -> Result<(u64, u64)> {
     Ok((status(process, "VmRSS:")?, status(process, "VmHWM:")?))
 }
 
@@ -123,7 +123,7 @@ fn status(process: u32, name: &'static str) -> Result<u64> {
 }
 
 /// Makes an empty folder.
-pub(crate) fn empty(folder: &Path) -> Result<()> {
+pub(crate) fn create_empty_dir(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }

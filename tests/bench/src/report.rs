@@ -10,8 +10,8 @@ pub(crate) struct Figure {
     value: f64,
     unit: &'static str,
     /// Measured in the same run, in turns where that is possible.
-    compared_with: Vec<Beside>,
-    /// Of the value to the first that it is compared with.
+    compared_with: Vec<Comparison>,
+    /// FloorSubject the value to the first that it is compared with.
     ratio: Option<f64>,
     floor: Option<Floor>,
     /// None where there is no floor.
@@ -21,7 +21,7 @@ pub(crate) struct Figure {
 
 /// What a figure is compared with.
 #[derive(Debug, Clone, Serialize)]
-struct Beside {
+struct Comparison {
     what: String,
     value: f64,
     unit: &'static str,
@@ -30,14 +30,14 @@ struct Beside {
 /// What a figure must reach.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Floor {
-    of: Of,
+    of: FloorSubject,
     bound: Bound,
     limit: f64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Of {
+enum FloorSubject {
     Value,
     Ratio,
 }
@@ -65,7 +65,7 @@ impl Figure {
     }
 
     /// Puts something beside it; the ratio is to the first.
-    pub(crate) fn beside(
+    pub(crate) fn compared_to(
         mut self,
         what: impl Into<String>,
         value: f64,
@@ -75,14 +75,14 @@ impl Figure {
             self.ratio = Some(self.value / value);
         }
         let what = what.into();
-        self.compared_with.push(Beside { what, value, unit });
+        self.compared_with.push(Comparison { what, value, unit });
         self
     }
 
     /// Puts a part of it beside it.
     pub(crate) fn of_which(mut self, what: impl Into<String>, value: f64) -> Self {
         let (what, unit) = (format!("of which {}", what.into()), self.unit);
-        self.compared_with.push(Beside { what, value, unit });
+        self.compared_with.push(Comparison { what, value, unit });
         self
     }
 
@@ -92,30 +92,30 @@ impl Figure {
     }
 
     pub(crate) fn at_least(self, limit: f64) -> Self {
-        self.floor(Of::Value, Bound::AtLeast, limit)
+        self.floor(FloorSubject::Value, Bound::AtLeast, limit)
     }
 
     pub(crate) fn below(self, limit: f64) -> Self {
-        self.floor(Of::Value, Bound::Below, limit)
+        self.floor(FloorSubject::Value, Bound::Below, limit)
     }
 
     pub(crate) fn ratio_at_least(self, limit: f64) -> Self {
-        self.floor(Of::Ratio, Bound::AtLeast, limit)
+        self.floor(FloorSubject::Ratio, Bound::AtLeast, limit)
     }
 
     pub(crate) fn ratio_at_most(self, limit: f64) -> Self {
-        self.floor(Of::Ratio, Bound::AtMost, limit)
+        self.floor(FloorSubject::Ratio, Bound::AtMost, limit)
     }
 
-    fn floor(mut self, of: Of, bound: Bound, limit: f64) -> Self {
-        let judged = match of {
-            Of::Value => self.value,
-            Of::Ratio => self.ratio.unwrap_or(f64::NAN),
+    fn floor(mut self, of: FloorSubject, bound: Bound, limit: f64) -> Self {
+        let measured = match of {
+            FloorSubject::Value => self.value,
+            FloorSubject::Ratio => self.ratio.unwrap_or(f64::NAN),
         };
         self.holds = Some(match bound {
-            Bound::AtLeast => judged >= limit,
-            Bound::AtMost => judged <= limit,
-            Bound::Below => judged < limit,
+            Bound::AtLeast => measured >= limit,
+            Bound::AtMost => measured <= limit,
+            Bound::Below => measured < limit,
         });
         self.floor = Some(Floor { of, bound, limit });
         self
@@ -132,8 +132,13 @@ impl Figure {
     /// One line, for whoever watches.
     pub(crate) fn line(&self) -> String {
         let mut line = format!("{}: {}", self.name, amount(self.value, self.unit));
-        for beside in &self.compared_with {
-            line.extend(["; ", &beside.what, ": ", &amount(beside.value, beside.unit)]);
+        for comparison in &self.compared_with {
+            line.extend([
+                "; ",
+                &comparison.what,
+                ": ",
+                &amount(comparison.value, comparison.unit),
+            ]);
         }
         if let Some(ratio) = self.ratio {
             line.extend(["; ratio ".to_owned(), format!("{ratio:.2}")]);
@@ -154,8 +159,8 @@ impl std::fmt::Display for Floor {
             Bound::Below => "<",
         };
         let of = match self.of {
-            Of::Value => "",
-            Of::Ratio => " (ratio)",
+            FloorSubject::Value => "",
+            FloorSubject::Ratio => " (ratio)",
         };
         write!(f, "{sign} {}{of}", number(self.limit))
     }
@@ -176,15 +181,15 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             "holds",
         ]);
     for figure in figures {
-        let beside: Vec<String> = figure
+        let comparisons: Vec<String> = figure
             .compared_with
             .iter()
-            .map(|beside| format!("{}: {}", beside.what, amount(beside.value, beside.unit)))
+            .map(|other| format!("{}: {}", other.what, amount(other.value, other.unit)))
             .collect();
         table.add_row([
             figure.name.clone(),
             amount(figure.value, figure.unit),
-            beside.join("\n"),
+            comparisons.join("\n"),
             figure
                 .ratio
                 .map(|ratio| format!("{ratio:.2}"))

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     Bench,
     http1::{Connection, request},
-    process::{Process, empty},
+    process::{Process, create_empty_dir},
 };
 
 /// A server as operators run it: with keys and tokens.
@@ -30,8 +30,8 @@ impl Tidegate {
     /// Starts one on an empty folder, on SQLite unless a database is named.
     pub(crate) fn start(bench: &Bench, name: &str, database: Option<&str>) -> Result<Self> {
         let data_dir = bench.work.join(name);
-        empty(&data_dir)?;
-        share_compiled(bench, &data_dir)?;
+        create_empty_dir(&data_dir)?;
+        share_compiled_code(bench, &data_dir)?;
         let mut process = serve(bench, &data_dir, database)?;
         let line = process.first_line()?;
         let key = line.rsplit(' ').next().map(str::trim).unwrap_or_default();
@@ -73,7 +73,7 @@ impl Tidegate {
     }
 
     /// The header line with which any device comes through the gateway.
-    pub(crate) fn by_gateway(&self) -> impl Fn(usize) -> String + Send + Sync + 'static {
+    pub(crate) fn gateway_header(&self) -> impl Fn(usize) -> String + Send + Sync + 'static {
         let gateway = self.gateway.clone();
         move |_| gateway.clone()
     }
@@ -87,8 +87,8 @@ impl Tidegate {
         let path = format!("/api/v1/{path}");
         let bytes = request(method, &path, self.addr(), &self.admin(), &body);
         let mut connection = Connection::open(self.addr()).await?;
-        let answer = connection.exchange(&bytes).await?;
-        success(&answer, &path)
+        let response = connection.exchange(&bytes).await?;
+        success(&response, &path)
     }
 
     /// Uploads a firmware whose one file is `pieces` times `piece`; answers its id.
@@ -116,7 +116,7 @@ impl Tidegate {
             connection.stream.write_all(piece).await?;
         }
         connection.stream.write_all(after.as_bytes()).await?;
-        let made = success(&connection.answer().await?, "firmware")?;
+        let made = success(&connection.read_response().await?, "firmware")?;
         made["firmware_id"].as_i64().context("no firmware_id")
     }
 }
@@ -129,26 +129,26 @@ fn serve(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Result<Proce
         .arg("--components")
         .arg(&bench.components)
         .stdout(Stdio::piped());
-    set_up(&mut command, database);
+    set_environment(&mut command, database);
     Process::start(&mut command, address)
 }
 
-fn success(answer: &crate::http1::Answer<'_>, path: &str) -> Result<Value> {
-    if !(200..300).contains(&answer.status) {
-        let body = String::from_utf8_lossy(answer.body);
-        bail!("{path}: {} {body}", answer.status);
+fn success(response: &crate::http1::HttpResponse<'_>, path: &str) -> Result<Value> {
+    if !(200..300).contains(&response.status) {
+        let body = String::from_utf8_lossy(response.body);
+        bail!("{path}: {} {body}", response.status);
     }
-    Ok(serde_json::from_slice(answer.body)?)
+    Ok(serde_json::from_slice(response.body)?)
 }
 
 /// Compiled code is the same for every server of this build.
-pub(crate) fn share_compiled(bench: &Bench, data_dir: &Path) -> Result<()> {
+pub(crate) fn share_compiled_code(bench: &Bench, data_dir: &Path) -> Result<()> {
     let shared = std::path::absolute(bench.work.join("compiled"))?;
     std::fs::create_dir_all(&shared)?;
     std::os::unix::fs::symlink(&shared, data_dir.join("compiled")).context("link compiled code")
 }
 
-fn set_up(command: &mut Command, database: Option<&str>) {
+fn set_environment(command: &mut Command, database: Option<&str>) {
     command.env("TIDEGATE_LOG__FORMAT", "json");
     if let Some(url) = database {
         command.env("TIDEGATE_DATABASE__URL", url);
@@ -160,7 +160,7 @@ fn gateway_token(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Resu
     command
         .args(["gateway-token", "create", "--name", "bench", "--data-dir"])
         .arg(data_dir);
-    set_up(&mut command, database);
+    set_environment(&mut command, database);
     let output = command.output().context("make a gateway token")?;
     if !output.status.success() {
         bail!(

@@ -5,35 +5,35 @@ use serde_json::{Value, json};
 
 use crate::{
     Bench,
-    bare::{self, Answers, Canned},
-    database::Kind,
+    baseline::{self, CannedResponse, CannedResponses},
+    database::DatabaseKind,
     disk,
-    drive::{self, CONNECTIONS},
     http1::{Connection, request},
+    load::{self, CONNECTIONS},
     report::Figure,
     tidegate::Tidegate,
 };
 
-pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figure>> {
     let devices = bench.size(10_000, 2_000);
     let name = format!("updates_{}", kind.name().to_lowercase());
     let database = match kind {
-        Kind::Sqlite => None,
-        Kind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
+        DatabaseKind::Sqlite => None,
+        DatabaseKind::Postgres => Some(bench.postgres(&format!("bench_{name}")).await?),
     };
     let server = Tidegate::start(bench, &name, database.as_deref())?;
-    drive::introduce(server.addr(), server.by_gateway(), devices).await?;
+    load::register_devices(server.addr(), server.gateway_header(), devices).await?;
     let campaign = roll_out(&server).await?;
     all_offered(&server, campaign, devices).await?;
 
     let answers = canned(&server).await?;
-    let bare = bare::start(&server.data_dir, &answers)?;
+    let baseline = baseline::start(&server.data_dir, &answers)?;
     let time = bench.time(8.0, 2.0);
-    let noop = drive::update(bare.addr, &server.gateway, usize::MAX, time).await?;
-    drop(bare);
-    let syncs = disk::syncs(&bench.work, bench.time(3.0, 1.0))?;
+    let noop = load::update(baseline.addr, &server.gateway, usize::MAX, time).await?;
+    drop(baseline);
+    let sync_rate = disk::sync_rate(&bench.work, bench.time(3.0, 1.0))?;
     let before = server.process.cpu()?;
-    let done = drive::update(
+    let done = load::update(
         server.addr(),
         &server.gateway,
         devices,
@@ -52,12 +52,12 @@ pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
         feedbacks.rate(),
         "feedbacks/s",
     )
-    .beside(
+    .compared_to(
         "bare axum, nothing stored",
         noop.feedbacks.rate(),
         "feedbacks/s",
     )
-    .beside("the disk: 4 KiB and fdatasync", syncs.per_second, "syncs/s")
+    .compared_to("the disk: 4 KiB and fdatasync", sync_rate.per_second, "syncs/s")
     .at_least(2000.0)
     .note(format!(
         "{} updates in {:.1} s; the server's processor time {:.0} µs/feedback (polls and descriptions included), the \
@@ -71,14 +71,14 @@ pub(crate) async fn measure(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
     let bare_updates = noop.updates as f64 / noop.feedbacks.seconds;
     Ok(vec![
         figure,
-        Figure::new(format!("{what}: whole updates"), updates, "updates/s").beside(
+        Figure::new(format!("{what}: whole updates"), updates, "updates/s").compared_to(
             "bare axum",
             bare_updates,
             "updates/s",
         ),
         Figure::new(format!("{what}: a feedback's p99"), feedbacks.p99(), "ms")
-            .beside("bare axum", noop.feedbacks.p99(), "ms")
-            .beside("one fdatasync", syncs.median_ms, "ms"),
+            .compared_to("bare axum", noop.feedbacks.p99(), "ms")
+            .compared_to("one fdatasync", sync_rate.median_ms, "ms"),
     ])
 }
 
@@ -112,14 +112,14 @@ async fn all_offered(server: &Tidegate, campaign: i64, devices: usize) -> Result
 }
 
 /// What a device is answered that has something to do.
-async fn canned(server: &Tidegate) -> Result<Answers> {
+async fn canned(server: &Tidegate) -> Result<CannedResponses> {
     let mut connection = Connection::open(server.addr()).await?;
     let addr = server.addr();
-    let poll = request("GET", &drive::path_of(0), addr, &server.gateway, b"");
-    let answer = connection.exchange(&poll).await?;
-    let poll = Canned::of(&answer);
-    let path = drive::offered(str::from_utf8(answer.body)?).context("nothing is offered")?;
-    let look = request("GET", path, addr, &server.gateway, b"");
-    let deployment = Canned::of(&connection.exchange(&look).await?);
-    Ok(Answers { poll, deployment })
+    let poll = request("GET", &load::device_path(0), addr, &server.gateway, b"");
+    let response = connection.exchange(&poll).await?;
+    let poll = CannedResponse::of(&response);
+    let path = load::offered_path(str::from_utf8(response.body)?).context("nothing is offered")?;
+    let detect = request("GET", path, addr, &server.gateway, b"");
+    let deployment = CannedResponse::of(&connection.exchange(&detect).await?);
+    Ok(CannedResponses { poll, deployment })
 }

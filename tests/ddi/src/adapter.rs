@@ -21,7 +21,7 @@ pub trait Adapter: Sync {
     fn target(&self) -> &Target;
 
     /// Why cases that need this cannot be run; none: they can.
-    fn lacks(&self, need: Need) -> Option<&'static str>;
+    fn unsupported(&self, capability: Capability) -> Option<&'static str>;
 
     /// Whether the server is known to be different on purpose in this. See [`DIFFERENCES`](crate::DIFFERENCES).
     fn differs(&self, difference: u8) -> bool;
@@ -32,30 +32,34 @@ pub trait Adapter: Sync {
     }
 
     /// Makes a device before it is first seen; answers the token that it shows as `TargetToken`.
-    async fn register(&self, device: &str) -> Result<String>;
+    async fn create_device(&self, device: &str) -> Result<String>;
 
     /// Makes a firmware; answers how [`assign`](Self::assign) calls it. `run` keeps names apart from those of other
     /// runs: it stands at the end of the firmware's name and of each module's, after a hyphen.
-    async fn firmware(&self, bundle: &Bundle, run: &str) -> Result<String>;
+    async fn create_firmware(&self, bundle: &Bundle, run: &str) -> Result<String>;
 
     /// Assigns a firmware to devices that have polled; answers an update for each, in their order.
-    async fn assign(&self, devices: &[String], firmware: &str, terms: Terms)
-    -> Result<Vec<Update>>;
+    async fn assign(
+        &self,
+        devices: &[String],
+        firmware: &str,
+        options: AssignmentOptions,
+    ) -> Result<Vec<Update>>;
 
     /// Calls updates back. They are all those of one [`assign`](Self::assign).
     async fn cancel(&self, updates: &[Update]) -> Result<()>;
 
     /// Ends an update that is called back without waiting for its device.
-    async fn quit(&self, update: &Update) -> Result<()>;
+    async fn force_cancel(&self, update: &Update) -> Result<()>;
 
     /// Where an update stands, as an operator sees it.
-    async fn state(&self, update: &Update) -> Result<State>;
+    async fn update_state(&self, update: &Update) -> Result<UpdateState>;
 
     /// What a device has said of itself, as an operator sees it.
     async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>>;
 
     /// Asks a device for its attributes again.
-    async fn ask_attributes(&self, device: &str) -> Result<()>;
+    async fn request_attributes(&self, device: &str) -> Result<()>;
 }
 
 /// Where the devices of one tenant turn to.
@@ -79,29 +83,29 @@ pub struct Update {
     /// Its device.
     pub device: String,
     /// Whatever the adapter finds it by.
-    pub origin: String,
+    pub adapter_ref: String,
 }
 
 /// On what terms a firmware is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Terms {
+pub struct AssignmentOptions {
     /// How much the device may choose.
-    pub kind: Kind,
+    pub update_type: UpdateType,
     /// Whether the device's user has to agree.
     pub confirmation: bool,
     /// The maintenance window.
-    pub window: Window,
+    pub window: MaintenanceWindow,
     /// Whether the device may fetch the files while the window is closed.
     pub prefetch: bool,
     /// Whether the device has to prove that it runs it, by reporting its version.
-    pub proof: bool,
+    pub attested: bool,
     /// Which of several goes first.
-    pub urgency: Urgency,
+    pub priority: Priority,
 }
 
 /// hawkBit's action types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Kind {
+pub enum UpdateType {
     /// Now.
     #[default]
     Forced,
@@ -117,7 +121,7 @@ pub enum Kind {
 
 /// A maintenance window, seen from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Window {
+pub enum MaintenanceWindow {
     /// None at all.
     #[default]
     None,
@@ -130,7 +134,7 @@ pub enum Window {
 /// Of two updates for one device, the urgent one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "they say what they are")]
-pub enum Urgency {
+pub enum Priority {
     #[default]
     Normal,
     Urgent,
@@ -138,9 +142,9 @@ pub enum Urgency {
 
 /// Where an update stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum UpdateState {
     /// Waits for the device's user.
-    Waiting,
+    WaitingConfirmation,
     /// The device is at it, or could be.
     Open,
     /// Called back; the device has not answered.
@@ -155,7 +159,7 @@ pub enum State {
 
 /// What a case needs that not every server has, or not every adapter can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
+pub enum Capability {
     /// A connection without TLS, on which bytes are sent as they stand in the case.
     PlainHttp,
     /// A device with a token of its own.
@@ -163,38 +167,38 @@ pub enum Need {
     /// Calling updates back.
     Cancel,
     /// Ending an update that is called back without its device.
-    Quit,
+    ForceCancel,
     /// Several updates for one device at a time.
     SeveralUpdates,
     /// Other kinds of update than forced ones.
-    Kinds,
+    UpdateTypes,
     /// Updates that the device's user has to agree to.
     Confirmation,
     /// Maintenance windows.
-    Windows,
+    MaintenanceWindows,
     /// Files that may be fetched while the window is closed.
     Prefetch,
     /// An update that is done when its device reports the version.
-    Proof,
+    Attestation,
     /// Modules with metadata that devices see.
     Metadata,
     /// Modules without files.
-    NoFiles,
+    ModulesWithoutFiles,
     /// Reading where an update stands.
-    State,
+    UpdateState,
     /// Asking for attributes again.
-    AskAttributes,
+    RequestAttributes,
     /// Reading the attributes that a device reported.
     Attributes,
     /// Speaking to the server as a proxy that it trusts.
     Proxy,
     /// Speaking to the server as one that it does not take for a proxy.
-    Stranger,
+    DirectClient,
     /// A limit of requests for each client address outside private networks: hawkBit's 200 reads and 50 writes a second,
     /// or a lower one.
-    Limits,
+    RateLimits,
     /// Resource 2, which lists the files of a module.
     FileList,
     /// Resource 11, by which a device tells what it has installed.
-    Told,
+    InstalledReport,
 }

@@ -61,7 +61,7 @@ const OS: Module = Module {
 };
 
 /// One module `os` with one file. What most cases install.
-pub(crate) const PLAIN: Bundle = Bundle {
+pub(crate) const SINGLE_FILE: Bundle = Bundle {
     name: "plain",
     version: "2.0.0",
     modules: &[OS],
@@ -82,7 +82,7 @@ pub(crate) const NEXT: Bundle = Bundle {
     }],
 };
 
-const TWO_FILES: Module = Module {
+const TWO_FILE_MODULE: Module = Module {
     part: "bApp",
     name: "pair-app",
     version: "0.3.1",
@@ -100,7 +100,7 @@ const TWO_FILES: Module = Module {
 };
 
 /// Two modules, of which one has two files.
-pub(crate) const PAIR: Bundle = Bundle {
+pub(crate) const TWO_MODULES: Bundle = Bundle {
     name: "pair",
     version: "2.0.0",
     modules: &[
@@ -108,22 +108,22 @@ pub(crate) const PAIR: Bundle = Bundle {
             name: "pair-os",
             ..OS
         },
-        TWO_FILES,
+        TWO_FILE_MODULE,
     ],
 };
 
 /// One module with two files of three bytes each, whose names must be encoded.
-pub(crate) const ODD: Bundle = Bundle {
+pub(crate) const ENCODED_NAMES: Bundle = Bundle {
     name: "odd",
     version: "2.0.0",
     modules: &[Module {
         name: "odd-app",
-        ..TWO_FILES
+        ..TWO_FILE_MODULE
     }],
 };
 
 /// One module `bApp` with one file, as Zephyr wants it: names are short there, for answers must be.
-pub(crate) const APP: Bundle = Bundle {
+pub(crate) const ZEPHYR_APP: Bundle = Bundle {
     name: "app",
     version: "1.1.0",
     modules: &[Module {
@@ -139,7 +139,7 @@ pub(crate) const APP: Bundle = Bundle {
 };
 
 /// A module with metadata.
-pub(crate) const LABELLED: Bundle = Bundle {
+pub(crate) const WITH_METADATA: Bundle = Bundle {
     name: "labelled",
     version: "2.0.0",
     modules: &[Module {
@@ -151,7 +151,7 @@ pub(crate) const LABELLED: Bundle = Bundle {
 };
 
 /// Two modules, of which one has no files.
-pub(crate) const BARE: Bundle = Bundle {
+pub(crate) const EMPTY_MODULE: Bundle = Bundle {
     name: "bare",
     version: "2.0.0",
     modules: &[
@@ -169,7 +169,7 @@ pub(crate) const BARE: Bundle = Bundle {
 };
 
 /// One module with one file whose name is longer than most.
-pub(crate) const LONG: Bundle = Bundle {
+pub(crate) const LONG_NAME: Bundle = Bundle {
     name: "long",
     version: "2.0.0",
     modules: &[Module {

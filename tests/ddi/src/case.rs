@@ -4,72 +4,74 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::{
-    adapter::{Kind, Need, State, Terms, Urgency, Window},
-    answer::Answer,
-    bundle::{Bundle, PLAIN},
+    adapter::{
+        AssignmentOptions, Capability, MaintenanceWindow, Priority, UpdateState, UpdateType,
+    },
+    bundle::{Bundle, SINGLE_FILE},
     check::Check,
+    response::HttpResponse,
 };
 
-/// One case. Texts may hold `{names}`, see [`Names`](crate::names::Names).
+/// One case. Texts may hold `{placeholders}`, see [`Placeholders`](crate::names::Placeholders).
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     /// What of the standard it is about: a resource's number, or a section of it.
     pub(crate) row: &'static str,
     /// What it shows.
     pub(crate) name: String,
-    pub(crate) given: Given,
+    pub(crate) setup: DeviceSetup,
     pub(crate) steps: Vec<Step>,
-    needs: Vec<Need>,
+    extra_capabilities: Vec<Capability>,
 }
 
 /// The device of a case as it is when the case begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Given {
-    pub(crate) standing: Standing,
+pub(crate) struct DeviceSetup {
+    pub(crate) device_state: DeviceState,
     /// What its update brings, if it has one.
     pub(crate) bundle: &'static Bundle,
-    pub(crate) terms: Terms,
+    pub(crate) options: AssignmentOptions,
     /// Whether it has a token of its own, and shows that; others come through the gateway.
     pub(crate) has_token: bool,
 }
 
 /// Where a device stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum DeviceState {
     /// Nobody has ever heard of it.
     Unknown,
     /// Has polled.
-    Known,
+    Registered,
     /// Has polled and said what it is.
-    Introduced,
+    Identified,
     /// Is assigned an update, and has not looked at it.
     Offered,
     /// Has fetched the update's description and said that it proceeds.
-    Busy,
+    Proceeding,
     /// Has closed its update with success.
-    Done,
+    Succeeded,
     /// Has closed its update with failure.
     Failed,
     /// Its update, which it was busy with, is called back.
-    CalledBack,
+    Cancelling,
     /// Has agreed to that.
     Cancelled,
 }
 
-impl Standing {
+impl DeviceState {
     /// Whether such a device has, or had, an update.
     pub(crate) fn has_update(self) -> bool {
-        !matches!(self, Self::Unknown | Self::Known | Self::Introduced)
+        !matches!(self, Self::Unknown | Self::Registered | Self::Identified)
     }
 
     /// Whether that update has yet to come to its end.
     pub(crate) fn has_open_update(self) -> bool {
-        matches!(self, Self::Offered | Self::Busy | Self::CalledBack)
+        matches!(self, Self::Offered | Self::Proceeding | Self::Cancelling)
     }
 
     /// Whether that update is, or was, called back.
-    pub(crate) fn is_called_back(self) -> bool {
-        matches!(self, Self::CalledBack | Self::Cancelled)
+    pub(crate) fn was_cancelled(self) -> bool {
+        matches!(self, Self::Cancelling | Self::Cancelled)
     }
 }
 
@@ -79,21 +81,21 @@ pub(crate) enum Step {
     /// The device sends a request.
     Request(Box<Request>),
     /// The operator does something.
-    Operator(Act),
+    Operator(OperatorAction),
 }
 
 /// What an operator does in the middle of a case.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Act {
+pub(crate) enum OperatorAction {
     Cancel,
-    Quit,
+    ForceCancel,
     /// From then on, `{next}` is this update.
-    Assign(&'static Bundle, Terms),
+    Assign(&'static Bundle, AssignmentOptions),
     /// Looks where the update stands, which must come to be this.
-    Find(State),
-    AskAttributes,
+    ExpectState(UpdateState),
+    RequestAttributes,
     /// Looks what the device has said of itself, which must come to be this and nothing else.
-    Attributes(&'static [(&'static str, &'static str)]),
+    ExpectAttributes(&'static [(&'static str, &'static str)]),
 }
 
 /// One request, and what it must be answered.
@@ -110,98 +112,121 @@ pub(crate) struct Request {
     /// How many times it is sent.
     pub(crate) times: usize,
     /// How many of them at once.
-    pub(crate) at_once: usize,
+    pub(crate) concurrency: usize,
     /// Whether it is sent again until it is answered as it must be.
-    pub(crate) is_patient: bool,
+    pub(crate) is_retried: bool,
     pub(crate) checks: Vec<Check>,
-    /// Names for what stands at a place of the answer.
-    pub(crate) kept: Vec<(&'static str, &'static str)>,
+    /// Placeholders for what stands at a place of the answer.
+    pub(crate) captures: Vec<(&'static str, &'static str)>,
 }
 
 /// How a request is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    Usual,
+    ContentLength,
     /// The body waits until the server says `100 Continue`.
-    AfterContinue,
+    ExpectContinue,
     /// The body comes in chunks, without a length.
     Chunked,
 }
 
 impl Case {
     /// A case about a device of this standing.
-    pub(crate) fn new(row: &'static str, name: &str, standing: Standing) -> Self {
-        let given = Given {
-            standing,
-            bundle: &PLAIN,
-            terms: Terms::default(),
+    pub(crate) fn new(row: &'static str, name: &str, device_state: DeviceState) -> Self {
+        let setup = DeviceSetup {
+            device_state,
+            bundle: &SINGLE_FILE,
+            options: AssignmentOptions::default(),
             has_token: false,
         };
         Self {
             row,
             name: name.to_owned(),
-            given,
+            setup,
             steps: Vec::new(),
-            needs: Vec::new(),
+            extra_capabilities: Vec::new(),
         }
     }
 
     /// Everything that the case needs.
-    pub(crate) fn needs(&self) -> Vec<Need> {
-        let Given {
-            standing,
+    pub(crate) fn required_capabilities(&self) -> Vec<Capability> {
+        let DeviceSetup {
+            device_state,
             bundle,
-            terms,
+            options,
             has_token,
-        } = self.given;
-        let mut needs = self.needs.clone();
-        let mut add = |condition: bool, need: Need| {
+        } = self.setup;
+        let mut capabilities = self.extra_capabilities.clone();
+        let mut add = |condition: bool, capability: Capability| {
             if condition {
-                needs.push(need);
+                capabilities.push(capability);
             }
         };
-        let mut assigned = vec![(bundle, terms)];
+        let mut assigned = vec![(bundle, options)];
         for step in &self.steps {
             match step {
-                Step::Operator(Act::Cancel) => add(true, Need::Cancel),
-                Step::Operator(Act::Quit) => add(true, Need::Quit),
-                Step::Operator(Act::Find(_)) => add(true, Need::State),
-                Step::Operator(Act::Attributes(_)) => add(true, Need::Attributes),
-                Step::Operator(Act::AskAttributes) => add(true, Need::AskAttributes),
-                Step::Operator(Act::Assign(bundle, terms)) => {
-                    add(standing.has_open_update(), Need::SeveralUpdates);
-                    assigned.push((bundle, *terms));
+                Step::Operator(OperatorAction::Cancel) => add(true, Capability::Cancel),
+                Step::Operator(OperatorAction::ForceCancel) => add(true, Capability::ForceCancel),
+                Step::Operator(OperatorAction::ExpectState(_)) => {
+                    add(true, Capability::UpdateState)
                 }
-                Step::Request(request) => add(request.framing != Framing::Usual, Need::PlainHttp),
+                Step::Operator(OperatorAction::ExpectAttributes(_)) => {
+                    add(true, Capability::Attributes)
+                }
+                Step::Operator(OperatorAction::RequestAttributes) => {
+                    add(true, Capability::RequestAttributes)
+                }
+                Step::Operator(OperatorAction::Assign(bundle, options)) => {
+                    add(device_state.has_open_update(), Capability::SeveralUpdates);
+                    assigned.push((bundle, *options));
+                }
+                Step::Request(request) => add(
+                    request.framing != Framing::ContentLength,
+                    Capability::PlainHttp,
+                ),
             }
         }
-        add(standing.is_called_back(), Need::Cancel);
-        add(has_token, Need::TargetToken);
-        for (bundle, terms) in assigned {
-            add(terms.kind != Kind::Forced, Need::Kinds);
-            add(terms.confirmation, Need::Confirmation);
-            add(terms.window != Window::None, Need::Windows);
-            add(terms.prefetch, Need::Prefetch);
-            add(terms.proof, Need::Proof);
-            add(terms.urgency != Urgency::Normal, Need::SeveralUpdates);
+        add(device_state.was_cancelled(), Capability::Cancel);
+        add(has_token, Capability::TargetToken);
+        for (bundle, options) in assigned {
+            add(
+                options.update_type != UpdateType::Forced,
+                Capability::UpdateTypes,
+            );
+            add(options.confirmation, Capability::Confirmation);
+            add(
+                options.window != MaintenanceWindow::None,
+                Capability::MaintenanceWindows,
+            );
+            add(options.prefetch, Capability::Prefetch);
+            add(options.attested, Capability::Attestation);
+            add(
+                options.priority != Priority::Normal,
+                Capability::SeveralUpdates,
+            );
             let modules = bundle.modules;
             add(
                 modules.iter().any(|module| !module.shown.is_empty()),
-                Need::Metadata,
+                Capability::Metadata,
             );
             add(
                 modules.iter().any(|module| module.files.is_empty()),
-                Need::NoFiles,
+                Capability::ModulesWithoutFiles,
             );
         }
-        needs.sort_unstable();
-        needs.dedup();
-        needs
+        capabilities.sort_unstable();
+        capabilities.dedup();
+        capabilities
     }
 
     /// Whether the operator does something to its update during the case, so that no other may be assigned with it.
-    pub(crate) fn is_apart(&self) -> bool {
-        let touches = |step: &Step| matches!(step, Step::Operator(Act::Cancel | Act::Quit));
+    pub(crate) fn is_isolated(&self) -> bool {
+        let touches = |step: &Step| {
+            matches!(
+                step,
+                Step::Operator(OperatorAction::Cancel | OperatorAction::ForceCancel)
+            )
+        };
         self.steps.iter().any(touches)
     }
 
@@ -212,17 +237,17 @@ impl Case {
             headers: Vec::new(),
             is_authorized: true,
             body: None,
-            framing: Framing::Usual,
+            framing: Framing::ContentLength,
             times: 1,
-            at_once: 1,
-            is_patient: false,
+            concurrency: 1,
+            is_retried: false,
             checks: Vec::new(),
-            kept: Vec::new(),
+            captures: Vec::new(),
         })));
         self
     }
 
-    fn last(mut self, change: impl FnOnce(&mut Request)) -> Self {
+    fn edit_last(mut self, change: impl FnOnce(&mut Request)) -> Self {
         match self.steps.last_mut() {
             Some(Step::Request(request)) => change(request),
             _ => unreachable!("what is checked is the answer to a request"),
@@ -231,7 +256,7 @@ impl Case {
     }
 
     fn check(self, check: Check) -> Self {
-        self.last(|request| request.checks.push(check))
+        self.edit_last(|request| request.checks.push(check))
     }
 }
 
@@ -244,26 +269,26 @@ impl Case {
     }
 
     /// Its update is assigned on these terms.
-    pub(crate) fn on(mut self, terms: Terms) -> Self {
-        self.given.terms = terms;
+    pub(crate) fn with_options(mut self, options: AssignmentOptions) -> Self {
+        self.setup.options = options;
         self
     }
 
     /// Its update brings this.
-    pub(crate) fn brings(mut self, bundle: &'static Bundle) -> Self {
-        self.given.bundle = bundle;
+    pub(crate) fn with_bundle(mut self, bundle: &'static Bundle) -> Self {
+        self.setup.bundle = bundle;
         self
     }
 
     /// The device was made before it was seen, and shows its own token.
     pub(crate) fn with_token(mut self) -> Self {
-        self.given.has_token = true;
+        self.setup.has_token = true;
         self
     }
 
     /// It cannot be run without this, which does not show in its steps.
-    pub(crate) fn needing(mut self, need: Need) -> Self {
-        self.needs.push(need);
+    pub(crate) fn requires(mut self, capability: Capability) -> Self {
+        self.extra_capabilities.push(capability);
         self
     }
 }
@@ -297,17 +322,17 @@ impl Case {
 
     fn json_body(self, body: impl Into<String>) -> Self {
         self.body(body.into().into_bytes())
-            .with("Content-Type", "application/json")
+            .with_header("Content-Type", "application/json")
     }
 
     /// With these bytes.
     pub(crate) fn body(self, body: Vec<u8>) -> Self {
-        self.last(|request| request.body = Some(body))
+        self.edit_last(|request| request.body = Some(body))
     }
 
     /// With this header field in place of one of the same name.
-    pub(crate) fn with(self, name: &str, value: &str) -> Self {
-        self.last(|request| {
+    pub(crate) fn with_header(self, name: &str, value: &str) -> Self {
+        self.edit_last(|request| {
             request
                 .headers
                 .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
@@ -317,33 +342,33 @@ impl Case {
 
     /// Without its credentials.
     pub(crate) fn unauthorized(self) -> Self {
-        self.last(|request| request.is_authorized = false)
+        self.edit_last(|request| request.is_authorized = false)
     }
 
     /// Written in this way.
-    pub(crate) fn framed(self, framing: Framing) -> Self {
-        self.last(|request| request.framing = framing)
+    pub(crate) fn with_framing(self, framing: Framing) -> Self {
+        self.edit_last(|request| request.framing = framing)
     }
 
     /// So many times, so many of them at once. Every answer is checked.
-    pub(crate) fn times(self, times: usize, at_once: usize) -> Self {
-        self.last(|request| (request.times, request.at_once) = (times, at_once))
+    pub(crate) fn times(self, times: usize, concurrency: usize) -> Self {
+        self.edit_last(|request| (request.times, request.concurrency) = (times, concurrency))
     }
 
     /// Again and again until the answer is as it must be: an operator's act may take a moment. Of what is sent many times
     /// each time, one answer must be so.
-    pub(crate) fn soon(self) -> Self {
-        self.last(|request| request.is_patient = true)
+    pub(crate) fn eventually(self) -> Self {
+        self.edit_last(|request| request.is_retried = true)
     }
 
     /// The text at this place of the answer is called this from then on.
-    pub(crate) fn keep(self, name: &'static str, pointer: &'static str) -> Self {
-        self.last(|request| request.kept.push((name, pointer)))
+    pub(crate) fn capture(self, name: &'static str, pointer: &'static str) -> Self {
+        self.edit_last(|request| request.captures.push((name, pointer)))
     }
 
     /// Then the operator does this.
-    pub(crate) fn operator(mut self, act: Act) -> Self {
-        self.steps.push(Step::Operator(act));
+    pub(crate) fn operator(mut self, action: OperatorAction) -> Self {
+        self.steps.push(Step::Operator(action));
         self
     }
 }
@@ -351,12 +376,12 @@ impl Case {
 /// What is answered.
 impl Case {
     /// The answer has this status.
-    pub(crate) fn is(self, status: u16) -> Self {
-        self.one_of(&[status])
+    pub(crate) fn status(self, status: u16) -> Self {
+        self.status_in(&[status])
     }
 
     /// The answer has one of these statuses: the standard leaves it open.
-    pub(crate) fn one_of(self, statuses: &[u16]) -> Self {
+    pub(crate) fn status_in(self, statuses: &[u16]) -> Self {
         self.check(Check::Status(statuses.to_vec()))
     }
 
@@ -407,7 +432,7 @@ impl Case {
 
     /// The answer is an error as devices know it: this status, and this end of an error code.
     pub(crate) fn error(self, status: u16, code: &str) -> Self {
-        self.is(status)
+        self.status(status)
             .json("/errorCode", format!("hawkbit.server.error.{code}"))
             .has("/exceptionClass")
             .has("/message")
@@ -415,8 +440,12 @@ impl Case {
     }
 
     /// The answer is as the function wants it.
-    pub(crate) fn that(self, what: &'static str, check: fn(&Answer) -> anyhow::Result<()>) -> Self {
-        self.check(Check::That(what, check))
+    pub(crate) fn satisfies(
+        self,
+        what: &'static str,
+        check: fn(&HttpResponse) -> anyhow::Result<()>,
+    ) -> Self {
+        self.check(Check::Satisfies(what, check))
     }
 
     /// A server with this difference answers like `ours`, all others as the standard has it.
@@ -435,7 +464,7 @@ impl Case {
     }
 
     fn checks(answered: impl FnOnce(Self) -> Self) -> Vec<Check> {
-        let case = answered(Self::new("", "", Standing::Unknown).get(""));
+        let case = answered(Self::new("", "", DeviceState::Unknown).get(""));
         case.steps
             .into_iter()
             .flat_map(|step| match step {

@@ -7,26 +7,26 @@
     )
 )]
 
+mod authentication;
 mod cancel;
 mod config_data;
 mod confirmation;
 mod deployment;
-mod doors;
 mod every_resource;
 mod feedback;
 mod file_list;
 mod files;
 mod installed;
-mod kinds;
+mod installed_report;
+mod known_clients;
+mod maintenance_windows;
 mod negotiation;
-mod old_clients;
+mod payloads;
 mod poll;
 mod proxies;
 mod ranges;
-mod say;
 mod states;
-mod told;
-mod windows;
+mod update_types;
 
 use crate::case::Case;
 
@@ -35,40 +35,40 @@ fn all() -> Vec<Case> {
     let mut cases = [
         every_resource::cases(),
         negotiation::cases(),
-        doors::cases(),
+        authentication::cases(),
         proxies::cases(),
         poll::cases(),
         file_list::cases(),
         files::cases(),
         ranges::cases(),
         deployment::cases(),
-        kinds::cases(),
-        windows::cases(),
+        update_types::cases(),
+        maintenance_windows::cases(),
         feedback::cases(),
         cancel::cases(),
         states::cases(),
         config_data::cases(),
         installed::cases(),
-        told::cases(),
+        installed_report::cases(),
         confirmation::cases(),
-        old_clients::cases(),
+        known_clients::cases(),
     ]
     .concat();
     // Those of a row together, else in their order.
-    cases.sort_by_key(|case| place(case.row));
+    cases.sort_by_key(|case| row_order(case.row));
     cases
 }
 
 /// Where a row stands among others: 1, 1.1, 2, 10.
-pub(crate) fn place(row: &str) -> Vec<u32> {
+pub(crate) fn row_order(row: &str) -> Vec<u32> {
     row.split('.')
         .map(|part| part.parse().unwrap_or(u32::MAX))
         .collect()
 }
 
 /// Those of these rows, or with this in their names; all, if nothing is said.
-pub(crate) fn chosen(only: &[String]) -> Vec<Case> {
-    let fits = |case: &Case, only: &String| {
+pub(crate) fn select(only: &[String]) -> Vec<Case> {
+    let matches = |case: &Case, only: &String| {
         let is_row = only
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -78,13 +78,13 @@ pub(crate) fn chosen(only: &[String]) -> Vec<Case> {
             case.name.contains(&**only)
         }
     };
-    let is_chosen = |case: &Case| only.is_empty() || only.iter().any(|only| fits(case, only));
+    let is_chosen = |case: &Case| only.is_empty() || only.iter().any(|only| matches(case, only));
     all().into_iter().filter(is_chosen).collect()
 }
 
 /// Row and name of each case of these rows, or with this in its name; of all, if nothing is said.
 pub fn list(only: &[String]) -> Vec<(&'static str, String)> {
-    chosen(only)
+    select(only)
         .into_iter()
         .map(|case| (case.row, case.name))
         .collect()
@@ -98,7 +98,7 @@ mod tests {
     use crate::case::Step;
 
     #[test]
-    fn every_case_has_a_name_of_its_own_and_looks_at_something() {
+    fn case_names_are_unique_and_every_case_checks_something() {
         let mut seen = BTreeSet::new();
         for case in all() {
             assert!(
@@ -107,12 +107,12 @@ mod tests {
                 case.row,
                 case.name
             );
-            let looks = |step: &Step| match step {
+            let checks_something = |step: &Step| match step {
                 Step::Request(request) => !request.checks.is_empty(),
                 Step::Operator(_) => true,
             };
             assert!(
-                case.steps.iter().any(looks),
+                case.steps.iter().any(checks_something),
                 "{} looks at nothing",
                 case.name
             );

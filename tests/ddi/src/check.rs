@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{answer::Answer, names::Names};
+use crate::{placeholders::Placeholders, response::HttpResponse};
 
 /// What must be true of an answer.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(crate) enum Check {
     Has(&'static str),
     Lacks(&'static str),
     Length(&'static str, usize),
-    That(&'static str, fn(&Answer) -> Result<()>),
+    Satisfies(&'static str, fn(&HttpResponse) -> Result<()>),
     /// What must be true depends on whether the server is known to have this difference.
     Differs {
         difference: u8,
@@ -29,17 +29,17 @@ pub(crate) enum Check {
 }
 
 /// What answers are judged by.
-pub(crate) struct Judge<'a> {
-    pub(crate) names: &'a Names,
+pub(crate) struct ResponseChecker<'a> {
+    pub(crate) placeholders: &'a Placeholders,
     /// Whether the server has this difference.
     pub(crate) differs: &'a (dyn Fn(u8) -> bool + Sync),
     /// The differences that were met.
-    pub(crate) met: BTreeSet<u8>,
+    pub(crate) differences: BTreeSet<u8>,
 }
 
-impl Judge<'_> {
+impl ResponseChecker<'_> {
     /// Whether the answer is as all these checks want it.
-    pub(crate) fn judge(&mut self, checks: &[Check], answer: &Answer) -> Result<()> {
+    pub(crate) fn verify(&mut self, checks: &[Check], response: &HttpResponse) -> Result<()> {
         for check in checks {
             if let Check::Differs {
                 difference,
@@ -48,14 +48,14 @@ impl Judge<'_> {
             } = check
             {
                 let is_ours = (self.differs)(*difference);
-                self.judge(if is_ours { ours } else { standard }, answer)?;
+                self.verify(if is_ours { ours } else { standard }, response)?;
                 if is_ours {
-                    self.met.insert(*difference);
+                    self.differences.insert(*difference);
                 }
             } else {
                 check
-                    .judge(answer, self.names)
-                    .with_context(|| answer.to_string())?;
+                    .verify(response, self.placeholders)
+                    .with_context(|| response.to_string())?;
             }
         }
         Ok(())
@@ -63,9 +63,12 @@ impl Judge<'_> {
 }
 
 impl Check {
-    fn judge(&self, answer: &Answer, names: &Names) -> Result<()> {
+    fn verify(&self, response: &HttpResponse, placeholders: &Placeholders) -> Result<()> {
         let at = |pointer: &str| -> Result<Option<Value>> {
-            Ok(answer.json()?.pointer(&names.fill(pointer)).cloned())
+            Ok(response
+                .json()?
+                .pointer(&placeholders.fill(pointer))
+                .cloned())
         };
         match self {
             Self::Status(wanted) => {
@@ -74,37 +77,37 @@ impl Check {
                     .map(u16::to_string)
                     .collect::<Vec<_>>()
                     .join(" or ");
-                let found = answer.status.to_string();
+                let found = response.status.to_string();
                 ensure!(
                     wanted.split(" or ").any(|one| one == found),
                     "status {wanted} was expected"
                 );
             }
             Self::Header(name, value) => {
-                let (value, found) = (names.fill(value), answer.header(name));
+                let (value, found) = (placeholders.fill(value), response.header(name));
                 ensure!(found == value, "{name} must be `{value}`, not `{found}`");
             }
-            Self::Empty => ensure!(answer.body.is_empty(), "there must be no body"),
+            Self::Empty => ensure!(response.body.is_empty(), "there must be no body"),
             Self::Text(text) => {
-                let text = names.fill(text);
-                ensure!(answer.text() == text, "the body must be `{text}`");
+                let text = placeholders.fill(text);
+                ensure!(response.text() == text, "the body must be `{text}`");
             }
             Self::Bytes(count) => {
-                let found = answer.body.len();
+                let found = response.body.len();
                 ensure!(
                     found == *count,
                     "the body must have {count} bytes, not {found}"
                 );
             }
             Self::Json(pointer, value) => {
-                let (value, found) = (filled(value, names), at(pointer)?);
+                let (value, found) = (fill_value(value, placeholders), at(pointer)?);
                 ensure!(
                     found.as_ref() == Some(&value),
                     "{pointer} must be {value}, not {found:?}"
                 );
             }
             Self::Contains(pointer, part) => {
-                let (part, found) = (names.fill(part), at(pointer)?);
+                let (part, found) = (placeholders.fill(part), at(pointer)?);
                 let text = found.as_ref().and_then(Value::as_str).unwrap_or_default();
                 ensure!(
                     text.contains(&part),
@@ -127,7 +130,7 @@ impl Check {
                     "{pointer} must have {length} items: {found:?}"
                 );
             }
-            Self::That(what, check) => check(answer).with_context(|| (*what).to_owned())?,
+            Self::Satisfies(what, check) => check(response).with_context(|| (*what).to_owned())?,
             Self::Differs { .. } => {}
         }
         Ok(())
@@ -135,10 +138,13 @@ impl Check {
 }
 
 /// A value with the names in its texts replaced.
-fn filled(value: &Value, names: &Names) -> Value {
+fn fill_value(value: &Value, placeholders: &Placeholders) -> Value {
     match value {
-        Value::String(text) => names.fill(text).into(),
-        Value::Array(items) => items.iter().map(|item| filled(item, names)).collect(),
+        Value::String(text) => placeholders.fill(text).into(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| fill_value(item, placeholders))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -149,47 +155,47 @@ mod tests {
     use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 
     use super::*;
-    use crate::case::{Case, Standing, Step};
+    use crate::case::{Case, DeviceState, Step};
 
-    fn judged(case: &Case, differs: bool) -> Result<BTreeSet<u8>> {
+    fn verify_case(case: &Case, differs: bool) -> Result<BTreeSet<u8>> {
         let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answer = Answer {
-            asked: "GET /".to_owned(),
+        let response = HttpResponse {
+            request_line: "GET /".to_owned(),
             status: 200,
             headers: HeaderMap::from_iter([json]),
             body: Bytes::from_static(br#"{"a": {"b": [1]}, "c": "x8"}"#),
         };
-        let mut names = Names::default();
-        names.set("id", "8");
+        let mut placeholders = Placeholders::default();
+        placeholders.set("id", "8");
         let differs = move |_| differs;
-        let mut judge = Judge {
-            names: &names,
+        let mut verify = ResponseChecker {
+            placeholders: &placeholders,
             differs: &differs,
-            met: BTreeSet::new(),
+            differences: BTreeSet::new(),
         };
         let Some(Step::Request(request)) = case.steps.first() else {
             unreachable!("it is a request");
         };
-        judge.judge(&request.checks, &answer)?;
-        Ok(judge.met)
+        verify.verify(&request.checks, &response)?;
+        Ok(verify.differences)
     }
 
     fn answered() -> Case {
-        Case::new("1", "a case", Standing::Unknown).get("")
+        Case::new("1", "a case", DeviceState::Unknown).get("")
     }
 
     #[test]
-    fn an_answer_is_what_all_checks_want() {
+    fn every_check_must_hold() {
         let good = answered()
-            .is(200)
+            .status(200)
             .has("/a/b")
             .length("/a/b", 1)
             .json("/c", "x{id}")
             .contains("/c", "{id}");
-        assert!(judged(&good.lacks("/d"), false).is_ok());
+        assert!(verify_case(&good.lacks("/d"), false).is_ok());
         for bad in [
-            answered().is(404),
-            answered().one_of(&[201, 20]),
+            answered().status(404),
+            answered().status_in(&[201, 20]),
             answered().header("etag", "x"),
             answered().empty(),
             answered().text("{}"),
@@ -199,17 +205,17 @@ mod tests {
             answered().has("/d"),
             answered().lacks("/a"),
             answered().length("/a/b", 2),
-            answered().that("no", |_| anyhow::bail!("no")),
+            answered().satisfies("no", |_| anyhow::bail!("no")),
             answered().error(200, "x"),
         ] {
-            assert!(judged(&bad, false).is_err(), "{bad:?}");
+            assert!(verify_case(&bad, false).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_server_is_held_to_what_it_is_known_for() {
-        let case = answered().differs(2, |it| it.is(410), |it| it.is(200));
-        assert_eq!(judged(&case, true).ok(), Some(BTreeSet::from([2])));
-        assert!(judged(&case, false).is_err());
+    fn known_differences_are_enforced() {
+        let case = answered().differs(2, |it| it.status(410), |it| it.status(200));
+        assert_eq!(verify_case(&case, true).ok(), Some(BTreeSet::from([2])));
+        assert!(verify_case(&case, false).is_err());
     }
 }

@@ -2,7 +2,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, RequestBuilder, header::AUTHORIZATION};
 use serde_json::{Value, json};
 
-use crate::{adapter::Target, answer::Answer};
+use crate::{adapter::Target, response::HttpResponse};
 
 /// A device, as the suite plays it.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Device {
         self.http.request(method, url)
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let url = if path.is_empty() {
             self.base.clone()
         } else {
@@ -50,34 +50,34 @@ impl Device {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = Answer::of(request).await?;
-        ensure!(answer.status == 200, "200 was expected: {answer}");
-        answer.ok()
+        let response = HttpResponse::fetch(request).await?;
+        ensure!(response.status == 200, "200 was expected: {response}");
+        response.ok()
     }
 
     pub(crate) async fn poll(&self) -> Result<Value> {
-        self.ask(Method::GET, "", None).await
+        self.send(Method::GET, "", None).await
     }
 
     /// Polls for the first time and says what it is.
-    pub(crate) async fn introduce(&self) -> Result<()> {
+    pub(crate) async fn identify(&self) -> Result<()> {
         self.poll().await?;
         let data = json!({ "hw_model": "edge", "hw_revision": "1.0", "sw_version": "1.0.0" });
-        self.ask(Method::PUT, "configData", Some(&json!({ "data": data })))
+        self.send(Method::PUT, "configData", Some(&json!({ "data": data })))
             .await?;
         Ok(())
     }
 
     /// Whether a poll shows a link of this name.
-    pub(crate) async fn is_shown(&self, links: &[&str]) -> Result<bool> {
+    pub(crate) async fn has_any_link(&self, links: &[&str]) -> Result<bool> {
         let poll = self.poll().await?;
         Ok(links.iter().any(|link| !poll["_links"][link].is_null()))
     }
 
     /// Looks at its update; answers the id of its first module.
-    pub(crate) async fn fetch(&self, update: &str) -> Result<Option<String>> {
+    pub(crate) async fn fetch_deployment(&self, update: &str) -> Result<Option<String>> {
         let offer = self
-            .ask(Method::GET, &format!("deploymentBase/{update}"), None)
+            .send(Method::GET, &format!("deploymentBase/{update}"), None)
             .await?;
         let file = &offer["deployment"]["chunks"][0]["artifacts"][0];
         let link = file["_links"]["download-http"]["href"].as_str();
@@ -96,7 +96,7 @@ impl Device {
     }
 
     /// Says something of its update: on `deploymentBase` or `cancelAction`.
-    pub(crate) async fn say(
+    pub(crate) async fn send_feedback(
         &self,
         resource: &str,
         update: &str,
@@ -105,7 +105,7 @@ impl Device {
     ) -> Result<()> {
         let body =
             json!({ "status": { "execution": execution, "result": { "finished": finished } } });
-        self.ask(
+        self.send(
             Method::POST,
             &format!("{resource}/{update}/feedback"),
             Some(&body),

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_counted_from_one() {
+    fn differences_are_numbered_from_one() {
         assert!(DIFFERENCES.iter().map(|(number, _)| *number).eq(1..=15));
     }
 }

@@ -9,25 +9,25 @@
 //! held to the one that its adapter promises: see [`DIFFERENCES`].
 
 pub mod adapter;
-mod answer;
 mod bundle;
 mod case;
 mod cases;
 mod check;
 mod device;
 mod differences;
-mod names;
+mod placeholders;
 mod raw;
 mod report;
+mod response;
 mod run;
-mod stage;
+mod suite;
 mod wait;
 
 pub use adapter::Adapter;
 pub use bundle::{Bundle, File, Module};
 pub use cases::list;
 pub use differences::DIFFERENCES;
-pub use report::{Entry, Outcome, Report};
-pub use run::{Options, run};
+pub use report::{CaseOutcome, CaseResult, Report};
+pub use run::{RunOptions, run};
 
-pub use wait::{PATIENCE, until};
+pub use wait::{WAIT_TIMEOUT, wait_until};

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, answer::Answer, case::Framing};
+use crate::{WAIT_TIMEOUT, case::Framing, response::HttpResponse};
 
 /// Sends one request on a connection of its own and reads the answer to its end.
 pub(crate) async fn exchange(
@@ -18,7 +18,7 @@ pub(crate) async fn exchange(
     headers: &[(String, String)],
     body: &[u8],
     framing: Framing,
-) -> Result<Answer> {
+) -> Result<HttpResponse> {
     let (host, path) = split(url)?;
     let mut lines = vec![
         format!("{method} {path} HTTP/1.1"),
@@ -32,9 +32,11 @@ pub(crate) async fn exchange(
     );
     lines.push(match framing {
         Framing::Chunked => "Transfer-Encoding: chunked".to_owned(),
-        Framing::Usual | Framing::AfterContinue => format!("Content-Length: {}", body.len()),
+        Framing::ContentLength | Framing::ExpectContinue => {
+            format!("Content-Length: {}", body.len())
+        }
     });
-    if framing == Framing::AfterContinue {
+    if framing == Framing::ExpectContinue {
         lines.push("Expect: 100-continue".to_owned());
     }
     let head = lines.join("\r\n") + "\r\n\r\n";
@@ -44,9 +46,9 @@ pub(crate) async fn exchange(
     stream.write_all(head.as_bytes()).await?;
     let mut received = Vec::new();
     match framing {
-        Framing::Usual => stream.write_all(body).await?,
-        Framing::AfterContinue => {
-            timeout(PATIENCE, interim(&mut stream, &mut received))
+        Framing::ContentLength => stream.write_all(body).await?,
+        Framing::ExpectContinue => {
+            timeout(WAIT_TIMEOUT, interim(&mut stream, &mut received))
                 .await
                 .context("100 did not come")??;
             stream.write_all(body).await?;
@@ -62,7 +64,7 @@ pub(crate) async fn exchange(
             stream.write_all(b"0\r\n\r\n").await?;
         }
     }
-    timeout(PATIENCE, stream.read_to_end(&mut received))
+    timeout(WAIT_TIMEOUT, stream.read_to_end(&mut received))
         .await
         .context("the answer has no end")??;
     parse(format!("{method} {url}"), &received)
@@ -108,11 +110,11 @@ async fn interim(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-fn parse(asked: String, bytes: &[u8]) -> Result<Answer> {
+fn parse(request_line: String, bytes: &[u8]) -> Result<HttpResponse> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(end) = response.parse(bytes)? else {
-        bail!("{asked}: the answer has no end");
+        bail!("{request_line}: the answer has no end");
     };
     let mut headers = HeaderMap::new();
     for field in response.headers.iter() {
@@ -122,8 +124,8 @@ fn parse(asked: String, bytes: &[u8]) -> Result<Answer> {
         );
     }
     let status = response.code.context("no status")?;
-    Ok(Answer {
-        asked,
+    Ok(HttpResponse {
+        request_line,
         status,
         headers,
         body: Bytes::copy_from_slice(&bytes[end..]),
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn urls_are_split() {
         for (url, expected) in [
             ("http://h:1/a?b", Some(("h:1", "/a?b"))),
             ("http://h", Some(("h", "/"))),
@@ -150,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_taken_apart() {
-        let answer =
+    fn responses_are_parsed() {
+        let response =
             parse("GET /".to_owned(), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody").expect("an answer");
         assert_eq!(
-            (answer.status, answer.header("a"), &answer.body[..]),
+            (response.status, response.header("a"), &response.body[..]),
             (200, "b", &b"body"[..])
         );
         assert!(parse(String::new(), b"HTTP/1.1 200 OK\r\n").is_err());

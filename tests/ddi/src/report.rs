@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Value, json};
 
-use crate::cases::place;
+use crate::cases::row_order;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,23 +11,23 @@ pub struct Report {
     /// Where the server was.
     pub server: String,
     /// A line for each case.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CaseResult>,
 }
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CaseResult {
     /// What of the standard it is about.
     pub row: &'static str,
     /// What it shows.
     pub name: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CaseOutcome,
 }
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CaseOutcome {
     /// As the standard has it.
     Conforms,
     /// Otherwise, as the server is known to do on purpose: the numbers of its differences.
@@ -38,8 +38,8 @@ pub enum Outcome {
     Skipped(String),
 }
 
-impl Outcome {
-    fn word(&self) -> &'static str {
+impl CaseOutcome {
+    fn label(&self) -> &'static str {
         match self {
             Self::Conforms => "conforms",
             Self::Differs(_) => "differs on purpose",
@@ -51,25 +51,25 @@ impl Outcome {
 
 impl Report {
     /// Whether no case failed.
-    pub fn is_good(&self) -> bool {
+    pub fn passed(&self) -> bool {
         self.failures().next().is_none()
     }
 
     /// The cases that failed, with what was wrong.
-    pub fn failures(&self) -> impl Iterator<Item = (&Entry, &str)> {
+    pub fn failures(&self) -> impl Iterator<Item = (&CaseResult, &str)> {
         self.entries
             .iter()
             .filter_map(|entry| match &entry.outcome {
-                Outcome::Fails(reason) => Some((entry, &**reason)),
+                CaseOutcome::Fails(reason) => Some((entry, &**reason)),
                 _ => None,
             })
     }
 
-    /// How many cases ended in this word: `conforms`, `differs on purpose`, `fails` or `skipped`.
-    pub fn count(&self, word: &str) -> usize {
+    /// How many cases ended in this word: `conforms`, `differs with_options purpose`, `fails` or `skipped`.
+    pub fn count(&self, label: &str) -> usize {
         self.entries
             .iter()
-            .filter(|entry| entry.outcome.word() == word)
+            .filter(|entry| entry.outcome.label() == label)
             .count()
     }
 
@@ -78,13 +78,13 @@ impl Report {
         let mut table = plain(&["row", "case", "result"]);
         for entry in &self.entries {
             let result = match &entry.outcome {
-                Outcome::Conforms => "conforms".to_owned(),
-                Outcome::Differs(which) => {
+                CaseOutcome::Conforms => "conforms".to_owned(),
+                CaseOutcome::Differs(which) => {
                     let which: Vec<_> = which.iter().map(u8::to_string).collect();
                     format!("differs on purpose ({})", which.join(", "))
                 }
-                Outcome::Fails(_) => "FAILS".to_owned(),
-                Outcome::Skipped(reason) => format!("skipped: {reason}"),
+                CaseOutcome::Fails(_) => "FAILS".to_owned(),
+                CaseOutcome::Skipped(reason) => format!("skipped: {reason}"),
             };
             table.add_row([entry.row, &entry.name, &result]);
         }
@@ -97,18 +97,20 @@ impl Report {
 
         let mut rows: BTreeMap<Vec<u32>, (&str, [usize; 4])> = BTreeMap::new();
         for entry in &self.entries {
-            let (_, counts) = rows.entry(place(entry.row)).or_insert((entry.row, [0; 4]));
-            let word = entry.outcome.word();
+            let (_, counts) = rows
+                .entry(row_order(entry.row))
+                .or_insert((entry.row, [0; 4]));
+            let label = entry.outcome.label();
             for (count, _) in counts
                 .iter_mut()
                 .zip(WORDS)
-                .filter(|(_, other)| *other == word)
+                .filter(|(_, other)| *other == label)
             {
                 *count += 1;
             }
         }
         let mut table = plain(&["row", "cases", WORDS[0], WORDS[1], WORDS[2], WORDS[3]]);
-        let all = WORDS.map(|word| self.count(word));
+        let all = WORDS.map(|label| self.count(label));
         for (row, counts) in rows.into_values().chain([("all", all)]) {
             let sum = counts.iter().sum::<usize>();
             let mut cells = vec![row.to_owned(), sum.to_string()];
@@ -130,12 +132,14 @@ impl Report {
             let mut case = json!({
                 "row": entry.row,
                 "case": entry.name,
-                "result": entry.outcome.word().replace(' ', "_"),
+                "result": entry.outcome.label().replace(' ', "_"),
             });
             match &entry.outcome {
-                Outcome::Conforms => {}
-                Outcome::Differs(which) => case["differences"] = json!(which),
-                Outcome::Fails(reason) | Outcome::Skipped(reason) => case["reason"] = json!(reason),
+                CaseOutcome::Conforms => {}
+                CaseOutcome::Differs(which) => case["differences"] = json!(which),
+                CaseOutcome::Fails(reason) | CaseOutcome::Skipped(reason) => {
+                    case["reason"] = json!(reason)
+                }
             }
             case
         });
@@ -161,8 +165,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_says_what_came_of_it() {
-        let entry = |row, name: &str, outcome| Entry {
+    fn reports_count_results() {
+        let entry = |row, name: &str, outcome| CaseResult {
             row,
             name: name.to_owned(),
             outcome,
@@ -170,12 +174,12 @@ mod tests {
         let mut report = Report {
             server: "http://h".to_owned(),
             entries: vec![
-                entry("10", "a", Outcome::Conforms),
-                entry("1.1", "b", Outcome::Differs(BTreeSet::from([2, 12]))),
-                entry("1", "c", Outcome::Skipped("no windows".to_owned())),
+                entry("10", "a", CaseOutcome::Conforms),
+                entry("1.1", "b", CaseOutcome::Differs(BTreeSet::from([2, 12]))),
+                entry("1", "c", CaseOutcome::Skipped("no windows".to_owned())),
             ],
         };
-        assert!(report.is_good());
+        assert!(report.passed());
         assert!(
             report.table().contains("differs on purpose (2, 12)"),
             "{}",
@@ -189,8 +193,8 @@ mod tests {
         assert_eq!(rows, ["row", "1", "1.1", "10", "all"]);
         report
             .entries
-            .push(entry("2", "d", Outcome::Fails("410".to_owned())));
-        assert!(!report.is_good());
+            .push(entry("2", "d", CaseOutcome::Fails("410".to_owned())));
+        assert!(!report.passed());
         assert_eq!(
             (
                 report.json()["fails"].clone(),

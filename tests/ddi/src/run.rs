@@ -7,55 +7,64 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::AUTHORIZATION;
 
 use crate::{
-    adapter::{Adapter, Need},
-    answer::Answer,
-    case::{Act, Case, Framing, Request, Step},
+    adapter::{Adapter, Capability},
+    case::{Case, Framing, OperatorAction, Request, Step},
     cases,
-    check::Judge,
+    check::ResponseChecker,
     raw,
-    report::{Entry, Outcome, Report},
-    stage::{Ready, Stage},
-    until,
+    report::{CaseOutcome, CaseResult, Report},
+    response::HttpResponse,
+    suite::{PreparedCase, Suite},
+    wait_until,
 };
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct RunOptions {
     /// Keeps what this run makes apart from what others made: a few letters or digits.
     pub run: String,
     /// Rows, or parts of names; none: all cases.
     pub only: Vec<String>,
     /// Cases that run side by side.
-    pub at_once: usize,
+    pub concurrency: usize,
 }
 
 /// Runs the cases against a server. An error: nothing could be set up.
-pub async fn run(adapter: &dyn Adapter, options: &Options) -> Result<Report> {
-    let cases = cases::chosen(&options.only);
-    let lacking: Vec<Option<String>> = cases.iter().map(|case| lacking(adapter, case)).collect();
-    let able: Vec<&Case> = cases
+pub async fn run(adapter: &dyn Adapter, options: &RunOptions) -> Result<Report> {
+    let cases = cases::select(&options.only);
+    let skip_reason: Vec<Option<String>> = cases
         .iter()
-        .zip(&lacking)
-        .filter_map(|(case, lacking)| lacking.is_none().then_some(case))
+        .map(|case| skip_reason(adapter, case))
         .collect();
-    let stage = Stage::new(adapter, &options.run, options.at_once, &able).await?;
-    let ready = stage.set(&able).await.context("set the cases up")?;
-    let runs = able
+    let runnable: Vec<&Case> = cases
         .iter()
-        .zip(ready)
-        .map(|(case, ready)| outcome(adapter, &stage, case, ready));
-    let outcomes: Vec<Outcome> = stream::iter(runs).buffered(options.at_once).collect().await;
+        .zip(&skip_reason)
+        .filter_map(|(case, skip_reason)| skip_reason.is_none().then_some(case))
+        .collect();
+    let suite = Suite::new(adapter, &options.run, options.concurrency, &runnable).await?;
+    let prepared = suite.prepare(&runnable).await.context("set the cases up")?;
+    let runs = runnable
+        .iter()
+        .zip(prepared)
+        .map(|(case, prepared)| run_case(adapter, &suite, case, prepared));
+    let outcomes: Vec<CaseOutcome> = stream::iter(runs)
+        .buffered(options.concurrency)
+        .collect()
+        .await;
     let mut outcomes = outcomes.into_iter();
-    let entries = cases.iter().zip(lacking).map(|(case, lacking)| Entry {
-        row: case.row,
-        name: case.name.clone(),
-        outcome: match lacking {
-            Some(reason) => Outcome::Skipped(reason),
-            None => outcomes
-                .next()
-                .unwrap_or(Outcome::Skipped("it was not run".to_owned())),
-        },
-    });
+    let entries = cases
+        .iter()
+        .zip(skip_reason)
+        .map(|(case, skip_reason)| CaseResult {
+            row: case.row,
+            name: case.name.clone(),
+            outcome: match skip_reason {
+                Some(reason) => CaseOutcome::Skipped(reason),
+                None => outcomes
+                    .next()
+                    .unwrap_or(CaseOutcome::Skipped("it was not run".to_owned())),
+            },
+        });
     Ok(Report {
         server: adapter.target().url.clone(),
         entries: entries.collect(),
@@ -63,87 +72,90 @@ pub async fn run(adapter: &dyn Adapter, options: &Options) -> Result<Report> {
 }
 
 /// Why a case cannot be run.
-fn lacking(adapter: &dyn Adapter, case: &Case) -> Option<String> {
-    let lacks = |need: Need| match need {
-        Need::PlainHttp if !adapter.target().url.starts_with("http://") => {
+fn skip_reason(adapter: &dyn Adapter, case: &Case) -> Option<String> {
+    let skip_if_unsupported = |capability: Capability| match capability {
+        Capability::PlainHttp if !adapter.target().url.starts_with("http://") => {
             Some("the connection has TLS")
         }
-        Need::Proxy if !adapter.target().is_proxy => {
+        Capability::Proxy if !adapter.target().is_proxy => {
             Some("the server does not take this host for a proxy that it trusts")
         }
-        Need::Stranger if adapter.target().is_proxy => {
+        Capability::DirectClient if adapter.target().is_proxy => {
             Some("the server takes this host for a proxy that it trusts")
         }
-        need => adapter.lacks(need),
+        capability => adapter.unsupported(capability),
     };
-    case.needs().into_iter().find_map(lacks).map(str::to_owned)
+    case.required_capabilities()
+        .into_iter()
+        .find_map(skip_if_unsupported)
+        .map(str::to_owned)
 }
 
-async fn outcome(
+async fn run_case(
     adapter: &dyn Adapter,
-    stage: &Stage<'_>,
+    suite: &Suite<'_>,
     case: &Case,
-    ready: Result<Ready>,
-) -> Outcome {
-    let ready = match ready {
-        Ok(ready) => ready,
-        Err(error) => return Outcome::Fails(format!("while it was set up: {error:#}")),
+    prepared: Result<PreparedCase>,
+) -> CaseOutcome {
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return CaseOutcome::Fails(format!("while it was set up: {error:#}")),
     };
-    let mut play = Play {
+    let mut case_run = CaseRun {
         adapter,
-        stage,
-        ready,
-        met: BTreeSet::new(),
+        suite,
+        prepared,
+        differences: BTreeSet::new(),
     };
     for (n, step) in case.steps.iter().enumerate() {
         let done = match step {
-            Step::Request(request) => play.request(request).await,
-            Step::Operator(act) => play.operate(*act).await,
+            Step::Request(request) => case_run.request(request).await,
+            Step::Operator(action) => case_run.perform(*action).await,
         };
         if let Err(error) = done {
-            return Outcome::Fails(format!("step {}: {error:#}", n + 1));
+            return CaseOutcome::Fails(format!("step {}: {error:#}", n + 1));
         }
     }
-    if play.met.is_empty() {
-        Outcome::Conforms
+    if case_run.differences.is_empty() {
+        CaseOutcome::Conforms
     } else {
-        Outcome::Differs(play.met)
+        CaseOutcome::Differs(case_run.differences)
     }
 }
 
 /// A case while it runs.
-struct Play<'a> {
+struct CaseRun<'a> {
     adapter: &'a dyn Adapter,
-    stage: &'a Stage<'a>,
-    ready: Ready,
+    suite: &'a Suite<'a>,
+    prepared: PreparedCase,
     /// Differences that were met.
-    met: BTreeSet<u8>,
+    differences: BTreeSet<u8>,
 }
 
-impl Play<'_> {
-    async fn operate(&mut self, act: Act) -> Result<()> {
-        let update = || self.ready.update.as_ref().context("there is no update");
-        match act {
-            Act::Cancel => self.adapter.cancel(std::slice::from_ref(update()?)).await,
-            Act::Quit => self.adapter.quit(update()?).await,
-            Act::Find(wanted) => {
+impl CaseRun<'_> {
+    async fn perform(&mut self, action: OperatorAction) -> Result<()> {
+        let update = || self.prepared.update.as_ref().context("there is no update");
+        match action {
+            OperatorAction::Cancel => self.adapter.cancel(std::slice::from_ref(update()?)).await,
+            OperatorAction::ForceCancel => self.adapter.force_cancel(update()?).await,
+            OperatorAction::ExpectState(wanted) => {
                 let update = update()?;
                 let mut last = None;
-                let found = until("an operator sees where the update stands", async || {
-                    let state = self.adapter.state(update).await?;
+                let found = wait_until("an operator sees where the update stands", async || {
+                    let state = self.adapter.update_state(update).await?;
                     last = Some(state);
                     Ok((state == wanted).then_some(()))
                 });
                 let found = found.await;
                 found.with_context(|| format!("it must be {wanted:?}, and is {last:?}"))
             }
-            Act::Attributes(wanted) => {
+            OperatorAction::ExpectAttributes(wanted) => {
                 let wanted: BTreeMap<String, String> = wanted
                     .iter()
                     .map(|&(key, value)| (key.to_owned(), value.to_owned()))
                     .collect();
-                let (device, mut last) = (&self.ready.device.id, None);
-                let found = until("an operator sees the attributes", async || {
+                let (device, mut last) = (&self.prepared.device.id, None);
+                let found = wait_until("an operator sees the attributes", async || {
                     let found = self.adapter.attributes(device).await?;
                     let is_so = found == wanted;
                     last = Some(found);
@@ -152,68 +164,79 @@ impl Play<'_> {
                 let found = found.await;
                 found.with_context(|| format!("they must be {wanted:?}, and are {last:?}"))
             }
-            Act::AskAttributes => self.adapter.ask_attributes(&self.ready.device.id).await,
-            Act::Assign(bundle, terms) => {
-                let next = self.stage.assign(&self.ready.device, bundle, terms).await?;
-                self.ready.names.set("next", &next.id);
-                self.ready.update.get_or_insert(next);
+            OperatorAction::RequestAttributes => {
+                self.adapter
+                    .request_attributes(&self.prepared.device.id)
+                    .await
+            }
+            OperatorAction::Assign(bundle, options) => {
+                let next = self
+                    .suite
+                    .assign(&self.prepared.device, bundle, options)
+                    .await?;
+                self.prepared.placeholders.set("next", &next.id);
+                self.prepared.update.get_or_insert(next);
                 Ok(())
             }
         }
     }
 
     async fn request(&mut self, request: &Request) -> Result<()> {
-        let answer = if request.is_patient {
+        let response = if request.is_retried {
             let mut last = None;
-            let good = until("the answer is as it must be", async || {
-                for answer in self.send_all(request).await? {
-                    match self.judge(request, &answer) {
-                        Ok(()) => return Ok(Some(answer)),
+            let good = wait_until("the answer is as it must be", async || {
+                for response in self.send_all(request).await? {
+                    match self.verify(request, &response) {
+                        Ok(()) => return Ok(Some(response)),
                         Err(error) => last = Some(error),
                     }
                 }
                 Ok(None)
             });
             match (good.await, last) {
-                (Ok(answer), _) => answer,
+                (Ok(response), _) => response,
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(last)) => return Err(last.context(error.to_string())),
             }
         } else {
             let mut last = None;
-            for answer in self.send_all(request).await? {
-                self.judge(request, &answer)?;
-                last = Some(answer);
+            for response in self.send_all(request).await? {
+                self.verify(request, &response)?;
+                last = Some(response);
             }
             let Some(last) = last else {
                 bail!("it was not sent at all")
             };
             last
         };
-        self.keep(request, &answer)
+        self.capture(request, &response)
     }
 
-    async fn send_all(&self, request: &Request) -> Result<Vec<Answer>> {
+    async fn send_all(&self, request: &Request) -> Result<Vec<HttpResponse>> {
         let sent = (0..request.times).map(|n| self.send(request, n));
         stream::iter(sent)
-            .buffered(request.at_once)
+            .buffered(request.concurrency)
             .try_collect()
             .await
     }
 
-    async fn send(&self, request: &Request, n: usize) -> Result<Answer> {
-        let Ready { device, names, .. } = &self.ready;
-        let mut names = names.clone();
-        names.set("n", n.to_string());
-        let path = names.fill(&request.path);
+    async fn send(&self, request: &Request, n: usize) -> Result<HttpResponse> {
+        let PreparedCase {
+            device,
+            placeholders,
+            ..
+        } = &self.prepared;
+        let mut placeholders = placeholders.clone();
+        placeholders.set("n", n.to_string());
+        let path = placeholders.fill(&request.path);
         let url = match &*path {
             "" => device.base.clone(),
             whole if whole.starts_with("http") => whole.to_owned(),
-            path if path.starts_with('/') => names.fill("{server}") + path,
+            path if path.starts_with('/') => placeholders.fill("{server}") + path,
             query if query.starts_with('?') => format!("{}{query}", device.base),
             path => format!("{}/{path}", device.base),
         };
-        let fill = |(name, value): &(String, String)| (name.clone(), names.fill(value));
+        let fill = |(name, value): &(String, String)| (name.clone(), placeholders.fill(value));
         let mut headers: Vec<_> = request.headers.iter().map(fill).collect();
         if request.is_authorized {
             headers.push((AUTHORIZATION.to_string(), device.authorization.clone()));
@@ -222,10 +245,10 @@ impl Play<'_> {
             .body
             .as_ref()
             .map(|body| match std::str::from_utf8(body) {
-                Ok(text) => names.fill(text).into_bytes(),
+                Ok(text) => placeholders.fill(text).into_bytes(),
                 Err(_) => body.clone(),
             });
-        if request.framing != Framing::Usual {
+        if request.framing != Framing::ContentLength {
             let body = body.unwrap_or_default();
             return raw::exchange(
                 request.method.as_str(),
@@ -243,33 +266,33 @@ impl Play<'_> {
         if let Some(body) = body {
             sent = sent.body(body);
         }
-        Answer::of(sent).await
+        HttpResponse::fetch(sent).await
     }
 
-    fn judge(&mut self, request: &Request, answer: &Answer) -> Result<()> {
+    fn verify(&mut self, request: &Request, response: &HttpResponse) -> Result<()> {
         let differs = |difference| self.adapter.differs(difference);
-        let mut judge = Judge {
-            names: &self.ready.names,
+        let mut verify = ResponseChecker {
+            placeholders: &self.prepared.placeholders,
             differs: &differs,
-            met: BTreeSet::new(),
+            differences: BTreeSet::new(),
         };
-        judge.judge(&request.checks, answer)?;
-        let met = judge.met;
-        self.met.extend(met);
+        verify.verify(&request.checks, response)?;
+        let differences = verify.differences;
+        self.differences.extend(differences);
         Ok(())
     }
 
-    fn keep(&mut self, request: &Request, answer: &Answer) -> Result<()> {
+    fn capture(&mut self, request: &Request, response: &HttpResponse) -> Result<()> {
         for (name, field) in [("etag", "etag"), ("modified", "last-modified")] {
-            if answer.headers.contains_key(field) {
-                self.ready.names.set(name, answer.header(field));
+            if response.headers.contains_key(field) {
+                self.prepared.placeholders.set(name, response.header(field));
             }
         }
-        for (name, pointer) in &request.kept {
-            let body = answer.json()?;
+        for (name, pointer) in &request.captures {
+            let body = response.json()?;
             let found = body.pointer(pointer).and_then(|value| value.as_str());
-            let found = found.with_context(|| format!("{pointer} must be a text: {answer}"))?;
-            self.ready.names.set(name, found);
+            let found = found.with_context(|| format!("{pointer} must be a text: {response}"))?;
+            self.prepared.placeholders.set(name, found);
         }
         Ok(())
     }

@@ -4,21 +4,24 @@ use anyhow::{Context as _, Result, bail};
 use tokio::time::sleep;
 
 /// How long a server may take for what an operator had it do.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks until there is an answer. None: not yet; an error: no use in asking again.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+pub async fn wait_until<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        let answer = ask()
+        let response = ask()
             .await
             .with_context(|| format!("while waiting until {what}"))?;
-        if let Some(answer) = answer {
-            return Ok(answer);
+        if let Some(response) = response {
+            return Ok(response);
         }
-        if began.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain until {what}");
+        if began.elapsed() > WAIT_TIMEOUT {
+            bail!("waited {WAIT_TIMEOUT:?} in vain until {what}");
         }
         sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_millis(50));

@@ -11,23 +11,23 @@ const START: i64 = 1_767_225_600_000;
 
 /// A clock that moves when a test says so.
 #[derive(Debug)]
-pub struct HandClock(AtomicI64);
+pub struct ManualClock(AtomicI64);
 
-impl Default for HandClock {
+impl Default for ManualClock {
     fn default() -> Self {
         Self(AtomicI64::new(START))
     }
 }
 
-impl HandClock {
+impl ManualClock {
     /// Moves it on.
-    pub fn pass(&self, time: Duration) {
+    pub fn advance(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 }
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
     }

@@ -19,7 +19,7 @@ pub enum Database {
 
 impl Database {
     /// Whether there is one here. In continuous integration it is an error when there is none.
-    pub fn is_there(self) -> Result<bool> {
+    pub fn is_available(self) -> Result<bool> {
         if self == Self::Sqlite || env::var_os(VARIABLE).is_some() {
             return Ok(true);
         }
@@ -30,7 +30,7 @@ impl Database {
     }
 
     /// The address of a new one; none: the server makes its own.
-    pub(crate) async fn fresh(self) -> Result<Option<String>> {
+    pub(crate) async fn create(self) -> Result<Option<String>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
         if self == Self::Sqlite {

@@ -3,7 +3,7 @@ use reqwest::{Method, RequestBuilder, header::AUTHORIZATION};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::Answer;
+use crate::HttpResponse;
 
 /// A device that does what a test tells it, over the device API.
 #[derive(Debug, Clone)]
@@ -74,28 +74,28 @@ impl Device {
     }
 
     /// Reads.
-    pub async fn get(&self, path: &str) -> Result<Answer> {
-        Answer::of(self.request(Method::GET, path)).await
+    pub async fn get(&self, path: &str) -> Result<HttpResponse> {
+        HttpResponse::fetch(self.request(Method::GET, path)).await
     }
 
     /// Asks what there is to do.
     pub async fn poll(&self) -> Result<Poll> {
         Ok(Poll {
-            body: self.get("").await?.is(200)?.json()?,
+            body: self.get("").await?.expect_status(200)?.json()?,
         })
     }
 
     /// Reports attributes.
     pub async fn report(&self, attributes: Value) -> Result<()> {
         let body = json!({ "mode": "merge", "data": attributes });
-        Answer::of(self.request(Method::PUT, "configData").json(&body))
+        HttpResponse::fetch(self.request(Method::PUT, "configData").json(&body))
             .await?
-            .is(200)?;
+            .expect_status(200)?;
         Ok(())
     }
 
     /// Polls for the first time and says what it is: model `edge`, revision 1.0, its version.
-    pub async fn introduce(&self) -> Result<()> {
+    pub async fn identify(&self) -> Result<()> {
         self.poll().await?;
         self.report(json!({
             "hw_model": "edge",
@@ -116,7 +116,7 @@ impl Device {
             // Called back since the poll.
             return Ok(None);
         }
-        let body = answer.is(200)?.json()?;
+        let body = answer.expect_status(200)?.json()?;
         let id = body["id"]
             .as_str()
             .with_context(|| format!("no id: {body}"))?
@@ -132,7 +132,7 @@ impl Device {
             if file.status == 404 && self.poll().await?.cancel().is_some() {
                 return Ok(false);
             }
-            let file = file.is(200)?;
+            let file = file.expect_status(200)?;
             ensure!(
                 artifact["size"] == file.body.len(),
                 "another size: {artifact}"
@@ -147,32 +147,34 @@ impl Device {
     }
 
     /// Says something of an update.
-    pub async fn feedback(&self, update: &str, body: &Value) -> Result<Answer> {
+    pub async fn feedback(&self, update: &str, body: &Value) -> Result<HttpResponse> {
         let path = format!("deploymentBase/{update}/feedback");
-        Answer::of(self.request(Method::POST, &path).json(body)).await
+        HttpResponse::fetch(self.request(Method::POST, &path).json(body)).await
     }
 
     /// Answers a call back.
-    pub async fn cancel_feedback(&self, update: &str, body: &Value) -> Result<Answer> {
+    pub async fn cancel_feedback(&self, update: &str, body: &Value) -> Result<HttpResponse> {
         let path = format!("cancelAction/{update}/feedback");
-        Answer::of(self.request(Method::POST, &path).json(body)).await
+        HttpResponse::fetch(self.request(Method::POST, &path).json(body)).await
     }
 
     /// Polls, and installs what is offered, as devices do; agrees to a call back. True when there was something to do.
     pub async fn install(&mut self) -> Result<bool> {
-        if self.agree_to_cancel().await? {
+        if self.confirm_cancel().await? {
             return Ok(true);
         }
         let Some(offer) = self.offer().await? else {
             return Ok(false);
         };
         if !self.download(&offer).await? {
-            return self.agree_to_cancel().await;
+            return self.confirm_cancel().await;
         }
         self.feedback(&offer.id, &feedback("proceeding", "none"))
             .await?
-            .is(200)?;
-        self.feedback(&offer.id, &close("success")).await?.is(200)?;
+            .expect_status(200)?;
+        self.feedback(&offer.id, &close("success"))
+            .await?
+            .expect_status(200)?;
         offer.version().clone_into(&mut self.version);
         self.report(json!({ "sw_version": self.version })).await?;
         Ok(true)
@@ -180,7 +182,7 @@ impl Device {
 
     /// Polls, and fails what is offered with this message; agrees to a call back. True when there was something to do.
     pub async fn fail(&mut self, message: &str) -> Result<bool> {
-        if self.agree_to_cancel().await? {
+        if self.confirm_cancel().await? {
             return Ok(true);
         }
         let Some(offer) = self.offer().await? else {
@@ -188,22 +190,24 @@ impl Device {
         };
         let mut failed = close("failure");
         failed["status"]["details"] = json!([message]);
-        self.feedback(&offer.id, &failed).await?.is(200)?;
+        self.feedback(&offer.id, &failed)
+            .await?
+            .expect_status(200)?;
         Ok(true)
     }
 
-    async fn agree_to_cancel(&mut self) -> Result<bool> {
+    async fn confirm_cancel(&mut self) -> Result<bool> {
         let poll = self.poll().await?;
         let Some(href) = poll.cancel() else {
             return Ok(false);
         };
-        let cancel = self.get(href).await?.is(200)?.json()?;
+        let cancel = self.get(href).await?.expect_status(200)?.json()?;
         let update = cancel["cancelAction"]["stopId"]
             .as_str()
             .context("no stopId")?;
         self.cancel_feedback(update, &close("success"))
             .await?
-            .is(200)?;
+            .expect_status(200)?;
         Ok(true)
     }
 }

@@ -5,13 +5,13 @@ use reqwest::{Method, Response, header::ACCEPT};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::{PATIENCE, Rest};
+use crate::{RestClient, WAIT_TIMEOUT};
 
 /// A stream of server-sent events.
 pub struct Events {
     response: Response,
     text: String,
-    waiting: VecDeque<Event>,
+    pending: VecDeque<Event>,
 }
 
 /// One event.
@@ -25,7 +25,7 @@ pub struct Event {
 
 impl Events {
     /// Follows the events at a path.
-    pub async fn follow(rest: &Rest, path: &str) -> Result<Self> {
+    pub async fn follow(rest: &RestClient, path: &str) -> Result<Self> {
         let request = rest
             .request(Method::GET, path)
             .header(ACCEPT, "text/event-stream");
@@ -41,17 +41,17 @@ impl Events {
         Ok(Self {
             response,
             text: String::new(),
-            waiting: VecDeque::new(),
+            pending: VecDeque::new(),
         })
     }
 
     /// The next event; none: the server ended the stream.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            if let Some(event) = self.waiting.pop_front() {
+            if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
-            let chunk = timeout(PATIENCE, self.response.chunk()).await;
+            let chunk = timeout(WAIT_TIMEOUT, self.response.chunk()).await;
             let Some(chunk) = chunk.context("no event came for a long time")?? else {
                 return Ok(None);
             };
@@ -59,13 +59,13 @@ impl Events {
                 .push_str(std::str::from_utf8(&chunk).context("an event is no UTF-8")?);
             while let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
-                self.waiting.extend(parse(&event)?);
+                self.pending.extend(parse(&event)?);
             }
         }
     }
 
     /// All events up to the first that is wanted, that one included.
-    pub async fn up_to(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
+    pub async fn collect_until(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
         let mut seen = Vec::new();
         while let Some(event) = self.next().await? {
             let found = wanted(&event);

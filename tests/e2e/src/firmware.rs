@@ -6,7 +6,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use crate::{Answer, Rest};
+use crate::{HttpResponse, RestClient};
 
 /// A file of a firmware.
 #[derive(Debug, Clone)]
@@ -76,8 +76,8 @@ impl FirmwareForm {
     }
 
     /// Uploads it.
-    pub async fn send(&self, rest: &Rest) -> Result<Answer> {
-        Answer::of(
+    pub async fn send(&self, rest: &RestClient) -> Result<HttpResponse> {
+        HttpResponse::fetch(
             rest.request(Method::POST, "firmware")
                 .multipart(self.form()?),
         )
@@ -85,8 +85,8 @@ impl FirmwareForm {
     }
 
     /// Uploads it; answers its id.
-    pub async fn upload(&self, rest: &Rest) -> Result<i64> {
-        let made = self.send(rest).await?.is(201)?.json()?;
+    pub async fn upload(&self, rest: &RestClient) -> Result<i64> {
+        let made = self.send(rest).await?.expect_status(201)?.json()?;
         made["firmware_id"]
             .as_i64()
             .with_context(|| format!("no id: {made}"))

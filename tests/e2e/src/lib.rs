@@ -3,34 +3,34 @@
 //!
 //! A test is an async function of one argument, and [`both_databases!`] runs it on each database:
 //!
-//! - [`Lab`]: a tenant of its own on a server that many tests share. Its time stands still.
-//! - [`Alone`]: the same on a server that nobody else uses, whose time the test may move.
+//! - [`TestTenant`]: a tenant of its own on a server that many tests share. Its time stands still.
+//! - [`IsolatedTenant`]: the same on a server that nobody else uses, whose time the test may move.
 //!
-//! Nothing here sleeps and hopes: [`until`] waits for a condition, and says what it waited for when it gives up.
+//! Nothing here sleeps and hopes: [`wait_until`] waits for a condition, and says what it waited for when it gives up.
 
-mod alone;
 mod clock;
 mod database;
 mod device;
+mod dirs;
 mod events;
 mod firmware;
-mod folder;
-mod lab;
+mod isolated_tenant;
 mod process;
 mod rest;
 mod run;
 mod server;
+mod test_tenant;
 
-pub use alone::Alone;
-pub use clock::HandClock;
+pub use clock::ManualClock;
 pub use database::Database;
 pub use device::{Device, Offer, Poll, close, feedback};
+pub use dirs::files_below;
 pub use events::{Event, Events};
 pub use firmware::{File, FirmwareForm};
-pub use folder::files_below;
-pub use lab::Lab;
-pub use process::{Ground, Program, printed};
-pub use rest::{Answer, Rest};
-pub use run::{Stage, plain, run};
-pub use server::{Server, Setup, components};
-pub use tidegate_ddi_suite::{PATIENCE, until};
+pub use isolated_tenant::IsolatedTenant;
+pub use process::{ServerProcess, ServerStorage, output_of};
+pub use rest::{HttpResponse, RestClient};
+pub use run::{Fixture, run, run_standalone};
+pub use server::{ServerOptions, TestServer, components};
+pub use test_tenant::TestTenant;
+pub use tidegate_ddi_suite::{WAIT_TIMEOUT, wait_until};

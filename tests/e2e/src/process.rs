@@ -16,29 +16,29 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidegate_sandbox::CompilerCommand;
 
-use crate::{Database, PATIENCE, Stage, components, folder, server::share_compiled_code};
+use crate::{Database, Fixture, WAIT_TIMEOUT, components, dirs, server::share_compiled_code};
 
 /// What a program leaves behind, and finds again: a folder and a database.
-pub struct Ground {
-    folder: TempDir,
+pub struct ServerStorage {
+    dir: TempDir,
     database_url: Option<String>,
 }
 
-impl Stage for Ground {
-    async fn set(database: Database) -> Result<Self> {
-        let folder = folder::new()?;
-        share_compiled_code(folder.path())?;
+impl Fixture for ServerStorage {
+    async fn set_up(database: Database) -> Result<Self> {
+        let dir = dirs::new()?;
+        share_compiled_code(dir.path())?;
         Ok(Self {
-            folder,
-            database_url: database.fresh().await?,
+            dir,
+            database_url: database.create().await?,
         })
     }
 }
 
-impl Ground {
+impl ServerStorage {
     /// Where the program's files are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A command of the program, which finds the ground in its environment and nothing else.
@@ -53,36 +53,36 @@ impl Ground {
             command.env("TIDEGATE_DATABASE__URL", url);
         }
         command
-            .env("TIDEGATE_DATA_DIR", self.folder())
+            .env("TIDEGATE_DATA_DIR", self.dir())
             .env("TIDEGATE_COMPONENTS", components()?);
         Ok(command)
     }
 }
 
 /// What a command prints; an error where it fails.
-pub fn printed(command: &mut Command) -> Result<String> {
+pub fn output_of(command: &mut Command) -> Result<String> {
     let output = command.output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {said}");
+    let stderr_text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {stderr_text}");
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The program as a process of its own.
-pub struct Program {
+pub struct ServerProcess {
     /// `http://127.0.0.1:PORT`, also where it speaks TLS.
     pub url: String,
     child: Child,
 }
 
-impl Program {
+impl ServerProcess {
     /// Starts it in development mode; it listens when this returns.
-    pub fn start(ground: &Ground) -> Result<Self> {
-        Self::start_with(ground, &[("TIDEGATE_DEV", "true".into())])
+    pub fn start(storage: &ServerStorage) -> Result<Self> {
+        Self::start_with(storage, &[("TIDEGATE_DEV", "true".into())])
     }
 
     /// The same with these settings in its environment, in development mode only if they say so.
-    pub fn start_with(ground: &Ground, settings: &[(&str, OsString)]) -> Result<Self> {
-        let mut child = ground
+    pub fn start_with(storage: &ServerStorage, settings: &[(&str, OsString)]) -> Result<Self> {
+        let mut child = storage
             .command()?
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("TIDEGATE_LOG__FORMAT", "json")
@@ -99,9 +99,9 @@ impl Program {
             url: String::new(),
             child,
         };
-        match address.recv_timeout(PATIENCE) {
+        match address.recv_timeout(WAIT_TIMEOUT) {
             Ok(address) => program.url = format!("http://{address}"),
-            Err(_) => bail!("the program did not listen within {PATIENCE:?}; its log is above"),
+            Err(_) => bail!("the program did not listen within {WAIT_TIMEOUT:?}; its log is above"),
         }
         Ok(program)
     }
@@ -135,7 +135,7 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
@@ -148,18 +148,18 @@ const EXPECTED: [&str; 2] = ["\"level\":\"INFO\"", "--dev: devices need no token
 
 /// Passes its log on, and tells the address that it says it listens on.
 fn listen_to(stderr: std::process::ChildStderr) -> mpsc::Receiver<SocketAddr> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if let Some(address) = address(&line) {
                 // Nobody asks any more once it listens.
-                let _ = tell.send(address);
+                let _ = sender.send(address);
             } else if !EXPECTED.iter().any(|part| line.contains(part)) {
                 let _ = writeln!(std::io::stderr(), "tidegate: {line}");
             }
         }
     });
-    told
+    receiver
 }
 
 fn address(line: &str) -> Option<SocketAddr> {

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 /// Somebody who speaks to the REST API.
 #[derive(Debug, Clone)]
-pub struct Rest {
+pub struct RestClient {
     http: reqwest::Client,
     url: String,
     header: Option<(&'static str, String)>,
 }
 
-impl Rest {
+impl RestClient {
     /// Somebody without a key, at the server of this address.
     pub fn anonymous(http: reqwest::Client, url: &str) -> Self {
         Self {
@@ -59,21 +59,21 @@ impl Rest {
     }
 
     /// Reads.
-    pub async fn get(&self, path: &str) -> Result<Answer> {
-        Answer::of(self.request(Method::GET, path)).await
+    pub async fn get(&self, path: &str) -> Result<HttpResponse> {
+        HttpResponse::fetch(self.request(Method::GET, path)).await
     }
 
     /// Sends JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
-        Answer::of(self.request(Method::POST, path).json(body)).await
+    pub async fn post(&self, path: &str, body: &Value) -> Result<HttpResponse> {
+        HttpResponse::fetch(self.request(Method::POST, path).json(body)).await
     }
 
     /// Sends bytes as JSON that may be none.
-    pub async fn post_text(&self, path: &str, body: impl Into<String>) -> Result<Answer> {
+    pub async fn post_text(&self, path: &str, body: impl Into<String>) -> Result<HttpResponse> {
         let request = self
             .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/json");
-        Answer::of(request.body(body.into())).await
+        HttpResponse::fetch(request.body(body.into())).await
     }
 
     /// All items of a list, page by page.
@@ -82,7 +82,7 @@ impl Rest {
         let mut items = Vec::new();
         loop {
             let page = format!("{path}{joint}limit=500&offset={}", items.len());
-            let page = self.get(&page).await?.ok()?;
+            let page = self.get(&page).await?.expect_success()?;
             let part = page["items"]
                 .as_array()
                 .with_context(|| format!("no items: {page}"))?;
@@ -99,9 +99,9 @@ impl Rest {
 
 /// What the server answered.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct HttpResponse {
     /// What was asked, for messages.
-    pub asked: String,
+    pub request_line: String,
     /// The status.
     pub status: u16,
     /// The header fields.
@@ -110,20 +110,23 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Sends a request and reads the whole answer.
-    pub async fn of(request: RequestBuilder) -> Result<Self> {
+    pub async fn fetch(request: RequestBuilder) -> Result<Self> {
         let (client, request) = request.build_split();
         let request = request?;
-        let asked = format!("{} {}", request.method(), request.url());
+        let request_line = format!("{} {}", request.method(), request.url());
         let response = client
             .execute(request)
             .await
-            .with_context(|| asked.clone())?;
+            .with_context(|| request_line.clone())?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.with_context(|| asked.clone())?;
+        let body = response
+            .bytes()
+            .await
+            .with_context(|| request_line.clone())?;
         Ok(Self {
-            asked,
+            request_line,
             status,
             headers,
             body,
@@ -149,13 +152,13 @@ impl Answer {
     }
 
     /// It has this status.
-    pub fn is(self, status: u16) -> Result<Self> {
+    pub fn expect_status(self, status: u16) -> Result<Self> {
         ensure!(self.status == status, "{status} was expected: {self}");
         Ok(self)
     }
 
     /// JSON, of any status of success.
-    pub fn ok(self) -> Result<Value> {
+    pub fn expect_success(self) -> Result<Value> {
         ensure!(
             (200..300).contains(&self.status),
             "success was expected: {self}"
@@ -164,8 +167,8 @@ impl Answer {
     }
 
     /// A refusal as it must be: this status, problem+json with this code.
-    pub fn problem(self, status: u16, code: &str) -> Result<Value> {
-        let problem = self.clone().any_problem()?;
+    pub fn expect_problem(self, status: u16, code: &str) -> Result<Value> {
+        let problem = self.clone().expect_any_problem()?;
         if self.status != status || problem["code"] != code {
             bail!("{status} with code {code} was expected: {self}");
         }
@@ -173,7 +176,7 @@ impl Answer {
     }
 
     /// A refusal as it must be, of any status and code.
-    pub fn any_problem(self) -> Result<Value> {
+    pub fn expect_any_problem(self) -> Result<Value> {
         ensure!(
             (400..600).contains(&self.status),
             "a refusal was expected: {self}"
@@ -206,9 +209,9 @@ impl Answer {
     }
 }
 
-impl std::fmt::Display for Answer {
+impl std::fmt::Display for HttpResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text: String = self.text().chars().take(2000).collect();
-        write!(f, "{} -> {} {text}", self.asked, self.status)
+        write!(f, "{} -> {} {text}", self.request_line, self.status)
     }
 }

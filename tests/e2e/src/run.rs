@@ -16,18 +16,18 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// What a test is given.
-pub trait Stage: Sized {
+pub trait Fixture: Sized {
     /// Sets it up on this database.
-    fn set(database: Database) -> impl Future<Output = Result<Self>>;
+    fn set_up(database: Database) -> impl Future<Output = Result<Self>>;
 }
 
 /// Runs a test on a database, or says that there is none.
-pub fn run<S: Stage>(
+pub fn run<S: Fixture>(
     database: Database,
     name: &str,
     test: impl AsyncFnOnce(S) -> Result<()>,
 ) -> Result<()> {
-    if !database.is_there()? {
+    if !database.is_available()? {
         // Not `eprintln!`: that is captured, and nobody would see it.
         let _ = writeln!(
             std::io::stderr(),
@@ -35,11 +35,11 @@ pub fn run<S: Stage>(
         );
         return Ok(());
     }
-    RUNTIME.block_on(async { test(S::set(database).await?).await })
+    RUNTIME.block_on(async { test(S::set_up(database).await?).await })
 }
 
 /// Runs a test that brings its own server.
-pub fn plain(test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+pub fn run_standalone(test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     RUNTIME.block_on(test())
 }
 

@@ -1,6 +1,6 @@
 //! The device API as a device speaks it.
 
-mod wire;
+mod messages;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-pub use wire::{Deployment, File, Offer, Poll};
+pub use messages::{Deployment, File, Offer, Poll};
 
 /// How a device shows who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +60,7 @@ impl DdiError {
     }
 
     /// Whether the update is gone, so that there is no use in trying again.
-    pub fn is_over(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         matches!(
             self.status(),
             Some(StatusCode::GONE | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
@@ -90,7 +90,7 @@ pub enum Finished {
 
 /// What a device reports of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct Feedback {
     /// What it does.
     pub execution: Execution,
     /// How it went.
@@ -103,7 +103,7 @@ pub struct Report {
     pub details: Vec<String>,
 }
 
-impl Report {
+impl Feedback {
     /// A report without progress, code and words.
     pub fn new(execution: Execution, finished: Finished) -> Self {
         Self {
@@ -191,9 +191,9 @@ impl Ddi {
     }
 
     /// Reports on an update.
-    pub async fn feedback(&self, update: &str, report: &Report) -> Result<(), DdiError> {
+    pub async fn feedback(&self, update: &str, feedback: &Feedback) -> Result<(), DdiError> {
         let url = format!("{}/deploymentBase/{update}/feedback", self.base);
-        self.send(self.http.post(url).json(&report.body()))
+        self.send(self.http.post(url).json(&feedback.body()))
             .await
             .map(drop)
     }
@@ -207,7 +207,7 @@ impl Ddi {
     }
 
     /// Agrees to all updates beforehand. That it did so already is fine.
-    pub async fn confirm_all(&self, initiator: &str) -> Result<(), DdiError> {
+    pub async fn activate_auto_confirm(&self, initiator: &str) -> Result<(), DdiError> {
         let url = format!("{}/confirmationBase/activateAutoConfirm", self.base);
         let body = json!({ "initiator": initiator });
         match self.send(self.http.post(url).json(&body)).await {
@@ -218,14 +218,14 @@ impl Ddi {
 
     /// Fetches the call back behind a poll's `cancelAction`; answers which update is meant.
     pub async fn cancel(&self, href: &str) -> Result<String, DdiError> {
-        let cancel: wire::Cancel = self.get(href).await?;
+        let cancel: messages::Cancel = self.get(href).await?;
         Ok(cancel.cancel_action.stop_id)
     }
 
     /// Answers a call back.
-    pub async fn cancel_feedback(&self, update: &str, report: &Report) -> Result<(), DdiError> {
+    pub async fn cancel_feedback(&self, update: &str, feedback: &Feedback) -> Result<(), DdiError> {
         let url = format!("{}/cancelAction/{update}/feedback", self.base);
-        self.send(self.http.post(url).json(&report.body()))
+        self.send(self.http.post(url).json(&feedback.body()))
             .await
             .map(drop)
     }

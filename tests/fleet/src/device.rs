@@ -13,14 +13,14 @@ use tokio::{
 };
 
 use crate::{
-    Acknowledged, Ddi, DdiError, Execution, Finished, Memory, Offer, Pace, Profiles, Report,
-    profile::Fate,
+    AcknowledgedFeedback, Ddi, DdiError, DeviceRecord, Execution, Feedback, Finished, Offer, Pace,
+    Profiles, profile::DeviceBehavior,
 };
 
 /// Progress reports of an install.
-const STEPS: u32 = 3;
+const PROGRESS_STEPS: u32 = 3;
 /// How much longer a slow install takes.
-const SLOW: u32 = 10;
+const SLOW_FACTOR: u32 = 10;
 
 /// A device that runs until it is dropped.
 pub(crate) struct Device {
@@ -29,26 +29,26 @@ pub(crate) struct Device {
     pub(crate) pace: Pace,
     pub(crate) profiles: Arc<Profiles>,
     /// Whether it is still to agree to everything beforehand.
-    pub(crate) confirms_all: bool,
+    pub(crate) auto_confirm: bool,
     /// What it reports beside its version.
     pub(crate) attributes: BTreeMap<String, String>,
     /// When it polls; never what it does.
     pub(crate) jitter: StdRng,
-    pub(crate) memory: Arc<Mutex<Memory>>,
+    pub(crate) record: Arc<Mutex<DeviceRecord>>,
     /// Bounds the connections of the whole fleet.
-    pub(crate) places: Arc<Semaphore>,
-    pub(crate) changed: Arc<Notify>,
+    pub(crate) connection_permits: Arc<Semaphore>,
+    pub(crate) record_changed: Arc<Notify>,
 }
 
 /// How an update ended for the device.
-enum End {
+enum UpdateEnd {
     Installed(String),
     Failed,
-    CalledBack,
+    Cancelled,
     /// It drops off.
-    Silent,
+    Disconnected,
     /// The server does not want to hear of it any more.
-    Over,
+    Gone,
 }
 
 impl Device {
@@ -57,12 +57,12 @@ impl Device {
         sleep(self.pause(Duration::ZERO)).await;
         let mut restarted = true;
         loop {
-            match self.turn(&mut restarted).await {
+            match self.poll_once(&mut restarted).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => self.remember(|memory| {
-                    memory.errors += 1;
-                    memory.last_error = Some(error.to_string());
+                Err(error) => self.update_record(|record| {
+                    record.errors += 1;
+                    record.last_error = Some(error.to_string());
                 }),
             }
             let pause = self.pause(self.pace.poll.0);
@@ -71,52 +71,53 @@ impl Device {
     }
 
     /// One poll and what follows from it. False: the device has dropped off.
-    async fn turn(&mut self, restarted: &mut bool) -> Result<bool, DdiError> {
-        let poll = self.with_place(self.ddi.poll()).await?;
-        self.remember(|memory| memory.polls += 1);
-        if self.confirms_all {
-            self.with_place(self.ddi.confirm_all("fleet")).await?;
-            self.confirms_all = false;
+    async fn poll_once(&mut self, restarted: &mut bool) -> Result<bool, DdiError> {
+        let poll = self.with_permit(self.ddi.poll()).await?;
+        self.update_record(|record| record.polls += 1);
+        if self.auto_confirm {
+            self.with_permit(self.ddi.activate_auto_confirm("fleet"))
+                .await?;
+            self.auto_confirm = false;
         }
         if *restarted || poll.config_data().is_some() {
-            self.report_itself().await?;
+            self.report_attributes().await?;
             *restarted = false;
         }
         if let Some(href) = poll.cancel_action() {
             // It is not working on it: there is nothing to stop.
-            let update = self.with_place(self.ddi.cancel(href)).await?;
-            self.agree_to_cancel(&update).await?;
+            let update = self.with_permit(self.ddi.cancel(href)).await?;
+            self.confirm_cancel(&update).await?;
             return Ok(true);
         }
         if let Some(href) = poll.confirmation_base() {
-            self.decide(href).await?;
+            self.confirm(href).await?;
             return Ok(true);
         }
         let Some(href) = poll.deployment_base() else {
             return Ok(true);
         };
-        let offer = self.with_place(self.ddi.offer(href)).await?;
-        self.remember(|memory| {
-            memory.offered.insert(offer.version().to_owned());
-            memory.working_on = Some(offer.id.clone());
+        let offer = self.with_permit(self.ddi.offer(href)).await?;
+        self.update_record(|record| {
+            record.offered.insert(offer.version().to_owned());
+            record.working_on = Some(offer.id.clone());
         });
-        let end = self.work_on(&offer).await;
-        self.remember(|memory| memory.working_on = None);
+        let end = self.process_update(&offer).await;
+        self.update_record(|record| record.working_on = None);
         match end? {
-            End::Installed(version) => {
-                self.remember(|memory| {
-                    memory.succeeded += 1;
-                    memory.version = version;
+            UpdateEnd::Installed(version) => {
+                self.update_record(|record| {
+                    record.succeeded += 1;
+                    record.version = version;
                 });
                 *restarted = true;
                 // The restart itself: nobody answers meanwhile.
                 sleep(self.pace.step).await;
             }
-            End::Failed => self.remember(|memory| memory.failed += 1),
-            End::CalledBack => self.remember(|memory| memory.called_back += 1),
-            End::Over => {}
-            End::Silent => {
-                self.remember(|memory| memory.silent = true);
+            UpdateEnd::Failed => self.update_record(|record| record.failed += 1),
+            UpdateEnd::Cancelled => self.update_record(|record| record.cancelled += 1),
+            UpdateEnd::Gone => {}
+            UpdateEnd::Disconnected => {
+                self.update_record(|record| record.silent = true);
                 return Ok(false);
             }
         }
@@ -124,40 +125,45 @@ impl Device {
     }
 
     /// Its people read what is on offer, and say yes or no.
-    async fn decide(&self, href: &str) -> Result<(), DdiError> {
-        let offer = self.with_place(self.ddi.offer(href)).await?;
-        let agrees = !self.fate(&offer).denies;
+    async fn confirm(&self, href: &str) -> Result<(), DdiError> {
+        let offer = self.with_permit(self.ddi.offer(href)).await?;
+        let agrees = !self.behavior(&offer).denies;
         let why = if agrees { "go on" } else { "not this one" };
-        self.with_place(self.ddi.confirm(&offer.id, agrees, why))
+        self.with_permit(self.ddi.confirm(&offer.id, agrees, why))
             .await?;
-        self.remember(|memory| {
-            memory.confirmed += u32::from(agrees);
-            memory.denied += u32::from(!agrees);
+        self.update_record(|record| {
+            record.confirmed += u32::from(agrees);
+            record.denied += u32::from(!agrees);
         });
         Ok(())
     }
 
-    fn fate(&self, offer: &Offer) -> Fate {
-        let device_id = self.recall(|memory| memory.device_id.clone());
-        self.profiles.fate(self.seed, &device_id, offer.version())
+    fn behavior(&self, offer: &Offer) -> DeviceBehavior {
+        let device_id = self.read_record(|record| record.device_id.clone());
+        self.profiles
+            .behavior(self.seed, &device_id, offer.version())
     }
 
-    async fn work_on(&self, offer: &Offer) -> Result<End, DdiError> {
-        match self.install(offer, self.fate(offer)).await {
-            Err(error) if error.is_over() => Ok(End::Over),
+    async fn process_update(&self, offer: &Offer) -> Result<UpdateEnd, DdiError> {
+        match self.install(offer, self.behavior(offer)).await {
+            Err(error) if error.is_gone() => Ok(UpdateEnd::Gone),
             end => end,
         }
     }
 
-    async fn install(&self, offer: &Offer, fate: Fate) -> Result<End, DdiError> {
+    async fn install(
+        &self,
+        offer: &Offer,
+        behavior: DeviceBehavior,
+    ) -> Result<UpdateEnd, DdiError> {
         let update = offer.id.as_str();
-        self.report(update, Report::new(Execution::Download, Finished::None))
+        self.send_feedback(update, Feedback::new(Execution::Download, Finished::None))
             .await?;
         for file in offer.files() {
-            match self.with_place(self.ddi.download(file)).await {
+            match self.with_permit(self.ddi.download(file)).await {
                 Ok(()) => {}
                 Err(error @ DdiError::Corrupt { .. }) => {
-                    self.remember(|memory| memory.corrupt += 1);
+                    self.update_record(|record| record.corrupt += 1);
                     return self
                         .fail(update, format!("CHECKSUM_MISMATCH: {error}"))
                         .await;
@@ -165,84 +171,90 @@ impl Device {
                 Err(error) => return Err(error),
             }
         }
-        self.report(update, Report::new(Execution::Downloaded, Finished::None))
+        self.send_feedback(update, Feedback::new(Execution::Downloaded, Finished::None))
             .await?;
 
-        let step = if fate.slow {
-            self.pace.step * SLOW
+        let step = if behavior.slow {
+            self.pace.step * SLOW_FACTOR
         } else {
             self.pace.step
         };
-        for done in 1..=STEPS {
+        for done in 1..=PROGRESS_STEPS {
             sleep(step).await;
-            if let Some(end) = self.call_back_of(update, fate).await? {
+            if let Some(end) = self.check_cancellation(update, behavior).await? {
                 return Ok(end);
             }
-            if fate.silent && done == STEPS {
-                return Ok(End::Silent);
+            if behavior.silent && done == PROGRESS_STEPS {
+                return Ok(UpdateEnd::Disconnected);
             }
-            let mut report = Report::new(Execution::Proceeding, Finished::None);
-            report.progress = Some((done, STEPS));
-            report.details = vec![format!("wrote part {done} of {STEPS} to the other slot")];
-            self.report(update, report).await?;
+            let mut feedback = Feedback::new(Execution::Proceeding, Finished::None);
+            feedback.progress = Some((done, PROGRESS_STEPS));
+            feedback.details = vec![format!(
+                "wrote part {done} of {PROGRESS_STEPS} to the other slot"
+            )];
+            self.send_feedback(update, feedback).await?;
         }
-        if fate.fails {
+        if behavior.fails {
             let why = "HEALTH_CHECK_FAILED: the new slot did not come up, back on the old one";
             return self.fail(update, why.to_owned()).await;
         }
-        let mut report = Report::new(Execution::Closed, Finished::Success);
-        report.details = vec!["installed".to_owned()];
-        self.report(update, report).await?;
-        Ok(End::Installed(offer.version().to_owned()))
+        let mut feedback = Feedback::new(Execution::Closed, Finished::Success);
+        feedback.details = vec!["installed".to_owned()];
+        self.send_feedback(update, feedback).await?;
+        Ok(UpdateEnd::Installed(offer.version().to_owned()))
     }
 
-    async fn fail(&self, update: &str, why: String) -> Result<End, DdiError> {
-        let mut report = Report::new(Execution::Closed, Finished::Failure);
-        report.details = vec![why];
-        self.report(update, report).await?;
-        Ok(End::Failed)
+    async fn fail(&self, update: &str, why: String) -> Result<UpdateEnd, DdiError> {
+        let mut feedback = Feedback::new(Execution::Closed, Finished::Failure);
+        feedback.details = vec![why];
+        self.send_feedback(update, feedback).await?;
+        Ok(UpdateEnd::Failed)
     }
 
     /// Looks whether the update is being called back, and answers that.
-    async fn call_back_of(&self, update: &str, fate: Fate) -> Result<Option<End>, DdiError> {
-        let poll = self.with_place(self.ddi.poll()).await?;
-        self.remember(|memory| memory.polls += 1);
+    async fn check_cancellation(
+        &self,
+        update: &str,
+        behavior: DeviceBehavior,
+    ) -> Result<Option<UpdateEnd>, DdiError> {
+        let poll = self.with_permit(self.ddi.poll()).await?;
+        self.update_record(|record| record.polls += 1);
         let Some(href) = poll.cancel_action() else {
             return Ok(None);
         };
-        if self.with_place(self.ddi.cancel(href)).await? != update {
+        if self.with_permit(self.ddi.cancel(href)).await? != update {
             return Ok(None);
         }
-        if fate.rejects_cancel {
-            let mut report = Report::new(Execution::Rejected, Finished::None);
-            report.details = vec!["too far along to stop".to_owned()];
-            self.with_place(self.ddi.cancel_feedback(update, &report))
+        if behavior.rejects_cancel {
+            let mut feedback = Feedback::new(Execution::Rejected, Finished::None);
+            feedback.details = vec!["too far along to stop".to_owned()];
+            self.with_permit(self.ddi.cancel_feedback(update, &feedback))
                 .await?;
             return Ok(None);
         }
-        self.agree_to_cancel(update).await?;
-        Ok(Some(End::CalledBack))
+        self.confirm_cancel(update).await?;
+        Ok(Some(UpdateEnd::Cancelled))
     }
 
-    async fn agree_to_cancel(&self, update: &str) -> Result<(), DdiError> {
-        let report = Report::new(Execution::Closed, Finished::Success);
-        self.with_place(self.ddi.cancel_feedback(update, &report))
+    async fn confirm_cancel(&self, update: &str) -> Result<(), DdiError> {
+        let feedback = Feedback::new(Execution::Closed, Finished::Success);
+        self.with_permit(self.ddi.cancel_feedback(update, &feedback))
             .await
     }
 
-    async fn report_itself(&self) -> Result<(), DdiError> {
+    async fn report_attributes(&self) -> Result<(), DdiError> {
         let mut data = self.attributes.clone();
         data.insert(
             "sw_version".to_owned(),
-            self.recall(|memory| memory.version.clone()),
+            self.read_record(|record| record.version.clone()),
         );
-        self.with_place(self.ddi.config_data(&data)).await
+        self.with_permit(self.ddi.config_data(&data)).await
     }
 
     /// Reports until the server acknowledges it or does not want it: a device keeps what it has to say.
-    async fn report(&self, update: &str, report: Report) -> Result<(), DdiError> {
+    async fn send_feedback(&self, update: &str, feedback: Feedback) -> Result<(), DdiError> {
         loop {
-            match self.with_place(self.ddi.feedback(update, &report)).await {
+            match self.with_permit(self.ddi.feedback(update, &feedback)).await {
                 Ok(()) => break,
                 Err(error)
                     if error
@@ -251,26 +263,26 @@ impl Device {
                 {
                     return Err(error);
                 }
-                Err(error) => self.remember(|memory| {
-                    memory.errors += 1;
-                    memory.last_error = Some(error.to_string());
+                Err(error) => self.update_record(|record| {
+                    record.errors += 1;
+                    record.last_error = Some(error.to_string());
                 }),
             }
             sleep(self.pace.poll.0).await;
         }
-        let acknowledged = Acknowledged {
+        let acknowledged = AcknowledgedFeedback {
             update: update.to_owned(),
-            execution: report.execution,
-            finished: report.finished,
+            execution: feedback.execution,
+            finished: feedback.finished,
         };
-        self.remember(|memory| memory.acknowledged.push(acknowledged));
+        self.update_record(|record| record.acknowledged.push(acknowledged));
         Ok(())
     }
 
     /// Runs a request when there is a connection for it.
-    async fn with_place<T>(&self, request: impl Future<Output = T>) -> T {
+    async fn with_permit<T>(&self, request: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
-        let _place = self.places.acquire().await;
+        let _permit = self.connection_permits.acquire().await;
         request.await
     }
 
@@ -279,12 +291,12 @@ impl Device {
             .random_range(least..=self.pace.poll.1.max(least))
     }
 
-    fn remember(&self, change: impl FnOnce(&mut Memory)) {
-        change(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_waiters();
+    fn update_record(&self, change: impl FnOnce(&mut DeviceRecord)) {
+        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
+        self.record_changed.notify_waiters();
     }
 
-    fn recall<T>(&self, read: impl FnOnce(&Memory) -> T) -> T {
-        read(&self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    fn read_record<T>(&self, read: impl FnOnce(&DeviceRecord) -> T) -> T {
+        read(&self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Credentials, Ddi, Memory, Profiles, device::Device, install_tls, profile::rng};
+use crate::{Credentials, Ddi, DeviceRecord, Profiles, device::Device, install_tls, profile::rng};
 
 /// What a fleet is made of.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct FleetOptions {
     /// What firmware does to them.
     pub profiles: Profiles,
     /// Whether their people agree to all updates beforehand.
-    pub confirms_all: bool,
+    pub auto_confirm: bool,
 }
 
 /// How fast devices are.
@@ -71,15 +71,15 @@ impl FleetOptions {
             connections: 64,
             credentials: Credentials::default(),
             profiles: Profiles::default(),
-            confirms_all: false,
+            auto_confirm: false,
         }
     }
 }
 
 /// Devices that run until the fleet is dropped.
 pub struct Fleet {
-    memories: Vec<Arc<Mutex<Memory>>>,
-    changed: Arc<Notify>,
+    records: Vec<Arc<Mutex<DeviceRecord>>>,
+    record_changed: Arc<Notify>,
     devices: JoinSet<()>,
 }
 
@@ -93,15 +93,18 @@ impl Fleet {
             .no_proxy()
             .build()?;
         let mut fleet = Self {
-            memories: Vec::new(),
-            changed: Arc::default(),
+            records: Vec::new(),
+            record_changed: Arc::default(),
             devices: JoinSet::new(),
         };
-        let places = Arc::new(Semaphore::new(options.connections));
+        let connection_permits = Arc::new(Semaphore::new(options.connections));
         let profiles = Arc::new(options.profiles);
         for number in 0..options.devices {
             let id = format!("{}{number:04}", options.prefix);
-            let memory = Arc::new(Mutex::new(Memory::new(id.clone(), options.version.clone())));
+            let record = Arc::new(Mutex::new(DeviceRecord::new(
+                id.clone(),
+                options.version.clone(),
+            )));
             let device = Device {
                 ddi: Ddi::new(
                     http.clone(),
@@ -113,48 +116,48 @@ impl Fleet {
                 seed: options.seed,
                 pace: options.pace,
                 profiles: Arc::clone(&profiles),
-                confirms_all: options.confirms_all,
+                auto_confirm: options.auto_confirm,
                 attributes: options.attributes.clone(),
                 jitter: rng(options.seed, &[&id]),
-                memory: Arc::clone(&memory),
-                places: Arc::clone(&places),
-                changed: Arc::clone(&fleet.changed),
+                record: Arc::clone(&record),
+                connection_permits: Arc::clone(&connection_permits),
+                record_changed: Arc::clone(&fleet.record_changed),
             };
-            fleet.memories.push(memory);
+            fleet.records.push(record);
             fleet.devices.spawn(device.run());
         }
         Ok(fleet)
     }
 
     /// What every device remembers, in the order of their numbers.
-    pub fn memories(&self) -> Vec<Memory> {
-        let read = |memory: &Arc<Mutex<Memory>>| {
-            memory
+    pub fn records(&self) -> Vec<DeviceRecord> {
+        let read = |record: &Arc<Mutex<DeviceRecord>>| {
+            record
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone()
         };
-        self.memories.iter().map(read).collect()
+        self.records.iter().map(read).collect()
     }
 
     /// How many devices run each version.
     pub fn versions(&self) -> BTreeMap<String, usize> {
         let mut versions = BTreeMap::new();
-        for memory in self.memories() {
-            *versions.entry(memory.version).or_default() += 1;
+        for record in self.records() {
+            *versions.entry(record.version).or_default() += 1;
         }
         versions
     }
 
     /// Waits until the devices remember what is asked for.
-    pub async fn until(&self, mut holds: impl FnMut(&[Memory]) -> bool) {
+    pub async fn wait_until(&self, mut condition: impl FnMut(&[DeviceRecord]) -> bool) {
         loop {
             // Before looking: what happens while we look wakes us too.
-            let changed = self.changed.notified();
-            if holds(&self.memories()) {
+            let record_changed = self.record_changed.notified();
+            if condition(&self.records()) {
                 return;
             }
-            changed.await;
+            record_changed.await;
             // A thousand devices change something all the time.
             sleep(Duration::from_millis(20)).await;
         }

@@ -8,16 +8,16 @@
 
 mod ddi;
 mod device;
+mod device_record;
 mod fleet;
-mod memory;
 mod operator;
 mod profile;
 
 pub use ddi::{
-    Credentials, Ddi, DdiError, Deployment, Execution, File, Finished, Offer, Poll, Report,
+    Credentials, Ddi, DdiError, Deployment, Execution, Feedback, File, Finished, Offer, Poll,
 };
+pub use device_record::{AcknowledgedFeedback, DeviceRecord};
 pub use fleet::{Fleet, FleetOptions, Pace};
-pub use memory::{Acknowledged, Memory};
 pub use operator::{Operator, RestError};
 pub use profile::{Profile, Profiles};
 

@@ -60,8 +60,8 @@ impl Operator {
         let body = json!({
             "user_id": user, "email": format!("{user}@example.com"), "role": role, "expires_in": 86_400,
         });
-        let answer = self.post("auth/dev-token", &body).await?;
-        Ok(answer["token"].as_str().unwrap_or_default().to_owned())
+        let response = self.post("auth/dev-token", &body).await?;
+        Ok(response["token"].as_str().unwrap_or_default().to_owned())
     }
 
     /// Reads something.
@@ -76,7 +76,7 @@ impl Operator {
     }
 
     /// Every item of a list, page by page.
-    pub async fn all(&self, path: &str) -> Result<Vec<Value>, RestError> {
+    pub async fn list_all(&self, path: &str) -> Result<Vec<Value>, RestError> {
         let sign = if path.contains('?') { '&' } else { '?' };
         let mut items: Vec<Value> = Vec::new();
         loop {
@@ -129,15 +129,15 @@ impl Operator {
         let response = fill(request).send().await?;
         let status = response.status();
         let body = response.bytes().await?;
-        let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let response = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(answer);
+            return Ok(response);
         }
         Err(RestError::Refused {
             method,
             path: path.to_owned(),
             status,
-            problem: answer,
+            problem: response,
         })
     }
 }

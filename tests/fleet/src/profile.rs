@@ -25,7 +25,7 @@ pub struct Profiles(pub BTreeMap<String, Profile>);
 /// What one device does with one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
-pub(crate) struct Fate {
+pub(crate) struct DeviceBehavior {
     pub(crate) fails: bool,
     pub(crate) slow: bool,
     pub(crate) silent: bool,
@@ -42,11 +42,11 @@ impl Profiles {
     }
 
     /// The same for the same arguments, always.
-    pub(crate) fn fate(&self, seed: u64, device_id: &str, version: &str) -> Fate {
+    pub(crate) fn behavior(&self, seed: u64, device_id: &str, version: &str) -> DeviceBehavior {
         let profile = self.0.get(version).copied().unwrap_or_default();
         let mut rng = rng(seed, &[device_id, version]);
         let mut draw = |share: f64| rng.random_bool(share.clamp(0.0, 1.0));
-        Fate {
+        DeviceBehavior {
             fails: draw(profile.fails),
             slow: draw(profile.slow),
             silent: draw(profile.silent),
@@ -71,10 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fate_follows_from_seed_device_and_version() {
+    fn behavior_depends_on_seed_device_and_version() {
         let profiles = Profiles::default().with("1.2.0", |profile| profile.fails = 0.3);
         let failing = |seed| {
-            let fails = |n: &u32| profiles.fate(seed, &format!("device-{n}"), "1.2.0").fails;
+            let fails = |n: &u32| {
+                profiles
+                    .behavior(seed, &format!("device-{n}"), "1.2.0")
+                    .fails
+            };
             (0..1000).filter(fails).collect::<Vec<_>>()
         };
         assert_eq!(failing(1), failing(1));
@@ -84,6 +88,6 @@ mod tests {
             "{}",
             failing(1).len()
         );
-        assert!(!profiles.fate(1, "device-1", "1.1.0").fails);
+        assert!(!profiles.behavior(1, "device-1", "1.1.0").fails);
     }
 }

@@ -14,68 +14,80 @@ use axum::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tidegate_fleet::{Execution, Finished, Fleet, FleetOptions, Memory, Pace, Profiles};
+use tidegate_fleet::{DeviceRecord, Execution, Finished, Fleet, FleetOptions, Pace, Profiles};
 use tokio::net::TcpListener;
 
 const FILE: &[u8] = b"not much of a firmware";
 
 /// A server with one update for whoever asks.
 #[derive(Clone)]
-struct Stage {
+struct FakeServer {
     url: String,
     /// What the file is said to hash to.
     sha256: String,
-    script: Arc<Mutex<Script>>,
+    with_script: Arc<Mutex<ServerScript>>,
 }
 
 #[derive(Default)]
-struct Script {
+struct ServerScript {
     /// Executions and results, in the order in which they came.
-    heard: Vec<String>,
+    received: Vec<String>,
     /// Answers to the next reports, before they are answered with 200.
     refusals: Vec<StatusCode>,
     /// The update is called back once the device is at it.
-    calls_back: bool,
+    cancels: bool,
     /// Somebody has to agree first.
-    asks: bool,
+    requires_confirmation: bool,
     /// What the device said of itself.
     attributes: Value,
 }
 
-impl Stage {
-    async fn new(prepare: impl FnOnce(&mut Stage)) -> Result<Self> {
+impl FakeServer {
+    async fn new(prepare: impl FnOnce(&mut FakeServer)) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let mut stage = Self {
+        let mut server = Self {
             url: format!("http://{}", listener.local_addr()?),
             sha256: hex::encode(Sha256::digest(FILE)),
-            script: Arc::default(),
+            with_script: Arc::default(),
         };
-        prepare(&mut stage);
+        prepare(&mut server);
         let device = Router::new()
             .route("/", get(poll))
             .route("/configData", put(config_data))
             .route("/deploymentBase/7", get(offer))
             .route("/deploymentBase/7/feedback", post(feedback))
-            .route("/confirmationBase/7", get(question))
-            .route("/confirmationBase/7/feedback", post(answer))
-            .route("/confirmationBase/activateAutoConfirm", post(agree_to_all))
+            .route("/confirmationBase/7", get(confirmation))
+            .route("/confirmationBase/7/feedback", post(confirmation_feedback))
+            .route(
+                "/confirmationBase/activateAutoConfirm",
+                post(activate_auto_confirm),
+            )
             .route("/cancelAction/7", get(cancel))
             .route("/cancelAction/7/feedback", post(cancel_feedback))
             .route("/file", get(|| async { FILE }));
         let router = Router::new()
             .nest("/DEFAULT/controller/v1/{device}", device)
-            .with_state(stage.clone());
+            .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(stage)
+        Ok(server)
     }
 
-    fn script<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
-        change(&mut self.script.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_script<T>(&self, change: impl FnOnce(&mut ServerScript) -> T) -> T {
+        change(
+            &mut self
+                .with_script
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Runs one device until it remembers what is asked for.
-    async fn device(&self, profiles: Profiles, holds: impl Fn(&Memory) -> bool) -> Result<Memory> {
-        self.fleet(|options| options.profiles = profiles, holds)
+    async fn device(
+        &self,
+        profiles: Profiles,
+        condition: impl Fn(&DeviceRecord) -> bool,
+    ) -> Result<DeviceRecord> {
+        self.fleet(|options| options.profiles = profiles, condition)
             .await
     }
 
@@ -83,8 +95,8 @@ impl Stage {
     async fn fleet(
         &self,
         change: impl FnOnce(&mut FleetOptions),
-        holds: impl Fn(&Memory) -> bool,
-    ) -> Result<Memory> {
+        condition: impl Fn(&DeviceRecord) -> bool,
+    ) -> Result<DeviceRecord> {
         let mut options = FleetOptions::new(&self.url, 1);
         let pause = Duration::from_millis(5);
         options.pace = Pace {
@@ -95,12 +107,12 @@ impl Stage {
         let fleet = Fleet::start(options)?;
         tokio::time::timeout(
             Duration::from_secs(20),
-            fleet.until(|memories| holds(&memories[0])),
+            fleet.wait_until(|records| condition(&records[0])),
         )
         .await?;
-        let memory = fleet.memories().remove(0);
+        let record = fleet.records().remove(0);
         fleet.stop().await;
-        Ok(memory)
+        Ok(record)
     }
 
     fn base(&self, device: &str) -> String {
@@ -108,17 +120,31 @@ impl Stage {
     }
 }
 
-async fn poll(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Value> {
-    let base = stage.base(&device);
-    let links = stage.script(|script| {
-        let ended = script.heard.iter().any(|said| said.contains("closed"));
-        let is_at_it = script.heard.iter().any(|said| said == "downloaded none");
-        let rejected = script.heard.iter().any(|said| said.contains("rejected"));
-        if script.asks && !script.heard.iter().any(|said| said.contains("confirmed")) {
+async fn poll(State(server): State<FakeServer>, Path(device): Path<String>) -> Json<Value> {
+    let base = server.base(&device);
+    let links = server.with_script(|with_script| {
+        let ended = with_script
+            .received
+            .iter()
+            .any(|line| line.contains("closed"));
+        let is_at_it = with_script
+            .received
+            .iter()
+            .any(|line| line == "downloaded none");
+        let rejected = with_script
+            .received
+            .iter()
+            .any(|line| line.contains("rejected"));
+        if with_script.requires_confirmation
+            && !with_script
+                .received
+                .iter()
+                .any(|line| line.contains("confirmed"))
+        {
             json!({ "confirmationBase": { "href": format!("{base}/confirmationBase/7?c=1") } })
         } else if ended {
             json!({})
-        } else if script.calls_back && is_at_it && !rejected {
+        } else if with_script.cancels && is_at_it && !rejected {
             json!({ "cancelAction": { "href": format!("{base}/cancelAction/7") } })
         } else {
             json!({ "deploymentBase": { "href": format!("{base}/deploymentBase/7?c=1") } })
@@ -127,31 +153,31 @@ async fn poll(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Va
     Json(json!({ "config": { "polling": { "sleep": "00:05:00" } }, "_links": links }))
 }
 
-async fn config_data(State(stage): State<Stage>, Json(body): Json<Value>) {
-    stage.script(|script| script.attributes = body["data"].clone());
+async fn config_data(State(server): State<FakeServer>, Json(body): Json<Value>) {
+    server.with_script(|with_script| with_script.attributes = body["data"].clone());
 }
 
-async fn question(state: State<Stage>, device: Path<String>) -> Json<Value> {
+async fn confirmation(state: State<FakeServer>, device: Path<String>) -> Json<Value> {
     let Json(mut body) = offer(state, device).await;
     let asked = body["deployment"].take();
     Json(json!({ "id": body["id"], "confirmation": asked }))
 }
 
-async fn answer(State(stage): State<Stage>, Json(body): Json<Value>) {
+async fn confirmation_feedback(State(server): State<FakeServer>, Json(body): Json<Value>) {
     let word = body["confirmation"].as_str().unwrap_or("?").to_owned();
-    stage.script(|script| script.heard.push(word));
+    server.with_script(|with_script| with_script.received.push(word));
 }
 
-async fn agree_to_all(State(stage): State<Stage>) -> StatusCode {
-    stage.script(|script| script.heard.push("confirmed all".to_owned()));
+async fn activate_auto_confirm(State(server): State<FakeServer>) -> StatusCode {
+    server.with_script(|with_script| with_script.received.push("confirmed all".to_owned()));
     StatusCode::CONFLICT
 }
 
-async fn offer(State(stage): State<Stage>, Path(device): Path<String>) -> Json<Value> {
-    let href = format!("{}/file", stage.base(&device));
+async fn offer(State(server): State<FakeServer>, Path(device): Path<String>) -> Json<Value> {
+    let href = format!("{}/file", server.base(&device));
     let file = json!({
         "filename": "os.img", "size": FILE.len(),
-        "hashes": { "sha1": "", "md5": "", "sha256": stage.sha256 },
+        "hashes": { "sha1": "", "md5": "", "sha256": server.sha256 },
         "_links": { "download-http": { "href": href } },
     });
     let chunk = json!({ "part": "os", "name": "os", "version": "1.1.0", "artifacts": [file] });
@@ -161,10 +187,10 @@ async fn offer(State(stage): State<Stage>, Path(device): Path<String>) -> Json<V
     }))
 }
 
-async fn feedback(State(stage): State<Stage>, Json(body): Json<Value>) -> StatusCode {
-    stage.script(|script| match script.refusals.pop() {
+async fn feedback(State(server): State<FakeServer>, Json(body): Json<Value>) -> StatusCode {
+    server.with_script(|with_script| match with_script.refusals.pop() {
         Some(refusal) => refusal,
-        None => hear(script, "", &body),
+        None => record_feedback(with_script, "", &body),
     })
 }
 
@@ -172,11 +198,11 @@ async fn cancel() -> Json<Value> {
     Json(json!({ "id": "7", "cancelAction": { "stopId": "7" } }))
 }
 
-async fn cancel_feedback(State(stage): State<Stage>, Json(body): Json<Value>) -> StatusCode {
-    stage.script(|script| hear(script, "cancel: ", &body))
+async fn cancel_feedback(State(server): State<FakeServer>, Json(body): Json<Value>) -> StatusCode {
+    server.with_script(|with_script| record_feedback(with_script, "cancel: ", &body))
 }
 
-fn hear(script: &mut Script, about: &str, body: &Value) -> StatusCode {
+fn record_feedback(with_script: &mut ServerScript, about: &str, body: &Value) -> StatusCode {
     let word = |pointer: &str| {
         body.pointer(pointer)
             .and_then(Value::as_str)
@@ -184,7 +210,9 @@ fn hear(script: &mut Script, about: &str, body: &Value) -> StatusCode {
             .to_owned()
     };
     let (execution, finished) = (word("/status/execution"), word("/status/result/finished"));
-    script.heard.push(format!("{about}{execution} {finished}"));
+    with_script
+        .received
+        .push(format!("{about}{execution} {finished}"));
     StatusCode::OK
 }
 
@@ -198,24 +226,24 @@ const INSTALL: [&str; 5] = [
 
 #[tokio::test]
 async fn a_good_update_is_installed_and_the_new_version_reported() -> Result<()> {
-    let stage = Stage::new(|_| {}).await?;
-    let memory = stage
-        .device(Profiles::default(), |memory| {
-            memory.version == "1.1.0" && memory.polls > 6
+    let server = FakeServer::new(|_| {}).await?;
+    let record = server
+        .device(Profiles::default(), |record| {
+            record.version == "1.1.0" && record.polls > 6
         })
         .await?;
     assert_eq!(
-        stage.script(|script| script.heard.clone()),
+        server.with_script(|with_script| with_script.received.clone()),
         [&INSTALL[..], &["closed success"]].concat()
     );
     assert_eq!(
-        stage.script(|script| script.attributes["sw_version"].clone()),
+        server.with_script(|with_script| with_script.attributes["sw_version"].clone()),
         "1.1.0"
     );
-    assert_eq!((memory.succeeded, memory.failed, memory.errors), (1, 0, 0));
-    assert!(memory.offered.iter().eq(["1.1.0"]));
-    assert_eq!(memory.acknowledged.len(), 6);
-    let last = memory
+    assert_eq!((record.succeeded, record.failed, record.errors), (1, 0, 0));
+    assert!(record.offered.iter().eq(["1.1.0"]));
+    assert_eq!(record.acknowledged.len(), 6);
+    let last = record
         .acknowledged
         .last()
         .map(|last| (last.execution, last.finished));
@@ -224,122 +252,145 @@ async fn a_good_update_is_installed_and_the_new_version_reported() -> Result<()>
 }
 
 #[tokio::test]
-async fn who_is_asked_answers() -> Result<()> {
-    let asks = || Stage::new(|stage| stage.script(|script| script.asks = true));
-    let stage = asks().await?;
-    let memory = stage
-        .device(Profiles::default(), |memory| memory.succeeded == 1)
+async fn confirmation_requests_are_answered() -> Result<()> {
+    let requires_confirmation = || {
+        FakeServer::new(|server| {
+            server.with_script(|with_script| with_script.requires_confirmation = true)
+        })
+    };
+    let server = requires_confirmation().await?;
+    let record = server
+        .device(Profiles::default(), |record| record.succeeded == 1)
         .await?;
-    assert_eq!((memory.confirmed, memory.denied, memory.errors), (1, 0, 0));
-    assert_eq!(stage.script(|script| script.heard[0].clone()), "confirmed");
+    assert_eq!((record.confirmed, record.denied, record.errors), (1, 0, 0));
+    assert_eq!(
+        server.with_script(|with_script| with_script.received[0].clone()),
+        "confirmed"
+    );
 
-    let stage = asks().await?;
+    let server = requires_confirmation().await?;
     let profiles = Profiles::default().with("1.1.0", |profile| profile.denies = 1.0);
-    let memory = stage.device(profiles, |memory| memory.denied > 1).await?;
-    assert_eq!((memory.confirmed, memory.succeeded), (0, 0));
-    assert!(stage.script(|script| script.heard.iter().all(|said| said == "denied")));
+    let record = server.device(profiles, |record| record.denied > 1).await?;
+    assert_eq!((record.confirmed, record.succeeded), (0, 0));
+    assert!(
+        server.with_script(|with_script| with_script.received.iter().all(|line| line == "denied"))
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn who_agrees_to_everything_says_so_once() -> Result<()> {
-    let stage = Stage::new(|_| {}).await?;
-    let memory = stage
+async fn auto_confirm_is_activated_once() -> Result<()> {
+    let server = FakeServer::new(|_| {}).await?;
+    let record = server
         .fleet(
-            |options| options.confirms_all = true,
-            |memory| memory.succeeded == 1,
+            |options| options.auto_confirm = true,
+            |record| record.succeeded == 1,
         )
         .await?;
-    let said = stage.script(|script| script.heard.clone());
+    let line = server.with_script(|with_script| with_script.received.clone());
     assert_eq!(
-        said.iter().filter(|said| *said == "confirmed all").count(),
+        line.iter().filter(|line| *line == "confirmed all").count(),
         1
     );
-    assert_eq!(memory.errors, 0, "that it had agreed already is fine");
+    assert_eq!(record.errors, 0, "that it had agreed already is fine");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_failed_install_leaves_the_old_version() -> Result<()> {
-    let stage = Stage::new(|_| {}).await?;
+    let server = FakeServer::new(|_| {}).await?;
     let profiles = Profiles::default().with("1.1.0", |profile| profile.fails = 1.0);
-    let memory = stage.device(profiles, |memory| memory.failed == 1).await?;
+    let record = server.device(profiles, |record| record.failed == 1).await?;
     assert_eq!(
-        stage.script(|script| script.heard.clone()),
+        server.with_script(|with_script| with_script.received.clone()),
         [&INSTALL[..], &["closed failure"]].concat()
     );
-    assert_eq!(memory.version, "1.0.0");
+    assert_eq!(record.version, "1.0.0");
     Ok(())
 }
 
 #[tokio::test]
-async fn other_bytes_than_announced_are_not_installed() -> Result<()> {
-    let stage = Stage::new(|stage| stage.sha256 = "00".repeat(32)).await?;
-    let memory = stage
-        .device(Profiles::default(), |memory| memory.failed == 1)
+async fn files_with_a_wrong_checksum_are_not_installed() -> Result<()> {
+    let server = FakeServer::new(|server| server.sha256 = "00".repeat(32)).await?;
+    let record = server
+        .device(Profiles::default(), |record| record.failed == 1)
         .await?;
     assert_eq!(
-        stage.script(|script| script.heard.clone()),
+        server.with_script(|with_script| with_script.received.clone()),
         ["download none", "closed failure"]
     );
-    assert_eq!((memory.version.as_str(), memory.corrupt), ("1.0.0", 1));
+    assert_eq!((record.version.as_str(), record.corrupt), ("1.0.0", 1));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_call_back_is_agreed_to_or_refused() -> Result<()> {
-    for (rejects, answer, version) in [
+async fn cancellations_are_confirmed_or_rejected() -> Result<()> {
+    for (rejects, confirmation_feedback, version) in [
         (0.0, "cancel: closed success", "1.0.0"),
         (1.0, "cancel: rejected none", "1.1.0"),
     ] {
-        let stage = Stage::new(|stage| stage.script(|script| script.calls_back = true)).await?;
+        let server =
+            FakeServer::new(|server| server.with_script(|with_script| with_script.cancels = true))
+                .await?;
         let profiles =
             Profiles::default().with("1.1.0", |profile| profile.rejects_cancel = rejects);
-        let memory = stage
-            .device(profiles, |memory| {
-                memory.succeeded + memory.called_back == 1
-            })
+        let record = server
+            .device(profiles, |record| record.succeeded + record.cancelled == 1)
             .await?;
         assert!(
-            stage.script(|script| script.heard.contains(&answer.to_owned())),
-            "{answer}"
+            server.with_script(|with_script| with_script
+                .received
+                .contains(&confirmation_feedback.to_owned())),
+            "{confirmation_feedback}"
         );
-        assert_eq!(memory.version, version);
+        assert_eq!(record.version, version);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_silent_device_says_nothing_more() -> Result<()> {
-    let stage = Stage::new(|_| {}).await?;
+async fn a_silent_device_sends_no_more_feedback() -> Result<()> {
+    let server = FakeServer::new(|_| {}).await?;
     let profiles = Profiles::default().with("1.1.0", |profile| profile.silent = 1.0);
-    let memory = stage.device(profiles, |memory| memory.silent).await?;
-    assert!(!stage.script(|script| script.heard.iter().any(|said| said.contains("closed"))));
-    assert_eq!(memory.version, "1.0.0");
+    let record = server.device(profiles, |record| record.silent).await?;
+    assert!(!server.with_script(|with_script| {
+        with_script
+            .received
+            .iter()
+            .any(|line| line.contains("closed"))
+    }));
+    assert_eq!(record.version, "1.0.0");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_report_is_repeated_until_it_is_acknowledged() -> Result<()> {
+async fn feedback_is_repeated_until_acknowledged() -> Result<()> {
     let refusals = vec![StatusCode::INTERNAL_SERVER_ERROR; 3];
-    let stage = Stage::new(|stage| stage.script(|script| script.refusals = refusals)).await?;
-    let memory = stage
-        .device(Profiles::default(), |memory| memory.succeeded == 1)
+    let server =
+        FakeServer::new(|server| server.with_script(|with_script| with_script.refusals = refusals))
+            .await?;
+    let record = server
+        .device(Profiles::default(), |record| record.succeeded == 1)
         .await?;
-    assert_eq!(memory.errors, 3);
-    assert_eq!(stage.script(|script| script.heard.len()), 6);
+    assert_eq!(record.errors, 3);
+    assert_eq!(
+        server.with_script(|with_script| with_script.received.len()),
+        6
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_gone_is_let_go() -> Result<()> {
-    let stage =
-        Stage::new(|stage| stage.script(|script| script.refusals = vec![StatusCode::GONE])).await?;
-    let memory = stage
-        .device(Profiles::default(), |memory| memory.succeeded == 1)
+async fn a_410_ends_the_update() -> Result<()> {
+    let server = FakeServer::new(|server| {
+        server.with_script(|with_script| with_script.refusals = vec![StatusCode::GONE])
+    })
+    .await?;
+    let record = server
+        .device(Profiles::default(), |record| record.succeeded == 1)
         .await?;
     assert_eq!(
-        memory.errors, 0,
+        record.errors, 0,
         "the first try ended without an error, and it came back"
     );
     Ok(())

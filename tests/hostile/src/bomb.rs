@@ -30,11 +30,11 @@ pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
         }
         text.push_str("(i32.wrap_i64 (i64.xor (local.get 1) (local.get 2))))\n");
     }
-    strategy_with(&Hooks::default().more(&text))
+    strategy_with(&Hooks::default().extra(&text))
 }
 
 /// A strategy whose code is small, but has so many functions that what a compiler keeps of each adds up.
 pub fn many_functions(functions: u32) -> Result<Vec<u8>> {
     let functions = usize::try_from(functions)?;
-    strategy_with(&Hooks::default().more(&"(func)\n".repeat(functions)))
+    strategy_with(&Hooks::default().extra(&"(func)\n".repeat(functions)))
 }

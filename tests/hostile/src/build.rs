@@ -17,7 +17,7 @@ pub struct Hooks<'a> {
     assign: &'a str,
     decide: &'a str,
     schema: &'a str,
-    more: &'a str,
+    extra: &'a str,
 }
 
 impl Default for Hooks<'_> {
@@ -27,7 +27,7 @@ impl Default for Hooks<'_> {
             assign: "(i32.const 512)",
             decide: "(i32.const 640)",
             schema: "{}",
-            more: "",
+            extra: "",
         }
     }
 }
@@ -59,8 +59,8 @@ impl<'a> Hooks<'a> {
 
     /// More fields of the module.
     #[must_use]
-    pub fn more(self, more: &'a str) -> Self {
-        Self { more, ..self }
+    pub fn extra(self, extra: &'a str) -> Self {
+        Self { extra, ..self }
     }
 }
 
@@ -70,14 +70,14 @@ pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
         .replace(";;PLAN", hooks.plan)
         .replace(";;ASSIGN", hooks.assign)
         .replace(";;DECIDE", hooks.decide)
-        .replace(";;MORE", hooks.more)
+        .replace(";;MORE", hooks.extra)
         .replace("SCHEMA_LENGTH", &hooks.schema.len().to_string())
         .replace("SCHEMA_TEXT", &hooks.schema.escape_default().to_string());
     encode(&text, CONTRACT)
 }
 
 /// The honest strategy, made for a contract whose `decide` takes a number.
-pub(crate) fn wrong_shape() -> Result<Vec<u8>> {
+pub(crate) fn wrong_signature() -> Result<Vec<u8>> {
     let contract = CONTRACT.replace(
         "decide: func(observation: observation)",
         "decide: func(observation: u32)",

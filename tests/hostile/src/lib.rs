@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 
 /// A way to do harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hostile {
+pub enum HostilePlugin {
     /// None: plans one wave of all devices, and completes.
     Honest,
     /// `decide` never ends.
@@ -46,20 +46,20 @@ pub enum Hostile {
     /// `decide` answers with a text that is no UTF-8.
     BadText,
     /// `decide` admits a billion devices of a wave that does not exist: well-formed, and a lie.
-    LyingDecision,
+    InvalidDecision,
     /// `decide` admits a device of wave 1 before wave 0 was opened: a lie where there are two waves.
-    OutOfTurn,
+    OutOfOrder,
     /// `decide` admits one device of wave 0, and one more as soon as its first policy says hold.
     ReleasesOnHold,
     /// `decide` admits one device of wave 0 at first, and then completes, whatever became of it.
     CompletesInFlight,
     /// `plan` answers with waves of more than all devices: well-formed, and a lie.
-    LyingPlan,
+    InvalidPlan,
     /// `plan` answers with a share of more than the whole.
     ImpossibleShare,
 }
 
-impl Hostile {
+impl HostilePlugin {
     /// All of them.
     pub const ALL: [Self; 21] = [
         Self::Honest,
@@ -77,11 +77,11 @@ impl Hostile {
         Self::FillLoop,
         Self::WildPointer,
         Self::BadText,
-        Self::LyingDecision,
-        Self::OutOfTurn,
+        Self::InvalidDecision,
+        Self::OutOfOrder,
         Self::ReleasesOnHold,
         Self::CompletesInFlight,
-        Self::LyingPlan,
+        Self::InvalidPlan,
         Self::ImpossibleShare,
     ];
 
@@ -95,14 +95,14 @@ impl Hostile {
         match self {
             Self::Honest => honest,
             Self::EndlessLoop => honest.decide(include_str!("../wat/endless-loop.wat")),
-            Self::LoopInStart => honest.more(include_str!("../wat/loop-in-start.wat")),
+            Self::LoopInStart => honest.extra(include_str!("../wat/loop-in-start.wat")),
             Self::MemoryBomb => honest.decide(include_str!("../wat/memory-bomb.wat")),
             Self::ManyMemories => honest
                 .decide(include_str!("../wat/many-memories.wat"))
-                .more("(memory $second 0) (memory $third 0) (memory $fourth 0)"),
+                .extra("(memory $second 0) (memory $third 0) (memory $fourth 0)"),
             Self::DeepRecursion => honest
                 .decide("(call $deeper (i32.const 1))")
-                .more(include_str!("../wat/deep-recursion.wat")),
+                .extra(include_str!("../wat/deep-recursion.wat")),
             Self::HugeAnswer => honest.decide(include_str!("../wat/huge-answer.wat")),
             Self::OverlappingAnswer => honest.decide(include_str!("../wat/overlapping-answer.wat")),
             Self::Trap => honest.decide("unreachable"),
@@ -112,13 +112,13 @@ impl Hostile {
             Self::FillLoop => honest.decide(include_str!("../wat/fill-loop.wat")),
             Self::WildPointer => honest.decide(include_str!("../wat/wild-pointer.wat")),
             Self::BadText => honest.decide(include_str!("../wat/bad-text.wat")),
-            Self::LyingDecision => honest.decide(include_str!("../wat/lying-decision.wat")),
-            Self::OutOfTurn => honest.decide(include_str!("../wat/out-of-turn.wat")),
+            Self::InvalidDecision => honest.decide(include_str!("../wat/invalid-decision.wat")),
+            Self::OutOfOrder => honest.decide(include_str!("../wat/out-of-order.wat")),
             Self::ReleasesOnHold => honest.decide(include_str!("../wat/releases-on-hold.wat")),
             Self::CompletesInFlight => {
                 honest.decide(include_str!("../wat/completes-in-flight.wat"))
             }
-            Self::LyingPlan => honest.plan(include_str!("../wat/lying-plan.wat")),
+            Self::InvalidPlan => honest.plan(include_str!("../wat/invalid-plan.wat")),
             Self::ImpossibleShare => honest.plan(include_str!("../wat/impossible-share.wat")),
         }
     }
@@ -133,8 +133,8 @@ pub fn forbidden_import() -> Result<Vec<u8>> {
 }
 
 /// A component whose `decide` takes a number where the contract has a record.
-pub fn wrong_shape() -> Result<Vec<u8>> {
-    build::wrong_shape()
+pub fn wrong_signature() -> Result<Vec<u8>> {
+    build::wrong_signature()
 }
 
 /// A core module, wrapped by nobody.
@@ -147,12 +147,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_one_can_be_built() -> Result<()> {
-        for hostile in Hostile::ALL {
+    fn every_plugin_builds() -> Result<()> {
+        for hostile in HostilePlugin::ALL {
             assert!(!hostile.component()?.is_empty(), "{hostile:?}");
         }
         forbidden_import()?;
-        wrong_shape()?;
+        wrong_signature()?;
         core_module()?;
         compile_bomb(1, 10)?;
         Ok(())

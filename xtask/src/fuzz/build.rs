@@ -24,7 +24,7 @@ const FLAGS: [&str; 8] = [
 ];
 
 /// What the tests are linked with, takes minutes to optimise, and no target calls.
-const UNEXPLORED: [&str; 5] = [
+const UNOPTIMISED: [&str; 5] = [
     "libsqlite3-sys",
     "sqlx-core",
     "sqlx-postgres",
@@ -34,7 +34,7 @@ const UNEXPLORED: [&str; 5] = [
 
 /// Builds them and returns where they are.
 pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
-    have_compiler()?;
+    ensure_cxx_compiler()?;
     let mut command = workspace.cargo();
     command.args([
         "test",
@@ -48,7 +48,7 @@ pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     for package in packages(&workspace.metadata()?) {
         command.args(["--package", &package]);
     }
-    for package in UNEXPLORED {
+    for package in UNOPTIMISED {
         let plain = format!("profile.dev.package.{package}.opt-level=0");
         command.args(["--config", &plain]);
     }
@@ -97,8 +97,8 @@ fn host() -> Result<String> {
 }
 
 /// libFuzzer is C++, and built with the first use.
-fn have_compiler() -> Result<()> {
-    if env::var_os("CXX").is_some() || debian::is_there("c++") {
+fn ensure_cxx_compiler() -> Result<()> {
+    if env::var_os("CXX").is_some() || debian::is_on_path("c++") {
         return Ok(());
     }
     if !debian::may_install() {

@@ -8,14 +8,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Exploration;
+use super::FuzzOptions;
 use crate::shell;
 use crate::workspace::Workspace;
 
 /// Seconds that an input may take, built without optimisation and beside other work.
-const MOST_SECONDS_FOR_ONE: u32 = 5;
+const MAX_INPUT_SECONDS: u32 = 5;
 /// What the process may take up. The test program itself has some 30 MiB.
-const MOST_MEMORY_MIB: u32 = 512;
+const MAX_MEMORY_MIB: u32 = 512;
 
 /// A fuzz target in a test program.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Target {
 
 /// What a run did.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Found {
+pub(super) struct FuzzStats {
     runs: u64,
     inputs: u64,
 }
@@ -41,14 +41,14 @@ pub(super) struct Found {
 pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
     for program in programs {
-        let listed = shell::output(
+        let listing = shell::output(
             Command::new(program)
                 .current_dir(&workspace.root)
                 .args(["fuzz_", "--nocapture", "--test-threads", "1"])
                 .env("CARGO_BOLERO_SELECT", "all"),
         )?;
-        for line in listed.lines() {
-            targets.extend(Target::listed(line, program, &workspace.root));
+        for line in listing.lines() {
+            targets.extend(Target::from_listing(line, program, &workspace.root));
         }
     }
     if targets.is_empty() {
@@ -70,51 +70,56 @@ pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Ta
 
 impl Target {
     /// From the line with which bolero answers who asks for its targets.
-    fn listed(line: &str, program: &Path, root: &Path) -> Option<Self> {
-        let said: Value = serde_json::from_str(line).ok()?;
-        said.get("__bolero_target")?;
-        let folder = Path::new(said["work_dir"].as_str()?);
+    fn from_listing(line: &str, program: &Path, root: &Path) -> Option<Self> {
+        let output: Value = serde_json::from_str(line).ok()?;
+        output.get("__bolero_target")?;
+        let folder = Path::new(output["work_dir"].as_str()?);
         Some(Self {
             name: folder.file_name()?.to_str()?.to_owned(),
             program: program.to_owned(),
-            test: said["test_name"].as_str()?.to_owned(),
+            test: output["test_name"].as_str()?.to_owned(),
             corpus: folder.strip_prefix(root).ok()?.join("corpus"),
         })
     }
 
-    /// Goes on from the kept inputs. What is found goes into `products`, and when the target fails the input that made
+    /// Goes on from the kept inputs. What is found goes into `artifacts`, and when the target fails the input that made
     /// it fail.
-    pub(super) fn explore(&self, root: &Path, products: &Path, how: Exploration) -> Result<Found> {
-        let found = products.join("found");
+    pub(super) fn explore(
+        &self,
+        root: &Path,
+        artifacts: &Path,
+        options: FuzzOptions,
+    ) -> Result<FuzzStats> {
+        let found = artifacts.join("found");
         fs::create_dir_all(root.join(&found)).context("make a folder for what is found")?;
-        let said = self.libfuzzer(
+        let output = self.libfuzzer(
             root,
             &[
                 found.display().to_string(),
                 self.corpus.display().to_string(),
-                format!("-artifact_prefix={}/", products.display()),
-                format!("-seed={}", how.seed),
-                format!("-max_total_time={}", how.seconds),
-                format!("-timeout={MOST_SECONDS_FOR_ONE}"),
-                format!("-rss_limit_mb={MOST_MEMORY_MIB}"),
+                format!("-artifact_prefix={}/", artifacts.display()),
+                format!("-seed={}", options.seed),
+                format!("-max_total_time={}", options.seconds),
+                format!("-timeout={MAX_INPUT_SECONDS}"),
+                format!("-rss_limit_mb={MAX_MEMORY_MIB}"),
                 "-print_final_stats=1".to_owned(),
             ],
         )?;
-        let log = products.join("log");
-        fs::write(root.join(&log), &said.text).context("keep what libFuzzer said")?;
-        if !said.succeeded {
+        let log = artifacts.join("log");
+        fs::write(root.join(&log), &output.text).context("keep what libFuzzer said")?;
+        if !output.succeeded {
             bail!(
                 "{}\nthe input is in {}: keep it in {}, where `cargo test` repeats it",
-                end(&said.text),
-                products.display(),
+                failure_text(&output.text),
+                artifacts.display(),
                 self.corpus.display()
             );
         }
-        Found::read(&said.text).with_context(|| format!("{} has no figures", log.display()))
+        FuzzStats::read(&output.text).with_context(|| format!("{} has no figures", log.display()))
     }
 
     /// Runs the target under libFuzzer, on its arguments.
-    fn libfuzzer(&self, root: &Path, arguments: &[String]) -> Result<Said> {
+    fn libfuzzer(&self, root: &Path, arguments: &[String]) -> Result<LibfuzzerOutput> {
         let arguments = arguments.join(" ");
         let mut command = Command::new(&self.program);
         command
@@ -128,7 +133,7 @@ impl Target {
         let output = command
             .output()
             .with_context(|| format!("start `{}`", shell::line(&command)))?;
-        Ok(Said {
+        Ok(LibfuzzerOutput {
             succeeded: output.status.success(),
             text: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
@@ -136,20 +141,20 @@ impl Target {
 }
 
 /// What libFuzzer says after the last line of its progress: why it ended.
-fn end(text: &str) -> &str {
+fn failure_text(text: &str) -> &str {
     let after_progress = text
         .rsplit_once("\n#")
         .and_then(|(_, last)| last.split_once('\n'));
-    after_progress.map_or(text, |(_, end)| end).trim()
+    after_progress.map_or(text, |(_, rest)| rest).trim()
 }
 
 /// How a run of libFuzzer ended.
-struct Said {
+struct LibfuzzerOutput {
     succeeded: bool,
     text: String,
 }
 
-impl Found {
+impl FuzzStats {
     /// From the figures at the end of what libFuzzer says.
     fn read(text: &str) -> Option<Self> {
         let figure = |name: &str| {
@@ -170,7 +175,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FuzzStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -186,32 +191,33 @@ mod tests {
 
     #[test]
     fn targets_are_found_among_what_tests_print() {
-        let listed = |line| Target::listed(line, Path::new("program"), Path::new("/repository"));
+        let from_listing =
+            |line| Target::from_listing(line, Path::new("program"), Path::new("/repository"));
         let line = r#"{"__bolero_target":"v0.5.0","exe":"x","work_dir":"/repository/host/a/src/__fuzz__/range","package_name":"a","is_harnessed":true,"test_name":"b::fuzz_range"}"#;
-        let target = listed(line).expect("a target");
+        let target = from_listing(line).expect("a target");
         assert_eq!(target.name, "range");
         assert_eq!(target.test, "b::fuzz_range");
         assert_eq!(target.corpus, Path::new("host/a/src/__fuzz__/range/corpus"));
-        assert!(listed("test b::fuzz_range ... ok").is_none());
+        assert!(from_listing("test b::fuzz_range ... ok").is_none());
     }
 
     #[test]
-    fn a_failure_is_told_without_the_progress_before_it() {
+    fn failures_are_shown_without_progress_lines() {
         assert_eq!(
-            end("INFO: a\n#2\tINITED\n#9\tNEW\nError: it is\nbad\n"),
+            failure_text("INFO: a\n#2\tINITED\n#9\tNEW\nError: it is\nbad\n"),
             "Error: it is\nbad"
         );
-        assert_eq!(end("it did not start\n"), "it did not start");
+        assert_eq!(failure_text("it did not start\n"), "it did not start");
     }
 
     #[test]
     fn figures_are_read_from_the_end_of_the_log() {
         let log = "#2\tINITED cov: 5\nstat::number_of_executed_units: 41203\nstat::new_units_added:          38\n";
-        let found = Found {
+        let found = FuzzStats {
             runs: 41203,
             inputs: 38,
         };
-        assert_eq!(Found::read(log), Some(found));
-        assert_eq!(Found::read("#2\tINITED cov: 5\n"), None);
+        assert_eq!(FuzzStats::read(log), Some(found));
+        assert_eq!(FuzzStats::read("#2\tINITED cov: 5\n"), None);
     }
 }

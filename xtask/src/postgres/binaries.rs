@@ -56,7 +56,7 @@ impl Binaries {
     }
 
     /// Makes a folder theirs and nobody else's.
-    pub(super) fn hand_over(&self, folder: &Path) -> Result<()> {
+    pub(super) fn set_owner(&self, folder: &Path) -> Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         if let Some(user) = self.user {
             let id = |flag: &str| -> Result<u32> {

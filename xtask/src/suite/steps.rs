@@ -4,9 +4,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Run, deny, tally};
+use super::{SuiteRun, deny, test_counts};
 use crate::demo::{self, Profile};
-use crate::fuzz::{self, Exploration};
+use crate::fuzz::{self, FuzzOptions};
 use crate::postgres::{self, Cluster};
 use crate::{clients, components, reproducible, shell};
 
@@ -16,7 +16,7 @@ pub(super) struct Step {
     pub(super) about: &'static str,
     /// Earlier steps without whose products this one cannot run.
     pub(super) needs: &'static [&'static str],
-    pub(super) run: fn(&mut Run) -> Result<()>,
+    pub(super) run: fn(&mut SuiteRun) -> Result<()>,
 }
 
 pub(super) const STEPS: &[Step] = &[
@@ -66,7 +66,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "fuzz",
         about: "parsers, from their kept inputs",
         needs: &[],
-        run: |run| fuzz::run(run.workspace, &[], Exploration::SHORT),
+        run: |run| fuzz::run(run.workspace, &[], FuzzOptions::SHORT),
     },
     Step {
         name: "clients",
@@ -78,21 +78,21 @@ pub(super) const STEPS: &[Step] = &[
         name: "reproducible",
         about: "the same components from another folder",
         needs: &["components"],
-        run: |run| reproducible::check_what_changed(run.workspace),
+        run: |run| reproducible::check_changed(run.workspace),
     },
     Step {
         name: "demo",
         about: "the first campaigns, end to end",
         needs: &["components", "build"],
-        run: |run| demo::rehearse(run.workspace, Profile::Dev),
+        run: |run| demo::run_to_end(run.workspace, Profile::Dev),
     },
 ];
 
-fn format(run: &mut Run) -> Result<()> {
+fn format(run: &mut SuiteRun) -> Result<()> {
     shell::run(cargo(run).args(["fmt", "--all", "--check"]))
 }
 
-fn lint(run: &mut Run) -> Result<()> {
+fn lint(run: &mut SuiteRun) -> Result<()> {
     shell::run(
         cargo(run)
             .args(["clippy", "--workspace", "--all-targets"])
@@ -100,7 +100,7 @@ fn lint(run: &mut Run) -> Result<()> {
     )
 }
 
-fn docs(run: &mut Run) -> Result<()> {
+fn docs(run: &mut SuiteRun) -> Result<()> {
     shell::run(
         cargo(run)
             .args(["doc", "--workspace", "--no-deps"])
@@ -110,23 +110,23 @@ fn docs(run: &mut Run) -> Result<()> {
 
 /// With all targets, so that the tests and the demo find everything built with one set of
 /// features, and nothing is built twice.
-fn build(run: &mut Run) -> Result<()> {
+fn build(run: &mut SuiteRun) -> Result<()> {
     shell::run(cargo(run).args(["build", "--workspace", "--all-targets"]))
 }
 
 /// On the server that the environment names, else on one of our own.
-fn unit(run: &mut Run) -> Result<()> {
+fn unit(run: &mut SuiteRun) -> Result<()> {
     let mut command = cargo(run);
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    let cluster = Cluster::unless_named()?;
+    let cluster = Cluster::start_unless_configured()?;
     if let Some(cluster) = &cluster {
         command.env(postgres::VARIABLE, cluster.url());
     }
-    let (tally, result) = tally::watch(&mut command)?;
-    run.tally = Some(tally);
+    let (test_counts, result) = test_counts::watch(&mut command)?;
+    run.test_counts = Some(test_counts);
     result
 }
 
-fn cargo(run: &Run) -> Command {
+fn cargo(run: &SuiteRun) -> Command {
     run.workspace.cargo()
 }

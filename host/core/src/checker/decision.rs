@@ -1,5 +1,5 @@
 use super::Violation;
-use crate::plugin::{Decision, Observation, Outcome};
+use crate::plugin::{Decision, DecisionOutcome, Observation};
 
 /// How far each wave is released after a decision: never less than before.
 pub type Levels = Vec<u64>;
@@ -11,11 +11,11 @@ pub fn check_decision(
     decision: &Decision,
 ) -> Result<Levels, Violation> {
     let levels = new_levels(observation, decision)?;
-    let releases = levels
+    let releases_more = levels
         .iter()
         .zip(&observation.waves)
         .any(|(level, wave)| *level > wave.released);
-    if releases {
+    if releases_more {
         check_release(observation, parallel, decision, &levels)?;
     }
     check_outcome(observation, &decision.outcome)?;
@@ -23,7 +23,7 @@ pub fn check_decision(
 }
 
 fn new_levels(observation: &Observation, decision: &Decision) -> Result<Levels, Violation> {
-    let mut wanted: Vec<Option<u64>> = vec![None; observation.waves.len()];
+    let mut requested: Vec<Option<u64>> = vec![None; observation.waves.len()];
     for admission in &decision.admissions {
         let index = usize::try_from(admission.wave).unwrap_or(usize::MAX);
         let wave = observation
@@ -32,20 +32,20 @@ fn new_levels(observation: &Observation, decision: &Decision) -> Result<Levels, 
             .ok_or(Violation::UnknownWave(admission.wave))?;
         if admission.devices > wave.size {
             let (wave, size, admitted) = (admission.wave, wave.size, admission.devices);
-            return Err(Violation::MoreThanTheWave {
+            return Err(Violation::LevelAboveWaveSize {
                 wave,
                 size,
                 admitted,
             });
         }
-        if wanted[index].replace(admission.devices).is_some() {
-            return Err(Violation::AdmittedTwice(admission.wave));
+        if requested[index].replace(admission.devices).is_some() {
+            return Err(Violation::DuplicateLevel(admission.wave));
         }
     }
     // A lower level recalls nobody.
-    let levels = wanted.iter().zip(&observation.waves);
+    let levels = requested.iter().zip(&observation.waves);
     Ok(levels
-        .map(|(wanted, wave)| wanted.unwrap_or(0).max(wave.released))
+        .map(|(requested, wave)| requested.unwrap_or(0).max(wave.released))
         .collect())
 }
 
@@ -57,31 +57,31 @@ fn check_release(
 ) -> Result<(), Violation> {
     if !matches!(
         decision.outcome,
-        Outcome::Proceed | Outcome::AwaitOperator(_)
+        DecisionOutcome::Proceed | DecisionOutcome::AwaitOperator(_)
     ) {
-        return Err(Violation::ReleasesAndStops(decision.outcome.as_str()));
+        return Err(Violation::ReleaseWithStop(decision.outcome.as_str()));
     }
     let stop = observation
         .verdicts
         .iter()
         .find(|verdict| verdict.verdict.severity() >= 2);
     if let Some(stop) = stop {
-        return Err(Violation::Stopped(stop.policy.clone()));
+        return Err(Violation::StoppedByPolicy(stop.policy.clone()));
     }
     if !parallel {
-        check_turns(observation, levels)?;
+        check_order(observation, levels)?;
     }
     check_in_flight(observation, levels)
 }
 
-fn check_turns(observation: &Observation, levels: &Levels) -> Result<(), Violation> {
-    let mut before_are_open = true;
+fn check_order(observation: &Observation, levels: &Levels) -> Result<(), Violation> {
+    let mut earlier_waves_open = true;
     for (index, (level, wave)) in (0_u32..).zip(levels.iter().zip(&observation.waves)) {
-        if *level > 0 && !before_are_open {
-            return Err(Violation::OutOfTurn(index));
+        if *level > 0 && !earlier_waves_open {
+            return Err(Violation::OutOfOrder(index));
         }
         // An empty wave has nothing to open: it holds nobody up.
-        before_are_open &= *level > 0 || wave.size == 0;
+        earlier_waves_open &= *level > 0 || wave.size == 0;
     }
     Ok(())
 }
@@ -100,19 +100,19 @@ fn check_in_flight(observation: &Observation, levels: &Levels) -> Result<(), Vio
     Ok(())
 }
 
-fn check_outcome(observation: &Observation, outcome: &Outcome) -> Result<(), Violation> {
+fn check_outcome(observation: &Observation, outcome: &DecisionOutcome) -> Result<(), Violation> {
     match outcome {
-        Outcome::AwaitOperator(gate) => {
+        DecisionOutcome::AwaitOperator(gate) => {
             let wave = observation
                 .waves
                 .get(usize::try_from(*gate).unwrap_or(usize::MAX));
             match wave {
                 None => Err(Violation::UnknownWave(*gate)),
-                Some(wave) if wave.released > 0 => Err(Violation::GatePassed(*gate)),
+                Some(wave) if wave.released > 0 => Err(Violation::GateAlreadyPassed(*gate)),
                 Some(_) => Ok(()),
             }
         }
-        Outcome::Complete => {
+        DecisionOutcome::Complete => {
             let in_flight: u64 = observation
                 .waves
                 .iter()
@@ -124,7 +124,10 @@ fn check_outcome(observation: &Observation, outcome: &Outcome) -> Result<(), Vio
                 Err(Violation::CompleteInFlight(in_flight))
             }
         }
-        Outcome::Proceed | Outcome::Hold(_) | Outcome::RollBack(_) | Outcome::Fail(_) => Ok(()),
+        DecisionOutcome::Proceed
+        | DecisionOutcome::Hold(_)
+        | DecisionOutcome::RollBack(_)
+        | DecisionOutcome::Fail(_) => Ok(()),
     }
 }
 
@@ -161,7 +164,7 @@ mod tests {
                 ..Counts::default()
             },
             opened_at: None,
-            moved_at: None,
+            last_progress_at: None,
             advanced_at: None,
             failures: Vec::new(),
         };
@@ -176,7 +179,7 @@ mod tests {
         }
     }
 
-    fn decision(admissions: &[(u32, u64)], outcome: Outcome) -> Decision {
+    fn decision(admissions: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
         let admissions = admissions.iter().map(|(wave, devices)| Admission {
             wave: *wave,
             devices: *devices,
@@ -191,36 +194,41 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_decision_is_refused_whole() {
+    fn decisions_that_break_a_rule_are_refused_whole() {
         let waves = [(10, 10, 4), (20, 0, 0), (30, 0, 0)];
         for (admissions, limit, outcome, expected) in [
             (
                 &[(3, 1)][..],
                 None,
-                Outcome::Proceed,
+                DecisionOutcome::Proceed,
                 Violation::UnknownWave(3),
             ),
             (
                 &[(1, 1), (1, 1)],
                 None,
-                Outcome::Proceed,
-                Violation::AdmittedTwice(1),
+                DecisionOutcome::Proceed,
+                Violation::DuplicateLevel(1),
             ),
             (
                 &[(1, 21)],
                 None,
-                Outcome::Proceed,
-                Violation::MoreThanTheWave {
+                DecisionOutcome::Proceed,
+                Violation::LevelAboveWaveSize {
                     wave: 1,
                     size: 20,
                     admitted: 21,
                 },
             ),
-            (&[(2, 1)], None, Outcome::Proceed, Violation::OutOfTurn(2)),
+            (
+                &[(2, 1)],
+                None,
+                DecisionOutcome::Proceed,
+                Violation::OutOfOrder(2),
+            ),
             (
                 &[(1, 2)],
                 Some(7),
-                Outcome::Proceed,
+                DecisionOutcome::Proceed,
                 Violation::TooManyInFlight {
                     in_flight: 8,
                     limit: 7,
@@ -229,26 +237,31 @@ mod tests {
             (
                 &[(1, 1)],
                 None,
-                Outcome::Complete,
-                Violation::ReleasesAndStops("complete"),
+                DecisionOutcome::Complete,
+                Violation::ReleaseWithStop("complete"),
             ),
             (
                 &[(1, 1)],
                 None,
-                Outcome::Hold("no".into()),
-                Violation::ReleasesAndStops("hold"),
-            ),
-            (&[], None, Outcome::Complete, Violation::CompleteInFlight(6)),
-            (
-                &[],
-                None,
-                Outcome::AwaitOperator(0),
-                Violation::GatePassed(0),
+                DecisionOutcome::Hold("no".into()),
+                Violation::ReleaseWithStop("hold"),
             ),
             (
                 &[],
                 None,
-                Outcome::AwaitOperator(9),
+                DecisionOutcome::Complete,
+                Violation::CompleteInFlight(6),
+            ),
+            (
+                &[],
+                None,
+                DecisionOutcome::AwaitOperator(0),
+                Violation::GateAlreadyPassed(0),
+            ),
+            (
+                &[],
+                None,
+                DecisionOutcome::AwaitOperator(9),
                 Violation::UnknownWave(9),
             ),
         ] {
@@ -261,10 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_level_said_twice_is_said_once_and_lowered_recalls_nobody() {
+    fn levels_are_idempotent_and_never_decrease() {
         let observation = observation(&[(10, 6, 6), (5, 0, 0)], Some(5));
         let levels = |admissions| {
-            check_decision(&observation, false, &decision(admissions, Outcome::Proceed))
+            check_decision(
+                &observation,
+                false,
+                &decision(admissions, DecisionOutcome::Proceed),
+            )
         };
         assert_eq!(levels(&[(0, 6)]), Ok(vec![6, 0]));
         assert_eq!(levels(&[(0, 2)]), Ok(vec![6, 0]));
@@ -272,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_released_while_a_policy_says_stop() {
+    fn nothing_is_released_while_a_policy_stops_the_campaign() {
         let mut observation = observation(&[(10, 1, 1)], None);
         let verdict = HealthVerdict::Hold("too many failures".into());
         observation.verdicts = vec![PolicyVerdict {
@@ -281,11 +298,15 @@ mod tests {
             confidence: 10_000,
         }];
         let check = |admissions| {
-            check_decision(&observation, false, &decision(admissions, Outcome::Proceed))
+            check_decision(
+                &observation,
+                false,
+                &decision(admissions, DecisionOutcome::Proceed),
+            )
         };
         assert_eq!(
             check(&[(0, 2)]),
-            Err(Violation::Stopped("failure-rate".into()))
+            Err(Violation::StoppedByPolicy("failure-rate".into()))
         );
         assert_eq!(check(&[(0, 1)]), Ok(vec![1]));
     }

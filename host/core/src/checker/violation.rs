@@ -44,10 +44,10 @@ pub enum Violation {
     UnknownWave(u32),
     /// Two levels for one wave.
     #[error("wave {0} is admitted twice")]
-    AdmittedTwice(u32),
+    DuplicateLevel(u32),
     /// More devices than the wave has.
     #[error("wave {wave} has {size} devices; {admitted} were admitted")]
-    MoreThanTheWave {
+    LevelAboveWaveSize {
         /// Which wave.
         wave: u32,
         /// Its size.
@@ -57,7 +57,7 @@ pub enum Violation {
     },
     /// A wave before its turn.
     #[error("wave {0} may open only after the one before it")]
-    OutOfTurn(u32),
+    OutOfOrder(u32),
     /// Too many in flight.
     #[error("{in_flight} devices would be in flight; the campaign allows {limit}")]
     TooManyInFlight {
@@ -68,14 +68,14 @@ pub enum Violation {
     },
     /// Releases although a policy says stop.
     #[error("devices were released although the policy {0} says stop")]
-    Stopped(String),
+    StoppedByPolicy(String),
     /// Releases and stops in one breath.
     #[error("devices were released by a decision whose outcome is {0}")]
-    ReleasesAndStops(&'static str),
+    ReleaseWithStop(&'static str),
     /// Done while devices are not.
     #[error("complete, although {0} devices are in flight")]
     CompleteInFlight(u64),
     /// A gate before a wave that is open.
     #[error("wave {0} is open already, so nobody needs to wait at its gate")]
-    GatePassed(u32),
+    GateAlreadyPassed(u32),
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Context, Failure, FirmwareFacts, RollBack};
+use super::{Context, Failure, FirmwareFacts, RollbackRequest};
 use crate::wave::{Counts, WaveReport};
 
 /// What a health policy is shown.
@@ -83,7 +83,7 @@ pub enum HealthVerdict {
     /// Release nothing more.
     Hold(String),
     /// Go back.
-    RollBack(RollBack),
+    RollBack(RollbackRequest),
 }
 
 impl HealthVerdict {

@@ -12,8 +12,8 @@ pub use health::{
     Durations, HealthAnswer, HealthCheck, HealthInput, HealthVerdict, Metric, Sample,
 };
 pub use rollout::{
-    Admission, AssignInput, Census, Decision, GroupSize, Members, Observation, OperatorAct,
-    OperatorActKind, Outcome, Plan, PlanInput, PlannedWave, PolicyVerdict, UNASSIGNED,
+    Admission, AssignInput, Census, Decision, DecisionOutcome, GroupSize, Members, Observation,
+    OperatorAct, OperatorActKind, Plan, PlanInput, PlannedWave, PolicyVerdict, UNASSIGNED,
 };
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 
 /// The world that a plugin exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum PluginKind {
     /// Decides who gets a firmware and when.
     Strategy,
     /// Decides which device classes may take a firmware.
@@ -31,7 +31,7 @@ pub enum Kind {
     Health,
 }
 
-impl Kind {
+impl PluginKind {
     /// Its name in SQL, REST and messages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -141,14 +141,14 @@ pub struct DeviceClass {
 
 /// What a rollback reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum RollbackScope {
     /// Devices in flight and devices already done.
     Everything,
     /// Devices in flight.
     InFlight,
 }
 
-impl Scope {
+impl RollbackScope {
     /// Its name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -167,9 +167,9 @@ impl Scope {
 
 /// A wish to go back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RollBack {
+pub struct RollbackRequest {
     /// What it reaches.
-    pub scope: Scope,
+    pub scope: RollbackScope,
     /// Why, in words.
     pub reason: String,
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, RollBack};
+use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, RollbackRequest};
 use crate::{time::Timestamp, wave::WaveReport};
 
 /// In an assignment: no wave.
@@ -178,7 +178,7 @@ pub struct Admission {
 
 /// Where a strategy wants the campaign to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// On.
     Proceed,
     /// Wait for an operator at the gate before this wave.
@@ -186,14 +186,14 @@ pub enum Outcome {
     /// Release nothing more until an operator resumes, and why.
     Hold(String),
     /// Back.
-    RollBack(RollBack),
+    RollBack(RollbackRequest),
     /// Done.
     Complete,
     /// Given up, and why.
     Fail(String),
 }
 
-impl Outcome {
+impl DecisionOutcome {
     /// Its name in the journal and in REST.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -213,7 +213,7 @@ pub struct Decision {
     /// Levels, at most one a wave.
     pub admissions: Vec<Admission>,
     /// Where to go.
-    pub outcome: Outcome,
+    pub outcome: DecisionOutcome,
     /// Ask again after this long.
     pub wake_after: Option<Duration>,
     /// Handed back at the next call.

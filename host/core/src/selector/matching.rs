@@ -4,14 +4,14 @@ use super::{Comparison, FieldKind, Operator, Selector};
 use crate::version::sort_key;
 
 /// Something that a selector can be held against.
-pub trait Facts {
+pub trait FieldValues {
     /// The values of a field: none, one, or several (a device is in many groups). A comparison holds when it holds
     /// for any of them.
     fn values(&self, field: &str) -> Vec<Cow<'_, str>>;
 }
 
 /// Whether the selector holds.
-pub fn matches(selector: &Selector, facts: &impl Facts) -> bool {
+pub fn matches(selector: &Selector, facts: &impl FieldValues) -> bool {
     match selector {
         Selector::And(all) => all.iter().all(|one| matches(one, facts)),
         Selector::Or(any) => any.iter().any(|one| matches(one, facts)),
@@ -92,7 +92,7 @@ mod tests {
 
     struct Gateway;
 
-    impl Facts for Gateway {
+    impl FieldValues for Gateway {
         fn values(&self, field: &str) -> Vec<Cow<'_, str>> {
             let values: &[&str] = match field {
                 "hw_model" => &["rpi4"],
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_hold_as_people_read_them() {
+    fn selectors_match_devices() {
         for (text, expected) in [
             ("hw_model==rpi4", true),
             ("hw_model==RPI4", false),

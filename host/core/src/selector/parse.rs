@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_place() {
+    fn parse_errors_name_the_position() {
         for (text, message) in [
             ("", "expected a field name at byte 0"),
             (

@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use super::{Progress, UpdateError, UpdateStatus};
+use super::{UpdateError, UpdateState, UpdateStatus};
 use crate::time::Timestamp;
 
-impl Progress {
+impl UpdateState {
     /// The deadlines of the status that it has just come to. Nobody is timed while they think about a confirmation: the
     /// time of the update itself begins when they agree, and begins anew when they agree again. Nor is a device while it
     /// waits for its window.
     pub(super) fn begin_phase(&mut self, now: Timestamp) {
-        let timeouts = self.terms.timeouts;
-        match (self.status, self.terms.confirmation) {
+        let timeouts = self.options.timeouts;
+        match (self.status, self.options.confirmation) {
             (UpdateStatus::WaitingConfirmation, Some(confirmation)) => {
                 self.ends_at = now.plus(confirmation.timeout);
             }
-            (UpdateStatus::Offered, _) => self.ends_at = self.after_opening(now, timeouts.update),
+            (UpdateStatus::Offered, _) => {
+                self.ends_at = self.deadline_in_window(now, timeouts.update)
+            }
             _ => {}
         }
         let end_of_phase = match (self.status, self.phase_timeout()) {
-            (_, Some(phase)) => self.after_opening(now, phase),
+            (_, Some(phase)) => self.deadline_in_window(now, phase),
             // It may have been waiting for its window; a call back does not.
             (UpdateStatus::Cancelling, _) => now.plus(timeouts.update),
             _ => self.ends_at,
@@ -28,32 +30,32 @@ impl Progress {
     }
 
     /// The end of this time, of which nothing passes while the device waits for its window.
-    fn after_opening(&self, now: Timestamp, time: Duration) -> Timestamp {
-        let window = self.terms.window.as_ref();
-        let from = window.map_or(now, |window| window.time_runs_from(now, time));
+    fn deadline_in_window(&self, now: Timestamp, time: Duration) -> Timestamp {
+        let window = self.options.window.as_ref();
+        let from = window.map_or(now, |window| window.timeout_start(now, time));
         from.plus(time)
     }
 
     /// How long the phase that it is in may take, where it has a time of its own.
     fn phase_timeout(&self) -> Option<Duration> {
         match self.status {
-            UpdateStatus::Downloading => self.terms.timeouts.download,
-            UpdateStatus::Installing => self.terms.timeouts.install,
+            UpdateStatus::Downloading => self.options.timeouts.download,
+            UpdateStatus::Installing => self.options.timeouts.install,
             _ => None,
         }
     }
 
     /// Its end, if its time is up; a try that waited for its time is put to its device.
-    pub(super) fn overdue(mut self, now: Timestamp) -> Self {
+    pub(super) fn apply_deadline(mut self, now: Timestamp) -> Self {
         if !self.status.is_open() || now < self.timeout_at {
             return self;
         }
         if self.status == UpdateStatus::Scheduled {
-            self.status = self.terms.first_status();
+            self.status = self.options.first_status();
             return self;
         }
         if self.status == UpdateStatus::Cancelling {
-            return self.ended(UpdateStatus::Cancelled, now);
+            return self.end(UpdateStatus::Cancelled, now);
         }
         // It has stayed well for long enough, and is asked for its version once more.
         if self.soaks_until.is_some() && now < self.ends_at {
@@ -62,38 +64,42 @@ impl Progress {
         }
         self.error = Some(UpdateError {
             code: "TIMEOUT".to_owned(),
-            message: self.why_overdue(),
+            message: self.timeout_message(),
         });
-        self.ended(UpdateStatus::TimedOut, now)
+        self.end(UpdateStatus::TimedOut, now)
     }
 
-    fn why_overdue(&self) -> String {
+    fn timeout_message(&self) -> String {
         let ends_early = self.timeout_at < self.ends_at;
-        let whole = minutes(self.terms.timeouts.update);
+        let update_timeout = minutes(self.options.timeouts.update);
         let in_phase = |phase: &str| match self.phase_timeout() {
             Some(limit) if ends_early => {
                 let limit = minutes(limit);
                 format!("the device did not end the {phase} within {limit}")
             }
-            _ => format!("the device fell silent during the {phase}: the update had {whole}"),
+            _ => format!(
+                "the device fell silent during the {phase}: the update had {update_timeout}"
+            ),
         };
         match self.status {
-            UpdateStatus::WaitingConfirmation => match self.terms.confirmation {
+            UpdateStatus::WaitingConfirmation => match self.options.confirmation {
                 Some(confirmation) => {
                     let timeout = minutes(confirmation.timeout);
                     format!("nobody confirmed the update within {timeout}")
                 }
                 None => "nobody confirmed the update".to_owned(),
             },
-            UpdateStatus::Offered => format!("the device never took up the update within {whole}"),
+            UpdateStatus::Offered => {
+                format!("the device never took up the update within {update_timeout}")
+            }
             UpdateStatus::Downloading => in_phase("download"),
             UpdateStatus::Installing => in_phase("installation"),
             _ if self.soaks_until.is_some() => {
                 format!(
-                    "the device did not report within {whole} that it stayed on the new version"
+                    "the device did not report within {update_timeout} that it stayed on the new version"
                 )
             }
-            _ => format!("the device never reported the new version within {whole}"),
+            _ => format!("the device never reported the new version within {update_timeout}"),
         }
     }
 }
@@ -108,7 +114,7 @@ fn minutes(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Confirmation, Event, OnDenied, Proof, Terms, Timeouts},
+        super::{Confirmation, OnDenied, SuccessCriteria, Timeouts, UpdateEvent, UpdateOptions},
         *,
     };
     use crate::feedback::{Execution, Feedback, Finished};
@@ -117,28 +123,28 @@ mod tests {
         Timestamp(n * 60_000)
     }
 
-    fn terms() -> Terms {
-        Terms {
+    fn options() -> UpdateOptions {
+        UpdateOptions {
             timeouts: Timeouts {
                 update: Duration::from_hours(1),
                 download: Some(Duration::from_mins(10)),
                 install: Some(Duration::from_mins(20)),
             },
-            ..Terms::forced(Duration::ZERO)
+            ..UpdateOptions::forced(Duration::ZERO)
         }
     }
 
-    fn asks() -> Terms {
-        Terms {
+    fn options_with_confirmation() -> UpdateOptions {
+        UpdateOptions {
             confirmation: Some(Confirmation {
                 on_denied: OnDenied::OfferAgain,
                 timeout: Duration::from_mins(500),
             }),
-            ..terms()
+            ..options()
         }
     }
 
-    fn says(execution: Execution) -> Feedback {
+    fn feedback(execution: Execution) -> Feedback {
         let finished = match execution {
             Execution::Closed => Finished::Success,
             _ => Finished::None,
@@ -146,32 +152,37 @@ mod tests {
         Feedback::new(execution, finished)
     }
 
-    fn reports(execution: Execution) -> Event {
-        Event::Feedback(says(execution))
+    fn feedback_event(execution: Execution) -> UpdateEvent {
+        UpdateEvent::Feedback(feedback(execution))
     }
 
-    fn answers(execution: Execution) -> Event {
-        Event::ConfirmationFeedback(says(execution))
+    fn confirmation_event(execution: Execution) -> UpdateEvent {
+        UpdateEvent::ConfirmationFeedback(feedback(execution))
     }
 
     /// What becomes of an update with these terms after these events, each at its minute, and when its time is up.
-    fn ends(terms: Terms, events: &[(i64, Event)]) -> (i64, UpdateStatus, String) {
-        let mut progress = Progress::offered(Proof::Attested, terms, minute(0));
+    fn timeout_after(
+        options: UpdateOptions,
+        events: &[(i64, UpdateEvent)],
+    ) -> (i64, UpdateStatus, String) {
+        let mut state = UpdateState::offered(SuccessCriteria::Attested, options, minute(0));
         for (at, event) in events {
-            progress = progress.after(event, minute(*at)).expect("it is taken");
+            state = state.after(event, minute(*at)).expect("it is taken");
         }
-        let timeout_at = progress.timeout_at;
+        let timeout_at = state.timeout_at;
         let just_before = Timestamp(timeout_at.0 - 1);
-        let early = progress.clone().after(&Event::DeadlinePassed, just_before);
-        assert_eq!(early, Ok(progress.clone()), "nothing ends before its time");
-        let ended = progress.after(&Event::DeadlinePassed, timeout_at);
+        let early = state
+            .clone()
+            .after(&UpdateEvent::DeadlinePassed, just_before);
+        assert_eq!(early, Ok(state.clone()), "nothing ends before its time");
+        let ended = state.after(&UpdateEvent::DeadlinePassed, timeout_at);
         let ended = ended.expect("its time is up");
         let message = ended.error.map(|error| error.message).unwrap_or_default();
         (timeout_at.0 / 60_000, ended.status, message)
     }
 
     #[test]
-    fn every_phase_has_its_time_and_says_so() {
+    fn every_phase_has_its_own_timeout_and_message() {
         use Execution as E;
         use UpdateStatus::{Cancelled, TimedOut};
         for (events, at, status, message) in [
@@ -182,57 +193,73 @@ mod tests {
                 "the device never took up the update within 60 minutes",
             ),
             (
-                vec![(5, Event::Retrieved)],
+                vec![(5, UpdateEvent::Retrieved)],
                 15,
                 TimedOut,
                 "the device did not end the download within 10 minutes",
             ),
             // Talking does not buy time.
             (
-                vec![(5, Event::Retrieved), (14, reports(E::Download))],
+                vec![
+                    (5, UpdateEvent::Retrieved),
+                    (14, feedback_event(E::Download)),
+                ],
                 15,
                 TimedOut,
                 "the device did not end the download within 10 minutes",
             ),
             (
-                vec![(5, Event::Retrieved), (14, reports(E::Downloaded))],
+                vec![
+                    (5, UpdateEvent::Retrieved),
+                    (14, feedback_event(E::Downloaded)),
+                ],
                 34,
                 TimedOut,
                 "the device did not end the installation within 20 minutes",
             ),
             // The whole ends before the phase would.
             (
-                vec![(55, Event::Retrieved)],
+                vec![(55, UpdateEvent::Retrieved)],
                 60,
                 TimedOut,
                 "the device fell silent during the download: the update had 60 minutes",
             ),
             (
-                vec![(50, reports(E::Proceeding))],
+                vec![(50, feedback_event(E::Proceeding))],
                 60,
                 TimedOut,
                 "the device fell silent during the installation: the update had 60 minutes",
             ),
             (
-                vec![(3, reports(E::Proceeding)), (9, reports(E::Closed))],
+                vec![
+                    (3, feedback_event(E::Proceeding)),
+                    (9, feedback_event(E::Closed)),
+                ],
                 60,
                 TimedOut,
                 "the device never reported the new version within 60 minutes",
             ),
             (
-                vec![(3, Event::Retrieved), (4, Event::CancelRequested)],
+                vec![
+                    (3, UpdateEvent::Retrieved),
+                    (4, UpdateEvent::CancelRequested),
+                ],
                 60,
                 Cancelled,
                 "",
             ),
         ] {
             let message = message.to_owned();
-            assert_eq!(ends(terms(), &events), (at, status, message), "{events:?}");
+            assert_eq!(
+                timeout_after(options(), &events),
+                (at, status, message),
+                "{events:?}"
+            );
         }
     }
 
     #[test]
-    fn nobody_is_timed_while_they_think() {
+    fn update_timeouts_start_after_the_confirmation() {
         use Execution as E;
         for (events, at, message) in [
             (
@@ -241,45 +268,49 @@ mod tests {
                 "nobody confirmed the update within 500 minutes",
             ),
             (
-                vec![(400, answers(E::Denied))],
+                vec![(400, confirmation_event(E::Denied))],
                 500,
                 "nobody confirmed the update within 500 minutes",
             ),
             (
-                vec![(400, answers(E::Confirmed))],
+                vec![(400, confirmation_event(E::Confirmed))],
                 460,
                 "the device never took up the update within 60 minutes",
             ),
             // Taken back, and given again.
             (
                 vec![
-                    (100, Event::AutoConfirmed),
-                    (101, Event::Retrieved),
-                    (102, answers(E::Denied)),
+                    (100, UpdateEvent::AutoConfirmed),
+                    (101, UpdateEvent::Retrieved),
+                    (102, confirmation_event(E::Denied)),
                 ],
                 602,
                 "nobody confirmed the update within 500 minutes",
             ),
             (
                 vec![
-                    (100, answers(E::Confirmed)),
-                    (102, answers(E::Denied)),
-                    (300, answers(E::Confirmed)),
-                    (301, Event::Retrieved),
+                    (100, confirmation_event(E::Confirmed)),
+                    (102, confirmation_event(E::Denied)),
+                    (300, confirmation_event(E::Confirmed)),
+                    (301, UpdateEvent::Retrieved),
                 ],
                 311,
                 "the device did not end the download within 10 minutes",
             ),
         ] {
             let expected = (at, UpdateStatus::TimedOut, message.to_owned());
-            assert_eq!(ends(asks(), &events), expected, "{events:?}");
+            assert_eq!(
+                timeout_after(options_with_confirmation(), &events),
+                expected,
+                "{events:?}"
+            );
         }
     }
 
     #[test]
-    fn without_times_of_their_own_phases_have_what_is_left() {
-        let terms = Terms::forced(Duration::from_mins(1));
-        let (at, _, message) = ends(terms, &[(0, Event::Retrieved)]);
+    fn phases_without_a_timeout_are_bounded_by_the_update_timeout() {
+        let options = UpdateOptions::forced(Duration::from_mins(1));
+        let (at, _, message) = timeout_after(options, &[(0, UpdateEvent::Retrieved)]);
         assert_eq!(at, 1);
         assert_eq!(
             message,

@@ -4,10 +4,14 @@ use super::*;
 
 const NOW: Timestamp = Timestamp(1_000);
 
-fn update(status: UpdateStatus, proof: Proof) -> Progress {
-    Progress {
+fn update(status: UpdateStatus, success_criteria: SuccessCriteria) -> UpdateState {
+    UpdateState {
         status,
-        ..Progress::offered(proof, Terms::forced(Duration::from_mins(1)), Timestamp(0))
+        ..UpdateState::offered(
+            success_criteria,
+            UpdateOptions::forced(Duration::from_mins(1)),
+            Timestamp(0),
+        )
     }
 }
 
@@ -19,60 +23,67 @@ fn feedback(execution: Execution, finished: Finished) -> Feedback {
     }
 }
 
-fn step(from: UpdateStatus, proof: Proof, event: &Event) -> Result<UpdateStatus, Refusal> {
-    update(from, proof)
+fn step(
+    from: UpdateStatus,
+    success_criteria: SuccessCriteria,
+    event: &UpdateEvent,
+) -> Result<UpdateStatus, EventError> {
+    update(from, success_criteria)
         .after(event, NOW)
-        .map(|progress| progress.status)
+        .map(|state| state.status)
 }
 
 #[test]
-fn what_the_device_last_said_is_kept_and_decides_nothing() {
+fn the_last_report_is_stored_without_effect() {
     use UpdateStatus as S;
-    let say = |progress: Progress, event: Event| progress.after(&event, NOW);
-    let coded = |execution, code| Feedback {
+    let apply = |state: UpdateState, event: UpdateEvent| state.after(&event, NOW);
+    let with_code = |execution, code| Feedback {
         code,
         ..feedback(execution, Finished::None)
     };
-    let begun = update(S::Installing, Proof::Reported);
-    assert_eq!((begun.phase, begun.code), (None, None));
-    let rejected = Event::Feedback(coded(Execution::Rejected, Some(42)));
-    let said = say(begun.clone(), rejected).expect("it is open");
+    let started = update(S::Installing, SuccessCriteria::Reported);
+    assert_eq!((started.phase, started.code), (None, None));
+    let rejected = UpdateEvent::Feedback(with_code(Execution::Rejected, Some(42)));
+    let updated = apply(started.clone(), rejected).expect("it is open");
     assert_eq!(
-        (said.phase, said.code),
+        (updated.phase, updated.code),
         (Some(Execution::Rejected), Some(42))
     );
-    assert!(said != begun && said.stands_as(&begun));
+    assert!(updated != started && updated.differs_only_in_report(&started));
     // The last code stays until there is another.
-    let said = say(said, Event::Feedback(coded(Execution::Downloaded, None)));
-    let said = said.expect("it is open");
+    let updated = apply(
+        updated,
+        UpdateEvent::Feedback(with_code(Execution::Downloaded, None)),
+    );
+    let updated = updated.expect("it is open");
     assert_eq!(
-        (said.phase, said.code),
+        (updated.phase, updated.code),
         (Some(Execution::Downloaded), Some(42))
     );
-    let done = say(
-        said.clone(),
-        Event::Feedback(coded(Execution::Closed, Some(0))),
+    let done = apply(
+        updated.clone(),
+        UpdateEvent::Feedback(with_code(Execution::Closed, Some(0))),
     );
     let done = done.expect("it is open");
     assert_eq!((done.phase, done.code), (Some(Execution::Closed), Some(0)));
-    assert!(!done.stands_as(&said));
-    let asked = Progress {
+    assert!(!done.differs_only_in_report(&updated));
+    let cancelling = UpdateState {
         status: S::Cancelling,
-        ..said
+        ..updated
     };
-    let kept = say(
-        asked,
-        Event::CancelFeedback(coded(Execution::Rejected, Some(-1))),
+    let rejected_cancel = apply(
+        cancelling,
+        UpdateEvent::CancelFeedback(with_code(Execution::Rejected, Some(-1))),
     );
-    let kept = kept.expect("it is called back");
+    let rejected_cancel = rejected_cancel.expect("it is called back");
     assert_eq!(
-        (kept.phase, kept.code),
+        (rejected_cancel.phase, rejected_cancel.code),
         (Some(Execution::Rejected), Some(-1))
     );
 }
 
 #[test]
-fn feedback_moves_an_update_on() {
+fn feedback_advances_an_update() {
     use Execution as E;
     use Finished as F;
     use UpdateStatus as S;
@@ -89,21 +100,26 @@ fn feedback_moves_an_update_on() {
         (S::Cancelling, E::Proceeding, F::None, Ok(S::Cancelling)),
         (S::Cancelling, E::Closed, F::Success, Ok(S::Completed)),
         (S::Cancelling, E::Closed, F::Failure, Ok(S::Failed)),
-        (S::Verifying, E::Closed, F::Success, Err(Refusal::Closed)),
-        (S::Completed, E::Closed, F::Failure, Err(Refusal::Closed)),
-        (S::Cancelled, E::Proceeding, F::None, Err(Refusal::Closed)),
-        (S::Rejected, E::Proceeding, F::None, Err(Refusal::Closed)),
+        (S::Verifying, E::Closed, F::Success, Err(EventError::Closed)),
+        (S::Completed, E::Closed, F::Failure, Err(EventError::Closed)),
+        (
+            S::Cancelled,
+            E::Proceeding,
+            F::None,
+            Err(EventError::Closed),
+        ),
+        (S::Rejected, E::Proceeding, F::None, Err(EventError::Closed)),
         (
             S::WaitingConfirmation,
             E::Closed,
             F::Success,
-            Err(Refusal::Unconfirmed),
+            Err(EventError::ConfirmationPending),
         ),
         (S::Offered, E::Confirmed, F::None, Ok(S::Offered)),
     ] {
-        let event = Event::Feedback(feedback(execution, finished));
+        let event = UpdateEvent::Feedback(feedback(execution, finished));
         assert_eq!(
-            step(from, Proof::Reported, &event),
+            step(from, SuccessCriteria::Reported, &event),
             to,
             "{from:?} {execution:?} {finished:?}"
         );
@@ -111,7 +127,7 @@ fn feedback_moves_an_update_on() {
 }
 
 #[test]
-fn a_call_back_needs_the_device_to_agree() {
+fn cancelling_needs_the_devices_acknowledgement() {
     use Execution as E;
     use Finished as F;
     use UpdateStatus as S;
@@ -122,35 +138,35 @@ fn a_call_back_needs_the_device_to_agree() {
         (S::Cancelling, E::Rejected, F::None, Ok(S::Installing)),
         (S::Cancelling, E::Closed, F::Failure, Ok(S::Installing)),
         (S::Cancelling, E::Proceeding, F::None, Ok(S::Cancelling)),
-        (S::Cancelled, E::Rejected, F::None, Err(Refusal::Closed)),
+        (S::Cancelled, E::Rejected, F::None, Err(EventError::Closed)),
         (
             S::Installing,
             E::Closed,
             F::Success,
-            Err(Refusal::NotCancelling),
+            Err(EventError::NotCancelling),
         ),
         (
             S::WaitingConfirmation,
             E::Closed,
             F::Success,
-            Err(Refusal::NotCancelling),
+            Err(EventError::NotCancelling),
         ),
         (
             S::Rejected,
             E::Closed,
             F::Success,
-            Err(Refusal::NotCancelling),
+            Err(EventError::NotCancelling),
         ),
         (
             S::Completed,
             E::Closed,
             F::Success,
-            Err(Refusal::NotCancelling),
+            Err(EventError::NotCancelling),
         ),
     ] {
-        let event = Event::CancelFeedback(feedback(execution, finished));
+        let event = UpdateEvent::CancelFeedback(feedback(execution, finished));
         assert_eq!(
-            step(from, Proof::Reported, &event),
+            step(from, SuccessCriteria::Reported, &event),
             to,
             "{from:?} {execution:?} {finished:?}"
         );
@@ -158,10 +174,10 @@ fn a_call_back_needs_the_device_to_agree() {
 }
 
 #[test]
-fn proof_is_the_new_version_reported_after_the_end() {
-    let done = Event::Feedback(feedback(Execution::Closed, Finished::Success));
+fn attestation_is_the_new_version_reported_after_success() {
+    let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success));
     assert_eq!(
-        step(UpdateStatus::Installing, Proof::Attested, &done),
+        step(UpdateStatus::Installing, SuccessCriteria::Attested, &done),
         Ok(UpdateStatus::Verifying)
     );
     for (from, is_target, to) in [
@@ -170,92 +186,124 @@ fn proof_is_the_new_version_reported_after_the_end() {
         (UpdateStatus::Installing, true, UpdateStatus::Installing),
     ] {
         assert_eq!(
-            step(from, Proof::Attested, &Event::VersionReported { is_target }),
+            step(
+                from,
+                SuccessCriteria::Attested,
+                &UpdateEvent::VersionReported { is_target }
+            ),
             Ok(to)
         );
     }
 }
 
 #[test]
-fn what_may_be_installed_is_not_called_back_but_waited_for() {
+fn verifying_updates_are_awaited_rather_than_cancelled() {
     for (from, to) in [
         (UpdateStatus::Offered, Ok(UpdateStatus::Cancelling)),
         (UpdateStatus::Installing, Ok(UpdateStatus::Cancelling)),
         (UpdateStatus::Cancelling, Ok(UpdateStatus::Cancelling)),
         (UpdateStatus::Verifying, Ok(UpdateStatus::Verifying)),
-        (UpdateStatus::Completed, Err(Refusal::Closed)),
+        (UpdateStatus::Completed, Err(EventError::Closed)),
     ] {
-        assert_eq!(step(from, Proof::Attested, &Event::CancelRequested), to);
+        assert_eq!(
+            step(
+                from,
+                SuccessCriteria::Attested,
+                &UpdateEvent::CancelRequested
+            ),
+            to
+        );
     }
 }
 
 #[test]
-fn nobody_waits_for_a_device_that_does_not_answer_a_call_back() {
+fn force_cancel_ends_unanswered_cancellations() {
     use UpdateStatus as S;
     for (from, to) in [
         (S::Cancelling, Ok(S::Cancelled)),
         (S::Verifying, Ok(S::Cancelled)),
-        (S::Scheduled, Err(Refusal::NotCancelling)),
-        (S::WaitingConfirmation, Err(Refusal::NotCancelling)),
-        (S::Offered, Err(Refusal::NotCancelling)),
-        (S::Installing, Err(Refusal::NotCancelling)),
-        (S::Completed, Err(Refusal::Closed)),
-        (S::Cancelled, Err(Refusal::Closed)),
+        (S::Scheduled, Err(EventError::NotCancelling)),
+        (S::WaitingConfirmation, Err(EventError::NotCancelling)),
+        (S::Offered, Err(EventError::NotCancelling)),
+        (S::Installing, Err(EventError::NotCancelling)),
+        (S::Completed, Err(EventError::Closed)),
+        (S::Cancelled, Err(EventError::Closed)),
     ] {
-        assert_eq!(step(from, Proof::Attested, &Event::Quit), to, "{from:?}");
+        assert_eq!(
+            step(from, SuccessCriteria::Attested, &UpdateEvent::ForceCancel),
+            to,
+            "{from:?}"
+        );
     }
-    let quit = update(S::Cancelling, Proof::Reported).after(&Event::Quit, NOW);
+    let quit =
+        update(S::Cancelling, SuccessCriteria::Reported).after(&UpdateEvent::ForceCancel, NOW);
     assert_eq!(quit.map(|quit| quit.completed_at), Ok(Some(NOW)));
 }
 
 #[test]
-fn it_is_remembered_that_a_device_went_over() {
-    let done = Event::Feedback(feedback(Execution::Closed, Finished::Success));
-    let failed = Event::Feedback(feedback(Execution::Closed, Finished::Failure));
-    for (event, proof, update_type, went_over) in [
-        (&done, Proof::Attested, UpdateType::Forced, true),
-        (&done, Proof::Reported, UpdateType::Forced, true),
-        (&done, Proof::Attested, UpdateType::DownloadOnly, false),
-        (&failed, Proof::Attested, UpdateType::Forced, false),
+fn reported_installations_are_recorded() {
+    let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success));
+    let failed = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure));
+    for (event, success_criteria, update_type, installed_reported) in [
+        (&done, SuccessCriteria::Attested, UpdateType::Forced, true),
+        (&done, SuccessCriteria::Reported, UpdateType::Forced, true),
+        (
+            &done,
+            SuccessCriteria::Attested,
+            UpdateType::DownloadOnly,
+            false,
+        ),
+        (
+            &failed,
+            SuccessCriteria::Attested,
+            UpdateType::Forced,
+            false,
+        ),
     ] {
-        let mut begun = update(UpdateStatus::Installing, proof);
-        begun.terms.update_type = update_type;
-        assert!(!begun.went_over);
-        let after = begun.after(event, NOW).expect("it is taken");
-        assert_eq!(after.went_over, went_over, "{proof:?} {update_type:?}");
-        let silent = after.after(&Event::DeadlinePassed, Timestamp(120_000));
-        assert_eq!(silent.map(|silent| silent.went_over), Ok(went_over));
+        let mut started = update(UpdateStatus::Installing, success_criteria);
+        started.options.update_type = update_type;
+        assert!(!started.installed_reported);
+        let after = started.after(event, NOW).expect("it is taken");
+        assert_eq!(
+            after.installed_reported, installed_reported,
+            "{success_criteria:?} {update_type:?}"
+        );
+        let silent = after.after(&UpdateEvent::DeadlinePassed, Timestamp(120_000));
+        assert_eq!(
+            silent.map(|silent| silent.installed_reported),
+            Ok(installed_reported)
+        );
     }
 }
 
 #[test]
-fn what_never_began_is_called_back_at_once() {
-    let waiting = update(UpdateStatus::WaitingConfirmation, Proof::Reported);
-    let ended = waiting.clone().after(&Event::CancelRequested, NOW);
+fn updates_that_never_started_are_cancelled_immediately() {
+    let waiting = update(UpdateStatus::WaitingConfirmation, SuccessCriteria::Reported);
+    let ended = waiting.clone().after(&UpdateEvent::CancelRequested, NOW);
     let ended = ended.expect("it may be called back");
     assert_eq!(
         (ended.status, ended.completed_at),
         (UpdateStatus::Cancelled, Some(NOW))
     );
-    let began = Progress {
+    let started_earlier = UpdateState {
         started_at: Some(Timestamp(5)),
         ..waiting
     };
-    let asked = began.after(&Event::CancelRequested, NOW);
-    let asked = asked.expect("it may be called back");
+    let cancelling = started_earlier.after(&UpdateEvent::CancelRequested, NOW);
+    let cancelling = cancelling.expect("it may be called back");
     assert_eq!(
-        (asked.status, asked.timeout_at),
+        (cancelling.status, cancelling.timeout_at),
         (UpdateStatus::Cancelling, Timestamp(61_000)),
         "the device has the time of an update to answer"
     );
 }
 
 #[test]
-fn what_is_only_downloaded_ends_there() {
+fn download_only_updates_end_after_the_download() {
     use Execution as E;
     use Finished as F;
     use UpdateStatus as S;
-    for proof in [Proof::Reported, Proof::Attested] {
+    for success_criteria in [SuccessCriteria::Reported, SuccessCriteria::Attested] {
         for (from, execution, finished, to) in [
             (S::Offered, E::Download, F::None, Ok(S::Downloading)),
             (S::Downloading, E::Downloaded, F::None, Ok(S::Completed)),
@@ -263,11 +311,11 @@ fn what_is_only_downloaded_ends_there() {
             (S::Cancelling, E::Downloaded, F::None, Ok(S::Completed)),
             (S::Downloading, E::Closed, F::Success, Ok(S::Completed)),
             (S::Downloading, E::Closed, F::Failure, Ok(S::Failed)),
-            (S::Completed, E::Closed, F::Success, Err(Refusal::Closed)),
+            (S::Completed, E::Closed, F::Success, Err(EventError::Closed)),
         ] {
-            let mut only = update(from, proof);
-            only.terms.update_type = UpdateType::DownloadOnly;
-            let event = Event::Feedback(feedback(execution, finished));
+            let mut only = update(from, success_criteria);
+            only.options.update_type = UpdateType::DownloadOnly;
+            let event = UpdateEvent::Feedback(feedback(execution, finished));
             let after = only.after(&event, NOW).map(|after| after.status);
             assert_eq!(after, to, "{from:?} {execution:?} {finished:?}");
         }
@@ -275,7 +323,7 @@ fn what_is_only_downloaded_ends_there() {
 }
 
 #[test]
-fn silence_ends_an_update_only_when_its_time_is_up() {
+fn updates_time_out_only_after_their_deadline() {
     let late = Timestamp(60_000);
     for (from, to) in [
         (UpdateStatus::WaitingConfirmation, UpdateStatus::TimedOut),
@@ -285,14 +333,14 @@ fn silence_ends_an_update_only_when_its_time_is_up() {
         (UpdateStatus::Completed, UpdateStatus::Completed),
         (UpdateStatus::Rejected, UpdateStatus::Rejected),
     ] {
-        let progress = update(from, Proof::Reported);
+        let state = update(from, SuccessCriteria::Reported);
         assert_eq!(
-            progress.clone().after(&Event::DeadlinePassed, NOW),
-            Ok(progress.clone())
+            state.clone().after(&UpdateEvent::DeadlinePassed, NOW),
+            Ok(state.clone())
         );
         assert_eq!(
-            progress
-                .after(&Event::DeadlinePassed, late)
+            state
+                .after(&UpdateEvent::DeadlinePassed, late)
                 .map(|p| p.status),
             Ok(to)
         );
@@ -300,9 +348,9 @@ fn silence_ends_an_update_only_when_its_time_is_up() {
 }
 
 #[test]
-fn a_failure_says_why() {
-    let event = Event::Feedback(feedback(Execution::Closed, Finished::Failure));
-    let failed = update(UpdateStatus::Installing, Proof::Reported)
+fn a_failure_has_a_code_and_a_message() {
+    let event = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure));
+    let failed = update(UpdateStatus::Installing, SuccessCriteria::Reported)
         .after(&event, NOW)
         .expect("it may fail");
     let error = failed.error.expect("a failed update has an error");

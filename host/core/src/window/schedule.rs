@@ -10,9 +10,9 @@ use jiff::{
 use crate::time::Timestamp;
 
 /// Longest text of a schedule, and of a time zone, in bytes.
-const MAX_TEXT: usize = 200;
+const MAX_TEXT_BYTES: usize = 200;
 /// Most moments of a schedule that are looked at for one opening: those of an hour that a clock goes through twice.
-const MOST_SKIPPED: usize = 2 * 60 * 60;
+const MAX_SKIPPED_OCCURRENCES: usize = 2 * 60 * 60;
 
 /// When something begins, again and again.
 pub(super) struct Schedule {
@@ -25,7 +25,7 @@ impl Schedule {
     pub(super) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let moment = jiff::Timestamp::from_millisecond(after.0).ok()?;
         let mut civil = self.zone.to_datetime(moment);
-        for _ in 0..MOST_SKIPPED {
+        for _ in 0..MAX_SKIPPED_OCCURRENCES {
             civil = self.cron.find_next_occurrence(&civil, false).ok()?;
             // What stands in an hour that the clock goes through twice opens the first time.
             let opening = self.moment(civil)?;
@@ -40,8 +40,8 @@ impl Schedule {
     fn moment(&self, civil: DateTime) -> Option<jiff::Timestamp> {
         match self.zone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Gap { before, .. } => {
-                let beyond = before.to_timestamp(civil).ok()?;
-                let after = beyond.checked_add(SignedDuration::from_secs(1)).ok()?;
+                let after_gap = before.to_timestamp(civil).ok()?;
+                let after = after_gap.checked_add(SignedDuration::from_secs(1)).ok()?;
                 let mut earlier = self.zone.preceding(after);
                 earlier.next().map(|transition| transition.timestamp())
             }
@@ -50,16 +50,16 @@ impl Schedule {
     }
 
     /// A moment for people: by its own clock.
-    pub(super) fn shown(&self, moment: Timestamp) -> Option<String> {
+    pub(super) fn format_local(&self, moment: Timestamp) -> Option<String> {
         let moment = jiff::Timestamp::from_millisecond(moment.0).ok()?;
-        let there = moment.to_zoned(self.zone.clone());
-        Some(there.strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
+        let local = moment.to_zoned(self.zone.clone());
+        Some(local.strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
     }
 }
 
 /// Reads cron: with five fields as Unix has it, with more as Quartz has it. An error says what it must be.
-pub(super) fn cron(schedule: &str) -> Result<Cron, String> {
-    if schedule.len() > MAX_TEXT || !schedule.is_ascii() {
+pub(super) fn parse_cron(schedule: &str) -> Result<Cron, String> {
+    if schedule.len() > MAX_TEXT_BYTES || !schedule.is_ascii() {
         return Err("must be cron, in at most 200 plain characters".to_owned());
     }
     let is_quartz = schedule.split_ascii_whitespace().count() > 5;
@@ -72,7 +72,7 @@ pub(super) fn cron(schedule: &str) -> Result<Cron, String> {
 }
 
 /// The time zone of an IANA name.
-pub(super) fn zone(name: &str) -> Option<TimeZone> {
+pub(super) fn parse_time_zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok()?;
-    (name.len() <= MAX_TEXT && !zone.is_unknown()).then_some(zone)
+    (name.len() <= MAX_TEXT_BYTES && !zone.is_unknown()).then_some(zone)
 }

@@ -23,14 +23,14 @@ fn openings(window: &MaintenanceWindow, after: &str, count: usize) -> Vec<String
             break;
         };
         moment = next;
-        let shown = jiff::Timestamp::from_millisecond(next.0).expect("in range");
-        openings.push(shown.to_string());
+        let formatted = jiff::Timestamp::from_millisecond(next.0).expect("in range");
+        openings.push(formatted.to_string());
     }
     openings
 }
 
 #[test]
-fn schedules_are_cron_as_unix_and_as_quartz_have_it() {
+fn schedules_accept_unix_and_quartz_cron() {
     // The first of May 2026 is a Friday.
     for (schedule, expected) in [
         ("0 2 * * *", "2026-05-02T02:00:00Z"),
@@ -58,10 +58,10 @@ fn schedules_are_cron_as_unix_and_as_quartz_have_it() {
 #[test]
 fn a_window_is_open_for_as_long_as_it_says() {
     let window = window("0 2 * * *", 90, "Europe/Berlin");
-    let open = |closes_at| Standing::Open {
+    let open = |closes_at| WindowState::Open {
         closes_at: at(closes_at),
     };
-    let closed = |opens_at| Standing::Closed {
+    let closed = |opens_at| WindowState::Closed {
         opens_at: Some(at(opens_at)),
     };
     for (now, expected) in [
@@ -73,21 +73,21 @@ fn a_window_is_open_for_as_long_as_it_says() {
         ("2026-05-01T12:00:00Z", closed("2026-05-02T00:00:00Z")),
         ("2026-01-01T12:00:00Z", closed("2026-01-02T01:00:00Z")),
     ] {
-        assert_eq!(window.standing(at(now)), expected, "{now}");
+        assert_eq!(window.state(at(now)), expected, "{now}");
     }
 }
 
 #[test]
-fn windows_that_overlap_are_one() {
+fn overlapping_windows_merge() {
     let window = window("0 * * * *", 90, "UTC");
     for minute in 0..600 {
         let now = at("2026-05-01T00:00:00Z").plus(Duration::from_mins(minute));
-        assert!(window.standing(now).is_open(), "minute {minute}");
+        assert!(window.state(now).is_open(), "minute {minute}");
     }
 }
 
 #[test]
-fn the_night_in_which_the_clock_goes_forward_has_its_window() {
+fn a_window_in_the_skipped_dst_hour_still_opens() {
     // From 02:00 to 03:00, at 01:00 UTC.
     let skipped = window("30 2 * * *", 60, "Europe/Berlin");
     assert_eq!(
@@ -99,7 +99,7 @@ fn the_night_in_which_the_clock_goes_forward_has_its_window() {
         ]
     );
     let just_after = at("2026-03-29T01:00:00Z");
-    assert!(skipped.standing(just_after).is_open());
+    assert!(skipped.state(just_after).is_open());
     // What stands just behind the gap is not moved.
     let behind = window("15 3 * * *", 60, "Europe/Berlin");
     assert_eq!(
@@ -118,7 +118,7 @@ fn the_night_in_which_the_clock_goes_forward_has_its_window() {
 }
 
 #[test]
-fn the_night_in_which_the_clock_goes_back_has_one_window() {
+fn a_window_in_the_repeated_dst_hour_opens_once() {
     // From 03:00 to 02:00, at 01:00 UTC.
     let twice = window("30 2 * * *", 10, "Europe/Berlin");
     assert_eq!(
@@ -139,25 +139,25 @@ fn the_night_in_which_the_clock_goes_back_has_one_window() {
 }
 
 #[test]
-fn a_schedule_may_come_to_its_end() {
+fn schedules_may_end() {
     let past = window("0 0 2 ? * * 2025", 60, "UTC");
     assert_eq!(past.next_opening(at("2026-01-01T00:00:00Z")), None);
-    let closed = Standing::Closed { opens_at: None };
-    assert_eq!(past.standing(at("2026-01-01T00:00:00Z")), closed);
+    let closed = WindowState::Closed { opens_at: None };
+    assert_eq!(past.state(at("2026-01-01T00:00:00Z")), closed);
     let never = window("0 2 30 2 *", 60, "UTC");
     assert_eq!(never.next_opening(at("2026-01-01T00:00:00Z")), None);
     assert_eq!(never.next_opening(Timestamp(i64::MAX)), None);
     assert_eq!(never.next_opening(Timestamp(i64::MIN)), None);
     assert!(
-        window("0 2 * * *", 60, "UTC").standing(Timestamp(0))
-            == Standing::Closed {
+        window("0 2 * * *", 60, "UTC").state(Timestamp(0))
+            == WindowState::Closed {
                 opens_at: Some(Timestamp(2 * 60 * 60 * 1000))
             }
     );
 }
 
 #[test]
-fn who_waits_for_the_window_is_not_late() {
+fn timeouts_start_at_the_window_opening() {
     let window = window("0 2 * * *", 60, "UTC");
     let hour = Duration::from_hours(1);
     let day = Duration::from_hours(24);
@@ -169,7 +169,7 @@ fn who_waits_for_the_window_is_not_late() {
         ("2026-05-02T02:00:00Z", day, "2026-05-03T02:00:00Z"),
     ] {
         assert_eq!(
-            window.time_runs_from(at(now), timeout),
+            window.timeout_start(at(now), timeout),
             at(expected),
             "{now} {timeout:?}"
         );
@@ -186,7 +186,7 @@ fn fuzz_schedule() {
             prefetch: false,
         });
         if let Ok(window) = window {
-            let _ = window.in_words(at("2026-03-29T00:30:00Z"));
+            let _ = window.describe(at("2026-03-29T00:30:00Z"));
             let _ = window.next_opening(at("2026-10-25T00:30:00Z"));
         }
     });
@@ -195,9 +195,9 @@ fn fuzz_schedule() {
 #[test]
 fn broken_rules_are_named() {
     let good = window("0 2 * * *", 60, "UTC").spec;
-    let broken = |spec| {
-        let broken = MaintenanceWindow::new(spec).err().unwrap_or_default();
-        let paths = broken.into_iter().map(|error| error.path);
+    let broken_paths = |spec| {
+        let broken_paths = MaintenanceWindow::new(spec).err().unwrap_or_default();
+        let paths = broken_paths.into_iter().map(|error| error.path);
         paths.collect::<Vec<_>>().join(" ")
     };
     for schedule in [
@@ -217,7 +217,7 @@ fn broken_rules_are_named() {
     ] {
         let schedule = schedule.to_owned();
         assert_eq!(
-            broken(WindowSpec {
+            broken_paths(WindowSpec {
                 schedule: schedule.clone(),
                 ..good.clone()
             }),
@@ -235,7 +235,7 @@ fn broken_rules_are_named() {
     ] {
         let timezone = timezone.to_owned();
         assert_eq!(
-            broken(WindowSpec {
+            broken_paths(WindowSpec {
                 timezone: timezone.clone(),
                 ..good.clone()
             }),
@@ -246,7 +246,7 @@ fn broken_rules_are_named() {
     for seconds in [0, 59, 7 * 24 * 60 * 60 + 1] {
         let duration = Duration::from_secs(seconds);
         assert_eq!(
-            broken(WindowSpec {
+            broken_paths(WindowSpec {
                 duration,
                 ..good.clone()
             }),
@@ -254,7 +254,7 @@ fn broken_rules_are_named() {
         );
     }
     assert_eq!(
-        broken(WindowSpec::default()),
+        broken_paths(WindowSpec::default()),
         "/schedule /duration /timezone"
     );
 }

@@ -23,7 +23,7 @@ pub async fn create_authority(
         }
         made => made?,
     };
-    engine.doors.forget_authorities(tenant);
+    engine.auth_cache.invalidate_authorities(tenant);
     Ok(Authority {
         id,
         name: new.name,
@@ -38,7 +38,7 @@ pub async fn create_authority(
 /// Trusts an authority no more: its certificates open nothing from now on, on other hosts within some seconds.
 pub async fn delete_authority(engine: &Engine, tenant: TenantId, id: AuthorityId) -> Result<()> {
     let deleted = engine.store().delete_authority(tenant, id).await?;
-    engine.doors.forget_authorities(tenant);
+    engine.auth_cache.invalidate_authorities(tenant);
     if deleted {
         return Ok(());
     }

@@ -5,40 +5,40 @@ use tidegate_core::time::Timestamp;
 use crate::{
     Engine, Error, Result,
     ports::Role,
-    tenants::{Actor, draw, fingerprint},
+    tenants::{Actor, fingerprint, generate_secret},
 };
 
 /// How long a token that was replaced still works, unless somebody says otherwise.
-pub const OLD_TOKEN_LIFE: Duration = Duration::from_hours(7 * 24);
+pub const DEFAULT_OLD_TOKEN_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// And the longest that it may.
-const LONGEST: Duration = Duration::from_hours(366 * 24);
+const MAX_OLD_TOKEN_LIFETIME: Duration = Duration::from_hours(366 * 24);
 
 /// A device's new token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
-    /// Told this once, for only its hash is stored.
+    /// RecordedInstallation this once, for only its hash is stored.
     pub token: String,
     /// When the token before stops working, if the new one is not used before; none: it has stopped.
-    pub old_works_until: Option<Timestamp>,
+    pub old_token_expires_at: Option<Timestamp>,
 }
 
-/// Gives a device a new token. The one that it has works on until the new one is used for the first time, for `old_life`
+/// Gives a device a new token. The one that it has works on until the new one is used for the first time, for `old_token_lifetime`
 /// at most; zero ends it now.
 pub async fn replace_token(
     engine: &Engine,
     actor: &Actor,
     device_id: &str,
-    old_life: Duration,
+    old_token_lifetime: Duration,
 ) -> Result<NewToken> {
     actor.require(Role::Operator)?;
-    if old_life > LONGEST {
-        let message = format!("must be at most {} s", LONGEST.as_secs());
+    if old_token_lifetime > MAX_OLD_TOKEN_LIFETIME {
+        let message = format!("must be at most {} s", MAX_OLD_TOKEN_LIFETIME.as_secs());
         let path = "/old_token_expires_in";
         return Err(Error::invalid("invalid_token_life", path, message));
     }
     let now = engine.now();
-    let old_until = (!old_life.is_zero()).then(|| now.plus(old_life));
-    let token = draw(&*engine.ports.entropy, "");
+    let old_until = (!old_token_lifetime.is_zero()).then(|| now.plus(old_token_lifetime));
+    let token = generate_secret(&*engine.ports.entropy, "");
     replace(
         engine,
         actor,
@@ -49,7 +49,7 @@ pub async fn replace_token(
     .await?;
     Ok(NewToken {
         token,
-        old_works_until: old_until,
+        old_token_expires_at: old_until,
     })
 }
 
@@ -70,7 +70,7 @@ async fn replace(
     let replaced = store.replace_token(tenant, device_id, sha256, old_until, engine.now());
     let replaced = replaced.await;
     // Where the store failed, nobody knows what it did.
-    engine.read_model.forget(tenant, device_id);
+    engine.read_model.invalidate(tenant, device_id);
     if replaced? {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use super::{check_count, check_name};
 use crate::{
     Engine, Error, Result,
     ports::{Gateway, NewGateway, StoreError},
-    tenants::{draw, fingerprint},
+    tenants::{fingerprint, generate_secret},
 };
 
 /// A gateway that was made.
@@ -34,7 +34,7 @@ pub async fn create_gateway(
         "too_many_gateways",
         engine.store().gateways(tenant).await?.len(),
     )?;
-    let token = draw(&*engine.ports.entropy, "tgw_");
+    let token = generate_secret(&*engine.ports.entropy, "tgw_");
     let (sha256, created_at) = (fingerprint(&token), engine.now());
     let new = NewGateway {
         name: name.to_owned(),
@@ -48,7 +48,7 @@ pub async fn create_gateway(
         }
         made => made?,
     };
-    engine.doors.forget_gateways(tenant);
+    engine.auth_cache.invalidate_gateways(tenant);
     let gateway = Gateway {
         id,
         name: name.to_owned(),
@@ -63,7 +63,7 @@ pub async fn create_gateway(
 /// Forgets a gateway: its token opens nothing from now on, on other hosts within some seconds.
 pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) -> Result<()> {
     let deleted = engine.store().delete_gateway(tenant, id).await?;
-    engine.doors.forget_gateways(tenant);
+    engine.auth_cache.invalidate_gateways(tenant);
     if deleted {
         return Ok(());
     }
@@ -72,10 +72,10 @@ pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) ->
 
 /// Writes when gateways were last used, once. What cannot be written is kept for the next time.
 pub async fn flush_gateways_used(engine: &Engine) -> Result<()> {
-    let used = engine.doors.take_used();
-    if let Err(error) = engine.store().note_gateways_used(used.clone()).await {
+    let used = engine.auth_cache.take_uses();
+    if let Err(error) = engine.store().record_gateway_use(used.clone()).await {
         for used in used {
-            engine.doors.note_used(used);
+            engine.auth_cache.record_use(used);
         }
         return Err(error.into());
     }

@@ -6,7 +6,7 @@ mod device_token;
 mod gateways;
 
 pub use authorities::{create_authority, delete_authority};
-pub use device_token::{NewToken, OLD_TOKEN_LIFE, replace_token, revoke_token};
+pub use device_token::{DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token};
 pub use gateways::{CreatedGateway, create_gateway, delete_gateway, flush_gateways_used};
 
 use tidegate_core::id::TenantId;
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Most gateways of a tenant, and most authorities: every token is compared with all of them.
-const MOST: usize = 1000;
+const MAX_PER_TENANT: usize = 1000;
 
 /// A tenant's gateways, ordered by name.
 pub async fn gateways(engine: &Engine, tenant: TenantId) -> Result<Vec<Gateway>> {
@@ -38,10 +38,10 @@ fn check_name(code: &'static str, path: &str, name: &str) -> Result<()> {
     Err(Error::invalid(code, path, message))
 }
 
-fn check_count(code: &'static str, there: usize) -> Result<()> {
-    if there < MOST {
+fn check_count(code: &'static str, count: usize) -> Result<()> {
+    if count < MAX_PER_TENANT {
         return Ok(());
     }
-    let message = format!("there are {MOST} already; delete one first");
+    let message = format!("there are {MAX_PER_TENANT} already; delete one first");
     Err(Error::conflict(code, message))
 }

@@ -3,10 +3,10 @@ use tidegate_core::{
     id::CampaignId,
 };
 
-use super::steps::steer;
+use super::commands::apply_command;
 use crate::{
     Engine, Error, Result,
-    ports::{Change, Role},
+    ports::{CampaignChange, Role},
     tenants::Actor,
 };
 
@@ -18,7 +18,7 @@ pub async fn approve(
     comment: String,
 ) -> Result<Campaign> {
     actor.require(Role::Approver)?;
-    steer(engine, actor, id, |campaign| {
+    apply_command(engine, actor, id, |campaign| {
         if campaign.created_by == actor.user {
             let message = "a campaign is approved by somebody else than its maker".to_owned();
             return Err(Error::Forbidden {
@@ -37,9 +37,9 @@ pub async fn approve(
             comment: comment.clone(),
             at: engine.now(),
         };
-        Ok(Change {
+        Ok(CampaignChange {
             approval: Some(approval),
-            ..Change::default()
+            ..CampaignChange::default()
         })
     })
     .await

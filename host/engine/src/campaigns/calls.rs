@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::{
     Engine, Result,
-    ports::{Call, CallFailure, EntryKind, NewEntry, Usage},
+    ports::{Call, CallFailure, EntryKind, NewJournalEntry, Usage},
 };
 
 /// What plugin calls have cost since the last batch was written.
@@ -41,13 +41,13 @@ impl UsageLog {
 /// Writes what plugin calls have cost since the last time; once more when the host stops.
 pub async fn flush_usage(engine: &Engine) -> Result<()> {
     for (tenant, usage) in engine.usage.take() {
-        engine.store().note_usage(tenant, usage).await?;
+        engine.store().record_plugin_usage(tenant, usage).await?;
     }
     Ok(())
 }
 
 /// The call with its answer as the checker reads it. What the checker refuses is no answer.
-pub(super) fn checked<T, U>(
+pub(super) fn check_output<T, U>(
     call: Call<T>,
     check: impl FnOnce(T) -> std::result::Result<U, Violation>,
 ) -> Call<U> {
@@ -65,33 +65,33 @@ pub(super) fn checked<T, U>(
 }
 
 /// A call of a plugin of a campaign, as the journal keeps it: counted, and logged where it failed.
-pub(super) fn entry<T>(
+pub(super) fn journal_entry<T>(
     engine: &Engine,
     tenant: TenantId,
     plugin: &PluginUse,
     kind: EntryKind,
     at: Timestamp,
     call: &Call<T>,
-) -> NewEntry {
+) -> NewJournalEntry {
     count(engine, tenant, plugin, kind, call);
     let (outcome, explain) = match &call.outcome {
         Ok(_) => ("ok".to_owned(), Vec::new()),
         Err(failure) => {
-            warn(plugin, kind, call, failure);
+            log_failure(plugin, kind, call, failure);
             (
                 failure.class().to_owned(),
                 failure_notes(failure.to_string(), &call.log),
             )
         }
     };
-    NewEntry {
+    NewJournalEntry {
         kind,
         at,
         plugin: plugin.plugin.clone(),
         revision: Some(plugin.revision),
-        question_digest: call.record.question_digest,
-        question: call.record.question.clone(),
-        answer: call.record.answer.clone(),
+        input_digest: call.record.input_digest,
+        input: call.record.input.clone(),
+        output: call.record.output.clone(),
         fuel: call.fuel,
         duration: call.duration,
         outcome,
@@ -101,7 +101,7 @@ pub(super) fn entry<T>(
 }
 
 /// A call of a plugin that no journal keeps: counted, and logged where it failed.
-pub(crate) fn note_call<T>(
+pub(crate) fn record_call<T>(
     engine: &Engine,
     tenant: TenantId,
     plugin: &PluginUse,
@@ -110,7 +110,7 @@ pub(crate) fn note_call<T>(
 ) {
     count(engine, tenant, plugin, kind, call);
     if let Err(failure) = &call.outcome {
-        warn(plugin, kind, call, failure);
+        log_failure(plugin, kind, call, failure);
     }
 }
 
@@ -131,21 +131,21 @@ fn count<T>(
     );
 }
 
-fn warn<T>(plugin: &PluginUse, kind: EntryKind, call: &Call<T>, failure: &CallFailure) {
+fn log_failure<T>(plugin: &PluginUse, kind: EntryKind, call: &Call<T>, failure: &CallFailure) {
     tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class = failure.class(),
         fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
 }
 
 /// The host's own act, as the journal keeps it.
-pub(super) fn host_entry(at: Timestamp, outcome: &str, explain: String) -> NewEntry {
-    NewEntry {
+pub(super) fn host_journal_entry(at: Timestamp, outcome: &str, explain: String) -> NewJournalEntry {
+    NewJournalEntry {
         kind: EntryKind::Host,
         at,
         plugin: String::new(),
         revision: None,
-        question_digest: None,
-        question: Vec::new(),
-        answer: Vec::new(),
+        input_digest: None,
+        input: Vec::new(),
+        output: Vec::new(),
         fuel: 0,
         duration: std::time::Duration::ZERO,
         outcome: outcome.to_owned(),

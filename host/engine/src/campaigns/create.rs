@@ -2,16 +2,16 @@ use tidegate_core::{
     campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
     firmware::Firmware,
     id::{Digest, FirmwareId, TenantId},
-    plugin::{FieldError, Kind},
+    plugin::{FieldError, PluginKind},
     selector::{DEVICE_FIELDS, parse},
     time::Timestamp,
-    update::{Proof, Terms},
+    update::{SuccessCriteria, UpdateOptions},
 };
 
-use super::terms::broken_terms;
+use super::options::check_options;
 use crate::{
     Engine, Error, Result,
-    plugins::ask_about_config,
+    plugins::validate_config,
     ports::{NewCampaign, Role, StoreError},
     tenants::Actor,
 };
@@ -32,11 +32,11 @@ pub struct Draft {
     pub policies: Vec<PluginChoice>,
     pub priority: Priority,
     pub max_concurrent_updates: Option<u64>,
-    pub terms: Terms,
+    pub options: UpdateOptions,
     pub requires_approval: bool,
     pub auto_rollback: bool,
     pub failure_threshold_percent: u8,
-    pub proof: Proof,
+    pub success_criteria: SuccessCriteria,
 }
 
 /// A plugin by name, with what it is to go by.
@@ -53,32 +53,32 @@ pub struct PluginChoice {
 /// Makes a campaign. Everything that can be wrong with it is said at once, and nothing is stored then.
 pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Campaign> {
     actor.require(Role::Operator)?;
-    let mut broken = draft.broken_rules(engine.now());
-    let firmware = firmware(engine, actor, &draft, &mut broken).await?;
-    let strategy = choose(
+    let mut errors = draft.validate(engine.now());
+    let firmware = firmware(engine, actor, &draft, &mut errors).await?;
+    let strategy = resolve_plugin(
         engine,
         actor.tenant,
         "/strategy",
         &draft.strategy,
-        &mut broken,
+        &mut errors,
     )
     .await?;
     let mut policies = Vec::with_capacity(draft.policies.len());
     for (index, choice) in draft.policies.iter().enumerate() {
         policies.extend(
-            choose(
+            resolve_plugin(
                 engine,
                 actor.tenant,
                 &format!("/policies/{index}"),
                 choice,
-                &mut broken,
+                &mut errors,
             )
             .await?,
         );
     }
-    check_kinds(strategy.as_ref(), &policies, &mut broken);
-    let (Some(firmware), Some(strategy), []) = (firmware, strategy, &broken[..]) else {
-        return Err(invalid(broken));
+    check_kinds(strategy.as_ref(), &policies, &mut errors);
+    let (Some(firmware), Some(strategy), []) = (firmware, strategy, &errors[..]) else {
+        return Err(invalid(errors));
     };
     let spec = draft.into_spec(&firmware, strategy, policies);
     let campaign = NewCampaign {
@@ -112,11 +112,11 @@ fn invalid(errors: Vec<FieldError>) -> Error {
 }
 
 impl Draft {
-    fn broken_rules(&self, now: Timestamp) -> Vec<FieldError> {
-        let mut broken = Vec::new();
+    fn validate(&self, now: Timestamp) -> Vec<FieldError> {
+        let mut errors = Vec::new();
         let mut rule = |good: bool, path: &str, message: &str| {
             if !good {
-                broken.push(FieldError {
+                errors.push(FieldError {
                     path: path.to_owned(),
                     message: message.to_owned(),
                 });
@@ -179,14 +179,14 @@ impl Draft {
             "/max_concurrent_updates",
             "must be at least 1",
         );
-        broken_terms(&self.terms, self.proof, now, &mut rule);
+        check_options(&self.options, self.success_criteria, now, &mut rule);
         let percent = self.failure_threshold_percent;
         rule(
             (1..=100).contains(&percent),
             "/failure_threshold_percent",
             "must be between 1 and 100",
         );
-        broken
+        errors
     }
 
     fn into_spec(
@@ -210,11 +210,11 @@ impl Draft {
                 self.priority
             },
             max_concurrent_updates: self.max_concurrent_updates,
-            terms: self.terms,
+            options: self.options,
             requires_approval: self.requires_approval,
             auto_rollback: self.auto_rollback,
             failure_threshold_percent: self.failure_threshold_percent,
-            proof: self.proof,
+            success_criteria: self.success_criteria,
         }
     }
 }
@@ -223,7 +223,7 @@ async fn firmware(
     engine: &Engine,
     actor: &Actor,
     draft: &Draft,
-    broken: &mut Vec<FieldError>,
+    errors: &mut Vec<FieldError>,
 ) -> Result<Option<Firmware>> {
     let firmware = engine
         .store()
@@ -236,7 +236,7 @@ async fn firmware(
         }
         Some(_) => return Ok(firmware),
     };
-    broken.push(FieldError {
+    errors.push(FieldError {
         path: "/firmware_id".to_owned(),
         message,
     });
@@ -244,12 +244,12 @@ async fn firmware(
 }
 
 /// The revision that a choice means, with its config checked; none when something is wrong with it.
-pub(crate) async fn choose(
+pub(crate) async fn resolve_plugin(
     engine: &Engine,
     tenant: TenantId,
     path: &str,
     choice: &PluginChoice,
-    broken: &mut Vec<FieldError>,
+    errors: &mut Vec<FieldError>,
 ) -> Result<Option<PluginUse>> {
     let revision = engine
         .store()
@@ -263,7 +263,7 @@ pub(crate) async fn choose(
             ),
             Some(digest) => format!("the plugin {} has no revision {digest}", choice.plugin),
         };
-        broken.push(FieldError {
+        errors.push(FieldError {
             path: format!("{path}/plugin"),
             message,
         });
@@ -271,16 +271,16 @@ pub(crate) async fn choose(
     };
     if !revision.enabled {
         let message = format!("the revision {} is disabled", revision.stored.digest);
-        broken.push(FieldError {
+        errors.push(FieldError {
             path: format!("{path}/revision"),
             message,
         });
         return Ok(None);
     }
     let digest = revision.stored.digest;
-    let errors = ask_about_config(engine, &choice.plugin, digest, &choice.config).await?;
-    let good = errors.is_empty();
-    broken.extend(errors.into_iter().map(|error| FieldError {
+    let found = validate_config(engine, &choice.plugin, digest, &choice.config).await?;
+    let good = found.is_empty();
+    errors.extend(found.into_iter().map(|error| FieldError {
         path: format!("{path}/config{}", error.path),
         message: error.message,
     }));
@@ -293,24 +293,24 @@ pub(crate) async fn choose(
     }))
 }
 
-fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], broken: &mut Vec<FieldError>) {
+fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], errors: &mut Vec<FieldError>) {
     if let Some(strategy) = strategy
-        && strategy.kind != Kind::Strategy
+        && strategy.kind != PluginKind::Strategy
     {
         let message = format!(
             "{} is a {} policy, no strategy",
             strategy.plugin,
             strategy.kind.as_str()
         );
-        broken.push(FieldError {
+        errors.push(FieldError {
             path: "/strategy/plugin".to_owned(),
             message,
         });
     }
     for (index, policy) in policies.iter().enumerate() {
-        if policy.kind == Kind::Strategy {
+        if policy.kind == PluginKind::Strategy {
             let message = format!("{} is a strategy, no policy", policy.plugin);
-            broken.push(FieldError {
+            errors.push(FieldError {
                 path: format!("/policies/{index}/plugin"),
                 message,
             });

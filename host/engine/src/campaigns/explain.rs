@@ -1,12 +1,12 @@
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus},
     device::Device,
-    mode::{DeviceMode, PassedOver},
+    mode::{DeviceMode, SkipReason},
     plugin::ClassKey,
     time::Timestamp,
 };
 
-use super::{going_back, tries};
+use super::{explain_retry::explain_retry, explain_rollback::explain_rollback};
 use crate::{
     Engine, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, UpdateFilter, UpdateRow, Wave},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How many of the newest campaigns are explained.
-const CAMPAIGNS: u32 = 50;
+const MAX_CAMPAIGNS: u32 = 50;
 
 /// Why a device has, or has not, been given a campaign's firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Explanation {
     /// The campaign.
     pub campaign: Campaign,
     /// Where the device stands in it.
-    pub standing: Standing,
+    pub status: MembershipStatus,
     /// The reasons, in the order in which they came about.
     pub reasons: Vec<String>,
     /// The device's updates by this campaign, newest first.
@@ -32,17 +32,17 @@ pub struct Explanation {
 /// Where a device stands in a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the reasons say more")]
-pub enum Standing {
+pub enum MembershipStatus {
     NotStarted,
     NotSelected,
     Excluded,
     InNoWave,
     Waiting,
-    PassedOver,
-    Admitted,
+    Skipped,
+    Offered,
 }
 
-impl Standing {
+impl MembershipStatus {
     /// Its name in REST.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,8 +51,8 @@ impl Standing {
             Self::Excluded => "excluded",
             Self::InNoWave => "in_no_wave",
             Self::Waiting => "waiting",
-            Self::PassedOver => "passed_over",
-            Self::Admitted => "admitted",
+            Self::Skipped => "passed_over",
+            Self::Offered => "admitted",
         }
     }
 }
@@ -62,7 +62,7 @@ pub async fn explain(engine: &Engine, actor: &Actor, device_id: &str) -> Result<
     let device = engine.store().device(actor.tenant, device_id).await?;
     let device = device.ok_or_else(|| Error::not_found("device", device_id))?;
     let newest = PageRequest {
-        limit: CAMPAIGNS,
+        limit: MAX_CAMPAIGNS,
         offset: 0,
     };
     let campaigns = engine
@@ -71,35 +71,39 @@ pub async fn explain(engine: &Engine, actor: &Actor, device_id: &str) -> Result<
         .await?;
     let mut explanations = Vec::with_capacity(campaigns.items.len());
     for campaign in campaigns.items {
-        explanations.push(explain_one(engine, &device, campaign).await?);
+        explanations.push(explain_campaign(engine, &device, campaign).await?);
     }
     Ok(explanations)
 }
 
-async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Result<Explanation> {
+async fn explain_campaign(
+    engine: &Engine,
+    device: &Device,
+    campaign: Campaign,
+) -> Result<Explanation> {
     let (tenant, id) = (campaign.tenant, campaign.id);
     let membership = engine.store().membership(tenant, id, device.key).await?;
     let filter = UpdateFilter {
         campaign: Some(id),
         device: Some(device.key),
     };
-    let few = PageRequest {
+    let newest_ten = PageRequest {
         limit: 10,
         offset: 0,
     };
     let updates = engine
         .store()
-        .list_updates(tenant, &filter, few)
+        .list_updates(tenant, &filter, newest_ten)
         .await?
         .items;
-    let (standing, reasons) = match membership {
+    let (status, reasons) = match membership {
         Membership::NotStarted => (
-            Standing::NotStarted,
+            MembershipStatus::NotStarted,
             vec!["the campaign has not started".to_owned()],
         ),
-        Membership::NotSelected => (Standing::NotSelected, vec![not_selected(&campaign)]),
+        Membership::NotSelected => (MembershipStatus::NotSelected, vec![not_selected(&campaign)]),
         Membership::Excluded { class, reason } => (
-            Standing::Excluded,
+            MembershipStatus::Excluded,
             vec![
                 selected(),
                 format!("left out as {}: {reason}", class_name(&class)),
@@ -107,12 +111,12 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
         ),
         Membership::InNoWave => {
             let reason = "no wave of the strategy's plan took it".to_owned();
-            (Standing::InNoWave, vec![selected(), reason])
+            (MembershipStatus::InNoWave, vec![selected(), reason])
         }
         Membership::InWave { wave, position } => {
             let waves = engine.store().waves(tenant, id).await?;
-            let passed_over = engine.store().passed_over(tenant, id, device.key).await?;
-            let (mut standing, mut reasons) = in_wave(
+            let skip_reason = engine.store().skip_reason(tenant, id, device.key).await?;
+            let (mut status, mut reasons) = explain_wave_member(
                 &campaign,
                 waves.get(wave as usize),
                 wave,
@@ -120,34 +124,34 @@ async fn explain_one(engine: &Engine, device: &Device, campaign: Campaign) -> Re
                 &updates,
                 engine.now(),
             );
-            reasons.extend(tries::of_newest(&campaign, &updates, engine.now()));
-            if standing == Standing::Admitted {
+            reasons.extend(explain_retry(&campaign, &updates, engine.now()));
+            if status == MembershipStatus::Offered {
                 let newest = updates.first();
-                reasons.extend(going_back::of_newest(engine, &campaign, device, newest).await?);
-                reasons.extend(stays(&campaign, passed_over));
+                reasons.extend(explain_rollback(engine, &campaign, device, newest).await?);
+                reasons.extend(rollback_skip_explanation(&campaign, skip_reason));
             }
-            if standing == Standing::Waiting {
-                reasons.extend(kept_from(device, passed_over));
+            if status == MembershipStatus::Waiting {
+                reasons.extend(skip_explanation(device, skip_reason));
             }
-            if let (Standing::Waiting, Some(_)) = (standing, passed_over) {
-                standing = Standing::PassedOver;
+            if let (MembershipStatus::Waiting, Some(_)) = (status, skip_reason) {
+                status = MembershipStatus::Skipped;
             }
-            (standing, reasons)
+            (status, reasons)
         }
     };
     Ok(Explanation {
         campaign,
-        standing,
+        status,
         reasons,
         updates,
     })
 }
 
 /// What keeps a device of a wave from its update: what did when its turn came, or what will.
-fn kept_from(device: &Device, passed_over: Option<PassedOver>) -> Option<String> {
-    if let Some(reason) = passed_over {
+fn skip_explanation(device: &Device, skip_reason: Option<SkipReason>) -> Option<String> {
+    if let Some(reason) = skip_reason {
         let until = match reason {
-            PassedOver::Superseded => "",
+            SkipReason::Superseded => "",
             _ => "; while the campaign is in progress it is admitted as soon as that is gone",
         };
         return Some(format!("{}{until}", reason.sentence()));
@@ -164,8 +168,11 @@ fn kept_from(device: &Device, passed_over: Option<PassedOver>) -> Option<String>
 }
 
 /// That the way back passed over the device.
-fn stays(campaign: &Campaign, passed_over: Option<PassedOver>) -> Option<String> {
-    let goes_back = campaign.rollback.is_some() && passed_over == Some(PassedOver::Pinned);
+fn rollback_skip_explanation(
+    campaign: &Campaign,
+    skip_reason: Option<SkipReason>,
+) -> Option<String> {
+    let goes_back = campaign.rollback.is_some() && skip_reason == Some(SkipReason::Pinned);
     let why = "it was pinned when the campaign went back, and stays on what the campaign brought";
     goes_back.then(|| why.to_owned())
 }
@@ -213,20 +220,20 @@ fn class_name(class: &ClassKey) -> String {
     )
 }
 
-fn in_wave(
+fn explain_wave_member(
     campaign: &Campaign,
     wave: Option<&Wave>,
     index: u32,
     position: u64,
     updates: &[UpdateRow],
     now: Timestamp,
-) -> (Standing, Vec<String>) {
+) -> (MembershipStatus, Vec<String>) {
     let mut reasons = vec![
         selected(),
         "every compatibility policy allows it".to_owned(),
     ];
     let Some(wave) = wave else {
-        return (Standing::Waiting, reasons);
+        return (MembershipStatus::Waiting, reasons);
     };
     let place = position + 1;
     let (name, size) = (&wave.report.name, wave.report.size);
@@ -236,29 +243,29 @@ fn in_wave(
     if let Some(newest) = updates.first() {
         reasons.push(format!(
             "it was admitted; its newest update is {}",
-            newest.update.progress.status.as_str()
+            newest.update.state.status.as_str()
         ));
-        reasons.extend(newest.update.progress.why_held(now));
+        reasons.extend(newest.update.state.window_wait_reason(now));
         reasons.extend(
             newest
                 .update
-                .progress
+                .state
                 .error
                 .as_ref()
                 .map(|error| format!("{}: {}", error.code, error.message)),
         );
-        return (Standing::Admitted, reasons);
+        return (MembershipStatus::Offered, reasons);
     }
     reasons.push(format!(
         "{} devices of the wave have been released so far",
         wave.report.released
     ));
-    reasons.extend(why_stopped(campaign));
+    reasons.extend(status_reason(campaign));
     reasons.extend(campaign.explain.iter().cloned());
-    (Standing::Waiting, reasons)
+    (MembershipStatus::Waiting, reasons)
 }
 
-fn why_stopped(campaign: &Campaign) -> Option<String> {
+fn status_reason(campaign: &Campaign) -> Option<String> {
     if campaign.status == CampaignStatus::InProgress {
         return None;
     }

@@ -8,7 +8,7 @@ use tidegate_core::{
     selection::Candidate,
 };
 
-use crate::ports::{ClassVerdict, Selected};
+use crate::ports::{ClassVerdict, SelectedDevice};
 
 /// The compatible devices in the campaign's stable order, with columns beside them for plugins.
 pub(super) struct Fleet {
@@ -24,7 +24,7 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(
         campaign: &Campaign,
-        selected: &[Selected],
+        selected: &[SelectedDevice],
         class_of: &[u32],
         verdicts: &[ClassVerdict],
         compatible: Vec<usize>,
@@ -32,7 +32,7 @@ impl Fleet {
         let seed = order::seed(campaign.id);
         let mut rows: Vec<(u64, usize)> = compatible
             .into_iter()
-            .map(|at| (order::place(seed, &selected[at].device_id), at))
+            .map(|at| (order::order_key(seed, &selected[at].device_id), at))
             .collect();
         rows.sort_unstable_by(|a, b| {
             (a.0, &selected[a.1].device_id).cmp(&(b.0, &selected[b.1].device_id))
@@ -52,7 +52,7 @@ impl Fleet {
             });
         }
         let groups = group_sizes(rows.iter().map(|(_, at)| &selected[*at]));
-        let group_index = |device: &Selected| {
+        let group_index = |device: &SelectedDevice| {
             let first = device.groups.first()?;
             let index = groups
                 .binary_search_by(|group| group.name.cmp(first))
@@ -73,7 +73,7 @@ impl Fleet {
                 .map(|(place, at)| Candidate {
                     key: selected[*at].key,
                     device_id: selected[*at].device_id.clone(),
-                    place: *place,
+                    order_key: *place,
                 })
                 .collect(),
             classes,
@@ -90,7 +90,7 @@ impl Fleet {
     }
 }
 
-fn group_sizes<'a>(devices: impl Iterator<Item = &'a Selected>) -> Vec<GroupSize> {
+fn group_sizes<'a>(devices: impl Iterator<Item = &'a SelectedDevice>) -> Vec<GroupSize> {
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
     for group in devices.flat_map(|device| &device.groups) {
         *sizes.entry(group).or_default() += 1;
@@ -107,34 +107,38 @@ fn group_sizes<'a>(devices: impl Iterator<Item = &'a Selected>) -> Vec<GroupSize
 /// The selected devices by class.
 pub(super) struct Classes {
     /// Those that plugins are asked about, ordered by key.
-    pub(super) asked: Vec<DeviceClass>,
+    pub(super) checked: Vec<DeviceClass>,
     /// Those whose devices are in another mode than `rollout`: nobody is asked, they are left out. Ordered by key and
     /// mode; their indexes come after those of the others.
-    pub(super) left_out: Vec<ClassVerdict>,
+    pub(super) excluded_by_mode: Vec<ClassVerdict>,
     /// Index of each device's class.
-    pub(super) of: Vec<u32>,
+    pub(super) class_of: Vec<u32>,
 }
 
 /// Sorts the selected devices into classes.
-pub(super) fn classify(selected: &[Selected]) -> Classes {
-    let place = |device: &'_ Selected| (device.mode != DeviceMode::Rollout).then_some(device.mode);
+pub(super) fn classify(selected: &[SelectedDevice]) -> Classes {
+    let excluded_mode =
+        |device: &'_ SelectedDevice| (device.mode != DeviceMode::Rollout).then_some(device.mode);
     let mut sizes: BTreeMap<(Option<DeviceMode>, &ClassKey), (u64, u32)> = BTreeMap::new();
     for device in selected {
-        sizes.entry((place(device), &device.class)).or_default().0 += 1;
+        sizes
+            .entry((excluded_mode(device), &device.class))
+            .or_default()
+            .0 += 1;
     }
     for (index, size) in sizes.values_mut().enumerate() {
         size.1 = index as u32;
     }
-    let of = selected
+    let class_of = selected
         .iter()
-        .map(|device| sizes[&(place(device), &device.class)].1)
+        .map(|device| sizes[&(excluded_mode(device), &device.class)].1)
         .collect();
-    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    let (mut checked, mut excluded_by_mode) = (Vec::new(), Vec::new());
     for ((mode, key), (devices, _)) in sizes {
         let key = key.clone();
         match mode {
-            None => asked.push(DeviceClass { key, devices }),
-            Some(mode) => left_out.push(ClassVerdict {
+            None => checked.push(DeviceClass { key, devices }),
+            Some(mode) => excluded_by_mode.push(ClassVerdict {
                 key,
                 devices,
                 excluded: Some(format!(
@@ -145,8 +149,8 @@ pub(super) fn classify(selected: &[Selected]) -> Classes {
         }
     }
     Classes {
-        asked,
-        left_out,
-        of,
+        checked,
+        excluded_by_mode,
+        class_of,
     }
 }

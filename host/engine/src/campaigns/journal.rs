@@ -3,7 +3,7 @@ use tidegate_core::id::{CampaignId, Digest};
 use super::get;
 use crate::{
     Engine, Error, Result,
-    ports::{CallFailure, Entry, EntryKind, Page, PageRequest, Recording, Role},
+    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall, Role},
     tenants::Actor,
 };
 
@@ -14,7 +14,7 @@ pub async fn journal(
     id: CampaignId,
     after: i64,
     page: PageRequest,
-) -> Result<Page<Entry>> {
+) -> Result<Page<JournalEntry>> {
     get(engine, actor, id).await?;
     Ok(engine
         .store()
@@ -47,41 +47,43 @@ pub async fn replay(
 ) -> Result<Replay> {
     actor.require(Role::Viewer)?;
     get(engine, actor, id).await?;
-    let recording = engine.store().recording(actor.tenant, id, seq).await?;
-    let recording = recording.ok_or_else(|| Error::not_found("journal entry", seq))?;
-    let recorded_revision = replayable(&recording)?;
+    let recorded_call = engine.store().recorded_call(actor.tenant, id, seq).await?;
+    let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
+    let recorded_revision = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
     if asked != recorded_revision {
-        own_revision(engine, actor, &recording, asked).await?;
+        require_same_plugin(engine, actor, &recorded_call, asked).await?;
     }
-    let call = engine.sandbox().replay(asked, &recording.question).await;
+    let call = engine.sandbox().replay(asked, &recorded_call.input).await;
     let failure = call.outcome.as_ref().err();
     engine.ports.observer.plugin_called(
-        &recording.entry.plugin,
+        &recorded_call.entry.plugin,
         "replay",
         failure,
         call.fuel,
         call.duration,
     );
-    let decision = answer(engine, &call.record.answer, failure)?;
-    let recorded = answer(engine, &recording.answer, None)?;
+    let decision = output_json(engine, &call.record.output, failure)?;
+    let recorded = output_json(engine, &recorded_call.output, None)?;
     // What was said is compared, not how it was packed: a newer packer would make every old answer another.
     let same_answer = match failure {
-        None => !recording.answer.is_empty() && decision == recorded,
-        Some(failure) => recording.answer.is_empty() && failure.class() == recording.entry.outcome,
+        None => !recorded_call.output.is_empty() && decision == recorded,
+        Some(failure) => {
+            recorded_call.output.is_empty() && failure.class() == recorded_call.entry.outcome
+        }
     };
-    let same_fuel = call.fuel == recording.entry.fuel;
+    let same_fuel = call.fuel == recorded_call.entry.fuel;
     Ok(Replay {
         same: same_answer && (same_fuel || asked != recorded_revision),
         decision,
         recorded,
         fuel: call.fuel,
-        recorded_fuel: recording.entry.fuel,
+        recorded_fuel: recorded_call.entry.fuel,
     })
 }
 
-fn replayable(recording: &Recording) -> Result<Digest> {
-    let entry = &recording.entry;
+fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
+    let entry = &recorded_call.entry;
     let message = match (entry.kind, entry.revision) {
         (EntryKind::Host, _) | (_, None) => {
             "the host's own acts are no decisions: there is nothing to replay"
@@ -97,13 +99,13 @@ fn replayable(recording: &Recording) -> Result<Digest> {
     Err(Error::conflict("not_replayable", message))
 }
 
-async fn own_revision(
+async fn require_same_plugin(
     engine: &Engine,
     actor: &Actor,
-    recording: &Recording,
+    recorded_call: &RecordedCall,
     asked: Digest,
 ) -> Result<()> {
-    let plugin = &recording.entry.plugin;
+    let plugin = &recorded_call.entry.plugin;
     let found = engine
         .store()
         .revision(actor.tenant, plugin, Some(asked))
@@ -123,7 +125,7 @@ async fn own_revision(
     Err(Error::conflict("other_plugin", message))
 }
 
-fn answer(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {
+fn output_json(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {
     match failure {
         Some(failure) => Ok(failure_json(failure.class(), &failure.to_string())),
         None if record.is_empty() => Ok("null".to_owned()),

@@ -6,32 +6,32 @@ use tidegate_core::{
     firmware::Firmware,
     order,
     plugin::{
-        AssignInput, CheckInput, Compatibility, Context, DeviceClass, Kind, Members, Plan,
-        PlanInput,
+        AssignInput, CheckInput, Compatibility, Context, DeviceClass, Members, Plan, PlanInput,
+        PluginKind,
     },
-    selection::{self, Answers},
+    selection::{self, MembershipInput},
     selector::{DEVICE_FIELDS, Selector, parse},
     time::Timestamp,
 };
 
 use super::{
-    calls::{checked, entry, host_entry},
+    calls::{check_output, host_journal_entry, journal_entry},
     fleet::{Fleet, classify},
 };
 use crate::{
     Engine, Error, Result,
-    ports::{Beginning, ClassVerdict, EntryKind, NewEntry, NewWave, Selected},
+    ports::{CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice},
 };
 
 /// How many devices that are not there are named.
-const MISSING_NAMED: usize = 5;
+const MAX_MISSING_NAMED: usize = 5;
 
 /// Most devices that `assign` is asked about at once.
-const ASSIGN_PAGE: usize = 1_000_000;
+const MAX_ASSIGN_ROWS: usize = 1_000_000;
 
 /// Selects, checks and plans: everything about a campaign's beginning but storing it. The database is read, plugins are
 /// asked, nothing is written.
-pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<Beginning> {
+pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<CampaignStart> {
     let at = engine.now();
     let firmware = campaign_firmware(engine, campaign).await?;
     let mut planning = Planning {
@@ -43,19 +43,19 @@ pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<Begi
     };
     let selected = planning.select().await?;
     let classes = classify(&selected);
-    let class_of = classes.of;
-    let mut verdicts = planning.check_classes(classes.asked).await?;
-    verdicts.extend(classes.left_out);
+    let class_of = classes.class_of;
+    let mut verdicts = planning.check_classes(classes.checked).await?;
+    verdicts.extend(classes.excluded_by_mode);
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
         .collect();
     if compatible.is_empty() {
-        return Err(nobody_left(&selected, &verdicts));
+        return Err(no_compatible_devices(&selected, &verdicts));
     }
     let fleet = Fleet::new(campaign, &selected, &class_of, &verdicts, compatible);
     let plan = planning.plan(&fleet).await?;
     let waves = planning.resolve(&plan, &fleet).await?;
-    Ok(Beginning {
+    Ok(CampaignStart {
         at,
         waves,
         parallel: plan.parallel,
@@ -85,7 +85,7 @@ pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
         started_at: campaign.started_at,
         max_in_flight: campaign.spec.max_concurrent_updates,
         failure_ceiling: u16::from(campaign.spec.failure_threshold_percent) * 100,
-        update_timeout: campaign.spec.terms.timeouts.update,
+        update_timeout: campaign.spec.options.timeouts.update,
         auto_rollback: campaign.spec.auto_rollback,
         facts: Vec::new(),
     }
@@ -96,11 +96,11 @@ struct Planning<'a> {
     campaign: &'a Campaign,
     firmware: &'a Firmware,
     at: Timestamp,
-    journal: Vec<NewEntry>,
+    journal: Vec<NewJournalEntry>,
 }
 
 impl Planning<'_> {
-    async fn select(&mut self) -> Result<Vec<Selected>> {
+    async fn select(&mut self) -> Result<Vec<SelectedDevice>> {
         let filter = self
             .campaign
             .spec
@@ -109,26 +109,26 @@ impl Planning<'_> {
             .as_deref()
             .map(parse_selector)
             .transpose()?;
-        let wanted = self.wanted_attributes().await?;
+        let attributes = self.class_attributes().await?;
         let (store, spec) = (self.engine.store(), &self.campaign.spec);
         let selected = store
             .select(
                 self.campaign.tenant,
                 &spec.targets,
                 filter.as_ref(),
-                &wanted,
+                &attributes,
             )
             .await?;
         if selected.is_empty() {
             let message = "no device matches the campaign's targets";
             return Err(Error::conflict("no_devices", message));
         }
-        self.note_missing(&selected);
+        self.record_missing_devices(&selected);
         Ok(selected)
     }
 
     /// Devices that the campaign names and that are not there: until it starts they may still come.
-    fn note_missing(&mut self, selected: &[Selected]) {
+    fn record_missing_devices(&mut self, selected: &[SelectedDevice]) {
         let named = &self.campaign.spec.targets.devices;
         let there: HashSet<&str> = selected
             .iter()
@@ -141,8 +141,8 @@ impl Planning<'_> {
         if missing.is_empty() {
             return;
         }
-        let first = missing[..missing.len().min(MISSING_NAMED)].join(", ");
-        let more = match missing.len().saturating_sub(MISSING_NAMED) {
+        let first = missing[..missing.len().min(MAX_MISSING_NAMED)].join(", ");
+        let more = match missing.len().saturating_sub(MAX_MISSING_NAMED) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
@@ -150,13 +150,14 @@ impl Planning<'_> {
             "of the devices in target_devices {} are not known here and stay out: {first}{more}",
             missing.len()
         );
-        self.journal.push(host_entry(self.at, "missing", explain));
+        self.journal
+            .push(host_journal_entry(self.at, "missing", explain));
     }
 
     /// The attributes that any plugin of the campaign wants classes to be made of.
-    async fn wanted_attributes(&self) -> Result<Vec<String>> {
+    async fn class_attributes(&self) -> Result<Vec<String>> {
         let spec = &self.campaign.spec;
-        let mut wanted = Vec::new();
+        let mut attributes = Vec::new();
         for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
             let revision = self
                 .engine
@@ -171,11 +172,11 @@ impl Planning<'_> {
                 );
                 return Err(Error::conflict("revision_disabled", message));
             }
-            wanted.extend(revision.stored.description.attributes);
+            attributes.extend(revision.stored.description.attributes);
         }
-        wanted.sort_unstable();
-        wanted.dedup();
-        Ok(wanted)
+        attributes.sort_unstable();
+        attributes.dedup();
+        Ok(attributes)
     }
 
     /// Every compatibility policy must say compatible; one that fails leaves all classes out.
@@ -196,7 +197,7 @@ impl Planning<'_> {
             .spec
             .policies
             .iter()
-            .filter(|policy| policy.kind == Kind::Compatibility)
+            .filter(|policy| policy.kind == PluginKind::Compatibility)
         {
             let input = CheckInput {
                 context: context(self.campaign, self.at),
@@ -206,7 +207,7 @@ impl Planning<'_> {
             };
             let call = self.engine.sandbox().check(policy.revision, input).await;
             self.journal
-                .push(self.entry(policy, EntryKind::Check, &call));
+                .push(self.journal_entry(policy, EntryKind::Check, &call));
             let reasons: Vec<Option<String>> = match &call.outcome {
                 Ok(answers) => answers.iter().map(exclusion).collect(),
                 Err(failure) => vec![Some(format!("the policy failed: {failure}")); classes.len()],
@@ -229,15 +230,15 @@ impl Planning<'_> {
             config: strategy.config.clone(),
         };
         let call = self.engine.sandbox().plan(strategy.revision, input).await;
-        let call = checked(call, |plan| check_plan(&plan).map(|()| plan));
+        let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
         self.journal
-            .push(self.entry(strategy, EntryKind::Plan, &call));
+            .push(self.journal_entry(strategy, EntryKind::Plan, &call));
         call.outcome
             .map_err(|failure| plan_failed(strategy, &failure))
     }
 
     async fn resolve(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<NewWave>> {
-        let mut answers = Answers::default();
+        let mut answers = MembershipInput::default();
         for (index, wave) in plan.waves.iter().enumerate() {
             if let Members::Selector(text) = &wave.members {
                 let matching = self
@@ -268,8 +269,8 @@ impl Planning<'_> {
     async fn assign(&mut self, plan: &Plan, fleet: &Fleet) -> Result<Vec<u16>> {
         let strategy = &self.campaign.spec.strategy;
         let mut assigned = Vec::with_capacity(fleet.candidates.len());
-        for start in (0..fleet.candidates.len()).step_by(ASSIGN_PAGE) {
-            let end = (start + ASSIGN_PAGE).min(fleet.candidates.len());
+        for start in (0..fleet.candidates.len()).step_by(MAX_ASSIGN_ROWS) {
+            let end = (start + MAX_ASSIGN_ROWS).min(fleet.candidates.len());
             let input = AssignInput {
                 context: context(self.campaign, self.at),
                 config: strategy.config.clone(),
@@ -284,13 +285,13 @@ impl Planning<'_> {
                 class: fleet.class[start..end].to_vec(),
                 place: fleet.candidates[start..end]
                     .iter()
-                    .map(|device| (device.place >> 32) as u32)
+                    .map(|device| (device.order_key >> 32) as u32)
                     .collect(),
             };
             let call = self.engine.sandbox().assign(strategy.revision, input).await;
-            let call = checked(call, |page| check_assignment(plan, &page).map(|()| page));
+            let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
             self.journal
-                .push(self.entry(strategy, EntryKind::Assign, &call));
+                .push(self.journal_entry(strategy, EntryKind::Assign, &call));
             let page = call
                 .outcome
                 .map_err(|failure| plan_failed(strategy, &failure))?;
@@ -299,13 +300,13 @@ impl Planning<'_> {
         Ok(assigned)
     }
 
-    fn entry<T>(
+    fn journal_entry<T>(
         &self,
         plugin: &PluginUse,
         kind: EntryKind,
         call: &crate::ports::Call<T>,
-    ) -> NewEntry {
-        entry(
+    ) -> NewJournalEntry {
+        journal_entry(
             self.engine,
             self.campaign.tenant,
             plugin,
@@ -339,7 +340,7 @@ fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {
     )
 }
 
-fn nobody_left(selected: &[Selected], verdicts: &[ClassVerdict]) -> Error {
+fn no_compatible_devices(selected: &[SelectedDevice], verdicts: &[ClassVerdict]) -> Error {
     let first = verdicts
         .iter()
         .find_map(|verdict| verdict.excluded.as_deref())

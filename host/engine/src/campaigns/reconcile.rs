@@ -12,36 +12,38 @@ use tokio::{
 
 use super::{
     calls::flush_usage,
-    tick::{doubt, tick},
+    tick::{invalidate_if_unavailable, tick},
 };
-use crate::{Engine, Pulse, Result, devices, ports::RunRef};
+use crate::{Engine, Heartbeat, Result, devices, ports::RunRef};
 
 /// Campaigns that are looked at side by side.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_TICKS: usize = 8;
 /// Campaigns or updates that one round takes from the store.
-const ROUND: u32 = 500;
+const BATCH_SIZE: u32 = 500;
 /// How long a loop may be silent beyond its period: the database may be.
-const SILENCE: Duration = Duration::from_mins(1);
+const MAX_EXTRA_SILENCE: Duration = Duration::from_mins(1);
 /// How long one look may take, with every call and every chunk of devices.
-const LOOK: Duration = Duration::from_mins(5);
+const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 
 /// Keeps campaigns going until [`crate::Signals::stop`]: at once those that moved on this host, and at every period those that are
 /// due by the store: their own wake-up has come, or they moved on another host or before a crash. It takes no input and
 /// keeps no state of its own that matters: what it forgets, it finds again.
 pub async fn reconcile(engine: Arc<Engine>) {
-    let busy = Arc::new(Busy::default());
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    let mut looks = JoinSet::new();
-    let pulse = engine.loops.watch("campaigns", patience(&engine));
+    let running = Arc::new(RunningTicks::default());
+    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_TICKS));
+    let mut ticks = JoinSet::new();
+    let heartbeat = engine
+        .health
+        .register_loop("campaigns", max_silence(&engine));
     let mut period = interval(engine.settings.tick_period);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        pulse.beat();
+        heartbeat.beat();
         let runs = tokio::select! {
             () = engine.signals.stopped() => break,
             () = engine.signals.woken() => engine.signals.take_woken(),
             _ = period.tick() => due(&engine).await,
-            Some(ended) = looks.join_next() => {
+            Some(ended) = ticks.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a look at a campaign panicked");
                 }
@@ -49,24 +51,24 @@ pub async fn reconcile(engine: Arc<Engine>) {
             }
         };
         for run in runs {
-            if busy.enter(run) {
-                let entered = Entered {
+            if running.start(run) {
+                let guard = TickGuard {
                     engine: Arc::clone(&engine),
-                    busy: Arc::clone(&busy),
+                    running: Arc::clone(&running),
                     run,
                 };
-                looks.spawn(look(entered, Arc::clone(&places)));
+                ticks.spawn(process_campaign(guard, Arc::clone(&permits)));
             }
         }
     }
     // Every look gives its lease back, so that the next host need not wait for it to run out.
-    while looks.join_next().await.is_some() {}
+    while ticks.join_next().await.is_some() {}
 }
 
 async fn due(engine: &Engine) -> Vec<RunRef> {
     engine
         .store()
-        .due(engine.now(), ROUND)
+        .due(engine.now(), BATCH_SIZE)
         .await
         .unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot see which campaigns are due; trying again");
@@ -74,15 +76,17 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         })
 }
 
-async fn look(entered: Entered, places: Arc<Semaphore>) {
-    let (engine, run) = (&entered.engine, entered.run);
+async fn process_campaign(guard: TickGuard, permits: Arc<Semaphore>) {
+    let (engine, run) = (&guard.engine, guard.run);
     {
         // The semaphore is never closed.
-        let _place = places.acquire().await;
-        let _work = engine.loops.work("a look at a campaign", LOOK);
+        let _permit = permits.acquire().await;
+        let _work = engine
+            .health
+            .register_job("a look at a campaign", MAX_TICK_DURATION);
         if let Err(error) = tick(engine, run).await {
             let (tenant, campaign) = (run.tenant, run.campaign);
-            tracing::error!(%tenant, %campaign, error = %Chain(&error), "a look at a campaign failed");
+            tracing::error!(%tenant, %campaign, error = %ErrorChain(&error), "a look at a campaign failed");
         }
     }
     // A burst of feedback is one look, not many.
@@ -90,39 +94,39 @@ async fn look(entered: Entered, places: Arc<Semaphore>) {
 }
 
 /// A campaign that is being looked at, until this is dropped: a look that panics must not keep the next one away.
-struct Entered {
+struct TickGuard {
     engine: Arc<Engine>,
-    busy: Arc<Busy>,
+    running: Arc<RunningTicks>,
     run: RunRef,
 }
 
-impl Drop for Entered {
+impl Drop for TickGuard {
     fn drop(&mut self) {
-        if self.busy.leave(self.run) {
-            self.engine.signals.campaign_moved(self.run);
+        if self.running.finish(self.run) {
+            self.engine.signals.wake_campaign(self.run);
         }
     }
 }
 
 /// Which campaigns are being looked at, and whether they moved meanwhile.
 #[derive(Default)]
-struct Busy(Mutex<std::collections::HashMap<RunRef, bool>>);
+struct RunningTicks(Mutex<std::collections::HashMap<RunRef, bool>>);
 
-impl Busy {
+impl RunningTicks {
     /// True when nobody is at it; else it is noted that it moved.
-    fn enter(&self, run: RunRef) -> bool {
-        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match busy.get_mut(&run) {
-            Some(moved) => {
-                *moved = true;
+    fn start(&self, run: RunRef) -> bool {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.get_mut(&run) {
+            Some(woken) => {
+                *woken = true;
                 false
             }
-            None => busy.insert(run, false).is_none(),
+            None => running.insert(run, false).is_none(),
         }
     }
 
     /// True when it moved meanwhile.
-    fn leave(&self, run: RunRef) -> bool {
+    fn finish(&self, run: RunRef) -> bool {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -132,55 +136,60 @@ impl Busy {
 }
 
 /// Ends updates whose time is up, and writes what is gathered in memory, until it is dropped.
-pub async fn deadlines(engine: Arc<Engine>) {
-    let pulse = engine.loops.watch("deadlines", patience(&engine));
+pub async fn expire_updates_loop(engine: Arc<Engine>) {
+    let heartbeat = engine
+        .health
+        .register_loop("deadlines", max_silence(&engine));
     loop {
-        pulse.beat();
-        if let Err(error) = expire(&engine, &pulse).await {
-            doubt(&engine, &error);
-            tracing::warn!(error = %Chain(&error), "cannot end overdue updates; trying again");
+        heartbeat.beat();
+        if let Err(error) = expire_updates(&engine, &heartbeat).await {
+            invalidate_if_unavailable(&engine, &error);
+            tracing::warn!(error = %ErrorChain(&error), "cannot end overdue updates; trying again");
         }
         if let Err(error) = flush_usage(&engine).await {
-            tracing::warn!(error = %Chain(&error), "cannot write what plugins cost");
+            tracing::warn!(error = %ErrorChain(&error), "cannot write what plugins cost");
         }
         sleep(engine.settings.tick_period).await;
     }
 }
 
-fn patience(engine: &Engine) -> Duration {
-    engine.settings.tick_period + SILENCE
+fn max_silence(engine: &Engine) -> Duration {
+    engine.settings.tick_period + MAX_EXTRA_SILENCE
 }
 
-async fn expire(engine: &Engine, pulse: &Pulse) -> Result<()> {
+async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
     loop {
-        pulse.beat();
-        let touched = engine.store().expire(engine.now(), ROUND).await?;
-        devices::forget(engine, &touched);
-        for touched in &touched {
-            engine.signals.log_grew(touched.device);
+        heartbeat.beat();
+        let affected = engine
+            .store()
+            .expire_updates(engine.now(), BATCH_SIZE)
+            .await?;
+        devices::invalidate_affected(engine, &affected);
+        for affected in &affected {
+            engine.signals.notify_log_watchers(affected.device);
         }
-        let moved: HashSet<RunRef> = touched
+        let woken: HashSet<RunRef> = affected
             .iter()
-            .filter_map(|touched| {
+            .filter_map(|affected| {
                 Some(RunRef {
-                    tenant: touched.tenant,
-                    campaign: touched.campaign?,
+                    tenant: affected.tenant,
+                    campaign: affected.campaign?,
                 })
             })
             .collect();
-        for run in moved {
-            engine.signals.campaign_moved(run);
+        for run in woken {
+            engine.signals.wake_campaign(run);
         }
-        if touched.len() < ROUND as usize {
+        if affected.len() < BATCH_SIZE as usize {
             return Ok(());
         }
     }
 }
 
 /// An error with all its causes.
-struct Chain<'a>(&'a dyn std::error::Error);
+struct ErrorChain<'a>(&'a dyn std::error::Error);
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
         std::iter::successors(self.0.source(), |error| error.source())

@@ -1,11 +1,11 @@
 use tidegate_core::{
-    campaign::{Campaign, Step},
+    campaign::{Campaign, Transition},
     id::CampaignId,
 };
 
 use super::{
+    commands::{MAX_ATTEMPTS, changed_meanwhile},
     prepare::prepare,
-    steps::{ATTEMPTS, changed_meanwhile},
 };
 use crate::{
     Engine, Error, Result,
@@ -18,9 +18,9 @@ use crate::{
 pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
     actor.require(Role::Operator)?;
     let mut attempts = 0;
-    while !begin(engine, actor, id).await? {
+    while !try_start(engine, actor, id).await? {
         attempts += 1;
-        if attempts == ATTEMPTS {
+        if attempts == MAX_ATTEMPTS {
             return Err(changed_meanwhile());
         }
     }
@@ -28,24 +28,24 @@ pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Cam
 }
 
 /// False: the campaign changed meanwhile, so that it has to be looked at again.
-async fn begin(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<bool> {
+async fn try_start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<bool> {
     let campaign = super::get(engine, actor, id).await?;
-    campaign.status.after(Step::Start)?;
+    campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
         let message = "the campaign needs the approval of somebody else than its maker first";
         return Err(Error::conflict("not_approved", message));
     }
-    let beginning = prepare(engine, &campaign).await?;
+    let campaign_start = prepare(engine, &campaign).await?;
     let tenant = campaign.tenant;
-    let begun = engine
+    let is_started = engine
         .store()
-        .begin_campaign(tenant, id, campaign.generation, beginning)
+        .start_campaign(tenant, id, campaign.generation, campaign_start)
         .await?;
-    if begun {
-        engine.signals.campaign_moved(RunRef {
+    if is_started {
+        engine.signals.wake_campaign(RunRef {
             tenant,
             campaign: id,
         });
     }
-    Ok(begun)
+    Ok(is_started)
 }

@@ -7,18 +7,18 @@ use tidegate_core::{
     update::UpdateStatus,
 };
 
-use super::{Caller, view::known};
+use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error, Result,
     ports::{ByteStream, PageRequest, PollView, UpdateFilter},
 };
 
 /// Among how many of a device's newest updates one that it is not shown is looked for.
-const NEWEST: u32 = 50;
+const MAX_SEARCHED_UPDATES: u32 = 50;
 
 /// A file that a device may fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct ArtifactDownload {
     /// The file.
     pub artifact: Artifact,
     /// When it was uploaded.
@@ -32,12 +32,14 @@ pub async fn artifact(
     caller: &Caller,
     module: ModuleId,
     filename: &str,
-) -> Result<File> {
+) -> Result<ArtifactDownload> {
     let absent = || Error::not_found("file", filename);
-    let (firmware, module) = found(engine, caller, module).await?.ok_or_else(absent)?;
+    let (firmware, module) = find_module_for(engine, caller, module)
+        .await?
+        .ok_or_else(absent)?;
     let mut artifacts = firmware.modules[module].artifacts.iter();
     let artifact = artifacts.find(|artifact| artifact.filename == filename);
-    Ok(File {
+    Ok(ArtifactDownload {
         artifact: artifact.ok_or_else(absent)?.clone(),
         created_at: firmware.created_at,
     })
@@ -45,36 +47,42 @@ pub async fn artifact(
 
 /// Finds a module of a firmware that is for this device now, likewise.
 pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Module> {
-    let (firmware, place) = found(engine, caller, id)
+    let (firmware, index) = find_module_for(engine, caller, id)
         .await?
         .ok_or_else(|| Error::not_found("module", id))?;
-    Ok(firmware.modules[place].clone())
+    Ok(firmware.modules[index].clone())
 }
 
 /// A firmware that is for this device now, and the place of the module in it.
-async fn found(
+async fn find_module_for(
     engine: &Engine,
     caller: &Caller,
     module: ModuleId,
 ) -> Result<Option<(Arc<Firmware>, usize)>> {
     let tenant = caller.tenant;
-    let Some(view) = known(engine, caller).await? else {
+    let Some(view) = caller_view(engine, caller).await? else {
         return Ok(None);
     };
     let store = engine.store();
-    let Some(firmware) = engine.catalog.of_module(store, tenant, module).await? else {
+    let Some(firmware) = engine
+        .firmware_cache
+        .firmware_of_module(store, tenant, module)
+        .await?
+    else {
         return Ok(None);
     };
-    if !is_for(engine, tenant, &view, firmware.id).await? {
+    if !may_fetch(engine, tenant, &view, firmware.id).await? {
         return Ok(None);
     }
-    engine.seen.note(caller.seen(view.device, engine.now()));
+    engine
+        .last_seen
+        .record(caller.last_seen(view.device, engine.now()));
     let mut modules = firmware.modules.iter();
-    let place = modules.position(|other| other.id == module);
-    Ok(place.map(|place| (firmware, place)))
+    let index = modules.position(|other| other.id == module);
+    Ok(index.map(|index| (firmware, index)))
 }
 
-impl File {
+impl ArtifactDownload {
     /// Reads a part of the file. Memory does not grow with it.
     pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
         let sha256 = self.artifact.hashes.sha256;
@@ -89,7 +97,7 @@ impl File {
     }
 }
 
-async fn is_for(
+async fn may_fetch(
     engine: &Engine,
     tenant: TenantId,
     view: &PollView,
@@ -100,21 +108,21 @@ async fn is_for(
         .as_ref()
         .filter(|open| open.status != UpdateStatus::Cancelling);
     for update in open.map(|open| open.id).into_iter().chain(view.installed) {
-        let brought = engine
-            .catalog
-            .of_update(engine.store(), tenant, update)
+        let offered = engine
+            .firmware_cache
+            .firmware_id_of_update(engine.store(), tenant, update)
             .await?;
-        if brought == Some(firmware) {
+        if offered == Some(firmware) {
             return Ok(true);
         }
     }
     // A heavier update may have come while the device was at another: what it has begun it may finish. And one that has
     // yet to prove itself may have to fetch what it lost in a restart.
-    is_open_for(engine, tenant, view, firmware).await
+    has_open_update_to(engine, tenant, view, firmware).await
 }
 
 /// Whether an open update of the device that it is not shown brings this firmware.
-async fn is_open_for(
+async fn has_open_update_to(
     engine: &Engine,
     tenant: TenantId,
     view: &PollView,
@@ -125,7 +133,7 @@ async fn is_open_for(
         device: Some(view.device),
     };
     let newest = PageRequest {
-        limit: NEWEST,
+        limit: MAX_SEARCHED_UPDATES,
         offset: 0,
     };
     let updates = engine
@@ -134,7 +142,7 @@ async fn is_open_for(
         .await?
         .items;
     let mut open = updates.iter().filter(|row| {
-        let status = row.update.progress.status;
+        let status = row.update.state.status;
         status.is_open() && !matches!(status, UpdateStatus::Cancelling | UpdateStatus::Scheduled)
     });
     Ok(open.any(|row| row.update.firmware == firmware))

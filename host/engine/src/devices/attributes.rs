@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
 
-use super::{Caller, record::record, view::known};
+use super::{Caller, poll_view::caller_view, record::record};
 use crate::{
     Engine, Error, Result,
     ports::{AttributeMode, AttributesReport},
@@ -17,14 +17,14 @@ pub async fn report_attributes(
     data: BTreeMap<String, Option<String>>,
 ) -> Result<()> {
     check(&data)?;
-    let Some(known) = known(engine, caller).await? else {
+    let Some(view) = caller_view(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
     let at = engine.now();
-    engine.seen.note(caller.seen(known.device, at));
+    engine.last_seen.record(caller.last_seen(view.device, at));
     let report = AttributesReport {
         tenant: caller.tenant,
-        device: known.device,
+        device: view.device,
         mode,
         data,
         names: engine.settings.attribute_names.clone(),

@@ -7,10 +7,10 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{gateway::gateway, groups::groups, view::view};
+use super::{gateway::find_gateway_scope, groups::groups, poll_view::poll_view};
 use crate::{
     Engine, Error, Result,
-    ports::{Enrolment, PollView, Seen, Tenant},
+    ports::{Enrolment, LastSeenRecord, PollView, Tenant},
     tenants::fingerprint,
 };
 
@@ -26,7 +26,7 @@ pub enum Credential<'a> {
     GatewayToken(&'a str),
     /// Something that names this very device and that was checked before: a certificate of an authority of this tenant,
     /// or the word of a proxy that is trusted with checking one.
-    Checked,
+    Verified,
 }
 
 /// Who was let in as a device.
@@ -46,8 +46,8 @@ pub struct Caller {
 
 impl Caller {
     /// That it was here, as this device.
-    pub(super) fn seen(&self, device: DeviceKey, at: Timestamp) -> Seen {
-        Seen {
+    pub(super) fn last_seen(&self, device: DeviceKey, at: Timestamp) -> LastSeenRecord {
+        LastSeenRecord {
             tenant: self.tenant,
             device,
             at,
@@ -64,34 +64,34 @@ pub async fn authenticate(
     device_id: String,
     credentials: &[Credential<'_>],
 ) -> Result<Option<Caller>> {
-    let mut admitted = engine
+    let mut grant = engine
         .settings
         .anonymous_devices
-        .then(Admitted::may_register);
+        .then(AuthGrant::may_register);
     for credential in credentials {
-        if admitted.is_none() {
-            admitted = admit(engine, tenant, &device_id, *credential).await?;
+        if grant.is_none() {
+            grant = check_credential(engine, tenant, &device_id, *credential).await?;
         }
     }
     let is_open = tenant.settings.access.registration == Registration::Open;
-    Ok(admitted.map(|admitted| Caller {
+    Ok(grant.map(|grant| Caller {
         tenant: tenant.id,
         device_id,
-        may_register: admitted.may_register && is_open,
-        enrolment: admitted.enrolment,
+        may_register: grant.may_register && is_open,
+        enrolment: grant.enrolment,
         address: None,
     }))
 }
 
 /// As what somebody is let in.
-struct Admitted {
+struct AuthGrant {
     may_register: bool,
     enrolment: Enrolment,
 }
 
-impl Admitted {
+impl AuthGrant {
     /// A device that is there, and that was looked at.
-    fn known() -> Self {
+    fn known_device() -> Self {
         Self {
             may_register: false,
             enrolment: Enrolment::default(),
@@ -99,7 +99,7 @@ impl Admitted {
     }
 
     /// A device that nobody knows, whose first token is believed.
-    fn with_token(sha256: [u8; 32]) -> Self {
+    fn trusted_token(sha256: [u8; 32]) -> Self {
         Self {
             may_register: true,
             enrolment: Enrolment {
@@ -117,15 +117,15 @@ impl Admitted {
     }
 }
 
-async fn admit(
+async fn check_credential(
     engine: &Engine,
     tenant: &Tenant,
     device_id: &str,
     credential: Credential<'_>,
-) -> Result<Option<Admitted>> {
+) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
     match credential {
-        Credential::Checked => Ok(Some(Admitted::may_register())),
+        Credential::Verified => Ok(Some(AuthGrant::may_register())),
         Credential::TargetToken(token) | Credential::GatewayToken(token)
             if token.is_empty() || token.len() > MAX_TOKEN =>
         {
@@ -134,72 +134,73 @@ async fn admit(
         Credential::TargetToken(_) if !access.target_tokens => Ok(None),
         Credential::GatewayToken(_) if !access.gateway_tokens => Ok(None),
         Credential::TargetToken(token) => {
-            of_device(engine, tenant, device_id, fingerprint(token)).await
+            check_target_token(engine, tenant, device_id, fingerprint(token)).await
         }
         Credential::GatewayToken(token) => {
-            of_gateway(engine, tenant.id, device_id, fingerprint(token)).await
+            check_gateway_token(engine, tenant.id, device_id, fingerprint(token)).await
         }
     }
 }
 
-async fn of_device(
+async fn check_target_token(
     engine: &Engine,
     tenant: &Tenant,
     device_id: &str,
-    shown: [u8; 32],
-) -> Result<Option<Admitted>> {
+    presented: [u8; 32],
+) -> Result<Option<AuthGrant>> {
     let access = &tenant.settings.access;
-    let Some(known) = view(engine, tenant.id, device_id).await? else {
-        let is_taken = access.trust_on_first_use && access.registration == Registration::Open;
-        return Ok(is_taken.then(|| Admitted::with_token(shown)));
+    let Some(known) = poll_view(engine, tenant.id, device_id).await? else {
+        let trusts_first_token =
+            access.trust_on_first_use && access.registration == Registration::Open;
+        return Ok(trusts_first_token.then(|| AuthGrant::trusted_token(presented)));
     };
     let tenant = tenant.id;
-    let is_current = opens(known.token_sha256.as_ref(), &shown);
+    let is_current = token_matches(known.token_sha256.as_ref(), &presented);
     let old = known.old_token.as_deref();
-    let is_old = opens(old.map(|old| &old.sha256), &shown);
+    let is_old = token_matches(old.map(|old| &old.sha256), &presented);
     if is_current && old.is_some() {
-        forget_old_token(engine, tenant, device_id, known.device, shown).await;
+        delete_old_token(engine, tenant, device_id, known.device, presented).await;
     }
     let now = engine.now();
     let is_good = is_current || (is_old && old.is_some_and(|old| now < old.until));
-    Ok(is_good.then(Admitted::known))
+    Ok(is_good.then(AuthGrant::known_device))
 }
 
 /// Compares in constant time.
-fn opens(known: Option<&[u8; 32]>, shown: &[u8; 32]) -> bool {
-    known.is_some_and(|known| known.ct_eq(shown).into())
+fn token_matches(known: Option<&[u8; 32]>, presented: &[u8; 32]) -> bool {
+    known.is_some_and(|known| known.ct_eq(presented).into())
 }
 
 /// The new token was used: the old one has done its work. When that cannot be written now, the next poll sees to it.
-async fn forget_old_token(
+async fn delete_old_token(
     engine: &Engine,
     tenant: TenantId,
     device_id: &str,
     device: DeviceKey,
     current: [u8; 32],
 ) {
-    let forgotten = engine.store().forget_old_token(tenant, device, current);
+    let forgotten = engine.store().delete_old_token(tenant, device, current);
     if let Err(error) = forgotten.await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, device_id, "cannot forget a device's old token yet");
     }
-    engine.read_model.forget(tenant, device_id);
+    engine.read_model.invalidate(tenant, device_id);
 }
 
-async fn of_gateway(
+async fn check_gateway_token(
     engine: &Engine,
     tenant: TenantId,
     device_id: &str,
-    shown: [u8; 32],
-) -> Result<Option<Admitted>> {
-    let Some(scope) = gateway(engine, tenant, &shown).await? else {
+    presented: [u8; 32],
+) -> Result<Option<AuthGrant>> {
+    let Some(scope) = find_gateway_scope(engine, tenant, &presented).await? else {
         return Ok(None);
     };
     if let Some(group) = &scope.group
         && let Some(groups) = groups(engine, tenant, device_id).await?
     {
-        return if is_among(&groups, group) {
-            Ok(Some(Admitted::known()))
+        return if contains_group(&groups, group) {
+            Ok(Some(AuthGrant::known_device()))
         } else {
             Err(Error::not_found("device", device_id))
         };
@@ -208,18 +209,18 @@ async fn of_gateway(
         group: scope.group,
         token_sha256: None,
     };
-    Ok(Some(Admitted {
+    Ok(Some(AuthGrant {
         may_register: true,
         enrolment,
     }))
 }
 
-fn is_among(groups: &Arc<[String]>, group: &str) -> bool {
+fn contains_group(groups: &Arc<[String]>, group: &str) -> bool {
     groups.iter().any(|known| known == group)
 }
 
 /// Refuses whoever registered a device a moment after somebody else had, with another token or in another group.
-pub(super) async fn check_enrolled(
+pub(super) async fn check_enrolment(
     engine: &Engine,
     caller: &Caller,
     registered: &PollView,
@@ -228,8 +229,8 @@ pub(super) async fn check_enrolled(
         group,
         token_sha256,
     } = &caller.enrolment;
-    if let Some(shown) = token_sha256
-        && !opens(registered.token_sha256.as_ref(), shown)
+    if let Some(presented) = token_sha256
+        && !token_matches(registered.token_sha256.as_ref(), presented)
     {
         return Err(Error::Forbidden {
             code: "another_token",
@@ -238,7 +239,7 @@ pub(super) async fn check_enrolled(
     }
     if let Some(group) = group {
         let groups = groups(engine, caller.tenant, &caller.device_id).await?;
-        if !groups.is_some_and(|groups| is_among(&groups, group)) {
+        if !groups.is_some_and(|groups| contains_group(&groups, group)) {
             return Err(Error::not_found("device", &caller.device_id));
         }
     }

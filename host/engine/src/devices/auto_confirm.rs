@@ -8,7 +8,7 @@ use tidegate_core::{
 use super::{
     Caller,
     poll::poll,
-    record::{present, record_of},
+    record::{record_for_device, require_known_device},
 };
 use crate::{
     Engine,
@@ -48,24 +48,24 @@ pub async fn activate_auto_confirm(
     remark: Option<String>,
 ) -> Result<(), RecordError> {
     let tenant = caller.tenant;
-    let (device, activated_at) = present(engine, caller).await?;
+    let (device, activated_at) = require_known_device(engine, caller).await?;
     let auto_confirm = AutoConfirm {
         initiator,
         remark,
         activated_at,
     };
-    agree(engine, tenant, &caller.device_id, device, auto_confirm).await
+    record_auto_confirm(engine, tenant, &caller.device_id, device, auto_confirm).await
 }
 
 /// The same, whoever says so.
-pub(crate) async fn agree(
+pub(crate) async fn record_auto_confirm(
     engine: &Arc<Engine>,
     tenant: TenantId,
     device_id: &str,
     device: DeviceKey,
     auto_confirm: AutoConfirm,
 ) -> Result<(), RecordError> {
-    record_of(engine, tenant, device_id, |engine| async move {
+    record_for_device(engine, tenant, device_id, |engine| async move {
         let store = engine.store();
         store
             .activate_auto_confirm(tenant, device, auto_confirm)
@@ -77,7 +77,7 @@ pub(crate) async fn agree(
 
 /// Agrees to no later updates; those that were agreed to stay so. Where nobody agrees, it does nothing.
 pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
-    let (device, now) = present(engine, caller).await?;
+    let (device, now) = require_known_device(engine, caller).await?;
     let store = engine.store();
     store
         .deactivate_auto_confirm(caller.tenant, device, now)

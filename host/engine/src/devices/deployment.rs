@@ -3,13 +3,13 @@ use std::sync::Arc;
 use tidegate_core::{
     firmware::Firmware,
     id::UpdateId,
-    update::{Event, UpdateStatus},
+    update::{UpdateEvent, UpdateStatus},
 };
 
-use super::{Caller, record::record, view::known};
+use super::{Caller, poll_view::caller_view, record::record};
 use crate::{
     Engine, Error, Result,
-    ports::{FeedbackRow, PollView, Report, UpdateRow},
+    ports::{FeedbackRow, PollView, UpdateReport, UpdateRow},
 };
 
 /// What a device is to install, or has installed.
@@ -33,30 +33,30 @@ pub async fn deployment(
     history: u32,
 ) -> Result<Deployment> {
     let (view, row) = own_update(engine, caller, id).await?;
-    let status = row.update.progress.status;
-    if !is_shown(status) || row.update.progress.is_held(engine.now()) {
+    let status = row.update.state.status;
+    if !is_visible(status) || row.update.state.is_waiting_for_window(engine.now()) {
         return Err(Error::not_found("update", id));
     }
-    let deployment = described(engine, row, history).await?;
+    let deployment = describe(engine, row, history).await?;
     if status == UpdateStatus::Offered {
-        take_up(engine, caller, &view, id);
+        record_retrieved(engine, caller, &view, id);
     }
     Ok(deployment)
 }
 
 /// Describes an update that came to its end, as [`deployment`] does, changing nothing.
-pub async fn installed(
+pub async fn installed_deployment(
     engine: &Engine,
     caller: &Caller,
     id: UpdateId,
     history: u32,
 ) -> Result<Deployment> {
     let (_, row) = own_update(engine, caller, id).await?;
-    let status = row.update.progress.status;
-    if status.is_open() || !is_shown(status) {
+    let status = row.update.state.status;
+    if status.is_open() || !is_visible(status) {
         return Err(Error::not_found("installed update", id));
     }
-    described(engine, row, history).await
+    describe(engine, row, history).await
 }
 
 /// Describes an update that waits for somebody to agree, as [`deployment`] does, changing nothing.
@@ -67,14 +67,14 @@ pub async fn confirmation(
     history: u32,
 ) -> Result<Deployment> {
     let (_, row) = own_update(engine, caller, id).await?;
-    if row.update.progress.status != UpdateStatus::WaitingConfirmation {
+    if row.update.state.status != UpdateStatus::WaitingConfirmation {
         return Err(Error::not_found("update to confirm", id));
     }
-    described(engine, row, history).await
+    describe(engine, row, history).await
 }
 
 /// Whether a device may read what there is, or was, to install.
-fn is_shown(status: UpdateStatus) -> bool {
+fn is_visible(status: UpdateStatus) -> bool {
     !matches!(
         status,
         UpdateStatus::Scheduled
@@ -91,19 +91,24 @@ pub(super) async fn own_update(
     caller: &Caller,
     id: UpdateId,
 ) -> Result<(PollView, UpdateRow)> {
-    let Some(view) = known(engine, caller).await? else {
+    let Some(view) = caller_view(engine, caller).await? else {
         return Err(Error::not_found("device", &caller.device_id));
     };
-    engine.seen.note(caller.seen(view.device, engine.now()));
+    engine
+        .last_seen
+        .record(caller.last_seen(view.device, engine.now()));
     let row = engine.store().update(caller.tenant, id).await?;
     row.filter(|row| row.update.device == view.device)
         .map(|row| (view, row))
         .ok_or_else(|| Error::not_found("update", id))
 }
 
-async fn described(engine: &Engine, update: UpdateRow, history: u32) -> Result<Deployment> {
+async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<Deployment> {
     let (tenant, id) = (update.update.tenant, update.update.firmware);
-    let firmware = engine.catalog.firmware(engine.store(), tenant, id).await?;
+    let firmware = engine
+        .firmware_cache
+        .firmware(engine.store(), tenant, id)
+        .await?;
     let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
     let history = match history {
         0 => Vec::new(),
@@ -123,12 +128,12 @@ async fn described(engine: &Engine, update: UpdateRow, history: u32) -> Result<D
 
 /// Notes that the device took the update up. The device does not wait for it: its feedback says the same, and where
 /// that overtakes this note, the update does not move back.
-fn take_up(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
-    let report = Report {
+fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
+    let report = UpdateReport {
         tenant: caller.tenant,
         device: view.device,
         update,
-        event: Event::Retrieved,
+        event: UpdateEvent::Retrieved,
         at: engine.now(),
     };
     let (engine, caller) = (Arc::clone(engine), caller.clone());

@@ -1,64 +1,70 @@
 use std::sync::Arc;
 
-use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::Event};
+use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::UpdateEvent};
 
 use super::{
     Caller,
-    record::{present, record},
+    record::{record, require_known_device},
 };
 use crate::{
     Engine,
-    ports::{RecordError, Report},
+    ports::{RecordError, UpdateReport},
 };
 
 /// The last millisecond of the year 9999: what is later no calendar shows.
-const END_OF_TIME: Timestamp = Timestamp(253_402_300_799_999);
+const MAX_DEVICE_TIME: Timestamp = Timestamp(253_402_300_799_999);
 
 /// Takes what a device says of an update; it is durable when this returns. The same again changes nothing.
-pub async fn feedback(
+pub async fn record_feedback(
     engine: &Arc<Engine>,
     caller: &Caller,
     update: UpdateId,
     feedback: Feedback,
 ) -> Result<(), RecordError> {
-    take(engine, caller, update, Event::Feedback(kept(feedback))).await
-}
-
-/// Takes what a device says to a call back, likewise.
-pub async fn cancel_feedback(
-    engine: &Arc<Engine>,
-    caller: &Caller,
-    update: UpdateId,
-    feedback: Feedback,
-) -> Result<(), RecordError> {
-    take(
+    record_event(
         engine,
         caller,
         update,
-        Event::CancelFeedback(kept(feedback)),
+        UpdateEvent::Feedback(sanitize(feedback)),
+    )
+    .await
+}
+
+/// Takes what a device says to a call back, likewise.
+pub async fn record_cancel_feedback(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+    update: UpdateId,
+    feedback: Feedback,
+) -> Result<(), RecordError> {
+    record_event(
+        engine,
+        caller,
+        update,
+        UpdateEvent::CancelFeedback(sanitize(feedback)),
     )
     .await
 }
 
 /// Takes an answer to the question whether an update may begin, likewise.
-pub async fn confirmation_feedback(
+pub async fn record_confirmation_feedback(
     engine: &Arc<Engine>,
     caller: &Caller,
     update: UpdateId,
     answer: Feedback,
 ) -> Result<(), RecordError> {
-    let event = Event::ConfirmationFeedback(kept(answer));
-    take(engine, caller, update, event).await
+    let event = UpdateEvent::ConfirmationFeedback(sanitize(answer));
+    record_event(engine, caller, update, event).await
 }
 
-async fn take(
+async fn record_event(
     engine: &Arc<Engine>,
     caller: &Caller,
     update: UpdateId,
-    event: Event,
+    event: UpdateEvent,
 ) -> Result<(), RecordError> {
-    let (device, at) = present(engine, caller).await?;
-    let report = Report {
+    let (device, at) = require_known_device(engine, caller).await?;
+    let report = UpdateReport {
         tenant: caller.tenant,
         device,
         update,
@@ -69,17 +75,17 @@ async fn take(
         engine.store().record(report).await
     })
     .await?;
-    engine.signals.log_grew(device);
+    engine.signals.notify_log_watchers(device);
     Ok(())
 }
 
 /// What is kept of a feedback: no more than is kept, no zero bytes, which databases do not take, and no time that
 /// cannot be.
-fn kept(feedback: Feedback) -> Feedback {
+fn sanitize(feedback: Feedback) -> Feedback {
     let mut feedback = feedback.bounded();
     feedback.device_time = feedback
         .device_time
-        .filter(|time| (Timestamp(0)..=END_OF_TIME).contains(time));
+        .filter(|time| (Timestamp(0)..=MAX_DEVICE_TIME).contains(time));
     for message in &mut feedback.messages {
         if message.contains('\0') {
             *message = message.replace('\0', "\u{fffd}");
@@ -95,14 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_database_takes_is_not_kept() {
+    fn values_that_databases_refuse_are_replaced() {
         for (time, expected) in [
             (Some(0), Some(0)),
             (Some(-1), None),
             (Some(i64::MAX), None),
             (None, None),
         ] {
-            let feedback = kept(Feedback {
+            let feedback = sanitize(Feedback {
                 device_time: time.map(Timestamp),
                 messages: vec!["a\0b".into(), "<b>ü</b>".into()],
                 ..Feedback::new(Execution::Closed, Finished::Failure)

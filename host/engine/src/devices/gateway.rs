@@ -3,72 +3,78 @@ use std::{sync::Arc, time::Duration};
 use subtle::ConstantTimeEq as _;
 use tidegate_core::id::TenantId;
 
-use super::doors::{KnownGateway, Remembered};
+use super::auth_cache::{Cached, CachedGateway};
 use crate::{Engine, Result, ports::GatewayUse};
 
 /// How long a tenant's gateways are remembered.
-const REMEMBERED: Duration = Duration::from_secs(10);
+const CACHE_TTL: Duration = Duration::from_secs(10);
 /// How old they may be when a token is not among them: a new one works this soon.
-const NEW: Duration = Duration::from_secs(1);
+const MISS_TTL: Duration = Duration::from_secs(1);
 
 /// Whom a gateway speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scope {
+pub(super) struct GatewayScope {
     /// The devices of this group; none: every device of the tenant.
     pub(super) group: Option<Arc<str>>,
 }
 
 /// The gateway whose token has this sha256.
-pub(super) async fn gateway(
+pub(super) async fn find_gateway_scope(
     engine: &Engine,
     tenant: TenantId,
-    shown: &[u8; 32],
-) -> Result<Option<Scope>> {
+    token_sha256: &[u8; 32],
+) -> Result<Option<GatewayScope>> {
     let now = engine.now();
-    let mut known = engine.doors.gateways.get(&tenant);
-    if known
+    let mut cached = engine.auth_cache.gateways.get(&tenant);
+    if cached
         .as_ref()
-        .is_none_or(|known| !known.is_fresh(now, REMEMBERED))
+        .is_none_or(|cached| !cached.is_fresh(now, CACHE_TTL))
     {
-        known = None;
+        cached = None;
     }
-    if let Some(known) = &known {
-        if let Some(found) = among(&known.said, shown) {
-            return Ok(Some(used(engine, tenant, found)));
+    if let Some(cached) = &cached {
+        if let Some(found) = find_by_token(&cached.value, token_sha256) {
+            return Ok(Some(scope_of(engine, tenant, found)));
         }
-        if known.is_fresh(now, NEW) {
+        if cached.is_fresh(now, MISS_TTL) {
             return Ok(None);
         }
     }
     let gateways = engine.store().gateways(tenant).await?.into_iter();
-    let said: Arc<[_]> = gateways.map(KnownGateway::new).collect();
-    let found = among(&said, shown).map(|found| used(engine, tenant, found));
-    engine
-        .doors
-        .gateways
-        .insert(tenant, Remembered { said, at: now });
+    let value: Arc<[_]> = gateways.map(CachedGateway::new).collect();
+    let found = find_by_token(&value, token_sha256).map(|found| scope_of(engine, tenant, found));
+    engine.auth_cache.gateways.insert(
+        tenant,
+        Cached {
+            value,
+            read_at: now,
+        },
+    );
     Ok(found)
 }
 
 /// Looks at all of them, so that the time says nothing.
-fn among<'a>(known: &'a [KnownGateway], shown: &[u8; 32]) -> Option<&'a KnownGateway> {
-    known.iter().fold(None, |found, known| {
-        let is_it: bool = known.gateway.sha256.ct_eq(shown).into();
-        if is_it { Some(known) } else { found }
+fn find_by_token<'a>(
+    cached: &'a [CachedGateway],
+    token_sha256: &[u8; 32],
+) -> Option<&'a CachedGateway> {
+    cached.iter().fold(None, |found, cached| {
+        let is_match: bool = cached.gateway.sha256.ct_eq(token_sha256).into();
+        if is_match { Some(cached) } else { found }
     })
 }
 
-fn used(engine: &Engine, tenant: TenantId, known: &KnownGateway) -> Scope {
+fn scope_of(engine: &Engine, tenant: TenantId, cached: &CachedGateway) -> GatewayScope {
     let at = engine.now();
-    if known.is_to_be_noted(at) {
-        let gateway = known.gateway.id;
-        engine.doors.note_used(GatewayUse {
+    if cached.is_recording_due(at) {
+        let gateway = cached.gateway.id;
+        engine.auth_cache.record_use(GatewayUse {
             tenant,
             gateway,
             at,
         });
     }
-    Scope {
-        group: known.gateway.group.clone(),
+    GatewayScope {
+        group: cached.gateway.group.clone(),
     }
 }

@@ -17,13 +17,11 @@ pub(super) async fn groups(
     if check_device_id(device_id).is_err() {
         return Ok(None);
     }
-    let ticket = engine.read_model.ticket(tenant, device_id);
-    let groups = engine.store().groups_of(tenant, device_id).await?;
+    let stamp = engine.read_model.stamp(tenant, device_id);
+    let groups = engine.store().device_groups(tenant, device_id).await?;
     let groups: Option<Arc<[String]>> = groups.map(Into::into);
     if let Some(groups) = &groups {
-        engine
-            .read_model
-            .groups_were_read(ticket, Arc::clone(groups));
+        engine.read_model.insert_groups(stamp, Arc::clone(groups));
     }
     Ok(groups)
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{
     Caller,
-    record::{present, record},
+    record::{record, require_known_device},
 };
 use crate::{
     Engine,
@@ -17,7 +17,7 @@ pub async fn report_installed(
     name: String,
     version: String,
 ) -> Result<bool, RecordError> {
-    let (device, at) = present(engine, caller).await?;
+    let (device, at) = require_known_device(engine, caller).await?;
     let report = InstalledReport {
         tenant: caller.tenant,
         device,
@@ -25,9 +25,9 @@ pub async fn report_installed(
         version,
         at,
     };
-    let told = record(engine, caller, |engine| async move {
+    let recorded = record(engine, caller, |engine| async move {
         engine.store().record_installed(report).await
     })
     .await?;
-    Ok(told.is_new)
+    Ok(recorded.is_new)
 }

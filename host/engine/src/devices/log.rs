@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use tidegate_core::log::{Source, lines};
+use tidegate_core::log::{LogSource, lines};
 
 use super::{
     Caller,
-    record::{present, record},
+    record::{record, require_known_device},
 };
 use crate::{
     Engine,
@@ -17,12 +17,12 @@ pub async fn report_log(
     caller: &Caller,
     text: &str,
 ) -> Result<(), RecordError> {
-    let (device, at) = present(engine, caller).await?;
+    let (device, at) = require_known_device(engine, caller).await?;
     let report = LogReport {
         tenant: caller.tenant,
         device,
         update: None,
-        source: Source::Device,
+        source: LogSource::Device,
         lines: lines(text),
         at,
     };
@@ -30,6 +30,6 @@ pub async fn report_log(
         engine.store().record_log(report).await
     })
     .await?;
-    engine.signals.log_grew(device);
+    engine.signals.notify_log_watchers(device);
     Ok(())
 }

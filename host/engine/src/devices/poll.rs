@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::device::check_device_id;
 
-use super::{Caller, authenticate::check_enrolled, polling, view::known, window};
+use super::{Caller, authenticate::check_enrolment, poll_view::caller_view, polling, window};
 use crate::{
     Engine, Error, Result,
     ports::{PollView, Tenant},
@@ -10,7 +10,7 @@ use crate::{
 
 /// What a poll is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Polled {
+pub struct PollResponse {
     /// What there is to do for the device now.
     pub view: PollView,
     /// When it is to ask again: in whole seconds, less than a day.
@@ -18,33 +18,33 @@ pub struct Polled {
 }
 
 /// Answers a poll. A device that nobody has seen yet is registered, if whoever speaks for it may do so.
-pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<Polled> {
-    let view = match known(engine, caller).await? {
+pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<PollResponse> {
+    let view = match caller_view(engine, caller).await? {
         Some(view) if !view.is_unseen => view,
         Some(_) => register(engine, caller).await?,
         None if caller.may_register => register(engine, caller).await?,
         None => return Err(Error::not_found("device", &caller.device_id)),
     };
     let now = engine.now();
-    engine.seen.note(caller.seen(view.device, now));
-    let mut rhythm = polling::rhythm(engine, tenant, caller, &view).await;
-    let (view, opening) = window::shown(view, now);
+    engine.last_seen.record(caller.last_seen(view.device, now));
+    let mut interval = polling::poll_interval(engine, tenant, caller, &view).await;
+    let (view, opening) = window::apply_window(view, now);
     if let Some(opening) = opening {
-        rhythm = rhythm.towards(opening, now);
+        interval = interval.shortened_until(opening, now);
     }
-    let sleep = rhythm.sleep(view.device, now);
-    Ok(Polled { view, sleep })
+    let sleep = interval.with_jitter(view.device, now);
+    Ok(PollResponse { view, sleep })
 }
 
 async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
     check_device_id(device_id)
         .map_err(|error| Error::invalid("invalid_device_id", "/device_id", error.to_string()))?;
-    let ticket = engine.read_model.ticket(tenant, device_id);
+    let stamp = engine.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
     let view = registered.await?;
-    engine.read_model.was_changed(ticket, view.clone(), true);
-    check_enrolled(engine, caller, &view).await?;
+    engine.read_model.insert_changed(stamp, view.clone(), true);
+    check_enrolment(engine, caller, &view).await?;
     Ok(view)
 }

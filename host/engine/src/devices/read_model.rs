@@ -11,45 +11,45 @@ use crate::ports::PollView;
 /// Most devices that are remembered; the rest is read from the store. A million fit, however they fall on the shards.
 const CAPACITY: usize = 1 << 20;
 /// Devices share counters of changes: a change of one may keep an answer about another from being remembered, no more.
-const STRIPES: usize = 16_384;
+const VERSION_STRIPES: usize = 16_384;
 
 /// What polls are answered from: memory first, the store when it is not there.
 ///
 /// Answers come from reads and changes that take a while, and others may overtake them. So whoever reads or changes
-/// takes a `Ticket` before, and what comes of it is remembered only if nothing was changed since.
+/// takes a `VersionStamp` before, and what comes of it is remembered only if nothing was changed since.
 pub struct ReadModel {
-    views: Cache<Key, Known>,
+    views: Cache<Key, CachedDevice>,
     /// The groups of devices that come through gateways of one group.
     groups: Cache<Key, Arc<[String]>>,
     /// How often anything of the stripe was changed.
-    changes: Box<[Mutex<u64>]>,
+    versions: Box<[Mutex<u64>]>,
     hasher: RandomState,
 }
 
 /// What is remembered of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
+struct CachedDevice {
     view: PollView,
     /// None: it is still to be worked out.
-    fitting: Option<Fitting>,
+    polling_override: Option<CachedOverride>,
 }
 
 /// Which override of its tenant's polling settings fits a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fitting {
+pub(crate) struct CachedOverride {
     /// Of the settings.
     pub(crate) revision: i64,
     /// None: none fits.
-    pub(crate) place: Option<u8>,
+    pub(crate) index: Option<u8>,
 }
 
 /// Taken before a device is read or changed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket<'a> {
+pub(crate) struct VersionStamp<'a> {
     tenant: TenantId,
     device_id: &'a str,
     stripe: usize,
-    changes: u64,
+    version: u64,
 }
 
 impl Default for ReadModel {
@@ -57,7 +57,7 @@ impl Default for ReadModel {
         Self {
             views: Cache::new(CAPACITY),
             groups: Cache::new(CAPACITY),
-            changes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            versions: (0..VERSION_STRIPES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -66,24 +66,40 @@ impl Default for ReadModel {
 impl ReadModel {
     /// What is remembered of a device.
     pub(crate) fn get(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
-        let known = self.views.get(&KeyRef { tenant, device_id })?;
-        Some(known.view)
+        let cached = self.views.get(&KeyRef { tenant, device_id })?;
+        Some(cached.view)
     }
 
     /// Which override fits a device, if that is remembered.
-    pub(crate) fn fitting(&self, tenant: TenantId, device_id: &str) -> Option<Fitting> {
-        self.views.get(&KeyRef { tenant, device_id })?.fitting
+    pub(crate) fn polling_override(
+        &self,
+        tenant: TenantId,
+        device_id: &str,
+    ) -> Option<CachedOverride> {
+        self.views
+            .get(&KeyRef { tenant, device_id })?
+            .polling_override
     }
 
     /// Remembers which override fits a device that is remembered, unless something was changed since the ticket was
     /// taken.
-    pub(crate) fn was_fitted(&self, ticket: Ticket<'_>, fitting: Fitting) {
-        let changes = self.lock(ticket.stripe);
-        if *changes == ticket.changes
-            && let Some(known) = self.views.get(&ticket.key_ref())
+    pub(crate) fn insert_override(
+        &self,
+        stamp: VersionStamp<'_>,
+        polling_override: CachedOverride,
+    ) {
+        let version = self.lock(stamp.stripe);
+        if *version == stamp.version
+            && let Some(cached) = self.views.get(&stamp.key_ref())
         {
-            let fitting = Some(fitting);
-            self.views.insert(ticket.key(), Known { fitting, ..known });
+            let polling_override = Some(polling_override);
+            self.views.insert(
+                stamp.key(),
+                CachedDevice {
+                    polling_override,
+                    ..cached
+                },
+            );
         }
     }
 
@@ -94,64 +110,87 @@ impl ReadModel {
 
     /// Remembers the groups that were read, unless something was changed since the ticket was taken. What devices report
     /// changes no groups; whoever does change them forgets the device.
-    pub(crate) fn groups_were_read(&self, ticket: Ticket<'_>, groups: Arc<[String]>) {
-        let changes = self.lock(ticket.stripe);
-        if *changes == ticket.changes {
-            self.groups.insert(ticket.key(), groups);
+    pub(crate) fn insert_groups(&self, stamp: VersionStamp<'_>, groups: Arc<[String]>) {
+        let version = self.lock(stamp.stripe);
+        if *version == stamp.version {
+            self.groups.insert(stamp.key(), groups);
         }
     }
 
     /// To be taken before a device is read or changed.
-    pub(crate) fn ticket<'a>(&self, tenant: TenantId, device_id: &'a str) -> Ticket<'a> {
+    pub(crate) fn stamp<'a>(&self, tenant: TenantId, device_id: &'a str) -> VersionStamp<'a> {
         let stripe = self.stripe(tenant, device_id);
-        Ticket {
+        VersionStamp {
             tenant,
             device_id,
             stripe,
-            changes: *self.lock(stripe),
+            version: *self.lock(stripe),
         }
     }
 
     /// Remembers what was read, unless something was changed since the ticket was taken: then it may be old.
-    pub(crate) fn was_read(&self, ticket: Ticket<'_>, view: PollView) {
-        let changes = self.lock(ticket.stripe);
-        if *changes == ticket.changes {
-            let fitting = None;
-            self.views.insert(ticket.key(), Known { view, fitting });
+    pub(crate) fn insert_read(&self, stamp: VersionStamp<'_>, view: PollView) {
+        let version = self.lock(stamp.stripe);
+        if *version == stamp.version {
+            let polling_override = None;
+            self.views.insert(
+                stamp.key(),
+                CachedDevice {
+                    view,
+                    polling_override,
+                },
+            );
         }
     }
 
     /// Remembers what a change made of a device, `changes_device`: and of what its tenant's overrides go by. When another change was made since the ticket was taken, nobody here
     /// knows which one the store made last: unless both made the same of it, as two of one transaction do, the device is
     /// forgotten.
-    pub(crate) fn was_changed(&self, ticket: Ticket<'_>, view: PollView, changes_device: bool) {
-        let mut changes = self.lock(ticket.stripe);
-        let known = self.views.get(&ticket.key_ref());
-        if *changes == ticket.changes {
-            let known = known.filter(|_| !changes_device);
-            let fitting = known.and_then(|known| known.fitting);
-            self.views.insert(ticket.key(), Known { view, fitting });
-        } else if known.is_none_or(|known| known.view != view) {
-            self.views.remove(&ticket.key_ref());
+    pub(crate) fn insert_changed(
+        &self,
+        stamp: VersionStamp<'_>,
+        view: PollView,
+        changes_device: bool,
+    ) {
+        let mut version = self.lock(stamp.stripe);
+        let cached = self.views.get(&stamp.key_ref());
+        if *version == stamp.version {
+            let cached = cached.filter(|_| !changes_device);
+            let polling_override = cached.and_then(|cached| cached.polling_override);
+            self.views.insert(
+                stamp.key(),
+                CachedDevice {
+                    view,
+                    polling_override,
+                },
+            );
+        } else if cached.is_none_or(|cached| cached.view != view) {
+            self.views.remove(&stamp.key_ref());
         } else if changes_device {
-            let fitting = None;
-            self.views.insert(ticket.key(), Known { view, fitting });
+            let polling_override = None;
+            self.views.insert(
+                stamp.key(),
+                CachedDevice {
+                    view,
+                    polling_override,
+                },
+            );
         }
-        *changes += 1;
+        *version += 1;
     }
 
     /// Forgets a device that was changed.
-    pub(crate) fn forget(&self, tenant: TenantId, device_id: &str) {
-        let mut changes = self.lock(self.stripe(tenant, device_id));
+    pub(crate) fn invalidate(&self, tenant: TenantId, device_id: &str) {
+        let mut version = self.lock(self.stripe(tenant, device_id));
         let key = KeyRef { tenant, device_id };
         self.views.remove(&key);
         self.groups.remove(&key);
-        *changes += 1;
+        *version += 1;
     }
 
     /// Forgets everything.
-    pub(crate) fn forget_all(&self) {
-        for stripe in 0..STRIPES {
+    pub(crate) fn invalidate_all(&self) {
+        for stripe in 0..VERSION_STRIPES {
             *self.lock(stripe) += 1;
         }
         self.views.clear();
@@ -159,11 +198,11 @@ impl ReadModel {
     }
 
     fn stripe(&self, tenant: TenantId, device_id: &str) -> usize {
-        self.hasher.hash_one((tenant, device_id)) as usize % STRIPES
+        self.hasher.hash_one((tenant, device_id)) as usize % VERSION_STRIPES
     }
 
     fn lock(&self, stripe: usize) -> MutexGuard<'_, u64> {
-        self.changes[stripe]
+        self.versions[stripe]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,7 +227,7 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
-impl Ticket<'_> {
+impl VersionStamp<'_> {
     fn key(&self) -> Key {
         Key {
             tenant: self.tenant,
@@ -236,73 +275,73 @@ mod tests {
 
     /// There is one for each of a million devices. What few devices have goes into a box: of a window, a pointer is left.
     #[test]
-    fn what_is_remembered_of_a_device_is_small() {
-        let bytes = size_of::<Known>();
+    fn a_cached_device_is_small() {
+        let bytes = size_of::<CachedDevice>();
         assert!(bytes <= 128, "{bytes} bytes");
     }
 
     #[test]
-    fn a_million_devices_are_remembered() {
+    fn a_million_devices_are_cached() {
         let model = ReadModel::default();
         let id = |number: u32| format!("device-{number}");
         for number in 0..1_000_000 {
-            model.was_read(model.ticket(LAB, &id(number)), view(1));
+            model.insert_read(model.stamp(LAB, &id(number)), view(1));
         }
         let forgotten = (0..1_000_000).filter(|number| model.get(LAB, &id(*number)).is_none());
         assert_eq!(forgotten.count(), 0);
-        model.forget_all();
+        model.invalidate_all();
         assert_eq!(model.get(LAB, &id(7)), None);
     }
 
     #[test]
-    fn what_is_read_is_remembered_for_that_device_alone() {
+    fn a_read_is_cached_for_its_device_only() {
         let model = ReadModel::default();
-        model.was_read(model.ticket(LAB, "a"), view(1));
+        model.insert_read(model.stamp(LAB, "a"), view(1));
         assert_eq!(remembered(&model), Some(view(1)));
         assert_eq!(model.get(TenantId(2), "a"), None);
         assert_eq!(model.get(LAB, "b"), None);
-        model.forget(LAB, "a");
+        model.invalidate(LAB, "a");
         assert_eq!(remembered(&model), None);
     }
 
     #[test]
-    fn a_read_that_was_overtaken_by_a_change_is_not_remembered() {
+    fn a_stale_read_is_not_cached() {
         let model = ReadModel::default();
-        let read = model.ticket(LAB, "a");
-        model.was_changed(model.ticket(LAB, "a"), view(2), false);
-        model.was_read(read, view(1));
+        let read = model.stamp(LAB, "a");
+        model.insert_changed(model.stamp(LAB, "a"), view(2), false);
+        model.insert_read(read, view(1));
         assert_eq!(remembered(&model), Some(view(2)));
 
         for forget in [
-            |model: &ReadModel| model.forget(LAB, "a"),
-            |model: &ReadModel| model.forget_all(),
+            |model: &ReadModel| model.invalidate(LAB, "a"),
+            |model: &ReadModel| model.invalidate_all(),
         ] {
-            let read = model.ticket(LAB, "a");
+            let read = model.stamp(LAB, "a");
             forget(&model);
-            model.was_read(read, view(1));
+            model.insert_read(read, view(1));
             assert_eq!(remembered(&model), None);
         }
     }
 
     #[test]
-    fn of_two_changes_at_once_neither_is_trusted_unless_they_agree() {
+    fn concurrent_changes_are_cached_only_if_they_agree() {
         let model = ReadModel::default();
-        let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
-        model.was_changed(other, view(2), false);
-        model.was_changed(one, view(1), false);
+        let (one, other) = (model.stamp(LAB, "a"), model.stamp(LAB, "a"));
+        model.insert_changed(other, view(2), false);
+        model.insert_changed(one, view(1), false);
         assert_eq!(remembered(&model), None);
 
-        let (one, other) = (model.ticket(LAB, "a"), model.ticket(LAB, "a"));
-        model.was_changed(other, view(2), false);
-        model.was_changed(one, view(2), false);
+        let (one, other) = (model.stamp(LAB, "a"), model.stamp(LAB, "a"));
+        model.insert_changed(other, view(2), false);
+        model.insert_changed(one, view(2), false);
         assert_eq!(
             remembered(&model),
             Some(view(2)),
             "whichever came last made this of it"
         );
 
-        model.was_changed(model.ticket(LAB, "a"), view(3), false);
-        model.was_changed(model.ticket(LAB, "a"), view(4), false);
+        model.insert_changed(model.stamp(LAB, "a"), view(3), false);
+        model.insert_changed(model.stamp(LAB, "a"), view(4), false);
         assert_eq!(
             remembered(&model),
             Some(view(4)),
@@ -311,36 +350,40 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_a_device_holds_until_the_device_changes() {
+    fn a_cached_override_is_dropped_when_the_device_changes() {
         let model = ReadModel::default();
-        let ticket = || model.ticket(LAB, "a");
-        let fitting = |place| Fitting {
+        let stamp = || model.stamp(LAB, "a");
+        let polling_override = |index| CachedOverride {
             revision: 1,
-            place: Some(place),
+            index: Some(index),
         };
-        let fits = || model.fitting(LAB, "a").and_then(|fitting| fitting.place);
-        model.was_fitted(ticket(), fitting(1));
-        assert_eq!(fits(), None, "it is not remembered itself");
-        model.was_read(ticket(), view(1));
-        assert_eq!(fits(), None);
-        model.was_fitted(ticket(), fitting(1));
-        model.was_changed(ticket(), view(2), false);
-        assert_eq!((fits(), remembered(&model)), (Some(1), Some(view(2))));
-        let old = ticket();
-        model.was_changed(ticket(), view(2), true);
-        assert_eq!(fits(), None);
-        model.was_fitted(old, fitting(1));
-        assert_eq!(fits(), None, "it was worked out of what was before");
+        let current = || {
+            model
+                .polling_override(LAB, "a")
+                .and_then(|polling_override| polling_override.index)
+        };
+        model.insert_override(stamp(), polling_override(1));
+        assert_eq!(current(), None, "it is not remembered itself");
+        model.insert_read(stamp(), view(1));
+        assert_eq!(current(), None);
+        model.insert_override(stamp(), polling_override(1));
+        model.insert_changed(stamp(), view(2), false);
+        assert_eq!((current(), remembered(&model)), (Some(1), Some(view(2))));
+        let old = stamp();
+        model.insert_changed(stamp(), view(2), true);
+        assert_eq!(current(), None);
+        model.insert_override(old, polling_override(1));
+        assert_eq!(current(), None, "it was worked out of what was before");
 
-        model.was_fitted(ticket(), fitting(2));
-        let (one, other) = (ticket(), ticket());
-        model.was_changed(one, view(3), false);
-        model.was_changed(other, view(3), true);
-        assert_eq!((fits(), remembered(&model)), (None, Some(view(3))));
+        model.insert_override(stamp(), polling_override(2));
+        let (one, other) = (stamp(), stamp());
+        model.insert_changed(one, view(3), false);
+        model.insert_changed(other, view(3), true);
+        assert_eq!((current(), remembered(&model)), (None, Some(view(3))));
     }
 
     #[test]
-    fn whoever_comes_last_nothing_old_stays() {
+    fn concurrent_reads_and_changes_leave_nothing_stale() {
         let model = ReadModel::default();
         // Stands for the store: what it holds is what a poll must see once everybody is done.
         let store = AtomicI64::new(0);
@@ -349,22 +392,22 @@ mod tests {
             thread::scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {
-                        let ticket = model.ticket(LAB, "a");
+                        let stamp = model.stamp(LAB, "a");
                         let view = read();
                         thread::yield_now();
-                        model.was_read(ticket, view);
+                        model.insert_read(stamp, view);
                     });
                 }
                 for forgets in [false, false, true] {
                     let (model, store) = (&model, &store);
                     scope.spawn(move || {
-                        let ticket = model.ticket(LAB, "a");
+                        let stamp = model.stamp(LAB, "a");
                         let now = store.fetch_add(1, Ordering::SeqCst) + 1;
                         thread::yield_now();
                         if forgets {
-                            model.forget(LAB, "a");
+                            model.invalidate(LAB, "a");
                         } else {
-                            model.was_changed(ticket, view(now as i32), false);
+                            model.insert_changed(stamp, view(now as i32), false);
                         }
                     });
                 }

@@ -5,10 +5,10 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{Caller, view::known};
+use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error,
-    ports::{RecordError, Recorded, RunRef, StoreError},
+    ports::{RecordError, RecordedFeedback, RunRef, StoreError},
 };
 
 /// Has the store record something of a device, and lets polls and the campaign's loop know.
@@ -22,20 +22,20 @@ pub(super) async fn record<F, T>(
 ) -> Result<T, RecordError>
 where
     F: Future<Output = Result<T, RecordError>> + Send + 'static,
-    T: AsRef<Recorded> + Send + 'static,
+    T: AsRef<RecordedFeedback> + Send + 'static,
 {
-    record_of(engine, caller.tenant, &caller.device_id, write).await
+    record_for_device(engine, caller.tenant, &caller.device_id, write).await
 }
 
 /// The device that speaks, which was here now.
-pub(super) async fn present(
+pub(super) async fn require_known_device(
     engine: &Engine,
     caller: &Caller,
 ) -> Result<(DeviceKey, Timestamp), RecordError> {
-    match known(engine, caller).await {
+    match caller_view(engine, caller).await {
         Ok(Some(view)) => {
             let now = engine.now();
-            engine.seen.note(caller.seen(view.device, now));
+            engine.last_seen.record(caller.last_seen(view.device, now));
             Ok((view.device, now))
         }
         // Another has registered it since: for this one it is not there.
@@ -52,7 +52,7 @@ pub(super) async fn present(
 }
 
 /// The same as [`record`] for a device that somebody else speaks of.
-pub(crate) async fn record_of<F, T>(
+pub(crate) async fn record_for_device<F, T>(
     engine: &Arc<Engine>,
     tenant: TenantId,
     device_id: &str,
@@ -60,49 +60,51 @@ pub(crate) async fn record_of<F, T>(
 ) -> Result<T, RecordError>
 where
     F: Future<Output = Result<T, RecordError>> + Send + 'static,
-    T: AsRef<Recorded> + Send + 'static,
+    T: AsRef<RecordedFeedback> + Send + 'static,
 {
     // Whoever hangs up leaves the task behind: while the store stands still they must not pile up.
-    let place = Arc::clone(&engine.reports).try_acquire_owned();
-    let place = place.map_err(|_| {
+    let permit = Arc::clone(&engine.reports).try_acquire_owned();
+    let permit = permit.map_err(|_| {
         let why = "too many reports wait for the database";
         StoreError::Unavailable(why.to_owned())
     })?;
     let writing = write(Arc::clone(engine));
-    let following = followed(Arc::clone(engine), tenant, device_id.to_owned(), writing);
+    let publishing = record_and_publish(Arc::clone(engine), tenant, device_id.to_owned(), writing);
     let task = tokio::spawn(async move {
-        let recorded = following.await;
-        drop(place);
+        let recorded = publishing.await;
+        drop(permit);
         recorded
     });
     task.await.unwrap_or_else(|panic| {
-        engine.read_model.forget(tenant, device_id);
+        engine.read_model.invalidate(tenant, device_id);
         let context = "record event";
         let source = Box::new(panic);
         Err(StoreError::Internal { context, source }.into())
     })
 }
 
-async fn followed<T: AsRef<Recorded>>(
+async fn record_and_publish<T: AsRef<RecordedFeedback>>(
     engine: Arc<Engine>,
     tenant: TenantId,
     device_id: String,
     writing: impl Future<Output = Result<T, RecordError>>,
 ) -> Result<T, RecordError> {
     let device_id = device_id.as_str();
-    let ticket = engine.read_model.ticket(tenant, device_id);
+    let stamp = engine.read_model.stamp(tenant, device_id);
     let recorded = writing.await;
     match &recorded {
         Ok(recorded) => {
             let recorded = recorded.as_ref();
             let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
-            engine.read_model.was_changed(ticket, view, changes_device);
+            engine
+                .read_model
+                .insert_changed(stamp, view, changes_device);
             for campaign in recorded.campaigns.iter().copied() {
-                engine.signals.campaign_moved(RunRef { tenant, campaign });
+                engine.signals.wake_campaign(RunRef { tenant, campaign });
             }
         }
         // Where the store failed, nobody knows what it did.
-        Err(_) => engine.read_model.forget(tenant, device_id),
+        Err(_) => engine.read_model.invalidate(tenant, device_id),
     }
     recorded
 }

@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use super::doors::Remembered;
+use super::auth_cache::Cached;
 use crate::{Engine, Error, Result, ports::Tenant, tenants};
 
 /// How long a tenant that is not there is remembered as such. One that is there stays.
-const ABSENT: Duration = Duration::from_secs(1);
+const ABSENT_TTL: Duration = Duration::from_secs(1);
 /// Longest name that is looked for, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -14,19 +14,21 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(absent());
     }
-    if let Some(known) = engine.doors.tenant(name) {
-        match known.said {
+    if let Some(cached) = engine.auth_cache.tenant(name) {
+        match cached.value {
             Some(tenant) => return Ok(tenant),
-            None if known.is_fresh(engine.now(), ABSENT) => return Err(absent()),
+            None if cached.is_fresh(engine.now(), ABSENT_TTL) => return Err(absent()),
             None => {}
         }
     }
-    let (at, changes) = (engine.now(), engine.doors.changes());
-    let said = tenants::by_name(engine, name).await?.map(Arc::new);
-    let remembered = Remembered {
-        said: said.clone(),
-        at,
+    let (read_at, tenant_version) = (engine.now(), engine.auth_cache.tenant_version());
+    let value = tenants::by_name(engine, name).await?.map(Arc::new);
+    let cached = Cached {
+        value: value.clone(),
+        read_at,
     };
-    engine.doors.tenant_was_read(changes, name, remembered);
-    said.ok_or_else(absent)
+    engine
+        .auth_cache
+        .insert_tenant(tenant_version, name, cached);
+    value.ok_or_else(absent)
 }

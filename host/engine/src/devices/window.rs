@@ -1,12 +1,13 @@
 //! Maintenance windows, as a poll comes upon them: everything is in memory, and nothing is parsed.
 
-use tidegate_core::{time::Timestamp, window::Standing};
+use tidegate_core::{time::Timestamp, window::WindowState};
 
 use crate::ports::{OpenUpdate, PollView};
 
 /// What a device is shown now, and the opening that it waits for.
-pub(super) fn shown(mut view: PollView, now: Timestamp) -> (PollView, Option<Timestamp>) {
-    let Some((may_prefetch, opens_at)) = view.open.as_ref().and_then(|open| closed(open, now))
+pub(super) fn apply_window(mut view: PollView, now: Timestamp) -> (PollView, Option<Timestamp>) {
+    let Some((may_prefetch, opens_at)) =
+        view.open.as_ref().and_then(|open| closed_window(open, now))
     else {
         return (view, None);
     };
@@ -17,14 +18,14 @@ pub(super) fn shown(mut view: PollView, now: Timestamp) -> (PollView, Option<Tim
 }
 
 /// Whether the files of an update whose window is closed may be fetched, and when it opens.
-fn closed(open: &OpenUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
+fn closed_window(open: &OpenUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
     let window = open.window.as_ref()?;
     if !open.status.waits_for_window() {
         return None;
     }
-    match window.standing(now) {
-        Standing::Open { .. } => None,
-        Standing::Closed { opens_at } => Some((window.prefetches(), opens_at)),
+    match window.state(now) {
+        WindowState::Open { .. } => None,
+        WindowState::Closed { opens_at } => Some((window.prefetches(), opens_at)),
     }
 }
 
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_installed_is_not_shown() {
+    fn updates_outside_their_window_are_hidden() {
         use UpdateStatus as S;
         for (prefetch, status, now, is_shown, awaited) in [
             (false, S::Offered, CLOSED, false, Some(OPEN)),
@@ -83,14 +84,14 @@ mod tests {
             (false, S::Cancelling, CLOSED, true, None),
             (false, S::WaitingConfirmation, CLOSED, true, None),
         ] {
-            let (shown, opening) = shown(view(prefetch, status), now);
+            let (visible, opening) = apply_window(view(prefetch, status), now);
             let expected = (is_shown, awaited);
-            assert_eq!((shown.open.is_some(), opening), expected, "{status:?}");
+            assert_eq!((visible.open.is_some(), opening), expected, "{status:?}");
         }
     }
 
     #[test]
-    fn a_link_changes_when_the_window_opens() {
+    fn the_content_revision_changes_when_the_window_opens() {
         let open = view(true, UpdateStatus::Offered).open.expect("an update");
         assert_ne!(open.content_revision(CLOSED), open.content_revision(OPEN));
         let later = Timestamp(2 * DAY);

@@ -9,27 +9,30 @@ use tidegate_core::{
 use tidegate_images::{Image, SwDescription};
 
 use super::{
-    claims::{Broken, Claims},
-    said::{Named, broken, differ, metadata, said},
+    image_summary::{NamedImage, images_differ, metadata, summarize, upload_error},
+    spec::{FirmwareSpec, UploadError},
 };
 
 /// Fills what the claims leave out. Several images must say the same.
-pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> {
-    let details = &mut claims.details;
+pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(), UploadError> {
+    let details = &mut spec.details;
     if details.version.is_empty()
-        && let Some(version) = only(images.iter().map(|(_, image)| said(image).version))
-            .map_err(|()| differ("/version", "their version; say it in the metadata"))?
+        && let Some(version) =
+            unanimous(images.iter().map(|(_, image)| summarize(image).version))
+                .map_err(|()| images_differ("/version", "their version; say it in the metadata"))?
     {
-        details.version = version::semver(version).ok_or_else(|| no_semver(version, images))?;
+        details.version = version::semver(version).ok_or_else(|| not_semver(version, images))?;
     }
     if details.name.is_empty()
         && let Some((filename, image)) = images.first()
     {
-        let stem = || stem(filename, said(image).version.unwrap_or_default());
-        details.name = said(image).name.map_or_else(stem, str::to_owned);
+        let stem = || stem(filename, summarize(image).version.unwrap_or_default());
+        details.name = summarize(image).name.map_or_else(stem, str::to_owned);
     }
     if details.description.is_empty()
-        && let Some(text) = images.iter().find_map(|(_, image)| said(image).description)
+        && let Some(text) = images
+            .iter()
+            .find_map(|(_, image)| summarize(image).description)
     {
         text.clone_into(&mut details.description);
     }
@@ -47,8 +50,8 @@ pub(super) fn fill(claims: &mut Claims, images: &[Named]) -> Result<(), Broken> 
 }
 
 /// What is said, if all who say it say the same.
-fn only<T: Ord>(said: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> {
-    let mut different: BTreeSet<T> = said.flatten().collect();
+fn unanimous<T: Ord>(values: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> {
+    let mut different: BTreeSet<T> = values.flatten().collect();
     match different.len() {
         0 | 1 => Ok(different.pop_first()),
         _ => Err(()),
@@ -101,27 +104,27 @@ fn stem(filename: &str, version: &str) -> String {
 }
 
 /// A version that the uploader has to say in other words.
-fn no_semver(version: &str, images: &[Named]) -> Broken {
+fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let mut said_by = images
         .iter()
-        .filter(|(_, image)| said(image).version == Some(version));
+        .filter(|(_, image)| summarize(image).version == Some(version));
     let filename = said_by.next().map_or("the image", |(filename, _)| filename);
     let message = format!(
         "{filename} says that it is {version}, which is not SemVer, such as 1.4.0: give a `version` in `metadata`"
     );
-    broken("invalid_firmware", "/version", message)
+    upload_error("invalid_firmware", "/version", message)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use tidegate_images::{Bundle, Format, Manifest};
+    use tidegate_images::{Bundle, BundleFormat, Manifest};
 
     use super::*;
     use crate::firmware::hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE};
 
-    fn swu(filename: &str, version: &str, hardware: &[&str]) -> Named {
+    fn swu(filename: &str, version: &str, hardware: &[&str]) -> NamedImage {
         let description = SwDescription {
             version: version.to_owned(),
             hardware: hardware
@@ -133,27 +136,27 @@ mod tests {
         (filename.to_owned(), Image::Swu(description))
     }
 
-    fn rauc(version: &str) -> Named {
+    fn rauc(version: &str) -> NamedImage {
         let manifest = Manifest {
             compatible: "Tide Dock".to_owned(),
             version: Some(version.to_owned()),
             description: None,
             build: Some("b7".to_owned()),
-            format: Format::Verity,
+            format: BundleFormat::Verity,
         };
         let manifest = Some(manifest);
         ("dock.raucb".to_owned(), Image::Rauc(Bundle { manifest }))
     }
 
-    fn filled(mut claims: Claims, images: &[Named]) -> FirmwareDetails {
-        fill(&mut claims, images).expect("it fits");
-        claims.details
+    fn filled(mut spec: FirmwareSpec, images: &[NamedImage]) -> FirmwareDetails {
+        fill(&mut spec, images).expect("it fits");
+        spec.details
     }
 
     #[test]
-    fn what_is_left_out_comes_from_the_image() {
+    fn missing_fields_come_from_the_image() {
         let details = filled(
-            Claims::default(),
+            FirmwareSpec::default(),
             &[swu("edge_v1.2.swu", "1.2", &["1.10", "1.2", "1.9.0"])],
         );
         assert_eq!((&*details.name, &*details.version), ("edge", "1.2.0"));
@@ -166,7 +169,7 @@ mod tests {
         let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(details.metadata, BTreeMap::from(expected));
 
-        let details = filled(Claims::default(), &[rauc("2.0.0")]);
+        let details = filled(FirmwareSpec::default(), &[rauc("2.0.0")]);
         assert_eq!((&*details.name, &*details.version), ("Tide Dock", "2.0.0"));
         assert_eq!(details.metadata[RAUC_COMPATIBLE], "Tide Dock");
         assert_eq!(details.metadata["rauc.build"], "b7");
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_stays() {
+    fn fields_of_the_uploader_win() {
         let details = FirmwareDetails {
             name: "dock".to_owned(),
             version: "3.0.0".to_owned(),
@@ -183,15 +186,12 @@ mod tests {
             metadata: BTreeMap::from([(SWU_HARDWARE.to_owned(), "[]".to_owned())]),
             ..FirmwareDetails::default()
         };
-        let claims = Claims {
+        let spec = FirmwareSpec {
             details,
-            ..Claims::default()
+            ..FirmwareSpec::default()
         };
-        let before = claims.details.clone();
-        assert_eq!(
-            filled(claims, &[swu("edge.swu", "3.0.0", &["1.0"])]),
-            before
-        );
+        let before = spec.details.clone();
+        assert_eq!(filled(spec, &[swu("edge.swu", "3.0.0", &["1.0"])]), before);
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
                 .boards
                 .insert("rpi4".to_owned(), vec!["1.0".to_owned()]);
         }
-        let details = filled(Claims::default(), &[image.clone()]);
+        let details = filled(FirmwareSpec::default(), &[image.clone()]);
         assert_eq!(details.device_model.as_deref(), Some("rpi4"));
         assert_eq!(details.metadata[SWU_BOARDS], r#"{"rpi4":["1.0"]}"#);
         assert_eq!(details.min_hardware_version, None);
@@ -211,18 +211,19 @@ mod tests {
                 .boards
                 .insert("cm4".to_owned(), vec!["1.0".to_owned()]);
         }
-        assert_eq!(filled(Claims::default(), &[image]).device_model, None);
+        assert_eq!(filled(FirmwareSpec::default(), &[image]).device_model, None);
     }
 
     #[test]
-    fn a_version_that_is_not_semver_is_to_be_said_by_the_uploader() {
+    fn a_version_that_is_not_semver_must_come_from_the_uploader() {
         let image = swu("edge.swu", "2024.05-rc1", &[]);
-        let broken = fill(&mut Claims::default(), std::slice::from_ref(&image)).expect_err("no");
+        let error =
+            fill(&mut FirmwareSpec::default(), std::slice::from_ref(&image)).expect_err("no");
         assert_eq!(
-            (broken.code, &*broken.errors[0].path),
+            (error.code, &*error.errors[0].path),
             ("invalid_firmware", "/version")
         );
-        let message = &broken.errors[0].message;
+        let message = &error.errors[0].message;
         assert!(
             message.starts_with("edge.swu says that it is 2024.05-rc1"),
             "{message}"
@@ -231,14 +232,14 @@ mod tests {
             message.ends_with("give a `version` in `metadata`"),
             "{message}"
         );
-        let mut claims = Claims::default();
-        claims.details.version = "2024.5.0-rc.1".to_owned();
-        let details = filled(claims, &[image]);
+        let mut spec = FirmwareSpec::default();
+        spec.details.version = "2024.5.0-rc.1".to_owned();
+        let details = filled(spec, &[image]);
         assert_eq!(details.metadata["swu.version"], "2024.05-rc1");
     }
 
     #[test]
-    fn images_that_do_not_agree_are_refused() {
+    fn contradicting_images_are_refused() {
         for (one, other, path) in [
             (
                 swu("a.swu", "1.0.0", &[]),
@@ -251,16 +252,19 @@ mod tests {
                 "/file",
             ),
         ] {
-            let broken = fill(&mut Claims::default(), &[one, other]).expect_err("they differ");
+            let error = fill(&mut FirmwareSpec::default(), &[one, other]).expect_err("they differ");
             assert_eq!(
-                (broken.code, &*broken.errors[0].path),
+                (error.code, &*error.errors[0].path),
                 ("image_contradicts", path)
             );
         }
         let long: Vec<String> = (0..200).map(|n| format!("{n:030}")).collect();
         let long: Vec<&str> = long.iter().map(String::as_str).collect();
-        let broken =
-            fill(&mut Claims::default(), &[swu("a.swu", "1.0.0", &long)]).expect_err("too long");
-        assert_eq!(broken.code, "invalid_image");
+        let error = fill(
+            &mut FirmwareSpec::default(),
+            &[swu("a.swu", "1.0.0", &long)],
+        )
+        .expect_err("too long");
+        assert_eq!(error.code, "invalid_image");
     }
 }

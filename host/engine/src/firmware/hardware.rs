@@ -13,20 +13,20 @@ pub(super) const RAUC_COMPATIBLE: &str = "rauc.compatible";
 /// The hardware models that a firmware may be for, as far as it says so. Whether a device fits, the hardware policy
 /// decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NamedModels {
+pub struct TargetModels {
     /// By name.
     pub models: BTreeSet<String>,
     /// Models that are not named too: it lists revisions for whatever has them.
     pub any: bool,
 }
 
-impl NamedModels {
+impl TargetModels {
     /// Of its uploader's word, or else of what its image said of itself. Empty: it says nothing of hardware.
     pub fn of(details: &FirmwareDetails) -> Self {
         let system = details.metadata.get(RAUC_COMPATIBLE);
         if let Some(model) = details.device_model.as_ref().or(system) {
             return Self {
-                models: filled(model.clone()).into_iter().collect(),
+                models: non_blank(model.clone()).into_iter().collect(),
                 any: false,
             };
         }
@@ -38,7 +38,7 @@ impl NamedModels {
         Self {
             models: boards
                 .into_iter()
-                .filter_map(|(board, _)| filled(board))
+                .filter_map(|(board, _)| non_blank(board))
                 .collect(),
             any: revisions.is_some_and(|list| list.as_array().is_some_and(|list| !list.is_empty())),
         }
@@ -50,7 +50,7 @@ impl NamedModels {
     }
 }
 
-fn filled(model: String) -> Option<String> {
+fn non_blank(model: String) -> Option<String> {
     (!model.trim().is_empty()).then_some(model)
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_what_is_said_or_what_the_image_says() {
+    fn target_models_come_from_the_uploader_or_the_image() {
         let check = |model: Option<&str>, metadata: &[(&str, &str)], models: &[&str], any: bool| {
             let details = FirmwareDetails {
                 device_model: model.map(str::to_owned),
@@ -74,11 +74,11 @@ mod tests {
                     .collect(),
                 ..FirmwareDetails::default()
             };
-            let expected = NamedModels {
+            let expected = TargetModels {
                 models: models.iter().map(|&model| model.to_owned()).collect(),
                 any,
             };
-            assert_eq!(NamedModels::of(&details), expected, "{metadata:?}");
+            assert_eq!(TargetModels::of(&details), expected, "{metadata:?}");
         };
         let (revisions, boards) = (
             (SWU_HARDWARE, r#"["1.0"]"#),

@@ -1,20 +1,20 @@
 //! Firmware: uploaded, listed, deleted.
 
-mod agree;
-mod check;
-mod claims;
+mod check_versions;
 mod delete;
 mod fill;
 mod get;
 mod hardware;
-mod image;
+mod image_summary;
+mod inspect_image;
 mod list;
-mod said;
+mod spec;
+mod spec_check;
 mod upload;
 
-pub use claims::{Checksums, Claims, Contents, ModuleContents};
 pub use delete::delete;
 pub use get::{files, get};
-pub use hardware::NamedModels;
+pub use hardware::TargetModels;
 pub use list::list;
+pub use spec::{Checksums, FileSpec, FirmwareSpec, ModuleSpec};
 pub use upload::Upload;

@@ -1,9 +1,12 @@
 use tidegate_core::firmware::{Artifact, Firmware};
 
-use super::{Claims, agree::agree, claims::Broken, fill::fill, image::inspect, said::Named};
+use super::{
+    FirmwareSpec, check_versions::check_versions, fill::fill, image_summary::NamedImage,
+    inspect_image::inspect, spec::UploadError,
+};
 use crate::{
     Engine, Error, Result,
-    files::Hold,
+    files::FileLease,
     ports::{ByteStream, NewFirmware, NewModule, Role, StoreError},
     tenants::Actor,
 };
@@ -16,9 +19,9 @@ const MAX_FILES: usize = 64;
 pub struct Upload<'a> {
     engine: &'a Engine,
     actor: &'a Actor,
-    hold: Hold<'a>,
+    lease: FileLease<'a>,
     files: Vec<Artifact>,
-    images: Vec<Named>,
+    images: Vec<NamedImage>,
 }
 
 impl<'a> Upload<'a> {
@@ -28,7 +31,7 @@ impl<'a> Upload<'a> {
         Ok(Self {
             engine,
             actor,
-            hold: Hold::begin(engine),
+            lease: FileLease::new(engine),
             files: Vec::new(),
             images: Vec::new(),
         })
@@ -41,8 +44,8 @@ impl<'a> Upload<'a> {
             return Err(Error::invalid("invalid_firmware", "/file", message));
         }
         let stored = self
-            .hold
-            .take(body, self.engine.settings.max_artifact_bytes)
+            .lease
+            .store_file(body, self.engine.settings.max_artifact_bytes)
             .await?;
         let file = Artifact {
             filename: filename.clone(),
@@ -58,28 +61,28 @@ impl<'a> Upload<'a> {
 
     /// Makes the files a firmware, of which images say what the claims leave out. When the claims do not hold, nothing
     /// is left of the files.
-    pub async fn finish(self, mut claims: Claims) -> Result<Firmware> {
-        let modules = match self.arrange(&mut claims) {
+    pub async fn finish(self, mut spec: FirmwareSpec) -> Result<Firmware> {
+        let modules = match self.build_modules(&mut spec) {
             Ok(modules) => modules,
-            Err(broken) => {
-                self.hold.let_go().await;
-                let message = match &broken.errors[..] {
+            Err(error) => {
+                self.lease.release().await;
+                let message = match &error.errors[..] {
                     [one] => format!("{}: {}", one.path, one.message),
                     many => format!("{} things about the firmware are wrong", many.len()),
                 };
                 return Err(Error::Invalid {
-                    code: broken.code,
+                    code: error.code,
                     message,
-                    errors: broken.errors,
+                    errors: error.errors,
                 });
             }
         };
-        if let Err(late) = self.hold.check() {
-            self.hold.let_go().await;
+        if let Err(late) = self.lease.check() {
+            self.lease.release().await;
             return Err(late);
         }
         let firmware = NewFirmware {
-            details: claims.details,
+            details: spec.details,
             modules,
             created_by: self.actor.user.clone(),
             created_at: self.engine.now(),
@@ -87,11 +90,11 @@ impl<'a> Upload<'a> {
         let store = self.engine.store();
         match store.create_firmware(self.actor.tenant, firmware).await {
             Ok(id) => {
-                self.hold.let_go().await;
+                self.lease.release().await;
                 super::get(self.engine, self.actor, id).await
             }
             Err(StoreError::Conflict(message)) => {
-                self.hold.let_go().await;
+                self.lease.release().await;
                 Err(Error::conflict("firmware_exists", message))
             }
             // It may have been stored all the same, so its files are held until that is certain.
@@ -99,15 +102,18 @@ impl<'a> Upload<'a> {
         }
     }
 
-    fn arrange(&self, claims: &mut Claims) -> std::result::Result<Vec<NewModule>, Broken> {
-        fill(claims, &self.images)?;
-        let modules = claims.arrange(&self.files)?;
-        agree(claims, &modules, &self.images)?;
+    fn build_modules(
+        &self,
+        spec: &mut FirmwareSpec,
+    ) -> std::result::Result<Vec<NewModule>, UploadError> {
+        fill(spec, &self.images)?;
+        let modules = spec.build_modules(&self.files)?;
+        check_versions(spec, &modules, &self.images)?;
         Ok(modules)
     }
 
     /// Gives the upload up.
     pub async fn abandon(self) {
-        self.hold.let_go().await;
+        self.lease.release().await;
     }
 }

@@ -4,25 +4,25 @@
 //! done its host says so again and again; when the host stops saying so, nobody knows how far it came, and the key is
 //! spent. An answer may hold a secret that is shown once, so it is sealed with the client's key, which is stored nowhere.
 
-mod begin;
-mod forget;
-mod running;
-mod seal;
+mod encrypt;
+mod expire;
+mod reserve;
+mod running_request;
 
 use std::time::Duration;
 
-use crate::ports::Room;
+use crate::ports::Quota;
 
-pub use begin::{Begun, begin};
-pub(crate) use forget::forget;
-pub use running::Running;
+pub(crate) use expire::delete_expired;
+pub use reserve::{Reservation, reserve};
+pub use running_request::RunningRequest;
 
 /// How long an answer is kept.
-const KEPT: Duration = Duration::from_hours(24);
+const RETENTION: Duration = Duration::from_hours(24);
 /// Largest answer that is kept, in bytes: updates for ten thousand devices at once have room in it.
-const LARGEST: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// What a tenant may have kept.
-const ROOM: Room = Room {
+const QUOTA: Quota = Quota {
     requests: 100_000,
     bytes: 256 << 20,
 };

@@ -1,6 +1,8 @@
 use tidegate_core::{device::Device, mode::DeviceMode};
 
-use super::choose::{Choice, Chooser, MOST, Passed, class, known_key};
+use super::chooser::{
+    FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, class, version_key,
+};
 use crate::{
     Engine, Result,
     ports::{PageRequest, UpdateFilter},
@@ -12,7 +14,7 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
     if device.mode != DeviceMode::Latest {
         return Ok(Vec::new());
     }
-    let Some(chooser) = Chooser::of(engine, actor.tenant).await? else {
+    let Some(chooser) = FirmwareChooser::load(engine, actor.tenant).await? else {
         let missing = "the policy latest, which chooses, is not there or not enabled";
         return Ok(vec![missing.to_owned()]);
     };
@@ -20,14 +22,14 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
         let unknown = "it does not say its hardware model, so nothing can be chosen for it";
         return Ok(vec![unknown.to_owned()]);
     };
-    let class = class(device.class(&chooser.wanted), 1);
-    let has = class.key.version.clone();
+    let class = class(device.class(&chooser.attributes), 1);
+    let installed_key = class.key.version.clone();
     let choice = chooser.choose(&[class]).await?.pop().unwrap_or_default();
     let chosen = choice.chosen.as_ref();
     let lowest = chosen.map(|firmware| firmware.details.version.clone());
-    let lowest = lowest.or(has).as_deref().and_then(known_key);
-    let no_candidates = chooser.no_candidates(model, lowest).await?;
-    let mut sentences = against(&choice, &no_candidates);
+    let lowest = lowest.or(installed_key).as_deref().and_then(version_key);
+    let excluded_candidates = chooser.excluded_candidates(model, lowest).await?;
+    let mut sentences = skip_sentences(&choice, &excluded_candidates);
     let Some(firmware) = choice.chosen else {
         sentences.push("latest chooses nothing for it".to_owned());
         return Ok(sentences);
@@ -46,26 +48,31 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
         .store()
         .list_updates(actor.tenant, &filter, last)
         .await?;
-    let had = updates
+    let previous = updates
         .items
         .iter()
         .find(|row| row.update.firmware == firmware.id);
-    sentences.extend(had.map(|row| {
-        let (id, status) = (row.update.id, row.update.progress.status.as_str());
+    sentences.extend(previous.map(|row| {
+        let (id, status) = (row.update.id, row.update.state.status.as_str());
         format!("update {id}, which is {status}, offered it that; it is offered once by itself")
     }));
     Ok(sentences)
 }
 
 /// What is not chosen and why.
-fn against(choice: &Choice, no_candidates: &[Passed]) -> Vec<String> {
-    let passed = no_candidates.iter().chain(&choice.passed);
-    let mut sentences: Vec<_> = passed
-        .map(|passed| format!("not {} {}: {}", passed.name, passed.version, passed.reason))
+fn skip_sentences(choice: &FirmwareChoice, excluded_candidates: &[SkippedRelease]) -> Vec<String> {
+    let skipped = excluded_candidates.iter().chain(&choice.skipped);
+    let mut sentences: Vec<_> = skipped
+        .map(|skipped| {
+            format!(
+                "not {} {}: {}",
+                skipped.name, skipped.version, skipped.reason
+            )
+        })
         .collect();
-    if choice.is_cut {
+    if choice.is_truncated {
         sentences.push(format!(
-            "more releases may be for its model; the {MOST} of the highest versions were looked at"
+            "more releases may be for its model; the {MAX_CANDIDATES} of the highest versions were looked at"
         ));
     }
     sentences

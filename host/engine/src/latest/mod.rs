@@ -4,10 +4,10 @@
 //! that were stirred. It asks policies about classes of devices, newest firmware first, and offers what they let through
 //! as single updates. Looking twice does nothing twice: a device is offered a firmware by itself once, however that went.
 
-mod choose;
+mod chooser;
 mod explain;
-mod keep;
+mod update_loop;
 
-pub use choose::{Choice, Passed};
+pub use chooser::{FirmwareChoice, SkippedRelease};
 pub use explain::explain;
-pub use keep::{keep_latest, look};
+pub use update_loop::{process_dirty_tenants, run_latest_loop};

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tidegate_core::id::{Digest, TenantId};
 
-use super::take_in::{inspect, store};
+use super::upload::{inspect_component, store_component};
 use crate::{Engine, Error, Result};
 
 /// Who uploaded the plugins that come with the host.
@@ -16,11 +16,11 @@ pub async fn install_builtins(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut tenants = Vec::new();
     for tenant in engine.store().tenants().await? {
         let revisions = engine.store().revisions(tenant.id).await?;
-        let has: Vec<Digest> = revisions
+        let installed_digests: Vec<Digest> = revisions
             .iter()
             .map(|revision| revision.stored.digest)
             .collect();
-        tenants.push((tenant.id, has));
+        tenants.push((tenant.id, installed_digests));
     }
     let mut installed = 0;
     for path in components(folder)
@@ -41,12 +41,14 @@ async fn install(
     component: Bytes,
 ) -> Result<usize> {
     let digest = Digest::of(&component);
-    let missing = tenants.iter().filter(|(_, has)| !has.contains(&digest));
+    let missing = tenants
+        .iter()
+        .filter(|(_, installed_digests)| !installed_digests.contains(&digest));
     let missing: Vec<TenantId> = missing.map(|(tenant, _)| *tenant).collect();
     if missing.is_empty() {
         return Ok(0);
     }
-    let inspection = match inspect(engine, &component).await {
+    let inspection = match inspect_component(engine, &component).await {
         Ok(inspection) => inspection,
         Err(error) => {
             let error = &error as &dyn std::error::Error;
@@ -56,7 +58,7 @@ async fn install(
     };
     let mut installed = 0;
     for tenant in missing {
-        match store(
+        match store_component(
             engine,
             tenant,
             BUILTIN_PUBLISHER,

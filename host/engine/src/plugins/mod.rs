@@ -3,12 +3,12 @@
 mod builtins;
 mod enable;
 mod read;
-mod take_in;
+mod upload;
 mod validate;
 
 pub use builtins::{BUILTIN_PUBLISHER, install_builtins};
 pub use enable::enable;
 pub use read::{get, list, revision};
-pub use take_in::take_in;
-pub(crate) use validate::ask_about_config;
+pub use upload::upload;
 pub use validate::validate;
+pub(crate) use validate::validate_config;

@@ -20,11 +20,11 @@ pub async fn validate(
         Some(digest) => Error::not_found("plugin revision", digest),
         None => Error::not_found("enabled plugin", plugin),
     })?;
-    ask_about_config(engine, plugin, revision.stored.digest, config).await
+    validate_config(engine, plugin, revision.stored.digest, config).await
 }
 
 /// Has a revision check a config; counted where the plugin itself is asked.
-pub(crate) async fn ask_about_config(
+pub(crate) async fn validate_config(
     engine: &Engine,
     plugin: &str,
     revision: Digest,

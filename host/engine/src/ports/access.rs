@@ -25,7 +25,7 @@ pub trait Access: Send + Sync {
     async fn delete_gateway(&self, tenant: TenantId, id: GatewayId) -> Result<bool, StoreError>;
 
     /// Notes when gateways were last used, many at once.
-    async fn note_gateways_used(&self, used: Vec<GatewayUse>) -> Result<(), StoreError>;
+    async fn record_gateway_use(&self, used: Vec<GatewayUse>) -> Result<(), StoreError>;
 
     /// Gives a device another token, or none. The one that it has stays good until `old_until`; when it has not used
     /// that yet, the one before it stays instead. Without a time nothing stays. Answers whether there is such a device.
@@ -39,7 +39,7 @@ pub trait Access: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Forgets a device's old token, if `current` is still the one that came after it.
-    async fn forget_old_token(
+    async fn delete_old_token(
         &self,
         tenant: TenantId,
         device: DeviceKey,
@@ -47,7 +47,7 @@ pub trait Access: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// The groups of a device, ordered by name; none: there is no such device.
-    async fn groups_of(
+    async fn device_groups(
         &self,
         tenant: TenantId,
         device_id: &str,

@@ -12,7 +12,7 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Stores a file as it arrives, hashing it on the way. What is refused or broken off leaves nothing behind.
-    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<Stored, PutError>;
+    async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError>;
 
     /// Reads a part of a file; none when there is no such file. Memory does not grow with the file.
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>>;
@@ -23,7 +23,7 @@ pub trait Artifacts: Send + Sync {
 
 /// A file as it was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredFile {
     /// Bytes.
     pub size: u64,
     /// Of its bytes.

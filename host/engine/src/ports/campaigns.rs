@@ -7,7 +7,7 @@ use tidegate_core::{
     wave::WaveReport,
 };
 
-use super::{NewEntry, Page, PageRequest, StoreError};
+use super::{NewJournalEntry, Page, PageRequest, StoreError};
 
 /// Campaigns, as operators make and change them.
 #[async_trait]
@@ -40,17 +40,17 @@ pub trait Campaigns: Send + Sync {
         tenant: TenantId,
         id: CampaignId,
         generation: i64,
-        change: Change,
+        change: CampaignChange,
     ) -> Result<bool, StoreError>;
 
     /// Starts a campaign if it is still at this generation: its waves, their members and what the policies said, in
     /// one transaction. False: it is not.
-    async fn begin_campaign(
+    async fn start_campaign(
         &self,
         tenant: TenantId,
         id: CampaignId,
         generation: i64,
-        beginning: Beginning,
+        campaign_start: CampaignStart,
     ) -> Result<bool, StoreError>;
 
     /// The campaign's waves, in order; empty before it starts.
@@ -78,8 +78,8 @@ pub struct NewCampaign {
 
 /// A change of a campaign: what is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Change {
-    /// Where it goes. Leaving `held` clears the hold and the plugins' [`super::Trouble`].
+pub struct CampaignChange {
+    /// Where it goes. Leaving `held` clears the hold and the plugins' [`super::PluginFailureState`].
     pub status: Option<CampaignStatus>,
     /// Why the host stopped it.
     pub hold: Option<Hold>,
@@ -105,7 +105,7 @@ pub struct Change {
 
 /// How a campaign begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beginning {
+pub struct CampaignStart {
     /// When.
     pub at: Timestamp,
     /// In the plan's order.
@@ -117,7 +117,7 @@ pub struct Beginning {
     /// Every selected device, with the index of its class.
     pub selected: Vec<(DeviceKey, u32)>,
     /// What was asked and answered on the way.
-    pub journal: Vec<NewEntry>,
+    pub journal: Vec<NewJournalEntry>,
 }
 
 /// A wave to be stored.

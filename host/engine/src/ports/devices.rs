@@ -71,7 +71,7 @@ pub trait Devices: Send + Sync {
     ) -> Result<Page<Device>, StoreError>;
 
     /// Notes when devices were last seen, many at once.
-    async fn note_seen(&self, seen: Vec<Seen>) -> Result<(), StoreError>;
+    async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError>;
 
     /// The devices that a campaign means, in any order, each once. `wanted` are the attributes that go into classes.
     async fn select(
@@ -80,7 +80,7 @@ pub trait Devices: Send + Sync {
         targets: &Targets,
         filter: Option<&Selector>,
         wanted: &[String],
-    ) -> Result<Vec<Selected>, StoreError>;
+    ) -> Result<Vec<SelectedDevice>, StoreError>;
 
     /// The devices that match a selector.
     async fn matching(
@@ -170,7 +170,7 @@ impl OpenUpdate {
 
 /// A device that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct LastSeenRecord {
     /// Whose it is.
     pub tenant: TenantId,
     /// Its row.
@@ -219,7 +219,7 @@ pub enum DeviceSort {
 
 /// A device as a campaign selects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selected {
+pub struct SelectedDevice {
     /// Its row.
     pub key: DeviceKey,
     /// Its id.

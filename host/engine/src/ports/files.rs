@@ -7,9 +7,9 @@ use super::StoreError;
 /// several hosts may share the files.
 #[async_trait]
 pub trait Files: Send + Sync {
-    /// Holds a file until then: nobody deletes it meanwhile, and what refers to it may be stored. False: it is being
+    /// Leases a file until then: nobody deletes it meanwhile, and what refers to it may be stored. False: it is being
     /// deleted, and cannot be held.
-    async fn hold_file(
+    async fn lease_file(
         &self,
         sha256: [u8; 32],
         holder: &str,
@@ -17,19 +17,19 @@ pub trait Files: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Lets go of everything that `holder` holds. Answers the files that nobody else holds and nothing refers to: they
-    /// are doomed, so that nobody can hold them, until they are deleted and [`Self::file_is_gone`] says so.
-    async fn let_go_of_files(
+    /// are doomed, so that nobody can hold them, until they are deleted and [`Self::confirm_file_deleted`] says so.
+    async fn end_file_leases(
         &self,
         holder: &str,
         now: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError>;
 
     /// A doomed file was deleted.
-    async fn file_is_gone(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
+    async fn confirm_file_deleted(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
 
     /// What hosts that died left behind: lets go of holds whose time is up, and answers files that have been doomed since
     /// before `doomed_before`.
-    async fn stray_files(
+    async fn orphaned_files(
         &self,
         now: Timestamp,
         doomed_before: Timestamp,

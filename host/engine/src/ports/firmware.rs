@@ -51,15 +51,15 @@ pub trait Firmwares: Send + Sync {
     async fn candidates(
         &self,
         tenant: TenantId,
-        wanted: &Candidates,
+        wanted: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError>;
 
     /// What [`Firmwares::candidates`] leaves out for other reasons than another model: betas and pre-releases that may be
     /// for the model, and firmware that says nothing of hardware. In the same order.
-    async fn no_candidates(
+    async fn excluded_candidates(
         &self,
         tenant: TenantId,
-        wanted: &Candidates,
+        wanted: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError>;
 
     /// Hides a firmware from lists and new campaigns. False: there is none. A campaign that has not ended and uses it
@@ -81,7 +81,7 @@ pub trait Firmwares: Send + Sync {
 
 /// Which firmware for a model to list, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Candidates {
+pub struct CandidateFilter {
     /// As its devices report it.
     pub model: String,
     /// Only of this version or a higher one, as [`tidegate_core::version::sort_key`] writes it; none: of any.

@@ -18,20 +18,20 @@ pub trait Journal: Send + Sync {
         campaign: CampaignId,
         after: i64,
         page: PageRequest,
-    ) -> Result<Page<Entry>, StoreError>;
+    ) -> Result<Page<JournalEntry>, StoreError>;
 
     /// One entry with what is needed to replay it.
-    async fn recording(
+    async fn recorded_call(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
         seq: i64,
-    ) -> Result<Option<Recording>, StoreError>;
+    ) -> Result<Option<RecordedCall>, StoreError>;
 }
 
 /// An entry to be stored. Its `seq` follows the campaign's last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEntry {
+pub struct NewJournalEntry {
     /// What kind of question it was.
     pub kind: EntryKind,
     /// When.
@@ -41,11 +41,11 @@ pub struct NewEntry {
     /// The plugin's revision.
     pub revision: Option<Digest>,
     /// sha256 of the question.
-    pub question_digest: Option<Digest>,
+    pub input_digest: Option<Digest>,
     /// As the sandbox recorded it.
-    pub question: Vec<u8>,
+    pub input: Vec<u8>,
     /// As the sandbox recorded it.
-    pub answer: Vec<u8>,
+    pub output: Vec<u8>,
     /// Units burnt.
     pub fuel: u64,
     /// Wall time.
@@ -105,14 +105,14 @@ impl EntryKind {
     missing_docs,
     reason = "each field is the field of NewEntry of that name"
 )]
-pub struct Entry {
+pub struct JournalEntry {
     /// Counts from 1 in each campaign.
     pub seq: i64,
     pub kind: EntryKind,
     pub at: Timestamp,
     pub plugin: String,
     pub revision: Option<Digest>,
-    pub question_digest: Option<Digest>,
+    pub input_digest: Option<Digest>,
     pub fuel: u64,
     pub duration: Duration,
     pub outcome: String,
@@ -122,11 +122,11 @@ pub struct Entry {
 
 /// An entry with what is needed to replay it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recording {
+pub struct RecordedCall {
     /// The entry.
-    pub entry: Entry,
+    pub entry: JournalEntry,
     /// As the sandbox recorded it.
-    pub question: Vec<u8>,
+    pub input: Vec<u8>,
     /// As the sandbox recorded it.
-    pub answer: Vec<u8>,
+    pub output: Vec<u8>,
 }

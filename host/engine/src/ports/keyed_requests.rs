@@ -11,39 +11,43 @@ pub trait KeyedRequests: Send + Sync {
         &self,
         tenant: TenantId,
         request: NewRequest,
-        room: Room,
+        quota: Quota,
         now: Timestamp,
-    ) -> Result<Reserved, StoreError>;
+    ) -> Result<ReserveResult, StoreError>;
 
     /// The request still runs, until then at least; a time that is over says that nobody does it any more. Nothing
     /// happens when the reservation is another's by now, or was answered; the same holds for the other methods.
     async fn renew_request(
         &self,
         tenant: TenantId,
-        ticket: Ticket,
-        runs_until: Timestamp,
-        forget_at: Timestamp,
+        reservation: ReservationId,
+        lease_until: Timestamp,
+        expires_at: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// The request was answered. None: its answer is not kept.
-    async fn keep_answer(
+    async fn store_response(
         &self,
         tenant: TenantId,
-        ticket: Ticket,
-        sealed: Option<Vec<u8>>,
-        forget_at: Timestamp,
+        reservation: ReservationId,
+        encrypted: Option<Vec<u8>>,
+        expires_at: Timestamp,
     ) -> Result<(), StoreError>;
 
     /// The request was refused: it may come again.
-    async fn give_request_back(&self, tenant: TenantId, ticket: Ticket) -> Result<(), StoreError>;
+    async fn release_request(
+        &self,
+        tenant: TenantId,
+        reservation: ReservationId,
+    ) -> Result<(), StoreError>;
 
     /// Forgets requests whose time is up, so many at most; answers how many.
-    async fn forget_requests(&self, now: Timestamp, most: u32) -> Result<u64, StoreError>;
+    async fn delete_expired_requests(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// Names one reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct ReservationId {
     /// Of who asks and of the client's key.
     pub digest: [u8; 32],
     /// Drawn for each reservation.
@@ -54,18 +58,18 @@ pub struct Ticket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
     /// The reservation.
-    pub ticket: Ticket,
+    pub reservation: ReservationId,
     /// Of what is asked.
     pub fingerprint: [u8; 32],
     /// Whoever does it says so again before then.
-    pub runs_until: Timestamp,
+    pub lease_until: Timestamp,
     /// When it is forgotten.
-    pub forget_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// How much a tenant may have kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Quota {
     /// Requests.
     pub requests: u64,
     /// Bytes of their answers.
@@ -74,33 +78,33 @@ pub struct Room {
 
 /// What became of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserved {
+pub enum ReserveResult {
     /// It is made.
-    New,
+    Reserved,
     /// The tenant has no room left.
-    Full,
+    QuotaExceeded,
     /// Somebody has it already.
-    There(KnownRequest),
+    Exists(ExistingRequest),
     /// Somebody had it, and gave it back at this moment.
-    GivenBack,
+    Released,
 }
 
 /// A request that somebody has already.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownRequest {
+pub struct ExistingRequest {
     /// The reservation.
-    pub ticket: Ticket,
+    pub reservation: ReservationId,
     /// Of what was asked.
     pub fingerprint: [u8; 32],
     /// How far it is.
-    pub progress: Progress,
+    pub progress: RequestState,
 }
 
 /// How far a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum RequestState {
     /// Whoever does it says so again before then; later, nobody does it any more.
     Running(Timestamp),
     /// It was answered with this, which is sealed; none: the answer is not kept.
-    Answered(Option<Vec<u8>>),
+    Completed(Option<Vec<u8>>),
 }

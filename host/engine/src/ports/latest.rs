@@ -10,13 +10,13 @@ use super::StoreError;
 #[async_trait]
 pub trait LatestDevices: Send + Sync {
     /// Tenants that were stirred since they were last looked at, each with the number of its last stir.
-    async fn stirred(&self) -> Result<Vec<(TenantId, i64)>, StoreError>;
+    async fn dirty_tenants(&self) -> Result<Vec<(TenantId, i64)>, StoreError>;
 
     /// A tenant was looked at, as it was after this stir.
-    async fn looked_at(&self, tenant: TenantId, stir: i64) -> Result<(), StoreError>;
+    async fn clear_dirty(&self, tenant: TenantId, stir: i64) -> Result<(), StoreError>;
 
     /// Those of the devices that have had an update with this firmware, however it went.
-    async fn had_offer(
+    async fn already_offered(
         &self,
         tenant: TenantId,
         firmware: FirmwareId,

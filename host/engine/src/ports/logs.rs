@@ -1,18 +1,18 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{DeviceKey, TenantId, UpdateId},
-    log::{LogLine, Source},
+    log::{LogLine, LogSource},
     time::Timestamp,
 };
 
-use super::{RecordError, Recorded, StoreError};
+use super::{RecordError, RecordedFeedback, StoreError};
 
 /// The live logs of updates.
 #[async_trait]
 pub trait Logs: Send + Sync {
     /// Adds lines to the log of an update, gathered with others into one transaction; durable when this returns. Not
     /// found: there is no such update of the device, or none of its updates is open.
-    async fn record_log(&self, report: LogReport) -> Result<Recorded, RecordError>;
+    async fn record_log(&self, report: LogReport) -> Result<RecordedFeedback, RecordError>;
 
     /// The log of an update after this line, in order: at most `limit` lines of those that are kept.
     async fn log(
@@ -34,7 +34,7 @@ pub struct LogReport {
     /// Its update, open or not; none: the one that it is at.
     pub update: Option<UpdateId>,
     /// Who wrote them.
-    pub source: Source,
+    pub source: LogSource,
     /// As [`tidegate_core::log::lines`] makes them, at least one.
     pub lines: Vec<String>,
     /// When.

@@ -2,9 +2,9 @@
 
 mod access;
 mod artifacts;
+mod auto_confirm;
 mod campaigns;
 mod clock;
-mod consent;
 mod devices;
 mod files;
 mod firmware;
@@ -18,7 +18,7 @@ mod plugins;
 mod registry;
 mod runs;
 mod sandbox;
-mod singles;
+mod single_updates;
 mod stats;
 mod store;
 mod tenants;
@@ -27,40 +27,41 @@ mod updates;
 pub use access::{
     Access, Authority, Enrolment, Gateway, GatewayUse, NewAuthority, NewGateway, OldToken,
 };
-pub use artifacts::{Artifacts, ByteStream, PutError, Stored};
+pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
+pub use auto_confirm::AutoConfirmation;
 pub use campaigns::{
-    Beginning, CampaignFilter, Campaigns, Change, ClassVerdict, Membership, NewCampaign, NewWave,
-    Wave,
+    CampaignChange, CampaignFilter, CampaignStart, Campaigns, ClassVerdict, Membership,
+    NewCampaign, NewWave, Wave,
 };
 pub use clock::{Clock, Entropy};
-pub use consent::Consents;
 pub use devices::{
-    AttributeMode, DeviceFilter, DeviceSort, Devices, NewDevice, OpenUpdate, PollView, Seen,
-    Selected,
+    AttributeMode, DeviceFilter, DeviceSort, Devices, LastSeenRecord, NewDevice, OpenUpdate,
+    PollView, SelectedDevice,
 };
 pub use files::Files;
-pub use firmware::{Candidates, FirmwareFilter, Firmwares, NewFirmware, NewModule};
-pub use journal::{Entry, EntryKind, Journal, NewEntry, Recording};
+pub use firmware::{CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, NewModule};
+pub use journal::{EntryKind, Journal, JournalEntry, NewJournalEntry, RecordedCall};
 pub use keyed_requests::{
-    KeyedRequests, KnownRequest, NewRequest, Progress, Reserved, Room, Ticket,
+    ExistingRequest, KeyedRequests, NewRequest, Quota, RequestState, ReservationId, ReserveResult,
 };
 pub use latest::LatestDevices;
 pub use logs::{Log, LogReport, Logs};
-pub use observer::{Observer, Unobserved};
+pub use observer::{NoopObserver, Observer};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
 pub use registry::{AttributeChange, ChangeError, DeviceChange, MAX_CHANGES, MAX_LABELS, Registry};
 pub use runs::{
-    Admitted, Applied, Ending, Fence, Offer, Returned, Run, RunRef, Runs, Touched, Trouble,
+    AffectedDevice, Fence, Offer, OfferedBatch, PluginFailureState, RollbackBatch,
+    RollbackProgress, Run, RunRef, Runs, TickOutcome,
 };
 pub use sandbox::{
-    Call, CallFailure, ComponentSource, Inspection, Record, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallRecord, ComponentSource, Inspection, Rejection, Sandbox, Validation,
 };
-pub use singles::{CalledBack, Made, Past, SingleUpdates};
+pub use single_updates::{CancelledUpdates, OfferOverrides, OfferResult, SingleUpdates};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
-pub use tenants::{Key, Role, StoredKey, Tenant, Tenants};
+pub use tenants::{ApiKey, ApiKeyRecord, Role, Tenant, Tenants};
 pub use updates::{
-    AttributesReport, FeedbackRow, InstalledReport, RecordError, Recorded, Report, Told,
-    UpdateFilter, UpdateRow, Updates,
+    AttributesReport, FeedbackRow, InstalledReport, RecordError, RecordedFeedback,
+    RecordedInstallation, UpdateFilter, UpdateReport, UpdateRow, Updates,
 };

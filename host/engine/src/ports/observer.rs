@@ -18,9 +18,9 @@ pub trait Observer: Send + Sync {
 
 /// Nobody is watching.
 #[derive(Debug, Clone, Copy)]
-pub struct Unobserved;
+pub struct NoopObserver;
 
-impl Observer for Unobserved {
+impl Observer for NoopObserver {
     fn plugin_called(
         &self,
         _: &str,

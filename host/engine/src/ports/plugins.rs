@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{Digest, TenantId},
-    plugin::{Description, Kind},
+    plugin::{Description, PluginKind},
     time::Timestamp,
 };
 
@@ -37,7 +37,7 @@ pub trait Plugins: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Adds up what calls cost.
-    async fn note_usage(
+    async fn record_plugin_usage(
         &self,
         tenant: TenantId,
         usage: Vec<(Digest, Usage)>,
@@ -50,7 +50,7 @@ pub struct NewRevision {
     /// sha256 of its bytes, which the artifact store keeps.
     pub digest: Digest,
     /// The world that it exports.
-    pub kind: Kind,
+    pub kind: PluginKind,
     /// The contract version that it was built for.
     pub contract: String,
     /// What it says of itself; `description.name` is the plugin's name.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
-    mode::{DeviceMode, PassedOver},
+    mode::{DeviceMode, SkipReason},
     time::Timestamp,
 };
 
@@ -31,12 +31,12 @@ pub trait Registry: Send + Sync {
     ) -> Result<Option<Vec<CampaignId>>, StoreError>;
 
     /// Why a campaign passed over a device when its turn came; none: it did not, or not yet.
-    async fn passed_over(
+    async fn skip_reason(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
         device: DeviceKey,
-    ) -> Result<Option<PassedOver>, StoreError>;
+    ) -> Result<Option<SkipReason>, StoreError>;
 
     /// What changed when a device reported, newest first; none: there is no such device. Of each device the last
     /// [`MAX_CHANGES`] are kept.

@@ -2,12 +2,12 @@ use async_trait::async_trait;
 use tidegate_core::{
     campaign::{Campaign, CampaignStatus, Hold, Rollback},
     id::{CampaignId, DeviceKey, FirmwareId, TenantId},
-    plugin::{Durations, OperatorAct, Scope},
+    plugin::{Durations, OperatorAct, RollbackScope},
     time::Timestamp,
-    update::{Proof, Terms},
+    update::{SuccessCriteria, UpdateOptions},
 };
 
-use super::{NewEntry, StoreError, Wave};
+use super::{NewJournalEntry, StoreError, Wave};
 
 /// Campaigns, as the loops keep them going. What these methods do costs the same however many devices there are.
 #[async_trait]
@@ -36,54 +36,63 @@ pub trait Runs: Send + Sync {
 
     /// Applies what a tick decided, with its journal, in one transaction, if the campaign is still at this generation
     /// and under this fence. The generation moves on. False: it was not, and nothing was done.
-    async fn apply(&self, run: RunRef, fence: Fence, applied: Applied) -> Result<bool, StoreError>;
+    async fn apply(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        applied: TickOutcome,
+    ) -> Result<bool, StoreError>;
 
     /// Makes updates for released devices that have none yet: the next `limit` of this wave. A device that already has
     /// the firmware, and has not drifted from it, gets an update that is completed at once. One that
-    /// [`tidegate_core::mode::passes_over`] names, or that a newer campaign on the same feed has, is passed over and
+    /// [`tidegate_core::mode::skip_reason`] names, or that a newer campaign on the same feed has, is passed over and
     /// counts as cancelled. Under a lost fence it does nothing.
-    async fn admit(
+    async fn offer_updates(
         &self,
         run: RunRef,
         fence: Fence,
         wave: u32,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Admitted, StoreError>;
+    ) -> Result<OfferedBatch, StoreError>;
 
     /// Looks again at up to `limit` devices that were passed over and whose reason may be gone; makes updates for those
     /// whose reason is. Under a lost fence, and for a campaign that is not in progress, it does nothing.
-    async fn admit_after_all(
+    async fn offer_skipped_updates(
         &self,
         run: RunRef,
         fence: Fence,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Vec<Touched>, StoreError>;
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
 
     /// Calls back up to `limit` open updates of the campaign. Under a lost fence it does nothing.
-    async fn call_back(
+    async fn cancel_updates(
         &self,
         run: RunRef,
         fence: Fence,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<Touched>, StoreError>;
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
 
     /// Looks at up to `limit` ended updates of the campaign that were not looked at yet, and makes an update back
     /// wherever [`tidegate_core::rollback::after`] says so; pinned devices are passed over. Under a lost fence it does nothing.
-    async fn send_back(
+    async fn create_rollback_updates(
         &self,
         run: RunRef,
         fence: Fence,
-        scope: Scope,
+        scope: RollbackScope,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Returned, StoreError>;
+    ) -> Result<RollbackBatch, StoreError>;
 
     /// Ends up to `limit` open updates whose time is up; tries that waited for theirs are dealt with as
-    /// [`tidegate_core::update::due`] says.
-    async fn expire(&self, now: Timestamp, limit: u32) -> Result<Vec<Touched>, StoreError>;
+    /// [`tidegate_core::update::retry_action`] says.
+    async fn expire_updates(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AffectedDevice>, StoreError>;
 }
 
 /// A campaign by its rows.
@@ -116,46 +125,46 @@ pub struct Run {
     /// The policies' own states, in the order of the spec.
     pub policy_states: Vec<Vec<u8>>,
     /// How its plugins have failed since one last answered.
-    pub trouble: Trouble,
+    pub plugin_failures: PluginFailureState,
     /// How a rollback goes.
-    pub ending: Ending,
+    pub rollback_progress: RollbackProgress,
 }
 
 /// How a campaign's plugins fail, in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Trouble {
+pub struct PluginFailureState {
     /// Failures that will repeat themselves.
     pub failures: u32,
     /// Failures of which load may be the cause.
-    pub misses: u32,
+    pub timeouts: u32,
     /// No plugin is asked before.
     pub retry_at: Option<Timestamp>,
 }
 
 /// How far a campaign is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ending {
+pub struct RollbackProgress {
     /// Open updates of its waves.
-    pub open_forward: u64,
+    pub open_updates: u64,
     /// Ended updates of its waves that a rollback has not looked at.
-    pub to_look_at: u64,
+    pub rollback_pending: u64,
     /// Updates back that are open.
-    pub open_return: u64,
+    pub open_rollbacks: u64,
     /// Updates back that completed.
-    pub returned: u64,
+    pub rolled_back: u64,
     /// Updates back that failed or timed out.
-    pub not_returned: u64,
+    pub rollback_failed: u64,
     /// Devices that should go back and cannot: the server has not what was there before.
-    pub impossible: u64,
+    pub rollback_impossible: u64,
     /// Devices that should go back and stay: they are pinned.
     pub pinned: u64,
     /// Devices that another update, an operator's own, was bringing back already.
-    pub under_way: u64,
+    pub already_rolling_back: u64,
 }
 
 /// What a tick decided. What is none stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub struct TickOutcome {
     /// What it was decided on.
     pub generation: i64,
     /// When.
@@ -179,14 +188,14 @@ pub struct Applied {
     /// The policies' new states, in the order of the spec.
     pub policy_states: Option<Vec<Vec<u8>>>,
     /// How its plugins have failed since one last answered.
-    pub trouble: Trouble,
+    pub plugin_failures: PluginFailureState,
     /// What was asked and answered.
-    pub journal: Vec<NewEntry>,
+    pub journal: Vec<NewJournalEntry>,
 }
 
-impl Applied {
+impl TickOutcome {
     /// A change that changes nothing: its plugins have failed as they had.
-    pub fn nothing(generation: i64, at: Timestamp, trouble: Trouble) -> Self {
+    pub fn unchanged(generation: i64, at: Timestamp, plugin_failures: PluginFailureState) -> Self {
         Self {
             generation,
             at,
@@ -199,7 +208,7 @@ impl Applied {
             ended_at: None,
             strategy_state: None,
             policy_states: None,
-            trouble,
+            plugin_failures,
             journal: Vec::new(),
         }
     }
@@ -215,35 +224,35 @@ pub struct Offer {
     /// How much it goes before other updates.
     pub weight: i32,
     /// What counts as success.
-    pub proof: Proof,
+    pub success_criteria: SuccessCriteria,
     /// How it is put to the devices.
-    pub terms: Terms,
+    pub options: UpdateOptions,
     /// When.
     pub now: Timestamp,
 }
 
 /// What came of admitting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Admitted {
+pub struct OfferedBatch {
     /// For whom updates were made.
-    pub touched: Vec<Touched>,
+    pub affected: Vec<AffectedDevice>,
     /// How many released devices still have none.
-    pub left: u64,
+    pub remaining: u64,
 }
 
 /// What came of sending back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Returned {
+pub struct RollbackBatch {
     /// How many ended updates were looked at.
-    pub looked_at: u64,
+    pub processed: u64,
     /// For whom updates back were made.
-    pub touched: Vec<Touched>,
+    pub affected: Vec<AffectedDevice>,
 }
 
 /// A device whose updates changed: what is remembered of it is out of date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the ids say it")]
-pub struct Touched {
+pub struct AffectedDevice {
     pub tenant: TenantId,
     pub device: DeviceKey,
     pub device_id: String,

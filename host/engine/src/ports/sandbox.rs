@@ -8,7 +8,7 @@ use tidegate_core::{
     id::Digest,
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, FieldError, HealthAnswer,
-        HealthInput, Kind, Observation, Plan, PlanInput,
+        HealthInput, Observation, Plan, PlanInput, PluginKind,
     },
 };
 
@@ -38,7 +38,7 @@ pub trait Sandbox: Send + Sync {
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer>;
 
     /// Asks a recorded question again, of the same or of another revision.
-    async fn replay(&self, plugin: Digest, question: &[u8]) -> Call<()>;
+    async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()>;
 
     /// A recorded question or answer as JSON text for people and REST.
     fn readable(&self, record: &[u8]) -> Result<String, CallFailure>;
@@ -57,7 +57,7 @@ pub struct Inspection {
     /// sha256 of its bytes.
     pub digest: Digest,
     /// The world that it exports.
-    pub kind: Kind,
+    pub kind: PluginKind,
     /// The contract version that it was built for, such as `1.0.0`.
     pub contract: String,
     /// What it says of itself.
@@ -99,18 +99,18 @@ pub struct Call<T> {
     /// What the plugin wrote for the operator.
     pub log: Vec<String>,
     /// The question and the answer as they crossed the border.
-    pub record: Record,
+    pub record: CallRecord,
 }
 
 /// A question and its answer, compressed and canonical: the same question has the same bytes on every host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Record {
+pub struct CallRecord {
     /// What was asked, with the name of the call.
-    pub question: Vec<u8>,
+    pub input: Vec<u8>,
     /// sha256 of the question before compression.
-    pub question_digest: Option<Digest>,
+    pub input_digest: Option<Digest>,
     /// What was answered; empty when nothing was.
-    pub answer: Vec<u8>,
+    pub output: Vec<u8>,
 }
 
 /// Why a call has no answer. Text is for people; nothing is decided by it.

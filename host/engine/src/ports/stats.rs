@@ -14,7 +14,7 @@ pub trait Statistics: Send + Sync {
     async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError>;
 
     /// When a campaign's counters last changed; none: no such campaign or no change yet.
-    async fn last_move(
+    async fn last_progress_at(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
@@ -37,9 +37,9 @@ pub struct Stats {
     /// Campaigns by status.
     pub campaigns_by_status: Vec<(String, u64)>,
     /// Updates that completed since then.
-    pub completed_of_late: u64,
+    pub completed_recently: u64,
     /// Updates that failed or timed out since then.
-    pub failed_of_late: u64,
+    pub failed_recently: u64,
     /// When an update of this tenant last changed.
     pub last_change: Option<Timestamp>,
 }

@@ -1,6 +1,6 @@
 use super::{
-    Access, Campaigns, Consents, Devices, Files, Firmwares, Journal, KeyedRequests, LatestDevices,
-    Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
+    Access, AutoConfirmation, Campaigns, Devices, Files, Firmwares, Journal, KeyedRequests,
+    LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
 /// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
@@ -18,7 +18,7 @@ pub trait Store:
     + Runs
     + SingleUpdates
     + Updates
-    + Consents
+    + AutoConfirmation
     + Journal
     + Logs
     + Plugins
@@ -41,7 +41,7 @@ impl<T> Store for T where
         + Runs
         + SingleUpdates
         + Updates
-        + Consents
+        + AutoConfirmation
         + Journal
         + Logs
         + Plugins

@@ -16,7 +16,7 @@ pub trait Tenants: Send + Sync {
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
 
     /// The tenant of this id.
-    async fn tenant_of_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
 
     /// Changes a tenant's settings, and lets every host know, if they are still at this revision, which moves on. False:
     /// they are not, and nothing was changed.
@@ -28,13 +28,13 @@ pub trait Tenants: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Stores an API key by its sha256.
-    async fn create_key(&self, key: StoredKey) -> Result<(), StoreError>;
+    async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError>;
 
     /// The key of this sha256, expired or not.
-    async fn key(&self, sha256: [u8; 32]) -> Result<Option<Key>, StoreError>;
+    async fn key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError>;
 
     /// The keys of a tenant, expired or not, in the order in which they were made.
-    async fn keys(&self, tenant: TenantId) -> Result<Vec<StoredKey>, StoreError>;
+    async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError>;
 
     /// Deletes a tenant's key. False: the tenant has no key of this sha256.
     async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError>;
@@ -58,7 +58,7 @@ pub struct Tenant {
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredKey {
+pub struct ApiKeyRecord {
     /// For whom.
     pub tenant: TenantId,
     /// Who acts with it.
@@ -75,7 +75,7 @@ pub struct StoredKey {
 
 /// A key that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct ApiKey {
     /// For whom.
     pub tenant: Tenant,
     /// Who acts with it.

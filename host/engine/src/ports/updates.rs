@@ -6,7 +6,7 @@ use tidegate_core::{
     feedback::Feedback,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::{Event, Refusal, Update},
+    update::{EventError, Update, UpdateEvent},
 };
 
 use super::{AttributeMode, Page, PageRequest, PollView, StoreError};
@@ -44,15 +44,21 @@ pub trait Updates: Send + Sync {
 
     /// Records an event of an update, gathered with others into one transaction; durable when this returns. The same
     /// feedback again changes nothing and is no error.
-    async fn record(&self, report: Report) -> Result<Recorded, RecordError>;
+    async fn record(&self, report: UpdateReport) -> Result<RecordedFeedback, RecordError>;
 
     /// Records what a device reports of itself, gathered likewise. An update that waits for this version completes.
-    async fn record_attributes(&self, report: AttributesReport) -> Result<Recorded, RecordError>;
+    async fn record_attributes(
+        &self,
+        report: AttributesReport,
+    ) -> Result<RecordedFeedback, RecordError>;
 
     /// Records that a device has a firmware, as an update that came to its good end at once. While an update of it is
     /// open nothing is recorded, but that one of this firmware completes that waits for its proof. A device or a firmware
     /// that is not there is not found.
-    async fn record_installed(&self, report: InstalledReport) -> Result<Told, RecordError>;
+    async fn record_installed(
+        &self,
+        report: InstalledReport,
+    ) -> Result<RecordedInstallation, RecordError>;
 }
 
 /// An update with the names that people know it by.
@@ -90,7 +96,7 @@ pub struct FeedbackRow {
 
 /// Something that happened to an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct UpdateReport {
     /// Whose it is.
     pub tenant: TenantId,
     /// The device that speaks; an update of another is not found.
@@ -98,7 +104,7 @@ pub struct Report {
     /// The update.
     pub update: UpdateId,
     /// What happened.
-    pub event: Event,
+    pub event: UpdateEvent,
     /// When.
     pub at: Timestamp,
 }
@@ -137,24 +143,24 @@ pub struct InstalledReport {
 
 /// What came of what a device says that it has installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct RecordedInstallation {
     /// Whether it was news.
     pub is_new: bool,
     /// As of any other event.
-    pub recorded: Recorded,
+    pub recorded: RecordedFeedback,
 }
 
-impl AsRef<Recorded> for Told {
-    fn as_ref(&self) -> &Recorded {
+impl AsRef<RecordedFeedback> for RecordedInstallation {
+    fn as_ref(&self) -> &RecordedFeedback {
         &self.recorded
     }
 }
 
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedFeedback {
     /// Whether an update moved.
-    pub moved: bool,
+    pub changes_update: bool,
     /// The campaigns of all updates that moved, which may have something to do now.
     pub campaigns: Vec<CampaignId>,
     /// What polls of the device are to be answered from now on.
@@ -163,7 +169,7 @@ pub struct Recorded {
     pub changes_device: bool,
 }
 
-impl AsRef<Self> for Recorded {
+impl AsRef<Self> for RecordedFeedback {
     fn as_ref(&self) -> &Self {
         self
     }
@@ -177,7 +183,7 @@ pub enum RecordError {
     NotFound,
     /// The update does not take it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] EventError),
     /// All updates of the device are agreed to already.
     #[error("auto-confirm is active already")]
     AlreadyActive,

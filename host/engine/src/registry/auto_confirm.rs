@@ -23,8 +23,9 @@ pub async fn activate_auto_confirm(
         remark,
         activated_at: engine.now(),
     };
-    let agreed = devices::agree(engine, actor.tenant, device_id, device.key, auto_confirm);
-    match agreed.await {
+    let recorded =
+        devices::record_auto_confirm(engine, actor.tenant, device_id, device.key, auto_confirm);
+    match recorded.await {
         Ok(()) | Err(RecordError::AlreadyActive) => {}
         Err(error) => return Err(error.into()),
     }

@@ -1,6 +1,6 @@
 use tidegate_core::device::Device;
 
-use super::rules::Rules;
+use super::validate::DeviceValidator;
 use crate::{
     Engine, Error, Result, devices,
     ports::{ChangeError, DeviceChange, Role, RunRef},
@@ -21,35 +21,35 @@ pub async fn change(
         .store()
         .change_device(tenant, device_id, change)
         .await;
-    let campaigns = changed.map_err(|error| refused(error, device_id))?;
-    devices::forget_device(engine, tenant, device_id);
+    let campaigns = changed.map_err(|error| change_error(error, device_id))?;
+    devices::invalidate_device(engine, tenant, device_id);
     for campaign in campaigns {
-        engine.signals.campaign_moved(RunRef { tenant, campaign });
+        engine.signals.wake_campaign(RunRef { tenant, campaign });
     }
     super::get(engine, actor, device_id).await
 }
 
 fn check(change: &DeviceChange) -> Result<()> {
-    let mut rules = Rules::default();
+    let mut validator = DeviceValidator::default();
     if let Some(name) = &change.name {
-        rules.name(name);
+        validator.name(name);
     }
     if let Some(groups) = &change.groups {
-        rules.groups(groups);
+        validator.groups(groups);
     }
     if let Some(Some(feed)) = &change.feed {
-        rules.feed(feed);
+        validator.feed(feed);
     }
     if let Some(Some(interval)) = change.polling_interval {
-        rules.polling_interval(interval);
+        validator.polling_interval(interval);
     }
     for (key, value) in &change.labels {
-        rules.label(key, value.as_deref());
+        validator.label(key, value.as_deref());
     }
-    rules.kept()
+    validator.finish()
 }
 
-fn refused(error: ChangeError, device_id: &str) -> Error {
+fn change_error(error: ChangeError, device_id: &str) -> Error {
     match error {
         ChangeError::NotFound => Error::not_found("device", device_id),
         ChangeError::TooManyLabels => {

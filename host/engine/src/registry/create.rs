@@ -1,15 +1,15 @@
 use tidegate_core::device::Device;
 
-use super::rules::Rules;
+use super::validate::DeviceValidator;
 use crate::{
     Engine, Error, Result,
     ports::{MAX_LABELS, NewDevice, Role, StoreError},
-    tenants::{Actor, draw, fingerprint},
+    tenants::{Actor, fingerprint, generate_secret},
 };
 
 /// A device that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created {
+pub struct DeviceWithToken {
     /// The device.
     pub device: Device,
     /// What it authenticates with; told this once, for only its hash is stored.
@@ -17,15 +17,15 @@ pub struct Created {
 }
 
 /// Makes a device before it is first seen. Its token and the time of its making are not the caller's to choose.
-pub async fn create(engine: &Engine, actor: &Actor, wanted: NewDevice) -> Result<Created> {
+pub async fn create(engine: &Engine, actor: &Actor, device: NewDevice) -> Result<DeviceWithToken> {
     actor.require(Role::Operator)?;
-    check(&wanted)?;
-    let token = draw(&*engine.ports.entropy, "");
-    let device_id = wanted.device_id.clone();
+    check(&device)?;
+    let token = generate_secret(&*engine.ports.entropy, "");
+    let device_id = device.device_id.clone();
     let device = NewDevice {
         token_sha256: Some(fingerprint(&token)),
         created_at: Some(engine.now()),
-        ..wanted
+        ..device
     };
     match engine.store().create_device(actor.tenant, device).await {
         Ok(_) => {}
@@ -35,26 +35,26 @@ pub async fn create(engine: &Engine, actor: &Actor, wanted: NewDevice) -> Result
         Err(error) => return Err(error.into()),
     }
     let device = super::get(engine, actor, &device_id).await?;
-    Ok(Created { device, token })
+    Ok(DeviceWithToken { device, token })
 }
 
-fn check(wanted: &NewDevice) -> Result<()> {
-    let mut rules = Rules::default();
-    rules.device_id(&wanted.device_id);
-    rules.name(&wanted.name);
-    rules.groups(&wanted.groups);
-    rules.attributes(&wanted.attributes);
-    if let Some(feed) = &wanted.feed {
-        rules.feed(feed);
+fn check(device: &NewDevice) -> Result<()> {
+    let mut validator = DeviceValidator::default();
+    validator.device_id(&device.device_id);
+    validator.name(&device.name);
+    validator.groups(&device.groups);
+    validator.attributes(&device.attributes);
+    if let Some(feed) = &device.feed {
+        validator.feed(feed);
     }
-    if let Some(interval) = wanted.polling_interval {
-        rules.polling_interval(interval);
+    if let Some(interval) = device.polling_interval {
+        validator.polling_interval(interval);
     }
-    for (key, value) in &wanted.labels {
-        rules.label(key, Some(value));
+    for (key, value) in &device.labels {
+        validator.label(key, Some(value));
     }
-    if wanted.labels.len() > MAX_LABELS {
-        rules.break_rule("/labels", format!("must be at most {MAX_LABELS}"));
+    if device.labels.len() > MAX_LABELS {
+        validator.add_error("/labels", format!("must be at most {MAX_LABELS}"));
     }
-    rules.kept()
+    validator.finish()
 }

@@ -14,10 +14,10 @@ pub async fn delete(engine: &Engine, actor: &Actor, device_id: &str) -> Result<(
         .delete_device(tenant, device_id, engine.now())
         .await;
     // Where the store failed, nobody knows what it did.
-    devices::forget_device(engine, tenant, device_id);
+    devices::invalidate_device(engine, tenant, device_id);
     let campaigns = deleted?.ok_or_else(|| Error::not_found("device", device_id))?;
     for campaign in campaigns {
-        engine.signals.campaign_moved(RunRef { tenant, campaign });
+        engine.signals.wake_campaign(RunRef { tenant, campaign });
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_said() {
+    fn every_reason_is_listed() {
         let device = Device {
             key: DeviceKey(1),
             tenant: TenantId(1),

@@ -6,11 +6,11 @@ const MAX_NAME: usize = 64;
 /// Makes a tenant. Its name is kept in upper case, for the device API does not tell the cases of letters apart. The
 /// plugins that come with the host are installed for it by [`crate::plugins::install_builtins`].
 pub async fn create(engine: &Engine, name: &str) -> Result<Tenant> {
-    let name = checked_name(name)?;
+    let name = normalize_name(name)?;
     Ok(engine.store().create_tenant(&name, engine.now()).await?)
 }
 
-fn checked_name(name: &str) -> Result<String> {
+fn normalize_name(name: &str) -> Result<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let good = (1..=MAX_NAME).contains(&name.len())
         && name.chars().all(is_plain)
@@ -38,7 +38,7 @@ mod tests {
             ("ä", None),
             (&"x".repeat(65), None),
         ] {
-            assert_eq!(checked_name(name).ok().as_deref(), expected, "{name}");
+            assert_eq!(normalize_name(name).ok().as_deref(), expected, "{name}");
         }
     }
 }

@@ -1,9 +1,9 @@
 use tidegate_core::{id::TenantId, time::Timestamp};
 
-use super::{draw, fingerprint};
+use super::{fingerprint, generate_secret};
 use crate::{
     Engine, Error, Result,
-    ports::{Role, StoredKey},
+    ports::{ApiKeyRecord, Role},
 };
 
 /// An API key to be issued.
@@ -20,15 +20,15 @@ pub struct NewApiKey {
 }
 
 /// Issues an API key. It is told this once: what is stored is only its hash.
-pub async fn issue_key(engine: &Engine, wanted: NewApiKey) -> Result<String> {
-    check_user(&wanted.user)?;
-    let key = draw(&*engine.ports.entropy, "tg_");
-    let stored = StoredKey {
-        tenant: wanted.tenant,
-        user: wanted.user,
-        role: wanted.role,
+pub async fn issue_key(engine: &Engine, new_key: NewApiKey) -> Result<String> {
+    check_user(&new_key.user)?;
+    let key = generate_secret(&*engine.ports.entropy, "tg_");
+    let stored = ApiKeyRecord {
+        tenant: new_key.tenant,
+        user: new_key.user,
+        role: new_key.role,
         sha256: fingerprint(&key),
-        expires_at: wanted.expires_at,
+        expires_at: new_key.expires_at,
         created_at: engine.now(),
     };
     engine.store().create_key(stored).await?;

@@ -1,19 +1,19 @@
 use tidegate_core::{firmware::hex, id::TenantId};
 
-use crate::{Engine, Error, Result, ports::StoredKey};
+use crate::{Engine, Error, Result, ports::ApiKeyRecord};
 
 /// How many hexadecimal digits of its sha256 name a key.
 const ID_DIGITS: usize = 12;
 
 /// What an API key is called where it must not be shown: the first digits of its sha256.
-pub fn key_id(key: &StoredKey) -> String {
+pub fn key_id(key: &ApiKeyRecord) -> String {
     let mut id = hex(&key.sha256);
     id.truncate(ID_DIGITS);
     id
 }
 
 /// The API keys of a tenant, expired ones too, in the order in which they were made.
-pub async fn keys(engine: &Engine, tenant: TenantId) -> Result<Vec<StoredKey>> {
+pub async fn keys(engine: &Engine, tenant: TenantId) -> Result<Vec<ApiKeyRecord>> {
     Ok(engine.store().keys(tenant).await?)
 }
 

@@ -15,6 +15,6 @@ pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use create::create;
 pub use issue::{NewApiKey, issue_key};
 pub use keys::{key_id, keys, revoke_key};
-pub(crate) use secret::draw;
 pub use secret::fingerprint;
+pub(crate) use secret::generate_secret;
 pub use settings::{change_settings, settings};

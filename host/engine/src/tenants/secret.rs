@@ -3,7 +3,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ports::Entropy;
 
 /// A secret that nobody guesses: 32 random bytes in hexadecimal digits behind a prefix that says what it is for.
-pub(crate) fn draw(entropy: &dyn Entropy, prefix: &str) -> String {
+pub(crate) fn generate_secret(entropy: &dyn Entropy, prefix: &str) -> String {
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes);
     format!("{prefix}{}", hex::encode(bytes))

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// How often a change is tried anew that others were quicker than.
-const TRIES: usize = 8;
+const MAX_CAS_ATTEMPTS: usize = 8;
 
 /// What the actor's tenant set for itself.
 pub async fn settings(engine: &Engine, actor: &Actor) -> Result<TenantSettings> {
@@ -23,20 +23,20 @@ pub async fn change_settings<E: From<Error>>(
     mut change: impl FnMut(TenantSettings) -> std::result::Result<TenantSettings, E>,
 ) -> std::result::Result<TenantSettings, E> {
     actor.require(Role::Admin)?;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_CAS_ATTEMPTS {
         let before = tenant(engine, actor).await?;
         let settings = change(before.settings.clone())?;
         if settings == before.settings {
             return Ok(settings);
         }
-        check(settings.broken_rules())?;
+        check(settings.validation_errors())?;
         let revision = before.settings_revision;
         let changed = engine
             .store()
             .change_settings(before.id, revision, &settings)
             .await;
         // Where the store failed, nobody knows what it did.
-        engine.doors.forget_tenants();
+        engine.auth_cache.invalidate_tenants();
         if changed.map_err(Error::from)? {
             return Ok(settings);
         }
@@ -46,7 +46,7 @@ pub async fn change_settings<E: From<Error>>(
 }
 
 async fn tenant(engine: &Engine, actor: &Actor) -> Result<Tenant> {
-    let tenant = engine.store().tenant_of_id(actor.tenant).await?;
+    let tenant = engine.store().tenant_by_id(actor.tenant).await?;
     tenant.ok_or_else(|| Error::not_found("tenant", actor.tenant))
 }
 

@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use tidegate_core::{
     id::UpdateId,
-    update::{Event, Refusal, UpdateStatus},
+    update::{EventError, UpdateEvent, UpdateStatus},
 };
 
 use super::log::note;
 use crate::{
     Engine, Error, Result,
-    devices::record_of,
-    ports::{RecordError, Report, Role, UpdateRow},
+    devices::record_for_device,
+    ports::{RecordError, Role, UpdateReport, UpdateRow},
     tenants::Actor,
 };
 
@@ -25,40 +25,40 @@ pub async fn cancel(
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
     let row = super::get(engine, actor, id).await?;
-    if row.update.progress.status == UpdateStatus::Verifying {
+    if row.update.state.status == UpdateStatus::Verifying {
         let message = "the device says that it has installed the update, and has yet to prove it: roll the device back \
                        instead";
         return Err(Error::conflict("update_installed", message));
     }
-    let (event, did) = if force {
-        (Event::Quit, "ended without its device")
+    let (event, action) = if force {
+        (UpdateEvent::ForceCancel, "ended without its device")
     } else {
-        (Event::CancelRequested, "called back")
+        (UpdateEvent::CancelRequested, "called back")
     };
-    let report = Report {
+    let report = UpdateReport {
         tenant: actor.tenant,
         device: row.update.device,
         update: id,
         event,
         at: engine.now(),
     };
-    let recorded = record_of(engine, actor.tenant, &row.device_id, |engine| async move {
+    let recorded = record_for_device(engine, actor.tenant, &row.device_id, |engine| async move {
         engine.store().record(report).await
     });
     match recorded.await {
         Ok(recorded) => {
-            if recorded.moved {
-                note(engine, actor, &row.update, did, reason).await;
+            if recorded.changes_update {
+                note(engine, actor, &row.update, action, reason).await;
             }
             super::get(engine, actor, id).await
         }
-        Err(RecordError::Refused(Refusal::Closed)) => {
+        Err(RecordError::Refused(EventError::Closed)) => {
             let ended = super::get(engine, actor, id).await?;
-            let status = ended.update.progress.status.as_str();
+            let status = ended.update.state.status.as_str();
             let message = format!("the update is {status}: there is nothing to call back");
             Err(Error::conflict("update_ended", message))
         }
-        Err(RecordError::Refused(Refusal::NotCancelling)) => {
+        Err(RecordError::Refused(EventError::NotCancelling)) => {
             let message = "nobody has called the update back: cancel it without `force` first";
             Err(Error::conflict("update_not_cancelling", message))
         }

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::{
-    Obstacle, Wish,
-    bulk::{make, outcome},
-    check::{Checked, Policies},
+    OfferRefusal, UpdateRequest,
+    bulk::{create_in_transaction, created_id},
+    policies::{CheckedDevices, Policies},
 };
 use crate::{
     Engine, Error, Result,
@@ -16,7 +16,7 @@ pub async fn create(
     engine: &Arc<Engine>,
     actor: &Actor,
     device_id: &str,
-    wish: &Wish,
+    request: &UpdateRequest,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
     // The path is looked at before the body.
@@ -28,22 +28,22 @@ pub async fn create(
     {
         return Err(Error::not_found("device", device_id));
     }
-    let firmware = wish.firmware(engine, actor).await?;
-    let policies = Policies::of(engine, actor.tenant, wish).await?;
-    let named = vec![device_id.to_owned()];
+    let firmware = request.firmware(engine, actor).await?;
+    let policies = Policies::for_request(engine, actor.tenant, request).await?;
+    let device_ids = vec![device_id.to_owned()];
     let checked = policies
         .check(
             engine,
             actor.tenant,
             &firmware,
-            wish.terms.timeouts.update,
-            named,
+            request.options.timeouts.update,
+            device_ids,
         )
         .await?;
-    let offer = wish.offer(engine, &firmware);
-    create_checked(engine, actor, device_id, &checked, &offer, wish.force)
+    let offer = request.offer(engine, &firmware);
+    create_checked(engine, actor, device_id, &checked, &offer, request.force)
         .await?
-        .map_err(|obstacle| obstacle.into_error(device_id))
+        .map_err(|refusal| refusal.into_error(device_id))
 }
 
 /// Makes the update of one device that policies were asked about, or says what stands against it.
@@ -51,17 +51,17 @@ pub(super) async fn create_checked(
     engine: &Arc<Engine>,
     actor: &Actor,
     device_id: &str,
-    checked: &Checked,
+    checked: &CheckedDevices,
     offer: &Offer,
     force: bool,
-) -> Result<std::result::Result<UpdateRow, Obstacle>> {
+) -> Result<std::result::Result<UpdateRow, OfferRefusal>> {
     if let Some((_, Some(reason))) = checked.get(device_id) {
-        return Ok(Err(Obstacle::Incompatible(reason.clone())));
+        return Ok(Err(OfferRefusal::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];
-    let made = make(engine, actor, &ids, checked, offer, force).await?;
-    match outcome(made.get(device_id)) {
+    let results = create_in_transaction(engine, actor, &ids, checked, offer, force).await?;
+    match created_id(results.get(device_id)) {
         Ok(id) => super::get(engine, actor, id).await.map(Ok),
-        Err(obstacle) => Ok(Err(obstacle)),
+        Err(refusal) => Ok(Err(refusal)),
     }
 }

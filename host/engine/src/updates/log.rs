@@ -1,6 +1,6 @@
 use tidegate_core::{
     id::{DeviceKey, UpdateId},
-    log::{LogLine, MAX_LINES, Source, lines},
+    log::{LogLine, LogSource, MAX_LINES, lines},
     update::Update,
 };
 
@@ -47,25 +47,35 @@ pub async fn log(
 }
 
 /// Notes in an update's log what an operator did with it. What was done stays done where the note cannot be written.
-pub(super) async fn note(engine: &Engine, actor: &Actor, update: &Update, did: &str, reason: &str) {
+pub(super) async fn note(
+    engine: &Engine,
+    actor: &Actor,
+    update: &Update,
+    action: &str,
+    reason: &str,
+) {
     let colon = if reason.is_empty() { "" } else { ": " };
     let report = LogReport {
         tenant: update.tenant,
         device: update.device,
         update: Some(update.id),
-        source: Source::Host,
-        lines: lines(&format!("{did} by {}{colon}{reason}", actor.user)),
+        source: LogSource::Host,
+        lines: lines(&format!("{action} by {}{colon}{reason}", actor.user)),
         at: engine.now(),
     };
     if let Err(error) = engine.store().record_log(report).await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, update = %update.id, "cannot note what was done with an update");
     }
-    engine.signals.log_grew(update.device);
+    engine.signals.notify_log_watchers(update.device);
 }
 
 /// The newest update of a device.
-pub async fn newest(engine: &Engine, actor: &Actor, device: DeviceKey) -> Result<Option<UpdateId>> {
+pub async fn newest_update(
+    engine: &Engine,
+    actor: &Actor,
+    device: DeviceKey,
+) -> Result<Option<UpdateId>> {
     actor.require(Role::Viewer)?;
     let filter = UpdateFilter {
         campaign: None,

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use tidegate_core::{
     id::UpdateId,
     plugin::FieldError,
-    update::{Retries, Terms, UpdateStatus},
+    update::{RetryPolicy, UpdateOptions, UpdateStatus},
 };
 
-use super::{check::Policies, create::create_checked, log::note, wish::invalid};
+use super::{create::create_checked, log::note, policies::Policies, request::invalid};
 use crate::{
     Engine, Error, Result,
-    campaigns::broken_retries,
+    campaigns::check_retries,
     ports::{Offer, Role, UpdateRow},
     tenants::Actor,
 };
@@ -21,29 +21,29 @@ pub async fn retry(
     engine: &Arc<Engine>,
     actor: &Actor,
     id: UpdateId,
-    retries: Option<Retries>,
+    retries: Option<RetryPolicy>,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
     let row = super::get(engine, actor, id).await?;
     let update = &row.update;
-    let terms = update.progress.terms.clone();
-    let terms = Terms {
-        retries: retries.unwrap_or(terms.retries),
-        ..terms
+    let options = update.state.options.clone();
+    let options = UpdateOptions {
+        retries: retries.unwrap_or(options.retries),
+        ..options
     };
-    let mut broken = Vec::new();
-    broken_retries(terms.retries, &mut |good, path, message| {
+    let mut errors = Vec::new();
+    check_retries(options.retries, &mut |good, path, message| {
         if !good {
-            broken.push(FieldError {
+            errors.push(FieldError {
                 path: path.to_owned(),
                 message: message.to_owned(),
             });
         }
     });
-    if !broken.is_empty() {
-        return Err(invalid(broken));
+    if !errors.is_empty() {
+        return Err(invalid(errors));
     }
-    let status = update.progress.status;
+    let status = update.state.status;
     if status.is_open() || status == UpdateStatus::Completed {
         let message = format!(
             "the update is {}: there is nothing to try again",
@@ -51,29 +51,29 @@ pub async fn retry(
         );
         return Err(Error::conflict("nothing_to_retry", message));
     }
-    let policies = Policies::named(engine, actor.tenant, &[]).await?;
+    let policies = Policies::by_name(engine, actor.tenant, &[]).await?;
     let found = engine
         .store()
         .firmware(actor.tenant, update.firmware)
         .await?;
     let firmware = found.ok_or_else(|| Error::not_found("firmware", update.firmware))?;
-    let timeout = terms.timeouts.update;
-    let named = vec![row.device_id.clone()];
+    let timeout = options.timeouts.update;
+    let device_ids = vec![row.device_id.clone()];
     let checked = policies
-        .check(engine, actor.tenant, &firmware, timeout, named)
+        .check(engine, actor.tenant, &firmware, timeout, device_ids)
         .await?;
     let offer = Offer {
         firmware: update.firmware,
         to_version: update.to_version.clone(),
         weight: update.weight,
-        proof: update.progress.proof,
-        terms,
+        success_criteria: update.state.success_criteria,
+        options,
         now: engine.now(),
     };
-    let again = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
+    let retried = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
         .await?
-        .map_err(|obstacle| obstacle.into_error_without_force(&row.device_id))?;
-    let did = format!("update {id} tried again");
-    note(engine, actor, &again.update, &did, "").await;
-    Ok(again)
+        .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
+    let action = format!("update {id} tried again");
+    note(engine, actor, &retried.update, &action, "").await;
+    Ok(retried)
 }

@@ -1,12 +1,12 @@
 //! The engine on a real database, with a scripted sandbox and a clock that tests move.
 
-mod back;
-mod forward;
+mod commands;
+mod engine_fixture;
 mod idempotency;
 mod latest;
-mod scripted;
-mod singles;
-mod steering;
-mod tries;
+mod retries;
+mod rollback;
+mod rollout;
+mod scripted_sandbox;
+mod single_updates;
 mod windows;
-mod world;

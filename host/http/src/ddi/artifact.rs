@@ -9,7 +9,10 @@ use serde::Deserialize;
 use tidegate_core::{firmware::hex, id::ModuleId};
 use tidegate_engine::devices;
 
-use super::{door::Door, params::id, refusal::Refusal, representation::conditional};
+use super::{
+    device_auth::DeviceAuth, error::DdiError, params::parse_id,
+    representation::conditional_response,
+};
 use crate::{AppState, file};
 
 /// What a file's name is followed by where its MD5 is wanted.
@@ -23,43 +26,44 @@ pub(super) struct FilePath {
 
 /// A file of a module, or its MD5.
 pub(super) async fn get(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
     Path(path): Path<FilePath>,
     method: Method,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let module = ModuleId(id(&path.module)?);
-    let found = devices::artifact(&state.engine, &door.caller, module, &path.filename).await;
+) -> Result<Response, DdiError> {
+    let module = ModuleId(parse_id(&path.module)?);
+    let found = devices::artifact(&state.engine, &device.caller, module, &path.filename).await;
     let found = match (found, path.filename.strip_suffix(MD5SUM)) {
         (Err(tidegate_engine::Error::NotFound { .. }), Some(filename)) => {
-            return md5sum(&state, &door, module, filename, &headers).await;
+            return md5sum(&state, &device, module, filename, &headers).await;
         }
         (found, _) => found?,
     };
     let (artifact, modified) = (found.artifact.clone(), found.created_at);
     let open = move |part| {
         let (engine, found) = (Arc::clone(&state.engine), found.clone());
-        async move { Ok::<_, Refusal>(found.open(&engine, part).await?) }
+        async move { Ok::<_, DdiError>(found.open(&engine, part).await?) }
     };
-    file::answer(&method, &headers, &artifact, modified, open).await
+    file::respond(&method, &headers, &artifact, modified, open).await
 }
 
 /// The MD5 and the name as `md5sum` writes them, but for the end of the line.
 async fn md5sum(
     state: &AppState,
-    door: &Door,
+    device: &DeviceAuth,
     module: ModuleId,
     filename: &str,
     headers: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let found = devices::artifact(&state.engine, &door.caller, module, filename).await?;
+) -> Result<Response, DdiError> {
+    let found = devices::artifact(&state.engine, &device.caller, module, filename).await?;
     let ascii: String = filename
         .chars()
         .map(|c| if c.is_ascii() { c } else { '?' })
         .collect();
     let text = format!("{}  {ascii}", hex(&found.artifact.hashes.md5));
-    let mut response = conditional("text/plain;charset=US-ASCII", text.into_bytes(), headers);
+    let mut response =
+        conditional_response("text/plain;charset=US-ASCII", text.into_bytes(), headers);
     let attachment = file::attachment(&format!("{filename}{MD5SUM}"));
     response
         .headers_mut()

@@ -7,18 +7,21 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
+use super::error::DdiError;
 use crate::AppState;
 
 /// A body in JSON or CBOR. What nobody asked for in it is ignored.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
-    type Rejection = Refusal;
+    type Rejection = DdiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Refusal> {
-        let encoding = Encoding::of(request.headers()).ok_or(Refusal::UnsupportedMediaType)?;
-        encoding.read(&read(request, state).await?).map(Self)
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, DdiError> {
+        let encoding =
+            Encoding::from_headers(request.headers()).ok_or(DdiError::UnsupportedMediaType)?;
+        encoding
+            .decode(&read_bytes(request, state).await?)
+            .map(Self)
     }
 }
 
@@ -26,28 +29,28 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
-    type Rejection = Refusal;
+    type Rejection = DdiError;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Refusal> {
-        let encoding = Encoding::of(request.headers());
-        let bytes = read(request, state).await?;
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, DdiError> {
+        let encoding = Encoding::from_headers(request.headers());
+        let bytes = read_bytes(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        let encoding = encoding.ok_or(Refusal::UnsupportedMediaType)?;
-        encoding.read(&bytes).map(Self)
+        let encoding = encoding.ok_or(DdiError::UnsupportedMediaType)?;
+        encoding.decode(&bytes).map(Self)
     }
 }
 
-async fn read(request: Request, state: &AppState) -> Result<Bytes, Refusal> {
+async fn read_bytes(request: Request, state: &AppState) -> Result<Bytes, DdiError> {
     let reading = Bytes::from_request(request, state);
     match timeout(state.settings.request_timeout, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
-            Err(Refusal::TooLarge)
+            Err(DdiError::TooLarge)
         }
-        Ok(Err(broken)) => Err(Refusal::malformed(broken.body_text())),
-        Err(_) => Err(Refusal::TimedOut),
+        Ok(Err(error)) => Err(DdiError::malformed(error.body_text())),
+        Err(_) => Err(DdiError::TimedOut),
     }
 }
 
@@ -58,7 +61,7 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    fn of(headers: &HeaderMap) -> Option<Self> {
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
         let essence = text.split(';').next()?.trim();
         if essence.eq_ignore_ascii_case("application/json") {
@@ -70,13 +73,13 @@ impl Encoding {
         }
     }
 
-    pub(super) fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Refusal> {
+    pub(super) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DdiError> {
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|error| {
-                Refusal::malformed(format!("the body is not as it should be: {error}"))
+                DdiError::malformed(format!("the body is not as it should be: {error}"))
             }),
             Self::Cbor => ciborium::from_reader(bytes).map_err(|error| {
-                Refusal::malformed(format!("the body is not as it should be: {error}"))
+                DdiError::malformed(format!("the body is not as it should be: {error}"))
             }),
         }
     }
@@ -89,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_json_and_cbor_are_taken() {
+    fn only_json_and_cbor_are_accepted() {
         for (value, expected) in [
             ("application/json", Some(Encoding::Json)),
             ("Application/Json;charset=UTF-8", Some(Encoding::Json)),
@@ -99,8 +102,8 @@ mod tests {
             ("", None),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
-            assert_eq!(Encoding::of(&headers), expected, "{value}");
+            assert_eq!(Encoding::from_headers(&headers), expected, "{value}");
         }
-        assert_eq!(Encoding::of(&HeaderMap::new()), None);
+        assert_eq!(Encoding::from_headers(&HeaderMap::new()), None);
     }
 }

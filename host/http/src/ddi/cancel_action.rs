@@ -2,20 +2,22 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use tidegate_engine::devices;
 
-use super::{door::Door, params::Update, refusal::Refusal, representation::Representation};
+use super::{
+    device_auth::DeviceAuth, error::DdiError, params::UpdateParam, representation::Representation,
+};
 use crate::AppState;
 
 /// Tells the device which update is called back.
 pub(super) async fn get(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-    Update(update): Update,
-) -> Result<Response, Refusal> {
-    devices::cancel_action(&state.engine, &door.caller, update).await?;
+    UpdateParam(update): UpdateParam,
+) -> Result<Response, DdiError> {
+    devices::check_cancel_action(&state.engine, &device.caller, update).await?;
     // Clients take the three for one number, and they are.
     let id = update.to_string();
-    representation.of(&Answer {
+    representation.respond(&CancelActionBody {
         id: &id,
         cancel_action: CancelAction { stop_id: &id },
     })
@@ -23,7 +25,7 @@ pub(super) async fn get(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct CancelActionBody<'a> {
     id: &'a str,
     cancel_action: CancelAction<'a>,
 }

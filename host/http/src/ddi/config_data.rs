@@ -8,17 +8,17 @@ use http::StatusCode;
 use serde::Deserialize;
 use tidegate_engine::{devices, ports::AttributeMode};
 
-use super::{body::Body, door::Door, lenient::Scalar, refusal::Refusal};
+use super::{body::Body, device_auth::DeviceAuth, error::DdiError, lenient::Scalar};
 use crate::AppState;
 
 /// Takes what a device reports of itself.
 pub(super) async fn put(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
     Body(body): Body<ConfigData>,
-) -> Result<Response, Refusal> {
-    let (mode, data) = body.read()?;
-    devices::report_attributes(&state.engine, &door.caller, mode, data).await?;
+) -> Result<Response, DdiError> {
+    let (mode, data) = body.parse()?;
+    devices::report_attributes(&state.engine, &device.caller, mode, data).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -32,12 +32,12 @@ pub(super) struct ConfigData {
 type Attributes = BTreeMap<String, Option<String>>;
 
 impl ConfigData {
-    fn read(self) -> Result<(AttributeMode, Attributes), Refusal> {
+    fn parse(self) -> Result<(AttributeMode, Attributes), DdiError> {
         let mode = match self.mode.as_deref() {
             None | Some("merge") => AttributeMode::Merge,
             Some("replace") => AttributeMode::Replace,
             Some("remove") => AttributeMode::Remove,
-            Some(_) => return Err(Refusal::malformed("mode is merge, replace or remove")),
+            Some(_) => return Err(DdiError::malformed("mode is merge, replace or remove")),
         };
         let texts = self.data.into_iter();
         let texts = texts.map(|(key, value)| (key, value.map(Scalar::into_text)));
@@ -53,13 +53,13 @@ mod tests {
     use crate::ddi::body::Encoding;
 
     fn read(body: &Value) -> Option<(AttributeMode, Value)> {
-        let config: ConfigData = Encoding::Json.read(body.to_string().as_bytes()).ok()?;
-        let (mode, data) = config.read().ok()?;
+        let config: ConfigData = Encoding::Json.decode(body.to_string().as_bytes()).ok()?;
+        let (mode, data) = config.parse().ok()?;
         Some((mode, json!(data)))
     }
 
     #[test]
-    fn attributes_are_read_from_what_clients_send() {
+    fn attributes_are_parsed() {
         for (body, expected) in [
             (
                 json!({"mode": "merge", "data": {"hw_model": "rpi4"}}),
@@ -96,8 +96,8 @@ mod tests {
         bolero::check!(name = "config_data").for_each(|bytes: &[u8]| {
             for encoding in [Encoding::Json, Encoding::Cbor] {
                 let _ = encoding
-                    .read::<ConfigData>(bytes)
-                    .and_then(ConfigData::read);
+                    .decode::<ConfigData>(bytes)
+                    .and_then(ConfigData::parse);
             }
         });
     }

@@ -15,41 +15,41 @@ use tidegate_engine::devices;
 
 use super::{
     body::{Body, OptionalBody},
-    deployment::Answer,
-    door::Door,
-    feedback::{code_of, unknown},
+    deployment::DeploymentBase,
+    device_auth::DeviceAuth,
+    error::DdiError,
+    feedback::{parse_code, unknown_value},
     lenient::{Scalar, texts},
     links::{Link, Resource},
-    params::{Params, Update},
-    refusal::Refusal,
+    params::{DeploymentQuery, UpdateParam},
     representation::Representation,
 };
 use crate::AppState;
 
 /// Longest name of who agrees to everything, in characters.
-const MAX_INITIATOR: usize = 64;
+const MAX_INITIATOR_CHARS: usize = 64;
 /// Longest remark on it.
-const MAX_REMARK: usize = 512;
+const MAX_REMARK_CHARS: usize = 512;
 
 /// Whether everything is agreed to beforehand, and which update waits. It counts as a poll.
 pub(super) async fn base(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-) -> Result<Response, Refusal> {
-    let base = devices::confirmation_base(&state.engine, &door.tenant, &door.caller).await?;
+) -> Result<Response, DdiError> {
+    let base = devices::confirmation_base(&state.engine, &device.tenant, &device.caller).await?;
     let now = state.engine.now();
     let waiting = base.view.open;
     let waiting = waiting.filter(|open| open.status == UpdateStatus::WaitingConfirmation);
     let is_active = base.auto_confirm.is_some();
-    let to = |resource| Some(door.links.to(resource));
-    representation.of(&Base {
+    let link = |resource| Some(device.links.to(resource));
+    representation.respond(&ConfirmationBase {
         auto_confirm: AutoConfirmBody::new(base.auto_confirm.as_ref()),
-        links: BaseLinks {
-            activate_auto_confirm: to(Resource::ActivateAutoConfirm).filter(|_| !is_active),
-            deactivate_auto_confirm: to(Resource::DeactivateAutoConfirm).filter(|_| is_active),
+        links: ConfirmationLinks {
+            activate_auto_confirm: link(Resource::ActivateAutoConfirm).filter(|_| !is_active),
+            deactivate_auto_confirm: link(Resource::DeactivateAutoConfirm).filter(|_| is_active),
             confirmation_base: waiting.and_then(|open| {
-                to(Resource::ConfirmationBase(
+                link(Resource::ConfirmationBase(
                     open.id,
                     open.content_revision(now),
                 ))
@@ -60,68 +60,68 @@ pub(super) async fn base(
 
 /// The update that waits, as the device would be told to install it.
 pub(super) async fn get(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-    Update(update): Update,
-    params: Params,
-) -> Result<Response, Refusal> {
+    UpdateParam(update): UpdateParam,
+    query: DeploymentQuery,
+) -> Result<Response, DdiError> {
     let engine = &state.engine;
-    let described = devices::confirmation(engine, &door.caller, update, params.history).await?;
-    let answer = Answer::to_confirm(&described, &door, params.history, engine.now());
-    representation.of(&answer)
+    let deployment = devices::confirmation(engine, &device.caller, update, query.history).await?;
+    let body = DeploymentBase::for_confirmation(&deployment, &device, query.history, engine.now());
+    representation.respond(&body)
 }
 
 /// Yes or no.
 pub(super) async fn feedback(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
-    Update(update): Update,
+    UpdateParam(update): UpdateParam,
     Body(body): Body<ConfirmationBody>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DdiError> {
     let answer = body.try_into()?;
-    devices::confirmation_feedback(&state.engine, &door.caller, update, answer).await?;
+    devices::record_confirmation_feedback(&state.engine, &device.caller, update, answer).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// Yes to everything, from now on.
 pub(super) async fn activate(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
     OptionalBody(body): OptionalBody<ActivateBody>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DdiError> {
     let initiator = body.initiator.map(Scalar::into_text);
     let remark = body.remark.map(Scalar::into_text);
-    at_most("initiator", initiator.as_deref(), MAX_INITIATOR)?;
-    at_most("remark", remark.as_deref(), MAX_REMARK)?;
-    devices::activate_auto_confirm(&state.engine, &door.caller, initiator, remark).await?;
+    check_length("initiator", initiator.as_deref(), MAX_INITIATOR_CHARS)?;
+    check_length("remark", remark.as_deref(), MAX_REMARK_CHARS)?;
+    devices::activate_auto_confirm(&state.engine, &device.caller, initiator, remark).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// No longer.
 pub(super) async fn deactivate(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
-) -> Result<Response, Refusal> {
-    devices::deactivate_auto_confirm(&state.engine, &door.caller).await?;
+) -> Result<Response, DdiError> {
+    devices::deactivate_auto_confirm(&state.engine, &device.caller).await?;
     Ok(StatusCode::OK.into_response())
 }
 
-fn at_most(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
+fn check_length(field: &str, text: Option<&str>, max_chars: usize) -> Result<(), DdiError> {
     match text {
-        Some(text) if text.chars().count() > most => Err(Refusal::Broken(format!(
-            "{field} has more than {most} characters"
-        ))),
+        Some(text) if text.chars().count() > max_chars => Err(DdiError::ConstraintViolation(
+            format!("{field} has more than {max_chars} characters"),
+        )),
         _ => Ok(()),
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Base<'a> {
+struct ConfirmationBase<'a> {
     auto_confirm: AutoConfirmBody<'a>,
     #[serde(rename = "_links")]
-    links: BaseLinks<'a>,
+    links: ConfirmationLinks<'a>,
 }
 
 #[derive(Serialize)]
@@ -149,7 +149,7 @@ impl<'a> AutoConfirmBody<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct BaseLinks<'a> {
+struct ConfirmationLinks<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     activate_auto_confirm: Option<Link<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,15 +173,15 @@ pub(super) struct ConfirmationBody {
 }
 
 impl TryFrom<ConfirmationBody> for Feedback {
-    type Error = Refusal;
+    type Error = DdiError;
 
-    fn try_from(body: ConfirmationBody) -> Result<Self, Refusal> {
-        let answer = Execution::parse(&body.confirmation).filter(|word| word.is_answer());
+    fn try_from(body: ConfirmationBody) -> Result<Self, DdiError> {
+        let answer = Execution::parse(&body.confirmation).filter(|word| word.is_confirmation());
         Ok(Self {
-            code: code_of(body.code.as_ref())?,
+            code: parse_code(body.code.as_ref())?,
             messages: body.details,
             ..Self::new(
-                answer.ok_or_else(|| unknown("confirmation", &body.confirmation))?,
+                answer.ok_or_else(|| unknown_value("confirmation", &body.confirmation))?,
                 Finished::None,
             )
         })
@@ -195,13 +195,13 @@ mod tests {
     use super::*;
     use crate::ddi::body::Encoding;
 
-    fn read(body: &Value) -> Result<Feedback, Refusal> {
-        let body = Encoding::Json.read::<ConfirmationBody>(body.to_string().as_bytes());
+    fn read(body: &Value) -> Result<Feedback, DdiError> {
+        let body = Encoding::Json.decode::<ConfirmationBody>(body.to_string().as_bytes());
         body.and_then(Feedback::try_from)
     }
 
     #[test]
-    fn answers_are_understood() {
+    fn confirmations_are_parsed() {
         for (body, execution, code, messages) in [
             (
                 json!({"confirmation": "confirmed"}),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_no_answers() {
+    fn other_words_are_refused() {
         for body in [
             json!({"confirmation": "closed"}),
             json!({"confirmation": "Confirmed"}),
@@ -238,8 +238,8 @@ mod tests {
             json!({"confirmation": "denied", "code": "many"}),
             json!({}),
         ] {
-            let refused = read(&body).expect_err("no answer");
-            assert!(matches!(refused, Refusal::Malformed(_)), "{body}");
+            let error = read(&body).expect_err("no answer");
+            assert!(matches!(error, DdiError::Malformed(_)), "{body}");
         }
     }
 }

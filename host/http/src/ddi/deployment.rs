@@ -7,52 +7,52 @@ use tidegate_core::{
     firmware::{Artifact, Module, ModuleMetadata, hex},
     id::ModuleId,
     time::Timestamp,
-    update::Handling,
+    update::HandlingType,
 };
 use tidegate_engine::devices::{self, Deployment};
 
 use super::{
-    door::Door,
-    history::History,
+    device_auth::DeviceAuth,
+    error::DdiError,
+    history::ActionHistory,
     links::FileLink,
-    params::{Params, Update, id},
-    refusal::Refusal,
+    params::{DeploymentQuery, UpdateParam, parse_id},
     representation::Representation,
 };
 use crate::AppState;
 
 /// What the device is to install.
 pub(super) async fn get(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-    Update(update): Update,
-    params: Params,
-) -> Result<Response, Refusal> {
-    let described = devices::deployment(&state.engine, &door.caller, update, params.history);
+    UpdateParam(update): UpdateParam,
+    query: DeploymentQuery,
+) -> Result<Response, DdiError> {
+    let deployment = devices::deployment(&state.engine, &device.caller, update, query.history);
     let now = state.engine.now();
-    representation.of(&Answer::to_install(
-        &described.await?,
-        &door,
-        params.history,
+    representation.respond(&DeploymentBase::for_installation(
+        &deployment.await?,
+        &device,
+        query.history,
         now,
     ))
 }
 
 /// The files of a module, as an update describes them.
 pub(super) async fn list_artifacts(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
     Path(module): Path<ModulePath>,
-) -> Result<Response, Refusal> {
-    let module = ModuleId(id(&module.module)?);
-    let module = devices::module(&state.engine, &door.caller, module).await?;
+) -> Result<Response, DdiError> {
+    let module = ModuleId(parse_id(&module.module)?);
+    let module = devices::module(&state.engine, &device.caller, module).await?;
     let artifacts = module.artifacts.iter();
     let bodies: Vec<_> = artifacts
-        .map(|artifact| ArtifactBody::new(artifact, &module, &door))
+        .map(|artifact| ArtifactBody::new(artifact, &module, &device))
         .collect();
-    representation.of(&bodies)
+    representation.respond(&bodies)
 }
 
 /// The path also names the tenant and the device.
@@ -63,25 +63,26 @@ pub(super) struct ModulePath {
 
 /// What the device has installed.
 pub(super) async fn get_installed(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-    Update(update): Update,
-    params: Params,
-) -> Result<Response, Refusal> {
-    let described = devices::installed(&state.engine, &door.caller, update, params.history);
+    UpdateParam(update): UpdateParam,
+    query: DeploymentQuery,
+) -> Result<Response, DdiError> {
+    let deployment =
+        devices::installed_deployment(&state.engine, &device.caller, update, query.history);
     let now = state.engine.now();
-    representation.of(&Answer::to_install(
-        &described.await?,
-        &door,
-        params.history,
+    representation.respond(&DeploymentBase::for_installation(
+        &deployment.await?,
+        &device,
+        query.history,
         now,
     ))
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer<'a> {
+pub(super) struct DeploymentBase<'a> {
     id: String,
     /// One of these two is there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,7 @@ pub(super) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     confirmation: Option<DeploymentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    action_history: Option<History<'a>>,
+    action_history: Option<ActionHistory<'a>>,
 }
 
 #[derive(Serialize)]
@@ -152,53 +153,57 @@ struct ArtifactLinks {
     md5sum_http: FileLink,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> DeploymentBase<'a> {
     /// As the device is to install it.
-    pub(super) fn to_install(
+    pub(super) fn for_installation(
         deployment: &'a Deployment,
-        door: &Door,
+        device: &DeviceAuth,
         history: u32,
         now: Timestamp,
     ) -> Self {
         Self {
-            deployment: Some(DeploymentBody::new(deployment, door, now)),
-            ..Self::bare(deployment, history)
+            deployment: Some(DeploymentBody::new(deployment, device, now)),
+            ..Self::without_body(deployment, history)
         }
     }
 
     /// The same, as somebody is asked whether it may.
-    pub(super) fn to_confirm(
+    pub(super) fn for_confirmation(
         deployment: &'a Deployment,
-        door: &Door,
+        device: &DeviceAuth,
         history: u32,
         now: Timestamp,
     ) -> Self {
         Self {
-            confirmation: Some(DeploymentBody::new(deployment, door, now)),
-            ..Self::bare(deployment, history)
+            confirmation: Some(DeploymentBody::new(deployment, device, now)),
+            ..Self::without_body(deployment, history)
         }
     }
 
-    fn bare(deployment: &'a Deployment, history: u32) -> Self {
+    fn without_body(deployment: &'a Deployment, history: u32) -> Self {
         let update = &deployment.update.update;
         Self {
             id: update.id.to_string(),
             deployment: None,
             confirmation: None,
-            action_history: History::new(&update.progress, &deployment.history, history as usize),
+            action_history: ActionHistory::new(
+                &update.state,
+                &deployment.history,
+                history as usize,
+            ),
         }
     }
 }
 
 impl<'a> DeploymentBody<'a> {
-    fn new(deployment: &'a Deployment, door: &Door, now: Timestamp) -> Self {
-        let progress = &deployment.update.update.progress;
-        let (update_type, window) = (progress.terms.update_type, &progress.terms.window);
+    fn new(deployment: &'a Deployment, device: &DeviceAuth, now: Timestamp) -> Self {
+        let progress = &deployment.update.update.state;
+        let (update_type, window) = (progress.options.update_type, &progress.options.window);
         // What came to its end waits for nothing.
         let window = window.as_ref().filter(|_| progress.status.is_open());
         let is_open = window.map(|window| window.is_open(now));
         let install = match is_open {
-            Some(false) => Handling::Skip,
+            Some(false) => HandlingType::Skip,
             _ => update_type.install(now),
         };
         let chunks = deployment.firmware.modules.iter();
@@ -210,13 +215,13 @@ impl<'a> DeploymentBody<'a> {
                     if is_open { "available" } else { "unavailable" }
                 },
             ),
-            chunks: chunks.map(|module| Chunk::new(module, door)).collect(),
+            chunks: chunks.map(|module| Chunk::new(module, device)).collect(),
         }
     }
 }
 
 impl<'a> Chunk<'a> {
-    fn new(module: &'a Module, door: &Door) -> Self {
+    fn new(module: &'a Module, device: &DeviceAuth) -> Self {
         let artifacts = module.artifacts.iter();
         Self {
             part: &module.part,
@@ -224,7 +229,7 @@ impl<'a> Chunk<'a> {
             name: &module.name,
             encrypted: module.is_encrypted,
             artifacts: artifacts
-                .map(|artifact| ArtifactBody::new(artifact, module, door))
+                .map(|artifact| ArtifactBody::new(artifact, module, device))
                 .collect(),
             metadata: module.metadata.iter().map(Metadata::new).collect(),
         }
@@ -241,9 +246,9 @@ impl<'a> Metadata<'a> {
 }
 
 impl<'a> ArtifactBody<'a> {
-    fn new(artifact: &'a Artifact, module: &Module, door: &Door) -> Self {
-        let tenant = &door.tenant.name;
-        let file = door.links.to_file(tenant, module.id, &artifact.filename);
+    fn new(artifact: &'a Artifact, module: &Module, device: &DeviceAuth) -> Self {
+        let tenant = &device.tenant.name;
+        let file = device.links.to_file(tenant, module.id, &artifact.filename);
         let hashes = &artifact.hashes;
         Self {
             filename: &artifact.filename,

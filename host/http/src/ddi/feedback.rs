@@ -10,34 +10,34 @@ use tidegate_engine::devices;
 
 use super::{
     body::Body,
-    door::Door,
+    device_auth::DeviceAuth,
+    error::DdiError,
     lenient::{Scalar, texts},
-    params::Update,
-    refusal::Refusal,
+    params::UpdateParam,
 };
 use crate::AppState;
 
 /// What a device says of an update.
 pub(super) async fn on_deployment(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
-    Update(update): Update,
+    UpdateParam(update): UpdateParam,
     Body(body): Body<FeedbackBody>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
-    devices::feedback(&state.engine, &door.caller, update, feedback).await?;
+    devices::record_feedback(&state.engine, &device.caller, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// What a device says to a call back.
 pub(super) async fn on_cancel(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
-    Update(update): Update,
+    UpdateParam(update): UpdateParam,
     Body(body): Body<FeedbackBody>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DdiError> {
     let feedback = body.try_into()?;
-    devices::cancel_feedback(&state.engine, &door.caller, update, feedback).await?;
+    devices::record_cancel_feedback(&state.engine, &device.caller, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -45,20 +45,20 @@ pub(super) async fn on_cancel(
 #[derive(Debug, Deserialize)]
 pub(super) struct FeedbackBody {
     timestamp: Option<Scalar>,
-    status: Status,
+    status: StatusBody,
 }
 
 #[derive(Debug, Deserialize)]
-struct Status {
+struct StatusBody {
     execution: String,
-    result: Outcome,
+    result: ResultBody,
     code: Option<Scalar>,
     #[serde(default, deserialize_with = "texts")]
     details: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct ResultBody {
     finished: String,
     progress: Option<ProgressBody>,
 }
@@ -70,20 +70,20 @@ struct ProgressBody {
 }
 
 impl TryFrom<FeedbackBody> for Feedback {
-    type Error = Refusal;
+    type Error = DdiError;
 
-    fn try_from(body: FeedbackBody) -> Result<Self, Refusal> {
+    fn try_from(body: FeedbackBody) -> Result<Self, DdiError> {
         let FeedbackBody { timestamp, status } = body;
         let execution = Execution::parse(&status.execution)
-            .filter(|execution| !execution.is_answer())
-            .ok_or_else(|| unknown("execution", &status.execution))?;
+            .filter(|execution| !execution.is_confirmation())
+            .ok_or_else(|| unknown_value("execution", &status.execution))?;
         let finished = Finished::parse(&status.result.finished)
-            .ok_or_else(|| unknown("finished", &status.result.finished))?;
+            .ok_or_else(|| unknown_value("finished", &status.result.finished))?;
         let device_time = match timestamp {
             Some(time) => Some(
                 time.number()
                     .map(Timestamp)
-                    .ok_or_else(|| Refusal::malformed("timestamp is no number"))?,
+                    .ok_or_else(|| DdiError::malformed("timestamp is no number"))?,
             ),
             None => None,
         };
@@ -91,8 +91,12 @@ impl TryFrom<FeedbackBody> for Feedback {
             device_time,
             execution,
             finished,
-            progress: status.result.progress.as_ref().and_then(ProgressBody::read),
-            code: code_of(status.code.as_ref())?,
+            progress: status
+                .result
+                .progress
+                .as_ref()
+                .and_then(ProgressBody::parse),
+            code: parse_code(status.code.as_ref())?,
             messages: status.details,
             cut: false,
         })
@@ -101,21 +105,21 @@ impl TryFrom<FeedbackBody> for Feedback {
 
 impl ProgressBody {
     /// None unless it is whole.
-    fn read(&self) -> Option<(u32, u32)> {
+    fn parse(&self) -> Option<(u32, u32)> {
         let number = |part: &Option<Scalar>| u32::try_from(part.as_ref()?.number()?).ok();
         Some((number(&self.cnt)?, number(&self.of)?))
     }
 }
 
 /// The device's own code, where it sent one.
-pub(super) fn code_of(code: Option<&Scalar>) -> Result<Option<i32>, Refusal> {
+pub(super) fn parse_code(code: Option<&Scalar>) -> Result<Option<i32>, DdiError> {
     let number = |code: &Scalar| code.number().and_then(|code| i32::try_from(code).ok());
-    code.map(|code| number(code).ok_or_else(|| Refusal::malformed("code is no 32-bit integer")))
+    code.map(|code| number(code).ok_or_else(|| DdiError::malformed("code is no 32-bit integer")))
         .transpose()
 }
 
-pub(super) fn unknown(field: &str, word: &str) -> Refusal {
-    Refusal::malformed(format!(
+pub(super) fn unknown_value(field: &str, word: &str) -> DdiError {
+    DdiError::malformed(format!(
         "{field} is {word:?}, which is none of the words that it may be"
     ))
 }
@@ -128,16 +132,16 @@ mod tests {
     use crate::ddi::body::Encoding;
 
     /// Reads a body in both encodings, which must come to the same.
-    fn read(body: &Value) -> Result<Feedback, Refusal> {
+    fn read(body: &Value) -> Result<Feedback, DdiError> {
         let mut cbor = Vec::new();
         ciborium::into_writer(body, &mut cbor).expect("writes");
-        let take = |encoding: Encoding, bytes: &[u8]| {
+        let decode = |encoding: Encoding, bytes: &[u8]| {
             encoding
-                .read::<FeedbackBody>(bytes)
+                .decode::<FeedbackBody>(bytes)
                 .and_then(Feedback::try_from)
         };
-        let from_json = take(Encoding::Json, body.to_string().as_bytes());
-        let from_cbor = take(Encoding::Cbor, &cbor);
+        let from_json = decode(Encoding::Json, body.to_string().as_bytes());
+        let from_cbor = decode(Encoding::Cbor, &cbor);
         assert_eq!(from_json.as_ref().ok(), from_cbor.as_ref().ok(), "{body}");
         from_json
     }
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_real_clients_send_is_understood() {
+    fn feedback_of_known_clients_is_parsed() {
         use {Execution as E, Finished as F};
         for (body, expected) in [
             // SWUpdate
@@ -222,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_refused() {
+    fn malformed_feedback_is_refused() {
         for body in [
             json!({}),
             json!([]),
@@ -240,34 +244,38 @@ mod tests {
             json!({"timestamp": "now",
                    "status": {"execution": "closed", "result": {"finished": "none"}}}),
         ] {
-            assert!(matches!(read(&body), Err(Refusal::Malformed(_))), "{body}");
+            assert!(matches!(read(&body), Err(DdiError::Malformed(_))), "{body}");
         }
         for bytes in [&b""[..], b"{", b"\xff", b"{} {}"] {
-            assert!(Encoding::Json.read::<FeedbackBody>(bytes).is_err());
+            assert!(Encoding::Json.decode::<FeedbackBody>(bytes).is_err());
         }
-        let bomb = "[".repeat(100_000);
+        let nested = "[".repeat(100_000);
         assert!(
             Encoding::Json
-                .read::<FeedbackBody>(bomb.as_bytes())
+                .decode::<FeedbackBody>(nested.as_bytes())
                 .is_err()
         );
         assert!(
             Encoding::Cbor
-                .read::<FeedbackBody>(&b"\x9f".repeat(100_000))
+                .decode::<FeedbackBody>(&b"\x9f".repeat(100_000))
                 .is_err()
         );
         // A text that claims to be far longer than the body.
-        let liar = [
+        let false_length = [
             0xa1, 0x7b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, b'x',
         ];
-        assert!(Encoding::Cbor.read::<FeedbackBody>(&liar).is_err());
+        assert!(
+            Encoding::Cbor
+                .decode::<FeedbackBody>(&false_length)
+                .is_err()
+        );
     }
 
     #[test]
     fn fuzz_feedback() {
         bolero::check!(name = "feedback").for_each(|bytes: &[u8]| {
             for encoding in [Encoding::Json, Encoding::Cbor] {
-                let body = encoding.read::<FeedbackBody>(bytes);
+                let body = encoding.decode::<FeedbackBody>(bytes);
                 let _ = body.and_then(Feedback::try_from);
             }
         });

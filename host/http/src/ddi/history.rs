@@ -1,25 +1,25 @@
 use std::{borrow::Cow, cmp::Reverse};
 
 use serde::Serialize;
-use tidegate_core::update::{Progress, UpdateStatus};
+use tidegate_core::update::{UpdateState, UpdateStatus};
 use tidegate_engine::ports::FeedbackRow;
 
 /// What the device said of an update.
 #[derive(Serialize)]
-pub(super) struct History<'a> {
+pub(super) struct ActionHistory<'a> {
     status: &'static str,
     messages: Vec<Cow<'a, str>>,
 }
 
-impl<'a> History<'a> {
+impl<'a> ActionHistory<'a> {
     /// The newest messages by the device's own time. None where there are none.
-    pub(super) fn new(progress: &Progress, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
+    pub(super) fn new(state: &UpdateState, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
         let mut rows: Vec<_> = rows.iter().collect();
         rows.sort_by_key(|row| Reverse(row.feedback.device_time.unwrap_or(row.at)));
         let messages = rows.into_iter().flat_map(messages);
         let messages: Vec<_> = messages.take(limit).collect();
         (!messages.is_empty()).then_some(Self {
-            status: word(progress),
+            status: status_name(state),
             messages,
         })
     }
@@ -27,21 +27,22 @@ impl<'a> History<'a> {
 
 /// A code is shown as a message of its own.
 fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
-    let said = row.feedback.messages.iter();
+    let texts = row.feedback.messages.iter();
     let code = row.feedback.code;
-    said.map(|message| Cow::Borrowed(message.as_str()))
+    texts
+        .map(|message| Cow::Borrowed(message.as_str()))
         .chain(code.map(|code| Cow::Owned(format!("Device reported status code: {code}"))))
 }
 
 /// The status by the name that clients of hawkBit know.
-fn word(progress: &Progress) -> &'static str {
-    match progress.status {
+fn status_name(state: &UpdateState) -> &'static str {
+    match state.status {
         UpdateStatus::Scheduled => "SCHEDULED",
         UpdateStatus::WaitingConfirmation => "WAIT_FOR_CONFIRMATION",
         UpdateStatus::Downloading => "RETRIEVED",
         UpdateStatus::Offered | UpdateStatus::Installing | UpdateStatus::Verifying => "RUNNING",
         UpdateStatus::Cancelling => "CANCELING",
-        UpdateStatus::Completed if !progress.terms.update_type.installs() => "DOWNLOADED",
+        UpdateStatus::Completed if !state.options.update_type.installs() => "DOWNLOADED",
         UpdateStatus::Completed => "FINISHED",
         UpdateStatus::Failed | UpdateStatus::TimedOut => "ERROR",
         UpdateStatus::Cancelled | UpdateStatus::Rejected => "CANCELED",
@@ -55,7 +56,7 @@ mod tests {
     use tidegate_core::{
         feedback::{Execution, Feedback, Finished},
         time::Timestamp,
-        update::{Proof, Terms, UpdateType},
+        update::{SuccessCriteria, UpdateOptions, UpdateType},
     };
 
     use super::*;
@@ -73,11 +74,11 @@ mod tests {
         }
     }
 
-    fn progress(status: UpdateStatus) -> Progress {
-        let terms = Terms::forced(Duration::from_mins(5));
-        Progress {
+    fn state(status: UpdateStatus) -> UpdateState {
+        let options = UpdateOptions::forced(Duration::from_mins(5));
+        UpdateState {
             status,
-            ..Progress::offered(Proof::Reported, terms, Timestamp(0))
+            ..UpdateState::offered(SuccessCriteria::Reported, options, Timestamp(0))
         }
     }
 
@@ -95,18 +96,18 @@ mod tests {
             (4, &["d", "c", code, "a1"]),
             (0, &[]),
         ] {
-            let history = History::new(&progress(UpdateStatus::Installing), &rows, limit);
+            let history = ActionHistory::new(&state(UpdateStatus::Installing), &rows, limit);
             let messages = history.map(|history| history.messages);
             assert_eq!(messages.as_deref().unwrap_or_default(), expected, "{limit}");
         }
-        assert!(History::new(&progress(UpdateStatus::Installing), &[], 100).is_none());
+        assert!(ActionHistory::new(&state(UpdateStatus::Installing), &[], 100).is_none());
     }
 
     #[test]
-    fn what_was_only_downloaded_is_called_so() {
-        let mut done = progress(UpdateStatus::Completed);
-        assert_eq!(word(&done), "FINISHED");
-        done.terms.update_type = UpdateType::DownloadOnly;
-        assert_eq!(word(&done), "DOWNLOADED");
+    fn a_download_only_update_is_downloaded() {
+        let mut done = state(UpdateStatus::Completed);
+        assert_eq!(status_name(&done), "FINISHED");
+        done.options.update_type = UpdateType::DownloadOnly;
+        assert_eq!(status_name(&done), "DOWNLOADED");
     }
 }

@@ -3,16 +3,16 @@ use http::StatusCode;
 use serde::Deserialize;
 use tidegate_engine::devices;
 
-use super::{body::Body, door::Door, refusal::Refusal};
+use super::{body::Body, device_auth::DeviceAuth, error::DdiError};
 use crate::AppState;
 
 /// Takes what a device says that it has installed: 201 if that is news, else 200.
 pub(super) async fn put(
-    door: Door,
+    device: DeviceAuth,
     State(state): State<AppState>,
-    Body(Installed { name, version }): Body<Installed>,
-) -> Result<StatusCode, Refusal> {
-    let reported = devices::report_installed(&state.engine, &door.caller, name, version);
+    Body(InstalledBody { name, version }): Body<InstalledBody>,
+) -> Result<StatusCode, DdiError> {
+    let reported = devices::report_installed(&state.engine, &device.caller, name, version);
     Ok(if reported.await? {
         StatusCode::CREATED
     } else {
@@ -22,7 +22,7 @@ pub(super) async fn put(
 
 /// A firmware, in the words of its uploader.
 #[derive(Debug, Deserialize)]
-pub(super) struct Installed {
+pub(super) struct InstalledBody {
     name: String,
     version: String,
 }

@@ -8,7 +8,7 @@ use tidegate_core::id::{ModuleId, UpdateId};
 use crate::client::Client;
 
 /// What may not stand in a segment that is written as it came. Its own percent signs stay.
-const AS_IT_CAME: &AsciiSet = &CONTROLS
+const PRESERVED_SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -21,7 +21,7 @@ const AS_IT_CAME: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// What may stand in a segment that is made here.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+const ENCODED_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -39,7 +39,7 @@ pub(super) struct Links {
 impl Links {
     /// None: the request does not say which host it is for, or says nonsense. The segments are as they came.
     /// What a trusted proxy knows of the client goes before what the request itself says.
-    pub(super) fn of(
+    pub(super) fn from_request(
         uri: &Uri,
         headers: &HeaderMap,
         client: &Client,
@@ -57,7 +57,7 @@ impl Links {
         let mut base = String::with_capacity(
             64 + host.len() + client.prefix.len() + tenant.len() + device.len(),
         );
-        let (scheme, usual) = if client.is_tls {
+        let (scheme, default_port) = if client.is_tls {
             ("https", 443)
         } else {
             ("http", 80)
@@ -67,8 +67,8 @@ impl Links {
         match client.port {
             None => base.push_str(host),
             Some(port) => {
-                base.push_str(name_of(host));
-                if port != usual {
+                base.push_str(strip_port(host));
+                if port != default_port {
                     let _ = write!(base, ":{port}");
                 }
             }
@@ -76,10 +76,10 @@ impl Links {
         base.push_str(&client.prefix);
         base.push('/');
         let start = base.len();
-        base.extend(utf8_percent_encode(tenant, AS_IT_CAME));
+        base.extend(utf8_percent_encode(tenant, PRESERVED_SEGMENT));
         let tenant = start..base.len();
         base.push_str("/controller/v1/");
-        base.extend(utf8_percent_encode(device, AS_IT_CAME));
+        base.extend(utf8_percent_encode(device, PRESERVED_SEGMENT));
         Some(Self { base, tenant })
     }
 
@@ -97,8 +97,8 @@ impl Links {
             &self.base[..self.tenant.start],
             &self.base[self.tenant.end..],
         );
-        let tenant = utf8_percent_encode(tenant, SEGMENT);
-        let filename = utf8_percent_encode(filename, SEGMENT);
+        let tenant = utf8_percent_encode(tenant, ENCODED_SEGMENT);
+        let filename = utf8_percent_encode(filename, ENCODED_SEGMENT);
         let path = format!("softwaremodules/{module}/artifacts/{filename}");
         FileLink(format!("{before}{tenant}{after}/{path}"))
     }
@@ -171,7 +171,7 @@ impl Serialize for FileLink {
 }
 
 /// A host without its port.
-fn name_of(host: &str) -> &str {
+fn strip_port(host: &str) -> &str {
     let after_address = host.find(']').map_or(0, |end| end + 1);
     let end = host[after_address..].find(':');
     end.map_or(host, |end| &host[..after_address + end])
@@ -207,7 +207,7 @@ mod tests {
 
     fn links(uri: &'static str, host: &'static str, tenant: &str, device: &str) -> Option<Links> {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        Links::of(
+        Links::from_request(
             &Uri::from_static(uri),
             &headers,
             &Client::default(),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn links_repeat_how_the_device_asked() {
+    fn links_keep_the_scheme_host_and_path_of_the_request() {
         let links = links("/", "gate.example:8080", "default", "dev%2F1").expect("a host");
         for (resource, expected) in [
             (
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_device_sends_breaks_out_of_a_link() {
+    fn device_input_is_escaped_in_links() {
         let links = links("/", "h", "a\"b", "c\\{d}|ü^`<>").expect("a host");
         assert_eq!(
             links.base,
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_the_request_goes_before_the_host_header() {
+    fn the_uri_authority_takes_precedence_over_the_host_header() {
         let links = links("https://real.example/x", "other", "T", "d").expect("a host");
         assert_eq!(
             links.base, "http://real.example/T/controller/v1/d",
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_knows_goes_before_both() {
+    fn the_proxys_host_takes_precedence_over_both() {
         let client = Client {
             is_tls: true,
             host: Some("gate.example:8443".to_owned()),
@@ -279,7 +279,7 @@ mod tests {
         };
         let of = |client| {
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("inner"))]);
-            let links = Links::of(&Uri::from_static("/"), &headers, client, "T", "d");
+            let links = Links::from_request(&Uri::from_static("/"), &headers, client, "T", "d");
             links.map(|links| links.base)
         };
         let base = "https://gate.example:8443/T/controller/v1/d";
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_that_a_proxy_names_takes_the_place_of_the_hosts() {
+    fn the_proxys_port_replaces_the_hosts() {
         for (host, is_tls, port, expected) in [
             ("up.example", true, 8443, "https://up.example:8443"),
             ("up.example:8080", true, 8443, "https://up.example:8443"),
@@ -309,7 +309,8 @@ mod tests {
                 ..Client::default()
             };
             let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-            let links = Links::of(&Uri::from_static("/"), &headers, &client, "default", "d");
+            let links =
+                Links::from_request(&Uri::from_static("/"), &headers, &client, "default", "d");
             let links = links.expect("a host");
             assert_eq!(
                 links.base,
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_have_a_shape() {
+    fn hosts_are_validated() {
         for (host, good) in [
             ("localhost", true),
             ("gate.example:8080", true),

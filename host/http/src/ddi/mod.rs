@@ -1,15 +1,17 @@
 //! The device API, as hawkBit's devices speak it.
 //!
-//! Every request goes through [`door::Door`], which finds the tenant and lets the device in; what is refused becomes a
+//! Every request goes through [`device_auth::DeviceAuth`], which finds the tenant and lets the device in; what is refused becomes a
 //! status, and where devices expect one a body, in [`refusal`].
 
 mod artifact;
 mod body;
 mod cancel_action;
+mod client_cert_headers;
 mod config_data;
 mod confirmation;
 mod deployment;
-mod door;
+mod device_auth;
+mod error;
 mod feedback;
 mod history;
 mod installed;
@@ -18,8 +20,6 @@ mod links;
 mod log;
 mod params;
 mod poll;
-mod proxied;
-mod refusal;
 mod representation;
 
 use axum::{
@@ -34,8 +34,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{AppState, client::Client};
 
-pub use proxied::CertificateHeaders;
-use refusal::Refusal;
+pub use client_cert_headers::ClientCertHeaderNames;
+use error::DdiError;
 
 /// Largest body, in bytes: fifty messages of any language are far below.
 const MAX_BODY: usize = 1 << 20;
@@ -84,7 +84,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), limit_rate))
-        .layer(CatchPanicLayer::custom(refusal::of_panic))
+        .layer(CatchPanicLayer::custom(error::from_panic))
 }
 
 /// Refuses whoever asks too often, before anything of the request is looked at.
@@ -94,7 +94,7 @@ async fn limit_rate(State(state): State<AppState>, request: Request, next: Next)
         .get()
         .and_then(|client: &Client| client.address);
     if !state.limits.allow_client(address, request.method()) {
-        return Refusal::Busy.into_response();
+        return DdiError::TooManyRequests.into_response();
     }
     next.run(request).await
 }

@@ -5,73 +5,73 @@ use http::request::Parts;
 use serde::Deserialize;
 use tidegate_core::id::UpdateId;
 
-use super::refusal::Refusal;
+use super::error::DdiError;
 use crate::AppState;
 
 /// Most messages of an update's history.
 const MAX_HISTORY: u32 = 100;
 
 /// The update that a path names.
-pub(super) struct Update(pub(super) UpdateId);
+pub(super) struct UpdateParam(pub(super) UpdateId);
 
 #[derive(Deserialize)]
 struct UpdatePath {
     update: String,
 }
 
-impl FromRequestParts<AppState> for Update {
-    type Rejection = Refusal;
+impl FromRequestParts<AppState> for UpdateParam {
+    type Rejection = DdiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
         let path = Path::<UpdatePath>::from_request_parts(parts, state).await;
-        let Path(path) = path.map_err(|error| Refusal::malformed(error.body_text()))?;
-        id(&path.update).map(UpdateId).map(Self)
+        let Path(path) = path.map_err(|error| DdiError::malformed(error.body_text()))?;
+        parse_id(&path.update).map(UpdateId).map(Self)
     }
 }
 
 /// An id from a path. A number that is too large for one names nothing; what is no number is a mistake.
-pub(super) fn id<T: FromStr>(text: &str) -> Result<T, Refusal> {
+pub(super) fn parse_id<T: FromStr>(text: &str) -> Result<T, DdiError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::malformed(format!("{text} is no id")));
+        return Err(DdiError::malformed(format!("{text} is no id")));
     }
-    text.parse().map_err(|_| Refusal::NotFound)
+    text.parse().map_err(|_| DdiError::NotFound)
 }
 
 /// The parameters of a request for an update.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Params {
+pub(super) struct DeploymentQuery {
     /// How many messages of the update's history are wanted.
     pub(super) history: u32,
 }
 
-impl FromRequestParts<AppState> for Params {
-    type Rejection = Refusal;
+impl FromRequestParts<AppState> for DeploymentQuery {
+    type Rejection = DdiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refusal> {
-        Self::of(&parts.uri)
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, DdiError> {
+        Self::from_uri(&parts.uri)
     }
 }
 
-impl Params {
-    fn of(uri: &http::Uri) -> Result<Self, Refusal> {
+impl DeploymentQuery {
+    fn from_uri(uri: &http::Uri) -> Result<Self, DdiError> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
-        let Query(pairs) = query.map_err(|error| Refusal::malformed(error.body_text()))?;
+        let Query(pairs) = query.map_err(|error| DdiError::malformed(error.body_text()))?;
         // `c` only tells addresses apart; it must still be a number.
-        number(&pairs, "c")?;
-        let history = number(&pairs, "actionHistory")?.unwrap_or(0);
-        let history = u32::try_from(history).map_or(MAX_HISTORY, |wanted| wanted.min(MAX_HISTORY));
+        parse_number(&pairs, "c")?;
+        let history = parse_number(&pairs, "actionHistory")?.unwrap_or(0);
+        let history = u32::try_from(history).map_or(MAX_HISTORY, |count| count.min(MAX_HISTORY));
         Ok(Self { history })
     }
 }
 
-fn number(pairs: &[(String, String)], name: &str) -> Result<Option<i32>, Refusal> {
+fn parse_number(pairs: &[(String, String)], name: &str) -> Result<Option<i32>, DdiError> {
     let pair = pairs.iter().find(|(key, _)| key == name);
     match pair.map(|(_, value)| value.as_str()) {
         None | Some("") => Ok(None),
         Some(value) => match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Refusal::malformed(format!("{name} is no 32-bit integer"))),
+            Err(_) => Err(DdiError::malformed(format!("{name} is no 32-bit integer"))),
         },
     }
 }
@@ -97,7 +97,7 @@ mod tests {
             ("/x?actionHistory=many", None),
             ("/x?other=1&other=2", Some(0)),
         ] {
-            let params = Params::of(&http::Uri::from_static(uri));
+            let params = DeploymentQuery::from_uri(&http::Uri::from_static(uri));
             assert_eq!(params.ok().map(|params| params.history), expected, "{uri}");
         }
     }
@@ -113,9 +113,9 @@ mod tests {
             ("0x8", Err(400)),
             ("", Err(400)),
         ] {
-            let id: Result<i32, _> = id(text);
-            let id = id.map_err(|refusal| match refusal {
-                Refusal::NotFound => 404,
+            let id: Result<i32, _> = parse_id(text);
+            let id = id.map_err(|error| match error {
+                DdiError::NotFound => 404,
                 _ => 400,
             });
             assert_eq!(id, expected, "{text}");

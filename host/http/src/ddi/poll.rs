@@ -3,36 +3,36 @@ use std::{fmt, time::Duration};
 use axum::{extract::State, response::Response};
 use serde::{Serialize, Serializer};
 use tidegate_core::{time::Timestamp, update::UpdateStatus};
-use tidegate_engine::devices::{self, Polled};
+use tidegate_engine::devices::{self, PollResponse};
 
 use super::{
-    door::Door,
+    device_auth::DeviceAuth,
+    error::DdiError,
     links::{Link, Links, Resource},
-    refusal::Refusal,
     representation::Representation,
 };
 use crate::AppState;
 
 /// The root: what there is to do for the device, and when to ask again.
 pub(super) async fn get(
-    door: Door,
+    device: DeviceAuth,
     representation: Representation,
     State(state): State<AppState>,
-) -> Result<Response, Refusal> {
-    let polled = devices::poll(&state.engine, &door.tenant, &door.caller).await?;
+) -> Result<Response, DdiError> {
+    let polled = devices::poll(&state.engine, &device.tenant, &device.caller).await?;
     let now = state.engine.now();
-    representation.of(&Answer::new(&polled, &door.links, now))
+    representation.respond(&PollBody::new(&polled, &device.links, now))
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
-    config: Config,
-    #[serde(rename = "_links", skip_serializing_if = "Offered::is_empty")]
-    links: Offered<'a>,
+struct PollBody<'a> {
+    config: PollConfig,
+    #[serde(rename = "_links", skip_serializing_if = "PollLinks::is_empty")]
+    links: PollLinks<'a>,
 }
 
 #[derive(Serialize)]
-struct Config {
+struct PollConfig {
     polling: Polling,
 }
 
@@ -43,7 +43,7 @@ struct Polling {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Offered<'a> {
+struct PollLinks<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment_base: Option<Link<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,8 +56,8 @@ struct Offered<'a> {
     config_data: Option<Link<'a>>,
 }
 
-impl<'a> Answer<'a> {
-    fn new(polled: &Polled, links: &'a Links, now: Timestamp) -> Self {
+impl<'a> PollBody<'a> {
+    fn new(polled: &PollResponse, links: &'a Links, now: Timestamp) -> Self {
         let view = &polled.view;
         let open = view.open.as_ref().map(|open| match open.status {
             UpdateStatus::Cancelling => Resource::CancelAction(open.id),
@@ -66,21 +66,21 @@ impl<'a> Answer<'a> {
             }
             _ => Resource::DeploymentBase(open.id, open.content_revision(now)),
         });
-        let shown = |is_it: fn(&Resource) -> bool| {
-            let resource = open.filter(is_it);
+        let link_if = |predicate: fn(&Resource) -> bool| {
+            let resource = open.filter(predicate);
             resource.map(|resource| links.to(resource))
         };
         let config_data = view.wants_attributes.then_some(Resource::ConfigData);
         Self {
-            config: Config {
+            config: PollConfig {
                 polling: Polling {
                     sleep: Sleep(polled.sleep),
                 },
             },
-            links: Offered {
-                deployment_base: shown(|it| matches!(it, Resource::DeploymentBase(..))),
-                confirmation_base: shown(|it| matches!(it, Resource::ConfirmationBase(..))),
-                cancel_action: shown(|it| matches!(it, Resource::CancelAction(_))),
+            links: PollLinks {
+                deployment_base: link_if(|it| matches!(it, Resource::DeploymentBase(..))),
+                confirmation_base: link_if(|it| matches!(it, Resource::ConfirmationBase(..))),
+                cancel_action: link_if(|it| matches!(it, Resource::CancelAction(_))),
                 installed_base: view
                     .installed
                     .map(|update| links.to(Resource::InstalledBase(update))),
@@ -90,7 +90,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl Offered<'_> {
+impl PollLinks<'_> {
     fn is_empty(&self) -> bool {
         self.deployment_base.is_none()
             && self.confirmation_base.is_none()
@@ -129,18 +129,18 @@ mod tests {
     fn answer(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let client = Client::default();
-        let links = Links::of(&Uri::from_static("/"), &headers, &client, "t", "d");
+        let links = Links::from_request(&Uri::from_static("/"), &headers, &client, "t", "d");
         let links = links.expect("a host");
-        let polled = Polled {
+        let polled = PollResponse {
             view: view.clone(),
             sleep: Duration::from_mins(5),
         };
-        let answer = Answer::new(&polled, &links, Timestamp(1000));
+        let answer = PollBody::new(&polled, &links, Timestamp(1000));
         serde_json::to_string(&answer).expect("writes")
     }
 
     #[test]
-    fn one_thing_is_offered_at_a_time() {
+    fn one_resource_is_offered_at_a_time() {
         let idle = PollView {
             device: DeviceKey(1),
             token_sha256: None,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_changes_when_the_time_has_come_to_force_it() {
+    fn a_link_changes_when_the_update_becomes_forced() {
         let at = |forced_at| {
             let open = OpenUpdate {
                 id: UpdateId(8),

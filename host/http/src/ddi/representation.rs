@@ -10,7 +10,7 @@ use http::{
 use md5::{Digest as _, Md5};
 use serde::Serialize;
 
-use super::refusal::Refusal;
+use super::error::DdiError;
 use crate::{AppState, etag};
 
 /// How an answer is written, as the request wants it.
@@ -29,10 +29,10 @@ enum Format {
 }
 
 impl FromRequestParts<AppState> for Representation {
-    type Rejection = Refusal;
+    type Rejection = DdiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refusal> {
-        let format = Format::accepted(&parts.headers).ok_or(Refusal::NotAcceptable)?;
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, DdiError> {
+        let format = Format::from_accept(&parts.headers).ok_or(DdiError::NotAcceptable)?;
         let mut if_none_match = HeaderMap::new();
         for value in parts.headers.get_all(IF_NONE_MATCH) {
             if_none_match.append(IF_NONE_MATCH, value.clone());
@@ -46,9 +46,9 @@ impl FromRequestParts<AppState> for Representation {
 
 impl Representation {
     /// 200 with the body, or 304 where the device has it already.
-    pub(super) fn of(&self, body: &impl Serialize) -> Result<Response, Refusal> {
-        let bytes = self.format.write(body).ok_or(Refusal::Internal)?;
-        Ok(conditional(
+    pub(super) fn respond(&self, body: &impl Serialize) -> Result<Response, DdiError> {
+        let bytes = self.format.write(body).ok_or(DdiError::Internal)?;
+        Ok(conditional_response(
             self.format.content_type(),
             bytes,
             &self.if_none_match,
@@ -57,7 +57,7 @@ impl Representation {
 }
 
 /// 200 with the body and its entity tag, or 304 where the request's headers name that tag.
-pub(super) fn conditional(
+pub(super) fn conditional_response(
     content_type: &'static str,
     bytes: Vec<u8>,
     headers: &HeaderMap,
@@ -66,9 +66,9 @@ pub(super) fn conditional(
     let digits = hex::encode_to_slice(Md5::digest(&bytes), &mut quoted[2..34]);
     debug_assert!(digits.is_ok(), "16 bytes have 32 digits");
     let tag = HeaderValue::from_bytes(&quoted).unwrap_or(HeaderValue::from_static("\"\""));
-    let known = str::from_utf8(&quoted[1..34])
-        .is_ok_and(|tag| etag::names(headers, &IF_NONE_MATCH, tag, true));
-    if known {
+    let is_current = str::from_utf8(&quoted[1..34])
+        .is_ok_and(|tag| etag::header_matches(headers, &IF_NONE_MATCH, tag, true));
+    if is_current {
         return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
     }
     let content_type = HeaderValue::from_static(content_type);
@@ -97,7 +97,7 @@ impl Format {
     }
 
     /// The format that the `Accept` headers like best; of those that they like alike, the one that they name first.
-    fn accepted(headers: &HeaderMap) -> Option<Self> {
+    fn from_accept(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(ACCEPT).iter();
         let ranges = values
             .filter_map(|value| value.to_str().ok())
@@ -110,12 +110,12 @@ impl Format {
         let mut best = None;
         for format in Self::ALL {
             // Of several ranges that fit, the most specific one says how much it is liked.
-            let fitting = ranges.iter().enumerate();
-            let fitting = fitting.filter(|(_, range)| range.fits(format));
-            let Some((place, range)) = fitting.max_by_key(|(_, range)| range.precision()) else {
+            let matching = ranges.iter().enumerate();
+            let matching = matching.filter(|(_, range)| range.matches(format));
+            let Some((index, range)) = matching.max_by_key(|(_, range)| range.specificity()) else {
                 continue;
             };
-            let rank = (range.quality, range.precision(), std::cmp::Reverse(place));
+            let rank = (range.quality, range.specificity(), std::cmp::Reverse(index));
             if range.quality > 0 && best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, format));
             }
@@ -155,16 +155,16 @@ impl<'a> MediaRange<'a> {
         })
     }
 
-    fn fits(&self, format: Format) -> bool {
+    fn matches(&self, format: Format) -> bool {
         let (kind, subtype) = format.content_type().split_once('/').unwrap_or(("", ""));
-        match self.precision() {
+        match self.specificity() {
             0 => true,
             1 => self.kind.eq_ignore_ascii_case(kind),
             _ => self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype),
         }
     }
 
-    fn precision(&self) -> u8 {
+    fn specificity(&self) -> u8 {
         match (self.kind, self.subtype) {
             ("*", "*") => 0,
             (_, "*") => 1,
@@ -177,17 +177,17 @@ impl<'a> MediaRange<'a> {
 mod tests {
     use super::*;
 
-    fn accepted(values: &[&'static str]) -> Option<Format> {
+    fn accept(values: &[&'static str]) -> Option<Format> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(ACCEPT, HeaderValue::from_static(value));
         }
-        Format::accepted(&headers)
+        Format::from_accept(&headers)
     }
 
     #[test]
-    fn the_format_is_what_the_device_likes_best() {
-        for (accept, expected) in [
+    fn the_format_follows_the_accept_header() {
+        for (values, expected) in [
             (&[][..], Some(Format::Hal)),
             (&["*/*"], Some(Format::Hal)),
             (&["application/*"], Some(Format::Hal)),
@@ -215,29 +215,29 @@ mod tests {
             (&["application/json;q=0"], None),
             (&["nonsense"], Some(Format::Hal)),
         ] {
-            assert_eq!(accepted(accept), expected, "{accept:?}");
+            assert_eq!(accept(values), expected, "{values:?}");
         }
     }
 
     #[test]
-    fn an_answer_that_is_known_is_not_sent_again() {
+    fn a_matching_tag_is_answered_304() {
         let body = || b"{}".to_vec();
-        let fresh = conditional("application/json", body(), &HeaderMap::new());
+        let fresh = conditional_response("application/json", body(), &HeaderMap::new());
         assert_eq!(fresh.status(), StatusCode::OK);
         let tag = fresh.headers()[ETAG].clone();
         assert_eq!(tag, "\"099914b932bd37a50b983c5e7c90ae93b\"");
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]);
-        let known = conditional("application/json", body(), &headers);
+        let known = conditional_response("application/json", body(), &headers);
         assert_eq!(
             (known.status(), &known.headers()[ETAG]),
             (StatusCode::NOT_MODIFIED, &tag)
         );
-        let changed = conditional("application/json", b"[]".to_vec(), &headers);
+        let changed = conditional_response("application/json", b"[]".to_vec(), &headers);
         assert_eq!(changed.status(), StatusCode::OK);
     }
 
     #[test]
-    fn cbor_says_the_same_as_json() {
+    fn cbor_and_json_hold_the_same() {
         let body = serde_json::json!({"id": "8", "n": [1, -2], "none": null});
         let bytes = Format::Cbor.write(&body).expect("writes");
         let read: serde_json::Value = ciborium::from_reader(&*bytes).expect("reads");

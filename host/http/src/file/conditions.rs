@@ -9,8 +9,8 @@ use crate::etag;
 
 /// What the conditions of a request say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Go,
+pub(super) enum PreconditionResult {
+    Passed,
     /// The client has it already.
     NotModified,
     /// It is not what the client thinks it is.
@@ -18,35 +18,35 @@ pub(super) enum Outcome {
 }
 
 /// Checks a request's conditions in the order of RFC 9110 section 13.2.2. `tag` comes without its quotes.
-pub(super) fn check(headers: &HeaderMap, tag: &str, modified: Timestamp) -> Outcome {
+pub(super) fn check(headers: &HeaderMap, tag: &str, modified: Timestamp) -> PreconditionResult {
     let modified = modified.0.div_euclid(1000);
     if headers.contains_key(IF_MATCH) {
-        if !etag::names(headers, &IF_MATCH, tag, false) {
-            return Outcome::Failed;
+        if !etag::header_matches(headers, &IF_MATCH, tag, false) {
+            return PreconditionResult::Failed;
         }
-    } else if date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date) {
-        return Outcome::Failed;
+    } else if header_date(headers, &IF_UNMODIFIED_SINCE).is_some_and(|date| modified > date) {
+        return PreconditionResult::Failed;
     }
     if headers.contains_key(IF_NONE_MATCH) {
-        if etag::names(headers, &IF_NONE_MATCH, tag, true) {
-            return Outcome::NotModified;
+        if etag::header_matches(headers, &IF_NONE_MATCH, tag, true) {
+            return PreconditionResult::NotModified;
         }
-    } else if date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date) {
-        return Outcome::NotModified;
+    } else if header_date(headers, &IF_MODIFIED_SINCE).is_some_and(|date| modified <= date) {
+        return PreconditionResult::NotModified;
     }
-    Outcome::Go
+    PreconditionResult::Passed
 }
 
 /// Whether a `Range` header is meant for the file as it is now.
-pub(super) fn is_range_for(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
+pub(super) fn if_range_matches(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     let Some(value) = headers.get(IF_RANGE) else {
         return true;
     };
-    let is_date = date(headers, &IF_RANGE) == Some(modified.0.div_euclid(1000));
+    let is_date = header_date(headers, &IF_RANGE) == Some(modified.0.div_euclid(1000));
     is_date
         || value
             .to_str()
-            .is_ok_and(|named| etag::is_tag(named.trim(), tag, false))
+            .is_ok_and(|named| etag::tag_matches(named.trim(), tag, false))
 }
 
 /// A time as HTTP writes it; none outside the years that it can write.
@@ -58,7 +58,7 @@ pub(super) fn http_date(time: Timestamp) -> Option<String> {
 }
 
 /// A date in seconds since 1970; none where there is none that can be read.
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
+fn header_date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let text = headers.get(name)?.to_str().ok()?;
     let time = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(time.as_second())
@@ -82,26 +82,35 @@ mod tests {
     }
 
     #[test]
-    fn tags_go_before_dates() {
+    fn tags_take_precedence_over_dates() {
         for (pairs, expected) in [
-            (&[][..], Outcome::Go),
-            (&[(IF_MATCH, "ab")], Outcome::Go),
-            (&[(IF_MATCH, "\"ab\", \"cd\"")], Outcome::Go),
-            (&[(IF_MATCH, "\"cd\"")], Outcome::Failed),
+            (&[][..], PreconditionResult::Passed),
+            (&[(IF_MATCH, "ab")], PreconditionResult::Passed),
+            (&[(IF_MATCH, "\"ab\", \"cd\"")], PreconditionResult::Passed),
+            (&[(IF_MATCH, "\"cd\"")], PreconditionResult::Failed),
             (
                 &[(IF_MATCH, "*"), (IF_UNMODIFIED_SINCE, BEFORE)],
-                Outcome::Go,
+                PreconditionResult::Passed,
             ),
-            (&[(IF_UNMODIFIED_SINCE, BEFORE)], Outcome::Failed),
-            (&[(IF_UNMODIFIED_SINCE, SAME)], Outcome::Go),
-            (&[(IF_NONE_MATCH, "W/\"ab\"")], Outcome::NotModified),
+            (&[(IF_UNMODIFIED_SINCE, BEFORE)], PreconditionResult::Failed),
+            (&[(IF_UNMODIFIED_SINCE, SAME)], PreconditionResult::Passed),
+            (
+                &[(IF_NONE_MATCH, "W/\"ab\"")],
+                PreconditionResult::NotModified,
+            ),
             (
                 &[(IF_NONE_MATCH, "\"cd\""), (IF_MODIFIED_SINCE, SAME)],
-                Outcome::Go,
+                PreconditionResult::Passed,
             ),
-            (&[(IF_MODIFIED_SINCE, SAME)], Outcome::NotModified),
-            (&[(IF_MODIFIED_SINCE, BEFORE)], Outcome::Go),
-            (&[(IF_MODIFIED_SINCE, "yesterday")], Outcome::Go),
+            (
+                &[(IF_MODIFIED_SINCE, SAME)],
+                PreconditionResult::NotModified,
+            ),
+            (&[(IF_MODIFIED_SINCE, BEFORE)], PreconditionResult::Passed),
+            (
+                &[(IF_MODIFIED_SINCE, "yesterday")],
+                PreconditionResult::Passed,
+            ),
         ] {
             assert_eq!(
                 check(&headers(pairs), "ab", MODIFIED),
@@ -112,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_for_the_file_that_it_names() {
+    fn if_range_must_match_the_file() {
         for (value, expected) in [
             ("\"ab\"", true),
             ("ab", true),
@@ -122,13 +131,17 @@ mod tests {
             (BEFORE, false),
         ] {
             let headers = headers(&[(IF_RANGE, value)]);
-            assert_eq!(is_range_for(&headers, "ab", MODIFIED), expected, "{value}");
+            assert_eq!(
+                if_range_matches(&headers, "ab", MODIFIED),
+                expected,
+                "{value}"
+            );
         }
-        assert!(is_range_for(&HeaderMap::new(), "ab", MODIFIED));
+        assert!(if_range_matches(&HeaderMap::new(), "ab", MODIFIED));
     }
 
     #[test]
-    fn dates_survive_their_own_text() {
+    fn dates_round_trip() {
         assert_eq!(http_date(MODIFIED).as_deref(), Some(SAME));
         assert_eq!(http_date(Timestamp(i64::MAX)), None);
     }

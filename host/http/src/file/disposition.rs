@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_quoted_where_they_must_be() {
+    fn names_are_quoted_where_necessary() {
         for (name, expected) in [
             ("edge-1.2.0.bin", "attachment;filename=edge-1.2.0.bin"),
             ("a b.bin", r#"attachment;filename="a b.bin""#),

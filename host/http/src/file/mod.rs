@@ -23,13 +23,13 @@ use http::{
 use tidegate_core::{firmware::Artifact, time::Timestamp};
 use tidegate_engine::ports::ByteStream;
 
-use conditions::Outcome;
-use range::Wanted;
+use conditions::PreconditionResult;
+use range::RequestedRange;
 
 pub(crate) use disposition::attachment;
 
 /// Answers a `GET` or `HEAD` of a file. `open` is called for each part that is sent, when it is its turn.
-pub(crate) async fn answer<E, O, F>(
+pub(crate) async fn respond<E, O, F>(
     method: &Method,
     headers: &HeaderMap,
     file: &Artifact,
@@ -42,42 +42,45 @@ where
     F: Future<Output = Result<ByteStream, E>> + Send + 'static,
 {
     let tag = hex::encode(file.hashes.sha1);
-    let described = describe(file, &tag, modified);
+    let response_headers = file_headers(file, &tag, modified);
     match conditions::check(headers, &tag, modified) {
-        Outcome::Go => {}
-        Outcome::NotModified => return Ok((StatusCode::NOT_MODIFIED, described).into_response()),
-        Outcome::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
+        PreconditionResult::Passed => {}
+        PreconditionResult::NotModified => {
+            return Ok((StatusCode::NOT_MODIFIED, response_headers).into_response());
+        }
+        PreconditionResult::Failed => return Ok(StatusCode::PRECONDITION_FAILED.into_response()),
     }
     if method == Method::HEAD {
         let length = (CONTENT_LENGTH, HeaderValue::from(file.size));
-        return Ok((described, [length], Body::empty()).into_response());
+        return Ok((response_headers, [length], Body::empty()).into_response());
     }
-    let wanted = if conditions::is_range_for(headers, &tag, modified) {
-        range::wanted(headers, file.size)
+    let requested = if conditions::if_range_matches(headers, &tag, modified) {
+        range::parse_range(headers, file.size)
     } else {
-        Wanted::Whole
+        RequestedRange::Whole
     };
-    let mut described = described;
-    match wanted {
-        Wanted::Whole => {
-            described.insert(CONTENT_LENGTH, HeaderValue::from(file.size));
+    let mut response_headers = response_headers;
+    match requested {
+        RequestedRange::Whole => {
+            response_headers.insert(CONTENT_LENGTH, HeaderValue::from(file.size));
             let bytes = open(0..file.size).await?;
-            Ok((described, body(bytes)).into_response())
+            Ok((response_headers, body(bytes)).into_response())
         }
-        Wanted::Part(part) => {
-            described.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+        RequestedRange::Part(part) => {
+            response_headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
             let range = format!("bytes {}-{}/{}", part.start, part.end - 1, file.size);
-            described.extend(HeaderValue::try_from(range).map(|range| (CONTENT_RANGE, range)));
+            response_headers
+                .extend(HeaderValue::try_from(range).map(|range| (CONTENT_RANGE, range)));
             let bytes = open(part).await?;
-            Ok((StatusCode::PARTIAL_CONTENT, described, body(bytes)).into_response())
+            Ok((StatusCode::PARTIAL_CONTENT, response_headers, body(bytes)).into_response())
         }
-        Wanted::Parts(wanted) => {
-            let length = parts::length(&wanted, file.size);
-            described.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        RequestedRange::Parts(requested) => {
+            let length = parts::length(&requested, file.size);
+            response_headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             let content = HeaderValue::from_static(parts::CONTENT_TYPE);
-            described.insert(CONTENT_TYPE, content);
+            response_headers.insert(CONTENT_TYPE, content);
             // What fails before the first byte is still refused as it should be.
-            let first = open(wanted[0].clone()).await?;
+            let first = open(requested[0].clone()).await?;
             let open = move |part| {
                 let opened = open(part);
                 async move {
@@ -86,10 +89,10 @@ where
                         .map_err(|error| io::Error::other(format!("{error:?}")))
                 }
             };
-            let bytes = parts::stream(wanted, file.size, first, open);
-            Ok((StatusCode::PARTIAL_CONTENT, described, body(bytes)).into_response())
+            let bytes = parts::stream(requested, file.size, first, open);
+            Ok((StatusCode::PARTIAL_CONTENT, response_headers, body(bytes)).into_response())
         }
-        Wanted::Unsatisfiable => {
+        RequestedRange::Unsatisfiable => {
             let size = (CONTENT_RANGE, format!("bytes */{}", file.size));
             Ok((StatusCode::RANGE_NOT_SATISFIABLE, [size]).into_response())
         }
@@ -104,7 +107,7 @@ fn body(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
 }
 
 /// The headers that every answer about the file has.
-fn describe(file: &Artifact, tag: &str, modified: Timestamp) -> HeaderMap {
+fn file_headers(file: &Artifact, tag: &str, modified: Timestamp) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(10);
     let content = HeaderValue::from_static("application/octet-stream");
     headers.insert(CONTENT_TYPE, content);
@@ -154,7 +157,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
-        let answer = answer(&method, &headers, &file, Timestamp(784_111_777_123), open).await;
+        let answer = respond(&method, &headers, &file, Timestamp(784_111_777_123), open).await;
         let (parts, body) = answer.expect("infallible").into_parts();
         let body = body.collect().await.expect("reads").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whole_parts_and_conditions() {
+    async fn ranges_and_conditions() {
         const TAG: &str = "\"abababababababababababababababababababab\"";
         const OLD: &str = "\"0000000000000000000000000000000000000000\"";
         for (headers, status, range, text) in [
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn several_parts_come_one_after_the_other() {
+    async fn several_ranges_are_sent_in_order() {
         let (response, body) = get(Method::GET, &[(RANGE, "bytes=-2,0-0,4-5")]).await;
         assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
         let part = |range: &str, bytes: &str| {
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_that_cannot_be_opened_breaks_the_answer_off() {
+    async fn a_part_that_cannot_be_opened_aborts_the_response() {
         let file = Artifact {
             filename: "edge.bin".to_owned(),
             size: 10,
@@ -251,7 +254,7 @@ mod tests {
         };
         for (ranges, starts) in [("bytes=0-0,2-2", true), ("bytes=1-1,2-2", false)] {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(ranges))]);
-            let answer = answer(&Method::GET, &headers, &file, Timestamp(0), open).await;
+            let answer = respond(&Method::GET, &headers, &file, Timestamp(0), open).await;
             assert_eq!(answer.is_ok(), starts, "{ranges}");
             if let Ok(answer) = answer {
                 assert!(answer.into_body().collect().await.is_err());
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_described() {
+    async fn a_file_has_its_headers() {
         let (response, _) = get(Method::GET, &[]).await;
         for (name, expected) in [
             (CONTENT_TYPE, "application/octet-stream"),

@@ -23,8 +23,8 @@ macro_rules! role {
 
             async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
                 let actor = match parts.extensions.remove() {
-                    Some(Admitted(actor)) => actor,
-                    None => let_in(parts, state).await?,
+                    Some(AuthenticatedActor(actor)) => actor,
+                    None => authenticate_and_limit(parts, state).await?,
                 };
                 actor.require(Role::$name)?;
                 Ok(Self(actor))
@@ -56,19 +56,19 @@ role!(
 
 /// Somebody who was let in before their request came to its handler.
 #[derive(Clone)]
-struct Admitted(Actor);
+struct AuthenticatedActor(Actor);
 
 /// Who sends a request, for whoever has to know before its handler does; they are not asked again.
-pub(super) async fn admit(parts: &mut Parts, state: &AppState) -> Result<Actor> {
-    let actor = let_in(parts, state).await?;
-    parts.extensions.insert(Admitted(actor.clone()));
+pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Actor> {
+    let actor = authenticate_and_limit(parts, state).await?;
+    parts.extensions.insert(AuthenticatedActor(actor.clone()));
     Ok(actor)
 }
 
-async fn let_in(parts: &Parts, state: &AppState) -> Result<Actor> {
+async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Actor> {
     let actor = authenticate(&parts.headers, state).await?;
     if !state.limits.allow_tenant(actor.tenant, &parts.method) {
-        return Err(Problem::too_often());
+        return Err(Problem::rate_limited());
     }
     Ok(actor)
 }
@@ -79,8 +79,8 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
             Ok(key) => tenants::authenticate(&state.engine, key).await?,
             Err(_) => None,
         },
-        (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer) {
-            Some(token) => of_token(token, state).await?,
+        (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer_token) {
+            Some(token) => actor_from_token(token, state).await?,
             None => None,
         },
         (None, None) => None,
@@ -89,20 +89,20 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
 }
 
 /// The token of `Bearer <token>`; the scheme's case does not count.
-fn bearer(authorization: &str) -> Option<&str> {
+fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn of_token(token: &str, state: &AppState) -> Result<Option<Actor>> {
-    let Some(bearer) = state.tokens.check(token, state.engine.now()) else {
+async fn actor_from_token(token: &str, state: &AppState) -> Result<Option<Actor>> {
+    let Some(identity) = state.tokens.verify(token, state.engine.now()) else {
         return Ok(None);
     };
-    let tenant = tenants::by_name(&state.engine, &bearer.tenant).await?;
+    let tenant = tenants::by_name(&state.engine, &identity.tenant).await?;
     Ok(tenant.map(|tenant| Actor {
         tenant: tenant.id,
-        user: bearer.user,
-        role: bearer.role,
+        user: identity.user,
+        role: identity.role,
     }))
 }
 
@@ -111,10 +111,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_bearer_opens_this_door() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc "), Some("abc"));
-        assert_eq!(bearer("Basic abc"), None);
-        assert_eq!(bearer("Bearer"), None);
+    fn only_the_bearer_scheme_is_read() {
+        assert_eq!(bearer_token("Bearer abc"), Some("abc"));
+        assert_eq!(bearer_token("bearer  abc "), Some("abc"));
+        assert_eq!(bearer_token("Basic abc"), None);
+        assert_eq!(bearer_token("Bearer"), None);
     }
 }

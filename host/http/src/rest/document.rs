@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{closed::close_bodies, idempotency};
+use super::{deny_unknown::deny_unknown_fields, idempotency};
 use crate::problem::ProblemBody;
 
 /// What is said of the API as a whole.
@@ -24,11 +24,11 @@ use crate::problem::ProblemBody;
     components(schemas(ProblemBody)),
     security(("api_key" = []), ("bearer" = []))
 )]
-pub(super) struct Whole;
+pub(super) struct ApiDocument;
 
 /// Adds what every operation has in common: how to authenticate, how refusals look, and that bodies are read whole.
-pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
-    close_bodies(document);
+pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
+    deny_unknown_fields(document);
     let components = document.components.get_or_insert_default();
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     let bearer = HttpBuilder::new()
@@ -42,7 +42,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
             operation
                 .responses
                 .responses
-                .insert("default".to_owned(), refusal());
+                .insert("default".to_owned(), error_response());
         }
         // Whoever makes things has to be known, and may send a key.
         if let Some(post) = item.post.as_mut().filter(|post| post.security.is_none()) {
@@ -51,7 +51,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-fn refusal() -> RefOr<utoipa::openapi::Response> {
+fn error_response() -> RefOr<utoipa::openapi::Response> {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
     let response = ResponseBuilder::new().description("Refused; nothing was changed.");
     RefOr::T(

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use super::decode::{Flaw, decode, unknown_fields, wrong_value};
+use super::extract::{DecodeError, decode, invalid_value, unknown_fields};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -24,9 +24,9 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         if !is_json(request.headers()) {
-            return Err(unsupported("application/json"));
+            return Err(unsupported_media_type("application/json"));
         }
-        let body = read(request.into_body(), state.settings.max_json_bytes).await?;
+        let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
         parse(&body).map(Self)
     }
 }
@@ -39,29 +39,29 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         let is_json = is_json(request.headers());
-        let body = read(request.into_body(), state.settings.max_json_bytes).await?;
+        let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
         if !is_json {
-            return Err(unsupported("application/json"));
+            return Err(unsupported_media_type("application/json"));
         }
         parse(&body).map(Self)
     }
 }
 
 /// 415.
-pub(super) fn unsupported(wanted: &str) -> Problem {
+pub(super) fn unsupported_media_type(expected: &str) -> Problem {
     Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        format!("send the body as {wanted}"),
+        format!("send the body as {expected}"),
     )
 }
 
 /// 413.
-pub(super) fn too_large(most: usize) -> Problem {
-    let detail = format!("the body is larger than {most} bytes");
+pub(super) fn too_large(limit: usize) -> Problem {
+    let detail = format!("the body is larger than {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
@@ -70,36 +70,36 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     // What is not JSON as a whole is malformed, whatever else is wrong with its beginning.
     serde_json::from_slice::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(wrong_value(
+        return Err(invalid_value(
             String::new(),
             "the body must be a JSON object".to_owned(),
         ));
     }
-    decode(&mut serde_json::Deserializer::from_slice(text)).map_err(|flaw| match flaw {
-        Flaw::UnknownFields(paths) => unknown_fields(paths),
-        Flaw::Unreadable { path, error } => match error.classify() {
-            Category::Data => wrong_value(path, without_place(&error)),
+    decode(&mut serde_json::Deserializer::from_slice(text)).map_err(|error| match error {
+        DecodeError::UnknownFields(paths) => unknown_fields(paths),
+        DecodeError::Invalid { path, error } => match error.classify() {
+            Category::Data => invalid_value(path, strip_position(&error)),
             Category::Syntax | Category::Eof | Category::Io => malformed(&error),
         },
     })
 }
 
 /// Reads a value that was parsed already.
-pub(super) fn of_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
-    decode(value).map_err(|flaw| match flaw {
-        Flaw::UnknownFields(paths) => unknown_fields(paths),
-        Flaw::Unreadable { path, error } => wrong_value(path, error.to_string()),
+pub(super) fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
+    decode(value).map_err(|error| match error {
+        DecodeError::UnknownFields(paths) => unknown_fields(paths),
+        DecodeError::Invalid { path, error } => invalid_value(path, error.to_string()),
     })
 }
 
 /// The path tells the field; where in the text it stands does not help beside it.
-fn without_place(error: &serde_json::Error) -> String {
-    let mut said = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    if said.ends_with(&place) {
-        said.truncate(said.len() - place.len());
+fn strip_position(error: &serde_json::Error) -> String {
+    let mut message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    if message.ends_with(&position) {
+        message.truncate(message.len() - position.len());
     }
-    said
+    message
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -118,12 +118,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// A whole body, if it is not larger than this.
-pub(super) async fn read(body: Body, most: usize) -> Result<Bytes> {
-    let body = Limited::new(body, most).collect().await;
+pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
+    let body = Limited::new(body, limit).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
             if error.is::<LengthLimitError>() {
-                return too_large(most);
+                return too_large(limit);
             }
             Problem::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off")
         })
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_type_is_named_by_its_place() {
+    async fn a_wrong_type_is_named_by_its_path() {
         for (text, field) in [
             (r#"{"name": 7}"#, "/name"),
             (r#"{"name": "a", "inner": [{"size": -1}]}"#, "/inner/0/size"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_json_is_malformed() {
+    async fn text_that_is_not_json_is_malformed() {
         let deep = "[".repeat(10_000);
         for text in [
             "",

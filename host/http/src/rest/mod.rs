@@ -1,32 +1,29 @@
 //! The REST API: a file for each operation, with its request and answer, its documentation and its handler.
 
 mod access;
-mod auth;
 mod authorities;
 mod campaigns;
-mod closed;
-mod created;
-mod decode;
+mod deny_unknown;
+mod dev_token;
 mod devices;
 mod document;
 mod event_stream;
+mod extract;
 mod firmware;
 mod gateways;
 mod idempotency;
 mod json;
 mod multipart;
-mod object;
 mod patch;
 mod plugins;
 mod query;
-mod segments;
+mod response;
 mod settings;
 mod stats;
 mod time_of_day;
 pub(crate) mod tokens;
 mod updates;
 mod window;
-mod wire;
 
 use std::time::Duration;
 
@@ -51,7 +48,7 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
     router
         .layer(limit)
         .route("/openapi.json", get(|| async move { Json(document) }))
-        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
 /// The OpenAPI document of the REST API, as a server shows it that does not run for development.
@@ -76,27 +73,27 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         .merge(campaigns::slow_routes())
         .merge(plugins::slow_routes());
     if let Some(state) = state {
-        let once = middleware::from_fn_with_state(state.clone(), idempotency::once);
-        (quick, slow) = (quick.layer(once.clone()), slow.layer(once));
+        let layer = middleware::from_fn_with_state(state.clone(), idempotency::idempotency_layer);
+        (quick, slow) = (quick.layer(layer.clone()), slow.layer(layer));
     }
     // Nobody is known yet who asks for a token: it is nobody's key that may stand there.
     if is_dev {
-        quick = quick.merge(auth::dev_routes());
+        quick = quick.merge(dev_token::dev_routes());
     }
     if let Some(state) = state {
         let limit = middleware::from_fn_with_state(state.clone(), limit_time);
         quick = quick.layer(limit);
     }
-    OpenApiRouter::with_openapi(document::Whole::openapi())
+    OpenApiRouter::with_openapi(document::ApiDocument::openapi())
         .merge(quick)
         .merge(slow)
 }
 
 fn finish(document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let whole = utoipa::openapi::OpenApi::new(document.info.clone(), Paths::new());
-    let mut whole = whole.nest("/api/v1", document);
-    document::complete(&mut whole);
-    whole
+    let nested = utoipa::openapi::OpenApi::new(document.info.clone(), Paths::new());
+    let mut nested = nested.nest("/api/v1", document);
+    document::add_common_parts(&mut nested);
+    nested
 }
 
 /// Refuses whoever asks too often, before anything of the request is looked at.
@@ -106,7 +103,7 @@ async fn limit_rate(State(state): State<AppState>, request: Request, next: Next)
         .get()
         .and_then(|client: &Client| client.address);
     if !state.limits.allow_client(address, request.method()) {
-        return Problem::too_often().into_response();
+        return Problem::rate_limited().into_response();
     }
     next.run(request).await
 }
@@ -115,10 +112,10 @@ async fn limit_time(State(state): State<AppState>, request: Request, next: Next)
     let limit: Duration = state.settings.request_timeout;
     tokio::time::timeout(limit, next.run(request))
         .await
-        .unwrap_or_else(|_| too_slow(limit).into_response())
+        .unwrap_or_else(|_| handler_timeout(limit).into_response())
 }
 
-fn too_slow(limit: Duration) -> Problem {
+fn handler_timeout(limit: Duration) -> Problem {
     let detail = format!("no answer within {} s", limit.as_secs());
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail)
 }

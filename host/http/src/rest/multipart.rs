@@ -16,77 +16,83 @@ use multer::{Error, Field, Multipart};
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::ports::ByteStream;
 
-use super::json::{too_large, unsupported};
+use super::json::{too_large, unsupported_media_type};
 use crate::{
     AppState,
     problem::{Problem, Result},
 };
 
 /// Most bytes that are gathered in search of the next part: its head, and as much of its content as has arrived by then.
-const SEARCH_BYTES: usize = 32 << 20;
+const MAX_PART_SEARCH_BYTES: usize = 32 << 20;
 
 /// The parts of a body.
-pub(crate) struct Parts {
+pub(crate) struct MultipartReader {
     multipart: Multipart<'static>,
     /// How much more may be read in search of the next part. Inside a part its reader takes what is read, so nothing
     /// gathers there.
-    search: Arc<AtomicUsize>,
+    search_budget: Arc<AtomicUsize>,
 }
 
 /// The parts of a request's body. A client that is silent for too long has broken off.
-pub(crate) fn parts(request: Request, state: &AppState) -> Result<Parts> {
-    let wanted = "multipart/form-data";
+pub(crate) fn read_multipart(request: Request, state: &AppState) -> Result<MultipartReader> {
+    let media_type = "multipart/form-data";
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(content_type.unwrap_or_default());
-    let boundary = boundary.map_err(|_| unsupported(wanted))?;
+    let boundary = boundary.map_err(|_| unsupported_media_type(media_type))?;
     let chunks = request.into_body().into_data_stream();
-    let silence = state.settings.upload_silence;
-    let chunks = tokio_stream::StreamExt::timeout(chunks, silence).map(|chunk| match chunk {
+    let idle_timeout = state.settings.upload_idle_timeout;
+    let chunks = tokio_stream::StreamExt::timeout(chunks, idle_timeout).map(|chunk| match chunk {
         Ok(chunk) => chunk.map_err(io::Error::other),
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the client fell silent",
         )),
     });
-    let search = Arc::new(AtomicUsize::new(usize::MAX));
-    let left = Arc::clone(&search);
+    let search_budget = Arc::new(AtomicUsize::new(usize::MAX));
+    let left = Arc::clone(&search_budget);
     let chunks = chunks.map(move |chunk: io::Result<Bytes>| {
         let chunk = chunk?;
-        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             left.checked_sub(chunk.len())
         });
-        taken
+        spent
             .map(|_| chunk)
             .map_err(|_| io::Error::other("no part begins"))
     });
-    Ok(Parts {
+    Ok(MultipartReader {
         multipart: Multipart::new(chunks, boundary),
-        search,
+        search_budget,
     })
 }
 
 /// The next part; none at the end.
-pub(crate) async fn next(parts: &mut Parts) -> Result<Option<Field<'static>>> {
-    parts.search.store(SEARCH_BYTES, Ordering::Relaxed);
-    let field = parts.multipart.next_field().await.map_err(problem);
-    parts.search.store(usize::MAX, Ordering::Relaxed);
+pub(crate) async fn next_part(reader: &mut MultipartReader) -> Result<Option<Field<'static>>> {
+    reader
+        .search_budget
+        .store(MAX_PART_SEARCH_BYTES, Ordering::Relaxed);
+    let field = reader
+        .multipart
+        .next_field()
+        .await
+        .map_err(multipart_problem);
+    reader.search_budget.store(usize::MAX, Ordering::Relaxed);
     field
 }
 
 /// A part as a stream of bytes.
-pub(crate) fn stream(field: Field<'static>) -> ByteStream {
+pub(crate) fn part_stream(field: Field<'static>) -> ByteStream {
     field.map_err(io::Error::other).boxed()
 }
 
 /// A whole part, if it is not larger than this.
-pub(crate) async fn whole(mut field: Field<'static>, most: usize) -> Result<Bytes> {
+pub(crate) async fn read_part(mut field: Field<'static>, limit: usize) -> Result<Bytes> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = field.chunk().await.map_err(problem)? {
-        if bytes.len() + chunk.len() > most {
-            return Err(too_large(most));
+    while let Some(chunk) = field.chunk().await.map_err(multipart_problem)? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large(limit));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -94,7 +100,7 @@ pub(crate) async fn whole(mut field: Field<'static>, most: usize) -> Result<Byte
 }
 
 /// 422 for a part that nobody knows, is missing or comes twice.
-pub(crate) fn wrong_part(name: &str, message: &str) -> Problem {
+pub(crate) fn invalid_part(name: &str, message: &str) -> Problem {
     let error = FieldError {
         path: name.to_owned(),
         message: message.to_owned(),
@@ -107,7 +113,7 @@ pub(crate) fn wrong_part(name: &str, message: &str) -> Problem {
     .with_errors(vec![error])
 }
 
-fn problem(error: Error) -> Problem {
+fn multipart_problem(error: Error) -> Problem {
     match error {
         Error::FieldSizeExceeded { limit, .. } | Error::StreamSizeExceeded { limit } => {
             too_large(usize::try_from(limit).unwrap_or(usize::MAX))

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tidegate_engine::ports::PageRequest;
 use utoipa::IntoParams;
 
-use super::decode::{Flaw, decode, unknown_fields, wrong_value};
+use super::extract::{DecodeError, decode, invalid_value, unknown_fields};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -27,9 +27,9 @@ pub(crate) struct PageQuery {
 }
 
 /// Query parameters. Unknown ones and wrong values are 422 and named.
-pub(crate) struct Params<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
+impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self> {
@@ -39,14 +39,18 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
     let pairs = form_urlencoded::parse(query.as_bytes());
-    decode(serde_urlencoded::Deserializer::new(pairs)).map_err(|flaw| match flaw {
-        Flaw::Unreadable { path, error } => wrong_value(name(&path), error.to_string()),
-        Flaw::UnknownFields(paths) => unknown_fields(paths.iter().map(|path| name(path)).collect()),
+    decode(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| match error {
+        DecodeError::Invalid { path, error } => {
+            invalid_value(parameter_name(&path), error.to_string())
+        }
+        DecodeError::UnknownFields(paths) => {
+            unknown_fields(paths.iter().map(|path| parameter_name(path)).collect())
+        }
     })
 }
 
 /// A parameter's name from its path.
-fn name(path: &str) -> String {
+fn parameter_name(path: &str) -> String {
     path.trim_start_matches('/').to_owned()
 }
 
@@ -79,7 +83,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
-    struct Wanted {
+    struct TestQuery {
         limit: Option<u32>,
         is_beta: Option<bool>,
         q: Option<String>,
@@ -87,16 +91,16 @@ mod tests {
 
     #[test]
     fn parameters_are_read_or_refused() {
-        let wanted = Wanted {
+        let expected = TestQuery {
             limit: Some(7),
             is_beta: Some(true),
             q: Some("a==b c".to_owned()),
         };
         assert_eq!(
-            parse::<Wanted>("limit=7&is_beta=true&q=a%3D%3Db+c").ok(),
-            Some(wanted)
+            parse::<TestQuery>("limit=7&is_beta=true&q=a%3D%3Db+c").ok(),
+            Some(expected)
         );
-        assert_eq!(parse::<Wanted>("").ok(), Some(Wanted::default()));
+        assert_eq!(parse::<TestQuery>("").ok(), Some(TestQuery::default()));
         for bad in [
             "limit=x",
             "limit=-1",
@@ -104,12 +108,12 @@ mod tests {
             "limits=7",
             "limit=1&limit=2",
         ] {
-            assert!(parse::<Wanted>(bad).is_err(), "{bad}");
+            assert!(parse::<TestQuery>(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_page_has_bounds() {
+    fn limit_and_offset_are_bounded() {
         assert_eq!(
             page(None, None),
             Ok(PageRequest {

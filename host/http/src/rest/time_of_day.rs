@@ -13,7 +13,7 @@ pub(crate) struct TimeOfDay(pub(crate) Duration);
 impl TimeOfDay {
     fn parse(text: &str) -> Option<Self> {
         let seconds = if text.contains(':') {
-            of_clock(text)?
+            parse_clock(text)?
         } else {
             let span: Span = text.parse().ok()?;
             let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
@@ -24,7 +24,7 @@ impl TimeOfDay {
 }
 
 /// Reads `HH:MM:SS`; there may be more hours than a day has.
-fn of_clock(text: &str) -> Option<i64> {
+fn parse_clock(text: &str) -> Option<i64> {
     let parts: Vec<_> = text.split(':').collect();
     let [hours, minutes, seconds] = parts[..] else {
         return None;

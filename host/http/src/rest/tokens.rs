@@ -7,15 +7,15 @@ use tidegate_engine::ports::Role;
 
 /// Signs and checks tokens.
 pub(crate) struct Tokens {
-    signing: EncodingKey,
-    checking: DecodingKey,
+    signing_key: EncodingKey,
+    verifying_key: DecodingKey,
     validation: Validation,
     is_dev: bool,
 }
 
 /// Who a token stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bearer {
+pub(crate) struct TokenIdentity {
     /// The tenant's name, upper case.
     pub(crate) tenant: String,
     pub(crate) user: String,
@@ -46,8 +46,8 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self {
-            signing: EncodingKey::from_secret(secret),
-            checking: DecodingKey::from_secret(secret),
+            signing_key: EncodingKey::from_secret(secret),
+            verifying_key: DecodingKey::from_secret(secret),
             validation,
             is_dev,
         }
@@ -56,27 +56,27 @@ impl Tokens {
     /// A token for development that works until then.
     pub(crate) fn sign(
         &self,
-        bearer: &Bearer,
+        identity: &TokenIdentity,
         email: Option<String>,
         now: Timestamp,
         until: Timestamp,
     ) -> jsonwebtoken::errors::Result<String> {
         let claims = Claims {
-            sub: bearer.user.clone(),
-            tenant: bearer.tenant.clone(),
-            role: bearer.role.as_str().to_owned(),
+            sub: identity.user.clone(),
+            tenant: identity.tenant.clone(),
+            role: identity.role.as_str().to_owned(),
             email,
             iat: now.0 / 1000,
             exp: until.0 / 1000,
             nbf: None,
             dev: true,
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
     }
 
     /// Who a token stands for; none when it is not ours, or not of now.
-    pub(crate) fn check(&self, token: &str, now: Timestamp) -> Option<Bearer> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation);
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<TokenIdentity> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
         let claims = claims.ok()?.claims;
         let seconds = now.0 / 1000;
         if claims.dev && !self.is_dev {
@@ -85,7 +85,7 @@ impl Tokens {
         if claims.exp <= seconds || claims.nbf.is_some_and(|from| from > seconds) {
             return None;
         }
-        Some(Bearer {
+        Some(TokenIdentity {
             tenant: claims.tenant,
             user: claims.sub,
             role: Role::parse(&claims.role)?,
@@ -99,8 +99,8 @@ mod tests {
 
     const SECRET: &[u8] = b"a secret of thirty-two bytes, no less";
 
-    fn bearer() -> Bearer {
-        Bearer {
+    fn identity() -> TokenIdentity {
+        TokenIdentity {
             tenant: "DEFAULT".into(),
             user: "maker".into(),
             role: Role::Operator,
@@ -109,7 +109,7 @@ mod tests {
 
     fn token(secret: &[u8]) -> String {
         Tokens::new(secret, true)
-            .sign(&bearer(), None, Timestamp(0), Timestamp(60_000))
+            .sign(&identity(), None, Timestamp(0), Timestamp(60_000))
             .expect("it signs")
     }
 
@@ -117,28 +117,31 @@ mod tests {
     fn a_token_works_until_it_expires() {
         let tokens = Tokens::new(SECRET, true);
         let token = token(SECRET);
-        assert_eq!(tokens.check(&token, Timestamp(59_999)), Some(bearer()));
-        assert_eq!(tokens.check(&token, Timestamp(60_000)), None);
+        assert_eq!(tokens.verify(&token, Timestamp(59_999)), Some(identity()));
+        assert_eq!(tokens.verify(&token, Timestamp(60_000)), None);
     }
 
     #[test]
-    fn a_token_for_development_opens_nothing_in_earnest() {
+    fn a_dev_token_is_rejected_without_dev_mode() {
         let token = token(SECRET);
-        assert_eq!(Tokens::new(SECRET, false).check(&token, Timestamp(0)), None);
-        let in_earnest = serde_json::json!({
+        assert_eq!(
+            Tokens::new(SECRET, false).verify(&token, Timestamp(0)),
+            None
+        );
+        let claims = serde_json::json!({
             "sub": "maker", "tenant": "DEFAULT", "role": "operator", "iat": 0, "exp": 60,
         });
         let key = EncodingKey::from_secret(SECRET);
-        let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &in_earnest, &key);
+        let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
         let signed = signed.expect("it signs");
         assert_eq!(
-            Tokens::new(SECRET, false).check(&signed, Timestamp(0)),
-            Some(bearer())
+            Tokens::new(SECRET, false).verify(&signed, Timestamp(0)),
+            Some(identity())
         );
     }
 
     #[test]
-    fn nobody_elses_token_works() {
+    fn a_foreign_or_unsigned_token_is_rejected() {
         let tokens = Tokens::new(SECRET, true);
         let good = token(SECRET);
         let unsigned = format!(
@@ -152,7 +155,7 @@ mod tests {
             "a.b.c",
             &good[1..],
         ] {
-            assert_eq!(tokens.check(bad, Timestamp(0)), None, "{bad}");
+            assert_eq!(tokens.verify(bad, Timestamp(0)), None, "{bad}");
         }
     }
 }

@@ -28,21 +28,21 @@ pub(crate) struct WindowBody {
 
 impl WindowBody {
     /// The window that is meant; what is wrong with it is added to the errors, below `root`.
-    pub(crate) fn window(
+    pub(crate) fn to_window(
         &self,
         root: &str,
         errors: &mut Vec<FieldError>,
     ) -> Option<Arc<MaintenanceWindow>> {
-        let made = MaintenanceWindow::new(WindowSpec {
+        let window = MaintenanceWindow::new(WindowSpec {
             schedule: self.schedule.clone(),
             duration: self.duration.0,
             timezone: self.timezone.clone(),
             prefetch: self.prefetch,
         });
-        match made {
+        match window {
             Ok(window) => Some(Arc::new(window)),
-            Err(broken) => {
-                errors.extend(broken.into_iter().map(|error| FieldError {
+            Err(found) => {
+                errors.extend(found.into_iter().map(|error| FieldError {
                     path: format!("{root}{}", error.path),
                     message: error.message,
                 }));

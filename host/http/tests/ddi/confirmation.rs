@@ -5,41 +5,43 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate_core::{
     id::UpdateId,
-    update::{Confirmation, OnDenied, Terms, UpdateStatus},
+    update::{Confirmation, OnDenied, UpdateOptions, UpdateStatus},
 };
 
 use crate::{
-    wire::{Answer, get, request},
-    world::World,
+    raw_http::{Response, get, request},
+    test_server::TestServer,
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
 const HOST: &str = "http://gate.example:8080";
 
-fn asks(on_denied: OnDenied) -> Terms {
-    Terms {
+fn confirmation_options(on_denied: OnDenied) -> UpdateOptions {
+    UpdateOptions {
         confirmation: Some(Confirmation {
             on_denied,
             timeout: Duration::from_hours(5),
         }),
-        ..Terms::forced(Duration::from_mins(30))
+        ..UpdateOptions::forced(Duration::from_mins(30))
     }
 }
 
 /// A device that is asked whether an update may begin.
-async fn asked(on_denied: OnDenied) -> anyhow::Result<(World, UpdateId)> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let update = world.offer_on("dev-1", "1.1.0", asks(on_denied)).await?;
-    Ok((world, update))
+async fn waiting_for_confirmation(on_denied: OnDenied) -> anyhow::Result<(TestServer, UpdateId)> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let update = server
+        .offer_with("dev-1", "1.1.0", confirmation_options(on_denied))
+        .await?;
+    Ok((server, update))
 }
 
-impl World {
-    async fn see(&self, path: impl AsRef<str>) -> anyhow::Result<Answer> {
+impl TestServer {
+    async fn get_resource(&self, path: impl AsRef<str>) -> anyhow::Result<Response> {
         self.send(get(format!("{BASE}{}", path.as_ref()))).await
     }
 
-    async fn post(&self, path: impl AsRef<str>, body: &Value) -> anyhow::Result<Answer> {
+    async fn post(&self, path: impl AsRef<str>, body: &Value) -> anyhow::Result<Response> {
         let path = format!("{BASE}{}", path.as_ref());
         self.send(request("POST", path).json(body)).await
     }
@@ -51,29 +53,29 @@ impl World {
     }
 
     /// What a poll links to, but for configData.
-    async fn linked(&self) -> anyhow::Result<Vec<String>> {
-        let links = self.see("").await?.json()["_links"].clone();
+    async fn poll_links(&self) -> anyhow::Result<Vec<String>> {
+        let links = self.get_resource("").await?.json()["_links"].clone();
         let links = links.as_object().cloned().unwrap_or_default();
         let names = links.keys().filter(|name| *name != "configData").cloned();
         Ok(names.collect())
     }
 
-    async fn stands(&self, update: UpdateId) -> anyhow::Result<Option<UpdateStatus>> {
+    async fn update_status(&self, update: UpdateId) -> anyhow::Result<Option<UpdateStatus>> {
         let row = self.engine.store().update(self.tenant, update).await?;
-        Ok(row.map(|row| row.update.progress.status))
+        Ok(row.map(|row| row.update.state.status))
     }
 }
 
 #[tokio::test]
-async fn an_update_is_shown_to_be_confirmed_and_to_be_installed_after() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::OfferAgain).await?;
-    let poll = world.see("").await?.json();
+async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::OfferAgain).await?;
+    let poll = server.get_resource("").await?.json();
     let href = format!("{HOST}{BASE}/confirmationBase/{update}?c=0");
     assert_eq!(poll["_links"]["confirmationBase"]["href"], href);
-    assert_eq!(world.linked().await?, ["confirmationBase"]);
+    assert_eq!(server.poll_links().await?, ["confirmationBase"]);
 
-    let shown = world
-        .see(format!("/confirmationBase/{update}?c=7&actionHistory=3"))
+    let shown = server
+        .get_resource(format!("/confirmationBase/{update}?c=7&actionHistory=3"))
         .await?;
     assert_eq!(shown.status, 200);
     let shown = shown.json();
@@ -85,33 +87,36 @@ async fn an_update_is_shown_to_be_confirmed_and_to_be_installed_after() -> anyho
 
     // Until then there is nothing to install, and nothing to report.
     let deployment = format!("/deploymentBase/{update}");
-    assert_eq!(world.see(&deployment).await?.status, 404);
+    assert_eq!(server.get_resource(&deployment).await?.status, 404);
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
     for resource in ["deploymentBase", "cancelAction"] {
-        let told = world.post(format!("/{resource}/{update}/feedback"), &closed);
+        let posted = server.post(format!("/{resource}/{update}/feedback"), &closed);
         let expected = if resource == "deploymentBase" {
             404
         } else {
             405
         };
-        assert_eq!(told.await?.status, expected, "{resource}");
+        assert_eq!(posted.await?.status, expected, "{resource}");
     }
     assert_eq!(
-        world.see(format!("/cancelAction/{update}")).await?.status,
-        404
-    );
-
-    assert_eq!(world.answer(update, "confirmed").await?, 200);
-    assert_eq!(world.linked().await?, ["deploymentBase"]);
-    assert_eq!(
-        world
-            .see(format!("/confirmationBase/{update}"))
+        server
+            .get_resource(format!("/cancelAction/{update}"))
             .await?
             .status,
         404
     );
-    let body = world
-        .see(format!("{deployment}?actionHistory=9"))
+
+    assert_eq!(server.answer(update, "confirmed").await?, 200);
+    assert_eq!(server.poll_links().await?, ["deploymentBase"]);
+    assert_eq!(
+        server
+            .get_resource(format!("/confirmationBase/{update}"))
+            .await?
+            .status,
+        404
+    );
+    let body = server
+        .get_resource(format!("{deployment}?actionHistory=9"))
         .await?
         .json();
     assert_eq!(
@@ -123,8 +128,8 @@ async fn an_update_is_shown_to_be_confirmed_and_to_be_installed_after() -> anyho
 }
 
 #[tokio::test]
-async fn no_is_heard_as_often_as_it_is_said() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::OfferAgain).await?;
+async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::OfferAgain).await?;
     for (word, status, linked) in [
         ("denied", 200, "confirmationBase"),
         ("denied", 200, "confirmationBase"),
@@ -134,42 +139,45 @@ async fn no_is_heard_as_often_as_it_is_said() -> anyhow::Result<()> {
         ("denied", 200, "confirmationBase"),
         ("confirmed", 200, "deploymentBase"),
     ] {
-        assert_eq!(world.answer(update, word).await?, status, "{word}");
-        assert_eq!(world.linked().await?, [linked], "{word}");
+        assert_eq!(server.answer(update, word).await?, status, "{word}");
+        assert_eq!(server.poll_links().await?, [linked], "{word}");
     }
     let other_words = json!({ "confirmation": "confirmed", "code": 5 });
     let path = format!("/confirmationBase/{update}/feedback");
     assert_eq!(
-        world.post(&path, &other_words).await?.status,
+        server.post(&path, &other_words).await?.status,
         404,
         "it is not asked any more"
     );
 
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
-    let told = world.post(format!("/deploymentBase/{update}/feedback"), &closed);
-    assert_eq!(told.await?.status, 200);
+    let posted = server.post(format!("/deploymentBase/{update}/feedback"), &closed);
+    assert_eq!(posted.await?.status, 200);
     assert_eq!(
-        world.post(&path, &other_words).await?.status,
+        server.post(&path, &other_words).await?.status,
         410,
         "too late"
     );
     for (body, expected) in [(json!({ "confirmation": "closed" }), 400), (json!({}), 400)] {
-        assert_eq!(world.post(&path, &body).await?.status, expected, "{body}");
+        assert_eq!(server.post(&path, &body).await?.status, expected, "{body}");
     }
     let nowhere = "/confirmationBase/999/feedback";
-    assert_eq!(world.post(nowhere, &other_words).await?.status, 404);
+    assert_eq!(server.post(nowhere, &other_words).await?.status, 404);
     Ok(())
 }
 
 #[tokio::test]
-async fn no_is_the_end_where_the_campaign_says_so() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::Reject).await?;
-    assert_eq!(world.answer(update, "denied").await?, 200);
-    assert_eq!(world.stands(update).await?, Some(UpdateStatus::Rejected));
-    assert!(world.linked().await?.is_empty());
-    assert_eq!(world.answer(update, "confirmed").await?, 410);
+async fn a_denial_rejects_the_update_if_the_campaign_says_so() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::Reject).await?;
+    assert_eq!(server.answer(update, "denied").await?, 200);
     assert_eq!(
-        world.answer(update, "denied").await?,
+        server.update_status(update).await?,
+        Some(UpdateStatus::Rejected)
+    );
+    assert!(server.poll_links().await?.is_empty());
+    assert_eq!(server.answer(update, "confirmed").await?, 410);
+    assert_eq!(
+        server.answer(update, "denied").await?,
         200,
         "the same again changes nothing"
     );
@@ -179,40 +187,43 @@ async fn no_is_the_end_where_the_campaign_says_so() -> anyhow::Result<()> {
         "confirmationBase",
         "cancelAction",
     ] {
-        let shown = world.see(format!("/{resource}/{update}")).await?;
+        let shown = server.get_resource(format!("/{resource}/{update}")).await?;
         assert_eq!(shown.status, 404, "{resource}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn where_nobody_is_asked_there_is_nothing_to_confirm() -> anyhow::Result<()> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let update = world.offer("dev-1", "1.1.0").await?;
-    assert_eq!(world.linked().await?, ["deploymentBase"]);
+async fn an_update_without_confirmation_cannot_be_confirmed() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let update = server.offer("dev-1", "1.1.0").await?;
+    assert_eq!(server.poll_links().await?, ["deploymentBase"]);
     assert_eq!(
-        world
-            .see(format!("/confirmationBase/{update}"))
+        server
+            .get_resource(format!("/confirmationBase/{update}"))
             .await?
             .status,
         404
     );
     for word in ["confirmed", "denied"] {
-        assert_eq!(world.answer(update, word).await?, 404, "{word}");
+        assert_eq!(server.answer(update, word).await?, 404, "{word}");
     }
     // Nor can an answer be smuggled in as something else.
     let body = json!({"status": {"execution": "denied", "result": {"finished": "none"}}});
-    let told = world.post(format!("/deploymentBase/{update}/feedback"), &body);
-    assert_eq!(told.await?.status, 400);
-    assert_eq!(world.stands(update).await?, Some(UpdateStatus::Offered));
+    let posted = server.post(format!("/deploymentBase/{update}/feedback"), &body);
+    assert_eq!(posted.await?.status, 400);
+    assert_eq!(
+        server.update_status(update).await?,
+        Some(UpdateStatus::Offered)
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::OfferAgain).await?;
-    let base = world.see("/confirmationBase").await?;
+async fn auto_confirm_skips_the_confirmation() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::OfferAgain).await?;
+    let base = server.get_resource("/confirmationBase").await?;
     let (status, body) = (base.status, base.json());
     let (at, link) = (
         format!("{HOST}{BASE}/confirmationBase"),
@@ -232,13 +243,13 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
 
     let who = json!({ "initiator": "the driver", "remark": "always" });
     let path = "/confirmationBase/activateAutoConfirm";
-    assert_eq!(world.post(path, &who).await?.status, 200);
+    assert_eq!(server.post(path, &who).await?.status, 200);
     assert_eq!(
-        world.linked().await?,
+        server.poll_links().await?,
         ["deploymentBase"],
         "what waits is agreed to"
     );
-    let body = world.see("/confirmationBase").await?.json();
+    let body = server.get_resource("/confirmationBase").await?.json();
     assert_eq!(
         body,
         json!({
@@ -246,12 +257,12 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
                 "active": true,
                 "initiator": "the driver",
                 "remark": "always",
-                "activatedAt": world.engine.now().0,
+                "activatedAt": server.engine.now().0,
             },
             "_links": { "deactivateAutoConfirm": link("deactivateAutoConfirm") },
         })
     );
-    let again = world.post(path, &who).await?;
+    let again = server.post(path, &who).await?;
     assert_eq!(again.status, 409);
     let code = "hawkbit.server.error.repo.autoConfAlreadyActive";
     assert_eq!(again.json()["errorCode"], code);
@@ -261,9 +272,9 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
             "POST",
             format!("{BASE}/confirmationBase/deactivateAutoConfirm"),
         );
-        assert_eq!(world.send(off).await?.status, 200);
+        assert_eq!(server.send(off).await?.status, 200);
     }
-    let body = world.see("/confirmationBase").await?.json();
+    let body = server.get_resource("/confirmationBase").await?.json();
     assert_eq!(
         body["autoConfirm"],
         json!({ "active": false, "activatedAt": 0 })
@@ -271,9 +282,9 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
 
     // Without a body it is active all the same.
     let on = request("POST", format!("{BASE}{path}"));
-    assert_eq!(world.send(on).await?.status, 200);
-    let body = world.see("/confirmationBase").await?.json();
-    let at = world.engine.now().0;
+    assert_eq!(server.send(on).await?.status, 200);
+    let body = server.get_resource("/confirmationBase").await?.json();
+    let at = server.engine.now().0;
     assert_eq!(
         body["autoConfirm"],
         json!({ "active": true, "activatedAt": at })
@@ -282,35 +293,41 @@ async fn who_agrees_to_everything_is_not_asked() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn who_agrees_to_everything_may_say_no_to_one() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::OfferAgain).await?;
+async fn one_update_can_be_denied_despite_auto_confirm() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::OfferAgain).await?;
     let on = "/confirmationBase/activateAutoConfirm";
-    assert_eq!(world.post(on, &json!({})).await?.status, 200);
-    assert_eq!(world.linked().await?, ["deploymentBase"]);
+    assert_eq!(server.post(on, &json!({})).await?.status, 200);
+    assert_eq!(server.poll_links().await?, ["deploymentBase"]);
     for _ in 0..2 {
-        assert_eq!(world.answer(update, "denied").await?, 200);
-        assert_eq!(world.stands(update).await?, Some(UpdateStatus::Rejected));
+        assert_eq!(server.answer(update, "denied").await?, 200);
+        assert_eq!(
+            server.update_status(update).await?,
+            Some(UpdateStatus::Rejected)
+        );
     }
-    assert!(world.linked().await?.is_empty(), "nobody is left to ask");
-    assert_eq!(world.answer(update, "confirmed").await?, 410);
+    assert!(
+        server.poll_links().await?.is_empty(),
+        "nobody is left to ask"
+    );
+    assert_eq!(server.answer(update, "confirmed").await?, 410);
     // What comes next is agreed to again.
-    let terms = asks(OnDenied::OfferAgain);
-    world.offer_on("dev-1", "1.2.0", terms).await?;
-    assert_eq!(world.linked().await?, ["deploymentBase"]);
+    let options = confirmation_options(OnDenied::OfferAgain);
+    server.offer_with("dev-1", "1.2.0", options).await?;
+    assert_eq!(server.poll_links().await?, ["deploymentBase"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn agreeing_to_everything_has_its_limits() -> anyhow::Result<()> {
-    let world = World::open().await?;
+async fn auto_confirm_fields_are_validated() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
     let path = "/confirmationBase/activateAutoConfirm";
     let status = |body: Value| {
-        let world = &world;
-        async move { anyhow::Ok(world.post(path, &body).await?.status) }
+        let server = &server;
+        async move { anyhow::Ok(server.post(path, &body).await?.status) }
     };
     assert_eq!(status(json!({})).await?, 404, "nobody knows the device");
     // It registers itself as by a poll.
-    assert_eq!(world.see("/confirmationBase").await?.status, 200);
+    assert_eq!(server.get_resource("/confirmationBase").await?.status, 200);
     for (body, expected) in [
         (json!({ "initiator": "x".repeat(65) }), 400),
         (json!({ "remark": "x".repeat(513) }), 400),
@@ -323,16 +340,22 @@ async fn agreeing_to_everything_has_its_limits() -> anyhow::Result<()> {
         assert_eq!(status(body.clone()).await?, expected, "{body}");
     }
     let text = request("POST", format!("{BASE}{path}")).body("text/plain", "yes");
-    assert_eq!(world.send(text).await?.status, 415);
+    assert_eq!(server.send(text).await?.status, 415);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_waits_is_called_back_at_once() -> anyhow::Result<()> {
-    let (world, update) = asked(OnDenied::OfferAgain).await?;
-    world.call_back(update).await?;
-    assert!(world.linked().await?.is_empty(), "the device never began");
-    assert_eq!(world.stands(update).await?, Some(UpdateStatus::Cancelled));
-    assert_eq!(world.answer(update, "confirmed").await?, 410);
+async fn a_waiting_update_is_cancelled_immediately() -> anyhow::Result<()> {
+    let (server, update) = waiting_for_confirmation(OnDenied::OfferAgain).await?;
+    server.cancel_campaign_of(update).await?;
+    assert!(
+        server.poll_links().await?.is_empty(),
+        "the device never began"
+    );
+    assert_eq!(
+        server.update_status(update).await?,
+        Some(UpdateStatus::Cancelled)
+    );
+    assert_eq!(server.answer(update, "confirmed").await?, 410);
     Ok(())
 }

@@ -1,24 +1,24 @@
 use serde_json::json;
 
 use crate::{
-    wire::{get, request},
-    world::{FILE, World},
+    raw_http::{get, request},
+    test_server::{FILE, TestServer},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 const PATH: &str = "/LAB/controller/v1/dev-1/softwaremodules/1/artifacts/edge%201.bin";
 
-async fn offered() -> anyhow::Result<(World, tidegate_core::id::UpdateId)> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let update = world.offer("dev-1", "1.1.0").await?;
-    Ok((world, update))
+async fn offered() -> anyhow::Result<(TestServer, tidegate_core::id::UpdateId)> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let update = server.offer("dev-1", "1.1.0").await?;
+    Ok((server, update))
 }
 
 #[tokio::test]
 async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
-    let (world, _) = offered().await?;
-    let whole = world.send(get(PATH)).await?;
+    let (server, _) = offered().await?;
+    let whole = server.send(get(PATH)).await?;
     assert_eq!((whole.status, whole.body.as_slice()), (200, FILE));
     for (name, expected) in [
         ("content-length", "23"),
@@ -32,12 +32,12 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     }
     let tag = whole.header("etag").expect("a tag");
 
-    let head = world.send(request("HEAD", PATH)).await?;
+    let head = server.send(request("HEAD", PATH)).await?;
     assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
     for name in ["content-length", "etag", "last-modified", "accept-ranges"] {
         assert_eq!(head.header(name), whole.header(name), "{name}");
     }
-    let part = world
+    let part = server
         .send(
             get(PATH)
                 .header("Range", "bytes=4-8")
@@ -48,21 +48,21 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     assert_eq!(part.header("content-range"), Some("bytes 4-8/23"));
     assert_eq!(part.header("content-length"), Some("5"));
     let range = get(PATH).header("Range", "bytes=4-8,0-2");
-    let parts = world.send(range).await?;
+    let parts = server.send(range).await?;
     assert_eq!(parts.status, 206);
     let length = parts.body.len().to_string();
     assert_eq!(parts.header("content-length"), Some(length.as_str()));
     let text = parts.text();
     let (first, second) = (text.find("\r\n\r\nthe\r\n"), text.find("\r\n\r\nbytes\r\n"));
     assert!(first.is_some() && first < second, "in order: {text}");
-    let beyond = world.send(get(PATH).header("Range", "bytes=23-")).await?;
+    let beyond = server.send(get(PATH).header("Range", "bytes=23-")).await?;
     assert_eq!(
         (beyond.status, beyond.header("content-range")),
         (416, Some("bytes */23"))
     );
-    let known = world.send(get(PATH).header("If-None-Match", tag)).await?;
+    let known = server.send(get(PATH).header("If-None-Match", tag)).await?;
     assert_eq!((known.status, known.body.as_slice()), (304, &b""[..]));
-    let md5 = world.send(get(format!("{PATH}.MD5SUM"))).await?;
+    let md5 = server.send(get(format!("{PATH}.MD5SUM"))).await?;
     assert_eq!(md5.text(), "497654b400a8a028bfe0be55506b7c20  edge 1.bin");
     assert_eq!(
         md5.header("content-type"),
@@ -72,19 +72,18 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_device_has_begun_it_may_finish_when_it_is_shown_another_update()
--> anyhow::Result<()> {
-    let (world, shown) = offered().await?;
-    let hidden = world.offer("dev-1", "1.2.0").await?;
+async fn files_of_every_open_update_can_be_downloaded() -> anyhow::Result<()> {
+    let (server, first) = offered().await?;
+    let second = server.offer("dev-1", "1.2.0").await?;
     let path = PATH.replace("/1/", "/2/");
-    assert_eq!(world.send(get(PATH)).await?.status, 200);
-    assert_eq!(world.send(get(path.as_str())).await?.status, 200);
-    world.call_back(shown).await?;
-    assert_eq!(world.send(get(PATH)).await?.status, 404, "called back");
-    assert_eq!(world.send(get(path.as_str())).await?.status, 200);
-    world.call_back(hidden).await?;
+    assert_eq!(server.send(get(PATH)).await?.status, 200);
+    assert_eq!(server.send(get(path.as_str())).await?.status, 200);
+    server.cancel_campaign_of(first).await?;
+    assert_eq!(server.send(get(PATH)).await?.status, 404, "called back");
+    assert_eq!(server.send(get(path.as_str())).await?.status, 200);
+    server.cancel_campaign_of(second).await?;
     assert_eq!(
-        world.send(get(path.as_str())).await?.status,
+        server.send(get(path.as_str())).await?.status,
         404,
         "called back"
     );
@@ -92,48 +91,48 @@ async fn what_a_device_has_begun_it_may_finish_when_it_is_shown_another_update()
 }
 
 #[tokio::test]
-async fn what_a_device_has_yet_to_prove_it_may_fetch_again() -> anyhow::Result<()> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let update = world.offer_to_prove("dev-1", "1.1.0").await?;
+async fn files_can_be_downloaded_until_the_version_is_attested() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let update = server.offer_attested("dev-1", "1.1.0").await?;
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
     let path = format!("{BASE}/deploymentBase/{update}");
-    let said = request("POST", format!("{path}/feedback")).json(&closed);
-    assert_eq!(world.send(said).await?.status, 200);
-    let polled = world.send(get(BASE)).await?.json();
+    let feedback = request("POST", format!("{path}/feedback")).json(&closed);
+    assert_eq!(server.send(feedback).await?.status, 200);
+    let polled = server.send(get(BASE)).await?.json();
     assert!(polled["_links"]["deploymentBase"].is_null(), "{polled}");
     for path in [path.as_str(), PATH] {
-        assert_eq!(world.send(get(path)).await?.status, 200, "{path}");
+        assert_eq!(server.send(get(path)).await?.status, 200, "{path}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn files_are_for_devices_that_have_or_get_the_firmware() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
+async fn files_are_limited_to_devices_with_the_firmware() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
     let elsewhere = "/LAB/controller/v1/dev-2";
-    world.send(get(elsewhere)).await?;
+    server.send(get(elsewhere)).await?;
     let other = format!("{elsewhere}/softwaremodules/1/artifacts/edge%201.bin");
-    assert_eq!(world.send(get(other)).await?.status, 404);
+    assert_eq!(server.send(get(other)).await?.status, 404);
     for name in ["other.bin", "edge%201.bin.MD5", "..%2Fedge%201.bin", "%00"] {
         let path = format!("{BASE}/softwaremodules/1/artifacts/{name}");
-        assert_eq!(world.send(get(path)).await?.status, 404, "{name}");
+        assert_eq!(server.send(get(path)).await?.status, 404, "{name}");
     }
 
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
     let path = format!("{BASE}/deploymentBase/{update}/feedback");
-    world.send(request("POST", path).json(&closed)).await?;
+    server.send(request("POST", path).json(&closed)).await?;
     assert_eq!(
-        world.send(get(PATH)).await?.status,
+        server.send(get(PATH)).await?.status,
         200,
         "what is installed can be fetched again"
     );
 
-    let next = world.offer("dev-1", "1.2.0").await?;
+    let next = server.offer("dev-1", "1.2.0").await?;
     let new = PATH.replace("/1/", "/2/");
-    assert_eq!(world.send(get(new.as_str())).await?.status, 200);
-    world.call_back(next).await?;
-    assert_eq!(world.send(get(new)).await?.status, 404, "called back");
-    assert_eq!(world.send(get(PATH)).await?.status, 200);
+    assert_eq!(server.send(get(new.as_str())).await?.status, 200);
+    server.cancel_campaign_of(next).await?;
+    assert_eq!(server.send(get(new)).await?.status, 404, "called back");
+    assert_eq!(server.send(get(PATH)).await?.status, 200);
     Ok(())
 }

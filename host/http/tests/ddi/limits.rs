@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_http::{HttpSettings, Serving, Uptime};
+use tidegate_http::{HttpServer, HttpSettings, Uptime};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,14 +16,16 @@ use tokio::{
 };
 
 use crate::{
-    wire::{Answer, get, request},
-    world::{GATEWAY, World},
+    raw_http::{Response, get, request},
+    test_server::{GATEWAY, TestServer},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
 /// A server with few requests for each client, and its clock in milliseconds.
-async fn limited(set: impl FnOnce(&mut HttpSettings)) -> anyhow::Result<(World, Arc<AtomicU64>)> {
+async fn limited(
+    set: impl FnOnce(&mut HttpSettings),
+) -> anyhow::Result<(TestServer, Arc<AtomicU64>)> {
     let millis = Arc::new(AtomicU64::new(0));
     let clock = Arc::clone(&millis);
     let uptime = Uptime::new(move || Duration::from_millis(clock.load(Ordering::SeqCst)));
@@ -34,21 +36,23 @@ async fn limited(set: impl FnOnce(&mut HttpSettings)) -> anyhow::Result<(World, 
         settings.limits.exempt_private = false;
         set(settings);
     };
-    let world = World::closed_with(set, Serving::default()).await?;
-    Ok((world, millis))
+    let server = TestServer::authenticated_with(set, HttpServer::default()).await?;
+    Ok((server, millis))
 }
 
-async fn poll(world: &World) -> anyhow::Result<Answer> {
-    world.send(get(BASE).header("Authorization", GATEWAY)).await
+async fn poll(server: &TestServer) -> anyhow::Result<Response> {
+    server
+        .send(get(BASE).header("Authorization", GATEWAY))
+        .await
 }
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_so_without_a_body() -> anyhow::Result<()> {
-    let (world, millis) = limited(|_| {}).await?;
+async fn a_rate_limited_device_is_answered_429_without_a_body() -> anyhow::Result<()> {
+    let (server, millis) = limited(|_| {}).await?;
     for _ in 0..3 {
-        assert_eq!(poll(&world).await?.status, 200);
+        assert_eq!(poll(&server).await?.status, 200);
     }
-    let refused = poll(&world).await?;
+    let refused = poll(&server).await?;
     assert_eq!((refused.status, refused.text().as_str()), (429, ""));
     assert_eq!(refused.header("retry-after"), Some("1"));
     // Feedback counts apart.
@@ -56,23 +60,23 @@ async fn who_asks_too_often_is_told_so_without_a_body() -> anyhow::Result<()> {
         .header("Authorization", GATEWAY)
         .json(&serde_json::json!({"data": {"a": "b"}}));
     for status in [200, 200, 429] {
-        assert_eq!(world.send(put.clone()).await?.status, status);
+        assert_eq!(server.send(put.clone()).await?.status, status);
     }
     millis.store(1000, Ordering::SeqCst);
-    assert_eq!(poll(&world).await?.status, 200);
-    assert_eq!(world.send(put).await?.status, 200);
+    assert_eq!(poll(&server).await?.status, 200);
+    assert_eq!(server.send(put).await?.status, 200);
     Ok(())
 }
 
 #[tokio::test]
-async fn guesses_count_too_and_rest_says_what_is_wrong() -> anyhow::Result<()> {
-    let (world, _) = limited(|_| {}).await?;
+async fn failed_authentication_counts_and_rest_names_the_problem() -> anyhow::Result<()> {
+    let (server, _) = limited(|_| {}).await?;
     for _ in 0..3 {
         let guess = get(BASE).header("Authorization", "TargetToken guess");
-        assert_eq!(world.send(guess).await?.status, 401);
+        assert_eq!(server.send(guess).await?.status, 401);
     }
-    assert_eq!(poll(&world).await?.status, 429);
-    let rest = world.send(get("/api/v1/devices")).await?;
+    assert_eq!(poll(&server).await?.status, 429);
+    let rest = server.send(get("/api/v1/devices")).await?;
     assert_eq!(rest.status, 429);
     assert_eq!(
         rest.header("content-type"),
@@ -81,31 +85,31 @@ async fn guesses_count_too_and_rest_says_what_is_wrong() -> anyhow::Result<()> {
     assert_eq!(rest.json()["code"], "too_often");
     // Whoever watches the server is not in anybody's way.
     for _ in 0..5 {
-        assert_eq!(world.send(get("/health")).await?.status, 200);
+        assert_eq!(server.send(get("/health")).await?.status, 200);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn private_networks_have_no_limit_by_default() -> anyhow::Result<()> {
-    let (world, _) = limited(|settings| settings.limits.exempt_private = true).await?;
+async fn private_networks_are_exempt_by_default() -> anyhow::Result<()> {
+    let (server, _) = limited(|settings| settings.limits.exempt_private = true).await?;
     for _ in 0..10 {
-        assert_eq!(poll(&world).await?.status, 200);
+        assert_eq!(poll(&server).await?.status, 200);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn behind_a_proxy_each_client_counts_for_itself() -> anyhow::Result<()> {
-    let (world, _) = limited(|settings| {
-        settings.proxies.trusted = vec!["127.0.0.0/8".parse().expect("a net")];
+async fn clients_behind_a_proxy_are_limited_separately() -> anyhow::Result<()> {
+    let (server, _) = limited(|settings| {
+        settings.proxies.networks = vec!["127.0.0.0/8".parse().expect("a net")];
     })
     .await?;
     let poll_of = async |client: &str| {
         let poll = get(BASE)
             .header("Authorization", GATEWAY)
             .header("X-Forwarded-For", client);
-        anyhow::Ok(world.send(poll).await?.status)
+        anyhow::Ok(server.send(poll).await?.status)
     };
     for _ in 0..3 {
         assert_eq!(poll_of("192.0.2.1").await?, 200);
@@ -121,18 +125,18 @@ async fn behind_a_proxy_each_client_counts_for_itself() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_tenant_has_a_limit_of_its_own() -> anyhow::Result<()> {
-    let (world, _) = limited(|settings| {
+async fn a_tenant_has_its_own_limit() -> anyhow::Result<()> {
+    let (server, _) = limited(|settings| {
         settings.limits.exempt_private = true;
         settings.limits.tenant_reads_per_second = 2;
     })
     .await?;
     for _ in 0..5 {
         let guess = get(BASE).header("Authorization", "TargetToken guess");
-        assert_eq!(world.send(guess).await?.status, 401, "it uses up nothing");
+        assert_eq!(server.send(guess).await?.status, 401, "it uses up nothing");
     }
     for status in [200, 200, 429] {
-        let answer = poll(&world).await?;
+        let answer = poll(&server).await?;
         assert_eq!(answer.status, status);
         assert!(status == 200 || answer.body.is_empty());
     }
@@ -140,13 +144,13 @@ async fn a_tenant_has_a_limit_of_its_own() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn no_more_connections_are_taken_than_there_are_places() -> anyhow::Result<()> {
-    let serving = Serving {
-        connections: 2,
-        ..Serving::default()
+async fn connections_above_the_limit_wait() -> anyhow::Result<()> {
+    let http_server = HttpServer {
+        max_connections: 2,
+        ..HttpServer::default()
     };
-    let world = World::closed_with(|_| {}, serving).await?;
-    let ask = async |stream: &mut TcpStream| {
+    let server = TestServer::authenticated_with(|_| {}, http_server).await?;
+    let send_health = async |stream: &mut TcpStream| {
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             .await?;
@@ -155,12 +159,12 @@ async fn no_more_connections_are_taken_than_there_are_places() -> anyhow::Result
         assert_eq!(&answer, b"HTTP/1.1 200");
         anyhow::Ok(())
     };
-    let mut first = TcpStream::connect(world.addr).await?;
-    let mut second = TcpStream::connect(world.addr).await?;
-    ask(&mut first).await?;
-    ask(&mut second).await?;
-    let mut third = TcpStream::connect(world.addr).await?;
-    let waiting = timeout(Duration::from_millis(300), ask(&mut third)).await;
+    let mut first = TcpStream::connect(server.addr).await?;
+    let mut second = TcpStream::connect(server.addr).await?;
+    send_health(&mut first).await?;
+    send_health(&mut second).await?;
+    let mut third = TcpStream::connect(server.addr).await?;
+    let waiting = timeout(Duration::from_millis(300), send_health(&mut third)).await;
     assert!(waiting.is_err(), "there is no place");
     drop(first);
     let mut answer = [0; 12];

@@ -1,17 +1,17 @@
 //! The device API over real connections and a real database, as devices see it on the wire.
 
+mod authentication;
 mod confirmation;
-mod doors;
+mod errors;
 mod files;
 mod limits;
 mod nginx;
-mod polling;
+mod poll_intervals;
 mod polls;
 mod proxies;
-mod refused;
+mod raw_http;
+mod test_server;
 mod tls;
-mod types;
+mod update_types;
 mod updates;
 mod windows;
-mod wire;
-mod world;

@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 use anyhow::Context as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
-use tidegate_http::Serving;
+use tidegate_http::HttpServer;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    tls::{Shown, send_to},
-    wire::get,
-    world::{GATEWAY, World},
+    raw_http::get,
+    test_server::{GATEWAY, TestServer},
+    tls::{ClientIdentity, send_to},
 };
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -67,13 +67,13 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
         return Ok(());
     }
     let trust = |settings: &mut tidegate_http::HttpSettings| {
-        settings.proxies.trusted = vec!["127.0.0.1/32".parse().expect("a net")];
+        settings.proxies.networks = vec!["127.0.0.1/32".parse().expect("a net")];
     };
-    let world = World::closed_with(trust, Serving::default()).await?;
+    let server = TestServer::authenticated_with(trust, HttpServer::default()).await?;
     let believe = |access: &mut tidegate_core::access::AccessSettings| {
         access.proxy_authorities = vec!["plant".to_owned()];
     };
-    world.allow(believe).await?;
+    server.change_access(believe).await?;
 
     let folder = tempfile::tempdir()?;
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
@@ -85,7 +85,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let plant = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let text = configuration(folder.path(), world.addr.port(), port)?;
+    let text = configuration(folder.path(), server.addr.port(), port)?;
     for (name, text) in [
         ("cert.pem", own.cert.pem()),
         ("key.pem", own.signing_key.serialize_pem()),
@@ -102,16 +102,16 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
     let key = KeyPair::generate()?;
     let chain = vec![params.signed_by(&key, &plant)?.der().clone()];
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let shown: Shown = (chain, key);
+    let identity: ClientIdentity = (chain, key);
     let gate = ([127, 0, 0, 1], port).into();
-    let ask = async |shown, request| send_to(gate, own.cert.der(), shown, request).await;
+    let ask = async |identity, request| send_to(gate, own.cert.der(), identity, request).await;
     let other = || get("/LAB/controller/v1/dev-2");
 
-    let answer = ask(Some(&shown), get(BASE)).await?;
+    let answer = ask(Some(&identity), get(BASE)).await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     let link = answer.json()["_links"]["configData"]["href"].clone();
     assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
-    assert_eq!(ask(Some(&shown), other()).await?.status, 401);
+    assert_eq!(ask(Some(&identity), other()).await?.status, 401);
     assert_eq!(ask(None, get(BASE)).await?.status, 401);
     assert_eq!(
         ask(None, get(BASE).header("Authorization", GATEWAY))
@@ -126,10 +126,10 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
         ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash"),
         ("X-Ssl-Client-Cn", "X-Ssl-Issuer-Hash-1"),
     ] {
-        for shown in [None, Some(&shown)] {
+        for identity in [None, Some(&identity)] {
             let forged = other().header(device, "dev-2").header(authority, "plant");
             assert_eq!(
-                ask(shown, forged).await?.status,
+                ask(identity, forged).await?.status,
                 401,
                 "{device} {authority}"
             );

@@ -2,16 +2,16 @@ use serde_json::json;
 use tidegate_engine::{access, ports::NewGateway, tenants::fingerprint};
 
 use crate::{
-    wire::{get, request},
-    world::{GATEWAY, World},
+    raw_http::{get, request},
+    test_server::{GATEWAY, TestServer},
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
 
 #[tokio::test]
 async fn a_device_is_registered_at_its_first_poll() -> anyhow::Result<()> {
-    let world = World::open().await?;
-    let answer = world.send(get(BASE)).await?;
+    let server = TestServer::anonymous().await?;
+    let answer = server.send(get(BASE)).await?;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/hal+json"));
     let length = answer.body.len().to_string();
@@ -23,39 +23,39 @@ async fn a_device_is_registered_at_its_first_poll() -> anyhow::Result<()> {
             "_links": {"configData": {"href": format!("http://gate.example:8080{BASE}/configData")}},
         })
     );
-    let again = world.send(get("/LAB/controller/v1/dev-1")).await?;
+    let again = server.send(get("/LAB/controller/v1/dev-1")).await?;
     assert!(
         again.text().contains("http://gate.example:8080/LAB/"),
         "as it was asked for"
     );
-    let devices = world.engine.store().device(world.tenant, "dev-1").await?;
+    let devices = server.engine.store().device(server.tenant, "dev-1").await?;
     assert!(devices.is_some());
     Ok(())
 }
 
 #[tokio::test]
-async fn attributes_are_asked_for_once() -> anyhow::Result<()> {
-    let world = World::open().await?;
+async fn attributes_are_requested_once() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
     let attributes = json!({"mode": "merge", "data": {"hw_model": "rpi4", "sw_version": "1.0.0"}});
     let config_data = format!("{BASE}/configData");
-    let unknown = world
+    let unknown = server
         .send(request("PUT", &config_data).json(&attributes))
         .await?;
     assert_eq!(unknown.status, 404, "this registers nobody");
-    world.send(get(BASE)).await?;
-    let taken = world
+    server.send(get(BASE)).await?;
+    let taken = server
         .send(request("PUT", &config_data).json(&attributes))
         .await?;
     assert_eq!(
         (taken.status, taken.header("content-length")),
         (200, Some("0"))
     );
-    let answer = world.send(get(BASE)).await?;
+    let answer = server.send(get(BASE)).await?;
     assert_eq!(
         answer.json(),
         json!({"config": {"polling": {"sleep": "00:05:00"}}})
     );
-    let device = world.engine.store().device(world.tenant, "dev-1").await?;
+    let device = server.engine.store().device(server.tenant, "dev-1").await?;
     assert_eq!(
         device.and_then(|device| device.hw_model).as_deref(),
         Some("rpi4")
@@ -64,43 +64,43 @@ async fn attributes_are_asked_for_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_known_is_not_sent_again() -> anyhow::Result<()> {
-    let world = World::open().await?;
-    let first = world.send(get(BASE)).await?;
+async fn a_matching_tag_is_answered_304() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    let first = server.send(get(BASE)).await?;
     let tag = first.header("etag").expect("a tag").to_owned();
     assert!(tag.starts_with("\"0") && tag.len() == 35, "{tag}");
-    let second = world.send(get(BASE).header("If-None-Match", &tag)).await?;
+    let second = server.send(get(BASE).header("If-None-Match", &tag)).await?;
     assert_eq!((second.status, second.text().as_str()), (304, ""));
     assert_eq!(second.header("etag"), Some(tag.as_str()));
     Ok(())
 }
 
 #[tokio::test]
-async fn answers_are_written_as_the_device_wants_them() -> anyhow::Result<()> {
-    let world = World::open().await?;
+async fn content_is_negotiated() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
     for (accept, status, content_type) in [
         ("application/json", 200, Some("application/json")),
         ("application/cbor", 200, Some("application/cbor")),
         ("text/html", 406, None),
     ] {
-        let answer = world.send(get(BASE).header("Accept", accept)).await?;
+        let answer = server.send(get(BASE).header("Accept", accept)).await?;
         assert_eq!(
             (answer.status, answer.header("content-type")),
             (status, content_type)
         );
     }
-    let cbor = world
+    let cbor = server
         .send(get(BASE).header("Accept", "application/cbor"))
         .await?;
     let read: serde_json::Value = ciborium::from_reader(&*cbor.body)?;
-    assert_eq!(read, world.send(get(BASE)).await?.json());
+    assert_eq!(read, server.send(get(BASE)).await?.json());
     Ok(())
 }
 
 #[tokio::test]
-async fn only_who_has_a_token_is_let_in() -> anyhow::Result<()> {
-    let world = World::closed().await?;
-    world.put_device("dev-1", "secret").await?;
+async fn a_token_is_required() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
+    server.put_device("dev-1", "secret").await?;
     for (authorization, status) in [
         ("TargetToken secret", 200),
         ("TargetToken guess", 401),
@@ -108,26 +108,27 @@ async fn only_who_has_a_token_is_let_in() -> anyhow::Result<()> {
         ("GatewayToken secret", 401),
         (GATEWAY, 200),
     ] {
-        let answer = world
+        let answer = server
             .send(get(BASE).header("Authorization", authorization))
             .await?;
         assert_eq!(answer.status, status, "{authorization}");
         assert!(status == 200 || answer.body.is_empty());
     }
-    let nothing = world.send(get(BASE)).await?;
+    let nothing = server.send(get(BASE)).await?;
     assert_eq!(nothing.status, 401);
 
     // Another device is nobody with this token; with the gateway's it is registered.
     let other = "/LAB/controller/v1/dev-2";
     for (authorization, status) in [("TargetToken secret", 401), (GATEWAY, 200)] {
-        let answer = world
+        let answer = server
             .send(get(other).header("Authorization", authorization))
             .await?;
         assert_eq!(answer.status, status, "{authorization}");
     }
-    let nowhere = world.send(get("/nowhere/controller/v1/dev-1").header("Authorization", GATEWAY));
+    let unknown_tenant =
+        server.send(get("/nowhere/controller/v1/dev-1").header("Authorization", GATEWAY));
     assert_eq!(
-        nowhere.await?.status,
+        unknown_tenant.await?.status,
         401,
         "which tenants there are is nobody's business"
     );
@@ -135,53 +136,53 @@ async fn only_who_has_a_token_is_let_in() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_gateway_is_let_in_soon_and_a_new_tenant_too() -> anyhow::Result<()> {
-    let world = World::closed().await?;
+async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow::Result<()> {
+    let server = TestServer::authenticated().await?;
     let poll = || get(BASE).header("Authorization", "GatewayToken another");
-    assert_eq!(world.send(poll()).await?.status, 401);
-    let (store, now) = (world.engine.store(), world.engine.now());
+    assert_eq!(server.send(poll()).await?.status, 401);
+    let (store, now) = (server.engine.store(), server.engine.now());
     let another = NewGateway {
         name: "another".to_owned(),
         sha256: fingerprint("another"),
         group: None,
         created_at: now,
     };
-    store.create_gateway(world.tenant, another).await?;
+    store.create_gateway(server.tenant, another).await?;
     assert_eq!(
-        world.send(poll()).await?.status,
+        server.send(poll()).await?.status,
         401,
         "remembered for a second"
     );
-    world.clock.pass(1);
-    assert_eq!(world.send(poll()).await?.status, 200);
+    server.clock.advance(1);
+    assert_eq!(server.send(poll()).await?.status, 200);
 
     let elsewhere = || get("/new/controller/v1/d").header("Authorization", GATEWAY);
-    assert_eq!(world.send(elsewhere()).await?.status, 401);
+    assert_eq!(server.send(elsewhere()).await?.status, 401);
     let new = store.create_tenant("NEW", now).await?;
-    world.clock.pass(1);
+    server.clock.advance(1);
     assert_eq!(
-        world.send(elsewhere()).await?.status,
+        server.send(elsewhere()).await?.status,
         401,
         "it is there, with gateways of its own"
     );
-    let made = access::create_gateway(&world.engine, new.id, "gate", None).await?;
+    let made = access::create_gateway(&server.engine, new.id, "gate", None).await?;
     let theirs = format!("GatewayToken {}", made.token);
-    let let_in = get("/new/controller/v1/d").header("Authorization", &theirs);
-    assert_eq!(world.send(let_in).await?.status, 200, "at once");
+    let poll_new = get("/new/controller/v1/d").header("Authorization", &theirs);
+    assert_eq!(server.send(poll_new).await?.status, 200, "at once");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_device_that_an_operator_made_is_registered_when_it_polls() -> anyhow::Result<()> {
     use tidegate_core::device::DeviceState;
-    let world = World::closed().await?;
-    world.put_device("dev-1", "secret").await?;
+    let server = TestServer::authenticated().await?;
+    server.put_device("dev-1", "secret").await?;
     let state = async || {
-        let device = world.engine.store().device(world.tenant, "dev-1").await?;
+        let device = server.engine.store().device(server.tenant, "dev-1").await?;
         anyhow::Ok(device.map(|device| device.state))
     };
     assert_eq!(state().await?, Some(DeviceState::Unknown));
-    world
+    server
         .send(get(BASE).header("Authorization", "TargetToken secret"))
         .await?;
     assert_eq!(state().await?, Some(DeviceState::Registered));
@@ -189,16 +190,16 @@ async fn a_device_that_an_operator_made_is_registered_when_it_polls() -> anyhow:
 }
 
 #[tokio::test]
-async fn when_a_device_was_last_seen_is_written_in_batches() -> anyhow::Result<()> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    world.clock.pass(60);
-    world.send(get(BASE)).await?;
-    tidegate_engine::devices::flush_seen(&world.engine).await?;
-    let device = world.engine.store().device(world.tenant, "dev-1").await?;
+async fn last_seen_times_are_written_in_batches() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    server.clock.advance(60);
+    server.send(get(BASE)).await?;
+    tidegate_engine::devices::flush_last_seen(&server.engine).await?;
+    let device = server.engine.store().device(server.tenant, "dev-1").await?;
     assert_eq!(
         device.and_then(|device| device.last_seen),
-        Some(world.engine.now())
+        Some(server.engine.now())
     );
     Ok(())
 }

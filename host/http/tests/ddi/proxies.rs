@@ -6,49 +6,49 @@ use tidegate_engine::{
     ports::Role,
     tenants::{self, NewApiKey},
 };
-use tidegate_http::{HttpSettings, Serving};
+use tidegate_http::{HttpServer, HttpSettings};
 
 use crate::{
-    wire::{get, request},
-    world::{GATEWAY, World},
+    raw_http::{get, request},
+    test_server::{GATEWAY, TestServer},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
 /// A server that believes proxies at this address.
-async fn believing(net: &str) -> anyhow::Result<World> {
+async fn trusting(net: &str) -> anyhow::Result<TestServer> {
     let net = net.parse()?;
-    let set = |settings: &mut HttpSettings| settings.proxies.trusted = vec![net];
-    World::closed_with(set, Serving::default()).await
+    let set = |settings: &mut HttpSettings| settings.proxies.networks = vec![net];
+    TestServer::authenticated_with(set, HttpServer::default()).await
 }
 
-async fn link(world: &World, headers: &[(&str, &str)]) -> anyhow::Result<String> {
+async fn link(server: &TestServer, headers: &[(&str, &str)]) -> anyhow::Result<String> {
     let poll = get(BASE).header("Authorization", GATEWAY);
     let poll = headers
         .iter()
         .fold(poll, |poll, (name, value)| poll.header(name, value));
-    let answer = world.send(poll).await?;
+    let answer = server.send(poll).await?;
     anyhow::ensure!(answer.status == 200, "{answer:?}");
     let link = answer.json()["_links"]["configData"]["href"].clone();
     Ok(link.as_str().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]
-async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
-    let asked = [
+async fn links_point_to_the_trusted_proxy() -> anyhow::Result<()> {
+    let forwarded = [
         ("X-Forwarded-For", "192.0.2.7"),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "updates.example:8443"),
         ("Forwarded", "for=192.0.2.7;proto=gopher;host=evil.example"),
     ];
-    let world = believing("127.0.0.1/32").await?;
+    let server = trusting("127.0.0.1/32").await?;
     assert_eq!(
-        link(&world, &asked).await?,
+        link(&server, &forwarded).await?,
         format!("https://updates.example:8443{BASE}/configData")
     );
     // The proxy itself may ask, too.
     assert_eq!(
-        link(&world, &[]).await?,
+        link(&server, &[]).await?,
         format!("http://gate.example:8080{BASE}/configData")
     );
     let outside = [
@@ -57,7 +57,7 @@ async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
         ("X-Forwarded-Prefix", "/ota"),
     ];
     assert_eq!(
-        link(&world, &outside).await?,
+        link(&server, &outside).await?,
         format!("https://gate.example:8443/ota{BASE}/configData")
     );
     let nonsense = [
@@ -67,14 +67,14 @@ async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
         ("X-Forwarded-Prefix", "//evil.example"),
     ];
     assert_eq!(
-        link(&world, &nonsense).await?,
+        link(&server, &nonsense).await?,
         format!("http://gate.example:8080{BASE}/configData")
     );
 
-    let elsewhere = believing("10.0.0.0/8").await?;
-    for said in [&asked[..], &outside] {
+    let elsewhere = trusting("10.0.0.0/8").await?;
+    for headers in [&forwarded[..], &outside] {
         assert_eq!(
-            link(&elsewhere, said).await?,
+            link(&elsewhere, headers).await?,
             format!("http://gate.example:8080{BASE}/configData"),
             "anybody could say so"
         );
@@ -83,24 +83,24 @@ async fn links_lead_back_through_a_trusted_proxy() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_made_is_found_behind_the_proxys_prefix() -> anyhow::Result<()> {
+async fn location_has_the_proxys_prefix() -> anyhow::Result<()> {
     for (net, expected) in [
         ("127.0.0.1/32", "/ota/api/v1/devices/dev-9"),
         ("10.0.0.0/8", "/api/v1/devices/dev-9"),
     ] {
-        let world = believing(net).await?;
+        let server = trusting(net).await?;
         let key = NewApiKey {
-            tenant: world.tenant,
+            tenant: server.tenant,
             user: "ann".to_owned(),
             role: Role::Operator,
             expires_at: None,
         };
-        let key = tenants::issue_key(&world.engine, key).await?;
+        let key = tenants::issue_key(&server.engine, key).await?;
         let made = request("POST", "/api/v1/devices")
             .json(&json!({ "device_id": "dev-9" }))
             .header("X-API-Key", &key)
             .header("X-Forwarded-Prefix", "/ota");
-        let answer = world.send(made).await?;
+        let answer = server.send(made).await?;
         assert_eq!(answer.status, 201, "{answer:?}");
         assert_eq!(answer.header("location"), Some(expected));
     }
@@ -109,12 +109,12 @@ async fn what_was_made_is_found_behind_the_proxys_prefix() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
-    let world = believing("127.0.0.0/8").await?;
+    let server = trusting("127.0.0.0/8").await?;
     let status = async |path: &str, headers: &[(&str, &str)]| {
         let named = headers
             .iter()
             .fold(get(path), |poll, (name, value)| poll.header(name, value));
-        anyhow::Ok(world.send(named).await?.status)
+        anyhow::Ok(server.send(named).await?.status)
     };
     let new = [("X-Controller-Id", "dev-1"), ("X-Authority", "x; Plant")];
     let numbered = [
@@ -131,8 +131,8 @@ async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
         401,
         "the tenant believes no proxy yet"
     );
-    world
-        .allow(|access| access.proxy_authorities = vec!["plant".to_owned()])
+    server
+        .change_access(|access| access.proxy_authorities = vec!["plant".to_owned()])
         .await?;
     for headers in [&new[..], &numbered, &old] {
         assert_eq!(status(BASE, headers).await?, 200, "{headers:?}");
@@ -149,10 +149,10 @@ async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_else_names_a_device() -> anyhow::Result<()> {
-    let world = believing("10.0.0.0/8").await?;
-    world
-        .allow(|access| access.proxy_authorities = vec!["plant".to_owned()])
+async fn an_untrusted_hop_cannot_name_a_device() -> anyhow::Result<()> {
+    let server = trusting("10.0.0.0/8").await?;
+    server
+        .change_access(|access| access.proxy_authorities = vec!["plant".to_owned()])
         .await?;
     for (device, authority) in [
         ("X-Controller-Id", "X-Authority"),
@@ -162,22 +162,22 @@ async fn nobody_else_names_a_device() -> anyhow::Result<()> {
             .header(device, "dev-1")
             .header(authority, "plant")
             .header("X-Forwarded-For", "10.0.0.1");
-        let answer = world.send(forged).await?;
+        let answer = server.send(forged).await?;
         assert_eq!((answer.status, answer.text().as_str()), (401, ""));
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn who_is_not_on_the_list_is_not_registered() -> anyhow::Result<()> {
-    let world = believing("127.0.0.0/8").await?;
+async fn a_device_not_on_the_allow_list_is_not_registered() -> anyhow::Result<()> {
+    let server = trusting("127.0.0.0/8").await?;
     let list_alone = |access: &mut AccessSettings| {
         access.registration = Registration::AllowList;
         access.trust_on_first_use = true;
         access.proxy_authorities = vec!["plant".to_owned()];
     };
-    world.allow(list_alone).await?;
-    world.put_device("known", "secret").await?;
+    server.change_access(list_alone).await?;
+    server.put_device("known", "secret").await?;
     let named = |device: &'static str| {
         [
             (device, "Authorization", GATEWAY, 404),
@@ -186,8 +186,8 @@ async fn who_is_not_on_the_list_is_not_registered() -> anyhow::Result<()> {
         ]
     };
     for (device, header, value, status) in named("unknown") {
-        let asked = get(format!("/LAB/controller/v1/{device}")).header(header, value);
-        let answer = world.send(asked).await?;
+        let poll = get(format!("/LAB/controller/v1/{device}")).header(header, value);
+        let answer = server.send(poll).await?;
         assert_eq!(
             (answer.status, answer.text().as_str()),
             (status, ""),
@@ -197,31 +197,35 @@ async fn who_is_not_on_the_list_is_not_registered() -> anyhow::Result<()> {
     let vouched = get("/LAB/controller/v1/unknown")
         .header("X-Controller-Id", "unknown")
         .header("X-Authority", "plant");
-    assert_eq!(world.send(vouched).await?.status, 404);
-    let device = world.engine.store().device(world.tenant, "unknown").await?;
+    assert_eq!(server.send(vouched).await?.status, 404);
+    let device = server
+        .engine
+        .store()
+        .device(server.tenant, "unknown")
+        .await?;
     assert_eq!(device, None);
 
     for credential in [GATEWAY, "TargetToken secret"] {
         let known = get("/LAB/controller/v1/known").header("Authorization", credential);
-        assert_eq!(world.send(known).await?.status, 200);
+        assert_eq!(server.send(known).await?.status, 200);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn where_a_device_asks_from_is_kept_if_the_tenant_wants_to_know() -> anyhow::Result<()> {
-    let asked = [("X-Forwarded-For", "198.51.100.1, 192.0.2.7")];
-    let world = believing("127.0.0.1/32").await?;
+async fn the_address_is_stored_if_the_tenant_tracks_it() -> anyhow::Result<()> {
+    let forwarded = [("X-Forwarded-For", "198.51.100.1, 192.0.2.7")];
+    let server = trusting("127.0.0.1/32").await?;
     let address = async || -> anyhow::Result<Option<String>> {
-        link(&world, &asked).await?;
-        tidegate_engine::devices::flush_seen(&world.engine).await?;
-        world.clock.pass(1);
-        let device = world.engine.store().device(world.tenant, "dev-1").await?;
+        link(&server, &forwarded).await?;
+        tidegate_engine::devices::flush_last_seen(&server.engine).await?;
+        server.clock.advance(1);
+        let device = server.engine.store().device(server.tenant, "dev-1").await?;
         Ok(device.and_then(|device| Some(device.address?.to_string())))
     };
     assert_eq!(address().await?, None);
-    for (wants, expected) in [(true, Some("192.0.2.7")), (false, None)] {
-        world.track_address(wants).await?;
+    for (enabled, expected) in [(true, Some("192.0.2.7")), (false, None)] {
+        server.track_address(enabled).await?;
         assert_eq!(address().await?.as_deref(), expected);
     }
     Ok(())

@@ -12,20 +12,20 @@ use rustls::{
 };
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{access, ports::NewAuthority, tenants};
-use tidegate_http::{ClientAuth, HttpSettings, Serving, Tls, TlsSettings};
+use tidegate_http::{ClientAuth, HttpServer, HttpSettings, Tls, TlsSettings};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    wire::{Answer, Request, get},
-    world::{GATEWAY, World},
+    raw_http::{Request, Response, get},
+    test_server::{GATEWAY, TestServer},
 };
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 /// A certificate with those behind it, and its key.
-pub(crate) type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(crate) type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn authority(name: &str) -> anyhow::Result<Authority> {
     let mut params = CertificateParams::default();
@@ -39,7 +39,7 @@ fn signed(
     by: &Authority,
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
-) -> anyhow::Result<Shown> {
+) -> anyhow::Result<ClientIdentity> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -51,13 +51,13 @@ fn signed(
 }
 
 /// The server's own.
-struct Own {
+struct ServerIdentity {
     root: CertificateDer<'static>,
     settings: TlsSettings,
     folder: tempfile::TempDir,
 }
 
-impl Own {
+impl ServerIdentity {
     fn new(client_auth: ClientAuth) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let settings = TlsSettings {
@@ -65,7 +65,7 @@ impl Own {
             key: folder.path().join("key.pem"),
             client_auth,
         };
-        let root = put_own(folder.path())?;
+        let root = write_server_cert(folder.path())?;
         Ok(Self {
             root,
             settings,
@@ -75,7 +75,7 @@ impl Own {
 }
 
 /// Writes a new certificate of the server's; answers it.
-fn put_own(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
+fn write_server_cert(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     fs::write(folder.join("cert.pem"), own.cert.pem())?;
     fs::write(folder.join("key.pem"), own.signing_key.serialize_pem())?;
@@ -83,43 +83,47 @@ fn put_own(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
 }
 
 /// A server with TLS.
-async fn encrypted(
+async fn tls_server(
     client_auth: ClientAuth,
     set: impl FnOnce(&mut HttpSettings),
-) -> anyhow::Result<(World, Own, Tls)> {
-    let own = Own::new(client_auth)?;
+) -> anyhow::Result<(TestServer, ServerIdentity, Tls)> {
+    let own = ServerIdentity::new(client_auth)?;
     let tls = Tls::open(own.settings.clone())?;
-    let serving = Serving {
+    let http_server = HttpServer {
         tls: Some(tls.clone()),
-        ..Serving::default()
+        ..HttpServer::default()
     };
-    Ok((World::closed_with(set, serving).await?, own, tls))
+    Ok((
+        TestServer::authenticated_with(set, http_server).await?,
+        own,
+        tls,
+    ))
 }
 
 /// Sends a request over TLS, with a certificate or without.
 async fn send(
-    world: &World,
+    server: &TestServer,
     root: &CertificateDer<'static>,
-    shown: Option<&Shown>,
+    identity: Option<&ClientIdentity>,
     request: Request,
-) -> anyhow::Result<Answer> {
-    send_to(world.addr, root, shown, request).await
+) -> anyhow::Result<Response> {
+    send_to(server.addr, root, identity, request).await
 }
 
 /// The same to another address.
 pub(crate) async fn send_to(
     to: SocketAddr,
     root: &CertificateDer<'static>,
-    shown: Option<&Shown>,
+    identity: Option<&ClientIdentity>,
     request: Request,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<Response> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let config = match shown {
+    let config = match identity {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
     };
@@ -132,7 +136,7 @@ pub(crate) async fn send_to(
 
 /// Trusts an authority in a tenant.
 async fn trust(
-    world: &World,
+    server: &TestServer,
     tenant: tidegate_core::id::TenantId,
     by: &Authority,
     name: &str,
@@ -144,22 +148,22 @@ async fn trust(
         sha256: tenants::fingerprint(name),
         subject: name.to_owned(),
         expires_at: Timestamp(i64::MAX),
-        created_at: world.engine.now(),
+        created_at: server.engine.now(),
     };
-    Ok(access::create_authority(&world.engine, tenant, new)
+    Ok(access::create_authority(&server.engine, tenant, new)
         .await?
         .id)
 }
 
 #[tokio::test]
-async fn a_device_is_whom_its_certificate_names() -> anyhow::Result<()> {
-    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
+    let (server, own, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
     let plant = authority("plant")?;
     let stranger = authority("plant")?;
-    trust(&world, world.tenant, &plant, "plant").await?;
-    let other = tenants::create(&world.engine, "other").await?;
+    trust(&server, server.tenant, &plant, "plant").await?;
+    let other = tenants::create(&server.engine, "other").await?;
     let theirs = authority("theirs")?;
-    trust(&world, other.id, &theirs, "theirs").await?;
+    trust(&server, other.id, &theirs, "theirs").await?;
 
     let by_name = signed(&plant, "dev-1", |_| {})?;
     let san = SanType::DnsName("dev-1".try_into()?);
@@ -175,7 +179,7 @@ async fn a_device_is_whom_its_certificate_names() -> anyhow::Result<()> {
             .distinguished_name
             .push(DnType::OrganizationName, "dev-2");
     })?;
-    for (shown, path, status) in [
+    for (identity, path, status) in [
         (Some(&by_name), BASE, 200),
         (Some(&by_other_name), BASE, 200),
         (Some(&by_uri), "/LAB/controller/v1/urn:dev:1", 200),
@@ -188,36 +192,36 @@ async fn a_device_is_whom_its_certificate_names() -> anyhow::Result<()> {
         (Some(&signed(&stranger, "dev-1", |_| {})?), BASE, 401),
         (None, BASE, 401),
     ] {
-        let answer = send(&world, &own.root, shown, get(path)).await?;
-        assert_eq!(answer.status, status, "{path} {shown:?}");
+        let answer = send(&server, &own.root, identity, get(path)).await?;
+        assert_eq!(answer.status, status, "{path} {identity:?}");
     }
     // It was registered, and its links are encrypted, too.
-    let answer = send(&world, &own.root, Some(&by_name), get(BASE)).await?;
+    let answer = send(&server, &own.root, Some(&by_name), get(BASE)).await?;
     let link = answer.json()["_links"]["configData"]["href"].clone();
     assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
     // Tokens open the door as ever.
     let poll = get(BASE).header("Authorization", GATEWAY);
-    assert_eq!(send(&world, &own.root, None, poll).await?.status, 200);
+    assert_eq!(send(&server, &own.root, None, poll).await?.status, 200);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_certificate_has_its_time_and_its_use() -> anyhow::Result<()> {
-    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()> {
+    let (server, own, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
     let plant = authority("plant")?;
-    let id = trust(&world, world.tenant, &plant, "plant").await?;
+    let id = trust(&server, server.tenant, &plant, "plant").await?;
     // The world's clock stands in November 2023.
-    let over = signed(&plant, "dev-1", |params| {
+    let expired = signed(&plant, "dev-1", |params| {
         params.not_after = date_time_ymd(2023, 11, 1);
     })?;
     let early = signed(&plant, "dev-1", |params| {
         params.not_before = date_time_ymd(2024, 1, 1);
     })?;
-    let server = signed(&plant, "dev-1", |params| {
+    let server_only = signed(&plant, "dev-1", |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     })?;
-    for shown in [&over, &early, &server] {
-        let answer = send(&world, &own.root, Some(shown), get(BASE)).await?;
+    for identity in [&expired, &early, &server_only] {
+        let answer = send(&server, &own.root, Some(identity), get(BASE)).await?;
         assert_eq!(answer.status, 401);
     }
     // One that runs out is noticed soon after.
@@ -226,34 +230,34 @@ async fn a_certificate_has_its_time_and_its_use() -> anyhow::Result<()> {
     })?;
     let poll = async || {
         anyhow::Ok(
-            send(&world, &own.root, Some(&short), get(BASE))
+            send(&server, &own.root, Some(&short), get(BASE))
                 .await?
                 .status,
         )
     };
     assert_eq!(poll().await?, 200);
-    world.clock.pass(3 * 24 * 60 * 60);
+    server.clock.advance(3 * 24 * 60 * 60);
     assert_eq!(poll().await?, 401);
 
     let long = signed(&plant, "dev-1", |_| {})?;
     let poll = async || {
         anyhow::Ok(
-            send(&world, &own.root, Some(&long), get(BASE))
+            send(&server, &own.root, Some(&long), get(BASE))
                 .await?
                 .status,
         )
     };
     assert_eq!(poll().await?, 200);
-    access::delete_authority(&world.engine, world.tenant, id).await?;
+    access::delete_authority(&server.engine, server.tenant, id).await?;
     assert_eq!(poll().await?, 401, "the authority is trusted no more");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_chain_may_have_links_between() -> anyhow::Result<()> {
-    let (world, own, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
+async fn a_chain_may_have_intermediates() -> anyhow::Result<()> {
+    let (server, own, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
     let root = authority("root")?;
-    trust(&world, world.tenant, &root, "root").await?;
+    trust(&server, server.tenant, &root, "root").await?;
     let mut params = CertificateParams::default();
     params
         .distinguished_name
@@ -263,9 +267,9 @@ async fn a_chain_may_have_links_between() -> anyhow::Result<()> {
     let (mut chain, key) = signed(&between, "dev-1", |_| {})?;
     let alone = (chain.clone(), key.clone_key());
     chain.push(between.der().clone());
-    let status = async |shown: &Shown| {
+    let status = async |identity: &ClientIdentity| {
         anyhow::Ok(
-            send(&world, &own.root, Some(shown), get(BASE))
+            send(&server, &own.root, Some(identity), get(BASE))
                 .await?
                 .status,
         )
@@ -283,13 +287,13 @@ async fn a_chain_may_have_links_between() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn where_one_is_required_nobody_connects_without() -> anyhow::Result<()> {
-    let (world, own, _) = encrypted(ClientAuth::Required, |_| {}).await?;
+async fn a_required_certificate_is_enforced() -> anyhow::Result<()> {
+    let (server, own, _) = tls_server(ClientAuth::Required, |_| {}).await?;
     let anybody = signed(&authority("anybody")?, "x", |_| {})?;
     let health = || get("/health");
-    assert!(send(&world, &own.root, None, health()).await.is_err());
+    assert!(send(&server, &own.root, None, health()).await.is_err());
     assert_eq!(
-        send(&world, &own.root, Some(&anybody), health())
+        send(&server, &own.root, Some(&anybody), health())
             .await?
             .status,
         200
@@ -298,29 +302,29 @@ async fn where_one_is_required_nobody_connects_without() -> anyhow::Result<()> {
     let (chain, _) = anybody;
     let (_, key) = signed(&authority("other")?, "x", |_| {})?;
     assert!(
-        send(&world, &own.root, Some(&(chain, key)), health())
+        send(&server, &own.root, Some(&(chain, key)), health())
             .await
             .is_err()
     );
 
-    let (world, own, _) = encrypted(ClientAuth::Off, |_| {}).await?;
+    let (server, own, _) = tls_server(ClientAuth::Off, |_| {}).await?;
     let plant = authority("plant")?;
-    trust(&world, world.tenant, &plant, "plant").await?;
+    trust(&server, server.tenant, &plant, "plant").await?;
     let device = signed(&plant, "dev-1", |_| {})?;
-    let answer = send(&world, &own.root, Some(&device), get(BASE)).await?;
+    let answer = send(&server, &own.root, Some(&device), get(BASE)).await?;
     assert_eq!(answer.status, 401, "it was not asked for one");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_without_a_restart() -> anyhow::Result<()> {
-    let (world, own, tls) = encrypted(ClientAuth::Optional, |_| {}).await?;
-    let health = async |root| send(&world, root, None, get("/health")).await;
+async fn the_server_certificate_is_reloaded() -> anyhow::Result<()> {
+    let (server, own, tls) = tls_server(ClientAuth::Optional, |_| {}).await?;
+    let health = async |root| send(&server, root, None, get("/health")).await;
     assert_eq!(health(&own.root).await?.status, 200);
     assert!(!tls.reload()?, "nothing changed");
     // Half of it is there: the old one stays.
     let newer = tempfile::tempdir()?;
-    let root = put_own(newer.path())?;
+    let root = write_server_cert(newer.path())?;
     let copy = |name| fs::copy(newer.path().join(name), own.folder.path().join(name));
     fs::write(&own.settings.cert, b"-----BEGIN CERTIFICATE-----")?;
     assert!(tls.reload().is_err());
@@ -335,9 +339,9 @@ async fn a_new_certificate_is_shown_without_a_restart() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn who_speaks_no_tls_gets_nothing() -> anyhow::Result<()> {
-    let (world, _, _) = encrypted(ClientAuth::Optional, |_| {}).await?;
-    let plain = tokio::time::timeout(Duration::from_secs(30), world.send(get("/health"))).await?;
+async fn plain_http_is_refused() -> anyhow::Result<()> {
+    let (server, _, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
+    let plain = tokio::time::timeout(Duration::from_secs(30), server.send(get("/health"))).await?;
     assert!(plain.is_err(), "{plain:?}");
     Ok(())
 }

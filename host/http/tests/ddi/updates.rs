@@ -13,46 +13,51 @@ use tidegate_engine::{
 use tokio::time::timeout;
 
 use crate::{
-    wire::{Answer, get, request},
-    world::World,
+    raw_http::{Response, get, request},
+    test_server::TestServer,
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
 /// Longest wait for what happens aside; it takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 fn feedback(execution: &str, finished: &str) -> Value {
     json!({"status": {"execution": execution, "result": {"finished": finished}, "details": ["said"]}})
 }
 
 /// A device that has been offered an update.
-async fn offered() -> anyhow::Result<(World, UpdateId)> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let update = world.offer("dev-1", "1.1.0").await?;
-    Ok((world, update))
+async fn offered() -> anyhow::Result<(TestServer, UpdateId)> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let update = server.offer("dev-1", "1.1.0").await?;
+    Ok((server, update))
 }
 
-impl World {
-    async fn tell(&self, resource: &str, update: UpdateId, body: &Value) -> anyhow::Result<Answer> {
+impl TestServer {
+    async fn send_feedback(
+        &self,
+        resource: &str,
+        update: UpdateId,
+        body: &Value,
+    ) -> anyhow::Result<Response> {
         let path = format!("{BASE}/{resource}/{update}/feedback");
         self.send(request("POST", path).json(body)).await
     }
 
     async fn status(&self, update: UpdateId) -> anyhow::Result<Option<UpdateStatus>> {
         let row = self.engine.store().update(self.tenant, update).await?;
-        Ok(row.map(|row| row.update.progress.status))
+        Ok(row.map(|row| row.update.state.status))
     }
 
     /// Waits until the update stands there: that a device took it up is noted aside.
-    async fn reaches(&self, update: UpdateId, status: UpdateStatus) -> anyhow::Result<()> {
+    async fn wait_for_status(&self, update: UpdateId, status: UpdateStatus) -> anyhow::Result<()> {
         let waiting = async {
             while self.status(update).await? != Some(status) {
                 tokio::task::yield_now().await;
             }
             Ok(())
         };
-        timeout(PATIENCE, waiting).await?
+        timeout(MAX_WAIT, waiting).await?
     }
 
     async fn links(&self) -> anyhow::Result<Vec<(String, String)>> {
@@ -67,9 +72,9 @@ impl World {
 }
 
 #[tokio::test]
-async fn an_update_goes_its_way() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
-    let links = world.links().await?;
+async fn an_update_is_installed() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
+    let links = server.links().await?;
     let [(name, href)] = &links[..] else {
         anyhow::bail!("one link: {links:?}");
     };
@@ -82,7 +87,7 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
         "{path}"
     );
 
-    let answer = world.send(get(path)).await?;
+    let answer = server.send(get(path)).await?;
     assert_eq!(answer.status, 200);
     let body = answer.json();
     let file =
@@ -111,9 +116,11 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
             }]},
         })
     );
-    world.reaches(update, UpdateStatus::Downloading).await?;
+    server
+        .wait_for_status(update, UpdateStatus::Downloading)
+        .await?;
     let list = |module: &str| get(format!("{BASE}/softwaremodules/{module}/artifacts"));
-    let listed = world.send(list("1")).await?;
+    let listed = server.send(list("1")).await?;
     assert_eq!(
         listed.json(),
         body["deployment"]["chunks"][0]["artifacts"],
@@ -121,31 +128,31 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
     );
     assert!(listed.header("etag").is_some());
     let stranger = "/LAB/controller/v1/dev-2";
-    world.send(get(stranger)).await?;
-    let others = world.send(get(format!("{stranger}/softwaremodules/1/artifacts")));
+    server.send(get(stranger)).await?;
+    let others = server.send(get(format!("{stranger}/softwaremodules/1/artifacts")));
     assert_eq!(others.await?.status, 404);
     for (module, status) in [("2", 404), ("99999999999999999999", 404), ("x", 400)] {
-        assert_eq!(world.send(list(module)).await?.status, status, "{module}");
+        assert_eq!(server.send(list(module)).await?.status, status, "{module}");
     }
 
     for execution in ["download", "proceeding", "downloaded"] {
         assert_eq!(
-            world
-                .tell("deploymentBase", update, &feedback(execution, "none"))
+            server
+                .send_feedback("deploymentBase", update, &feedback(execution, "none"))
                 .await?
                 .status,
             200
         );
     }
-    assert_eq!(world.status(update).await?, Some(UpdateStatus::Installing));
+    assert_eq!(server.status(update).await?, Some(UpdateStatus::Installing));
     assert_eq!(
-        world
-            .tell("deploymentBase", update, &feedback("closed", "success"))
+        server
+            .send_feedback("deploymentBase", update, &feedback("closed", "success"))
             .await?
             .status,
         200
     );
-    let links = world.links().await?;
+    let links = server.links().await?;
     assert_eq!(
         links,
         [(
@@ -154,7 +161,7 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
         )]
     );
     for resource in ["installedBase", "deploymentBase"] {
-        let shown = world
+        let shown = server
             .send(get(format!("{BASE}/{resource}/{update}")))
             .await?;
         assert_eq!(
@@ -164,7 +171,7 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
         );
     }
     assert_eq!(
-        world.status(update).await?,
+        server.status(update).await?,
         Some(UpdateStatus::Completed),
         "a GET reopens nothing"
     );
@@ -172,27 +179,31 @@ async fn an_update_goes_its_way() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_same_feedback_twice_is_one_and_late_feedback_is_gone() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
+async fn duplicate_feedback_is_stored_once_and_late_feedback_is_gone() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
     let closed = feedback("closed", "success");
     for _ in 0..2 {
-        let answer = world.tell("deploymentBase", update, &closed).await?;
+        let answer = server
+            .send_feedback("deploymentBase", update, &closed)
+            .await?;
         assert_eq!(
             (answer.status, answer.header("content-length")),
             (200, Some("0"))
         );
     }
-    let history = world
+    let history = server
         .engine
         .store()
-        .history(world.tenant, update, 100)
+        .history(server.tenant, update, 100)
         .await?;
     assert_eq!(history.len(), 1);
-    let late = world
-        .tell("deploymentBase", update, &feedback("proceeding", "none"))
+    let late = server
+        .send_feedback("deploymentBase", update, &feedback("proceeding", "none"))
         .await?;
     assert_eq!((late.status, late.text().as_str()), (410, ""));
-    let cancel = world.tell("cancelAction", update, &closed).await?;
+    let cancel = server
+        .send_feedback("cancelAction", update, &closed)
+        .await?;
     assert_eq!(cancel.status, 405, "nobody calls it back");
     assert_eq!(
         cancel.json()["errorCode"],
@@ -202,59 +213,68 @@ async fn the_same_feedback_twice_is_one_and_late_feedback_is_gone() -> anyhow::R
 }
 
 #[tokio::test]
-async fn a_device_that_hangs_up_is_still_heard() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
-    world.links().await?;
+async fn feedback_is_recorded_if_the_device_disconnects() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
+    server.links().await?;
     let caller = Caller {
-        tenant: world.tenant,
+        tenant: server.tenant,
         device_id: "dev-1".to_owned(),
         may_register: false,
         enrolment: Enrolment::default(),
         address: None,
     };
-    let said = Feedback::new(Execution::Closed, Finished::Success);
+    let success = Feedback::new(Execution::Closed, Finished::Success);
     // The server drops the request of a device that hangs up, and with it what handles it.
-    let mut handling = Box::pin(devices::feedback(&world.engine, &caller, update, said));
+    let mut handling = Box::pin(devices::record_feedback(
+        &server.engine,
+        &caller,
+        update,
+        success,
+    ));
     assert!(futures::poll!(&mut handling).is_pending());
     drop(handling);
-    world.reaches(update, UpdateStatus::Completed).await?;
+    server
+        .wait_for_status(update, UpdateStatus::Completed)
+        .await?;
     // What is remembered follows, although nobody waited for it.
     let installed = |(name, _): &(String, String)| name == "installedBase";
     let waiting = async {
-        while !world.links().await?.iter().all(installed) {
+        while !server.links().await?.iter().all(installed) {
             tokio::task::yield_now().await;
         }
         Ok(())
     };
-    timeout(PATIENCE, waiting).await?
+    timeout(MAX_WAIT, waiting).await?
 }
 
 #[tokio::test]
-async fn an_update_that_is_called_back_is_offered_as_a_cancel() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
-    world
+async fn a_cancelled_update_is_linked_as_a_cancel_action() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
+    server
         .send(get(format!("{BASE}/deploymentBase/{update}")))
         .await?;
-    world.reaches(update, UpdateStatus::Downloading).await?;
+    server
+        .wait_for_status(update, UpdateStatus::Downloading)
+        .await?;
     assert_eq!(
-        world
+        server
             .send(get(format!("{BASE}/cancelAction/{update}")))
             .await?
             .status,
         404
     );
-    world.call_back(update).await?;
+    server.cancel_campaign_of(update).await?;
     let cancel = format!("http://gate.example:8080{BASE}/cancelAction/{update}");
-    assert_eq!(world.links().await?, [("cancelAction".to_owned(), cancel)]);
+    assert_eq!(server.links().await?, [("cancelAction".to_owned(), cancel)]);
     assert_eq!(
-        world
+        server
             .send(get(format!("{BASE}/deploymentBase/{update}")))
             .await?
             .status,
         404
     );
     let id = update.to_string();
-    let answer = world
+    let answer = server
         .send(get(format!("{BASE}/cancelAction/{update}")))
         .await?;
     assert_eq!(
@@ -263,55 +283,57 @@ async fn an_update_that_is_called_back_is_offered_as_a_cancel() -> anyhow::Resul
     );
 
     assert_eq!(
-        world
-            .tell("cancelAction", update, &feedback("proceeding", "none"))
+        server
+            .send_feedback("cancelAction", update, &feedback("proceeding", "none"))
             .await?
             .status,
         200
     );
     assert_eq!(
-        world
-            .tell("cancelAction", update, &feedback("closed", "success"))
+        server
+            .send_feedback("cancelAction", update, &feedback("closed", "success"))
             .await?
             .status,
         200
     );
-    assert_eq!(world.status(update).await?, Some(UpdateStatus::Cancelled));
-    assert_eq!(world.links().await?, []);
-    let late = world
-        .tell("cancelAction", update, &feedback("rejected", "none"))
+    assert_eq!(server.status(update).await?, Some(UpdateStatus::Cancelled));
+    assert_eq!(server.links().await?, []);
+    let late = server
+        .send_feedback("cancelAction", update, &feedback("rejected", "none"))
         .await?;
     assert_eq!(late.status, 410, "settled is settled");
-    assert_eq!(world.status(update).await?, Some(UpdateStatus::Cancelled));
+    assert_eq!(server.status(update).await?, Some(UpdateStatus::Cancelled));
     Ok(())
 }
 
 #[tokio::test]
-async fn an_update_is_for_its_own_device() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
-    world.send(get("/lab/controller/v1/dev-2")).await?;
+async fn an_update_belongs_to_its_device() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
+    server.send(get("/lab/controller/v1/dev-2")).await?;
     let other = "/lab/controller/v1/dev-2";
     for path in ["deploymentBase", "installedBase", "cancelAction"] {
-        let answer = world.send(get(format!("{other}/{path}/{update}"))).await?;
+        let answer = server.send(get(format!("{other}/{path}/{update}"))).await?;
         assert_eq!(answer.status, 404, "{path}");
     }
     for path in ["deploymentBase", "cancelAction"] {
-        let told = request("POST", format!("{other}/{path}/{update}/feedback"));
-        let told = told.json(&feedback("closed", "success"));
-        assert_eq!(world.send(told).await?.status, 404, "{path}");
+        let posted = request("POST", format!("{other}/{path}/{update}/feedback"));
+        let posted = posted.json(&feedback("closed", "success"));
+        assert_eq!(server.send(posted).await?.status, 404, "{path}");
     }
-    assert_eq!(world.status(update).await?, Some(UpdateStatus::Offered));
+    assert_eq!(server.status(update).await?, Some(UpdateStatus::Offered));
     Ok(())
 }
 
 #[tokio::test]
-async fn history_is_shown_when_it_is_wanted() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
+async fn the_history_is_included_on_request() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
     for message in ["first", "second", "third"] {
         let mut body = feedback("proceeding", "none");
         body["status"]["details"] = json!(message);
-        world.tell("deploymentBase", update, &body).await?;
-        world.clock.pass(1);
+        server
+            .send_feedback("deploymentBase", update, &body)
+            .await?;
+        server.clock.advance(1);
     }
     for (query, expected) in [
         ("", Value::Null),
@@ -325,7 +347,7 @@ async fn history_is_shown_when_it_is_wanted() -> anyhow::Result<()> {
             json!({"status": "RUNNING", "messages": ["third", "second", "first"]}),
         ),
     ] {
-        let answer = world
+        let answer = server
             .send(get(format!("{BASE}/deploymentBase/{update}{query}")))
             .await?;
         assert_eq!(answer.json()["actionHistory"], expected, "{query}");
@@ -334,13 +356,15 @@ async fn history_is_shown_when_it_is_wanted() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn texts_that_databases_do_not_take_are_taken() -> anyhow::Result<()> {
-    let (world, update) = offered().await?;
+async fn unusual_texts_are_stored() -> anyhow::Result<()> {
+    let (server, update) = offered().await?;
     let mut body = feedback("closed", "failure");
     body["status"]["details"] = json!(["a\u{0}b", "<script>", "x".repeat(10_000)]);
     body["timestamp"] = json!(i64::MAX);
-    let answer = world.tell("deploymentBase", update, &body).await?;
+    let answer = server
+        .send_feedback("deploymentBase", update, &body)
+        .await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(world.status(update).await?, Some(UpdateStatus::Failed));
+    assert_eq!(server.status(update).await?, Some(UpdateStatus::Failed));
     Ok(())
 }

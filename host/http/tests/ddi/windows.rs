@@ -5,42 +5,42 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tidegate_core::{
     id::UpdateId,
-    update::{Terms, UpdateStatus},
+    update::{UpdateOptions, UpdateStatus},
     window::{MaintenanceWindow, WindowSpec},
 };
 
 use crate::{
-    wire::{get, request},
-    world::World,
+    raw_http::{get, request},
+    test_server::TestServer,
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
 /// The world begins at 22:13:20; the window opens at 23:00.
-const UNTIL_IT_OPENS: i64 = 46 * 60 + 40;
+const SECONDS_UNTIL_WINDOW: i64 = 46 * 60 + 40;
 
-fn nightly(prefetch: bool) -> Terms {
+fn nightly(prefetch: bool) -> UpdateOptions {
     let window = MaintenanceWindow::new(WindowSpec {
         schedule: "0 23 * * *".to_owned(),
         duration: Duration::from_hours(1),
         timezone: "UTC".to_owned(),
         prefetch,
     });
-    Terms {
+    UpdateOptions {
         window: Some(Arc::new(window.expect("a good window"))),
-        ..Terms::forced(Duration::from_mins(30))
+        ..UpdateOptions::forced(Duration::from_mins(30))
     }
 }
 
 /// A world in which the device has an update on these terms.
-async fn world(terms: Terms) -> anyhow::Result<(World, UpdateId)> {
-    let world = World::open().await?;
-    world.send(get(BASE)).await?;
-    let id = world.offer_on("dev-1", "1.1.0", terms).await?;
-    Ok((world, id))
+async fn server(options: UpdateOptions) -> anyhow::Result<(TestServer, UpdateId)> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let id = server.offer_with("dev-1", "1.1.0", options).await?;
+    Ok((server, id))
 }
 
-impl World {
-    async fn polled(&self) -> anyhow::Result<(Option<String>, String)> {
+impl TestServer {
+    async fn poll(&self) -> anyhow::Result<(Option<String>, String)> {
         let body = self.send(get(BASE)).await?.json();
         let href = body["_links"]["deploymentBase"]["href"].as_str();
         let sleep = body["config"]["polling"]["sleep"].as_str();
@@ -50,7 +50,7 @@ impl World {
         ))
     }
 
-    async fn told(&self, id: UpdateId) -> anyhow::Result<(u16, Value)> {
+    async fn deployment(&self, id: UpdateId) -> anyhow::Result<(u16, Value)> {
         let answer = self
             .send(get(format!("{BASE}/deploymentBase/{id}")))
             .await?;
@@ -58,69 +58,60 @@ impl World {
             return Ok((answer.status, Value::Null));
         }
         let body = &answer.json()["deployment"];
-        let said = ["download", "update", "maintenanceWindow"].map(|field| body[field].clone());
-        Ok((answer.status, said.into_iter().collect()))
+        let fields = ["download", "update", "maintenanceWindow"].map(|field| body[field].clone());
+        Ok((answer.status, fields.into_iter().collect()))
     }
 
-    async fn says_that_it_is_done(&self, id: UpdateId) -> anyhow::Result<UpdateStatus> {
+    async fn report_success(&self, id: UpdateId) -> anyhow::Result<UpdateStatus> {
         let body = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
-        let told = request("POST", format!("{BASE}/deploymentBase/{id}/feedback")).json(&body);
-        assert_eq!(self.send(told).await?.status, 200);
+        let feedback = request("POST", format!("{BASE}/deploymentBase/{id}/feedback")).json(&body);
+        assert_eq!(self.send(feedback).await?.status, 200);
         let row = self.engine.store().update(self.tenant, id).await?;
-        Ok(row.expect("the update").update.progress.status)
+        Ok(row.expect("the update").update.state.status)
     }
 }
 
 #[tokio::test]
-async fn outside_its_window_an_update_is_not_offered() -> anyhow::Result<()> {
-    let (world, id) = world(nightly(false)).await?;
-    assert_eq!(world.polled().await?, (None, "00:05:00".to_owned()));
-    assert_eq!(world.told(id).await?.0, 404);
-    let written = world.engine.store().update(world.tenant, id).await?;
+async fn an_update_is_not_offered_outside_its_window() -> anyhow::Result<()> {
+    let (server, id) = server(nightly(false)).await?;
+    assert_eq!(server.poll().await?, (None, "00:05:00".to_owned()));
+    assert_eq!(server.deployment(id).await?.0, 404);
+    let written = server.engine.store().update(server.tenant, id).await?;
     assert_eq!(
         written.map(|row| row.revision),
         Some(0),
         "nothing happened to it"
     );
 
-    world.clock.pass(UNTIL_IT_OPENS);
-    let (href, sleep) = world.polled().await?;
+    server.clock.advance(SECONDS_UNTIL_WINDOW);
+    let (href, sleep) = server.poll().await?;
     assert!(href.is_some_and(|href| href.contains(&format!("/deploymentBase/{id}?c="))));
     assert_eq!(sleep, "00:05:00");
     let open = json!(["forced", "forced", "available"]);
-    assert_eq!(world.told(id).await?, (200, open));
-    assert_eq!(
-        world.says_that_it_is_done(id).await?,
-        UpdateStatus::Completed
-    );
+    assert_eq!(server.deployment(id).await?, (200, open));
+    assert_eq!(server.report_success(id).await?, UpdateStatus::Completed);
     Ok(())
 }
 
 #[tokio::test]
-async fn files_that_are_fetched_ahead_are_not_installed() -> anyhow::Result<()> {
-    let (world, id) = world(nightly(true)).await?;
-    let (before, _) = world.polled().await?;
+async fn prefetched_files_are_not_installed() -> anyhow::Result<()> {
+    let (server, id) = server(nightly(true)).await?;
+    let (before, _) = server.poll().await?;
     assert!(before.is_some(), "it may be fetched");
     let closed = json!(["forced", "skip", "unavailable"]);
-    assert_eq!(world.told(id).await?, (200, closed));
+    assert_eq!(server.deployment(id).await?, (200, closed));
     for _ in 0..2 {
-        assert_eq!(
-            world.says_that_it_is_done(id).await?,
-            UpdateStatus::Installing
-        );
+        assert_eq!(server.report_success(id).await?, UpdateStatus::Installing);
     }
-    let (fetched, _) = world.polled().await?;
-    world.clock.pass(UNTIL_IT_OPENS);
-    let (opened, _) = world.polled().await?;
+    let (fetched, _) = server.poll().await?;
+    server.clock.advance(SECONDS_UNTIL_WINDOW);
+    let (opened, _) = server.poll().await?;
     assert_ne!(opened, fetched, "the link changes");
     let open = json!(["forced", "forced", "available"]);
-    assert_eq!(world.told(id).await?, (200, open));
-    assert_eq!(
-        world.says_that_it_is_done(id).await?,
-        UpdateStatus::Completed
-    );
+    assert_eq!(server.deployment(id).await?, (200, open));
+    assert_eq!(server.report_success(id).await?, UpdateStatus::Completed);
     let path = format!("{BASE}/installedBase/{id}");
-    let installed = world.send(get(path)).await?.json();
+    let installed = server.send(get(path)).await?.json();
     assert_eq!(
         installed["deployment"]["maintenanceWindow"],
         Value::Null,
@@ -130,14 +121,14 @@ async fn files_that_are_fetched_ahead_are_not_installed() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn a_device_comes_more_often_towards_the_opening() -> anyhow::Result<()> {
-    let (world, _) = world(nightly(false)).await?;
+async fn the_poll_interval_shortens_before_the_window_opens() -> anyhow::Result<()> {
+    let (server, _) = server(nightly(false)).await?;
     let mut last = u64::MAX;
     for left in [10 * 60, 5 * 60, 2 * 60] {
-        let now = world.engine.now().0 / 1000;
-        let opening = 1_700_000_000 + UNTIL_IT_OPENS;
-        world.clock.pass(opening - left - now);
-        let sleep = seconds(&world.polled().await?.1);
+        let now = server.engine.now().0 / 1000;
+        let opening = 1_700_000_000 + SECONDS_UNTIL_WINDOW;
+        server.clock.advance(opening - left - now);
+        let sleep = seconds(&server.poll().await?.1);
         let third = u64::try_from(left)? / 3;
         let around = third * 8 / 10..=third * 12 / 10;
         assert!(around.contains(&sleep), "{left} left: {sleep}");

@@ -9,7 +9,7 @@ use tidegate_engine::{
     tenants::{self, NewApiKey},
 };
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 fn bearer(path: &str, token: &str) -> Request<Body> {
     let request = Request::builder()
@@ -20,47 +20,47 @@ fn bearer(path: &str, token: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn a_key_works_until_it_expires() {
-    let world = World::new().await;
-    let wanted = NewApiKey {
-        tenant: world.tenant.id,
+    let server = TestServer::new().await;
+    let new_key = NewApiKey {
+        tenant: server.tenant.id,
         user: "maker".to_owned(),
         role: Role::Viewer,
         expires_at: Some(Timestamp(1_777_636_800_000 + 60_000)),
     };
-    let key = tenants::issue_key(&world.state.engine, wanted)
+    let key = tenants::issue_key(&server.state.engine, new_key)
         .await
         .expect("a key");
     assert!(key.starts_with("tg_") && key.len() == 67, "{key}");
-    let list = || world.send("GET", "/api/v1/devices", &key, &json!(null));
+    let list = || server.send("GET", "/api/v1/devices", &key, &json!(null));
     list().await.expect(200);
-    world.clock.pass_seconds(59);
+    server.clock.advance_seconds(59);
     list().await.expect(200);
-    world.clock.pass_seconds(1);
-    list().await.refused(401);
+    server.clock.advance_seconds(1);
+    list().await.expect_problem(401);
 }
 
 #[tokio::test]
-async fn the_first_key_is_told_once() {
-    let world = World::new().await;
-    let again = tenants::bootstrap(&world.state.engine)
+async fn the_first_key_is_shown_once() {
+    let server = TestServer::new().await;
+    let again = tenants::bootstrap(&server.state.engine)
         .await
         .expect("a second start");
     assert_eq!(again.admin_key, None);
-    assert_eq!(again.tenant, world.tenant);
+    assert_eq!(again.tenant, server.tenant);
 }
 
 #[tokio::test]
-async fn what_is_another_tenants_is_not_there() {
-    let world = World::new().await;
-    world.fleet(1).await;
-    let campaign = world.campaign(json!({})).await;
+async fn another_tenants_resources_are_not_found() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let campaign = server.campaign(json!({})).await;
     let firmware =
-        world.get("/api/v1/firmware").await.expect(200)["items"][0]["firmware_id"].clone();
-    let other = tenants::create(&world.state.engine, "other")
+        server.get("/api/v1/firmware").await.expect(200)["items"][0]["firmware_id"].clone();
+    let other = tenants::create(&server.state.engine, "other")
         .await
         .expect("a tenant");
     assert_eq!(other.name, "OTHER");
-    let key = world.key_of(&other, "stranger", Role::Admin).await;
+    let key = server.key_of(&other, "stranger", Role::Admin).await;
     for path in [
         campaign.clone(),
         format!("{campaign}/waves"),
@@ -72,16 +72,16 @@ async fn what_is_another_tenants_is_not_there() {
         "/api/v1/devices/pi-0/explain".to_owned(),
         "/api/v1/plugins/canary".to_owned(),
     ] {
-        let answer = world.send("GET", &path, &key, &json!(null)).await;
-        assert_eq!(answer.refused(404).0, "not_found", "{path}");
+        let response = server.send("GET", &path, &key, &json!(null)).await;
+        assert_eq!(response.expect_problem(404).0, "not_found", "{path}");
     }
     for path in ["start", "pause", "cancel", "approve", "rollback"] {
-        let answer = world
+        let response = server
             .send("POST", &format!("{campaign}/{path}"), &key, &json!({}))
             .await;
-        answer.refused(404);
+        response.expect_problem(404);
     }
-    let listed = world
+    let listed = server
         .send("GET", "/api/v1/devices", &key, &json!(null))
         .await
         .expect(200);
@@ -90,45 +90,45 @@ async fn what_is_another_tenants_is_not_there() {
 
 #[tokio::test]
 async fn development_tokens_exist_only_in_development() {
-    let wanted = json!({"user_id": "maker", "email": "maker@example.org", "role": "viewer", "expires_in": 60});
-    let world = World::new().await;
-    world
-        .post("/api/v1/auth/dev-token", &wanted)
+    let payload = json!({"user_id": "maker", "email": "maker@example.org", "role": "viewer", "expires_in": 60});
+    let server = TestServer::new().await;
+    server
+        .post("/api/v1/auth/dev-token", &payload)
         .await
-        .refused(404);
+        .expect_problem(404);
 
-    let world = World::with(|settings| settings.dev = true).await;
-    let made = world
-        .send("POST", "/api/v1/auth/dev-token", "", &wanted)
+    let server = TestServer::with(|settings| settings.dev = true).await;
+    let made = server
+        .send("POST", "/api/v1/auth/dev-token", "", &payload)
         .await
         .expect(200);
     let token = made["token"].as_str().expect("a token");
-    world
-        .ask(bearer("/api/v1/devices", token))
+    server
+        .send_request(bearer("/api/v1/devices", token))
         .await
         .expect(200);
-    world
-        .ask(bearer("/api/v1/devices", &format!("{token}x")))
+    server
+        .send_request(bearer("/api/v1/devices", &format!("{token}x")))
         .await
-        .refused(401);
-    world.clock.pass_seconds(60);
-    world
-        .ask(bearer("/api/v1/devices", token))
+        .expect_problem(401);
+    server.clock.advance_seconds(60);
+    server
+        .send_request(bearer("/api/v1/devices", token))
         .await
-        .refused(401);
+        .expect_problem(401);
 
     let nobody = json!({"user_id": "", "expires_in": 60});
-    let refused = world
+    let refused = server
         .post("/api/v1/auth/dev-token", &nobody)
         .await
-        .refused(422);
+        .expect_problem(422);
     assert_eq!(refused.1, ["/user_id"]);
     let nowhere = json!({"user_id": "maker", "tenant": "nowhere"});
     assert_eq!(
-        world
+        server
             .post("/api/v1/auth/dev-token", &nowhere)
             .await
-            .refused(422)
+            .expect_problem(422)
             .1,
         ["/tenant"]
     );

@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use serde_json::json;
 use tidegate_engine::ports::Role;
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 fn pem(name: &str, until: i32) -> String {
     let mut params = CertificateParams::default();
@@ -17,11 +17,11 @@ fn pem(name: &str, until: i32) -> String {
 }
 
 #[tokio::test]
-async fn an_authority_is_trusted_shown_and_forgotten() {
-    let world = World::new().await;
+async fn an_authority_is_created_listed_and_deleted() {
+    let server = TestServer::new().await;
     let path = "/api/v1/device-authorities";
-    let wanted = json!({"name": "plant", "certificate": pem("plant root", 2040)});
-    let made = world.post(path, &wanted).await;
+    let payload = json!({"name": "plant", "certificate": pem("plant root", 2040)});
+    let made = server.post(path, &payload).await;
     let body = made.expect(201);
     assert_eq!(body["expires_at"], "2040-01-01T00:00:00.000Z");
     assert!(
@@ -35,21 +35,21 @@ async fn an_authority_is_trusted_shown_and_forgotten() {
         .expect("a path")
         .to_owned();
     assert_eq!(
-        world.post(path, &wanted).await.refused(409).0,
+        server.post(path, &payload).await.expect_problem(409).0,
         "authority_exists"
     );
 
-    let listed = world.get(path).await.expect(200);
+    let listed = server.get(path).await.expect(200);
     assert_eq!((&listed["count"], &listed["items"][0]), (&json!(1), &body));
-    let delete = || world.send("DELETE", &location, &world.admin, &json!(null));
+    let delete = || server.send("DELETE", &location, &server.admin, &json!(null));
     delete().await.expect(204);
-    delete().await.refused(404);
-    assert_eq!(world.get(path).await.expect(200)["count"], 0);
+    delete().await.expect_problem(404);
+    assert_eq!(server.get(path).await.expect(200)["count"], 0);
 }
 
 #[tokio::test]
-async fn what_is_no_certificate_is_refused() {
-    let world = World::new().await;
+async fn an_invalid_certificate_is_refused() {
+    let server = TestServer::new().await;
     let path = "/api/v1/device-authorities";
     let good = pem("plant", 2040);
     let damaged = good.replace("MII", "AAA");
@@ -63,8 +63,8 @@ async fn what_is_no_certificate_is_refused() {
         &good.replace("CERTIFICATE", "PRIVATE KEY"),
         &pem("late", 2020),
     ] {
-        let wanted = json!({"name": "plant", "certificate": certificate});
-        let refused = world.post(path, &wanted).await.refused(422);
+        let payload = json!({"name": "plant", "certificate": certificate});
+        let refused = server.post(path, &payload).await.expect_problem(422);
         let expected = (
             "invalid_authority".to_owned(),
             vec!["/certificate".to_owned()],
@@ -72,13 +72,16 @@ async fn what_is_no_certificate_is_refused() {
         assert_eq!(refused, expected, "{certificate}");
     }
     let unnamed = json!({"name": "", "certificate": good});
-    assert_eq!(world.post(path, &unnamed).await.refused(422).1, ["/name"]);
-    assert_eq!(world.get(path).await.expect(200)["count"], 0);
+    assert_eq!(
+        server.post(path, &unnamed).await.expect_problem(422).1,
+        ["/name"]
+    );
+    assert_eq!(server.get(path).await.expect(200)["count"], 0);
 
-    let operator = world.key("olga", Role::Operator).await;
-    let wanted = json!({"name": "plant", "certificate": good});
-    world
-        .send("POST", path, &operator, &wanted)
+    let operator = server.key("olga", Role::Operator).await;
+    let payload = json!({"name": "plant", "certificate": good});
+    server
+        .send("POST", path, &operator, &payload)
         .await
-        .refused(403);
+        .expect_problem(403);
 }

@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 use tidegate_engine::ports::Role;
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 #[tokio::test]
-async fn a_campaign_is_made_started_steered_and_ended() {
-    let world = World::new().await;
-    world.fleet(3).await;
-    let path = world
+async fn a_campaign_is_created_started_changed_and_ended() {
+    let server = TestServer::new().await;
+    server.fleet(3).await;
+    let path = server
         .campaign(json!({"priority": "high", "max_concurrent_updates": 2}))
         .await;
-    let made = world.get(&path).await.expect(200);
+    let made = server.get(&path).await.expect(200);
     assert_eq!(
         (&made["status"], &made["waves"]),
         (&json!("created"), &json!([]))
@@ -24,7 +24,7 @@ async fn a_campaign_is_made_started_steered_and_ended() {
         (&json!(60), &json!("admin"))
     );
 
-    let started = world
+    let started = server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
@@ -33,13 +33,13 @@ async fn a_campaign_is_made_started_steered_and_ended() {
         (&json!("in_progress"), &json!(3))
     );
     assert_eq!(started["pending_devices"], 3);
-    let waves = world.get(&format!("{path}/waves")).await.expect(200);
+    let waves = server.get(&format!("{path}/waves")).await.expect(200);
     assert_eq!(waves["items"], started["waves"]);
     assert_eq!(waves["items"][1]["total"], 2);
-    let again = world.post(&format!("{path}/start"), &json!({})).await;
-    assert_eq!(again.refused(409).0, "invalid_transition");
+    let again = server.post(&format!("{path}/start"), &json!({})).await;
+    assert_eq!(again.expect_problem(409).0, "invalid_transition");
 
-    let paused = world
+    let paused = server
         .post(&format!("{path}/pause"), &json!({"reason": "lunch"}))
         .await
         .expect(200);
@@ -47,41 +47,41 @@ async fn a_campaign_is_made_started_steered_and_ended() {
         (&paused["status"], &paused["explain"]),
         (&json!("paused"), &json!(["Paused by admin: lunch"]))
     );
-    let resumed = world
+    let resumed = server
         .post(&format!("{path}/resume"), &json!({}))
         .await
         .expect(200);
     assert_eq!(resumed["status"], "in_progress");
-    world
+    server
         .post(&format!("{path}/waves/1/advance"), &json!({}))
         .await
         .expect(200);
-    world
+    server
         .post(&format!("{path}/waves/9/advance"), &json!({}))
         .await
-        .refused(404);
+        .expect_problem(404);
 
     let change = json!({"priority": "emergency", "max_concurrent_updates": 5});
-    let changed = world
-        .send("PATCH", &path, &world.admin, &change)
+    let changed = server
+        .send("PATCH", &path, &server.admin, &change)
         .await
         .expect(200);
     assert_eq!(
         (&changed["priority"], &changed["max_concurrent_updates"]),
         (&json!("emergency"), &json!(5))
     );
-    let renamed = world
-        .send("PATCH", &path, &world.admin, &json!({"name": "x"}))
+    let renamed = server
+        .send("PATCH", &path, &server.admin, &json!({"name": "x"}))
         .await;
-    assert_eq!(renamed.refused(422).1, ["/name"]);
+    assert_eq!(renamed.expect_problem(422).1, ["/name"]);
 
-    let cancelled = world
+    let cancelled = server
         .post(&format!("{path}/cancel"), &json!({"reason": "enough"}))
         .await
         .expect(200);
     assert_eq!(cancelled["status"], "cancelled");
     let back = json!({"reason": "all of it", "scope": "everything"});
-    let back = world
+    let back = server
         .post(&format!("{path}/rollback"), &back)
         .await
         .expect(200);
@@ -89,7 +89,7 @@ async fn a_campaign_is_made_started_steered_and_ended() {
         (&back["status"], &back["rollback"]["by"]),
         (&json!("rolling_back"), &json!("admin"))
     );
-    let listed = world
+    let listed = server
         .get("/api/v1/campaigns?status=rolling_back")
         .await
         .expect(200);
@@ -98,39 +98,43 @@ async fn a_campaign_is_made_started_steered_and_ended() {
         (&json!(1), &Value::Null)
     );
     let stats = path.replace("/campaigns", "/stats/campaigns");
-    assert_eq!(world.get(&stats).await.expect(200)["counts"]["pending"], 3);
+    assert_eq!(server.get(&stats).await.expect(200)["counts"]["pending"], 3);
 }
 
 #[tokio::test]
-async fn an_approval_comes_from_somebody_else_and_before_the_start() {
-    let world = World::new().await;
-    world.fleet(1).await;
-    let path = world.campaign(json!({"requires_approval": true})).await;
+async fn an_approval_comes_from_another_user_and_before_the_start() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let path = server.campaign(json!({"requires_approval": true})).await;
     assert_eq!(
-        world
+        server
             .post(&format!("{path}/start"), &json!({}))
             .await
-            .refused(409)
+            .expect_problem(409)
             .0,
         "not_approved"
     );
     let approve = format!("{path}/approve");
     assert_eq!(
-        world.post(&approve, &json!({})).await.refused(403).0,
+        server
+            .post(&approve, &json!({}))
+            .await
+            .expect_problem(403)
+            .0,
         "own_campaign"
     );
-    let operator = world.key("olga", Role::Operator).await;
-    world
+    let operator = server.key("olga", Role::Operator).await;
+    server
         .send("POST", &approve, &operator, &json!({}))
         .await
-        .refused(403);
-    let approver = world.key("anna", Role::Approver).await;
-    let refusing = world
+        .expect_problem(403);
+    let approver = server.key("anna", Role::Approver).await;
+    let refusing = server
         .send("POST", &approve, &approver, &json!({"approved": false}))
         .await;
-    assert_eq!(refusing.refused(422).1, ["/approved"]);
+    assert_eq!(refusing.expect_problem(422).1, ["/approved"]);
     let comment = json!({"approved": true, "approval_comment": "looks good"});
-    let after = world
+    let after = server
         .send("POST", &approve, &approver, &comment)
         .await
         .expect(200);
@@ -138,22 +142,25 @@ async fn an_approval_comes_from_somebody_else_and_before_the_start() {
         (&after["approved_by"], &after["approval_comment"]),
         (&json!("anna"), &json!("looks good"))
     );
-    world
+    server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_campaign_is_said_at_once() {
-    let world = World::new().await;
-    world.fleet(1).await;
-    let firmware = world.firmware("1.0.0", b"x").await;
+async fn all_errors_of_a_campaign_are_reported_together() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let firmware = server.firmware("1.0.0", b"x").await;
     let bad = json!({
         "name": "x".repeat(201), "firmware_id": firmware, "timeout_minutes": 4, "failure_threshold_percent": 0,
         "strategy": {"plugin": "canary", "config": {"bad": 1}}, "policies": [{"plugin": "nothing"}],
     });
-    let (code, mut fields) = world.post("/api/v1/campaigns", &bad).await.refused(422);
+    let (code, mut fields) = server
+        .post("/api/v1/campaigns", &bad)
+        .await
+        .expect_problem(422);
     fields.sort_unstable();
     assert_eq!(code, "invalid_campaign");
     assert_eq!(
@@ -184,24 +191,31 @@ async fn everything_wrong_with_a_campaign_is_said_at_once() {
         ),
     ] {
         assert_eq!(
-            world.post("/api/v1/campaigns", &body).await.refused(422).0,
+            server
+                .post("/api/v1/campaigns", &body)
+                .await
+                .expect_problem(422)
+                .0,
             code,
             "{body}"
         );
     }
-    assert_eq!(world.get("/api/v1/campaigns").await.expect(200)["total"], 0);
+    assert_eq!(
+        server.get("/api/v1/campaigns").await.expect(200)["total"],
+        0
+    );
 }
 
 #[tokio::test]
 async fn the_journal_can_be_replayed() {
-    let world = World::new().await;
-    world.fleet(2).await;
-    let path = world.campaign(json!({})).await;
-    world
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({})).await;
+    server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
-    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
     let entry = &journal["items"][0];
     assert_eq!(
         (&entry["seq"], &entry["kind"], &entry["plugin"]),
@@ -211,7 +225,7 @@ async fn the_journal_can_be_replayed() {
         (&entry["fuel"], &entry["duration_us"]),
         (&json!(7), &json!(3))
     );
-    let replayed = world
+    let replayed = server
         .post(&format!("{path}/journal/1/replay"), &json!({}))
         .await
         .expect(200);
@@ -221,20 +235,20 @@ async fn the_journal_can_be_replayed() {
             "same": true, "decision": {"waves": 2}, "recorded": {"waves": 2}, "fuel": 7, "recorded_fuel": 7,
         })
     );
-    world
+    server
         .post(&format!("{path}/journal/99/replay"), &json!({}))
         .await
-        .refused(404);
-    let wrong = world
+        .expect_problem(404);
+    let wrong = server
         .post(
             &format!("{path}/journal/1/replay?revision=latest"),
             &json!({}),
         )
         .await;
-    assert_eq!(wrong.refused(422).1, ["revision"]);
+    assert_eq!(wrong.expect_problem(422).1, ["revision"]);
 
     let component: &[u8] = b"plugin staged strategy";
-    let other = world
+    let other = server
         .upload("/api/v1/plugins", &[("component", None, component)])
         .await
         .expect(201)["revision"]
@@ -250,9 +264,9 @@ async fn the_journal_can_be_replayed() {
         ),
     ] {
         let replay = format!("{path}/journal/1/replay?revision={revision}");
-        let answer = world.post(&replay, &json!({})).await;
-        let detail = answer.expect(status)["detail"].clone();
-        assert_eq!(answer.refused(status).0, code);
+        let response = server.post(&replay, &json!({})).await;
+        let detail = response.expect(status)["detail"].clone();
+        assert_eq!(response.expect_problem(status).0, code);
         assert!(
             detail.as_str().is_some_and(|text| text.contains(words)),
             "{detail}"
@@ -261,21 +275,21 @@ async fn the_journal_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn the_journal_says_which_named_devices_were_not_there() {
-    let world = World::new().await;
-    world.fleet(2).await;
+async fn the_journal_lists_unknown_target_devices() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
     let named = json!({
         "target_groups": [],
         "target_devices": ["pi-0", "g7", "g1", "g2", "g3", "g4", "g5", "g6", "g1"],
     });
-    let path = world.campaign(named).await;
+    let path = server.campaign(named).await;
     // Until it starts, a device may still come.
     let late = json!({"device_id": "g7"});
-    world.post("/api/v1/devices", &late).await.expect(201);
+    server.post("/api/v1/devices", &late).await.expect(201);
     let start = format!("{path}/start");
-    world.post(&start, &json!({})).await.expect(200);
-    assert_eq!(world.get(&path).await.expect(200)["total_devices"], 2);
-    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    server.post(&start, &json!({})).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["total_devices"], 2);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
     let entry = &journal["items"][0];
     assert_eq!(
         (&entry["kind"], &entry["outcome"], &entry["explain"][0]),
@@ -291,31 +305,31 @@ async fn the_journal_says_which_named_devices_were_not_there() {
 
 #[tokio::test]
 async fn a_firmware_that_is_rolled_out_is_not_deleted() {
-    let world = World::new().await;
-    world.fleet(1).await;
-    let path = world.campaign(json!({})).await;
-    let firmware = world.get(&path).await.expect(200)["firmware_id"].clone();
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let path = server.campaign(json!({})).await;
+    let firmware = server.get(&path).await.expect(200)["firmware_id"].clone();
     let firmware = format!("/api/v1/firmware/{firmware}");
-    let refused = world
-        .send("DELETE", &firmware, &world.admin, &json!(null))
+    let refused = server
+        .send("DELETE", &firmware, &server.admin, &json!(null))
         .await;
-    assert_eq!(refused.refused(409).0, "firmware_in_use");
-    world
+    assert_eq!(refused.expect_problem(409).0, "firmware_in_use");
+    server
         .post(&format!("{path}/cancel"), &json!({}))
         .await
         .expect(200);
-    world
-        .send("DELETE", &firmware, &world.admin, &json!(null))
+    server
+        .send("DELETE", &firmware, &server.admin, &json!(null))
         .await
         .expect(204);
 }
 
 #[tokio::test]
-async fn a_device_is_told_why() {
-    let world = World::new().await;
-    world.fleet(1).await;
-    world.campaign(json!({})).await;
-    let explained = world.get("/api/v1/devices/pi-0/explain").await.expect(200);
+async fn a_device_is_explained() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    server.campaign(json!({})).await;
+    let explained = server.get("/api/v1/devices/pi-0/explain").await.expect(200);
     assert_eq!(explained["items"][0]["standing"], "not_started");
     assert_eq!(
         explained["items"][0]["reasons"][0],
@@ -324,13 +338,13 @@ async fn a_device_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_maintenance_window_is_shown_back_and_a_bad_one_is_refused() {
-    let world = World::new().await;
-    world.fleet(1).await;
+async fn a_maintenance_window_is_shown_and_an_invalid_one_refused() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
     let window =
         json!({"schedule": "0 0 2 ? * SUN", "duration": "2h", "timezone": "Europe/Berlin"});
-    let path = world.campaign(json!({"maintenance_window": window})).await;
-    let made = world.get(&path).await.expect(200);
+    let path = server.campaign(json!({"maintenance_window": window})).await;
+    let made = server.get(&path).await.expect(200);
     let shown = json!({
         "schedule": "0 0 2 ? * SUN", "duration": "02:00:00", "timezone": "Europe/Berlin", "prefetch": false,
     });
@@ -341,13 +355,19 @@ async fn a_maintenance_window_is_shown_back_and_a_bad_one_is_refused() {
         "strategy": {"plugin": "canary"},
         "maintenance_window": {"schedule": "daily", "duration": "169h", "timezone": "", "prefetch": true},
     });
-    let fields = world.post("/api/v1/campaigns", &refused).await.refused(422);
+    let fields = server
+        .post("/api/v1/campaigns", &refused)
+        .await
+        .expect_problem(422);
     let all =
         ["schedule", "duration", "timezone"].map(|field| format!("/maintenance_window/{field}"));
     assert_eq!(fields, ("invalid_campaign".to_owned(), all.to_vec()));
     let mut unknown = refused;
     unknown["maintenance_window"] =
         json!({"schedule": "0 2 * * *", "duration": "1h", "timezone": "UTC", "jitter": 1});
-    let refused = world.post("/api/v1/campaigns", &unknown).await.refused(422);
+    let refused = server
+        .post("/api/v1/campaigns", &unknown)
+        .await
+        .expect_problem(422);
     assert_eq!(refused.1, ["/maintenance_window/jitter"]);
 }

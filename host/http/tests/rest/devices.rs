@@ -2,22 +2,22 @@
 
 use serde_json::json;
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 #[tokio::test]
-async fn a_device_is_made_once_and_told_its_token_once() {
-    let world = World::new().await;
+async fn a_device_is_created_once_and_its_token_shown_once() {
+    let server = TestServer::new().await;
     let device = json!({
         "device_id": "bay 7/é".replace(' ', "-"), "name": "Bay 7", "groups": ["lab"],
         "attributes": {"hw_model": "rpi4", "site": "lab-7"},
     });
-    let made = world.post("/api/v1/devices", &device).await;
+    let made = server.post("/api/v1/devices", &device).await;
     let body = made.expect(201);
     assert_eq!(body["token"].as_str().map(str::len), Some(64));
     assert_eq!(made.headers["location"], "/api/v1/devices/bay-7%2F%C3%A9");
     assert_eq!(made.headers["cache-control"], "no-store");
 
-    let shown = world
+    let shown = server
         .get("/api/v1/devices/bay-7%2F%C3%A9")
         .await
         .expect(200);
@@ -28,19 +28,23 @@ async fn a_device_is_made_once_and_told_its_token_once() {
     );
     assert_eq!(shown["attributes"]["site"], "lab-7");
     assert_eq!(
-        world.post("/api/v1/devices", &device).await.refused(409).0,
+        server
+            .post("/api/v1/devices", &device)
+            .await
+            .expect_problem(409)
+            .0,
         "device_exists"
     );
 }
 
 #[tokio::test]
 async fn devices_are_found_by_selectors_and_sorted() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for (id, site) in [("a", "lab-1"), ("b", "lab-2"), ("c", "field")] {
         let device = json!({"device_id": id, "attributes": {"site": site}});
-        world.post("/api/v1/devices", &device).await.expect(201);
+        server.post("/api/v1/devices", &device).await.expect(201);
     }
-    let found = world
+    let found = server
         .get("/api/v1/devices?q=attribute.site==lab*&sort=device_id:desc&limit=1")
         .await;
     let found = found.expect(200);
@@ -52,60 +56,60 @@ async fn devices_are_found_by_selectors_and_sorted() {
 }
 
 #[tokio::test]
-async fn a_time_that_an_answer_shows_finds_what_has_it() {
-    let world = World::new().await;
+async fn a_timestamp_from_a_response_works_in_a_query() {
+    let server = TestServer::new().await;
     let device = json!({"device_id": "a"});
-    world.post("/api/v1/devices", &device).await.expect(201);
-    let shown = world.get("/api/v1/devices/a").await.expect(200);
+    server.post("/api/v1/devices", &device).await.expect(201);
+    let shown = server.get("/api/v1/devices/a").await.expect(200);
     let at = shown["created_at"].as_str().expect("a time");
     for (q, total) in [
         (format!("created_at=={at}"), 1),
         (format!("created_at=ge={}", at.replace('Z', "%2B00:00")), 1),
         (format!("created_at=gt={at}"), 0),
     ] {
-        let found = world.get(&format!("/api/v1/devices?q={q}")).await;
+        let found = server.get(&format!("/api/v1/devices?q={q}")).await;
         assert_eq!(found.expect(200)["total"], total, "{q}");
     }
 }
 
 #[tokio::test]
-async fn a_device_without_updates_has_nothing_to_show() {
-    let world = World::new().await;
-    world
+async fn a_device_without_updates_has_empty_lists() {
+    let server = TestServer::new().await;
+    server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await
         .expect(201);
     assert_eq!(
-        world.get("/api/v1/devices/a/updates").await.expect(200)["total"],
+        server.get("/api/v1/devices/a/updates").await.expect(200)["total"],
         0
     );
-    let log = world.get("/api/v1/devices/a/log").await.expect(200);
+    let log = server.get("/api/v1/devices/a/log").await.expect(200);
     assert_eq!((&log["update"], &log["count"]), (&json!(null), &json!(0)));
-    world
+    server
         .get("/api/v1/devices/a/log?update_id=7")
         .await
-        .refused(404);
+        .expect_problem(404);
     assert_eq!(
-        world.get("/api/v1/devices/a/explain").await.expect(200)["count"],
+        server.get("/api/v1/devices/a/explain").await.expect(200)["count"],
         0
     );
 }
 
 #[tokio::test]
 async fn a_device_is_changed_field_by_field() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let device = json!({
         "device_id": "a", "name": "Bay 7", "groups": ["lab"], "feed": "stable",
         "labels": {"rack": "7", "row": "b"}, "mode": "manual", "pinned": true,
     });
-    let made = world.post("/api/v1/devices", &device).await.expect(201)["device"].clone();
+    let made = server.post("/api/v1/devices", &device).await.expect(201)["device"].clone();
     assert_eq!(
         (&made["mode"], &made["pinned"]),
         (&json!("manual"), &json!(true))
     );
     let patch = async |patch: serde_json::Value| {
-        world
-            .send("PATCH", "/api/v1/devices/a", &world.admin, &patch)
+        server
+            .send("PATCH", "/api/v1/devices/a", &server.admin, &patch)
             .await
     };
     assert_eq!(patch(json!({})).await.expect(200), made);
@@ -129,13 +133,13 @@ async fn a_device_is_changed_field_by_field() {
         (&cleared["groups"], &cleared["labels"]),
         (&json!([]), &json!({}))
     );
-    assert_eq!(world.get("/api/v1/devices/a").await.expect(200), cleared);
+    assert_eq!(server.get("/api/v1/devices/a").await.expect(200), cleared);
 }
 
 #[tokio::test]
 async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
-    let world = World::new().await;
-    let made = world
+    let server = TestServer::new().await;
+    let made = server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await;
     let made = made.expect(201)["device"].clone();
@@ -158,48 +162,48 @@ async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
         (json!({"labels": {"a": "x".repeat(257)}}), &["/labels"]),
         (json!([]), &[""]),
     ] {
-        let answer = world
-            .send("PATCH", "/api/v1/devices/a", &world.admin, &patch)
+        let response = server
+            .send("PATCH", "/api/v1/devices/a", &server.admin, &patch)
             .await;
-        assert_eq!(answer.refused(422).1, fields, "{patch}");
+        assert_eq!(response.expect_problem(422).1, fields, "{patch}");
     }
     let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("l{n}"), json!(""))).collect();
     let many = json!({"pinned": true, "labels": many});
-    let answer = world
-        .send("PATCH", "/api/v1/devices/a", &world.admin, &many)
+    let response = server
+        .send("PATCH", "/api/v1/devices/a", &server.admin, &many)
         .await;
-    assert_eq!(answer.refused(422).1, ["/labels"]);
-    assert_eq!(world.get("/api/v1/devices/a").await.expect(200), made);
-    let nobody = world
-        .send("PATCH", "/api/v1/devices/b", &world.admin, &json!({}))
+    assert_eq!(response.expect_problem(422).1, ["/labels"]);
+    assert_eq!(server.get("/api/v1/devices/a").await.expect(200), made);
+    let nobody = server
+        .send("PATCH", "/api/v1/devices/b", &server.admin, &json!({}))
         .await;
-    assert_eq!(nobody.refused(404).0, "not_found");
+    assert_eq!(nobody.expect_problem(404).0, "not_found");
 }
 
 #[tokio::test]
 async fn a_deleted_device_is_gone() {
-    let world = World::new().await;
-    world
+    let server = TestServer::new().await;
+    server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await
         .expect(201);
     let delete = async || {
-        world
-            .send("DELETE", "/api/v1/devices/a", &world.admin, &json!(null))
+        server
+            .send("DELETE", "/api/v1/devices/a", &server.admin, &json!(null))
             .await
     };
     assert_eq!(delete().await.status, 204);
-    assert_eq!(delete().await.refused(404).0, "not_found");
-    world.get("/api/v1/devices/a").await.refused(404);
-    world
+    assert_eq!(delete().await.expect_problem(404).0, "not_found");
+    server.get("/api/v1/devices/a").await.expect_problem(404);
+    server
         .get("/api/v1/devices/a/attributes/history")
         .await
-        .refused(404);
-    world
+        .expect_problem(404);
+    server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await
         .expect(201);
-    let changes = world
+    let changes = server
         .get("/api/v1/devices/a/attributes/history")
         .await
         .expect(200);
@@ -208,13 +212,13 @@ async fn a_deleted_device_is_gone() {
 
 #[tokio::test]
 async fn devices_are_found_by_what_operators_say_of_them() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for device in [
         json!({"device_id": "a", "feed": "beta", "labels": {"rack": "7"}}),
         json!({"device_id": "b", "feed": "stable", "pinned": true}),
         json!({"device_id": "c", "mode": "manual"}),
     ] {
-        world.post("/api/v1/devices", &device).await.expect(201);
+        server.post("/api/v1/devices", &device).await.expect(201);
     }
     for (q, expected) in [
         ("feed==beta", "a"),
@@ -224,7 +228,7 @@ async fn devices_are_found_by_what_operators_say_of_them() {
         ("drifted==true", ""),
         ("created_at=gt=0;feed=in=(beta,stable)", "a b"),
     ] {
-        let found = world
+        let found = server
             .get(&format!("/api/v1/devices?sort=feed&q={q}"))
             .await
             .expect(200);
@@ -237,14 +241,14 @@ async fn devices_are_found_by_what_operators_say_of_them() {
 }
 
 #[tokio::test]
-async fn an_operator_agrees_for_a_device_and_takes_it_back() {
+async fn an_operator_activates_and_deactivates_auto_confirm() {
     const PATH: &str = "/api/v1/devices/a/auto-confirm";
-    let world = World::new().await;
-    world
+    let server = TestServer::new().await;
+    server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await
         .expect(201);
-    let put = async |body| world.send("PUT", PATH, &world.admin, &body).await;
+    let put = async |body| server.send("PUT", PATH, &server.admin, &body).await;
     let agreed = put(json!({"remark": "no screen"})).await.expect(200);
     let said = &agreed["auto_confirm"];
     assert_eq!(said["remark"], "no screen");
@@ -252,44 +256,44 @@ async fn an_operator_agrees_for_a_device_and_takes_it_back() {
     // Whoever agreed first is remembered.
     assert_eq!(put(json!({})).await.expect(200), agreed);
     let long = json!({"remark": "x".repeat(1001)});
-    assert_eq!(put(long).await.refused(422).0, "invalid_reason");
+    assert_eq!(put(long).await.expect_problem(422).0, "invalid_reason");
 
     for _ in 0..2 {
-        let delete = world.send("DELETE", PATH, &world.admin, &json!(null));
+        let delete = server.send("DELETE", PATH, &server.admin, &json!(null));
         delete.await.expect(204);
     }
-    let shown = world.get("/api/v1/devices/a").await.expect(200);
+    let shown = server.get("/api/v1/devices/a").await.expect(200);
     assert_eq!(shown["auto_confirm"], json!(null));
 
     let nobody = "/api/v1/devices/b/auto-confirm";
     for method in ["PUT", "DELETE"] {
-        let refused = world.send(method, nobody, &world.admin, &json!({})).await;
-        refused.refused(404);
+        let refused = server.send(method, nobody, &server.admin, &json!({})).await;
+        refused.expect_problem(404);
     }
-    let viewer = world
+    let viewer = server
         .key("vera", tidegate_engine::ports::Role::Viewer)
         .await;
-    let refused = world.send("PUT", PATH, &viewer, &json!({})).await;
-    assert_eq!(refused.refused(403).0, "role_missing");
+    let refused = server.send("PUT", PATH, &viewer, &json!({})).await;
+    assert_eq!(refused.expect_problem(403).0, "role_missing");
 }
 
 #[tokio::test]
 async fn a_device_polls_as_often_as_an_operator_says() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let device = json!({"device_id": "a", "polling_interval": "00:00:10"});
-    let made = world.post("/api/v1/devices", &device).await.expect(201);
+    let made = server.post("/api/v1/devices", &device).await.expect(201);
     assert_eq!(made["device"]["polling_interval"], "00:00:10");
     let patch = async |interval| {
         let body = json!({"polling_interval": interval});
-        world
-            .send("PATCH", "/api/v1/devices/a", &world.admin, &body)
+        server
+            .send("PATCH", "/api/v1/devices/a", &server.admin, &body)
             .await
     };
     for interval in [json!("23:59:59"), json!(null)] {
         let changed = patch(interval.clone()).await.expect(200);
         assert_eq!(changed["polling_interval"], interval);
     }
-    let refused = patch(json!("00:00:00")).await.refused(422);
+    let refused = patch(json!("00:00:00")).await.expect_problem(422);
     let expected = (
         "invalid_device".to_owned(),
         vec!["/polling_interval".to_owned()],

@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::Value;
 use tidegate_engine::ports::Role;
 
-use crate::world::{World, request};
+use crate::test_server::{TestServer, request};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
@@ -49,7 +49,7 @@ fn the_committed_document_is_the_one_that_is_served() {
 }
 
 #[test]
-fn every_operation_says_how_it_refuses() {
+fn every_operation_documents_its_problem_response() {
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     assert_eq!(
         document["openapi"].as_str().map(|version| &version[..3]),
@@ -68,7 +68,7 @@ fn every_operation_says_how_it_refuses() {
 }
 
 #[test]
-fn every_operation_that_makes_something_takes_a_key() {
+fn every_post_takes_an_idempotency_key() {
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
@@ -105,26 +105,26 @@ fn bodies_say_that_unknown_fields_are_refused() {
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_without_credentials() {
-    let world = World::new().await;
+async fn every_operation_requires_credentials() {
+    let server = TestServer::new().await;
     for (method, path, id) in operations() {
         let bare = Request::builder().method(&*method).uri(&*path);
-        let answer = world
-            .ask(bare.body(Body::empty()).expect("a request"))
+        let response = server
+            .send_request(bare.body(Body::empty()).expect("a request"))
             .await;
-        assert_eq!(answer.status, 401, "{method} {path} ({id})");
-        assert_eq!(answer.refused(401).0, "unauthenticated");
-        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        assert_eq!(response.status, 401, "{method} {path} ({id})");
+        assert_eq!(response.expect_problem(401).0, "unauthenticated");
+        assert_eq!(response.headers["www-authenticate"], "Bearer");
     }
 }
 
 #[tokio::test]
-async fn who_may_only_read_changes_nothing() {
-    let world = World::new().await;
-    let viewer = world.key("vera", Role::Viewer).await;
+async fn viewers_change_nothing() {
+    let server = TestServer::new().await;
+    let viewer = server.key("vera", Role::Viewer).await;
     for (method, path, id) in operations() {
-        let answer = world
-            .ask(
+        let response = server
+            .send_request(
                 request(&method, &path, &viewer)
                     .body(Body::empty())
                     .expect("a request"),
@@ -132,21 +132,24 @@ async fn who_may_only_read_changes_nothing() {
             .await;
         let is_reading = method == "GET" || READING.contains(&&*id);
         assert_eq!(
-            answer.status == 403,
+            response.status == 403,
             !is_reading,
             "{method} {path} ({id}): {}",
-            answer.status
+            response.status
         );
     }
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_everybody() {
-    let world = World::new().await;
+async fn the_document_needs_no_credentials() {
+    let server = TestServer::new().await;
     let bare = Request::builder()
         .uri("/api/v1/openapi.json")
         .body(Body::empty());
-    let served = world.ask(bare.expect("a request")).await.expect(200);
+    let served = server
+        .send_request(bare.expect("a request"))
+        .await
+        .expect(200);
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     assert_eq!(served, document);
 }

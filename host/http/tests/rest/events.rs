@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::world::{World, request};
+use crate::test_server::{TestServer, request};
 
 /// A stream of events, read one by one.
 pub(crate) struct Events {
@@ -16,19 +16,19 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    async fn of(world: &World, path: &str, last: Option<i64>) -> Self {
+    async fn of(server: &TestServer, path: &str, last: Option<i64>) -> Self {
         let last = last.map(|last| last.to_string());
-        Self::at(world, &format!("{path}/events"), last.as_deref()).await
+        Self::at(server, &format!("{path}/events"), last.as_deref()).await
     }
 
     /// What is streamed under this path.
-    pub(crate) async fn at(world: &World, path: &str, last: Option<&str>) -> Self {
-        let mut request = request("GET", path, &world.admin).header("accept", "text/event-stream");
+    pub(crate) async fn at(server: &TestServer, path: &str, last: Option<&str>) -> Self {
+        let mut request = request("GET", path, &server.admin).header("accept", "text/event-stream");
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = world
+        let response = server
             .router
             .clone()
             .oneshot(request)
@@ -67,17 +67,17 @@ impl Events {
 
 #[tokio::test]
 async fn a_campaign_is_followed_as_it_goes() {
-    let world = World::new().await;
-    world.fleet(2).await;
-    let path = world.campaign(json!({})).await;
-    let mut events = Events::of(&world, &path, None).await;
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({})).await;
+    let mut events = Events::of(&server, &path, None).await;
     let (name, id, campaign) = events.next().await.expect("an event");
     assert_eq!(
         (&*name, &*id, &campaign["status"]),
         ("campaign", "0", &json!("created"))
     );
 
-    world
+    server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
@@ -91,35 +91,41 @@ async fn a_campaign_is_followed_as_it_goes() {
         (&*name, &*id, &campaign["status"]),
         ("campaign", "1", &json!("in_progress"))
     );
-    assert_eq!(campaign, world.get(&path).await.expect(200));
+    assert_eq!(campaign, server.get(&path).await.expect(200));
 
-    let mut later = Events::of(&world, &path, Some(0)).await;
+    let mut later = Events::of(&server, &path, Some(0)).await;
     assert_eq!(later.next().await.expect("an event").0, "decision");
-    let mut later = Events::of(&world, &path, Some(1)).await;
+    let mut later = Events::of(&server, &path, Some(1)).await;
     assert_eq!(later.next().await.expect("an event").0, "campaign");
 
-    world.state.stopping.cancel();
+    server.state.shutdown.cancel();
     assert!(events.next().await.is_none());
 }
 
 #[tokio::test]
-async fn a_tenant_has_so_many_streams() {
-    let world = World::with(|settings| settings.limits.event_streams = 1).await;
-    world.fleet(1).await;
-    let campaign = world.campaign(json!({})).await;
-    let first = Events::of(&world, &campaign, None).await;
-    let refused = world.get(&format!("{campaign}/events")).await.refused(429);
+async fn event_streams_are_limited_per_tenant() {
+    let server = TestServer::with(|settings| settings.limits.event_streams = 1).await;
+    server.fleet(1).await;
+    let campaign = server.campaign(json!({})).await;
+    let first = Events::of(&server, &campaign, None).await;
+    let refused = server
+        .get(&format!("{campaign}/events"))
+        .await
+        .expect_problem(429);
     assert_eq!(refused.0, "too_many_streams");
     drop(first);
-    let log = Events::at(&world, "/api/v1/devices/pi-0/log", None).await;
-    let refused = world.get(&format!("{campaign}/events")).await.refused(429);
+    let log = Events::at(&server, "/api/v1/devices/pi-0/log", None).await;
+    let refused = server
+        .get(&format!("{campaign}/events"))
+        .await
+        .expect_problem(429);
     assert_eq!(refused.0, "too_many_streams");
     drop(log);
-    Events::of(&world, &campaign, None).await;
+    Events::of(&server, &campaign, None).await;
     // One that is refused takes no place.
-    world
+    server
         .get("/api/v1/campaigns/4711/events")
         .await
-        .refused(404);
-    Events::of(&world, &campaign, None).await;
+        .expect_problem(404);
+    Events::of(&server, &campaign, None).await;
 }

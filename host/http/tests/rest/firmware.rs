@@ -6,19 +6,23 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tidegate_core::{firmware::FirmwareDetails, id::Digest};
 use tidegate_engine::{
-    firmware::{Claims, Upload},
+    firmware::{FirmwareSpec, Upload},
     ports::{Artifacts as _, Role},
     tenants::Actor,
 };
 
-use crate::world::{World, request};
+use crate::test_server::{TestServer, request};
 
-async fn has(world: &World, bytes: &[u8]) -> bool {
-    let opened = world.artifacts.open(Digest::of(bytes).0, 0..1).await;
+async fn has(server: &TestServer, bytes: &[u8]) -> bool {
+    let opened = server.artifacts.open(Digest::of(bytes).0, 0..1).await;
     opened.expect("a store that works").is_some()
 }
 
-async fn upload(world: &World, metadata: Value, files: &[(&str, &[u8])]) -> crate::world::Answer {
+async fn upload(
+    server: &TestServer,
+    metadata: Value,
+    files: &[(&str, &[u8])],
+) -> crate::test_server::TestResponse {
     let metadata = metadata.to_string();
     let mut parts = vec![("metadata", None, metadata.as_bytes())];
     parts.extend(
@@ -26,17 +30,17 @@ async fn upload(world: &World, metadata: Value, files: &[(&str, &[u8])]) -> crat
             .iter()
             .map(|(name, bytes)| ("file", Some(*name), *bytes)),
     );
-    world.upload("/api/v1/firmware", &parts).await
+    server.upload("/api/v1/firmware", &parts).await
 }
 
 #[tokio::test]
-async fn what_was_uploaded_is_shown_and_sent() {
-    let world = World::new().await;
+async fn an_uploaded_firmware_is_shown_and_downloaded() {
+    let server = TestServer::new().await;
     let metadata = json!({
         "name": "edge", "version": "1.1.0", "device_model": "rpi4", "tags": ["lab"], "is_beta": true,
         "checksum_sha256": Digest::of(b"tide and time").to_string().trim_start_matches("sha256:"),
     });
-    let made = upload(&world, metadata, &[("edge.bin", b"tide and time")]).await;
+    let made = upload(&server, metadata, &[("edge.bin", b"tide and time")]).await;
     let firmware = made.expect(201);
     let path = made.headers["location"]
         .to_str()
@@ -49,40 +53,40 @@ async fn what_was_uploaded_is_shown_and_sent() {
         "edge.bin"
     );
     assert_eq!(firmware["created_at"], "2026-05-01T12:00:00.000Z");
-    assert_eq!(world.get(&path).await.expect(200), firmware);
+    assert_eq!(server.get(&path).await.expect(200), firmware);
     assert_eq!(firmware["file_url"], format!("{path}/download"));
 
-    let whole = world.get(&format!("{path}/download")).await;
+    let whole = server.get(&format!("{path}/download")).await;
     assert_eq!((whole.status, &*whole.bytes), (200, &b"tide and time"[..]));
     let etag = whole.headers["etag"].clone();
-    let part = request("GET", &format!("{path}/download"), &world.admin)
+    let part = request("GET", &format!("{path}/download"), &server.admin)
         .header("range", "bytes=5-7")
         .header("if-range", etag);
-    let part = world
-        .ask(part.body(Body::empty()).expect("a request"))
+    let part = server
+        .send_request(part.body(Body::empty()).expect("a request"))
         .await;
     assert_eq!((part.status, &*part.bytes), (206, &b"and"[..]));
     let beyond =
-        request("GET", &format!("{path}/download"), &world.admin).header("range", "bytes=99-");
-    let beyond = world
-        .ask(beyond.body(Body::empty()).expect("a request"))
+        request("GET", &format!("{path}/download"), &server.admin).header("range", "bytes=99-");
+    let beyond = server
+        .send_request(beyond.body(Body::empty()).expect("a request"))
         .await;
-    assert_eq!(beyond.refused(416).0, "range_not_satisfiable");
+    assert_eq!(beyond.expect_problem(416).0, "range_not_satisfiable");
     assert_eq!(beyond.headers["content-range"], "bytes */13");
-    let head = request("HEAD", &format!("{path}/download"), &world.admin);
-    let head = world
-        .ask(head.body(Body::empty()).expect("a request"))
+    let head = request("HEAD", &format!("{path}/download"), &server.admin);
+    let head = server
+        .send_request(head.body(Body::empty()).expect("a request"))
         .await;
     assert_eq!((head.status, head.bytes.len()), (200, 0));
     assert_eq!(head.headers["content-length"], "13");
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_forget_what_was_deleted() {
-    let world = World::new().await;
+async fn lists_are_filtered_and_omit_deleted_firmware() {
+    let server = TestServer::new().await;
     let beta = json!({"name": "edge", "version": "2.0.0-rc.1", "is_beta": true, "tags": ["lab"]});
-    upload(&world, beta, &[("a", b"a")]).await.expect(201);
-    let stable = world.firmware("1.0.0", b"b").await;
+    upload(&server, beta, &[("a", b"a")]).await.expect(201);
+    let stable = server.firmware("1.0.0", b"b").await;
     for (query, total) in [
         ("", 2),
         ("?is_beta=true", 1),
@@ -92,47 +96,47 @@ async fn lists_are_filtered_and_forget_what_was_deleted() {
         ("?device_model=rpi4", 0),
         ("?limit=1&offset=1", 2),
     ] {
-        let list = world
+        let list = server
             .get(&format!("/api/v1/firmware{query}"))
             .await
             .expect(200);
         assert_eq!(list["total"], total, "{query}");
     }
     let path = format!("/api/v1/firmware/{stable}");
-    world
-        .send("DELETE", &path, &world.admin, &json!(null))
+    server
+        .send("DELETE", &path, &server.admin, &json!(null))
         .await
         .expect(204);
-    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 1);
-    world.get(&path).await.refused(404);
-    assert!(has(&world, b"b").await, "a device may fetch it again");
+    assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 1);
+    server.get(&path).await.expect_problem(404);
+    assert!(has(&server, b"b").await, "a device may fetch it again");
 }
 
 #[tokio::test]
-async fn a_deleted_firmware_is_shown_as_long_as_something_refers_to_it() {
-    let world = World::new().await;
-    let firmware = world.firmware("1.0.0", b"a").await;
+async fn a_deleted_firmware_is_shown_while_it_is_referenced() {
+    let server = TestServer::new().await;
+    let firmware = server.firmware("1.0.0", b"a").await;
     for device in ["a", "b"] {
         let device = json!({"device_id": device});
-        world.post("/api/v1/devices", &device).await.expect(201);
+        server.post("/api/v1/devices", &device).await.expect(201);
     }
-    let wish = json!({"firmware_id": firmware});
-    let made = world.post("/api/v1/devices/a/update", &wish).await;
+    let payload = json!({"firmware_id": firmware});
+    let made = server.post("/api/v1/devices/a/update", &payload).await;
     made.expect(201);
     let path = format!("/api/v1/firmware/{firmware}");
-    let deleted = world.send("DELETE", &path, &world.admin, &json!(null));
+    let deleted = server.send("DELETE", &path, &server.admin, &json!(null));
     deleted.await.expect(204);
-    assert_eq!(world.get(&path).await.expect(200)["version"], "1.0.0");
-    let refused = world.post("/api/v1/devices/b/update", &wish).await;
-    assert_eq!(refused.refused(422).1, ["/firmware_id"]);
-    let gone = world.send("DELETE", "/api/v1/devices/a", &world.admin, &json!(null));
+    assert_eq!(server.get(&path).await.expect(200)["version"], "1.0.0");
+    let refused = server.post("/api/v1/devices/b/update", &payload).await;
+    assert_eq!(refused.expect_problem(422).1, ["/firmware_id"]);
+    let gone = server.send("DELETE", "/api/v1/devices/a", &server.admin, &json!(null));
     gone.await.expect(204);
-    world.get(&path).await.refused(404);
+    server.get(&path).await.expect_problem(404);
 }
 
 #[tokio::test]
 async fn a_refused_upload_leaves_nothing_behind() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let named = |extra: Value| {
         let mut metadata = json!({"name": "edge", "version": "1.0.0"});
         if let (Value::Object(metadata), Value::Object(extra)) = (&mut metadata, extra) {
@@ -180,9 +184,9 @@ async fn a_refused_upload_leaves_nothing_behind() {
             "/is_beta",
         ),
     ] {
-        let refused = upload(&world, metadata, &[(file, b"unwanted")])
+        let refused = upload(&server, metadata, &[(file, b"unwanted")])
             .await
-            .refused(422);
+            .expect_problem(422);
         assert_eq!(refused, (code.to_owned(), vec![fields.to_owned()]));
     }
     let metadata = good.to_string();
@@ -215,46 +219,46 @@ async fn a_refused_upload_leaves_nothing_behind() {
         ),
     ] {
         assert_eq!(
-            world
+            server
                 .upload("/api/v1/firmware", &parts)
                 .await
-                .refused(422)
+                .expect_problem(422)
                 .0,
             code
         );
     }
     let large = vec![0; (1 << 20) + 1];
-    let refused = upload(&world, good, &[("a.bin", b"unwanted"), ("b.bin", &large)]).await;
-    assert_eq!(refused.refused(413).0, "too_large");
-    assert!(!has(&world, b"unwanted").await);
-    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 0);
+    let refused = upload(&server, good, &[("a.bin", b"unwanted"), ("b.bin", &large)]).await;
+    assert_eq!(refused.expect_problem(413).0, "too_large");
+    assert!(!has(&server, b"unwanted").await);
+    assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 0);
 }
 
 #[tokio::test]
 async fn the_same_firmware_twice_is_a_conflict_and_keeps_the_first() {
-    let world = World::new().await;
-    let id = world.firmware("1.0.0", b"first").await;
+    let server = TestServer::new().await;
+    let id = server.firmware("1.0.0", b"first").await;
     let again = json!({"name": "edge", "version": "1.0.0"});
-    let refused = upload(&world, again.clone(), &[("a.bin", b"first")]).await;
-    assert_eq!(refused.refused(409).0, "firmware_exists");
-    upload(&world, again, &[("a.bin", b"second")])
+    let refused = upload(&server, again.clone(), &[("a.bin", b"first")]).await;
+    assert_eq!(refused.expect_problem(409).0, "firmware_exists");
+    upload(&server, again, &[("a.bin", b"second")])
         .await
-        .refused(409);
-    assert!(has(&world, b"first").await);
-    assert!(!has(&world, b"second").await);
-    let download = world.get(&format!("/api/v1/firmware/{id}/download")).await;
+        .expect_problem(409);
+    assert!(has(&server, b"first").await);
+    assert!(!has(&server, b"second").await);
+    let download = server.get(&format!("/api/v1/firmware/{id}/download")).await;
     assert_eq!(&*download.bytes, b"first");
 }
 
 #[tokio::test]
 async fn files_make_the_modules_that_the_uploader_names() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let metadata = json!({"name": "edge", "version": "1.0.0", "modules": [
         {"part": "os", "files": [{"filename": "root.img"}]},
         {"part": "bApp", "name": "app", "version": "7", "files": [{"filename": "app.bin"}]},
     ]});
     let made = upload(
-        &world,
+        &server,
         metadata,
         &[("app.bin", b"app"), ("root.img", b"root")],
     )
@@ -266,37 +270,40 @@ async fn files_make_the_modules_that_the_uploader_names() {
         .to_str()
         .expect("a path")
         .to_owned();
-    let refused = world.get(&format!("{path}/download")).await.refused(422);
+    let refused = server
+        .get(&format!("{path}/download"))
+        .await
+        .expect_problem(422);
     assert_eq!(refused, ("file_needed".to_owned(), vec!["file".to_owned()]));
     assert_eq!(
-        world
+        server
             .get(&format!("{path}/download?file=app.bin"))
             .await
             .bytes,
         b"app"
     );
-    world
+    server
         .get(&format!("{path}/download?file=nothing"))
         .await
-        .refused(404);
+        .expect_problem(404);
 }
 
 #[tokio::test]
-async fn what_one_upload_keeps_another_does_not_delete() {
-    let world = World::new().await;
-    let engine = &*world.state.engine;
+async fn an_upload_keeps_files_that_another_one_uses() {
+    let server = TestServer::new().await;
+    let engine = &*server.state.engine;
     let actor = Actor {
-        tenant: world.tenant.id,
+        tenant: server.tenant.id,
         user: "maker".to_owned(),
         role: Role::Publisher,
     };
-    let claims = |version: &str| Claims {
+    let spec = |version: &str| FirmwareSpec {
         details: FirmwareDetails {
             name: "edge".to_owned(),
             version: version.to_owned(),
             ..FirmwareDetails::default()
         },
-        ..Claims::default()
+        ..FirmwareSpec::default()
     };
     let bytes = || stream::iter([Ok(Bytes::from_static(b"shared"))]).boxed();
     // The first brings the bytes and is given up while the second, which found them there, goes on.
@@ -305,29 +312,29 @@ async fn what_one_upload_keeps_another_does_not_delete() {
     let mut second = Upload::begin(engine, &actor).expect("a publisher");
     second.add("a".to_owned(), bytes()).await.expect("stored");
     first.abandon().await;
-    assert!(has(&world, b"shared").await);
-    second.finish(claims("1.0.0")).await.expect("a firmware");
-    assert!(has(&world, b"shared").await);
+    assert!(has(&server, b"shared").await);
+    second.finish(spec("1.0.0")).await.expect("a firmware");
+    assert!(has(&server, b"shared").await);
 
     let mut third = Upload::begin(engine, &actor).expect("a publisher");
     third.add("a".to_owned(), bytes()).await.expect("stored");
-    third.finish(claims("one")).await.expect_err("no version");
+    third.finish(spec("one")).await.expect_err("no version");
     assert!(
-        has(&world, b"shared").await,
+        has(&server, b"shared").await,
         "the second one's firmware has it"
     );
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing_behind() {
-    let world = World::new().await;
+async fn an_interrupted_upload_leaves_nothing_behind() {
+    let server = TestServer::new().await;
     let head = "--tide\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nunwanted\r\n\
         --tide\r\ncontent-disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nhalf a fi";
-    let request = request("POST", "/api/v1/firmware", &world.admin)
+    let request = request("POST", "/api/v1/firmware", &server.admin)
         .header("content-type", "multipart/form-data; boundary=tide");
-    let answer = world
-        .ask(request.body(Body::from(head)).expect("a request"))
+    let response = server
+        .send_request(request.body(Body::from(head)).expect("a request"))
         .await;
-    assert!((400..500).contains(&answer.status), "{}", answer.status);
-    assert!(!has(&world, b"unwanted").await);
+    assert!((400..500).contains(&response.status), "{}", response.status);
+    assert!(!has(&server, b"unwanted").await);
 }

@@ -3,13 +3,13 @@
 use serde_json::json;
 use tidegate_engine::ports::Role;
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 #[tokio::test]
-async fn a_gateway_is_made_shown_and_deleted() {
-    let world = World::new().await;
-    let wanted = json!({"name": "hall 3", "group": "hall"});
-    let made = world.post("/api/v1/gateways", &wanted).await;
+async fn a_gateway_is_created_listed_and_deleted() {
+    let server = TestServer::new().await;
+    let payload = json!({"name": "hall 3", "group": "hall"});
+    let made = server.post("/api/v1/gateways", &payload).await;
     let body = made.expect(201);
     assert!(
         body["token"]
@@ -22,15 +22,19 @@ async fn a_gateway_is_made_shown_and_deleted() {
         .expect("a path")
         .to_owned();
     assert_eq!(
-        world.post("/api/v1/gateways", &wanted).await.refused(409).0,
+        server
+            .post("/api/v1/gateways", &payload)
+            .await
+            .expect_problem(409)
+            .0,
         "gateway_exists"
     );
-    world
+    server
         .post("/api/v1/gateways", &json!({"name": "all"}))
         .await
         .expect(201);
 
-    let listed = world.get("/api/v1/gateways").await.expect(200);
+    let listed = server.get("/api/v1/gateways").await.expect(200);
     assert_eq!(listed["count"], 2);
     assert_eq!(listed["items"][1], body["gateway"]);
     assert_eq!(
@@ -42,24 +46,24 @@ async fn a_gateway_is_made_shown_and_deleted() {
         "tokens are shown once"
     );
 
-    let delete = || world.send("DELETE", &path, &world.admin, &json!(null));
+    let delete = || server.send("DELETE", &path, &server.admin, &json!(null));
     delete().await.expect(204);
-    delete().await.refused(404);
-    assert_eq!(world.get("/api/v1/gateways").await.expect(200)["count"], 1);
+    delete().await.expect_problem(404);
+    assert_eq!(server.get("/api/v1/gateways").await.expect(200)["count"], 1);
 }
 
 #[tokio::test]
 async fn only_an_admin_makes_gateways() {
-    let world = World::new().await;
-    let operator = world.key("olga", Role::Operator).await;
+    let server = TestServer::new().await;
+    let operator = server.key("olga", Role::Operator).await;
     for (method, path) in [
         ("POST", "/api/v1/gateways"),
         ("DELETE", "/api/v1/gateways/1"),
     ] {
-        let refused = world
+        let refused = server
             .send(method, path, &operator, &json!({"name": "x"}))
             .await;
-        assert_eq!(refused.refused(403).0, "role_missing");
+        assert_eq!(refused.expect_problem(403).0, "role_missing");
     }
     for (body, field) in [
         (json!({"name": ""}), "/name"),
@@ -69,40 +73,45 @@ async fn only_an_admin_makes_gateways() {
         (json!({"name": "x", "group": "g".repeat(101)}), "/group"),
         (json!({"name": "x", "scope": "g"}), "/scope"),
     ] {
-        let refused = world.post("/api/v1/gateways", &body).await.refused(422);
+        let refused = server
+            .post("/api/v1/gateways", &body)
+            .await
+            .expect_problem(422);
         assert_eq!(refused.1, [field], "{body}");
     }
-    assert_eq!(world.get("/api/v1/gateways").await.expect(200)["count"], 0);
+    assert_eq!(server.get("/api/v1/gateways").await.expect(200)["count"], 0);
 }
 
 #[tokio::test]
-async fn a_device_gets_a_new_token_and_loses_it() {
-    let world = World::new().await;
-    let made = world
+async fn a_device_token_is_replaced_and_revoked() {
+    let server = TestServer::new().await;
+    let made = server
         .post("/api/v1/devices", &json!({"device_id": "pi/1"}))
         .await
         .expect(201);
     let path = "/api/v1/devices/pi%2F1/token";
-    let replaced = world.post(path, &json!({})).await;
+    let replaced = server.post(path, &json!({})).await;
     let body = replaced.expect(201);
     assert_eq!(replaced.headers["location"], "/api/v1/devices/pi%2F1");
     assert_ne!(body["token"], made["token"]);
     assert_eq!(body["old_token_expires_at"], "2026-05-08T12:00:00.000Z");
-    let at_once = world
+    let at_once = server
         .post(path, &json!({"old_token_expires_in": 0}))
         .await
         .expect(201);
     assert_eq!(at_once["old_token_expires_at"], json!(null));
-    let too_long = world
+    let too_long = server
         .post(path, &json!({"old_token_expires_in": 1_000_000_000}))
         .await;
-    assert_eq!(too_long.refused(422).1, ["/old_token_expires_in"]);
+    assert_eq!(too_long.expect_problem(422).1, ["/old_token_expires_in"]);
 
-    let revoke = |path| world.send("DELETE", path, &world.admin, &json!(null));
+    let revoke = |path| server.send("DELETE", path, &server.admin, &json!(null));
     revoke(path).await.expect(204);
-    revoke("/api/v1/devices/nobody/token").await.refused(404);
-    world
+    revoke("/api/v1/devices/nobody/token")
+        .await
+        .expect_problem(404);
+    server
         .post("/api/v1/devices/nobody/token", &json!({}))
         .await
-        .refused(404);
+        .expect_problem(404);
 }

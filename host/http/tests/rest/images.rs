@@ -6,36 +6,36 @@ use serde_json::{Value, json};
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::Artifacts as _;
 
-use crate::world::{Answer, World};
+use crate::test_server::{TestResponse, TestServer};
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/tests/fixtures");
     std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-async fn upload(world: &World, metadata: &Value, files: &[(&str, &[u8])]) -> Answer {
+async fn upload(server: &TestServer, metadata: &Value, files: &[(&str, &[u8])]) -> TestResponse {
     let metadata = metadata.to_string();
     let mut parts: Vec<_> = files
         .iter()
         .map(|(name, bytes)| ("file", Some(*name), *bytes))
         .collect();
     parts.push(("metadata", None, metadata.as_bytes()));
-    world.upload("/api/v1/firmware", &parts).await
+    server.upload("/api/v1/firmware", &parts).await
 }
 
-async fn has(world: &World, bytes: &[u8]) -> bool {
-    let opened = world.artifacts.open(Digest::of(bytes).0, 0..1).await;
+async fn has(server: &TestServer, bytes: &[u8]) -> bool {
+    let opened = server.artifacts.open(Digest::of(bytes).0, 0..1).await;
     opened.expect("a store that works").is_some()
 }
 
 #[tokio::test]
 async fn a_swupdate_image_needs_no_metadata() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for (file, name) in [
         ("newc.swu", "dock-1.4.0.swu"),
         ("crc.swu", "gate_v1.4.0.SWU"),
     ] {
-        let firmware = upload(&world, &json!({}), &[(name, &fixture(file))]).await;
+        let firmware = upload(&server, &json!({}), &[(name, &fixture(file))]).await;
         let firmware = firmware.expect(201);
         assert_eq!(firmware["name"], name[..4]);
         assert_eq!(firmware["version"], "1.4.0");
@@ -57,10 +57,10 @@ async fn a_swupdate_image_needs_no_metadata() {
 
 #[tokio::test]
 async fn a_rauc_bundle_needs_no_metadata_unless_it_is_encrypted() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for name in ["plain.raucb", "verity.raucb", "crypt.raucb"] {
         let metadata = json!({ "device_model": name });
-        let firmware = upload(&world, &metadata, &[(name, &fixture(name))]).await;
+        let firmware = upload(&server, &metadata, &[(name, &fixture(name))]).await;
         let firmware = firmware.expect(201);
         assert_eq!(
             (&firmware["name"], &firmware["version"]),
@@ -73,11 +73,11 @@ async fn a_rauc_bundle_needs_no_metadata_unless_it_is_encrypted() {
     }
     let bytes = fixture("encrypted.raucb");
     let file = [("dock.raucb", &bytes[..])];
-    let (code, fields) = upload(&world, &json!({}), &file).await.refused(422);
+    let (code, fields) = upload(&server, &json!({}), &file).await.expect_problem(422);
     assert_eq!(code, "invalid_firmware");
     assert!(fields.iter().all(|field| field == "/version"), "{fields:?}");
     let metadata = json!({ "version": "7.0.0" });
-    let firmware = upload(&world, &metadata, &file).await.expect(201);
+    let firmware = upload(&server, &metadata, &file).await.expect(201);
     assert_eq!(
         (&firmware["name"], &firmware["metadata"]),
         (&json!("dock"), &json!({}))
@@ -85,8 +85,8 @@ async fn a_rauc_bundle_needs_no_metadata_unless_it_is_encrypted() {
 }
 
 #[tokio::test]
-async fn what_only_the_uploader_can_say_is_asked_of_him() {
-    let world = World::new().await;
+async fn fields_that_no_image_holds_are_required() {
+    let server = TestServer::new().await;
     let odd = fixture("newc.swu");
     let at = odd.windows(5).position(|part| part == b"1.4.0");
     let mut odd = odd;
@@ -104,35 +104,35 @@ async fn what_only_the_uploader_can_say_is_asked_of_him() {
         } else {
             json!({})
         };
-        let answer = upload(&world, &metadata, &files).await;
-        let problem: Value = serde_json::from_slice(&answer.bytes).expect("a problem");
+        let response = upload(&server, &metadata, &files).await;
+        let problem: Value = serde_json::from_slice(&response.bytes).expect("a problem");
         let detail = problem["detail"].to_string();
         assert!(detail.contains(words), "{detail}");
         assert_eq!(
-            answer.refused(422),
+            response.expect_problem(422),
             ("invalid_firmware".to_owned(), vec![field.to_owned()])
         );
     }
 }
 
 #[tokio::test]
-async fn what_the_uploader_says_stays_but_for_another_version() {
-    let world = World::new().await;
+async fn fields_of_the_uploader_win_except_the_version() {
+    let server = TestServer::new().await;
     let image = fixture("newc.swu");
     let file = [("newc.swu", &image[..])];
     let other = json!({ "version": "1.4.1" });
-    let refused = upload(&world, &other, &file).await.refused(422);
+    let refused = upload(&server, &other, &file).await.expect_problem(422);
     assert_eq!(
         refused,
         ("image_contradicts".to_owned(), vec!["/version".to_owned()])
     );
-    assert!(!has(&world, &image).await);
+    assert!(!has(&server, &image).await);
 
     let metadata = json!({
         "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
         "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
     });
-    let firmware = upload(&world, &metadata, &file).await.expect(201);
+    let firmware = upload(&server, &metadata, &file).await.expect(201);
     for (field, said) in metadata.as_object().expect("an object") {
         assert_eq!(&firmware[field], said, "{field}");
     }
@@ -141,7 +141,7 @@ async fn what_the_uploader_says_stays_but_for_another_version() {
 
 #[tokio::test]
 async fn damaged_images_leave_nothing_behind() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let (swu, raucb) = (fixture("crc.swu"), fixture("verity.raucb"));
     let cut = &swu[..swu.len() / 2];
     let mut changed = swu.clone();
@@ -158,19 +158,19 @@ async fn damaged_images_leave_nothing_behind() {
         ("a.raucb", &swu),
         ("a.raucb", b""),
     ] {
-        let refused = upload(&world, &good, &[("b.bin", b"beside"), (name, bytes)]).await;
-        let refused = refused.refused(422);
+        let refused = upload(&server, &good, &[("b.bin", b"beside"), (name, bytes)]).await;
+        let refused = refused.expect_problem(422);
         assert_eq!(
             refused,
             ("invalid_image".to_owned(), vec!["/file".to_owned()]),
             "{name}"
         );
         assert!(
-            !has(&world, bytes).await && !has(&world, b"beside").await,
+            !has(&server, bytes).await && !has(&server, b"beside").await,
             "{name}"
         );
     }
-    assert_eq!(world.get("/api/v1/firmware").await.expect(200)["total"], 0);
+    assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 0);
     // Under another name it is a file as any other.
-    upload(&world, &good, &[("a.bin", cut)]).await.expect(201);
+    upload(&server, &good, &[("a.bin", cut)]).await.expect(201);
 }

@@ -18,5 +18,5 @@ mod retries;
 mod sandbox;
 mod serving;
 mod settings;
+mod test_server;
 mod updates;
-mod world;

@@ -2,35 +2,38 @@
 
 use serde_json::json;
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 #[tokio::test]
 async fn requests_plugins_and_the_fleet_are_measured() {
-    let world = World::new().await;
-    world.fleet(2).await;
-    let path = world.campaign(json!({})).await;
-    world
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let path = server.campaign(json!({})).await;
+    server
         .post(&format!("{path}/start"), &json!({}))
         .await
         .expect(200);
-    world.get("/api/v1/devices/pi-0").await.expect(200);
-    world
+    server.get("/api/v1/devices/pi-0").await.expect(200);
+    server
         .post("/api/v1/plugins/canary/validate", &json!({"config": {}}))
         .await
         .expect(200);
-    let journal = world.get(&format!("{path}/journal")).await.expect(200);
+    let journal = server.get(&format!("{path}/journal")).await.expect(200);
     let planned = journal["items"].as_array().expect("items").iter();
     let planned = planned.filter(|entry| entry["kind"] == "plan");
     for entry in planned {
         let replay = format!("{path}/journal/{}/replay", entry["seq"]);
-        world.post(&replay, &json!({})).await.expect(200);
+        server.post(&replay, &json!({})).await.expect(200);
     }
-    world.get("/api/v1/devices/nobody").await.refused(404);
-    world.get("/nothing/at/all").await.refused(404);
+    server
+        .get("/api/v1/devices/nobody")
+        .await
+        .expect_problem(404);
+    server.get("/nothing/at/all").await.expect_problem(404);
 
-    let answer = world.get("/metrics").await;
-    assert_eq!(answer.status, 200);
-    let text = String::from_utf8(answer.bytes).expect("text");
+    let response = server.get("/metrics").await;
+    assert_eq!(response.status, 200);
+    let text = String::from_utf8(response.bytes).expect("text");
     for line in [
         r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="200"} 1"#,
         r#"tidegate_http_requests_total{method="GET",route="/api/v1/devices/{device_id}",status="404"} 1"#,
@@ -61,10 +64,10 @@ async fn requests_plugins_and_the_fleet_are_measured() {
 }
 
 #[tokio::test]
-async fn figures_are_shown_to_the_tenant() {
-    let world = World::new().await;
-    world.fleet(2).await;
-    let stats = world.get("/api/v1/stats").await.expect(200);
+async fn stats_are_shown_to_the_tenant() {
+    let server = TestServer::new().await;
+    server.fleet(2).await;
+    let stats = server.get("/api/v1/stats").await.expect(200);
     assert_eq!(stats["devices"]["total"], 2);
     assert_eq!(stats["devices"]["by_state"], json!({"unknown": 2}));
     assert_eq!(stats["devices"]["by_model"], json!({"unknown": 2}));

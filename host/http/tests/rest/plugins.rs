@@ -4,14 +4,14 @@ use serde_json::json;
 use tidegate_core::id::Digest;
 use tidegate_engine::{plugins, ports::Artifacts as _};
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 const COMPONENT: &[u8] = b"plugin canary strategy";
 
 #[tokio::test]
 async fn a_component_becomes_a_revision() {
-    let world = World::new().await;
-    let made = world
+    let server = TestServer::new().await;
+    let made = server
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await;
     let revision = made.expect(201);
@@ -27,34 +27,34 @@ async fn a_component_becomes_a_revision() {
         .expect("a path")
         .to_owned();
     assert_eq!(path, format!("/api/v1/plugins/canary/revisions/{digest}"));
-    assert_eq!(world.get(&path).await.expect(200), revision);
+    assert_eq!(server.get(&path).await.expect(200), revision);
 
-    world
+    server
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await
         .expect(201);
-    let listed = world.get("/api/v1/plugins").await.expect(200);
+    let listed = server.get("/api/v1/plugins").await.expect(200);
     assert_eq!(listed["total"], 1);
     assert_eq!(
         listed["items"][0]["revisions"].as_array().map(Vec::len),
         Some(1)
     );
     assert_eq!(
-        world.get("/api/v1/plugins/canary").await.expect(200),
+        server.get("/api/v1/plugins/canary").await.expect(200),
         listed["items"][0]
     );
 
-    let disabled = world
+    let disabled = server
         .post(&format!("{path}/disable"), &json!({}))
         .await
         .expect(200);
     assert_eq!(disabled["enabled"], false);
     let config = json!({"config": {}});
-    world
+    server
         .post("/api/v1/plugins/canary/validate", &config)
         .await
-        .refused(404);
-    let enabled = world
+        .expect_problem(404);
+    let enabled = server
         .post(&format!("{path}/enable"), &json!({}))
         .await
         .expect(200);
@@ -62,19 +62,19 @@ async fn a_component_becomes_a_revision() {
 }
 
 #[tokio::test]
-async fn a_config_is_tried() {
-    let world = World::new().await;
-    world
+async fn a_config_is_validated() {
+    let server = TestServer::new().await;
+    server
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await
         .expect(201);
     let path = "/api/v1/plugins/canary/validate";
-    let good = world
+    let good = server
         .post(path, &json!({"config": {"steps": [100]}}))
         .await
         .expect(200);
     assert_eq!(good, json!({"ok": true, "errors": []}));
-    let bad = world
+    let bad = server
         .post(path, &json!({"config": {"bad": 1}}))
         .await
         .expect(200);
@@ -83,50 +83,57 @@ async fn a_config_is_tried() {
         json!({"ok": false, "errors": [{"field": "/bad", "message": "must not be there"}]})
     );
     let wrong = json!({"config": {}, "revision": "latest"});
-    assert_eq!(world.post(path, &wrong).await.refused(422).1, ["/revision"]);
+    assert_eq!(
+        server.post(path, &wrong).await.expect_problem(422).1,
+        ["/revision"]
+    );
 }
 
 #[tokio::test]
-async fn what_is_no_component_is_refused_and_not_kept() {
-    let world = World::with(|settings| settings.max_component_bytes = 100).await;
-    let refused = world
+async fn an_invalid_component_is_refused_and_not_stored() {
+    let server = TestServer::with(|settings| settings.max_component_bytes = 100).await;
+    let refused = server
         .upload("/api/v1/plugins", &[("component", None, b"no component")])
         .await;
-    assert_eq!(refused.refused(422).0, "plugin_rejected");
-    let kept = world
+    assert_eq!(refused.expect_problem(422).0, "plugin_rejected");
+    let kept = server
         .artifacts
         .open(Digest::of(b"no component").0, 0..1)
         .await;
     assert!(kept.expect("a store that works").is_none());
 
     let large = [b'x'; 101];
-    let refused = world
+    let refused = server
         .upload("/api/v1/plugins", &[("component", None, &large)])
         .await;
-    assert_eq!(refused.refused(413).0, "too_large");
+    assert_eq!(refused.expect_problem(413).0, "too_large");
     assert_eq!(
-        world.upload("/api/v1/plugins", &[]).await.refused(422).0,
+        server
+            .upload("/api/v1/plugins", &[])
+            .await
+            .expect_problem(422)
+            .0,
         "wrong_part"
     );
 
-    world
+    server
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await
         .expect(201);
     let other: &[u8] = b"plugin canary health";
-    let refused = world
+    let refused = server
         .upload("/api/v1/plugins", &[("component", None, other)])
         .await;
-    assert_eq!(refused.refused(409).0, "plugin_kind");
-    let kept = world.artifacts.open(Digest::of(other).0, 0..1).await;
+    assert_eq!(refused.expect_problem(409).0, "plugin_kind");
+    let kept = server.artifacts.open(Digest::of(other).0, 0..1).await;
     assert!(kept.expect("a store that works").is_none());
-    assert_eq!(world.get("/api/v1/plugins").await.expect(200)["total"], 1);
+    assert_eq!(server.get("/api/v1/plugins").await.expect(200)["total"], 1);
 }
 
 #[tokio::test]
-async fn what_comes_with_the_host_is_installed_once_for_every_tenant() {
-    let world = World::new().await;
-    let engine = &world.state.engine;
+async fn builtin_plugins_are_installed_once_for_every_tenant() {
+    let server = TestServer::new().await;
+    let engine = &server.state.engine;
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("canary.wasm"), COMPONENT).expect("a file");
     std::fs::write(folder.path().join("broken.wasm"), b"broken").expect("a file");
@@ -146,6 +153,6 @@ async fn what_comes_with_the_host_is_installed_once_for_every_tenant() {
         .await
         .expect("installed");
     assert_eq!(other, 1);
-    let shown = world.get("/api/v1/plugins/canary").await.expect(200);
+    let shown = server.get("/api/v1/plugins/canary").await.expect(200);
     assert_eq!(shown["revisions"][0]["created_by"], "tidegate");
 }

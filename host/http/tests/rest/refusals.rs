@@ -6,11 +6,11 @@ use axum::body::Body;
 use http::Request;
 use serde_json::json;
 
-use crate::world::{World, request};
+use crate::test_server::{TestServer, request};
 
 #[tokio::test]
 async fn every_kind_of_bad_body_has_its_status() {
-    let world = World::with(|settings| settings.max_json_bytes = 1000).await;
+    let server = TestServer::with(|settings| settings.max_json_bytes = 1000).await;
     let large = format!(r#"{{"device_id": "{}"}}"#, "x".repeat(1000));
     for (content_type, body, status, code) in [
         ("application/json", "{", 400, "malformed_json"),
@@ -37,23 +37,23 @@ async fn every_kind_of_bad_body_has_its_status() {
             "unsupported_media_type",
         ),
     ] {
-        let request = request("POST", "/api/v1/devices", &world.admin);
+        let request = request("POST", "/api/v1/devices", &server.admin);
         let request = request.header("content-type", content_type);
-        let answer = world
-            .ask(
+        let response = server
+            .send_request(
                 request
                     .body(Body::from(body.to_owned()))
                     .expect("a request"),
             )
             .await;
-        assert_eq!(answer.refused(status).0, code, "{body:.50}");
+        assert_eq!(response.expect_problem(status).0, code, "{body:.50}");
     }
-    assert_eq!(world.get("/api/v1/devices").await.expect(200)["total"], 0);
+    assert_eq!(server.get("/api/v1/devices").await.expect(200)["total"], 0);
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_too() {
-    let world = World::new().await;
+async fn unknown_paths_and_ids_are_problems() {
+    let server = TestServer::new().await;
     for path in [
         "/",
         "/api/v1",
@@ -63,7 +63,7 @@ async fn what_is_not_there_is_a_problem_too() {
         "/api/v2/devices",
     ] {
         assert_eq!(
-            world.get(path).await.refused(404).0,
+            server.get(path).await.expect_problem(404).0,
             "no_such_route",
             "{path}"
         );
@@ -76,28 +76,36 @@ async fn what_is_not_there_is_a_problem_too() {
         "/api/v1/plugins/nothing",
         "/api/v1/plugins/nothing/revisions/latest",
     ] {
-        assert_eq!(world.get(path).await.refused(404).0, "not_found", "{path}");
+        assert_eq!(
+            server.get(path).await.expect_problem(404).0,
+            "not_found",
+            "{path}"
+        );
     }
-    world.get("/api/v1/devices/%ff").await.refused(404);
+    server.get("/api/v1/devices/%ff").await.expect_problem(404);
 }
 
 #[tokio::test]
-async fn a_wrong_method_names_the_right_ones() {
-    let world = World::new().await;
+async fn a_wrong_method_gets_the_allowed_ones() {
+    let server = TestServer::new().await;
     for (method, path, allowed) in [
         ("DELETE", "/api/v1/devices", "GET,HEAD,POST"),
         ("GET", "/api/v1/campaigns/1/start", "POST"),
         ("POST", "/health", "GET,HEAD"),
     ] {
-        let answer = world.send(method, path, &world.admin, &json!({})).await;
-        assert_eq!(answer.refused(405).0, "method_not_allowed", "{path}");
-        assert_eq!(answer.headers["allow"], allowed, "{path}");
+        let response = server.send(method, path, &server.admin, &json!({})).await;
+        assert_eq!(
+            response.expect_problem(405).0,
+            "method_not_allowed",
+            "{path}"
+        );
+        assert_eq!(response.headers["allow"], allowed, "{path}");
     }
 }
 
 #[tokio::test]
 async fn parameters_are_checked() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for (query, code, field) in [
         ("limit=0", "invalid_page", "limit"),
         ("limit=501", "invalid_page", "limit"),
@@ -108,40 +116,40 @@ async fn parameters_are_checked() {
         ("q=hw_model%3D", "invalid_selector", "q"),
         ("sort=secret", "invalid_sort", "sort"),
     ] {
-        let refused = world
+        let refused = server
             .get(&format!("/api/v1/devices?{query}"))
             .await
-            .refused(422);
+            .expect_problem(422);
         assert_eq!(
             refused,
             (code.to_owned(), vec![field.to_owned()]),
             "{query}"
         );
     }
-    let refused = world
+    let refused = server
         .get("/api/v1/campaigns?status=sleeping")
         .await
-        .refused(422);
+        .expect_problem(422);
     assert_eq!(refused.1, ["status"]);
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up() {
-    let world = World::with(|settings| settings.request_timeout = Duration::ZERO).await;
+async fn a_slow_request_times_out() {
+    let server = TestServer::with(|settings| settings.request_timeout = Duration::ZERO).await;
     // What it says never comes.
     let silence = Body::from_stream(futures::stream::pending::<std::io::Result<bytes::Bytes>>());
-    let request = request("POST", "/api/v1/devices", &world.admin)
+    let request = request("POST", "/api/v1/devices", &server.admin)
         .header("content-type", "application/json")
         .body(silence)
         .expect("a request");
-    let refused = world.ask(request).await;
-    assert_eq!(refused.refused(503).0, "too_slow");
+    let refused = server.send_request(request).await;
+    assert_eq!(refused.expect_problem(503).0, "too_slow");
     assert_eq!(refused.headers["retry-after"], "1");
 }
 
 #[tokio::test]
 async fn probes_need_no_key() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     for (path, field, expected) in [
         ("/health", "status", "ok"),
         ("/readyz", "status", "ready"),
@@ -151,29 +159,29 @@ async fn probes_need_no_key() {
             .uri(path)
             .body(Body::empty())
             .expect("a request");
-        assert_eq!(world.ask(bare).await.expect(200)[field], expected);
+        assert_eq!(server.send_request(bare).await.expect(200)[field], expected);
     }
-    let pulse = world
+    let heartbeat = server
         .state
         .engine
-        .loops
-        .watch("campaigns", Duration::from_hours(1));
-    world.get("/readyz").await.expect(200);
-    drop(pulse);
-    world.get("/readyz").await.refused(503);
+        .health
+        .register_loop("campaigns", Duration::from_hours(1));
+    server.get("/readyz").await.expect(200);
+    drop(heartbeat);
+    server.get("/readyz").await.expect_problem(503);
 }
 
 #[tokio::test]
-async fn who_shuts_down_is_not_ready() {
-    let world = World::new().await;
-    world.state.stopping.cancel();
-    world.get("/readyz").await.refused(503);
-    world.get("/health").await.expect(200);
+async fn a_stopping_server_is_not_ready() {
+    let server = TestServer::new().await;
+    server.state.shutdown.cancel();
+    server.get("/readyz").await.expect_problem(503);
+    server.get("/health").await.expect(200);
 }
 
 #[tokio::test]
-async fn a_body_in_which_no_part_begins_is_not_gathered_for_ever() {
-    let world = World::new().await;
+async fn a_body_without_parts_is_not_buffered_forever() {
+    let server = TestServer::new().await;
     for (path, start) in [
         ("/api/v1/firmware", ""),
         (
@@ -186,10 +194,13 @@ async fn a_body_in_which_no_part_begins_is_not_gathered_for_ever() {
         let noise = bytes::Bytes::from(vec![b'x'; 1 << 20]);
         let endless = futures::stream::repeat_with(move || Ok(noise.clone()));
         let body = Body::from_stream(futures::StreamExt::chain(start, endless));
-        let request = request("POST", path, &world.admin)
+        let request = request("POST", path, &server.admin)
             .header("content-type", "multipart/form-data; boundary=b")
             .body(body)
             .expect("a request");
-        assert_eq!(world.ask(request).await.refused(400).0, "broken_body");
+        assert_eq!(
+            server.send_request(request).await.expect_problem(400).0,
+            "broken_body"
+        );
     }
 }

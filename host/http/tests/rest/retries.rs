@@ -4,18 +4,18 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::test_server::TestServer;
 
 /// A device, its token, and a firmware that it has not got.
-async fn one(world: &World) -> (String, i64) {
+async fn create_device_and_firmware(server: &TestServer) -> (String, i64) {
     let device = json!({"device_id": "pi-0"});
-    let made = world.post("/api/v1/devices", &device).await.expect(201);
+    let made = server.post("/api/v1/devices", &device).await.expect(201);
     let token = made["token"].as_str().expect("a token").to_owned();
-    (token, world.firmware("1.1.0", b"new").await)
+    (token, server.firmware("1.1.0", b"new").await)
 }
 
 /// The device says that this update failed.
-async fn fails(world: &World, token: &str, update: &Value) {
+async fn report_failure(server: &TestServer, token: &str, update: &Value) {
     let id = &update["update_id"];
     let said = json!({"status": {"execution": "closed", "result": {"finished": "failure"}}});
     let request = Request::builder()
@@ -28,15 +28,15 @@ async fn fails(world: &World, token: &str, update: &Value) {
         .header("content-type", "application/json")
         .body(Body::from(said.to_string()))
         .expect("a request");
-    assert_eq!(world.ask(request).await.status, 200);
+    assert_eq!(server.send_request(request).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_update_is_tried_again_as_often_as_was_asked() {
-    let world = World::new().await;
-    let (token, firmware) = one(&world).await;
-    let wish = json!({"firmware_id": firmware, "max_retries": 2, "retry_delay": 30});
-    let first = world.post("/api/v1/devices/pi-0/update", &wish).await;
+async fn an_update_is_retried_up_to_max_retries() {
+    let server = TestServer::new().await;
+    let (token, firmware) = create_device_and_firmware(&server).await;
+    let payload = json!({"firmware_id": firmware, "max_retries": 2, "retry_delay": 30});
+    let first = server.post("/api/v1/devices/pi-0/update", &payload).await;
     let first = first.expect(201);
     assert_eq!(
         (
@@ -54,8 +54,8 @@ async fn an_update_is_tried_again_as_often_as_was_asked() {
             &json!(false)
         )
     );
-    fails(&world, &token, &first).await;
-    let updates = world.get("/api/v1/devices/pi-0/updates").await.expect(200);
+    report_failure(&server, &token, &first).await;
+    let updates = server.get("/api/v1/devices/pi-0/updates").await.expect(200);
     let (next, was) = (&updates["items"][0], &updates["items"][1]);
     assert_eq!(
         (&next["status"], &next["retry_count"], &next["retry_of"]),
@@ -70,13 +70,13 @@ async fn an_update_is_tried_again_as_often_as_was_asked() {
     assert_eq!(updates["totals"]["open"], 1);
 
     let path = format!("/api/v1/updates/{}", next["update_id"]);
-    let retry = world.post(&format!("{path}/retry"), &json!({})).await;
-    assert_eq!(retry.refused(409).0, "nothing_to_retry");
-    let cancelled = world.post(&format!("{path}/cancel"), &json!({})).await;
+    let retry = server.post(&format!("{path}/retry"), &json!({})).await;
+    assert_eq!(retry.expect_problem(409).0, "nothing_to_retry");
+    let cancelled = server.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!(cancelled.expect(200)["status"], "cancelled", "at once");
 
     let again = json!({"max_retries": 1, "retry_delay": 5});
-    let again = world.post(&format!("{path}/retry"), &again).await;
+    let again = server.post(&format!("{path}/retry"), &again).await;
     let again = again.expect(201);
     assert_eq!(
         (
@@ -90,13 +90,13 @@ async fn an_update_is_tried_again_as_often_as_was_asked() {
 
 #[tokio::test]
 async fn retries_have_their_bounds() {
-    let world = World::new().await;
-    let (_, firmware) = one(&world).await;
+    let server = TestServer::new().await;
+    let (_, firmware) = create_device_and_firmware(&server).await;
     let device = "/api/v1/devices/pi-0/update";
-    let made = world.post(device, &json!({"firmware_id": firmware})).await;
+    let made = server.post(device, &json!({"firmware_id": firmware})).await;
     let id = made.expect(201)["update_id"].clone();
     let path = format!("/api/v1/updates/{id}");
-    world
+    server
         .post(&format!("{path}/cancel"), &json!({}))
         .await
         .expect(200);
@@ -110,19 +110,19 @@ async fn retries_have_their_bounds() {
         (json!({"retry_delay": 60}), "/retry_delay"),
         (json!({"max_retries": -1}), "/max_retries"),
     ] {
-        let retry = world.post(&format!("{path}/retry"), &extra).await;
-        assert_eq!(retry.refused(422).1, [field.to_owned()], "{extra}");
+        let retry = server.post(&format!("{path}/retry"), &extra).await;
+        assert_eq!(retry.expect_problem(422).1, [field.to_owned()], "{extra}");
         let bulk = json!({"device_ids": ["pi-0"], "firmware_id": firmware, "update_config": extra});
-        let bulk = world.post("/api/v1/devices/bulk/update", &bulk).await;
+        let bulk = server.post("/api/v1/devices/bulk/update", &bulk).await;
         let named = format!("/update_config{field}");
-        let refused = bulk.refused(422).1;
+        let refused = bulk.expect_problem(422).1;
         assert!(
             [named, field.to_owned()].contains(&refused[0]),
             "{refused:?}"
         );
-        let mut wish = extra.clone();
-        wish["firmware_id"] = json!(firmware);
-        let refused = world.post(device, &wish).await.refused(422);
-        assert_eq!(refused.1, [field.to_owned()], "{wish}");
+        let mut payload = extra.clone();
+        payload["firmware_id"] = json!(firmware);
+        let refused = server.post(device, &payload).await.expect_problem(422);
+        assert_eq!(refused.1, [field.to_owned()], "{payload}");
     }
 }

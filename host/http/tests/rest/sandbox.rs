@@ -8,24 +8,24 @@ use tidegate_core::{
     id::Digest,
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
-        HealthAnswer, HealthInput, Kind, Members, Observation, Plan, PlanInput, PlannedWave,
+        HealthAnswer, HealthInput, Members, Observation, Plan, PlanInput, PlannedWave, PluginKind,
     },
 };
 use tidegate_engine::ports::{
-    Call, CallFailure, Inspection, Record, Rejection, Sandbox, Validation,
+    Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
 };
 
-pub(crate) struct Scripted;
+pub(crate) struct ScriptedSandbox;
 
 #[async_trait]
-impl Sandbox for Scripted {
+impl Sandbox for ScriptedSandbox {
     async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection> {
         let text = String::from_utf8_lossy(&component);
         let mut words = text.split(' ');
         let (Some("plugin"), Some(name), Some(kind)) = (
             words.next(),
             words.next(),
-            words.next().and_then(Kind::parse),
+            words.next().and_then(PluginKind::parse),
         ) else {
             return Err(Rejection::Invalid(
                 "it is no component: it has no header".to_owned(),
@@ -66,7 +66,7 @@ impl Sandbox for Scripted {
             name: name.to_owned(),
             members,
         };
-        answered(Ok(Plan {
+        call_result(Ok(Plan {
             waves: vec![
                 wave("canary", Members::Count(1)),
                 wave("rest", Members::Rest),
@@ -77,11 +77,11 @@ impl Sandbox for Scripted {
     }
 
     async fn assign(&self, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
-        answered(Err(unasked()))
+        call_result(Err(unexpected_call()))
     }
 
     async fn decide(&self, _: Digest, _: Observation) -> Call<Decision> {
-        answered(Err(unasked()))
+        call_result(Err(unexpected_call()))
     }
 
     async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
@@ -89,15 +89,15 @@ impl Sandbox for Scripted {
             Some("toaster") => Compatibility::Incompatible("it is a toaster".to_owned()),
             _ => Compatibility::Compatible,
         };
-        answered(Ok(input.classes.iter().map(verdict).collect()))
+        call_result(Ok(input.classes.iter().map(verdict).collect()))
     }
 
     async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
-        answered(Err(unasked()))
+        call_result(Err(unexpected_call()))
     }
 
     async fn replay(&self, _: Digest, _: &[u8]) -> Call<()> {
-        answered(Ok(()))
+        call_result(Ok(()))
     }
 
     fn readable(&self, _: &[u8]) -> Result<String, CallFailure> {
@@ -105,21 +105,21 @@ impl Sandbox for Scripted {
     }
 }
 
-fn unasked() -> CallFailure {
+fn unexpected_call() -> CallFailure {
     CallFailure::Host("nobody asks this here".to_owned())
 }
 
-fn answered<T>(outcome: Result<T, CallFailure>) -> Call<T> {
+fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {
     Call {
         outcome,
         fuel: 7,
         peak_memory: 0,
         duration: Duration::from_micros(3),
         log: Vec::new(),
-        record: Record {
-            question: b"question".to_vec(),
-            question_digest: Some(Digest::of(b"question")),
-            answer: b"answer".to_vec(),
+        record: CallRecord {
+            input: b"question".to_vec(),
+            input_digest: Some(Digest::of(b"question")),
+            output: b"answer".to_vec(),
         },
     }
 }

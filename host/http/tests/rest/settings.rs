@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 use tidegate_engine::{ports::Role, tenants};
 
-use crate::world::{Answer, World};
+use crate::test_server::{TestResponse, TestServer};
 
 const PATH: &str = "/api/v1/settings";
 
-async fn patch(world: &World, body: Value) -> Answer {
-    world.send("PATCH", PATH, &world.admin, &body).await
+async fn patch(server: &TestServer, body: Value) -> TestResponse {
+    server.send("PATCH", PATH, &server.admin, &body).await
 }
 
 #[tokio::test]
 async fn settings_are_merged_and_go_back_to_the_defaults() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let defaults = json!({"polling": {"interval": "00:05:00", "jitter_percent": 0}});
     let access = json!({
         "registration": "open", "trust_on_first_use": false, "target_tokens": true,
@@ -25,12 +25,12 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "track_address": false,
         "defaults": defaults,
     });
-    assert_eq!(world.get(PATH).await.expect(200), nothing);
+    assert_eq!(server.get(PATH).await.expect(200), nothing);
 
     let overrides = json!([{"filter": "hw_model==rpi4", "interval": "30s"}]);
     let set = json!({"polling": {"interval": "1h 30m", "overrides": overrides}});
-    patch(&world, set).await.expect(200);
-    let set = patch(&world, json!({"polling": {"jitter_percent": 20}})).await;
+    patch(&server, set).await.expect(200);
+    let set = patch(&server, json!({"polling": {"jitter_percent": 20}})).await;
     let expected = json!({
         "access": access,
         "polling": {
@@ -42,31 +42,31 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
         "defaults": defaults,
     });
     assert_eq!(set.expect(200), expected);
-    assert_eq!(world.get(PATH).await.expect(200), expected);
+    assert_eq!(server.get(PATH).await.expect(200), expected);
 
     // Another tenant has its own.
-    let other = tenants::create(&world.state.engine, "other")
+    let other = tenants::create(&server.state.engine, "other")
         .await
         .expect("a tenant");
-    let key = world.key_of(&other, "stranger", Role::Viewer).await;
-    let others = world.send("GET", PATH, &key, &json!(null)).await;
+    let key = server.key_of(&other, "stranger", Role::Viewer).await;
+    let others = server.send("GET", PATH, &key, &json!(null)).await;
     assert_eq!(others.expect(200), nothing);
 
-    let back = patch(&world, json!({"polling": {"interval": null}})).await;
+    let back = patch(&server, json!({"polling": {"interval": null}})).await;
     let back = back.expect(200);
     assert_eq!(back["polling"]["interval"], json!(null));
     assert_eq!(back["polling"]["jitter_percent"], 20);
     assert_eq!(
-        patch(&world, json!({"polling": null})).await.expect(200),
+        patch(&server, json!({"polling": null})).await.expect(200),
         nothing
     );
-    assert_eq!(patch(&world, json!({})).await.expect(200), nothing);
+    assert_eq!(patch(&server, json!({})).await.expect(200), nothing);
 }
 
 #[tokio::test]
 async fn bad_settings_are_named_and_change_nothing() {
-    let world = World::new().await;
-    let before = world.get(PATH).await.expect(200);
+    let server = TestServer::new().await;
+    let before = server.get(PATH).await.expect(200);
     let one = |filter: &str, interval: &str| json!({"polling": {"overrides": [{"filter": filter, "interval": interval}]}});
     let many = vec![json!({"filter": "hw_model==a", "interval": "5s"}); 33];
     for (body, code, fields) in [
@@ -120,49 +120,55 @@ async fn bad_settings_are_named_and_change_nothing() {
             &["/polling/overrides"],
         ),
     ] {
-        let refused = patch(&world, body.clone()).await.refused(422);
+        let refused = patch(&server, body.clone()).await.expect_problem(422);
         assert_eq!(refused.0, code, "{body}");
         assert_eq!(refused.1, fields, "{body}");
     }
-    assert_eq!(patch(&world, json!([])).await.refused(422).0, "wrong_type");
-    let operator = world.key("olga", Role::Operator).await;
-    let refused = world.send("PATCH", PATH, &operator, &json!({})).await;
-    assert_eq!(refused.refused(403).0, "role_missing");
-    assert_eq!(world.get(PATH).await.expect(200), before);
+    assert_eq!(
+        patch(&server, json!([])).await.expect_problem(422).0,
+        "wrong_type"
+    );
+    let operator = server.key("olga", Role::Operator).await;
+    let refused = server.send("PATCH", PATH, &operator, &json!({})).await;
+    assert_eq!(refused.expect_problem(403).0, "role_missing");
+    assert_eq!(server.get(PATH).await.expect(200), before);
 }
 
 #[tokio::test]
 async fn no_change_is_lost_when_many_change_at_once() {
-    let world = World::new().await;
+    let server = TestServer::new().await;
     let changes = [
         json!({"polling": {"interval": "7m"}}),
         json!({"polling": {"jitter_percent": 9}}),
         json!({"polling": {"overrides": [{"filter": "group==lab", "interval": "5s"}]}}),
     ];
-    let made = changes.into_iter().map(|change| patch(&world, change));
-    for answer in futures::future::join_all(made).await {
-        answer.expect(200);
+    let made = changes.into_iter().map(|change| patch(&server, change));
+    for response in futures::future::join_all(made).await {
+        response.expect(200);
     }
-    let polling = &world.get(PATH).await.expect(200)["polling"];
+    let polling = &server.get(PATH).await.expect(200)["polling"];
     assert_eq!(polling["interval"], "00:07:00");
     assert_eq!(polling["jitter_percent"], 9);
     assert_eq!(polling["overrides"][0]["interval"], "00:00:05");
 }
 
 #[tokio::test]
-async fn a_merge_patch_may_be_called_one() {
-    let world = World::new().await;
-    let request = crate::world::request("PATCH", PATH, &world.admin)
+async fn the_merge_patch_media_type_is_accepted() {
+    let server = TestServer::new().await;
+    let request = crate::test_server::request("PATCH", PATH, &server.admin)
         .header("content-type", "application/merge-patch+json")
         .body(axum::body::Body::from("{}"));
-    world.ask(request.expect("a request")).await.expect(200);
+    server
+        .send_request(request.expect("a request"))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
-async fn a_tenant_says_who_is_let_in() {
-    let world = World::new().await;
-    let wanted = json!({"registration": "allow_list", "proxy_authorities": ["AB:CD"]});
-    let set = patch(&world, json!({"access": wanted})).await.expect(200);
+async fn access_settings_are_stored_and_validated() {
+    let server = TestServer::new().await;
+    let payload = json!({"registration": "allow_list", "proxy_authorities": ["AB:CD"]});
+    let set = patch(&server, json!({"access": payload})).await.expect(200);
     assert_eq!(set["access"]["registration"], "allow_list");
     assert_eq!(set["access"]["proxy_authorities"], json!(["AB:CD"]));
     assert_eq!(set["access"]["target_tokens"], true);
@@ -178,10 +184,12 @@ async fn a_tenant_says_who_is_let_in() {
             "/access/proxy_authorities/0",
         ),
     ] {
-        let refused = patch(&world, json!({"access": access})).await.refused(422);
+        let refused = patch(&server, json!({"access": access}))
+            .await
+            .expect_problem(422);
         assert_eq!(refused, (code.to_owned(), vec![field.to_owned()]));
     }
-    assert_eq!(world.get(PATH).await.expect(200), set);
-    let back = patch(&world, json!({"access": null})).await.expect(200);
+    assert_eq!(server.get(PATH).await.expect(200), set);
+    let back = patch(&server, json!({"access": null})).await.expect(200);
     assert_eq!(back["access"]["registration"], "open");
 }

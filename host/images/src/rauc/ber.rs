@@ -7,24 +7,24 @@ use crate::error::{ImageError, Result};
 
 /// What stands in a CMS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Signed {
+pub(super) enum SignedContent {
     /// The content that is signed.
     Content(Vec<u8>),
     /// The content is not part of it.
-    Elsewhere,
+    Detached,
     /// Whether it is signed can be seen only by those that it is encrypted for.
     Encrypted,
 }
 
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT: u8 = 0x06;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 /// A string in pieces.
-const OCTET_STRINGS: u8 = 0x24;
+const CONSTRUCTED_OCTET_STRING: u8 = 0x24;
 /// `[0]`
-const FIRST: u8 = 0xa0;
+const CONTEXT_0: u8 = 0xa0;
 
 /// 1.2.840.113549.1.7.1, .2, .3, and 1.2.840.113549.1.9.16.1.23
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
@@ -32,45 +32,45 @@ const ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
 const AUTH_ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17";
 
 /// Reads a CMS up to what it signs.
-pub(super) fn signed(cms: &[u8]) -> Result<Signed> {
-    find(cms).ok_or_else(|| ImageError::damaged("its signature is no CMS"))
+pub(super) fn read_signed_content(cms: &[u8]) -> Result<SignedContent> {
+    parse(cms).ok_or_else(|| ImageError::damaged("its signature is no CMS"))
 }
 
-fn find(cms: &[u8]) -> Option<Signed> {
-    let mut info = Reader { rest: cms }.enter(SEQUENCE)?;
-    match info.primitive(OBJECT)? {
+fn parse(cms: &[u8]) -> Option<SignedContent> {
+    let mut info = BerReader { rest: cms }.enter(SEQUENCE)?;
+    match info.primitive(OBJECT_IDENTIFIER)? {
         SIGNED_DATA => {}
-        ENVELOPED_DATA | AUTH_ENVELOPED_DATA => return Some(Signed::Encrypted),
+        ENVELOPED_DATA | AUTH_ENVELOPED_DATA => return Some(SignedContent::Encrypted),
         _ => return None,
     }
-    let mut data = info.enter(FIRST)?.enter(SEQUENCE)?;
+    let mut data = info.enter(CONTEXT_0)?.enter(SEQUENCE)?;
     data.primitive(INTEGER)?;
     data.primitive(SET)?;
     let mut encapsulated = data.enter(SEQUENCE)?;
-    encapsulated.primitive(OBJECT)?;
+    encapsulated.primitive(OBJECT_IDENTIFIER)?;
     if encapsulated.is_at_end() {
-        return Some(Signed::Elsewhere);
+        return Some(SignedContent::Detached);
     }
-    let mut content = encapsulated.enter(FIRST)?;
+    let mut content = encapsulated.enter(CONTEXT_0)?;
     if content.rest.first() == Some(&OCTET_STRING) {
         return content
             .primitive(OCTET_STRING)
-            .map(|bytes| Signed::Content(bytes.to_vec()));
+            .map(|bytes| SignedContent::Content(bytes.to_vec()));
     }
-    let mut pieces = content.enter(OCTET_STRINGS)?;
+    let mut pieces = content.enter(CONSTRUCTED_OCTET_STRING)?;
     let mut bytes = Vec::new();
     while !pieces.is_at_end() {
         bytes.extend(pieces.primitive(OCTET_STRING)?);
     }
-    Some(Signed::Content(bytes))
+    Some(SignedContent::Content(bytes))
 }
 
 /// The elements of a value, one after the other.
-struct Reader<'a> {
+struct BerReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> BerReader<'a> {
     /// The value of the next element, which must be of this kind and say its length.
     fn primitive(&mut self, kind: u8) -> Option<&'a [u8]> {
         let (length, rest) = self.header(kind)?;
@@ -138,8 +138,11 @@ mod tests {
     const DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
 
     fn cms(wrap: fn(u8, &[u8]) -> Vec<u8>, content: &[u8]) -> Vec<u8> {
-        let encapsulated = wrap(SEQUENCE, &[&element(OBJECT, DATA), content].concat());
-        let rest = element(FIRST, b"certificates");
+        let encapsulated = wrap(
+            SEQUENCE,
+            &[&element(OBJECT_IDENTIFIER, DATA), content].concat(),
+        );
+        let rest = element(CONTEXT_0, b"certificates");
         let data = [
             element(INTEGER, &[1]),
             element(SET, b"hash"),
@@ -147,40 +150,43 @@ mod tests {
             rest,
         ]
         .concat();
-        let data = wrap(FIRST, &wrap(SEQUENCE, &data));
-        wrap(SEQUENCE, &[element(OBJECT, SIGNED_DATA), data].concat())
+        let data = wrap(CONTEXT_0, &wrap(SEQUENCE, &data));
+        wrap(
+            SEQUENCE,
+            &[element(OBJECT_IDENTIFIER, SIGNED_DATA), data].concat(),
+        )
     }
 
     #[test]
-    fn the_content_is_found_whether_lengths_are_open_or_not() {
+    fn definite_and_indefinite_lengths_are_read() {
         let text = vec![b'm'; 300];
         for wrap in [element, open] {
-            let content = wrap(FIRST, &element(OCTET_STRING, &text));
+            let content = wrap(CONTEXT_0, &element(OCTET_STRING, &text));
             assert_eq!(
-                find(&cms(wrap, &content)),
-                Some(Signed::Content(text.clone()))
+                parse(&cms(wrap, &content)),
+                Some(SignedContent::Content(text.clone()))
             );
             let pieces = [
                 element(OCTET_STRING, &text[..200]),
                 element(OCTET_STRING, &text[200..]),
             ];
-            let content = wrap(FIRST, &wrap(OCTET_STRINGS, &pieces.concat()));
+            let content = wrap(CONTEXT_0, &wrap(CONSTRUCTED_OCTET_STRING, &pieces.concat()));
             assert_eq!(
-                find(&cms(wrap, &content)),
-                Some(Signed::Content(text.clone()))
+                parse(&cms(wrap, &content)),
+                Some(SignedContent::Content(text.clone()))
             );
-            assert_eq!(find(&cms(wrap, &[])), Some(Signed::Elsewhere));
+            assert_eq!(parse(&cms(wrap, &[])), Some(SignedContent::Detached));
         }
-        let enveloped = element(SEQUENCE, &element(OBJECT, ENVELOPED_DATA));
-        assert_eq!(find(&enveloped), Some(Signed::Encrypted));
+        let enveloped = element(SEQUENCE, &element(OBJECT_IDENTIFIER, ENVELOPED_DATA));
+        assert_eq!(parse(&enveloped), Some(SignedContent::Encrypted));
     }
 
     #[test]
-    fn what_is_cut_off_or_something_else_is_refused() {
-        let content = element(FIRST, &element(OCTET_STRING, b"manifest"));
+    fn truncated_or_foreign_data_is_refused() {
+        let content = element(CONTEXT_0, &element(OCTET_STRING, b"manifest"));
         let whole = cms(element, &content);
         for length in 0..whole.len() {
-            assert_eq!(find(&whole[..length]), None, "{length}");
+            assert_eq!(parse(&whole[..length]), None, "{length}");
         }
         for bytes in [
             &b"\x30\x84\xff\xff\xff\xff"[..],
@@ -188,8 +194,8 @@ mod tests {
             b"\x30\xff",
             b"\x30\x03\x06\x01\x2a",
         ] {
-            assert_eq!(find(bytes), None);
+            assert_eq!(parse(bytes), None);
         }
-        assert!(signed(b"").is_err());
+        assert!(read_signed_content(b"").is_err());
     }
 }

@@ -14,12 +14,12 @@ pub struct Manifest {
     /// `[update] build`.
     pub build: Option<String>,
     /// `[bundle] format`.
-    pub format: Format,
+    pub format: BundleFormat,
 }
 
 /// How a bundle is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum BundleFormat {
     /// The manifest is a file of the squashfs.
     Plain,
     /// The manifest is signed, and holds the root of the hashes of the squashfs.
@@ -29,28 +29,29 @@ pub enum Format {
 }
 
 /// Longest value that is taken from a manifest, in characters.
-const MAX_TEXT: usize = 1000;
+const MAX_TEXT_CHARS: usize = 1000;
 
 /// Reads a manifest, which is a key file as `GLib` has them.
 pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
     let text = str::from_utf8(bytes).map_err(|_| ImageError::damaged("its manifest is no text"))?;
-    let mut values = values(text)?;
+    let mut parse_key_file = parse_key_file(text)?;
     let mut take = |group: &'static str, key: &'static str| {
-        let value = values
+        let value = parse_key_file
             .remove(&(group, key))
             .filter(|value| !value.is_empty());
         match value {
-            Some(value) if value.chars().count() > MAX_TEXT => {
-                let message = format!("{key} in its manifest has more than {MAX_TEXT} characters");
+            Some(value) if value.chars().count() > MAX_TEXT_CHARS => {
+                let message =
+                    format!("{key} in its manifest has more than {MAX_TEXT_CHARS} characters");
                 Err(ImageError::damaged(message))
             }
             value => Ok(value),
         }
     };
     let format = match take("bundle", "format")?.as_deref() {
-        None | Some("plain") => Format::Plain,
-        Some("verity") => Format::Verity,
-        Some("crypt") => Format::Crypt,
+        None | Some("plain") => BundleFormat::Plain,
+        Some("verity") => BundleFormat::Verity,
+        Some("crypt") => BundleFormat::Crypt,
         Some(other) => {
             let message =
                 format!("its manifest says that the format is {other:?}, which is not known");
@@ -69,14 +70,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
     })
 }
 
-type Values<'a> = BTreeMap<(&'a str, &'a str), String>;
+type KeyFileValues<'a> = BTreeMap<(&'a str, &'a str), String>;
 
 /// The values of a key file by group and key; of several the last counts.
-fn values(text: &str) -> Result<Values<'_>> {
-    let mut values = Values::new();
+fn parse_key_file(text: &str) -> Result<KeyFileValues<'_>> {
+    let mut parse_key_file = KeyFileValues::new();
     let mut group = None;
     for (index, line) in text.lines().enumerate() {
-        let wrong =
+        let line_error =
             |what: &str| ImageError::damaged(format!("line {} of its manifest {what}", index + 1));
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -85,22 +86,22 @@ fn values(text: &str) -> Result<Values<'_>> {
         if let Some(name) = line.strip_prefix('[') {
             let name = name
                 .strip_suffix(']')
-                .ok_or_else(|| wrong("opens a group without end"))?;
+                .ok_or_else(|| line_error("opens a group without end"))?;
             group = Some(name);
             continue;
         }
         let (key, value) = line
             .split_once('=')
-            .ok_or_else(|| wrong("is no `key=value`"))?;
-        let group = group.ok_or_else(|| wrong("is in no group"))?;
+            .ok_or_else(|| line_error("is no `key=value`"))?;
+        let group = group.ok_or_else(|| line_error("is in no group"))?;
         let value =
-            unescaped(value.trim_start()).ok_or_else(|| wrong("has an escape that is none"))?;
-        values.insert((group, key.trim_end()), value);
+            unescape(value.trim_start()).ok_or_else(|| line_error("has an escape that is none"))?;
+        parse_key_file.insert((group, key.trim_end()), value);
     }
-    Ok(values)
+    Ok(parse_key_file)
 }
 
-fn unescaped(value: &str) -> Option<String> {
+fn unescape(value: &str) -> Option<String> {
     let mut text = String::with_capacity(value.len());
     let mut chars = value.chars();
     while let Some(next) = chars.next() {
@@ -135,15 +136,15 @@ mod tests {
             version: Some("2026.05-1".to_owned()),
             description: Some("first of\nmay".to_owned()),
             build: Some("20260501".to_owned()),
-            format: Format::Verity,
+            format: BundleFormat::Verity,
         };
         assert_eq!(read(text.as_bytes()).expect("a manifest"), expected);
         let least = read(b"[update]\ncompatible=x\nversion=\n").expect("a manifest");
-        assert_eq!((least.version, least.format), (None, Format::Plain));
+        assert_eq!((least.version, least.format), (None, BundleFormat::Plain));
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused() {
+    fn invalid_descriptions_are_refused() {
         let long = format!("[update]\ncompatible={}", "x".repeat(1001));
         for (text, expected) in [
             ("", "compatible"),

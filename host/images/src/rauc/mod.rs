@@ -6,13 +6,13 @@ mod ber;
 mod manifest;
 mod squashfs;
 
-pub use manifest::{Format, Manifest};
+pub use manifest::{BundleFormat, Manifest};
 
-use self::{ber::Signed, squashfs::Found};
+use self::{ber::SignedContent, squashfs::FileLookup};
 use crate::{
-    Source,
+    ImageSource,
     error::{ImageError, Result},
-    source::Window,
+    source::BufferedSource,
 };
 
 const LENGTH_BYTES: u64 = 8;
@@ -28,25 +28,25 @@ pub struct Bundle {
 }
 
 /// Reads the manifest of a bundle.
-pub(crate) fn read(source: &mut dyn Source) -> Result<Bundle> {
+pub(crate) fn read(source: &mut dyn ImageSource) -> Result<Bundle> {
     let size = source.size();
     let Some(signature_end) = size.checked_sub(LENGTH_BYTES) else {
         return Err(ImageError::damaged("it is too short for a RAUC bundle"));
     };
-    let mut window = Window::new(source, size);
-    let length = u64::from_be_bytes(window.array(signature_end)?);
+    let mut buffered = BufferedSource::new(source, size);
+    let length = u64::from_be_bytes(buffered.array(signature_end)?);
     let start = signature_end.checked_sub(length);
     let Some(start) = start.filter(|_| (1..=MAX_SIGNATURE_BYTES).contains(&length)) else {
         let message = "its last eight bytes are not the length of a signature: it is no RAUC bundle, or cut off";
         return Err(ImageError::damaged(message));
     };
-    let manifest = match ber::signed(window.bytes(start, length as usize)?)? {
-        Signed::Content(text) => {
+    let manifest = match ber::read_signed_content(buffered.bytes(start, length as usize)?)? {
+        SignedContent::Content(text) => {
             let manifest = manifest::read(&text)?;
             match manifest.format {
-                Format::Crypt => {}
-                Format::Verity => squashfs::check(source, start)?,
-                Format::Plain => {
+                BundleFormat::Crypt => {}
+                BundleFormat::Verity => squashfs::check_superblock(source, start)?,
+                BundleFormat::Plain => {
                     let message =
                         "its manifest is in the signature but says that the format is plain";
                     return Err(ImageError::damaged(message));
@@ -54,19 +54,19 @@ pub(crate) fn read(source: &mut dyn Source) -> Result<Bundle> {
             }
             Some(manifest)
         }
-        Signed::Elsewhere => match squashfs::find(source, start, "manifest.raucm")? {
-            Found::File(text) => Some(plain(manifest::read(&text)?)?),
-            Found::Unreadable => None,
+        SignedContent::Detached => match squashfs::find(source, start, "manifest.raucm")? {
+            FileLookup::File(text) => Some(plain(manifest::read(&text)?)?),
+            FileLookup::Unreadable => None,
         },
-        Signed::Encrypted => None,
+        SignedContent::Encrypted => None,
     };
     Ok(Bundle { manifest })
 }
 
 fn plain(manifest: Manifest) -> Result<Manifest> {
     match manifest.format {
-        Format::Plain => Ok(manifest),
-        Format::Verity | Format::Crypt => {
+        BundleFormat::Plain => Ok(manifest),
+        BundleFormat::Verity | BundleFormat::Crypt => {
             let message =
                 "its manifest is in the squashfs but says that the format is verity or crypt";
             Err(ImageError::damaged(message))

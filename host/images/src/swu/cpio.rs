@@ -5,9 +5,9 @@
 //! entry `TRAILER!!!` ends the archive.
 
 use crate::{
-    Source,
+    ImageSource,
     error::{ImageError, Result},
-    source::Window,
+    source::BufferedSource,
 };
 
 const HEADER_BYTES: usize = 110;
@@ -17,7 +17,7 @@ const MAX_NAME_BYTES: u32 = 255;
 
 /// An archive that is read from its beginning.
 pub(super) struct Archive<'a> {
-    window: Window<'a>,
+    buffered: BufferedSource<'a>,
     at: u64,
 }
 
@@ -33,10 +33,10 @@ pub(super) struct Entry {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(source: &'a mut dyn Source) -> Self {
+    pub(super) fn new(source: &'a mut dyn ImageSource) -> Self {
         let end = source.size();
         Self {
-            window: Window::new(source, end),
+            buffered: BufferedSource::new(source, end),
             at: 0,
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Archive<'a> {
     /// The next file, whose content is in the archive as a whole; none at the end of the archive.
     pub(super) fn next(&mut self) -> Result<Option<Entry>> {
         let at = self.at;
-        let header: [u8; HEADER_BYTES] = self.window.array(at)?;
+        let header: [u8; HEADER_BYTES] = self.buffered.array(at)?;
         let has_sum = match &header[..6] {
             b"070701" => false,
             b"070702" => true,
@@ -62,17 +62,17 @@ impl<'a> Archive<'a> {
             return Err(ImageError::damaged(message));
         }
         let after_header = at + HEADER_BYTES as u64;
-        let name = name(self.window.bytes(after_header, name_bytes as usize)?, at)?;
+        let name = name(self.buffered.bytes(after_header, name_bytes as usize)?, at)?;
         if name == TRAILER {
             return Ok(None);
         }
-        let start = aligned(after_header + u64::from(name_bytes));
+        let start = align(after_header + u64::from(name_bytes));
         let end = start + u64::from(size);
-        if end > self.window.end() {
+        if end > self.buffered.end() {
             let message = format!("it is cut off within {name:?}");
             return Err(ImageError::damaged(message));
         }
-        self.at = aligned(end);
+        self.at = align(end);
         Ok(Some(Entry {
             name,
             size,
@@ -83,7 +83,7 @@ impl<'a> Archive<'a> {
 
     /// The bytes of a file; the caller has held its size against a limit.
     pub(super) fn content(&mut self, entry: &Entry) -> Result<&[u8]> {
-        let bytes = self.window.bytes(entry.start, entry.size as usize)?;
+        let bytes = self.buffered.bytes(entry.start, entry.size as usize)?;
         let add = |sum: u32, byte: &u8| sum.wrapping_add(u32::from(*byte));
         match entry.sum {
             Some(sum) if bytes.iter().fold(0, add) != sum => {
@@ -127,7 +127,7 @@ fn name(bytes: &[u8], at: u64) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn aligned(at: u64) -> u64 {
+fn align(at: u64) -> u64 {
     at.next_multiple_of(4)
 }
 
@@ -139,22 +139,22 @@ pub(crate) mod tests {
 
     /// A form of cpio.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(crate) enum Form {
+    pub(crate) enum CpioFormat {
         Newc,
         Crc,
     }
 
     /// An archive of these files, filled up to blocks of 512 bytes as cpio does it.
-    pub(crate) fn archive(form: Form, files: &[(&str, &[u8])]) -> Vec<u8> {
+    pub(crate) fn archive(format: CpioFormat, files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let trailer = (TRAILER, &b""[..]);
         for (index, (name, content)) in files.iter().chain([&trailer]).enumerate() {
             let sum = content
                 .iter()
                 .fold(0_u32, |sum, byte| sum + u32::from(*byte));
-            let (magic, sum) = match form {
-                Form::Newc => ("070701", 0),
-                Form::Crc => ("070702", sum),
+            let (magic, sum) = match format {
+                CpioFormat::Newc => ("070701", 0),
+                CpioFormat::Crc => ("070702", sum),
             };
             let fields = [
                 index as u32,
@@ -187,10 +187,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn files_are_found_in_their_order() {
-        for form in [Form::Newc, Form::Crc] {
+    fn files_are_listed_in_order() {
+        for format in [CpioFormat::Newc, CpioFormat::Crc] {
             let bytes = archive(
-                form,
+                format,
                 &[("a", b"one"), ("dir/b", b""), ("c.img", &vec![9; 70_000])],
             );
             let mut source = &bytes[..];
@@ -207,7 +207,7 @@ pub(crate) mod tests {
 
     #[test]
     fn numbers_are_eight_hexadecimal_digits() {
-        let mut bytes = archive(Form::Newc, &[("a", b"x")]);
+        let mut bytes = archive(CpioFormat::Newc, &[("a", b"x")]);
         for digits in ["+0000001", "0x000001", "       1", "0000000g"] {
             bytes[6..14].copy_from_slice(b"00000000");
             bytes[6 + 48..6 + 56].copy_from_slice(digits.as_bytes());

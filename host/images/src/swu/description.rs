@@ -21,11 +21,11 @@ pub struct SwDescription {
 }
 
 /// Longest text that is taken from a description, in characters.
-const MAX_TEXT: usize = 1000;
+const MAX_TEXT_CHARS: usize = 1000;
 /// Most revisions of one list, and most boards.
-const MAX_LIST: usize = 256;
+const MAX_LIST_ITEMS: usize = 256;
 /// A section may stand for another, which may stand for a third, ...
-const MAX_LINKS: usize = 8;
+const MAX_REF_DEPTH: usize = 8;
 
 /// Reads a description in either syntax: JSON begins with a brace, libconfig with a name.
 pub(super) fn read(bytes: &[u8]) -> Result<SwDescription> {
@@ -45,14 +45,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<SwDescription> {
         ))
     })?;
     match root.get("software") {
-        Some(Value::Object(software)) => of(software),
+        Some(Value::Object(software)) => from_software(software),
         _ => Err(ImageError::damaged(
             "its sw-description has no section `software`",
         )),
     }
 }
 
-fn of(software: &Map<String, Value>) -> Result<SwDescription> {
+fn from_software(software: &Map<String, Value>) -> Result<SwDescription> {
     let Some(version) = text(software, "version")? else {
         return Err(ImageError::damaged(
             "its sw-description has no software.version",
@@ -64,12 +64,12 @@ fn of(software: &Map<String, Value>) -> Result<SwDescription> {
         let Value::Object(section) = section else {
             continue;
         };
-        if let Some(list) = self::hardware(linked(software, section), name)? {
+        if let Some(list) = self::hardware(resolve_ref(software, section), name)? {
             boards.insert(name.clone(), list);
         }
-        if boards.len() > MAX_LIST {
+        if boards.len() > MAX_LIST_ITEMS {
             return Err(ImageError::damaged(format!(
-                "it is for more than {MAX_LIST} boards"
+                "it is for more than {MAX_LIST_ITEMS} boards"
             )));
         }
     }
@@ -83,15 +83,15 @@ fn of(software: &Map<String, Value>) -> Result<SwDescription> {
 }
 
 /// Follows `ref = "#./name"` to the section beside this one that it stands for.
-fn linked<'a>(
+fn resolve_ref<'a>(
     software: &'a Map<String, Value>,
     section: &'a Map<String, Value>,
 ) -> &'a Map<String, Value> {
     let mut section = section;
-    for _ in 0..MAX_LINKS {
+    for _ in 0..MAX_REF_DEPTH {
         let link = section.get("ref").and_then(Value::as_str);
-        let beside = link.and_then(|link| link.strip_prefix("#./"));
-        match beside.and_then(|name| software.get(name)) {
+        let target = link.and_then(|link| link.strip_prefix("#./"));
+        match target.and_then(|name| software.get(name)) {
             Some(Value::Object(other)) => section = other,
             _ => break,
         }
@@ -102,12 +102,12 @@ fn linked<'a>(
 fn text(section: &Map<String, Value>, name: &str) -> Result<Option<String>> {
     match section.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) if text.chars().count() <= MAX_TEXT => {
+        Some(Value::String(text)) if text.chars().count() <= MAX_TEXT_CHARS => {
             let text = text.trim();
             Ok((!text.is_empty()).then(|| text.to_owned()))
         }
         Some(Value::String(_)) => {
-            let message = format!("its software.{name} has more than {MAX_TEXT} characters");
+            let message = format!("its software.{name} has more than {MAX_TEXT_CHARS} characters");
             Err(ImageError::damaged(message))
         }
         Some(_) => Err(ImageError::damaged(format!(
@@ -123,14 +123,15 @@ fn hardware(section: &Map<String, Value>, name: &str) -> Result<Option<Vec<Strin
     let revision = |value: &Value| {
         let text = value
             .as_str()
-            .filter(|text| text.chars().count() <= MAX_TEXT);
+            .filter(|text| text.chars().count() <= MAX_TEXT_CHARS);
         text.map(str::to_owned)
     };
-    let list = list.as_array().filter(|list| list.len() <= MAX_LIST);
+    let list = list.as_array().filter(|list| list.len() <= MAX_LIST_ITEMS);
     let list = list.and_then(|list| list.iter().map(revision).collect::<Option<Vec<_>>>());
     let list = list.ok_or_else(|| {
-        let message =
-            format!("the hardware-compatibility of {name} is no list of up to {MAX_LIST} texts");
+        let message = format!(
+            "the hardware-compatibility of {name} is no list of up to {MAX_LIST_ITEMS} texts"
+        );
         ImageError::damaged(message)
     })?;
     Ok(Some(
@@ -167,7 +168,7 @@ mod tests {
     } }"##;
 
     #[test]
-    fn both_syntaxes_say_the_same() {
+    fn both_syntaxes_give_the_same_description() {
         let list = |items: &[&str]| {
             items
                 .iter()
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused() {
+    fn invalid_descriptions_are_refused() {
         let long = "x".repeat(1001);
         let deep = format!("{{\"software\": {}", "[".repeat(100_000));
         let many = format!(
@@ -235,7 +236,9 @@ mod tests {
     fn fuzz_sw_description() {
         bolero::check!(name = "sw_description").for_each(|bytes: &[u8]| {
             if let Ok(description) = read(bytes) {
-                assert!(!description.version.is_empty() && description.boards.len() <= MAX_LIST);
+                assert!(
+                    !description.version.is_empty() && description.boards.len() <= MAX_LIST_ITEMS
+                );
             }
         });
     }

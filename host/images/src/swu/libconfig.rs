@@ -34,20 +34,20 @@ impl Parser<'_> {
     fn settings(&mut self, depth: usize) -> Result<Map<String, Value>, String> {
         let mut settings = Map::new();
         loop {
-            self.skip_blank()?;
+            self.skip_whitespace()?;
             let Some(name) = self.name() else {
                 return Ok(settings);
             };
-            self.skip_blank()?;
+            self.skip_whitespace()?;
             if !self.take(':') && !self.take('=') {
                 return Err(self.expected("`:` or `=`"));
             }
             let value = self.value(depth)?;
             if settings.contains_key(&name) {
-                return Err(self.wrong(&format!("`{name}` stands here twice")));
+                return Err(self.error_at_line(&format!("`{name}` stands here twice")));
             }
             settings.insert(name, value);
-            self.skip_blank()?;
+            self.skip_whitespace()?;
             let _ended = self.take(';') || self.take(',');
         }
     }
@@ -58,12 +58,14 @@ impl Parser<'_> {
             return Err(format!("there are more than {MAX_VALUES} values"));
         }
         if depth == MAX_DEPTH {
-            return Err(self.wrong(&format!("it is nested more than {MAX_DEPTH} levels deep")));
+            return Err(
+                self.error_at_line(&format!("it is nested more than {MAX_DEPTH} levels deep"))
+            );
         }
-        self.skip_blank()?;
+        self.skip_whitespace()?;
         if self.take('{') {
             let group = self.settings(depth + 1)?;
-            return self.closed('}').map(|()| Value::Object(group));
+            return self.expect_close('}').map(|()| Value::Object(group));
         }
         if self.take('[') {
             return self.items(']', depth + 1);
@@ -81,21 +83,21 @@ impl Parser<'_> {
     fn items(&mut self, end: char, depth: usize) -> Result<Value, String> {
         let mut items = Vec::new();
         loop {
-            self.skip_blank()?;
+            self.skip_whitespace()?;
             if self.rest().starts_with(end) {
                 break;
             }
             items.push(self.value(depth)?);
-            self.skip_blank()?;
+            self.skip_whitespace()?;
             if !self.take(',') {
                 break;
             }
         }
-        self.closed(end).map(|()| Value::Array(items))
+        self.expect_close(end).map(|()| Value::Array(items))
     }
 
-    fn closed(&mut self, end: char) -> Result<(), String> {
-        self.skip_blank()?;
+    fn expect_close(&mut self, end: char) -> Result<(), String> {
+        self.skip_whitespace()?;
         if self.take(end) {
             Ok(())
         } else {
@@ -113,17 +115,17 @@ impl Parser<'_> {
                 };
                 match next {
                     '"' => break,
-                    '\\' => string.push(self.escaped()?),
+                    '\\' => string.push(self.escape()?),
                     other => string.push(other),
                 }
             }
-            self.skip_blank()?;
+            self.skip_whitespace()?;
         }
         Ok(string)
     }
 
-    fn escaped(&mut self) -> Result<char, String> {
-        let escaped = match self.next() {
+    fn escape(&mut self) -> Result<char, String> {
+        let escape = match self.next() {
             Some('n') => '\n',
             Some('r') => '\r',
             Some('t') => '\t',
@@ -143,9 +145,9 @@ impl Parser<'_> {
                 self.at += 2;
                 char::from(byte)
             }
-            _ => return Err(self.wrong("there is no such escape")),
+            _ => return Err(self.error_at_line("there is no such escape")),
         };
-        Ok(escaped)
+        Ok(escape)
     }
 
     /// A truth or a number.
@@ -178,7 +180,7 @@ impl Parser<'_> {
     }
 
     /// White space and comments.
-    fn skip_blank(&mut self) -> Result<(), String> {
+    fn skip_whitespace(&mut self) -> Result<(), String> {
         loop {
             let rest = self.rest();
             let blank = rest.len() - rest.trim_start().len();
@@ -217,10 +219,10 @@ impl Parser<'_> {
     }
 
     fn expected(&self, what: &str) -> String {
-        self.wrong(&format!("{what} is missing"))
+        self.error_at_line(&format!("{what} is missing"))
     }
 
-    fn wrong(&self, what: &str) -> String {
+    fn error_at_line(&self, what: &str) -> String {
         let line = 1 + self.text[..self.at].matches('\n').count();
         format!("in line {line} {what}")
     }
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn errors_name_the_line() {
         let deep = format!("a = {}", "(".repeat(100_000));
         let many = format!("a = [{}];", "1,".repeat(60_000));
         for (text, expected) in [

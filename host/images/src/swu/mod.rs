@@ -8,7 +8,7 @@ pub use description::SwDescription;
 
 use self::cpio::Archive;
 use crate::{
-    MAX_DESCRIPTION_BYTES, Source,
+    ImageSource, MAX_DESCRIPTION_BYTES,
     error::{ImageError, Result},
 };
 
@@ -17,7 +17,7 @@ const DESCRIPTION: &str = "sw-description";
 const MAX_ENTRIES: usize = 4096;
 
 /// Reads the description, and looks at every other file's name and place.
-pub(crate) fn read(source: &mut dyn Source) -> Result<SwDescription> {
+pub(crate) fn read(source: &mut dyn ImageSource) -> Result<SwDescription> {
     let mut archive = Archive::new(source);
     let description = match archive.next()? {
         Some(first) if first.name == DESCRIPTION => {
@@ -53,7 +53,7 @@ pub(crate) fn read(source: &mut dyn Source) -> Result<SwDescription> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::{
-        cpio::tests::{Form, archive},
+        cpio::tests::{CpioFormat, archive},
         *,
     };
 
@@ -65,10 +65,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_image_in_either_form_is_read() {
-        for form in [Form::Newc, Form::Crc] {
+    fn both_cpio_formats_are_read() {
+        for format in [CpioFormat::Newc, CpioFormat::Crc] {
             let image = archive(
-                form,
+                format,
                 &[
                     (DESCRIPTION, TEXT.as_bytes()),
                     ("rootfs.img", &vec![7; 100_001]),
@@ -81,8 +81,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_told() {
-        let good = |files: &[(&str, &[u8])]| archive(Form::Newc, files);
+    fn errors_name_the_cause() {
+        let good = |files: &[(&str, &[u8])]| archive(CpioFormat::Newc, files);
         let description = (DESCRIPTION, TEXT.as_bytes());
         for (image, expected) in [
             (good(&[]), "there is no file"),
@@ -116,9 +116,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn it_is_noticed_wherever_an_image_is_cut_off() {
+    fn truncation_is_detected_at_any_byte() {
         let whole = archive(
-            Form::Crc,
+            CpioFormat::Crc,
             &[(DESCRIPTION, TEXT.as_bytes()), ("rootfs.img", &[7; 1000])],
         );
         let end = whole.len() - 512;
@@ -129,8 +129,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn another_checksum_is_noticed() {
-        let mut image = archive(Form::Crc, &[(DESCRIPTION, TEXT.as_bytes())]);
+    fn wrong_checksums_are_detected() {
+        let mut image = archive(CpioFormat::Crc, &[(DESCRIPTION, TEXT.as_bytes())]);
         let at = image
             .windows(5)
             .position(|part| part == b"1.2.0")
@@ -140,11 +140,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn more_files_than_anybody_needs_are_refused() {
+    fn too_many_files_are_refused() {
         let names: Vec<String> = (0..=MAX_ENTRIES).map(|n| n.to_string()).collect();
         let mut files = vec![(DESCRIPTION, TEXT.as_bytes())];
         files.extend(names.iter().map(|name| (name.as_str(), &b""[..])));
-        assert!(reason(&archive(Form::Newc, &files)).contains("more than 4096"));
+        assert!(reason(&archive(CpioFormat::Newc, &files)).contains("more than 4096"));
     }
 
     #[test]

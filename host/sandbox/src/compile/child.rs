@@ -7,7 +7,7 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{CPU_SECONDS, MAGIC, MEMORY_BYTES, REFUSED};
+use super::{CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MEMORY_BYTES_VAR};
 use crate::{code::CodeKey, engine, failure::describe};
 
 /// What it may take when nobody says how much.
@@ -22,7 +22,7 @@ const DEFAULT_MEMORY_BYTES: u64 = 2 << 30;
 pub fn compile_child() -> ExitCode {
     match compile() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Complaint { text, code }) => {
+        Err(CompileError { text, code }) => {
             // If nobody listens there is nobody to tell.
             let _ = writeln!(io::stderr(), "{text}");
             ExitCode::from(code)
@@ -30,54 +30,58 @@ pub fn compile_child() -> ExitCode {
     }
 }
 
-struct Complaint {
+struct CompileError {
     text: String,
     code: u8,
 }
 
-fn compile() -> Result<(), Complaint> {
-    let broken = |what: &str, error: &dyn std::fmt::Display| Complaint {
+fn compile() -> Result<(), CompileError> {
+    let internal_error = |what: &str, error: &dyn std::fmt::Display| CompileError {
         text: format!("{what}: {error}"),
         code: 1,
     };
-    limit_itself().map_err(|error| broken("limit the compiler", &error))?;
+    limit_resources().map_err(|error| internal_error("limit the compiler", &error))?;
 
     let mut component = Vec::new();
     io::stdin()
         .lock()
         .read_to_end(&mut component)
-        .map_err(|error| broken("read the component", &error))?;
+        .map_err(|error| internal_error("read the component", &error))?;
 
-    let engine =
-        engine::compiler().map_err(|error| broken("set up the compiler", &describe(&error)))?;
+    let engine = engine::compiler()
+        .map_err(|error| internal_error("set up the compiler", &describe(&error)))?;
     let code = engine
         .precompile_component(&component)
-        .map_err(|error| Complaint {
+        .map_err(|error| CompileError {
             text: describe(&error),
-            code: REFUSED,
+            code: EXIT_INVALID_COMPONENT,
         })?;
 
     let mut out = io::stdout().lock();
-    [MAGIC.as_slice(), CodeKey::of(&engine).as_bytes(), &code]
-        .into_iter()
-        .try_for_each(|part| out.write_all(part))
-        .and_then(|()| out.flush())
-        .map_err(|error| broken("write the code", &error))
+    [
+        MAGIC.as_slice(),
+        CodeKey::for_engine(&engine).as_bytes(),
+        &code,
+    ]
+    .into_iter()
+    .try_for_each(|part| out.write_all(part))
+    .and_then(|()| out.flush())
+    .map_err(|error| internal_error("write the code", &error))
 }
 
-fn limit_itself() -> io::Result<()> {
-    let told = |name| std::env::var(name).ok()?.parse().ok();
-    let cpu = told(CPU_SECONDS).unwrap_or(DEFAULT_CPU_SECONDS);
-    let memory = told(MEMORY_BYTES).unwrap_or(DEFAULT_MEMORY_BYTES);
-    for (resource, limit, most) in [
+fn limit_resources() -> io::Result<()> {
+    let from_env = |name| std::env::var(name).ok()?.parse().ok();
+    let cpu = from_env(CPU_SECONDS_VAR).unwrap_or(DEFAULT_CPU_SECONDS);
+    let memory = from_env(MEMORY_BYTES_VAR).unwrap_or(DEFAULT_MEMORY_BYTES);
+    for (resource, soft, hard) in [
         (Resource::Core, 0, 0),
         // The first limit ends it by SIGXCPU: SIGKILL is then somebody else's, such as the kernel's when memory is short.
         (Resource::Cpu, cpu, cpu.saturating_add(1)),
         (Resource::As, memory, memory),
     ] {
         let limit = Rlimit {
-            current: Some(limit),
-            maximum: Some(most),
+            current: Some(soft),
+            maximum: Some(hard),
         };
         setrlimit(resource, limit)?;
     }

@@ -17,11 +17,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CODE_BYTES, COMPLAINT_BYTES, CPU_SECONDS, MAGIC, MEMORY_BYTES, REFUSED, WALL};
+use super::{
+    CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MAX_CODE_BYTES, MAX_MESSAGE_BYTES,
+    MEMORY_BYTES_VAR, WALL_TIMEOUT,
+};
 use crate::{
     code::CodeKey,
-    limits::Limits,
-    text::{REASON_BYTES, cut},
+    limits::SandboxLimits,
+    text::{MAX_REASON_BYTES, truncate},
 };
 
 /// How the process that compiles is started.
@@ -49,18 +52,18 @@ pub(crate) struct Compiler {
     cpu: Duration,
     memory_bytes: u64,
     key: CodeKey,
-    turn: Mutex<()>,
+    lock: Mutex<()>,
 }
 
 impl Compiler {
     /// A compiler of code with this key.
-    pub(crate) fn new(command: CompilerCommand, limits: &Limits, key: CodeKey) -> Self {
+    pub(crate) fn new(command: CompilerCommand, limits: &SandboxLimits, key: CodeKey) -> Self {
         Self {
             command,
             cpu: limits.compile_cpu,
             memory_bytes: limits.compile_memory_bytes,
             key,
-            turn: Mutex::new(()),
+            lock: Mutex::new(()),
         }
     }
 
@@ -69,26 +72,26 @@ impl Compiler {
     pub(crate) async fn compile(
         &self,
         component: Bytes,
-        ready: impl Future<Output = Option<Vec<u8>>>,
+        recheck: impl Future<Output = Option<Vec<u8>>>,
     ) -> Result<Vec<u8>, Rejection> {
-        let _turn = self.turn.lock().await;
-        if let Some(code) = ready.await {
+        let _guard = self.lock.lock().await;
+        if let Some(code) = recheck.await {
             return Ok(code);
         }
         let mut child = self.start().map_err(|error| {
             Rejection::Unavailable(format!("the process that compiles did not start: {error}"))
         })?;
-        let Ok(finished) = timeout(WALL, talk(&mut child, component)).await else {
+        let Ok(exchanged) = timeout(WALL_TIMEOUT, exchange(&mut child, component)).await else {
             // Dropping the child kills it.
             return Err(Rejection::Invalid(format!(
                 "compiling it took longer than {} s",
-                WALL.as_secs()
+                WALL_TIMEOUT.as_secs()
             )));
         };
-        let finished = finished.map_err(|error| {
+        let child_output = exchanged.map_err(|error| {
             Rejection::Unavailable(format!("the process that compiles went astray: {error}"))
         })?;
-        self.judge(finished)
+        self.interpret(child_output)
     }
 
     fn start(&self) -> std::io::Result<Child> {
@@ -97,8 +100,8 @@ impl Compiler {
         Command::new(&self.command.program)
             .args(&self.command.args)
             .env_clear()
-            .env(CPU_SECONDS, self.cpu.as_secs().to_string())
-            .env(MEMORY_BYTES, self.memory_bytes.to_string())
+            .env(CPU_SECONDS_VAR, self.cpu.as_secs().to_string())
+            .env(MEMORY_BYTES_VAR, self.memory_bytes.to_string())
             .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -107,24 +110,24 @@ impl Compiler {
             .spawn()
     }
 
-    fn judge(&self, finished: Finished) -> Result<Vec<u8>, Rejection> {
+    fn interpret(&self, child_output: ChildOutput) -> Result<Vec<u8>, Rejection> {
         const SIGKILL: i32 = 9;
         const SIGABRT: i32 = 6;
         const SIGXCPU: i32 = 24;
         const PANICKED: i32 = 101;
-        let Finished {
+        let ChildOutput {
             status,
             mut output,
-            complaint,
-        } = finished;
-        let complaint = String::from_utf8_lossy(&complaint);
-        let complaint = cut(complaint.trim(), REASON_BYTES);
+            message,
+        } = child_output;
+        let message = String::from_utf8_lossy(&message);
+        let message = truncate(message.trim(), MAX_REASON_BYTES);
         let cpu = self.cpu.as_secs();
         match (status.code(), status.signal()) {
             (Some(0), _) => {}
-            (Some(code), _) if code == i32::from(REFUSED) => {
+            (Some(code), _) if code == i32::from(EXIT_INVALID_COMPONENT) => {
                 return Err(Rejection::Invalid(format!(
-                    "it does not compile: {complaint}"
+                    "it does not compile: {message}"
                 )));
             }
             (_, Some(SIGKILL)) => {
@@ -141,31 +144,31 @@ impl Compiler {
             }
             (_, Some(SIGABRT)) => {
                 return Err(Rejection::Invalid(format!(
-                    "compiling it needed more than {} MiB of memory: {complaint}",
+                    "compiling it needed more than {} MiB of memory: {message}",
                     self.memory_bytes >> 20
                 )));
             }
             (Some(PANICKED), _) => {
                 return Err(Rejection::Invalid(format!(
-                    "the compiler broke on it: {complaint}"
+                    "the compiler broke on it: {message}"
                 )));
             }
             _ => {
                 return Err(Rejection::Unavailable(format!(
-                    "the process that compiles ended with {status}: {complaint}"
+                    "the process that compiles ended with {status}: {message}"
                 )));
             }
         }
-        if output.len() as u64 > CODE_BYTES {
+        if output.len() as u64 > MAX_CODE_BYTES {
             return Err(Rejection::Invalid(format!(
                 "it compiles to more than {} MiB of code",
-                CODE_BYTES >> 20
+                MAX_CODE_BYTES >> 20
             )));
         }
-        let ours = output
+        let is_same_build = output
             .strip_prefix(MAGIC)
             .is_some_and(|rest| rest.starts_with(self.key.as_bytes()));
-        if !ours {
+        if !is_same_build {
             return Err(Rejection::Unavailable(
                 "the process that compiles is of another build than this server: restart it"
                     .to_owned(),
@@ -176,14 +179,14 @@ impl Compiler {
 }
 
 /// What a child left behind.
-struct Finished {
+struct ChildOutput {
     status: ExitStatus,
     output: Vec<u8>,
-    complaint: Vec<u8>,
+    message: Vec<u8>,
 }
 
 /// Hands the component over, and takes in what comes back, all at once: each pipe holds only a little.
-async fn talk(child: &mut Child, component: Bytes) -> std::io::Result<Finished> {
+async fn exchange(child: &mut Child, component: Bytes) -> std::io::Result<ChildOutput> {
     let missing = || std::io::Error::other("a pipe is missing");
     let mut stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
@@ -193,23 +196,23 @@ async fn talk(child: &mut Child, component: Bytes) -> std::io::Result<Finished> 
         let _ = stdin.write_all(&component).await;
         drop(stdin);
     };
-    let (mut output, mut complaint) = (Vec::new(), Vec::new());
-    let mut limited_output = stdout.take(CODE_BYTES + 1 + 64);
-    let mut limited_complaint = stderr.take(COMPLAINT_BYTES);
-    let ((), read, heard) = tokio::join!(write, limited_output.read_to_end(&mut output), async {
-        let heard = limited_complaint.read_to_end(&mut complaint).await;
+    let (mut output, mut message) = (Vec::new(), Vec::new());
+    let mut limited_output = stdout.take(MAX_CODE_BYTES + 1 + 64);
+    let mut limited_stderr = stderr.take(MAX_MESSAGE_BYTES);
+    let ((), read, drained) = tokio::join!(write, limited_output.read_to_end(&mut output), async {
+        let drained = limited_stderr.read_to_end(&mut message).await;
         // What is beyond the bound is not kept, but must not block the child either.
-        tokio::io::copy(limited_complaint.get_mut(), &mut tokio::io::sink()).await?;
-        heard
+        tokio::io::copy(limited_stderr.get_mut(), &mut tokio::io::sink()).await?;
+        drained
     },);
     read?;
-    heard?;
+    drained?;
     // A child that still writes would wait for ever.
     drop(limited_output);
     let status = child.wait().await?;
-    Ok(Finished {
+    Ok(ChildOutput {
         status,
         output,
-        complaint,
+        message,
     })
 }

@@ -1,7 +1,7 @@
 //! What a config schema may hold, so that neither reading it nor checking a config by it can take long.
 //!
 //! References are the danger: two of them in a row of a hundred definitions make more checks than there are atoms. So
-//! a schema may refer only to itself, only by JSON pointer, never in a circle, and may not unfold to more than a few
+//! a schema may refer only to itself, only by JSON pointer, never in a cycle, and may not unfold to more than a few
 //! thousand parts.
 
 use std::collections::HashMap;
@@ -9,17 +9,17 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 /// Parts that a schema may unfold to, counting a definition as often as it is referred to.
-const PARTS: u64 = 4_000;
+const MAX_PARTS: u64 = 4_000;
 /// How deep parts may lie in one another, references followed. Whoever walks a schema does so by recursion.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Patterns in a schema.
-const PATTERNS: usize = 128;
+const MAX_PATTERNS: usize = 128;
 /// The only dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Keywords whose values are data, not schemas.
-const DATA: [&str; 5] = ["const", "enum", "default", "examples", "example"];
+const DATA_KEYWORDS: [&str; 5] = ["const", "enum", "default", "examples", "example"];
 /// Keywords that refer by other means than a JSON pointer, or change what a pointer means.
-const REFUSED: [&str; 5] = [
+const UNSUPPORTED_KEYWORDS: [&str; 5] = [
     "$dynamicRef",
     "$dynamicAnchor",
     "$anchor",
@@ -29,7 +29,7 @@ const REFUSED: [&str; 5] = [
 
 /// What is too much in a schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OutOfBounds {
+pub(crate) enum SchemaBoundsError {
     #[error("`{0}` at `{1}` is not for config schemas")]
     Keyword(String, String),
     #[error("`$schema` is `{0}`; config schemas are of `{DIALECT}`")]
@@ -41,80 +41,80 @@ pub(crate) enum OutOfBounds {
     #[error("`$ref` at `{0}` points to nothing")]
     Dangling(String),
     #[error("`$ref` at `{0}` leads back to itself; a config has no endless depth")]
-    Circle(String),
-    #[error("it unfolds to more than {PARTS} parts")]
+    Cycle(String),
+    #[error("it unfolds to more than {MAX_PARTS} parts")]
     Parts,
-    #[error("its parts lie more than {DEPTH} deep in one another")]
+    #[error("its parts lie more than {MAX_DEPTH} deep in one another")]
     Depth,
-    #[error("it has more than {PATTERNS} patterns")]
+    #[error("it has more than {MAX_PATTERNS} patterns")]
     Patterns,
 }
 
 /// Checks a schema, and returns how many parts it unfolds to.
-pub(super) fn check(schema: &Value) -> Result<u64, OutOfBounds> {
+pub(super) fn check(schema: &Value) -> Result<u64, SchemaBoundsError> {
     match schema.get("$schema") {
         None => {}
         Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
-        Some(other) => return Err(OutOfBounds::Dialect(other.to_string())),
+        Some(other) => return Err(SchemaBoundsError::Dialect(other.to_string())),
     }
-    let mut unfolding = Unfolding {
+    let mut measurer = SchemaMeasurer {
         schema,
-        known: HashMap::new(),
+        measured: HashMap::new(),
         patterns: 0,
         depth: 0,
     };
-    Ok(unfolding.measure(schema, "")?.parts)
+    Ok(measurer.measure(schema, "")?.parts)
 }
 
 /// How much a part unfolds to.
 #[derive(Debug, Clone, Copy)]
-struct Size {
+struct SchemaSize {
     parts: u64,
     height: usize,
 }
 
-impl Size {
+impl SchemaSize {
     /// Takes what lies within it into account.
-    fn holds(&mut self, inner: Self) -> Result<(), OutOfBounds> {
+    fn add(&mut self, inner: Self) -> Result<(), SchemaBoundsError> {
         self.parts = self.parts.saturating_add(inner.parts);
         self.height = self.height.max(inner.height + 1);
-        if self.parts > PARTS {
-            return Err(OutOfBounds::Parts);
+        if self.parts > MAX_PARTS {
+            return Err(SchemaBoundsError::Parts);
         }
-        if self.height > DEPTH {
-            return Err(OutOfBounds::Depth);
+        if self.height > MAX_DEPTH {
+            return Err(SchemaBoundsError::Depth);
         }
         Ok(())
     }
 }
 
-struct Unfolding<'a> {
+struct SchemaMeasurer<'a> {
     schema: &'a Value,
     /// What pointers lead to; none while it is being measured.
-    known: HashMap<&'a str, Option<Size>>,
+    measured: HashMap<&'a str, Option<SchemaSize>>,
     patterns: usize,
     depth: usize,
 }
 
-impl<'a> Unfolding<'a> {
-    fn measure(&mut self, part: &'a Value, at: &str) -> Result<Size, OutOfBounds> {
+impl<'a> SchemaMeasurer<'a> {
+    fn measure(&mut self, part: &'a Value, at: &str) -> Result<SchemaSize, SchemaBoundsError> {
         self.depth += 1;
-        if self.depth > DEPTH {
-            return Err(OutOfBounds::Depth);
+        if self.depth > MAX_DEPTH {
+            return Err(SchemaBoundsError::Depth);
         }
-        let mut size = Size {
+        let mut size = SchemaSize {
             parts: 1,
             height: 1,
         };
         match part {
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    size.holds(self.measure(item, &format!("{at}/{index}"))?)?;
+                    size.add(self.measure(item, &format!("{at}/{index}"))?)?;
                 }
             }
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    if !DATA.contains(&name.as_str()) {
+                    if !DATA_KEYWORDS.contains(&name.as_str()) {
                         self.measure_field(&mut size, name, value, at)?;
                     }
                 }
@@ -127,50 +127,54 @@ impl<'a> Unfolding<'a> {
 
     fn measure_field(
         &mut self,
-        size: &mut Size,
+        size: &mut SchemaSize,
         name: &str,
         value: &'a Value,
         at: &str,
-    ) -> Result<(), OutOfBounds> {
-        if REFUSED.contains(&name) || (name == "$id" && !at.is_empty()) {
-            return Err(OutOfBounds::Keyword(name.to_owned(), at.to_owned()));
+    ) -> Result<(), SchemaBoundsError> {
+        if UNSUPPORTED_KEYWORDS.contains(&name) || (name == "$id" && !at.is_empty()) {
+            return Err(SchemaBoundsError::Keyword(name.to_owned(), at.to_owned()));
         }
-        size.holds(self.measure(value, &format!("{at}/{name}"))?)?;
+        size.add(self.measure(value, &format!("{at}/{name}"))?)?;
         match (name, value) {
-            ("$ref", Value::String(target)) => size.holds(self.referred(target, at)?),
+            ("$ref", Value::String(target)) => size.add(self.measure_reference(target, at)?),
             ("pattern", Value::String(_)) => self.count_patterns(1),
             ("patternProperties", Value::Object(patterns)) => self.count_patterns(patterns.len()),
             _ => Ok(()),
         }
     }
 
-    fn referred(&mut self, target: &'a str, at: &str) -> Result<Size, OutOfBounds> {
+    fn measure_reference(
+        &mut self,
+        target: &'a str,
+        at: &str,
+    ) -> Result<SchemaSize, SchemaBoundsError> {
         let pointer = match target.strip_prefix('#') {
             Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => pointer,
             _ => {
-                let target = crate::text::cut(target, 200).to_owned();
-                return Err(OutOfBounds::Foreign(at.to_owned(), target));
+                let target = crate::text::truncate(target, 200).to_owned();
+                return Err(SchemaBoundsError::Foreign(at.to_owned(), target));
             }
         };
-        match self.known.get(pointer) {
+        match self.measured.get(pointer) {
             Some(Some(size)) => return Ok(*size),
-            Some(None) => return Err(OutOfBounds::Circle(at.to_owned())),
+            Some(None) => return Err(SchemaBoundsError::Cycle(at.to_owned())),
             None => {}
         }
         let part = self
             .schema
             .pointer(pointer)
-            .ok_or_else(|| OutOfBounds::Dangling(at.to_owned()))?;
-        self.known.insert(pointer, None);
+            .ok_or_else(|| SchemaBoundsError::Dangling(at.to_owned()))?;
+        self.measured.insert(pointer, None);
         let size = self.measure(part, pointer)?;
-        self.known.insert(pointer, Some(size));
+        self.measured.insert(pointer, Some(size));
         Ok(size)
     }
 
-    fn count_patterns(&mut self, more: usize) -> Result<(), OutOfBounds> {
-        self.patterns += more;
-        if self.patterns > PATTERNS {
-            return Err(OutOfBounds::Patterns);
+    fn count_patterns(&mut self, extra: usize) -> Result<(), SchemaBoundsError> {
+        self.patterns += extra;
+        if self.patterns > MAX_PATTERNS {
+            return Err(SchemaBoundsError::Patterns);
         }
         Ok(())
     }
@@ -180,14 +184,14 @@ impl<'a> Unfolding<'a> {
 mod tests {
     use serde_json::json;
 
-    use super::{DIALECT, OutOfBounds, Value};
+    use super::{DIALECT, SchemaBoundsError, Value};
 
-    fn check(schema: &Value) -> Result<(), OutOfBounds> {
+    fn check(schema: &Value) -> Result<(), SchemaBoundsError> {
         super::check(schema).map(drop)
     }
 
     #[test]
-    fn plain_schemas_pass() {
+    fn valid_schemas_pass() {
         for schema in [
             json!({}),
             json!(true),
@@ -202,9 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn references_stay_inside_and_end() {
-        let foreign =
-            |target: &str| Err(OutOfBounds::Foreign("/items".to_owned(), target.to_owned()));
+    fn references_are_local_and_acyclic() {
+        let foreign = |target: &str| {
+            Err(SchemaBoundsError::Foreign(
+                "/items".to_owned(),
+                target.to_owned(),
+            ))
+        };
         for target in [
             "https://example.com/x",
             "file:///etc/passwd",
@@ -213,25 +221,25 @@ mod tests {
         ] {
             assert_eq!(check(&json!({"items": {"$ref": target}})), foreign(target));
         }
-        for circle in [
+        for cycle in [
             json!({"items": {"$ref": "#"}}),
             json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}),
             json!({"$ref": "#/$defs/a",
                    "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}),
         ] {
             assert!(
-                matches!(check(&circle), Err(OutOfBounds::Circle(_))),
-                "{circle}"
+                matches!(check(&cycle), Err(SchemaBoundsError::Cycle(_))),
+                "{cycle}"
             );
         }
         assert_eq!(
             check(&json!({"$ref": "#/$defs/missing"})),
-            Err(OutOfBounds::Dangling(String::new()))
+            Err(SchemaBoundsError::Dangling(String::new()))
         );
     }
 
     #[test]
-    fn a_schema_that_doubles_at_every_step_is_refused() {
+    fn an_exponentially_growing_schema_is_refused() {
         let mut definitions = serde_json::Map::new();
         for step in 0..15 {
             let next = json!({"$ref": format!("#/$defs/{}", step + 1)});
@@ -239,14 +247,14 @@ mod tests {
         }
         definitions.insert("15".to_owned(), json!({"type": "string"}));
         let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
-        assert_eq!(check(&schema), Err(OutOfBounds::Parts));
+        assert_eq!(check(&schema), Err(SchemaBoundsError::Parts));
     }
 
     #[test]
     fn depth_is_bounded_with_references_followed() {
         let nested = |steps: usize| (0..steps).fold(json!({}), |inner, _| json!({"not": inner}));
         assert_eq!(check(&nested(60)), Ok(()));
-        assert_eq!(check(&nested(65)), Err(OutOfBounds::Depth));
+        assert_eq!(check(&nested(65)), Err(SchemaBoundsError::Depth));
         let mut chain = json!({"$ref": "#/$defs/0", "$defs": {"40": {}}});
         for step in 0..40 {
             chain["$defs"][step.to_string()] = json!({"$ref": format!("#/$defs/{}", step + 1)});
@@ -256,20 +264,20 @@ mod tests {
             chain["$defs"][step.to_string()] = json!({"$ref": format!("#/$defs/{}", step + 1)});
         }
         chain["$defs"]["80"] = json!({});
-        assert_eq!(check(&chain), Err(OutOfBounds::Depth));
+        assert_eq!(check(&chain), Err(SchemaBoundsError::Depth));
     }
 
     #[test]
-    fn dialects_and_keywords_that_are_not_ours_are_named() {
+    fn unsupported_dialects_and_keywords_are_named() {
         assert!(matches!(
             check(&json!({"$schema": "http://json-schema.org/draft-07/schema#"})),
-            Err(OutOfBounds::Dialect(_))
+            Err(SchemaBoundsError::Dialect(_))
         ));
         for keyword in ["$dynamicRef", "$anchor", "$id"] {
             let schema = json!({"items": {keyword: "https://example.com"}});
             assert_eq!(
                 check(&schema),
-                Err(OutOfBounds::Keyword(
+                Err(SchemaBoundsError::Keyword(
                     keyword.to_owned(),
                     "/items".to_owned()
                 ))
@@ -279,7 +287,7 @@ mod tests {
             (0..129).map(|n| (format!("^{n}$"), json!(true))).collect();
         assert_eq!(
             check(&json!({"patternProperties": patterns})),
-            Err(OutOfBounds::Patterns)
+            Err(SchemaBoundsError::Patterns)
         );
     }
 }

@@ -7,30 +7,30 @@ use serde_json::Value;
 use tidegate_core::plugin::FieldError;
 
 use crate::{
-    limits::CONFIG_BYTES,
-    text::{REASON_BYTES, cut},
+    limits::MAX_CONFIG_BYTES,
+    text::{MAX_REASON_BYTES, truncate},
 };
 
 /// Bytes of a schema.
-const SCHEMA_BYTES: usize = 64 << 10;
+const MAX_SCHEMA_BYTES: usize = 64 << 10;
 /// Bytes that a compiled pattern may take.
-const PATTERN_BYTES: usize = 256 << 10;
+const MAX_PATTERN_BYTES: usize = 256 << 10;
 /// Parts of the schema times values of the config: about how many checks there may be.
-const CHECKS: u64 = 50_000_000;
+const MAX_CHECKS: u64 = 50_000_000;
 /// Up to so many, every error is looked for; beyond, the first one ends it, for each error is costly to put together.
-const THOROUGH_CHECKS: u64 = 1_000_000;
+const MAX_CHECKS_FOR_ALL_ERRORS: u64 = 1_000_000;
 /// So many errors are enough for a person to go on with.
-const ERRORS: usize = 32;
+const MAX_ERRORS: usize = 32;
 
 /// Why a text is no config schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadSchema {
-    #[error("it is {0} bytes long, and may be {SCHEMA_BYTES}")]
+pub(crate) enum InvalidSchema {
+    #[error("it is {0} bytes long, and may be {MAX_SCHEMA_BYTES}")]
     TooLarge(usize),
     #[error("it is no JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
-    OutOfBounds(#[from] bounds::OutOfBounds),
+    OutOfBounds(#[from] bounds::SchemaBoundsError),
     #[error("it is no JSON Schema: {0}")]
     Invalid(String),
 }
@@ -47,24 +47,24 @@ pub(crate) struct ConfigSchema {
 impl ConfigSchema {
     /// Reads a schema of draft 2020-12. It comes from a stranger, so whatever could make checking slow is refused:
     /// nothing is fetched, patterns are matched in linear time, and the schema may not refer to itself.
-    pub(crate) fn read(text: &str) -> Result<Self, BadSchema> {
-        if text.len() > SCHEMA_BYTES {
-            return Err(BadSchema::TooLarge(text.len()));
+    pub(crate) fn read(text: &str) -> Result<Self, InvalidSchema> {
+        if text.len() > MAX_SCHEMA_BYTES {
+            return Err(InvalidSchema::TooLarge(text.len()));
         }
-        let schema: Value =
-            serde_json::from_str(text).map_err(|error| BadSchema::NotJson(error.to_string()))?;
+        let schema: Value = serde_json::from_str(text)
+            .map_err(|error| InvalidSchema::NotJson(error.to_string()))?;
         let parts = bounds::check(&schema)?;
-        jsonschema::draft202012::meta::validate(&schema).map_err(|error| invalid(&error))?;
+        jsonschema::draft202012::meta::validate(&schema).map_err(|error| invalid_schema(&error))?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .offline()
             .with_pattern_options(
                 PatternOptions::regex()
-                    .size_limit(PATTERN_BYTES)
-                    .dfa_size_limit(PATTERN_BYTES),
+                    .size_limit(MAX_PATTERN_BYTES)
+                    .dfa_size_limit(MAX_PATTERN_BYTES),
             )
             .build(&schema)
-            .map_err(|error| invalid(&error))?;
+            .map_err(|error| invalid_schema(&error))?;
         Ok(Self {
             validator,
             schema,
@@ -74,24 +74,24 @@ impl ConfigSchema {
 
     /// What a config breaks. The paths are JSON pointers.
     pub(crate) fn check(&self, config: &Value) -> Vec<FieldError> {
-        let checks = self.parts.saturating_mul(values(config));
-        if checks > CHECKS {
+        let checks = self.parts.saturating_mul(count_values(config));
+        if checks > MAX_CHECKS {
             return vec![FieldError {
                 path: String::new(),
                 message: format!(
                     "it has too many values for a schema of {} parts: it may have {}",
                     self.parts,
-                    CHECKS / self.parts
+                    MAX_CHECKS / self.parts
                 ),
             }];
         }
-        if checks > THOROUGH_CHECKS {
+        if checks > MAX_CHECKS_FOR_ALL_ERRORS {
             let first = self.validator.validate(config).err();
             return first.iter().flat_map(field_errors).collect();
         }
-        let errors = self.validator.iter_errors(config).take(ERRORS);
+        let errors = self.validator.iter_errors(config).take(MAX_ERRORS);
         let fields = errors.flat_map(|error| field_errors(&error));
-        fields.take(ERRORS).collect()
+        fields.take(MAX_ERRORS).collect()
     }
 
     /// A config that the schema takes, from its own examples and defaults; none when it has no such.
@@ -104,12 +104,12 @@ impl ConfigSchema {
             .flatten()
             .chain(default)
             .cloned()
-            .chain([empty, self.example_of_fields()])
+            .chain([empty, self.example_from_fields()])
             .find(|config| config.is_object() && self.validator.is_valid(config))
     }
 
     /// Every field by its default or first example.
-    fn example_of_fields(&self) -> Value {
+    fn example_from_fields(&self) -> Value {
         let fields = self.schema.get("properties").and_then(Value::as_object);
         fields
             .into_iter()
@@ -126,20 +126,20 @@ impl ConfigSchema {
 
 /// A config is a JSON object of bearable size, whatever the plugin.
 pub(crate) fn parse_config(text: &str) -> Result<Value, FieldError> {
-    let whole = |message: String| FieldError {
+    let config_error = |message: String| FieldError {
         path: String::new(),
         message,
     };
-    if text.len() > CONFIG_BYTES {
+    if text.len() > MAX_CONFIG_BYTES {
         let bytes = text.len();
-        return Err(whole(format!(
-            "a config may have {CONFIG_BYTES} bytes, and this one has {bytes}"
+        return Err(config_error(format!(
+            "a config may have {MAX_CONFIG_BYTES} bytes, and this one has {bytes}"
         )));
     }
     match serde_json::from_str(text) {
         Ok(config @ Value::Object(_)) => Ok(config),
-        Ok(_) => Err(whole("a config is a JSON object".to_owned())),
-        Err(error) => Err(whole(format!("a config is JSON: {error}"))),
+        Ok(_) => Err(config_error("a config is a JSON object".to_owned())),
+        Err(error) => Err(config_error(format!("a config is JSON: {error}"))),
     }
 }
 
@@ -151,44 +151,44 @@ fn field_errors(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
             .iter()
-            .take(ERRORS)
+            .take(MAX_ERRORS)
             .map(|name| FieldError {
-                path: below(at.as_str(), name),
+                path: child_pointer(at.as_str(), name),
                 message: "there is no such field".to_owned(),
             })
             .collect(),
         ValidationErrorKind::Required { property } => vec![FieldError {
             path: match property.as_str() {
-                Some(name) => below(at.as_str(), name),
+                Some(name) => child_pointer(at.as_str(), name),
                 None => at.as_str().to_owned(),
             },
             message: "is missing".to_owned(),
         }],
         _ => vec![FieldError {
             path: at.as_str().to_owned(),
-            message: cut(&error.to_string(), REASON_BYTES).to_owned(),
+            message: truncate(&error.to_string(), MAX_REASON_BYTES).to_owned(),
         }],
     }
 }
 
 /// The JSON pointer of a field of an object.
-fn below(object: &str, name: &str) -> String {
+fn child_pointer(object: &str, name: &str) -> String {
     let name = name.replace('~', "~0").replace('/', "~1");
-    cut(&format!("{object}/{name}"), REASON_BYTES).to_owned()
+    truncate(&format!("{object}/{name}"), MAX_REASON_BYTES).to_owned()
 }
 
 /// How many values a config holds, itself and all within.
-fn values(config: &Value) -> u64 {
+fn count_values(config: &Value) -> u64 {
     1 + match config {
-        Value::Array(items) => items.iter().map(values).sum(),
-        Value::Object(fields) => fields.values().map(values).sum(),
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(fields) => fields.values().map(count_values).sum(),
         _ => 0,
     }
 }
 
-fn invalid(error: &jsonschema::ValidationError<'_>) -> BadSchema {
+fn invalid_schema(error: &jsonschema::ValidationError<'_>) -> InvalidSchema {
     let path = error.instance_path();
-    BadSchema::Invalid(cut(&format!("at `{path}`: {error}"), REASON_BYTES).to_owned())
+    InvalidSchema::Invalid(truncate(&format!("at `{path}`: {error}"), MAX_REASON_BYTES).to_owned())
 }
 
 #[cfg(test)]
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_is_made_of_defaults() {
+    fn an_example_is_built_from_defaults() {
         let schema = ConfigSchema::read(STAGED).expect("the test's own schema is good");
         assert_eq!(schema.example(), Some(serde_json::json!({"percent": 10})));
         let impossible = ConfigSchema::read(r#"{"required": ["x"]}"#).expect("it is a schema");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn configs_are_objects_of_bearable_size() {
+    fn configs_are_bounded_objects() {
         assert!(parse_config("{}").is_ok());
         for bad in [
             "",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn big_configs_are_checked_up_to_a_bound() {
+    fn the_number_of_checks_is_limited() {
         let branches: Vec<_> = (0..300).map(|n| serde_json::json!({"const": n})).collect();
         let schema = serde_json::json!({"properties": {"a": {"items": {"anyOf": branches}}}});
         let schema = ConfigSchema::read(&schema.to_string()).expect("it is a schema");
@@ -263,13 +263,13 @@ mod tests {
             schema.check(&config).len()
         };
         assert_eq!(errors(0, 60_000), 0);
-        assert_eq!(errors(-1, 100), ERRORS);
+        assert_eq!(errors(-1, 100), MAX_ERRORS);
         assert_eq!(errors(-1, 60_000), 1, "the first one");
         assert_eq!(errors(0, 200_000), 1, "too many values");
     }
 
     #[test]
-    fn a_bad_schema_is_refused_with_its_reason() {
+    fn an_invalid_schema_is_refused_with_a_reason() {
         for (schema, reason) in [
             ("{", "it is no JSON: "),
             (r#"{"type": "wave"}"#, "it is no JSON Schema: at `/type`"),
@@ -291,8 +291,8 @@ mod tests {
             assert!(error.starts_with(reason), "{schema}: {error}");
         }
         assert_eq!(
-            ConfigSchema::read(&" ".repeat(SCHEMA_BYTES + 1)).err(),
-            Some(BadSchema::TooLarge(SCHEMA_BYTES + 1))
+            ConfigSchema::read(&" ".repeat(MAX_SCHEMA_BYTES + 1)).err(),
+            Some(InvalidSchema::TooLarge(MAX_SCHEMA_BYTES + 1))
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The calls of the contract that decide something.
 
 use serde::{Serialize, de::DeserializeOwned};
-use tidegate_core::plugin::Kind;
+use tidegate_core::plugin::PluginKind;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::{AssignInput, CheckInput, HealthInput, Observation, PlanInput};
@@ -14,8 +14,8 @@ use super::{
     columns, shape,
 };
 use crate::{
-    limits::{Budget, Limits},
-    record::{Answered, Asked},
+    limits::{Budget, SandboxLimits},
+    record::{RecordedInput, RecordedOutput},
 };
 
 /// A call's name, in the contract and in records.
@@ -53,117 +53,117 @@ impl CallName {
     }
 
     /// Whose call it is.
-    pub(crate) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> PluginKind {
         match self {
-            Self::Plan | Self::Assign | Self::Decide => Kind::Strategy,
-            Self::Check => Kind::Compatibility,
-            Self::Evaluate => Kind::Health,
+            Self::Plan | Self::Assign | Self::Decide => PluginKind::Strategy,
+            Self::Check => PluginKind::Compatibility,
+            Self::Evaluate => PluginKind::Health,
         }
     }
 }
 
 /// The input of a call, and through it the call.
-pub(crate) trait Question:
+pub(crate) trait CallInput:
     ComponentType + Lower + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     /// Which call asks it.
     const CALL: CallName;
     /// What is answered.
-    type Answer: ComponentType + Lift + Serialize + Send + Sync + 'static;
+    type Output: ComponentType + Lift + Serialize + Send + Sync + 'static;
 
     /// What answering may take.
-    fn budget(&self, limits: &Limits) -> Budget;
+    fn budget(&self, limits: &SandboxLimits) -> Budget;
 
     /// Checks what the border promises of an answer; the campaign's rules are the checker's.
-    fn check(&self, answer: &Self::Answer) -> Result<(), String>;
+    fn check(&self, output: &Self::Output) -> Result<(), String>;
 
     /// The question as it is recorded.
     fn record(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&Asked {
+        serde_json::to_vec(&RecordedInput {
             call: Self::CALL.as_str(),
             input: self,
         })
     }
 
     /// Its answer as it is recorded.
-    fn record_answer(&self, answer: Result<&Self::Answer, &str>) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&Answered {
+    fn record_output(&self, output: Result<&Self::Output, &str>) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&RecordedOutput {
             call: Self::CALL.as_str(),
-            answer,
+            answer: output,
         })
     }
 }
 
-impl Question for PlanInput {
+impl CallInput for PlanInput {
     const CALL: CallName = CallName::Plan;
-    type Answer = WavePlan;
+    type Output = WavePlan;
 
-    fn budget(&self, limits: &Limits) -> Budget {
-        limits.planning(self.census.devices)
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.planning_budget(self.census.devices)
     }
 
-    fn check(&self, answer: &WavePlan) -> Result<(), String> {
-        shape::plan(answer)
+    fn check(&self, output: &WavePlan) -> Result<(), String> {
+        shape::check_plan(output)
     }
 }
 
-impl Question for AssignInput {
+impl CallInput for AssignInput {
     const CALL: CallName = CallName::Assign;
-    type Answer = Vec<u16>;
+    type Output = Vec<u16>;
 
-    fn budget(&self, limits: &Limits) -> Budget {
-        limits.planning(self.place.len() as u64)
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.planning_budget(self.place.len() as u64)
     }
 
-    fn check(&self, answer: &Vec<u16>) -> Result<(), String> {
-        shape::as_many("rows", self.place.len(), answer.len())
+    fn check(&self, output: &Vec<u16>) -> Result<(), String> {
+        shape::check_count("rows", self.place.len(), output.len())
     }
 
     fn record(&self) -> serde_json::Result<Vec<u8>> {
-        columns::record(self)
+        columns::record_input(self)
     }
 
-    fn record_answer(&self, answer: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
-        columns::record_answer(answer)
+    fn record_output(&self, output: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
+        columns::record_output(output)
     }
 }
 
-impl Question for Observation {
+impl CallInput for Observation {
     const CALL: CallName = CallName::Decide;
-    type Answer = Decision;
+    type Output = Decision;
 
-    fn budget(&self, limits: &Limits) -> Budget {
-        limits.call()
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
     }
 
-    fn check(&self, answer: &Decision) -> Result<(), String> {
-        shape::decision(answer)
+    fn check(&self, output: &Decision) -> Result<(), String> {
+        shape::check_decision(output)
     }
 }
 
-impl Question for CheckInput {
+impl CallInput for CheckInput {
     const CALL: CallName = CallName::Check;
-    type Answer = Vec<Verdict>;
+    type Output = Vec<Verdict>;
 
-    fn budget(&self, limits: &Limits) -> Budget {
-        limits.call()
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
     }
 
-    fn check(&self, answer: &Vec<Verdict>) -> Result<(), String> {
-        shape::as_many("classes", self.classes.len(), answer.len())?;
-        shape::verdicts(answer)
+    fn check(&self, output: &Vec<Verdict>) -> Result<(), String> {
+        shape::check_count("classes", self.classes.len(), output.len())?;
+        shape::check_verdicts(output)
     }
 }
 
-impl Question for HealthInput {
+impl CallInput for HealthInput {
     const CALL: CallName = CallName::Evaluate;
-    type Answer = HealthAnswer;
+    type Output = HealthAnswer;
 
-    fn budget(&self, limits: &Limits) -> Budget {
-        limits.call()
+    fn budget(&self, limits: &SandboxLimits) -> Budget {
+        limits.call_budget()
     }
 
-    fn check(&self, answer: &HealthAnswer) -> Result<(), String> {
-        shape::health(answer)
+    fn check(&self, output: &HealthAnswer) -> Result<(), String> {
+        shape::check_health(output)
     }
 }

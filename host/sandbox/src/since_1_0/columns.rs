@@ -10,14 +10,14 @@ use super::{
     AssignInput, CallName,
     bindings::{exports::tidegate::plugin::rollout::Wave, tidegate::plugin::types},
 };
-use crate::record::{Answered, Asked};
+use crate::record::{RecordedInput, RecordedOutput};
 
 /// Pages of up to so many rows are recorded whole.
-const WHOLE_ROWS: usize = 4096;
+const MAX_INLINE_ROWS: usize = 4096;
 
 /// [`AssignInput`] with its columns in either form; the fields stand in the same order.
 #[derive(Serialize)]
-struct Recorded<'a> {
+struct RecordedAssignInput<'a> {
     context: &'a types::Context,
     config: &'a str,
     waves: &'a [Wave],
@@ -28,10 +28,10 @@ struct Recorded<'a> {
     place: Column<'a, u32>,
 }
 
-pub(super) fn record(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Asked {
+pub(super) fn record_input(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&RecordedInput {
         call: CallName::Assign.as_str(),
-        input: Recorded {
+        input: RecordedAssignInput {
             context: &input.context,
             config: &input.config,
             waves: &input.waves,
@@ -44,53 +44,53 @@ pub(super) fn record(input: &AssignInput) -> serde_json::Result<Vec<u8>> {
     })
 }
 
-pub(super) fn record_answer(answer: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Answered {
+pub(super) fn record_output(output: Result<&Vec<u16>, &str>) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&RecordedOutput {
         call: CallName::Assign.as_str(),
-        answer: answer.map(|waves| Column(waves)),
+        answer: output.map(|waves| Column(waves)),
     })
 }
 
 /// A column, whole or as `{"rows": ..., "digest": "sha256:..."}` of its numbers in little-endian order.
 struct Column<'a, T>(&'a [T]);
 
-impl<T: Number + Serialize> Serialize for Column<'_, T> {
+impl<T: LittleEndian + Serialize> Serialize for Column<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Long {
+        struct ColumnDigest {
             rows: usize,
             digest: String,
         }
-        if self.0.len() <= WHOLE_ROWS {
+        if self.0.len() <= MAX_INLINE_ROWS {
             return self.0.serialize(serializer);
         }
-        Long {
+        ColumnDigest {
             rows: self.0.len(),
-            digest: digest(self.0).to_string(),
+            digest: column_digest(self.0).to_string(),
         }
         .serialize(serializer)
     }
 }
 
 /// A number that knows its bytes.
-trait Number: Copy {
+trait LittleEndian: Copy {
     /// Appends them, the least significant first.
     fn write(self, bytes: &mut Vec<u8>);
 }
 
-impl Number for u16 {
+impl LittleEndian for u16 {
     fn write(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
 }
 
-impl Number for u32 {
+impl LittleEndian for u32 {
     fn write(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
 }
 
-fn digest<T: Number>(column: &[T]) -> Digest {
+fn column_digest<T: LittleEndian>(column: &[T]) -> Digest {
     use sha2::Digest as _;
     let mut hash = sha2::Sha256::new();
     let mut bytes = Vec::with_capacity(64 << 10);
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_columns_are_whole_and_long_ones_a_digest() {
+    fn long_columns_are_recorded_by_digest() {
         let json = |column: &[u16]| serde_json::to_value(Column(column)).expect("it is plain");
         assert_eq!(json(&[1, 2]), serde_json::json!([1, 2]));
         let long = vec![513_u16; 40_000];

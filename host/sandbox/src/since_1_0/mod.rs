@@ -2,11 +2,11 @@
 //!
 //! A later version gets a module beside this one; what is here does not change, for plugins are built against it.
 
-mod answers;
 mod bindings;
 mod call;
 mod columns;
-mod question;
+mod input;
+mod output;
 mod shape;
 
 pub(crate) use bindings::exports::tidegate::plugin::{
@@ -15,9 +15,9 @@ pub(crate) use bindings::exports::tidegate::plugin::{
     meta,
     rollout::{AssignInput, Observation, PlanInput},
 };
-pub(crate) use call::{CALLS, CallName, Question};
+pub(crate) use call::{CALLS, CallInput, CallName};
 
-use tidegate_core::plugin::Kind;
+use tidegate_core::plugin::PluginKind;
 
 /// The version, as an inspection names it.
 pub(crate) const VERSION: &str = "1.0.0";
@@ -29,10 +29,10 @@ pub(crate) const TYPES: &str = "tidegate:plugin/types@1.0.0";
 pub(crate) const META: &str = "tidegate:plugin/meta@1.0.0";
 
 /// What makes a world the one it is.
-pub(crate) fn interface(kind: Kind) -> &'static str {
+pub(crate) fn interface(kind: PluginKind) -> &'static str {
     match kind {
-        Kind::Strategy => "tidegate:plugin/rollout@1.0.0",
-        Kind::Compatibility => "tidegate:plugin/compatibility@1.0.0",
-        Kind::Health => "tidegate:plugin/health@1.0.0",
+        PluginKind::Strategy => "tidegate:plugin/rollout@1.0.0",
+        PluginKind::Compatibility => "tidegate:plugin/compatibility@1.0.0",
+        PluginKind::Health => "tidegate:plugin/health@1.0.0",
     }
 }

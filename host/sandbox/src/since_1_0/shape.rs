@@ -6,106 +6,112 @@ use super::bindings::exports::tidegate::plugin::{
     rollout::{Decision, Members, Outcome, WavePlan},
 };
 use super::bindings::tidegate::plugin::types::HealthVerdict;
-use crate::text::REASON_BYTES;
+use crate::text::MAX_REASON_BYTES;
 
-const STATE_BYTES: usize = 64 << 10;
-const EXPLAIN_LINES: usize = 16;
-const EXPLAIN_LINE_BYTES: usize = 256;
-const WHOLE: u16 = 10_000;
+const MAX_STATE_BYTES: usize = 64 << 10;
+const MAX_EXPLAIN_LINES: usize = 16;
+const MAX_EXPLAIN_LINE_BYTES: usize = 256;
+const MAX_BASIS_POINTS: u16 = 10_000;
 
-type Checked = Result<(), String>;
+type CheckResult = Result<(), String>;
 
-pub(super) fn plan(plan: &WavePlan) -> Checked {
+pub(super) fn check_plan(plan: &WavePlan) -> CheckResult {
     plan.waves.iter().enumerate().try_for_each(|(index, wave)| {
-        at_most(
+        check_length(
             &format!("the name of wave {index}"),
             wave.name.len(),
-            REASON_BYTES,
+            MAX_REASON_BYTES,
         )?;
         match wave.members {
-            Members::Share(share) => basis_points(&format!("the share of wave {index}"), share),
+            Members::Share(share) => {
+                check_basis_points(&format!("the share of wave {index}"), share)
+            }
             _ => Ok(()),
         }
     })
 }
 
-pub(super) fn decision(decision: &Decision) -> Checked {
+pub(super) fn check_decision(decision: &Decision) -> CheckResult {
     match &decision.outcome {
-        Outcome::Hold(text) | Outcome::Fail(text) => reason(text)?,
-        Outcome::RollBack(back) => reason(&back.reason)?,
+        Outcome::Hold(text) | Outcome::Fail(text) => check_reason(text)?,
+        Outcome::RollBack(back) => check_reason(&back.reason)?,
         Outcome::Proceed | Outcome::AwaitOperator(_) | Outcome::Complete => {}
     }
-    state(&decision.state)?;
-    explain(&decision.explain)
+    check_state(&decision.state)?;
+    check_explain(&decision.explain)
 }
 
-pub(super) fn verdicts(verdicts: &[Verdict]) -> Checked {
+pub(super) fn check_verdicts(verdicts: &[Verdict]) -> CheckResult {
     verdicts.iter().try_for_each(|verdict| match verdict {
         Verdict::Compatible => Ok(()),
-        Verdict::Incompatible(text) => reason(text),
+        Verdict::Incompatible(text) => check_reason(text),
         Verdict::Needs(needs) => {
-            at_most("a needed version", needs.version.len(), REASON_BYTES)?;
-            reason(&needs.reason)
+            check_length("a needed version", needs.version.len(), MAX_REASON_BYTES)?;
+            check_reason(&needs.reason)
         }
     })
 }
 
-pub(super) fn health(answer: &HealthAnswer) -> Checked {
+pub(super) fn check_health(answer: &HealthAnswer) -> CheckResult {
     match &answer.verdict {
         HealthVerdict::Healthy => {}
-        HealthVerdict::Inconclusive(text) | HealthVerdict::Hold(text) => reason(text)?,
-        HealthVerdict::RollBack(back) => reason(&back.reason)?,
+        HealthVerdict::Inconclusive(text) | HealthVerdict::Hold(text) => check_reason(text)?,
+        HealthVerdict::RollBack(back) => check_reason(&back.reason)?,
     }
-    basis_points("the confidence", answer.confidence)?;
-    state(&answer.state)?;
-    explain(&answer.explain)
+    check_basis_points("the confidence", answer.confidence)?;
+    check_state(&answer.state)?;
+    check_explain(&answer.explain)
 }
 
 /// One answer for each thing that was asked about.
-pub(super) fn as_many(things: &str, asked: usize, answered: usize) -> Checked {
-    if asked == answered {
+pub(super) fn check_count(items: &str, expected: usize, actual: usize) -> CheckResult {
+    if expected == actual {
         Ok(())
     } else {
         Err(format!(
-            "it was asked about {asked} {things} and answered for {answered}"
+            "it was asked about {expected} {items} and answered for {actual}"
         ))
     }
 }
 
-fn reason(text: &str) -> Checked {
-    at_most("a reason", text.len(), REASON_BYTES)
+fn check_reason(text: &str) -> CheckResult {
+    check_length("a reason", text.len(), MAX_REASON_BYTES)
 }
 
-fn state(state: &[u8]) -> Checked {
-    at_most("the state", state.len(), STATE_BYTES)
+fn check_state(state: &[u8]) -> CheckResult {
+    check_length("the state", state.len(), MAX_STATE_BYTES)
 }
 
-fn explain(lines: &[String]) -> Checked {
-    if lines.len() > EXPLAIN_LINES {
+fn check_explain(lines: &[String]) -> CheckResult {
+    if lines.len() > MAX_EXPLAIN_LINES {
         return Err(format!(
-            "`explain` has {} sentences, and may have {EXPLAIN_LINES}",
+            "`explain` has {} sentences, and may have {MAX_EXPLAIN_LINES}",
             lines.len()
         ));
     }
-    lines
-        .iter()
-        .try_for_each(|line| at_most("a sentence of `explain`", line.len(), EXPLAIN_LINE_BYTES))
+    lines.iter().try_for_each(|line| {
+        check_length(
+            "a sentence of `explain`",
+            line.len(),
+            MAX_EXPLAIN_LINE_BYTES,
+        )
+    })
 }
 
-fn at_most(what: &str, bytes: usize, most: usize) -> Checked {
-    if bytes <= most {
+fn check_length(what: &str, bytes: usize, max: usize) -> CheckResult {
+    if bytes <= max {
         Ok(())
     } else {
-        Err(format!("{what} is {bytes} bytes long, and may be {most}"))
+        Err(format!("{what} is {bytes} bytes long, and may be {max}"))
     }
 }
 
-fn basis_points(what: &str, points: u16) -> Checked {
-    if points <= WHOLE {
+fn check_basis_points(what: &str, points: u16) -> CheckResult {
+    if points <= MAX_BASIS_POINTS {
         Ok(())
     } else {
         Err(format!(
-            "{what} is {points} basis points, and may be {WHOLE}"
+            "{what} is {points} basis points, and may be {MAX_BASIS_POINTS}"
         ))
     }
 }
@@ -117,7 +123,7 @@ mod tests {
 
     type Fill = fn(&mut Decision, usize);
 
-    fn quiet() -> Decision {
+    fn empty_decision() -> Decision {
         Decision {
             admissions: Vec::new(),
             outcome: Outcome::Proceed,
@@ -129,9 +135,9 @@ mod tests {
 
     #[test]
     fn decisions_are_bounded() {
-        assert_eq!(decision(&quiet()), Ok(()));
+        assert_eq!(check_decision(&empty_decision()), Ok(()));
         let bounds: [(&str, Fill, usize); 4] = [
-            ("the state", |d, n| d.state = vec![0; n], STATE_BYTES),
+            ("the state", |d, n| d.state = vec![0; n], MAX_STATE_BYTES),
             (
                 "a reason",
                 |d, n| d.outcome = Outcome::Hold("x".repeat(n)),
@@ -144,20 +150,20 @@ mod tests {
             ),
             ("a sentence", |d, n| d.explain = vec!["x".repeat(n)], 256),
         ];
-        for (starts, fill, most) in bounds {
-            let mut answer = quiet();
-            fill(&mut answer, most);
-            assert_eq!(decision(&answer), Ok(()), "{starts}");
-            fill(&mut answer, most + 1);
-            let refused = decision(&answer).expect_err("one too many");
-            assert!(refused.starts_with(starts), "{refused}");
+        for (prefix, fill, max) in bounds {
+            let mut output = empty_decision();
+            fill(&mut output, max);
+            assert_eq!(check_decision(&output), Ok(()), "{prefix}");
+            fill(&mut output, max + 1);
+            let error = check_decision(&output).expect_err("one too many");
+            assert!(error.starts_with(prefix), "{error}");
         }
     }
 
     #[test]
-    fn shares_end_at_the_whole() {
+    fn shares_are_at_most_10000_basis_points() {
         let share = |points| {
-            plan(&WavePlan {
+            check_plan(&WavePlan {
                 waves: vec![Wave {
                     name: "canary".to_owned(),
                     members: Members::Share(points),

@@ -10,13 +10,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::Sandbox as _;
-use tidegate_hostile::Hostile;
+use tidegate_hostile::HostilePlugin;
 
-use crate::support::{Rig, observation};
+use crate::support::{SandboxFixture, observation};
 
 /// Whether the plugin can be called.
-async fn answers(rig: &Rig, digest: Digest) -> bool {
-    rig.sandbox
+async fn is_callable(fixture: &SandboxFixture, digest: Digest) -> bool {
+    fixture
+        .sandbox
         .decide(digest, observation("{}"))
         .await
         .outcome
@@ -34,29 +35,32 @@ fn files(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn the_file(rig: &Rig) -> Result<PathBuf> {
-    files(&rig.code_folder(), "code")?
+fn code_file(fixture: &SandboxFixture) -> Result<PathBuf> {
+    files(&fixture.code_folder(), "code")?
         .pop()
         .context("there is no code")
 }
 
 #[tokio::test]
 async fn code_survives_a_restart() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.shop.put(Hostile::Honest.component()?);
-    assert!(answers(&rig, digest).await);
-    assert!(answers(&rig.again_without_components()?, digest).await);
-    assert_eq!(files(&rig.code_folder(), "partial")?, Vec::<PathBuf>::new());
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    assert!(is_callable(&fixture, digest).await);
+    assert!(is_callable(&fixture.reopen_without_components()?, digest).await);
+    assert_eq!(
+        files(&fixture.code_folder(), "partial")?,
+        Vec::<PathBuf>::new()
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn what_nothing_can_use_is_swept_at_the_next_start() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.shop.put(Hostile::Honest.component()?);
-    assert!(answers(&rig, digest).await);
-    let ours = the_file(&rig)?;
-    let folder = rig.code_folder();
+async fn unusable_code_is_removed_at_the_next_start() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    assert!(is_callable(&fixture, digest).await);
+    let ours = code_file(&fixture)?;
+    let folder = fixture.code_folder();
     let older = folder.join(format!("{}-0123456789abcdef.code", "0".repeat(64)));
     let (dead, alive) = (folder.join("dead.partial"), folder.join("alive.partial"));
     for path in [&older, &dead, &alive] {
@@ -67,8 +71,8 @@ async fn what_nothing_can_use_is_swept_at_the_next_start() -> Result<()> {
         .write(true)
         .open(&dead)?
         .set_modified(long_ago)?;
-    let after = rig.again_without_components()?;
-    assert!(answers(&after, digest).await);
+    let after = fixture.reopen_without_components()?;
+    assert!(is_callable(&after, digest).await);
     for (path, stays) in [(ours, true), (older, false), (dead, false), (alive, true)] {
         assert_eq!(path.exists(), stays, "{}", path.display());
     }
@@ -76,11 +80,11 @@ async fn what_nothing_can_use_is_swept_at_the_next_start() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_lost_or_damaged_file_is_made_again() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.shop.put(Hostile::Honest.component()?);
-    assert!(answers(&rig, digest).await);
-    let path = the_file(&rig)?;
+async fn a_lost_or_damaged_file_is_recompiled() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    assert!(is_callable(&fixture, digest).await);
+    let path = code_file(&fixture)?;
     let sound = fs::read(&path)?;
     let damages: [fn(&mut Vec<u8>); 5] = [
         |bytes| bytes.truncate(100),
@@ -96,57 +100,60 @@ async fn a_lost_or_damaged_file_is_made_again() -> Result<()> {
         let mut bytes = sound.clone();
         damage(&mut bytes);
         fs::write(&path, bytes)?;
-        let after = rig.again()?;
-        assert!(answers(&after, digest).await);
+        let after = fixture.reopen()?;
+        assert!(is_callable(&after, digest).await);
         assert!(fs::read(&path)? == sound, "it was made again, the same");
     }
     fs::remove_file(&path)?;
-    assert!(answers(&rig.again()?, digest).await);
+    assert!(is_callable(&fixture.reopen()?, digest).await);
     Ok(())
 }
 
 #[tokio::test]
-async fn code_of_another_component_is_not_taken_for_this_ones() -> Result<()> {
-    let rig = Rig::new()?;
-    let honest = rig.shop.put(Hostile::Honest.component()?);
-    let trapping = rig.shop.put(Hostile::Trap.component()?);
-    assert!(!answers(&rig, trapping).await);
-    let stranger = the_file(&rig)?;
-    assert!(answers(&rig, honest).await);
-    for path in files(&rig.code_folder(), "code")? {
+async fn code_of_another_component_is_not_loaded() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+    let trapping = fixture.components.put(HostilePlugin::Trap.component()?);
+    assert!(!is_callable(&fixture, trapping).await);
+    let stranger = code_file(&fixture)?;
+    assert!(is_callable(&fixture, honest).await);
+    for path in files(&fixture.code_folder(), "code")? {
         if path != stranger {
             fs::copy(&stranger, path)?;
         }
     }
-    assert!(answers(&rig.again()?, honest).await);
+    assert!(is_callable(&fixture.reopen()?, honest).await);
     Ok(())
 }
 
 #[tokio::test]
-async fn code_under_another_secret_is_foreign() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.shop.put(Hostile::Honest.component()?);
-    assert!(answers(&rig, digest).await);
-    let before = fs::read(the_file(&rig)?)?;
+async fn code_authenticated_with_another_secret_is_not_loaded() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(HostilePlugin::Honest.component()?);
+    assert!(is_callable(&fixture, digest).await);
+    let before = fs::read(code_file(&fixture)?)?;
 
-    let secret = rig.code_folder().join("secret");
+    let secret = fixture.code_folder().join("secret");
     assert_eq!(fs::metadata(&secret)?.permissions().mode() & 0o777, 0o600);
     fs::write(&secret, [7; 32])?;
-    assert!(answers(&rig.again()?, digest).await);
-    assert!(fs::read(the_file(&rig)?)? != before, "it was signed anew");
+    assert!(is_callable(&fixture.reopen()?, digest).await);
+    assert!(
+        fs::read(code_file(&fixture)?)? != before,
+        "it was signed anew"
+    );
 
     // One that others can read is none.
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
-    assert!(answers(&rig.again()?, digest).await);
+    assert!(is_callable(&fixture.reopen()?, digest).await);
     assert_ne!(fs::read(&secret)?, [7; 32]);
     assert_eq!(fs::metadata(&secret)?.permissions().mode() & 0o777, 0o600);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_component_that_is_nowhere_is_the_hosts_failure() -> Result<()> {
-    let rig = Rig::new()?;
-    let call = rig
+async fn a_missing_component_is_a_host_failure() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let call = fixture
         .sandbox
         .decide(Digest::of(b"nothing"), observation("{}"))
         .await;

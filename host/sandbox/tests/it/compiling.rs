@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
-use tidegate_hostile::{Hostile, compile_bomb, many_functions};
+use tidegate_hostile::{HostilePlugin, compile_bomb, many_functions};
 
-use crate::support::{Rig, observation};
+use crate::support::{SandboxFixture, observation};
 
 #[tokio::test]
-async fn a_compile_bomb_ends_with_its_reason() -> Result<()> {
-    let rig = Rig::with(|config| config.limits.compile_cpu = Duration::from_secs(1))?;
-    let why = rig.refusal(compile_bomb(40, 3_000)?).await?;
+async fn a_compile_bomb_is_refused_with_a_reason() -> Result<()> {
+    let fixture =
+        SandboxFixture::with(|config| config.limits.compile_cpu = Duration::from_secs(1))?;
+    let why = fixture.refusal(compile_bomb(40, 3_000)?).await?;
     assert_eq!(why, "compiling it took more than 1 s of CPU time");
     // The server goes on.
-    let inspection = rig.upload(Hostile::Honest.component()?).await?;
-    let call = rig
+    let inspection = fixture.upload(HostilePlugin::Honest.component()?).await?;
+    let call = fixture
         .sandbox
         .decide(inspection.digest, observation("{}"))
         .await;
@@ -24,9 +25,9 @@ async fn a_compile_bomb_ends_with_its_reason() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_needs_too_much_memory_to_compile_ends_with_its_reason() -> Result<()> {
-    let rig = Rig::with(|config| config.limits.compile_memory_bytes = 256 << 20)?;
-    let why = rig.refusal(many_functions(40_000)?).await?;
+async fn a_component_that_needs_too_much_memory_is_refused_with_a_reason() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| config.limits.compile_memory_bytes = 256 << 20)?;
+    let why = fixture.refusal(many_functions(40_000)?).await?;
     assert!(
         why.starts_with("compiling it needed more than 256 MiB of memory"),
         "{why}"
@@ -35,12 +36,12 @@ async fn what_needs_too_much_memory_to_compile_ends_with_its_reason() -> Result<
 }
 
 #[tokio::test]
-async fn a_compiler_that_was_killed_is_not_the_components_fault() -> Result<()> {
-    let rig = Rig::with(|config| {
+async fn a_killed_compiler_does_not_reject_the_component() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| {
         config.compiler.program = "/bin/sh".into();
         config.compiler.args = ["-c", "kill -9 $$"].map(Into::into).to_vec();
     })?;
-    match rig.upload(Hostile::Honest.component()?).await {
+    match fixture.upload(HostilePlugin::Honest.component()?).await {
         Err(Rejection::Unavailable(why)) => assert!(why.contains("memory"), "{why}"),
         other => anyhow::bail!("{other:?}"),
     }
@@ -48,8 +49,8 @@ async fn a_compiler_that_was_killed_is_not_the_components_fault() -> Result<()> 
 }
 
 #[tokio::test]
-async fn invalid_code_is_the_components_fault() -> Result<()> {
-    let rig = Rig::new()?;
+async fn invalid_code_is_refused() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
     // Well-formed on the outside, and wrong within.
     let mut component = wat::parse_str(
         r#"(component (core module (func (result i32) (i32.const 1)))
@@ -63,19 +64,19 @@ async fn invalid_code_is_the_components_fault() -> Result<()> {
         .position(|window| window == body)
         .ok_or_else(|| anyhow::anyhow!("the body is not where it was"))?;
     component[at] = 0x42; // i64.const: another type than the function returns
-    let why = rig.refusal(component).await?;
+    let why = fixture.refusal(component).await?;
     assert!(why.starts_with("it does not compile: "), "{why}");
     Ok(())
 }
 
 #[tokio::test]
-async fn another_programs_output_is_not_believed() -> Result<()> {
+async fn another_programs_output_is_not_trusted() -> Result<()> {
     for (program, args) in [("/bin/echo", vec!["tidegate"]), ("/bin/cat", vec![])] {
-        let rig = Rig::with(|config| {
+        let fixture = SandboxFixture::with(|config| {
             config.compiler.program = program.into();
             config.compiler.args = args.into_iter().map(Into::into).collect();
         })?;
-        let refused = rig.upload(Hostile::Honest.component()?).await;
+        let refused = fixture.upload(HostilePlugin::Honest.component()?).await;
         assert!(
             matches!(refused, Err(Rejection::Unavailable(_))),
             "{refused:?}"

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::Sandbox as _;
-use tidegate_sandbox::{Plugin, question};
+use tidegate_sandbox::{Plugin, encode_input};
 
-use crate::support::{Rig, built};
+use crate::support::{SandboxFixture, built_component};
 
 /// A golden: `expect` is the answer in the serde form of the contract's types, results as `Ok` and `Err`.
 #[derive(Deserialize)]
@@ -42,13 +42,16 @@ fn guests() -> Result<Vec<(String, PathBuf)>> {
 
 #[tokio::test]
 async fn goldens_through_wasm() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     for (name, folder) in guests()? {
-        let component = built(&name)?;
+        let component = built_component(&name)?;
         let initial_memory = initial_memory(&component)?;
-        let inspection = rig.upload(component).await.with_context(|| name.clone())?;
+        let inspection = fixture
+            .upload(component)
+            .await
+            .with_context(|| name.clone())?;
         assert_eq!(inspection.description.name, name);
-        let plugin = rig.sandbox.plugin(inspection.digest).await?;
+        let plugin = fixture.sandbox.plugin(inspection.digest).await?;
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path
@@ -56,7 +59,7 @@ async fn goldens_through_wasm() -> Result<()> {
                 .is_some_and(|extension| extension == "json")
             {
                 let golden = serde_json::from_str(&fs::read_to_string(&path)?)?;
-                check(&rig, &plugin, &golden, initial_memory)
+                check(&fixture, &plugin, &golden, initial_memory)
                     .with_context(|| path.display().to_string())?;
             }
         }
@@ -77,11 +80,16 @@ fn initial_memory(component: &[u8]) -> Result<u64> {
     Ok(pages * (64 << 10))
 }
 
-fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Result<()> {
+fn check(
+    fixture: &SandboxFixture,
+    plugin: &Plugin,
+    golden: &Golden,
+    initial_memory: u64,
+) -> Result<()> {
     if golden.call == "validate" {
         let config: String = serde_json::from_str(golden.input.get())?;
         let errors: Vec<Value> = plugin
-            .validate_itself(&config)
+            .run_validate(&config)
             .outcome?
             .into_iter()
             .map(|error| json!({"path": error.path, "message": error.message}))
@@ -89,10 +97,10 @@ fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Re
         ensure!(json!(errors) == golden.expect, "it answered {errors:?}");
         return Ok(());
     }
-    let question = question(&golden.call, golden.input.get())?;
-    let first = plugin.replay(&question);
-    let second = plugin.replay(&question);
-    let readable = rig.sandbox.readable(&first.record.answer)?;
+    let input = encode_input(&golden.call, golden.input.get())?;
+    let first = plugin.replay(&input);
+    let second = plugin.replay(&input);
+    let readable = fixture.sandbox.readable(&first.record.output)?;
     let answered: Value = serde_json::from_str(&readable)?;
     ensure!(
         answered["answer"] == golden.expect,
@@ -115,10 +123,9 @@ fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Re
         "it grew its memory from {initial_memory} to {} bytes",
         first.peak_memory
     );
-    ensure!(first.record.question == question);
+    ensure!(first.record.input == input);
     ensure!(
-        first.record.question_digest
-            == Some(Digest::of(rig.sandbox.readable(&question)?.as_bytes()))
+        first.record.input_digest == Some(Digest::of(fixture.sandbox.readable(&input)?.as_bytes()))
     );
     Ok(())
 }
@@ -126,15 +133,15 @@ fn check(rig: &Rig, plugin: &Plugin, golden: &Golden, initial_memory: u64) -> Re
 /// What is recorded of a call is enough to ask it again, in another process and from compiled code alone.
 #[tokio::test]
 async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.upload(built("canary")?).await?.digest;
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.upload(built_component("canary")?).await?.digest;
     let config = r#"{"canary_percentage": 10}"#;
-    let call = rig
+    let call = fixture
         .sandbox
         .decide(digest, crate::support::observation(config))
         .await;
-    let after = rig.again_without_components()?;
-    let replayed = after.sandbox.replay(digest, &call.record.question).await;
+    let after = fixture.reopen_without_components()?;
+    let replayed = after.sandbox.replay(digest, &call.record.input).await;
     assert_eq!(replayed.record, call.record);
     assert_eq!(replayed.fuel, call.fuel);
     assert_eq!(replayed.outcome, call.outcome.map(drop));
@@ -142,12 +149,12 @@ async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_said_so() -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.upload(built("canary")?).await?.digest;
-    assert!(question("guess", "{}").is_err());
-    assert!(question("decide", "{}").is_err());
-    let of_another_world = question("check", &json!({
+async fn an_invalid_input_is_refused() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.upload(built_component("canary")?).await?.digest;
+    assert!(encode_input("guess", "{}").is_err());
+    assert!(encode_input("decide", "{}").is_err());
+    let of_another_world = encode_input("check", &json!({
         "context": {"now": 0, "seed": 0, "failure_ceiling": 0, "update_timeout": 0, "auto_rollback": false, "facts": []},
         "firmware": {"name": "", "version": "", "beta": false, "security_update": false, "tags": [], "metadata": []},
         "classes": [], "config": "{}"
@@ -157,7 +164,7 @@ async fn what_is_no_question_is_said_so() -> Result<()> {
         (b"noise", "host"),
         (b"", "host"),
     ] {
-        let call = rig.sandbox.replay(digest, bytes).await;
+        let call = fixture.sandbox.replay(digest, bytes).await;
         assert_eq!(call.outcome.map_err(|failure| failure.class()), Err(class));
     }
     Ok(())

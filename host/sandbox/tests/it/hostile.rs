@@ -3,24 +3,24 @@
 use anyhow::Result;
 use tidegate_core::{
     checker::{Violation, check_decision},
-    plugin::{HealthVerdict, Members, Observation, Outcome, PolicyVerdict},
+    plugin::{DecisionOutcome, HealthVerdict, Members, Observation, PolicyVerdict},
     wave::{Counts, WaveReport},
 };
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
-use tidegate_hostile::Hostile;
+use tidegate_hostile::HostilePlugin;
 
-use crate::support::{Rig, failure, observation, plan_input};
+use crate::support::{SandboxFixture, failure, observation, plan_input};
 
 /// The failure of `decide`.
-async fn decide(rig: &Rig, hostile: Hostile) -> Result<CallFailure> {
-    failure(rig.decide(hostile.component()?).await)
+async fn decide(fixture: &SandboxFixture, hostile: HostilePlugin) -> Result<CallFailure> {
+    failure(fixture.decide(hostile.component()?).await)
 }
 
 #[tokio::test]
-async fn honest_ones_are_answered() -> Result<()> {
-    let rig = Rig::new()?;
-    let call = rig.decide(Hostile::Honest.component()?).await;
-    assert_eq!(call.outcome?.outcome, Outcome::Complete);
+async fn an_honest_plugin_is_called() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let call = fixture.decide(HostilePlugin::Honest.component()?).await;
+    assert_eq!(call.outcome?.outcome, DecisionOutcome::Complete);
     assert!(call.fuel > 0 && call.fuel < 1_000, "{}", call.fuel);
     assert_eq!(call.peak_memory, 4 * 65_536);
     assert!(call.log.is_empty());
@@ -29,15 +29,15 @@ async fn honest_ones_are_answered() -> Result<()> {
 
 #[tokio::test]
 async fn loops_end_by_fuel() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     for hostile in [
-        Hostile::EndlessLoop,
-        Hostile::LoopInStart,
-        Hostile::GrowLoop,
-        Hostile::FillLoop,
-        Hostile::LogFlood,
+        HostilePlugin::EndlessLoop,
+        HostilePlugin::LoopInStart,
+        HostilePlugin::GrowLoop,
+        HostilePlugin::FillLoop,
+        HostilePlugin::LogFlood,
     ] {
-        let call = rig.decide(hostile.component()?).await;
+        let call = fixture.decide(hostile.component()?).await;
         assert_eq!(
             call.outcome,
             Err(CallFailure::OutOfFuel(50_000_000)),
@@ -49,13 +49,13 @@ async fn loops_end_by_fuel() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_deadline_is_there_when_fuel_is_not_enough() -> Result<()> {
-    let rig = Rig::with(|config| {
+async fn the_deadline_ends_calls_with_too_much_fuel() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| {
         config.limits.fuel = 1_000_000_000;
         config.limits.deadline = std::time::Duration::from_millis(20);
     })?;
-    for hostile in [Hostile::EndlessLoop, Hostile::LoopInStart] {
-        let failed = decide(&rig, hostile).await?;
+    for hostile in [HostilePlugin::EndlessLoop, HostilePlugin::LoopInStart] {
+        let failed = decide(&fixture, hostile).await?;
         assert_eq!(failed.class(), "deadline", "{hostile:?}");
         assert!(!failed.is_deterministic());
     }
@@ -63,32 +63,34 @@ async fn the_deadline_is_there_when_fuel_is_not_enough() -> Result<()> {
 }
 
 #[tokio::test]
-async fn decisions_do_not_wait_behind_people() -> Result<()> {
-    let rig = Rig::with(|config| {
+async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| {
         config.limits.fuel = 1_000_000_000;
         config.limits.calls_at_once = 1;
     })?;
-    let honest = rig.shop.put(Hostile::Honest.component()?);
-    let endless = rig.shop.put(Hostile::EndlessLoop.component()?);
-    let decided = rig.sandbox.decide(honest, observation("{}")).await;
-    let question = decided.record.question;
+    let honest = fixture.components.put(HostilePlugin::Honest.component()?);
+    let endless = fixture
+        .components
+        .put(HostilePlugin::EndlessLoop.component()?);
+    let decided = fixture.sandbox.decide(honest, observation("{}")).await;
+    let input = decided.record.input;
     // Loads it, so that nothing but calls is left to wait for.
-    rig.sandbox.plugin(endless).await?;
-    let replay = || rig.sandbox.replay(endless, &question);
-    let people = async { tokio::join!(replay(), replay(), replay()) };
+    fixture.sandbox.plugin(endless).await?;
+    let replay = || fixture.sandbox.replay(endless, &input);
+    let interactive = async { tokio::join!(replay(), replay(), replay()) };
     tokio::select! {
         biased;
-        _ = people => anyhow::bail!("the decision waited behind people"),
-        call = rig.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
+        _ = interactive => anyhow::bail!("the decision waited behind people"),
+        call = fixture.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn memory_is_counted_over_all_memories() -> Result<()> {
-    let rig = Rig::new()?;
-    for hostile in [Hostile::MemoryBomb, Hostile::ManyMemories] {
-        let call = rig.decide(hostile.component()?).await;
+    let fixture = SandboxFixture::new()?;
+    for hostile in [HostilePlugin::MemoryBomb, HostilePlugin::ManyMemories] {
+        let call = fixture.decide(hostile.component()?).await;
         assert_eq!(
             call.outcome,
             Err(CallFailure::OutOfMemory(64 << 20)),
@@ -101,21 +103,24 @@ async fn memory_is_counted_over_all_memories() -> Result<()> {
 }
 
 #[tokio::test]
-async fn traps_say_what_they_are() -> Result<()> {
-    let rig = Rig::new()?;
+async fn traps_are_named() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
     for (hostile, text) in [
-        (Hostile::DeepRecursion, "wasm trap: call stack exhausted"),
         (
-            Hostile::Trap,
+            HostilePlugin::DeepRecursion,
+            "wasm trap: call stack exhausted",
+        ),
+        (
+            HostilePlugin::Trap,
             "wasm trap: wasm `unreachable` instruction executed",
         ),
         (
-            Hostile::Panic,
+            HostilePlugin::Panic,
             "means harm (wasm trap: wasm `unreachable` instruction executed)",
         ),
     ] {
         assert_eq!(
-            decide(&rig, hostile).await?,
+            decide(&fixture, hostile).await?,
             CallFailure::Trap(text.to_owned())
         );
     }
@@ -124,18 +129,24 @@ async fn traps_say_what_they_are() -> Result<()> {
 
 #[tokio::test]
 async fn answers_are_bounded_and_checked() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     for (hostile, class) in [
-        (Hostile::HugeAnswer, "answer-too-large"),
-        (Hostile::OverlappingAnswer, "answer-too-large"),
-        (Hostile::WildPointer, "invalid-answer"),
-        (Hostile::BadText, "invalid-answer"),
+        (HostilePlugin::HugeAnswer, "answer-too-large"),
+        (HostilePlugin::OverlappingAnswer, "answer-too-large"),
+        (HostilePlugin::WildPointer, "invalid-answer"),
+        (HostilePlugin::BadText, "invalid-answer"),
     ] {
-        assert_eq!(decide(&rig, hostile).await?.class(), class, "{hostile:?}");
+        assert_eq!(
+            decide(&fixture, hostile).await?.class(),
+            class,
+            "{hostile:?}"
+        );
     }
-    let digest = rig.shop.put(Hostile::ImpossibleShare.component()?);
+    let digest = fixture
+        .components
+        .put(HostilePlugin::ImpossibleShare.component()?);
     assert_eq!(
-        failure(rig.sandbox.plan(digest, plan_input("{}")).await)?,
+        failure(fixture.sandbox.plan(digest, plan_input("{}")).await)?,
         CallFailure::InvalidAnswer(
             "the share of wave 0 is 65535 basis points, and may be 10000".to_owned()
         )
@@ -144,10 +155,10 @@ async fn answers_are_bounded_and_checked() -> Result<()> {
 }
 
 #[tokio::test]
-async fn well_formed_lies_come_through() -> Result<()> {
-    let rig = Rig::new()?;
-    let decision = rig
-        .decide(Hostile::LyingDecision.component()?)
+async fn well_formed_lies_pass_the_sandbox() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let decision = fixture
+        .decide(HostilePlugin::InvalidDecision.component()?)
         .await
         .outcome?;
     assert_eq!(
@@ -155,8 +166,14 @@ async fn well_formed_lies_come_through() -> Result<()> {
         (7, 1_000_000_000)
     );
 
-    let digest = rig.shop.put(Hostile::LyingPlan.component()?);
-    let plan = rig.sandbox.plan(digest, plan_input("{}")).await.outcome?;
+    let digest = fixture
+        .components
+        .put(HostilePlugin::InvalidPlan.component()?);
+    let plan = fixture
+        .sandbox
+        .plan(digest, plan_input("{}"))
+        .await
+        .outcome?;
     assert_eq!(plan.waves[0].members, Members::Count(1_000_000_000_000));
     Ok(())
 }
@@ -164,7 +181,7 @@ async fn well_formed_lies_come_through() -> Result<()> {
 /// What the sandbox lets through, since it is well-formed, the checker refuses by what is true of the campaign.
 #[tokio::test]
 async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     let wave = |released: u64| WaveReport {
         name: "wave".to_owned(),
         size: 3,
@@ -175,59 +192,64 @@ async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
             ..Counts::default()
         },
         opened_at: None,
-        moved_at: None,
+        last_progress_at: None,
         advanced_at: None,
         failures: Vec::new(),
     };
-    let says = |verdict| PolicyVerdict {
+    let policy_verdict = |verdict| PolicyVerdict {
         policy: "failure-rate".to_owned(),
         verdict,
         confidence: 10_000,
     };
-    let asked = |waves: [WaveReport; 2], verdicts: &[HealthVerdict], state: &[u8]| Observation {
-        waves: waves.to_vec(),
-        verdicts: verdicts.iter().cloned().map(says).collect(),
-        state: state.to_vec(),
-        ..observation("{}")
-    };
+    let observation_of =
+        |waves: [WaveReport; 2], verdicts: &[HealthVerdict], state: &[u8]| Observation {
+            waves: waves.to_vec(),
+            verdicts: verdicts.iter().cloned().map(policy_verdict).collect(),
+            state: state.to_vec(),
+            ..observation("{}")
+        };
     let hold = HealthVerdict::Hold("too many fail".to_owned());
-    for (hostile, question, expected) in [
+    for (hostile, input, expected) in [
         (
-            Hostile::OutOfTurn,
-            asked([wave(0), wave(0)], &[], &[]),
-            Err(Violation::OutOfTurn(1)),
+            HostilePlugin::OutOfOrder,
+            observation_of([wave(0), wave(0)], &[], &[]),
+            Err(Violation::OutOfOrder(1)),
         ),
         // The same is no lie after the first wave was opened.
         (
-            Hostile::OutOfTurn,
-            asked([wave(1), wave(0)], &[], &[]),
+            HostilePlugin::OutOfOrder,
+            observation_of([wave(1), wave(0)], &[], &[]),
             Ok(vec![1, 1]),
         ),
         (
-            Hostile::ReleasesOnHold,
-            asked([wave(1), wave(0)], &[hold], &[]),
-            Err(Violation::Stopped("failure-rate".to_owned())),
+            HostilePlugin::ReleasesOnHold,
+            observation_of([wave(1), wave(0)], &[hold], &[]),
+            Err(Violation::StoppedByPolicy("failure-rate".to_owned())),
         ),
         (
-            Hostile::ReleasesOnHold,
-            asked([wave(0), wave(0)], &[HealthVerdict::Healthy], &[]),
+            HostilePlugin::ReleasesOnHold,
+            observation_of([wave(0), wave(0)], &[HealthVerdict::Healthy], &[]),
             Ok(vec![1, 0]),
         ),
         (
-            Hostile::CompletesInFlight,
-            asked([wave(0), wave(0)], &[], &[]),
+            HostilePlugin::CompletesInFlight,
+            observation_of([wave(0), wave(0)], &[], &[]),
             Ok(vec![1, 0]),
         ),
         (
-            Hostile::CompletesInFlight,
-            asked([wave(1), wave(0)], &[], &[0]),
+            HostilePlugin::CompletesInFlight,
+            observation_of([wave(1), wave(0)], &[], &[0]),
             Err(Violation::CompleteInFlight(1)),
         ),
     ] {
-        let digest = rig.shop.put(hostile.component()?);
-        let decision = rig.sandbox.decide(digest, question.clone()).await.outcome?;
+        let digest = fixture.components.put(hostile.component()?);
+        let decision = fixture
+            .sandbox
+            .decide(digest, input.clone())
+            .await
+            .outcome?;
         assert_eq!(
-            check_decision(&question, false, &decision),
+            check_decision(&input, false, &decision),
             expected,
             "{hostile:?}: {decision:?}"
         );
@@ -237,8 +259,8 @@ async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
 
 #[tokio::test]
 async fn the_log_keeps_its_first_lines() -> Result<()> {
-    let rig = Rig::new()?;
-    let call = rig.decide(Hostile::LogFlood.component()?).await;
+    let fixture = SandboxFixture::new()?;
+    let call = fixture.decide(HostilePlugin::LogFlood.component()?).await;
     let bytes: usize = call.log.iter().map(String::len).sum();
     assert_eq!(bytes, 16 << 10);
     assert_eq!(call.log[0], "hostile1.0.0means harm");
@@ -248,12 +270,12 @@ async fn the_log_keeps_its_first_lines() -> Result<()> {
 /// What one call did, the next one does not see, and the same call is the same call.
 #[tokio::test]
 async fn every_call_has_an_instance_of_its_own() -> Result<()> {
-    let rig = Rig::new()?;
-    for hostile in Hostile::ALL {
+    let fixture = SandboxFixture::new()?;
+    for hostile in HostilePlugin::ALL {
         let component = hostile.component()?;
-        let first = rig.decide(component.clone()).await;
-        let honest = rig.decide(Hostile::Honest.component()?).await;
-        let second = rig.decide(component).await;
+        let first = fixture.decide(component.clone()).await;
+        let honest = fixture.decide(HostilePlugin::Honest.component()?).await;
+        let second = fixture.decide(component).await;
         assert!(
             honest.outcome.is_ok(),
             "after {hostile:?}: {:?}",
@@ -270,17 +292,17 @@ async fn every_call_has_an_instance_of_its_own() -> Result<()> {
 
 /// More calls than may run at once, of all kinds, all end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_of_them_ends() -> Result<()> {
-    let rig = std::sync::Arc::new(Rig::new()?);
+async fn more_calls_than_permits_all_end() -> Result<()> {
+    let fixture = std::sync::Arc::new(SandboxFixture::new()?);
     let mut running = Vec::new();
     for round in 0..3 {
-        for hostile in Hostile::ALL {
-            let rig = std::sync::Arc::clone(&rig);
+        for hostile in HostilePlugin::ALL {
+            let fixture = std::sync::Arc::clone(&fixture);
             let component = hostile.component()?;
             running.push((
                 round,
                 hostile,
-                tokio::spawn(async move { rig.decide(component).await.outcome.map(drop) }),
+                tokio::spawn(async move { fixture.decide(component).await.outcome.map(drop) }),
             ));
         }
     }

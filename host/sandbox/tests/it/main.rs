@@ -1,6 +1,6 @@
 //! The sandbox from the outside: the port, real components, a real process that compiles.
 
-mod assigning;
+mod assignment;
 mod cache;
 mod compiling;
 mod components;

@@ -6,12 +6,12 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tidegate_core::plugin::{Members, Outcome};
+use tidegate_core::plugin::{DecisionOutcome, Members};
 use tidegate_core::wave::{Counts, WaveReport};
 use tidegate_engine::ports::{CallFailure, Sandbox as _};
 use wit_component::ComponentEncoder;
 
-use crate::support::{Rig, observation, plan_input};
+use crate::support::{SandboxFixture, observation, plan_input};
 
 #[tokio::test]
 #[ignore = "needs npm and its registry"]
@@ -26,7 +26,7 @@ async fn a_strategy_in_javascript() -> Result<()> {
         .arg(here.join("tests/polyglot/strategy.js"))
         .args(["--output", "strategy.wasm"])
         .current_dir(folder.path()))?;
-    admits_all_at_once(std::fs::read(folder.path().join("strategy.wasm"))?).await
+    check_all_at_once(std::fs::read(folder.path().join("strategy.wasm"))?).await
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_strategy_in_c() -> Result<()> {
         .validate(true)
         .module(&std::fs::read(folder.path().join("module.wasm"))?)?
         .encode()?;
-    admits_all_at_once(component).await
+    check_all_at_once(component).await
 }
 
 fn run(command: &mut Command) -> Result<()> {
@@ -76,24 +76,24 @@ fn run(command: &mut Command) -> Result<()> {
 }
 
 /// The same conversation with whatever language it is in.
-async fn admits_all_at_once(component: Vec<u8>) -> Result<()> {
-    let rig = Rig::new()?;
-    let digest = rig.upload(component).await?.digest;
+async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.upload(component).await?.digest;
 
-    let errors = rig
+    let errors = fixture
         .sandbox
         .validate(digest, r#"{"wave": ""}"#)
         .await
         .outcome?;
     assert_eq!(errors[0].path, "/wave");
-    let errors = rig
+    let errors = fixture
         .sandbox
         .validate(digest, r#"{"other": 1}"#)
         .await
         .outcome?;
     assert_eq!(errors.len(), 1, "its schema says no: {errors:?}");
 
-    let plan = rig
+    let plan = fixture
         .sandbox
         .plan(digest, plan_input(r#"{"wave": "ebb"}"#))
         .await;
@@ -103,8 +103,8 @@ async fn admits_all_at_once(component: Vec<u8>) -> Result<()> {
         ("ebb", &Members::Rest)
     );
 
-    let mut seen = observation("{}");
-    seen.waves.push(WaveReport {
+    let mut observed = observation("{}");
+    observed.waves.push(WaveReport {
         name: "ebb".to_owned(),
         size: 1 << 40,
         released: 0,
@@ -113,20 +113,20 @@ async fn admits_all_at_once(component: Vec<u8>) -> Result<()> {
             ..Counts::default()
         },
         opened_at: None,
-        moved_at: None,
+        last_progress_at: None,
         advanced_at: None,
         failures: Vec::new(),
     });
-    let first = rig.sandbox.decide(digest, seen.clone()).await;
-    let second = rig.sandbox.decide(digest, seen).await;
+    let first = fixture.sandbox.decide(digest, observed.clone()).await;
+    let second = fixture.sandbox.decide(digest, observed).await;
     assert_eq!((first.fuel, &first.record), (second.fuel, &second.record));
     assert_eq!(first.log, ["1 waves"]);
     let decision = first.outcome?;
-    assert_eq!(decision.outcome, Outcome::Proceed);
+    assert_eq!(decision.outcome, DecisionOutcome::Proceed);
     assert_eq!(decision.admissions[0].devices, 1 << 40);
     assert_eq!(decision.explain, ["every device at once"]);
 
-    let broken = rig.sandbox.plan(digest, plan_input("no JSON")).await;
+    let broken = fixture.sandbox.plan(digest, plan_input("no JSON")).await;
     let failure = broken.outcome.expect_err("the config is broken");
     assert!(
         matches!(failure, CallFailure::PluginError(_) | CallFailure::Trap(_)),

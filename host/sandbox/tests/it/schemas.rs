@@ -4,18 +4,18 @@ use anyhow::Result;
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_hostile::{Hooks, strategy_with};
 
-use crate::support::Rig;
+use crate::support::SandboxFixture;
 
 #[tokio::test]
 async fn errors_name_the_field_by_pointer() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     let schema =
         r#"{"properties": {"waves": {"items": {"properties": {"percent": {"maximum": 100}}}}}}"#;
-    let digest = rig
+    let digest = fixture
         .upload(strategy_with(&Hooks::default().schema(schema))?)
         .await?
         .digest;
-    let good = rig
+    let good = fixture
         .sandbox
         .validate(digest, r#"{"waves": [{"percent": 100}]}"#)
         .await;
@@ -30,7 +30,7 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         ("{", ""),
         ("", ""),
     ] {
-        let refused = rig.sandbox.validate(digest, config).await;
+        let refused = fixture.sandbox.validate(digest, config).await;
         assert_eq!(refused.asked, None, "its schema said enough");
         let errors = refused.outcome?;
         assert_eq!(errors.len(), 1, "{config}: {errors:?}");
@@ -41,8 +41,8 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
 
 #[tokio::test]
 async fn bad_schemas_are_refused_at_upload() -> Result<()> {
-    let rig = Rig::new()?;
-    for (schema, says) in [
+    let fixture = SandboxFixture::new()?;
+    for (schema, message) in [
         (
             r#"{"$ref": "http://127.0.0.1:1/schema"}"#,
             "refers only to its own parts",
@@ -55,10 +55,10 @@ async fn bad_schemas_are_refused_at_upload() -> Result<()> {
         (r#"{"type": 7}"#, "no JSON Schema"),
         ("", "no JSON"),
     ] {
-        let why = rig
+        let why = fixture
             .refusal(strategy_with(&Hooks::default().schema(schema))?)
             .await?;
-        assert!(why.contains(says), "{schema}: {why}");
+        assert!(why.contains(message), "{schema}: {why}");
     }
     Ok(())
 }

@@ -24,11 +24,11 @@ use tidegate_sandbox::{CompilerCommand, SandboxConfig, WasmSandbox};
 
 /// The components that were handed in.
 #[derive(Default)]
-pub(crate) struct Shop {
+pub(crate) struct MemoryComponents {
     components: Mutex<HashMap<Digest, Bytes>>,
 }
 
-impl Shop {
+impl MemoryComponents {
     pub(crate) fn put(&self, component: Vec<u8>) -> Digest {
         let digest = Digest::of(&component);
         self.components
@@ -40,7 +40,7 @@ impl Shop {
 }
 
 #[async_trait]
-impl ComponentSource for Shop {
+impl ComponentSource for MemoryComponents {
     async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
         let components = self
             .components
@@ -50,36 +50,40 @@ impl ComponentSource for Shop {
     }
 }
 
-/// A sandbox with its folder and its shop.
-pub(crate) struct Rig {
+/// A sandbox with its folder and its components.
+pub(crate) struct SandboxFixture {
     pub(crate) sandbox: WasmSandbox,
-    pub(crate) shop: Arc<Shop>,
+    pub(crate) components: Arc<MemoryComponents>,
     folder: Arc<TempDir>,
 }
 
-impl Rig {
+impl SandboxFixture {
     pub(crate) fn new() -> Result<Self> {
         Self::with(|_| ())
     }
 
-    /// A rig whose configuration is not the default.
+    /// A fixture whose configuration is not the default.
     pub(crate) fn with(change: impl FnOnce(&mut SandboxConfig)) -> Result<Self> {
         Self::open(Arc::new(TempDir::new()?), Arc::default(), change)
     }
 
-    /// Another sandbox on the same folder and shop, as after a restart.
-    pub(crate) fn again(&self) -> Result<Self> {
-        Self::open(Arc::clone(&self.folder), Arc::clone(&self.shop), |_| ())
+    /// Another sandbox on the same folder and components, as after a restart.
+    pub(crate) fn reopen(&self) -> Result<Self> {
+        Self::open(
+            Arc::clone(&self.folder),
+            Arc::clone(&self.components),
+            |_| (),
+        )
     }
 
-    /// Another sandbox on the same folder, whose shop has nothing.
-    pub(crate) fn again_without_components(&self) -> Result<Self> {
+    /// Another sandbox on the same folder, whose components has nothing.
+    pub(crate) fn reopen_without_components(&self) -> Result<Self> {
         Self::open(Arc::clone(&self.folder), Arc::default(), |_| ())
     }
 
     fn open(
         folder: Arc<TempDir>,
-        shop: Arc<Shop>,
+        components: Arc<MemoryComponents>,
         change: impl FnOnce(&mut SandboxConfig),
     ) -> Result<Self> {
         let mut config = SandboxConfig::new(folder.path().join("code"));
@@ -91,10 +95,10 @@ impl Rig {
         config.limits.deadline = Duration::from_secs(2);
         config.limits.planning_deadline = Duration::from_secs(30);
         change(&mut config);
-        let source: Arc<dyn ComponentSource> = Arc::<Shop>::clone(&shop);
+        let source: Arc<dyn ComponentSource> = Arc::<MemoryComponents>::clone(&components);
         Ok(Self {
             sandbox: WasmSandbox::open(config, source)?,
-            shop,
+            components,
             folder,
         })
     }
@@ -105,7 +109,7 @@ impl Rig {
 
     /// Hands a component in, as an upload does.
     pub(crate) async fn upload(&self, component: Vec<u8>) -> Result<Inspection, Rejection> {
-        self.shop.put(component.clone());
+        self.components.put(component.clone());
         self.sandbox.inspect(component.into()).await
     }
 
@@ -119,7 +123,7 @@ impl Rig {
 
     /// What a component's `decide` does, without the trial of an upload before.
     pub(crate) async fn decide(&self, component: Vec<u8>) -> Call<tidegate_core::plugin::Decision> {
-        let digest = self.shop.put(component);
+        let digest = self.components.put(component);
         self.sandbox.decide(digest, observation("{}")).await
     }
 }
@@ -179,7 +183,7 @@ fn firmware() -> FirmwareFacts {
 }
 
 /// A component that `cargo xtask components` makes; its name is its package's.
-pub(crate) fn built(name: &str) -> Result<Vec<u8>> {
+pub(crate) fn built_component(name: &str) -> Result<Vec<u8>> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
     let path = target.join(name).with_extension("wasm");
     std::fs::read(&path).with_context(|| {

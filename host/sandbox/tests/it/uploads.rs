@@ -1,30 +1,34 @@
 //! What is refused when it is handed in, and what is said about it.
 
 use anyhow::Result;
-use tidegate_core::plugin::Kind;
+use tidegate_core::plugin::PluginKind;
 use tidegate_engine::ports::{Rejection, Sandbox as _};
-use tidegate_hostile::{Hooks, Hostile, strategy_with};
+use tidegate_hostile::{Hooks, HostilePlugin, strategy_with};
 
-use crate::support::{Rig, observation};
+use crate::support::{SandboxFixture, observation};
 
 #[tokio::test]
-async fn an_honest_component_is_taken_in() -> Result<()> {
-    let rig = Rig::new()?;
-    let component = Hostile::Honest.component()?;
-    let inspection = rig.upload(component.clone()).await?;
-    assert_eq!(inspection.kind, Kind::Strategy);
+async fn an_honest_component_is_accepted() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let component = HostilePlugin::Honest.component()?;
+    let inspection = fixture.upload(component.clone()).await?;
+    assert_eq!(inspection.kind, PluginKind::Strategy);
     assert_eq!(inspection.contract, "1.0.0");
     assert_eq!(inspection.description.name, "hostile");
     assert_eq!(inspection.description.config_schema, "{}");
-    assert_eq!(rig.upload(component).await?, inspection, "the same again");
+    assert_eq!(
+        fixture.upload(component).await?,
+        inspection,
+        "the same again"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_no_plugin_is_refused_by_name() -> Result<()> {
-    let rig = Rig::new()?;
-    let sound = Hostile::Honest.component()?;
-    for (what, component, says) in [
+async fn an_invalid_component_is_refused_with_a_reason() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let sound = HostilePlugin::Honest.component()?;
+    for (name, component, message) in [
         ("nothing", Vec::new(), "no WebAssembly component"),
         (
             "noise",
@@ -65,23 +69,23 @@ async fn what_is_no_plugin_is_refused_by_name() -> Result<()> {
         ),
         (
             "another shape",
-            tidegate_hostile::wrong_shape()?,
+            tidegate_hostile::wrong_signature()?,
             "type mismatch",
         ),
         ("trailing bytes", [sound.as_slice(), b"more"].concat(), ""),
     ] {
-        let why = rig
+        let why = fixture
             .refusal(component)
             .await
-            .map_err(|error| error.context(what))?;
-        assert!(why.contains(says), "{what}: {why}");
+            .map_err(|error| error.context(name))?;
+        assert!(why.contains(message), "{name}: {why}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_log_with_other_functions_is_refused() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     let component = wat::parse_str(
         r#"(component
             (import "tidegate:plugin/log@1.0.0" (instance
@@ -90,53 +94,56 @@ async fn a_log_with_other_functions_is_refused() -> Result<()> {
             (export "tidegate:plugin/meta@1.0.0" (instance $i))
             (export "tidegate:plugin/health@1.0.0" (instance $i)))"#,
     )?;
-    let why = rig.refusal(component).await?;
+    let why = fixture.refusal(component).await?;
     assert!(why.contains("clock"), "{why}");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_breaks_at_its_trial_is_refused() -> Result<()> {
-    let rig = Rig::new()?;
-    for (hostile, says) in [
+async fn a_component_that_fails_its_trial_is_refused() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    for (hostile, message) in [
         (
-            Hostile::EndlessLoop,
+            HostilePlugin::EndlessLoop,
             "trying its `decide`: the plugin ran out of fuel",
         ),
         (
-            Hostile::LoopInStart,
+            HostilePlugin::LoopInStart,
             "trying to make an instance of it: the plugin ran out of fuel",
         ),
         (
-            Hostile::MemoryBomb,
+            HostilePlugin::MemoryBomb,
             "trying its `decide`: the plugin wanted more than",
         ),
-        (Hostile::Trap, "trying its `decide`: the plugin trapped"),
         (
-            Hostile::HugeAnswer,
+            HostilePlugin::Trap,
+            "trying its `decide`: the plugin trapped",
+        ),
+        (
+            HostilePlugin::HugeAnswer,
             "trying its `decide`: the plugin's answer is larger",
         ),
         (
-            Hostile::ImpossibleShare,
+            HostilePlugin::ImpossibleShare,
             "trying its `plan`: the plugin's answer breaks",
         ),
     ] {
-        let why = rig.refusal(hostile.component()?).await?;
-        assert!(why.starts_with(says), "{hostile:?}: {why}");
+        let why = fixture.refusal(hostile.component()?).await?;
+        assert!(why.starts_with(message), "{hostile:?}: {why}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
-    let rig = Rig::new()?;
+    let fixture = SandboxFixture::new()?;
     // A schema that nothing satisfies without being told how: there is no config to try it with.
     let component = strategy_with(
         &Hooks::default()
             .schema(r#"{"required": ["percent"]}"#)
             .decide("unreachable"),
     )?;
-    rig.upload(component).await?;
+    fixture.upload(component).await?;
     // The plugin's own `err` is an answer.
     let component = strategy_with(&Hooks::default().decide(
         "(i32.store8 (i32.const 640) (i32.const 1))
@@ -144,8 +151,8 @@ async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
          (i32.store (i32.const 652) (i32.const 7))
          (i32.const 640)",
     ))?;
-    let inspection = rig.upload(component).await?;
-    let call = rig
+    let inspection = fixture.upload(component).await?;
+    let call = fixture
         .sandbox
         .decide(inspection.digest, observation("{}"))
         .await;
@@ -157,24 +164,25 @@ async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
         Some("the plugin refused: hostile")
     );
     assert_eq!(
-        rig.sandbox.readable(&call.record.answer)?,
+        fixture.sandbox.readable(&call.record.output)?,
         r#"{"call":"decide","answer":{"Err":"hostile"}}"#
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn size_is_looked_at_first() -> Result<()> {
-    let rig = Rig::with(|config| config.limits.component_bytes = 100)?;
-    let why = rig.refusal(Hostile::Honest.component()?).await?;
+async fn the_size_is_checked_first() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| config.limits.component_bytes = 100)?;
+    let why = fixture.refusal(HostilePlugin::Honest.component()?).await?;
     assert!(why.contains("may have at most 100"), "{why}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_compiler_that_is_not_there_is_no_fault_of_the_component() -> Result<()> {
-    let rig = Rig::with(|config| config.compiler.program = "/nowhere/to/be/found".into())?;
-    let refused = rig.upload(Hostile::Honest.component()?).await;
+async fn a_missing_compiler_does_not_reject_the_component() -> Result<()> {
+    let fixture =
+        SandboxFixture::with(|config| config.compiler.program = "/nowhere/to/be/found".into())?;
+    let refused = fixture.upload(HostilePlugin::Honest.component()?).await;
     assert!(
         matches!(refused, Err(Rejection::Unavailable(_))),
         "{refused:?}"

@@ -12,7 +12,7 @@ use crate::config::Config;
 const LOCK: &str = "serve.lock";
 
 /// Makes the folder when it is not there. It holds secrets, so nobody else may look into it.
-pub(super) fn make(config: &Config) -> Result<()> {
+pub(super) fn create(config: &Config) -> Result<()> {
     let folder = &config.data_dir;
     DirBuilder::new()
         .recursive(true)
@@ -23,7 +23,7 @@ pub(super) fn make(config: &Config) -> Result<()> {
 
 /// Keeps other servers out of the folder for as long as the file is open: two on one SQLite database would not hear of
 /// each other's changes, and let devices in whose token was revoked.
-pub(super) fn occupy(config: &Config) -> Result<File> {
+pub(super) fn lock(config: &Config) -> Result<File> {
     let path = config.data_dir.join(LOCK);
     let file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
     match file.try_lock() {
@@ -49,12 +49,12 @@ mod tests {
             data_dir: folder.path().join("data"),
             ..Config::default()
         };
-        make(&config)?;
-        make(&config)?;
-        let first = occupy(&config)?;
-        let refused = occupy(&config).err().map(|error| error.to_string());
+        create(&config)?;
+        create(&config)?;
+        let first = lock(&config)?;
+        let refused = lock(&config).err().map(|error| error.to_string());
         assert!(refused.is_some_and(|why| why.contains("another server runs")));
         drop(first);
-        occupy(&config).map(drop)
+        lock(&config).map(drop)
     }
 }

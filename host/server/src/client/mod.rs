@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) use problem::Problem;
 
 /// A stream of events that ended is opened anew after this.
-pub(crate) const REOPENED: Duration = Duration::from_secs(1);
+pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 /// Under which the help of every command has them, apart from the command's own.
 const HEADING: &str = "Server and output";
@@ -58,12 +58,12 @@ impl std::error::Error for Unreachable {}
 
 /// A client of one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Rest {
+pub(crate) struct RestClient {
     http: reqwest::Client,
     remote: Remote,
 }
 
-impl Rest {
+impl RestClient {
     /// A client that has connected to nothing yet.
     pub(crate) fn new(remote: Remote) -> Result<Self> {
         let http = reqwest::Client::builder()
@@ -167,7 +167,7 @@ mod tests {
     use super::is_bearer_token;
 
     #[test]
-    fn keys_and_tokens_are_told_apart() {
+    fn keys_and_tokens_are_distinguished() {
         assert!(is_bearer_token(
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
         ));

@@ -43,22 +43,22 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = [&self.detail, &self.title]
+        let summary = [&self.detail, &self.title]
             .into_iter()
             .find(|text| !text.is_empty());
-        let said = said.map_or("the server refused", String::as_str);
-        f.write_str(said)?;
+        let summary = summary.map_or("the server refused", String::as_str);
+        f.write_str(summary)?;
         write!(f, " ({}", self.status)?;
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
         f.write_str(")")?;
         // The only error is the detail too.
-        let untold = self
+        let remaining = self
             .errors
             .iter()
-            .filter(|error| !said.contains(&error.message));
-        for error in untold {
+            .filter(|error| !summary.contains(&error.message));
+        for error in remaining {
             write!(f, "\n  {}: {}", error.field, error.message)?;
         }
         if self.status == 401 {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_answer_is_shown_as_it_is() {
+    fn a_response_without_a_problem_is_shown_as_text() {
         assert_eq!(
             Problem::read(502, false, "Bad Gateway").to_string(),
             "Bad Gateway (502)"

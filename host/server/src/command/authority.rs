@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{listing, named::named, print, show};
-use crate::client::{Remote, Rest, table};
+use super::{listing, print, resolve_id::resolve_id, show};
+use crate::client::{Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct DeviceAuthority {
@@ -36,7 +36,7 @@ enum Command {
 
 impl DeviceAuthority {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::List => {
                 let answer = rest.get("device-authorities", &[]).await?;
@@ -45,13 +45,13 @@ impl DeviceAuthority {
             Command::Add { name, certificate } => {
                 let pem = std::fs::read_to_string(&certificate)
                     .with_context(|| format!("read {}", certificate.display()))?;
-                let wish = json!({ "name": name, "certificate": pem });
-                let made = rest.post("device-authorities", &wish).await?;
+                let body = json!({ "name": name, "certificate": pem });
+                let made = rest.post("device-authorities", &body).await?;
                 show(&rest, &made, sheet);
             }
             Command::Remove { authority } => {
                 let list = "device-authorities";
-                let id = named(&rest, list, "authority_id", "authority", &authority).await?;
+                let id = resolve_id(&rest, list, "authority_id", "authority", &authority).await?;
                 rest.delete(&format!("device-authorities/{id}")).await?;
                 if !rest.wants_json() {
                     print(format_args!("{authority} is trusted no more"));

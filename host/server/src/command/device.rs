@@ -1,5 +1,5 @@
+mod auto_confirm;
 mod change;
-mod consent;
 mod token;
 mod update;
 
@@ -9,8 +9,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Part, listing, show};
-use crate::client::{Remote, Rest, table};
+use super::{PageArgs, listing, show};
+use crate::client::{Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Device {
@@ -25,7 +25,7 @@ enum Command {
     /// List devices
     List {
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
         /// Only those that match, in RSQL: `hw_model==rpi4;sw_version=lt=2.0.0`
         #[arg(long, short, value_name = "RSQL")]
         query: Option<String>,
@@ -51,13 +51,13 @@ enum Command {
     #[command(subcommand)]
     Token(token::Token),
     /// Agree to all updates of a device beforehand, or no more
-    AutoConfirm(consent::AutoConfirm),
+    AutoConfirm(auto_confirm::AutoConfirm),
     /// What changed when a device reported, newest first
     Changes {
         /// Its id
         id: String,
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
     },
     /// Offer a firmware to one device
     Update(update::Update),
@@ -74,7 +74,7 @@ enum Command {
 
 impl Device {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::List { part, query, sort } => {
                 let mut parameters = part.query();

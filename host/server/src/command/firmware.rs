@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use reqwest::multipart::{Form, Part as FormPart};
 use serde_json::{Map, Value, json};
 
-use super::{Part, listing, print, show};
-use crate::client::{Remote, Rest, table};
+use super::{PageArgs, listing, print, show};
+use crate::client::{Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Firmware {
@@ -23,7 +23,7 @@ enum Command {
     /// List firmware, newest first
     List {
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
         /// Only this version
         #[arg(long)]
         version: Option<String>,
@@ -85,7 +85,7 @@ struct Upload {
 
 impl Firmware {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::Upload(upload) => {
                 let answer = rest.upload("firmware", upload.form().await?).await?;

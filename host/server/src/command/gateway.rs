@@ -2,8 +2,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{listing, named::named, print, show};
-use crate::client::{Remote, Rest, table};
+use super::{listing, print, resolve_id::resolve_id, show};
+use crate::client::{Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Gateway {
@@ -34,19 +34,19 @@ enum Command {
 
 impl Gateway {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::List => {
                 let answer = rest.get("gateways", &[]).await?;
                 show(&rest, &answer, |answer| listing(answer, &GATEWAYS));
             }
             Command::Create { name, group } => {
-                let wish = json!({ "name": name, "group": group });
-                let made = rest.post("gateways", &wish).await?;
-                show(&rest, &made, told);
+                let body = json!({ "name": name, "group": group });
+                let made = rest.post("gateways", &body).await?;
+                show(&rest, &made, describe);
             }
             Command::Revoke { gateway } => {
-                let id = named(&rest, "gateways", "gateway_id", "gateway", &gateway).await?;
+                let id = resolve_id(&rest, "gateways", "gateway_id", "gateway", &gateway).await?;
                 rest.delete(&format!("gateways/{id}")).await?;
                 if !rest.wants_json() {
                     print(format_args!("{gateway} opens nothing any more"));
@@ -57,7 +57,7 @@ impl Gateway {
     }
 }
 
-fn told(made: &Value) -> String {
+fn describe(made: &Value) -> String {
     let facts = table::sheet(
         &made["gateway"],
         &[

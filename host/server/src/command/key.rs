@@ -4,18 +4,18 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    ports::{Role, StoredKey},
+    ports::{ApiKeyRecord, Role},
     tenants::{self, NewApiKey},
 };
 
-use super::{place::Place, print};
+use super::{config_args::ConfigArgs, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
     /// Make an API key; it is shown this once
     Create {
         #[command(flatten)]
-        place: Place,
+        config_args: ConfigArgs,
         /// For which tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
@@ -32,7 +32,7 @@ pub(super) enum Key {
     /// List API keys, by the first digits of their sha256: the keys themselves are not stored
     List {
         #[command(flatten)]
-        place: Place,
+        config_args: ConfigArgs,
         /// Of which tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
@@ -40,7 +40,7 @@ pub(super) enum Key {
     /// Make an API key useless, at once
     Revoke {
         #[command(flatten)]
-        place: Place,
+        config_args: ConfigArgs,
         /// Of which tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
@@ -53,38 +53,45 @@ impl Key {
     pub(super) async fn run(self) -> Result<()> {
         match self {
             Self::Create {
-                place,
+                config_args,
                 tenant,
                 user,
                 role,
                 expires,
             } => {
-                let (_, host) = place.open().await?;
-                let now = host.engine.now();
+                let (_, context) = config_args.open().await?;
+                let now = context.engine.now();
                 let expires_at = expires.map(|when| expiry(&when, now)).transpose()?;
-                let tenant = super::place::tenant(&host.engine, &tenant).await?;
+                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
                 let key = NewApiKey {
                     tenant: tenant.id,
                     user,
                     role,
                     expires_at,
                 };
-                let key = tenants::issue_key(&host.engine, key).await?;
-                host.store.close().await;
+                let key = tenants::issue_key(&context.engine, key).await?;
+                context.store.close().await;
                 print(&key);
             }
-            Self::List { place, tenant } => {
-                let (_, host) = place.open().await?;
-                let tenant = super::place::tenant(&host.engine, &tenant).await?;
-                let keys = tenants::keys(&host.engine, tenant.id).await?;
-                host.store.close().await;
+            Self::List {
+                config_args,
+                tenant,
+            } => {
+                let (_, context) = config_args.open().await?;
+                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
+                let keys = tenants::keys(&context.engine, tenant.id).await?;
+                context.store.close().await;
                 print(listing(&keys));
             }
-            Self::Revoke { place, tenant, id } => {
-                let (_, host) = place.open().await?;
-                let tenant = super::place::tenant(&host.engine, &tenant).await?;
-                tenants::revoke_key(&host.engine, tenant.id, &id).await?;
-                host.store.close().await;
+            Self::Revoke {
+                config_args,
+                tenant,
+                id,
+            } => {
+                let (_, context) = config_args.open().await?;
+                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
+                tenants::revoke_key(&context.engine, tenant.id, &id).await?;
+                context.store.close().await;
                 print(format_args!("{id} opens nothing any more"));
             }
         }
@@ -92,9 +99,9 @@ impl Key {
     }
 }
 
-fn listing(keys: &[StoredKey]) -> String {
+fn listing(keys: &[ApiKeyRecord]) -> String {
     let moment = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).ok();
-    let item = |key: &StoredKey| {
+    let item = |key: &ApiKeyRecord| {
         json!({
             "id": tenants::key_id(key),
             "user": key.user,
@@ -147,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expiry_is_a_moment_or_a_length_of_time() {
+    fn expiry_is_a_timestamp_or_a_duration() {
         let now = Timestamp(1_000);
         assert_eq!(
             expiry("90d", now).ok(),

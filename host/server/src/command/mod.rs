@@ -2,15 +2,15 @@
 
 mod authority;
 mod campaign;
+mod config_args;
 mod device;
 mod firmware;
 mod gateway;
 mod gateway_token;
 mod health;
 mod key;
-mod named;
-mod place;
 mod plugin;
+mod resolve_id;
 mod serve;
 mod settings;
 mod tenant;
@@ -113,7 +113,7 @@ fn print(line: impl std::fmt::Display) {
 
 /// Shows what the server answered: its own JSON when that is wanted, else what `human` makes of it.
 fn show(
-    rest: &crate::client::Rest,
+    rest: &crate::client::RestClient,
     answer: &serde_json::Value,
     human: impl FnOnce(&serde_json::Value) -> String,
 ) {
@@ -143,7 +143,7 @@ fn listing(answer: &serde_json::Value, columns: &[crate::client::table::Column<'
 
 /// Which part of a list.
 #[derive(Debug, clap::Args)]
-struct Part {
+struct PageArgs {
     /// How many to show
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
@@ -152,7 +152,7 @@ struct Part {
     offset: u64,
 }
 
-impl Part {
+impl PageArgs {
     fn query(&self) -> Vec<(&'static str, String)> {
         vec![
             ("limit", self.limit.to_string()),
@@ -166,12 +166,12 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_fits_together() {
+    fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
     }
 
     #[test]
-    fn whatever_can_be_said_is_explained() {
+    fn every_argument_has_help() {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let (command, argument, help) =

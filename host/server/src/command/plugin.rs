@@ -6,7 +6,7 @@ use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
 use super::{device::segment, firmware::stream, listing, show};
-use crate::client::{Remote, Rest, table};
+use crate::client::{Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Plugin {
@@ -41,7 +41,7 @@ enum Command {
 
 impl Plugin {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::List => {
                 let answer = rest.get("plugins", &[]).await?;

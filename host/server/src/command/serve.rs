@@ -3,11 +3,11 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    place::{Flags, Place},
+    config_args::{ConfigArgs, ServeFlags},
     print,
 };
 use crate::{
-    app::{App, Surroundings},
+    app::{App, Environment},
     logging,
 };
 
@@ -15,14 +15,14 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
-    place: Place,
+    config_args: ConfigArgs,
     #[command(flatten)]
-    flags: Flags,
+    flags: ServeFlags,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<()> {
-        let mut config = self.place.config()?;
+        let mut config = self.config_args.config()?;
         self.flags.apply(&mut config);
         logging::start(&config.log)?;
         // Before anything else: who stops the server while it starts gets a clean end too.
@@ -30,7 +30,7 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
 
         let dev = config.dev;
-        let app = App::start(config, Surroundings::default()).await?;
+        let app = App::start(config, Environment::default()).await?;
         if dev {
             tracing::warn!(
                 "--dev: devices need no token, and whoever asks is handed one; never on a network"

@@ -3,7 +3,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::show;
-use crate::client::{Remote, Rest};
+use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]
 pub(super) struct Settings {
@@ -27,7 +27,7 @@ enum Command {
 
 impl Settings {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         let answer = match self.command {
             Command::Show => rest.get("settings", &[]).await?,
             Command::Set { settings } => rest.patch("settings", &patch(&settings)?).await?,
@@ -45,14 +45,14 @@ fn patch(settings: &[String]) -> Result<Value> {
             .split_once('=')
             .ok_or_else(|| anyhow!("`{one}` is no SETTING=VALUE"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-        let mut place = &mut whole;
+        let mut slot = &mut whole;
         for name in path.split('.') {
-            if name.is_empty() || !(place.is_object() || place.is_null()) {
+            if name.is_empty() || !(slot.is_object() || slot.is_null()) {
                 return Err(anyhow!("`{path}` is no name of a setting"));
             }
-            place = &mut place[name];
+            slot = &mut slot[name];
         }
-        *place = value;
+        *slot = value;
     }
     Ok(whole)
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tenant_left_open_is_the_servers() {
+    fn unset_settings_show_the_servers_default() {
         let answer = json!({
             "polling": {"interval": null, "jitter_percent": 7, "overrides": []},
             "defaults": {"polling": {"interval": "00:05:00", "jitter_percent": 0}},

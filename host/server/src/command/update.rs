@@ -4,8 +4,8 @@ use futures::StreamExt as _;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::{Part, device, listing, print, show};
-use crate::client::{REOPENED, Remote, Rest, table};
+use super::{PageArgs, device, listing, print, show};
+use crate::client::{RECONNECT_DELAY, Remote, RestClient, table};
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
@@ -20,9 +20,9 @@ enum Command {
     /// List the updates of a campaign or of a device, newest first
     List {
         #[command(flatten)]
-        of: Of,
+        of: UpdateScope,
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
     },
     /// Show one update
     Show {
@@ -59,7 +59,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Of {
+struct UpdateScope {
     /// The campaign's id
     #[arg(long)]
     campaign: Option<i64>,
@@ -86,14 +86,15 @@ impl Retries {
             ("max_retries", self.max_retries),
             ("retry_delay", self.retry_delay),
         ];
-        let said = |(name, value): (&str, Option<u64>)| Some((name.to_owned(), json!(value?)));
-        fields.into_iter().filter_map(said)
+        let set_fields =
+            |(name, value): (&str, Option<u64>)| Some((name.to_owned(), json!(value?)));
+        fields.into_iter().filter_map(set_fields)
     }
 }
 
 impl Update {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::List { of, part } => {
                 let path = match (of.campaign, of.device) {
@@ -113,13 +114,13 @@ impl Update {
                 show(&rest, &update, sheet);
             }
             Command::Cancel { id, force, reason } => {
-                let wish = json!({ "reason": reason, "force": force });
-                let update = rest.post(&format!("updates/{id}/cancel"), &wish).await?;
+                let body = json!({ "reason": reason, "force": force });
+                let update = rest.post(&format!("updates/{id}/cancel"), &body).await?;
                 show(&rest, &update, sheet);
             }
             Command::Retry { id, retries } => {
-                let wish = Value::Object(retries.fields().collect());
-                let update = rest.post(&format!("updates/{id}/retry"), &wish).await?;
+                let body = Value::Object(retries.fields().collect());
+                let update = rest.post(&format!("updates/{id}/retry"), &body).await?;
                 show(&rest, &update, sheet);
             }
             Command::Log { id, follow: true } => {
@@ -177,11 +178,11 @@ pub(super) fn lines(log: &Value) -> String {
         .find_map(|name| log[name].as_u64())
         .filter(|dropped| *dropped > 0);
     let dropped = dropped.map(|dropped| format!("({dropped} older lines are not kept)"));
-    let shown: Vec<String> = dropped.into_iter().chain(lines.iter().map(line)).collect();
-    if shown.is_empty() {
+    let output: Vec<String> = dropped.into_iter().chain(lines.iter().map(line)).collect();
+    if output.is_empty() {
         return "none".to_owned();
     }
-    shown.join("\n")
+    output.join("\n")
 }
 
 fn line(line: &Value) -> String {
@@ -199,7 +200,7 @@ pub(super) enum Until {
 
 /// Shows lines as they come. A stream that ends before that is taken up again where it
 /// ended: the server ends every one after a while.
-pub(super) async fn follow(rest: &Rest, path: &str, until: Until) -> Result<()> {
+pub(super) async fn follow(rest: &RestClient, path: &str, until: Until) -> Result<()> {
     let mut last = None;
     loop {
         let answer = rest.events(path, last.as_deref()).await?;
@@ -207,12 +208,12 @@ pub(super) async fn follow(rest: &Rest, path: &str, until: Until) -> Result<()> 
         if ended && until == Until::UpdateEnds {
             return Ok(());
         }
-        tokio::time::sleep(REOPENED).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
 /// Shows a stream's events, and keeps the id of the last one; whether that told of an update's end.
-async fn show_events(rest: &Rest, answer: Response, last: &mut Option<String>) -> bool {
+async fn show_events(rest: &RestClient, answer: Response, last: &mut Option<String>) -> bool {
     let mut ended = false;
     let mut chunks = answer.bytes_stream();
     let mut text = Vec::new();
@@ -221,7 +222,7 @@ async fn show_events(rest: &Rest, answer: Response, last: &mut Option<String>) -
         while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = text.drain(..end + 2).collect();
             let event = String::from_utf8_lossy(&event);
-            shown(rest, &event);
+            print_event(rest, &event);
             if let Some(id) = field(&event, "id") {
                 *last = Some(id.to_owned());
             }
@@ -238,7 +239,7 @@ fn field<'a>(event: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-fn shown(rest: &Rest, event: &str) {
+fn print_event(rest: &RestClient, event: &str) {
     let data = field(event, "data").and_then(|data| serde_json::from_str::<Value>(data).ok());
     let Some(data) = data else {
         return;
@@ -259,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_open_has_a_deadline() {
+    fn only_open_updates_show_a_deadline() {
         let update = |status: &str, completed_at: Option<&str>| {
             sheet(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
         };

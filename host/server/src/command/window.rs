@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_said_whole_or_not_at_all() {
+    fn a_window_needs_all_of_its_flags() {
         let read = |line: &[&str]| {
             let line = Line::try_parse_from([&["x"], line].concat());
             line.map(|line| line.window.body()).ok()

@@ -1,8 +1,8 @@
 //! What an operator sets: defaults, then the file, then `TIDEGATE_*`, then flags; the later one wins.
 
-mod door;
-mod period;
-mod wrong;
+mod config_duration;
+mod config_error;
+mod network;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -12,12 +12,12 @@ use figment::{
     providers::{Env, Format as _, Serialized, Toml},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Unexpected};
-use tidegate_sandbox::Limits;
+use tidegate_sandbox::SandboxLimits;
 use tracing_subscriber::EnvFilter;
 
-pub use door::{AskedFor, Forwarded, Http, Limits as RequestLimits, Tls};
-pub use period::Period;
-pub use wrong::Wrong;
+pub use config_duration::ConfigDuration;
+pub use config_error::ConfigError;
+pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct Database {
 #[serde(deny_unknown_fields)]
 pub struct Devices {
     /// How often they are to poll.
-    pub polling_interval: Period,
+    pub polling_interval: ConfigDuration,
     /// How far from it each may be, in percent, so that a fleet does not come at once.
     pub polling_jitter_percent: u8,
     /// Attributes that name the hardware model, the first that is there.
@@ -94,7 +94,7 @@ pub struct Sandbox {
     /// Bytes of a component.
     pub component_bytes: Option<u64>,
     /// CPU time of compiling one.
-    pub compile_cpu: Option<Period>,
+    pub compile_cpu: Option<ConfigDuration>,
     /// Bytes of memory of a call.
     pub memory_bytes: Option<u64>,
     /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
@@ -104,9 +104,9 @@ pub struct Sandbox {
     /// Fuel that each device adds to `plan` and `assign`.
     pub planning_fuel_per_device: Option<u64>,
     /// Wall time of a call.
-    pub deadline: Option<Period>,
+    pub deadline: Option<ConfigDuration>,
     /// Wall time of `plan` and `assign`.
-    pub planning_deadline: Option<Period>,
+    pub planning_deadline: Option<ConfigDuration>,
     /// Bytes of an answer, before what each device adds.
     pub answer_bytes: Option<u64>,
     /// Bytes that each device adds to an answer of `plan` and `assign`.
@@ -171,7 +171,7 @@ impl Default for Devices {
     fn default() -> Self {
         let settings = tidegate_engine::Settings::default();
         Self {
-            polling_interval: Period(settings.polling.interval),
+            polling_interval: ConfigDuration(settings.polling.interval),
             polling_jitter_percent: settings.polling.jitter_percent,
             hw_model: settings.attribute_names.hw_model,
             hw_revision: settings.attribute_names.hw_revision,
@@ -190,7 +190,7 @@ impl Default for Artifacts {
 }
 
 /// Variables with our prefix that are not of the server.
-const OF_OTHERS: [&str; 4] = ["url", "key", "config", "test_postgres"];
+const CLIENT_VARIABLES: [&str; 4] = ["url", "key", "config", "test_postgres"];
 
 impl Config {
     /// Reads the defaults, the file if one is named, and the environment. What is not as it must be is
@@ -202,28 +202,31 @@ impl Config {
             std::fs::metadata(file).with_context(|| format!("read {}", file.display()))?;
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed(wrong::PREFIX).ignore(&OF_OTHERS);
-        figment = figment.merge(environment.split(wrong::SEPARATOR));
-        let wrong = match figment.extract::<Self>() {
+        let environment = Env::prefixed(config_error::PREFIX).ignore(&CLIENT_VARIABLES);
+        figment = figment.merge(environment.split(config_error::SEPARATOR));
+        let message = match figment.extract::<Self>() {
             Ok(config) => match config.check() {
                 Ok(()) => return Ok(config),
-                Err(wrong) => wrong.in_words(&figment),
+                Err(message) => message.describe(&figment),
             },
             Err(errors) => {
-                let lines: Vec<_> = errors.into_iter().map(|it| wrong::unread(&it)).collect();
+                let lines: Vec<_> = errors
+                    .into_iter()
+                    .map(|it| config_error::describe_figment_error(&it))
+                    .collect();
                 lines.join("; ")
             }
         };
-        bail!("the configuration is not as it must be: {wrong}")
+        bail!("the configuration is not as it must be: {message}")
     }
 
     /// What the types alone cannot say.
-    fn check(&self) -> Result<(), Wrong> {
+    fn check(&self) -> Result<(), ConfigError> {
         if let Some(secret) = &self.auth.secret
             && secret.len() < 32
         {
             let why = format!("has {} bytes, and must have at least 32", secret.len());
-            return Err(Wrong::new("auth.secret", why));
+            return Err(ConfigError::new("auth.secret", why));
         }
         self.http.proxies()?;
         self.http.certificate_headers()?;
@@ -232,15 +235,15 @@ impl Config {
         self.sandbox.check()?;
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
             let why = format!("is no log level and no list of directives: {error}");
-            return Err(Wrong::new("log.level", why));
+            return Err(ConfigError::new("log.level", why));
         }
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
             let why = "must be at least a second and less than a day";
-            return Err(Wrong::new("devices.polling_interval", why));
+            return Err(ConfigError::new("devices.polling_interval", why));
         }
         if self.devices.polling_jitter_percent > 100 {
             let key = "devices.polling_jitter_percent";
-            return Err(Wrong::new(key, "must be at most 100"));
+            return Err(ConfigError::new(key, "must be at most 100"));
         }
         Ok(())
     }
@@ -267,16 +270,17 @@ fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
 }
 
 impl Sandbox {
-    fn check(&self) -> Result<(), Wrong> {
+    fn check(&self) -> Result<(), ConfigError> {
         let allowed = self.limits().validate();
-        allowed.map_err(|error| Wrong::new(format!("sandbox.{}", error.name()), error.why()))
+        allowed
+            .map_err(|error| ConfigError::new(format!("sandbox.{}", error.name()), error.reason()))
     }
 
     /// The sandbox's limits, with what is set here in their place.
-    pub fn limits(&self) -> Limits {
-        let default = Limits::default();
-        let period = |set: Option<Period>, default| set.map_or(default, |period| period.0);
-        Limits {
+    pub fn limits(&self) -> SandboxLimits {
+        let default = SandboxLimits::default();
+        let period = |set: Option<ConfigDuration>, default| set.map_or(default, |period| period.0);
+        SandboxLimits {
             component_bytes: self.component_bytes.unwrap_or(default.component_bytes),
             compile_cpu: period(self.compile_cpu, default.compile_cpu),
             compile_memory_bytes: default.compile_memory_bytes,

@@ -21,7 +21,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn the_example_says_what_the_defaults_are() -> Result<()> {
+fn the_example_file_lists_the_defaults() -> Result<()> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tidegate.example.toml");
     assert_eq!(Config::load(Some(&example))?, Config::load(None)?);
     // What is commented out there must be right too.
@@ -37,11 +37,11 @@ fn the_example_says_what_the_defaults_are() -> Result<()> {
     let full = load(&uncommented)?;
     assert!(full.auth.secret.is_some() && full.database.url.is_some() && full.components.is_some());
     // What the example calls a default is one.
-    let cores_aside = |limits: Limits| Limits {
+    let cores_aside = |limits: SandboxLimits| SandboxLimits {
         calls_at_once: 4,
         ..limits
     };
-    assert_eq!(full.sandbox.limits(), cores_aside(Limits::default()));
+    assert_eq!(full.sandbox.limits(), cores_aside(SandboxLimits::default()));
     Ok(())
 }
 
@@ -51,7 +51,7 @@ fn a_file_changes_what_it_names() -> Result<()> {
     assert!(config.dev);
     assert_eq!(
         config.devices.polling_interval,
-        Period(std::time::Duration::from_secs(30))
+        ConfigDuration(std::time::Duration::from_secs(30))
     );
     assert_eq!(config.devices.sw_version, ["sw_version"]);
     assert_eq!(config.log.format, LogFormat::Json);
@@ -61,7 +61,7 @@ fn a_file_changes_what_it_names() -> Result<()> {
 #[test]
 fn proxies_are_addresses_and_networks() -> Result<()> {
     let text = "[http]\ntrusted_proxies = ['10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1']";
-    let trusted = load(text)?.http.proxies()?.trusted;
+    let trusted = load(text)?.http.proxies()?.networks;
     let trusted: Vec<_> = trusted.iter().map(ToString::to_string).collect();
     assert_eq!(
         trusted,
@@ -180,7 +180,7 @@ fn bad_values_are_named() {
 }
 
 #[test]
-fn a_secret_is_not_repeated() {
+fn secrets_are_not_shown_in_errors() {
     for text in [
         "[auth]\nsecret = 12345678",
         "[database]\nurl = 12345678",

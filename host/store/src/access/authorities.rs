@@ -10,7 +10,7 @@ use crate::{
     database::Database,
     dialect::storable,
     error::{conflict, failed},
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
 /// Makes an authority.
@@ -24,7 +24,7 @@ pub(super) async fn create(
     let there = format!("there is an authority {name} already, or one with this certificate");
     let row = sqlx::query(
         "INSERT INTO device_authorities \
-         (tenant_id, name, sha256, certificate, subject, expires_at, created_at) \
+         (tenant_id, name, certificate_sha256, certificate, subject, expires_at, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
     )
     .bind(tenant.0)
@@ -40,7 +40,7 @@ pub(super) async fn create(
     tx.commit().await?;
     row.take("id")
         .map(AuthorityId)
-        .map_err(bad_row("read authority row"))
+        .map_err(row_error("read authority row"))
 }
 
 /// A tenant's authorities, ordered by name.
@@ -48,9 +48,9 @@ pub(super) async fn list(
     database: &Database,
     tenant: TenantId,
 ) -> Result<Vec<Authority>, StoreError> {
-    let mut tx = database.once().await?;
+    let mut tx = database.read_single().await?;
     let rows = sqlx::query(
-        "SELECT id, name, sha256, certificate, subject, expires_at, created_at \
+        "SELECT id, name, certificate_sha256, certificate, subject, expires_at, created_at \
          FROM device_authorities WHERE tenant_id = $1 ORDER BY name",
     )
     .bind(tenant.0)
@@ -60,7 +60,7 @@ pub(super) async fn list(
     rows.iter()
         .map(authority)
         .collect::<Result<_, _>>()
-        .map_err(bad_row("read authority row"))
+        .map_err(row_error("read authority row"))
 }
 
 /// Forgets an authority.
@@ -80,12 +80,12 @@ pub(super) async fn delete(
     Ok(deleted.rows_affected() > 0)
 }
 
-fn authority(row: &AnyRow) -> Result<Authority, BadRow> {
+fn authority(row: &AnyRow) -> Result<Authority, RowError> {
     Ok(Authority {
         id: AuthorityId(row.take("id")?),
         name: row.take("name")?,
         certificate: row.take("certificate")?,
-        sha256: row.word("sha256", bytes_of_hex)?,
+        sha256: row.parse_column("certificate_sha256", bytes_of_hex)?,
         subject: row.take("subject")?,
         expires_at: Timestamp(row.take("expires_at")?),
         created_at: Timestamp(row.take("created_at")?),

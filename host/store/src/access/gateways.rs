@@ -9,9 +9,9 @@ use tidegate_engine::ports::{Gateway, GatewayUse, NewGateway, StoreError};
 
 use crate::{
     database::Database,
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::{conflict, failed},
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
 };
 
 /// Makes a gateway.
@@ -24,7 +24,7 @@ pub(super) async fn create(
     let there = format!("there is a gateway {} already", gateway.name);
     let group = gateway.group.as_deref();
     let row = sqlx::query(
-        "INSERT INTO gateways (tenant_id, name, sha256, group_name, created_at) \
+        "INSERT INTO gateways (tenant_id, name, token_sha256, group_name, created_at) \
          VALUES ($1, $2, $3, $4, $5) RETURNING id",
     )
     .bind(tenant.0)
@@ -38,7 +38,7 @@ pub(super) async fn create(
     tx.commit().await?;
     row.take("id")
         .map(GatewayId)
-        .map_err(bad_row("read gateway row"))
+        .map_err(row_error("read gateway row"))
 }
 
 /// A tenant's gateways, ordered by name.
@@ -46,9 +46,9 @@ pub(super) async fn list(
     database: &Database,
     tenant: TenantId,
 ) -> Result<Vec<Gateway>, StoreError> {
-    let mut tx = database.once().await?;
+    let mut tx = database.read_single().await?;
     let rows = sqlx::query(
-        "SELECT id, name, sha256, group_name, created_at, last_used FROM gateways \
+        "SELECT id, name, token_sha256, group_name, created_at, last_used FROM gateways \
          WHERE tenant_id = $1 ORDER BY name",
     )
     .bind(tenant.0)
@@ -58,7 +58,7 @@ pub(super) async fn list(
     rows.iter()
         .map(gateway)
         .collect::<Result<_, _>>()
-        .map_err(bad_row("read gateway row"))
+        .map_err(row_error("read gateway row"))
 }
 
 /// Forgets a gateway.
@@ -79,7 +79,7 @@ pub(super) async fn delete(
 }
 
 /// Notes when gateways were last used; what is noted later stays.
-pub(super) async fn note_used(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
+pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,
@@ -102,15 +102,15 @@ pub(super) async fn note_used(database: &Database, used: &[GatewayUse]) -> Resul
     rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
     rows.dedup_by_key(|row| (row.tenant_id, row.id));
     let columns = [
-        ("tenant_id", Type::Int),
-        ("id", Type::Int),
-        ("at", Type::Int),
+        ("tenant_id", ColumnType::Int),
+        ("id", ColumnType::Int),
+        ("at", ColumnType::Int),
     ];
     let sql = format!(
         "UPDATE gateways SET last_used = used.at FROM {} \
          WHERE gateways.tenant_id = used.tenant_id AND gateways.id = used.id \
          AND (gateways.last_used IS NULL OR gateways.last_used < used.at)",
-        database.dialect().rows("used", "$1", &columns)
+        database.dialect().json_rows("used", "$1", &columns)
     );
     let mut tx = database.write().await?;
     sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -121,11 +121,11 @@ pub(super) async fn note_used(database: &Database, used: &[GatewayUse]) -> Resul
     tx.commit().await
 }
 
-fn gateway(row: &AnyRow) -> Result<Gateway, BadRow> {
+fn gateway(row: &AnyRow) -> Result<Gateway, RowError> {
     Ok(Gateway {
         id: GatewayId(row.take("id")?),
         name: row.take("name")?,
-        sha256: row.word("sha256", bytes_of_hex)?,
+        sha256: row.parse_column("token_sha256", bytes_of_hex)?,
         group: row.take::<Option<String>>("group_name")?.map(Into::into),
         created_at: Timestamp(row.take("created_at")?),
         last_used: row.take::<Option<i64>>("last_used")?.map(Timestamp),

@@ -38,8 +38,8 @@ impl Access for SqlStore {
         gateways::delete(&self.database, tenant, id).await
     }
 
-    async fn note_gateways_used(&self, used: Vec<GatewayUse>) -> Result<(), StoreError> {
-        gateways::note_used(&self.database, &used).await
+    async fn record_gateway_use(&self, used: Vec<GatewayUse>) -> Result<(), StoreError> {
+        gateways::record_use(&self.database, &used).await
     }
 
     async fn replace_token(
@@ -53,7 +53,7 @@ impl Access for SqlStore {
         tokens::replace(&self.database, tenant, device_id, sha256, old_until, now).await
     }
 
-    async fn forget_old_token(
+    async fn delete_old_token(
         &self,
         tenant: TenantId,
         device: DeviceKey,
@@ -62,12 +62,12 @@ impl Access for SqlStore {
         tokens::forget_old(&self.database, tenant, device, current).await
     }
 
-    async fn groups_of(
+    async fn device_groups(
         &self,
         tenant: TenantId,
         device_id: &str,
     ) -> Result<Option<Vec<String>>, StoreError> {
-        tokens::groups_of(&self.database, tenant, device_id).await
+        tokens::device_groups(&self.database, tenant, device_id).await
     }
 
     async fn create_authority(

@@ -33,7 +33,7 @@ fn enrolment(group: Option<&str>, token: Option<[u8; 32]>) -> Enrolment {
 }
 
 on_both! {
-    async fn gateways_are_a_tenants_own(store) {
+    async fn gateways_belong_to_their_tenant(store) {
         let hall_2 = store.create_gateway(store.ours, gateway("hall 2", [2; 32], Some("lab"))).await?;
         let hall_1 = store.create_gateway(store.ours, gateway("hall 1", [1; 32], None)).await?;
         let theirs = store.create_gateway(store.theirs, gateway("hall 1", [3; 32], None)).await?;
@@ -58,19 +58,19 @@ on_both! {
         assert_eq!(store.gateways(store.theirs).await?.len(), 1);
     }
 
-    async fn the_last_use_of_a_gateway_stays(store) {
+    async fn the_latest_use_of_a_gateway_is_kept(store) {
         let one = store.create_gateway(store.ours, gateway("one", [1; 32], None)).await?;
         let other = store.create_gateway(store.ours, gateway("other", [2; 32], None)).await?;
         let at = |tenant, gateway, at| GatewayUse { tenant, gateway, at: Timestamp(at) };
-        store.note_gateways_used(vec![at(store.ours, one, 5), at(store.ours, one, 9)]).await?;
+        store.record_gateway_use(vec![at(store.ours, one, 5), at(store.ours, one, 9)]).await?;
         // Late news, and one of another tenant.
-        store.note_gateways_used(vec![at(store.ours, one, 7), at(store.theirs, other, 9)]).await?;
-        store.note_gateways_used(Vec::new()).await?;
+        store.record_gateway_use(vec![at(store.ours, one, 7), at(store.theirs, other, 9)]).await?;
+        store.record_gateway_use(Vec::new()).await?;
         let used: Vec<_> = store.gateways(store.ours).await?.iter().map(|one| one.last_used).collect();
         assert_eq!(used, [Some(Timestamp(9)), None]);
     }
 
-    async fn authorities_are_a_tenants_own(store) {
+    async fn authorities_belong_to_their_tenant(store) {
         let plant = store.create_authority(store.ours, authority("plant", &[7, 0, 255])).await?;
         store.create_authority(store.ours, authority("office", &[8])).await?;
         store.create_authority(store.theirs, authority("plant", &[7, 0, 255])).await?;
@@ -117,10 +117,10 @@ on_both! {
         replace(Some(3), Some(200), 20).await?;
         assert_eq!(tokens().await?, (Some(3), Some((1, 200))));
         // It is another one's turn now.
-        store.forget_old_token(store.ours, key, [2; 32]).await?;
-        store.forget_old_token(store.theirs, key, [3; 32]).await?;
+        store.delete_old_token(store.ours, key, [2; 32]).await?;
+        store.delete_old_token(store.theirs, key, [3; 32]).await?;
         assert_eq!(tokens().await?, (Some(3), Some((1, 200))));
-        store.forget_old_token(store.ours, key, [3; 32]).await?;
+        store.delete_old_token(store.ours, key, [3; 32]).await?;
         assert_eq!(tokens().await?, (Some(3), None));
         // What has run out does not come back.
         replace(Some(4), Some(300), 250).await?;
@@ -142,7 +142,7 @@ on_both! {
         assert_eq!((theirs.token_sha256, theirs.old_token), (Some([1; 32]), None::<Box<OldToken>>));
     }
 
-    async fn a_device_is_given_its_token_and_group_once(store) {
+    async fn enrolment_sets_token_and_group_only_at_creation(store) {
         let enrol = async |tenant, id: &str, group, token| {
             let enrolment = enrolment(group, token);
             store.enrol(tenant, id, &enrolment, Timestamp(1)).await
@@ -152,15 +152,15 @@ on_both! {
         assert_eq!(view.token_sha256, Some([1; 32]));
         let view = enrol(ours, "gate-1", Some("office"), Some([2; 32])).await?;
         assert_eq!(view.token_sha256, Some([1; 32]), "the first stays");
-        assert_eq!(store.groups_of(ours, "gate-1").await?, Some(vec!["lab".to_owned()]));
+        assert_eq!(store.device_groups(ours, "gate-1").await?, Some(vec!["lab".to_owned()]));
 
         let bare = enrol(ours, "gate-2", None, None).await?;
         assert_eq!(bare.token_sha256, None);
         let view = enrol(ours, "gate-2", Some("lab"), Some([2; 32])).await?;
         assert_eq!((view.token_sha256, view.device), (None, bare.device));
-        assert_eq!(store.groups_of(ours, "gate-2").await?, Some(Vec::new()));
-        assert_eq!(store.groups_of(ours, "gate-3").await?, None);
-        assert_eq!(store.groups_of(theirs, "gate-1").await?, None);
+        assert_eq!(store.device_groups(ours, "gate-2").await?, Some(Vec::new()));
+        assert_eq!(store.device_groups(ours, "gate-3").await?, None);
+        assert_eq!(store.device_groups(theirs, "gate-1").await?, None);
 
         // Of many at once the first one's is kept, and each gets its own.
         let tokens: Vec<u8> = (10..60).collect();
@@ -174,7 +174,7 @@ on_both! {
             let expected = if n % 2 == 0 { [*n; 32] } else { [11; 32] };
             assert_eq!(view.token_sha256, Some(expected));
         }
-        assert_eq!(store.groups_of(ours, "many-12").await?, Some(vec!["lab".to_owned()]));
-        assert_eq!(store.groups_of(ours, "many-14").await?, Some(Vec::new()));
+        assert_eq!(store.device_groups(ours, "many-12").await?, Some(vec!["lab".to_owned()]));
+        assert_eq!(store.device_groups(ours, "many-14").await?, Some(Vec::new()));
     }
 }

@@ -7,19 +7,19 @@ use tidegate_core::{
 use tidegate_engine::ports::{OldToken, StoreError};
 
 use crate::{
-    changes::announce,
     database::Database,
     dialect::storable,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
+    invalidation::notify_devices,
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
 /// What of a device says which tokens open its door.
 pub(crate) const TOKEN_COLUMNS: &str = "token_sha256, old_token_sha256, old_token_until";
 
 /// The old token of a row of [`TOKEN_COLUMNS`].
-pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, BadRow> {
-    let sha256 = row.word_or_none("old_token_sha256", bytes_of_hex)?;
+pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError> {
+    let sha256 = row.parse_optional("old_token_sha256", bytes_of_hex)?;
     let until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);
     let old = sha256.zip(until);
     Ok(old.map(|(sha256, until)| Box::new(OldToken { sha256, until })))
@@ -55,7 +55,7 @@ pub(super) async fn replace(
     if rows.is_empty() {
         return Ok(false);
     }
-    announce(&mut tx, tenant, [device_id]).await?;
+    notify_devices(&mut tx, tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -80,22 +80,24 @@ pub(super) async fn forget_old(
     .await
     .map_err(failed("forget a device's old token"))?;
     for row in &rows {
-        let device_id: String = row.take("device_id").map_err(bad_row("read device row"))?;
-        announce(&mut tx, tenant, [device_id.as_str()]).await?;
+        let device_id: String = row
+            .take("device_id")
+            .map_err(row_error("read device row"))?;
+        notify_devices(&mut tx, tenant, [device_id.as_str()]).await?;
     }
     tx.commit().await
 }
 
 /// The groups of a device, ordered by name.
-pub(super) async fn groups_of(
+pub(super) async fn device_groups(
     database: &Database,
     tenant: TenantId,
     device_id: &str,
 ) -> Result<Option<Vec<String>>, StoreError> {
-    let mut tx = database.once().await?;
+    let mut tx = database.read_single().await?;
     let rows = sqlx::query(
         "SELECT g.name FROM devices d \
-         LEFT JOIN device_groups g ON g.tenant_id = d.tenant_id AND g.device_id = d.id \
+         LEFT JOIN device_groups g ON g.tenant_id = d.tenant_id AND g.device_key = d.id \
          WHERE d.tenant_id = $1 AND d.device_id = $2 ORDER BY g.name",
     )
     .bind(tenant.0)
@@ -107,6 +109,6 @@ pub(super) async fn groups_of(
         return Ok(None);
     }
     let names: Result<Vec<Option<String>>, _> = rows.iter().map(|row| row.take("name")).collect();
-    let names = names.map_err(bad_row("read device group row"))?;
+    let names = names.map_err(row_error("read device group row"))?;
     Ok(Some(names.into_iter().flatten().collect()))
 }

@@ -3,14 +3,14 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     plugin::{OperatorAct, OperatorActKind},
 };
-use tidegate_engine::ports::{Change, StoreError};
+use tidegate_engine::ports::{CampaignChange, StoreError};
 
-use super::{standing::Standing, waves::lock_counters};
+use super::{run_row::CampaignRunRow, waves::lock_counters};
 use crate::{
     database::{Database, Tx},
     error::failed,
-    rows::number,
-    tallies::Tallies,
+    rows::to_i64,
+    tenant_counters::TenantCounters,
 };
 
 /// Applies a change if the campaign is still at this generation. False: it is not.
@@ -19,21 +19,21 @@ pub(super) async fn change(
     tenant: TenantId,
     id: CampaignId,
     generation: i64,
-    change: Change,
+    change: CampaignChange,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    let Some(mut standing) = Standing::lock(&mut tx, tenant, id).await? else {
+    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
         return Ok(false);
     };
-    if standing.generation != generation {
+    if run_row.generation != generation {
         return Ok(false);
     }
-    standing.generation += 1;
-    move_on(&mut standing, &change)?;
-    let mut tallies = Tallies::default();
-    standing.write(&mut tx, &mut tallies).await?;
+    run_row.generation += 1;
+    apply_to_row(&mut run_row, &change)?;
+    let mut tenant_counters = TenantCounters::default();
+    run_row.write(&mut tx, &mut tenant_counters).await?;
     if let Some(act) = change.act {
-        note_advance(&mut tx, tenant, id, act).await?;
+        record_advance(&mut tx, tenant, id, act).await?;
     }
     if change.accepts_failures {
         accept_failures(&mut tx, tenant, id).await?;
@@ -46,36 +46,36 @@ pub(super) async fn change(
         change.max_concurrent_updates,
     )
     .await?;
-    tallies.write(&mut tx).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-fn move_on(standing: &mut Standing, change: &Change) -> Result<(), StoreError> {
+fn apply_to_row(run_row: &mut CampaignRunRow, change: &CampaignChange) -> Result<(), StoreError> {
     if let Some(status) = change.status {
-        standing.go(status);
+        run_row.set_status(status);
     }
     if let Some(hold) = change.hold.clone() {
-        standing.hold(hold)?;
+        run_row.set_hold(hold)?;
     }
     if let Some(approval) = change.approval.clone() {
-        standing.approve(approval)?;
+        run_row.set_approval(approval)?;
     }
     if let Some(rollback) = change.rollback.clone() {
-        standing.roll_back(rollback)?;
+        run_row.set_rollback(rollback)?;
     }
     if let Some(explain) = &change.explain {
-        standing.explain(explain)?;
+        run_row.set_explanation(explain)?;
     }
     if let Some(act) = change.act {
-        standing.act(act);
+        run_row.push_operator_act(act);
     }
-    standing.ended_at = change.ended_at.or(standing.ended_at);
-    standing.wake_at = change.wake_at.or(standing.wake_at);
+    run_row.ended_at = change.ended_at.or(run_row.ended_at);
+    run_row.wake_at = change.wake_at.or(run_row.wake_at);
     Ok(())
 }
 
-async fn note_advance(
+async fn record_advance(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
@@ -101,7 +101,7 @@ async fn note_advance(
 async fn accept_failures(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<(), StoreError> {
     lock_counters(tx, tenant, id).await?;
     sqlx::query(
-        "UPDATE waves SET accepted = failed + timed_out WHERE tenant_id = $1 AND campaign_id = $2",
+        "UPDATE waves SET accepted_failures = failed + timed_out WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(tenant.0)
     .bind(id.0)
@@ -128,7 +128,7 @@ async fn change_limits(
     .bind(tenant.0)
     .bind(id.0)
     .bind(priority.map(Priority::as_str))
-    .bind(max_concurrent_updates.map(number))
+    .bind(max_concurrent_updates.map(to_i64))
     .execute(tx.conn())
     .await
     .map_err(failed("change the limits of a campaign"))?;

@@ -9,9 +9,9 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{number, to_json},
-    tallies::Tallies,
-    terms::{TermsRow, soak_millis},
+    rows::{to_i64, to_json},
+    tenant_counters::TenantCounters,
+    update_options::{UpdateOptionsRow, soak_millis},
 };
 
 const CREATE: &str = "create campaign";
@@ -24,9 +24,9 @@ pub(super) async fn create(
 ) -> Result<CampaignId, StoreError> {
     let mut tx = database.write().await?;
     let spec = campaign.spec;
-    hold_firmware(&mut tx, tenant, spec.firmware).await?;
+    lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
-    let terms = TermsRow::new(&spec.terms)?;
+    let options = UpdateOptionsRow::new(&spec.options)?;
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
@@ -35,9 +35,9 @@ pub(super) async fn create(
         .map(|feed| storable(feed).into_owned());
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
-         priority, max_concurrent_updates, timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
-         proof, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_ms, download_ms, \
-         install_ms, maintenance_window, max_retries, retry_delay_ms, soak_ms) \
+         priority, max_concurrent_updates, update_timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
+         success_criteria, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_timeout_ms, download_timeout_ms, \
+         install_timeout_ms, maintenance_window, max_retries, retry_delay_ms, soak_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
          $22, $23, $24, $25, $26, $27, $28) RETURNING id",
     )
@@ -50,34 +50,34 @@ pub(super) async fn create(
     .bind(to_json(&PluginJson::from(spec.strategy))?)
     .bind(to_json(&policies)?)
     .bind(spec.priority.as_str())
-    .bind(spec.max_concurrent_updates.map(number))
-    .bind(terms.timeout_ms)
+    .bind(spec.max_concurrent_updates.map(to_i64))
+    .bind(options.update_timeout_ms)
     .bind(i64::from(spec.requires_approval))
     .bind(i64::from(spec.auto_rollback))
     .bind(i64::from(spec.failure_threshold_percent))
-    .bind(spec.proof.as_str())
+    .bind(spec.success_criteria.as_str())
     .bind(storable(&campaign.created_by).into_owned())
     .bind(campaign.created_at.0)
     .bind(feed)
-    .bind(terms.update_type)
-    .bind(terms.forced_at)
-    .bind(terms.on_denied)
-    .bind(terms.confirmation_ms)
-    .bind(terms.download_ms)
-    .bind(terms.install_ms)
-    .bind(terms.maintenance_window)
-    .bind(terms.max_retries)
-    .bind(terms.retry_delay_ms)
-    .bind(soak_millis(spec.proof))
+    .bind(options.update_type)
+    .bind(options.forced_at)
+    .bind(options.on_denied)
+    .bind(options.confirmation_timeout_ms)
+    .bind(options.download_timeout_ms)
+    .bind(options.install_timeout_ms)
+    .bind(options.maintenance_window)
+    .bind(options.max_retries)
+    .bind(options.retry_delay_ms)
+    .bind(soak_millis(spec.success_criteria))
     .fetch_one(tx.conn())
     .await
     .map_err(failed(CREATE))?;
     for sql in [
-        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, total_devices, \
-         parallel, plugin_failures, plugin_misses, journal_seq, fence) \
+        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, total_devices, \
+         parallel, plugin_failures, plugin_timeouts, journal_seq, fence) \
          VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0)",
-        "INSERT INTO campaign_counters (tenant_id, campaign_id, open_forward, to_look_at, open_return, returned, \
-         not_returned, impossible, pinned, under_way) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0, 0)",
+        "INSERT INTO campaign_counters (tenant_id, campaign_id, open_updates, rollback_pending, open_rollbacks, rolled_back, \
+         rollback_failed, rollback_impossible, pinned, already_rolling_back) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0, 0)",
     ] {
         let insert = sqlx::query(sql).bind(tenant.0).bind(id);
         insert.execute(tx.conn()).await.map_err(failed(CREATE))?;
@@ -91,16 +91,16 @@ pub(super) async fn create(
     .execute(tx.conn())
     .await
     .map_err(failed(CREATE))?;
-    let mut tallies = Tallies::default();
-    tallies.campaign(tenant, None, CampaignStatus::Created);
-    tallies.write(&mut tx).await?;
+    let mut tenant_counters = TenantCounters::default();
+    tenant_counters.count_campaign(tenant, None, CampaignStatus::Created);
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(CampaignId(id))
 }
 
 /// Whoever deletes the firmware waits until what needs it is there, and then must not; a deleted one is a conflict.
 /// Shared, for others have their devices already and come here with what they admit: neither may wait for the other.
-pub(crate) async fn hold_firmware(
+pub(crate) async fn lock_firmware(
     tx: &mut Tx,
     tenant: TenantId,
     id: FirmwareId,

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     campaign::{Approval, Hold, PluginUse, Rollback, Targets},
-    plugin::{ClassKey, Kind, OperatorAct, OperatorActKind, Scope},
+    plugin::{ClassKey, OperatorAct, OperatorActKind, PluginKind, RollbackScope},
     time::Timestamp,
 };
 
-use crate::rows::{BadRow, Columns as _};
+use crate::rows::{RowError, RowExt as _};
 
 /// Most acts of operators that are kept for strategies.
-pub(super) const ACTS: usize = 64;
+pub(super) const MAX_OPERATOR_ACTS: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct TargetsJson {
@@ -64,18 +64,18 @@ impl From<PluginUse> for PluginJson {
 }
 
 impl TryFrom<PluginJson> for PluginUse {
-    type Error = BadRow;
+    type Error = RowError;
 
-    fn try_from(json: PluginJson) -> Result<Self, BadRow> {
-        let word = |column, value| move || BadRow::Word { column, value };
+    fn try_from(json: PluginJson) -> Result<Self, RowError> {
+        let unknown_value = |column, value| move || RowError::UnknownValue { column, value };
         let (revision, kind) = (json.revision, json.kind);
         Ok(Self {
             plugin: json.plugin,
             revision: revision
                 .parse()
-                .map_err(|_| word("plugin revision", revision)())?,
+                .map_err(|_| unknown_value("plugin revision", revision)())?,
             version: json.version,
-            kind: Kind::parse(&kind).ok_or_else(word("kind of plugin", kind))?,
+            kind: PluginKind::parse(&kind).ok_or_else(unknown_value("kind of plugin", kind))?,
             config: json.config,
         })
     }
@@ -153,12 +153,12 @@ impl From<Rollback> for RollbackJson {
 }
 
 impl TryFrom<RollbackJson> for Rollback {
-    type Error = BadRow;
+    type Error = RowError;
 
-    fn try_from(json: RollbackJson) -> Result<Self, BadRow> {
+    fn try_from(json: RollbackJson) -> Result<Self, RowError> {
         let value = json.scope;
         Ok(Self {
-            scope: Scope::parse(&value).ok_or(BadRow::Word {
+            scope: RollbackScope::parse(&value).ok_or(RowError::UnknownValue {
                 column: "scope of a rollback",
                 value,
             })?,
@@ -186,13 +186,13 @@ impl From<OperatorAct> for ActJson {
 }
 
 impl TryFrom<ActJson> for OperatorAct {
-    type Error = BadRow;
+    type Error = RowError;
 
-    fn try_from(json: ActJson) -> Result<Self, BadRow> {
+    fn try_from(json: ActJson) -> Result<Self, RowError> {
         let value = json.kind;
         Ok(Self {
             at: Timestamp(json.at),
-            kind: OperatorActKind::parse(&value).ok_or(BadRow::Word {
+            kind: OperatorActKind::parse(&value).ok_or(RowError::UnknownValue {
                 column: "act of an operator",
                 value,
             })?,
@@ -232,22 +232,22 @@ impl From<ClassJson> for ClassKey {
 }
 
 /// A list of JSON objects as the domain's values.
-pub(super) fn list<Json, T>(row: &AnyRow, column: &'static str) -> Result<Vec<T>, BadRow>
+pub(super) fn json_list<Json, T>(row: &AnyRow, column: &'static str) -> Result<Vec<T>, RowError>
 where
     Json: DeserializeOwned,
-    T: TryFrom<Json, Error = BadRow>,
+    T: TryFrom<Json, Error = RowError>,
 {
-    let list: Vec<Json> = row.json(column)?;
-    list.into_iter().map(T::try_from).collect()
+    let json_list: Vec<Json> = row.json(column)?;
+    json_list.into_iter().map(T::try_from).collect()
 }
 
 /// JSON that may be missing.
-pub(super) fn or_none<Json: DeserializeOwned>(
+pub(super) fn json_optional<Json: DeserializeOwned>(
     row: &AnyRow,
     column: &'static str,
-) -> Result<Option<Json>, BadRow> {
+) -> Result<Option<Json>, RowError> {
     let text: Option<&str> = row.take(column)?;
     text.map(serde_json::from_str)
         .transpose()
-        .map_err(|error| BadRow::Json { column, error })
+        .map_err(|error| RowError::Json { column, error })
 }

@@ -4,10 +4,10 @@ use tidegate_engine::ports::{Membership, StoreError};
 
 use super::json::ClassJson;
 use crate::{
+    blob::{MemberSlot, find_slot},
     database::Tx,
     error::{failed, internal},
-    packed::{Place, find_place},
-    rows::{Columns as _, bad_row},
+    rows::{RowExt as _, row_error},
 };
 
 const READ: &str = "read membership";
@@ -31,27 +31,27 @@ pub(super) async fn membership(
     if started.is_none() {
         return Ok(Membership::NotStarted);
     }
-    let Some(place) = place(tx, tenant, id, device).await? else {
+    let Some(slot) = slot(tx, tenant, id, device).await? else {
         return Ok(Membership::NotSelected);
     };
-    if let Some((wave, position)) = place.wave {
+    if let Some((wave, position)) = slot.wave {
         let position = u64::from(position);
         return Ok(Membership::InWave { wave, position });
     }
-    Ok(exclusion(tx, tenant, id, place.class)
+    Ok(exclusion(tx, tenant, id, slot.class)
         .await?
         .unwrap_or(Membership::InNoWave))
 }
 
-async fn place(
+async fn slot(
     tx: &mut Tx,
     tenant: TenantId,
     id: CampaignId,
     device: DeviceKey,
-) -> Result<Option<Place>, StoreError> {
+) -> Result<Option<MemberSlot>, StoreError> {
     let row = sqlx::query(
-        "SELECT devices FROM campaign_selected WHERE tenant_id = $1 AND campaign_id = $2 AND first_key <= $3 \
-         ORDER BY first_key DESC LIMIT 1",
+        "SELECT slots FROM campaign_devices WHERE tenant_id = $1 AND campaign_id = $2 AND first_device_key <= $3 \
+         ORDER BY first_device_key DESC LIMIT 1",
     )
     .bind(tenant.0)
     .bind(id.0)
@@ -60,8 +60,8 @@ async fn place(
     .await
     .map_err(failed(READ))?;
     let Some(row) = row else { return Ok(None) };
-    let blob: &[u8] = row.try_get("devices").map_err(failed(READ))?;
-    find_place(blob, device).map_err(|error| internal(READ)(Box::new(error)))
+    let blob: &[u8] = row.try_get("slots").map_err(failed(READ))?;
+    find_slot(blob, device).map_err(|error| internal(READ)(Box::new(error)))
 }
 
 async fn exclusion(
@@ -71,8 +71,8 @@ async fn exclusion(
     class: u32,
 ) -> Result<Option<Membership>, StoreError> {
     let row = sqlx::query(
-        "SELECT class_key, excluded FROM campaign_classes \
-         WHERE tenant_id = $1 AND campaign_id = $2 AND class = $3 AND excluded IS NOT NULL",
+        "SELECT class_key, exclusion_reason FROM campaign_classes \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND class = $3 AND exclusion_reason IS NOT NULL",
     )
     .bind(tenant.0)
     .bind(id.0)
@@ -84,8 +84,8 @@ async fn exclusion(
     let read = || {
         Ok(Membership::Excluded {
             class: row.json::<ClassJson>("class_key")?.into(),
-            reason: row.take("excluded")?,
+            reason: row.take("exclusion_reason")?,
         })
     };
-    read().map(Some).map_err(bad_row(READ))
+    read().map(Some).map_err(row_error(READ))
 }

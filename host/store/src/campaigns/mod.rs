@@ -1,20 +1,20 @@
 //! Campaigns, as operators make and change them.
 
-mod begin;
 mod change;
 mod create;
 mod json;
 mod membership;
 mod read;
-mod standing;
+mod run_row;
+mod start;
 mod waves;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use create::hold_firmware;
+pub(crate) use create::lock_firmware;
 pub(crate) use read::campaign;
-pub(crate) use standing::Standing;
+pub(crate) use run_row::CampaignRunRow;
 pub(crate) use waves::{lock_counters, waves};
 
 use async_trait::async_trait;
@@ -23,8 +23,8 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
 };
 use tidegate_engine::ports::{
-    Beginning, CampaignFilter, Campaigns, Change, Membership, NewCampaign, Page, PageRequest,
-    StoreError, Wave,
+    CampaignChange, CampaignFilter, CampaignStart, Campaigns, Membership, NewCampaign, Page,
+    PageRequest, StoreError, Wave,
 };
 
 use crate::SqlStore;
@@ -44,7 +44,7 @@ impl Campaigns for SqlStore {
         tenant: TenantId,
         id: CampaignId,
     ) -> Result<Option<Campaign>, StoreError> {
-        campaign(&mut self.database.once().await?, tenant, id).await
+        campaign(&mut self.database.read_single().await?, tenant, id).await
     }
 
     async fn list_campaigns(
@@ -61,19 +61,19 @@ impl Campaigns for SqlStore {
         tenant: TenantId,
         id: CampaignId,
         generation: i64,
-        change: Change,
+        change: CampaignChange,
     ) -> Result<bool, StoreError> {
         change::change(&self.database, tenant, id, generation, change).await
     }
 
-    async fn begin_campaign(
+    async fn start_campaign(
         &self,
         tenant: TenantId,
         id: CampaignId,
         generation: i64,
-        beginning: Beginning,
+        campaign_start: CampaignStart,
     ) -> Result<bool, StoreError> {
-        begin::begin(&self.database, tenant, id, generation, beginning).await
+        start::begin(&self.database, tenant, id, generation, campaign_start).await
     }
 
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {

@@ -6,23 +6,25 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{CampaignFilter, Page, PageRequest, StoreError};
 
-use super::json::{ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, list, or_none};
+use super::json::{
+    ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list, json_optional,
+};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number},
-    tallies::{self, Kind},
-    terms::{proof, terms},
+    rows::{RowError, RowExt as _, row_error, to_i64},
+    tenant_counters::{self, CounterKind},
+    update_options::{options, success_criteria},
 };
 
 const READ: &str = "read campaign";
 
 const COLUMNS: &str = "\
     c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, c.policies, \
-    c.priority, c.max_concurrent_updates, c.timeout_ms, c.download_ms, c.install_ms, \
+    c.priority, c.max_concurrent_updates, c.update_timeout_ms, c.download_timeout_ms, c.install_timeout_ms, \
     c.maintenance_window, c.max_retries, c.retry_delay_ms, \
-    c.update_type, c.forced_at, c.on_denied, c.confirmation_ms, c.requires_approval, c.auto_rollback, \
-    c.failure_threshold_percent, c.proof, c.soak_ms, c.created_by, c.created_at, \
+    c.update_type, c.forced_at, c.on_denied, c.confirmation_timeout_ms, c.requires_approval, c.auto_rollback, \
+    c.failure_threshold_percent, c.success_criteria, c.soak_ms, c.created_by, c.created_at, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
 
 const TABLES: &str = "campaigns c \
@@ -41,7 +43,10 @@ pub(crate) async fn campaign(
         .fetch_optional(tx.conn())
         .await
         .map_err(failed(READ))?;
-    row.as_ref().map(of_row).transpose().map_err(bad_row(READ))
+    row.as_ref()
+        .map(from_row)
+        .transpose()
+        .map_err(row_error(READ))
 }
 
 /// A part of the campaigns, newest first.
@@ -57,7 +62,7 @@ pub(super) async fn page(
     } else {
         "$2 IS NULL"
     };
-    let total = tallies::total(tx, tenant, Kind::CampaignsByStatus, status).await?;
+    let total = tenant_counters::total(tx, tenant, CounterKind::CampaignsByStatus, status).await?;
     let sql = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
          ORDER BY c.id DESC LIMIT $3 OFFSET $4"
@@ -66,31 +71,31 @@ pub(super) async fn page(
         .bind(tenant.0)
         .bind(status)
         .bind(i64::from(page.limit))
-        .bind(number(page.offset))
+        .bind(to_i64(page.offset))
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let items: Result<_, _> = rows.iter().map(of_row).collect();
+    let items: Result<_, _> = rows.iter().map(from_row).collect();
     Ok(Page {
-        items: items.map_err(bad_row(READ))?,
+        items: items.map_err(row_error(READ))?,
         total,
     })
 }
 
-fn of_row(row: &AnyRow) -> Result<Campaign, BadRow> {
+fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
     Ok(Campaign {
         id: CampaignId(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
         spec: spec_of_row(row)?,
-        status: row.word("status", CampaignStatus::parse)?,
-        hold: or_none::<HoldJson>(row, "hold")?.map(Into::into),
-        approval: or_none::<ApprovalJson>(row, "approval")?.map(Into::into),
+        status: row.parse_column("status", CampaignStatus::parse)?,
+        hold: json_optional::<HoldJson>(row, "hold")?.map(Into::into),
+        approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),
         total_devices: row.count("total_devices")?,
         created_at: Timestamp(row.take("created_at")?),
         created_by: row.take("created_by")?,
         started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
         ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
-        rollback: or_none::<RollbackJson>(row, "rollback")?
+        rollback: json_optional::<RollbackJson>(row, "rollback")?
             .map(TryInto::try_into)
             .transpose()?,
         explain: row.json("explain")?,
@@ -98,7 +103,7 @@ fn of_row(row: &AnyRow) -> Result<Campaign, BadRow> {
     })
 }
 
-fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
+fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, RowError> {
     let percent: i64 = row.take("failure_threshold_percent")?;
     Ok(CampaignSpec {
         name: row.take("name")?,
@@ -110,18 +115,18 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, BadRow> {
         },
         allow_beta: row.flag("allow_beta")?,
         strategy: row.json::<PluginJson>("strategy")?.try_into()?,
-        policies: list::<PluginJson, _>(row, "policies")?,
-        priority: row.word("priority", Priority::parse)?,
+        policies: json_list::<PluginJson, _>(row, "policies")?,
+        priority: row.parse_column("priority", Priority::parse)?,
         max_concurrent_updates: row
             .take::<Option<i64>>("max_concurrent_updates")?
             .map(i64::unsigned_abs),
-        terms: terms(row)?,
+        options: options(row)?,
         requires_approval: row.flag("requires_approval")?,
         auto_rollback: row.flag("auto_rollback")?,
-        failure_threshold_percent: u8::try_from(percent).map_err(|_| BadRow::Number {
+        failure_threshold_percent: u8::try_from(percent).map_err(|_| RowError::OutOfRange {
             column: "failure_threshold_percent",
             value: percent,
         })?,
-        proof: proof(row)?,
+        success_criteria: success_criteria(row)?,
     })
 }

@@ -4,17 +4,17 @@ use tidegate_core::{
     campaign::{Approval, CampaignStatus, Priority},
     plugin::{ClassKey, OperatorAct, OperatorActKind},
     time::Timestamp,
-    update::Proof,
+    update::SuccessCriteria,
 };
 use tidegate_engine::ports::{ClassVerdict, Firmwares as _, NewWave, Runs as _};
 
 use super::*;
 use crate::{
-    scene::{NOON, Scene, firmware, later, spec},
+    test_fixture::{NOON, StoreFixture, firmware, later, spec},
     testing::{TestStore, on_both},
 };
 
-const SOAKED: Proof = Proof::Soaked(Duration::from_mins(90));
+const SOAKED: SuccessCriteria = SuccessCriteria::Soaked(Duration::from_mins(90));
 
 async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId> {
     let firmware = store.create_firmware(store.ours, firmware(version)).await?;
@@ -26,16 +26,16 @@ async fn created(store: &TestStore, version: &str) -> anyhow::Result<CampaignId>
     Ok(store.create_campaign(store.ours, campaign).await?)
 }
 
-fn act(kind: OperatorActKind, second: i64, wave: Option<u32>) -> Change {
+fn act(kind: OperatorActKind, second: i64, wave: Option<u32>) -> CampaignChange {
     let at = later(second);
-    Change {
+    CampaignChange {
         act: Some(OperatorAct { at, kind, wave }),
-        ..Change::default()
+        ..CampaignChange::default()
     }
 }
 
 on_both! {
-    async fn a_campaign_survives_and_belongs_to_its_tenant(store) {
+    async fn a_campaign_is_read_as_it_was_created_and_only_by_its_tenant(store) {
         let id = created(store, "1.0.0").await?;
         let campaign = store.campaign(store.ours, id).await?.expect("it was made");
         let mut asked = spec(campaign.spec.firmware, SOAKED);
@@ -49,11 +49,11 @@ on_both! {
         assert_eq!(membership, Membership::NotStarted);
     }
 
-    async fn a_deleted_firmware_is_rolled_out_no_more(store) {
+    async fn a_deleted_firmware_gets_no_new_campaign(store) {
         let firmware = store.create_firmware(store.ours, firmware("1.0.0")).await?;
         assert!(store.delete_firmware(store.ours, firmware, Timestamp(6)).await?);
         let campaign = NewCampaign {
-            spec: spec(firmware, Proof::Reported),
+            spec: spec(firmware, SuccessCriteria::Reported),
             created_by: "maker".into(),
             created_at: Timestamp(7),
         };
@@ -66,7 +66,7 @@ on_both! {
         for version in ["1.0.0", "1.1.0", "1.2.0"] {
             ids.push(created(store, version).await?);
         }
-        let cancelled = Change { status: Some(CampaignStatus::Cancelled), ..Change::default() };
+        let cancelled = CampaignChange { status: Some(CampaignStatus::Cancelled), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, ids[1], 0, cancelled).await?);
         let list = async |tenant, status, limit, offset| {
             let filter = CampaignFilter { status };
@@ -80,18 +80,18 @@ on_both! {
         assert_eq!(list(store.theirs, None, 9, 0).await?, (vec![], 0));
     }
 
-    async fn a_change_is_made_on_what_was_seen_or_not_at_all(store) {
+    async fn a_change_requires_the_generation_that_was_read(store) {
         let id = created(store, "1.0.0").await?;
         let approval = Approval { by: "bo".into(), comment: "go".into(), at: NOON };
-        let first = Change {
+        let first = CampaignChange {
             approval: Some(approval.clone()),
             priority: Some(Priority::Critical),
             max_concurrent_updates: Some(7),
             explain: Some(vec!["approved".into()]),
             wake_at: Some(later(1)),
-            ..Change::default()
+            ..CampaignChange::default()
         };
-        let second = Change { status: Some(CampaignStatus::Cancelled), ended_at: Some(later(2)), ..Change::default() };
+        let second = CampaignChange { status: Some(CampaignStatus::Cancelled), ended_at: Some(later(2)), ..CampaignChange::default() };
         assert!(!store.change_campaign(store.theirs, id, 0, first.clone()).await?);
         assert!(store.change_campaign(store.ours, id, 0, first).await?);
         assert!(!store.change_campaign(store.ours, id, 0, second.clone()).await?);
@@ -107,65 +107,65 @@ on_both! {
         assert_eq!((campaign.status, campaign.ended_at), (CampaignStatus::Cancelled, Some(later(2))));
         assert_eq!(campaign.explain, ["approved"]);
         // A rollback takes the end back.
-        let back = Change { status: Some(CampaignStatus::RollingBack), ..Change::default() };
+        let back = CampaignChange { status: Some(CampaignStatus::RollingBack), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 2, back).await?);
         assert_eq!(store.campaign(store.ours, id).await?.expect("it is there").ended_at, None);
     }
 
-    async fn a_campaign_begins_once_and_remembers_everybody(store) {
-        let scene = Scene::set(store, &[2, 3]).await?;
-        let (ours, id) = (store.ours, scene.campaign());
-        assert!(!store.begin_campaign(ours, id, 0, scene.beginning(&[5])).await?);
-        assert!(store.begin_campaign(store.theirs, id, 0, scene.beginning(&[5])).await.is_ok_and(|begun| !begun));
-        let run = scene.look().await?;
+    async fn a_campaign_starts_once_and_stores_all_members(store) {
+        let fixture = StoreFixture::new(store, &[2, 3]).await?;
+        let (ours, id) = (store.ours, fixture.campaign());
+        assert!(!store.start_campaign(ours, id, 0, fixture.campaign_start(&[5])).await?);
+        assert!(store.start_campaign(store.theirs, id, 0, fixture.campaign_start(&[5])).await.is_ok_and(|begun| !begun));
+        let run = fixture.read_run().await?;
         assert_eq!((run.campaign.status, run.campaign.total_devices), (CampaignStatus::InProgress, 5));
         assert_eq!((run.campaign.started_at, run.parallel), (Some(NOON), false));
         assert_eq!(run.acts, [OperatorAct { at: NOON, kind: OperatorActKind::Started, wave: None }]);
         let waves: Vec<_> = run.waves.iter().map(|w| (w.report.name.as_str(), w.report.size)).collect();
         assert_eq!(waves, [("wave 0", 2), ("wave 1", 3)]);
         for (device, wave, position) in [(0, 0, 0), (1, 0, 1), (4, 1, 2)] {
-            let membership = store.membership(ours, id, scene.devices[device]).await?;
+            let membership = store.membership(ours, id, fixture.devices[device]).await?;
             assert_eq!(membership, Membership::InWave { wave, position });
         }
         let unknown = store.membership(ours, id, DeviceKey(i64::MAX)).await?;
         assert_eq!(unknown, Membership::NotSelected);
-        assert_eq!(store.membership(store.theirs, id, scene.devices[0]).await?, Membership::NotStarted);
+        assert_eq!(store.membership(store.theirs, id, fixture.devices[0]).await?, Membership::NotStarted);
     }
 
-    async fn devices_that_were_left_out_know_why(store) {
-        let scene = Scene::set(store, &[3]).await?;
+    async fn excluded_devices_have_a_reason(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
         let id = created(store, "7.0.0").await?;
         let class = ClassKey { hardware_model: Some("B".into()), attributes: vec![("k".into(), "v".into())], ..ClassKey::default() };
-        let mut beginning = scene.beginning(&[1]);
-        beginning.classes.push(ClassVerdict { key: class.clone(), devices: 1, excluded: Some("hardware: too old".into()) });
-        beginning.selected = vec![(scene.devices[2], 1), (scene.devices[0], 0), (scene.devices[1], 0)];
-        assert!(store.begin_campaign(store.ours, id, 0, beginning).await?);
-        let of = async |device: usize| store.membership(store.ours, id, scene.devices[device]).await;
+        let mut campaign_start = fixture.campaign_start(&[1]);
+        campaign_start.classes.push(ClassVerdict { key: class.clone(), devices: 1, excluded: Some("hardware: too old".into()) });
+        campaign_start.selected = vec![(fixture.devices[2], 1), (fixture.devices[0], 0), (fixture.devices[1], 0)];
+        assert!(store.start_campaign(store.ours, id, 0, campaign_start).await?);
+        let of = async |device: usize| store.membership(store.ours, id, fixture.devices[device]).await;
         assert_eq!(of(0).await?, Membership::InWave { wave: 0, position: 0 });
         assert_eq!(of(1).await?, Membership::InNoWave);
         assert_eq!(of(2).await?, Membership::Excluded { class, reason: "hardware: too old".into() });
     }
 
     async fn no_device_is_in_a_campaign_twice(store) {
-        let scene = Scene::set(store, &[2]).await?;
+        let fixture = StoreFixture::new(store, &[2]).await?;
         let id = created(store, "7.0.0").await?;
-        let mut beginning = scene.beginning(&[2]);
-        beginning.waves.push(NewWave { name: "again".into(), members: vec![scene.devices[0]] });
-        assert!(store.begin_campaign(store.ours, id, 0, beginning).await.is_err());
+        let mut campaign_start = fixture.campaign_start(&[2]);
+        campaign_start.waves.push(NewWave { name: "again".into(), members: vec![fixture.devices[0]] });
+        assert!(store.start_campaign(store.ours, id, 0, campaign_start).await.is_err());
         let campaign = store.campaign(store.ours, id).await?.expect("it is there");
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Created, 0));
         assert!(store.waves(store.ours, id).await?.is_empty());
     }
 
-    async fn the_last_acts_of_operators_are_kept(store) {
-        let scene = Scene::set(store, &[1, 1]).await?;
+    async fn the_latest_operator_acts_are_kept(store) {
+        let fixture = StoreFixture::new(store, &[1, 1]).await?;
         for n in 0..70 {
             let change = act(OperatorActKind::Paused, n, None);
-            assert!(store.change_campaign(store.ours, scene.campaign(), 1 + n, change).await?);
+            assert!(store.change_campaign(store.ours, fixture.campaign(), 1 + n, change).await?);
         }
         let change = act(OperatorActKind::Advanced, 70, Some(1));
-        assert!(store.change_campaign(store.ours, scene.campaign(), 71, change).await?);
-        let run = scene.look().await?;
+        assert!(store.change_campaign(store.ours, fixture.campaign(), 71, change).await?);
+        let run = fixture.read_run().await?;
         assert_eq!(run.acts.len(), 64);
         assert_eq!((run.acts[0].at, run.acts[63].kind), (later(7), OperatorActKind::Advanced));
         let advanced: Vec<_> = run.waves.iter().map(|wave| wave.report.advanced_at).collect();

@@ -12,7 +12,7 @@ use tidegate_engine::ports::{StoreError, Wave};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 const READ: &str = "read waves";
@@ -25,7 +25,7 @@ pub(crate) async fn waves(
 ) -> Result<Vec<Wave>, StoreError> {
     let rows = sqlx::query(
         "SELECT wave, name, size, released, admitted, offered, in_progress, completed, failed, timed_out, cancelled, \
-         rejected, accepted, opened_at, moved_at, advanced_at \
+         rejected, accepted_failures, opened_at, last_progress_at, advanced_at \
          FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
     )
     .bind(tenant.0)
@@ -37,10 +37,10 @@ pub(crate) async fn waves(
     rows.iter()
         .map(|row| {
             let failures = failures.remove(&row.take("wave")?).unwrap_or_default();
-            of_row(row, failures)
+            from_row(row, failures)
         })
         .collect::<Result<_, _>>()
-        .map_err(bad_row(READ))
+        .map_err(row_error(READ))
 }
 
 /// Feedback changes waves too; who changes several has this row first.
@@ -86,13 +86,13 @@ async fn failures(
             };
             Ok((row.take("wave")?, failure))
         };
-        let (wave, failure) = read().map_err(bad_row("read failures"))?;
+        let (wave, failure) = read().map_err(row_error("read failures"))?;
         by_wave.entry(wave).or_default().push(failure);
     }
     Ok(by_wave)
 }
 
-fn of_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, BadRow> {
+fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
     let size = row.count("size")?;
     let mut counts = Counts {
         pending: 0,
@@ -106,24 +106,24 @@ fn of_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, BadRow> {
     };
     counts.pending = size
         .checked_sub(counts.total())
-        .ok_or_else(|| BadRow::Number {
+        .ok_or_else(|| RowError::OutOfRange {
             column: "devices of a wave",
             value: counts.total() as i64,
         })?;
-    let time = |column| Ok::<_, BadRow>(row.take::<Option<i64>>(column)?.map(Timestamp));
+    let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
     let report = WaveReport {
         name: row.take("name")?,
         size,
         released: row.count("released")?,
         counts,
         opened_at: time("opened_at")?,
-        moved_at: time("moved_at")?,
+        last_progress_at: time("last_progress_at")?,
         advanced_at: time("advanced_at")?,
         failures,
     };
     Ok(Wave {
         report,
         admitted: row.count("admitted")?,
-        accepted: row.count("accepted")?,
+        accepted: row.count("accepted_failures")?,
     })
 }

@@ -9,14 +9,14 @@ use tidegate_engine::ports::{
 
 use crate::{
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number, to_json},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
 const READ: &str = "read changes of attributes";
 
-/// Changes of a device's attributes, newest first; none: there is no such device.
+/// AttributeChangeLog of a device's attributes, newest first; none: there is no such device.
 pub(super) async fn page(
     database: &Database,
     tenant: TenantId,
@@ -25,7 +25,7 @@ pub(super) async fn page(
 ) -> Result<Option<Page<AttributeChange>>, StoreError> {
     let mut tx = database.read().await?;
     let row = sqlx::query(
-        "SELECT id, attribute_changes FROM devices WHERE tenant_id = $1 AND device_id = $2",
+        "SELECT id, attribute_change_seq FROM devices WHERE tenant_id = $1 AND device_id = $2",
     )
     .bind(tenant.0)
     .bind(storable(device_id).into_owned())
@@ -33,39 +33,39 @@ pub(super) async fn page(
     .await
     .map_err(failed(READ))?;
     let Some(row) = row else { return Ok(None) };
-    let read = || Ok((row.take("id")?, row.count("attribute_changes")?));
-    let (key, noted): (i64, u64) = read().map_err(bad_row(READ))?;
+    let read = || Ok((row.take("id")?, row.count("attribute_change_seq")?));
+    let (key, noted): (i64, u64) = read().map_err(row_error(READ))?;
     let rows = sqlx::query(
-        "SELECT seq, report, at, mode, attribute_key, value_before, value_after FROM attribute_changes \
-         WHERE tenant_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT $3 OFFSET $4",
+        "SELECT seq, report_seq, at, mode, attribute_key, value_before, value_after FROM device_attribute_changes \
+         WHERE tenant_id = $1 AND device_key = $2 ORDER BY seq DESC LIMIT $3 OFFSET $4",
     )
     .bind(tenant.0)
     .bind(key)
     .bind(i64::from(page.limit))
-    .bind(number(page.offset))
+    .bind(to_i64(page.offset))
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let items: Result<Vec<_>, _> = rows.iter().map(of_row).collect();
+    let items: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
     Ok(Some(Page {
-        items: items.map_err(bad_row(READ))?,
+        items: items.map_err(row_error(READ))?,
         total: noted.min(MAX_CHANGES.unsigned_abs()),
     }))
 }
 
-fn of_row(row: &AnyRow) -> Result<AttributeChange, BadRow> {
+fn from_row(row: &AnyRow) -> Result<AttributeChange, RowError> {
     Ok(AttributeChange {
         seq: row.count("seq")?,
-        report: row.count("report")?,
+        report: row.count("report_seq")?,
         at: Timestamp(row.take("at")?),
-        mode: row.word("mode", parse_mode)?,
+        mode: row.parse_column("mode", parse_attribute_mode)?,
         key: row.take("attribute_key")?,
         before: row.take("value_before")?,
         after: row.take("value_after")?,
     })
 }
 
-fn mode_name(mode: AttributeMode) -> &'static str {
+fn attribute_mode_as_str(mode: AttributeMode) -> &'static str {
     match mode {
         AttributeMode::Merge => "merge",
         AttributeMode::Replace => "replace",
@@ -73,26 +73,26 @@ fn mode_name(mode: AttributeMode) -> &'static str {
     }
 }
 
-fn parse_mode(text: &str) -> Option<AttributeMode> {
+fn parse_attribute_mode(text: &str) -> Option<AttributeMode> {
     use AttributeMode as M;
     [M::Merge, M::Replace, M::Remove]
         .into_iter()
-        .find(|mode| mode_name(*mode) == text)
+        .find(|mode| attribute_mode_as_str(*mode) == text)
 }
 
-/// Changes that a transaction notes, and those that it forgets for them.
+/// AttributeChangeLog that a transaction notes, and those that it forgets for them.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
-    new: Vec<Row>,
-    forgotten: Vec<Place>,
+pub(crate) struct AttributeChangeLog {
+    new: Vec<ChangeRow>,
+    forgotten: Vec<ForgottenChange>,
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct ChangeRow {
     tenant_id: i64,
-    device_id: i64,
+    device_key: i64,
     seq: i64,
-    report: i64,
+    report_seq: i64,
     at: i64,
     mode: &'static str,
     attribute_key: String,
@@ -101,13 +101,13 @@ struct Row {
 }
 
 #[derive(Debug, Serialize)]
-struct Place {
+struct ForgottenChange {
     tenant_id: i64,
-    device_id: i64,
+    device_key: i64,
     seq: i64,
 }
 
-impl Changes {
+impl AttributeChangeLog {
     /// Notes what a report changed: keys with what they were and became. `last` is the number of the device's last
     /// change; answers the new one.
     pub(crate) fn note<'a>(
@@ -116,26 +116,26 @@ impl Changes {
         last: i64,
         changed: impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)>,
     ) -> i64 {
-        let (tenant_id, device_id) = (report.tenant.0, report.device.0);
+        let (tenant_id, device_key) = (report.tenant.0, report.device.0);
         let mut seq = last;
         for (key, before, after) in changed {
             seq += 1;
-            self.new.push(Row {
+            self.new.push(ChangeRow {
                 tenant_id,
-                device_id,
+                device_key,
                 seq,
-                report: last + 1,
+                report_seq: last + 1,
                 at: report.at.0,
-                mode: mode_name(report.mode),
+                mode: attribute_mode_as_str(report.mode),
                 attribute_key: key.to_owned(),
                 value_before: before.map(str::to_owned),
                 value_after: after.map(str::to_owned),
             });
             if seq > MAX_CHANGES {
                 let seq = seq - MAX_CHANGES;
-                self.forgotten.push(Place {
+                self.forgotten.push(ForgottenChange {
                     tenant_id,
-                    device_id,
+                    device_key,
                     seq,
                 });
             }
@@ -146,34 +146,34 @@ impl Changes {
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
         if !self.new.is_empty() {
             let columns = [
-                ("tenant_id", Type::Int),
-                ("device_id", Type::Int),
-                ("seq", Type::Int),
-                ("report", Type::Int),
-                ("at", Type::Int),
-                ("mode", Type::Text),
-                ("attribute_key", Type::Text),
-                ("value_before", Type::Text),
-                ("value_after", Type::Text),
+                ("tenant_id", ColumnType::Int),
+                ("device_key", ColumnType::Int),
+                ("seq", ColumnType::Int),
+                ("report_seq", ColumnType::Int),
+                ("at", ColumnType::Int),
+                ("mode", ColumnType::Text),
+                ("attribute_key", ColumnType::Text),
+                ("value_before", ColumnType::Text),
+                ("value_after", ColumnType::Text),
             ];
             let names = columns.map(|(name, _)| name).join(", ");
-            let from = tx.dialect().rows("c", "$1", &columns);
+            let from = tx.dialect().json_rows("c", "$1", &columns);
             let sql = format!(
-                "INSERT INTO attribute_changes (tenant_id, device_id, seq, report, at, mode, attribute_key, \
+                "INSERT INTO device_attribute_changes (tenant_id, device_key, seq, report_seq, at, mode, attribute_key, \
                  value_before, value_after) SELECT {names} FROM {from}"
             );
             execute(tx, sql, to_json(&self.new)?).await?;
         }
         if !self.forgotten.is_empty() {
             let columns = [
-                ("tenant_id", Type::Int),
-                ("device_id", Type::Int),
-                ("seq", Type::Int),
+                ("tenant_id", ColumnType::Int),
+                ("device_key", ColumnType::Int),
+                ("seq", ColumnType::Int),
             ];
-            let from = tx.dialect().rows("g", "$1", &columns);
+            let from = tx.dialect().json_rows("g", "$1", &columns);
             let sql = format!(
-                "DELETE FROM attribute_changes WHERE (tenant_id, device_id, seq) IN \
-                 (SELECT g.tenant_id, g.device_id, g.seq FROM {from})"
+                "DELETE FROM device_attribute_changes WHERE (tenant_id, device_key, seq) IN \
+                 (SELECT g.tenant_id, g.device_key, g.seq FROM {from})"
             );
             execute(tx, sql, to_json(&self.forgotten)?).await?;
         }

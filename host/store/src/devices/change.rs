@@ -12,13 +12,13 @@ use super::{
     labels::{delete_labels, insert_labels, labels},
 };
 use crate::{
-    changes::announce,
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    latest::stir,
-    rows::{BadRow, Columns as _, bad_row, number, to_json},
-    runs::look_again,
+    invalidation::notify_devices,
+    latest::mark_dirty,
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    runs::mark_for_recheck,
 };
 
 const CHANGE: &str = "change a device";
@@ -31,37 +31,38 @@ pub(super) async fn change(
     change: &DeviceChange,
 ) -> Result<Vec<CampaignId>, ChangeError> {
     let mut tx = database.write().await?;
-    let key = lock(&mut tx, tenant, device_id).await?;
+    let key = lock_device(&mut tx, tenant, device_id).await?;
     let key = key.ok_or(ChangeError::NotFound)?;
-    write(&mut tx, tenant, key, change).await?;
+    write_device(&mut tx, tenant, key, change).await?;
     if let Some(groups) = &change.groups {
         delete_groups(&mut tx, tenant, key).await?;
         insert_groups(&mut tx, tenant, key, groups).await?;
     }
     if change.clears_labels || !change.labels.is_empty() {
-        let labels = joined(&mut tx, tenant, key, change).await?;
+        let labels = merged_labels(&mut tx, tenant, key, change).await?;
         if labels.len() > MAX_LABELS {
             return Err(ChangeError::TooManyLabels);
         }
         delete_labels(&mut tx, tenant, key).await?;
         insert_labels(&mut tx, tenant, key, &labels).await?;
     }
-    let may_be_let_in = change.mode.is_some() || change.pinned.is_some() || change.feed.is_some();
-    let campaigns = if may_be_let_in {
-        look_again(&mut tx, tenant, key, change.at).await?
+    let may_become_eligible =
+        change.mode.is_some() || change.pinned.is_some() || change.feed.is_some();
+    let campaigns = if may_become_eligible {
+        mark_for_recheck(&mut tx, tenant, key, change.at).await?
     } else {
         Vec::new()
     };
     if change.mode == Some(DeviceMode::Latest) || change.pinned == Some(false) {
-        stir(&mut tx, tenant).await?;
+        mark_dirty(&mut tx, tenant).await?;
     }
-    announce(&mut tx, tenant, [device_id]).await?;
+    notify_devices(&mut tx, tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(campaigns)
 }
 
 /// The key of a device, which nobody else changes until the transaction ends.
-pub(super) async fn lock(
+pub(super) async fn lock_device(
     tx: &mut Tx,
     tenant: TenantId,
     device_id: &str,
@@ -77,12 +78,12 @@ pub(super) async fn lock(
         .await
         .map_err(failed(CHANGE))?;
     row.as_ref()
-        .map(|row| -> Result<DeviceKey, BadRow> { row.take("id").map(DeviceKey) })
+        .map(|row| -> Result<DeviceKey, RowError> { row.take("id").map(DeviceKey) })
         .transpose()
-        .map_err(bad_row("read device row"))
+        .map_err(row_error("read device row"))
 }
 
-async fn write(
+async fn write_device(
     tx: &mut Tx,
     tenant: TenantId,
     key: DeviceKey,
@@ -112,7 +113,7 @@ async fn write(
     .bind(i64::from(feed.is_some()))
     .bind(feed.flatten().map(|feed| storable(feed).into_owned()))
     .bind(i64::from(change.polling_interval.is_some()))
-    .bind(interval.map(|interval| number(interval.as_secs())))
+    .bind(interval.map(|interval| to_i64(interval.as_secs())))
     .bind(change.requests_attributes.map(i64::from))
     .execute(tx.conn())
     .await
@@ -121,7 +122,7 @@ async fn write(
 }
 
 async fn delete_groups(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM device_groups WHERE tenant_id = $1 AND device_id = $2")
+    sqlx::query("DELETE FROM device_groups WHERE tenant_id = $1 AND device_key = $2")
         .bind(tenant.0)
         .bind(key.0)
         .execute(tx.conn())
@@ -131,24 +132,24 @@ async fn delete_groups(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<
 }
 
 /// The labels that are there, with the change made.
-async fn joined(
+async fn merged_labels(
     tx: &mut Tx,
     tenant: TenantId,
     key: DeviceKey,
     change: &DeviceChange,
 ) -> Result<BTreeMap<String, String>, StoreError> {
-    let mut joined = if change.clears_labels {
+    let mut merged_labels = if change.clears_labels {
         BTreeMap::new()
     } else {
-        let known = labels(tx, tenant, &to_json(&[key.0])?).await?;
-        known.into_values().next().unwrap_or_default()
+        let current = labels(tx, tenant, &to_json(&[key.0])?).await?;
+        current.into_values().next().unwrap_or_default()
     };
     for (key, value) in &change.labels {
         let key = storable(key).into_owned();
         match value {
-            Some(value) => joined.insert(key, storable(value).into_owned()),
-            None => joined.remove(&key),
+            Some(value) => merged_labels.insert(key, storable(value).into_owned()),
+            None => merged_labels.remove(&key),
         };
     }
-    Ok(joined)
+    Ok(merged_labels)
 }

@@ -9,14 +9,14 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{NewDevice, StoreError};
 
-use super::{Reported, labels::insert_labels};
+use super::{WellKnownAttributes, labels::insert_labels};
 use crate::{
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::{conflict, failed},
-    latest::stir,
-    rows::{Columns as _, bad_row, number, to_json},
-    tallies::{DeviceTraits, Tallies},
+    latest::mark_dirty,
+    rows::{RowExt as _, row_error, to_i64, to_json},
+    tenant_counters::{DeviceTraits, TenantCounters},
 };
 
 /// Makes a device that nobody has seen.
@@ -26,24 +26,24 @@ pub(super) async fn create(
     tenant: TenantId,
     device: &NewDevice,
 ) -> Result<DeviceKey, StoreError> {
-    let reported = Reported::of(names, &device.attributes);
+    let reported = WellKnownAttributes::of(names, &device.attributes);
     let mut tx = database.write().await?;
     let key = insert(&mut tx, tenant, device, &reported).await?;
     insert_attributes(&mut tx, tenant, key, &device.attributes).await?;
     insert_groups(&mut tx, tenant, key, &device.groups).await?;
     insert_labels(&mut tx, tenant, key, &device.labels).await?;
-    let mut tallies = Tallies::default();
+    let mut tenant_counters = TenantCounters::default();
     let traits = DeviceTraits {
         state: DeviceState::Unknown,
         sw_version: reported.sw_version,
         hw_model: reported.hw_model,
         drifted: false,
     };
-    tallies.device(tenant, None, &traits);
+    tenant_counters.count_device(tenant, None, &traits);
     if device.mode == DeviceMode::Latest {
-        stir(&mut tx, tenant).await?;
+        mark_dirty(&mut tx, tenant).await?;
     }
-    tallies.write(&mut tx).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(key)
 }
@@ -52,7 +52,7 @@ async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
     device: &NewDevice,
-    reported: &Reported,
+    reported: &WellKnownAttributes,
 ) -> Result<DeviceKey, StoreError> {
     let name = if device.name.is_empty() {
         &device.device_id
@@ -76,7 +76,7 @@ async fn insert(
     .bind(&reported.sw_version)
     .bind(&reported.sw_version_key)
     .bind(DeviceState::Unknown.as_str())
-    .bind(device.polling_interval.map(|interval| number(interval.as_secs())))
+    .bind(device.polling_interval.map(|interval| to_i64(interval.as_secs())))
     .bind(device.created_at.map_or(0, |at| at.0))
     .bind(device.mode.as_str())
     .bind(i64::from(device.pinned))
@@ -86,7 +86,7 @@ async fn insert(
     .map_err(conflict("create a device", there))?;
     row.take("id")
         .map(DeviceKey)
-        .map_err(bad_row("read device row"))
+        .map_err(row_error("read device row"))
 }
 
 async fn insert_attributes(
@@ -111,10 +111,13 @@ async fn insert_attributes(
             value: storable(value),
         })
         .collect();
-    let columns = [("attribute_key", Type::Text), ("value", Type::Text)];
-    let rows = tx.dialect().rows("given", "$3", &columns);
+    let columns = [
+        ("attribute_key", ColumnType::Text),
+        ("value", ColumnType::Text),
+    ];
+    let rows = tx.dialect().json_rows("given", "$3", &columns);
     let sql = format!(
-        "INSERT INTO device_attributes (tenant_id, device_id, attribute_key, value) \
+        "INSERT INTO device_attributes (tenant_id, device_key, attribute_key, value) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), attribute_key, value FROM {rows}"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -138,9 +141,9 @@ pub(super) async fn insert_groups(
     }
     let groups: BTreeSet<_> = groups.iter().map(|group| storable(group)).collect();
     let sql = format!(
-        "INSERT INTO device_groups (tenant_id, device_id, name) \
+        "INSERT INTO device_groups (tenant_id, device_key, name) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), value FROM {}",
-        tx.dialect().texts("$3")
+        tx.dialect().json_texts("$3")
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)

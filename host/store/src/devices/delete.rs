@@ -3,20 +3,20 @@ use std::collections::BTreeSet;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
-    rollback::Return,
+    rollback::RollbackAction,
     time::Timestamp,
-    update::{Event, Purpose},
+    update::{Purpose, UpdateEvent},
 };
 use tidegate_engine::ports::StoreError;
 
-use super::change::lock;
+use super::change::lock_device;
 use crate::{
-    changes::announce,
     database::{Database, Tx},
     error::{failed, internal},
-    rows::{BadRow, Columns as _, bad_row},
-    tallies::Tallies,
-    updates::ledger::Ledger,
+    invalidation::notify_devices,
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::UpdateUnitOfWork,
 };
 
 const DELETE: &str = "delete a device";
@@ -30,53 +30,54 @@ pub(super) async fn delete(
     now: Timestamp,
 ) -> Result<Option<Vec<CampaignId>>, StoreError> {
     let mut tx = database.write().await?;
-    let Some(key) = lock(&mut tx, tenant, device_id).await? else {
+    let Some(key) = lock_device(&mut tx, tenant, device_id).await? else {
         return Ok(None);
     };
-    let updates = unsettled(&mut tx, tenant, key).await?;
-    let mut tallies = Tallies::default();
-    let mut ledger = Ledger::open(&mut tx, tenant, &BTreeSet::from([key]), &updates, now).await?;
+    let updates = unsettled_updates(&mut tx, tenant, key).await?;
+    let mut tenant_counters = TenantCounters::default();
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, tenant, &BTreeSet::from([key]), &updates, now).await?;
     let mut campaigns = BTreeSet::new();
     for id in updates {
-        let settled = ledger.step(id, &Event::DeviceGone, now, &mut tallies);
+        let settled = work.step(id, &UpdateEvent::DeviceGone, now, &mut tenant_counters);
         settled.map_err(|refusal| internal(DELETE)(Box::new(refusal)))?;
-        let update = ledger.entry(id).and_then(|entry| entry.update.campaign);
+        let update = work.loaded(id).and_then(|loaded| loaded.update.campaign);
         if let Some((campaign, purpose)) = update {
             campaigns.insert(campaign);
             if matches!(purpose, Purpose::Forward { .. }) {
-                ledger.looked_at(campaign, id, Return::NotNeeded);
+                work.mark_rollback_processed(campaign, id, RollbackAction::NotNeeded);
             }
         }
     }
-    ledger.device_gone(key, &mut tallies);
-    ledger.write(&mut tx, &mut tallies).await?;
+    work.remove_device(key, &mut tenant_counters);
+    work.write(&mut tx, &mut tenant_counters).await?;
     remove(&mut tx, tenant, key).await?;
-    announce(&mut tx, tenant, [device_id]).await?;
-    tallies.write(&mut tx).await?;
+    notify_devices(&mut tx, tenant, [device_id]).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(Some(campaigns.into_iter().collect()))
 }
 
 /// Updates that are open, or that a rollback of their campaign would still look at.
-async fn unsettled(
+async fn unsettled_updates(
     tx: &mut Tx,
     tenant: TenantId,
     key: DeviceKey,
 ) -> Result<BTreeSet<UpdateId>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id FROM updates WHERE tenant_id = $1 AND device_id = $2 \
-         AND (completed_at IS NULL OR (looked_at IS NULL AND purpose = 'forward'))",
+        "SELECT id FROM updates WHERE tenant_id = $1 AND device_key = $2 \
+         AND (completed_at IS NULL OR (rollback_processed_at IS NULL AND purpose = 'forward'))",
     )
     .bind(tenant.0)
     .bind(key.0)
     .fetch_all(tx.conn())
     .await
     .map_err(failed(DELETE))?;
-    let id = |row: &AnyRow| -> Result<UpdateId, BadRow> { row.take("id").map(UpdateId) };
+    let id = |row: &AnyRow| -> Result<UpdateId, RowError> { row.take("id").map(UpdateId) };
     rows.iter()
         .map(id)
         .collect::<Result<_, _>>()
-        .map_err(bad_row(DELETE))
+        .map_err(row_error(DELETE))
 }
 
 /// The tables take what belongs to it along.

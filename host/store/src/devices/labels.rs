@@ -7,9 +7,9 @@ use tidegate_engine::ports::StoreError;
 
 use crate::{
     database::Tx,
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
 /// What operators note of these devices, a JSON array of keys.
@@ -19,9 +19,9 @@ pub(super) async fn labels(
     keys: &str,
 ) -> Result<HashMap<DeviceKey, BTreeMap<String, String>>, StoreError> {
     let sql = format!(
-        "SELECT device_id, label_key, value FROM device_labels \
-         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {})",
-        tx.dialect().numbers("$2")
+        "SELECT device_key, label_key, value FROM device_labels \
+         WHERE tenant_id = $1 AND device_key IN (SELECT value FROM {})",
+        tx.dialect().json_numbers("$2")
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -31,13 +31,13 @@ pub(super) async fn labels(
         .map_err(failed("read devices' labels"))?;
     let mut labels: HashMap<_, BTreeMap<_, _>> = HashMap::new();
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let device = DeviceKey(row.take(0)?);
             let (key, value) = (row.take(1)?, row.take(2)?);
             labels.entry(device).or_default().insert(key, value);
             Ok(())
         };
-        read().map_err(bad_row("read device label row"))?;
+        read().map_err(row_error("read device label row"))?;
     }
     Ok(labels)
 }
@@ -65,10 +65,10 @@ pub(super) async fn insert_labels(
             value: storable(value),
         })
         .collect();
-    let columns = [("label_key", Type::Text), ("value", Type::Text)];
-    let rows = tx.dialect().rows("given", "$3", &columns);
+    let columns = [("label_key", ColumnType::Text), ("value", ColumnType::Text)];
+    let rows = tx.dialect().json_rows("given", "$3", &columns);
     let sql = format!(
-        "INSERT INTO device_labels (tenant_id, device_id, label_key, value) \
+        "INSERT INTO device_labels (tenant_id, device_key, label_key, value) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), label_key, value FROM {rows}"
     );
     sqlx::query(AssertSqlSafe(sql))
@@ -87,7 +87,7 @@ pub(super) async fn delete_labels(
     tenant: TenantId,
     device: DeviceKey,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM device_labels WHERE tenant_id = $1 AND device_id = $2")
+    sqlx::query("DELETE FROM device_labels WHERE tenant_id = $1 AND device_key = $2")
         .bind(tenant.0)
         .bind(device.0)
         .execute(tx.conn())

@@ -5,10 +5,10 @@ use super::read::{columns, devices};
 use crate::{
     database::{Database, Tx},
     error::failed,
-    rows::{Columns as _, bad_row, number},
+    rows::{RowExt as _, row_error, to_i64},
     selector_sql::condition,
     sql::Parameters,
-    tallies::{self, Kind},
+    tenant_counters::{self, CounterKind},
 };
 
 /// A part of the devices that match.
@@ -24,7 +24,7 @@ pub(super) async fn list(
     let of_tenant = parameters.bind(tenant.0);
     let matching = matching(&tx, filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
-    let offset = parameters.bind(number(page.offset));
+    let offset = parameters.bind(to_i64(page.offset));
     // The page first: what else belongs to a device is not wanted of those that are skipped.
     let order = order(filter);
     let sql = format!(
@@ -43,7 +43,7 @@ pub(super) async fn list(
 
 async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u64, StoreError> {
     if filter.selector.is_none() {
-        return tallies::total(tx, tenant, Kind::DevicesByState, None).await;
+        return tenant_counters::total(tx, tenant, CounterKind::DevicesByState, None).await;
     }
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);
@@ -57,7 +57,7 @@ async fn count(tx: &mut Tx, tenant: TenantId, filter: &DeviceFilter) -> Result<u
         .await
         .map_err(failed("count the devices of a list"))?;
     row.count("total")
-        .map_err(bad_row("count the devices of a list"))
+        .map_err(row_error("count the devices of a list"))
 }
 
 fn matching(tx: &Tx, filter: &DeviceFilter, parameters: &mut Parameters) -> String {

@@ -5,14 +5,14 @@ mod change;
 mod create;
 mod delete;
 mod labels;
+mod last_seen;
 mod list;
 mod poll_view;
 mod read;
 mod register;
 mod registry;
-mod reported;
-mod seen;
 mod select;
+mod well_known_attributes;
 
 #[cfg(test)]
 mod tests;
@@ -28,16 +28,16 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    DeviceFilter, Devices, Enrolment, NewDevice, Page, PageRequest, PollView, Seen, Selected,
-    StoreError,
+    DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
+    SelectedDevice, StoreError,
 };
 
 use crate::SqlStore;
 
-pub(crate) use attribute_changes::{Changes, differences};
+pub(crate) use attribute_changes::{AttributeChangeLog, differences};
 pub(crate) use poll_view::seconds;
-pub(crate) use register::{Registration, Registrations};
-pub(crate) use reported::Reported;
+pub(crate) use register::{Registration, RegistrationBatch};
+pub(crate) use well_known_attributes::WellKnownAttributes;
 
 #[async_trait]
 impl Devices for SqlStore {
@@ -85,8 +85,8 @@ impl Devices for SqlStore {
         list::list(&self.database, tenant, filter, page).await
     }
 
-    async fn note_seen(&self, seen: Vec<Seen>) -> Result<(), StoreError> {
-        seen::note(&self.database, &seen).await
+    async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError> {
+        last_seen::note(&self.database, &seen).await
     }
 
     async fn select(
@@ -95,7 +95,7 @@ impl Devices for SqlStore {
         targets: &Targets,
         filter: Option<&Selector>,
         wanted: &[String],
-    ) -> Result<Vec<Selected>, StoreError> {
+    ) -> Result<Vec<SelectedDevice>, StoreError> {
         select::select(&self.database, tenant, targets, filter, wanted).await
     }
 

@@ -12,10 +12,10 @@ use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
 use crate::{
     access::old_token,
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex},
-    windows,
+    maintenance_windows,
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
 /// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
@@ -26,8 +26,8 @@ const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_tok
 
 /// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof or for
 /// its time.
-pub(super) const SHOWN_UPDATE: &str = "(SELECT o.id FROM updates o \
-     WHERE o.tenant_id = d.tenant_id AND o.device_id = d.id AND o.completed_at IS NULL \
+pub(super) const VISIBLE_UPDATE: &str = "(SELECT o.id FROM updates o \
+     WHERE o.tenant_id = d.tenant_id AND o.device_key = d.id AND o.completed_at IS NULL \
      AND o.status NOT IN ('verifying', 'scheduled') ORDER BY o.weight DESC, o.id LIMIT 1)";
 
 /// What a poll of this device needs: one round trip, by index.
@@ -36,8 +36,8 @@ pub(super) async fn poll_view(
     tenant: TenantId,
     device_id: &str,
 ) -> Result<Option<PollView>, StoreError> {
-    let mut tx = database.point().await?;
-    let row = sqlx::query(sqlx::AssertSqlSafe(of_one()))
+    let mut tx = database.point_read().await?;
+    let row = sqlx::query(sqlx::AssertSqlSafe(poll_view_sql()))
         .bind(tenant.0)
         .bind(storable(device_id).into_owned())
         .fetch_optional(tx.conn())
@@ -45,15 +45,15 @@ pub(super) async fn poll_view(
         .map_err(failed("read what a poll needs"))?;
     row.map(|row| view(&row))
         .transpose()
-        .map_err(bad_row("read device row"))
+        .map_err(row_error("read device row"))
 }
 
 /// The statement that reads it for the tenant `$1` and the id `$2`. The plus keeps its plan, which is made while the
 /// tables are empty, from walking through all updates of the tenant.
-pub(super) fn of_one() -> String {
+pub(super) fn poll_view_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM devices d \
-         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         LEFT JOIN updates u ON +u.tenant_id = d.tenant_id AND u.id = {VISIBLE_UPDATE} \
          WHERE d.tenant_id = $1 AND d.device_id = $2"
     )
 }
@@ -63,12 +63,15 @@ pub(super) async fn poll_views(
     tx: &mut Tx,
     json: &str,
 ) -> Result<HashMap<(TenantId, String), PollView>, StoreError> {
-    let columns = [("tenant_id", Type::Int), ("device_id", Type::Text)];
-    let wanted_rows = tx.dialect().rows("wanted", "$1", &columns);
+    let columns = [
+        ("tenant_id", ColumnType::Int),
+        ("device_id", ColumnType::Text),
+    ];
+    let wanted_rows = tx.dialect().json_rows("wanted", "$1", &columns);
     // A cross join keeps SQLite from walking through all devices: it joins in the order in which they stand.
     let sql = format!(
         "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
-         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {SHOWN_UPDATE} \
+         LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {VISIBLE_UPDATE} \
          WHERE d.tenant_id = wanted.tenant_id AND d.device_id = wanted.device_id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -83,24 +86,24 @@ pub(super) async fn poll_views(
     rows.iter()
         .map(named)
         .collect::<Result<_, _>>()
-        .map_err(bad_row("read device row"))
+        .map_err(row_error("read device row"))
 }
 
-fn view(row: &AnyRow) -> Result<PollView, BadRow> {
-    let state = row.word("state", DeviceState::parse)?;
+fn view(row: &AnyRow) -> Result<PollView, RowError> {
+    let state = row.parse_column("state", DeviceState::parse)?;
     let open = match row.take::<Option<i32>>("open_id")? {
         None => None,
         Some(id) => Some(OpenUpdate {
             id: UpdateId(id),
-            status: row.word("open_status", UpdateStatus::parse)?,
+            status: row.parse_column("open_status", UpdateStatus::parse)?,
             revision: row.take("open_revision")?,
             forced_at: row.take::<Option<i64>>("open_forced_at")?.map(Timestamp),
-            window: windows::of_row(row, "open_window")?,
+            window: maintenance_windows::from_row(row, "open_window")?,
         }),
     };
     Ok(PollView {
         device: DeviceKey(row.take("id")?),
-        token_sha256: row.word_or_none("token_sha256", bytes_of_hex)?,
+        token_sha256: row.parse_optional("token_sha256", bytes_of_hex)?,
         old_token: old_token(row)?,
         wants_attributes: row.flag("wants_attributes")?,
         is_unseen: state == DeviceState::Unknown,
@@ -113,10 +116,10 @@ fn view(row: &AnyRow) -> Result<PollView, BadRow> {
 }
 
 /// How often a device is to poll, where it is told something of its own.
-pub(crate) fn seconds(row: &AnyRow) -> Result<Option<u32>, BadRow> {
+pub(crate) fn seconds(row: &AnyRow) -> Result<Option<u32>, RowError> {
     let column = "polling_seconds";
     let seconds: Option<i64> = row.take(column)?;
     seconds
-        .map(|value| u32::try_from(value).map_err(|_| BadRow::Number { column, value }))
+        .map(|value| u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value }))
         .transpose()
 }

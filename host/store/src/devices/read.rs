@@ -15,14 +15,14 @@ use tidegate_engine::ports::StoreError;
 
 use super::{
     labels::labels,
-    poll_view::{SHOWN_UPDATE, seconds},
+    poll_view::{VISIBLE_UPDATE, seconds},
 };
 use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, to_json},
-    updates::consent::of_row as auto_confirm,
+    rows::{RowError, RowExt as _, row_error, to_json},
+    updates::auto_confirm::from_row as auto_confirm,
 };
 
 /// The columns of a device `d`, for [`devices`].
@@ -31,7 +31,7 @@ pub(super) fn columns() -> String {
         "d.id, d.tenant_id, d.device_id, d.name, d.hw_model, d.hw_revision, d.sw_version, \
          d.state, d.mode, d.pinned, d.feed, d.expected_version, d.drifted_at, d.last_seen, d.address, d.created_at, \
          d.installed_firmware_id, d.auto_confirm_at, d.auto_confirm_by, d.auto_confirm_remark, d.polling_seconds, \
-         {SHOWN_UPDATE} AS open_id"
+         {VISIBLE_UPDATE} AS open_id"
     )
 }
 
@@ -61,8 +61,8 @@ pub(super) async fn devices(
     tenant: TenantId,
     rows: &[AnyRow],
 ) -> Result<Vec<Device>, StoreError> {
-    let devices: Result<Vec<_>, _> = rows.iter().map(bare_device).collect();
-    let mut devices = devices.map_err(bad_row("read device row"))?;
+    let devices: Result<Vec<_>, _> = rows.iter().map(device_without_relations).collect();
+    let mut devices = devices.map_err(row_error("read device row"))?;
     let keys: Vec<_> = devices.iter().map(|device| device.key.0).collect();
     let keys = to_json(&keys)?;
     let mut attributes = attributes(tx, tenant, &keys).await?;
@@ -82,9 +82,9 @@ async fn attributes(
     keys: &str,
 ) -> Result<HashMap<DeviceKey, BTreeMap<String, String>>, StoreError> {
     let sql = format!(
-        "SELECT device_id, attribute_key, value FROM device_attributes \
-         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {})",
-        tx.dialect().numbers("$2")
+        "SELECT device_key, attribute_key, value FROM device_attributes \
+         WHERE tenant_id = $1 AND device_key IN (SELECT value FROM {})",
+        tx.dialect().json_numbers("$2")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -94,13 +94,13 @@ async fn attributes(
         .map_err(failed("read devices' attributes"))?;
     let mut attributes: HashMap<_, BTreeMap<_, _>> = HashMap::new();
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let device = DeviceKey(row.take(0)?);
             let (key, value) = (row.take(1)?, row.take(2)?);
             attributes.entry(device).or_default().insert(key, value);
             Ok(())
         };
-        read().map_err(bad_row("read device attribute row"))?;
+        read().map_err(row_error("read device attribute row"))?;
     }
     Ok(attributes)
 }
@@ -111,9 +111,9 @@ async fn groups(
     keys: &str,
 ) -> Result<HashMap<DeviceKey, Vec<String>>, StoreError> {
     let sql = format!(
-        "SELECT device_id, name FROM device_groups \
-         WHERE tenant_id = $1 AND device_id IN (SELECT value FROM {}) ORDER BY device_id, name",
-        tx.dialect().numbers("$2")
+        "SELECT device_key, name FROM device_groups \
+         WHERE tenant_id = $1 AND device_key IN (SELECT value FROM {}) ORDER BY device_key, name",
+        tx.dialect().json_numbers("$2")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -123,17 +123,17 @@ async fn groups(
         .map_err(failed("read devices' groups"))?;
     let mut groups: HashMap<_, Vec<_>> = HashMap::new();
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let device = DeviceKey(row.take(0)?);
             groups.entry(device).or_default().push(row.take(1)?);
             Ok(())
         };
-        read().map_err(bad_row("read device group row"))?;
+        read().map_err(row_error("read device group row"))?;
     }
     Ok(groups)
 }
 
-fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
+fn device_without_relations(row: &AnyRow) -> Result<Device, RowError> {
     Ok(Device {
         key: DeviceKey(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
@@ -146,9 +146,9 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
         groups: Vec::new(),
         feed: row.take("feed")?,
         labels: BTreeMap::new(),
-        mode: row.word("mode", DeviceMode::parse)?,
+        mode: row.parse_column("mode", DeviceMode::parse)?,
         pinned: row.flag("pinned")?,
-        state: row.word("state", DeviceState::parse)?,
+        state: row.parse_column("state", DeviceState::parse)?,
         last_seen: row.take::<Option<i64>>("last_seen")?.map(Timestamp),
         address: address(row)?,
         created_at: Timestamp(row.take("created_at")?),
@@ -162,10 +162,10 @@ fn bare_device(row: &AnyRow) -> Result<Device, BadRow> {
     })
 }
 
-fn address(row: &AnyRow) -> Result<Option<IpAddr>, BadRow> {
+fn address(row: &AnyRow) -> Result<Option<IpAddr>, RowError> {
     let text: Option<String> = row.take("address")?;
     text.map(|text| {
-        text.parse().map_err(|_| BadRow::Word {
+        text.parse().map_err(|_| RowError::UnknownValue {
             column: "address",
             value: text,
         })
@@ -173,7 +173,7 @@ fn address(row: &AnyRow) -> Result<Option<IpAddr>, BadRow> {
     .transpose()
 }
 
-fn drift(row: &AnyRow) -> Result<Option<Drift>, BadRow> {
+fn drift(row: &AnyRow) -> Result<Option<Drift>, RowError> {
     let since = row.take::<Option<i64>>("drifted_at")?.map(Timestamp);
     let expected: Option<String> = row.take("expected_version")?;
     Ok(expected

@@ -7,12 +7,12 @@ use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 
 use super::poll_view::poll_views;
 use crate::{
+    batch_writer::Batch,
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    gather::Batch,
-    rows::{BadRow, Columns as _, bad_row, to_json},
-    tallies::{DeviceTraits, Kind, Tallies},
+    rows::{RowError, RowExt as _, row_error, to_json},
+    tenant_counters::{CounterKind, DeviceTraits, TenantCounters},
 };
 
 /// A device that polls and is to be there.
@@ -41,54 +41,58 @@ impl Registration {
 }
 
 /// Registers many devices in one transaction.
-pub(crate) struct Registrations {
+pub(crate) struct RegistrationBatch {
     pub(crate) database: Database,
 }
 
 #[derive(Serialize)]
-struct New<'a> {
+struct NewDeviceRow<'a> {
     tenant_id: i64,
     device_id: &'a str,
     token_sha256: Option<String>,
     at: i64,
 }
 
-const COLUMNS: [(&str, Type); 4] = [
-    ("tenant_id", Type::Int),
-    ("device_id", Type::Text),
-    ("token_sha256", Type::Text),
-    ("at", Type::Int),
+const COLUMNS: [(&str, ColumnType); 4] = [
+    ("tenant_id", ColumnType::Int),
+    ("device_id", ColumnType::Text),
+    ("token_sha256", ColumnType::Text),
+    ("at", ColumnType::Int),
 ];
 
 /// Each device once, with whoever came first.
-type Once<'a> = BTreeMap<(TenantId, &'a str), &'a Registration>;
+type FirstByDevice<'a> = BTreeMap<(TenantId, &'a str), &'a Registration>;
 
-impl Batch for Registrations {
+impl Batch for RegistrationBatch {
     type Item = Registration;
-    type Answer = PollView;
+    type Output = PollView;
 
     async fn write(&self, items: &[Registration]) -> Result<Vec<PollView>, StoreError> {
         // Each once, and in one order, so that hosts that register the same devices do not block one another.
-        let mut once = Once::new();
+        let mut first_by_device = FirstByDevice::new();
         for item in items {
-            once.entry((item.tenant, &item.device_id)).or_insert(item);
+            first_by_device
+                .entry((item.tenant, &item.device_id))
+                .or_insert(item);
         }
-        let new = once.iter().map(|((tenant, device_id), item)| New {
-            tenant_id: tenant.0,
-            device_id,
-            token_sha256: item.enrolment.token_sha256.map(|sha256| hex(&sha256)),
-            at: item.now.0,
-        });
+        let new = first_by_device
+            .iter()
+            .map(|((tenant, device_id), item)| NewDeviceRow {
+                tenant_id: tenant.0,
+                device_id,
+                token_sha256: item.enrolment.token_sha256.map(|sha256| hex(&sha256)),
+                at: item.now.0,
+            });
         let json = to_json(&new.collect::<Vec<_>>())?;
 
         let mut tx = self.database.write().await?;
-        let mut tallies = Tallies::default();
-        let made = insert(&mut tx, &json, &once, &mut tallies).await?;
-        if made < once.len() {
-            see_for_the_first_time(&mut tx, &json, &mut tallies).await?;
+        let mut tenant_counters = TenantCounters::default();
+        let inserted = insert(&mut tx, &json, &first_by_device, &mut tenant_counters).await?;
+        if inserted < first_by_device.len() {
+            mark_first_seen(&mut tx, &json, &mut tenant_counters).await?;
         }
         let views = poll_views(&mut tx, &json).await?;
-        tallies.write(&mut tx).await?;
+        tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
         items
             .iter()
@@ -107,8 +111,8 @@ impl Batch for Registrations {
 async fn insert(
     tx: &mut Tx,
     json: &str,
-    once: &Once<'_>,
-    tallies: &mut Tallies,
+    first_by_device: &FirstByDevice<'_>,
+    tenant_counters: &mut TenantCounters,
 ) -> Result<usize, StoreError> {
     let sql = format!(
         "INSERT INTO devices \
@@ -116,9 +120,9 @@ async fn insert(
          SELECT tenant_id, device_id, device_id, token_sha256, 'registered', 1, at, at FROM {} \
          WHERE true ON CONFLICT (tenant_id, device_id) DO NOTHING \
          RETURNING tenant_id, id, device_id",
-        tx.dialect().rows("new", "$1", &COLUMNS)
+        tx.dialect().json_rows("new", "$1", &COLUMNS)
     );
-    let made = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let inserted = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(json)
         .fetch_all(tx.conn())
         .await
@@ -129,56 +133,61 @@ async fn insert(
         hw_model: None,
         drifted: false,
     };
-    let mut grouped = Vec::new();
-    for row in &made {
-        let tenant = tenant(row).map_err(bad_row("read device row"))?;
-        tallies.device(tenant, None, &registered);
-        grouped.extend(in_group(row, tenant, once).map_err(bad_row("read device row"))?);
+    let mut memberships = Vec::new();
+    for row in &inserted {
+        let tenant = tenant(row).map_err(row_error("read device row"))?;
+        tenant_counters.count_device(tenant, None, &registered);
+        memberships.extend(
+            group_membership(row, tenant, first_by_device).map_err(row_error("read device row"))?,
+        );
     }
-    put_in_groups(tx, &grouped).await?;
-    Ok(made.len())
+    insert_group_memberships(tx, &memberships).await?;
+    Ok(inserted.len())
 }
 
 #[derive(Serialize)]
-struct InGroup<'a> {
+struct GroupMembership<'a> {
     tenant_id: i64,
-    device_id: i64,
+    device_key: i64,
     name: Cow<'a, str>,
 }
 
 /// The group that a device that was just made is given.
-fn in_group<'a>(
+fn group_membership<'a>(
     row: &AnyRow,
     tenant: TenantId,
-    once: &Once<'a>,
-) -> Result<Option<InGroup<'a>>, BadRow> {
-    let item = once.get(&(tenant, row.take("device_id")?));
+    first_by_device: &FirstByDevice<'a>,
+) -> Result<Option<GroupMembership<'a>>, RowError> {
+    let item = first_by_device.get(&(tenant, row.take("device_id")?));
     let Some(group) = item.and_then(|item| item.enrolment.group.as_deref()) else {
         return Ok(None);
     };
-    Ok(Some(InGroup {
+    Ok(Some(GroupMembership {
         tenant_id: tenant.0,
-        device_id: row.take("id")?,
+        device_key: row.take("id")?,
         name: storable(group),
     }))
 }
 
-async fn put_in_groups(tx: &mut Tx, grouped: &[InGroup<'_>]) -> Result<(), StoreError> {
-    if grouped.is_empty() {
+async fn insert_group_memberships(
+    tx: &mut Tx,
+    memberships: &[GroupMembership<'_>],
+) -> Result<(), StoreError> {
+    if memberships.is_empty() {
         return Ok(());
     }
     let columns = [
-        ("tenant_id", Type::Int),
-        ("device_id", Type::Int),
-        ("name", Type::Text),
+        ("tenant_id", ColumnType::Int),
+        ("device_key", ColumnType::Int),
+        ("name", ColumnType::Text),
     ];
     let sql = format!(
-        "INSERT INTO device_groups (tenant_id, device_id, name) \
-         SELECT tenant_id, device_id, name FROM {}",
-        tx.dialect().rows("grouped", "$1", &columns)
+        "INSERT INTO device_groups (tenant_id, device_key, name) \
+         SELECT tenant_id, device_key, name FROM {}",
+        tx.dialect().json_rows("grouped", "$1", &columns)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(to_json(&grouped)?)
+        .bind(to_json(&memberships)?)
         .execute(tx.conn())
         .await
         .map_err(failed("put devices into groups"))?;
@@ -186,16 +195,16 @@ async fn put_in_groups(tx: &mut Tx, grouped: &[InGroup<'_>]) -> Result<(), Store
 }
 
 /// Those that an operator made are seen now.
-async fn see_for_the_first_time(
+async fn mark_first_seen(
     tx: &mut Tx,
     json: &str,
-    tallies: &mut Tallies,
+    tenant_counters: &mut TenantCounters,
 ) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE devices SET state = 'registered', last_seen = seen.at FROM {} \
          WHERE devices.tenant_id = seen.tenant_id AND devices.device_id = seen.device_id \
          AND devices.state = 'unknown' RETURNING devices.tenant_id AS tenant_id",
-        tx.dialect().rows("seen", "$1", &COLUMNS)
+        tx.dialect().json_rows("seen", "$1", &COLUMNS)
     );
     let seen = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(json)
@@ -203,16 +212,16 @@ async fn see_for_the_first_time(
         .await
         .map_err(failed("register devices"))?;
     for row in &seen {
-        let tenant = tenant(row).map_err(bad_row("read device row"))?;
-        tallies.add(
+        let tenant = tenant(row).map_err(row_error("read device row"))?;
+        tenant_counters.add(
             tenant,
-            Kind::DevicesByState,
+            CounterKind::DevicesByState,
             DeviceState::Unknown.as_str(),
             -1,
         );
-        tallies.add(
+        tenant_counters.add(
             tenant,
-            Kind::DevicesByState,
+            CounterKind::DevicesByState,
             DeviceState::Registered.as_str(),
             1,
         );
@@ -220,6 +229,6 @@ async fn see_for_the_first_time(
     Ok(())
 }
 
-fn tenant(row: &AnyRow) -> Result<TenantId, BadRow> {
+fn tenant(row: &AnyRow) -> Result<TenantId, RowError> {
     row.take("tenant_id").map(TenantId)
 }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
-    mode::PassedOver,
+    mode::SkipReason,
     time::Timestamp,
 };
 use tidegate_engine::ports::{
@@ -31,13 +31,19 @@ impl Registry for SqlStore {
         delete::delete(&self.database, tenant, device_id, now).await
     }
 
-    async fn passed_over(
+    async fn skip_reason(
         &self,
         tenant: TenantId,
         campaign: CampaignId,
         device: DeviceKey,
-    ) -> Result<Option<PassedOver>, StoreError> {
-        runs::passed_over(&mut self.database.once().await?, tenant, campaign, device).await
+    ) -> Result<Option<SkipReason>, StoreError> {
+        runs::skip_reason(
+            &mut self.database.read_single().await?,
+            tenant,
+            campaign,
+            device,
+        )
+        .await
     }
 
     async fn attribute_changes(

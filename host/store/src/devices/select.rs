@@ -7,13 +7,13 @@ use tidegate_core::{
     plugin::ClassKey,
     selector::Selector,
 };
-use tidegate_engine::ports::{Selected, StoreError};
+use tidegate_engine::ports::{SelectedDevice, StoreError};
 
 use crate::{
     database::{Database, Tx},
     dialect::{Dialect, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
     selector_sql::condition,
     sql::Parameters,
 };
@@ -29,22 +29,22 @@ pub(super) async fn select(
     targets: &Targets,
     filter: Option<&Selector>,
     wanted: &[String],
-) -> Result<Vec<Selected>, StoreError> {
-    let meant = Meant {
+) -> Result<Vec<SelectedDevice>, StoreError> {
+    let target = DeviceTarget {
         tenant,
         targets,
         filter,
     };
     let mut tx = database.read().await?;
-    let mut selected = devices(&mut tx, &meant).await?;
-    let places: HashMap<_, _> = selected
+    let mut selected = devices(&mut tx, &target).await?;
+    let indexes: HashMap<_, _> = selected
         .iter()
         .enumerate()
-        .map(|(place, device)| (device.key, place))
+        .map(|(index, device)| (device.key, index))
         .collect();
-    add_groups(&mut tx, &meant, &mut selected, &places).await?;
+    add_groups(&mut tx, &target, &mut selected, &indexes).await?;
     if !wanted.is_empty() {
-        add_attributes(&mut tx, &meant, wanted, &mut selected, &places).await?;
+        add_attributes(&mut tx, &target, wanted, &mut selected, &indexes).await?;
     }
     Ok(selected)
 }
@@ -55,7 +55,7 @@ pub(super) async fn matching(
     tenant: TenantId,
     selector: &Selector,
 ) -> Result<HashSet<DeviceKey>, StoreError> {
-    let mut tx = database.once().await?;
+    let mut tx = database.read_single().await?;
     let mut parameters = Parameters::default();
     let tenant = parameters.bind(tenant.0);
     let matches = condition(selector, tx.dialect(), &mut parameters);
@@ -68,23 +68,23 @@ pub(super) async fn matching(
         .fetch_one(tx.conn())
         .await
         .map_err(failed("match devices"))?;
-    let read = || -> Result<_, BadRow> {
+    let read = || -> Result<_, RowError> {
         match row.take::<Option<&str>>(0)? {
-            Some(list) => keys_of(list).collect(),
+            Some(list) => parse_keys(list).collect(),
             None => Ok(HashSet::new()),
         }
     };
-    read().map_err(bad_row("read device row"))
+    read().map_err(row_error("read device row"))
 }
 
 /// Which devices are meant.
-struct Meant<'a> {
+struct DeviceTarget<'a> {
     tenant: TenantId,
     targets: &'a Targets,
     filter: Option<&'a Selector>,
 }
 
-impl Meant<'_> {
+impl DeviceTarget<'_> {
     /// A condition on the table `devices d`, besides that they are the tenant's.
     fn condition(
         &self,
@@ -93,16 +93,16 @@ impl Meant<'_> {
     ) -> Result<String, StoreError> {
         let mut any = Vec::new();
         if !self.targets.devices.is_empty() {
-            let ids = parameters.bind(json_of(&self.targets.devices)?);
-            let ids = dialect.texts(&ids);
+            let ids = parameters.bind(storable_json(&self.targets.devices)?);
+            let ids = dialect.json_texts(&ids);
             any.push(format!("d.device_id IN (SELECT value FROM {ids})"));
         }
         if !self.targets.groups.is_empty() {
-            let groups = parameters.bind(json_of(&self.targets.groups)?);
-            let groups = dialect.texts(&groups);
+            let groups = parameters.bind(storable_json(&self.targets.groups)?);
+            let groups = dialect.json_texts(&groups);
             any.push(format!(
                 "EXISTS (SELECT 1 FROM device_groups g WHERE g.tenant_id = d.tenant_id \
-                 AND g.device_id = d.id AND g.name IN (SELECT value FROM {groups}))"
+                 AND g.device_key = d.id AND g.name IN (SELECT value FROM {groups}))"
             ));
         }
         if let Some(feed) = &self.targets.feed {
@@ -120,10 +120,13 @@ impl Meant<'_> {
 }
 
 /// One row for each class and mode: what its devices share, and their keys and ids.
-async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreError> {
+async fn devices(
+    tx: &mut Tx,
+    target: &DeviceTarget<'_>,
+) -> Result<Vec<SelectedDevice>, StoreError> {
     let mut parameters = Parameters::default();
-    let tenant = parameters.bind(meant.tenant.0);
-    let condition = meant.condition(tx.dialect(), &mut parameters)?;
+    let tenant = parameters.bind(target.tenant.0);
+    let condition = target.condition(tx.dialect(), &mut parameters)?;
     let line_end = parameters.bind("\n");
     let sql = format!(
         "SELECT d.hw_model, d.hw_revision, d.sw_version, d.mode, \
@@ -138,18 +141,18 @@ async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreE
         .map_err(failed("select devices"))?;
     let mut selected = Vec::new();
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let class = ClassKey {
                 hardware_model: row.take(0)?,
                 hardware_revision: row.take(1)?,
                 version: row.take(2)?,
                 attributes: Vec::new(),
             };
-            let mode = row.word("mode", DeviceMode::parse)?;
+            let mode = row.parse_column("mode", DeviceMode::parse)?;
             for device in row.take::<&str>(4)?.split('\n') {
                 let (key, device_id) = device.split_once(' ').unwrap_or((device, ""));
-                selected.push(Selected {
-                    key: key_of(key)?,
+                selected.push(SelectedDevice {
+                    key: parse_key(key)?,
                     device_id: device_id.to_owned(),
                     class: class.clone(),
                     groups: Vec::new(),
@@ -158,7 +161,7 @@ async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreE
             }
             Ok(())
         };
-        read().map_err(bad_row("read device row"))?;
+        read().map_err(row_error("read device row"))?;
     }
     Ok(selected)
 }
@@ -166,18 +169,18 @@ async fn devices(tx: &mut Tx, meant: &Meant<'_>) -> Result<Vec<Selected>, StoreE
 /// One row for each group: its name, and the keys of its devices.
 async fn add_groups(
     tx: &mut Tx,
-    meant: &Meant<'_>,
-    selected: &mut [Selected],
-    places: &HashMap<DeviceKey, usize>,
+    target: &DeviceTarget<'_>,
+    selected: &mut [SelectedDevice],
+    indexes: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
-    let tenant = parameters.bind(meant.tenant.0);
-    let condition = meant.condition(tx.dialect(), &mut parameters)?;
+    let tenant = parameters.bind(target.tenant.0);
+    let condition = target.condition(tx.dialect(), &mut parameters)?;
     let sql = format!(
         "SELECT m.name, string_agg(CAST(d.id AS TEXT), ',') \
          FROM devices d CROSS JOIN device_groups m \
          WHERE d.tenant_id = {tenant} AND {condition} \
-         AND m.tenant_id = d.tenant_id AND m.device_id = d.id GROUP BY m.name ORDER BY m.name"
+         AND m.tenant_id = d.tenant_id AND m.device_key = d.id GROUP BY m.name ORDER BY m.name"
     );
     let rows = parameters
         .query(sql)?
@@ -185,16 +188,16 @@ async fn add_groups(
         .await
         .map_err(failed("read the groups of selected devices"))?;
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let name: &str = row.take(0)?;
-            for key in keys_of(row.take(1)?) {
-                if let Some(place) = places.get(&key?) {
-                    selected[*place].groups.push(name.to_owned());
+            for key in parse_keys(row.take(1)?) {
+                if let Some(index) = indexes.get(&key?) {
+                    selected[*index].groups.push(name.to_owned());
                 }
             }
             Ok(())
         };
-        read().map_err(bad_row("read device group row"))?;
+        read().map_err(row_error("read device group row"))?;
     }
     Ok(())
 }
@@ -202,22 +205,22 @@ async fn add_groups(
 /// The wanted attributes that each device has, in the order in which they are wanted: one row for each value.
 async fn add_attributes(
     tx: &mut Tx,
-    meant: &Meant<'_>,
+    target: &DeviceTarget<'_>,
     wanted: &[String],
-    selected: &mut [Selected],
-    places: &HashMap<DeviceKey, usize>,
+    selected: &mut [SelectedDevice],
+    indexes: &HashMap<DeviceKey, usize>,
 ) -> Result<(), StoreError> {
     let mut parameters = Parameters::default();
-    let tenant = parameters.bind(meant.tenant.0);
-    let condition = meant.condition(tx.dialect(), &mut parameters)?;
-    let keys = parameters.bind(json_of(wanted)?);
+    let tenant = parameters.bind(target.tenant.0);
+    let condition = target.condition(tx.dialect(), &mut parameters)?;
+    let keys = parameters.bind(storable_json(wanted)?);
     let sql = format!(
         "SELECT b.attribute_key, b.value, string_agg(CAST(d.id AS TEXT), ',') \
          FROM devices d CROSS JOIN device_attributes b \
          WHERE d.tenant_id = {tenant} AND {condition} \
-         AND b.tenant_id = d.tenant_id AND b.device_id = d.id \
+         AND b.tenant_id = d.tenant_id AND b.device_key = d.id \
          AND b.attribute_key IN (SELECT value FROM {}) GROUP BY b.attribute_key, b.value",
-        tx.dialect().texts(&keys)
+        tx.dialect().json_texts(&keys)
     );
     let rows = parameters
         .query(sql)?
@@ -225,22 +228,22 @@ async fn add_attributes(
         .await
         .map_err(failed("read the attributes of selected devices"))?;
     for row in &rows {
-        let mut read = || -> Result<(), BadRow> {
+        let mut read = || -> Result<(), RowError> {
             let (key, value): (&str, &str) = (row.take(0)?, row.take(1)?);
-            for device in keys_of(row.take(2)?) {
-                if let Some(place) = places.get(&device?) {
-                    let attributes = &mut selected[*place].class.attributes;
+            for device in parse_keys(row.take(2)?) {
+                if let Some(index) = indexes.get(&device?) {
+                    let attributes = &mut selected[*index].class.attributes;
                     attributes.push((key.to_owned(), value.to_owned()));
                 }
             }
             Ok(())
         };
-        read().map_err(bad_row("read device attribute row"))?;
+        read().map_err(row_error("read device attribute row"))?;
     }
     let order: HashMap<_, _> = wanted
         .iter()
         .enumerate()
-        .map(|(place, key)| (key.as_str(), place))
+        .map(|(index, key)| (key.as_str(), index))
         .collect();
     for device in selected {
         let attributes = &mut device.class.attributes;
@@ -249,18 +252,18 @@ async fn add_attributes(
     Ok(())
 }
 
-fn keys_of(list: &str) -> impl Iterator<Item = Result<DeviceKey, BadRow>> {
-    list.split(',').map(key_of)
+fn parse_keys(list: &str) -> impl Iterator<Item = Result<DeviceKey, RowError>> {
+    list.split(',').map(parse_key)
 }
 
-fn key_of(text: &str) -> Result<DeviceKey, BadRow> {
-    text.parse().map_err(|_| BadRow::Word {
+fn parse_key(text: &str) -> Result<DeviceKey, RowError> {
+    text.parse().map_err(|_| RowError::UnknownValue {
         column: "device key",
         value: text.to_owned(),
     })
 }
 
-fn json_of(texts: &[String]) -> Result<String, StoreError> {
+fn storable_json(texts: &[String]) -> Result<String, StoreError> {
     let texts: Vec<_> = texts.iter().map(|text| storable(text)).collect();
     to_json(&texts)
 }

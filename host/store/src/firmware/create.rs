@@ -11,10 +11,10 @@ use tidegate_engine::ports::{NewFirmware, NewModule, StoreError};
 use super::models;
 use crate::{
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::{conflict, failed},
-    latest::stir,
-    rows::{Columns as _, bad_row, number, to_json},
+    latest::mark_dirty,
+    rows::{RowExt as _, row_error, to_i64, to_json},
 };
 
 /// Stores a firmware with its modules and their files.
@@ -30,7 +30,7 @@ pub(super) async fn create(
         let module_id = insert_module(&mut tx, tenant, id, position, module).await?;
         insert_artifacts(&mut tx, tenant, module_id, &module.artifacts).await?;
     }
-    stir(&mut tx, tenant).await?;
+    mark_dirty(&mut tx, tenant).await?;
     tx.commit().await?;
     Ok(id)
 }
@@ -68,13 +68,13 @@ async fn insert(
     .bind(firmware.created_at.0)
     .fetch_one(tx.conn())
     .await
-    .map_err(conflict("create a firmware", already_there(details)))?;
+    .map_err(conflict("create a firmware", conflict_message(details)))?;
     row.take("id")
         .map(FirmwareId)
-        .map_err(bad_row("read firmware row"))
+        .map_err(row_error("read firmware row"))
 }
 
-fn already_there(details: &FirmwareDetails) -> String {
+fn conflict_message(details: &FirmwareDetails) -> String {
     let FirmwareDetails { name, version, .. } = details;
     match &details.device_model {
         Some(model) => format!("there is a firmware {name} {version} for {model} already"),
@@ -113,7 +113,7 @@ async fn insert_module(
     )
     .bind(tenant.0)
     .bind(firmware.0)
-    .bind(number(position as u64))
+    .bind(to_i64(position as u64))
     .bind(storable(&module.part).into_owned())
     .bind(storable(&module.name).into_owned())
     .bind(storable(&module.version).into_owned())
@@ -124,7 +124,7 @@ async fn insert_module(
     .map_err(failed("create a module"))?;
     row.take("id")
         .map(ModuleId)
-        .map_err(bad_row("read module row"))
+        .map_err(row_error("read module row"))
 }
 
 #[derive(Serialize)]
@@ -152,25 +152,25 @@ async fn insert_artifacts(
         .map(|(position, artifact)| Row {
             position,
             filename: storable(&artifact.filename),
-            size: number(artifact.size),
+            size: to_i64(artifact.size),
             sha1: hex(&artifact.hashes.sha1),
             md5: hex(&artifact.hashes.md5),
             sha256: hex(&artifact.hashes.sha256),
         });
     let columns = [
-        ("position", Type::Int),
-        ("filename", Type::Text),
-        ("size", Type::Int),
-        ("sha1", Type::Text),
-        ("md5", Type::Text),
-        ("sha256", Type::Text),
+        ("position", ColumnType::Int),
+        ("filename", ColumnType::Text),
+        ("size", ColumnType::Int),
+        ("sha1", ColumnType::Text),
+        ("md5", ColumnType::Text),
+        ("sha256", ColumnType::Text),
     ];
     let sql = format!(
         "INSERT INTO artifacts \
          (tenant_id, module_id, position, filename, size, sha1, md5, sha256) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), position, filename, size, sha1, md5, sha256 \
          FROM {}",
-        tx.dialect().rows("given", "$3", &columns)
+        tx.dialect().json_rows("given", "$3", &columns)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)

@@ -8,8 +8,8 @@ use super::models;
 use crate::{
     database::{Database, Tx},
     error::failed,
-    latest::stir,
-    rows::{Columns as _, bad_row},
+    latest::mark_dirty,
+    rows::{RowExt as _, row_error},
 };
 
 /// Hides a firmware, unless a campaign that has not ended uses it. False: there is none.
@@ -33,7 +33,7 @@ pub(super) async fn delete(
     if there.is_none() {
         return Ok(false);
     }
-    if let Some(campaign) = user(&mut tx, tenant, id).await? {
+    if let Some(campaign) = active_campaign(&mut tx, tenant, id).await? {
         return Err(StoreError::Conflict(format!(
             "campaign {campaign} uses the firmware and has not ended"
         )));
@@ -46,13 +46,17 @@ pub(super) async fn delete(
         .await
         .map_err(failed("delete a firmware"))?;
     models::delete(&mut tx, tenant, id).await?;
-    stir(&mut tx, tenant).await?;
+    mark_dirty(&mut tx, tenant).await?;
     tx.commit().await?;
     Ok(true)
 }
 
 /// A campaign that uses the firmware and has not ended.
-async fn user(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<Option<i64>, StoreError> {
+async fn active_campaign(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: FirmwareId,
+) -> Result<Option<i64>, StoreError> {
     let row = sqlx::query(
         "SELECT c.id FROM campaigns c \
          JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
@@ -66,5 +70,5 @@ async fn user(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<Option<i6
     .map_err(failed("look for campaigns of a firmware"))?;
     row.map(|row| row.take("id"))
         .transpose()
-        .map_err(bad_row("read campaign row"))
+        .map_err(row_error("read campaign row"))
 }

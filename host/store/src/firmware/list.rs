@@ -1,12 +1,12 @@
 use tidegate_core::{firmware::Firmware, id::TenantId};
 use tidegate_engine::ports::{FirmwareFilter, Page, PageRequest, StoreError};
 
-use super::read::{COLUMNS, whole};
+use super::read::{COLUMNS, load_modules};
 use crate::{
     database::Database,
     dialect::{Dialect, storable},
     error::failed,
-    rows::{Columns as _, bad_row, number},
+    rows::{RowExt as _, row_error, to_i64},
     sql::Parameters,
 };
 
@@ -32,13 +32,13 @@ pub(super) async fn list(
         .map_err(failed("count the firmware of a list"))?;
     let total = total
         .count("total")
-        .map_err(bad_row("count the firmware of a list"))?;
+        .map_err(row_error("count the firmware of a list"))?;
 
     let mut parameters = Parameters::default();
     let of_tenant = parameters.bind(tenant.0);
     let condition = matching(tx.dialect(), filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
-    let offset = parameters.bind(number(page.offset));
+    let offset = parameters.bind(to_i64(page.offset));
     let sql = format!(
         "SELECT {COLUMNS} FROM firmware f WHERE f.tenant_id = {of_tenant} AND {condition} \
          ORDER BY f.id DESC LIMIT {limit} OFFSET {offset}"
@@ -48,7 +48,7 @@ pub(super) async fn list(
         .fetch_all(tx.conn())
         .await
         .map_err(failed("list firmware"))?;
-    let items = whole(&mut tx, tenant, &rows).await?;
+    let items = load_modules(&mut tx, tenant, &rows).await?;
     Ok(Page { items, total })
 }
 
@@ -75,7 +75,7 @@ fn matching(dialect: Dialect, filter: &FirmwareFilter, parameters: &mut Paramete
     }
     if let Some(tag) = &filter.tag {
         let tag = parameters.bind(storable(tag).into_owned());
-        let tags = dialect.texts("f.tags");
+        let tags = dialect.json_texts("f.tags");
         all.push(format!("{tag} IN (SELECT value FROM {tags})"));
     }
     all.join(" AND ")

@@ -16,7 +16,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    Candidates, FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
+    CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
 };
 
 use crate::SqlStore;
@@ -52,7 +52,7 @@ impl Firmwares for SqlStore {
         version: &str,
         model: Option<&str>,
     ) -> Result<Option<FirmwareId>, StoreError> {
-        let mut tx = self.database.once().await?;
+        let mut tx = self.database.read_single().await?;
         id_by_version(&mut tx, tenant, name, version, model).await
     }
 
@@ -68,17 +68,17 @@ impl Firmwares for SqlStore {
     async fn candidates(
         &self,
         tenant: TenantId,
-        wanted: &Candidates,
+        wanted: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError> {
         models::candidates(&self.database, tenant, wanted).await
     }
 
-    async fn no_candidates(
+    async fn excluded_candidates(
         &self,
         tenant: TenantId,
-        wanted: &Candidates,
+        wanted: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError> {
-        models::no_candidates(&self.database, tenant, wanted).await
+        models::excluded_candidates(&self.database, tenant, wanted).await
     }
 
     async fn delete_firmware(

@@ -7,14 +7,14 @@ use tidegate_core::{
     version::sort_key,
 };
 use tidegate_engine::{
-    firmware::NamedModels,
-    ports::{Candidates, StoreError},
+    firmware::TargetModels,
+    ports::{CandidateFilter, StoreError},
 };
 
-use super::read::{COLUMNS, whole};
+use super::read::{COLUMNS, load_modules};
 use crate::{
     database::{Database, Tx},
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
     rows::to_json,
     sql::Parameters,
@@ -35,7 +35,7 @@ pub(super) async fn insert(
     firmware: FirmwareId,
     details: &FirmwareDetails,
 ) -> Result<(), StoreError> {
-    let named = NamedModels::of(details);
+    let named = TargetModels::of(details);
     let any = named.any.then(|| ANY.to_owned());
     let models = named
         .models
@@ -49,7 +49,8 @@ pub(super) async fn insert(
         "INSERT INTO firmware_models (tenant_id, firmware_id, model, is_release, version_key) \
          SELECT DISTINCT CAST($1 AS BIGINT), CAST($2 AS BIGINT), model, CAST($4 AS INTEGER), \
          CAST($5 AS TEXT) FROM {}",
-        tx.dialect().rows("named", "$3", &[("model", Type::Text)])
+        tx.dialect()
+            .json_rows("named", "$3", &[("model", ColumnType::Text)])
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -82,37 +83,37 @@ pub(super) async fn delete(
 pub(super) async fn candidates(
     database: &Database,
     tenant: TenantId,
-    wanted: &Candidates,
+    wanted: &CandidateFilter,
 ) -> Result<Vec<Firmware>, StoreError> {
     let mut search = Search::new(tenant, wanted);
     let releases = search.for_model(1);
-    search.highest(database, &releases).await
+    search.fetch(database, &releases).await
 }
 
 /// Betas and pre-releases for a model, and what names none.
-pub(super) async fn no_candidates(
+pub(super) async fn excluded_candidates(
     database: &Database,
     tenant: TenantId,
-    wanted: &Candidates,
+    wanted: &CandidateFilter,
 ) -> Result<Vec<Firmware>, StoreError> {
     let mut search = Search::new(tenant, wanted);
     let betas = search.for_model(0);
-    let nameless = search.nameless();
-    let either = format!("({betas} OR ({nameless}))");
-    search.highest(database, &either).await
+    let names_no_model = search.names_no_model();
+    let either = format!("({betas} OR ({names_no_model}))");
+    search.fetch(database, &either).await
 }
 
 /// A statement that is being written: conditions on a firmware `f`, and what they are bound to.
 struct Search<'a> {
     tenant: TenantId,
-    wanted: &'a Candidates,
+    wanted: &'a CandidateFilter,
     /// The place of the tenant among the parameters.
     of_tenant: String,
     parameters: Parameters,
 }
 
 impl<'a> Search<'a> {
-    fn new(tenant: TenantId, wanted: &'a Candidates) -> Self {
+    fn new(tenant: TenantId, wanted: &'a CandidateFilter) -> Self {
         let mut parameters = Parameters::default();
         Self {
             tenant,
@@ -135,7 +136,7 @@ impl<'a> Search<'a> {
     }
 
     /// It names no model at all.
-    fn nameless(&mut self) -> String {
+    fn names_no_model(&mut self) -> String {
         let range = self.range("f.version_key", "f.id");
         let of_tenant = &self.of_tenant;
         format!(
@@ -158,7 +159,7 @@ impl<'a> Search<'a> {
     }
 
     /// What fits, the highest versions first.
-    async fn highest(
+    async fn fetch(
         mut self,
         database: &Database,
         which: &str,
@@ -176,6 +177,6 @@ impl<'a> Search<'a> {
             .fetch_all(tx.conn())
             .await
             .map_err(failed("read firmware for a model"))?;
-        whole(&mut tx, self.tenant, &rows).await
+        load_modules(&mut tx, self.tenant, &rows).await
     }
 }

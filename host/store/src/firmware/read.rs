@@ -13,10 +13,10 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, bytes_of_hex, to_json},
+    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
 };
 
-/// The columns of a firmware `f`, for [`whole`].
+/// The columns of a firmware `f`, for [`load_modules`].
 pub(super) const COLUMNS: &str = "f.id, f.tenant_id, f.name, f.version, f.description, \
      f.device_model, f.manufacturer, f.min_hardware_version, f.max_hardware_version, f.tags, \
      f.metadata, f.is_beta, f.is_security_update, f.changelog, f.created_by, f.created_at, f.deleted_at";
@@ -35,7 +35,7 @@ pub(super) async fn by_id(
         .fetch_all(tx.conn())
         .await
         .map_err(failed("read a firmware"))?;
-    Ok(whole(&mut tx, tenant, &rows).await?.pop())
+    Ok(load_modules(&mut tx, tenant, &rows).await?.pop())
 }
 
 /// Whether a campaign, an update or a device has this firmware, or had it.
@@ -58,7 +58,7 @@ pub(super) async fn is_used(
     .fetch_one(tx.conn())
     .await
     .map_err(failed(READ))?;
-    row.flag("used").map_err(bad_row(READ))
+    row.flag("used").map_err(row_error(READ))
 }
 
 /// The firmware that this module is of, deleted or not.
@@ -79,7 +79,7 @@ pub(super) async fn by_module(
         .fetch_all(tx.conn())
         .await
         .map_err(failed("read the firmware of a module"))?;
-    Ok(whole(&mut tx, tenant, &rows).await?.pop())
+    Ok(load_modules(&mut tx, tenant, &rows).await?.pop())
 }
 
 /// The firmware of this name and version that fits a device of this model: one that was made for the model, or else one
@@ -106,17 +106,17 @@ pub(crate) async fn id_by_version(
     .map_err(failed("look for a firmware of a version"))?;
     row.map(|row| row.take("id").map(FirmwareId))
         .transpose()
-        .map_err(bad_row("read firmware row"))
+        .map_err(row_error("read firmware row"))
 }
 
 /// Firmware from rows of [`COLUMNS`], with modules and files, in the rows' order.
-pub(super) async fn whole(
+pub(super) async fn load_modules(
     tx: &mut Tx,
     tenant: TenantId,
     rows: &[AnyRow],
 ) -> Result<Vec<Firmware>, StoreError> {
     let all: Result<Vec<_>, _> = rows.iter().map(without_modules).collect();
-    let mut all = all.map_err(bad_row("read firmware row"))?;
+    let mut all = all.map_err(row_error("read firmware row"))?;
     let ids: Vec<_> = all.iter().map(|firmware| firmware.id.0).collect();
     let ids = to_json(&ids)?;
     let mut artifacts = artifacts(tx, tenant, &ids).await?;
@@ -139,7 +139,7 @@ async fn modules(
         "SELECT firmware_id, id, part, name, version, metadata, is_encrypted FROM modules \
          WHERE tenant_id = $1 AND firmware_id IN (SELECT value FROM {}) \
          ORDER BY firmware_id, position",
-        tx.dialect().numbers("$2")
+        tx.dialect().json_numbers("$2")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -149,7 +149,7 @@ async fn modules(
         .map_err(failed("read modules"))?;
     let mut modules: HashMap<_, Vec<_>> = HashMap::new();
     for row in &rows {
-        let (firmware, module) = module(row).map_err(bad_row("read module row"))?;
+        let (firmware, module) = module(row).map_err(row_error("read module row"))?;
         modules.entry(firmware).or_default().push(module);
     }
     Ok(modules)
@@ -165,7 +165,7 @@ async fn artifacts(
          JOIN artifacts a ON a.tenant_id = m.tenant_id AND a.module_id = m.id \
          WHERE m.tenant_id = $1 AND m.firmware_id IN (SELECT value FROM {}) \
          ORDER BY a.module_id, a.position",
-        tx.dialect().numbers("$2")
+        tx.dialect().json_numbers("$2")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
@@ -175,13 +175,13 @@ async fn artifacts(
         .map_err(failed("read artifacts"))?;
     let mut artifacts: HashMap<_, Vec<_>> = HashMap::new();
     for row in &rows {
-        let (module, artifact) = artifact(row).map_err(bad_row("read artifact row"))?;
+        let (module, artifact) = artifact(row).map_err(row_error("read artifact row"))?;
         artifacts.entry(module).or_default().push(artifact);
     }
     Ok(artifacts)
 }
 
-fn without_modules(row: &AnyRow) -> Result<Firmware, BadRow> {
+fn without_modules(row: &AnyRow) -> Result<Firmware, RowError> {
     Ok(Firmware {
         id: FirmwareId(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
@@ -206,7 +206,7 @@ fn without_modules(row: &AnyRow) -> Result<Firmware, BadRow> {
     })
 }
 
-fn module(row: &AnyRow) -> Result<(FirmwareId, Module), BadRow> {
+fn module(row: &AnyRow) -> Result<(FirmwareId, Module), RowError> {
     let metadata: Vec<(String, String)> = row.json("metadata")?;
     let metadata = metadata.into_iter();
     let module = Module {
@@ -223,14 +223,14 @@ fn module(row: &AnyRow) -> Result<(FirmwareId, Module), BadRow> {
     Ok((FirmwareId(row.take("firmware_id")?), module))
 }
 
-fn artifact(row: &AnyRow) -> Result<(ModuleId, Artifact), BadRow> {
+fn artifact(row: &AnyRow) -> Result<(ModuleId, Artifact), RowError> {
     let artifact = Artifact {
         filename: row.take("filename")?,
         size: row.count("size")?,
         hashes: Hashes {
-            sha1: row.word("sha1", bytes_of_hex)?,
-            md5: row.word("md5", bytes_of_hex)?,
-            sha256: row.word("sha256", bytes_of_hex)?,
+            sha1: row.parse_column("sha1", bytes_of_hex)?,
+            md5: row.parse_column("md5", bytes_of_hex)?,
+            sha256: row.parse_column("sha256", bytes_of_hex)?,
         },
     };
     Ok((ModuleId(row.take("module_id")?), artifact))

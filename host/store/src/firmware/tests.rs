@@ -118,7 +118,7 @@ on_both! {
         assert_eq!(store.firmware(store.theirs, id).await?, None);
     }
 
-    async fn name_version_and_model_are_there_once(store) {
+    async fn name_version_and_model_are_unique(store) {
         store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
         store.create_firmware(store.ours, for_model(firmware("edge", "1.0.0"), "rpi4")).await?;
         store.create_firmware(store.theirs, firmware("edge", "1.0.0")).await?;
@@ -190,26 +190,26 @@ on_both! {
             let versions: Vec<_> = found.into_iter().map(|one| one.details.version).collect();
             versions.join(" ")
         };
-        let rpi4 = Candidates { model: "rpi4".into(), limit: 50, ..Candidates::default() };
+        let rpi4 = CandidateFilter { model: "rpi4".into(), limit: 50, ..CandidateFilter::default() };
         let all = store.candidates(store.ours, &rpi4).await?;
         assert_eq!(names(all.clone()), "1.11.0 1.10.0 1.9.0 1.8.0 1.7.0");
-        assert_eq!(names(store.no_candidates(store.ours, &rpi4).await?), "4.0.0 3.0.0 3.0.0-rc.1");
+        assert_eq!(names(store.excluded_candidates(store.ours, &rpi4).await?), "4.0.0 3.0.0 3.0.0-rc.1");
 
-        let part = Candidates {
+        let part = CandidateFilter {
             at_least: Some(sort_key("1.8.0")),
             after: Some((sort_key("1.11.0"), all[0].id)),
             ..rpi4.clone()
         };
         assert_eq!(names(store.candidates(store.ours, &part).await?), "1.10.0 1.9.0 1.8.0");
-        let one = Candidates { limit: 1, ..part };
+        let one = CandidateFilter { limit: 1, ..part };
         assert_eq!(names(store.candidates(store.ours, &one).await?), "1.10.0");
-        let cm4 = Candidates { model: "cm4".into(), ..rpi4.clone() };
+        let cm4 = CandidateFilter { model: "cm4".into(), ..rpi4.clone() };
         assert_eq!(names(store.candidates(store.ours, &cm4).await?), "2.0.0 1.8.0 1.7.0");
-        let newer = Candidates { at_least: Some(sort_key("3.0.0")), ..rpi4 };
-        assert_eq!(names(store.no_candidates(store.ours, &newer).await?), "4.0.0 3.0.0");
+        let newer = CandidateFilter { at_least: Some(sort_key("3.0.0")), ..rpi4 };
+        assert_eq!(names(store.excluded_candidates(store.ours, &newer).await?), "4.0.0 3.0.0");
     }
 
-    async fn what_a_device_had_before_is_found_by_name_version_and_model(store) {
+    async fn a_firmware_is_found_by_name_version_and_model(store) {
         let any = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
         let pi = store.create_firmware(store.ours, for_model(firmware("edge", "1.0.0"), "rpi4")).await?;
         let newer = store.create_firmware(store.ours, firmware("edge", "1.0")).await?;
@@ -250,7 +250,7 @@ on_both! {
         assert_ne!(id, again);
     }
 
-    async fn a_firmware_in_use_stays(store) {
+    async fn a_firmware_in_use_cannot_be_deleted(store) {
         let id = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
         insert_campaign(store, store.ours, id, None).await?;
         let refused = store.delete_firmware(store.ours, id, Timestamp(9)).await;
@@ -276,8 +276,8 @@ async fn insert_campaign(
     let mut tx = store.database.write().await?;
     let row = sqlx::query(
         "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, \
-         strategy, policies, priority, timeout_ms, requires_approval, auto_rollback, \
-         failure_threshold_percent, proof, created_by, created_at, update_type, max_retries, retry_delay_ms) \
+         strategy, policies, priority, update_timeout_ms, requires_approval, auto_rollback, \
+         failure_threshold_percent, success_criteria, created_by, created_at, update_type, max_retries, retry_delay_ms) \
          VALUES ($1, 'c', '', $2, '{}', 0, '{}', '[]', 'normal', 1, 0, 0, 20, 'reported', 'maker', 0, 'forced', 0, 0) \
          RETURNING id",
     )
@@ -286,8 +286,8 @@ async fn insert_campaign(
     .fetch_one(tx.conn())
     .await?;
     sqlx::query(
-        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, acts, \
-         total_devices, parallel, plugin_failures, plugin_misses, journal_seq, fence, ended_at) \
+        "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, \
+         total_devices, parallel, plugin_failures, plugin_timeouts, journal_seq, fence, ended_at) \
          VALUES ($1, $2, 'created', 0, '[]', '[]', 0, 0, 0, 0, 0, 0, $3)",
     )
     .bind(tenant.0)

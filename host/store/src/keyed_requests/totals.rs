@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 use tidegate_core::id::TenantId;
-use tidegate_engine::ports::{Room, StoreError};
+use tidegate_engine::ports::{Quota, StoreError};
 
 use crate::{
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number},
+    rows::{RowError, RowExt as _, row_error, to_i64},
 };
 
 const COUNT: &str = "count requests";
 
 /// Counts one more. False: there is no room for it.
-pub(super) async fn count_one(
+pub(super) async fn reserve_one(
     tx: &mut Tx,
     tenant: TenantId,
-    room: Room,
+    quota: Quota,
 ) -> Result<bool, StoreError> {
     let counted = sqlx::query(
         "INSERT INTO keyed_request_totals (tenant_id, requests, bytes) VALUES ($1, 1, 0) \
@@ -26,8 +26,8 @@ pub(super) async fn count_one(
          WHERE keyed_request_totals.requests < $2 AND keyed_request_totals.bytes <= $3",
     )
     .bind(tenant.0)
-    .bind(number(room.requests))
-    .bind(number(room.bytes))
+    .bind(to_i64(quota.requests))
+    .bind(to_i64(quota.bytes))
     .execute(tx.conn())
     .await
     .map_err(failed(COUNT))?;
@@ -54,12 +54,12 @@ pub(super) async fn change(
     Ok(())
 }
 
-/// Counts these no more: rows with their `tenant_id` and `size`.
-pub(super) async fn forget(tx: &mut Tx, rows: &[AnyRow]) -> Result<(), StoreError> {
+/// Counts these no more: rows with their `tenant_id` and `response_bytes`.
+pub(super) async fn subtract(tx: &mut Tx, rows: &[AnyRow]) -> Result<(), StoreError> {
     // In the order of tenants, so that hosts that forget at once do not block one another.
     let mut forgotten = BTreeMap::<i64, (i64, i64)>::new();
     for row in rows {
-        let (tenant, size) = of_row(row).map_err(bad_row(COUNT))?;
+        let (tenant, size) = from_row(row).map_err(row_error(COUNT))?;
         let total = forgotten.entry(tenant).or_default();
         *total = (total.0 + 1, total.1 + size);
     }
@@ -69,6 +69,6 @@ pub(super) async fn forget(tx: &mut Tx, rows: &[AnyRow]) -> Result<(), StoreErro
     Ok(())
 }
 
-fn of_row(row: &AnyRow) -> Result<(i64, i64), BadRow> {
-    Ok((row.take("tenant_id")?, row.take("size")?))
+fn from_row(row: &AnyRow) -> Result<(i64, i64), RowError> {
+    Ok((row.take("tenant_id")?, row.take("response_bytes")?))
 }

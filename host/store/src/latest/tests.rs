@@ -5,35 +5,35 @@ use tidegate_engine::ports::{
 
 use super::*;
 use crate::{
-    scene::{NOON, Scene, firmware, later},
+    test_fixture::{NOON, StoreFixture, firmware, later},
     testing::{TestStore, on_both},
 };
 
 /// How often our tenant was stirred since the last time that it was asked.
 async fn stirs(store: &TestStore) -> anyhow::Result<bool> {
-    let stirred = store.stirred().await?;
+    let stirred = store.dirty_tenants().await?;
     assert!(stirred.iter().all(|(tenant, _)| *tenant == store.ours));
     for (tenant, stir) in &stirred {
-        store.looked_at(*tenant, *stir).await?;
+        store.clear_dirty(*tenant, *stir).await?;
     }
     Ok(!stirred.is_empty())
 }
 
 on_both! {
-    async fn whatever_may_leave_a_device_behind_stirs_its_tenant(store) {
-        let scene = Scene::set(store, &[2]).await?;
+    async fn events_that_may_outdate_a_device_mark_its_tenant_dirty(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
         assert!(stirs(store).await?, "firmware came");
         assert!(!stirs(store).await?, "once");
-        let key = scene.devices[0];
-        scene.reports_version(key, "1.0.1", later(1)).await?;
+        let key = fixture.devices[0];
+        fixture.report_version(key, "1.0.1", later(1)).await?;
         assert!(!stirs(store).await?, "campaigns see to this one");
 
         let latest = DeviceChange { mode: Some(DeviceMode::Latest), ..DeviceChange::at(NOON) };
         store.change_device(store.ours, "d-0", latest).await?;
         assert!(stirs(store).await?);
-        scene.reports_version(key, "1.0.2", later(2)).await?;
+        fixture.report_version(key, "1.0.2", later(2)).await?;
         assert!(stirs(store).await?);
-        scene.reports_version(key, "1.0.2", later(3)).await?;
+        fixture.report_version(key, "1.0.2", later(3)).await?;
         assert!(!stirs(store).await?, "nothing is new");
         let made = NewDevice {
             device_id: "e-0".into(),
@@ -43,21 +43,21 @@ on_both! {
         store.create_device(store.ours, made).await?;
         assert!(stirs(store).await?);
         let new = store.create_firmware(store.ours, firmware("3.0.0")).await?;
-        let stirred = store.stirred().await?;
+        let stirred = store.dirty_tenants().await?;
         store.delete_firmware(store.ours, new, NOON).await?;
         for (tenant, stir) in stirred {
-            store.looked_at(tenant, stir).await?;
+            store.clear_dirty(tenant, stir).await?;
         }
         assert!(stirs(store).await?, "what came meanwhile is not forgotten");
     }
 
-    async fn who_had_a_firmware_is_known_however_it_went(store) {
-        let scene = Scene::set(store, &[3]).await?;
-        scene.release(&[2]).await?;
-        scene.fails(scene.devices[0], "no", later(1)).await?;
-        let had = store.had_offer(store.ours, scene.new, &scene.devices).await?;
-        assert_eq!(had, scene.devices[..2].iter().copied().collect());
-        assert!(store.had_offer(store.ours, scene.old, &scene.devices).await?.is_empty());
-        assert!(store.had_offer(store.theirs, scene.new, &scene.devices).await?.is_empty());
+    async fn devices_that_were_offered_a_firmware_are_known_by_any_outcome(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        fixture.release(&[2]).await?;
+        fixture.report_failure(fixture.devices[0], "no", later(1)).await?;
+        let had = store.already_offered(store.ours, fixture.new, &fixture.devices).await?;
+        assert_eq!(had, fixture.devices[..2].iter().copied().collect());
+        assert!(store.already_offered(store.ours, fixture.old, &fixture.devices).await?.is_empty());
+        assert!(store.already_offered(store.theirs, fixture.new, &fixture.devices).await?.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use crate::testing::{TestStore, on_both};
 fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     NewRevision {
         digest: Digest::of(build),
-        kind: Kind::Strategy,
+        kind: PluginKind::Strategy,
         contract: "1.0.0".into(),
         description: Description {
             name: name.into(),
@@ -63,21 +63,21 @@ on_both! {
 
     async fn a_plugin_keeps_its_kind(store) {
         store.put_revision(store.ours, new("staged", b"one", 5)).await?;
-        let health = NewRevision { kind: Kind::Health, ..new("staged", b"two", 6) };
+        let health = NewRevision { kind: PluginKind::Health, ..new("staged", b"two", 6) };
         let refused = store.put_revision(store.ours, health.clone()).await;
         assert!(matches!(&refused, Err(StoreError::Conflict(why)) if why.contains("strategy")), "{refused:?}");
         assert_eq!(store.revisions(store.ours).await?.len(), 1);
         store.put_revision(store.theirs, health).await?;
     }
 
-    async fn what_calls_cost_is_added_up(store) {
+    async fn usage_of_plugins_is_summed(store) {
         let revision = new("staged", b"one", 5);
         store.put_revision(store.ours, revision.clone()).await?;
         store.put_revision(store.theirs, revision.clone()).await?;
         let usage = |calls, failures, fuel| (revision.digest, Usage { calls, failures, fuel });
-        store.note_usage(store.ours, vec![usage(1, 0, 10), usage(2, 1, 30), (Digest::of(b"gone"), Usage::default())]).await?;
-        store.note_usage(store.ours, vec![usage(1, 0, 1 << 60)]).await?;
-        store.note_usage(store.ours, vec![]).await?;
+        store.record_plugin_usage(store.ours, vec![usage(1, 0, 10), usage(2, 1, 30), (Digest::of(b"gone"), Usage::default())]).await?;
+        store.record_plugin_usage(store.ours, vec![usage(1, 0, 1 << 60)]).await?;
+        store.record_plugin_usage(store.ours, vec![]).await?;
         let cost = async |tenant| -> anyhow::Result<_> {
             Ok(store.revision(tenant, "staged", None).await?.expect("it was stored").usage)
         };

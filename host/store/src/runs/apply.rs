@@ -1,14 +1,14 @@
 use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::{Applied, Fence, RunRef, StoreError};
+use tidegate_engine::ports::{Fence, RunRef, StoreError, TickOutcome};
 
-use super::lease::under;
+use super::lease::lock_if_fenced;
 use crate::{
-    campaigns::{Standing, lock_counters},
+    blob::pack_states,
+    campaigns::{CampaignRunRow, lock_counters},
     database::{Database, Tx},
     error::failed,
-    packed::pack_states,
-    rows::{Columns as _, bad_row, number},
-    tallies::Tallies,
+    rows::{RowExt as _, row_error, to_i64},
+    tenant_counters::TenantCounters,
 };
 
 /// Applies what a tick decided, if the campaign is still at this generation and under this fence. False: it was not,
@@ -17,62 +17,67 @@ pub(super) async fn apply(
     database: &Database,
     run: RunRef,
     fence: Fence,
-    applied: Applied,
+    applied: TickOutcome,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    let Some(mut standing) = under(&mut tx, run, fence).await? else {
+    let Some(mut run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
         return Ok(false);
     };
-    if standing.generation != applied.generation {
+    if run_row.generation != applied.generation {
         return Ok(false);
     }
-    if changes(&standing, &applied) {
-        standing.generation += 1;
+    if is_change(&run_row, &applied) {
+        run_row.generation += 1;
     }
-    move_on(&mut standing, &applied)?;
-    standing.record(&mut tx, &applied.journal).await?;
-    let mut tallies = Tallies::default();
-    standing.write(&mut tx, &mut tallies).await?;
+    apply_to_row(&mut run_row, &applied)?;
+    run_row.append_journal(&mut tx, &applied.journal).await?;
+    let mut tenant_counters = TenantCounters::default();
+    run_row.write(&mut tx, &mut tenant_counters).await?;
     if let Some(levels) = &applied.levels {
-        raise(&mut tx, run, levels, applied.at).await?;
+        raise_levels(&mut tx, run, levels, applied.at).await?;
     }
     let policies = applied.policy_states.as_deref().map(pack_states);
-    remember(&mut tx, run, applied.strategy_state, policies).await?;
-    tallies.write(&mut tx).await?;
+    write_plugin_states(&mut tx, run, applied.strategy_state, policies).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(true)
 }
 
 /// A new wake-up alone is no change: it must not make what an operator does meanwhile come too late.
-fn changes(standing: &Standing, applied: &Applied) -> bool {
-    let wakes_only = Applied {
+fn is_change(run_row: &CampaignRunRow, applied: &TickOutcome) -> bool {
+    let wakes_only = TickOutcome {
         wake_at: applied.wake_at,
-        ..Applied::nothing(applied.generation, applied.at, standing.trouble)
+        ..TickOutcome::unchanged(applied.generation, applied.at, run_row.plugin_failures)
     };
     *applied != wakes_only
 }
 
-fn move_on(standing: &mut Standing, applied: &Applied) -> Result<(), StoreError> {
-    standing.trouble = applied.trouble;
+fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(), StoreError> {
+    run_row.plugin_failures = applied.plugin_failures;
     if let Some(status) = applied.status {
-        standing.go(status);
+        run_row.set_status(status);
     }
     if let Some(hold) = applied.hold.clone() {
-        standing.hold(hold)?;
+        run_row.set_hold(hold)?;
     }
     if let Some(rollback) = applied.rollback.clone() {
-        standing.roll_back(rollback)?;
+        run_row.set_rollback(rollback)?;
     }
     if let Some(explain) = &applied.explain {
-        standing.explain(explain)?;
+        run_row.set_explanation(explain)?;
     }
-    standing.wake_at = applied.wake_at;
-    standing.ended_at = applied.ended_at.or(standing.ended_at);
+    run_row.wake_at = applied.wake_at;
+    run_row.ended_at = applied.ended_at.or(run_row.ended_at);
     Ok(())
 }
 
 /// Raises the levels of waves; one that is not higher than before stays.
-async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Result<(), StoreError> {
+async fn raise_levels(
+    tx: &mut Tx,
+    run: RunRef,
+    levels: &[u64],
+    at: Timestamp,
+) -> Result<(), StoreError> {
     const RAISE: &str = "release devices";
     let rows = sqlx::query(
         "SELECT wave, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
@@ -83,16 +88,16 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
     .await
     .map_err(failed(RAISE))?;
     let released: Result<Vec<u64>, _> = rows.iter().map(|row| row.count("released")).collect();
-    let released = released.map_err(bad_row(RAISE))?;
-    let risen = (0_i64..)
+    let released = released.map_err(row_error(RAISE))?;
+    let raised = (0_i64..)
         .zip(levels.iter().zip(released))
         .filter(|(_, (level, released))| *level > released);
-    let risen: Vec<_> = risen.map(|(wave, (level, _))| (wave, *level)).collect();
-    if risen.is_empty() {
+    let raised: Vec<_> = raised.map(|(wave, (level, _))| (wave, *level)).collect();
+    if raised.is_empty() {
         return Ok(());
     }
     lock_counters(tx, run.tenant, run.campaign).await?;
-    for (wave, level) in risen {
+    for (wave, level) in raised {
         sqlx::query(
             "UPDATE waves SET released = $4, opened_at = COALESCE(opened_at, $5) \
              WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
@@ -100,7 +105,7 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
         .bind(run.tenant.0)
         .bind(run.campaign.0)
         .bind(wave)
-        .bind(number(level))
+        .bind(to_i64(level))
         .bind(at.0)
         .execute(tx.conn())
         .await
@@ -110,7 +115,7 @@ async fn raise(tx: &mut Tx, run: RunRef, levels: &[u64], at: Timestamp) -> Resul
 }
 
 /// Keeps the new states of plugins; what is none stays as it is.
-async fn remember(
+async fn write_plugin_states(
     tx: &mut Tx,
     run: RunRef,
     strategy: Option<Vec<u8>>,

@@ -7,7 +7,7 @@ use tidegate_engine::ports::{RunRef, StoreError};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{Columns as _, bad_row},
+    rows::{RowExt as _, row_error},
 };
 
 const READ: &str = "read which campaigns are due";
@@ -30,9 +30,9 @@ pub(super) async fn due(
            UNION ALL \
            SELECT tenant_id, campaign_id, lease_until AS due_at FROM campaign_runs WHERE lease_until <= $1 \
            UNION ALL \
-           SELECT c.tenant_id, c.campaign_id, c.stirred_at AS due_at FROM campaign_counters c \
+           SELECT c.tenant_id, c.campaign_id, c.dirty_since AS due_at FROM campaign_counters c \
            JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.campaign_id \
-           WHERE c.stirred_at <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
+           WHERE c.dirty_since <= $1 AND (r.lease_until IS NULL OR r.lease_until <= $1)\
          ) AS due GROUP BY tenant_id, campaign_id ORDER BY 3, 1, 2 LIMIT $2",
     )
     .bind(now.0)
@@ -48,14 +48,14 @@ pub(super) async fn due(
             })
         })
         .collect::<Result<_, _>>()
-        .map_err(bad_row(READ))
+        .map_err(row_error(READ))
 }
 
 /// Asks for a campaign to be looked at no later than `at`.
 pub(super) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE campaign_counters SET stirred_at = $3 \
-         WHERE tenant_id = $1 AND campaign_id = $2 AND (stirred_at IS NULL OR stirred_at > $3)",
+        "UPDATE campaign_counters SET dirty_since = $3 \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND (dirty_since IS NULL OR dirty_since > $3)",
     )
     .bind(run.tenant.0)
     .bind(run.campaign.0)

@@ -7,17 +7,17 @@ use tidegate_core::{
     campaign::CampaignStatus,
     id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::{Due, Event, UpdateStatus, due},
+    update::{RetryAction, UpdateEvent, UpdateStatus, retry_action},
 };
-use tidegate_engine::ports::{StoreError, Touched};
+use tidegate_engine::ports::{AffectedDevice, StoreError};
 
-use super::call_back::ids;
+use super::cancel::update_and_device;
 use crate::{
     database::{Database, Tx},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row},
-    tallies::Tallies,
-    updates::ledger::{Ledger, announce_touched},
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
 };
 
 const EXPIRE: &str = "end overdue updates";
@@ -27,74 +27,83 @@ pub(super) async fn expire(
     database: &Database,
     now: Timestamp,
     limit: u32,
-) -> Result<Vec<Touched>, StoreError> {
+) -> Result<Vec<AffectedDevice>, StoreError> {
     // Most of the time there are none: looking for them takes no writer.
-    if overdue(&mut database.once().await?, now, 1)
+    if overdue(&mut database.read_single().await?, now, 1)
         .await?
         .is_empty()
     {
         return Ok(Vec::new());
     }
     let mut tx = database.write().await?;
-    let mut tallies = Tallies::default();
-    let mut touched = Vec::new();
+    let mut tenant_counters = TenantCounters::default();
+    let mut affected = Vec::new();
     for (tenant, overdue) in overdue(&mut tx, now, limit).await? {
         let devices: BTreeSet<DeviceKey> = overdue.iter().map(|one| one.device).collect();
         let updates: BTreeSet<UpdateId> = overdue.iter().map(|one| one.id).collect();
-        let mut ledger = Ledger::open(&mut tx, tenant, &devices, &updates, now).await?;
+        let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
         for one in overdue {
             // Another host may have been quicker; then it is at its end, and nothing happens.
-            if time_is_up(&mut ledger, &one, now, &mut tallies) {
-                let campaign = ledger.entry(one.id).and_then(|entry| entry.update.campaign);
-                touched.extend(ledger.touched(one.device, campaign.map(|(campaign, _)| campaign)));
+            if expire_one(&mut work, &one, now, &mut tenant_counters) {
+                let campaign = work
+                    .loaded(one.id)
+                    .and_then(|loaded| loaded.update.campaign);
+                affected.extend(work.affected(one.device, campaign.map(|(campaign, _)| campaign)));
             }
         }
-        ledger.write(&mut tx, &mut tallies).await?;
+        work.write(&mut tx, &mut tenant_counters).await?;
     }
-    announce_touched(&mut tx, &touched).await?;
-    tallies.write(&mut tx).await?;
+    notify_affected_devices(&mut tx, &affected).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
-    Ok(touched)
+    Ok(affected)
 }
 
 /// What happens to an update when its time is up; whether anything does.
-fn time_is_up(ledger: &mut Ledger, one: &Overdue, now: Timestamp, tallies: &mut Tallies) -> bool {
-    let Some(entry) = ledger.entry(one.id) else {
+fn expire_one(
+    work: &mut UpdateUnitOfWork,
+    one: &Overdue,
+    now: Timestamp,
+    tenant_counters: &mut TenantCounters,
+) -> bool {
+    let Some(loaded) = work.loaded(one.id) else {
         return false;
     };
-    if entry.update.progress.status != UpdateStatus::Scheduled {
-        return ledger
-            .step(one.id, &Event::DeadlinePassed, now, tallies)
+    if loaded.update.state.status != UpdateStatus::Scheduled {
+        return work
+            .step(one.id, &UpdateEvent::DeadlinePassed, now, tenant_counters)
             .unwrap_or(false);
     }
-    let purpose = entry.update.campaign.map(|(_, purpose)| purpose);
-    let device = ledger.device(one.device);
+    let purpose = loaded.update.campaign.map(|(_, purpose)| purpose);
+    let device = work.device(one.device);
     let is_pinned = device.is_some_and(|device| device.pinned);
     let auto_confirms = device.is_some_and(|device| device.auto_confirms);
-    let event = match due(one.campaign_status.zip(purpose), is_pinned) {
-        Due::Waits => return wait(ledger, one.id, now),
-        Due::Dropped => Event::CancelRequested,
-        Due::Offered => Event::DeadlinePassed,
+    let event = match retry_action(one.campaign_status.zip(purpose), is_pinned) {
+        RetryAction::Wait => return postpone_retry(work, one.id, now),
+        RetryAction::Cancel => UpdateEvent::CancelRequested,
+        RetryAction::Offer => UpdateEvent::DeadlinePassed,
     };
-    let moved = ledger.step(one.id, &event, now, tallies).unwrap_or(false);
+    let moved = work
+        .step(one.id, &event, now, tenant_counters)
+        .unwrap_or(false);
     if auto_confirms {
         // One that asks nobody, or was dropped, takes no notice.
-        let _ = ledger.step(one.id, &Event::AutoConfirmed, now, tallies);
+        let _ = work.step(one.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
     }
     moved
 }
 
 /// Looks at a try again later: the longer it has waited, the later, and never later than in ten minutes, so that those
 /// of a campaign that is paused for days cost little and go on soon after it does.
-fn wait(ledger: &mut Ledger, id: UpdateId, now: Timestamp) -> bool {
+fn postpone_retry(work: &mut UpdateUnitOfWork, id: UpdateId, now: Timestamp) -> bool {
     const SHORTEST: Duration = Duration::from_mins(1);
     const LONGEST: Duration = Duration::from_mins(10);
-    let Some(entry) = ledger.entry_mut(id) else {
+    let Some(loaded) = work.loaded_mut(id) else {
         return false;
     };
-    let waited = now.since(entry.update.offered_at());
+    let waited = now.since(loaded.update.offered_at());
     let again_at = now.plus((waited / 4).clamp(SHORTEST, LONGEST));
-    entry.update.progress.timeout_at = again_at;
+    loaded.update.state.timeout_at = again_at;
     true
 }
 
@@ -113,7 +122,7 @@ async fn overdue(
     limit: u32,
 ) -> Result<BTreeMap<TenantId, Vec<Overdue>>, StoreError> {
     let rows = sqlx::query(
-        "SELECT u.tenant_id, u.id, u.device_id, r.status AS campaign_status FROM updates u \
+        "SELECT u.tenant_id, u.id, u.device_key, r.status AS campaign_status FROM updates u \
          LEFT JOIN campaign_runs r ON r.tenant_id = u.tenant_id AND r.campaign_id = u.campaign_id \
          WHERE u.completed_at IS NULL AND u.timeout_at <= $1 ORDER BY u.timeout_at LIMIT $2",
     )
@@ -125,15 +134,15 @@ async fn overdue(
     let mut by_tenant: BTreeMap<TenantId, Vec<_>> = BTreeMap::new();
     for row in &rows {
         let read = || {
-            let (id, device) = ids(row)?;
+            let (id, device) = update_and_device(row)?;
             let overdue = Overdue {
                 id,
                 device,
-                campaign_status: row.word_or_none("campaign_status", CampaignStatus::parse)?,
+                campaign_status: row.parse_optional("campaign_status", CampaignStatus::parse)?,
             };
-            Ok::<_, BadRow>((TenantId(row.take("tenant_id")?), overdue))
+            Ok::<_, RowError>((TenantId(row.take("tenant_id")?), overdue))
         };
-        let (tenant, overdue) = read().map_err(bad_row(EXPIRE))?;
+        let (tenant, overdue) = read().map_err(row_error(EXPIRE))?;
         by_tenant.entry(tenant).or_default().push(overdue);
     }
     Ok(by_tenant)

@@ -2,10 +2,10 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::{Fence, RunRef, StoreError};
 
 use crate::{
-    campaigns::Standing,
+    campaigns::CampaignRunRow,
     database::{Database, Tx},
     error::failed,
-    rows::{Columns as _, bad_row},
+    rows::{RowExt as _, row_error},
 };
 
 /// Takes the campaign for this host until then. None: another host has it, or there is no such campaign.
@@ -36,9 +36,9 @@ pub(super) async fn lease(
     .await
     .map_err(failed(LEASE))?;
     let Some(row) = row else { return Ok(None) };
-    let fence = row.take("fence").map_err(bad_row(LEASE))?;
+    let fence = row.take("fence").map_err(row_error(LEASE))?;
     sqlx::query(
-        "UPDATE campaign_counters SET stirred_at = NULL WHERE tenant_id = $1 AND campaign_id = $2",
+        "UPDATE campaign_counters SET dirty_since = NULL WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(run.tenant.0)
     .bind(run.campaign.0)
@@ -70,11 +70,11 @@ pub(super) async fn release(
 }
 
 /// Where the campaign stands, if it is still under this fence; nobody else can take it before the transaction ends.
-pub(super) async fn under(
+pub(super) async fn lock_if_fenced(
     tx: &mut Tx,
     run: RunRef,
     fence: Fence,
-) -> Result<Option<Standing>, StoreError> {
-    let standing = Standing::lock(tx, run.tenant, run.campaign).await?;
-    Ok(standing.filter(|standing| standing.fence == fence.0))
+) -> Result<Option<CampaignRunRow>, StoreError> {
+    let run_row = CampaignRunRow::lock(tx, run.tenant, run.campaign).await?;
+    Ok(run_row.filter(|run_row| run_row.fence == fence.0))
 }

@@ -1,25 +1,26 @@
 //! Campaigns, as the loops keep them going.
 
-mod admit;
 mod apply;
-mod call_back;
+mod cancel;
 mod due;
 mod expire;
 mod lease;
-mod passed_over;
+mod offer;
+mod rollback;
 mod run;
-mod send_back;
+mod skipped;
 mod superseded;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use passed_over::{look_again, passed_over};
+pub(crate) use skipped::{mark_for_recheck, skip_reason};
 
 use async_trait::async_trait;
-use tidegate_core::{plugin::Scope, time::Timestamp};
+use tidegate_core::{plugin::RollbackScope, time::Timestamp};
 use tidegate_engine::ports::{
-    Admitted, Applied, Fence, Offer, Returned, Run, RunRef, Runs, StoreError, Touched,
+    AffectedDevice, Fence, Offer, OfferedBatch, RollbackBatch, Run, RunRef, Runs, StoreError,
+    TickOutcome,
 };
 
 use crate::SqlStore;
@@ -27,7 +28,7 @@ use crate::SqlStore;
 #[async_trait]
 impl Runs for SqlStore {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError> {
-        due::due(&mut self.database.once().await?, now, limit).await
+        due::due(&mut self.database.read_single().await?, now, limit).await
     }
 
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
@@ -54,53 +55,62 @@ impl Runs for SqlStore {
         run::run(&self.database, run).await
     }
 
-    async fn apply(&self, run: RunRef, fence: Fence, applied: Applied) -> Result<bool, StoreError> {
+    async fn apply(
+        &self,
+        run: RunRef,
+        fence: Fence,
+        applied: TickOutcome,
+    ) -> Result<bool, StoreError> {
         apply::apply(&self.database, run, fence, applied).await
     }
 
-    async fn admit(
+    async fn offer_updates(
         &self,
         run: RunRef,
         fence: Fence,
         wave: u32,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Admitted, StoreError> {
-        admit::admit(&self.database, run, fence, wave, limit, offer).await
+    ) -> Result<OfferedBatch, StoreError> {
+        offer::offer_updates(&self.database, run, fence, wave, limit, offer).await
     }
 
-    async fn admit_after_all(
+    async fn offer_skipped_updates(
         &self,
         run: RunRef,
         fence: Fence,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Vec<Touched>, StoreError> {
-        passed_over::admit_after_all(&self.database, run, fence, limit, offer).await
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
+        skipped::offer_skipped_updates(&self.database, run, fence, limit, offer).await
     }
 
-    async fn call_back(
+    async fn cancel_updates(
         &self,
         run: RunRef,
         fence: Fence,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<Touched>, StoreError> {
-        call_back::call_back(&self.database, run, fence, limit, now).await
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
+        cancel::cancel_updates(&self.database, run, fence, limit, now).await
     }
 
-    async fn send_back(
+    async fn create_rollback_updates(
         &self,
         run: RunRef,
         fence: Fence,
-        scope: Scope,
+        scope: RollbackScope,
         limit: u32,
         offer: &Offer,
-    ) -> Result<Returned, StoreError> {
-        send_back::send_back(&self.database, run, fence, scope, limit, offer).await
+    ) -> Result<RollbackBatch, StoreError> {
+        rollback::roll_back(&self.database, run, fence, scope, limit, offer).await
     }
 
-    async fn expire(&self, now: Timestamp, limit: u32) -> Result<Vec<Touched>, StoreError> {
+    async fn expire_updates(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AffectedDevice>, StoreError> {
         expire::expire(&self.database, now, limit).await
     }
 }

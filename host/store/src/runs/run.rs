@@ -3,15 +3,15 @@ use tidegate_core::{
     id::{CampaignId, TenantId},
     plugin::Durations,
 };
-use tidegate_engine::ports::{Ending, Run, RunRef, StoreError};
+use tidegate_engine::ports::{RollbackProgress, Run, RunRef, StoreError};
 
 use crate::{
-    campaigns::{Standing, campaign, waves},
+    blob::unpack_states,
+    campaigns::{CampaignRunRow, campaign, waves},
     database::{Database, Tx},
     error::{failed, internal},
-    packed::unpack_states,
-    rows::{BadRow, Columns as _, bad_row},
-    updates::ledger::durations,
+    rows::{RowError, RowExt as _, row_error},
+    updates::unit_of_work::durations,
 };
 
 /// Everything that a tick looks at, as it stands at one moment.
@@ -21,20 +21,20 @@ pub(super) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>,
     let Some(campaign) = campaign(&mut tx, tenant, id).await? else {
         return Ok(None);
     };
-    let Some(standing) = Standing::read(&mut tx, tenant, id).await? else {
+    let Some(run_row) = CampaignRunRow::read(&mut tx, tenant, id).await? else {
         return Ok(None);
     };
     let (strategy_state, policy_states) = states(&mut tx, tenant, id).await?;
     Ok(Some(Run {
         campaign,
         waves: waves(&mut tx, tenant, id).await?,
-        parallel: standing.parallel,
-        trouble: standing.trouble,
-        acts: standing.into_acts(),
+        parallel: run_row.parallel,
+        plugin_failures: run_row.plugin_failures,
+        acts: run_row.into_acts(),
         durations: histogram(&mut tx, tenant, id).await?,
         strategy_state,
         policy_states,
-        ending: ending(&mut tx, tenant, id).await?,
+        rollback_progress: rollback_progress(&mut tx, tenant, id).await?,
     }))
 }
 
@@ -71,17 +71,21 @@ async fn histogram(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Dura
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let histogram: Result<Vec<_>, BadRow> = rows
+    let histogram: Result<Vec<_>, RowError> = rows
         .iter()
         .map(|row| Ok((row.take("bucket")?, row.count("updates")?)))
         .collect();
-    Ok(durations(&histogram.map_err(bad_row(READ))?))
+    Ok(durations(&histogram.map_err(row_error(READ))?))
 }
 
-async fn ending(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Ending, StoreError> {
+async fn rollback_progress(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+) -> Result<RollbackProgress, StoreError> {
     const READ: &str = "read how far a campaign is from its end";
     let row = sqlx::query(
-        "SELECT open_forward, to_look_at, open_return, returned, not_returned, impossible, pinned, under_way \
+        "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back \
          FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",
     )
     .bind(tenant.0)
@@ -90,16 +94,16 @@ async fn ending(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<Ending,
     .await
     .map_err(failed(READ))?;
     let read = || {
-        Ok(Ending {
-            open_forward: row.count("open_forward")?,
-            to_look_at: row.count("to_look_at")?,
-            open_return: row.count("open_return")?,
-            returned: row.count("returned")?,
-            not_returned: row.count("not_returned")?,
-            impossible: row.count("impossible")?,
+        Ok(RollbackProgress {
+            open_updates: row.count("open_updates")?,
+            rollback_pending: row.count("rollback_pending")?,
+            open_rollbacks: row.count("open_rollbacks")?,
+            rolled_back: row.count("rolled_back")?,
+            rollback_failed: row.count("rollback_failed")?,
+            rollback_impossible: row.count("rollback_impossible")?,
             pinned: row.count("pinned")?,
-            under_way: row.count("under_way")?,
+            already_rolling_back: row.count("already_rolling_back")?,
         })
     };
-    read().map_err(bad_row(READ))
+    read().map_err(row_error(READ))
 }

@@ -5,10 +5,10 @@ use tidegate_core::id::{CampaignId, DeviceKey};
 use tidegate_engine::ports::{RunRef, StoreError};
 
 use crate::{
+    blob::find_slot,
     database::Tx,
     error::{failed, internal},
-    packed::find_place,
-    rows::{Columns as _, bad_row},
+    rows::{RowExt as _, row_error},
 };
 
 const READ: &str = "read which campaigns are newer";
@@ -46,7 +46,7 @@ async fn newer(tx: &mut Tx, run: RunRef, feed: &str) -> Result<Vec<CampaignId>, 
     rows.iter()
         .map(|row| row.take("id").map(CampaignId))
         .collect::<Result<_, _>>()
-        .map_err(bad_row(READ))
+        .map_err(row_error(READ))
 }
 
 /// What a campaign selected stands in packed lists, ordered by key: each is looked through for those that may be in it.
@@ -61,8 +61,8 @@ async fn add_members(
         return Ok(());
     };
     let rows = sqlx::query(
-        "SELECT first_key, devices FROM campaign_selected \
-         WHERE tenant_id = $1 AND campaign_id = $2 AND first_key <= $3 ORDER BY first_key DESC",
+        "SELECT first_device_key, slots FROM campaign_devices \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND first_device_key <= $3 ORDER BY first_device_key DESC",
     )
     .bind(run.tenant.0)
     .bind(campaign.0)
@@ -72,12 +72,12 @@ async fn add_members(
     .map_err(failed(READ))?;
     let mut until = DeviceKey(i64::MAX);
     for row in &rows {
-        let first = row.take("first_key").map(DeviceKey);
-        let first = first.map_err(bad_row(READ))?;
-        let blob: &[u8] = row.try_get("devices").map_err(failed(READ))?;
+        let first = row.take("first_device_key").map(DeviceKey);
+        let first = first.map_err(row_error(READ))?;
+        let blob: &[u8] = row.try_get("slots").map_err(failed(READ))?;
         for key in devices.range(first..until) {
-            let place = find_place(blob, *key).map_err(|error| internal(READ)(Box::new(error)))?;
-            if place.is_some_and(|place| place.wave.is_some()) {
+            let slot = find_slot(blob, *key).map_err(|error| internal(READ)(Box::new(error)))?;
+            if slot.is_some_and(|slot| slot.wave.is_some()) {
                 members.insert(*key);
             }
         }

@@ -3,7 +3,7 @@ use tidegate_engine::ports::{Devices as _, NewDevice};
 
 use super::*;
 use crate::{
-    tallies::Tallies,
+    tenant_counters::TenantCounters,
     testing::{TestStore, on_both},
 };
 
@@ -16,17 +16,17 @@ fn counted(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
         .collect()
 }
 
-async fn write(store: &TestStore, fill: impl FnOnce(&mut Tallies)) -> anyhow::Result<()> {
-    let mut tallies = Tallies::default();
-    fill(&mut tallies);
+async fn write(store: &TestStore, fill: impl FnOnce(&mut TenantCounters)) -> anyhow::Result<()> {
+    let mut tenant_counters = TenantCounters::default();
+    fill(&mut tenant_counters);
     let mut tx = store.database.write().await?;
-    tallies.write(&mut tx).await?;
+    tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(())
 }
 
 on_both! {
-    async fn devices_are_counted_as_they_come(store) {
+    async fn devices_are_counted_when_created_and_registered(store) {
         let attributes = [("hw_model", "rpi4"), ("sw_version", "1.0.0")];
         let made = NewDevice {
             device_id: "gate-1".into(),
@@ -49,36 +49,36 @@ on_both! {
         assert_eq!(theirs.devices_by_state, counted(&[("registered", 1)]));
     }
 
-    async fn updates_and_campaigns_are_counted_as_they_move(store) {
+    async fn updates_and_campaigns_are_counted_by_status(store) {
         use UpdateStatus as S;
         let (ours, at) = (store.ours, |hour: i64| Timestamp(hour * HOUR + 5));
-        write(store, |tallies| {
+        write(store, |tenant_counters| {
             for _ in 0..3 {
-                tallies.update(ours, None, S::Offered, at(1));
+                tenant_counters.count_update(ours, None, S::Offered, at(1));
             }
-            tallies.update(ours, Some(S::Offered), S::Completed, at(2));
-            tallies.campaign(ours, None, CampaignStatus::Created);
+            tenant_counters.count_update(ours, Some(S::Offered), S::Completed, at(2));
+            tenant_counters.count_campaign(ours, None, CampaignStatus::Created);
         }).await?;
-        write(store, |tallies| {
-            tallies.update(ours, Some(S::Offered), S::Failed, at(30));
-            tallies.update(ours, Some(S::Offered), S::TimedOut, at(29));
-            tallies.campaign(ours, Some(CampaignStatus::Created), CampaignStatus::InProgress);
+        write(store, |tenant_counters| {
+            tenant_counters.count_update(ours, Some(S::Offered), S::Failed, at(30));
+            tenant_counters.count_update(ours, Some(S::Offered), S::TimedOut, at(29));
+            tenant_counters.count_campaign(ours, Some(CampaignStatus::Created), CampaignStatus::InProgress);
         }).await?;
         let stats = store.stats(ours, at(29)).await?;
         assert_eq!(stats.updates_by_status, counted(&[("completed", 1), ("failed", 1), ("timed_out", 1)]));
         assert_eq!(stats.campaigns_by_status, counted(&[("in_progress", 1)]));
-        assert_eq!((stats.completed_of_late, stats.failed_of_late), (0, 2));
+        assert_eq!((stats.completed_recently, stats.failed_recently), (0, 2));
         assert_eq!(stats.last_change, Some(at(30)));
-        assert_eq!(store.stats(ours, Timestamp(0)).await?.completed_of_late, 1);
+        assert_eq!(store.stats(ours, Timestamp(0)).await?.completed_recently, 1);
         assert_eq!(store.stats(store.theirs, Timestamp(0)).await?, Stats::default());
-        assert_eq!(store.last_move(ours, CampaignId(1)).await?, None);
+        assert_eq!(store.last_progress_at(ours, CampaignId(1)).await?, None);
     }
 
-    async fn counts_that_are_moved_and_undone_stay(store) {
-        let mut tallies = Tallies::default();
-        tallies.add(store.ours, Kind::DevicesByModel, "rpi4", 5);
+    async fn counters_are_rolled_back_with_their_transaction(store) {
+        let mut tenant_counters = TenantCounters::default();
+        tenant_counters.add(store.ours, CounterKind::DevicesByModel, "rpi4", 5);
         let mut tx = store.database.write().await?;
-        tallies.write(&mut tx).await?;
+        tenant_counters.write(&mut tx).await?;
         drop(tx);
         assert_eq!(store.stats(store.ours, Timestamp(0)).await?, Stats::default());
     }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use tidegate_core::access::{AccessSettings, Registration};
 
-use crate::{dialect::storable, rows::BadRow};
+use crate::{dialect::storable, rows::RowError};
 
 /// [`AccessSettings`] as JSON.
 #[derive(Serialize, Deserialize)]
@@ -36,12 +36,12 @@ impl From<&AccessSettings> for AccessJson {
 }
 
 impl TryFrom<AccessJson> for AccessSettings {
-    type Error = BadRow;
+    type Error = RowError;
 
-    fn try_from(json: AccessJson) -> Result<Self, BadRow> {
+    fn try_from(json: AccessJson) -> Result<Self, RowError> {
         let registration = Registration::parse(&json.registration);
         Ok(Self {
-            registration: registration.ok_or(BadRow::Word {
+            registration: registration.ok_or(RowError::UnknownValue {
                 column: "settings",
                 value: json.registration,
             })?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
-    polling::{Polling, PollingOverride},
+    polling::{PollingOverride, PollingSettings},
     settings::TenantSettings,
 };
 use tidegate_engine::ports::StoreError;
@@ -12,7 +12,7 @@ use tidegate_engine::ports::StoreError;
 use super::access::AccessJson;
 use crate::{
     dialect::storable,
-    rows::{BadRow, to_json},
+    rows::{RowError, to_json},
 };
 
 const COLUMN: &str = "settings";
@@ -48,8 +48,8 @@ pub(super) fn to_text(settings: &TenantSettings) -> Result<String, StoreError> {
     to_json(&SettingsJson::from(settings))
 }
 
-pub(super) fn of_text(text: &str) -> Result<TenantSettings, BadRow> {
-    let json: SettingsJson = serde_json::from_str(text).map_err(|error| BadRow::Json {
+pub(super) fn from_text(text: &str) -> Result<TenantSettings, RowError> {
+    let json: SettingsJson = serde_json::from_str(text).map_err(|error| RowError::Json {
         column: COLUMN,
         error,
     })?;
@@ -67,9 +67,9 @@ impl From<&TenantSettings> for SettingsJson {
 }
 
 impl TryFrom<SettingsJson> for TenantSettings {
-    type Error = BadRow;
+    type Error = RowError;
 
-    fn try_from(json: SettingsJson) -> Result<Self, BadRow> {
+    fn try_from(json: SettingsJson) -> Result<Self, RowError> {
         Ok(Self {
             polling: json.polling.try_into()?,
             access: json.access.try_into()?,
@@ -78,8 +78,8 @@ impl TryFrom<SettingsJson> for TenantSettings {
     }
 }
 
-impl From<&Polling> for PollingJson {
-    fn from(polling: &Polling) -> Self {
+impl From<&PollingSettings> for PollingJson {
+    fn from(polling: &PollingSettings) -> Self {
         let overrides = polling.overrides.iter().map(|one| OverrideJson {
             filter: storable(one.filter()).into_owned(),
             seconds: one.interval.as_secs(),
@@ -93,15 +93,15 @@ impl From<&Polling> for PollingJson {
     }
 }
 
-impl TryFrom<PollingJson> for Polling {
-    type Error = BadRow;
+impl TryFrom<PollingJson> for PollingSettings {
+    type Error = RowError;
 
-    fn try_from(json: PollingJson) -> Result<Self, BadRow> {
+    fn try_from(json: PollingJson) -> Result<Self, RowError> {
         let overrides = json.overrides.into_iter().map(|one| {
             let interval = Duration::from_secs(one.seconds);
             let filter = one.filter;
             PollingOverride::new(filter.clone(), interval, one.jitter_percent).map_err(|_| {
-                BadRow::Word {
+                RowError::UnknownValue {
                     column: COLUMN,
                     value: filter,
                 }

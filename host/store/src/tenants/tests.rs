@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tidegate_core::{
     access::{AccessSettings, Registration},
-    polling::{Polling, PollingOverride},
+    polling::{PollingOverride, PollingSettings},
 };
 
 use super::*;
@@ -21,7 +21,7 @@ on_both! {
 
     async fn keys_are_found_by_their_digest(store) {
         assert!(!store.has_keys().await?);
-        let new = StoredKey {
+        let new = ApiKeyRecord {
             tenant: store.ours,
             user: "maker".into(),
             role: Role::Approver,
@@ -32,7 +32,7 @@ on_both! {
         store.create_key(new.clone()).await?;
         assert!(store.has_keys().await?);
         let key = store.key([7; 32]).await?;
-        let expected = Key {
+        let expected = ApiKey {
             tenant: store.tenant("DEFAULT").await?.expect("the first tenant"),
             user: "maker".into(),
             role: Role::Approver,
@@ -40,12 +40,12 @@ on_both! {
         };
         assert_eq!(key, Some(expected));
         assert_eq!(store.key([8; 32]).await?, None);
-        let again = store.create_key(StoredKey { tenant: store.theirs, ..new }).await;
+        let again = store.create_key(ApiKeyRecord { tenant: store.theirs, ..new }).await;
         assert!(matches!(again, Err(StoreError::Conflict(_))));
     }
 
     async fn keys_are_listed_and_deleted_by_their_own_tenant(store) {
-        let stored = |tenant, byte, created_at| StoredKey {
+        let stored = |tenant, byte, created_at| ApiKeyRecord {
             tenant,
             user: "maker".into(),
             role: Role::Admin,
@@ -67,14 +67,14 @@ on_both! {
         assert_eq!(store.keys(store.theirs).await?, [other]);
     }
 
-    async fn settings_are_kept_and_changed_one_after_the_other(store) {
-        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+    async fn settings_are_changed_by_compare_and_set(store) {
+        let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
         assert_eq!((own.settings, own.settings_revision), (TenantSettings::default(), 0));
         let over = |filter: &str, jitter_percent| {
             PollingOverride::new(filter.to_owned(), Duration::from_secs(7), jitter_percent).expect("a selector")
         };
         let settings = TenantSettings {
-            polling: Polling {
+            polling: PollingSettings {
                 interval: Some(Duration::from_mins(10)),
                 jitter_percent: Some(20),
                 overrides: vec![over("hw_model=='a \\'b'", None), over("state!=error", Some(3))],
@@ -90,15 +90,15 @@ on_both! {
         };
         assert!(store.change_settings(store.ours, 0, &settings).await?);
         assert!(!store.change_settings(store.ours, 0, &TenantSettings::default()).await?);
-        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+        let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
         assert_eq!((&own.settings, own.settings_revision), (&settings, 1));
         assert_eq!(store.tenant(&own.name).await?, Some(own));
-        let other = store.tenant_of_id(store.theirs).await?.expect("a tenant");
+        let other = store.tenant_by_id(store.theirs).await?.expect("a tenant");
         assert_eq!(other.settings_revision, 0);
         assert!(store.change_settings(store.ours, 1, &TenantSettings::default()).await?);
-        let own = store.tenant_of_id(store.ours).await?.expect("a tenant");
+        let own = store.tenant_by_id(store.ours).await?.expect("a tenant");
         assert_eq!(own.settings, TenantSettings::default());
         assert!(!store.change_settings(TenantId(99), 0, &settings).await?);
-        assert_eq!(store.tenant_of_id(TenantId(99)).await?, None);
+        assert_eq!(store.tenant_by_id(TenantId(99)).await?, None);
     }
 }

@@ -6,95 +6,98 @@ use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
     id::{DeviceKey, TenantId},
     mode::has_drifted,
-    update::{Event, Update},
+    update::{Update, UpdateEvent},
     version::is_same,
 };
 use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
 
 use super::{
-    ledger::Ledger,
-    record::{Moved, Outcome, Said},
+    record::{ChangedUpdates, DeviceReport, RecordOutcome},
+    unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
     database::Tx,
-    devices::{Changes, differences},
-    dialect::{Type, storable},
+    devices::{AttributeChangeLog, differences},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{Columns as _, bad_row, to_json},
-    tallies::Tallies,
+    rows::{RowExt as _, row_error, to_json},
+    tenant_counters::TenantCounters,
 };
 
 /// The attributes of the devices that report some, as they were and as they are now.
-pub(super) struct Attributes {
+pub(super) struct ReportedAttributes {
     was: BTreeMap<DeviceKey, BTreeMap<String, String>>,
     now: BTreeMap<DeviceKey, BTreeMap<String, String>>,
-    changes: Changes,
+    changes: AttributeChangeLog,
 }
 
 /// Joins what a device reports of itself to what is known of it, and lets updates that waited for its version complete.
-pub(super) fn report(
-    ledger: &mut Ledger,
-    known: &mut Attributes,
+pub(super) fn apply_report(
+    work: &mut UpdateUnitOfWork,
+    known: &mut ReportedAttributes,
     report: &AttributesReport,
-    tallies: &mut Tallies,
-) -> Outcome {
-    if ledger.device(report.device).is_none() {
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    if work.device(report.device).is_none() {
         return Err(RecordError::NotFound);
     }
     let attributes = known.now.entry(report.device).or_default();
-    let joined = joined(attributes, report);
-    if joined.len() > MAX_ATTRIBUTES {
+    let merged_attributes = merged_attributes(attributes, report);
+    if merged_attributes.len() > MAX_ATTRIBUTES {
         return Err(RecordError::TooMany(MAX_ATTRIBUTES));
     }
-    if let Some(device) = ledger.device_mut(report.device) {
-        let (last, changed) = (device.attribute_changes, differences(attributes, &joined));
-        device.attribute_changes = known.changes.note(report, last, changed);
+    if let Some(device) = work.device_mut(report.device) {
+        let (last, changed) = (
+            device.attribute_change_seq,
+            differences(attributes, &merged_attributes),
+        );
+        device.attribute_change_seq = known.changes.note(report, last, changed);
     }
-    *attributes = joined;
+    *attributes = merged_attributes;
     let read = |names: &[String]| AttributeNames::read(names, attributes).map(str::to_owned);
     let hw_model = read(&report.names.hw_model);
     let hw_revision = read(&report.names.hw_revision);
-    let version = read(&report.names.sw_version).filter(|_| says_version(report));
-    if let Some(device) = ledger.device_mut(report.device) {
+    let version = read(&report.names.sw_version).filter(|_| contains_version(report));
+    if let Some(device) = work.device_mut(report.device) {
         device.hw_model = hw_model;
         device.hw_revision = hw_revision;
         device.sw_version = version.clone().or(device.sw_version.take());
     }
     let moved = match version {
         Some(version) => {
-            note_drift(ledger, report, &version);
-            version_seen(ledger, report, &version, tallies)?
+            update_drift(work, report, &version);
+            complete_by_version(work, report, &version, tenant_counters)?
         }
-        None => Moved::new(),
+        None => ChangedUpdates::new(),
     };
     // Many devices report before they restart: as long as the proof is outstanding they are asked again.
-    let waits_for_proof = ledger
-        .of_device(report.device)
-        .any(|entry| entry.update.progress.waits_for_version(report.at));
-    if let Some(device) = ledger.device_mut(report.device) {
+    let waits_for_proof = work
+        .updates_of(report.device)
+        .any(|loaded| loaded.update.state.needs_version_report(report.at));
+    if let Some(device) = work.device_mut(report.device) {
         device.wants_attributes = waits_for_proof;
     }
     Ok(moved)
 }
 
 /// Notes whether the device is on the version that it should be on. One that an open update brings is on its way.
-fn note_drift(ledger: &mut Ledger, report: &AttributesReport, version: &str) {
-    let is_on_its_way = ledger.of_device(report.device).any(|entry| {
-        let update = &entry.update;
-        update.progress.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
+fn update_drift(work: &mut UpdateUnitOfWork, report: &AttributesReport, version: &str) {
+    let is_on_its_way = work.updates_of(report.device).any(|loaded| {
+        let update = &loaded.update;
+        update.state.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
     });
-    if let Some(device) = ledger.device_mut(report.device) {
+    if let Some(device) = work.device_mut(report.device) {
         let expected = device.expected_version.as_deref();
         let is_elsewhere = !is_on_its_way && has_drifted(expected, Some(version));
         device.drifted_at = is_elsewhere.then(|| device.drifted_at.unwrap_or(report.at));
     }
 }
 
-fn joined(
+fn merged_attributes(
     attributes: &BTreeMap<String, String>,
     report: &AttributesReport,
 ) -> BTreeMap<String, String> {
-    let mut joined = match report.mode {
+    let mut merged_attributes = match report.mode {
         AttributeMode::Replace => BTreeMap::new(),
         AttributeMode::Merge | AttributeMode::Remove => attributes.clone(),
     };
@@ -102,18 +105,18 @@ fn joined(
         let key = storable(key);
         match value {
             Some(value) if report.mode != AttributeMode::Remove => {
-                joined.insert(key.into_owned(), storable(value).into_owned());
+                merged_attributes.insert(key.into_owned(), storable(value).into_owned());
             }
             _ => {
-                joined.remove(key.as_ref());
+                merged_attributes.remove(key.as_ref());
             }
         }
     }
-    joined
+    merged_attributes
 }
 
 /// An attribute that was there before may be older than what an update brought meanwhile.
-fn says_version(report: &AttributesReport) -> bool {
+fn contains_version(report: &AttributesReport) -> bool {
     report.mode != AttributeMode::Remove
         && report
             .names
@@ -123,27 +126,27 @@ fn says_version(report: &AttributesReport) -> bool {
 }
 
 /// The updates that the version completes, each by its campaign.
-fn version_seen(
-    ledger: &mut Ledger,
+fn complete_by_version(
+    work: &mut UpdateUnitOfWork,
     report: &AttributesReport,
     version: &str,
-    tallies: &mut Tallies,
-) -> Outcome {
-    let updates: Vec<_> = ledger
-        .of_device(report.device)
-        .filter(|entry| entry.update.progress.status.is_open())
-        .map(|entry| {
-            let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    let updates: Vec<_> = work
+        .updates_of(report.device)
+        .filter(|loaded| loaded.update.state.status.is_open())
+        .map(|loaded| {
+            let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
             (
-                entry.update.id,
+                loaded.update.id,
                 campaign,
-                event(ledger, &entry.update, version),
+                version_event(work, &loaded.update, version),
             )
         })
         .collect();
-    let mut moved = Moved::new();
+    let mut moved = ChangedUpdates::new();
     for (id, campaign, event) in updates {
-        if ledger.step(id, &event, report.at, tallies)? {
+        if work.step(id, &event, report.at, tenant_counters)? {
             moved.push(campaign);
         }
     }
@@ -152,32 +155,32 @@ fn version_seen(
 
 /// What a reported version is to an open update. One that soaks has failed by another version, unless a later update has
 /// brought that: then there is nothing left to prove.
-fn event(ledger: &Ledger, update: &Update, version: &str) -> Event {
+fn version_event(work: &UpdateUnitOfWork, update: &Update, version: &str) -> UpdateEvent {
     let is_target = is_same(&update.to_version, version);
-    if is_target || update.progress.soaks_until.is_none() {
-        return Event::VersionReported { is_target };
+    if is_target || update.state.soaks_until.is_none() {
+        return UpdateEvent::VersionReported { is_target };
     }
-    let device = ledger.device(update.device);
+    let device = work.device(update.device);
     let was_replaced = device.and_then(|device| device.installed_update) > Some(update.id);
-    let is_replaced = ledger
-        .of_device(update.device)
-        .map(|entry| &entry.update)
+    let is_replaced = work
+        .updates_of(update.device)
+        .map(|loaded| &loaded.update)
         .any(|other| {
-            other.progress.status.is_open()
+            other.state.status.is_open()
                 && other.id > update.id
                 && is_same(&other.to_version, version)
         });
     if was_replaced || is_replaced {
-        Event::CancelRequested
+        UpdateEvent::CancelRequested
     } else {
-        Event::VersionReported { is_target }
+        UpdateEvent::VersionReported { is_target }
     }
 }
 
 #[derive(Serialize)]
 struct AttributeJson<'a> {
     tenant_id: i64,
-    device_id: i64,
+    device_key: i64,
     attribute_key: &'a str,
     value: Option<&'a str>,
 }
@@ -190,38 +193,38 @@ fn row<'a>(
 ) -> AttributeJson<'a> {
     AttributeJson {
         tenant_id: tenant.0,
-        device_id: device.0,
+        device_key: device.0,
         attribute_key,
         value,
     }
 }
 
-const COLUMNS: [(&str, Type); 4] = [
-    ("tenant_id", Type::Int),
-    ("device_id", Type::Int),
-    ("attribute_key", Type::Text),
-    ("value", Type::Text),
+const COLUMNS: [(&str, ColumnType); 4] = [
+    ("tenant_id", ColumnType::Int),
+    ("device_key", ColumnType::Int),
+    ("attribute_key", ColumnType::Text),
+    ("value", ColumnType::Text),
 ];
 
-impl Attributes {
+impl ReportedAttributes {
     pub(super) async fn read(
         tx: &mut Tx,
         tenant: TenantId,
-        said: &[(usize, &Said)],
+        reports: &[(usize, &DeviceReport)],
     ) -> Result<Self, StoreError> {
         const READ: &str = "read attributes";
-        let devices: BTreeSet<i64> = said
+        let devices: BTreeSet<i64> = reports
             .iter()
-            .filter_map(|(_, said)| match said {
-                Said::Attributes(report) => Some(report.device.0),
-                Said::Event(_) | Said::Log(_) => None,
+            .filter_map(|(_, report)| match report {
+                DeviceReport::Attributes(report) => Some(report.device.0),
+                DeviceReport::UpdateEvent(_) | DeviceReport::Log(_) => None,
             })
             .collect();
         let mut was: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
         if !devices.is_empty() {
-            let which = tx.dialect().among("device_id", "$2");
+            let which = tx.dialect().key_in_json("device_key", "$2");
             let sql = format!(
-                "SELECT device_id, attribute_key, value FROM device_attributes WHERE +tenant_id = $1 AND {which}"
+                "SELECT device_key, attribute_key, value FROM device_attributes WHERE +tenant_id = $1 AND {which}"
             );
             let rows = sqlx::query(AssertSqlSafe(sql))
                 .bind(tenant.0)
@@ -231,10 +234,10 @@ impl Attributes {
                 .map_err(failed(READ))?;
             for row in &rows {
                 let read = || {
-                    let device = DeviceKey(row.take("device_id")?);
+                    let device = DeviceKey(row.take("device_key")?);
                     Ok((device, row.take("attribute_key")?, row.take("value")?))
                 };
-                let (device, key, value) = read().map_err(bad_row(READ))?;
+                let (device, key, value) = read().map_err(row_error(READ))?;
                 was.entry(device).or_default().insert(key, value);
             }
         }
@@ -242,7 +245,7 @@ impl Attributes {
         Ok(Self {
             was,
             now,
-            changes: Changes::default(),
+            changes: AttributeChangeLog::default(),
         })
     }
 
@@ -266,19 +269,19 @@ impl Attributes {
             );
         }
         if !gone.is_empty() {
-            let from = tx.dialect().rows("g", "$1", &COLUMNS);
+            let from = tx.dialect().json_rows("g", "$1", &COLUMNS);
             let sql = format!(
-                "DELETE FROM device_attributes WHERE (tenant_id, device_id, attribute_key) IN \
-                 (SELECT g.tenant_id, g.device_id, g.attribute_key FROM {from})"
+                "DELETE FROM device_attributes WHERE (tenant_id, device_key, attribute_key) IN \
+                 (SELECT g.tenant_id, g.device_key, g.attribute_key FROM {from})"
             );
             execute(tx, sql, &gone).await?;
         }
         if !set.is_empty() {
-            let from = tx.dialect().rows("s", "$1", &COLUMNS);
+            let from = tx.dialect().json_rows("s", "$1", &COLUMNS);
             let sql = format!(
-                "INSERT INTO device_attributes (tenant_id, device_id, attribute_key, value) \
-                 SELECT s.tenant_id, s.device_id, s.attribute_key, s.value FROM {from} WHERE true \
-                 ON CONFLICT (tenant_id, device_id, attribute_key) DO UPDATE SET value = excluded.value"
+                "INSERT INTO device_attributes (tenant_id, device_key, attribute_key, value) \
+                 SELECT s.tenant_id, s.device_key, s.attribute_key, s.value FROM {from} WHERE true \
+                 ON CONFLICT (tenant_id, device_key, attribute_key) DO UPDATE SET value = excluded.value"
             );
             execute(tx, sql, &set).await?;
         }

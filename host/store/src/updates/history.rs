@@ -10,7 +10,7 @@ use super::row::{code, n_of_m};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 const READ: &str = "read feedback";
@@ -23,7 +23,7 @@ pub(super) async fn history(
     limit: u32,
 ) -> Result<Vec<FeedbackRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT call_back, at, device_time, execution, finished, progress_n, progress_of, code, messages, cut \
+        "SELECT cancel_request, at, device_time, execution, finished, progress_n, progress_of, code, messages, truncated \
          FROM feedback WHERE tenant_id = $1 AND update_id = $2 ORDER BY seq DESC LIMIT $3",
     )
     .bind(tenant.0)
@@ -32,7 +32,7 @@ pub(super) async fn history(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    of_rows(&rows)
+    from_rows(&rows)
 }
 
 /// What of it has messages or a code, newest first by the device's own time.
@@ -43,7 +43,7 @@ pub(super) async fn messages(
     limit: u32,
 ) -> Result<Vec<FeedbackRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT call_back, at, device_time, execution, finished, progress_n, progress_of, code, messages, cut \
+        "SELECT cancel_request, at, device_time, execution, finished, progress_n, progress_of, code, messages, truncated \
          FROM feedback WHERE tenant_id = $1 AND update_id = $2 AND (messages <> '[]' OR code IS NOT NULL) \
          ORDER BY COALESCE(device_time, at) DESC, seq DESC LIMIT $3",
     )
@@ -53,28 +53,28 @@ pub(super) async fn messages(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    of_rows(&rows)
+    from_rows(&rows)
 }
 
-fn of_rows(rows: &[AnyRow]) -> Result<Vec<FeedbackRow>, StoreError> {
+fn from_rows(rows: &[AnyRow]) -> Result<Vec<FeedbackRow>, StoreError> {
     rows.iter()
-        .map(of_row)
+        .map(from_row)
         .collect::<Result<_, _>>()
-        .map_err(bad_row(READ))
+        .map_err(row_error(READ))
 }
 
-fn of_row(row: &AnyRow) -> Result<FeedbackRow, BadRow> {
+fn from_row(row: &AnyRow) -> Result<FeedbackRow, RowError> {
     Ok(FeedbackRow {
         at: Timestamp(row.take("at")?),
         feedback: Feedback {
             device_time: row.take::<Option<i64>>("device_time")?.map(Timestamp),
-            execution: row.word("execution", Execution::parse)?,
-            finished: row.word("finished", Finished::parse)?,
+            execution: row.parse_column("execution", Execution::parse)?,
+            finished: row.parse_column("finished", Finished::parse)?,
             progress: n_of_m(row)?,
             code: code(row)?,
             messages: row.json("messages")?,
-            cut: row.flag("cut")?,
+            cut: row.flag("truncated")?,
         },
-        on_cancel: row.count("call_back")? > 0,
+        on_cancel: row.count("cancel_request")? > 0,
     })
 }

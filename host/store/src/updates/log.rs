@@ -6,29 +6,29 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     feedback::MAX_MESSAGES,
     id::{DeviceKey, TenantId, UpdateId},
-    log::{LogLine, MAX_LINES, Source},
+    log::{LogLine, LogSource, MAX_LINES},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Log, LogReport, Logs, RecordError, Recorded, StoreError};
+use tidegate_engine::ports::{Log, LogReport, Logs, RecordError, RecordedFeedback, StoreError};
 
 use super::{
-    ledger::Ledger,
-    record::{Moved, Outcome, Said},
+    record::{ChangedUpdates, DeviceReport, RecordOutcome},
+    unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
     SqlStore,
     database::Tx,
-    dialect::{Type, storable},
+    dialect::{ColumnType, storable},
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number, to_json},
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
 const READ: &str = "read a log";
 
 #[async_trait]
 impl Logs for SqlStore {
-    async fn record_log(&self, report: LogReport) -> Result<Recorded, RecordError> {
-        self.reports.submit(Said::Log(report)).await?
+    async fn record_log(&self, report: LogReport) -> Result<RecordedFeedback, RecordError> {
+        self.reports.submit(DeviceReport::Log(report)).await?
     }
 
     async fn log(
@@ -51,10 +51,10 @@ impl Logs for SqlStore {
 
 /// Lines that a transaction adds to logs. Lines of feedback stand with the feedback.
 #[derive(Default)]
-pub(super) struct NewLines(Vec<Chunk>);
+pub(super) struct NewLogLines(Vec<LogChunk>);
 
 #[derive(Serialize)]
-struct Chunk {
+struct LogChunk {
     update_id: i32,
     first_line: u64,
     last_line: u64,
@@ -63,32 +63,32 @@ struct Chunk {
     lines: String,
 }
 
-const CHUNK: [(&str, Type); 6] = [
-    ("update_id", Type::Int),
-    ("first_line", Type::Int),
-    ("last_line", Type::Int),
-    ("at", Type::Int),
-    ("source", Type::Text),
-    ("lines", Type::Text),
+const LOG_CHUNK_COLUMNS: [(&str, ColumnType); 6] = [
+    ("update_id", ColumnType::Int),
+    ("first_line", ColumnType::Int),
+    ("last_line", ColumnType::Int),
+    ("at", ColumnType::Int),
+    ("source", ColumnType::Text),
+    ("lines", ColumnType::Text),
 ];
 
-impl NewLines {
+impl NewLogLines {
     /// Adds the lines to the update that is meant, or that the device is at.
-    pub(super) fn add(&mut self, ledger: &mut Ledger, report: &LogReport) -> Outcome {
-        let meant = match report.update {
-            Some(id) => ledger
-                .entry(id)
-                .filter(|entry| entry.update.device == report.device)
-                .map(|entry| entry.update.id),
-            None => at(ledger, report.device),
+    pub(super) fn add(&mut self, work: &mut UpdateUnitOfWork, report: &LogReport) -> RecordOutcome {
+        let effective_event = match report.update {
+            Some(id) => work
+                .loaded(id)
+                .filter(|loaded| loaded.update.device == report.device)
+                .map(|loaded| loaded.update.id),
+            None => current_update(work, report.device),
         };
-        let id = meant.ok_or(RecordError::NotFound)?;
+        let id = effective_event.ok_or(RecordError::NotFound)?;
         let lines: Vec<_> = report.lines.iter().map(|line| storable(line)).collect();
-        let first = ledger
+        let first = work
             .add_lines(id, lines.len())
             .ok_or(RecordError::NotFound)?;
         if !lines.is_empty() {
-            self.0.push(Chunk {
+            self.0.push(LogChunk {
                 update_id: id.0,
                 first_line: first,
                 last_line: first + lines.len() as u64 - 1,
@@ -97,7 +97,7 @@ impl NewLines {
                 lines: serde_json::Value::from_iter(lines).to_string(),
             });
         }
-        Ok(Moved::new())
+        Ok(ChangedUpdates::new())
     }
 
     /// Writes them, and takes away what is older than is kept.
@@ -105,8 +105,8 @@ impl NewLines {
         if self.0.is_empty() {
             return Ok(());
         }
-        let names = CHUNK.map(|(name, _)| name).join(", ");
-        let from = tx.dialect().rows("n", "$2", &CHUNK);
+        let names = LOG_CHUNK_COLUMNS.map(|(name, _)| name).join(", ");
+        let from = tx.dialect().json_rows("n", "$2", &LOG_CHUNK_COLUMNS);
         let sql =
             format!("INSERT INTO update_log (tenant_id, {names}) SELECT $1, {names} FROM {from}");
         sqlx::query(AssertSqlSafe(sql))
@@ -121,7 +121,7 @@ impl NewLines {
             )
             .bind(tenant.0)
             .bind(i64::from(chunk.update_id))
-            .bind(number(chunk.last_line - MAX_LINES))
+            .bind(to_i64(chunk.last_line - MAX_LINES))
             .execute(tx.conn())
             .await
             .map_err(failed("shorten a log"))?;
@@ -131,15 +131,15 @@ impl NewLines {
 }
 
 /// The update that a device is at: the one that it is shown, else one that has yet to prove itself.
-fn at(ledger: &Ledger, device: DeviceKey) -> Option<UpdateId> {
-    let open = ledger
-        .of_device(device)
-        .filter(|entry| entry.update.progress.status.is_open());
-    let shown_first = open.max_by_key(|entry| {
-        let is_shown = entry.update.progress.status.is_offered_to_device();
-        (is_shown, entry.update.weight, Reverse(entry.update.id))
+fn current_update(work: &UpdateUnitOfWork, device: DeviceKey) -> Option<UpdateId> {
+    let open = work
+        .updates_of(device)
+        .filter(|loaded| loaded.update.state.status.is_open());
+    let shown_first = open.max_by_key(|loaded| {
+        let is_shown = loaded.update.state.status.is_offered_to_device();
+        (is_shown, loaded.update.weight, Reverse(loaded.update.id))
     });
-    shown_first.map(|entry| entry.update.id)
+    shown_first.map(|loaded| loaded.update.id)
 }
 
 async fn read(
@@ -167,7 +167,7 @@ async fn total(tx: &mut Tx, tenant: TenantId, update: UpdateId) -> Result<u64, S
         .await
         .map_err(failed(READ))?;
     row.map_or(Ok(0), |row| row.count("log_lines"))
-        .map_err(bad_row(READ))
+        .map_err(row_error(READ))
 }
 
 /// Every row has a line at least, so as many rows as lines are wanted are enough.
@@ -184,12 +184,12 @@ async fn chunks(
     )
     .bind(tenant.0)
     .bind(i64::from(update.0))
-    .bind(number(after))
+    .bind(to_i64(after))
     .bind(i64::from(limit))
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let read = |row: &AnyRow| lines(row, row.word("source", Source::parse)?, "lines");
+    let read = |row: &AnyRow| lines(row, row.parse_column("source", LogSource::parse)?, "lines");
     all(rows.iter().map(read))
 }
 
@@ -208,24 +208,24 @@ async fn feedback(
     )
     .bind(tenant.0)
     .bind(i64::from(update.0))
-    .bind(number(after) - MAX_MESSAGES as i64)
-    .bind(number(u64::from(limit) + spare))
+    .bind(to_i64(after) - MAX_MESSAGES as i64)
+    .bind(to_i64(u64::from(limit) + spare))
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
     all(rows
         .iter()
-        .map(|row| lines(row, Source::Feedback, "messages")))
+        .map(|row| lines(row, LogSource::Feedback, "messages")))
 }
 
 fn all(
-    read: impl Iterator<Item = Result<Vec<LogLine>, BadRow>>,
+    read: impl Iterator<Item = Result<Vec<LogLine>, RowError>>,
 ) -> Result<Vec<LogLine>, StoreError> {
     let read: Result<Vec<_>, _> = read.collect();
-    Ok(read.map_err(bad_row(READ))?.concat())
+    Ok(read.map_err(row_error(READ))?.concat())
 }
 
-fn lines(row: &AnyRow, source: Source, column: &'static str) -> Result<Vec<LogLine>, BadRow> {
+fn lines(row: &AnyRow, source: LogSource, column: &'static str) -> Result<Vec<LogLine>, RowError> {
     let (first, at) = (row.count("first_line")?, Timestamp(row.take("at")?));
     let texts: Vec<String> = row.json(column)?;
     let lines = texts.into_iter().zip(first..);

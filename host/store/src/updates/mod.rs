@@ -1,32 +1,33 @@
 //! Updates, and what devices say of them.
 
 mod attributes;
-pub(crate) mod consent;
+pub(crate) mod auto_confirm;
+mod feedback_log;
 mod history;
-mod kept;
-pub(crate) mod ledger;
+mod installed_report;
 mod log;
 mod read;
 mod record;
 mod row;
-mod singles;
-mod told;
+mod single_updates;
+pub(crate) mod unit_of_work;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use record::Reports;
+pub(crate) use record::ReportBatch;
 
 use async_trait::async_trait;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{
-    AttributesReport, FeedbackRow, InstalledReport, Page, PageRequest, RecordError, Recorded,
-    Report, StoreError, Told, UpdateFilter, UpdateRow, Updates,
+    AttributesReport, FeedbackRow, InstalledReport, Page, PageRequest, RecordError,
+    RecordedFeedback, RecordedInstallation, StoreError, UpdateFilter, UpdateReport, UpdateRow,
+    Updates,
 };
 
 use crate::SqlStore;
 
-use record::Said;
+use record::DeviceReport;
 
 #[async_trait]
 impl Updates for SqlStore {
@@ -35,7 +36,7 @@ impl Updates for SqlStore {
         tenant: TenantId,
         id: UpdateId,
     ) -> Result<Option<UpdateRow>, StoreError> {
-        read::one(&mut self.database.point().await?, tenant, id).await
+        read::one(&mut self.database.point_read().await?, tenant, id).await
     }
 
     async fn list_updates(
@@ -53,7 +54,7 @@ impl Updates for SqlStore {
         id: UpdateId,
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError> {
-        history::history(&mut self.database.once().await?, tenant, id, limit).await
+        history::history(&mut self.database.read_single().await?, tenant, id, limit).await
     }
 
     async fn messages(
@@ -62,18 +63,28 @@ impl Updates for SqlStore {
         id: UpdateId,
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError> {
-        history::messages(&mut self.database.once().await?, tenant, id, limit).await
+        history::messages(&mut self.database.read_single().await?, tenant, id, limit).await
     }
 
-    async fn record(&self, report: Report) -> Result<Recorded, RecordError> {
-        self.reports.submit(Said::Event(report)).await?
+    async fn record(&self, report: UpdateReport) -> Result<RecordedFeedback, RecordError> {
+        self.reports
+            .submit(DeviceReport::UpdateEvent(report))
+            .await?
     }
 
-    async fn record_attributes(&self, report: AttributesReport) -> Result<Recorded, RecordError> {
-        self.reports.submit(Said::Attributes(report)).await?
+    async fn record_attributes(
+        &self,
+        report: AttributesReport,
+    ) -> Result<RecordedFeedback, RecordError> {
+        self.reports
+            .submit(DeviceReport::Attributes(report))
+            .await?
     }
 
-    async fn record_installed(&self, report: InstalledReport) -> Result<Told, RecordError> {
-        told::record(&self.database, &report).await
+    async fn record_installed(
+        &self,
+        report: InstalledReport,
+    ) -> Result<RecordedInstallation, RecordError> {
+        installed_report::record(&self.database, &report).await
     }
 }

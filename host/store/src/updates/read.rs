@@ -6,7 +6,7 @@ use super::row::{COLUMNS, update};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{BadRow, Columns as _, bad_row, number},
+    rows::{RowError, RowExt as _, row_error, to_i64},
     sql::Parameters,
 };
 
@@ -14,7 +14,7 @@ const READ: &str = "read updates";
 
 /// Whoever selects from these names the tenant of `u`.
 const TABLES: &str = "updates u \
-    JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_id \
+    JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
     JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id";
 
 /// The update of this id.
@@ -33,7 +33,10 @@ pub(super) async fn one(
         .fetch_optional(tx.conn())
         .await
         .map_err(failed(READ))?;
-    row.as_ref().map(of_row).transpose().map_err(bad_row(READ))
+    row.as_ref()
+        .map(from_row)
+        .transpose()
+        .map_err(row_error(READ))
 }
 
 /// A part of the updates that match, newest first.
@@ -50,10 +53,10 @@ pub(super) async fn page(
         .fetch_one(tx.conn())
         .await
         .map_err(failed("count updates"))?;
-    let total = row.count("total").map_err(bad_row("count updates"))?;
+    let total = row.count("total").map_err(row_error("count updates"))?;
     let (mut parameters, which) = self::which(tenant, filter);
     let limit = parameters.bind(i64::from(page.limit));
-    let offset = parameters.bind(number(page.offset));
+    let offset = parameters.bind(to_i64(page.offset));
     let sql = format!(
         "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{which} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
@@ -63,9 +66,9 @@ pub(super) async fn page(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let items: Result<_, _> = rows.iter().map(of_row).collect();
+    let items: Result<_, _> = rows.iter().map(from_row).collect();
     Ok(Page {
-        items: items.map_err(bad_row(READ))?,
+        items: items.map_err(row_error(READ))?,
         total,
     })
 }
@@ -79,11 +82,11 @@ fn which(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
         None => String::new(),
     };
     let campaign = equal("campaign_id", filter.campaign.map(|id| id.0));
-    let device = equal("device_id", filter.device.map(|key| key.0));
+    let device = equal("device_key", filter.device.map(|key| key.0));
     (parameters, campaign + &device)
 }
 
-fn of_row(row: &AnyRow) -> Result<UpdateRow, BadRow> {
+fn from_row(row: &AnyRow) -> Result<UpdateRow, RowError> {
     let (update, revision) = update(row)?;
     Ok(UpdateRow {
         update,

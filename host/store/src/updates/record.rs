@@ -6,42 +6,42 @@ use std::{
 use tidegate_core::{
     feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
-    log::Source,
+    log::LogSource,
     time::Timestamp,
-    update::Event,
+    update::UpdateEvent,
 };
 use tidegate_engine::ports::{
-    AttributesReport, LogReport, RecordError, Recorded, Report, StoreError,
+    AttributesReport, LogReport, RecordError, RecordedFeedback, StoreError, UpdateReport,
 };
 
 use super::{
-    attributes::{self, Attributes},
-    kept::{History, Key, Place, feedback},
-    ledger::Ledger,
-    log::NewLines,
+    attributes::{self, ReportedAttributes},
+    feedback_log::{FeedbackKey, FeedbackLog, LogPosition, feedback},
+    log::NewLogLines,
+    unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
-    changes::announce,
+    batch_writer::Batch,
     database::{Database, Tx},
-    gather::Batch,
-    tallies::Tallies,
+    invalidation::notify_devices,
+    tenant_counters::TenantCounters,
 };
 
 /// What a device says.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum DeviceReport {
     /// Of an update.
-    Event(Report),
+    UpdateEvent(UpdateReport),
     /// Of itself.
     Attributes(AttributesReport),
     /// In the log of an update.
     Log(LogReport),
 }
 
-impl Said {
+impl DeviceReport {
     fn tenant(&self) -> TenantId {
         match self {
-            Self::Event(report) => report.tenant,
+            Self::UpdateEvent(report) => report.tenant,
             Self::Attributes(report) => report.tenant,
             Self::Log(report) => report.tenant,
         }
@@ -49,7 +49,7 @@ impl Said {
 
     fn device(&self) -> DeviceKey {
         match self {
-            Self::Event(report) => report.device,
+            Self::UpdateEvent(report) => report.device,
             Self::Attributes(report) => report.device,
             Self::Log(report) => report.device,
         }
@@ -57,7 +57,7 @@ impl Said {
 
     fn at(&self) -> Timestamp {
         match self {
-            Self::Event(report) => report.at,
+            Self::UpdateEvent(report) => report.at,
             Self::Attributes(report) => report.at,
             Self::Log(report) => report.at,
         }
@@ -65,49 +65,58 @@ impl Said {
 }
 
 /// Records what many devices say in one transaction.
-pub(crate) struct Reports {
+pub(crate) struct ReportBatch {
     pub(crate) database: Database,
 }
 
 /// What came of one of them: the updates that moved, each by its campaign.
-pub(super) type Outcome = Result<Moved, RecordError>;
-pub(super) type Moved = Vec<Option<CampaignId>>;
+pub(super) type RecordOutcome = Result<ChangedUpdates, RecordError>;
+pub(super) type ChangedUpdates = Vec<Option<CampaignId>>;
 
-impl Batch for Reports {
-    type Item = Said;
-    type Answer = Result<Recorded, RecordError>;
+impl Batch for ReportBatch {
+    type Item = DeviceReport;
+    type Output = Result<RecordedFeedback, RecordError>;
 
-    async fn write(&self, items: &[Said]) -> Result<Vec<Self::Answer>, StoreError> {
-        let mut by_tenant: BTreeMap<TenantId, Vec<(usize, &Said)>> = BTreeMap::new();
-        for (index, said) in items.iter().enumerate() {
+    async fn write(&self, items: &[DeviceReport]) -> Result<Vec<Self::Output>, StoreError> {
+        let mut by_tenant: BTreeMap<TenantId, Vec<(usize, &DeviceReport)>> = BTreeMap::new();
+        for (index, report) in items.iter().enumerate() {
             by_tenant
-                .entry(said.tenant())
+                .entry(report.tenant())
                 .or_default()
-                .push((index, said));
+                .push((index, report));
         }
         let mut tx = self.database.write().await?;
-        let mut tallies = Tallies::default();
-        let mut outcomes: Vec<Option<Outcome>> = items.iter().map(|_| None).collect();
+        let mut tenant_counters = TenantCounters::default();
+        let mut outcomes: Vec<Option<RecordOutcome>> = items.iter().map(|_| None).collect();
         let mut views = HashMap::new();
-        for (tenant, said) in by_tenant {
-            let ledger = record(&mut tx, tenant, &said, &mut outcomes, &mut tallies).await?;
-            for (_, said) in &said {
-                let key = said.device();
-                let is_other = ledger.changes_device(key) || matches!(said, Said::Attributes(_));
-                if let Some(view) = ledger.view(key) {
+        for (tenant, reports) in by_tenant {
+            let work = record(
+                &mut tx,
+                tenant,
+                &reports,
+                &mut outcomes,
+                &mut tenant_counters,
+            )
+            .await?;
+            for (_, report) in &reports {
+                let key = report.device();
+                let is_other =
+                    work.changes_device(key) || matches!(report, DeviceReport::Attributes(_));
+                if let Some(view) = work.view(key) {
                     let (_, changes_device) = views.entry(key).or_insert((view, false));
                     *changes_device |= is_other;
                 }
             }
-            ledger.write(&mut tx, &mut tallies).await?;
+            work.write(&mut tx, &mut tenant_counters).await?;
         }
-        tallies.write(&mut tx).await?;
+        tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
-        let answers = items.iter().zip(outcomes).map(|(said, outcome)| {
+        let answers = items.iter().zip(outcomes).map(|(report, outcome)| {
             let moved = outcome.unwrap_or(Err(RecordError::NotFound))?;
-            let (view, changes_device) = views.get(&said.device()).ok_or(RecordError::NotFound)?;
-            Ok(Recorded {
-                moved: !moved.is_empty(),
+            let (view, changes_device) =
+                views.get(&report.device()).ok_or(RecordError::NotFound)?;
+            Ok(RecordedFeedback {
+                changes_update: !moved.is_empty(),
                 campaigns: moved.into_iter().flatten().collect(),
                 view: view.clone(),
                 changes_device: *changes_device,
@@ -121,156 +130,168 @@ impl Batch for Reports {
 async fn record(
     tx: &mut Tx,
     tenant: TenantId,
-    said: &[(usize, &Said)],
-    outcomes: &mut [Option<Outcome>],
-    tallies: &mut Tallies,
-) -> Result<Ledger, StoreError> {
-    let devices = said.iter().map(|(_, said)| said.device()).collect();
-    let updates = said.iter().filter_map(|(_, said)| match said {
-        Said::Event(report) => Some(report.update),
-        Said::Log(report) => report.update,
-        Said::Attributes(_) => None,
+    reports: &[(usize, &DeviceReport)],
+    outcomes: &mut [Option<RecordOutcome>],
+    tenant_counters: &mut TenantCounters,
+) -> Result<UpdateUnitOfWork, StoreError> {
+    let devices = reports.iter().map(|(_, report)| report.device()).collect();
+    let updates = reports.iter().filter_map(|(_, report)| match report {
+        DeviceReport::UpdateEvent(report) => Some(report.update),
+        DeviceReport::Log(report) => report.update,
+        DeviceReport::Attributes(_) => None,
     });
     let updates: BTreeSet<UpdateId> = updates.collect();
-    let now = said
+    let now = reports
         .iter()
-        .map(|(_, said)| said.at())
+        .map(|(_, report)| report.at())
         .max()
         .unwrap_or(Timestamp(0));
-    let mut ledger = Ledger::open(tx, tenant, &devices, &updates, now).await?;
-    let mut history = History::read(tx, tenant, &ledger, said).await?;
-    let mut known = Attributes::read(tx, tenant, said).await?;
-    let mut new_lines = NewLines::default();
-    for (index, said) in said {
-        outcomes[*index] = Some(match said {
-            Said::Event(report) => {
-                event(&mut ledger, &mut history, &mut new_lines, report, tallies)
+    let mut work = UpdateUnitOfWork::open(tx, tenant, &devices, &updates, now).await?;
+    let mut history = FeedbackLog::read(tx, tenant, &work, reports).await?;
+    let mut attributes = ReportedAttributes::read(tx, tenant, reports).await?;
+    let mut new_lines = NewLogLines::default();
+    for (index, report) in reports {
+        outcomes[*index] = Some(match report {
+            DeviceReport::UpdateEvent(report) => record_event(
+                &mut work,
+                &mut history,
+                &mut new_lines,
+                report,
+                tenant_counters,
+            ),
+            DeviceReport::Attributes(report) => {
+                attributes::apply_report(&mut work, &mut attributes, report, tenant_counters)
             }
-            Said::Attributes(report) => {
-                attributes::report(&mut ledger, &mut known, report, tallies)
-            }
-            Said::Log(report) => new_lines.add(&mut ledger, report),
+            DeviceReport::Log(report) => new_lines.add(&mut work, report),
         });
     }
-    tell_other_hosts(tx, tenant, &ledger, said, outcomes).await?;
+    notify_other_hosts(tx, tenant, &work, reports, outcomes).await?;
     history.write(tx, tenant).await?;
-    known.write(tx, tenant).await?;
+    attributes.write(tx, tenant).await?;
     new_lines.write(tx, tenant).await?;
-    Ok(ledger)
+    Ok(work)
 }
 
-fn event(
-    ledger: &mut Ledger,
-    history: &mut History,
-    new_lines: &mut NewLines,
-    report: &Report,
-    tallies: &mut Tallies,
-) -> Outcome {
-    let entry = ledger
-        .entry(report.update)
-        .filter(|entry| entry.update.device == report.device);
-    let entry = entry.ok_or(RecordError::NotFound)?;
-    let happened = meant(ledger, report);
-    let campaign = entry.update.campaign.map(|(campaign, _)| campaign);
-    let said = feedback(&happened, &entry.update.progress, report.at);
-    let Some((feedback, on_call_back)) = said else {
-        let moved = ledger.step(report.update, &happened, report.at, tallies)?;
-        return Ok(of_one(moved, campaign));
+fn record_event(
+    work: &mut UpdateUnitOfWork,
+    history: &mut FeedbackLog,
+    new_lines: &mut NewLogLines,
+    report: &UpdateReport,
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    let loaded = work
+        .loaded(report.update)
+        .filter(|loaded| loaded.update.device == report.device);
+    let loaded = loaded.ok_or(RecordError::NotFound)?;
+    let event = effective_event(work, report);
+    let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
+    let feedback = feedback(&event, &loaded.update.state, report.at);
+    let Some((feedback, is_cancel_answer)) = feedback else {
+        let moved = work.step(report.update, &event, report.at, tenant_counters)?;
+        return Ok(changed_update(moved, campaign));
     };
-    let call_back = if on_call_back { entry.call_backs } else { 0 };
-    let key = Key::of(report.update, call_back, &feedback);
+    let cancel_request = if is_cancel_answer {
+        loaded.cancel_requests
+    } else {
+        0
+    };
+    let key = FeedbackKey::of(report.update, cancel_request, &feedback);
     // Whoever answers a call back that was never sent says nothing twice.
-    let is_answer_to_none = on_call_back && call_back == 0;
+    let is_answer_to_none = is_cancel_answer && cancel_request == 0;
     let is_known = !is_answer_to_none && history.has(&key);
-    let is_answer = feedback.execution.is_answer();
+    let is_confirmation = feedback.execution.is_confirmation();
     // An answer may be given again in the same words after the other one was given, and counts again.
-    if is_known && !is_answer {
-        return Ok(Moved::new());
+    if is_known && !is_confirmation {
+        return Ok(ChangedUpdates::new());
     }
     // Asked of a copy first: what is refused leaves no trace.
-    let before = &entry.update.progress;
-    let after = match before.clone().after(&happened, report.at) {
-        Err(_) if is_known => return Ok(Moved::new()),
+    let before = &loaded.update.state;
+    let after = match before.clone().after(&event, report.at) {
+        Err(_) if is_known => return Ok(ChangedUpdates::new()),
         after => after?,
     };
     // What was meant otherwise was said to close it, too.
     let closes = feedback.execution == Execution::Closed
         || matches!(feedback, Cow::Owned(_))
         || !after.status.is_open();
-    let decides = is_answer && !after.stands_as(before);
-    let kept = entry.feedbacks;
-    if kept >= MAX_PER_UPDATE && !closes && !decides {
+    let decides = is_confirmation && !after.differs_only_in_report(before);
+    let stored = loaded.feedback_count;
+    if stored >= MAX_PER_UPDATE && !closes && !decides {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
-    let moved = ledger.step(report.update, &happened, report.at, tallies)?;
+    let moved = work.step(report.update, &event, report.at, tenant_counters)?;
     if is_known {
-        return Ok(of_one(moved, campaign));
+        return Ok(changed_update(moved, campaign));
     }
-    if let Some(entry) = ledger.entry_mut(report.update) {
-        entry.feedbacks += 1;
+    if let Some(loaded) = work.loaded_mut(report.update) {
+        loaded.feedback_count += 1;
     }
-    let first_line = ledger.add_lines(report.update, feedback.messages.len());
-    let place = Place {
-        seq: kept + 1,
+    let first_line = work.add_lines(report.update, feedback.messages.len());
+    let position = LogPosition {
+        seq: stored + 1,
         first_line: first_line.unwrap_or(0),
     };
-    history.add(key, place, &feedback, report.at);
-    if let Some(word) = feedback.in_a_word() {
-        new_lines.add(ledger, &in_the_log(report, word))?;
+    history.add(key, position, &feedback, report.at);
+    if let Some(word) = feedback.log_summary() {
+        new_lines.add(work, &log_line_for(report, word))?;
     }
-    Ok(of_one(moved, campaign))
+    Ok(changed_update(moved, campaign))
 }
 
 /// A "no" of a device that agrees to everything beforehand is the last word.
-fn meant<'a>(ledger: &Ledger, report: &'a Report) -> Cow<'a, Event> {
+fn effective_event<'a>(work: &UpdateUnitOfWork, report: &'a UpdateReport) -> Cow<'a, UpdateEvent> {
     let agrees = || {
-        let device = ledger.device(report.device);
+        let device = work.device(report.device);
         device.is_some_and(|device| device.auto_confirms)
     };
     match &report.event {
-        Event::ConfirmationFeedback(answer)
+        UpdateEvent::ConfirmationFeedback(answer)
             if answer.execution == Execution::Denied && agrees() =>
         {
-            Cow::Owned(Event::Declined(answer.clone()))
+            Cow::Owned(UpdateEvent::Declined(answer.clone()))
         }
         event => Cow::Borrowed(event),
     }
 }
 
 /// What stands in the log for a feedback without words.
-fn in_the_log(report: &Report, word: String) -> LogReport {
+fn log_line_for(report: &UpdateReport, word: String) -> LogReport {
     LogReport {
         tenant: report.tenant,
         device: report.device,
         update: Some(report.update),
-        source: Source::Feedback,
+        source: LogSource::Feedback,
         lines: vec![word],
         at: report.at,
     }
 }
 
 /// The one update that may have moved.
-pub(super) fn of_one(moved: bool, campaign: Option<CampaignId>) -> Moved {
-    if moved { vec![campaign] } else { Moved::new() }
+pub(super) fn changed_update(moved: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
+    if moved {
+        vec![campaign]
+    } else {
+        ChangedUpdates::new()
+    }
 }
 
 /// The host that a device spoke to knows; the others remember what was.
-async fn tell_other_hosts(
+async fn notify_other_hosts(
     tx: &mut Tx,
     tenant: TenantId,
-    ledger: &Ledger,
-    said: &[(usize, &Said)],
-    outcomes: &[Option<Outcome>],
+    work: &UpdateUnitOfWork,
+    reports: &[(usize, &DeviceReport)],
+    outcomes: &[Option<RecordOutcome>],
 ) -> Result<(), StoreError> {
-    let changed: BTreeSet<&str> = said
+    let changed: BTreeSet<&str> = reports
         .iter()
-        .filter(|(index, said)| {
+        .filter(|(index, report)| {
             let Some(Ok(moved)) = &outcomes[*index] else {
                 return false;
             };
-            !moved.is_empty() || matches!(said, Said::Attributes(_))
+            !moved.is_empty() || matches!(report, DeviceReport::Attributes(_))
         })
-        .filter_map(|(_, said)| Some(ledger.device(said.device())?.device_id.as_str()))
+        .filter_map(|(_, report)| Some(work.device(report.device())?.device_id.as_str()))
         .collect();
-    announce(tx, tenant, changed).await
+    notify_devices(tx, tenant, changed).await
 }

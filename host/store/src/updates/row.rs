@@ -3,36 +3,36 @@ use tidegate_core::{
     feedback::Execution,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Progress, Purpose, Try, Update, UpdateError, UpdateStatus},
+    update::{Attempt, Purpose, Update, UpdateError, UpdateState, UpdateStatus},
 };
 
 use crate::{
-    rows::{BadRow, Columns as _},
-    terms::{proof, small, terms},
+    rows::{RowError, RowExt as _},
+    update_options::{options, success_criteria, take_u32},
 };
 
 /// What [`update`] reads of an update `u`.
-pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_id, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
-    u.weight, u.status, u.proof, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
-    u.from_version, u.to_version, u.from_firmware_id, u.error_code, u.error_message, u.went_over, u.created_at, \
+pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
+    u.weight, u.status, u.success_criteria, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
+    u.from_version, u.to_version, u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, \
     u.started_at, u.completed_at, u.timeout_at, \
-    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_ms, u.timeout_ms, u.download_ms, u.install_ms, \
+    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_timeout_ms, u.update_timeout_ms, u.download_timeout_ms, u.install_timeout_ms, \
     u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
 
 /// The names of [`Purpose`] in SQL.
 pub(crate) const FORWARD: &str = "forward";
-pub(crate) const RETURN: &str = "return";
+pub(crate) const ROLLBACK: &str = "rollback";
 
 /// An update and its revision.
-pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), BadRow> {
+pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), RowError> {
     let update = Update {
         id: UpdateId(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
-        device: DeviceKey(row.take("device_id")?),
+        device: DeviceKey(row.take("device_key")?),
         firmware: FirmwareId(row.take("firmware_id")?),
         campaign: campaign(row)?,
         weight: row.take("weight")?,
-        progress: progress(row)?,
+        state: state(row)?,
         from_version: row.take("from_version")?,
         to_version: row.take("to_version")?,
         from_firmware: row.take::<Option<i64>>("from_firmware_id")?.map(FirmwareId),
@@ -42,16 +42,16 @@ pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), BadRow> {
     Ok((update, row.take("revision")?))
 }
 
-fn attempt(row: &AnyRow) -> Result<Try, BadRow> {
-    Ok(Try {
-        count: small(row, "retry_count")?,
+fn attempt(row: &AnyRow) -> Result<Attempt, RowError> {
+    Ok(Attempt {
+        count: take_u32(row, "retry_count")?,
         first: row.take::<Option<i32>>("retry_of")?.map(UpdateId),
         scheduled_at: row.take::<Option<i64>>("scheduled_at")?.map(Timestamp),
         is_retried: row.flag("is_retried")?,
     })
 }
 
-fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, BadRow> {
+fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
     let Some(campaign) = row.take::<Option<i64>>("campaign_id")? else {
         return Ok(None);
     };
@@ -59,9 +59,9 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, BadRow> {
     let wave: Option<i64> = row.take("wave")?;
     let purpose = match (purpose, wave.map(u32::try_from)) {
         (Some(FORWARD), Some(Ok(wave))) => Purpose::Forward { wave },
-        (Some(RETURN), None) => Purpose::Return,
+        (Some(ROLLBACK), None) => Purpose::Rollback,
         (purpose, _) => {
-            return Err(BadRow::Word {
+            return Err(RowError::UnknownValue {
                 column: "purpose of an update",
                 value: purpose.unwrap_or_default().to_owned(),
             });
@@ -70,15 +70,15 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, BadRow> {
     Ok(Some((CampaignId(campaign), purpose)))
 }
 
-fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
-    let time = |column| Ok::<_, BadRow>(row.take::<Option<i64>>(column)?.map(Timestamp));
+fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
+    let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
     let error: Option<String> = row.take("error_code")?;
-    Ok(Progress {
-        status: row.word("status", UpdateStatus::parse)?,
-        proof: proof(row)?,
-        terms: terms(row)?,
+    Ok(UpdateState {
+        status: row.parse_column("status", UpdateStatus::parse)?,
+        success_criteria: success_criteria(row)?,
+        options: options(row)?,
         progress: n_of_m(row)?,
-        phase: row.word_or_none("phase", Execution::parse)?,
+        phase: row.parse_optional("phase", Execution::parse)?,
         code: code(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,
@@ -92,29 +92,29 @@ fn progress(row: &AnyRow) -> Result<Progress, BadRow> {
                 message: row.take("error_message")?,
             }),
         },
-        went_over: row.flag("went_over")?,
+        installed_reported: row.flag("installed_reported")?,
     })
 }
 
 /// A code of a device, as updates and feedback have it.
-pub(super) fn code(row: &AnyRow) -> Result<Option<i32>, BadRow> {
+pub(super) fn code(row: &AnyRow) -> Result<Option<i32>, RowError> {
     let code: Option<i64> = row.take("code")?;
-    let small = |value| {
-        i32::try_from(value).map_err(|_| BadRow::Number {
+    let take_u32 = |value| {
+        i32::try_from(value).map_err(|_| RowError::OutOfRange {
             column: "code of a device",
             value,
         })
     };
-    code.map(small).transpose()
+    code.map(take_u32).transpose()
 }
 
 /// "n of m", as updates and feedback have it.
-pub(super) fn n_of_m(row: &AnyRow) -> Result<Option<(u32, u32)>, BadRow> {
-    let number = |column| {
+pub(super) fn n_of_m(row: &AnyRow) -> Result<Option<(u32, u32)>, RowError> {
+    let optional_u32 = |column| {
         let value: Option<i64> = row.take(column)?;
         value
-            .map(|value| u32::try_from(value).map_err(|_| BadRow::Number { column, value }))
+            .map(|value| u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value }))
             .transpose()
     };
-    Ok(number("progress_n")?.zip(number("progress_of")?))
+    Ok(optional_u32("progress_n")?.zip(optional_u32("progress_of")?))
 }

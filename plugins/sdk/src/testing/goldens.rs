@@ -13,9 +13,9 @@ use crate::{CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy,
 /// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics when an answer differs.
 pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
-        "plan" => Some(ask(text, strategy::plan::<S>)),
-        "assign" => Some(ask(text, strategy::assign::<S>)),
-        "decide" => Some(ask(text, strategy::decide::<S>)),
+        "plan" => Some(run_call(text, strategy::plan::<S>)),
+        "assign" => Some(run_call(text, strategy::assign::<S>)),
+        "decide" => Some(run_call(text, strategy::decide::<S>)),
         _ => validate::<S>(call, text),
     });
 }
@@ -23,7 +23,7 @@ pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
 /// Runs the goldens of a compatibility policy's crate.
 pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
-        "check" => Some(ask(text, policy::check::<P>)),
+        "check" => Some(run_call(text, policy::check::<P>)),
         _ => validate::<P>(call, text),
     });
 }
@@ -31,23 +31,23 @@ pub fn compatibility_goldens<P: CompatibilityPolicy>(crate_folder: &str) {
 /// Runs the goldens of a health policy's crate.
 pub fn health_goldens<P: HealthPolicy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
-        "evaluate" => Some(ask(text, policy::evaluate::<P>)),
+        "evaluate" => Some(run_call(text, policy::evaluate::<P>)),
         _ => validate::<P>(call, text),
     });
 }
 
-fn validate<P: Plugin>(call: &str, text: &str) -> Option<Answered> {
-    (call == "validate").then(|| ask(text, |config: &String| plugin::validate::<P>(config)))
+fn validate<P: Plugin>(call: &str, text: &str) -> Option<GoldenResult> {
+    (call == "validate").then(|| run_call(text, |config: &String| plugin::validate::<P>(config)))
 }
 
 #[derive(Deserialize)]
-struct Call {
+struct CallName {
     call: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case<Q, A> {
+struct GoldenCase<Q, A> {
     call: String,
     input: Q,
     /// Absent in a case that is yet to be blessed.
@@ -55,26 +55,27 @@ struct Case<Q, A> {
 }
 
 /// What came of a case: the whole case with the answer that was given, and whether it is the expected one.
-struct Answered {
+struct GoldenResult {
     text: String,
     as_expected: bool,
 }
 
-fn ask<Q, A>(text: &str, plugin: impl Fn(&Q) -> A) -> Answered
+fn run_call<Q, A>(text: &str, plugin: impl Fn(&Q) -> A) -> GoldenResult
 where
     Q: Serialize + DeserializeOwned,
     A: Serialize + DeserializeOwned + PartialEq,
 {
-    let mut case: Case<Q, A> = serde_json::from_str(text).expect("the case fits the contract");
+    let mut case: GoldenCase<Q, A> =
+        serde_json::from_str(text).expect("the case fits the contract");
     let answer = Some(plugin(&case.input));
     let as_expected = answer == case.expect;
     case.expect = answer;
     let mut text = serde_json::to_string_pretty(&case).expect("the contract's types are JSON");
     text.push('\n');
-    Answered { text, as_expected }
+    GoldenResult { text, as_expected }
 }
 
-fn run(crate_folder: &str, ask: impl Fn(&str, &str) -> Option<Answered>) {
+fn run(crate_folder: &str, run_call: impl Fn(&str, &str) -> Option<GoldenResult>) {
     let folder = Path::new(crate_folder).join("golden");
     let bless = std::env::var_os("BLESS").is_some();
     let mut files: Vec<_> = fs::read_dir(&folder)
@@ -95,13 +96,13 @@ fn run(crate_folder: &str, ask: impl Fn(&str, &str) -> Option<Answered>) {
     let mut differences = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("the golden can be read");
-        let Call { call } = serde_json::from_str(&text).expect("the golden names its call");
+        let CallName { call } = serde_json::from_str(&text).expect("the golden names its call");
         let name = file.display();
-        let answered = ask(&call, &text).unwrap_or_else(|| panic!("{name}: no call `{call}`"));
+        let result = run_call(&call, &text).unwrap_or_else(|| panic!("{name}: no call `{call}`"));
         if bless {
-            fs::write(&file, answered.text).expect("the golden can be written");
-        } else if !answered.as_expected {
-            differences.push(format!("{name} is answered otherwise:\n{}", answered.text));
+            fs::write(&file, result.text).expect("the golden can be written");
+        } else if !result.as_expected {
+            differences.push(format!("{name} is answered otherwise:\n{}", result.text));
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));

@@ -5,7 +5,7 @@ use cpu_time::ThreadTime;
 use tidegate_core::plugin::{AssignInput, Members, PlannedWave};
 use tidegate_hostile::{Hooks, strategy_with};
 
-use super::Rig;
+use super::SandboxFixture;
 use crate::{
     Bench,
     report::{Figure, median},
@@ -18,11 +18,11 @@ const WAVES: u16 = 10;
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let hooks = Hooks::default()
         .assign("(call $spread (local.get $question))")
-        .more(ASSIGN);
-    let rig = Rig::new(bench, strategy_with(&hooks)?).await?;
+        .extra(ASSIGN);
+    let rig = SandboxFixture::new(bench, strategy_with(&hooks)?).await?;
     let rows = 1_000_000;
     let page = page(rows);
-    let expected = natively(&page);
+    let expected = assign_natively(&page);
     let (mut whole, mut run, mut native) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=bench.size(15, 5) {
         let asked = page.clone();
@@ -32,7 +32,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let wall = call.duration;
         ensure!(call.outcome.context("assign")? == expected, "other waves");
         let at = Instant::now();
-        black_box(natively(black_box(&page)));
+        black_box(assign_natively(black_box(&page)));
         let at = at.elapsed();
         // The first is for warming up.
         if round > 0 {
@@ -49,7 +49,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             median(run),
             "million devices/s",
         )
-        .beside(
+        .compared_to(
             "the same loop natively",
             median(native),
             "million devices/s",
@@ -65,7 +65,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-fn natively(page: &AssignInput) -> Vec<u16> {
+fn assign_natively(page: &AssignInput) -> Vec<u16> {
     let wave = |place: &u32| ((u64::from(*place) * u64::from(WAVES)) >> 32) as u16;
     page.place.iter().map(wave).collect()
 }

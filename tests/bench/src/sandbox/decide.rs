@@ -14,10 +14,10 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_plugin_canary::Canary;
-use tidegate_plugin_sdk::{Exported, rollout, rollout::Guest as _};
+use tidegate_plugin_sdk::{PluginGuest, rollout, rollout::Guest as _};
 use tidegate_sandbox::Plugin;
 
-use super::Rig;
+use super::SandboxFixture;
 use crate::{
     Bench,
     report::{Figure, median, quantile},
@@ -27,20 +27,20 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let component = bench.components.join("canary.wasm");
     let component = std::fs::read(&component)
         .with_context(|| format!("read {}: run `cargo xtask components`", component.display()))?;
-    let rig = Rig::new(bench, component).await?;
+    let rig = SandboxFixture::new(bench, component).await?;
     let calls = bench.size(20_000, 3_000);
-    let question = observation();
-    let first = rig.plugin.decide(question.clone());
+    let observation = observation();
+    let first = rig.plugin.decide(observation.clone());
     first.outcome.clone().context("decide")?;
-    let readable = rig.sandbox.readable(&first.record.question)?;
+    let readable = rig.sandbox.readable(&first.record.input)?;
 
-    ask(&rig.plugin, &question, calls / 10);
-    let (mut alone, mut native, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    time_calls(&rig.plugin, &observation, calls / 10);
+    let (mut one_thread, mut native, mut two_threads) = (Vec::new(), Vec::new(), Vec::new());
     // In turns, so that whatever else the machine does meets all of them.
     for _ in 0..bench.size(5, 3) {
-        alone.push(ask(&rig.plugin, &question, calls));
-        native.push(ask_native(&readable, calls)?);
-        both.extend(two_at_once(&rig.plugin, &question, calls));
+        one_thread.push(time_calls(&rig.plugin, &observation, calls));
+        native.push(decide_natively(&readable, calls)?);
+        two_threads.extend(decide_on_two_threads(&rig.plugin, &observation, calls));
     }
     let middle = |rounds: &[Cost], of: fn(&Cost) -> f64| median(rounds.iter().map(of));
     let by_native = median(native);
@@ -48,39 +48,43 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::new(
             format!("{what}: with the journal's record"),
-            middle(&alone, |cost| cost.cpu),
+            middle(&one_thread, |cost| cost.cpu),
             "µs of CPU",
         )
-        .beside("the same decision made natively", by_native, "µs of CPU")
+        .compared_to("the same decision made natively", by_native, "µs of CPU")
         .below(100.0)
         .note(format!(
             "p99 {:.1} µs; {} units of fuel, {} KiB of memory, {} and {} bytes of record",
-            middle(&alone, |cost| cost.p99),
+            middle(&one_thread, |cost| cost.p99),
             first.fuel,
             first.peak_memory >> 10,
-            first.record.question.len(),
-            first.record.answer.len(),
+            first.record.input.len(),
+            first.record.output.len(),
         )),
         Figure::new(
             format!("{what}: without the record"),
-            middle(&alone, |cost| cost.run),
+            middle(&one_thread, |cost| cost.run),
             "µs",
         )
-        .beside("the same decision made natively", by_native, "µs")
+        .compared_to("the same decision made natively", by_native, "µs")
         .note("store, instance, call and drop of the instance's memory, by the wall clock"),
         Figure::new(
             format!("{what}: two threads at once"),
-            middle(&both, |cost| cost.cpu),
+            middle(&two_threads, |cost| cost.cpu),
             "µs of CPU",
         )
-        .beside("one thread", middle(&alone, |cost| cost.cpu), "µs of CPU")
+        .compared_to(
+            "one thread",
+            middle(&one_thread, |cost| cost.cpu),
+            "µs of CPU",
+        )
         .ratio_at_most(1.5),
         Figure::new(
             format!("{what}: two threads at once, by the wall clock"),
-            middle(&both, |cost| cost.wall),
+            middle(&two_threads, |cost| cost.wall),
             "µs",
         )
-        .beside("one thread", middle(&alone, |cost| cost.wall), "µs")
+        .compared_to("one thread", middle(&one_thread, |cost| cost.wall), "µs")
         .ratio_at_most(1.5),
     ])
 }
@@ -88,7 +92,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 /// Medians, in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
-    /// Of the thread, for the whole call.
+    /// FloorSubject the thread, for the whole call.
     cpu: f64,
     p99: f64,
     wall: f64,
@@ -96,12 +100,12 @@ struct Cost {
     run: f64,
 }
 
-fn ask(plugin: &Plugin, question: &Observation, calls: usize) -> Cost {
+fn time_calls(plugin: &Plugin, observation: &Observation, calls: usize) -> Cost {
     let (mut cpu, mut wall, mut run) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..calls {
-        let question = question.clone();
+        let observation = observation.clone();
         let (began, at) = (ThreadTime::now(), Instant::now());
-        let call = black_box(plugin.decide(question));
+        let call = black_box(plugin.decide(observation));
         cpu.push(microseconds(began.elapsed()));
         wall.push(microseconds(at.elapsed()));
         run.push(microseconds(call.duration));
@@ -114,11 +118,11 @@ fn ask(plugin: &Plugin, question: &Observation, calls: usize) -> Cost {
     }
 }
 
-fn two_at_once(plugin: &Plugin, question: &Observation, calls: usize) -> Vec<Cost> {
+fn decide_on_two_threads(plugin: &Plugin, observation: &Observation, calls: usize) -> Vec<Cost> {
     let start = Barrier::new(2);
     let one = || {
         start.wait();
-        ask(plugin, question, calls)
+        time_calls(plugin, observation, calls)
     };
     thread::scope(|scope| {
         let threads = [scope.spawn(one), scope.spawn(one)];
@@ -130,16 +134,16 @@ fn two_at_once(plugin: &Plugin, question: &Observation, calls: usize) -> Vec<Cos
 }
 
 /// The median of the strategy's own code, run as it is.
-fn ask_native(readable: &str, calls: usize) -> Result<f64> {
+fn decide_natively(readable: &str, calls: usize) -> Result<f64> {
     let asked: serde_json::Value = serde_json::from_str(readable)?;
-    let question: rollout::Observation = serde_json::from_value(asked["input"].clone())
+    let observation: rollout::Observation = serde_json::from_value(asked["input"].clone())
         .context("read the recorded question as the SDK has it")?;
-    ensure!(question.waves.len() == WAVES, "another question");
+    ensure!(observation.waves.len() == WAVES, "another question");
     let mut cpu = Vec::new();
     for _ in 0..calls {
-        let question = question.clone();
+        let observation = observation.clone();
         let began = ThreadTime::now();
-        let decision = black_box(Exported::<Canary>::decide(question));
+        let decision = black_box(PluginGuest::<Canary>::decide(observation));
         cpu.push(microseconds(began.elapsed()));
         decision.map_err(anyhow::Error::msg)?;
     }
@@ -184,7 +188,7 @@ fn observation() -> Observation {
                 counts
             },
             opened_at: is_open.then_some(Timestamp(1_767_225_600_000 - 7_200_000)),
-            moved_at: is_open.then_some(Timestamp(1_767_225_600_000 - 60_000)),
+            last_progress_at: is_open.then_some(Timestamp(1_767_225_600_000 - 60_000)),
             advanced_at: None,
             failures: Vec::new(),
         }

@@ -26,26 +26,26 @@ pub(crate) fn compiler() -> Result<CompilerCommand> {
 }
 
 /// What was handed in is compiled by then, and asked for no more.
-struct Nothing;
+struct NoComponents;
 
 #[async_trait]
-impl ComponentSource for Nothing {
+impl ComponentSource for NoComponents {
     async fn component(&self, _: Digest) -> io::Result<Option<Bytes>> {
         Ok(None)
     }
 }
 
 /// A sandbox with a plugin in it.
-struct Rig {
+struct SandboxFixture {
     sandbox: WasmSandbox,
     plugin: Plugin,
 }
 
-impl Rig {
+impl SandboxFixture {
     async fn new(bench: &Bench, component: Vec<u8>) -> Result<Self> {
         let mut config = SandboxConfig::new(std::path::absolute(bench.work.join("compiled"))?);
         config.compiler = compiler()?;
-        let sandbox = WasmSandbox::open(config, Arc::new(Nothing))?;
+        let sandbox = WasmSandbox::open(config, Arc::new(NoComponents))?;
         let inspection = sandbox
             .inspect(component.into())
             .await

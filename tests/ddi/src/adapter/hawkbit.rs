@@ -7,8 +7,9 @@ use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, Kind, Need, State, Target, Terms, Update, Urgency, Window,
-    rest::{Credentials, Rest, id, part},
+    Adapter, AssignmentOptions, Capability, MaintenanceWindow, Priority, Target, Update,
+    UpdateState, UpdateType,
+    rest::{Credentials, RestClient, file_part, id_at},
 };
 use crate::bundle::{Bundle, Module};
 
@@ -19,7 +20,7 @@ const FAR: i64 = 7_258_118_400_000;
 #[derive(Debug, Clone)]
 pub struct HawkBit {
     target: Target,
-    rest: Rest,
+    rest: RestClient,
 }
 
 impl HawkBit {
@@ -27,7 +28,7 @@ impl HawkBit {
     pub fn new(target: Target, user: &str, password: &str) -> Result<Self> {
         let credentials = Credentials::Password(user.to_owned(), password.to_owned());
         Ok(Self {
-            rest: Rest::new(format!("{}/rest/v1", target.url), credentials)?,
+            rest: RestClient::new(format!("{}/rest/v1", target.url), credentials)?,
             target,
         })
     }
@@ -42,9 +43,9 @@ impl HawkBit {
             "version": module.version,
             "type": kind,
         }]);
-        let made = id(&self.rest.post("softwaremodules", &body).await?, "/0/id")?;
+        let made = id_at(&self.rest.post("softwaremodules", &body).await?, "/0/id")?;
         for file in module.files {
-            let form = Form::new().part("file", part(file)?);
+            let form = Form::new().part("file", file_part(file)?);
             self.rest
                 .upload(&format!("softwaremodules/{made}/artifacts"), form)
                 .await?;
@@ -74,9 +75,9 @@ impl HawkBit {
             let of = of.rsplit('/').next().unwrap_or_default();
             if of.is_empty() || of == firmware {
                 return Ok(Update {
-                    id: id(action, "/id")?,
+                    id: id_at(action, "/id")?,
                     device: device.to_owned(),
-                    origin: firmware.to_owned(),
+                    adapter_ref: firmware.to_owned(),
                 });
             }
         }
@@ -90,10 +91,10 @@ impl Adapter for HawkBit {
         &self.target
     }
 
-    fn lacks(&self, need: Need) -> Option<&'static str> {
-        match need {
-            Need::Proof => Some("what a device says of an update is believed"),
-            Need::Prefetch => Some("what is offered outside a window can always be fetched"),
+    fn unsupported(&self, capability: Capability) -> Option<&'static str> {
+        match capability {
+            Capability::Attestation => Some("what a device says of an update is believed"),
+            Capability::Prefetch => Some("what is offered outside a window can always be fetched"),
             _ => None,
         }
     }
@@ -121,16 +122,16 @@ impl Adapter for HawkBit {
         Ok(())
     }
 
-    async fn register(&self, device: &str) -> Result<String> {
+    async fn create_device(&self, device: &str) -> Result<String> {
         let body = json!([{ "controllerId": device, "name": device }]);
         self.rest.post("targets", &body).await?;
-        id(
+        id_at(
             &self.rest.get(&format!("targets/{device}")).await?,
             "/securityToken",
         )
     }
 
-    async fn firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
+    async fn create_firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
         let mut modules = Vec::new();
         for module in bundle.modules {
             modules.push(json!({ "id": self.module(module, run).await?.parse::<i64>()? }));
@@ -142,40 +143,40 @@ impl Adapter for HawkBit {
             "type": if is_app_only { "app" } else { "os_app" },
             "modules": modules,
         }]);
-        id(&self.rest.post("distributionsets", &body).await?, "/0/id")
+        id_at(&self.rest.post("distributionsets", &body).await?, "/0/id")
     }
 
     async fn assign(
         &self,
         devices: &[String],
         firmware: &str,
-        terms: Terms,
+        options: AssignmentOptions,
     ) -> Result<Vec<Update>> {
         let wanted = |device: &String| {
             let mut wanted = json!({
                 "id": device,
-                "confirmationRequired": terms.confirmation,
-                "weight": match terms.urgency {
-                    Urgency::Normal => 500,
-                    Urgency::Urgent => 900,
+                "confirmationRequired": options.confirmation,
+                "weight": match options.priority {
+                    Priority::Normal => 500,
+                    Priority::Urgent => 900,
                 },
             });
-            let (kind, forced_at) = match terms.kind {
-                Kind::Forced => ("forced", None),
-                Kind::Soft => ("soft", None),
-                Kind::TimeForcedPast => ("timeforced", Some(1)),
-                Kind::TimeForcedFuture => ("timeforced", Some(FAR)),
-                Kind::DownloadOnly => ("downloadonly", None),
+            let (kind, forced_at) = match options.update_type {
+                UpdateType::Forced => ("forced", None),
+                UpdateType::Soft => ("soft", None),
+                UpdateType::TimeForcedPast => ("timeforced", Some(1)),
+                UpdateType::TimeForcedFuture => ("timeforced", Some(FAR)),
+                UpdateType::DownloadOnly => ("downloadonly", None),
             };
             wanted["type"] = json!(kind);
             if let Some(forced_at) = forced_at {
                 wanted["forcetime"] = json!(forced_at);
             }
-            let window = match terms.window {
-                Window::None => None,
-                Window::Open => Some(("0 0 0 * * ?", "23:59:59")),
+            let window = match options.window {
+                MaintenanceWindow::None => None,
+                MaintenanceWindow::Open => Some(("0 0 0 * * ?", "23:59:59")),
                 // The last minute of a leap day.
-                Window::Closed => Some(("0 59 23 29 2 ?", "00:00:59")),
+                MaintenanceWindow::Closed => Some(("0 59 23 29 2 ?", "00:00:59")),
             };
             if let Some((schedule, duration)) = window {
                 wanted["maintenanceWindow"] =
@@ -202,7 +203,7 @@ impl Adapter for HawkBit {
         Ok(())
     }
 
-    async fn quit(&self, update: &Update) -> Result<()> {
+    async fn force_cancel(&self, update: &Update) -> Result<()> {
         let Update { id, device, .. } = update;
         self.rest
             .delete(&format!("targets/{device}/actions/{id}?force=true"))
@@ -210,7 +211,7 @@ impl Adapter for HawkBit {
         Ok(())
     }
 
-    async fn state(&self, update: &Update) -> Result<State> {
+    async fn update_state(&self, update: &Update) -> Result<UpdateState> {
         let Update { id, device, .. } = update;
         let action = self
             .rest
@@ -218,12 +219,12 @@ impl Adapter for HawkBit {
             .await?;
         let text = |name: &str| action[name].as_str().unwrap_or_default().to_owned();
         Ok(match (&*text("status"), &*text("detailStatus")) {
-            (_, "wait_for_confirmation") => State::Waiting,
-            (_, "canceling") => State::Cancelling,
-            (_, "canceled") => State::Cancelled,
-            (_, "error") => State::Failed,
-            ("finished", _) => State::Succeeded,
-            ("pending", _) => State::Open,
+            (_, "wait_for_confirmation") => UpdateState::WaitingConfirmation,
+            (_, "canceling") => UpdateState::Cancelling,
+            (_, "canceled") => UpdateState::Cancelled,
+            (_, "error") => UpdateState::Failed,
+            ("finished", _) => UpdateState::Succeeded,
+            ("pending", _) => UpdateState::Open,
             _ => bail!("the action is {action}"),
         })
     }
@@ -237,7 +238,7 @@ impl Adapter for HawkBit {
         Ok(serde_json::from_value::<Option<_>>(shown)?.unwrap_or_default())
     }
 
-    async fn ask_attributes(&self, device: &str) -> Result<()> {
+    async fn request_attributes(&self, device: &str) -> Result<()> {
         let body = json!({ "requestAttributes": true });
         self.rest.put(&format!("targets/{device}"), &body).await?;
         Ok(())

@@ -5,11 +5,11 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use crate::{answer::Answer, bundle::File};
+use crate::{bundle::File, response::HttpResponse};
 
 /// An operator's way in: every request with the same credentials.
 #[derive(Debug, Clone)]
-pub(super) struct Rest {
+pub(super) struct RestClient {
     http: reqwest::Client,
     base: String,
     credentials: Credentials,
@@ -21,7 +21,7 @@ pub(super) enum Credentials {
     Password(String, String),
 }
 
-impl Rest {
+impl RestClient {
     pub(super) fn new(base: String, credentials: Credentials) -> Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder().build()?,
@@ -30,66 +30,75 @@ impl Rest {
         })
     }
 
-    async fn answer(&self, method: Method, path: &str, sent: Sent<'_>) -> Result<Answer> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: RequestBody<'_>,
+    ) -> Result<HttpResponse> {
         let request = self.http.request(method, format!("{}/{path}", self.base));
         let request = match &self.credentials {
             Credentials::Key(key) => request.header("X-API-Key", key),
             Credentials::Password(user, password) => request.basic_auth(user, Some(password)),
         };
-        Answer::of(match sent {
-            Sent::Nothing => request,
-            Sent::Json(body) => request.json(body),
-            Sent::Form(form) => request.multipart(form),
+        HttpResponse::fetch(match body {
+            RequestBody::Empty => request,
+            RequestBody::Json(body) => request.json(body),
+            RequestBody::Form(form) => request.multipart(form),
         })
         .await
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
-        self.answer(Method::GET, path, Sent::Nothing).await?.ok()
+        self.send(Method::GET, path, RequestBody::Empty).await?.ok()
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.answer(Method::POST, path, Sent::Json(body))
+        self.send(Method::POST, path, RequestBody::Json(body))
             .await?
             .ok()
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
-        self.answer(Method::PUT, path, Sent::Json(body)).await?.ok()
+        self.send(Method::PUT, path, RequestBody::Json(body))
+            .await?
+            .ok()
     }
 
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
-        self.answer(Method::PATCH, path, Sent::Json(body))
+        self.send(Method::PATCH, path, RequestBody::Json(body))
             .await?
             .ok()
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value> {
-        self.answer(Method::DELETE, path, Sent::Nothing).await?.ok()
+        self.send(Method::DELETE, path, RequestBody::Empty)
+            .await?
+            .ok()
     }
 
     pub(super) async fn upload(&self, path: &str, form: Form) -> Result<Value> {
-        self.answer(Method::POST, path, Sent::Form(form))
+        self.send(Method::POST, path, RequestBody::Form(form))
             .await?
             .ok()
     }
 }
 
-enum Sent<'a> {
-    Nothing,
+enum RequestBody<'a> {
+    Empty,
     Json(&'a Value),
     Form(Form),
 }
 
 /// A file as a part of a form.
-pub(super) fn part(file: &File) -> Result<Part> {
+pub(super) fn file_part(file: &File) -> Result<Part> {
     Ok(Part::bytes(file.bytes)
         .file_name(file.name)
         .mime_str("application/octet-stream")?)
 }
 
 /// The number or text at a place of an answer, as text.
-pub(super) fn id(body: &Value, pointer: &str) -> Result<String> {
+pub(super) fn id_at(body: &Value, pointer: &str) -> Result<String> {
     let value = body
         .pointer(pointer)
         .with_context(|| format!("no {pointer}: {body}"))?;

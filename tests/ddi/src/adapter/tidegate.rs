@@ -6,16 +6,17 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, Kind, Need, State, Target, Terms, Update, Urgency, Window,
-    rest::{Credentials, Rest, id, part},
+    Adapter, AssignmentOptions, Capability, MaintenanceWindow, Priority, Target, Update,
+    UpdateState, UpdateType,
+    rest::{Credentials, RestClient, file_part, id_at},
 };
-use crate::{bundle::Bundle, until};
+use crate::{bundle::Bundle, wait_until};
 
 /// Tidegate, by its REST API.
 #[derive(Debug, Clone)]
 pub struct Tidegate {
     target: Target,
-    rest: Rest,
+    rest: RestClient,
 }
 
 impl Tidegate {
@@ -23,7 +24,7 @@ impl Tidegate {
     pub fn new(target: Target, key: &str) -> Result<Self> {
         let base = format!("{}/api/v1", target.url);
         Ok(Self {
-            rest: Rest::new(base, Credentials::Key(key.to_owned()))?,
+            rest: RestClient::new(base, Credentials::Key(key.to_owned()))?,
             target,
         })
     }
@@ -41,7 +42,7 @@ impl Tidegate {
                 .as_array()
                 .with_context(|| format!("no items: {page}"))?;
             for item in items {
-                updates.insert(id(item, "/device_id")?, id(item, "/update_id")?);
+                updates.insert(id_at(item, "/device_id")?, id_at(item, "/update_id")?);
             }
             if items.is_empty() || page["total"].as_u64() <= Some(updates.len() as u64) {
                 return Ok(updates);
@@ -56,7 +57,7 @@ impl Adapter for Tidegate {
         &self.target
     }
 
-    fn lacks(&self, _: Need) -> Option<&'static str> {
+    fn unsupported(&self, _: Capability) -> Option<&'static str> {
         None
     }
 
@@ -64,15 +65,15 @@ impl Adapter for Tidegate {
         true
     }
 
-    async fn register(&self, device: &str) -> Result<String> {
+    async fn create_device(&self, device: &str) -> Result<String> {
         let made = self
             .rest
             .post("devices", &json!({ "device_id": device }))
             .await?;
-        id(&made, "/token")
+        id_at(&made, "/token")
     }
 
-    async fn firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
+    async fn create_firmware(&self, bundle: &Bundle, run: &str) -> Result<String> {
         let modules = bundle.modules.iter().map(|module| {
             let files = module
                 .files
@@ -102,23 +103,23 @@ impl Adapter for Tidegate {
         let metadata = Part::text(metadata.to_string()).mime_str("application/json")?;
         let mut form = Form::new().part("metadata", metadata);
         for file in bundle.modules.iter().flat_map(|module| module.files) {
-            form = form.part("file", part(file)?);
+            form = form.part("file", file_part(file)?);
         }
-        id(&self.rest.upload("firmware", form).await?, "/firmware_id")
+        id_at(&self.rest.upload("firmware", form).await?, "/firmware_id")
     }
 
     async fn assign(
         &self,
         devices: &[String],
         firmware: &str,
-        terms: Terms,
+        options: AssignmentOptions,
     ) -> Result<Vec<Update>> {
-        let (update_type, forced_at) = match terms.kind {
-            Kind::Forced => ("forced", None),
-            Kind::Soft => ("soft", None),
-            Kind::TimeForcedPast => ("time_forced", Some("1971-01-01T00:00:00Z")),
-            Kind::TimeForcedFuture => ("time_forced", Some("2190-01-01T00:00:00Z")),
-            Kind::DownloadOnly => ("download_only", None),
+        let (update_type, forced_at) = match options.update_type {
+            UpdateType::Forced => ("forced", None),
+            UpdateType::Soft => ("soft", None),
+            UpdateType::TimeForcedPast => ("time_forced", Some("1971-01-01T00:00:00Z")),
+            UpdateType::TimeForcedFuture => ("time_forced", Some("2190-01-01T00:00:00Z")),
+            UpdateType::DownloadOnly => ("download_only", None),
         };
         let mut body = json!({
             "name": format!("{firmware} for {} devices", devices.len()),
@@ -126,36 +127,36 @@ impl Adapter for Tidegate {
             "target_devices": devices,
             "strategy": { "plugin": "immediate", "config": {} },
             "failure_threshold_percent": 100,
-            "priority": match terms.urgency {
-                Urgency::Normal => "normal",
-                Urgency::Urgent => "emergency",
+            "priority": match options.priority {
+                Priority::Normal => "normal",
+                Priority::Urgent => "emergency",
             },
             "update_type": update_type,
-            "requires_confirmation": terms.confirmation,
-            "success_criteria": if terms.proof { "attested" } else { "reported" },
+            "requires_confirmation": options.confirmation,
+            "success_criteria": if options.attested { "attested" } else { "reported" },
         });
         if let Some(forced_at) = forced_at {
             body["forced_at"] = json!(forced_at);
         }
-        let window = match terms.window {
-            Window::None => None,
-            Window::Open => Some(("0 0 * * *", "24:00:00")),
+        let window = match options.window {
+            MaintenanceWindow::None => None,
+            MaintenanceWindow::Open => Some(("0 0 * * *", "24:00:00")),
             // A minute in a year.
-            Window::Closed => Some(("59 23 24 12 *", "00:01:00")),
+            MaintenanceWindow::Closed => Some(("59 23 24 12 *", "00:01:00")),
         };
         if let Some((schedule, duration)) = window {
             body["maintenance_window"] = json!({
                 "schedule": schedule,
                 "duration": duration,
                 "timezone": "UTC",
-                "prefetch": terms.prefetch,
+                "prefetch": options.prefetch,
             });
         }
-        let campaign = id(&self.rest.post("campaigns", &body).await?, "/campaign_id")?;
+        let campaign = id_at(&self.rest.post("campaigns", &body).await?, "/campaign_id")?;
         self.rest
             .post(&format!("campaigns/{campaign}/start"), &json!({}))
             .await?;
-        let all = until("the campaign has made its updates", async || {
+        let all = wait_until("the campaign has made its updates", async || {
             let made = self.updates(&campaign).await?;
             Ok((made.len() == devices.len()).then_some(made))
         });
@@ -167,7 +168,7 @@ impl Adapter for Tidegate {
             Ok(Update {
                 id: id.clone(),
                 device: device.clone(),
-                origin: campaign.clone(),
+                adapter_ref: campaign.clone(),
             })
         };
         devices.iter().map(update).collect()
@@ -176,18 +177,21 @@ impl Adapter for Tidegate {
     async fn cancel(&self, updates: &[Update]) -> Result<()> {
         let update = updates.first().context("no update")?;
         self.rest
-            .post(&format!("campaigns/{}/cancel", update.origin), &json!({}))
+            .post(
+                &format!("campaigns/{}/cancel", update.adapter_ref),
+                &json!({}),
+            )
             .await?;
         Ok(())
     }
 
-    async fn quit(&self, update: &Update) -> Result<()> {
+    async fn force_cancel(&self, update: &Update) -> Result<()> {
         let path = format!("updates/{}/cancel", update.id);
         self.rest.post(&path, &json!({ "force": true })).await?;
         Ok(())
     }
 
-    async fn state(&self, update: &Update) -> Result<State> {
+    async fn update_state(&self, update: &Update) -> Result<UpdateState> {
         let wanted = Some(update.id.parse()?);
         let path = format!("devices/{}/updates?limit=500", update.device);
         let body = self.rest.get(&path).await?;
@@ -197,12 +201,12 @@ impl Adapter for Tidegate {
             .next()
             .with_context(|| format!("no such update: {body}"))?;
         Ok(match item["status"].as_str().unwrap_or_default() {
-            "waiting_confirmation" => State::Waiting,
-            "offered" | "downloading" | "installing" | "verifying" => State::Open,
-            "cancelling" => State::Cancelling,
-            "completed" => State::Succeeded,
-            "failed" => State::Failed,
-            "cancelled" => State::Cancelled,
+            "waiting_confirmation" => UpdateState::WaitingConfirmation,
+            "offered" | "downloading" | "installing" | "verifying" => UpdateState::Open,
+            "cancelling" => UpdateState::Cancelling,
+            "completed" => UpdateState::Succeeded,
+            "failed" => UpdateState::Failed,
+            "cancelled" => UpdateState::Cancelled,
             other => bail!("the update is `{other}`"),
         })
     }
@@ -212,7 +216,7 @@ impl Adapter for Tidegate {
         Ok(serde_json::from_value(shown["attributes"].take())?)
     }
 
-    async fn ask_attributes(&self, device: &str) -> Result<()> {
+    async fn request_attributes(&self, device: &str) -> Result<()> {
         let path = format!("devices/{device}");
         let asked = json!({ "request_attributes": true });
         self.rest.patch(&path, &asked).await?;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use tidegate_ddi_suite::{
-    Adapter, DIFFERENCES, Options, Outcome, Report,
+    Adapter, CaseOutcome, DIFFERENCES, Report, RunOptions,
     adapter::{HawkBit, Target, Tidegate},
     list, run,
 };
@@ -37,7 +37,7 @@ struct Arguments {
     tenant: String,
     /// What kind of server it is
     #[arg(long, value_enum, default_value = "tidegate")]
-    server: Kind,
+    server: ServerKind,
     /// What a gateway shows. A hawkBit is told to take this one
     #[arg(
         long,
@@ -57,7 +57,7 @@ struct Arguments {
     /// A user of the Management API, for hawkBit
     #[arg(long, default_value = "admin")]
     user: String,
-    /// That user's password
+    /// Satisfies user's password
     #[arg(
         long,
         env = "TIDEGATE_DDI_PASSWORD",
@@ -83,7 +83,7 @@ struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum ServerKind {
     Tidegate,
     Hawkbit,
 }
@@ -100,7 +100,7 @@ async fn main() -> ExitCode {
     match conformance(&arguments).await {
         Ok(report) => {
             show(&report, arguments.json);
-            if report.is_good() {
+            if report.passed() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::from(1)
@@ -123,8 +123,10 @@ async fn conformance(arguments: &Arguments) -> Result<Report> {
         is_proxy: arguments.as_proxy,
     };
     let adapter: Box<dyn Adapter> = match arguments.server {
-        Kind::Tidegate => Box::new(Tidegate::new(target, &arguments.key)?),
-        Kind::Hawkbit => Box::new(HawkBit::new(target, &arguments.user, &arguments.password)?),
+        ServerKind::Tidegate => Box::new(Tidegate::new(target, &arguments.key)?),
+        ServerKind::Hawkbit => {
+            Box::new(HawkBit::new(target, &arguments.user, &arguments.password)?)
+        }
     };
     #[expect(
         clippy::disallowed_methods,
@@ -133,10 +135,10 @@ async fn conformance(arguments: &Arguments) -> Result<Report> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .context("what time is it?")?;
-    let options = Options {
+    let options = RunOptions {
         run: format!("{:x}", now.as_secs()),
         only: arguments.only.clone(),
-        at_once: arguments.at_once.max(1),
+        concurrency: arguments.at_once.max(1),
     };
     run(&*adapter, &options).await
 }
@@ -147,13 +149,16 @@ fn show(report: &Report, json: bool) {
         return;
     }
     println!("{}\n\n{}", report.table(), report.summary());
-    let met = |number: u8| {
+    let differences = |number: u8| {
         report.entries.iter().any(|entry| match &entry.outcome {
-            Outcome::Differs(which) => which.contains(&number),
+            CaseOutcome::Differs(which) => which.contains(&number),
             _ => false,
         })
     };
-    for (number, what) in DIFFERENCES.into_iter().filter(|(number, _)| met(*number)) {
+    for (number, what) in DIFFERENCES
+        .into_iter()
+        .filter(|(number, _)| differences(*number))
+    {
         println!("\n({number}) {what}");
     }
     for (entry, reason) in report.failures() {

@@ -1,244 +1,254 @@
 //! Resources 7 and 8: calling an update back.
 
-use super::say;
+use super::payloads;
 use crate::{
-    adapter::State,
-    case::{Act, Case, Standing, Standing::*},
+    adapter::UpdateState,
+    case::{Case, DeviceState, DeviceState::*, OperatorAction},
 };
 
 const PATH: &str = "cancelAction/{id}";
 const FEEDBACK: &str = "cancelAction/{id}/feedback";
 
-fn read(name: &str, standing: Standing) -> Case {
-    Case::new("7", name, standing)
+fn read_case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("7", name, device_state)
 }
 
-fn answered(name: &str, standing: Standing) -> Case {
-    Case::new("8", name, standing)
+fn feedback_case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("8", name, device_state)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [reads(), when(), agreed(), not_agreed(), nothing_to_answer()].concat()
+    [
+        description(),
+        in_each_state(),
+        accepted(),
+        rejected(),
+        without_cancellation(),
+    ]
+    .concat()
 }
 
-fn reads() -> Vec<Case> {
+fn description() -> Vec<Case> {
     vec![
-        read("a call back has the update's id twice", CalledBack)
+        read_case("a call back has the update's id twice", Cancelling)
             .get(PATH)
-            .is(200)
+            .status(200)
             .json("/id", "{id}")
             .json("/cancelAction/stopId", "{id}"),
-        read("the link leads there", CalledBack)
+        read_case("the link leads there", Cancelling)
             .get("")
-            .keep("link", "/_links/cancelAction/href")
+            .capture("link", "/_links/cancelAction/href")
             .get("{link}")
-            .is(200)
+            .status(200)
             .json("/cancelAction/stopId", "{id}"),
-        read("looking at it settles nothing", CalledBack)
+        read_case("looking at it settles nothing", Cancelling)
             .get(PATH)
-            .is(200)
+            .status(200)
             .get(PATH)
-            .is(200)
+            .status(200)
             .get("")
             .has("/_links/cancelAction")
             .lacks("/_links/deploymentBase"),
-        read("one that was agreed to can still be read", Cancelled)
+        read_case("one that was agreed to can still be read", Cancelled)
             .get(PATH)
-            .is(200),
-        read("what is not called back is not there", Busy)
+            .status(200),
+        read_case("what is not called back is not there", Proceeding)
             .get(PATH)
-            .is(404),
-        read("what is done is not called back", Done)
+            .status(404),
+        read_case("what is done is not called back", Succeeded)
             .get(PATH)
-            .is(404),
-        read("what failed is not called back", Failed)
+            .status(404),
+        read_case("what failed is not called back", Failed)
             .get(PATH)
-            .is(404),
-        read("another device's update is not there", Introduced)
+            .status(404),
+        read_case("another device's update is not there", Identified)
             .get("cancelAction/{other}")
-            .is(404),
-        read("what is no number is no update", Introduced)
+            .status(404),
+        read_case("what is no number is no update", Identified)
             .get("cancelAction/abc")
-            .one_of(&[400, 404]),
+            .status_in(&[400, 404]),
     ]
 }
 
 /// Whatever the device did before.
-fn when() -> Vec<Case> {
-    let called_back = |name: &str, standing: Standing| {
-        read(name, standing)
-            .operator(Act::Cancel)
+fn in_each_state() -> Vec<Case> {
+    let cancelled = |name: &str, device_state: DeviceState| {
+        read_case(name, device_state)
+            .operator(OperatorAction::Cancel)
             .get("")
-            .soon()
-            .is(200)
+            .eventually()
+            .status(200)
             .contains("/_links/cancelAction/href", "{base}/cancelAction/{id}")
             .lacks("/_links/deploymentBase")
     };
     vec![
-        called_back("before it was looked at", Offered)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .is(200)
-            .operator(Act::Find(State::Cancelled)),
-        called_back("in the middle of a download", Busy)
+        cancelled("before it was looked at", Offered)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .status(200)
+            .operator(OperatorAction::ExpectState(UpdateState::Cancelled)),
+        cancelled("in the middle of a download", Proceeding)
             .get("softwaremodules/{module}/artifacts/{file}")
-            .with("Range", "bytes=0-9")
-            .is(404)
+            .with_header("Range", "bytes=0-9")
+            .status(404)
             .get("deploymentBase/{id}")
-            .is(404),
-        called_back("and then it was done all the same", Busy)
+            .status(404),
+        cancelled("and then it was done all the same", Proceeding)
             .post(
                 "deploymentBase/{id}/feedback",
-                say::body("closed", "success"),
+                payloads::feedback("closed", "success"),
             )
-            .is(200)
-            .operator(Act::Find(State::Succeeded))
+            .status(200)
+            .operator(OperatorAction::ExpectState(UpdateState::Succeeded))
             .get("")
             .lacks("/_links/cancelAction"),
-        called_back("and nobody waits for the device", Busy)
-            .operator(Act::Quit)
+        cancelled("and nobody waits for the device", Proceeding)
+            .operator(OperatorAction::ForceCancel)
             .get("")
-            .soon()
-            .is(200)
+            .eventually()
+            .status(200)
             .lacks("/_links/cancelAction")
             .lacks("/_links/deploymentBase")
             .post(
                 "deploymentBase/{id}/feedback",
-                say::body("closed", "success"),
+                payloads::feedback("closed", "success"),
             )
-            .is(410)
-            .operator(Act::Find(State::Cancelled)),
+            .status(410)
+            .operator(OperatorAction::ExpectState(UpdateState::Cancelled)),
         // Whether the device is told is the server's: it has begun nothing.
-        read(
+        read_case(
             "while the device's user is asked: they are asked no more",
             Offered,
         )
-        .on(say::to_confirm())
-        .operator(Act::Cancel)
+        .with_options(payloads::confirmation_required())
+        .operator(OperatorAction::Cancel)
         .get("")
-        .soon()
-        .is(200)
+        .eventually()
+        .status(200)
         .lacks("/_links/confirmationBase")
         .lacks("/_links/deploymentBase")
-        .post("confirmationBase/{id}/feedback", say::answer("confirmed"))
-        .one_of(&[404, 410])
+        .post(
+            "confirmationBase/{id}/feedback",
+            payloads::confirmation("confirmed"),
+        )
+        .status_in(&[404, 410])
         .get("")
         .lacks("/_links/deploymentBase"),
     ]
 }
 
-fn agreed() -> Vec<Case> {
+fn accepted() -> Vec<Case> {
     vec![
-        answered("closed with success agrees", CalledBack)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .is(200)
+        feedback_case("closed with success agrees", Cancelling)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .status(200)
             .empty()
             .get("")
             .lacks("/_links/cancelAction")
             .lacks("/_links/deploymentBase"),
-        answered("closed with none agrees", CalledBack)
-            .post(FEEDBACK, say::body("closed", "none"))
-            .is(200)
+        feedback_case("closed with none agrees", Cancelling)
+            .post(FEEDBACK, payloads::feedback("closed", "none"))
+            .status(200)
             .get("")
             .lacks("/_links/cancelAction"),
-        answered("canceled", CalledBack)
-            .post(FEEDBACK, say::body("canceled", "success"))
-            .is(200)
+        feedback_case("canceled", Cancelling)
+            .post(FEEDBACK, payloads::feedback("canceled", "success"))
+            .status(200)
             .get("")
             .differs(
                 2,
                 |it| it.has("/_links/cancelAction"),
                 |it| it.lacks("/_links/cancelAction"),
             ),
-        answered("agreeing twice is answered alike", CalledBack)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .is(200)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .is(200)
+        feedback_case("agreeing twice is answered alike", Cancelling)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .status(200)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .status(200)
             .get("")
             .lacks("/_links/cancelAction"),
-        answered("what was called back is not installed", Cancelled)
+        feedback_case("what was called back is not installed", Cancelled)
             .get("installedBase/{id}")
-            .is(404),
-        answered(
+            .status(404),
+        feedback_case(
             "another word after it is settled opens nothing again",
             Cancelled,
         )
-        .post(FEEDBACK, say::body("rejected", "none"))
-        .differs(2, |it| it.is(200), |it| it.is(410))
+        .post(FEEDBACK, payloads::feedback("rejected", "none"))
+        .differs(2, |it| it.status(200), |it| it.status(410))
         .get("")
         .lacks("/_links/deploymentBase"),
     ]
 }
 
-fn not_agreed() -> Vec<Case> {
-    let goes_on = |name: &str, execution: &str, finished: &str| {
-        answered(name, CalledBack)
-            .post(FEEDBACK, say::body(execution, finished))
-            .is(200)
+fn rejected() -> Vec<Case> {
+    let continues = |name: &str, execution: &str, finished: &str| {
+        feedback_case(name, Cancelling)
+            .post(FEEDBACK, payloads::feedback(execution, finished))
+            .status(200)
             .get("")
             .lacks("/_links/cancelAction")
             .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c=")
             .get("deploymentBase/{id}")
-            .is(200)
+            .status(200)
             .get("softwaremodules/{module}/artifacts/{file}")
-            .is(200)
+            .status(200)
             .get(PATH)
-            .is(404)
+            .status(404)
             .post(
                 "deploymentBase/{id}/feedback",
-                say::body("closed", "success"),
+                payloads::feedback("closed", "success"),
             )
-            .is(200)
+            .status(200)
             .get("installedBase/{id}")
-            .is(200)
+            .status(200)
     };
     vec![
-        goes_on(
+        continues(
             "rejected goes on with the update, to its end",
             "rejected",
             "none",
         ),
-        goes_on(
+        continues(
             "closed with failure goes on with the update, to its end",
             "closed",
             "failure",
         ),
-        answered("proceeding settles nothing", CalledBack)
+        feedback_case("proceeding settles nothing", Cancelling)
             .post(
                 FEEDBACK,
-                say::saying("proceeding", "none", &["in a minute"]),
+                payloads::feedback_with_messages("proceeding", "none", &["in a minute"]),
             )
-            .is(200)
+            .status(200)
             .get("")
             .has("/_links/cancelAction"),
     ]
 }
 
-fn nothing_to_answer() -> Vec<Case> {
-    let end = || say::body("closed", "success");
+fn without_cancellation() -> Vec<Case> {
+    let end = || payloads::feedback("closed", "success");
     vec![
-        answered("what is not called back takes no answer", Busy)
+        feedback_case("what is not called back takes no answer", Proceeding)
             .post(FEEDBACK, end())
             .error(405, "action.notCancelable")
             .get("")
             .has("/_links/deploymentBase"),
-        answered("what is done takes no answer", Done)
+        feedback_case("what is done takes no answer", Succeeded)
             .post(FEEDBACK, end())
-            .is(405),
-        answered("another device's update takes no answer", Busy)
+            .status(405),
+        feedback_case("another device's update takes no answer", Proceeding)
             .post("cancelAction/{other}/feedback", end())
-            .is(404),
-        answered("an update that is not there takes no answer", Busy)
+            .status(404),
+        feedback_case("an update that is not there takes no answer", Proceeding)
             .post("cancelAction/2147483647/feedback", end())
-            .is(404),
-        answered("an unknown word is none", CalledBack)
-            .post(FEEDBACK, say::body("agreed", "success"))
-            .is(400)
+            .status(404),
+        feedback_case("an unknown word is none", Cancelling)
+            .post(FEEDBACK, payloads::feedback("agreed", "success"))
+            .status(400)
             .get("")
             .has("/_links/cancelAction"),
-        answered("an answer that cannot be read settles nothing", CalledBack)
+        feedback_case("an answer that cannot be read settles nothing", Cancelling)
             .post(FEEDBACK, "{")
-            .is(400)
+            .status(400)
             .get("")
             .has("/_links/cancelAction"),
     ]

@@ -3,37 +3,37 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::case::{Act, Case, Standing, Standing::*};
+use crate::case::{Case, DeviceState, DeviceState::*, OperatorAction};
 
 const PATH: &str = "configData";
 
-fn case(name: &str, standing: Standing) -> Case {
-    Case::new("9", name, standing)
+fn case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("9", name, device_state)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [taken(), kept(), room(), tolerated(), refused()].concat()
+    [accepted(), stored(), limits(), tolerated(), rejected()].concat()
 }
 
-fn taken() -> Vec<Case> {
+fn accepted() -> Vec<Case> {
     vec![
-        case("attributes are taken, and not asked for again", Known)
+        case("attributes are taken, and not asked for again", Registered)
             .put(
                 PATH,
                 r#"{"mode": "merge", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
             )
-            .is(200)
+            .status(200)
             .empty()
             .get("")
             .lacks("/_links"),
-        case("they may come unasked", Introduced)
+        case("they may come unasked", Identified)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-            .is(200)
+            .status(200)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-            .is(200),
-        case("they may come in the middle of an update", Busy)
+            .status(200),
+        case("they may come in the middle of an update", Proceeding)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-            .is(200)
+            .status(200)
             .get("")
             .has("/_links/deploymentBase"),
         case(
@@ -41,67 +41,67 @@ fn taken() -> Vec<Case> {
             Unknown,
         )
         .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-        .is(404)
+        .status(404)
         .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-        .is(404),
-        case("they are not read", Introduced).get(PATH).is(405),
-        case("a body of none", Introduced)
+        .status(404),
+        case("they are not read", Identified).get(PATH).status(405),
+        case("a body of none", Identified)
             .send(Method::PUT, PATH)
-            .with("Content-Type", "application/json")
-            .is(400),
+            .with_header("Content-Type", "application/json")
+            .status(400),
     ]
 }
 
 /// What an operator sees afterwards. A device that introduced itself has said the first three.
-fn kept() -> Vec<Case> {
+fn stored() -> Vec<Case> {
     const MODEL: (&str, &str) = ("hw_model", "edge");
     const REVISION: (&str, &str) = ("hw_revision", "1.0");
     const VERSION: (&str, &str) = ("sw_version", "1.0.0");
     const SITE: (&str, &str) = ("site", "dock 7");
-    let kept = |name: &str, body: &str, status: u16, left: &'static [(&str, &str)]| {
-        case(name, Introduced)
+    let stored = |name: &str, body: &str, status: u16, left: &'static [(&str, &str)]| {
+        case(name, Identified)
             .put(PATH, body)
-            .is(status)
-            .operator(Act::Attributes(left))
+            .status(status)
+            .operator(OperatorAction::ExpectAttributes(left))
     };
     vec![
-        kept(
+        stored(
             "merge adds and overwrites",
             r#"{"mode": "merge", "data": {"site": "dock 7", "sw_version": "1.0.1"}}"#,
             200,
             &[MODEL, REVISION, SITE, ("sw_version", "1.0.1")],
         ),
-        kept(
+        stored(
             "without a mode they are merged",
             r#"{"data": {"site": "dock 7"}}"#,
             200,
             &[MODEL, REVISION, SITE, VERSION],
         ),
-        kept(
+        stored(
             "replace leaves nothing else",
             r#"{"mode": "replace", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
             200,
             &[MODEL, SITE],
         ),
-        kept(
+        stored(
             "remove takes away what it names, whatever the values",
             r#"{"mode": "remove", "data": {"hw_revision": "9.9", "sw_version": null, "nothing": ""}}"#,
             200,
             &[MODEL],
         ),
-        kept(
+        stored(
             "null in a merge takes away",
             r#"{"mode": "merge", "data": {"hw_revision": null, "site": "dock 7"}}"#,
             200,
             &[MODEL, SITE, VERSION],
         ),
-        kept(
+        stored(
             "null in a replacement is not kept",
             r#"{"mode": "replace", "data": {"hw_model": "edge", "site": null}}"#,
             200,
             &[MODEL],
         ),
-        kept(
+        stored(
             "what is refused changes nothing",
             r#"{"mode": "replace", "data": {"hw_model": "other", "a": "~"}}"#,
             400,
@@ -111,11 +111,11 @@ fn kept() -> Vec<Case> {
 }
 
 /// A hundred attributes there may be. A device that introduced itself has three.
-fn room() -> Vec<Case> {
+fn limits() -> Vec<Case> {
     let full = |name: &str| {
-        case(name, Introduced)
+        case(name, Identified)
             .put(PATH, many("merge", 0, 97))
-            .is(200)
+            .status(200)
     };
     vec![
         full("a hundred are taken, and no more")
@@ -123,34 +123,34 @@ fn room() -> Vec<Case> {
             .error(429, "quota.tooManyEntries"),
         full("those that are there are no more")
             .put(PATH, many("merge", 0, 97))
-            .is(200),
+            .status(200),
         full("replacing makes room")
             .put(PATH, many("replace", 1000, 100))
-            .is(200)
+            .status(200)
             .put(PATH, many("merge", 0, 1))
-            .is(429),
+            .status(429),
         full("removing makes room, for as many as were there")
             .put(PATH, many("remove", 0, 2))
-            .is(200)
+            .status(200)
             .put(PATH, many("merge", 1000, 2))
-            .is(200)
+            .status(200)
             .put(PATH, many("merge", 2000, 1))
-            .is(429),
+            .status(429),
         full("a value of null makes room")
             .put(PATH, r#"{"data": {"key-0": null}}"#)
-            .is(200)
+            .status(200)
             .put(PATH, many("merge", 1000, 1))
-            .is(200),
+            .status(200),
         full("removing what is not there makes none")
             .put(PATH, many("remove", 500, 1))
-            .is(200)
+            .status(200)
             .put(PATH, many("merge", 1000, 1))
-            .is(429),
-        case("a hundred and one at once are too many", Introduced)
+            .status(429),
+        case("a hundred and one at once are too many", Identified)
             .put(PATH, many("replace", 0, 101))
-            .is(429)
+            .status(429)
             .put(PATH, many("merge", 0, 97))
-            .is(200),
+            .status(200),
     ]
 }
 
@@ -196,22 +196,22 @@ fn tolerated() -> Vec<Case> {
             json!({ "status": { "execution": "closed", "result": { "finished": "success" }, "details": [""] }, "data": { "a": "b" } }),
         ),
     ];
-    let taken = bodies.into_iter().map(|(what, body)| {
-        case(&format!("taken: {what}"), Introduced)
+    let accepted = bodies.into_iter().map(|(what, body)| {
+        case(&format!("taken: {what}"), Identified)
             .put(PATH, body.to_string())
-            .is(200)
+            .status(200)
     });
-    taken.collect()
+    accepted.collect()
 }
 
-fn refused() -> Vec<Case> {
+fn rejected() -> Vec<Case> {
     const UNREADABLE: &str = "rest.body.notReadable";
     const ATTRIBUTES: &str = "repo.invalidTargetAttributes";
 
     let data = |key: &str, value: &str| json!({ "data": { key: value } }).to_string();
-    let refused =
-        |what: &str, body: String| case(&format!("refused: {what}"), Known).put(PATH, body);
-    let asked = |case: Case| case.get("").has("/_links/configData");
+    let rejected =
+        |what: &str, body: String| case(&format!("refused: {what}"), Registered).put(PATH, body);
+    let still_requested = |case: Case| case.get("").has("/_links/configData");
     let mut cases: Vec<Case> = [
         ("no JSON", "{".to_owned()),
         (
@@ -229,7 +229,7 @@ fn refused() -> Vec<Case> {
         ("data that are a list", r#"{"data": ["a"]}"#.to_owned()),
     ]
     .into_iter()
-    .map(|(what, body)| asked(refused(what, body).error(400, UNREADABLE)))
+    .map(|(what, body)| still_requested(rejected(what, body).error(400, UNREADABLE)))
     .collect();
     cases.extend(
         [
@@ -238,7 +238,7 @@ fn refused() -> Vec<Case> {
             ("empty data", r#"{"data": {}}"#.to_owned()),
         ]
         .into_iter()
-        .map(|(what, body)| asked(refused(what, body).is(400))),
+        .map(|(what, body)| still_requested(rejected(what, body).status(400))),
     );
     cases.extend(
         [
@@ -252,7 +252,7 @@ fn refused() -> Vec<Case> {
             ("a zero byte", data("a", "\u{0}")),
         ]
         .into_iter()
-        .map(|(what, body)| asked(refused(what, body).error(400, ATTRIBUTES))),
+        .map(|(what, body)| still_requested(rejected(what, body).error(400, ATTRIBUTES))),
     );
     cases
 }

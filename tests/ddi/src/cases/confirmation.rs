@@ -3,24 +3,24 @@
 use anyhow::ensure;
 use serde_json::json;
 
-use super::say;
+use super::payloads;
 use crate::{
-    adapter::{Need, State, Terms},
+    adapter::{AssignmentOptions, Capability, UpdateState},
     bundle::NEXT,
-    case::{Act, Case, Standing, Standing::*},
+    case::{Case, DeviceState, DeviceState::*, OperatorAction},
 };
 
 const BASE: &str = "confirmationBase";
 const PATH: &str = "confirmationBase/{id}";
 const FEEDBACK: &str = "confirmationBase/{id}/feedback";
-const ON: &str = "confirmationBase/activateAutoConfirm";
-const OFF: &str = "confirmationBase/deactivateAutoConfirm";
+const ACTIVATE: &str = "confirmationBase/activateAutoConfirm";
+const DEACTIVATE: &str = "confirmationBase/deactivateAutoConfirm";
 
 /// A case about a device whose user is asked, unless it is another.
-fn case(row: &'static str, name: &str, standing: Standing) -> Case {
-    let case = Case::new(row, name, standing).needing(Need::Confirmation);
-    if standing == Offered {
-        case.on(say::to_confirm())
+fn case(row: &'static str, name: &str, device_state: DeviceState) -> Case {
+    let case = Case::new(row, name, device_state).requires(Capability::Confirmation);
+    if device_state == Offered {
+        case.with_options(payloads::confirmation_required())
     } else {
         case
     }
@@ -28,18 +28,18 @@ fn case(row: &'static str, name: &str, standing: Standing) -> Case {
 
 pub(super) fn cases() -> Vec<Case> {
     [
-        polled(),
+        poll_and_state(),
         overview(),
-        described(),
-        agreed(),
+        details(),
+        confirmed(),
         denied(),
-        refused(),
-        always(),
+        rejected(),
+        auto_confirm(),
     ]
     .concat()
 }
 
-fn polled() -> Vec<Case> {
+fn poll_and_state() -> Vec<Case> {
     vec![
         case(
             "1",
@@ -47,7 +47,7 @@ fn polled() -> Vec<Case> {
             Offered,
         )
         .get("")
-        .is(200)
+        .status(200)
         .contains(
             "/_links/confirmationBase/href",
             "{base}/confirmationBase/{id}?c=",
@@ -60,7 +60,7 @@ fn polled() -> Vec<Case> {
             Offered,
         )
         .get("deploymentBase/{id}")
-        .is(404),
+        .status(404),
         case(
             "6",
             "an update that waits for its user takes no feedback",
@@ -68,9 +68,9 @@ fn polled() -> Vec<Case> {
         )
         .post(
             "deploymentBase/{id}/feedback",
-            say::body("closed", "success"),
+            payloads::feedback("closed", "success"),
         )
-        .is(404)
+        .status(404)
         .get("")
         .has("/_links/confirmationBase"),
         case(
@@ -79,16 +79,18 @@ fn polled() -> Vec<Case> {
             Offered,
         )
         .get("installedBase/{id}")
-        .is(404),
-        case("2", "waiting is a state", Offered).operator(Act::Find(State::Waiting)),
+        .status(404),
+        case("2", "waiting is a state", Offered).operator(OperatorAction::ExpectState(
+            UpdateState::WaitingConfirmation,
+        )),
     ]
 }
 
 fn overview() -> Vec<Case> {
     vec![
-        case("12", "with nothing to confirm", Introduced)
+        case("12", "with nothing to confirm", Identified)
             .get(BASE)
-            .is(200)
+            .status(200)
             .json("/autoConfirm/active", false)
             .lacks("/autoConfirm/initiator")
             .lacks("/autoConfirm/remark")
@@ -100,27 +102,27 @@ fn overview() -> Vec<Case> {
             .lacks("/_links/confirmationBase"),
         case("12", "with something to confirm", Offered)
             .get(BASE)
-            .is(200)
+            .status(200)
             .contains(
                 "/_links/confirmationBase/href",
                 "{base}/confirmationBase/{id}?c=",
             ),
-        case("12", "with another update", Busy)
+        case("12", "with another update", Proceeding)
             .get(BASE)
-            .is(200)
+            .status(200)
             .lacks("/_links/confirmationBase"),
         case("12", "it registers a device as the poll does", Unknown)
             .get(BASE)
-            .is(200)
+            .status(200)
             .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
-            .is(200),
-        case("12", "it is written to at its own places only", Introduced)
+            .status(200),
+        case("12", "it is written to at its own places only", Identified)
             .post(BASE, "{}")
-            .is(405),
+            .status(405),
     ]
 }
 
-fn described() -> Vec<Case> {
+fn details() -> Vec<Case> {
     vec![
         case(
             "13",
@@ -128,7 +130,7 @@ fn described() -> Vec<Case> {
             Offered,
         )
         .get(PATH)
-        .is(200)
+        .status(200)
         .json("/id", "{id}")
         .lacks("/deployment")
         .json("/confirmation/download", "forced")
@@ -145,96 +147,96 @@ fn described() -> Vec<Case> {
         .lacks("/actionHistory"),
         case("13", "the link leads there", Offered)
             .get("")
-            .keep("link", "/_links/confirmationBase/href")
+            .capture("link", "/_links/confirmationBase/href")
             .get("{link}")
-            .is(200)
+            .status(200)
             .json("/id", "{id}"),
         case("13", "c is a number of 32 bits, whichever", Offered)
             .get("confirmationBase/{id}?c=-1")
-            .is(200)
+            .status(200)
             .get("confirmationBase/{id}?c=abc")
-            .is(400),
+            .status(400),
         case("13", "history is no number", Offered)
             .get("confirmationBase/{id}?actionHistory=x")
-            .is(400),
+            .status(400),
         case("13", "what its user said shows in the history", Offered)
             .post(
                 FEEDBACK,
                 r#"{"confirmation": "denied", "details": ["not now"]}"#,
             )
-            .is(200)
+            .status(200)
             .get("confirmationBase/{id}?actionHistory=10")
-            .is(200)
-            .that("the message is there", |answer| {
-                ensure!(answer.text().contains("not now"));
+            .status(200)
+            .satisfies("the message is there", |response| {
+                ensure!(response.text().contains("not now"));
                 Ok(())
             }),
-        case("13", "what needs no confirmation is not there", Busy)
+        case("13", "what needs no confirmation is not there", Proceeding)
             .get(PATH)
-            .is(404),
-        case("13", "what is done is not there", Done)
+            .status(404),
+        case("13", "what is done is not there", Succeeded)
             .get(PATH)
-            .is(404),
-        case("13", "what is called back is not there", CalledBack)
+            .status(404),
+        case("13", "what is called back is not there", Cancelling)
             .get(PATH)
-            .is(404),
-        case("13", "another device's update is not there", Introduced)
+            .status(404),
+        case("13", "another device's update is not there", Identified)
             .get("confirmationBase/{other}")
-            .is(404),
-        case("13", "what is not there", Introduced)
+            .status(404),
+        case("13", "what is not there", Identified)
             .get("confirmationBase/2147483647")
-            .is(404),
+            .status(404),
     ]
 }
 
-fn agreed() -> Vec<Case> {
+fn confirmed() -> Vec<Case> {
     vec![
         case(
             "14",
             "confirmed goes on with the update, to its end",
             Offered,
         )
-        .post(FEEDBACK, say::answer("confirmed"))
-        .is(200)
+        .post(FEEDBACK, payloads::confirmation("confirmed"))
+        .status(200)
         .empty()
         .get("")
-        .is(200)
+        .status(200)
         .lacks("/_links/confirmationBase")
         .contains(
             "/_links/deploymentBase/href",
             "{base}/deploymentBase/{id}?c=",
         )
         .get("deploymentBase/{id}")
-        .is(200)
+        .status(200)
         .json("/id", "{id}")
         .get("softwaremodules/{module}/artifacts/{file}")
-        .is(200)
+        .status(200)
         .post(
             "deploymentBase/{id}/feedback",
-            say::body("closed", "success"),
+            payloads::feedback("closed", "success"),
         )
-        .is(200)
+        .status(200)
         .get("installedBase/{id}")
-        .is(200),
+        .status(200),
         case("14", "confirmed is open", Offered)
-            .post(FEEDBACK, say::answer("confirmed"))
-            .is(200)
-            .operator(Act::Find(State::Open)),
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(200)
+            .operator(OperatorAction::ExpectState(UpdateState::Open)),
         case(
             "14",
             "what is confirmed is not described for confirmation any more",
             Offered,
         )
-        .post(FEEDBACK, say::answer("confirmed"))
-        .is(200)
+        .post(FEEDBACK, payloads::confirmation("confirmed"))
+        .status(200)
         .get(PATH)
-        .is(404),
+        .status(404),
         case("14", "with a code and in words", Offered)
             .post(
                 FEEDBACK,
                 r#"{"confirmation": "confirmed", "code": 1, "details": ["as you like"]}"#,
             )
-            .is(200)
+            .status(200)
             .get("")
             .has("/_links/deploymentBase"),
         case("14", "details that are no list", Offered)
@@ -242,7 +244,7 @@ fn agreed() -> Vec<Case> {
                 FEEDBACK,
                 r#"{"confirmation": "confirmed", "details": "as you like"}"#,
             )
-            .is(200)
+            .status(200)
             .get("")
             .has("/_links/deploymentBase"),
         case("14", "details and code of null", Offered)
@@ -250,46 +252,48 @@ fn agreed() -> Vec<Case> {
                 FEEDBACK,
                 r#"{"confirmation": "confirmed", "code": null, "details": null}"#,
             )
-            .is(200),
+            .status(200),
     ]
 }
 
 fn denied() -> Vec<Case> {
     vec![
         case("14", "denied is asked again", Offered)
-            .post(FEEDBACK, say::answer("denied"))
-            .is(200)
+            .post(FEEDBACK, payloads::confirmation("denied"))
+            .status(200)
             .empty()
             .get("")
-            .is(200)
+            .status(200)
             .contains("/_links/confirmationBase/href", "/confirmationBase/{id}?c=")
             .lacks("/_links/deploymentBase")
-            .operator(Act::Find(State::Waiting)),
+            .operator(OperatorAction::ExpectState(
+                UpdateState::WaitingConfirmation,
+            )),
         case("14", "denied, and then confirmed", Offered)
-            .post(FEEDBACK, say::answer("denied"))
-            .is(200)
-            .post(FEEDBACK, say::answer("denied"))
-            .is(200)
-            .post(FEEDBACK, say::answer("confirmed"))
-            .is(200)
+            .post(FEEDBACK, payloads::confirmation("denied"))
+            .status(200)
+            .post(FEEDBACK, payloads::confirmation("denied"))
+            .status(200)
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(200)
             .get("")
             .has("/_links/deploymentBase"),
         case("14", "confirmed, and then denied: it waits again", Offered)
-            .post(FEEDBACK, say::answer("confirmed"))
-            .is(200)
-            .post(FEEDBACK, say::answer("denied"))
-            .is(200)
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(200)
+            .post(FEEDBACK, payloads::confirmation("denied"))
+            .status(200)
             .get("")
-            .is(200)
+            .status(200)
             .has("/_links/confirmationBase")
             .lacks("/_links/deploymentBase"),
     ]
 }
 
-fn refused() -> Vec<Case> {
+fn rejected() -> Vec<Case> {
     let bodies = [
-        ("an unknown word", say::answer("perhaps")),
-        ("a word in upper case", say::answer("CONFIRMED")),
+        ("an unknown word", payloads::confirmation("perhaps")),
+        ("a word in upper case", payloads::confirmation("CONFIRMED")),
         ("no word", "{}".to_owned()),
         ("null", json!({ "confirmation": null }).to_string()),
         (
@@ -303,45 +307,48 @@ fn refused() -> Vec<Case> {
         .map(|(what, body)| {
             case("14", &format!("refused: {what}"), Offered)
                 .post(FEEDBACK, body)
-                .is(400)
+                .status(400)
                 .get("")
                 .has("/_links/confirmationBase")
         })
         .collect();
     cases.extend([
-        case("14", "what is closed is gone", Done)
-            .post(FEEDBACK, say::answer("confirmed"))
-            .is(410),
+        case("14", "what is closed is gone", Succeeded)
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(410),
         case("14", "what failed is gone", Failed)
-            .post(FEEDBACK, say::answer("denied"))
-            .is(410),
+            .post(FEEDBACK, payloads::confirmation("denied"))
+            .status(410),
         case("14", "another device's update", Offered)
             .post(
                 "confirmationBase/{other}/feedback",
-                say::answer("confirmed"),
+                payloads::confirmation("confirmed"),
             )
-            .is(404),
+            .status(404),
         case("14", "what is not there", Offered)
             .post(
                 "confirmationBase/2147483647/feedback",
-                say::answer("confirmed"),
+                payloads::confirmation("confirmed"),
             )
-            .is(404),
-        case("14", "what is called back", CalledBack)
-            .post(FEEDBACK, say::answer("confirmed"))
-            .is(404),
+            .status(404),
+        case("14", "what is called back", Cancelling)
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(404),
     ]);
     cases
 }
 
 /// Confirmation once and for all.
-fn always() -> Vec<Case> {
+fn auto_confirm() -> Vec<Case> {
     vec![
-        case("15", "it shows who switched it on, and why", Introduced)
-            .post(ON, r#"{"initiator": "the owner", "remark": "always"}"#)
-            .is(200)
+        case("15", "it shows who switched it on, and why", Identified)
+            .post(
+                ACTIVATE,
+                r#"{"initiator": "the owner", "remark": "always"}"#,
+            )
+            .status(200)
             .get(BASE)
-            .is(200)
+            .status(200)
             .json("/autoConfirm/active", true)
             .json("/autoConfirm/initiator", "the owner")
             .json("/autoConfirm/remark", "always")
@@ -350,79 +357,85 @@ fn always() -> Vec<Case> {
                 "{base}/confirmationBase/deactivateAutoConfirm",
             )
             .lacks("/_links/activateAutoConfirm")
-            .that("since when", |answer| {
-                let at = answer.json()?["autoConfirm"]["activatedAt"].as_i64();
+            .satisfies("since when", |response| {
+                let at = response.json()?["autoConfirm"]["activatedAt"].as_i64();
                 ensure!(at.is_some_and(|at| at > 1_500_000_000_000), "{at:?}");
                 Ok(())
             }),
-        case("15", "without a body", Introduced)
-            .send(reqwest::Method::POST, ON)
-            .is(200)
+        case("15", "without a body", Identified)
+            .send(reqwest::Method::POST, ACTIVATE)
+            .status(200)
             .get(BASE)
             .json("/autoConfirm/active", true),
-        case("15", "on is on", Introduced)
-            .post(ON, "{}")
-            .is(200)
-            .post(ON, "{}")
+        case("15", "on is on", Identified)
+            .post(ACTIVATE, "{}")
+            .status(200)
+            .post(ACTIVATE, "{}")
             .error(409, "repo.autoConfAlreadyActive"),
         case("15", "it confirms what waits", Offered)
-            .post(ON, "{}")
-            .is(200)
+            .post(ACTIVATE, "{}")
+            .status(200)
             .get("")
-            .is(200)
+            .status(200)
             .lacks("/_links/confirmationBase")
             .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c="),
-        case("15", "it confirms what is to come", Introduced)
-            .post(ON, "{}")
-            .is(200)
-            .operator(Act::Assign(&NEXT, say::to_confirm()))
+        case("15", "it confirms what is to come", Identified)
+            .post(ACTIVATE, "{}")
+            .status(200)
+            .operator(OperatorAction::Assign(
+                &NEXT,
+                payloads::confirmation_required(),
+            ))
             .get("")
-            .soon()
-            .is(200)
+            .eventually()
+            .status(200)
             .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c=")
             .lacks("/_links/confirmationBase"),
-        case("16", "off is off, however often", Introduced)
-            .post(ON, "{}")
-            .is(200)
-            .post(OFF, "{}")
-            .is(200)
-            .post(OFF, "{}")
-            .is(200)
+        case("16", "off is off, however often", Identified)
+            .post(ACTIVATE, "{}")
+            .status(200)
+            .post(DEACTIVATE, "{}")
+            .status(200)
+            .post(DEACTIVATE, "{}")
+            .status(200)
             .get(BASE)
             .json("/autoConfirm/active", false)
             .has("/_links/activateAutoConfirm"),
-        case("16", "without a body", Introduced)
-            .send(reqwest::Method::POST, OFF)
-            .is(200),
-        case("16", "after it the user is asked again", Introduced)
-            .post(ON, "{}")
-            .is(200)
-            .post(OFF, "{}")
-            .is(200)
-            .operator(Act::Assign(&NEXT, say::to_confirm()))
+        case("16", "without a body", Identified)
+            .send(reqwest::Method::POST, DEACTIVATE)
+            .status(200),
+        case("16", "after it the user is asked again", Identified)
+            .post(ACTIVATE, "{}")
+            .status(200)
+            .post(DEACTIVATE, "{}")
+            .status(200)
+            .operator(OperatorAction::Assign(
+                &NEXT,
+                payloads::confirmation_required(),
+            ))
             .get("")
-            .soon()
-            .is(200)
+            .eventually()
+            .status(200)
             .contains(
                 "/_links/confirmationBase/href",
                 "/confirmationBase/{next}?c=",
             ),
         case("16", "what was confirmed stays so", Offered)
-            .post(ON, "{}")
-            .is(200)
-            .post(OFF, "{}")
-            .is(200)
+            .post(ACTIVATE, "{}")
+            .status(200)
+            .post(DEACTIVATE, "{}")
+            .status(200)
             .get("")
             .has("/_links/deploymentBase"),
         case(
             "14",
             "what needs no confirmation is not asked for",
-            Introduced,
+            Identified,
         )
-        .operator(Act::Assign(&NEXT, Terms::default()))
+        .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
         .get("")
-        .soon()
-        .is(200)
+        .eventually()
+        .status(200)
         .has("/_links/deploymentBase"),
     ]
 }

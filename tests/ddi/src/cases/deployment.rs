@@ -3,29 +3,36 @@
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::say;
+use super::payloads;
 use crate::{
-    answer::Answer,
-    bundle::{BARE, LABELLED, PAIR},
-    case::{Case, Standing, Standing::*},
+    bundle::{EMPTY_MODULE, TWO_MODULES, WITH_METADATA},
+    case::{Case, DeviceState, DeviceState::*},
+    response::HttpResponse,
 };
 
 const PATH: &str = "deploymentBase/{id}";
 const FEEDBACK: &str = "deploymentBase/{id}/feedback";
 
-fn case(name: &str, standing: Standing) -> Case {
-    Case::new("5", name, standing)
+fn case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("5", name, device_state)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [described(), contents(), parameters(), history(), whose()].concat()
+    [
+        description(),
+        contents(),
+        parameters(),
+        history(),
+        ownership(),
+    ]
+    .concat()
 }
 
-fn described() -> Vec<Case> {
+fn description() -> Vec<Case> {
     vec![
         case("an update is described whole", Offered)
             .get(PATH)
-            .is(200)
+            .status(200)
             .json("/id", "{id}")
             .json("/deployment/download", "forced")
             .json("/deployment/update", "forced")
@@ -43,9 +50,9 @@ fn described() -> Vec<Case> {
             .json("/deployment/chunks/0/artifacts/0/hashes/sha1", "{sha1}")
             .json("/deployment/chunks/0/artifacts/0/hashes/sha256", "{sha256}")
             .lacks("/actionHistory"),
-        case("the links for plain HTTP", Busy)
+        case("the links for plain HTTP", Proceeding)
             .get(PATH)
-            .is(200)
+            .status(200)
             .json(
                 "/deployment/chunks/0/artifacts/0/_links/download-http/href",
                 "{base}/softwaremodules/{module}/artifacts/{file}",
@@ -54,9 +61,9 @@ fn described() -> Vec<Case> {
                 "/deployment/chunks/0/artifacts/0/_links/md5sum-http/href",
                 "{base}/softwaremodules/{module}/artifacts/{file}.MD5SUM",
             ),
-        case("the other links beside them", Busy)
+        case("the other links beside them", Proceeding)
             .get(PATH)
-            .is(200)
+            .status(200)
             .differs(
                 12,
                 |it| it.has("/deployment/chunks/0/artifacts/0/_links/download-http"),
@@ -73,11 +80,11 @@ fn described() -> Vec<Case> {
             ),
         case("looking twice is looking once", Offered)
             .get(PATH)
-            .is(200)
+            .status(200)
             .get("")
-            .keep("link", "/_links/deploymentBase/href")
+            .capture("link", "/_links/deploymentBase/href")
             .get(PATH)
-            .is(200)
+            .status(200)
             .get("")
             .json("/_links/deploymentBase/href", "{link}"),
     ]
@@ -86,12 +93,12 @@ fn described() -> Vec<Case> {
 fn contents() -> Vec<Case> {
     vec![
         case("two modules are two chunks, one with two files", Offered)
-            .brings(&PAIR)
+            .with_bundle(&TWO_MODULES)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("/deployment/chunks", 2)
-            .that("parts and files", |answer| {
-                let mut parts = chunks(answer)?
+            .satisfies("parts and files", |response| {
+                let mut parts = chunks(response)?
                     .iter()
                     .map(shape)
                     .collect::<Result<Vec<_>, _>>()?;
@@ -104,13 +111,13 @@ fn contents() -> Vec<Case> {
                 Ok(())
             }),
         case("metadata that devices may see", Offered)
-            .brings(&LABELLED)
+            .with_bundle(&WITH_METADATA)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("/deployment/chunks/0/metadata", 2)
-            .that("keys and values", |answer| {
+            .satisfies("keys and values", |response| {
                 let mut pairs = Vec::new();
-                for pair in chunks(answer)?[0]["metadata"]
+                for pair in chunks(response)?[0]["metadata"]
                     .as_array()
                     .context("metadata")?
                 {
@@ -126,13 +133,13 @@ fn contents() -> Vec<Case> {
                 Ok(())
             }),
         case("a module without files has none", Offered)
-            .brings(&BARE)
+            .with_bundle(&EMPTY_MODULE)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("/deployment/chunks", 2)
-            .that("an empty list of files", |answer| {
+            .satisfies("an empty list of files", |response| {
                 let files = |chunk: &Value| chunk["artifacts"].as_array().map(Vec::len);
-                let mut counts: Vec<_> = chunks(answer)?.iter().map(files).collect();
+                let mut counts: Vec<_> = chunks(response)?.iter().map(files).collect();
                 counts.sort_unstable();
                 ensure!(counts == [Some(0), Some(1)], "{counts:?}");
                 Ok(())
@@ -140,8 +147,8 @@ fn contents() -> Vec<Case> {
     ]
 }
 
-fn chunks(answer: &Answer) -> anyhow::Result<Vec<Value>> {
-    let body = answer.json()?;
+fn chunks(response: &HttpResponse) -> anyhow::Result<Vec<Value>> {
+    let body = response.json()?;
     body["deployment"]["chunks"]
         .as_array()
         .cloned()
@@ -176,28 +183,31 @@ fn parameters() -> Vec<Case> {
     .map(|(query, status)| {
         case(&format!("?{query}"), Offered)
             .get(&format!("{PATH}?{query}"))
-            .is(status)
+            .status(status)
     })
     .collect();
     cases.push(
         case("another c brings the same", Offered)
             .get(&format!("{PATH}?c=1"))
-            .is(200)
+            .status(200)
             .get(&format!("{PATH}?c=-7"))
-            .with("If-None-Match", "{etag}")
-            .is(304),
+            .with_header("If-None-Match", "{etag}")
+            .status(304),
     );
     cases
 }
 
 fn history() -> Vec<Case> {
-    let told = |name: &str| {
+    let with_messages = |name: &str| {
         let fifty: Vec<String> = (0..50).map(|n| format!("{{n}}-{n}")).collect();
         let fifty: Vec<&str> = fifty.iter().map(String::as_str).collect();
-        case(name, Busy)
-            .post(FEEDBACK, say::saying("proceeding", "none", &fifty))
+        case(name, Proceeding)
+            .post(
+                FEEDBACK,
+                payloads::feedback_with_messages("proceeding", "none", &fifty),
+            )
             .times(3, 1)
-            .is(200)
+            .status(200)
     };
     let mut cases: Vec<Case> = [
         ("1", 1),
@@ -211,9 +221,9 @@ fn history() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(wanted, count)| {
-        told(&format!("?actionHistory={wanted} of 150 messages"))
+        with_messages(&format!("?actionHistory={wanted} of 150 messages"))
             .get(&format!("{PATH}?actionHistory={wanted}"))
-            .is(200)
+            .status(200)
             .length("/actionHistory/messages", count)
     })
     .collect();
@@ -221,50 +231,59 @@ fn history() -> Vec<Case> {
         ["", "?actionHistory=", "?actionHistory=0"]
             .into_iter()
             .map(|query| {
-                told(&format!(
+                with_messages(&format!(
                     "no history for {}",
                     if query.is_empty() { "nothing" } else { query }
                 ))
                 .get(&format!("{PATH}{query}"))
-                .is(200)
+                .status(200)
                 .lacks("/actionHistory")
             }),
     );
     cases.extend([
         case("no history where the device said nothing", Offered)
             .get(&format!("{PATH}?actionHistory=10"))
-            .is(200)
+            .status(200)
             .lacks("/actionHistory"),
-        case("the newest message first, by the device's own time", Busy)
-            .post(FEEDBACK, say::at(2_000_000_000_000, "second"))
-            .is(200)
-            .post(FEEDBACK, say::at(1_000_000_000_000, "first"))
-            .is(200)
-            .post(FEEDBACK, say::at(3_000_000_000_000, "third"))
-            .is(200)
-            .get(&format!("{PATH}?actionHistory=10"))
-            .is(200)
-            .json(
-                "/actionHistory/messages",
-                json!(["third", "second", "first"]),
+        case(
+            "the newest message first, by the device's own time",
+            Proceeding,
+        )
+        .post(FEEDBACK, payloads::feedback_at(2_000_000_000_000, "second"))
+        .status(200)
+        .post(FEEDBACK, payloads::feedback_at(1_000_000_000_000, "first"))
+        .status(200)
+        .post(FEEDBACK, payloads::feedback_at(3_000_000_000_000, "third"))
+        .status(200)
+        .get(&format!("{PATH}?actionHistory=10"))
+        .status(200)
+        .json(
+            "/actionHistory/messages",
+            json!(["third", "second", "first"]),
+        )
+        .get(&format!("{PATH}?actionHistory=2"))
+        .json("/actionHistory/messages", json!(["third", "second"])),
+        case("what was said without words is no message", Proceeding)
+            .post(
+                FEEDBACK,
+                payloads::feedback_with_messages("proceeding", "none", &["one"]),
             )
-            .get(&format!("{PATH}?actionHistory=2"))
-            .json("/actionHistory/messages", json!(["third", "second"])),
-        case("what was said without words is no message", Busy)
-            .post(FEEDBACK, say::saying("proceeding", "none", &["one"]))
-            .is(200)
-            .post(FEEDBACK, say::body("resumed", "none"))
-            .is(200)
-            .post(FEEDBACK, say::body("downloaded", "none"))
-            .is(200)
+            .status(200)
+            .post(FEEDBACK, payloads::feedback("resumed", "none"))
+            .status(200)
+            .post(FEEDBACK, payloads::feedback("downloaded", "none"))
+            .status(200)
             .get(&format!("{PATH}?actionHistory=1"))
-            .is(200)
+            .status(200)
             .json("/actionHistory/messages", json!(["one"])),
-        case("history has the update's status", Busy)
-            .post(FEEDBACK, say::saying("proceeding", "none", &["one"]))
-            .is(200)
+        case("history has the update's status", Proceeding)
+            .post(
+                FEEDBACK,
+                payloads::feedback_with_messages("proceeding", "none", &["one"]),
+            )
+            .status(200)
             .get(&format!("{PATH}?actionHistory=1"))
-            .is(200)
+            .status(200)
             .differs(
                 6,
                 |it| it.json("/actionHistory/status", "RETRIEVED"),
@@ -274,17 +293,17 @@ fn history() -> Vec<Case> {
     cases
 }
 
-fn whose() -> Vec<Case> {
+fn ownership() -> Vec<Case> {
     vec![
-        case("an update that is done is still shown", Done)
+        case("an update that is done is still shown", Succeeded)
             .get(PATH)
-            .is(200)
+            .status(200)
             .json("/id", "{id}"),
-        case("looking at it changes nothing of it", Done)
+        case("looking at it changes nothing of it", Succeeded)
             .get(PATH)
-            .is(200)
+            .status(200)
             .get("")
-            .is(200)
+            .status(200)
             .differs(
                 1,
                 |it| it.lacks("/_links/deploymentBase"),
@@ -295,27 +314,27 @@ fn whose() -> Vec<Case> {
             ),
         case("an update that failed is still shown", Failed)
             .get(PATH)
-            .is(200),
-        case("an update that is called back is not there", CalledBack)
+            .status(200),
+        case("an update that is called back is not there", Cancelling)
             .get(PATH)
-            .is(404),
+            .status(404),
         case("an update that was called back is not there", Cancelled)
             .get(PATH)
-            .is(404),
-        case("an update of another device is not there", Introduced)
+            .status(404),
+        case("an update of another device is not there", Identified)
             .get("deploymentBase/{other}")
-            .is(404),
-        case("an update that nobody made is not there", Introduced)
+            .status(404),
+        case("an update that nobody made is not there", Identified)
             .get("deploymentBase/2147483647")
-            .is(404),
-        case("a number beyond 32 bits is no update", Introduced)
+            .status(404),
+        case("a number beyond 32 bits is no update", Identified)
             .get("deploymentBase/2147483648")
-            .one_of(&[400, 404]),
-        case("what is no number is no update", Introduced)
+            .status_in(&[400, 404]),
+        case("what is no number is no update", Identified)
             .get("deploymentBase/abc")
-            .one_of(&[400, 404]),
+            .status_in(&[400, 404]),
         case("an unknown device has no updates", Unknown)
             .get("deploymentBase/{other}")
-            .is(404),
+            .status(404),
     ]
 }

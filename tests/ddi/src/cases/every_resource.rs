@@ -4,11 +4,11 @@ use anyhow::{Context as _, ensure};
 use md5::Digest as _;
 use reqwest::Method;
 
-use super::say;
+use super::payloads;
 use crate::{
-    adapter::{Need, Terms},
-    answer::Answer,
-    case::{Case, Standing, Standing::*},
+    adapter::{AssignmentOptions, Capability},
+    case::{Case, DeviceState, DeviceState::*},
+    response::HttpResponse,
 };
 
 /// A resource and a device that finds it.
@@ -19,83 +19,83 @@ struct Resource {
     path: &'static str,
     /// What is sent to it.
     body: Option<String>,
-    standing: Standing,
-    terms: Terms,
-    need: Option<Need>,
+    device_state: DeviceState,
+    options: AssignmentOptions,
+    capability: Option<Capability>,
 }
 
 const MODULE: &str = "softwaremodules/{module}/artifacts";
 
 fn resources() -> Vec<Resource> {
-    let get = |row, path, standing| Resource {
+    let get = |row, path, device_state| Resource {
         row,
         method: Method::GET,
         path,
         body: None,
-        standing,
-        terms: Terms::default(),
-        need: None,
+        device_state,
+        options: AssignmentOptions::default(),
+        capability: None,
     };
-    let post = |row, path, standing, body: String| Resource {
+    let post = |row, path, device_state, body: String| Resource {
         method: Method::POST,
         body: Some(body),
-        ..get(row, path, standing)
+        ..get(row, path, device_state)
     };
-    let needing = |need, resource| Resource {
-        need: Some(need),
+    let requires = |capability, resource| Resource {
+        capability: Some(capability),
         ..resource
     };
     let to_confirm = |resource| Resource {
-        terms: say::to_confirm(),
+        options: payloads::confirmation_required(),
         ..resource
     };
-    let confirming = |resource| needing(Need::Confirmation, resource);
-    let proceeding = say::body("proceeding", "none");
+    let confirmation = |resource| requires(Capability::Confirmation, resource);
+    let proceeding = payloads::feedback("proceeding", "none");
     vec![
-        get("1", "", Introduced),
-        needing(Need::FileList, get("2", MODULE, Busy)),
-        get("3", "softwaremodules/{module}/artifacts/{file}", Busy),
+        get("1", "", Identified),
+        requires(Capability::FileList, get("2", MODULE, Proceeding)),
+        get("3", "softwaremodules/{module}/artifacts/{file}", Proceeding),
         get(
             "4",
             "softwaremodules/{module}/artifacts/{file}.MD5SUM",
-            Busy,
+            Proceeding,
         ),
-        get("5", "deploymentBase/{id}", Busy),
+        get("5", "deploymentBase/{id}", Proceeding),
         post(
             "6",
             "deploymentBase/{id}/feedback",
-            Busy,
+            Proceeding,
             proceeding.clone(),
         ),
-        get("7", "cancelAction/{id}", CalledBack),
-        post("8", "cancelAction/{id}/feedback", CalledBack, proceeding),
+        get("7", "cancelAction/{id}", Cancelling),
+        post("8", "cancelAction/{id}/feedback", Cancelling, proceeding),
         Resource {
             method: Method::PUT,
             ..post(
                 "9",
                 "configData",
-                Introduced,
+                Identified,
                 r#"{"data": {"site": "dock 7"}}"#.to_owned(),
             )
         },
-        get("10", "installedBase/{id}", Done),
-        confirming(get("12", "confirmationBase", Introduced)),
+        get("10", "installedBase/{id}", Succeeded),
+        confirmation(get("12", "confirmationBase", Identified)),
         to_confirm(get("13", "confirmationBase/{id}", Offered)),
         to_confirm(post(
             "14",
             "confirmationBase/{id}/feedback",
             Offered,
-            say::answer("denied"),
+            payloads::confirmation("denied"),
         )),
-        confirming(post(
+        confirmation(post(
             "15",
             "confirmationBase/activateAutoConfirm",
-            Introduced,
+            Identified,
             "{}".to_owned(),
         )),
-        confirming(Resource {
+        confirmation(Resource {
             method: Method::POST,
-            ..get("16", "confirmationBase/deactivateAutoConfirm", Introduced)
+            ..get("16", "confirmationBase/deactivateAutoConfirm", Identified)
         }),
     ]
 }
@@ -106,59 +106,60 @@ impl Resource {
             row,
             method,
             path,
-            standing,
-            terms,
-            need,
+            device_state,
+            options,
+            capability,
             ..
         } = self;
-        let case = Case::new(row, &format!("{method} /{path}: {what}"), *standing).on(*terms);
-        match need {
-            Some(need) => case.needing(*need),
+        let case = Case::new(row, &format!("{method} /{path}: {what}"), *device_state)
+            .with_options(*options);
+        match capability {
+            Some(capability) => case.requires(*capability),
             None => case,
         }
     }
 
     /// The request as it must be.
-    fn ask(&self, case: Case) -> Case {
+    fn request(&self, case: Case) -> Case {
         let case = case.send(self.method.clone(), self.path);
         match &self.body {
             Some(body) => case
                 .body(body.clone().into_bytes())
-                .with("Content-Type", "application/json"),
+                .with_header("Content-Type", "application/json"),
             None => case,
         }
     }
 
     fn cases(&self) -> Vec<Case> {
         let mut cases = vec![
-            self.ask(self.case("nobody without credentials"))
+            self.request(self.case("nobody without credentials"))
                 .unauthorized()
-                .is(401)
+                .status(401)
                 .empty(),
-            self.others(),
-            self.ask(self.case("200, with a length and not in chunks"))
-                .is(200)
-                .that("it has its length", has_length),
+            self.other_methods(),
+            self.request(self.case("200, with a length and not in chunks"))
+                .status(200)
+                .satisfies("it has its length", has_length),
         ];
         if self.method != Method::GET {
             cases.push(
-                self.ask(self.case("whatever is accepted, nothing is sent"))
-                    .with("Accept", "text/html")
-                    .is(200)
+                self.request(self.case("whatever is accepted, nothing is sent"))
+                    .with_header("Accept", "text/html")
+                    .status(200)
                     .empty(),
             );
         }
         if self.body.is_some() {
-            cases.extend(self.written());
+            cases.extend(self.with_body());
         } else if self.method == Method::GET && !matches!(self.row, "3" | "4") {
             cases.extend(self.read());
-            cases.extend(self.known());
+            cases.extend(self.conditional());
         }
         cases
     }
 
     /// Every method that it does not know.
-    fn others(&self) -> Case {
+    fn other_methods(&self) -> Case {
         let methods = [
             Method::GET,
             Method::POST,
@@ -166,14 +167,15 @@ impl Resource {
             Method::PATCH,
             Method::DELETE,
         ];
-        let others = methods.into_iter().filter(|other| *other != self.method);
-        others.fold(self.case("other methods are refused"), |case, other| {
-            case.send(other, self.path)
-                .is(405)
-                .that("it says which one is not", |answer| {
-                    ensure!(!answer.header("allow").is_empty(), "no Allow");
+        let other_methods = methods.into_iter().filter(|other| *other != self.method);
+        other_methods.fold(self.case("other methods are refused"), |case, other| {
+            case.send(other, self.path).status(405).satisfies(
+                "it says which one is not",
+                |response| {
+                    ensure!(!response.header("allow").is_empty(), "no Allow");
                     Ok(())
-                })
+                },
+            )
         })
     }
 
@@ -181,59 +183,61 @@ impl Resource {
         let get = |what: &str| self.case(what).get(self.path);
         vec![
             get("HAL when nothing is said")
-                .is(200)
+                .status(200)
                 .header("content-type", "application/hal+json"),
             get("JSON")
-                .with("Accept", "application/json")
-                .is(200)
+                .with_header("Accept", "application/json")
+                .status(200)
                 .header("content-type", "application/json"),
             get("CBOR")
-                .with("Accept", "application/cbor")
-                .is(200)
+                .with_header("Accept", "application/cbor")
+                .status(200)
                 .header("content-type", "application/cbor")
                 .has(""),
-            get("no HTML").with("Accept", "text/html").is(406),
+            get("no HTML")
+                .with_header("Accept", "text/html")
+                .status(406),
             get("nothing that is not wanted")
-                .with(
+                .with_header(
                     "Accept",
                     "application/hal+json;q=0, application/json;q=0, application/cbor;q=0",
                 )
-                .is(406),
+                .status(406),
             self.case("its head without its body")
                 .head(self.path)
-                .is(200)
+                .status(200)
                 .header("content-type", "application/hal+json")
                 .empty(),
             get("an ETag by which it is not sent again")
-                .is(200)
-                .that("the ETag is 0 and the MD5 of the body", is_md5_of_body)
+                .status(200)
+                .satisfies("the ETag is 0 and the MD5 of the body", is_md5_of_body)
                 .get(self.path)
-                .with("If-None-Match", "{etag}")
-                .is(304)
+                .with_header("If-None-Match", "{etag}")
+                .status(304)
                 .header("etag", "{etag}")
                 .empty(),
         ]
     }
 
     /// What the device has already is not sent again, and nothing else is kept from it.
-    fn known(&self) -> Vec<Case> {
-        let first = |what: &str| self.case(what).get(self.path).is(200);
-        let again = |case: Case, tags: &str| case.get(self.path).with("If-None-Match", tags);
+    fn conditional(&self) -> Vec<Case> {
+        let first = |what: &str| self.case(what).get(self.path).status(200);
+        let again = |case: Case, tags: &str| case.get(self.path).with_header("If-None-Match", tags);
         let format =
-            |case: Case, format: &str| case.with("Accept", &format!("application/{format}"));
+            |case: Case, format: &str| case.with_header("Accept", &format!("application/{format}"));
         vec![
-            again(first("another's ETag is no reason"), "\"another\"").is(200),
+            again(first("another's ETag is no reason"), "\"another\"").status(200),
             again(first("one ETag of several"), "\"another\", {etag}")
-                .is(304)
+                .status(304)
                 .empty(),
             again(first("an ETag that a proxy made weak"), "W/{etag}")
-                .is(304)
+                .status(304)
                 .empty(),
             format(
                 again(format(first("CBOR that is known"), "cbor"), "{etag}"),
                 "cbor",
             )
-            .is(304)
+            .status(304)
             .empty(),
             format(
                 again(
@@ -242,30 +246,31 @@ impl Resource {
                 ),
                 "json",
             )
-            .is(200),
+            .status(200),
         ]
     }
 
-    fn written(&self) -> Vec<Case> {
+    fn with_body(&self) -> Vec<Case> {
         let body = self.body.clone().unwrap_or_default();
         let send = |what: &str| self.case(what).send(self.method.clone(), self.path);
-        let json = |case: Case| case.with("Content-Type", "application/json");
+        let json = |case: Case| case.with_header("Content-Type", "application/json");
         vec![
             send("HAL is not taken")
                 .body(body.clone().into_bytes())
-                .with("Content-Type", "application/hal+json")
-                .is(415),
+                .with_header("Content-Type", "application/hal+json")
+                .status(415),
             send("text is not taken")
                 .body(body.clone().into_bytes())
-                .with("Content-Type", "text/plain")
-                .is(415),
+                .with_header("Content-Type", "text/plain")
+                .status(415),
             send("CBOR is taken")
-                .body(say::cbor(&body))
-                .with("Content-Type", "application/cbor")
-                .is(200),
+                .body(payloads::to_cbor(&body))
+                .with_header("Content-Type", "application/cbor")
+                .status(200),
             json(send("what is no JSON is refused").body(b"{".to_vec()))
                 .error(400, "rest.body.notReadable"),
-            json(send("unknown fields do not matter").body(with_more(&body).into_bytes())).is(200),
+            json(send("unknown fields do not matter").body(with_more(&body).into_bytes()))
+                .status(200),
         ]
     }
 }
@@ -281,25 +286,25 @@ fn with_more(body: &str) -> String {
     format!(r#"{{"id": "", "time": "soon", "more": [{{"x": null}}]{comma}{inner}"#)
 }
 
-fn has_length(answer: &Answer) -> anyhow::Result<()> {
-    let length: usize = answer
+fn has_length(response: &HttpResponse) -> anyhow::Result<()> {
+    let length: usize = response
         .header("content-length")
         .parse()
         .context("Content-Length")?;
     ensure!(
-        length == answer.body.len(),
+        length == response.body.len(),
         "Content-Length must be {}",
-        answer.body.len()
+        response.body.len()
     );
     ensure!(
-        !answer.headers.contains_key("transfer-encoding"),
+        !response.headers.contains_key("transfer-encoding"),
         "it comes in chunks"
     );
     Ok(())
 }
 
-fn is_md5_of_body(answer: &Answer) -> anyhow::Result<()> {
-    let wanted = format!("\"0{}\"", hex::encode(md5::Md5::digest(&answer.body)));
-    ensure!(answer.header("etag") == wanted, "it must be {wanted}");
+fn is_md5_of_body(response: &HttpResponse) -> anyhow::Result<()> {
+    let wanted = format!("\"0{}\"", hex::encode(md5::Md5::digest(&response.body)));
+    ensure!(response.header("etag") == wanted, "it must be {wanted}");
     Ok(())
 }

@@ -3,126 +3,140 @@
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::say;
-use crate::case::{Case, Standing, Standing::*};
+use super::payloads;
+use crate::case::{Case, DeviceState, DeviceState::*};
 
 const PATH: &str = "deploymentBase/{id}/feedback";
 const HISTORY: &str = "deploymentBase/{id}?actionHistory=100";
 
-fn case(name: &str, standing: Standing) -> Case {
-    Case::new("6", name, standing)
+fn case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("6", name, device_state)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [ends(), again(), tolerated(), limits(), refused(), whose()].concat()
+    [
+        closing(),
+        repeated(),
+        tolerated(),
+        limits(),
+        rejected(),
+        ownership(),
+    ]
+    .concat()
 }
 
-fn ends() -> Vec<Case> {
+fn closing() -> Vec<Case> {
     vec![
-        case("closed with success is the end", Busy)
-            .post(PATH, say::body("closed", "success"))
-            .is(200)
+        case("closed with success is the end", Proceeding)
+            .post(PATH, payloads::feedback("closed", "success"))
+            .status(200)
             .empty()
             .get("")
             .lacks("/_links/deploymentBase")
             .contains("/_links/installedBase/href", "/installedBase/{id}")
             .get("installedBase/{id}")
-            .is(200),
-        case("closed with none is success", Busy)
-            .post(PATH, say::body("closed", "none"))
-            .is(200)
+            .status(200),
+        case("closed with none is success", Proceeding)
+            .post(PATH, payloads::feedback("closed", "none"))
+            .status(200)
             .get("installedBase/{id}")
-            .is(200),
-        case("closed with failure is the end", Busy)
-            .post(PATH, say::body("closed", "failure"))
-            .is(200)
+            .status(200),
+        case("closed with failure is the end", Proceeding)
+            .post(PATH, payloads::feedback("closed", "failure"))
+            .status(200)
             .get("")
             .lacks("/_links/deploymentBase")
             .lacks("/_links/installedBase"),
         case("a device may close what it never fetched", Offered)
-            .post(PATH, say::body("closed", "success"))
-            .is(200)
+            .post(PATH, payloads::feedback("closed", "success"))
+            .status(200)
             .get("installedBase/{id}")
-            .is(200),
-        case("what is done while it is called back is done", CalledBack)
-            .post(PATH, say::body("closed", "success"))
-            .is(200)
+            .status(200),
+        case("what is done while it is called back is done", Cancelling)
+            .post(PATH, payloads::feedback("closed", "success"))
+            .status(200)
             .get("")
             .lacks("/_links/cancelAction")
             .has("/_links/installedBase"),
-        case("what fails while it is called back failed", CalledBack)
-            .post(PATH, say::body("closed", "failure"))
-            .is(200)
+        case("what fails while it is called back failed", Cancelling)
+            .post(PATH, payloads::feedback("closed", "failure"))
+            .status(200)
             .get("")
             .lacks("/_links/cancelAction")
             .lacks("/_links/installedBase"),
-        case("proceeding does not stop a call back", CalledBack)
-            .post(PATH, say::body("proceeding", "none"))
-            .is(200)
+        case("proceeding does not stop a call back", Cancelling)
+            .post(PATH, payloads::feedback("proceeding", "none"))
+            .status(200)
             .get("")
             .has("/_links/cancelAction"),
     ]
 }
 
-fn again() -> Vec<Case> {
-    let half_way = || say::saying("proceeding", "none", &["half way"]);
+fn repeated() -> Vec<Case> {
+    let half_way = || payloads::feedback_with_messages("proceeding", "none", &["half way"]);
     vec![
-        case("the same twice is taken twice", Busy)
+        case("the same twice is taken twice", Proceeding)
             .post(PATH, half_way())
-            .is(200)
+            .status(200)
             .post(PATH, half_way())
-            .is(200)
+            .status(200)
             .get(HISTORY)
             .differs(
                 3,
                 |it| it.length("/actionHistory/messages", 2),
                 |it| it.json("/actionHistory/messages", json!(["half way"])),
             ),
-        case("the same end twice", Busy)
-            .post(PATH, say::body("closed", "success"))
-            .is(200)
-            .post(PATH, say::body("closed", "success"))
-            .differs(3, |it| it.is(410), |it| it.is(200).empty())
+        case("the same end twice", Proceeding)
+            .post(PATH, payloads::feedback("closed", "success"))
+            .status(200)
+            .post(PATH, payloads::feedback("closed", "success"))
+            .differs(3, |it| it.status(410), |it| it.status(200).empty())
             .get("installedBase/{id}")
-            .is(200),
-        case("many things at once are all taken", Busy)
-            .post(PATH, say::saying("proceeding", "none", &["line {n}"]))
+            .status(200),
+        case("many things at once are all taken", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &["line {n}"]),
+            )
             .times(30, 15)
-            .differs(3, |it| it.one_of(&[200, 409]), |it| it.is(200))
+            .differs(3, |it| it.status_in(&[200, 409]), |it| it.status(200))
             .get(HISTORY)
             .differs(
                 3,
                 |it| it.has("/actionHistory/messages/0"),
                 |it| it.length("/actionHistory/messages", 30),
             ),
-        case("the same thing many times at once is taken", Busy)
+        case("the same thing many times at once is taken", Proceeding)
             .post(PATH, half_way())
             .times(20, 20)
-            .differs(3, |it| it.one_of(&[200, 409]), |it| it.is(200))
+            .differs(3, |it| it.status_in(&[200, 409]), |it| it.status(200))
             .get(HISTORY)
             .differs(
                 3,
                 |it| it.has("/actionHistory/messages/0"),
                 |it| it.json("/actionHistory/messages", json!(["half way"])),
             ),
-        case("another end after the end is gone", Done)
-            .post(PATH, say::body("closed", "failure"))
-            .is(410)
+        case("another end after the end is gone", Succeeded)
+            .post(PATH, payloads::feedback("closed", "failure"))
+            .status(410)
             .empty()
             .get("installedBase/{id}")
-            .is(200),
+            .status(200),
         case("anything after the end is gone", Failed)
-            .post(PATH, say::body("proceeding", "none"))
-            .is(410)
+            .post(PATH, payloads::feedback("proceeding", "none"))
+            .status(410)
             .empty(),
         case(
             "anything after a call back is settled is gone, and reopens nothing",
             Cancelled,
         )
-        .post(PATH, say::saying("proceeding", "none", &["still here"]))
-        .is(410)
-        .post(PATH, say::body("closed", "success"))
-        .is(410)
+        .post(
+            PATH,
+            payloads::feedback_with_messages("proceeding", "none", &["still here"]),
+        )
+        .status(410)
+        .post(PATH, payloads::feedback("closed", "success"))
+        .status(410)
         .get("")
         .lacks("/_links/deploymentBase")
         .lacks("/_links/installedBase"),
@@ -130,7 +144,7 @@ fn again() -> Vec<Case> {
 }
 
 /// A feedback with more or other fields in it.
-fn with(changes: &Value) -> String {
+fn feedback_with(changes: &Value) -> String {
     let mut body =
         json!({ "status": { "execution": "proceeding", "result": { "finished": "none" } } });
     merge(&mut body, changes);
@@ -203,11 +217,11 @@ fn tolerated() -> Vec<Case> {
     bodies
         .into_iter()
         .map(|(what, changes)| {
-            case(&format!("tolerated: {what}"), Busy)
-                .post(PATH, with(&changes))
-                .is(200)
-                .post(PATH, say::body("closed", "success"))
-                .is(200)
+            case(&format!("tolerated: {what}"), Proceeding)
+                .post(PATH, feedback_with(&changes))
+                .status(200)
+                .post(PATH, payloads::feedback("closed", "success"))
+                .status(200)
         })
         .collect()
 }
@@ -218,84 +232,121 @@ fn limits() -> Vec<Case> {
     let long = "x".repeat(512);
     let longer = "x".repeat(600);
     vec![
-        case("fifty messages are taken", Busy)
-            .post(PATH, say::saying("proceeding", "none", &fifty))
-            .is(200)
+        case("fifty messages are taken", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &fifty),
+            )
+            .status(200)
             .get(HISTORY)
             .length("/actionHistory/messages", 50),
-        case("more than fifty messages", Busy)
-            .post(PATH, say::saying("proceeding", "none", &more))
+        case("more than fifty messages", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &more),
+            )
             .differs(
                 4,
                 |it| it.error(429, "quota.tooManyEntries"),
-                |it| it.is(200),
+                |it| it.status(200),
             )
             .get("")
             .has("/_links/deploymentBase"),
-        case("more than fifty messages with the end", Busy)
-            .post(PATH, say::saying("closed", "success", &more))
+        case("more than fifty messages with the end", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("closed", "success", &more),
+            )
             .differs(
                 4,
                 |it| it.error(429, "quota.tooManyEntries"),
-                |it| it.is(200),
+                |it| it.status(200),
             ),
-        case("a message of 512 characters is kept whole", Busy)
-            .post(PATH, say::saying("proceeding", "none", &[&long]))
-            .is(200)
+        case("a message of 512 characters is kept whole", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &[&long]),
+            )
+            .status(200)
             .get(HISTORY)
             .json("/actionHistory/messages", json!([long])),
-        case("a message of 600 characters", Busy)
-            .post(PATH, say::saying("proceeding", "none", &[&longer]))
-            .is(200)
+        case("a message of 600 characters", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &[&longer]),
+            )
+            .status(200)
             .get(HISTORY)
             .differs(
                 4,
                 |it| it.length("/actionHistory/messages", 2),
                 |it| it.json("/actionHistory/messages", json!([long])),
             ),
-        case("characters are counted, not bytes", Busy)
-            .post(PATH, say::saying("proceeding", "none", &[&"é".repeat(512)]))
-            .is(200)
+        case("characters are counted, not bytes", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &[&"é".repeat(512)]),
+            )
+            .status(200)
             .get(HISTORY)
             .json("/actionHistory/messages", json!(["é".repeat(512)])),
-        case("what looks like HTML", Busy)
-            .post(PATH, say::saying("proceeding", "none", &["<b>50 %</b>"]))
-            .differs(4, |it| it.is(400), |it| it.is(200))
+        case("what looks like HTML", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("proceeding", "none", &["<b>50 %</b>"]),
+            )
+            .differs(4, |it| it.status(400), |it| it.status(200))
             .get(HISTORY)
             .differs(
                 4,
                 |it| it.lacks("/actionHistory"),
                 |it| it.json("/actionHistory/messages", json!(["<b>50 %</b>"])),
             ),
-        case("what looks like HTML, with the end", Busy)
+        case("what looks like HTML, with the end", Proceeding)
             .post(
                 PATH,
-                say::saying("closed", "success", &["<script>alert(1)</script>"]),
+                payloads::feedback_with_messages(
+                    "closed",
+                    "success",
+                    &["<script>alert(1)</script>"],
+                ),
             )
-            .differs(4, |it| it.is(400), |it| it.is(200)),
-        case("a character that no text should have", Busy)
-            .post(PATH, say::saying("closed", "success", &["a\u{0}b"]))
-            .differs(4, |it| it.one_of(&[200, 400]), |it| it.is(200)),
+            .differs(4, |it| it.status(400), |it| it.status(200)),
+        case("a character that no text should have", Proceeding)
+            .post(
+                PATH,
+                payloads::feedback_with_messages("closed", "success", &["a\u{0}b"]),
+            )
+            .differs(4, |it| it.status_in(&[200, 400]), |it| it.status(200)),
         case(
             "a thousand things are heard, then no more but the end",
-            Busy,
+            Proceeding,
         )
-        .post(PATH, say::saying("proceeding", "none", &["line {n}"]))
+        .post(
+            PATH,
+            payloads::feedback_with_messages("proceeding", "none", &["line {n}"]),
+        )
         .times(990, 30)
-        .is(200)
-        .post(PATH, say::saying("proceeding", "none", &["another {n}"]))
+        .status(200)
+        .post(
+            PATH,
+            payloads::feedback_with_messages("proceeding", "none", &["another {n}"]),
+        )
         .times(15, 1)
-        .one_of(&[200, 429])
-        .post(PATH, say::saying("proceeding", "none", &["one too many"]))
+        .status_in(&[200, 429])
+        .post(
+            PATH,
+            payloads::feedback_with_messages("proceeding", "none", &["one too many"]),
+        )
         .error(429, "quota.tooManyEntries")
-        .post(PATH, say::body("closed", "success"))
-        .is(200)
+        .post(PATH, payloads::feedback("closed", "success"))
+        .status(200)
         .get("installedBase/{id}")
-        .is(200),
+        .status(200),
     ]
 }
 
-fn refused() -> Vec<Case> {
+fn rejected() -> Vec<Case> {
     let status = |status: Value| json!({ "status": status }).to_string();
     let bodies = [
         ("nothing", String::new()),
@@ -313,25 +364,34 @@ fn refused() -> Vec<Case> {
             "no finished",
             status(json!({ "execution": "closed", "result": {} })),
         ),
-        ("an unknown execution", say::body("exploded", "none")),
-        ("an execution in upper case", say::body("CLOSED", "success")),
-        ("an unknown end", say::body("closed", "maybe")),
-        ("an end in upper case", say::body("closed", "SUCCESS")),
+        (
+            "an unknown execution",
+            payloads::feedback("exploded", "none"),
+        ),
+        (
+            "an execution in upper case",
+            payloads::feedback("CLOSED", "success"),
+        ),
+        ("an unknown end", payloads::feedback("closed", "maybe")),
+        (
+            "an end in upper case",
+            payloads::feedback("closed", "SUCCESS"),
+        ),
         (
             "a code that is no number",
-            with(&json!({ "status": { "code": "x" } })),
+            feedback_with(&json!({ "status": { "code": "x" } })),
         ),
         (
             "a code beyond 32 bits",
-            with(&json!({ "status": { "code": 2_147_483_648_i64 } })),
+            feedback_with(&json!({ "status": { "code": 2_147_483_648_i64 } })),
         ),
         (
             "a timestamp that is no number",
-            with(&json!({ "timestamp": "now" })),
+            feedback_with(&json!({ "timestamp": "now" })),
         ),
         (
             "messages that are no texts",
-            with(&json!({ "status": { "details": {} } })),
+            feedback_with(&json!({ "status": { "details": {} } })),
         ),
         ("deep nesting", "[".repeat(100_000)),
         ("a control character", "\u{1}".to_owned()),
@@ -339,53 +399,56 @@ fn refused() -> Vec<Case> {
     let mut cases: Vec<Case> = bodies
         .into_iter()
         .map(|(what, body)| {
-            case(&format!("refused: {what}"), Busy)
+            case(&format!("refused: {what}"), Proceeding)
                 .post(PATH, body)
-                .is(400)
+                .status(400)
                 .has("/errorCode")
                 .get("")
                 .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c=")
         })
         .collect();
     cases.push(
-        case("refused: two megabytes", Busy)
+        case("refused: two megabytes", Proceeding)
             .post(
                 PATH,
-                say::saying("closed", "success", &[&"x".repeat(2 << 20)]),
+                payloads::feedback_with_messages("closed", "success", &[&"x".repeat(2 << 20)]),
             )
-            .one_of(&[400, 413, 429])
+            .status_in(&[400, 413, 429])
             .get("")
             .has("/_links/deploymentBase"),
     );
     cases
 }
 
-fn whose() -> Vec<Case> {
-    let end = || say::body("closed", "success");
+fn ownership() -> Vec<Case> {
+    let end = || payloads::feedback("closed", "success");
     vec![
-        case("feedback for another device's update is for none", Busy)
-            .post("deploymentBase/{other}/feedback", end())
-            .is(404),
-        case("feedback for an update that is not there", Busy)
+        case(
+            "feedback for another device's update is for none",
+            Proceeding,
+        )
+        .post("deploymentBase/{other}/feedback", end())
+        .status(404),
+        case("feedback for an update that is not there", Proceeding)
             .post("deploymentBase/2147483647/feedback", end())
-            .is(404),
-        case("feedback for what is no number", Busy)
+            .status(404),
+        case("feedback for what is no number", Proceeding)
             .post("deploymentBase/abc/feedback", end())
-            .one_of(&[400, 404]),
+            .status_in(&[400, 404]),
         case("feedback of a device that nobody knows", Unknown)
             .post("deploymentBase/{other}/feedback", end())
-            .is(404),
+            .status(404),
         case("feedback registers nobody", Unknown)
             .post("deploymentBase/{other}/feedback", end())
-            .is(404)
+            .status(404)
             .put("configData", r#"{"data": {"a": "b"}}"#)
-            .is(404),
-        case("an error tells what it is", Busy)
+            .status(404),
+        case("an error tells what it is", Proceeding)
             .post(PATH, "{")
             .error(400, "rest.body.notReadable")
-            .that("and is JSON", |answer| {
+            .satisfies("and is JSON", |response| {
                 ensure!(
-                    answer
+                    response
                         .header("content-type")
                         .starts_with("application/json")
                 );

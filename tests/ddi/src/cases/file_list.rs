@@ -1,21 +1,21 @@
 //! Resource 2: the files of a module.
 
 use crate::{
-    adapter::Need,
-    case::{Case, Standing, Standing::*},
+    adapter::Capability,
+    case::{Case, DeviceState, DeviceState::*},
 };
 
 const PATH: &str = "softwaremodules/{module}/artifacts";
 
-fn case(name: &str, standing: Standing) -> Case {
-    Case::new("2", name, standing).needing(Need::FileList)
+fn case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("2", name, device_state).requires(Capability::FileList)
 }
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        case("a list of files as in the description", Busy)
+        case("a list of files as in the description", Proceeding)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("", 1)
             .json("/0/filename", "{file}")
             .json("/0/size", 1000)
@@ -30,33 +30,36 @@ pub(super) fn cases() -> Vec<Case> {
                 "/0/_links/md5sum-http/href",
                 "{base}/softwaremodules/{module}/artifacts/{file}.MD5SUM",
             ),
-        case("both pairs of links", Busy).get(PATH).is(200).differs(
-            12,
-            |it| it.has("/0/_links/download-http"),
-            |it| it.has("/0/_links/download").has("/0/_links/md5sum"),
-        ),
-        case("a link leads to the file", Busy)
+        case("both pairs of links", Proceeding)
             .get(PATH)
-            .keep("link", "/0/_links/download-http/href")
+            .status(200)
+            .differs(
+                12,
+                |it| it.has("/0/_links/download-http"),
+                |it| it.has("/0/_links/download").has("/0/_links/md5sum"),
+            ),
+        case("a link leads to the file", Proceeding)
+            .get(PATH)
+            .capture("link", "/0/_links/download-http/href")
             .get("{link}")
-            .is(200)
+            .status(200)
             .bytes(1000),
         case("before the update was looked at", Offered)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("", 1),
-        case("of what is installed", Done)
+        case("of what is installed", Succeeded)
             .get(PATH)
-            .is(200)
+            .status(200)
             .length("", 1),
-        case("of a module that is not there", Busy)
+        case("of a module that is not there", Proceeding)
             .get("softwaremodules/987654321/artifacts")
-            .is(404),
-        case("what is no number is no module", Busy)
+            .status(404),
+        case("what is no number is no module", Proceeding)
             .get("softwaremodules/x/artifacts")
-            .one_of(&[400, 404]),
+            .status_in(&[400, 404]),
         case("of a device that nobody knows", Unknown)
             .get(PATH)
-            .is(404),
+            .status(404),
     ]
 }

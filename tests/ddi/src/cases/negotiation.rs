@@ -4,23 +4,31 @@ use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 
-use super::say;
+use super::payloads;
 use crate::{
-    adapter::Need,
-    case::{Case, Framing, Standing, Standing::*},
+    adapter::Capability,
+    case::{Case, DeviceState, DeviceState::*, Framing},
 };
 
 const FEEDBACK: &str = "deploymentBase/{id}/feedback";
 
-fn case(name: &str, standing: Standing) -> Case {
-    Case::new("1.1", name, standing)
+fn case(name: &str, device_state: DeviceState) -> Case {
+    Case::new("1.1", name, device_state)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [accepted(), sent(), framed(), known(), tenants(), refused()].concat()
+    [
+        accept_header(),
+        content_type(),
+        framing(),
+        conditional(),
+        tenants(),
+        invalid_names(),
+    ]
+    .concat()
 }
 
-fn accepted() -> Vec<Case> {
+fn accept_header() -> Vec<Case> {
     let table = [
         ("*/*", Some("application/hal+json")),
         ("application/*", Some("application/hal+json")),
@@ -42,28 +50,28 @@ fn accepted() -> Vec<Case> {
     let mut cases: Vec<Case> = table
         .into_iter()
         .map(|(accept, kind)| {
-            let asked = case(&format!("Accept: {accept}"), Introduced)
+            let request = case(&format!("Accept: {accept}"), Identified)
                 .get("")
-                .with("Accept", accept);
+                .with_header("Accept", accept);
             match kind {
-                Some(kind) => asked.is(200).header("content-type", kind),
-                None => asked.is(406),
+                Some(kind) => request.status(200).header("content-type", kind),
+                None => request.status(406),
             }
         })
         .collect();
     cases.extend([
         case("JSON and HAL are the same text", Offered)
             .get("deploymentBase/{id}")
-            .with("Accept", "application/json")
-            .is(200)
+            .with_header("Accept", "application/json")
+            .status(200)
             .get("deploymentBase/{id}")
-            .with("Accept", "application/hal+json")
-            .with("If-None-Match", "{etag}")
-            .is(304),
+            .with_header("Accept", "application/hal+json")
+            .with_header("If-None-Match", "{etag}")
+            .status(304),
         case("CBOR says what JSON says", Offered)
             .get("deploymentBase/{id}")
-            .with("Accept", "application/cbor")
-            .is(200)
+            .with_header("Accept", "application/cbor")
+            .status(200)
             .json("/id", "{id}")
             .json("/deployment/chunks/0/artifacts/0/size", 1000)
             .json("/deployment/chunks/0/artifacts/0/hashes/sha256", "{sha256}"),
@@ -71,7 +79,7 @@ fn accepted() -> Vec<Case> {
     cases
 }
 
-fn sent() -> Vec<Case> {
+fn content_type() -> Vec<Case> {
     let mut cases: Vec<Case> = [
         "text/plain",
         "application/xml",
@@ -79,97 +87,97 @@ fn sent() -> Vec<Case> {
     ]
     .into_iter()
     .map(|kind| {
-        case(&format!("Content-Type: {kind} is not taken"), Busy)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .with("Content-Type", kind)
-            .is(415)
+        case(&format!("Content-Type: {kind} is not taken"), Proceeding)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .with_header("Content-Type", kind)
+            .status(415)
             .get("installedBase/{id}")
-            .is(404)
+            .status(404)
     })
     .collect();
     cases.extend([
-        case("a charset does not matter", Busy)
-            .post(FEEDBACK, say::body("proceeding", "none"))
-            .with("Content-Type", "application/json;charset=UTF-8")
-            .is(200),
-        case("what CBOR closes is closed", Busy)
+        case("a charset does not matter", Proceeding)
+            .post(FEEDBACK, payloads::feedback("proceeding", "none"))
+            .with_header("Content-Type", "application/json;charset=UTF-8")
+            .status(200),
+        case("what CBOR closes is closed", Proceeding)
             .send(Method::POST, FEEDBACK)
-            .body(say::cbor(&say::body("closed", "success")))
-            .with("Content-Type", "application/cbor")
-            .is(200)
+            .body(payloads::to_cbor(&payloads::feedback("closed", "success")))
+            .with_header("Content-Type", "application/cbor")
+            .status(200)
             .get("installedBase/{id}")
-            .is(200),
-        case("what CBOR says of a device is heard", Known)
+            .status(200),
+        case("what CBOR says of a device is heard", Registered)
             .send(Method::PUT, "configData")
-            .body(say::cbor(r#"{"data": {"hw_model": "edge"}}"#))
-            .with("Content-Type", "application/cbor")
-            .is(200)
+            .body(payloads::to_cbor(r#"{"data": {"hw_model": "edge"}}"#))
+            .with_header("Content-Type", "application/cbor")
+            .status(200)
             .get("")
             .lacks("/_links"),
-        case("broken CBOR is refused", Busy)
+        case("broken CBOR is refused", Proceeding)
             .send(Method::POST, FEEDBACK)
             .body(vec![0xbf, 0x61])
-            .with("Content-Type", "application/cbor")
-            .is(400),
-        case("CBOR that nests without end is refused", Busy)
+            .with_header("Content-Type", "application/cbor")
+            .status(400),
+        case("CBOR that nests without end is refused", Proceeding)
             .send(Method::POST, FEEDBACK)
             .body(vec![0x9f; 100_000])
-            .with("Content-Type", "application/cbor")
-            .one_of(&[400, 413]),
+            .with_header("Content-Type", "application/cbor")
+            .status_in(&[400, 413]),
     ]);
     cases
 }
 
-fn framed() -> Vec<Case> {
+fn framing() -> Vec<Case> {
     vec![
-        case("a body in chunks is taken", Busy)
-            .post(FEEDBACK, say::body("closed", "success"))
-            .framed(Framing::Chunked)
-            .is(200)
+        case("a body in chunks is taken", Proceeding)
+            .post(FEEDBACK, payloads::feedback("closed", "success"))
+            .with_framing(Framing::Chunked)
+            .status(200)
             .get("installedBase/{id}")
-            .is(200),
+            .status(200),
         case(
             "Expect: 100-continue is answered before the body comes",
-            Busy,
+            Proceeding,
         )
-        .post(FEEDBACK, say::body("closed", "success"))
-        .framed(Framing::AfterContinue)
-        .is(200)
+        .post(FEEDBACK, payloads::feedback("closed", "success"))
+        .with_framing(Framing::ExpectContinue)
+        .status(200)
         .get("installedBase/{id}")
-        .is(200),
-        case("Expect: 100-continue on attributes too", Known)
+        .status(200),
+        case("Expect: 100-continue on attributes too", Registered)
             .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
-            .framed(Framing::AfterContinue)
-            .is(200),
+            .with_framing(Framing::ExpectContinue)
+            .status(200),
     ]
 }
 
-fn known() -> Vec<Case> {
+fn conditional() -> Vec<Case> {
     vec![
-        case("an ETag that is another's is none", Introduced)
+        case("an ETag that is another's is none", Identified)
             .get("")
-            .with("If-None-Match", "\"00000000000000000000000000000000\"")
-            .is(200),
-        case("one of several ETags is enough", Introduced)
+            .with_header("If-None-Match", "\"00000000000000000000000000000000\"")
+            .status(200),
+        case("one of several ETags is enough", Identified)
             .get("")
-            .is(200)
+            .status(200)
             .get("")
-            .with("If-None-Match", "\"x\", {etag}")
-            .is(304),
+            .with_header("If-None-Match", "\"x\", {etag}")
+            .status(304),
         case(
             "a poll has another ETag when there is something to do",
-            Introduced,
+            Identified,
         )
         .get("")
-        .is(200)
-        .operator(crate::case::Act::Assign(
-            &crate::bundle::PLAIN,
-            crate::adapter::Terms::default(),
+        .status(200)
+        .operator(crate::case::OperatorAction::Assign(
+            &crate::bundle::SINGLE_FILE,
+            crate::adapter::AssignmentOptions::default(),
         ))
         .get("")
-        .with("If-None-Match", "{etag}")
-        .soon()
-        .is(200)
+        .with_header("If-None-Match", "{etag}")
+        .eventually()
+        .status(200)
         .has("/_links/deploymentBase"),
     ]
 }
@@ -181,22 +189,22 @@ fn tenants() -> Vec<Case> {
             Offered,
         )
         .get("/{lower}/controller/v1/{device}")
-        .is(200)
+        .status(200)
         .contains(
             "/_links/deploymentBase/href",
             "{server}/{lower}/controller/v1/{device}/deploymentBase/{id}?c=",
         ),
         case("links to files have the tenant's own spelling", Offered)
             .get("/{lower}/controller/v1/{device}/deploymentBase/{id}")
-            .is(200)
+            .status(200)
             .contains(
                 "/deployment/chunks/0/artifacts/0/_links/download-http/href",
                 "{server}/{tenant}/controller/v1/{device}/softwaremodules/",
             ),
         case("links lead where the device asked", Offered)
             .get("")
-            .with("Host", "updates.example.com:8443")
-            .is(200)
+            .with_header("Host", "updates.example.com:8443")
+            .status(200)
             .contains(
                 "/_links/deploymentBase/href",
                 "http://updates.example.com:8443/{tenant}/",
@@ -205,22 +213,22 @@ fn tenants() -> Vec<Case> {
             "links do not lead where somebody says who is no proxy",
             Offered,
         )
-        .needing(Need::Stranger)
+        .requires(Capability::DirectClient)
         .get("")
-        .with("X-Forwarded-Host", "evil.example.com")
-        .with("X-Forwarded-Port", "666")
-        .with("X-Forwarded-Prefix", "/evil")
-        .with("X-Forwarded-Proto", "https")
-        .with("Forwarded", "host=evil.example.com;proto=https")
-        .is(200)
-        .that("no link leads there", |answer| {
-            ensure!(!answer.text().contains("evil"), "one does");
+        .with_header("X-Forwarded-Host", "evil.example.com")
+        .with_header("X-Forwarded-Port", "666")
+        .with_header("X-Forwarded-Prefix", "/evil")
+        .with_header("X-Forwarded-Proto", "https")
+        .with_header("Forwarded", "host=evil.example.com;proto=https")
+        .status(200)
+        .satisfies("no link leads there", |response| {
+            ensure!(!response.text().contains("evil"), "one does");
             Ok(())
         }),
     ]
 }
 
-fn refused() -> Vec<Case> {
+fn invalid_names() -> Vec<Case> {
     let names = [
         ("256 characters", "x".repeat(256), 200),
         ("257 characters", "x".repeat(257), 400),
@@ -232,24 +240,24 @@ fn refused() -> Vec<Case> {
         .map(|(what, name, status)| {
             case(&format!("a device's name {what}"), Unknown)
                 .get(&format!("/{{tenant}}/controller/v1/{name}"))
-                .is(status)
+                .status(status)
         })
         .collect();
     cases.extend([
         case("a device's name may hold what is percent-encoded", Unknown)
             .get("/{tenant}/controller/v1/%C3%BC%2Fb")
-            .is(200)
+            .status(200)
             .contains(
                 "/_links/configData/href",
                 "/controller/v1/%C3%BC%2Fb/configData",
             ),
         case("a device's name is UTF-8", Unknown)
             .get("/{tenant}/controller/v1/%FF")
-            .one_of(&[400, 404]),
-        case("there is nothing beside the resources", Introduced)
+            .status_in(&[400, 404]),
+        case("there is nothing beside the resources", Identified)
             .get("nonsense")
-            .is(404),
-        case("one value is as good as a list of one", Busy)
+            .status(404),
+        case("one value is as good as a list of one", Proceeding)
             .post(
                 FEEDBACK,
                 json!({ "status": {
@@ -257,7 +265,7 @@ fn refused() -> Vec<Case> {
                 } })
                 .to_string(),
             )
-            .is(200)
+            .status(200)
             .get("deploymentBase/{id}?actionHistory=5")
             .json("/actionHistory/messages", json!(["alone"])),
     ]);

@@ -2,30 +2,30 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::say;
+use super::payloads;
 use crate::{
-    answer::Answer,
-    case::{Case, Standing::*},
+    case::{Case, DeviceState::*},
+    response::HttpResponse,
 };
 
 const PATH: &str = "softwaremodules/{module}/artifacts/{file}";
 
 fn range(range: &str) -> Case {
-    Case::new("3", &format!("Range: {range}"), Busy)
+    Case::new("3", &format!("Range: {range}"), Proceeding)
         .get(PATH)
-        .with("Range", range)
+        .with_header("Range", range)
 }
 
 fn named(name: &str) -> Case {
-    Case::new("3", name, Busy)
+    Case::new("3", name, Proceeding)
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [one(), none(), several(), many()].concat()
+    [single(), unsatisfiable(), several(), hundreds()].concat()
 }
 
 /// What is asked for, and the first and last byte that come.
-fn one() -> Vec<Case> {
+fn single() -> Vec<Case> {
     [
         ("bytes=0-0", 0, 0),
         ("bytes=0-9", 0, 9),
@@ -39,10 +39,10 @@ fn one() -> Vec<Case> {
         ("bytes=-5000", 0, 999),
     ]
     .into_iter()
-    .map(|(asked, from, to)| {
+    .map(|(requested, from, to)| {
         let text = digits(from, to);
-        range(asked)
-            .is(206)
+        range(requested)
+            .status(206)
             .text(&text)
             .header("content-range", &format!("bytes {from}-{to}/1000"))
             .header("content-length", &text.len().to_string())
@@ -53,7 +53,7 @@ fn one() -> Vec<Case> {
     .collect()
 }
 
-fn none() -> Vec<Case> {
+fn unsatisfiable() -> Vec<Case> {
     let beyond = [
         "bytes=1000-",
         "bytes=1000-1001",
@@ -72,96 +72,99 @@ fn none() -> Vec<Case> {
     ];
     // What does not speak of bytes may be passed over as well.
     let others = ["lines=0-9", "0-9"];
-    let refused = beyond
-        .into_iter()
-        .chain(nonsense)
-        .map(|asked| range(asked).is(416).header("content-range", "bytes */1000"));
+    let rejected_range = beyond.into_iter().chain(nonsense).map(|requested| {
+        range(requested)
+            .status(416)
+            .header("content-range", "bytes */1000")
+    });
     let others = others
         .into_iter()
-        .map(|asked| range(asked).one_of(&[200, 416]));
+        .map(|requested| range(requested).status_in(&[200, 416]));
     let head = named("the head of a part")
         .head(PATH)
-        .with("Range", "bytes=0-9")
-        .one_of(&[200, 206])
+        .with_header("Range", "bytes=0-9")
+        .status_in(&[200, 206])
         .empty();
-    refused.chain(others).chain([head]).collect()
+    rejected_range.chain(others).chain([head]).collect()
 }
 
 fn several() -> Vec<Case> {
     vec![
-        range("bytes=0-4,995-999").that("both parts are there", has_both_parts),
+        range("bytes=0-4,995-999").satisfies("both parts are there", has_both_parts),
         named("several parts, the later first")
             .get(PATH)
-            .with("Range", "bytes=995-999,0-4")
-            .that("both parts are there", has_both_parts),
-        refused("bytes=0-9,5-14"),
-        refused("bytes=0-9,9-9"),
-        refused("bytes=0-9,0-9"),
-        refused("bytes=-10,985-"),
-        refused("bytes=0-4,2000-"),
-        refused("bytes=2000-,3000-"),
-        refused("bytes=0-4,9-8"),
+            .with_header("Range", "bytes=995-999,0-4")
+            .satisfies("both parts are there", has_both_parts),
+        rejected_range("bytes=0-9,5-14"),
+        rejected_range("bytes=0-9,9-9"),
+        rejected_range("bytes=0-9,0-9"),
+        rejected_range("bytes=-10,985-"),
+        rejected_range("bytes=0-4,2000-"),
+        rejected_range("bytes=2000-,3000-"),
+        rejected_range("bytes=0-4,9-8"),
         range("bytes=0-4,5-9")
-            .is(206)
-            .that("both parts are there", |answer| {
-                has_parts(answer, &[(0, 4), (5, 9)])
+            .status(206)
+            .satisfies("both parts are there", |response| {
+                has_parts(response, &[(0, 4), (5, 9)])
             }),
-        range("bytes=-1,0-0,500-500").that("all three parts are there", |answer| {
-            has_parts(answer, &[(0, 0), (500, 500), (999, 999)])
+        range("bytes=-1,0-0,500-500").satisfies("all three parts are there", |response| {
+            has_parts(response, &[(0, 0), (500, 500), (999, 999)])
         }),
         named("a hundred parts")
             .get(PATH)
-            .with("Range", &format!("bytes={}", hundred().join(",")))
-            .that("all hundred parts are there", |answer| {
+            .with_header("Range", &format!("bytes={}", hundred().join(",")))
+            .satisfies("all hundred parts are there", |response| {
                 let parts: Vec<_> = (0..100).map(|n| (n * 10, n * 10 + 4)).collect();
-                has_parts(answer, &parts)
+                has_parts(response, &parts)
             }),
         named("parts of a file that is another by now are not sent")
             .get(PATH)
-            .with("Range", "bytes=0-4,995-999")
-            .with("If-Range", "\"another\"")
-            .is(200)
+            .with_header("Range", "bytes=0-4,995-999")
+            .with_header("If-Range", "\"another\"")
+            .status(200)
             .bytes(1000),
         named("a thousand parts are not sent a thousand times")
             .get(PATH)
-            .with("Range", &format!("bytes={}", ["0-"; 1000].join(",")))
-            .is(416),
+            .with_header("Range", &format!("bytes={}", ["0-"; 1000].join(",")))
+            .status(416),
     ]
 }
 
 /// Clients that stream ask for hundreds of parts; that leaves no trace.
-fn many() -> Vec<Case> {
+fn hundreds() -> Vec<Case> {
     vec![
         named("hundreds of parts, one after the other and side by side")
             .row("1.5")
             .get(PATH)
-            .with("Range", "bytes={n}-{n}")
+            .with_header("Range", "bytes={n}-{n}")
             .times(400, 8)
-            .is(206)
+            .status(206)
             .bytes(1),
         named("parts that are fetched are no news of the update")
             .row("1.5")
             .get("")
-            .is(200)
-            .keep("link", "/_links/deploymentBase/href")
+            .status(200)
+            .capture("link", "/_links/deploymentBase/href")
             .get(PATH)
-            .with("Range", "bytes={n}-{n}")
+            .with_header("Range", "bytes={n}-{n}")
             .times(20, 4)
-            .is(206)
+            .status(206)
             .get("")
-            .is(200)
+            .status(200)
             .json("/_links/deploymentBase/href", "{link}")
             .post(
                 "deploymentBase/{id}/feedback",
-                say::body("closed", "success"),
+                payloads::feedback("closed", "success"),
             )
-            .is(200),
+            .status(200),
     ]
 }
 
 /// Some part is not there, or is asked for twice: then none is sent.
-fn refused(asked: &str) -> Case {
-    range(asked).is(416).header("content-range", "bytes */1000")
+fn rejected_range(requested: &str) -> Case {
+    range(requested)
+        .status(416)
+        .header("content-range", "bytes */1000")
 }
 
 /// Half of every ten bytes.
@@ -171,19 +174,19 @@ fn hundred() -> Vec<String> {
         .collect()
 }
 
-fn has_both_parts(answer: &Answer) -> anyhow::Result<()> {
-    has_parts(answer, &[(0, 4), (995, 999)])
+fn has_both_parts(response: &HttpResponse) -> anyhow::Result<()> {
+    has_parts(response, &[(0, 4), (995, 999)])
 }
 
 /// These parts, in this order, each with its own head, and nothing else.
-fn has_parts(answer: &Answer, parts: &[(usize, usize)]) -> anyhow::Result<()> {
-    ensure!(answer.status == 206, "206 was expected");
-    let boundary = answer
+fn has_parts(response: &HttpResponse, parts: &[(usize, usize)]) -> anyhow::Result<()> {
+    ensure!(response.status == 206, "206 was expected");
+    let boundary = response
         .header("content-type")
         .strip_prefix("multipart/byteranges; boundary=")
         .context("multipart/byteranges")?
         .trim_matches('"');
-    let text = answer.text();
+    let text = response.text();
     let (inner, rest) = text
         .split_once(&format!("--{boundary}--"))
         .context("an end")?;
@@ -201,11 +204,11 @@ fn has_parts(answer: &Answer, parts: &[(usize, usize)]) -> anyhow::Result<()> {
         ensure!(lines.any(|line| line == range), "{range}: {head}");
         ensure!(body == digits(from, to) + "\r\n", "{range}: {body}");
     }
-    let length: usize = answer
+    let length: usize = response
         .header("content-length")
         .parse()
         .context("Content-Length")?;
-    ensure!(length == answer.body.len(), "Content-Length");
+    ensure!(length == response.body.len(), "Content-Length");
     Ok(())
 }
 

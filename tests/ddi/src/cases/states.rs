@@ -1,9 +1,9 @@
 //! What each word of a device makes of its update.
 
-use super::say;
+use super::payloads;
 use crate::{
-    adapter::{State, State::*},
-    case::{Act, Case, Standing},
+    adapter::{UpdateState, UpdateState::*},
+    case::{Case, DeviceState, OperatorAction},
 };
 
 const EXECUTIONS: [&str; 8] = [
@@ -18,7 +18,7 @@ const EXECUTIONS: [&str; 8] = [
 ];
 
 /// What `execution` with `finished` makes of an open update.
-fn on_open(execution: &str, finished: &str) -> State {
+fn when_open(execution: &str, finished: &str) -> UpdateState {
     match (execution, finished) {
         ("closed", "failure") => Failed,
         ("closed", _) => Succeeded,
@@ -27,7 +27,7 @@ fn on_open(execution: &str, finished: &str) -> State {
 }
 
 /// What they make of an update that is called back; none: see difference 2.
-fn on_called_back(execution: &str, finished: &str) -> Option<State> {
+fn when_cancelling(execution: &str, finished: &str) -> Option<UpdateState> {
     match (execution, finished) {
         ("canceled", _) => None,
         ("closed", "failure") | ("rejected", _) => Some(Open),
@@ -42,27 +42,27 @@ pub(super) fn cases() -> Vec<Case> {
     });
     words
         .flat_map(|(execution, finished)| {
-            [open(execution, finished), called_back(execution, finished)]
+            [open(execution, finished), cancelling(execution, finished)]
         })
         .collect()
 }
 
 fn open(execution: &str, finished: &str) -> Case {
-    let state = on_open(execution, finished);
+    let state = when_open(execution, finished);
     let case = Case::new(
         "2",
         &format!("deploymentBase: {execution} with {finished}"),
-        Standing::Busy,
+        DeviceState::Proceeding,
     )
     .post(
         "deploymentBase/{id}/feedback",
-        say::body(execution, finished),
+        payloads::feedback(execution, finished),
     )
-    .is(200)
+    .status(200)
     .empty()
-    .operator(Act::Find(state))
+    .operator(OperatorAction::ExpectState(state))
     .get("")
-    .is(200);
+    .status(200);
     match state {
         Open => case
             .has("/_links/deploymentBase")
@@ -76,14 +76,17 @@ fn open(execution: &str, finished: &str) -> Case {
     }
 }
 
-fn called_back(execution: &str, finished: &str) -> Case {
+fn cancelling(execution: &str, finished: &str) -> Case {
     let name = format!("cancelAction: {execution} with {finished}");
-    let case = Case::new("2", &name, Standing::CalledBack)
-        .post("cancelAction/{id}/feedback", say::body(execution, finished))
-        .is(200)
+    let case = Case::new("2", &name, DeviceState::Cancelling)
+        .post(
+            "cancelAction/{id}/feedback",
+            payloads::feedback(execution, finished),
+        )
+        .status(200)
         .empty();
-    let Some(state) = on_called_back(execution, finished) else {
-        return case.get("").is(200).differs(
+    let Some(state) = when_cancelling(execution, finished) else {
+        return case.get("").status(200).differs(
             2,
             |it| it.has("/_links/cancelAction"),
             |it| {
@@ -92,7 +95,10 @@ fn called_back(execution: &str, finished: &str) -> Case {
             },
         );
     };
-    let case = case.operator(Act::Find(state)).get("").is(200);
+    let case = case
+        .operator(OperatorAction::ExpectState(state))
+        .get("")
+        .status(200);
     match state {
         Open => case
             .has("/_links/deploymentBase")

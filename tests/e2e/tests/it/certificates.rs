@@ -9,96 +9,96 @@ use rcgen::{
 };
 use reqwest::{Certificate, Client, Identity};
 use serde_json::Value;
-use tidegate_e2e::{Device, Ground, Program, both_databases, printed};
+use tidegate_e2e::{Device, ServerProcess, ServerStorage, both_databases, output_of};
 
 both_databases!(
-    who_shows_a_certificate_is_let_in,
-    who_shows_none_does_not_connect_where_one_is_required,
+    a_trusted_certificate_authenticates_its_device,
+    connecting_without_a_required_certificate_fails,
 );
 
-async fn who_shows_a_certificate_is_let_in(ground: Ground) -> Result<()> {
-    let site = Site::new(&ground, "optional")?;
-    let plant = Authority::new(ground.folder(), "plant")?;
-    let other = Authority::new(ground.folder(), "other")?;
-    let dock = site.device("dock-0", Some(&plant.issue("dock-0")?))?;
+async fn a_trusted_certificate_authenticates_its_device(storage: ServerStorage) -> Result<()> {
+    let server = TlsServer::new(&storage, "optional")?;
+    let plant = Authority::new(storage.dir(), "plant")?;
+    let other = Authority::new(storage.dir(), "other")?;
+    let dock = server.device("dock-0", Some(&plant.issue("dock-0")?))?;
     ensure!(dock.get("").await?.status == 401, "nobody trusts the plant");
 
     let pem = plant.file.to_str().context("a path")?;
-    let made = site.run(&["device-authority", "add", "plant", "--certificate", pem])?;
-    ensure!(made["subject"] == "CN=plant", "{made}");
+    let created = server.run(&["device-authority", "add", "plant", "--certificate", pem])?;
+    ensure!(created["subject"] == "CN=plant", "{created}");
     let again = ["device-authority", "add", "plant", "--certificate", pem];
-    ensure!(site.run(&again).is_err(), "there is one of this name");
+    ensure!(server.run(&again).is_err(), "there is one of this name");
     dock.poll().await?;
-    let shown = site.run(&["device", "show", "dock-0"])?;
+    let shown = server.run(&["device", "show", "dock-0"])?;
     ensure!(shown["state"] == "registered", "{shown}");
     for (id, identity) in [
         ("dock-0", None),
         ("dock-1", Some(plant.issue("dock-0")?)),
         ("dock-0", Some(other.issue("dock-0")?)),
     ] {
-        let stranger = site.device(id, identity.as_deref())?.get("").await?;
+        let refused = server.device(id, identity.as_deref())?.get("").await?;
         ensure!(
-            stranger.status == 401 && stranger.body.is_empty(),
-            "{stranger}"
+            refused.status == 401 && refused.body.is_empty(),
+            "{refused}"
         );
     }
 
-    site.run(&["device-authority", "remove", "plant"])?;
-    let left = site.run(&["device-authority", "list"])?;
+    server.run(&["device-authority", "remove", "plant"])?;
+    let left = server.run(&["device-authority", "list"])?;
     ensure!(left["count"] == 0, "{left}");
     ensure!(dock.get("").await?.status == 401, "it is trusted no more");
-    tokens(&site).await
+    tokens(&server).await
 }
 
 /// The other ways in, by the same commands.
-async fn tokens(site: &Site<'_>) -> Result<()> {
-    let made = site.run(&["device", "token", "rotate", "dock-0"])?;
-    let old = token("TargetToken", &made)?;
-    let dock = site.device("dock-0", None)?;
+async fn tokens(server: &TlsServer<'_>) -> Result<()> {
+    let created = server.run(&["device", "token", "rotate", "dock-0"])?;
+    let old = token("TargetToken", &created)?;
+    let dock = server.device("dock-0", None)?;
     dock.clone().authorized(&old).poll().await?;
-    let made = site.run(&["device", "token", "rotate", "dock-0", "--old-for", "1h"])?;
+    let created = server.run(&["device", "token", "rotate", "dock-0", "--old-for", "1h"])?;
     dock.clone().authorized(&old).poll().await?;
-    let new = token("TargetToken", &made)?;
+    let new = token("TargetToken", &created)?;
     dock.clone().authorized(&new).poll().await?;
     let used = dock.clone().authorized(&old).get("").await?;
     ensure!(used.status == 401, "the new one was used");
-    site.run(&["device", "token", "revoke", "dock-0"])?;
+    server.run(&["device", "token", "revoke", "dock-0"])?;
     let revoked = dock.clone().authorized(&new).get("").await?;
     ensure!(revoked.status == 401, "{revoked}");
 
-    let made = site.run(&["gateway", "create", "hall", "--group", "hall"])?;
-    let gateway = token("GatewayToken", &made)?;
-    let crane = site.device("crane-0", None)?.authorized(&gateway);
+    let created = server.run(&["gateway", "create", "hall", "--group", "hall"])?;
+    let gateway = token("GatewayToken", &created)?;
+    let crane = server.device("crane-0", None)?.authorized(&gateway);
     crane.poll().await?;
-    let agreed = site.run(&["device", "auto-confirm", "crane-0", "--remark", "no screen"])?;
+    let agreed = server.run(&["device", "auto-confirm", "crane-0", "--remark", "no screen"])?;
     ensure!(agreed["auto_confirm"]["remark"] == "no screen", "{agreed}");
     ensure!(agreed["groups"] == serde_json::json!(["hall"]), "{agreed}");
-    site.run(&["device", "auto-confirm", "crane-0", "--off"])?;
-    let shown = site.run(&["device", "show", "crane-0"])?;
+    server.run(&["device", "auto-confirm", "crane-0", "--off"])?;
+    let shown = server.run(&["device", "show", "crane-0"])?;
     ensure!(shown["auto_confirm"].is_null(), "{shown}");
-    let table = site.print(&["gateway", "list"])?;
+    let table = server.run_text(&["gateway", "list"])?;
     ensure!(table.contains("NAME") && table.contains("hall"), "{table}");
-    site.run(&["gateway", "revoke", "hall"])?;
+    server.run(&["gateway", "revoke", "hall"])?;
     ensure!(crane.get("").await?.status == 401, "it opens nothing");
     ensure!(
-        site.run(&["gateway", "revoke", "hall"]).is_err(),
+        server.run(&["gateway", "revoke", "hall"]).is_err(),
         "it is gone"
     );
-    keys(site).await
+    keys(server).await
 }
 
 /// A key that got out is found among the others, and opens nothing any more.
-async fn keys(site: &Site<'_>) -> Result<()> {
-    let command = |arguments: &[&str]| printed(site.ground.command()?.args(arguments));
+async fn keys(server: &TlsServer<'_>) -> Result<()> {
+    let command = |arguments: &[&str]| output_of(server.storage.command()?.args(arguments));
     let create = ["key", "create", "--user", "bob", "--role", "viewer"];
     let key = command(&create)?.trim().to_owned();
     let client = Client::builder()
-        .tls_certs_only([site.root.clone()])
+        .tls_certs_only([server.root.clone()])
         .build()?;
     let list = async || {
-        let request = client.get(format!("{}/api/v1/devices", site.url));
-        let answer = request.header("X-API-Key", &key).send().await?;
-        anyhow::Ok(answer.status().as_u16())
+        let request = client.get(format!("{}/api/v1/devices", server.url));
+        let response = request.header("X-API-Key", &key).send().await?;
+        anyhow::Ok(response.status().as_u16())
     };
     ensure!(list().await? == 200, "it opens");
     let listed = command(&["key", "list"])?;
@@ -116,35 +116,35 @@ async fn keys(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
-fn token(scheme: &str, made: &Value) -> Result<String> {
-    let token = made["token"].as_str().context("a token")?;
+fn token(scheme: &str, created: &Value) -> Result<String> {
+    let token = created["token"].as_str().context("a token")?;
     Ok(format!("{scheme} {token}"))
 }
 
-async fn who_shows_none_does_not_connect_where_one_is_required(ground: Ground) -> Result<()> {
-    let site = Site::new(&ground, "required")?;
-    let plant = Authority::new(ground.folder(), "plant")?;
-    let nobody = site.device("dock-0", None)?.get("").await;
-    ensure!(nobody.is_err(), "nobody is let in without one");
-    let dock = site.device("dock-0", Some(&plant.issue("dock-0")?))?;
+async fn connecting_without_a_required_certificate_fails(storage: ServerStorage) -> Result<()> {
+    let server = TlsServer::new(&storage, "required")?;
+    let plant = Authority::new(storage.dir(), "plant")?;
+    let connection = server.device("dock-0", None)?.get("").await;
+    ensure!(connection.is_err(), "nobody is let in without one");
+    let dock = server.device("dock-0", Some(&plant.issue("dock-0")?))?;
     ensure!(dock.get("").await?.status == 401, "nobody trusts the plant");
     Ok(())
 }
 
 /// The program, which speaks TLS, and an administrator.
-struct Site<'a> {
-    ground: &'a Ground,
+struct TlsServer<'a> {
+    storage: &'a ServerStorage,
     /// `https://localhost:PORT`.
     url: String,
     key: String,
     root: Certificate,
-    _program: Program,
+    _program: ServerProcess,
 }
 
-impl<'a> Site<'a> {
-    fn new(ground: &'a Ground, client_auth: &str) -> Result<Self> {
+impl<'a> TlsServer<'a> {
+    fn new(storage: &'a ServerStorage, client_auth: &str) -> Result<Self> {
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        let file = |name: &str| ground.folder().join(name);
+        let file = |name: &str| storage.dir().join(name);
         fs::write(file("cert.pem"), own.cert.pem())?;
         fs::write(file("key.pem"), own.signing_key.serialize_pem())?;
         let settings: [(&str, OsString); 3] = [
@@ -152,12 +152,12 @@ impl<'a> Site<'a> {
             ("TIDEGATE_TLS__KEY", file("key.pem").into()),
             ("TIDEGATE_TLS__CLIENT_AUTH", client_auth.into()),
         ];
-        let program = Program::start_with(ground, &settings)?;
+        let program = ServerProcess::start_with(storage, &settings)?;
         // The tenant is there once the server is.
         let key = ["key", "create", "--user", "ada", "--role", "admin"];
-        let key = printed(ground.command()?.args(key))?;
+        let key = output_of(storage.command()?.args(key))?;
         Ok(Self {
-            ground,
+            storage,
             url: program.url.replace("http://127.0.0.1", "https://localhost"),
             key: key.trim().to_owned(),
             root: Certificate::from_pem(own.cert.pem().as_bytes())?,
@@ -177,7 +177,7 @@ impl<'a> Site<'a> {
 
     /// What a command of the administrator's is answered by the server; null where that is nothing.
     fn run(&self, arguments: &[&str]) -> Result<Value> {
-        let text = self.print(&[arguments, &["--json"]].concat())?;
+        let text = self.run_text(&[arguments, &["--json"]].concat())?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
@@ -185,15 +185,15 @@ impl<'a> Site<'a> {
     }
 
     /// What it prints.
-    fn print(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.ground.command()?;
+    fn run_text(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.storage.command()?;
         command
             .args(arguments)
             .env("TIDEGATE_URL", &self.url)
             .env("TIDEGATE_KEY", &self.key)
-            .env("SSL_CERT_FILE", self.ground.folder().join("cert.pem"))
+            .env("SSL_CERT_FILE", self.storage.dir().join("cert.pem"))
             .env_remove("SSL_CERT_DIR");
-        printed(&mut command)
+        output_of(&mut command)
     }
 }
 

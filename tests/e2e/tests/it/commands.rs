@@ -3,31 +3,33 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
 use serde_json::Value;
-use tidegate_e2e::{Device, FirmwareForm, Ground, Program, Rest, both_databases, printed};
+use tidegate_e2e::{
+    Device, FirmwareForm, RestClient, ServerProcess, ServerStorage, both_databases, output_of,
+};
 
 both_databases!(
-    an_update_is_ended_by_force_once_it_is_called_back,
-    a_pinned_device_goes_back_by_force,
+    force_cancel_requires_a_cancelling_update,
+    force_rolls_back_a_pinned_device,
 );
 
-async fn an_update_is_ended_by_force_once_it_is_called_back(ground: Ground) -> Result<()> {
-    let site = Site::new(&ground)?;
-    let device = site.device();
-    device.introduce().await?;
-    let made = site.offer("1.1.0").await?;
+async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let device = server.device();
+    device.identify().await?;
+    let created = server.offer("1.1.0").await?;
     device.offer().await?.context("an offer")?;
-    let id = made["update_id"].to_string();
+    let id = created["update_id"].to_string();
 
-    site.refuses(
+    server.refuses(
         &["update", "cancel", &id, "--force"],
         "update_not_cancelling",
     )?;
-    let called_back = site.run(&["update", "cancel", &id, "--reason", "the wrong one"])?;
-    ensure!(called_back["status"] == "cancelling", "{called_back}");
+    let cancelled = server.run(&["update", "cancel", &id, "--reason", "the wrong one"])?;
+    ensure!(cancelled["status"] == "cancelling", "{cancelled}");
     // Without force it waits for the device.
-    let asked_again = site.run(&["update", "cancel", &id])?;
+    let asked_again = server.run(&["update", "cancel", &id])?;
     ensure!(asked_again["status"] == "cancelling", "{asked_again}");
-    let ended = site.run(&["update", "cancel", &id, "--force"])?;
+    let ended = server.run(&["update", "cancel", &id, "--force"])?;
     ensure!(ended["status"] == "cancelled", "{ended}");
     ensure!(
         device.poll().await?.cancel().is_none(),
@@ -36,30 +38,30 @@ async fn an_update_is_ended_by_force_once_it_is_called_back(ground: Ground) -> R
     Ok(())
 }
 
-async fn a_pinned_device_goes_back_by_force(ground: Ground) -> Result<()> {
-    let site = Site::new(&ground)?;
-    let mut device = site.device();
-    device.introduce().await?;
+async fn force_rolls_back_a_pinned_device(storage: ServerStorage) -> Result<()> {
+    let server = DevServer::new(&storage)?;
+    let mut device = server.device();
+    device.identify().await?;
     for version in ["1.1.0", "1.2.0"] {
-        site.offer(version).await?;
+        server.offer(version).await?;
         ensure!(device.install().await?, "it had nothing to install");
     }
-    site.run(&["device", "set", ID, "--pin"])?;
+    server.run(&["device", "set", ID, "--pin"])?;
 
-    let back = ["device", "rollback", ID, "--reason", "it hums"];
-    site.refuses(&back, "pinned")?;
-    let made = site.run(&[&back[..], &["--force"]].concat())?;
+    let rollback = ["device", "rollback", ID, "--reason", "it hums"];
+    server.refuses(&rollback, "pinned")?;
+    let created = server.run(&[&rollback[..], &["--force"]].concat())?;
     ensure!(
-        made["to_version"] == "1.1.0" && made["status"] == "offered",
-        "{made}"
+        created["to_version"] == "1.1.0" && created["status"] == "offered",
+        "{created}"
     );
     ensure!(device.install().await?, "it had nothing to go back to");
     ensure!(device.version == "1.1.0", "{}", device.version);
     // What is there comes again only by force.
     let same = ["device", "rollback", ID, "--to", "1.1.0"];
-    site.run(&["device", "set", ID, "--unpin"])?;
-    site.refuses(&same, "already_installed")?;
-    let again = site.run(&[&same[..], &["--force"]].concat())?;
+    server.run(&["device", "set", ID, "--unpin"])?;
+    server.refuses(&same, "already_installed")?;
+    let again = server.run(&[&same[..], &["--force"]].concat())?;
     ensure!(again["to_version"] == "1.1.0", "{again}");
     Ok(())
 }
@@ -67,19 +69,19 @@ async fn a_pinned_device_goes_back_by_force(ground: Ground) -> Result<()> {
 const ID: &str = "pump-0";
 
 /// The program in development mode, and an administrator.
-struct Site<'a> {
-    ground: &'a Ground,
+struct DevServer<'a> {
+    storage: &'a ServerStorage,
     key: String,
-    program: Program,
+    program: ServerProcess,
 }
 
-impl<'a> Site<'a> {
-    fn new(ground: &'a Ground) -> Result<Self> {
-        let program = Program::start(ground)?;
+impl<'a> DevServer<'a> {
+    fn new(storage: &'a ServerStorage) -> Result<Self> {
+        let program = ServerProcess::start(storage)?;
         let key = ["key", "create", "--user", "ada", "--role", "admin"];
-        let key = printed(ground.command()?.args(key))?;
+        let key = output_of(storage.command()?.args(key))?;
         Ok(Self {
-            ground,
+            storage,
             key: key.trim().to_owned(),
             program,
         })
@@ -91,30 +93,30 @@ impl<'a> Site<'a> {
 
     /// Uploads a firmware and offers it to the device.
     async fn offer(&self, version: &str) -> Result<Value> {
-        let rest = Rest::anonymous(Client::new(), &self.program.url).with_key(&self.key);
+        let rest = RestClient::anonymous(Client::new(), &self.program.url).with_key(&self.key);
         let firmware = FirmwareForm::new(version).upload(&rest).await?.to_string();
         self.run(&["device", "update", ID, "--firmware", &firmware])
     }
 
     /// What a command answers.
     fn run(&self, arguments: &[&str]) -> Result<Value> {
-        let text = printed(&mut self.command(arguments)?)?;
+        let text = output_of(&mut self.command(arguments)?)?;
         serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
     }
 
     /// A command that the server refuses, with this code.
     fn refuses(&self, arguments: &[&str], code: &str) -> Result<()> {
         let output = self.command(arguments)?.output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(
-            output.status.code() == Some(1) && said.contains(code),
-            "{arguments:?}: {said}"
+            output.status.code() == Some(1) && stderr.contains(code),
+            "{arguments:?}: {stderr}"
         );
         Ok(())
     }
 
     fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
-        let mut command = self.ground.command()?;
+        let mut command = self.storage.command()?;
         command
             .args(arguments)
             .arg("--json")

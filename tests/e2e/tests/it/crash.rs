@@ -10,64 +10,70 @@ use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::{Value, json};
 use tidegate_e2e::{
-    Device, Events, FirmwareForm, Ground, Lab, Offer, Program, Rest, both_databases, close,
-    files_below, until,
+    Device, Events, FirmwareForm, Offer, RestClient, ServerProcess, ServerStorage, TestTenant,
+    both_databases, close, files_below, wait_until,
 };
 use tokio::time::timeout;
 
 const DEVICES: usize = 24;
 /// Acknowledged feedbacks before the end comes.
-const ENOUGH: usize = 300;
+const MIN_ACKNOWLEDGED: usize = 300;
 
 both_databases!(
-    nothing_acknowledged_is_lost_by_a_kill,
-    nothing_accepted_is_lost_by_a_stop,
-    an_upload_under_way_is_finished,
-    a_stop_does_not_wait_for_watchers,
+    acknowledged_feedback_survives_a_kill,
+    accepted_data_survives_a_shutdown,
+    shutdown_completes_running_uploads,
+    shutdown_does_not_wait_for_event_streams,
 );
 
-async fn nothing_acknowledged_is_lost_by_a_kill(ground: Ground) -> Result<()> {
-    storm_and(&ground, Program::kill).await
+async fn acknowledged_feedback_survives_a_kill(storage: ServerStorage) -> Result<()> {
+    kill_under_load(&storage, ServerProcess::kill).await
 }
 
-async fn nothing_accepted_is_lost_by_a_stop(ground: Ground) -> Result<()> {
-    storm_and(&ground, |program| {
-        let status = program.terminate()?;
+async fn accepted_data_survives_a_shutdown(storage: ServerStorage) -> Result<()> {
+    kill_under_load(&storage, |process| {
+        let status = process.terminate()?;
         ensure!(status.success(), "it ended with {status}");
         Ok(())
     })
     .await?;
     // When devices were last seen is gathered in memory; a stop writes it.
-    let program = Program::start(&ground)?;
-    for device in Site::new(&program.url).await?.rest.list("devices").await? {
+    let process = ServerProcess::start(&storage)?;
+    for device in DevServer::new(&process.url)
+        .await?
+        .rest
+        .list("devices")
+        .await?
+    {
         ensure!(device["last_seen"].is_string(), "{device}");
     }
     Ok(())
 }
 
-async fn storm_and(
-    ground: &Ground,
-    end: impl FnOnce(Program) -> Result<()> + Send + 'static,
+async fn kill_under_load(
+    storage: &ServerStorage,
+    end: impl FnOnce(ServerProcess) -> Result<()> + Send + 'static,
 ) -> Result<()> {
-    let program = Program::start(ground)?;
-    let site = Site::new(&program.url).await?;
-    let fleet = site.fleet().await?;
-    let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
-    let made = site
+    let process = ServerProcess::start(storage)?;
+    let server = DevServer::new(&process.url).await?;
+    let devices = server.devices().await?;
+    let firmware = FirmwareForm::new("2.0.0").upload(&server.rest).await?;
+    let created = server
         .rest
-        .post("campaigns", &Lab::draft(firmware))
+        .post("campaigns", &TestTenant::campaign_body(firmware))
         .await?
-        .is(201)?
+        .expect_status(201)?
         .json()?;
-    let path = format!("campaigns/{}", made["campaign_id"]);
-    site.rest
+    let path = format!("campaigns/{}", created["campaign_id"]);
+    server
+        .rest
         .post(&format!("{path}/start"), &json!({}))
         .await?
-        .is(200)?;
+        .expect_status(200)?;
     let mut offers = Vec::new();
-    for device in &fleet {
+    for device in &devices {
         offers.push(
-            until("the device is offered the firmware", async || {
+            wait_until("the device is offered the firmware", async || {
                 device.offer().await
             })
             .await?,
@@ -75,40 +81,47 @@ async fn storm_and(
     }
 
     let (acknowledged, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let storms = fleet
+    let senders = devices
         .iter()
         .zip(&offers)
         .enumerate()
         .map(|(n, (device, offer))| {
             // A third of them is done in the middle of it.
             let last = if n % 3 == 0 { 3 + n / 3 } else { usize::MAX };
-            storm(device, offer, last, &acknowledged, &over)
+            send_feedback_until_stopped(device, offer, last, &acknowledged, &over)
         });
     let stop = async {
-        until("enough is acknowledged", async || {
-            Ok((acknowledged.load(Ordering::SeqCst) >= ENOUGH).then_some(()))
+        wait_until("enough is acknowledged", async || {
+            Ok((acknowledged.load(Ordering::SeqCst) >= MIN_ACKNOWLEDGED).then_some(()))
         })
         .await?;
-        let ended = tokio::task::spawn_blocking(move || end(program)).await?;
+        let ended = tokio::task::spawn_blocking(move || end(process)).await?;
         over.store(true, Ordering::SeqCst);
         ended
     };
-    let (said, stopped) = tokio::join!(join_all(storms), stop);
+    let (acknowledged_feedback, stopped) = tokio::join!(join_all(senders), stop);
     stopped?;
 
-    let program = Program::start(ground)?;
-    let site = site.moved_to(&program.url);
-    let mut fleet: Vec<Device> = fleet.iter().map(|device| site.device(&device.id)).collect();
-    for (device, said) in fleet.iter().zip(&said) {
-        ensure!(said.messages > 0, "{} said nothing", device.id);
-        let log = site
+    let process = ServerProcess::start(storage)?;
+    let server = server.at_url(&process.url);
+    let mut devices: Vec<Device> = devices
+        .iter()
+        .map(|device| server.device(&device.id))
+        .collect();
+    for (device, acknowledged_feedback) in devices.iter().zip(&acknowledged_feedback) {
+        ensure!(
+            acknowledged_feedback.messages > 0,
+            "{} said nothing",
+            device.id
+        );
+        let log = server
             .rest
             .get(&format!("devices/{}/log?limit=500", device.id))
             .await?
-            .is(200)?
+            .expect_status(200)?
             .json()?;
         let kept: Vec<&Value> = log["items"].as_array().into_iter().flatten().collect();
-        for n in 0..said.messages {
+        for n in 0..acknowledged_feedback.messages {
             let message = json!([format!("line {n}")]);
             let count = kept
                 .iter()
@@ -122,13 +135,16 @@ async fn storm_and(
         }
         let status = &log["update"]["status"];
         ensure!(
-            !said.is_done || status == "completed",
+            !acknowledged_feedback.is_done || status == "completed",
             "{}: {log}",
             device.id
         );
     }
-    let campaign = site.rest.get(&path).await?.is(200)?.json()?;
-    let done = said.iter().filter(|said| said.is_done).count() as u64;
+    let campaign = server.rest.get(&path).await?.expect_status(200)?.json()?;
+    let done = acknowledged_feedback
+        .iter()
+        .filter(|acknowledged_feedback| acknowledged_feedback.is_done)
+        .count() as u64;
     ensure!(done > 0, "nobody was done");
     // Whoever was not told may have been heard all the same.
     ensure!(
@@ -136,64 +152,64 @@ async fn storm_and(
         "{done} were done: {campaign}"
     );
 
-    until("the campaign comes to its end", async || {
-        for device in &mut fleet {
+    wait_until("the campaign comes to its end", async || {
+        for device in &mut devices {
             device.install().await?;
         }
-        let campaign = site.rest.get(&path).await?.is(200)?.json()?;
+        let campaign = server.rest.get(&path).await?.expect_status(200)?.json()?;
         Ok((campaign["status"] == "completed").then_some(()))
     })
     .await?;
-    let status = program.terminate()?;
+    let status = process.terminate()?;
     ensure!(status.success(), "it ended with {status}");
     Ok(())
 }
 
 /// What a device was told is kept.
-struct Said {
+struct AcknowledgedFeedback {
     messages: usize,
     is_done: bool,
 }
 
 /// Says one thing after the other until the server is gone; closes after `last` of them.
-async fn storm(
+async fn send_feedback_until_stopped(
     device: &Device,
     offer: &Offer,
     last: usize,
     acknowledged: &AtomicUsize,
     over: &AtomicBool,
-) -> Said {
-    let mut said = Said {
+) -> AcknowledgedFeedback {
+    let mut acknowledged_feedback = AcknowledgedFeedback {
         messages: 0,
         is_done: false,
     };
     while !over.load(Ordering::SeqCst) {
-        let body = if said.messages == last {
+        let body = if acknowledged_feedback.messages == last {
             close("success")
         } else {
-            let line = format!("line {}", said.messages);
+            let line = format!("line {}", acknowledged_feedback.messages);
             json!({ "status": { "execution": "proceeding", "result": { "finished": "none" }, "details": [line] } })
         };
         match device.feedback(&offer.id, &body).await {
-            Ok(answer) if answer.status == 200 => {
+            Ok(response) if response.status == 200 => {
                 acknowledged.fetch_add(1, Ordering::SeqCst);
-                if said.messages == last {
-                    said.is_done = true;
-                    return said;
+                if acknowledged_feedback.messages == last {
+                    acknowledged_feedback.is_done = true;
+                    return acknowledged_feedback;
                 }
-                said.messages += 1;
+                acknowledged_feedback.messages += 1;
             }
             // The server is gone, or going.
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
-    said
+    acknowledged_feedback
 }
 
 /// An upload that is under way when the program is asked to stop comes to its end.
-async fn an_upload_under_way_is_finished(ground: Ground) -> Result<()> {
-    let program = Program::start(&ground)?;
-    let site = Site::new(&program.url).await?;
+async fn shutdown_completes_running_uploads(storage: ServerStorage) -> Result<()> {
+    let process = ServerProcess::start(&storage)?;
+    let server = DevServer::new(&process.url).await?;
     let form = FirmwareForm::new("2.0.0");
     let (send, body) = futures::channel::mpsc::unbounded::<std::io::Result<Vec<u8>>>();
     let part = multipart::Part::stream(Body::wrap_stream(body)).file_name("slow.bin");
@@ -201,32 +217,35 @@ async fn an_upload_under_way_is_finished(ground: Ground) -> Result<()> {
     let form = multipart::Form::new()
         .part("metadata", metadata)
         .part("file", part);
-    let request = site.rest.request(Method::POST, "firmware").multipart(form);
+    let request = server
+        .rest
+        .request(Method::POST, "firmware")
+        .multipart(form);
     let upload = tokio::spawn(async move { request.send().await });
     send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
     // The file is begun: the server has the request.
-    let incoming = ground.folder().join("artifacts/incoming");
-    until("the server has begun to store it", async || {
+    let incoming = storage.dir().join("artifacts/incoming");
+    wait_until("the server has begun to store it", async || {
         Ok((!files_below(&incoming).is_empty()).then_some(()))
     })
     .await?;
-    let stop = tokio::task::spawn_blocking(move || program.terminate());
-    until("it listens no more", async || {
-        Ok(site.rest.get("/health").await.is_err().then_some(()))
+    let stop = tokio::task::spawn_blocking(move || process.terminate());
+    wait_until("it listens no more", async || {
+        Ok(server.rest.get("/health").await.is_err().then_some(()))
     })
     .await?;
     send.unbounded_send(Ok(vec![b'b'; 100_000]))?;
     drop(send);
-    let answer = upload.await??;
+    let response = upload.await??;
     ensure!(
-        answer.status() == 201,
+        response.status() == 201,
         "the upload was answered {}",
-        answer.status()
+        response.status()
     );
     ensure!(stop.await??.success(), "it did not end well");
 
-    let program = Program::start(&ground)?;
-    let firmware = site.moved_to(&program.url).rest.list("firmware").await?;
+    let process = ServerProcess::start(&storage)?;
+    let firmware = server.at_url(&process.url).rest.list("firmware").await?;
     ensure!(
         firmware.len() == 1 && firmware[0]["file_size"] == 200_000,
         "{firmware:?}"
@@ -235,20 +254,20 @@ async fn an_upload_under_way_is_finished(ground: Ground) -> Result<()> {
 }
 
 /// Whoever watches a campaign does not keep the program from ending.
-async fn a_stop_does_not_wait_for_watchers(ground: Ground) -> Result<()> {
-    let program = Program::start(&ground)?;
-    let site = Site::new(&program.url).await?;
-    let firmware = FirmwareForm::new("2.0.0").upload(&site.rest).await?;
-    let made = site
+async fn shutdown_does_not_wait_for_event_streams(storage: ServerStorage) -> Result<()> {
+    let process = ServerProcess::start(&storage)?;
+    let server = DevServer::new(&process.url).await?;
+    let firmware = FirmwareForm::new("2.0.0").upload(&server.rest).await?;
+    let created = server
         .rest
-        .post("campaigns", &Lab::draft(firmware))
+        .post("campaigns", &TestTenant::campaign_body(firmware))
         .await?
-        .is(201)?
+        .expect_status(201)?
         .json()?;
-    let path = format!("campaigns/{}/events", made["campaign_id"]);
-    let mut events = Events::follow(&site.rest, &path).await?;
+    let path = format!("campaigns/{}/events", created["campaign_id"]);
+    let mut events = Events::follow(&server.rest, &path).await?;
     ensure!(events.next().await?.is_some(), "there was nothing to see");
-    let stop = tokio::task::spawn_blocking(move || program.terminate());
+    let stop = tokio::task::spawn_blocking(move || process.terminate());
     while events.next().await?.is_some() {}
     ensure!(
         timeout(Duration::from_secs(10), stop).await???.success(),
@@ -258,20 +277,24 @@ async fn a_stop_does_not_wait_for_watchers(ground: Ground) -> Result<()> {
 }
 
 /// A server in development mode, from outside.
-struct Site {
+struct DevServer {
     http: reqwest::Client,
     url: String,
     token: String,
-    rest: Rest,
+    rest: RestClient,
 }
 
-impl Site {
+impl DevServer {
     async fn new(url: &str) -> Result<Self> {
         let http = reqwest::Client::new();
-        let rest = Rest::anonymous(http.clone(), url);
-        let wish = json!({ "user_id": "maker", "email": "maker@example.com", "role": "admin", "expires_in": 3600 });
-        let made = rest.post("auth/dev-token", &wish).await?.is(200)?.json()?;
-        let token = made["token"].as_str().context("a token")?.to_owned();
+        let rest = RestClient::anonymous(http.clone(), url);
+        let body = json!({ "user_id": "maker", "email": "maker@example.com", "role": "admin", "expires_in": 3600 });
+        let created = rest
+            .post("auth/dev-token", &body)
+            .await?
+            .expect_status(200)?
+            .json()?;
+        let token = created["token"].as_str().context("a token")?.to_owned();
         Ok(Self {
             http,
             url: url.to_owned(),
@@ -281,8 +304,8 @@ impl Site {
     }
 
     /// The same at another address: tokens outlive the program.
-    fn moved_to(&self, url: &str) -> Self {
-        let rest = Rest::anonymous(self.http.clone(), url).with_token(&self.token);
+    fn at_url(&self, url: &str) -> Self {
+        let rest = RestClient::anonymous(self.http.clone(), url).with_token(&self.token);
         Self {
             http: self.http.clone(),
             url: url.to_owned(),
@@ -295,9 +318,9 @@ impl Site {
         Device::new(self.http.clone(), &self.url, "DEFAULT", id)
     }
 
-    async fn fleet(&self) -> Result<Vec<Device>> {
+    async fn devices(&self) -> Result<Vec<Device>> {
         stream::iter((0..DEVICES).map(|n| self.device(&format!("edge-{n}"))))
-            .map(|device| async move { device.introduce().await.map(|()| device) })
+            .map(|device| async move { device.identify().await.map(|()| device) })
             .buffered(8)
             .try_collect()
             .await

@@ -4,24 +4,26 @@ use std::{fmt::Write as _, io::Write as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
-use tidegate_ddi_suite::{Entry, Options, Outcome, Report, adapter};
-use tidegate_e2e::{Alone, Database, Lab, Setup, Stage, both_databases, close, feedback};
+use tidegate_ddi_suite::{CaseOutcome, CaseResult, Report, RunOptions, adapter};
+use tidegate_e2e::{
+    Database, Fixture, IsolatedTenant, ServerOptions, TestTenant, both_databases, close, feedback,
+};
 use tidegate_engine::{
     ports::Role,
     tenants::{self, NewApiKey},
 };
 
 both_databases!(
-    the_standard_is_kept,
-    it_is_kept_through_a_proxy,
-    of_two_ends_one_is_the_first,
+    the_server_conforms,
+    the_server_conforms_behind_a_proxy,
+    one_of_two_concurrent_closes_wins,
 );
 
-async fn the_standard_is_kept(lab: Lab) -> Result<()> {
-    let report = held(&lab, &[], false).await?;
-    let is_lacking = |entry: &&Entry| match &entry.outcome {
+async fn the_server_conforms(tenant: TestTenant) -> Result<()> {
+    let report = run_suite(&tenant, &[], false).await?;
+    let is_lacking = |entry: &&CaseResult| match &entry.outcome {
         // Those are the next test's.
-        Outcome::Skipped(reason) => !reason.contains("proxy"),
+        CaseOutcome::Skipped(reason) => !reason.contains("proxy"),
         _ => false,
     };
     let skipped = report.entries.iter().filter(is_lacking).count();
@@ -34,52 +36,54 @@ async fn the_standard_is_kept(lab: Lab) -> Result<()> {
 }
 
 /// What the suite says as a proxy that the server trusts.
-async fn it_is_kept_through_a_proxy(Proxied(lab): Proxied) -> Result<()> {
+async fn the_server_conforms_behind_a_proxy(
+    TenantBehindProxy(tenant): TenantBehindProxy,
+) -> Result<()> {
     let only = ["back through a proxy", "a proxy names", "in a second"];
-    let report = held(&lab, &only, true).await?;
+    let report = run_suite(&tenant, &only, true).await?;
     let (all, skipped) = (report.entries.len(), report.count("skipped"));
     ensure!(all >= 8 && skipped == 0, "{}", report.table());
     Ok(())
 }
 
 /// A lab whose server trusts whoever comes over loopback.
-struct Proxied(Alone);
+struct TenantBehindProxy(IsolatedTenant);
 
-impl Stage for Proxied {
-    async fn set(database: Database) -> Result<Self> {
-        let setup = Setup {
-            trusts_loopback: true,
-            ..Setup::default()
+impl Fixture for TenantBehindProxy {
+    async fn set_up(database: Database) -> Result<Self> {
+        let options = ServerOptions {
+            trust_loopback: true,
+            ..ServerOptions::default()
         };
-        Alone::with(database, setup).await.map(Self)
+        IsolatedTenant::with(database, options).await.map(Self)
     }
 }
 
 /// What came of the cases with these words in their names, none of which failed; no words: of all.
-async fn held(lab: &Lab, only: &[&str], is_proxy: bool) -> Result<Report> {
+async fn run_suite(tenant: &TestTenant, only: &[&str], is_proxy: bool) -> Result<Report> {
     let key = NewApiKey {
-        tenant: lab.tenant.id,
+        tenant: tenant.record.id,
         user: "suite".to_owned(),
         role: Role::Admin,
         expires_at: None,
     };
-    let key = tenants::issue_key(&lab.server.engine, key).await?;
+    let key = tenants::issue_key(&tenant.server.engine, key).await?;
     let target = adapter::Target {
-        url: lab.server.url.clone(),
-        tenant: lab.tenant.name.clone(),
-        gateway: lab.gateway.clone(),
+        url: tenant.server.url.clone(),
+        tenant: tenant.record.name.clone(),
+        gateway: tenant.gateway.clone(),
         is_proxy,
     };
     let tidegate = adapter::Tidegate::new(target, &key)?;
-    let options = Options {
+    let options = RunOptions {
         run: "e2e".to_owned(),
         only: only.iter().map(|&words| words.to_owned()).collect(),
-        at_once: 8,
+        concurrency: 8,
     };
     let report = tidegate_ddi_suite::run(&tidegate, &options).await?;
     // Not `println!`: that is captured, and nobody would see it.
     let _ = writeln!(std::io::stderr(), "{}", report.summary());
-    if report.is_good() {
+    if report.passed() {
         return Ok(report);
     }
     let mut text = String::from("the standard is not kept:");
@@ -90,19 +94,20 @@ async fn held(lab: &Lab, only: &[&str], is_proxy: bool) -> Result<Report> {
 }
 
 /// Of two ends that are said at once, one comes too late; and what was said at once is kept once.
-async fn of_two_ends_one_is_the_first(lab: Lab) -> Result<()> {
-    let device = lab.fleet("edge", 1).await?.swap_remove(0);
-    let firmware = lab.firmware("2.0.0").await?;
-    let campaign = lab
-        .start(firmware, json!({ "failure_threshold_percent": 100 }))
+async fn one_of_two_concurrent_closes_wins(tenant: TestTenant) -> Result<()> {
+    let device = tenant.create_devices("edge", 1).await?.swap_remove(0);
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let campaign = tenant
+        .start_campaign(firmware, json!({ "failure_threshold_percent": 100 }))
         .await?;
-    lab.until_counts(campaign, json!({ "in_progress_devices": 1 }))
+    tenant
+        .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
         .await?;
-    let offer = tidegate_e2e::until("it is offered", async || device.offer().await).await?;
+    let offer = tidegate_e2e::wait_until("it is offered", async || device.offer().await).await?;
     let say = async || {
         let mut body = feedback("proceeding", "none");
         body["status"]["details"] = json!(["line"]);
-        device.feedback(&offer.id, &body).await?.is(200)
+        device.feedback(&offer.id, &body).await?.expect_status(200)
     };
     tokio::try_join!(say(), say(), say(), say()).context("the same at once")?;
     let (good, bad) = (close("success"), close("failure"));
@@ -113,11 +118,11 @@ async fn of_two_ends_one_is_the_first(lab: Lab) -> Result<()> {
     let mut statuses = [ends.0?.status, ends.1?.status];
     statuses.sort_unstable();
     ensure!(statuses == [200, 410], "{statuses:?}");
-    let log = lab
+    let log = tenant
         .viewer
         .get("devices/edge-0/log?limit=500")
         .await?
-        .is(200)?
+        .expect_status(200)?
         .json()?;
     ensure!(log["count"] == 2, "{log}");
     Ok(())

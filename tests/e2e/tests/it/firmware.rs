@@ -3,15 +3,15 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tidegate_e2e::{Answer, FirmwareForm, Lab, Offer, both_databases};
+use tidegate_e2e::{FirmwareForm, HttpResponse, Offer, TestTenant, both_databases};
 
 both_databases!(
     many_files_and_odd_names,
-    deleted_when_nobody_rolls_it_out,
+    unused_firmware_can_be_deleted,
     names_at_their_limits
 );
 
-async fn many_files_and_odd_names(lab: Lab) -> Result<()> {
+async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     let files: [(&str, &[u8]); 4] = [
         ("rootfs.squashfs", b"root"),
         ("release notes (1).txt", b"notes"),
@@ -26,21 +26,22 @@ async fn many_files_and_odd_names(lab: Lab) -> Result<()> {
     let form = FirmwareForm::new("2.0.0")
         .files(&files)
         .with(json!({ "modules": modules, "metadata": { "site": "dock" } }));
-    let id = form.upload(&lab.publisher).await?;
-    let shown = lab
+    let id = form.upload(&tenant.publisher).await?;
+    let shown = tenant
         .viewer
         .get(&format!("firmware/{id}"))
         .await?
-        .is(200)?
+        .expect_status(200)?
         .json()?;
     ensure!(
         shown["modules"][1]["version"] == "7" && shown["file_size"] == 21,
         "{shown}"
     );
 
-    let mut device = lab.fleet("edge", 1).await?.swap_remove(0);
-    let campaign = lab.start(id, json!({})).await?;
-    lab.until_counts(campaign, json!({ "in_progress_devices": 1 }))
+    let mut device = tenant.create_devices("edge", 1).await?.swap_remove(0);
+    let campaign = tenant.start_campaign(id, json!({})).await?;
+    tenant
+        .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
         .await?;
     let offer = device.offer().await?.context("an offer")?;
     let mut names: Vec<_> = offer
@@ -58,7 +59,7 @@ async fn many_files_and_odd_names(lab: Lab) -> Result<()> {
         let link = file["_links"]["md5sum-http"]["href"]
             .as_str()
             .context("a link")?;
-        let sum = device.get(link).await?.is(200)?;
+        let sum = device.get(link).await?.expect_status(200)?;
         let md5 = file["hashes"]["md5"].as_str().context("a hash")?;
         let (found, of) = sum.body.split_at_checked(32).context("a sum")?;
         ensure!(found == md5.as_bytes(), "{sum}");
@@ -69,63 +70,68 @@ async fn many_files_and_odd_names(lab: Lab) -> Result<()> {
         );
     }
     device.install().await?;
-    lab.until_status(campaign, "completed").await?;
+    tenant.wait_for_status(campaign, "completed").await?;
 
-    let refused = lab.viewer.get(&format!("firmware/{id}/download")).await?;
-    refused.problem(422, "file_needed")?;
-    let one = lab
+    let refused = tenant
+        .viewer
+        .get(&format!("firmware/{id}/download"))
+        .await?;
+    refused.expect_problem(422, "file_needed")?;
+    let one = tenant
         .viewer
         .get(&format!(
             "firmware/{id}/download?file=release%20notes%20(1).txt"
         ))
         .await?
-        .is(200)?;
+        .expect_status(200)?;
     ensure!(one.body == "notes", "{one}");
     Ok(())
 }
 
-async fn deleted_when_nobody_rolls_it_out(lab: Lab) -> Result<()> {
-    let mut device = lab.fleet("edge", 1).await?.swap_remove(0);
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab.start(firmware, json!({})).await?;
-    lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+async fn unused_firmware_can_be_deleted(tenant: TestTenant) -> Result<()> {
+    let mut device = tenant.create_devices("edge", 1).await?.swap_remove(0);
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
         .await?;
     let delete = async || {
-        Answer::of(
-            lab.publisher
+        HttpResponse::fetch(
+            tenant
+                .publisher
                 .request(Method::DELETE, &format!("firmware/{firmware}")),
         )
         .await
     };
-    delete().await?.problem(409, "firmware_in_use")?;
+    delete().await?.expect_problem(409, "firmware_in_use")?;
     ensure!(device.install().await?, "there was nothing to install");
-    lab.until_status(id, "completed").await?;
-    delete().await?.is(204)?;
+    tenant.wait_for_status(id, "completed").await?;
+    delete().await?.expect_status(204)?;
     ensure!(
-        lab.viewer.list("firmware").await?.is_empty(),
+        tenant.viewer.list("firmware").await?.is_empty(),
         "it is still listed"
     );
 
     // Who has it may fetch it again; nobody new gets it.
     let poll = device.poll().await?;
     let installed = poll.link("installedBase").context("a link")?;
-    let body = device.get(installed).await?.is(200)?.json()?;
+    let body = device.get(installed).await?.expect_status(200)?.json()?;
     let offer = Offer {
         id: String::new(),
         body,
     };
     ensure!(offer.artifacts().count() == 1, "{offer:?}");
     device.download(&offer).await?;
-    let refused = lab
+    let refused = tenant
         .operator
-        .post("campaigns", &Lab::draft(firmware))
+        .post("campaigns", &TestTenant::campaign_body(firmware))
         .await?;
-    refused.problem(422, "invalid_campaign")?;
-    delete().await?.problem(404, "not_found")?;
+    refused.expect_problem(422, "invalid_campaign")?;
+    delete().await?.expect_problem(404, "not_found")?;
     Ok(())
 }
 
-async fn names_at_their_limits(lab: Lab) -> Result<()> {
+async fn names_at_their_limits(tenant: TestTenant) -> Result<()> {
     let form = FirmwareForm::new(&format!("1.0.0-{}", "x".repeat(44))).with(json!({
         "name": "ü".repeat(200),
         "device_model": "m".repeat(100),
@@ -135,8 +141,11 @@ async fn names_at_their_limits(lab: Lab) -> Result<()> {
         "tags": vec!["t"; 50],
     }));
     let long = "f".repeat(255);
-    let firmware = form.files(&[(&long, b"x")]).upload(&lab.publisher).await?;
-    let found = lab
+    let firmware = form
+        .files(&[(&long, b"x")])
+        .upload(&tenant.publisher)
+        .await?;
+    let found = tenant
         .viewer
         .list(&format!("firmware?device_model={}", "m".repeat(100)))
         .await?;
@@ -144,20 +153,26 @@ async fn names_at_their_limits(lab: Lab) -> Result<()> {
         found.len() == 1 && found[0]["firmware_id"] == firmware,
         "{found:?}"
     );
-    lab.campaign(
-        firmware,
-        json!({ "name": "🌊".repeat(200), "timeout_minutes": 5 }),
-    )
-    .await?;
-    lab.campaign(firmware, json!({ "name": "x", "timeout_minutes": 1440 }))
+    tenant
+        .create_campaign(
+            firmware,
+            json!({ "name": "🌊".repeat(200), "timeout_minutes": 5 }),
+        )
+        .await?;
+    tenant
+        .create_campaign(firmware, json!({ "name": "x", "timeout_minutes": 1440 }))
         .await?;
     let body = json!({ "device_id": "д".repeat(256), "name": "n".repeat(200), "groups": vec!["g".repeat(100)] });
-    lab.operator.post("devices", &body).await?.is(201)?;
-    let device = lab
+    tenant
+        .operator
+        .post("devices", &body)
+        .await?
+        .expect_status(201)?;
+    let device = tenant
         .viewer
         .get(&format!("devices/{}", "%D0%B4".repeat(256)))
         .await?
-        .is(200)?
+        .expect_status(200)?
         .json()?;
     ensure!(device["device_id"] == "д".repeat(256), "{device}");
     Ok(())

@@ -9,25 +9,28 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
-use tidegate_e2e::{Alone, Answer, Database, Setup, both_databases, close, feedback, plain, until};
-use tidegate_hostile::{Hooks, Hostile, compile_bomb, forbidden_import, strategy_with};
+use tidegate_e2e::{
+    Database, HttpResponse, IsolatedTenant, ServerOptions, both_databases, close, feedback,
+    run_standalone, wait_until,
+};
+use tidegate_hostile::{Hooks, HostilePlugin, compile_bomb, forbidden_import, strategy_with};
 
 both_databases!(
-    none_of_them_does_harm,
-    lies_in_the_middle_of_a_campaign_hold_it,
-    what_evades_its_trial_holds_its_campaign
+    hostile_plugins_are_rejected_or_stopped,
+    invalid_decisions_hold_a_running_campaign,
+    failures_after_upload_hold_the_campaign
 );
 
-async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 6).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let honest = lab
-        .start(firmware, json!({ "max_concurrent_updates": 1 }))
+async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 6).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let honest_campaign = tenant
+        .start_campaign(firmware, json!({ "max_concurrent_updates": 1 }))
         .await?;
 
-    let refused = upload(&lab, forbidden_import()?)
+    let refused = upload(&tenant, forbidden_import()?)
         .await?
-        .problem(422, "plugin_rejected")?;
+        .expect_problem(422, "plugin_rejected")?;
     let detail = refused["detail"].as_str().unwrap_or_default();
     ensure!(
         detail.contains("wasi:clocks/monotonic-clock@0.2.3"),
@@ -35,34 +38,40 @@ async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
     );
     let mut stopped = Vec::new();
     // These say nothing false as long as nobody is in flight; their own test is below.
-    let later = [Hostile::ReleasesOnHold, Hostile::CompletesInFlight];
-    for hostile in Hostile::ALL {
-        if later.contains(&hostile) {
+    let tested_separately = [
+        HostilePlugin::ReleasesOnHold,
+        HostilePlugin::CompletesInFlight,
+    ];
+    for hostile in HostilePlugin::ALL {
+        if tested_separately.contains(&hostile) {
             continue;
         }
-        let answer = upload(&lab, hostile.component()?).await?;
-        let fate = match answer.status {
-            201 => match stop(&lab, firmware, &answer.json()?).await? {
+        let response = upload(&tenant, hostile.component()?).await?;
+        let result = match response.status {
+            201 => match run_until_stopped(&tenant, firmware, &response.json()?).await? {
                 Some(how) => how,
-                None if hostile == Hostile::Honest => continue,
+                None if hostile == HostilePlugin::Honest => continue,
                 // A wave of more devices than there are is one of all that there are.
-                None if hostile == Hostile::LyingPlan => "tamed".to_owned(),
+                None if hostile == HostilePlugin::InvalidPlan => "tamed".to_owned(),
                 None => bail!("{hostile:?} did as it liked"),
             },
             // On a machine under load the deadline may come before the end of the fuel.
-            503 if hostile != Hostile::Honest => answer
-                .problem(503, "unavailable")
+            503 if hostile != HostilePlugin::Honest => response
+                .expect_problem(503, "unavailable")
                 .map(|_| "refused for now".to_owned())?,
             _ => {
-                answer.problem(422, "plugin_rejected")?;
-                ensure!(hostile != Hostile::Honest, "the honest one is refused");
+                response.expect_problem(422, "plugin_rejected")?;
+                ensure!(
+                    hostile != HostilePlugin::Honest,
+                    "the honest one is refused"
+                );
                 "refused".to_owned()
             }
         };
-        stopped.push((hostile, fate));
+        stopped.push((hostile, result));
         // Meanwhile the other campaign goes on.
-        until("another campaign goes on", async || {
-            let mut moved = lab.show(honest).await?["status"] == "completed";
+        wait_until("another campaign goes on", async || {
+            let mut moved = tenant.get_campaign(honest_campaign).await?["status"] == "completed";
             for device in &mut fleet {
                 moved |= device.install().await?;
             }
@@ -70,72 +79,80 @@ async fn none_of_them_does_harm(lab: Alone) -> Result<()> {
         })
         .await?;
     }
-    let of = |wanted: Hostile| {
+    let of = |wanted: HostilePlugin| {
         stopped
             .iter()
             .find(|(hostile, _)| *hostile == wanted)
-            .map(|(_, fate)| &**fate)
+            .map(|(_, result)| &**result)
     };
-    for lie in [Hostile::LyingDecision, Hostile::OutOfTurn] {
+    for lie in [HostilePlugin::InvalidDecision, HostilePlugin::OutOfOrder] {
         ensure!(of(lie) == Some("held"), "{lie:?}: {stopped:?}");
     }
-    lab.until_status_while(honest, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
+    tenant
+        .wait_for_status_while(honest_campaign, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
     ensure!(
         fleet.iter().all(|device| device.version == "2.0.0"),
         "somebody was left out"
     );
-    lab.viewer.get("/readyz").await?.is(200)?;
+    tenant.viewer.get("/readyz").await?.expect_status(200)?;
     Ok(())
 }
 
 /// A strategy that lies about what is in flight, or goes on although a policy says stop, lets nobody else in.
-async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
-    let firmware = lab.firmware("2.0.0").await?;
+async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Result<()> {
+    let firmware = tenant.upload_firmware("2.0.0").await?;
     let policy = json!({
         "plugin": "failure-rate", "config": { "threshold_percent": 10, "minimum_sample": 1, "action": "hold" },
     });
     for (name, hostile, said, reason) in [
         (
             "busy",
-            Hostile::CompletesInFlight,
+            HostilePlugin::CompletesInFlight,
             feedback("proceeding", "none"),
             "complete, although 1 devices are in flight",
         ),
         (
             "bad",
-            Hostile::ReleasesOnHold,
+            HostilePlugin::ReleasesOnHold,
             close("failure"),
             "devices were released although the policy failure-rate says stop",
         ),
     ] {
-        let fleet = lab.fleet(name, 3).await?;
-        let revision = upload(&lab, hostile.component()?).await?.is(201)?.json()?;
+        let fleet = tenant.create_devices(name, 3).await?;
+        let revision = upload(&tenant, hostile.component()?)
+            .await?
+            .expect_status(201)?
+            .json()?;
         let strategy = json!({
             "plugin": revision["plugin"], "revision": revision["revision"], "config": {},
         });
-        let terms = json!({
+        let options = json!({
             "strategy": strategy,
             "policies": [policy],
             "target_filter": format!("device_id=={name}-*"),
             "failure_threshold_percent": 100,
         });
-        let id = lab.start(firmware, terms).await?;
-        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+        let id = tenant.start_campaign(firmware, options).await?;
+        tenant
+            .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
             .await?;
         for device in &fleet {
             if let Some(offer) = device.offer().await? {
-                device.feedback(&offer.id, &said).await?.is(200)?;
+                device
+                    .feedback(&offer.id, &said)
+                    .await?
+                    .expect_status(200)?;
             }
         }
-        let campaign = lab
-            .until_status_while(id, "held", async || {
-                lab.pass(Duration::from_secs(5));
+        let campaign = tenant
+            .wait_for_status_while(id, "held", async || {
+                tenant.advance(Duration::from_secs(5));
                 Ok(())
             })
             .await?;
@@ -145,15 +162,15 @@ async fn lies_in_the_middle_of_a_campaign_hold_it(lab: Alone) -> Result<()> {
             "{hostile:?}: {why}"
         );
         ensure!(campaign["pending_devices"] == 2, "{campaign}");
-        lab.step(id, "cancel").await?;
+        tenant.send_command(id, "cancel").await?;
     }
     Ok(())
 }
 
 /// Some show their teeth only once they are in a campaign: their schema has no example, so they are never tried.
-async fn what_evades_its_trial_holds_its_campaign(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 2).await?;
-    let firmware = lab.firmware("2.0.0").await?;
+async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
     let schema =
         r#"{"type": "object", "required": ["go"], "properties": {"go": {"pattern": "^x{7}$"}}}"#;
     for (decide, reason) in [
@@ -165,16 +182,21 @@ async fn what_evades_its_trial_holds_its_campaign(lab: Alone) -> Result<()> {
         ("(i32.const -4)", "the plugin's answer breaks the contract"),
     ] {
         let component = strategy_with(&Hooks::default().schema(schema).decide(decide))?;
-        let revision = upload(&lab, component).await?.is(201)?.json()?;
+        let revision = upload(&tenant, component)
+            .await?
+            .expect_status(201)?
+            .json()?;
         let strategy = json!({
             "plugin": revision["plugin"],
             "revision": revision["revision"],
             "config": { "go": "xxxxxxx" },
         });
-        let id = lab.start(firmware, json!({ "strategy": strategy })).await?;
-        let campaign = lab
-            .until_status_while(id, "held", async || {
-                lab.pass(Duration::from_secs(5));
+        let id = tenant
+            .start_campaign(firmware, json!({ "strategy": strategy }))
+            .await?;
+        let campaign = tenant
+            .wait_for_status_while(id, "held", async || {
+                tenant.advance(Duration::from_secs(5));
                 Ok(())
             })
             .await?;
@@ -187,7 +209,7 @@ async fn what_evades_its_trial_holds_its_campaign(lab: Alone) -> Result<()> {
             campaign["in_progress_devices"] == 0 && campaign["pending_devices"] == 2,
             "{campaign}"
         );
-        let failed = lab
+        let failed = tenant
             .journal(id)
             .await?
             .into_iter()
@@ -199,54 +221,59 @@ async fn what_evades_its_trial_holds_its_campaign(lab: Alone) -> Result<()> {
         );
 
         // Somebody who resumes it all the same is no worse off.
-        lab.step(id, "resume").await?;
-        lab.until_status_while(id, "held", async || {
-            lab.pass(Duration::from_secs(5));
+        tenant.send_command(id, "resume").await?;
+        tenant
+            .wait_for_status_while(id, "held", async || {
+                tenant.advance(Duration::from_secs(5));
+                Ok(())
+            })
+            .await?;
+        tenant.send_command(id, "cancel").await?;
+    }
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
             Ok(())
         })
         .await?;
-        lab.step(id, "cancel").await?;
-    }
-    let id = lab.start(firmware, json!({})).await?;
-    lab.until_status_while(id, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
     Ok(())
 }
 
 /// One that takes minutes to compile is given up, and the server serves meanwhile.
 #[test]
-fn a_compile_bomb_is_given_up() -> Result<()> {
-    plain(async || {
-        let setup = Setup {
+fn compiling_a_bomb_is_aborted() -> Result<()> {
+    run_standalone(async || {
+        let options = ServerOptions {
             compile_cpu: Some(Duration::from_secs(2)),
-            ..Setup::default()
+            ..ServerOptions::default()
         };
-        let lab = Alone::with(Database::Sqlite, setup).await?;
-        let (refused, served) = tokio::join!(upload(&lab, compile_bomb(40, 3000)?), async {
+        let tenant = IsolatedTenant::with(Database::Sqlite, options).await?;
+        let (refused, served) = tokio::join!(upload(&tenant, compile_bomb(40, 3000)?), async {
             for _ in 0..20 {
-                lab.viewer.get("campaigns").await?.is(200)?;
+                tenant.viewer.get("campaigns").await?.expect_status(200)?;
             }
             anyhow::Ok(())
         });
         served?;
-        let refused = refused?.problem(422, "plugin_rejected")?;
+        let refused = refused?.expect_problem(422, "plugin_rejected")?;
         let detail = refused["detail"].as_str().unwrap_or_default();
         ensure!(detail.contains("more than 2 s of CPU time"), "{detail}");
-        upload(&lab, Hostile::Honest.component()?).await?.is(201)?;
+        upload(&tenant, HostilePlugin::Honest.component()?)
+            .await?
+            .expect_status(201)?;
         Ok(())
     })
 }
 
-async fn upload(lab: &Alone, component: Vec<u8>) -> Result<Answer> {
+async fn upload(tenant: &IsolatedTenant, component: Vec<u8>) -> Result<HttpResponse> {
     let part = Part::bytes(component).file_name("hostile.wasm");
     let form = Form::new().part("component", part);
-    Answer::of(
-        lab.publisher
+    HttpResponse::fetch(
+        tenant
+            .publisher
             .request(Method::POST, "plugins")
             .multipart(form),
     )
@@ -254,28 +281,32 @@ async fn upload(lab: &Alone, component: Vec<u8>) -> Result<Answer> {
 }
 
 /// Runs a campaign with a revision, and tells how it was stopped; none: it came to a good end.
-async fn stop(lab: &Alone, firmware: i64, revision: &Value) -> Result<Option<String>> {
+async fn run_until_stopped(
+    tenant: &IsolatedTenant,
+    firmware: i64,
+    revision: &Value,
+) -> Result<Option<String>> {
     let strategy =
         json!({ "plugin": revision["plugin"], "revision": revision["revision"], "config": {} });
     let body = json!({ "strategy": strategy, "target_filter": null, "target_devices": ["edge-0"] });
-    let id = lab.campaign(firmware, body).await?;
-    let started = lab
+    let id = tenant.create_campaign(firmware, body).await?;
+    let started = tenant
         .operator
         .post(&format!("campaigns/{id}/start"), &json!({}))
         .await?;
     if started.status != 200 {
-        started.problem(409, "plan_failed")?;
-        let campaign = lab.show(id).await?;
+        started.expect_problem(409, "plan_failed")?;
+        let campaign = tenant.get_campaign(id).await?;
         ensure!(
             campaign["status"] == "created" && campaign["waves"] == json!([]),
             "{campaign}"
         );
         return Ok(Some("no plan".to_owned()));
     }
-    let status = until("the campaign is stopped", async || {
+    let status = wait_until("the campaign is stopped", async || {
         // A plugin that failed is asked again after a while, three times in all.
-        lab.pass(Duration::from_secs(5));
-        let campaign = lab.show(id).await?;
+        tenant.advance(Duration::from_secs(5));
+        let campaign = tenant.get_campaign(id).await?;
         let status = campaign["status"].as_str().context("a status")?.to_owned();
         Ok((status != "in_progress").then_some((status, campaign)))
     })

@@ -16,21 +16,23 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tidegate_core::firmware::hex;
-use tidegate_e2e::{Alone, Database, FirmwareForm, Setup, plain, until};
+use tidegate_e2e::{
+    Database, FirmwareForm, IsolatedTenant, ServerOptions, run_standalone, wait_until,
+};
 
 const CONTENT: &[u8] = b"brought by the tide\n";
 
 #[test]
 fn it_installs_a_signed_image_on_sqlite() -> Result<()> {
-    asked_for(Database::Sqlite)
+    run_if_enabled(Database::Sqlite)
 }
 
 #[test]
 fn it_installs_a_signed_image_on_postgres() -> Result<()> {
-    asked_for(Database::Postgres)
+    run_if_enabled(Database::Postgres)
 }
 
-fn asked_for(database: Database) -> Result<()> {
+fn run_if_enabled(database: Database) -> Result<()> {
     if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
         // Not `eprintln!`: that is captured, and nobody would see it.
         let _ = writeln!(
@@ -39,22 +41,22 @@ fn asked_for(database: Database) -> Result<()> {
         );
         return Ok(());
     }
-    if !database.is_there()? {
+    if !database.is_available()? {
         let _ = writeln!(
             std::io::stderr(),
             "SKIPPED on PostgreSQL: swupdate (run it by `cargo xtask test --clients`)"
         );
         return Ok(());
     }
-    plain(async || installs_a_signed_image(database).await)
+    run_standalone(async || installs_a_signed_image(database).await)
 }
 
 async fn installs_a_signed_image(database: Database) -> Result<()> {
-    let setup = Setup {
+    let options = ServerOptions {
         polling_interval: Some(Duration::from_secs(1)),
-        ..Setup::default()
+        ..ServerOptions::default()
     };
-    let lab = Alone::with(database, setup).await?;
+    let tenant = IsolatedTenant::with(database, options).await?;
     // Its sockets are there, and their paths may not be long.
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
@@ -63,32 +65,41 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         metadata: json!({}),
         ..FirmwareForm::new("1.4.0").files(&[("dock.swu", &image)])
     };
-    let firmware = form.send(&lab.publisher).await?.is(201)?.json()?;
+    let firmware = form
+        .send(&tenant.publisher)
+        .await?
+        .expect_status(201)?
+        .json()?;
     ensure!(
         firmware["version"] == "1.4.0" && firmware["name"] == "dock",
         "{firmware}"
     );
 
-    let made = lab
+    let made = tenant
         .operator
         .post("devices", &json!({ "device_id": "dock-0" }))
         .await?
-        .is(201)?
+        .expect_status(201)?
         .json()?;
     let device = Settings {
-        url: &lab.server.url,
-        tenant: &lab.tenant.name,
+        url: &tenant.server.url,
+        tenant: &tenant.record.name,
         token: made["token"].as_str().context("a token")?,
     };
     let running = device.run(folder, "1.0.0", "")?;
     // The image is not for this one, which the policy knows from the image.
-    let other = lab.device("dock-1");
+    let other = tenant.device("dock-1");
     other.poll().await?;
     other
         .report(json!({ "hw_boardname": "dock", "hw_revision": "2.0", "sw_version": "1.0.0" }))
         .await?;
-    until("it says what it is", async || {
-        let shown = lab.viewer.get("devices/dock-0").await?.is(200)?.json()?;
+    wait_until("it says what it is", async || {
+        let shown = tenant
+            .viewer
+            .get("devices/dock-0")
+            .await?
+            .expect_status(200)?
+            .json()?;
         Ok((shown["hw_revision"] == "1.0").then_some(()))
     })
     .await?;
@@ -98,17 +109,17 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         "target_filter": "hw_model==dock",
         "policies": [{ "plugin": "hardware", "config": {} }],
     });
-    let campaign = lab.start(id, changes).await?;
+    let campaign = tenant.start_campaign(id, changes).await?;
     let installed = folder.join("installed");
-    until("it has installed the file", async || {
+    wait_until("it has installed the file", async || {
         Ok(fs::read(&installed)
             .is_ok_and(|found| found == CONTENT)
             .then_some(()))
     })
     .await
     .with_context(|| running.log(folder))?;
-    until("it has said that it is installing", async || {
-        let update = lab.updates(campaign).await?.swap_remove(0);
+    wait_until("it has said that it is installing", async || {
+        let update = tenant.updates(campaign).await?.swap_remove(0);
         Ok((update["status"] == "installing").then_some(()))
     })
     .await
@@ -117,20 +128,29 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
 
     // As after a reboot into what it installed.
     let running = device.run(folder, "1.4.0", "-c 2")?;
-    let ended = lab
-        .until_status(campaign, "completed")
+    let ended = tenant
+        .wait_for_status(campaign, "completed")
         .await
         .with_context(|| running.log(folder))?;
     ensure!(
         ended["excluded_devices"] == 1 && ended["completed_devices"] == 1,
         "{ended}"
     );
-    until("it says what it runs", async || {
-        let shown = lab.viewer.get("devices/dock-0").await?.is(200)?.json()?;
+    wait_until("it says what it runs", async || {
+        let shown = tenant
+            .viewer
+            .get("devices/dock-0")
+            .await?
+            .expect_status(200)?
+            .json()?;
         Ok((shown["sw_version"] == "1.4.0").then_some(()))
     })
     .await?;
-    let why = lab.viewer.get("devices/dock-1/explain").await?.is(200)?;
+    let why = tenant
+        .viewer
+        .get("devices/dock-1/explain")
+        .await?
+        .expect_status(200)?;
     ensure!(
         String::from_utf8_lossy(&why.body).contains("The hardware revision is 2.0"),
         "{why}"

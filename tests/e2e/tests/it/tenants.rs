@@ -3,38 +3,48 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_e2e::{Answer, Lab, both_databases, close};
+use tidegate_e2e::{HttpResponse, TestTenant, both_databases, close};
 
 both_databases!(
-    every_route_knows_only_its_own,
-    devices_speak_only_for_themselves
+    every_route_is_scoped_to_its_tenant,
+    devices_access_only_their_own_updates
 );
 
-async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
-    let mut fleet = ours.fleet("edge", 2).await?;
-    let firmware = ours.firmware("2.0.0").await?;
+async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
+    let mut fleet = ours.create_devices("edge", 2).await?;
+    let firmware = ours.upload_firmware("2.0.0").await?;
     let id = ours
-        .start(firmware, json!({ "max_concurrent_updates": 1 }))
+        .start_campaign(firmware, json!({ "max_concurrent_updates": 1 }))
         .await?;
-    ours.until_counts(id, json!({ "in_progress_devices": 1 }))
+    ours.wait_for_counts(id, json!({ "in_progress_devices": 1 }))
         .await?;
     for device in &mut fleet {
         device.install().await?;
     }
-    let plugin = ours.viewer.get("plugins/canary").await?.is(200)?.json()?;
+    let plugin = ours
+        .viewer
+        .get("plugins/canary")
+        .await?
+        .expect_status(200)?
+        .json()?;
     let revision = plugin["revisions"][0]["revision"]
         .as_str()
         .context("a revision")?;
     let updates = ours.viewer.list(&format!("campaigns/{id}/updates")).await?;
     let update = &updates.first().context("an update")?["update_id"];
-    let gateway = made(&ours, "gateways", json!({ "name": "north" })).await?;
+    let gateway = create_and_get_id(&ours, "gateways", json!({ "name": "north" })).await?;
     let certificate = rcgen::generate_simple_self_signed(["plant".to_owned()])?;
     let certificate = json!({ "name": "plant", "certificate": certificate.cert.pem() });
-    let authority = made(&ours, "device-authorities", certificate).await?;
-    let theirs = Lab::new(ours.server.clone()).await?;
+    let authority = create_and_get_id(&ours, "device-authorities", certificate).await?;
+    let theirs = TestTenant::new(ours.server.clone()).await?;
 
     // Every operation that names something, asked for by somebody who may do everything, but of another tenant.
-    let document = theirs.viewer.get("openapi.json").await?.is(200)?.json()?;
+    let document = theirs
+        .viewer
+        .get("openapi.json")
+        .await?
+        .expect_status(200)?
+        .json()?;
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().context("paths")? {
         // Both tenants have the plugins that come with the server.
@@ -63,9 +73,11 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
             let request = if method == Method::GET {
                 request
             } else {
-                request.json(&good_body(path, firmware))
+                request.json(&valid_body(path, firmware))
             };
-            Answer::of(request).await?.problem(404, "not_found")?;
+            HttpResponse::fetch(request)
+                .await?
+                .expect_problem(404, "not_found")?;
             asked += 1;
         }
     }
@@ -78,50 +90,64 @@ async fn every_route_knows_only_its_own(ours: Lab) -> Result<()> {
             "{list} are seen"
         );
     }
-    let stats = theirs.viewer.get("stats").await?.is(200)?.json()?;
+    let stats = theirs
+        .viewer
+        .get("stats")
+        .await?
+        .expect_status(200)?
+        .json()?;
     for what in ["devices", "updates", "campaigns"] {
         ensure!(stats[what]["total"] == 0, "{stats}");
     }
-    let mut body = Lab::draft(firmware);
-    let made = theirs
+    let mut body = TestTenant::campaign_body(firmware);
+    let refused = theirs
         .admin
         .post("campaigns", &body)
         .await?
-        .problem(422, "invalid_campaign")?;
-    ensure!(made["errors"][0]["field"] == "/firmware_id", "{made}");
-    theirs.firmware("2.0.0").await?;
+        .expect_problem(422, "invalid_campaign")?;
+    ensure!(refused["errors"][0]["field"] == "/firmware_id", "{refused}");
+    theirs.upload_firmware("2.0.0").await?;
     body["target_devices"] = json!(["edge-0"]);
-    let own = theirs.firmware("3.0.0").await?;
-    let nobody = theirs
-        .campaign(own, json!({ "target_filter": "device_id==edge-*" }))
+    let own = theirs.upload_firmware("3.0.0").await?;
+    let without_devices = theirs
+        .create_campaign(own, json!({ "target_filter": "device_id==edge-*" }))
         .await?;
-    let start = format!("campaigns/{nobody}/start");
+    let start = format!("campaigns/{without_devices}/start");
     theirs
         .operator
         .post(&start, &json!({}))
         .await?
-        .problem(409, "no_devices")?;
+        .expect_problem(409, "no_devices")?;
 
     // Disabling a plugin is one tenant's own affair.
     let disable = format!("plugins/canary/revisions/{revision}/disable");
-    theirs.publisher.post(&disable, &json!({})).await?.is(200)?;
-    let plugin = ours.viewer.get("plugins/canary").await?.is(200)?.json()?;
+    theirs
+        .publisher
+        .post(&disable, &json!({}))
+        .await?
+        .expect_status(200)?;
+    let plugin = ours
+        .viewer
+        .get("plugins/canary")
+        .await?
+        .expect_status(200)?
+        .json()?;
     ensure!(plugin["revisions"][0]["enabled"] == true, "{plugin}");
     let strategy = json!({ "strategy": { "plugin": "canary" } });
-    ours.campaign(firmware, strategy).await?;
+    ours.create_campaign(firmware, strategy).await?;
     Ok(())
 }
 
 /// Makes something; the last part of where it is.
-async fn made(lab: &Lab, path: &str, body: Value) -> Result<String> {
-    let answer = lab.admin.post(path, &body).await?.is(201)?;
-    let location = answer.header("location").to_owned();
+async fn create_and_get_id(tenant: &TestTenant, path: &str, body: Value) -> Result<String> {
+    let response = tenant.admin.post(path, &body).await?.expect_status(201)?;
+    let location = response.header("location").to_owned();
     let id = location.rsplit('/').next().context("an id")?;
     Ok(id.to_owned())
 }
 
 /// A body that the operation takes, so that it looks at the id.
-fn good_body(path: &str, firmware: i64) -> Value {
+fn valid_body(path: &str, firmware: i64) -> Value {
     match path {
         path if path.ends_with("/approve") => json!({ "approval_comment": "mine" }),
         path if path.ends_with("/update") => json!({ "firmware_id": firmware }),
@@ -130,55 +156,59 @@ fn good_body(path: &str, firmware: i64) -> Value {
     }
 }
 
-async fn devices_speak_only_for_themselves(ours: Lab) -> Result<()> {
-    let theirs = Lab::new(ours.server.clone()).await?;
+async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
+    let theirs = TestTenant::new(ours.server.clone()).await?;
     // Both have a device of this name, and each an update.
     let mut updates = Vec::new();
-    for lab in [&ours, &theirs] {
-        let device = lab.fleet("edge", 2).await?.swap_remove(0);
-        let firmware = lab.firmware("2.0.0").await?;
+    for tenant in [&ours, &theirs] {
+        let device = tenant.create_devices("edge", 2).await?.swap_remove(0);
+        let firmware = tenant.upload_firmware("2.0.0").await?;
         let changes = json!({ "target_filter": null, "target_devices": ["edge-0"] });
-        let id = lab.start(firmware, changes).await?;
-        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+        let id = tenant.start_campaign(firmware, changes).await?;
+        tenant
+            .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
             .await?;
         let offer = device.offer().await?.context("an offer")?;
         updates.push(offer);
     }
     // A gateway opens no other tenant's door.
-    let stranger = ours
+    let foreign_gateway = ours
         .device("edge-0")
         .authorized(format!("GatewayToken {}", theirs.gateway));
-    stranger.get("").await?.is(401)?;
+    foreign_gateway.get("").await?.expect_status(401)?;
 
     // A device's own token opens its own door alone.
-    let made = ours
+    let created = ours
         .operator
         .post("devices", &json!({ "device_id": "own-0" }))
         .await?
-        .is(201)?
+        .expect_status(201)?
         .json()?;
-    let token = format!("TargetToken {}", made["token"].as_str().context("a token")?);
+    let token = format!(
+        "TargetToken {}",
+        created["token"].as_str().context("a token")?
+    );
     ours.device("own-0")
         .authorized(&token)
         .get("")
         .await?
-        .is(200)?;
+        .expect_status(200)?;
     ours.device("edge-0")
         .authorized(&token)
         .get("")
         .await?
-        .is(401)?;
+        .expect_status(401)?;
     ours.device("own-1")
         .authorized(&token)
         .get("")
         .await?
-        .is(401)?;
+        .expect_status(401)?;
     theirs
         .device("own-0")
         .authorized(&token)
         .get("")
         .await?
-        .is(401)?;
+        .expect_status(401)?;
 
     // Another's update and another's file are not there.
     let device = ours.device("edge-0");
@@ -192,15 +222,15 @@ async fn devices_speak_only_for_themselves(ours: Lab) -> Result<()> {
         asking
             .get(&format!("deploymentBase/{}", offer.id))
             .await?
-            .is(404)?;
+            .expect_status(404)?;
         asking
             .feedback(&offer.id, &close("failure"))
             .await?
-            .is(404)?;
+            .expect_status(404)?;
         asking
             .cancel_feedback(&offer.id, &close("success"))
             .await?
-            .is(404)?;
+            .expect_status(404)?;
         let link =
             offer.artifacts().next().context("a file")?["_links"]["download-http"]["href"].clone();
         let link = link.as_str().context("a link")?;
@@ -208,7 +238,7 @@ async fn devices_speak_only_for_themselves(ours: Lab) -> Result<()> {
         asking
             .get(&format!("softwaremodules/{below}"))
             .await?
-            .is(404)?;
+            .expect_status(404)?;
     }
     ensure!(
         ours.device("edge-0").poll().await?.deployment().is_some(),

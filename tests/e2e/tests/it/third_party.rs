@@ -9,31 +9,31 @@ use hawkbit::ddi::{
     Client, ClientAuthorization, Execution, Finished, MaintenanceWindow, Mode, Type,
 };
 use serde_json::json;
-use tidegate_e2e::{FirmwareForm, Lab, both_databases, until};
+use tidegate_e2e::{FirmwareForm, TestTenant, both_databases, wait_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 both_databases!(
-    it_installs_and_it_is_called_back,
-    it_is_asked_first,
-    a_broken_download_goes_on,
+    it_installs_and_accepts_a_cancellation,
+    it_confirms_before_installing,
+    a_broken_download_resumes,
     it_streams_in_its_maintenance_window,
 );
 
-async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
-    let made = lab
+async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()> {
+    let made = tenant
         .operator
         .post("devices", &json!({ "device_id": "third-0" }))
         .await?
-        .is(201)?
+        .expect_status(201)?
         .json()?;
     let token = made["token"].as_str().context("a token")?.to_owned();
     let authorization = ClientAuthorization::TargetToken(token);
     let client = Client::new(
-        &lab.server.url,
-        &lab.tenant.name,
+        &tenant.server.url,
+        &tenant.record.name,
         "third-0",
         authorization,
         None,
@@ -66,9 +66,9 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
         "it is asked again"
     );
 
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab.start(firmware, json!({})).await?;
-    let update = until("it is offered an update", async || {
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    let update = wait_until("it is offered an update", async || {
         Ok(client.poll().await?.update())
     })
     .await?;
@@ -99,7 +99,7 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
             vec!["half way"],
         )
         .await?;
-    let shown = lab.updates(id).await?.swap_remove(0);
+    let shown = tenant.updates(id).await?.swap_remove(0);
     ensure!(
         shown["status"] == "installing" && shown["progress_percentage"] == 50.0,
         "{shown}"
@@ -107,22 +107,22 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
     update
         .send_feedback(Execution::Closed, Finished::Success, vec!["done"])
         .await?;
-    let campaign = lab.until_status(id, "completed").await?;
+    let campaign = tenant.wait_for_status(id, "completed").await?;
     ensure!(campaign["completed_devices"] == 1, "{campaign}");
     ensure!(
         client.poll().await?.update().is_none(),
         "it is offered it again"
     );
 
-    let firmware = lab.firmware("3.0.0").await?;
-    let id = lab.start(firmware, json!({})).await?;
-    let update = until("it is offered another", async || {
+    let firmware = tenant.upload_firmware("3.0.0").await?;
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    let update = wait_until("it is offered another", async || {
         Ok(client.poll().await?.update())
     })
     .await?;
     let update = update.fetch().await?;
-    lab.step(id, "cancel").await?;
-    let cancel = until("it is called back", async || {
+    tenant.send_command(id, "cancel").await?;
+    let cancel = wait_until("it is called back", async || {
         Ok(client.poll().await?.cancel_action())
     })
     .await?;
@@ -133,7 +133,8 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
     cancel
         .send_feedback(Execution::Closed, Finished::Success, vec!["as you like"])
         .await?;
-    lab.until_counts(id, json!({ "cancelled_devices": 1 }))
+    tenant
+        .wait_for_counts(id, json!({ "cancelled_devices": 1 }))
         .await?;
     let reply = client.poll().await?;
     ensure!(
@@ -148,19 +149,19 @@ async fn it_installs_and_it_is_called_back(lab: Lab) -> Result<()> {
 }
 
 /// Somebody at the device is asked, says no, is asked again, and says yes.
-async fn it_is_asked_first(lab: Lab) -> Result<()> {
-    let client = introduced(&lab, &lab.server.url).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab
-        .start(firmware, json!({ "requires_confirmation": true }))
+async fn it_confirms_before_installing(tenant: TestTenant) -> Result<()> {
+    let client = identified_client(&tenant, &tenant.server.url).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(firmware, json!({ "requires_confirmation": true }))
         .await?;
-    let asked = async || {
-        until("it is asked", async || {
+    let file_requests = async || {
+        wait_until("it is asked", async || {
             Ok(client.poll().await?.confirmation_base())
         })
         .await
     };
-    let request = asked().await?;
+    let request = file_requests().await?;
     let update = request.update_info().await?.action_id().to_owned();
     ensure!(request.metadata().await?.is_empty(), "there is metadata");
     ensure!(
@@ -168,7 +169,7 @@ async fn it_is_asked_first(lab: Lab) -> Result<()> {
         "it is offered before anybody agreed"
     );
     request.decline().await?;
-    let request = asked().await?;
+    let request = file_requests().await?;
     ensure!(
         request.update_info().await?.action_id() == update,
         "it is asked about another"
@@ -182,19 +183,19 @@ async fn it_is_asked_first(lab: Lab) -> Result<()> {
     offered
         .send_feedback(Execution::Closed, Finished::Success, vec![])
         .await?;
-    lab.until_status(id, "completed").await?;
+    tenant.wait_for_status(id, "completed").await?;
     Ok(())
 }
 
 /// The connection breaks in the middle of a file; the rest is fetched, and not the whole again.
-async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
-    let proxy = Proxy::start(&lab.server.url).await?;
-    let client = introduced(&lab, &proxy.url).await?;
-    let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * CUT as usize).collect();
+async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
+    let proxy = Proxy::start(&tenant.server.url).await?;
+    let client = identified_client(&tenant, &proxy.url).await?;
+    let bytes: Vec<u8> = (0..=250_u8).cycle().take(3 * CUT_AFTER as usize).collect();
     let form = FirmwareForm::new("2.0.0").files(&[("edge.bin", &bytes)]);
-    let firmware = form.upload(&lab.publisher).await?;
-    let id = lab.start(firmware, json!({})).await?;
-    let update = until("it is offered an update", async || {
+    let firmware = form.upload(&tenant.publisher).await?;
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    let update = wait_until("it is offered an update", async || {
         Ok(client.poll().await?.update())
     });
     let update = update.await?.fetch().await?;
@@ -206,8 +207,8 @@ async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
     // The client leaves what came last to a thread that writes it.
     let chunk = update.chunks().next().context("it is sent nothing")?;
     let part = folder.path().join(chunk.name()).join("edge.bin.part");
-    until("what came is in the file", async || {
-        Ok((std::fs::metadata(&part)?.len() == CUT).then_some(()))
+    wait_until("what came is in the file", async || {
+        Ok((std::fs::metadata(&part)?.len() == CUT_AFTER).then_some(()))
     })
     .await?;
     let files = update.download(folder.path()).await?;
@@ -217,31 +218,31 @@ async fn a_broken_download_goes_on(lab: Lab) -> Result<()> {
         std::fs::read(files[0].file())? == bytes,
         "it is another file"
     );
-    let asked = proxy.asked();
+    let file_requests = proxy.file_requests();
     let ranged = |head: &String| head.to_ascii_lowercase().contains("\r\nrange: bytes=");
-    let ranged: Vec<bool> = asked.iter().map(ranged).collect();
-    ensure!(ranged == [false, true], "{asked:#?}");
+    let ranged: Vec<bool> = file_requests.iter().map(ranged).collect();
+    ensure!(ranged == [false, true], "{file_requests:#?}");
     update
         .send_feedback(Execution::Closed, Finished::Success, vec![])
         .await?;
-    lab.until_status(id, "completed").await?;
+    tenant.wait_for_status(id, "completed").await?;
     Ok(())
 }
 
 /// In an open window files are streamed, by every way of checking them; before it opens they are only fetched.
-async fn it_streams_in_its_maintenance_window(lab: Lab) -> Result<()> {
-    let client = introduced(&lab, &lab.server.url).await?;
+async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> {
+    let client = identified_client(&tenant, &tenant.server.url).await?;
     let bytes: Vec<u8> = (0..=250_u8).cycle().take(300_000).collect();
     let offer = async |version: &str, schedule: &str, duration: &str| {
         let form = FirmwareForm::new(version).files(&[("edge.bin", &bytes)]);
-        let firmware = form.upload(&lab.publisher).await?;
+        let firmware = form.upload(&tenant.publisher).await?;
         let window = json!({
             "schedule": schedule, "duration": duration, "timezone": "UTC", "prefetch": true,
         });
-        let id = lab
-            .start(firmware, json!({ "maintenance_window": window }))
+        let id = tenant
+            .start_campaign(firmware, json!({ "maintenance_window": window }))
             .await?;
-        let update = until("it is offered an update", async || {
+        let update = wait_until("it is offered an update", async || {
             Ok(client.poll().await?.update())
         });
         anyhow::Ok((id, update.await?.fetch().await?))
@@ -252,14 +253,14 @@ async fn it_streams_in_its_maintenance_window(lab: Lab) -> Result<()> {
     ensure!(update.update_type() == Type::Forced);
     let chunk = update.chunks().next().context("it is sent nothing")?;
     let file = chunk.artifacts().next().context("there is no file")?;
-    ensure!(whole(file.download_stream().await?).await? == bytes);
-    ensure!(whole(file.download_stream_with_md5_check().await?).await? == bytes);
-    ensure!(whole(file.download_stream_with_sha1_check().await?).await? == bytes);
-    ensure!(whole(file.download_stream_with_sha256_check().await?).await? == bytes);
+    ensure!(read_all(file.download_stream().await?).await? == bytes);
+    ensure!(read_all(file.download_stream_with_md5_check().await?).await? == bytes);
+    ensure!(read_all(file.download_stream_with_sha1_check().await?).await? == bytes);
+    ensure!(read_all(file.download_stream_with_sha256_check().await?).await? == bytes);
     update
         .send_feedback(Execution::Closed, Finished::Success, vec!["streamed"])
         .await?;
-    lab.until_status(id, "completed").await?;
+    tenant.wait_for_status(id, "completed").await?;
 
     // A minute in a year.
     let (id, update) = offer("3.0.0", "59 23 24 12 *", "00:01:00").await?;
@@ -267,15 +268,16 @@ async fn it_streams_in_its_maintenance_window(lab: Lab) -> Result<()> {
     ensure!(update.download_type() == Type::Forced && update.update_type() == Type::Skip);
     let chunk = update.chunks().next().context("it is sent nothing")?;
     let file = chunk.artifacts().next().context("there is no file")?;
-    ensure!(whole(file.download_stream_with_sha256_check().await?).await? == bytes);
+    ensure!(read_all(file.download_stream_with_sha256_check().await?).await? == bytes);
     update
         .send_feedback(Execution::Closed, Finished::Success, vec!["skipped"])
         .await?;
-    lab.until_counts(
-        id,
-        json!({ "in_progress_devices": 1, "completed_devices": 0 }),
-    )
-    .await?;
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "in_progress_devices": 1, "completed_devices": 0 }),
+        )
+        .await?;
     ensure!(
         client.poll().await?.update().is_some(),
         "what was not installed counts as done"
@@ -283,7 +285,7 @@ async fn it_streams_in_its_maintenance_window(lab: Lab) -> Result<()> {
     Ok(())
 }
 
-async fn whole<E>(stream: impl Stream<Item = Result<Bytes, E>>) -> Result<Vec<u8>>
+async fn read_all<E>(stream: impl Stream<Item = Result<Bytes, E>>) -> Result<Vec<u8>>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -292,11 +294,16 @@ where
 }
 
 /// A device of model `edge` that comes through the gateway, to this address, with a connection for each request.
-async fn introduced(lab: &Lab, url: &str) -> Result<Client> {
-    let authorization = ClientAuthorization::GatewayToken(lab.gateway.clone());
+async fn identified_client(tenant: &TestTenant, url: &str) -> Result<Client> {
+    let authorization = ClientAuthorization::GatewayToken(tenant.gateway.clone());
     let builder = reqwest::Client::builder().pool_max_idle_per_host(0);
-    let client =
-        Client::new_from_client_builder(url, &lab.tenant.name, "third-0", authorization, builder)?;
+    let client = Client::new_from_client_builder(
+        url,
+        &tenant.record.name,
+        "third-0",
+        authorization,
+        builder,
+    )?;
     let request = client.poll().await?.config_data_request();
     let data = json!({ "hw_model": "edge", "sw_version": "1.0.0" });
     request
@@ -307,13 +314,13 @@ async fn introduced(lab: &Lab, url: &str) -> Result<Client> {
 }
 
 /// After so many bytes of the first file the proxy hangs up.
-const CUT: u64 = 100_000;
+const CUT_AFTER: u64 = 100_000;
 
 /// Stands before the server, and breaks the first download.
 struct Proxy {
     url: String,
     /// Requests for files, up to their bodies.
-    asked: Arc<Mutex<Vec<String>>>,
+    file_requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -322,39 +329,45 @@ impl Proxy {
         let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let seen = Arc::clone(&asked);
+        let file_requests = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&file_requests);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, seen) = (server.clone(), Arc::clone(&seen));
+                let (server, log) = (server.clone(), Arc::clone(&log));
                 // What breaks here, the client sees.
-                tokio::spawn(async move { pass(client, &server, &seen).await });
+                tokio::spawn(async move { forward(client, &server, &log).await });
             }
         });
-        Ok(Self { url, asked })
+        Ok(Self { url, file_requests })
     }
 
-    fn asked(&self) -> Vec<String> {
-        self.asked
+    fn file_requests(&self) -> Vec<String> {
+        self.file_requests
             .lock()
-            .map(|asked| asked.clone())
+            .map(|file_requests| file_requests.clone())
             .unwrap_or_default()
     }
 }
 
-async fn pass(mut client: TcpStream, server: &str, asked: &Mutex<Vec<String>>) -> Result<()> {
+async fn forward(
+    mut client: TcpStream,
+    server: &str,
+    file_requests: &Mutex<Vec<String>>,
+) -> Result<()> {
     let head = head(&mut client).await?;
     let mut server = TcpStream::connect(server).await?;
     server.write_all(&head).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
     let is_first_file = text.contains("/artifacts/") && {
-        let mut asked = asked.lock().map_err(|_| anyhow!("a thread panicked"))?;
-        asked.push(text);
-        asked.len() == 1
+        let mut file_requests = file_requests
+            .lock()
+            .map_err(|_| anyhow!("a thread panicked"))?;
+        file_requests.push(text);
+        file_requests.len() == 1
     };
     if is_first_file {
         client.write_all(&self::head(&mut server).await?).await?;
-        tokio::io::copy(&mut server.take(CUT), &mut client).await?;
+        tokio::io::copy(&mut server.take(CUT_AFTER), &mut client).await?;
     } else {
         tokio::io::copy_bidirectional(&mut client, &mut server).await?;
     }

@@ -14,34 +14,37 @@ use futures::{future::try_join_all, stream};
 use reqwest::{Body, Method, multipart};
 use serde_json::json;
 use tidegate_e2e::{
-    Alone, Answer, Database, FirmwareForm, Ground, Program, Rest, Setup, Stage as _,
-    both_databases, files_below, plain, until,
+    Database, FirmwareForm, Fixture as _, HttpResponse, IsolatedTenant, RestClient, ServerOptions,
+    ServerProcess, ServerStorage, both_databases, files_below, run_standalone, wait_until,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const SIZE: usize = 64 << 20;
 /// What transfers may take, several at once, however large the file is.
-const ROOM: u64 = 40 << 20;
+const MAX_MEMORY_GROWTH: u64 = 40 << 20;
 
-both_databases!(what_breaks_off_leaves_nothing, the_same_bytes_are_kept_once);
+both_databases!(
+    an_aborted_upload_leaves_no_files,
+    identical_files_are_stored_once
+);
 
 #[test]
-fn memory_does_not_grow_with_a_file() -> Result<()> {
-    plain(async || {
-        let ground = Ground::set(Database::Sqlite).await?;
-        let program = Program::start(&ground)?;
-        let rest = Rest::anonymous(reqwest::Client::new(), &program.url);
+fn memory_use_does_not_depend_on_file_size() -> Result<()> {
+    run_standalone(async || {
+        let storage = ServerStorage::set_up(Database::Sqlite).await?;
+        let program = ServerProcess::start(&storage)?;
+        let rest = RestClient::anonymous(reqwest::Client::new(), &program.url);
         let token = rest
             .post("auth/dev-token", &json!({ "user_id": "maker" }))
             .await?
-            .is(200)?
+            .expect_status(200)?
             .json()?;
         let rest = rest.with_token(token["token"].as_str().context("a token")?);
         // What the first upload and download take once is not the file's.
         let small = FirmwareForm::new("1.0.0").upload(&rest).await?;
         rest.get(&format!("firmware/{small}/download"))
             .await?
-            .is(200)?;
+            .expect_status(200)?;
 
         let before = program.memory()?;
         let (most, over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -53,7 +56,7 @@ fn memory_does_not_grow_with_a_file() -> Result<()> {
             anyhow::Ok(())
         };
         let transfers = async {
-            let moved = up_and_down(&rest).await;
+            let moved = upload_and_download(&rest).await;
             over.store(true, Ordering::SeqCst);
             moved
         };
@@ -62,7 +65,7 @@ fn memory_does_not_grow_with_a_file() -> Result<()> {
         watched?;
         let grown = most.load(Ordering::SeqCst).saturating_sub(before);
         ensure!(
-            grown < ROOM,
+            grown < MAX_MEMORY_GROWTH,
             "memory grew by {} KiB with a file of {} KiB",
             grown >> 10,
             SIZE >> 10
@@ -71,7 +74,7 @@ fn memory_does_not_grow_with_a_file() -> Result<()> {
     })
 }
 
-async fn up_and_down(rest: &Rest) -> Result<()> {
+async fn upload_and_download(rest: &RestClient) -> Result<()> {
     let chunks = (0..SIZE)
         .step_by(256 << 10)
         .map(|from| LARGE.slice(from..from + (256 << 10)));
@@ -82,20 +85,23 @@ async fn up_and_down(rest: &Rest) -> Result<()> {
         .part("metadata", multipart::Part::text(metadata.to_string()))
         .part("file", file);
     let request = rest.request(Method::POST, "firmware").multipart(form);
-    let made = Answer::of(request).await?.is(201)?.json()?;
+    let made = HttpResponse::fetch(request)
+        .await?
+        .expect_status(201)?
+        .json()?;
     ensure!(made["file_size"] == SIZE, "{made}");
     let path = format!("firmware/{}/download", made["firmware_id"]);
 
-    let head = Answer::of(rest.request(Method::HEAD, &path))
+    let head = HttpResponse::fetch(rest.request(Method::HEAD, &path))
         .await?
-        .is(200)?;
+        .expect_status(200)?;
     ensure!(
         head.header("content-length") == SIZE.to_string(),
         "{:?}",
         head.headers
     );
     let etag = head.header("etag").to_owned();
-    try_join_all((0..3).map(|_| whole(rest, &path))).await?;
+    try_join_all((0..3).map(|_| download_all(rest, &path))).await?;
 
     // Parts from everywhere, and the whole where it is another file by now.
     let part = |range: String, etag: &str| {
@@ -103,18 +109,18 @@ async fn up_and_down(rest: &Rest) -> Result<()> {
         request.header("Range", range).header("If-Range", etag)
     };
     for from in [0, 1, (5 << 20) - 1, SIZE / 2 - 3, SIZE - 7] {
-        let answer = part(format!("bytes={from}-{}", from + 6), &etag);
-        let answer = Answer::of(answer).await?.is(206)?;
+        let response = part(format!("bytes={from}-{}", from + 6), &etag);
+        let response = HttpResponse::fetch(response).await?.expect_status(206)?;
         ensure!(
-            answer.body == LARGE[from..from + 7],
+            response.body == LARGE[from..from + 7],
             "from {from} came {:?}",
-            answer.body
+            response.body
         );
         let range = format!("bytes {from}-{}/{SIZE}", from + 6);
         ensure!(
-            answer.header("content-range") == range,
+            response.header("content-range") == range,
             "{:?}",
-            answer.headers
+            response.headers
         );
     }
     let changed = part("bytes=0-6".to_owned(), "\"x\"").send().await?;
@@ -123,19 +129,19 @@ async fn up_and_down(rest: &Rest) -> Result<()> {
         changed.status() == 200 && size == Some(SIZE as u64),
         "{changed:?}"
     );
-    let beyond = Answer::of(part(format!("bytes={SIZE}-"), &etag)).await?;
-    beyond.problem(416, "range_not_satisfiable")?;
+    let beyond = HttpResponse::fetch(part(format!("bytes={SIZE}-"), &etag)).await?;
+    beyond.expect_problem(416, "range_not_satisfiable")?;
     Ok(())
 }
 
-async fn whole(rest: &Rest, path: &str) -> Result<()> {
-    let mut answer = rest
+async fn download_all(rest: &RestClient, path: &str) -> Result<()> {
+    let mut response = rest
         .request(Method::GET, path)
         .send()
         .await?
         .error_for_status()?;
     let mut size = 0;
-    while let Some(bytes) = answer.chunk().await? {
+    while let Some(bytes) = response.chunk().await? {
         let same = LARGE.get(size..size + bytes.len()) == Some(&bytes[..]);
         ensure!(same, "other bytes came from {size} on");
         size += bytes.len();
@@ -153,8 +159,8 @@ static LARGE: LazyLock<Bytes> = LazyLock::new(|| {
         .collect()
 });
 
-async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
-    let files = lab.server.folder().join("artifacts");
+async fn an_aborted_upload_leaves_no_files(tenant: IsolatedTenant) -> Result<()> {
+    let files = tenant.server.dir().join("artifacts");
     let before = files_below(&files).len();
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
     for (what, head, body) in [
@@ -174,9 +180,9 @@ async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
             String::new(),
         ),
     ] {
-        let address = lab.server.url.trim_start_matches("http://");
+        let address = tenant.server.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await?;
-        let key = lab.publisher.request(Method::GET, "").build()?.headers()["x-api-key"].clone();
+        let key = tenant.publisher.request(Method::GET, "").build()?.headers()["x-api-key"].clone();
         let request = format!(
             "POST /api/v1/firmware HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\n\
              Content-Type: multipart/form-data; boundary=b\r\n{head}\r\n{body}",
@@ -184,44 +190,44 @@ async fn what_breaks_off_leaves_nothing(lab: Alone) -> Result<()> {
         );
         stream.write_all(request.as_bytes()).await?;
         if !body.is_empty() {
-            until("the server has begun to store it", async || {
+            wait_until("the server has begun to store it", async || {
                 Ok((files_below(&files).len() > before).then_some(()))
             })
             .await?;
         }
         drop(stream);
-        until(
+        wait_until(
             &format!("nothing is left of what broke off {what}"),
             async || Ok((files_below(&files).len() == before).then_some(())),
         )
         .await?;
     }
     ensure!(
-        lab.viewer.list("firmware").await?.is_empty(),
+        tenant.viewer.list("firmware").await?.is_empty(),
         "there is firmware"
     );
     Ok(())
 }
 
-async fn the_same_bytes_are_kept_once(lab: Alone) -> Result<()> {
-    let files = lab.server.folder().join("artifacts");
+async fn identical_files_are_stored_once(tenant: IsolatedTenant) -> Result<()> {
+    let files = tenant.server.dir().join("artifacts");
     let before = files_below(&files).len();
     // The same file twice is kept once, and goes only when both are gone.
     let form = |version: &str| FirmwareForm::new(version).files(&[("same.bin", b"the same bytes")]);
-    form("1.0.0").upload(&lab.publisher).await?;
-    form("2.0.0").upload(&lab.publisher).await?;
+    form("1.0.0").upload(&tenant.publisher).await?;
+    form("2.0.0").upload(&tenant.publisher).await?;
     ensure!(
         files_below(&files).len() == before + 1,
         "the same bytes are kept twice"
     );
     let refused = form("3.0.0")
         .with(json!({ "checksum_md5": "0" }))
-        .send(&lab.publisher)
+        .send(&tenant.publisher)
         .await?;
-    refused.problem(422, "checksum_mismatch")?;
-    for firmware in lab.viewer.list("firmware").await? {
+    refused.expect_problem(422, "checksum_mismatch")?;
+    for firmware in tenant.viewer.list("firmware").await? {
         let path = format!("firmware/{}/download", firmware["firmware_id"]);
-        let file = lab.viewer.get(&path).await?.is(200)?;
+        let file = tenant.viewer.get(&path).await?.expect_status(200)?;
         ensure!(file.body == "the same bytes", "{file}");
     }
     Ok(())
@@ -229,26 +235,28 @@ async fn the_same_bytes_are_kept_once(lab: Alone) -> Result<()> {
 
 /// A file over the server's limit is refused, wherever it is over it, and nothing of it is kept.
 #[test]
-fn what_is_too_large_leaves_nothing() -> Result<()> {
-    plain(async || {
-        let setup = Setup {
+fn an_oversized_upload_leaves_no_files() -> Result<()> {
+    run_standalone(async || {
+        let options = ServerOptions {
             max_artifact_bytes: Some(1000),
-            ..Setup::default()
+            ..ServerOptions::default()
         };
-        let lab = Alone::with(Database::Sqlite, setup).await?;
-        let files = lab.server.folder().join("artifacts");
+        let tenant = IsolatedTenant::with(Database::Sqlite, options).await?;
+        let files = tenant.server.dir().join("artifacts");
         let before = files_below(&files).len();
         for size in [1001, 6 << 20] {
             let large = vec![b'x'; size];
             let form = FirmwareForm::new("1.0.0").files(&[("fits", b"x"), ("does not", &large)]);
-            form.send(&lab.publisher).await?.problem(413, "too_large")?;
-            until("nothing is left of it", async || {
+            form.send(&tenant.publisher)
+                .await?
+                .expect_problem(413, "too_large")?;
+            wait_until("nothing is left of it", async || {
                 Ok((files_below(&files).len() == before).then_some(()))
             })
             .await?;
         }
         let fits = FirmwareForm::new("1.0.0").files(&[("fits", &[b'x'; 1000])]);
-        fits.upload(&lab.publisher).await?;
+        fits.upload(&tenant.publisher).await?;
         Ok(())
     })
 }

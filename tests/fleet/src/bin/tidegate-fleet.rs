@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use tidegate_fleet::{Credentials, Fleet, FleetOptions, Memory, Pace, Profiles};
+use tidegate_fleet::{Credentials, DeviceRecord, Fleet, FleetOptions, Pace, Profiles};
 
 /// Simulates devices that speak DDI, until it is interrupted.
 #[derive(Debug, Parser)]
@@ -121,7 +121,7 @@ impl Arguments {
                 .gateway_token
                 .map_or(Credentials::Anonymous, Credentials::Gateway),
             profiles,
-            confirms_all: self.confirm_all,
+            auto_confirm: self.confirm_all,
             ..defaults
         }
     }
@@ -132,8 +132,10 @@ impl Arguments {
     reason = "a command line talks to whoever typed it"
 )]
 fn show(fleet: &Fleet) {
-    let memories = fleet.memories();
-    let count = |holds: fn(&Memory) -> bool| memories.iter().filter(|memory| holds(memory)).count();
+    let records = fleet.records();
+    let count = |condition: fn(&DeviceRecord) -> bool| {
+        records.iter().filter(|record| condition(record)).count()
+    };
     let versions: Vec<String> = fleet
         .versions()
         .iter()
@@ -142,13 +144,13 @@ fn show(fleet: &Fleet) {
     println!(
         "{}; {} working, {} silent, {} polls, {} errors{}",
         versions.join(", "),
-        count(|memory| memory.working_on.is_some()),
-        count(|memory| memory.silent),
-        memories.iter().map(|memory| memory.polls).sum::<u64>(),
-        memories.iter().map(|memory| memory.errors).sum::<u64>(),
-        memories
+        count(|record| record.working_on.is_some()),
+        count(|record| record.silent),
+        records.iter().map(|record| record.polls).sum::<u64>(),
+        records.iter().map(|record| record.errors).sum::<u64>(),
+        records
             .iter()
-            .find_map(|memory| memory.last_error.as_ref())
+            .find_map(|record| record.last_error.as_ref())
             .map(|error| format!(" such as: {error}"))
             .unwrap_or_default(),
     );
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_fits_together() {
+    fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
     }
 

@@ -1,13 +1,13 @@
 use axum::extract::State;
 use serde::Deserialize;
-use tidegate_engine::{access, ports::NewAuthority as Trusted};
+use tidegate_engine::{access, ports};
 use utoipa::ToSchema;
 
-use super::shape::AuthorityBody;
+use super::body::AuthorityBody;
 use crate::{
     AppState,
     problem::{Problem, Result},
-    rest::{access::Admin, created::Created, json::JsonBody},
+    rest::{access::Admin, json::JsonBody, response::Created},
     x509::AuthorityCertificate,
 };
 
@@ -29,25 +29,25 @@ pub(crate) struct NewAuthority {
 pub(crate) async fn create_device_authority(
     Admin(actor): Admin,
     State(state): State<AppState>,
-    JsonBody(wanted): JsonBody<NewAuthority>,
+    JsonBody(request): JsonBody<NewAuthority>,
 ) -> Result<Created<AuthorityBody>> {
-    let refused = |message: &str| Problem::field("invalid_authority", "/certificate", message);
-    let read = AuthorityCertificate::read(&wanted.certificate).map_err(refused)?;
+    let invalid = |message: &str| Problem::field("invalid_authority", "/certificate", message);
+    let parsed = AuthorityCertificate::from_pem(&request.certificate).map_err(invalid)?;
     let now = state.engine.now();
-    if read.expires_at <= now {
-        return Err(refused("has run out"));
+    if parsed.expires_at <= now {
+        return Err(invalid("has run out"));
     }
-    let trusted = Trusted {
-        name: wanted.name,
-        certificate: read.certificate,
-        sha256: read.sha256,
-        subject: read.subject,
-        expires_at: read.expires_at,
+    let authority = ports::NewAuthority {
+        name: request.name,
+        certificate: parsed.certificate,
+        sha256: parsed.sha256,
+        subject: parsed.subject,
+        expires_at: parsed.expires_at,
         created_at: now,
     };
-    let made = access::create_authority(&state.engine, actor.tenant, trusted).await?;
+    let created = access::create_authority(&state.engine, actor.tenant, authority).await?;
     Ok(Created {
-        location: format!("/device-authorities/{}", made.id),
-        body: made.into(),
+        location: format!("/device-authorities/{}", created.id),
+        body: created.into(),
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     rest::{
         access::Admin,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -21,9 +21,9 @@ use crate::{
 pub(crate) async fn delete_device_authority(
     Admin(actor): Admin,
     State(state): State<AppState>,
-    Segments(authority): Segments<String>,
+    PathParams(authority): PathParams<String>,
 ) -> Result<StatusCode> {
-    let authority = id("authority", &authority)?;
+    let authority = parse_id("authority", &authority)?;
     access::delete_authority(&state.engine, actor.tenant, authority).await?;
     Ok(StatusCode::NO_CONTENT)
 }

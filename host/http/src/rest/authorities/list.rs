@@ -3,7 +3,7 @@ use serde::Serialize;
 use tidegate_engine::access;
 use utoipa::ToSchema;
 
-use super::shape::AuthorityBody;
+use super::body::AuthorityBody;
 use crate::{AppState, problem::Result, rest::access::Viewer};
 
 /// All authorities, ordered by name.

@@ -1,9 +1,9 @@
 //! Authorities whose certificates devices show.
 
+mod body;
 mod create;
 mod delete;
 mod list;
-mod shape;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

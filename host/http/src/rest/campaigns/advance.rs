@@ -1,13 +1,13 @@
 use axum::{Json, extract::State};
 use tidegate_engine::campaigns;
 
-use super::shape::{CampaignBody, whole};
+use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Operator,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn advance_campaign(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments((campaign, wave)): Segments<(String, String)>,
+    PathParams((campaign, wave)): PathParams<(String, String)>,
 ) -> Result<Json<CampaignBody>> {
-    let (campaign, wave) = (id("campaign", &campaign)?, id("wave", &wave)?);
+    let (campaign, wave) = (parse_id("campaign", &campaign)?, parse_id("wave", &wave)?);
     let campaign = campaigns::advance(&state.engine, &actor, campaign, wave).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    Ok(Json(detail(&state.engine, &actor, campaign).await?))
 }

@@ -4,21 +4,22 @@ use tidegate_engine::campaigns;
 use utoipa::ToSchema;
 
 use super::{
-    reason::checked,
-    shape::{CampaignBody, whole},
+    body::{CampaignBody, detail},
+    reason::check_comment,
 };
 use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
         access::Approver,
+        extract::{PathParams, parse_id},
         json::OptionalJson,
-        segments::{Segments, id},
     },
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct ApprovalWish {
+#[schema(as = ApprovalWish)]
+pub(crate) struct ApprovalRequest {
     /// True when left out. Whoever does not approve leaves the campaign as it is, or has it cancelled.
     approved: Option<bool>,
     /// For people, at most 1000 characters.
@@ -29,21 +30,21 @@ pub(crate) struct ApprovalWish {
 /// Approves a campaign that somebody else made.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/approve", tag = "campaigns",
-    params(("campaign_id" = i64, Path)), request_body = Option<ApprovalWish>,
+    params(("campaign_id" = i64, Path)), request_body = Option<ApprovalRequest>,
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn approve_campaign(
     Approver(actor): Approver,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
-    OptionalJson(wanted): OptionalJson<ApprovalWish>,
+    PathParams(campaign): PathParams<String>,
+    OptionalJson(request): OptionalJson<ApprovalRequest>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
-    let comment = checked("/approval_comment", wanted.approval_comment)?;
-    if wanted.approved == Some(false) {
+    let campaign = parse_id("campaign", &campaign)?;
+    let comment = check_comment("/approval_comment", request.approval_comment)?;
+    if request.approved == Some(false) {
         let message = "a campaign that is not approved stays as it is; to end it, cancel it";
         return Err(Problem::field("invalid_approval", "/approved", message));
     }
     let campaign = campaigns::approve(&state.engine, &actor, campaign, comment).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    Ok(Json(detail(&state.engine, &actor, campaign).await?))
 }

@@ -4,16 +4,16 @@ use tidegate_engine::campaigns;
 use utoipa::ToSchema;
 
 use super::{
+    body::{CampaignBody, detail},
     create::Priority,
-    shape::{CampaignBody, whole},
 };
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Operator,
+        extract::{PathParams, parse_id},
         json::JsonBody,
-        segments::{Segments, id},
     },
 };
 
@@ -34,12 +34,12 @@ pub(crate) struct CampaignChange {
 pub(crate) async fn change_campaign(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
-    JsonBody(wanted): JsonBody<CampaignChange>,
+    PathParams(campaign): PathParams<String>,
+    JsonBody(request): JsonBody<CampaignChange>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
-    let priority = wanted.priority.map(Into::into);
-    let limit = wanted.max_concurrent_updates;
+    let campaign = parse_id("campaign", &campaign)?;
+    let priority = request.priority.map(Into::into);
+    let limit = request.max_concurrent_updates;
     let changed = campaigns::change_limits(&state.engine, &actor, campaign, priority, limit);
-    Ok(Json(whole(&state.engine, &actor, changed.await?).await?))
+    Ok(Json(detail(&state.engine, &actor, changed.await?).await?))
 }

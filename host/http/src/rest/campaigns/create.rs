@@ -5,7 +5,7 @@ use tidegate_core::{
     campaign::{self, Targets},
     id::{Digest, FirmwareId},
     plugin::FieldError,
-    update::Proof,
+    update,
 };
 use tidegate_engine::{
     Error,
@@ -14,14 +14,14 @@ use tidegate_engine::{
 use utoipa::ToSchema;
 
 use super::{
-    shape::{CampaignBody, whole},
+    body::{CampaignBody, detail},
+    options::{OnDenied, RetryForm, UpdateOptionsForm, UpdateType, from_minutes},
     short_form::{DeploymentStrategy, RolloutStage, ShortForm},
-    terms::{OnDenied, RetryForm, TermsForm, UpdateType, minutes},
 };
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, created::Created, json::JsonBody, window::WindowBody},
+    rest::{access::Operator, json::JsonBody, response::Created, window::WindowBody},
 };
 
 /// A campaign to be made: `strategy`, or the short form that begins with `deployment_strategy`, and at least one of
@@ -50,9 +50,9 @@ pub(crate) struct NewCampaign {
     /// Whether beta firmware is meant.
     #[serde(default)]
     allow_beta: bool,
-    strategy: Option<PluginWish>,
+    strategy: Option<PluginSelection>,
     #[serde(default)]
-    policies: Vec<PluginWish>,
+    policies: Vec<PluginSelection>,
     deployment_strategy: Option<DeploymentStrategy>,
     /// Of `staged` and `canary`: how far it goes in all, 1 to 100.
     rollout_percentage: Option<u8>,
@@ -73,7 +73,7 @@ pub(crate) struct NewCampaign {
     /// Most devices in flight at once; left out: no limit.
     max_concurrent_updates: Option<u64>,
     /// From offer to end, 5 to 1440; 60 when left out.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "default_timeout_minutes")]
     timeout_minutes: u64,
     /// From taking it up to the last byte, 1 to `timeout_minutes`; left out: no time of its own.
     download_timeout_minutes: Option<u64>,
@@ -107,7 +107,7 @@ pub(crate) struct NewCampaign {
     #[serde(default)]
     auto_rollback: bool,
     /// Share of a wave, 1 to 100, whose failure stops the campaign whatever plugins say; 20 when left out.
-    #[serde(default = "default_threshold")]
+    #[serde(default = "default_failure_threshold")]
     failure_threshold_percent: u8,
     #[serde(default)]
     success_criteria: SuccessCriteria,
@@ -117,7 +117,8 @@ pub(crate) struct NewCampaign {
 
 /// A plugin by name, with what it is to go by.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct PluginWish {
+#[schema(as = PluginWish)]
+pub(crate) struct PluginSelection {
     plugin: String,
     /// `sha256:...`; the newest enabled revision when left out.
     revision: Option<String>,
@@ -151,16 +152,18 @@ pub(crate) enum SuccessCriteria {
 
 impl SuccessCriteria {
     /// What an update needs to count as done; none where an error was added.
-    pub(crate) fn proof(
+    pub(crate) fn to_criteria(
         self,
         soak_minutes: Option<u64>,
         path: &str,
         errors: &mut Vec<FieldError>,
-    ) -> Option<Proof> {
+    ) -> Option<update::SuccessCriteria> {
         let message = match (self, soak_minutes) {
-            (Self::Reported, None) => return Some(Proof::Reported),
-            (Self::Attested, None) => return Some(Proof::Attested),
-            (Self::Soaked, Some(time)) => return Some(Proof::Soaked(minutes(time))),
+            (Self::Reported, None) => return Some(update::SuccessCriteria::Reported),
+            (Self::Attested, None) => return Some(update::SuccessCriteria::Attested),
+            (Self::Soaked, Some(time)) => {
+                return Some(update::SuccessCriteria::Soaked(from_minutes(time)));
+            }
             (Self::Soaked, None) => "is needed: how long is the device to stay well?",
             (Self::Reported | Self::Attested, Some(_)) => {
                 "belongs to success_criteria soaked alone"
@@ -182,29 +185,30 @@ impl SuccessCriteria {
 pub(crate) async fn create_campaign(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    JsonBody(wanted): JsonBody<NewCampaign>,
+    JsonBody(request): JsonBody<NewCampaign>,
 ) -> Result<Created<CampaignBody>> {
-    let campaign = campaigns::create(&state.engine, &actor, wanted.draft()?).await?;
+    let campaign = campaigns::create(&state.engine, &actor, request.into_draft()?).await?;
     let location = format!("/campaigns/{}", campaign.id);
-    let body = whole(&state.engine, &actor, campaign).await?;
+    let body = detail(&state.engine, &actor, campaign).await?;
     Ok(Created { location, body })
 }
 
 impl NewCampaign {
-    fn draft(mut self) -> Result<Draft, Error> {
+    fn into_draft(mut self) -> Result<Draft, Error> {
         let mut errors = Vec::new();
         let strategy = self.strategy(&mut errors);
         let mut policies = Vec::with_capacity(self.policies.len());
         for (index, policy) in std::mem::take(&mut self.policies).into_iter().enumerate() {
-            policies.push(policy.choice(&format!("/policies/{index}"), &mut errors));
+            policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
         }
-        let terms = self.terms().terms(&mut errors);
-        let proof = self
-            .success_criteria
-            .proof(self.soak_minutes, "/soak_minutes", &mut errors);
-        let (Some(strategy), Some(terms), Some(proof), []) = (strategy, terms, proof, &errors[..])
+        let options = self.options_form().to_options(&mut errors);
+        let success_criteria =
+            self.success_criteria
+                .to_criteria(self.soak_minutes, "/soak_minutes", &mut errors);
+        let (Some(strategy), Some(options), Some(success_criteria), []) =
+            (strategy, options, success_criteria, &errors[..])
         else {
-            return Err(refused(errors));
+            return Err(invalid_campaign(errors));
         };
         Ok(Draft {
             name: self.name,
@@ -221,16 +225,16 @@ impl NewCampaign {
             policies,
             priority: self.priority.into(),
             max_concurrent_updates: self.max_concurrent_updates,
-            terms,
+            options,
             requires_approval: self.requires_approval,
             auto_rollback: self.auto_rollback,
             failure_threshold_percent: self.failure_threshold_percent,
-            proof,
+            success_criteria,
         })
     }
 
-    fn terms(&mut self) -> TermsForm {
-        TermsForm {
+    fn options_form(&mut self) -> UpdateOptionsForm {
+        UpdateOptionsForm {
             update_type: self.update_type,
             forced_at: self.forced_at.take(),
             requires_confirmation: self.requires_confirmation,
@@ -266,7 +270,7 @@ impl NewCampaign {
             });
         };
         match (self.strategy.take(), form.first_field()) {
-            (Some(strategy), None) => Some(strategy.choice("/strategy", errors)),
+            (Some(strategy), None) => Some(strategy.into_choice("/strategy", errors)),
             (Some(_), Some(field)) => {
                 error(field, "stands beside `strategy`: say it in one form");
                 None
@@ -278,10 +282,10 @@ impl NewCampaign {
                 );
                 None
             }
-            (None, Some(_)) => match form.choice() {
+            (None, Some(_)) => match form.to_choice() {
                 Ok(choice) => choice,
-                Err(broken) => {
-                    errors.extend(broken);
+                Err(found) => {
+                    errors.extend(found);
                     None
                 }
             },
@@ -289,9 +293,9 @@ impl NewCampaign {
     }
 }
 
-impl PluginWish {
+impl PluginSelection {
     /// The choice that is meant; what is wrong with it is added to the errors.
-    pub(crate) fn choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
+    pub(crate) fn into_choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
         let revision = self.revision.map(|text| text.parse::<Digest>()).transpose();
         let revision = revision.unwrap_or_else(|error| {
             let path = format!("{path}/revision");
@@ -312,9 +316,9 @@ impl PluginWish {
     }
 }
 
-fn refused(errors: Vec<FieldError>) -> Error {
+fn invalid_campaign(errors: Vec<FieldError>) -> Error {
     let message = match &errors[..] {
-        [one] => format!("{}: {}", one.path, one.message),
+        [error] => format!("{}: {}", error.path, error.message),
         many => format!(
             "{} fields of the campaign are not as they must be",
             many.len()
@@ -327,11 +331,11 @@ fn refused(errors: Vec<FieldError>) -> Error {
     }
 }
 
-fn default_timeout() -> u64 {
+fn default_timeout_minutes() -> u64 {
     60
 }
 
-fn default_threshold() -> u8 {
+fn default_failure_threshold() -> u8 {
     20
 }
 
@@ -352,7 +356,7 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::json;
-    use tidegate_core::update::Terms;
+    use tidegate_core::update::UpdateOptions;
 
     use super::*;
 
@@ -361,18 +365,18 @@ mod tests {
         if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
             body.extend(extra);
         }
-        let wanted: NewCampaign = serde_json::from_value(body).expect("it fits the type");
-        wanted.draft().map_err(|error| match error {
+        let request: NewCampaign = serde_json::from_value(body).expect("it fits the type");
+        request.into_draft().map_err(|error| match error {
             Error::Invalid { errors, .. } => errors.into_iter().map(|error| error.path).collect(),
             error => vec![error.to_string()],
         })
     }
 
     #[test]
-    fn a_strategy_comes_in_one_form() {
-        let long = draft(json!({"strategy": {"plugin": "canary", "config": {"steps": [100]}}}));
+    fn a_strategy_is_given_in_one_form() {
+        let full = draft(json!({"strategy": {"plugin": "canary", "config": {"steps": [100]}}}));
         assert_eq!(
-            long.expect("it is good").strategy.config,
+            full.expect("it is good").strategy.config,
             r#"{"steps":[100]}"#
         );
         let short = draft(json!({"deployment_strategy": "immediate"}));
@@ -384,9 +388,12 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_documentation() {
+    fn defaults_match_the_documentation() {
         let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("it is good");
-        assert_eq!(draft.terms, Terms::forced(Duration::from_hours(1)));
+        assert_eq!(
+            draft.options,
+            UpdateOptions::forced(Duration::from_hours(1))
+        );
         assert_eq!(draft.failure_threshold_percent, 20);
         assert_eq!(draft.priority, campaign::Priority::Normal);
         assert_eq!(

@@ -10,21 +10,21 @@ use tidegate_engine::{
 };
 
 use super::{
+    body::{CampaignBody, detail},
     journal::EntryBody,
-    shape::{CampaignBody, whole},
 };
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        event_stream::{Followed, Look, Next, event, event_stream},
-        segments::{Segments, id},
+        event_stream::{EventBatch, EventSource, NextPoll, event_stream, json_event},
+        extract::{PathParams, parse_id},
     },
 };
 
 /// Most decisions that are read at once.
-const PAGE: PageRequest = PageRequest {
+const JOURNAL_PAGE: PageRequest = PageRequest {
     limit: 100,
     offset: 0,
 };
@@ -40,10 +40,10 @@ const PAGE: PageRequest = PageRequest {
 pub(crate) async fn follow_campaign(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    PathParams(campaign): PathParams<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let campaign = id("campaign", &campaign)?;
+    let campaign = parse_id("campaign", &campaign)?;
     let signals = state.engine.signals.watch();
     let after = match last_event_id(&headers) {
         Some(seq) => seq,
@@ -51,58 +51,59 @@ pub(crate) async fn follow_campaign(
     };
     campaigns::get(&state.engine, &actor, campaign).await?;
     let tenant = actor.tenant;
-    let followed = FollowedCampaign {
+    let source = CampaignEvents {
         run: RunRef { tenant, campaign },
         engine: state.engine.clone(),
         actor,
         after,
-        shown: None,
+        last_sent: None,
     };
-    event_stream(&state, tenant, signals, followed)
+    event_stream(&state, tenant, signals, source)
 }
 
 /// A campaign as one client follows it.
-struct FollowedCampaign {
+struct CampaignEvents {
     run: RunRef,
     engine: Arc<Engine>,
     actor: Actor,
-    /// The last journal entry that was shown.
+    /// The last journal entry that was sent.
     after: i64,
-    /// The campaign as it was last shown.
-    shown: Option<CampaignBody>,
+    /// The campaign as it was last sent.
+    last_sent: Option<CampaignBody>,
 }
 
-impl Followed for FollowedCampaign {
-    type Name = RunRef;
+impl EventSource for CampaignEvents {
+    type Topic = RunRef;
 
-    const FALLBACK: Duration = Duration::from_secs(15);
+    const MAX_POLL_INTERVAL: Duration = Duration::from_secs(15);
 
-    fn name(&self) -> RunRef {
+    fn topic(&self) -> RunRef {
         self.run
     }
 
-    async fn look(&mut self) -> Result<Look> {
+    async fn poll(&mut self) -> Result<EventBatch> {
         let (engine, actor) = (&self.engine, &self.actor);
-        let page = campaigns::journal(engine, actor, self.run.campaign, self.after, PAGE).await?;
-        let is_last = page.items.len() < PAGE.limit as usize;
+        let page =
+            campaigns::journal(engine, actor, self.run.campaign, self.after, JOURNAL_PAGE).await?;
+        let is_last = page.items.len() < JOURNAL_PAGE.limit as usize;
         let mut events = Vec::new();
         for entry in page.items {
             let entry = EntryBody::from(entry);
             self.after = entry.seq;
-            events.push(event("decision", self.after.to_string(), &entry)?);
+            events.push(json_event("decision", self.after.to_string(), &entry)?);
         }
         if !is_last {
-            let next = Next::AtOnce;
-            return Ok(Look { events, next });
+            let next = NextPoll::Immediately;
+            return Ok(EventBatch { events, next });
         }
         let campaign = campaigns::get(engine, actor, self.run.campaign).await?;
-        let campaign = whole(engine, actor, campaign).await?;
-        if self.shown.as_ref() != Some(&campaign) {
-            events.push(event("campaign", self.after.to_string(), &campaign)?);
-            self.shown = Some(campaign);
+        let campaign = detail(engine, actor, campaign).await?;
+        if self.last_sent.as_ref() != Some(&campaign) {
+            events.push(json_event("campaign", self.after.to_string(), &campaign)?);
+            self.last_sent = Some(campaign);
         }
-        let next = Next::Changed;
-        Ok(Look { events, next })
+        let next = NextPoll::OnChange;
+        Ok(EventBatch { events, next })
     }
 }
 

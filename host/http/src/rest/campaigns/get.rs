@@ -1,13 +1,13 @@
 use axum::{Json, extract::State};
 use tidegate_engine::campaigns;
 
-use super::shape::{CampaignBody, whole};
+use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn get_campaign(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignBody>> {
-    let campaign = id("campaign", &campaign)?;
+    let campaign = parse_id("campaign", &campaign)?;
     let campaign = campaigns::get(&state.engine, &actor, campaign).await?;
-    Ok(Json(whole(&state.engine, &actor, campaign).await?))
+    Ok(Json(detail(&state.engine, &actor, campaign).await?))
 }

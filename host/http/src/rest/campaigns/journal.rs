@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::{campaigns, ports::Entry};
+use tidegate_engine::{campaigns, ports::JournalEntry};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        segments::{Segments, id},
-        wire::{List, Time},
+        extract::{PathParams, parse_id},
+        query::{QueryParams, page},
+        response::{List, Time},
     },
 };
 
@@ -55,10 +55,10 @@ pub(crate) struct EntryBody {
 pub(crate) async fn list_journal(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
-    Params(query): Params<JournalQuery>,
+    PathParams(campaign): PathParams<String>,
+    QueryParams(query): QueryParams<JournalQuery>,
 ) -> Result<Json<List<EntryBody>>> {
-    let campaign = id("campaign", &campaign)?;
+    let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
     let after = query.after.unwrap_or(0);
     let found = campaigns::journal(&state.engine, &actor, campaign, after, page).await?;
@@ -66,15 +66,15 @@ pub(crate) async fn list_journal(
     Ok(Json(List::new(items, found.total, page)))
 }
 
-impl From<Entry> for EntryBody {
-    fn from(entry: Entry) -> Self {
+impl From<JournalEntry> for EntryBody {
+    fn from(entry: JournalEntry) -> Self {
         Self {
             seq: entry.seq,
             at: entry.at.into(),
             kind: entry.kind.as_str(),
             plugin: entry.plugin,
             revision: entry.revision.map(|revision| revision.to_string()),
-            observation_digest: entry.question_digest.map(|digest| digest.to_string()),
+            observation_digest: entry.input_digest.map(|digest| digest.to_string()),
             fuel: entry.fuel,
             duration_us: u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX),
             outcome: entry.outcome,

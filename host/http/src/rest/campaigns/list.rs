@@ -4,14 +4,14 @@ use tidegate_core::campaign::CampaignStatus;
 use tidegate_engine::{campaigns, ports::CampaignFilter};
 use utoipa::IntoParams;
 
-use super::shape::{CampaignBody, brief};
+use super::body::{CampaignBody, summary};
 use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
         access::Viewer,
-        query::{Params, page},
-        wire::List,
+        query::{QueryParams, page},
+        response::List,
     },
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct CampaignsQuery {
 pub(crate) async fn list_campaigns(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Params(query): Params<CampaignsQuery>,
+    QueryParams(query): QueryParams<CampaignsQuery>,
 ) -> Result<Json<List<CampaignBody>>> {
     let page = page(query.limit, query.offset)?;
     let filter = CampaignFilter {
@@ -42,7 +42,7 @@ pub(crate) async fn list_campaigns(
     let found = campaigns::list(&state.engine, &actor, &filter, page).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for campaign in found.items {
-        items.push(brief(&state.engine, &actor, campaign).await?);
+        items.push(summary(&state.engine, &actor, campaign).await?);
     }
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -2,32 +2,27 @@
 
 mod advance;
 mod approve;
-mod cancel;
+mod body;
 mod change;
+mod command;
 mod create;
 mod events;
 mod get;
 mod journal;
 mod list;
-mod pause;
+mod options;
 mod reason;
 mod replay;
-mod resume;
-mod rollback;
-mod shape;
 mod short_form;
-mod start;
-mod steered;
-mod terms;
 mod updates;
 mod waves;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use create::{PluginWish, Priority, SuccessCriteria};
-pub(crate) use reason::checked;
-pub(crate) use shape::total;
-pub(crate) use terms::{OnDenied, RetryForm, TermsForm, UpdateType};
+pub(crate) use body::sum_counts;
+pub(crate) use create::{PluginSelection, Priority, SuccessCriteria};
+pub(crate) use options::{OnDenied, RetryForm, UpdateOptionsForm, UpdateType};
+pub(crate) use reason::check_comment;
 pub(crate) use waves::CountsBody;
 
 use crate::AppState;
@@ -38,11 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list::list_campaigns, create::create_campaign))
         .routes(routes!(get::get_campaign, change::change_campaign))
         .routes(routes!(approve::approve_campaign))
-        .routes(routes!(start::start_campaign))
-        .routes(routes!(pause::pause_campaign))
-        .routes(routes!(resume::resume_campaign))
-        .routes(routes!(cancel::cancel_campaign))
-        .routes(routes!(rollback::roll_back_campaign))
+        .routes(routes!(command::start_campaign))
+        .routes(routes!(command::pause_campaign))
+        .routes(routes!(command::resume_campaign))
+        .routes(routes!(command::cancel_campaign))
+        .routes(routes!(command::roll_back_campaign))
         .routes(routes!(waves::list_waves))
         .routes(routes!(advance::advance_campaign))
         .routes(routes!(updates::list_campaign_updates))

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use crate::problem::{Problem, Result};
 
 /// Longest reason, in characters.
-const MAX: usize = 1000;
+const MAX_COMMENT_CHARS: usize = 1000;
 
 /// Why an operator does it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -16,15 +16,15 @@ pub(crate) struct Reason {
 
 impl Reason {
     /// The reason, if it is not too long.
-    pub(crate) fn checked(self) -> Result<String> {
-        checked("/reason", self.reason)
+    pub(crate) fn into_text(self) -> Result<String> {
+        check_comment("/reason", self.reason)
     }
 }
 
 /// A text for people, if it is not too long.
-pub(crate) fn checked(field: &str, text: String) -> Result<String> {
-    if text.chars().count() > MAX {
-        let message = format!("must have at most {MAX} characters");
+pub(crate) fn check_comment(field: &str, text: String) -> Result<String> {
+    if text.chars().count() > MAX_COMMENT_CHARS {
+        let message = format!("must have at most {MAX_COMMENT_CHARS} characters");
         return Err(Problem::field("invalid_reason", field, message));
     }
     Ok(text)

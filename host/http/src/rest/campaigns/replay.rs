@@ -10,8 +10,8 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         access::Viewer,
-        query::Params,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
+        query::QueryParams,
     },
 };
 
@@ -45,10 +45,13 @@ pub(crate) struct Replayed {
 pub(crate) async fn replay_decision(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments((campaign, seq)): Segments<(String, String)>,
-    Params(query): Params<ReplayQuery>,
+    PathParams((campaign, seq)): PathParams<(String, String)>,
+    QueryParams(query): QueryParams<ReplayQuery>,
 ) -> Result<Json<Replayed>> {
-    let (campaign, seq) = (id("campaign", &campaign)?, id("journal entry", &seq)?);
+    let (campaign, seq) = (
+        parse_id("campaign", &campaign)?,
+        parse_id("journal entry", &seq)?,
+    );
     let revision = query
         .revision
         .map(|text| text.parse::<Digest>())

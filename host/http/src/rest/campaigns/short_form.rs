@@ -51,14 +51,14 @@ impl ShortForm {
     pub(super) fn first_field(&self) -> Option<&'static str> {
         let strategy = self.deployment_strategy.map(|_| "/deployment_strategy");
         strategy.or_else(|| {
-            self.given()
+            self.presence()
                 .into_iter()
-                .find_map(|(field, is_given)| is_given.then_some(field))
+                .find_map(|(field, is_present)| is_present.then_some(field))
         })
     }
 
     /// The plugin and the config that the short form means; none when there is no short form.
-    pub(super) fn choice(&self) -> Result<Option<PluginChoice>, Vec<FieldError>> {
+    pub(super) fn to_choice(&self) -> Result<Option<PluginChoice>, Vec<FieldError>> {
         use DeploymentStrategy as S;
         let Some(strategy) = self.deployment_strategy else {
             return match self.first_field() {
@@ -66,7 +66,7 @@ impl ShortForm {
                 None => Ok(None),
             };
         };
-        let (plugin, takes): (_, &[&str]) = match strategy {
+        let (plugin, supported): (_, &[&str]) = match strategy {
             S::Immediate => ("immediate", &["/batch_size"]),
             S::Staged => ("staged", &["/rollout_stages", "/rollout_percentage"]),
             S::Canary => (
@@ -83,12 +83,12 @@ impl ShortForm {
                 return Err(vec![error("/deployment_strategy", message)]);
             }
         };
-        let mut errors = self.foreign(plugin, takes);
+        let mut errors = self.unsupported_fields(plugin, supported);
         self.check_bounds(&mut errors);
         let config = match strategy {
-            S::Staged => self.staged(&mut errors),
-            S::Canary => self.canary(),
-            _ => self.verbatim(),
+            S::Staged => self.staged_config(&mut errors),
+            S::Canary => self.canary_config(),
+            _ => Value::Object(self.verbatim_fields()),
         };
         if !errors.is_empty() {
             return Err(errors);
@@ -101,7 +101,7 @@ impl ShortForm {
         }))
     }
 
-    fn given(&self) -> [(&'static str, bool); 7] {
+    fn presence(&self) -> [(&'static str, bool); 7] {
         [
             ("/rollout_percentage", self.rollout_percentage.is_some()),
             ("/batch_size", self.batch_size.is_some()),
@@ -117,10 +117,13 @@ impl ShortForm {
     }
 
     /// Fields that this strategy does not take.
-    fn foreign(&self, plugin: &str, takes: &[&str]) -> Vec<FieldError> {
-        let given = self.given().into_iter().filter(|(_, is_given)| *is_given);
-        let foreign = given.filter(|(field, _)| !takes.contains(field));
-        foreign
+    fn unsupported_fields(&self, plugin: &str, supported: &[&str]) -> Vec<FieldError> {
+        let present = self
+            .presence()
+            .into_iter()
+            .filter(|(_, is_present)| *is_present);
+        let unsupported_fields = present.filter(|(field, _)| !supported.contains(field));
+        unsupported_fields
             .map(|(field, _)| error(field, &format!("the strategy {plugin} does not take it")))
             .collect()
     }
@@ -140,7 +143,7 @@ impl ShortForm {
         }
     }
 
-    fn staged(&self, errors: &mut Vec<FieldError>) -> Value {
+    fn staged_config(&self, errors: &mut Vec<FieldError>) -> Value {
         match (&self.rollout_stages, self.rollout_percentage) {
             (Some(stages), None) => {
                 let mut stages = stages.clone();
@@ -156,8 +159,8 @@ impl ShortForm {
         }
     }
 
-    fn canary(&self) -> Value {
-        let mut config = self.fields();
+    fn canary_config(&self) -> Value {
+        let mut config = self.verbatim_fields();
         if let Some(last) = self.rollout_percentage {
             let before = CANARY_STEPS.into_iter().filter(|step| *step < last);
             config.insert("steps".to_owned(), before.chain([last]).collect());
@@ -165,12 +168,8 @@ impl ShortForm {
         Value::Object(config)
     }
 
-    fn verbatim(&self) -> Value {
-        Value::Object(self.fields())
-    }
-
     /// The fields whose names and meanings are the config's own.
-    fn fields(&self) -> Map<String, Value> {
+    fn verbatim_fields(&self) -> Map<String, Value> {
         let fields = [
             ("batch_size", self.batch_size.map(Value::from)),
             ("canary_percentage", self.canary_percentage.map(Value::from)),
@@ -181,10 +180,10 @@ impl ShortForm {
             ("blue_group", self.blue_group.clone().map(Value::from)),
             ("green_group", self.green_group.clone().map(Value::from)),
         ];
-        let given = fields
+        let present = fields
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        given.collect()
+        present.collect()
     }
 }
 
@@ -201,7 +200,7 @@ mod tests {
 
     fn config(form: &ShortForm) -> (String, Value) {
         let choice = form
-            .choice()
+            .to_choice()
             .expect("it is good")
             .expect("it says a strategy");
         let config = serde_json::from_str(&choice.config).expect("JSON");
@@ -209,7 +208,7 @@ mod tests {
     }
 
     fn fields(form: &ShortForm) -> Vec<String> {
-        let errors = form.choice().expect_err("it is wrong");
+        let errors = form.to_choice().expect_err("it is wrong");
         errors.into_iter().map(|error| error.path).collect()
     }
 
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_go_by_their_number() {
+    fn stages_are_sorted_by_number() {
         let stage = |stage, percentage, duration_hours| RolloutStage {
             stage,
             percentage,
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_strategy_does_not_take_is_refused() {
+    fn fields_of_another_strategy_are_refused() {
         use DeploymentStrategy as S;
         let wrong = ShortForm {
             batch_size: Some(0),
@@ -283,11 +282,11 @@ mod tests {
         assert_eq!(fields(&wrong), ["/batch_size", "/batch_size"]);
         assert_eq!(fields(&form(S::Scheduled)), ["/deployment_strategy"]);
         assert_eq!(fields(&form(S::Staged)), ["/rollout_stages"]);
-        let alone = ShortForm {
+        let without_strategy = ShortForm {
             canary_percentage: Some(1.0),
             ..ShortForm::default()
         };
-        assert_eq!(fields(&alone), ["/canary_percentage"]);
-        assert_eq!(ShortForm::default().choice(), Ok(None));
+        assert_eq!(fields(&without_strategy), ["/canary_percentage"]);
+        assert_eq!(ShortForm::default().to_choice(), Ok(None));
     }
 }

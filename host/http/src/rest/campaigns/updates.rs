@@ -7,9 +7,9 @@ use crate::{
     rest::{
         access::Viewer,
         devices::UpdateBody,
-        query::{PageQuery, Params, page},
-        segments::{Segments, id},
-        wire::List,
+        extract::{PathParams, parse_id},
+        query::{PageQuery, QueryParams, page},
+        response::List,
     },
 };
 
@@ -22,10 +22,10 @@ use crate::{
 pub(crate) async fn list_campaign_updates(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
-    Params(query): Params<PageQuery>,
+    PathParams(campaign): PathParams<String>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<UpdateBody>>> {
-    let campaign = id("campaign", &campaign)?;
+    let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
     let found = campaigns::updates(&state.engine, &actor, campaign, page).await?;
     let items = found.items.into_iter().map(UpdateBody::from).collect();

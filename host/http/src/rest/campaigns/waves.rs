@@ -12,8 +12,8 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        segments::{Segments, id},
-        wire::{List, Time},
+        extract::{PathParams, parse_id},
+        response::{List, Time},
     },
 };
 
@@ -73,9 +73,9 @@ pub(crate) struct FailureBody {
 pub(crate) async fn list_waves(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    PathParams(campaign): PathParams<String>,
 ) -> Result<Json<List<WaveBody>>> {
-    let campaign = id("campaign", &campaign)?;
+    let campaign = parse_id("campaign", &campaign)?;
     let waves = campaigns::waves(&state.engine, &actor, campaign).await?;
     let waves: Vec<WaveBody> = waves.into_iter().zip(0..).map(WaveBody::from).collect();
     // A campaign has at most 500 waves, so they are one page.
@@ -106,7 +106,7 @@ impl From<(Wave, u32)> for WaveBody {
             admitted: wave.admitted,
             counts: report.counts.into(),
             opened_at: report.opened_at.map(Time::from),
-            moved_at: report.moved_at.map(Time::from),
+            moved_at: report.last_progress_at.map(Time::from),
             advanced_at: report.advanced_at.map(Time::from),
             failures: report.failures.into_iter().map(FailureBody::from).collect(),
         }

@@ -11,9 +11,9 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        query::{PageQuery, Params, page},
-        segments::Segments,
-        wire::{List, Time},
+        extract::PathParams,
+        query::{PageQuery, QueryParams, page},
+        response::{List, Time},
     },
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct AttributeChangeBody {
 pub(crate) async fn list_attribute_changes(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    Params(query): Params<PageQuery>,
+    PathParams(device): PathParams<String>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AttributeChangeBody>>> {
     let page = page(query.limit, query.offset)?;
     let found = registry::attribute_changes(&state.engine, &actor, &device, page).await?;

@@ -4,16 +4,17 @@ use serde::Deserialize;
 use tidegate_engine::registry;
 use utoipa::ToSchema;
 
-use super::shape::DeviceBody;
+use super::body::DeviceBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, campaigns::checked, json::OptionalJson, segments::Segments},
+    rest::{access::Operator, campaigns::check_comment, extract::PathParams, json::OptionalJson},
 };
 
 /// Why somebody agrees to everything.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct AutoConfirmWish {
+#[schema(as = AutoConfirmWish)]
+pub(crate) struct AutoConfirmRequest {
     /// For people, at most 1000 characters.
     remark: Option<String>,
 }
@@ -22,16 +23,18 @@ pub(crate) struct AutoConfirmWish {
 /// agrees already, that stays as it is.
 #[utoipa::path(
     put, path = "/devices/{device_id}/auto-confirm", tag = "devices",
-    params(("device_id" = String, Path)), request_body = Option<AutoConfirmWish>,
+    params(("device_id" = String, Path)), request_body = Option<AutoConfirmRequest>,
     responses((status = 200, body = DeviceBody)),
 )]
 pub(crate) async fn activate_auto_confirm(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    OptionalJson(wanted): OptionalJson<AutoConfirmWish>,
+    PathParams(device): PathParams<String>,
+    OptionalJson(request): OptionalJson<AutoConfirmRequest>,
 ) -> Result<Json<DeviceBody>> {
-    let remark = wanted.remark.map(|remark| checked("/remark", remark));
+    let remark = request
+        .remark
+        .map(|remark| check_comment("/remark", remark));
     let engine = &state.engine;
     let device = registry::activate_auto_confirm(engine, &actor, &device, remark.transpose()?);
     Ok(Json(device.await?.into()))
@@ -46,7 +49,7 @@ pub(crate) async fn activate_auto_confirm(
 pub(crate) async fn deactivate_auto_confirm(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
+    PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
     registry::deactivate_auto_confirm(&state.engine, &actor, &device).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_engine::updates;
 use utoipa::ToSchema;
 
-use super::update_wish::UpdateConfig;
+use super::update_config::UpdateConfig;
 use crate::{
     AppState,
     problem::Result,
@@ -52,20 +52,20 @@ pub(crate) struct Refused {
 pub(crate) async fn update_devices(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    JsonBody(wanted): JsonBody<BulkUpdate>,
+    JsonBody(request): JsonBody<BulkUpdate>,
 ) -> Result<Json<BulkOutcome>> {
-    let wish = wanted
+    let update = request
         .update_config
-        .wish(wanted.firmware_id, "/update_config")?;
-    let bulk = updates::create_many(&state.engine, &actor, wanted.device_ids, &wish).await?;
-    let accepted = bulk
+        .into_request(request.firmware_id, "/update_config")?;
+    let outcome = updates::create_many(&state.engine, &actor, request.device_ids, &update).await?;
+    let accepted = outcome
         .accepted
         .into_iter()
         .map(|(device_id, update)| Accepted {
             device_id,
             update_id: update.0,
         });
-    let refused = bulk
+    let refused = outcome
         .refused
         .into_iter()
         .map(|(device_id, obstacle)| Refused {

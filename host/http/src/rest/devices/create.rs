@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use tidegate_engine::{ports, registry};
 use utoipa::ToSchema;
 
-use super::shape::{DeviceBody, Mode};
+use super::body::{DeviceBody, Mode};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Operator,
-        created::{Created, segment},
         json::JsonBody,
+        response::{Created, encode_segment},
         time_of_day::TimeOfDay,
     },
 };
@@ -58,10 +58,10 @@ pub(crate) struct CreatedDevice {
 pub(crate) async fn create_device(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    JsonBody(wanted): JsonBody<NewDevice>,
+    JsonBody(request): JsonBody<NewDevice>,
 ) -> Result<Created<CreatedDevice>> {
-    let created = registry::create(&state.engine, &actor, wanted.into()).await?;
-    let location = format!("/devices/{}", segment(&created.device.device_id));
+    let created = registry::create(&state.engine, &actor, request.into()).await?;
+    let location = format!("/devices/{}", encode_segment(&created.device.device_id));
     let body = CreatedDevice {
         device: created.device.into(),
         token: created.token,
@@ -70,17 +70,17 @@ pub(crate) async fn create_device(
 }
 
 impl From<NewDevice> for ports::NewDevice {
-    fn from(wanted: NewDevice) -> Self {
+    fn from(request: NewDevice) -> Self {
         Self {
-            device_id: wanted.device_id,
-            name: wanted.name,
-            groups: wanted.groups,
-            attributes: wanted.attributes,
-            feed: wanted.feed,
-            labels: wanted.labels,
-            mode: wanted.mode.into(),
-            pinned: wanted.pinned,
-            polling_interval: wanted.polling_interval.map(|interval| interval.0),
+            device_id: request.device_id,
+            name: request.name,
+            groups: request.groups,
+            attributes: request.attributes,
+            feed: request.feed,
+            labels: request.labels,
+            mode: request.mode.into(),
+            pinned: request.pinned,
+            polling_interval: request.polling_interval.map(|interval| interval.0),
             ..Self::default()
         }
     }

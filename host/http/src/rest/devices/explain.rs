@@ -6,11 +6,11 @@ use tidegate_engine::{
 };
 use utoipa::ToSchema;
 
-use super::{UpdateBody, shape::Mode};
+use super::{UpdateBody, body::Mode};
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Viewer, segments::Segments},
+    rest::{access::Viewer, extract::PathParams},
 };
 
 /// Why a device has, or has not, been given the firmware of the newest campaigns.
@@ -59,23 +59,23 @@ pub(crate) struct ExplanationBody {
 pub(crate) async fn explain_device(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
+    PathParams(device_id): PathParams<String>,
 ) -> Result<Json<Explanations>> {
-    let known = registry::get(&state.engine, &actor, &device).await?;
-    let mut reasons = registry::reasons(&known);
-    reasons.extend(latest::explain(&state.engine, &actor, &known).await?);
-    reasons.extend(updates::explain_open(&state.engine, &actor, &known).await?);
-    let explanations = campaigns::explain(&state.engine, &actor, &device).await?;
+    let device = registry::get(&state.engine, &actor, &device_id).await?;
+    let mut reasons = registry::reasons(&device);
+    reasons.extend(latest::explain(&state.engine, &actor, &device).await?);
+    reasons.extend(updates::explain_open_update(&state.engine, &actor, &device).await?);
+    let explanations = campaigns::explain(&state.engine, &actor, &device_id).await?;
     let items: Vec<_> = explanations
         .into_iter()
         .map(ExplanationBody::from)
         .collect();
     Ok(Json(Explanations {
         device: DeviceReasons {
-            mode: known.mode.into(),
-            pinned: known.pinned,
-            feed: known.feed.clone(),
-            drifted: known.drift.is_some(),
+            mode: device.mode.into(),
+            pinned: device.pinned,
+            feed: device.feed.clone(),
+            drifted: device.drift.is_some(),
             reasons,
         },
         count: items.len() as u64,
@@ -91,7 +91,7 @@ impl From<Explanation> for ExplanationBody {
             campaign_name: campaign.spec.name,
             campaign_status: campaign.status.as_str(),
             firmware_id: campaign.spec.firmware.0,
-            standing: explanation.standing.as_str(),
+            standing: explanation.status.as_str(),
             reasons: explanation.reasons,
             updates: explanation
                 .updates

@@ -3,14 +3,14 @@ use serde::Deserialize;
 use tidegate_engine::registry;
 use utoipa::IntoParams;
 
-use super::shape::DeviceBody;
+use super::body::DeviceBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        wire::List,
+        query::{QueryParams, page},
+        response::List,
     },
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct DevicesQuery {
 pub(crate) async fn list_devices(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Params(query): Params<DevicesQuery>,
+    QueryParams(query): QueryParams<DevicesQuery>,
 ) -> Result<Json<List<DeviceBody>>> {
     let page = page(query.limit, query.offset)?;
     let (q, sort) = (query.q.as_deref(), query.sort.as_deref());

@@ -15,10 +15,10 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        segments::Segments,
-        updates::{LineBody, follow, wants_events},
-        wire::Time,
+        extract::PathParams,
+        query::{QueryParams, page},
+        response::Time,
+        updates::{LogLineBody, accepts_event_stream, follow_logs},
     },
 };
 
@@ -33,15 +33,14 @@ pub(crate) struct LogQuery {
 
 /// What a device said of one update.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DeviceUpdateLog)]
-pub(crate) struct UpdateLog {
+pub(crate) struct DeviceUpdateLog {
     /// None when the device has had no update.
     update: Option<UpdateBody>,
     /// Newest first.
-    items: Vec<LogLine>,
+    items: Vec<FeedbackBody>,
     count: u64,
     /// The newest lines of its log, in order.
-    lines: Vec<LineBody>,
+    lines: Vec<LogLineBody>,
     /// How many older lines are not kept any more.
     dropped_lines: u64,
 }
@@ -49,7 +48,7 @@ pub(crate) struct UpdateLog {
 /// One feedback, as the device sent it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Feedback)]
-pub(crate) struct LogLine {
+pub(crate) struct FeedbackBody {
     /// When it arrived.
     at: Time,
     /// The device's own time.
@@ -80,34 +79,34 @@ pub(crate) struct ProgressBody {
 #[utoipa::path(
     get, path = "/devices/{device_id}/log", tag = "devices",
     params(("device_id" = String, Path), LogQuery, ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content((UpdateLog = "application/json"), (String = "text/event-stream")))),
+    responses((status = 200, content((DeviceUpdateLog = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn show_update_log(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    Params(query): Params<LogQuery>,
+    PathParams(device): PathParams<String>,
+    QueryParams(query): QueryParams<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    if wants_events(&headers) {
+    if accepts_event_stream(&headers) {
         let device = registry::get(&state.engine, &actor, &device).await?;
         let update = query.update_id.map(UpdateId);
-        return follow(&state, actor, device.key, update, &headers);
+        return follow_logs(&state, actor, device.key, update, &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let update = query.update_id.map(UpdateId);
-    let log = registry::log(&state.engine, &actor, &device, update, limit).await?;
-    let items: Vec<_> = log.lines.into_iter().map(LogLine::from).collect();
+    let log = registry::feedback_log(&state.engine, &actor, &device, update, limit).await?;
+    let items: Vec<_> = log.lines.into_iter().map(FeedbackBody::from).collect();
     let count = items.len() as u64;
     let (lines, dropped_lines) = match &log.update {
         None => (Vec::new(), 0),
         Some(row) => {
             let log = updates::log(&state.engine, &actor, row.update.id, None, limit).await?;
-            let lines = log.lines.into_iter().map(LineBody::from);
+            let lines = log.lines.into_iter().map(LogLineBody::from);
             (lines.collect(), log.dropped)
         }
     };
-    let body = UpdateLog {
+    let body = DeviceUpdateLog {
         update: log.update.map(UpdateBody::from),
         items,
         count,
@@ -117,7 +116,7 @@ pub(crate) async fn show_update_log(
     Ok(Json(body).into_response())
 }
 
-impl From<FeedbackRow> for LogLine {
+impl From<FeedbackRow> for FeedbackBody {
     fn from(row: FeedbackRow) -> Self {
         let feedback = row.feedback;
         Self {

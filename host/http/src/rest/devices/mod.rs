@@ -2,25 +2,23 @@
 
 mod attribute_changes;
 mod auto_confirm;
+mod body;
 mod bulk;
-mod change;
 mod create;
-mod delete;
+mod device;
 mod explain;
-mod get;
 mod list;
 mod log;
 mod rollback;
-mod shape;
 mod start_update;
 mod token;
 mod update;
-mod update_wish;
+mod update_config;
 mod updates;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use start_update::created;
+pub(crate) use start_update::created_update;
 pub(crate) use update::UpdateBody;
 
 use crate::AppState;
@@ -30,9 +28,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_devices, create::create_device))
         .routes(routes!(
-            get::get_device,
-            change::change_device,
-            delete::delete_device
+            device::get_device,
+            device::change_device,
+            device::delete_device
         ))
         .routes(routes!(token::replace_token, token::revoke_token))
         .routes(routes!(

@@ -3,13 +3,13 @@ use serde::Deserialize;
 use tidegate_engine::updates;
 use utoipa::ToSchema;
 
-use super::{UpdateBody, start_update::created};
+use super::{UpdateBody, start_update::created_update};
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator, campaigns::checked, created::Created, json::OptionalJson,
-        segments::Segments,
+        access::Operator, campaigns::check_comment, extract::PathParams, json::OptionalJson,
+        response::Created,
     },
 };
 
@@ -37,12 +37,12 @@ pub(crate) struct DeviceRollback {
 pub(crate) async fn roll_back_device(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    OptionalJson(wanted): OptionalJson<DeviceRollback>,
+    PathParams(device): PathParams<String>,
+    OptionalJson(request): OptionalJson<DeviceRollback>,
 ) -> Result<Created<UpdateBody>> {
-    let reason = checked("/reason", wanted.reason)?;
-    let version = wanted.target_version.as_deref();
-    let force = wanted.force;
+    let reason = check_comment("/reason", request.reason)?;
+    let version = request.target_version.as_deref();
+    let force = request.force;
     let row = updates::roll_back(&state.engine, &actor, &device, version, force, &reason).await?;
-    Ok(created(row))
+    Ok(created_update(row))
 }

@@ -4,16 +4,16 @@ use serde_json::Value;
 use tidegate_engine::updates;
 use utoipa::ToSchema;
 
-use super::{UpdateBody, update_wish::UpdateConfig};
+use super::{UpdateBody, update_config::UpdateConfig};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Operator,
-        campaigns::{OnDenied, PluginWish, Priority, SuccessCriteria, UpdateType},
-        created::Created,
+        campaigns::{OnDenied, PluginSelection, Priority, SuccessCriteria, UpdateType},
+        extract::PathParams,
         json::JsonBody,
-        segments::Segments,
+        response::Created,
         window::WindowBody,
     },
 };
@@ -60,7 +60,7 @@ pub(crate) struct NewUpdate {
     /// Of `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
     /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
-    policies: Option<Vec<PluginWish>>,
+    policies: Option<Vec<PluginSelection>>,
     #[schema(ignore)]
     pre_update_commands: Option<Value>,
     #[schema(ignore)]
@@ -77,43 +77,43 @@ pub(crate) struct NewUpdate {
 pub(crate) async fn update_device(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    JsonBody(wanted): JsonBody<NewUpdate>,
+    PathParams(device): PathParams<String>,
+    JsonBody(request): JsonBody<NewUpdate>,
 ) -> Result<Created<UpdateBody>> {
-    let firmware = wanted.firmware_id;
-    let wish = UpdateConfig::from(wanted).wish(firmware, "")?;
-    let row = updates::create(&state.engine, &actor, &device, &wish).await?;
-    Ok(created(row))
+    let firmware = request.firmware_id;
+    let update = UpdateConfig::from(request).into_request(firmware, "")?;
+    let row = updates::create(&state.engine, &actor, &device, &update).await?;
+    Ok(created_update(row))
 }
 
 impl From<NewUpdate> for UpdateConfig {
-    fn from(wanted: NewUpdate) -> Self {
+    fn from(request: NewUpdate) -> Self {
         Self {
-            priority: wanted.priority,
-            force: wanted.force,
-            allow_beta: wanted.allow_beta,
-            timeout_minutes: wanted.timeout_minutes,
-            update_type: wanted.update_type,
-            forced_at: wanted.forced_at,
-            requires_confirmation: wanted.requires_confirmation,
-            on_denied: wanted.on_denied,
-            confirmation_timeout_minutes: wanted.confirmation_timeout_minutes,
-            download_timeout_minutes: wanted.download_timeout_minutes,
-            install_timeout_minutes: wanted.install_timeout_minutes,
-            maintenance_window: wanted.maintenance_window,
-            max_retries: wanted.max_retries,
-            retry_delay: wanted.retry_delay,
-            success_criteria: wanted.success_criteria,
-            soak_minutes: wanted.soak_minutes,
-            policies: wanted.policies,
-            pre_update_commands: wanted.pre_update_commands,
-            post_update_commands: wanted.post_update_commands,
+            priority: request.priority,
+            force: request.force,
+            allow_beta: request.allow_beta,
+            timeout_minutes: request.timeout_minutes,
+            update_type: request.update_type,
+            forced_at: request.forced_at,
+            requires_confirmation: request.requires_confirmation,
+            on_denied: request.on_denied,
+            confirmation_timeout_minutes: request.confirmation_timeout_minutes,
+            download_timeout_minutes: request.download_timeout_minutes,
+            install_timeout_minutes: request.install_timeout_minutes,
+            maintenance_window: request.maintenance_window,
+            max_retries: request.max_retries,
+            retry_delay: request.retry_delay,
+            success_criteria: request.success_criteria,
+            soak_minutes: request.soak_minutes,
+            policies: request.policies,
+            pre_update_commands: request.pre_update_commands,
+            post_update_commands: request.post_update_commands,
         }
     }
 }
 
 /// 201 for an update that was made.
-pub(crate) fn created(row: tidegate_engine::ports::UpdateRow) -> Created<UpdateBody> {
+pub(crate) fn created_update(row: tidegate_engine::ports::UpdateRow) -> Created<UpdateBody> {
     Created {
         location: format!("/updates/{}", row.update.id),
         body: row.into(),

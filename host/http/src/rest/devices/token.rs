@@ -11,15 +11,16 @@ use crate::{
     problem::Result,
     rest::{
         access::Operator,
-        created::{Created, segment},
+        extract::PathParams,
         json::OptionalJson,
-        segments::Segments,
-        wire::Time,
+        response::Time,
+        response::{Created, encode_segment},
     },
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct TokenWish {
+#[schema(as = TokenWish)]
+pub(crate) struct TokenRequest {
     /// For how many seconds the token before works on, if the new one is not used earlier; 604800, which is a week, when
     /// left out. 0 ends it at once.
     old_token_expires_in: Option<u64>,
@@ -36,23 +37,23 @@ pub(crate) struct DeviceToken {
 /// Gives a device a new token, and tells it once. The token before works on until the device has used the new one.
 #[utoipa::path(
     post, path = "/devices/{device_id}/token", tag = "devices",
-    params(("device_id" = String, Path)), request_body = Option<TokenWish>,
+    params(("device_id" = String, Path)), request_body = Option<TokenRequest>,
     responses((status = 201, body = DeviceToken)),
 )]
 pub(crate) async fn replace_token(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    OptionalJson(wanted): OptionalJson<TokenWish>,
+    PathParams(device): PathParams<String>,
+    OptionalJson(request): OptionalJson<TokenRequest>,
 ) -> Result<Created<DeviceToken>> {
-    let seconds = wanted.old_token_expires_in;
-    let old_life = seconds.map_or(access::OLD_TOKEN_LIFE, Duration::from_secs);
+    let seconds = request.old_token_expires_in;
+    let old_life = seconds.map_or(access::DEFAULT_OLD_TOKEN_LIFETIME, Duration::from_secs);
     let new = access::replace_token(&state.engine, &actor, &device, old_life).await?;
     Ok(Created {
-        location: format!("/devices/{}", segment(&device)),
+        location: format!("/devices/{}", encode_segment(&device)),
         body: DeviceToken {
             token: new.token,
-            old_token_expires_at: new.old_works_until.map(Time::from),
+            old_token_expires_at: new.old_token_expires_at.map(Time::from),
         },
     })
 }
@@ -66,7 +67,7 @@ pub(crate) async fn replace_token(
 pub(crate) async fn revoke_token(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
+    PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
     access::revoke_token(&state.engine, &actor, &device).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,14 +1,14 @@
 use serde::Serialize;
 use tidegate_core::{
     feedback::Execution,
-    update::{Progress, Purpose, UpdateStatus},
+    update::{Purpose, UpdateState, UpdateStatus},
 };
 use tidegate_engine::ports::UpdateRow;
 use utoipa::ToSchema;
 
 use crate::rest::{
+    response::{Time, percent},
     window::WindowBody,
-    wire::{Time, percent},
 };
 
 /// One firmware for one device.
@@ -67,53 +67,51 @@ impl From<UpdateRow> for UpdateBody {
     fn from(row: UpdateRow) -> Self {
         let update = row.update;
         let purpose = update.campaign.map(|(_, purpose)| purpose);
-        let progress_percentage = shown_progress(&update.progress);
-        let progress = update.progress;
-        let window = progress.terms.window.as_deref().map(WindowBody::from);
-        let (update_type, confirmation) = (progress.terms.update_type, progress.terms.confirmation);
-        let (error_code, error_message) = progress
-            .error
-            .map(|error| (error.code, error.message))
-            .unzip();
+        let progress_percentage = to_percentage(&update.state);
+        let state = update.state;
+        let window = state.options.window.as_deref().map(WindowBody::from);
+        let (update_type, confirmation) = (state.options.update_type, state.options.confirmation);
+        let (error_code, error_message) =
+            state.error.map(|error| (error.code, error.message)).unzip();
         Self {
             update_id: update.id.0,
             device_id: row.device_id,
             campaign_id: update.campaign.map(|(campaign, _)| campaign.0),
             wave: match purpose {
                 Some(Purpose::Forward { wave }) => Some(wave),
-                Some(Purpose::Return) | None => None,
+                Some(Purpose::Rollback) | None => None,
             },
-            is_return: purpose == Some(Purpose::Return),
+            is_return: purpose == Some(Purpose::Rollback),
             firmware_id: update.firmware.0,
             firmware_name: row.firmware_name,
             from_version: update.from_version,
             to_version: update.to_version,
-            status: progress.status.as_str(),
+            status: state.status.as_str(),
             update_type: update_type.as_str(),
             forced_at: update_type.forced_at().map(Time::from),
             requires_confirmation: confirmation.is_some(),
             on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
             maintenance_window: window,
             progress_percentage,
-            phase: progress.phase.map(Execution::as_str),
-            code: progress.code,
+            phase: state.phase.map(Execution::as_str),
+            code: state.code,
             retry_count: update.attempt.count,
             retry_of: update.attempt.first.map(|id| id.0),
-            max_retries: progress.terms.retries.most,
+            max_retries: state.options.retries.max_retries,
             is_retried: update.attempt.is_retried,
             scheduled_at: update.attempt.scheduled_at.map(Time::from),
             error_code,
             error_message,
             created_at: update.created_at.into(),
-            started_at: progress.started_at.map(Time::from),
-            completed_at: progress.completed_at.map(Time::from),
-            timeout_at: progress.timeout_at.into(),
+            started_at: state.started_at.map(Time::from),
+            completed_at: state.completed_at.map(Time::from),
+            timeout_at: state.timeout_at.into(),
         }
     }
 }
 
-fn shown_progress(progress: &Progress) -> Option<f64> {
-    match (progress.status, progress.progress) {
+fn to_percentage(state: &UpdateState) -> Option<f64> {
+    match (state.status, state.progress) {
         (UpdateStatus::Completed, _) => Some(100.0),
         (_, Some((done, of))) if of > 0 => Some(percent(u64::from(done.min(of)), u64::from(of))),
         _ => None,

@@ -10,9 +10,9 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        query::{PageQuery, Params, page},
-        segments::Segments,
-        wire::percent,
+        extract::PathParams,
+        query::{PageQuery, QueryParams, page},
+        response::percent,
     },
 };
 
@@ -54,8 +54,8 @@ pub(crate) struct UpdateTotals {
 pub(crate) async fn list_device_updates(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(device): Segments<String>,
-    Params(query): Params<PageQuery>,
+    PathParams(device): PathParams<String>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<DeviceUpdates>> {
     let page = page(query.limit, query.offset)?;
     let found = registry::updates(&state.engine, &actor, &device, page).await?;
@@ -81,8 +81,8 @@ pub(crate) async fn list_device_updates(
 
 /// Those that were called back went neither well nor badly.
 fn success_rate(counts: &Counts) -> Option<f64> {
-    let tried = counts.completed + counts.unsuccessful() + counts.rejected;
-    (tried > 0).then(|| percent(counts.completed, tried))
+    let ended = counts.completed + counts.unsuccessful() + counts.rejected;
+    (ended > 0).then(|| percent(counts.completed, ended))
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_called_back_does_not_count() {
+    fn cancelled_updates_do_not_count() {
         let counts = Counts {
             completed: 2,
             failed: 1,

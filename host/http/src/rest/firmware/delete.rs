@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     rest::{
         access::Publisher,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn delete_firmware(
     Publisher(actor): Publisher,
     State(state): State<AppState>,
-    Segments(firmware): Segments<String>,
+    PathParams(firmware): PathParams<String>,
 ) -> Result<StatusCode> {
-    let firmware = id("firmware", &firmware)?;
+    let firmware = parse_id("firmware", &firmware)?;
     firmware::delete(&state.engine, &actor, firmware).await?;
     Ok(StatusCode::NO_CONTENT)
 }

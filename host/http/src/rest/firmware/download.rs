@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode, header::CONTENT_RANGE};
 use serde::Deserialize;
 use tidegate_core::firmware::{Artifact, Firmware};
-use tidegate_engine::{devices::File, firmware};
+use tidegate_engine::{devices::ArtifactDownload, firmware};
 use utoipa::IntoParams;
 
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         access::Viewer,
-        query::Params,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
+        query::QueryParams,
     },
 };
 
@@ -39,29 +39,29 @@ pub(crate) struct DownloadQuery {
 pub(crate) async fn download_firmware(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(firmware): Segments<String>,
-    Params(query): Params<DownloadQuery>,
+    PathParams(firmware): PathParams<String>,
+    QueryParams(query): QueryParams<DownloadQuery>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let firmware = id("firmware", &firmware)?;
+    let firmware = parse_id("firmware", &firmware)?;
     let firmware = firmware::get(&state.engine, &actor, firmware).await?;
-    let wanted = File {
-        artifact: choose(&firmware, query.file.as_deref())?.clone(),
+    let file = ArtifactDownload {
+        artifact: choose_file(&firmware, query.file.as_deref())?.clone(),
         created_at: firmware.created_at,
     };
-    let (artifact, modified) = (wanted.artifact.clone(), wanted.created_at);
+    let (artifact, modified) = (file.artifact.clone(), file.created_at);
     let open = move |range| {
-        let (engine, wanted) = (Arc::clone(&state.engine), wanted.clone());
-        async move { wanted.open(&engine, range).await }
+        let (engine, file) = (Arc::clone(&state.engine), file.clone());
+        async move { file.open(&engine, range).await }
     };
-    let answer = file::answer(&method, &headers, &artifact, modified, open).await?;
-    Ok(with_reason(answer))
+    let answer = file::respond(&method, &headers, &artifact, modified, open).await?;
+    Ok(with_problem_body(answer))
 }
 
-fn choose<'a>(firmware: &'a Firmware, wanted: Option<&str>) -> Result<&'a Artifact> {
+fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a Artifact> {
     let files: Vec<_> = firmware::files(firmware).collect();
-    match (wanted, &files[..]) {
+    match (filename, &files[..]) {
         (None, [only]) => Ok(only),
         (None, _) => {
             let names: Vec<_> = files.iter().map(|file| &*file.filename).collect();
@@ -77,7 +77,7 @@ fn choose<'a>(firmware: &'a Firmware, wanted: Option<&str>) -> Result<&'a Artifa
 }
 
 /// Gives a refusal the body that every refusal of this API has.
-fn with_reason(answer: Response) -> Response {
+fn with_problem_body(answer: Response) -> Response {
     let (code, detail) = match answer.status() {
         StatusCode::PRECONDITION_FAILED => (
             "precondition_failed",

@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn get_firmware(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(firmware): Segments<String>,
+    PathParams(firmware): PathParams<String>,
 ) -> Result<Json<FirmwareBody>> {
-    let firmware = id("firmware", &firmware)?;
+    let firmware = parse_id("firmware", &firmware)?;
     Ok(Json(
         firmware::get(&state.engine, &actor, firmware).await?.into(),
     ))

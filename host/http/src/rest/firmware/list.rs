@@ -9,8 +9,8 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        wire::List,
+        query::{QueryParams, page},
+        response::List,
     },
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct FirmwareQuery {
 pub(crate) async fn list_firmware(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Params(query): Params<FirmwareQuery>,
+    QueryParams(query): QueryParams<FirmwareQuery>,
 ) -> Result<Json<List<FirmwareBody>>> {
     let page = page(query.limit, query.offset)?;
     let filter = FirmwareFilter {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::firmware::{self, FirmwareDetails};
-use tidegate_engine::firmware::{Checksums, Claims, Contents, ModuleContents};
+use tidegate_engine::firmware::{Checksums, FileSpec, FirmwareSpec, ModuleSpec};
 use utoipa::ToSchema;
 
 /// What the uploader says of a firmware.
@@ -85,28 +85,28 @@ pub(super) struct FileMetadata {
     sha256: Option<String>,
 }
 
-impl From<FirmwareMetadata> for Claims {
-    fn from(said: FirmwareMetadata) -> Self {
+impl From<FirmwareMetadata> for FirmwareSpec {
+    fn from(metadata: FirmwareMetadata) -> Self {
         let details = FirmwareDetails {
-            name: said.name,
-            version: said.version,
-            description: said.description,
-            device_model: said.device_model,
-            manufacturer: said.manufacturer,
-            min_hardware_version: said.min_hardware_version,
-            max_hardware_version: said.max_hardware_version,
-            tags: said.tags,
-            metadata: said.metadata,
-            is_beta: said.is_beta,
-            is_security_update: said.is_security_update,
-            changelog: said.changelog,
+            name: metadata.name,
+            version: metadata.version,
+            description: metadata.description,
+            device_model: metadata.device_model,
+            manufacturer: metadata.manufacturer,
+            min_hardware_version: metadata.min_hardware_version,
+            max_hardware_version: metadata.max_hardware_version,
+            tags: metadata.tags,
+            metadata: metadata.metadata,
+            is_beta: metadata.is_beta,
+            is_security_update: metadata.is_security_update,
+            changelog: metadata.changelog,
         };
         let checksums = Checksums {
-            md5: said.checksum_md5,
-            sha1: said.checksum_sha1,
-            sha256: said.checksum_sha256,
+            md5: metadata.checksum_md5,
+            sha1: metadata.checksum_sha1,
+            sha256: metadata.checksum_sha256,
         };
-        let modules = said.modules.into_iter().map(ModuleContents::from).collect();
+        let modules = metadata.modules.into_iter().map(ModuleSpec::from).collect();
         Self {
             details,
             checksums,
@@ -115,9 +115,9 @@ impl From<FirmwareMetadata> for Claims {
     }
 }
 
-impl From<ModuleMetadata> for ModuleContents {
-    fn from(said: ModuleMetadata) -> Self {
-        let contents = |file: FileMetadata| Contents {
+impl From<ModuleMetadata> for ModuleSpec {
+    fn from(metadata: ModuleMetadata) -> Self {
+        let contents = |file: FileMetadata| FileSpec {
             filename: file.filename,
             checksums: Checksums {
                 md5: file.md5,
@@ -126,12 +126,12 @@ impl From<ModuleMetadata> for ModuleContents {
             },
         };
         Self {
-            part: said.part,
-            name: said.name,
-            version: said.version,
-            metadata: said.metadata.into_iter().map(Into::into).collect(),
-            is_encrypted: said.encrypted,
-            files: said.files.into_iter().map(contents).collect(),
+            part: metadata.part,
+            name: metadata.name,
+            version: metadata.version,
+            metadata: metadata.metadata.into_iter().map(Into::into).collect(),
+            is_encrypted: metadata.encrypted,
+            files: metadata.files.into_iter().map(contents).collect(),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Firmware.
 
+mod body;
 mod delete;
 mod download;
 mod get;
 mod list;
 mod metadata;
-mod shape;
 mod upload;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use shape::FirmwareBody;
+pub(crate) use body::FirmwareBody;
 
 use crate::AppState;
 

@@ -1,6 +1,6 @@
 use axum::extract::{Request, State};
 use tidegate_engine::{
-    firmware::{Claims, Upload},
+    firmware::{FirmwareSpec, Upload},
     tenants::Actor,
 };
 use utoipa::ToSchema;
@@ -11,14 +11,16 @@ use crate::{
     problem::{Problem, Result},
     rest::{
         access::Publisher,
-        created::Created,
         json,
-        multipart::{Parts, next, parts, stream, whole, wrong_part},
+        multipart::{
+            MultipartReader, invalid_part, next_part, part_stream, read_multipart, read_part,
+        },
+        response::Created,
     },
 };
 
 /// Largest metadata, in bytes.
-const MAX_METADATA: usize = 1 << 20;
+const MAX_METADATA_BYTES: usize = 1 << 20;
 
 /// The parts of an upload.
 #[derive(ToSchema)]
@@ -42,9 +44,9 @@ pub(crate) async fn upload_firmware(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Created<FirmwareBody>> {
-    let parts = parts(request, &state)?;
+    let reader = read_multipart(request, &state)?;
     // A task of its own, so that it also comes to its end, and leaves nothing behind, when the client is gone.
-    let received = tokio::spawn(async move { receive(&state, &actor, parts).await }).await;
+    let received = tokio::spawn(async move { receive_upload(&state, &actor, reader).await }).await;
     let firmware = received.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "receive firmware");
         Problem::internal()
@@ -52,46 +54,46 @@ pub(crate) async fn upload_firmware(
     Ok(firmware)
 }
 
-async fn receive(
+async fn receive_upload(
     state: &AppState,
     actor: &Actor,
-    mut parts: Parts,
+    mut reader: MultipartReader,
 ) -> Result<Created<FirmwareBody>> {
     let mut upload = Upload::begin(&state.engine, actor)?;
-    let claims = match read(&mut upload, &mut parts).await {
-        Ok(claims) => claims,
+    let spec = match read_parts(&mut upload, &mut reader).await {
+        Ok(spec) => spec,
         Err(problem) => {
             upload.abandon().await;
             return Err(problem);
         }
     };
-    let firmware = upload.finish(claims).await?;
+    let firmware = upload.finish(spec).await?;
     Ok(Created {
         location: format!("/firmware/{}", firmware.id),
         body: firmware.into(),
     })
 }
 
-async fn read(upload: &mut Upload<'_>, parts: &mut Parts) -> Result<Claims> {
+async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Result<FirmwareSpec> {
     let mut metadata = None;
-    while let Some(field) = next(parts).await? {
+    while let Some(field) = next_part(reader).await? {
         match field.name() {
             Some("metadata") if metadata.is_some() => {
-                return Err(wrong_part("metadata", "came twice"));
+                return Err(invalid_part("metadata", "came twice"));
             }
             Some("metadata") => {
-                let text = whole(field, MAX_METADATA).await?;
+                let text = read_part(field, MAX_METADATA_BYTES).await?;
                 metadata = Some(json::parse::<FirmwareMetadata>(&text)?);
             }
             Some("file") => {
                 let Some(filename) = field.file_name().map(str::to_owned) else {
-                    return Err(wrong_part("file", "has no file name"));
+                    return Err(invalid_part("file", "has no file name"));
                 };
-                upload.add(filename, stream(field)).await?;
+                upload.add(filename, part_stream(field)).await?;
             }
             other => {
                 let name = other.unwrap_or_default().to_owned();
-                return Err(wrong_part(
+                return Err(invalid_part(
                     &name,
                     "is not known; send `metadata` and `file`",
                 ));
@@ -99,6 +101,6 @@ async fn read(upload: &mut Upload<'_>, parts: &mut Parts) -> Result<Claims> {
         }
     }
     metadata
-        .map(Claims::from)
-        .ok_or_else(|| wrong_part("metadata", "is missing"))
+        .map(FirmwareSpec::from)
+        .ok_or_else(|| invalid_part("metadata", "is missing"))
 }

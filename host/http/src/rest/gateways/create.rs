@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize};
 use tidegate_engine::access;
 use utoipa::ToSchema;
 
-use super::shape::GatewayBody;
+use super::body::GatewayBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Admin, created::Created, json::JsonBody},
+    rest::{access::Admin, json::JsonBody, response::Created},
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,15 +33,15 @@ pub(crate) struct CreatedGateway {
 pub(crate) async fn create_gateway(
     Admin(actor): Admin,
     State(state): State<AppState>,
-    JsonBody(wanted): JsonBody<NewGateway>,
+    JsonBody(request): JsonBody<NewGateway>,
 ) -> Result<Created<CreatedGateway>> {
-    let NewGateway { name, group } = wanted;
+    let NewGateway { name, group } = request;
     let (engine, tenant) = (&state.engine, actor.tenant);
-    let made = access::create_gateway(engine, tenant, &name, group.as_deref()).await?;
-    let location = format!("/gateways/{}", made.gateway.id);
+    let created = access::create_gateway(engine, tenant, &name, group.as_deref()).await?;
+    let location = format!("/gateways/{}", created.gateway.id);
     let body = CreatedGateway {
-        gateway: made.gateway.into(),
-        token: made.token,
+        gateway: created.gateway.into(),
+        token: created.token,
     };
     Ok(Created { location, body })
 }

@@ -7,7 +7,7 @@ use crate::{
     problem::Result,
     rest::{
         access::Admin,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -21,9 +21,9 @@ use crate::{
 pub(crate) async fn delete_gateway(
     Admin(actor): Admin,
     State(state): State<AppState>,
-    Segments(gateway): Segments<String>,
+    PathParams(gateway): PathParams<String>,
 ) -> Result<StatusCode> {
-    let gateway = id("gateway", &gateway)?;
+    let gateway = parse_id("gateway", &gateway)?;
     access::delete_gateway(&state.engine, actor.tenant, gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,7 @@ use serde::Serialize;
 use tidegate_engine::access;
 use utoipa::ToSchema;
 
-use super::shape::GatewayBody;
+use super::body::GatewayBody;
 use crate::{AppState, problem::Result, rest::access::Viewer};
 
 /// All gateways, ordered by name.

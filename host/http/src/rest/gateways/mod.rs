@@ -1,9 +1,9 @@
 //! Gateways, which speak for devices.
 
+mod body;
 mod create;
 mod delete;
 mod list;
-mod shape;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

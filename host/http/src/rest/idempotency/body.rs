@@ -7,45 +7,45 @@ use tokio::time::timeout;
 use crate::{
     AppState,
     problem::Result,
-    rest::{json, too_slow},
+    rest::{handler_timeout, json},
 };
 
 /// The body of a request with a key.
-pub(super) enum Sent {
+pub(super) enum RequestBody {
     /// It was read to its end.
-    Whole(Bytes),
+    Buffered(Bytes),
     /// Files, which are read as they arrive.
-    Files(Body),
+    Streamed(Body),
 }
 
-impl Sent {
+impl RequestBody {
     /// Reads a body, unless it is files.
     pub(super) async fn read(headers: &HeaderMap, body: Body, state: &AppState) -> Result<Self> {
         if media_type(headers).starts_with("multipart/") {
-            return Ok(Self::Files(body));
+            return Ok(Self::Streamed(body));
         }
         let limit = state.settings.request_timeout;
-        let read = timeout(limit, json::read(body, state.settings.max_json_bytes)).await;
-        let read = read.map_err(|_| too_slow(limit))?;
-        read.map(Self::Whole)
+        let read = timeout(limit, json::read_body(body, state.settings.max_json_bytes)).await;
+        let read = read.map_err(|_| handler_timeout(limit))?;
+        read.map(Self::Buffered)
     }
 
     pub(super) fn into_body(self) -> Body {
         match self {
-            Self::Whole(bytes) => Body::from(bytes),
-            Self::Files(body) => body,
+            Self::Buffered(bytes) => Body::from(bytes),
+            Self::Streamed(body) => body,
         }
     }
 
     /// Reads what nobody needs: most clients look for an answer only once they have sent everything. Whoever falls
     /// silent, or sends more than any upload has, is not listened to.
     pub(super) async fn drain(self, state: &AppState) {
-        let Self::Files(mut body) = self else {
+        let Self::Streamed(mut body) = self else {
             return;
         };
-        let silence = state.settings.upload_silence;
+        let idle_timeout = state.settings.upload_idle_timeout;
         let mut left = state.engine.settings.max_artifact_bytes;
-        while let Ok(Some(Ok(frame))) = timeout(silence, body.frame()).await {
+        while let Ok(Some(Ok(frame))) = timeout(idle_timeout, body.frame()).await {
             let size = frame.data_ref().map_or(0, Bytes::len);
             let Some(rest) = left.checked_sub(size as u64) else {
                 return;

@@ -3,7 +3,7 @@ use utoipa::openapi::{
     path::{Operation, ParameterBuilder, ParameterIn},
 };
 
-use super::key::LONGEST;
+use super::key::MAX_KEY_LENGTH;
 
 const KEY: &str = "A key of the client's own, such as a UUID, for this one request: `8e03978e-40d5-43e8-bc93-6894a57f9324`, \
     in quotes or without. The same request sent again with it within 24 hours is not done again: it is answered the same, \
@@ -18,7 +18,7 @@ pub(in crate::rest) fn describe(operation: &mut Operation) {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(1))
-        .max_length(Some(LONGEST));
+        .max_length(Some(MAX_KEY_LENGTH));
     let parameter = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)

@@ -1,17 +1,17 @@
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
-use super::body::{Sent, media_type};
+use super::body::{RequestBody, media_type};
 
 /// What tells a request from another. Files are left out: they cannot be compared before they are read, and are not kept
 /// to be compared with. So is the boundary between them, which clients draw anew each time.
-pub(super) fn of(parts: &Parts, sent: &Sent) -> [u8; 32] {
+pub(super) fn fingerprint(parts: &Parts, request_body: &RequestBody) -> [u8; 32] {
     let target = parts.uri.path_and_query();
     let target = target.map_or("/", |target| target.as_str());
     let media_type = media_type(&parts.headers);
-    let body: &[u8] = match sent {
-        Sent::Whole(bytes) => bytes,
-        Sent::Files(_) => &[],
+    let body: &[u8] = match request_body {
+        RequestBody::Buffered(bytes) => bytes,
+        RequestBody::Streamed(_) => &[],
     };
     let mut hash = Sha256::new();
     for part in [
@@ -33,23 +33,23 @@ mod tests {
 
     use super::*;
 
-    fn fingerprint(target: &str, content_type: &str, body: &'static str) -> [u8; 32] {
+    fn post_fingerprint(target: &str, content_type: &str, body: &'static str) -> [u8; 32] {
         let request = Request::post(target).header(CONTENT_TYPE, content_type);
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let sent = if content_type.starts_with("multipart/") {
-            Sent::Files(Body::from(body))
+        let request_body = if content_type.starts_with("multipart/") {
+            RequestBody::Streamed(Body::from(body))
         } else {
-            Sent::Whole(body.into())
+            RequestBody::Buffered(body.into())
         };
-        of(&parts, &sent)
+        fingerprint(&parts, &request_body)
     }
 
     #[test]
     fn requests_are_told_apart() {
         let json = "application/json";
-        let one = fingerprint("/devices?a=1", json, "{}");
+        let one = post_fingerprint("/devices?a=1", json, "{}");
         for same in ["Application/JSON", "application/json; charset=utf-8"] {
-            assert_eq!(one, fingerprint("/devices?a=1", same, "{}"));
+            assert_eq!(one, post_fingerprint("/devices?a=1", same, "{}"));
         }
         for (target, content_type, body) in [
             ("/devices?a=2", json, "{}"),
@@ -59,11 +59,15 @@ mod tests {
             ("/devices?a=1", json, "{ }"),
             ("/devices?a=1", json, ""),
         ] {
-            assert_ne!(one, fingerprint(target, content_type, body), "{target}");
+            assert_ne!(
+                one,
+                post_fingerprint(target, content_type, body),
+                "{target}"
+            );
         }
         assert_eq!(
-            fingerprint("/firmware", "multipart/form-data; boundary=a", "--a"),
-            fingerprint("/firmware", "multipart/form-data; boundary=b", "--b"),
+            post_fingerprint("/firmware", "multipart/form-data; boundary=a", "--a"),
+            post_fingerprint("/firmware", "multipart/form-data; boundary=b", "--b"),
         );
     }
 }

@@ -1,23 +1,23 @@
 /// A client's own name for a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Key(pub(super) String);
+pub(super) struct IdempotencyKey(pub(super) String);
 
 /// Longest key, in characters.
-pub(super) const LONGEST: usize = 255;
+pub(super) const MAX_KEY_LENGTH: usize = 255;
 
-impl Key {
+impl IdempotencyKey {
     /// Reads the header's value: the key as it is, or a string as RFC 9651 has them, in quotes. Both stand for the same.
-    pub(super) fn read(value: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(value).ok();
         let text = text.ok_or("must be visible ASCII characters")?;
         let key = match text.strip_prefix('"') {
-            Some(rest) => quoted(rest).ok_or("begins like a quoted string and is none")?,
+            Some(rest) => unquote(rest).ok_or("begins like a quoted string and is none")?,
             None => text.to_owned(),
         };
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("must be visible ASCII characters");
         }
-        if !(1..=LONGEST).contains(&key.len()) {
+        if !(1..=MAX_KEY_LENGTH).contains(&key.len()) {
             return Err("must have 1 to 255 characters");
         }
         Ok(Self(key))
@@ -25,7 +25,7 @@ impl Key {
 }
 
 /// What stands in quotes, of which the first is taken off already.
-fn quoted(rest: &str) -> Option<String> {
+fn unquote(rest: &str) -> Option<String> {
     let mut key = String::with_capacity(rest.len());
     let mut chars = rest.chars();
     loop {
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn keys_are_bare_or_in_quotes() {
-        let longest = "k".repeat(LONGEST);
+        let longest = "k".repeat(MAX_KEY_LENGTH);
         for (value, expected) in [
             ("8e03978e-40d5-43e8", Some("8e03978e-40d5-43e8")),
             (r#""8e03978e-40d5-43e8""#, Some("8e03978e-40d5-43e8")),
@@ -71,10 +71,10 @@ mod tests {
             ("é", None),
             (&format!("{longest}k"), None),
         ] {
-            let key = Key::read(value.as_bytes()).ok();
+            let key = IdempotencyKey::parse(value.as_bytes()).ok();
             let key = key.as_ref().map(|key| &*key.0);
             assert_eq!(key, expected, "{value}");
         }
-        assert!(Key::read(b"\xff").is_err());
+        assert!(IdempotencyKey::parse(b"\xff").is_err());
     }
 }

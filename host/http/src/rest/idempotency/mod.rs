@@ -7,8 +7,8 @@
 mod body;
 mod document;
 mod fingerprint;
-mod kept;
 mod key;
+mod stored_response;
 
 use axum::{
     extract::{Request, State},
@@ -18,12 +18,12 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use tidegate_engine::{
     Error,
-    idempotency::{self, Begun, Running},
+    idempotency::{self, Reservation, RunningRequest},
     tenants::Actor,
 };
 use tracing::Instrument as _;
 
-use self::{body::Sent, key::Key};
+use self::{body::RequestBody, key::IdempotencyKey};
 use super::access;
 use crate::{
     AppState,
@@ -37,57 +37,61 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Does a request with a key once. All others go through.
-pub(super) async fn once(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub(super) async fn idempotency_layer(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
-    with_key(state, request, next).await.into_response()
+    handle_keyed(state, request, next).await.into_response()
 }
 
-async fn with_key(state: AppState, request: Request, next: Next) -> Result<Response> {
+async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
-    let actor = access::admit(&mut parts, &state).await?;
-    let key = Key::of(&parts.headers)?;
-    let sent = Sent::read(&parts.headers, body, &state).await?;
-    let one = One {
+    let actor = access::pre_authenticate(&mut parts, &state).await?;
+    let key = IdempotencyKey::from_headers(&parts.headers)?;
+    let request_body = RequestBody::read(&parts.headers, body, &state).await?;
+    let keyed = KeyedRequest {
         state,
         actor,
         key,
         parts,
-        sent,
+        request_body,
     };
-    let answer = tokio::spawn(one.answer(next).in_current_span()).await;
+    let answer = tokio::spawn(keyed.respond(next).in_current_span()).await;
     answer.unwrap_or_else(|stopped| match stopped.try_into_panic() {
-        Ok(panic) => Ok(problem::of_panic(panic)),
+        Ok(panic) => Ok(problem::from_panic(panic)),
         Err(stopped) => Err(Error::internal("do a request with a key", stopped).into()),
     })
 }
 
 /// A request with a key.
-struct One {
+struct KeyedRequest {
     state: AppState,
     actor: Actor,
-    key: Key,
+    key: IdempotencyKey,
     parts: Parts,
-    sent: Sent,
+    request_body: RequestBody,
 }
 
-impl One {
-    async fn answer(self, next: Next) -> Result<Response> {
-        let fingerprint = fingerprint::of(&self.parts, &self.sent);
+impl KeyedRequest {
+    async fn respond(self, next: Next) -> Result<Response> {
+        let fingerprint = fingerprint::fingerprint(&self.parts, &self.request_body);
         let engine = &self.state.engine;
-        match idempotency::begin(engine, &self.actor, &self.key.0, fingerprint).await? {
-            Begun::New(running) => {
-                let request = Request::from_parts(self.parts, self.sent.into_body());
+        match idempotency::reserve(engine, &self.actor, &self.key.0, fingerprint).await? {
+            Reservation::New(running) => {
+                let request = Request::from_parts(self.parts, self.request_body.into_body());
                 let answer = tokio::select! {
                     answer = next.run(request) => answer,
-                    never = running.keep_alive() => match never {},
+                    never = running.renew_lease() => match never {},
                 };
-                settle(running, answer).await
+                record_outcome(running, answer).await
             }
-            Begun::Repeated(kept) => {
-                self.sent.drain(&self.state).await;
-                let mut answer = kept::read(&kept)?;
+            Reservation::Replayed(stored) => {
+                self.request_body.drain(&self.state).await;
+                let mut answer = stored_response::decode(&stored)?;
                 let yes = HeaderValue::from_static("true");
                 answer.headers_mut().insert(REPLAYED, yes);
                 Ok(answer)
@@ -97,22 +101,22 @@ impl One {
 }
 
 /// Keeps what was done, and gives back what was refused.
-async fn settle(running: Running, answer: Response) -> Result<Response> {
-    match Outcome::of(answer.status()) {
-        Outcome::Done => {
-            let (kept, answer) = kept::write(answer).await?;
-            running.answered(kept).await;
+async fn record_outcome(running: RunningRequest, answer: Response) -> Result<Response> {
+    match HandlerOutcome::from_status(answer.status()) {
+        HandlerOutcome::Done => {
+            let (stored, answer) = stored_response::encode(answer).await?;
+            running.complete(stored).await;
             return Ok(answer);
         }
-        Outcome::Refused => running.refused().await,
-        Outcome::Unknown => running.failed().await,
+        HandlerOutcome::Refused => running.release().await,
+        HandlerOutcome::Unknown => running.mark_interrupted().await,
     }
     Ok(answer)
 }
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum HandlerOutcome {
     Done,
     /// It may come again.
     Refused,
@@ -120,8 +124,8 @@ enum Outcome {
     Unknown,
 }
 
-impl Outcome {
-    fn of(status: StatusCode) -> Self {
+impl HandlerOutcome {
+    fn from_status(status: StatusCode) -> Self {
         if status.is_success() {
             return Self::Done;
         }
@@ -133,12 +137,12 @@ impl Outcome {
     }
 }
 
-impl Key {
+impl IdempotencyKey {
     /// The key that a request was sent with.
-    fn of(headers: &http::HeaderMap) -> Result<Self> {
+    fn from_headers(headers: &http::HeaderMap) -> Result<Self> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
         let read = match (values.next(), values.next()) {
-            (Some(value), None) => Self::read(value.as_bytes()),
+            (Some(value), None) => Self::parse(value.as_bytes()),
             (_, Some(_)) => Err("came twice"),
             (None, None) => Err("is missing"),
         };
@@ -154,18 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_not_done_may_come_again() {
+    fn only_refused_requests_release_the_key() {
         for (status, expected) in [
-            (200, Outcome::Done),
-            (201, Outcome::Done),
-            (400, Outcome::Refused),
-            (409, Outcome::Refused),
-            (422, Outcome::Refused),
-            (503, Outcome::Refused),
-            (500, Outcome::Unknown),
+            (200, HandlerOutcome::Done),
+            (201, HandlerOutcome::Done),
+            (400, HandlerOutcome::Refused),
+            (409, HandlerOutcome::Refused),
+            (422, HandlerOutcome::Refused),
+            (503, HandlerOutcome::Refused),
+            (500, HandlerOutcome::Unknown),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(Outcome::of(status), expected, "{status}");
+            assert_eq!(HandlerOutcome::from_status(status), expected, "{status}");
         }
     }
 }

@@ -1,13 +1,13 @@
 use axum::{Json, extract::State};
 use tidegate_engine::{plugins, tenants::Actor};
 
-use super::shape::RevisionBody;
+use super::body::RevisionBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Publisher,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn enable_revision(
     Publisher(actor): Publisher,
     State(state): State<AppState>,
-    Segments((name, revision)): Segments<(String, String)>,
+    PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
-    set(&state, &actor, &name, &revision, true).await
+    set_enabled(&state, &actor, &name, &revision, true).await
 }
 
 /// Lets a revision start no new campaign. Campaigns that run with it go on.
@@ -34,19 +34,19 @@ pub(crate) async fn enable_revision(
 pub(crate) async fn disable_revision(
     Publisher(actor): Publisher,
     State(state): State<AppState>,
-    Segments((name, revision)): Segments<(String, String)>,
+    PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
-    set(&state, &actor, &name, &revision, false).await
+    set_enabled(&state, &actor, &name, &revision, false).await
 }
 
-async fn set(
+async fn set_enabled(
     state: &AppState,
     actor: &Actor,
     name: &str,
     revision: &str,
     enabled: bool,
 ) -> Result<Json<RevisionBody>> {
-    let digest = id("plugin revision", revision)?;
+    let digest = parse_id("plugin revision", revision)?;
     let revision = plugins::enable(&state.engine, actor, name, digest, enabled).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

@@ -1,13 +1,13 @@
 use axum::{Json, extract::State};
 use tidegate_engine::{Error, plugins};
 
-use super::shape::{self, PluginBody, RevisionBody};
+use super::body::{self, PluginBody, RevisionBody};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -19,10 +19,10 @@ use crate::{
 pub(crate) async fn get_plugin(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(name): Segments<String>,
+    PathParams(name): PathParams<String>,
 ) -> Result<Json<PluginBody>> {
     let revisions = plugins::get(&state.engine, &actor, &name).await?;
-    let plugin = shape::plugins(revisions)?.pop();
+    let plugin = body::group_by_plugin(revisions)?.pop();
     Ok(Json(
         plugin.ok_or_else(|| Error::not_found("plugin", name))?,
     ))
@@ -37,9 +37,9 @@ pub(crate) async fn get_plugin(
 pub(crate) async fn get_revision(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments((name, revision)): Segments<(String, String)>,
+    PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
-    let digest = id("plugin revision", &revision)?;
+    let digest = parse_id("plugin revision", &revision)?;
     let revision = plugins::revision(&state.engine, &actor, &name, digest).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

@@ -3,14 +3,14 @@ use serde::Deserialize;
 use tidegate_engine::plugins;
 use utoipa::IntoParams;
 
-use super::shape::{self, PluginBody};
+use super::body::{self, PluginBody};
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        wire::List,
+        query::{QueryParams, page},
+        response::List,
     },
 };
 
@@ -30,10 +30,10 @@ pub(crate) struct PluginsQuery {
 pub(crate) async fn list_plugins(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Params(query): Params<PluginsQuery>,
+    QueryParams(query): QueryParams<PluginsQuery>,
 ) -> Result<Json<List<PluginBody>>> {
     let page = page(query.limit, query.offset)?;
-    let plugins = shape::plugins(plugins::list(&state.engine, &actor).await?)?;
+    let plugins = body::group_by_plugin(plugins::list(&state.engine, &actor).await?)?;
     let total = plugins.len() as u64;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let items = plugins

@@ -1,9 +1,9 @@
 //! Plugins and their revisions.
 
+mod body;
 mod enable;
 mod get;
 mod list;
-mod shape;
 mod upload;
 mod validate;
 

@@ -3,14 +3,14 @@ use bytes::Bytes;
 use tidegate_engine::plugins;
 use utoipa::ToSchema;
 
-use super::shape::RevisionBody;
+use super::body::RevisionBody;
 use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
         access::Publisher,
-        created::{Created, segment},
-        multipart::{Parts, next, parts, whole, wrong_part},
+        multipart::{MultipartReader, invalid_part, next_part, read_multipart, read_part},
+        response::{Created, encode_segment},
     },
 };
 
@@ -35,13 +35,13 @@ pub(crate) async fn upload_plugin(
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Created<RevisionBody>> {
-    let mut parts = parts(request, &state)?;
-    let most = usize::try_from(state.settings.max_component_bytes).unwrap_or(usize::MAX);
-    let component = component(&mut parts, most).await?;
+    let mut reader = read_multipart(request, &state)?;
+    let limit = usize::try_from(state.settings.max_component_bytes).unwrap_or(usize::MAX);
+    let component = read_component(&mut reader, limit).await?;
     // A task of its own, so that it also comes to its end when the client is gone.
     let engine = state.engine.clone();
-    let taken = tokio::spawn(async move { plugins::take_in(&engine, &actor, component).await });
-    let revision = taken.await.map_err(|error| {
+    let uploaded = tokio::spawn(async move { plugins::upload(&engine, &actor, component).await });
+    let revision = uploaded.await.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "take in component"
@@ -49,7 +49,7 @@ pub(crate) async fn upload_plugin(
         Problem::internal()
     })??;
     let (name, digest) = (
-        segment(&revision.stored.description.name),
+        encode_segment(&revision.stored.description.name),
         revision.stored.digest,
     );
     let location = format!("/plugins/{name}/revisions/{digest}");
@@ -59,19 +59,19 @@ pub(crate) async fn upload_plugin(
     })
 }
 
-async fn component(parts: &mut Parts, most: usize) -> Result<Bytes> {
+async fn read_component(reader: &mut MultipartReader, limit: usize) -> Result<Bytes> {
     let mut component = None;
-    while let Some(field) = next(parts).await? {
+    while let Some(field) = next_part(reader).await? {
         match field.name() {
             Some("component") if component.is_some() => {
-                return Err(wrong_part("component", "came twice"));
+                return Err(invalid_part("component", "came twice"));
             }
-            Some("component") => component = Some(whole(field, most).await?),
+            Some("component") => component = Some(read_part(field, limit).await?),
             other => {
                 let name = other.unwrap_or_default().to_owned();
-                return Err(wrong_part(&name, "is not known; send `component`"));
+                return Err(invalid_part(&name, "is not known; send `component`"));
             }
         }
     }
-    component.ok_or_else(|| wrong_part("component", "is missing"))
+    component.ok_or_else(|| invalid_part("component", "is missing"))
 }

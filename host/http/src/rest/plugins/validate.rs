@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     AppState,
     problem::{BrokenRule, Problem, Result},
-    rest::{access::Viewer, json::JsonBody, segments::Segments},
+    rest::{access::Viewer, extract::PathParams, json::JsonBody},
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,16 +36,16 @@ pub(crate) struct Validated {
 pub(crate) async fn validate_config(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(name): Segments<String>,
-    JsonBody(wanted): JsonBody<ConfigToValidate>,
+    PathParams(name): PathParams<String>,
+    JsonBody(request): JsonBody<ConfigToValidate>,
 ) -> Result<Json<Validated>> {
-    let digest = wanted
+    let digest = request
         .revision
         .map(|text| text.parse::<Digest>())
         .transpose();
     let digest =
         digest.map_err(|error| Problem::field("wrong_type", "/revision", error.to_string()))?;
-    let config = wanted.config.to_string();
+    let config = request.config.to_string();
     let errors = plugins::validate(&state.engine, &actor, &name, digest, &config).await?;
     let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
     Ok(Json(Validated {

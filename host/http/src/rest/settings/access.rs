@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 #[schema(as = AccessSettings)]
 pub(super) struct AccessBody {
     /// `open`: whoever may speak for a device registers it by its first poll. `allow_list`: only an operator makes devices.
-    registration: Option<RegistrationWord>,
+    registration: Option<RegistrationBody>,
     /// Whether a device that is not known is registered with the first token of its own that it shows; a later one never
     /// takes its place.
     trust_on_first_use: Option<bool>,
@@ -23,7 +23,7 @@ pub(super) struct AccessBody {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Registration)]
-enum RegistrationWord {
+enum RegistrationBody {
     Open,
     AllowList,
 }
@@ -32,8 +32,8 @@ impl From<&AccessSettings> for AccessBody {
     fn from(settings: &AccessSettings) -> Self {
         Self {
             registration: Some(match settings.registration {
-                Registration::Open => RegistrationWord::Open,
-                Registration::AllowList => RegistrationWord::AllowList,
+                Registration::Open => RegistrationBody::Open,
+                Registration::AllowList => RegistrationBody::AllowList,
             }),
             trust_on_first_use: Some(settings.trust_on_first_use),
             target_tokens: Some(settings.target_tokens),
@@ -47,8 +47,8 @@ impl From<AccessBody> for AccessSettings {
     fn from(body: AccessBody) -> Self {
         let default = Self::default();
         let registration = body.registration.map(|word| match word {
-            RegistrationWord::Open => Registration::Open,
-            RegistrationWord::AllowList => Registration::AllowList,
+            RegistrationBody::Open => Registration::Open,
+            RegistrationBody::AllowList => Registration::AllowList,
         });
         Self {
             registration: registration.unwrap_or(default.registration),

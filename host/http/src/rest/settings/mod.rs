@@ -1,9 +1,8 @@
 //! What a tenant sets for itself.
 
 mod access;
-mod change;
-mod shape;
-mod show;
+mod body;
+mod handlers;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -11,5 +10,5 @@ use crate::AppState;
 
 /// Answered at once.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(show::show_settings, change::change_settings))
+    OpenApiRouter::new().routes(routes!(handlers::show_settings, handlers::change_settings))
 }

@@ -10,9 +10,9 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        campaigns::{CountsBody, total},
-        segments::{Segments, id},
-        wire::{Time, percent},
+        campaigns::{CountsBody, sum_counts},
+        extract::{PathParams, parse_id},
+        response::{Time, percent},
     },
 };
 
@@ -44,29 +44,29 @@ pub(crate) struct CampaignStats {
 pub(crate) async fn show_campaign_stats(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(campaign): Segments<String>,
+    PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
-    let campaign = campaigns::get(&state.engine, &actor, id("campaign", &campaign)?).await?;
+    let campaign = campaigns::get(&state.engine, &actor, parse_id("campaign", &campaign)?).await?;
     let waves = campaigns::waves(&state.engine, &actor, campaign.id).await?;
     let last_change = state
         .engine
         .store()
-        .last_move(actor.tenant, campaign.id)
+        .last_progress_at(actor.tenant, campaign.id)
         .await;
-    let counts = total(&waves);
+    let counts = sum_counts(&waves);
     let mut failures_by_code = BTreeMap::new();
     for failure in waves.iter().flat_map(|wave| &wave.report.failures) {
         *failures_by_code.entry(failure.code.clone()).or_default() += failure.devices;
     }
-    let judged = counts.completed + counts.unsuccessful();
+    let decided = counts.completed + counts.unsuccessful();
     Ok(Json(CampaignStats {
         campaign_id: campaign.id.0,
         status: campaign.status.as_str(),
         total: counts.total(),
         counts: counts.into(),
         progress_percentage: percent(counts.finished(), counts.total()),
-        success_rate: percent(counts.completed, judged),
-        failure_rate: percent(counts.unsuccessful(), judged),
+        success_rate: percent(counts.completed, decided),
+        failure_rate: percent(counts.unsuccessful(), decided),
         failures_by_code,
         last_change: last_change.map_err(Error::from)?.map(Time::from),
     }))

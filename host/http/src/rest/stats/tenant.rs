@@ -11,12 +11,12 @@ use crate::{
     problem::Result,
     rest::{
         access::Viewer,
-        wire::{Time, percent},
+        response::{Time, percent},
     },
 };
 
 /// What "of late" means.
-const OF_LATE: Duration = Duration::from_hours(24);
+const LAST_24_HOURS: Duration = Duration::from_hours(24);
 
 /// A tenant's figures.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(crate) struct StatsBody {
     devices: DeviceFigures,
     updates: Figures,
     campaigns: Figures,
-    last_24h: OfLate,
+    last_24h: Last24Hours,
     /// When an update last changed.
     last_change: Option<Time>,
 }
@@ -49,7 +49,8 @@ pub(crate) struct DeviceFigures {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct OfLate {
+#[schema(as = OfLate)]
+pub(crate) struct Last24Hours {
     completed: u64,
     /// Failed or timed out.
     failed: u64,
@@ -65,25 +66,25 @@ pub(crate) async fn show_stats(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
 ) -> Result<Json<StatsBody>> {
-    let since = Timestamp(state.engine.now().0 - OF_LATE.as_millis() as i64);
+    let since = Timestamp(state.engine.now().0 - LAST_24_HOURS.as_millis() as i64);
     let figures = state.engine.store().stats(actor.tenant, since).await;
     Ok(Json(figures.map_err(tidegate_engine::Error::from)?.into()))
 }
 
 impl From<Stats> for StatsBody {
     fn from(stats: Stats) -> Self {
-        let (completed, failed) = (stats.completed_of_late, stats.failed_of_late);
+        let (completed, failed) = (stats.completed_recently, stats.failed_recently);
         Self {
             devices: DeviceFigures {
                 total: total(&stats.devices_by_state),
                 by_state: stats.devices_by_state.into_iter().collect(),
-                by_version: reported(stats.devices_by_version),
-                by_model: reported(stats.devices_by_model),
+                by_version: name_unknown(stats.devices_by_version),
+                by_model: name_unknown(stats.devices_by_model),
                 drifted: stats.drifted_devices,
             },
             updates: Figures::new(stats.updates_by_status),
             campaigns: Figures::new(stats.campaigns_by_status),
-            last_24h: OfLate {
+            last_24h: Last24Hours {
                 completed,
                 failed,
                 success_rate: percent(completed, completed + failed),
@@ -94,9 +95,9 @@ impl From<Stats> for StatsBody {
 }
 
 /// What devices do not report is `unknown`, as it is where a decision is explained.
-fn reported(counted: Vec<(String, u64)>) -> BTreeMap<String, u64> {
+fn name_unknown(counts: Vec<(String, u64)>) -> BTreeMap<String, u64> {
     let mut figures = BTreeMap::new();
-    for (name, devices) in counted {
+    for (name, devices) in counts {
         let name = if name.is_empty() {
             "unknown".to_owned()
         } else {

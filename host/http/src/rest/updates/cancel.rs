@@ -8,16 +8,17 @@ use crate::{
     problem::Result,
     rest::{
         access::Operator,
-        campaigns::checked,
+        campaigns::check_comment,
         devices::UpdateBody,
+        extract::{PathParams, parse_id},
         json::OptionalJson,
-        segments::{Segments, id},
     },
 };
 
 /// How an update is called back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct CancelWish {
+#[schema(as = CancelWish)]
+pub(crate) struct CancelRequest {
     /// Of an update that is called back already: ends it at once, whatever its device makes of it.
     #[serde(default)]
     force: bool,
@@ -31,17 +32,17 @@ pub(crate) struct CancelWish {
 /// where it was not called back.
 #[utoipa::path(
     post, path = "/updates/{update_id}/cancel", tag = "updates",
-    params(("update_id" = i32, Path)), request_body = Option<CancelWish>,
+    params(("update_id" = i32, Path)), request_body = Option<CancelRequest>,
     responses((status = 200, body = UpdateBody)),
 )]
 pub(crate) async fn cancel_update(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(update): Segments<String>,
-    OptionalJson(wanted): OptionalJson<CancelWish>,
+    PathParams(update): PathParams<String>,
+    OptionalJson(request): OptionalJson<CancelRequest>,
 ) -> Result<Json<UpdateBody>> {
-    let update = id("update", &update)?;
-    let reason = checked("/reason", wanted.reason)?;
-    let row = updates::cancel(&state.engine, &actor, update, wanted.force, &reason).await?;
+    let update = parse_id("update", &update)?;
+    let reason = check_comment("/reason", request.reason)?;
+    let row = updates::cancel(&state.engine, &actor, update, request.force, &reason).await?;
     Ok(Json(row.into()))
 }

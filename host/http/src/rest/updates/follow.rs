@@ -5,21 +5,21 @@ use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
 use tidegate_engine::{Engine, tenants::Actor, updates};
 
-use super::log_body::LineBody;
+use super::log_body::LogLineBody;
 use crate::{
     AppState,
     problem::Result,
     rest::{
         devices::UpdateBody,
-        event_stream::{Followed, Look, Next, event, event_stream},
+        event_stream::{EventBatch, EventSource, NextPoll, event_stream, json_event},
     },
 };
 
 /// Most lines that are read at once.
-const PAGE: u32 = 200;
+const PAGE_LINES: u32 = 200;
 
 /// Whether events are asked for.
-pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| {
         accept
@@ -30,7 +30,7 @@ pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
 }
 
 /// Follows the log of this update to its end; without one, the logs of the device's updates, one after the other.
-pub(crate) fn follow(
+pub(crate) fn follow_logs(
     state: &AppState,
     actor: Actor,
     device: DeviceKey,
@@ -40,12 +40,12 @@ pub(crate) fn follow(
     let last = last_event_id(headers).filter(|(id, _)| update.is_none_or(|update| update == *id));
     let signals = state.engine.signals.watch_logs();
     let tenant = actor.tenant;
-    let logs = Logs {
+    let logs = LogEvents {
         engine: state.engine.clone(),
         actor,
         device,
-        goes_on: update.is_none(),
-        at: last.map(|(id, _)| id).or(update),
+        follows_next_update: update.is_none(),
+        current: last.map(|(id, _)| id).or(update),
         after: last.map_or(0, |(_, line)| line),
         announced: last.map(|(id, _)| id),
     };
@@ -53,94 +53,101 @@ pub(crate) fn follow(
 }
 
 /// Logs as one client follows them.
-struct Logs {
+struct LogEvents {
     engine: Arc<Engine>,
     actor: Actor,
     device: DeviceKey,
     /// Whether the device's next update is followed when this one has ended.
-    goes_on: bool,
+    follows_next_update: bool,
     /// The update whose log is read; none yet: the device's newest.
-    at: Option<UpdateId>,
+    current: Option<UpdateId>,
     /// The last line of it that was shown.
     after: u64,
     /// The update that an `update` event told of.
     announced: Option<UpdateId>,
 }
 
-impl Followed for Logs {
-    type Name = DeviceKey;
+impl EventSource for LogEvents {
+    type Topic = DeviceKey;
 
     /// Whoever follows a log sits before it.
-    const FALLBACK: Duration = Duration::from_secs(3);
+    const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3);
 
-    fn name(&self) -> DeviceKey {
+    fn topic(&self) -> DeviceKey {
         self.device
     }
 
-    async fn look(&mut self) -> Result<Look> {
-        let Some(at) = self.at else {
-            return self.find().await;
+    async fn poll(&mut self) -> Result<EventBatch> {
+        let Some(update) = self.current else {
+            return self.find_newest().await;
         };
-        let log = updates::log(&self.engine, &self.actor, at, Some(self.after), PAGE).await?;
-        let is_whole = log.lines.len() < PAGE as usize;
-        let is_open = log.update.update.progress.status.is_open();
+        let log = updates::log(
+            &self.engine,
+            &self.actor,
+            update,
+            Some(self.after),
+            PAGE_LINES,
+        )
+        .await?;
+        let is_last_page = log.lines.len() < PAGE_LINES as usize;
+        let is_open = log.update.update.state.status.is_open();
         let body = UpdateBody::from(log.update);
         let mut events = Vec::new();
-        if self.announced != Some(at) {
-            self.announced = Some(at);
-            events.push(event("update", self.id(at), &body)?);
+        if self.announced != Some(update) {
+            self.announced = Some(update);
+            events.push(json_event("update", self.event_id(update), &body)?);
         }
         for line in log.lines {
-            let line = LineBody::from(line);
+            let line = LogLineBody::from(line);
             self.after = line.number;
-            events.push(event("line", self.id(at), &line)?);
+            events.push(json_event("line", self.event_id(update), &line)?);
         }
-        let next = match (is_whole, is_open) {
-            (false, _) => Next::AtOnce,
-            (true, true) => Next::Changed,
-            (true, false) => self.ended(at, &body, &mut events).await?,
+        let next = match (is_last_page, is_open) {
+            (false, _) => NextPoll::Immediately,
+            (true, true) => NextPoll::OnChange,
+            (true, false) => self.finish_update(update, &body, &mut events).await?,
         };
-        Ok(Look { events, next })
+        Ok(EventBatch { events, next })
     }
 }
 
-impl Logs {
+impl LogEvents {
     /// Finds the device's newest update, if it ever had one.
-    async fn find(&mut self) -> Result<Look> {
-        self.at = updates::newest(&self.engine, &self.actor, self.device).await?;
-        let next = if self.at.is_some() {
-            Next::AtOnce
+    async fn find_newest(&mut self) -> Result<EventBatch> {
+        self.current = updates::newest_update(&self.engine, &self.actor, self.device).await?;
+        let next = if self.current.is_some() {
+            NextPoll::Immediately
         } else {
-            Next::Changed
+            NextPoll::OnChange
         };
         let events = Vec::new();
-        Ok(Look { events, next })
+        Ok(EventBatch { events, next })
     }
 
     /// The update has ended and its log is told whole.
-    async fn ended(
+    async fn finish_update(
         &mut self,
-        at: UpdateId,
+        update: UpdateId,
         body: &UpdateBody,
         events: &mut Vec<Event>,
-    ) -> Result<Next> {
-        if !self.goes_on {
-            events.push(event("end", self.id(at), body)?);
-            return Ok(Next::Never);
+    ) -> Result<NextPoll> {
+        if !self.follows_next_update {
+            events.push(json_event("end", self.event_id(update), body)?);
+            return Ok(NextPoll::End);
         }
-        let newest = updates::newest(&self.engine, &self.actor, self.device).await?;
-        let Some(newest) = newest.filter(|newest| *newest > at) else {
-            return Ok(Next::Changed);
+        let newest = updates::newest_update(&self.engine, &self.actor, self.device).await?;
+        let Some(newest) = newest.filter(|newest| *newest > update) else {
+            return Ok(NextPoll::OnChange);
         };
-        events.push(event("end", self.id(at), body)?);
-        self.at = Some(newest);
+        events.push(json_event("end", self.event_id(update), body)?);
+        self.current = Some(newest);
         self.after = 0;
-        Ok(Next::AtOnce)
+        Ok(NextPoll::Immediately)
     }
 
     /// Names the last line that was shown.
-    fn id(&self, at: UpdateId) -> String {
-        format!("{at}:{}", self.after)
+    fn event_id(&self, update: UpdateId) -> String {
+        format!("{update}:{}", self.after)
     }
 }
 
@@ -163,20 +170,24 @@ mod tests {
     }
 
     #[test]
-    fn events_are_sent_to_whoever_asks_for_them() {
-        for (accept, wanted) in [
+    fn the_accept_header_selects_an_event_stream() {
+        for (accept, expected) in [
             ("text/event-stream", true),
             ("application/json, Text/Event-Stream;q=0.5", true),
             ("*/*", false),
             ("application/json", false),
         ] {
-            assert_eq!(wants_events(&headers("accept", accept)), wanted, "{accept}");
+            assert_eq!(
+                accepts_event_stream(&headers("accept", accept)),
+                expected,
+                "{accept}"
+            );
         }
-        assert!(!wants_events(&HeaderMap::new()));
+        assert!(!accepts_event_stream(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_stream_goes_on_after_a_line_of_an_update() {
+    fn last_event_ids_name_an_update_and_a_line() {
         for (text, expected) in [
             ("7:12", Some((UpdateId(7), 12))),
             ("7:0", Some((UpdateId(7), 0))),

@@ -7,7 +7,7 @@ use crate::{
     rest::{
         access::Viewer,
         devices::UpdateBody,
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
     },
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub(crate) async fn get_update(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(update): Segments<String>,
+    PathParams(update): PathParams<String>,
 ) -> Result<Json<UpdateBody>> {
-    let update = id("update", &update)?;
+    let update = parse_id("update", &update)?;
     let row = updates::get(&state.engine, &actor, update).await?;
     Ok(Json(row.into()))
 }

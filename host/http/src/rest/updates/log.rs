@@ -10,16 +10,16 @@ use tidegate_engine::updates;
 use utoipa::IntoParams;
 
 use super::{
-    follow::{follow, wants_events},
-    log_body::LogBody,
+    follow::{accepts_event_stream, follow_logs},
+    log_body::UpdateLogBody,
 };
 use crate::{
     AppState,
     problem::Result,
     rest::{
         access::Viewer,
-        query::{Params, page},
-        segments::{Segments, id},
+        extract::{PathParams, parse_id},
+        query::{QueryParams, page},
     },
 };
 
@@ -37,21 +37,21 @@ pub(crate) struct LinesQuery {
 #[utoipa::path(
     get, path = "/updates/{update_id}/log", tag = "updates",
     params(("update_id" = i32, Path), LinesQuery, ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content((LogBody = "application/json"), (String = "text/event-stream")))),
+    responses((status = 200, content((UpdateLogBody = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn show_log(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
-    Segments(update): Segments<String>,
-    Params(query): Params<LinesQuery>,
+    PathParams(update): PathParams<String>,
+    QueryParams(query): QueryParams<LinesQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let update: UpdateId = id("update", &update)?;
-    if wants_events(&headers) {
+    let update: UpdateId = parse_id("update", &update)?;
+    if accepts_event_stream(&headers) {
         let row = updates::get(&state.engine, &actor, update).await?;
-        return follow(&state, actor, row.update.device, Some(update), &headers);
+        return follow_logs(&state, actor, row.update.device, Some(update), &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let log = updates::log(&state.engine, &actor, update, query.after, limit).await?;
-    Ok(Json(LogBody::from(log)).into_response())
+    Ok(Json(UpdateLogBody::from(log)).into_response())
 }

@@ -3,15 +3,15 @@ use tidegate_core::log;
 use tidegate_engine::updates;
 use utoipa::ToSchema;
 
-use crate::rest::{devices::UpdateBody, wire::Time};
+use crate::rest::{devices::UpdateBody, response::Time};
 
 /// What was written while an update was under way.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UpdateLog)]
-pub(crate) struct LogBody {
+pub(crate) struct UpdateLogBody {
     update: UpdateBody,
     /// In order.
-    lines: Vec<LineBody>,
+    lines: Vec<LogLineBody>,
     /// How many older lines are not kept any more.
     dropped: u64,
 }
@@ -19,7 +19,7 @@ pub(crate) struct LogBody {
 /// One line.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogLine)]
-pub(crate) struct LineBody {
+pub(crate) struct LogLineBody {
     /// Counts the lines of the update from 1, those that are not kept any more too.
     pub(super) number: u64,
     /// When it arrived.
@@ -29,7 +29,7 @@ pub(crate) struct LineBody {
     text: String,
 }
 
-impl From<log::LogLine> for LineBody {
+impl From<log::LogLine> for LogLineBody {
     fn from(line: log::LogLine) -> Self {
         Self {
             number: line.number,
@@ -40,11 +40,11 @@ impl From<log::LogLine> for LineBody {
     }
 }
 
-impl From<updates::UpdateLog> for LogBody {
+impl From<updates::UpdateLog> for UpdateLogBody {
     fn from(log: updates::UpdateLog) -> Self {
         Self {
             update: log.update.into(),
-            lines: log.lines.into_iter().map(LineBody::from).collect(),
+            lines: log.lines.into_iter().map(LogLineBody::from).collect(),
             dropped: log.dropped,
         }
     }

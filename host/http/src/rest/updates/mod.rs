@@ -9,8 +9,8 @@ mod retry;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use follow::{follow, wants_events};
-pub(crate) use log_body::LineBody;
+pub(crate) use follow::{accepts_event_stream, follow_logs};
+pub(crate) use log_body::LogLineBody;
 
 use crate::AppState;
 

@@ -9,16 +9,17 @@ use crate::{
     rest::{
         access::Operator,
         campaigns::RetryForm,
-        created::Created,
-        devices::{UpdateBody, created},
+        devices::{UpdateBody, created_update},
+        extract::{PathParams, parse_id},
         json::OptionalJson,
-        segments::{Segments, id},
+        response::Created,
     },
 };
 
 /// How an update is tried again: at once, and then as this says.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-pub(crate) struct RetryWish {
+#[schema(as = RetryWish)]
+pub(crate) struct RetryRequest {
     /// How often it is tried again by itself if it fails once more, 0 to 10; as before when left out.
     max_retries: Option<u32>,
     /// Of `max_retries`: seconds before the first of these, 1 to 3600; 60 when left out. It doubles with each one, up to an
@@ -30,25 +31,25 @@ pub(crate) struct RetryWish {
 /// update without a campaign. 409 where the update is open or has completed.
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates",
-    params(("update_id" = i32, Path)), request_body = Option<RetryWish>,
+    params(("update_id" = i32, Path)), request_body = Option<RetryRequest>,
     responses((status = 201, body = UpdateBody)),
 )]
 pub(crate) async fn retry_update(
     Operator(actor): Operator,
     State(state): State<AppState>,
-    Segments(update): Segments<String>,
-    OptionalJson(wanted): OptionalJson<RetryWish>,
+    PathParams(update): PathParams<String>,
+    OptionalJson(request): OptionalJson<RetryRequest>,
 ) -> Result<Created<UpdateBody>> {
-    let update = id("update", &update)?;
+    let update = parse_id("update", &update)?;
     let form = RetryForm {
-        max_retries: wanted.max_retries,
-        retry_delay: wanted.retry_delay,
+        max_retries: request.max_retries,
+        retry_delay: request.retry_delay,
     };
     let mut errors = Vec::new();
-    let retries = form.retries(&mut errors);
+    let retries = form.to_policy(&mut errors);
     if let Some(error) = errors.into_iter().next() {
         return Err(Error::invalid("invalid_update", &error.path, error.message).into());
     }
     let row = updates::retry(&state.engine, &actor, update, retries).await?;
-    Ok(created(row))
+    Ok(created_update(row))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{step, view};
 use crate::{
-    client::Rest,
+    client::RestClient,
     command::{plugin::json_argument, show, window::Window},
 };
 
@@ -106,7 +106,7 @@ pub(super) struct Create {
 }
 
 impl Create {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let made = rest.post("campaigns", &self.body()?).await?;
         let id = made["campaign_id"].as_i64();
         // It is there even if it cannot be started.
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_may_bring_its_config() -> Result<()> {
+    fn a_plugin_argument_may_include_its_config() -> Result<()> {
         assert_eq!(
             plugin_use("canary")?,
             json!({"plugin": "canary", "config": {}})

@@ -3,12 +3,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Rest, table},
-    command::{Part, listing, show},
+    client::{RestClient, table},
+    command::{PageArgs, listing, show},
 };
 
 /// Shows a part of a campaign's journal.
-pub(super) async fn list(rest: &Rest, id: i64, part: &Part) -> Result<()> {
+pub(super) async fn list(rest: &RestClient, id: i64, part: &PageArgs) -> Result<()> {
     let answer = rest
         .get(&format!("campaigns/{id}/journal"), &part.query())
         .await?;
@@ -29,7 +29,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let entries = match self.seq {
             Some(seq) => vec![seq],
             None => recorded(rest, self.id).await?,
@@ -65,7 +65,7 @@ impl Replay {
 }
 
 /// The entries that a plugin made.
-async fn recorded(rest: &Rest, id: i64) -> Result<Vec<i64>> {
+async fn recorded(rest: &RestClient, id: i64) -> Result<Vec<i64>> {
     let mut found = Vec::new();
     let mut offset = 0;
     loop {

@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Part, device::UPDATES, listing, show};
-use crate::client::{Remote, Rest};
+use super::{PageArgs, device::UPDATES, listing, show};
+use crate::client::{Remote, RestClient};
 
 #[derive(Debug, Args)]
 pub(super) struct Campaign {
@@ -26,7 +26,7 @@ enum Command {
     /// List campaigns, newest first
     List {
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
         /// Only those that stand here, such as `in_progress`
         #[arg(long)]
         status: Option<String>,
@@ -46,7 +46,7 @@ enum Command {
         /// Its id
         id: i64,
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
     },
     /// Approve a campaign that somebody else made
     Approve {
@@ -68,16 +68,16 @@ enum Command {
         watch: bool,
     },
     /// Release nothing more for now
-    Pause(step::Reasoned),
+    Pause(step::StepArgs),
     /// Go on after a pause or a hold
     Resume {
         /// Its id
         id: i64,
     },
     /// Stop for good, and call back what is in flight
-    Cancel(step::Reasoned),
+    Cancel(step::StepArgs),
     /// Bring back what was there before
-    Rollback(step::Reasoned),
+    Rollback(step::StepArgs),
     /// Go on past the gate before a wave
     Advance {
         /// Its id
@@ -95,7 +95,7 @@ enum Command {
         /// Its id
         id: i64,
         #[command(flatten)]
-        part: Part,
+        part: PageArgs,
     },
     /// Run recorded decisions again; exit code 0 when all are the same, bit for bit
     Replay(journal::Replay),
@@ -103,7 +103,7 @@ enum Command {
 
 impl Campaign {
     pub(super) async fn run(self) -> Result<()> {
-        let rest = Rest::new(self.remote)?;
+        let rest = RestClient::new(self.remote)?;
         match self.command {
             Command::Create(create) => create.run(&rest).await,
             Command::List { part, status } => {

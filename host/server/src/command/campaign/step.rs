@@ -3,11 +3,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::view;
-use crate::{client::Rest, command::show};
+use crate::{client::RestClient, command::show};
 
 /// A step for which a reason can be given.
 #[derive(Debug, Args)]
-pub(super) struct Reasoned {
+pub(super) struct StepArgs {
     /// Its id
     id: i64,
     /// For the others
@@ -15,8 +15,8 @@ pub(super) struct Reasoned {
     reason: Option<String>,
 }
 
-impl Reasoned {
-    pub(super) async fn take(self, rest: &Rest, step: &str) -> Result<()> {
+impl StepArgs {
+    pub(super) async fn take(self, rest: &RestClient, step: &str) -> Result<()> {
         let body = self
             .reason
             .map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
@@ -25,7 +25,7 @@ impl Reasoned {
 }
 
 /// Takes a step, and shows where the campaign stands then.
-pub(super) async fn take(rest: &Rest, id: i64, step: &str, body: &Value) -> Result<()> {
+pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -> Result<()> {
     let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
     show(rest, &answer, view::headline);
     Ok(())

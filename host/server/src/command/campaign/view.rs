@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn why_it_stopped_is_said_in_the_word_of_its_status() {
+    fn the_stop_reason_uses_the_word_of_the_status() {
         for (status, word) in [("held", "held"), ("failed", "failed")] {
             let campaign = json!({
                 "campaign_id": 7, "name": "spring", "status": status,

@@ -6,40 +6,40 @@ use serde_json::Value;
 
 use super::view;
 use crate::{
-    client::{REOPENED, Rest},
+    client::{RECONNECT_DELAY, RestClient},
     command::print,
 };
 
 /// How long to wait for an event before looking anyway.
-const PATIENCE: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// What comes within so long after an event is looked at together with it.
-const BURST: Duration = Duration::from_millis(200);
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Follows a campaign to its end: its events say that there is something to see, and what is there is read anew.
-pub(super) async fn watch(rest: &Rest, id: i64) -> Result<()> {
-    let mut seen = Seen::default();
+pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
+    let mut seen = WatchState::default();
     loop {
         // The server ends every stream after a while, and a proxy may do so at any time; a campaign takes longer.
         let events = rest.events(&format!("campaigns/{id}/events"), None).await?;
         let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
         let mut goes_on = true;
         while goes_on {
-            let campaign = seen.look(rest, id).await?;
+            let campaign = seen.refresh(rest, id).await?;
             match campaign["status"].as_str().unwrap_or_default() {
                 "completed" | "rolled_back" => return Ok(()),
                 status @ ("failed" | "cancelled") => bail!("the campaign ended as {status}"),
                 _ => goes_on = wait(&mut events).await,
             }
         }
-        tokio::time::sleep(REOPENED).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
 /// Returns when something happened, or after a while; false: the stream has ended.
 async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> bool {
-    let event = tokio::time::timeout(PATIENCE, events.next()).await;
+    let event = tokio::time::timeout(POLL_INTERVAL, events.next()).await;
     // What comes in a burst is looked at once.
-    tokio::time::sleep(BURST).await;
+    tokio::time::sleep(DEBOUNCE).await;
     if !matches!(event, Ok(Some(Ok(()))) | Err(_)) {
         return false;
     }
@@ -53,15 +53,15 @@ async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) ->
 
 /// What was shown already.
 #[derive(Default)]
-struct Seen {
+struct WatchState {
     headline: String,
     notes: Vec<String>,
     entries: usize,
 }
 
-impl Seen {
+impl WatchState {
     /// Reads a campaign and its new journal entries, and shows what is new.
-    async fn look(&mut self, rest: &Rest, id: i64) -> Result<Value> {
+    async fn refresh(&mut self, rest: &RestClient, id: i64) -> Result<Value> {
         let query = [
             ("limit", "500".to_owned()),
             ("offset", self.entries.to_string()),
@@ -75,7 +75,7 @@ impl Seen {
             return Ok(campaign);
         }
         for entry in entries {
-            self.note(entry);
+            self.print_entry(entry);
         }
         let headline = view::headline(&campaign);
         if headline != self.headline {
@@ -86,7 +86,7 @@ impl Seen {
     }
 
     /// Shows what an entry says, unless the one before it from the same plugin said the same.
-    fn note(&mut self, entry: &Value) {
+    fn print_entry(&mut self, entry: &Value) {
         let plugin = entry["plugin"]
             .as_str()
             .filter(|name| !name.is_empty())

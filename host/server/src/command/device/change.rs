@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{segment, sheet};
 use crate::{
-    client::Rest,
+    client::RestClient,
     command::{print, show},
 };
 
@@ -88,7 +88,7 @@ pub(super) struct Set {
 }
 
 impl Create {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let answer = rest.post("devices", &self.body()?).await?;
         show(rest, &answer, |answer| {
             let token = answer["token"].as_str().unwrap_or_default();
@@ -120,7 +120,7 @@ impl Create {
 }
 
 impl Set {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("devices/{}", segment(&self.id));
         let answer = rest.patch(&path, &self.patch()?).await?;
         show(rest, &answer, sheet);
@@ -163,7 +163,7 @@ impl Set {
 }
 
 /// Deletes a device.
-pub(super) async fn delete(rest: &Rest, id: &str) -> Result<()> {
+pub(super) async fn delete(rest: &RestClient, id: &str) -> Result<()> {
     rest.delete(&format!("devices/{}", segment(id))).await?;
     if !rest.wants_json() {
         print(format_args!("{id} is deleted"));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_changed() -> Result<()> {
+    fn only_named_fields_are_changed() -> Result<()> {
         for (line, expected) in [
             ("pi --pin", json!({"pinned": true})),
             (

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::segment;
 use crate::{
-    client::Rest,
+    client::RestClient,
     command::{print, show},
 };
 
@@ -16,7 +16,7 @@ pub(super) enum Token {
         /// The device
         id: String,
         /// How long the old one works at most: `2d`; `0s` ends it at once [default: a week]
-        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
         old_for: Option<u64>,
     },
     /// Take its tokens away: it is let in no more, unless a gateway or a certificate speaks for it
@@ -27,16 +27,16 @@ pub(super) enum Token {
 }
 
 impl Token {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         match self {
             Self::Rotate { id, old_for } => {
-                let wish = old_for.map_or(
+                let body = old_for.map_or(
                     json!({}),
                     |old_for| json!({ "old_token_expires_in": old_for }),
                 );
                 let path = format!("devices/{}/token", segment(&id));
-                let made = rest.post(&path, &wish).await?;
-                show(rest, &made, told);
+                let made = rest.post(&path, &body).await?;
+                show(rest, &made, describe);
             }
             Self::Revoke { id } => {
                 rest.delete(&format!("devices/{}/token", segment(&id)))
@@ -50,7 +50,7 @@ impl Token {
     }
 }
 
-fn told(made: &Value) -> String {
+fn describe(made: &Value) -> String {
     let token = made["token"].as_str().unwrap_or_default();
     let old = match made["old_token_expires_at"].as_str() {
         Some(at) => format!("works until the new one is used, or {at}"),
@@ -60,7 +60,7 @@ fn told(made: &Value) -> String {
 }
 
 /// Whole seconds; a day is one of 24 hours.
-fn seconds(text: &str) -> Result<u64> {
+fn parse_seconds(text: &str) -> Result<u64> {
     let span: Span = text
         .parse()
         .with_context(|| format!("`{text}` is no length of time"))?;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read() {
+    fn durations_are_parsed() {
         for (text, expected) in [
             ("2d", Some(172_800)),
             ("0s", Some(0)),
@@ -81,18 +81,20 @@ mod tests {
             ("-1h", None),
             ("soon", None),
         ] {
-            assert_eq!(seconds(text).ok(), expected, "{text}");
+            assert_eq!(parse_seconds(text).ok(), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_token_is_told_with_what_becomes_of_the_old_one() {
+    fn a_new_token_is_shown_with_the_old_ones_expiry() {
         let made = json!({"token": "abc", "old_token_expires_at": "2030-01-01T00:00:00Z"});
         assert_eq!(
-            told(&made),
+            describe(&made),
             "Its token, which is shown this once: abc\n\
              The old one works until the new one is used, or 2030-01-01T00:00:00Z."
         );
-        assert!(told(&json!({"token": "abc", "old_token_expires_at": null})).contains("no more"));
+        assert!(
+            describe(&json!({"token": "abc", "old_token_expires_at": null})).contains("no more")
+        );
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::segment;
 use crate::{
-    client::Rest,
+    client::RestClient,
     command::{
         show,
         update::{self, Retries},
@@ -39,24 +39,24 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
-        let mut wish = Map::from_iter([
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let mut body = Map::from_iter([
             ("firmware_id".to_owned(), json!(self.firmware)),
             ("force".to_owned(), json!(self.force)),
             ("allow_beta".to_owned(), json!(self.allow_beta)),
         ]);
         if let Some(priority) = self.priority {
-            wish.insert("priority".to_owned(), json!(priority));
+            body.insert("priority".to_owned(), json!(priority));
         }
         if let Some(minutes) = self.timeout {
-            wish.insert("timeout_minutes".to_owned(), json!(minutes));
+            body.insert("timeout_minutes".to_owned(), json!(minutes));
         }
         if let window @ Value::Object(_) = self.window.body() {
-            wish.insert("maintenance_window".to_owned(), window);
+            body.insert("maintenance_window".to_owned(), window);
         }
-        wish.extend(self.retries.fields());
+        body.extend(self.retries.fields());
         let path = format!("devices/{}/update", segment(&self.id));
-        let made = rest.post(&path, &Value::Object(wish)).await?;
+        let made = rest.post(&path, &Value::Object(body)).await?;
         show(rest, &made, update::sheet);
         Ok(())
     }
@@ -79,13 +79,13 @@ pub(super) struct Rollback {
 }
 
 impl Rollback {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
-        let mut wish = json!({ "reason": self.reason, "force": self.force });
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
+        let mut body = json!({ "reason": self.reason, "force": self.force });
         if let Some(version) = self.to {
-            wish["target_version"] = json!(version);
+            body["target_version"] = json!(version);
         }
         let path = format!("devices/{}/rollback", segment(&self.id));
-        let made = rest.post(&path, &wish).await?;
+        let made = rest.post(&path, &body).await?;
         show(rest, &made, update::sheet);
         Ok(())
     }
@@ -105,7 +105,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) async fn run(self, rest: &Rest) -> Result<()> {
+    pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
         let path = format!("devices/{}/log", segment(&self.id));
         if self.follow {
             return update::follow(rest, &path, update::Until::Stopped).await;

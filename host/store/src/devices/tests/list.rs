@@ -36,7 +36,7 @@ async fn ids(
 }
 
 on_both! {
-    async fn lists_are_sorted_alike_and_the_unknown_comes_last(store) {
+    async fn lists_are_sorted_and_nulls_are_last(store) {
         fleet(store).await?;
         for (sort, descending, expected) in [
             (DeviceSort::DeviceId, false, "C a b d"),
@@ -58,7 +58,7 @@ on_both! {
         }
     }
 
-    async fn a_page_is_a_part_and_says_how_many_there_are(store) {
+    async fn a_page_is_limited_and_has_the_total(store) {
         fleet(store).await?;
         let filter = DeviceFilter { selector: Some(selector("hw_model==rpi*")?), ..DeviceFilter::default() };
         assert_eq!(ids(store, &filter, 2, 0).await?, ("a b".to_owned(), 3));

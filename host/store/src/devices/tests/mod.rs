@@ -52,9 +52,9 @@ async fn insert_update(
     .fetch_one(tx.conn())
     .await?;
     let row = sqlx::query(
-        "INSERT INTO updates (tenant_id, device_id, firmware_id, weight, status, proof, revision, \
-         to_version, feedbacks, call_backs, log_lines, created_at, completed_at, timeout_at, ends_at, update_type, timeout_ms, \
-         max_retries, retry_delay_ms, retry_count, is_retried, went_over) \
+        "INSERT INTO updates (tenant_id, device_key, firmware_id, weight, status, success_criteria, revision, \
+         to_version, feedback_count, cancel_requests, log_lines, created_at, completed_at, timeout_at, ends_at, update_type, update_timeout_ms, \
+         max_retries, retry_delay_ms, retry_count, is_retried, installed_reported) \
          VALUES ($1, $2, $6, $3, $4, 'reported', 7, '1.0.0', 0, 0, 0, 0, $5, 0, 0, 'forced', 0, 0, 0, 0, 0, 0) RETURNING id",
     )
     .bind(tenant.0)
@@ -131,15 +131,15 @@ on_both! {
         assert_eq!(read.open_update, Some(tidegate_core::id::UpdateId(open)));
     }
 
-    async fn the_last_sight_of_a_device_stays(store) {
+    async fn the_latest_last_seen_time_is_kept(store) {
         let key = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         let other = store.create_device(store.ours, device("gate-2", &[], &[])).await?;
-        let seen = |tenant, device, at| Seen { tenant, device, at: Timestamp(at), address: None };
+        let seen = |tenant, device, at| LastSeenRecord { tenant, device, at: Timestamp(at), address: None };
         let ours = store.ours;
-        store.note_seen(vec![seen(ours, key, 5), seen(ours, key, 9), seen(ours, other, 3)]).await?;
+        store.record_last_seen(vec![seen(ours, key, 5), seen(ours, key, 9), seen(ours, other, 3)]).await?;
         // Late news, and a key in the wrong tenant.
-        store.note_seen(vec![seen(ours, key, 7), seen(store.theirs, other, 99)]).await?;
-        store.note_seen(vec![]).await?;
+        store.record_last_seen(vec![seen(ours, key, 7), seen(store.theirs, other, 99)]).await?;
+        store.record_last_seen(vec![]).await?;
         let last_seen = async |id| -> anyhow::Result<_> {
             Ok(store.device(ours, id).await?.expect("it was made").last_seen)
         };
@@ -147,14 +147,14 @@ on_both! {
         assert_eq!(last_seen("gate-2").await?, Some(Timestamp(3)));
     }
 
-    async fn where_a_device_was_seen_is_kept_as_long_as_its_tenant_wants_to_know(store) {
+    async fn addresses_are_stored_only_while_the_tenant_tracks_them(store) {
         let ours = store.ours;
         let key = store.create_device(ours, device("gate-1", &[], &[])).await?;
         let theirs = store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
         let address = |last| std::net::IpAddr::from([192, 0, 2, last]);
         let sees = async |tenant, device, at, from| {
-            let seen = Seen { tenant, device, at: Timestamp(at), address: from };
-            store.note_seen(vec![seen]).await
+            let seen = LastSeenRecord { tenant, device, at: Timestamp(at), address: from };
+            store.record_last_seen(vec![seen]).await
         };
         let shown = async |tenant| -> anyhow::Result<_> {
             let device = store.device(tenant, "gate-1").await?.expect("it was made");

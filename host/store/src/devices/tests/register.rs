@@ -19,7 +19,7 @@ on_both! {
         assert_eq!(store.device(store.theirs, "gate-1").await?, None);
     }
 
-    async fn registering_is_gathered_and_keeps_tenants_apart(store) {
+    async fn registrations_are_batched_per_tenant(store) {
         store.create_device(store.ours, device("gate-7", &["lab"], &[])).await?;
         let all = (0..300).map(|n| {
             let tenant = if n % 3 == 0 { store.theirs } else { store.ours };
@@ -38,7 +38,7 @@ on_both! {
         assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);
     }
 
-    async fn hosts_that_register_the_same_devices_do_not_quarrel(store) {
+    async fn hosts_that_register_the_same_devices_do_not_deadlock(store) {
         let (one, other) = tokio::try_join!(store.another_host(), store.another_host())?;
         let on = |host, seed: u64| {
             // Each host hears of them in an order of its own.
@@ -55,7 +55,7 @@ on_both! {
         assert_eq!(stats.devices_by_state, [("registered".to_owned(), 401)]);
     }
 
-    async fn a_device_of_no_tenant_takes_no_other_with_it(store) {
+    async fn an_unknown_tenant_fails_only_its_own_registration(store) {
         let nobody = TenantId(4711);
         let (bad, good) = tokio::join!(
             store.register(nobody, "gate-1", Timestamp(0)),

@@ -2,14 +2,14 @@
 
 use tidegate_core::{
     mode::DeviceMode,
-    update::{Event, UpdateStatus},
+    update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
     ChangeError, DeviceChange, MAX_LABELS, Registry as _, Runs as _, Statistics as _, Updates as _,
 };
 
 use super::*;
-use crate::scene::{NOON, Scene, later};
+use crate::test_fixture::{NOON, StoreFixture, later};
 
 fn labels(labels: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<String>> {
     let label = |(key, value): &(&str, Option<&str>)| ((*key).to_owned(), value.map(str::to_owned));
@@ -21,7 +21,7 @@ async fn read(store: &TestStore, id: &str) -> anyhow::Result<Device> {
 }
 
 on_both! {
-    async fn what_is_named_changes_and_the_rest_stays(store) {
+    async fn only_named_fields_change(store) {
         let new = NewDevice {
             name: "the first".into(),
             feed: Some("stable".into()),
@@ -70,7 +70,7 @@ on_both! {
         assert_eq!(theirs.groups, ["lab"]);
     }
 
-    async fn a_device_is_asked_for_its_attributes_until_nobody_wants_them(store) {
+    async fn attributes_are_requested_until_an_operator_stops_it(store) {
         store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
         let is_asked = async |tenant| -> anyhow::Result<bool> {
@@ -84,7 +84,7 @@ on_both! {
         assert!(is_asked(store.theirs).await?, "it never reported");
     }
 
-    async fn a_change_that_cannot_be_made_changes_nothing(store) {
+    async fn a_refused_change_changes_nothing(store) {
         store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         let many: Vec<String> = (0..MAX_LABELS).map(|n| format!("l{n}")).collect();
         let many: Vec<_> = many.iter().map(|key| (key.as_str(), Some(""))).collect();
@@ -107,35 +107,35 @@ on_both! {
     }
 
     async fn a_deleted_device_is_gone_and_the_campaign_keeps_its_counts(store) {
-        let scene = Scene::set(store, &[3]).await?;
-        scene.release(&[2]).await?;
-        scene.succeeds(scene.devices[0], later(1)).await?;
-        let open = scene.newest(scene.devices[1]).await?.update.id;
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        fixture.release(&[2]).await?;
+        fixture.report_success(fixture.devices[0], later(1)).await?;
+        let open = fixture.latest_update(fixture.devices[1]).await?.update.id;
         for id in ["d-0", "d-1", "d-2"] {
             let campaigns = store.delete_device(store.ours, id, later(2)).await?.expect("it was there");
-            assert_eq!(campaigns.contains(&scene.campaign()), id != "d-2", "{id}");
+            assert_eq!(campaigns.contains(&fixture.campaign()), id != "d-2", "{id}");
             assert_eq!(store.device(store.ours, id).await?, None);
             assert_eq!(store.poll_view(store.ours, id).await?, None);
         }
         assert_eq!(store.delete_device(store.ours, "d-0", later(2)).await?, None);
-        let run = scene.look().await?;
+        let run = fixture.read_run().await?;
         let counts = run.waves[0].report.counts;
         assert_eq!((counts.completed, counts.cancelled, counts.pending), (1, 1, 1));
-        assert_eq!((run.ending.open_forward, run.ending.to_look_at), (0, 0));
-        assert!(store.due(later(3), 9).await?.contains(&scene.run), "the strategy has something to see");
+        assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 0));
+        assert!(store.due(later(3), 9).await?.contains(&fixture.run), "the strategy has something to see");
 
-        let refused = scene.report(scene.devices[1], open, Event::Retrieved, later(3)).await;
+        let refused = fixture.report(fixture.devices[1], open, UpdateEvent::Retrieved, later(3)).await;
         assert!(matches!(refused, Err(tidegate_engine::ports::RecordError::NotFound)), "{refused:?}");
-        assert_eq!(scene.updates_of(scene.devices[0]).await?.total, 0);
+        assert_eq!(fixture.updates_of(fixture.devices[0]).await?.total, 0);
         let stats = store.stats(store.ours, NOON).await?;
         assert_eq!(stats.devices_by_state, []);
         assert_eq!((stats.devices_by_version, stats.devices_by_model), (vec![], vec![]));
 
         // Its turn in the campaign passes, and a rollback finds nobody.
-        scene.release(&[3]).await?;
-        assert_eq!(scene.look().await?.waves[0].report.counts.cancelled, 2);
-        scene.turn_back().await?;
-        assert_eq!(scene.look().await?.ending.to_look_at, 0);
+        fixture.release(&[3]).await?;
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.cancelled, 2);
+        fixture.start_rollback().await?;
+        assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 0);
     }
 
     async fn a_deleted_device_comes_back_as_a_new_one(store) {
@@ -150,12 +150,12 @@ on_both! {
     }
 
     async fn a_deleted_device_leaves_the_updates_of_others(store) {
-        let scene = Scene::set(store, &[2]).await?;
-        scene.release(&[2]).await?;
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[2]).await?;
         store.delete_device(store.ours, "d-0", later(1)).await?;
-        assert_eq!(scene.status_of(scene.devices[1]).await?, UpdateStatus::Offered);
+        assert_eq!(fixture.status_of(fixture.devices[1]).await?, UpdateStatus::Offered);
         let deleted = store.delete_device(store.theirs, "d-1", later(1)).await?;
         assert_eq!(deleted, None);
-        assert!(store.update(store.ours, scene.newest(scene.devices[1]).await?.update.id).await?.is_some());
+        assert!(store.update(store.ours, fixture.latest_update(fixture.devices[1]).await?.update.id).await?.is_some());
     }
 }

@@ -41,7 +41,7 @@ async fn selected(
 }
 
 on_both! {
-    async fn a_campaign_means_devices_that_any_target_names(store) {
+    async fn a_campaign_selects_devices_that_match_any_target(store) {
         fleet(store).await?;
         for (devices, groups, filter, expected) in [
             (&["c", "c", "stranger", "\0"][..], &[][..], None, "c"),
@@ -56,7 +56,7 @@ on_both! {
         }
     }
 
-    async fn selected_devices_come_with_what_plugins_tell_them_by(store) {
+    async fn selected_devices_have_class_and_groups(store) {
         fleet(store).await?;
         let wanted = ["site".to_owned(), "floor".to_owned(), "colour".to_owned()];
         let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, &wanted).await?;

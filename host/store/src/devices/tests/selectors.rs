@@ -128,10 +128,10 @@ fn any_selector() -> impl Strategy<Value = Selector> {
             })
         });
     comparison.prop_recursive(3, 8, 3, |inner| {
-        let terms = prop::collection::vec(inner, 2..4);
+        let options = prop::collection::vec(inner, 2..4);
         prop_oneof![
-            terms.clone().prop_map(Selector::And),
-            terms.prop_map(Selector::Or)
+            options.clone().prop_map(Selector::And),
+            options.prop_map(Selector::Or)
         ]
     })
 }
@@ -195,7 +195,7 @@ async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec
             store.register(store.ours, &device_id, Timestamp(0)).await?;
             let at = Timestamp(n / 3 % 4);
             store
-                .note_seen(vec![Seen {
+                .record_last_seen(vec![LastSeenRecord {
                     tenant: store.ours,
                     device: key,
                     at,
@@ -214,7 +214,7 @@ async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec
 }
 
 on_both! {
-    async fn hold_for_the_same_devices_in_memory_and_in_sql(store) {
+    async fn selectors_match_the_same_devices_in_memory_and_in_sql(store) {
         let mut runner = TestRunner::deterministic();
         let devices = fleet(store, &mut runner).await?;
         let (mut some, mut none) = (0, 0);
@@ -234,12 +234,12 @@ on_both! {
         assert!(some > 100 && none > 20, "{some} selectors matched something, {none} nothing");
     }
 
-    async fn times_are_written_as_answers_show_them(store) {
+    async fn selectors_accept_rfc_3339_times_and_milliseconds(store) {
         let seen = 1_777_636_800_120;
         store.register(store.ours, "device-1", Timestamp(seen)).await?;
         let device = store.device(store.ours, "device-1").await?.expect("it was made");
         store
-            .note_seen(vec![Seen { tenant: store.ours, device: device.key, at: Timestamp(seen), address: None }])
+            .record_last_seen(vec![LastSeenRecord { tenant: store.ours, device: device.key, at: Timestamp(seen), address: None }])
             .await?;
         let device = store.device(store.ours, "device-1").await?.expect("it was made");
         for (text, expected) in [
@@ -258,7 +258,7 @@ on_both! {
         }
     }
 
-    async fn the_widest_selector_is_no_trouble(store) {
+    async fn the_largest_selector_is_supported(store) {
         let values = (0..256).map(|n| n.to_string()).collect();
         let comparison = Comparison { field: "group".into(), kind: FieldKind::Text, operator: Operator::In, values };
         let wide = Selector::And(vec![Selector::Compare(comparison); 32]);

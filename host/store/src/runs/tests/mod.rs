@@ -1,7 +1,7 @@
-mod admit;
 mod apply;
-mod back;
 mod deadlines;
 mod lease;
-mod passed_over;
-mod tries;
+mod offer;
+mod retries;
+mod rollback;
+mod skipped;

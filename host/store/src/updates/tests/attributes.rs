@@ -3,15 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     device::{AttributeNames, MAX_ATTRIBUTES},
     feedback::{Execution, Finished},
-    plugin::Scope,
-    update::{Event, Proof},
+    plugin::RollbackScope,
+    update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    Applied, AttributeMode, Registry as _, Runs as _, Statistics as _, UpdateFilter,
+    AttributeMode, Registry as _, Runs as _, Statistics as _, TickOutcome, UpdateFilter,
 };
 
 use super::*;
-use crate::scene::ALL;
+use crate::test_fixture::ALL;
 
 fn report(
     store: &TestStore,
@@ -38,7 +38,7 @@ fn texts(attributes: &BTreeMap<String, String>) -> Vec<String> {
 }
 
 on_both! {
-    async fn reported_attributes_join_those_that_are_there(store) {
+    async fn reported_attributes_are_merged(store) {
         use AttributeMode as M;
         let key = store.register(store.ours, "d-0", NOON).await?.device;
         for (mode, data, expected) in [
@@ -48,14 +48,14 @@ on_both! {
             (M::Replace, &[("c", Some("3")), ("sw_version", Some("1.2"))], &["c=3", "sw_version=1.2"]),
         ] {
             let recorded = store.record_attributes(report(store, key, mode, data)).await?;
-            assert!(!recorded.moved && !recorded.view.wants_attributes);
+            assert!(!recorded.changes_update && !recorded.view.wants_attributes);
             assert_eq!(texts(&device(store, 0).await?.attributes), expected);
         }
         let reported = device(store, 0).await?;
         assert_eq!((reported.hw_model, reported.sw_version.as_deref()), (None, Some("1.2")));
     }
 
-    async fn too_many_attributes_are_refused_whole(store) {
+    async fn too_many_attributes_are_refused(store) {
         let key = store.register(store.ours, "d-0", NOON).await?.device;
         let names: Vec<String> = (0..MAX_ATTRIBUTES).map(|n| format!("k{n}")).collect();
         let data: Vec<_> = names.iter().map(|name| (name.as_str(), Some("v"))).collect();
@@ -75,35 +75,35 @@ on_both! {
         assert_eq!(device(store, 0).await?.attributes.len(), MAX_ATTRIBUTES);
     }
 
-    async fn proof_is_the_version_that_the_device_reports(store) {
-        let scene = Scene::with_proof(store, &[1], Proof::Attested).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
+    async fn the_reported_version_meets_the_success_criteria(store) {
+        let fixture = StoreFixture::with_success_criteria(store, &[1], SuccessCriteria::Attested).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
         // Before the device is done, its version says nothing.
-        assert!(!scene.reports_version(key, "1.1.0", later(1)).await?.moved);
-        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
-        let recorded = scene.happens(key, done, later(2)).await??;
+        assert!(!fixture.report_version(key, "1.1.0", later(1)).await?.changes_update);
+        let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        let recorded = fixture.record_event(key, done, later(2)).await??;
         assert_eq!(recorded.view.open, None, "nothing is left to show");
         assert!(recorded.view.wants_attributes, "the proof is asked for");
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
-        let recorded = scene.reports_version(key, "1.0.0", later(3)).await?;
-        assert!(!recorded.moved);
+        let recorded = fixture.report_version(key, "1.0.0", later(3)).await?;
+        assert!(!recorded.changes_update);
         assert!(recorded.view.wants_attributes, "it has yet to restart: it is asked again");
-        assert_eq!(scene.status_of(key).await?, UpdateStatus::Verifying);
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
 
         // Versions compare as versions.
-        let recorded = scene.reports_version(key, "v1.1", later(4)).await?;
-        assert_eq!((recorded.moved, recorded.campaigns), (true, vec![scene.campaign()]));
+        let recorded = fixture.report_version(key, "v1.1", later(4)).await?;
+        assert_eq!((recorded.changes_update, recorded.campaigns), (true, vec![fixture.campaign()]));
         assert!(!recorded.view.wants_attributes, "it has just said");
-        assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
-        assert_eq!(scene.look().await?.waves[0].report.counts.completed, 1);
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
     }
 
-    async fn an_old_attribute_is_not_the_version_that_an_update_brought(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        scene.succeeds(key, later(1)).await?;
+    async fn an_unchanged_attribute_does_not_override_the_installed_version(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
         let unrelated = report(store, key, AttributeMode::Merge, &[("ip", Some("10.0.0.7"))]);
         store.record_attributes(unrelated).await?;
         let known = device(store, 0).await?;
@@ -111,7 +111,7 @@ on_both! {
         assert_eq!(known.sw_version.as_deref(), Some("1.1.0"));
     }
 
-    async fn changes_are_kept_with_what_was_and_what_is(store) {
+    async fn changes_are_stored_with_old_and_new_values(store) {
         use AttributeMode as M;
         let key = store.register(store.ours, "d-0", NOON).await?.device;
         for (second, mode, data) in [
@@ -146,7 +146,7 @@ on_both! {
         assert_eq!(store.attribute_changes(store.theirs, "d-0", page).await?, None);
     }
 
-    async fn only_so_many_changes_are_kept(store) {
+    async fn a_bounded_number_of_changes_is_kept(store) {
         let key = store.register(store.ours, "d-0", NOON).await?.device;
         let names: Vec<String> = (0..90).map(|n| format!("k{n}")).collect();
         for value in 0..7 {
@@ -161,73 +161,73 @@ on_both! {
     }
 
     async fn a_device_that_reports_another_version_than_it_should_has_drifted(store) {
-        let scene = Scene::set(store, &[2]).await?;
-        let key = scene.devices[0];
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let key = fixture.devices[0];
         let drifted = async || -> anyhow::Result<_> {
             let drift = device(store, 0).await?.drift;
             let count = store.stats(store.ours, NOON).await?.drifted_devices;
             Ok((drift.map(|drift| (drift.expected, drift.since)), count))
         };
-        scene.reports_version(key, "0.9.0", later(1)).await?;
+        fixture.report_version(key, "0.9.0", later(1)).await?;
         assert_eq!(drifted().await?, (None, 0), "nothing was installed yet");
-        scene.release(&[2]).await?;
-        scene.reports_version(key, "1.1.0", later(2)).await?;
-        scene.succeeds(key, later(3)).await?;
+        fixture.release(&[2]).await?;
+        fixture.report_version(key, "1.1.0", later(2)).await?;
+        fixture.report_success(key, later(3)).await?;
         assert_eq!(drifted().await?, (None, 0));
 
-        scene.reports_version(key, "1.0.0", later(4)).await?;
+        fixture.report_version(key, "1.0.0", later(4)).await?;
         let since = Some(("1.1.0".to_owned(), later(4)));
         assert_eq!(drifted().await?, (since.clone(), 1));
-        let recorded = scene.reports_version(key, "0.9.0", later(5)).await?;
+        let recorded = fixture.report_version(key, "0.9.0", later(5)).await?;
         assert_eq!(drifted().await?, (since, 1), "it counts once, from the first time");
         assert_eq!(recorded.view.open, None, "it is not sent round");
 
         let unrelated = report(store, key, AttributeMode::Merge, &[("ip", Some("10.0.0.7"))]);
         store.record_attributes(unrelated).await?;
         assert_eq!(drifted().await?.1, 1);
-        scene.reports_version(key, "v1.1", later(6)).await?;
+        fixture.report_version(key, "v1.1", later(6)).await?;
         assert_eq!(drifted().await?, (None, 0), "the same version in another spelling");
 
-        scene.reports_version(key, "1.0.0", later(7)).await?;
+        fixture.report_version(key, "1.0.0", later(7)).await?;
         assert_eq!(drifted().await?.1, 1);
         store.delete_device(store.ours, "d-0", later(8)).await?;
         assert_eq!(store.stats(store.ours, NOON).await?.drifted_devices, 0);
     }
 
     async fn a_version_that_completes_several_updates_wakes_the_campaigns_of_all(store) {
-        let scene = Scene::with_proof(store, &[1], Proof::Attested).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        scene.succeeds(key, later(1)).await?;
-        let another = scene.begin_another(later(2)).await?;
+        let fixture = StoreFixture::with_success_criteria(store, &[1], SuccessCriteria::Attested).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
+        let another = fixture.start_another_campaign(later(2)).await?;
         let fence = store.lease(another, "us", later(2), later(2)).await?.expect("a lease");
-        let applied = Applied { levels: Some(vec![1]), ..scene.nothing_of(another).await? };
+        let applied = TickOutcome { levels: Some(vec![1]), ..fixture.noop_for(another).await? };
         assert!(store.apply(another, fence, applied).await?);
-        store.admit(another, fence, 0, 10, &scene.offer(later(2))).await?;
+        store.offer_updates(another, fence, 0, 10, &fixture.offer(later(2))).await?;
         let all = UpdateFilter { campaign: Some(another.campaign), device: None };
         let second = store.list_updates(store.ours, &all, ALL).await?.items[0].update.id;
-        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
-        scene.report(key, second, done, later(3)).await?;
+        let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        fixture.report(key, second, done, later(3)).await?;
 
-        let recorded = scene.reports_version(key, "1.1.0", later(4)).await?;
+        let recorded = fixture.report_version(key, "1.1.0", later(4)).await?;
         let woken: BTreeSet<_> = recorded.campaigns.into_iter().collect();
-        assert_eq!(woken, BTreeSet::from([scene.campaign(), another.campaign]));
+        assert_eq!(woken, BTreeSet::from([fixture.campaign(), another.campaign]));
     }
 
-    async fn a_version_that_is_on_its_way_is_no_drift(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        scene.succeeds(key, later(1)).await?;
-        let fence = scene.turn_back().await?;
-        let returned = store.send_back(scene.run, fence, Scope::Everything, 10, &scene.offer(later(2))).await?;
-        assert_eq!(returned.touched.len(), 1);
+    async fn the_version_of_an_open_update_is_no_drift(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &fixture.offer(later(2))).await?;
+        assert_eq!(returned.affected.len(), 1);
         // It restarts before it says that it is done.
-        scene.reports_version(key, "1.0.0", later(3)).await?;
+        fixture.report_version(key, "1.0.0", later(3)).await?;
         assert_eq!(device(store, 0).await?.drift, None);
-        scene.succeeds(key, later(4)).await?;
+        fixture.report_success(key, later(4)).await?;
         assert_eq!(device(store, 0).await?.drift, None);
-        scene.reports_version(key, "1.1.0", later(5)).await?;
+        fixture.report_version(key, "1.1.0", later(5)).await?;
         assert_eq!(device(store, 0).await?.drift.map(|drift| drift.expected).as_deref(), Some("1.0.0"));
     }
 }

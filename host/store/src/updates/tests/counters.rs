@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use sqlx::Row as _;
 use tidegate_core::{
     feedback::{Execution, Finished},
-    plugin::Scope,
-    update::{Event, Proof, Purpose, Retries, Terms},
+    plugin::RollbackScope,
+    update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions},
 };
 use tidegate_engine::ports::{Offer, Runs as _};
 
 use super::*;
-use crate::scene::TIMEOUT;
+use crate::test_fixture::TIMEOUT;
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -29,7 +29,7 @@ type Counts = BTreeMap<String, i64>;
 
 /// Rows of a name and a number, without zeros.
 async fn numbers(store: &TestStore, what: &str, sql: &str) -> anyhow::Result<Counts> {
-    let mut tx = store.database.once().await?;
+    let mut tx = store.database.read_single().await?;
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(store.ours.0)
         .fetch_all(tx.conn())
@@ -50,7 +50,7 @@ const BUCKET: &str = "CASE WHEN status IN ('downloading', 'installing', 'verifyi
 /// Every kept counter and the same counted: they must be equal. Of the tries of an update only the last one counts.
 async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     let forward = "FROM updates WHERE tenant_id = $1 AND purpose = 'forward' AND is_retried = 0";
-    let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'return' AND is_retried = 0";
+    let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'rollback' AND is_retried = 0";
     let mut pairs = vec![(
         "admitted".to_owned(),
         "SELECT name, admitted FROM waves WHERE tenant_id = $1".to_owned(),
@@ -74,17 +74,17 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     }
     for (counter, counted) in [
         (
-            "open_forward",
+            "open_updates",
             format!("{forward} AND completed_at IS NULL"),
         ),
         (
-            "to_look_at",
-            format!("{forward} AND completed_at IS NOT NULL AND looked_at IS NULL"),
+            "rollback_pending",
+            format!("{forward} AND completed_at IS NOT NULL AND rollback_processed_at IS NULL"),
         ),
-        ("open_return", format!("{back} AND completed_at IS NULL")),
-        ("returned", format!("{back} AND status = 'completed'")),
+        ("open_rollbacks", format!("{back} AND completed_at IS NULL")),
+        ("rolled_back", format!("{back} AND status = 'completed'")),
         (
-            "not_returned",
+            "rollback_failed",
             format!("{back} AND status IN ('failed', 'timed_out', 'cancelled')"),
         ),
     ] {
@@ -114,7 +114,7 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     ] {
         pairs.push((
             kind.to_owned(),
-            format!("SELECT tally_key, n FROM tallies WHERE tenant_id = $1 AND kind = '{kind}'"),
+            format!("SELECT counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND kind = '{kind}'"),
             format!("SELECT {key}, COUNT(*) FROM {table} WHERE tenant_id = $1 GROUP BY {key}"),
         ));
     }
@@ -124,7 +124,7 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     ] {
         pairs.push((
             kind.to_owned(),
-            format!("SELECT kind, CAST(SUM(n) AS BIGINT) FROM tallies WHERE tenant_id = $1 AND kind = '{kind}' GROUP BY kind"),
+            format!("SELECT kind, CAST(SUM(value) AS BIGINT) FROM tenant_counters WHERE tenant_id = $1 AND kind = '{kind}' GROUP BY kind"),
             format!("SELECT '{kind}', COUNT(*) FROM updates WHERE tenant_id = $1 AND status IN ({statuses}) AND is_retried = 0"),
         ));
     }
@@ -136,45 +136,45 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     assert_eq!(kept, counted);
 
     let astray = "SELECT device_id, 1 FROM devices d WHERE d.tenant_id = $1 AND (d.state = 'pending') <> EXISTS \
-        (SELECT 1 FROM updates u WHERE u.tenant_id = d.tenant_id AND u.device_id = d.id AND u.completed_at IS NULL)";
+        (SELECT 1 FROM updates u WHERE u.tenant_id = d.tenant_id AND u.device_key = d.id AND u.completed_at IS NULL)";
     // SQLite casts BIGINT of a literal as it is; PostgreSQL needs to be told.
     let astray = astray.replace("device_id, 1 FROM", "device_id, CAST(1 AS BIGINT) FROM");
     assert_eq!(numbers(store, "astray", &astray).await?, Counts::new());
     Ok(())
 }
 
-fn event(dice: &mut Dice) -> Event {
+fn event(dice: &mut Dice) -> UpdateEvent {
     use Execution as E;
     use Finished as F;
     let message = ["a", "b", "CHECKSUM_MISMATCH", "INSUFFICIENT_SPACE"][dice.below(4)];
     let of = |execution, finished| feedback(execution, finished, message);
     match dice.below(10) {
-        0 | 1 => Event::Retrieved,
-        2 => Event::Feedback(of(E::Download, F::None)),
-        3 => Event::Feedback(of(E::Proceeding, F::None)),
-        4 => Event::Feedback(of(E::Closed, F::Success)),
-        5 => Event::Feedback(of(E::Closed, F::Failure)),
-        6 => Event::CancelRequested,
-        7 => Event::CancelFeedback(of(E::Rejected, F::None)),
-        8 => Event::CancelFeedback(of(E::Closed, F::Success)),
-        _ => Event::Feedback(of(E::Rejected, F::None)),
+        0 | 1 => UpdateEvent::Retrieved,
+        2 => UpdateEvent::Feedback(of(E::Download, F::None)),
+        3 => UpdateEvent::Feedback(of(E::Proceeding, F::None)),
+        4 => UpdateEvent::Feedback(of(E::Closed, F::Success)),
+        5 => UpdateEvent::Feedback(of(E::Closed, F::Failure)),
+        6 => UpdateEvent::CancelRequested,
+        7 => UpdateEvent::CancelFeedback(of(E::Rejected, F::None)),
+        8 => UpdateEvent::CancelFeedback(of(E::Closed, F::Success)),
+        _ => UpdateEvent::Feedback(of(E::Rejected, F::None)),
     }
 }
 
 /// A burst of events, many of which are refused.
-async fn storm(scene: &Scene<'_>, dice: &mut Dice, at: i64) -> anyhow::Result<()> {
+async fn storm(fixture: &StoreFixture<'_>, dice: &mut Dice, at: i64) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for _ in 0..40 {
-        let key = scene.devices[dice.below(scene.devices.len())];
-        let Some(row) = scene.updates_of(key).await?.items.into_iter().next() else {
+        let key = fixture.devices[dice.below(fixture.devices.len())];
+        let Some(row) = fixture.updates_of(key).await?.items.into_iter().next() else {
             continue;
         };
-        reports.push(scene.report(key, row.update.id, event(dice), later(at)));
+        reports.push(fixture.report(key, row.update.id, event(dice), later(at)));
     }
     let versions = (0..4).map(|_| {
-        let key = scene.devices[dice.below(scene.devices.len())];
+        let key = fixture.devices[dice.below(fixture.devices.len())];
         let version = ["1.0.0", "1.1.0"][dice.below(2)];
-        scene.reports_version(key, version, later(at))
+        fixture.report_version(key, version, later(at))
     });
     let versions: Vec<_> = versions.collect();
     let (events, versions) = futures::join!(
@@ -190,93 +190,101 @@ async fn storm(scene: &Scene<'_>, dice: &mut Dice, at: i64) -> anyhow::Result<()
 }
 
 /// The first device that is on its way back arrives.
-async fn one_arrives(scene: &Scene<'_>, at: i64) -> anyhow::Result<()> {
-    for key in &scene.devices {
-        let newest = scene.updates_of(*key).await?.items.into_iter().next();
-        let is_on_its_way = newest.is_some_and(|row| {
+async fn one_arrives(fixture: &StoreFixture<'_>, at: i64) -> anyhow::Result<()> {
+    for key in &fixture.devices {
+        let latest_update = fixture.updates_of(*key).await?.items.into_iter().next();
+        let is_on_its_way = latest_update.is_some_and(|row| {
             let purpose = row.update.campaign.map(|(_, purpose)| purpose);
-            let status = row.update.progress.status;
-            purpose == Some(Purpose::Return)
+            let status = row.update.state.status;
+            purpose == Some(Purpose::Rollback)
                 && status.is_open()
                 && status != UpdateStatus::Scheduled
         });
         if is_on_its_way {
-            return scene.succeeds(*key, later(at)).await;
+            return fixture.report_success(*key, later(at)).await;
         }
     }
     Ok(())
 }
 
-async fn weathers_a_storm(store: &TestStore, retries: Retries) -> anyhow::Result<()> {
-    let terms = Terms {
+async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Result<()> {
+    let options = UpdateOptions {
         retries,
-        ..Terms::forced(TIMEOUT)
+        ..UpdateOptions::forced(TIMEOUT)
     };
-    let scene = Scene::on(store, &[10, 20], Proof::Attested, terms).await?;
+    let fixture =
+        StoreFixture::with_options(store, &[10, 20], SuccessCriteria::Attested, options).await?;
     adds_up(store).await?;
     let mut dice = Dice(0x5EED_0F7E_57ED);
     for round in 0..6_u64 {
         let levels = [10, round * 4];
         futures::try_join!(
-            scene.release(&levels),
-            storm(&scene, &mut dice, 10 + round as i64),
+            fixture.release(&levels),
+            storm(&fixture, &mut dice, 10 + round as i64),
         )?;
         adds_up(store).await?;
         // Tries that wait for their time go out.
-        store.expire(later(80 + round as i64), 5).await?;
+        store.expire_updates(later(80 + round as i64), 5).await?;
     }
     // Some fall silent while others speak; then everything goes back.
-    let silent = async { anyhow::Ok(store.expire(later(3600), 5).await?) };
-    futures::try_join!(silent, storm(&scene, &mut dice, 3600))?;
+    let silent = async { anyhow::Ok(store.expire_updates(later(3600), 5).await?) };
+    futures::try_join!(silent, storm(&fixture, &mut dice, 3600))?;
     adds_up(store).await?;
-    let fence = scene.turn_back().await?;
+    let fence = fixture.start_rollback().await?;
     let offer = Offer {
-        proof: Proof::Reported,
-        ..scene.offer(later(3602))
+        success_criteria: SuccessCriteria::Reported,
+        ..fixture.offer(later(3602))
     };
-    let everything = Scope::Everything;
+    let everything = RollbackScope::Everything;
     for round in 0..8 {
         let back = async {
             while !store
-                .call_back(scene.run, fence, 7, later(3601))
+                .cancel_updates(fixture.run, fence, 7, later(3601))
                 .await?
                 .is_empty()
             {}
             while store
-                .send_back(scene.run, fence, everything, 7, &offer)
+                .create_rollback_updates(fixture.run, fence, everything, 7, &offer)
                 .await?
-                .looked_at
+                .processed
                 > 0
             {}
             anyhow::Ok(())
         };
-        futures::try_join!(back, storm(&scene, &mut dice, 3610 + round))?;
-        one_arrives(&scene, 3610 + round).await?;
+        futures::try_join!(back, storm(&fixture, &mut dice, 3610 + round))?;
+        one_arrives(&fixture, 3610 + round).await?;
         adds_up(store).await?;
     }
     for round in 1..9 {
-        store.expire(later(round * 100_000), 500).await?;
+        store.expire_updates(later(round * 100_000), 500).await?;
         store
-            .send_back(scene.run, fence, everything, 500, &offer)
+            .create_rollback_updates(fixture.run, fence, everything, 500, &offer)
             .await?;
         adds_up(store).await?;
     }
-    let ending = scene.look().await?.ending;
+    let rollback_progress = fixture.read_run().await?.rollback_progress;
     assert_eq!(
-        (ending.open_forward, ending.to_look_at, ending.open_return),
+        (
+            rollback_progress.open_updates,
+            rollback_progress.rollback_pending,
+            rollback_progress.open_rollbacks
+        ),
         (0, 0, 0)
     );
-    assert!(ending.returned > 0 && ending.not_returned > 0, "{ending:?}");
+    assert!(
+        rollback_progress.rolled_back > 0 && rollback_progress.rollback_failed > 0,
+        "{rollback_progress:?}"
+    );
     Ok(())
 }
 
 on_both! {
-    async fn kept_counters_are_what_counting_gives(store) {
-        weathers_a_storm(store, Retries::NONE).await?;
+    async fn stored_counters_equal_a_recount(store) {
+        weathers_a_storm(store, RetryPolicy::NONE).await?;
     }
 
-    async fn kept_counters_are_what_counting_the_last_tries_gives(store) {
-        let retries = Retries { most: 2, delay: Duration::from_mins(1) };
+    async fn stored_counters_equal_a_recount_with_retries(store) {
+        let retries = RetryPolicy { max_retries: 2, delay: Duration::from_mins(1) };
         weathers_a_storm(store, retries).await?;
         let tries = "SELECT 'tries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
         assert!(numbers(store, "all", tries).await?["all tries"] > 10);

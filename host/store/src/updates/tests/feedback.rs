@@ -1,44 +1,44 @@
 use tidegate_core::{
     feedback::{Execution, Finished, MAX_PER_UPDATE},
     time::Timestamp,
-    update::{Event, Refusal},
+    update::{EventError, UpdateEvent},
 };
 
 use super::*;
 
-fn proceeding(message: &str) -> Event {
-    Event::Feedback(feedback(Execution::Proceeding, Finished::None, message))
+fn proceeding(message: &str) -> UpdateEvent {
+    UpdateEvent::Feedback(feedback(Execution::Proceeding, Finished::None, message))
 }
 
-fn closed(finished: Finished) -> Event {
-    Event::Feedback(feedback(Execution::Closed, finished, "the end"))
+fn closed(finished: Finished) -> UpdateEvent {
+    UpdateEvent::Feedback(feedback(Execution::Closed, finished, "the end"))
 }
 
 on_both! {
     async fn an_update_goes_through_its_states(store) {
-        let scene = Scene::set(store, &[2]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
-        let offered = scene.newest(key).await?;
+        let offered = fixture.latest_update(key).await?;
         assert_eq!(offered.update.from_version.as_deref(), Some("1.0.0"));
         assert_eq!((offered.device_id.as_str(), offered.firmware_name.as_str()), ("d-0", "edge"));
 
         // That the device looked is no news for it.
         for (event, status, revision, moved) in [
-            (Event::Retrieved, UpdateStatus::Downloading, 0, true),
-            (Event::Retrieved, UpdateStatus::Downloading, 0, false),
+            (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, true),
+            (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, false),
             (proceeding("writing"), UpdateStatus::Installing, 1, true),
         ] {
-            let recorded = scene.happens(key, event, later(1)).await??;
+            let recorded = fixture.record_event(key, event, later(1)).await??;
             assert_eq!(store.poll_view(store.ours, "d-0").await?.as_ref(), Some(&recorded.view));
             let open = recorded.view.open.context("it is open")?;
             assert_eq!((open.id, open.status, open.revision), (offered.update.id, status, revision));
-            let woken = if moved { vec![scene.campaign()] } else { vec![] };
-            assert_eq!((recorded.moved, recorded.campaigns), (moved, woken));
+            let woken = if moved { vec![fixture.campaign()] } else { vec![] };
+            assert_eq!((recorded.changes_update, recorded.campaigns), (moved, woken));
         }
-        let recorded = scene.happens(key, closed(Finished::Success), later(9)).await??;
-        assert!(recorded.moved && recorded.view.open.is_none());
+        let recorded = fixture.record_event(key, closed(Finished::Success), later(9)).await??;
+        assert!(recorded.changes_update && recorded.view.open.is_none());
         assert_eq!(recorded.view.installed, Some(offered.update.id));
         assert!(recorded.view.wants_attributes);
         assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
@@ -46,7 +46,7 @@ on_both! {
         let done = device(store, 0).await?;
         assert_eq!(done.state, DeviceState::InSync);
         assert_eq!(done.sw_version.as_deref(), Some("1.1.0"));
-        assert_eq!(done.installed_firmware, Some(scene.new));
+        assert_eq!(done.installed_firmware, Some(fixture.new));
         assert_eq!(device(store, 1).await?.state, DeviceState::Registered);
 
         let said = store.history(store.ours, offered.update.id, 10).await?;
@@ -57,38 +57,38 @@ on_both! {
     }
 
     async fn the_same_feedback_again_changes_nothing(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        scene.happens(key, proceeding("writing"), later(1)).await??;
-        let before = scene.newest(key).await?;
-        assert!(!scene.happens(key, proceeding("writing"), later(2)).await??.moved);
-        assert_eq!(scene.newest(key).await?, before);
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.record_event(key, proceeding("writing"), later(1)).await??;
+        let before = fixture.latest_update(key).await?;
+        assert!(!fixture.record_event(key, proceeding("writing"), later(2)).await??.changes_update);
+        assert_eq!(fixture.latest_update(key).await?, before);
 
-        scene.happens(key, closed(Finished::Failure), later(3)).await??;
-        let after = scene.newest(key).await?;
+        fixture.record_event(key, closed(Finished::Failure), later(3)).await??;
+        let after = fixture.latest_update(key).await?;
         for event in [proceeding("writing"), closed(Finished::Failure)] {
-            assert!(!scene.happens(key, event, later(4)).await??.moved);
+            assert!(!fixture.record_event(key, event, later(4)).await??.changes_update);
         }
-        let refused = scene.happens(key, closed(Finished::Success), later(4)).await?;
-        assert!(matches!(refused, Err(RecordError::Refused(Refusal::Closed))), "{refused:?}");
-        assert_eq!(scene.newest(key).await?, after);
+        let refused = fixture.record_event(key, closed(Finished::Success), later(4)).await?;
+        assert!(matches!(refused, Err(RecordError::Refused(EventError::Closed))), "{refused:?}");
+        assert_eq!(fixture.latest_update(key).await?, after);
         assert_eq!(store.history(store.ours, after.update.id, 10).await?.len(), 2);
-        assert_eq!(scene.look().await?.waves[0].report.counts.failed, 1);
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.failed, 1);
     }
 
-    async fn a_feedback_survives_whole(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
+    async fn feedback_is_stored_completely(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
         let mut said = feedback(Execution::Download, Finished::None, "50\0% \\u0000 \"é\"");
         said.device_time = Some(Timestamp(7));
         said.progress = Some((1, 2));
         said.code = Some(-4);
         said.cut = true;
-        scene.happens(key, Event::Feedback(said.clone()), later(1)).await??;
-        let update = scene.newest(key).await?.update;
-        assert_eq!(update.progress.progress, Some((1, 2)));
+        fixture.record_event(key, UpdateEvent::Feedback(said.clone()), later(1)).await??;
+        let update = fixture.latest_update(key).await?.update;
+        assert_eq!(update.state.progress, Some((1, 2)));
         let rows = store.history(store.ours, update.id, 10).await?;
         said.messages[0] = said.messages[0].replace('\0', "\u{FFFD}");
         assert_eq!(rows.len(), 1);
@@ -97,19 +97,19 @@ on_both! {
     }
 
     async fn messages_go_by_the_devices_own_time(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
         for (n, (device_time, message)) in
             [(Some(2), "second"), (Some(1), "first"), (None, "fourth"), (Some(3), "third")].into_iter().enumerate()
         {
             let mut said = feedback(Execution::Proceeding, Finished::None, message);
             said.device_time = device_time.map(Timestamp);
-            scene.happens(key, Event::Feedback(said.clone()), later(n as i64)).await??;
+            fixture.record_event(key, UpdateEvent::Feedback(said.clone()), later(n as i64)).await??;
             said.messages.clear();
-            scene.happens(key, Event::Feedback(said), later(n as i64)).await??;
+            fixture.record_event(key, UpdateEvent::Feedback(said), later(n as i64)).await??;
         }
-        let update = scene.newest(key).await?.update.id;
+        let update = fixture.latest_update(key).await?.update.id;
         for (limit, expected) in
             [(10, &["fourth", "third", "second", "first"][..]), (2, &["fourth", "third"])]
         {
@@ -121,77 +121,77 @@ on_both! {
     }
 
     async fn an_update_of_another_is_not_found(store) {
-        let scene = Scene::set(store, &[2]).await?;
-        scene.release(&[2]).await?;
-        let update = scene.newest(scene.devices[0]).await?.update.id;
-        let of_another = scene.report(scene.devices[1], update, Event::Retrieved, later(1)).await;
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[2]).await?;
+        let update = fixture.latest_update(fixture.devices[0]).await?.update.id;
+        let of_another = fixture.report(fixture.devices[1], update, UpdateEvent::Retrieved, later(1)).await;
         assert!(matches!(of_another, Err(RecordError::NotFound)), "{of_another:?}");
         let of_another_tenant = store
-            .record(Report {
+            .record(UpdateReport {
                 tenant: store.theirs,
-                device: scene.devices[0],
+                device: fixture.devices[0],
                 update,
-                event: Event::Retrieved,
+                event: UpdateEvent::Retrieved,
                 at: later(1),
             })
             .await;
         assert!(matches!(of_another_tenant, Err(RecordError::NotFound)), "{of_another_tenant:?}");
         assert!(store.update(store.theirs, update).await?.is_none());
-        assert_eq!(scene.status_of(scene.devices[0]).await?, UpdateStatus::Offered);
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Offered);
     }
 
-    async fn a_device_may_answer_a_call_back(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        let answer = |execution| Event::CancelFeedback(feedback(execution, Finished::None, "heard"));
-        let refused = scene.happens(key, answer(Execution::Closed), later(1)).await?;
-        assert!(matches!(refused, Err(RecordError::Refused(Refusal::NotCancelling))));
+    async fn a_device_answers_a_cancellation(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let answer = |execution| UpdateEvent::CancelFeedback(feedback(execution, Finished::None, "heard"));
+        let refused = fixture.record_event(key, answer(Execution::Closed), later(1)).await?;
+        assert!(matches!(refused, Err(RecordError::Refused(EventError::NotCancelling))));
         // Twice in the same words: these are two answers.
         for _ in 0..2 {
-            scene.happens(key, Event::CancelRequested, later(2)).await??;
-            scene.happens(key, Event::CancelRequested, later(2)).await??;
-            scene.happens(key, answer(Execution::Rejected), later(3)).await??;
-            assert_eq!(scene.status_of(key).await?, UpdateStatus::Installing);
+            fixture.record_event(key, UpdateEvent::CancelRequested, later(2)).await??;
+            fixture.record_event(key, UpdateEvent::CancelRequested, later(2)).await??;
+            fixture.record_event(key, answer(Execution::Rejected), later(3)).await??;
+            assert_eq!(fixture.status_of(key).await?, UpdateStatus::Installing);
             // Sent once more, it is the same answer.
-            assert!(!scene.happens(key, answer(Execution::Rejected), later(3)).await??.moved);
+            assert!(!fixture.record_event(key, answer(Execution::Rejected), later(3)).await??.changes_update);
         }
-        scene.happens(key, Event::CancelRequested, later(4)).await??;
-        scene.happens(key, answer(Execution::Closed), later(5)).await??;
-        assert_eq!(scene.status_of(key).await?, UpdateStatus::Cancelled);
+        fixture.record_event(key, UpdateEvent::CancelRequested, later(4)).await??;
+        fixture.record_event(key, answer(Execution::Closed), later(5)).await??;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Cancelled);
         assert_eq!(device(store, 0).await?.state, DeviceState::Registered);
-        let rows = store.history(store.ours, scene.newest(key).await?.update.id, 10).await?;
+        let rows = store.history(store.ours, fixture.latest_update(key).await?.update.id, 10).await?;
         assert!(rows.len() == 3 && rows.iter().all(|row| row.on_cancel));
     }
 
-    async fn a_device_that_never_stops_talking_is_cut_off_but_may_end(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        let update = scene.newest(key).await?.update.id;
+    async fn feedback_is_limited_but_final_feedback_is_accepted(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let update = fixture.latest_update(key).await?.update.id;
         let said = (0..MAX_PER_UPDATE).map(|n| {
-            scene.report(key, update, proceeding(&n.to_string()), later(1))
+            fixture.report(key, update, proceeding(&n.to_string()), later(1))
         });
         for recorded in futures::future::join_all(said).await {
             recorded?;
         }
-        let refused = scene.report(key, update, proceeding("once more"), later(2)).await;
+        let refused = fixture.report(key, update, proceeding("once more"), later(2)).await;
         assert!(matches!(refused, Err(RecordError::TooMany(1000))), "{refused:?}");
-        assert!(!scene.report(key, update, proceeding("7"), later(2)).await?.moved);
-        scene.report(key, update, closed(Finished::Success), later(3)).await?;
-        assert_eq!(scene.status_of(key).await?, UpdateStatus::Completed);
+        assert!(!fixture.report(key, update, proceeding("7"), later(2)).await?.changes_update);
+        fixture.report(key, update, closed(Finished::Success), later(3)).await?;
+        assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(store.history(store.ours, update, 2000).await?.len(), 1001);
     }
 
-    async fn error_codes_that_devices_make_up_are_kept_in_bounds(store) {
-        let scene = Scene::set(store, &[70]).await?;
-        scene.release(&[70]).await?;
-        for (n, key) in scene.devices.iter().enumerate() {
+    async fn the_number_of_error_codes_is_bounded(store) {
+        let fixture = StoreFixture::new(store, &[70]).await?;
+        fixture.release(&[70]).await?;
+        for (n, key) in fixture.devices.iter().enumerate() {
             let mut said = feedback(Execution::Closed, Finished::Failure, "no");
             said.code = Some(n as i32);
-            scene.happens(*key, Event::Feedback(said), later(1)).await??;
+            fixture.record_event(*key, UpdateEvent::Feedback(said), later(1)).await??;
         }
-        let failures = scene.look().await?.waves[0].report.failures.clone();
+        let failures = fixture.read_run().await?.waves[0].report.failures.clone();
         assert_eq!(failures.len(), 65);
         assert_eq!((failures[0].code.as_str(), failures[0].devices), ("OTHER", 6));
     }

@@ -1,18 +1,18 @@
 use tidegate_core::{
     feedback::{Execution, Finished},
-    log::{LogLine, MAX_LINES, Source},
-    update::Event,
+    log::{LogLine, LogSource, MAX_LINES},
+    update::UpdateEvent,
 };
 use tidegate_engine::ports::{LogReport, Logs as _};
 
 use super::*;
 
-fn report(scene: &Scene<'_>, update: Option<UpdateId>, lines: &[&str]) -> LogReport {
+fn report(fixture: &StoreFixture<'_>, update: Option<UpdateId>, lines: &[&str]) -> LogReport {
     LogReport {
-        tenant: scene.tenant,
-        device: scene.devices[0],
+        tenant: fixture.tenant,
+        device: fixture.devices[0],
         update,
-        source: Source::Device,
+        source: LogSource::Device,
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
         at: later(2),
     }
@@ -25,23 +25,23 @@ fn told(lines: &[LogLine]) -> Vec<(u64, &'static str, &str)> {
 }
 
 on_both! {
-    async fn lines_of_feedback_and_of_the_device_are_one_log(store) {
-        let scene = Scene::set(store, &[2]).await?;
-        let lines = report(&scene, None, &["too early"]);
+    async fn feedback_messages_and_log_lines_share_one_log(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        let lines = report(&fixture, None, &["too early"]);
         assert!(matches!(store.record_log(lines).await, Err(RecordError::NotFound)));
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        let id = scene.newest(key).await?.update.id;
-        let said = |text| Event::Feedback(feedback(Execution::Proceeding, Finished::None, text));
-        scene.happens(key, said("one"), later(1)).await??;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let id = fixture.latest_update(key).await?.update.id;
+        let said = |text| UpdateEvent::Feedback(feedback(Execution::Proceeding, Finished::None, text));
+        fixture.record_event(key, said("one"), later(1)).await??;
         let (first, last) = (&["two", "three\0"], &["five"]);
-        let recorded = store.record_log(report(&scene, None, first)).await?;
-        assert_eq!((recorded.moved, recorded.view.open.map(|open| open.id)), (false, Some(id)));
-        scene.happens(key, said("four"), later(3)).await??;
-        scene.happens(key, said("four"), later(3)).await??;
-        store.record_log(report(&scene, None, last)).await?;
+        let recorded = store.record_log(report(&fixture, None, first)).await?;
+        assert_eq!((recorded.changes_update, recorded.view.open.map(|open| open.id)), (false, Some(id)));
+        fixture.record_event(key, said("four"), later(3)).await??;
+        fixture.record_event(key, said("four"), later(3)).await??;
+        store.record_log(report(&fixture, None, last)).await?;
 
-        let log = store.log(scene.tenant, id, 0, 100).await?;
+        let log = store.log(fixture.tenant, id, 0, 100).await?;
         let expected = [
             (1, "feedback", "one"),
             (2, "device", "two"),
@@ -52,33 +52,33 @@ on_both! {
         assert_eq!((told(&log.lines), log.total), (expected.to_vec(), 5));
         assert_eq!(log.lines[1].at, later(2));
         for (after, limit, numbers) in [(2, 2, 2..4), (4, 100, 4..5), (5, 100, 5..5), (0, 1, 0..1)] {
-            let part = store.log(scene.tenant, id, after, limit).await?;
+            let part = store.log(fixture.tenant, id, after, limit).await?;
             assert_eq!(told(&part.lines), expected[numbers], "{after} {limit}");
         }
         assert_eq!(store.log(store.theirs, id, 0, 100).await?, tidegate_engine::ports::Log::default());
 
-        scene.succeeds(key, later(9)).await?;
-        let late = store.record_log(report(&scene, None, &["late"])).await;
+        fixture.report_success(key, later(9)).await?;
+        let late = store.record_log(report(&fixture, None, &["late"])).await;
         assert!(matches!(late, Err(RecordError::NotFound)), "it is at no update any more");
-        let mut note = report(&scene, Some(id), &["said of one that has ended"]);
-        note.source = Source::Host;
+        let mut note = report(&fixture, Some(id), &["said of one that has ended"]);
+        note.source = LogSource::Host;
         store.record_log(note).await?;
-        assert_eq!(store.log(scene.tenant, id, 6, 9).await?.lines[0].source, Source::Host);
-        let foreign = LogReport { device: scene.devices[1], ..report(&scene, Some(id), &["x"]) };
+        assert_eq!(store.log(fixture.tenant, id, 6, 9).await?.lines[0].source, LogSource::Host);
+        let foreign = LogReport { device: fixture.devices[1], ..report(&fixture, Some(id), &["x"]) };
         assert!(matches!(store.record_log(foreign).await, Err(RecordError::NotFound)));
     }
 
-    async fn what_is_said_without_words_shows_in_the_update_and_in_a_line(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        let made = scene.newest(key).await?.update;
-        assert_eq!((made.progress.phase, made.progress.code), (None, None));
+    async fn feedback_without_messages_updates_the_phase_and_adds_a_log_line(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let made = fixture.latest_update(key).await?.update;
+        assert_eq!((made.state.phase, made.state.code), (None, None));
         let wordless = |execution, code| {
             let mut said = feedback(execution, Finished::None, "");
             said.messages.clear();
             said.code = code;
-            Event::Feedback(said)
+            UpdateEvent::Feedback(said)
         };
         for (execution, code, moves, expected) in [
             (Execution::Proceeding, None, true, None),
@@ -87,40 +87,40 @@ on_both! {
             (Execution::Rejected, None, false, Some(42)),
             (Execution::Proceeding, Some(-7), false, Some(-7)),
         ] {
-            let recorded = scene.happens(key, wordless(execution, code), later(1)).await??;
-            assert_eq!(recorded.moved, moves, "{execution:?} {code:?}");
-            let progress = scene.newest(key).await?.update.progress;
-            assert_eq!((progress.phase, progress.code), (Some(execution), expected));
+            let recorded = fixture.record_event(key, wordless(execution, code), later(1)).await??;
+            assert_eq!(recorded.changes_update, moves, "{execution:?} {code:?}");
+            let state = fixture.latest_update(key).await?.update.state;
+            assert_eq!((state.phase, state.code), (Some(execution), expected));
         }
-        let log = store.log(scene.tenant, made.id, 0, 100).await?;
+        let log = store.log(fixture.tenant, made.id, 0, 100).await?;
         let expected = [
             (1, "feedback", "rejected, code 42"),
             (2, "feedback", "rejected"),
             (3, "feedback", "proceeding, code -7"),
         ];
         assert_eq!((told(&log.lines), log.total), (expected.to_vec(), 3));
-        let history = store.history(scene.tenant, made.id, 10).await?;
+        let history = store.history(fixture.tenant, made.id, 10).await?;
         assert_eq!(history.len(), 4);
         assert!(history.iter().all(|row| row.feedback.messages.is_empty()));
     }
 
     async fn only_the_newest_lines_are_kept(store) {
-        let scene = Scene::set(store, &[1]).await?;
-        scene.release(&[1]).await?;
-        let id = scene.newest(scene.devices[0]).await?.update.id;
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let id = fixture.latest_update(fixture.devices[0]).await?.update.id;
         let thousand: Vec<String> = (0..1000).map(|n| format!("line {n}")).collect();
         let thousand: Vec<&str> = thousand.iter().map(String::as_str).collect();
         for _ in 0..3 {
-            store.record_log(report(&scene, None, &thousand)).await?;
+            store.record_log(report(&fixture, None, &thousand)).await?;
         }
-        store.record_log(report(&scene, None, &["the last"])).await?;
-        let log = store.log(scene.tenant, id, 0, 5000).await?;
+        store.record_log(report(&fixture, None, &["the last"])).await?;
+        let log = store.log(fixture.tenant, id, 0, 5000).await?;
         assert_eq!((log.total, log.lines.len() as u64), (3001, MAX_LINES));
         assert_eq!(log.lines[0].number, 3001 - MAX_LINES + 1);
         assert_eq!(log.lines.last().map(|line| line.text.as_str()), Some("the last"));
         let mut tx = store.database.read().await?;
         let sql = "SELECT COUNT(*) AS n FROM update_log WHERE tenant_id = $1";
-        let row = sqlx::query(sql).bind(scene.tenant.0).fetch_one(tx.conn()).await?;
+        let row = sqlx::query(sql).bind(fixture.tenant.0).fetch_one(tx.conn()).await?;
         assert_eq!(sqlx::Row::try_get::<i64, _>(&row, "n")?, 3, "the first thousand is gone");
     }
 }

@@ -1,12 +1,12 @@
 mod attributes;
-mod consent;
+mod batch;
+mod confirmation;
 mod counters;
 mod feedback;
-mod gathered;
+mod installed_report;
 mod log;
-mod singles;
+mod single_updates;
 mod soak;
-mod told;
 mod windows;
 
 use anyhow::Context as _;
@@ -19,7 +19,7 @@ use tidegate_engine::ports::{Devices as _, RecordError};
 
 use super::*;
 use crate::{
-    scene::{NOON, Scene, feedback, later},
+    test_fixture::{NOON, StoreFixture, feedback, later},
     testing::{TestStore, on_both},
 };
 

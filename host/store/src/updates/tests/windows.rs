@@ -2,40 +2,40 @@ use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{
     feedback::{Execution, Finished},
-    update::{Event, Proof, Terms, UpdateStatus},
+    update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
     window::{MaintenanceWindow, WindowSpec},
 };
 use tidegate_engine::ports::Runs as _;
 
 use super::*;
-use crate::scene::TIMEOUT;
+use crate::test_fixture::TIMEOUT;
 
 const HOUR: i64 = 60 * 60;
 
 /// From two to three in the afternoon: two hours after a scene begins.
-fn afternoon(prefetch: bool) -> Terms {
+fn afternoon(prefetch: bool) -> UpdateOptions {
     let window = MaintenanceWindow::new(WindowSpec {
         schedule: "0 14 * * *".to_owned(),
         duration: Duration::from_hours(1),
         timezone: "UTC".to_owned(),
         prefetch,
     });
-    Terms {
+    UpdateOptions {
         window: Some(Arc::new(window.expect("a good window"))),
-        ..Terms::forced(TIMEOUT)
+        ..UpdateOptions::forced(TIMEOUT)
     }
 }
 
 on_both! {
-    async fn a_window_is_kept_on_campaign_and_update(store) {
-        let terms = afternoon(true);
-        let scene = Scene::on(store, &[2], Proof::Reported, terms.clone()).await?;
-        scene.release(&[2]).await?;
-        assert_eq!(scene.look().await?.campaign.spec.terms, terms);
-        let progress = scene.newest(scene.devices[0]).await?.update.progress;
-        assert_eq!(progress.terms, terms);
-        assert_eq!(progress.timeout_at, later(3 * HOUR), "it has an hour from the opening on");
-        assert!(store.expire(later(2 * HOUR), 9).await?.is_empty(), "nobody is late who waits");
+    async fn a_window_is_stored_with_campaign_and_update(store) {
+        let options = afternoon(true);
+        let fixture = StoreFixture::with_options(store, &[2], SuccessCriteria::Reported, options.clone()).await?;
+        fixture.release(&[2]).await?;
+        assert_eq!(fixture.read_run().await?.campaign.spec.options, options);
+        let state = fixture.latest_update(fixture.devices[0]).await?.update.state;
+        assert_eq!(state.options, options);
+        assert_eq!(state.timeout_at, later(3 * HOUR), "it has an hour from the opening on");
+        assert!(store.expire_updates(later(2 * HOUR), 9).await?.is_empty(), "nobody is late who waits");
 
         let mut shared = Vec::new();
         for device in ["d-0", "d-1"] {
@@ -43,31 +43,31 @@ on_both! {
             shared.push(view.open.context("it is open")?.window.context("it has one")?);
         }
         assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one for all");
-        assert_eq!(store.expire(later(3 * HOUR), 9).await?.len(), 2);
+        assert_eq!(store.expire_updates(later(3 * HOUR), 9).await?.len(), 2);
     }
 
-    async fn what_is_fetched_ahead_is_recorded_as_downloaded(store) {
-        let scene = Scene::on(store, &[1], Proof::Reported, afternoon(true)).await?;
-        scene.release(&[1]).await?;
-        let key = scene.devices[0];
-        let done = Event::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+    async fn prefetched_updates_are_recorded_as_downloaded(store) {
+        let fixture = StoreFixture::with_options(store, &[1], SuccessCriteria::Reported, afternoon(true)).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         for (at, event, status, moved) in [
-            (1, &Event::Retrieved, UpdateStatus::Downloading, true),
+            (1, &UpdateEvent::Retrieved, UpdateStatus::Downloading, true),
             (2, &done, UpdateStatus::Installing, true),
             (3, &done, UpdateStatus::Installing, false),
             (2 * HOUR, &done, UpdateStatus::Completed, true),
             (2 * HOUR + 1, &done, UpdateStatus::Completed, false),
         ] {
-            let recorded = scene.happens(key, event.clone(), later(at)).await??;
-            assert_eq!(recorded.moved, moved, "at {at}");
-            assert_eq!(scene.status_of(key).await?, status, "at {at}");
+            let recorded = fixture.record_event(key, event.clone(), later(at)).await??;
+            assert_eq!(recorded.changes_update, moved, "at {at}");
+            assert_eq!(fixture.status_of(key).await?, status, "at {at}");
             assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
         }
-        let update = scene.newest(key).await?.update.id;
+        let update = fixture.latest_update(key).await?.update.id;
         let said = store.history(store.ours, update, 10).await?;
         let words: Vec<_> = said.iter().map(|row| row.feedback.execution).collect();
         assert_eq!(words, [Execution::Closed, Execution::Downloaded]);
-        let run = scene.look().await?;
+        let run = fixture.read_run().await?;
         let counts = run.waves[0].report.counts;
         assert_eq!((counts.completed, counts.total()), (1, 1));
         let durations = (run.durations.count, run.durations.p95.as_secs());

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Bad;
+use super::BadRequest;
 
 const INVALID: &str = "invalid_device";
 
-pub(super) fn cases() -> Vec<Bad> {
+pub(super) fn cases() -> Vec<BadRequest> {
     let attributes: serde_json::Map<_, _> =
         (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
     let table: Vec<(&str, Value, u16, &'static str, &str)> = vec![
@@ -102,52 +102,52 @@ pub(super) fn cases() -> Vec<Bad> {
             "/device_id",
         ),
     ];
-    let mut cases: Vec<Bad> = table
+    let mut cases: Vec<BadRequest> = table
         .into_iter()
-        .map(|(what, body, status, code, field)| {
-            Bad::post(what, "devices", status, code)
+        .map(|(name, body, status, code, field)| {
+            BadRequest::post(name, "devices", status, code)
                 .json(body)
                 .field(field)
         })
         .collect();
     cases.extend([
-        Bad::post("a device that is there", "devices", 409, "device_exists")
+        BadRequest::post("a device that is there", "devices", 409, "device_exists")
             .json(json!({ "device_id": "edge-0" })),
-        Bad::get(
+        BadRequest::get(
             "a question that is none",
             "devices?q=hw_model",
             422,
             "invalid_selector",
         )
         .field("q"),
-        Bad::get(
+        BadRequest::get(
             "a question of an unknown field",
             "devices?q=secret==x",
             422,
             "invalid_selector",
         )
         .field("q"),
-        Bad::get(
+        BadRequest::get(
             "an order that nobody knows",
             "devices?sort=secret",
             422,
             "invalid_sort",
         )
         .field("sort"),
-        Bad::get(
+        BadRequest::get(
             "a direction that nobody knows",
             "devices?sort=name:up",
             422,
             "invalid_sort",
         )
         .field("sort"),
-        Bad::get(
+        BadRequest::get(
             "a log of another's update",
             "devices/edge-0/log?update_id=987654",
             404,
             "not_found",
         ),
-        Bad::get(
+        BadRequest::get(
             "a log of no update",
             "devices/edge-0/log?update_id=x",
             422,

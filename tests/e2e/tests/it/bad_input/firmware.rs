@@ -4,15 +4,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate_e2e::FirmwareForm;
 
-use super::{Bad, Body};
+use super::{BadRequest, Body};
 
 const INVALID: &str = "invalid_firmware";
 
-pub(super) fn cases() -> Vec<Bad> {
-    let mut cases: Vec<Bad> = metadata()
+pub(super) fn cases() -> Vec<BadRequest> {
+    let mut cases: Vec<BadRequest> = metadata()
         .into_iter()
-        .map(|(what, changes, status, code, field)| {
-            upload(what, FirmwareForm::new("3.0.0").with(changes), status, code).field(field)
+        .map(|(name, changes, status, code, field)| {
+            upload(name, FirmwareForm::new("3.0.0").with(changes), status, code).field(field)
         })
         .collect();
     let files = |files: &[(&str, &[u8])]| FirmwareForm::new("3.0.0").files(files);
@@ -47,33 +47,33 @@ pub(super) fn cases() -> Vec<Bad> {
         )
         .field("/modules/0/part"),
         upload("the same again", FirmwareForm::new("1.1.0"), 409, "firmware_exists"),
-        Bad::post("JSON in place of a form", "firmware", 415, "unsupported_media_type").json(json!({})),
-        Bad::post("a form without boundary", "firmware", 415, "unsupported_media_type")
+        BadRequest::post("JSON in place of a form", "firmware", 415, "unsupported_media_type").json(json!({})),
+        BadRequest::post("a form without boundary", "firmware", 415, "unsupported_media_type")
             .text("multipart/form-data", "x"),
-        Bad::post("a form that breaks off", "firmware", 422, "upload_broken")
+        BadRequest::post("a form that breaks off", "firmware", 422, "upload_broken")
             .text("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhalf"),
-        Bad::post("a form of nothing", "firmware", 422, "wrong_part").text("multipart/form-data; boundary=b", "--b--\r\n"),
-        Bad::post("a part that nobody knows", "firmware", 422, "wrong_part")
+        BadRequest::post("a form of nothing", "firmware", 422, "wrong_part").text("multipart/form-data; boundary=b", "--b--\r\n"),
+        BadRequest::post("a part that nobody knows", "firmware", 422, "wrong_part")
             .text("multipart/form-data; boundary=b", part("x", "", "y")),
-        Bad::post("a file without name", "firmware", 422, "wrong_part")
+        BadRequest::post("a file without name", "firmware", 422, "wrong_part")
             .text("multipart/form-data; boundary=b", part("file", "", "y")),
-        Bad::post("metadata that is no JSON", "firmware", 400, "malformed_json")
+        BadRequest::post("metadata that is no JSON", "firmware", 400, "malformed_json")
             .text("multipart/form-data; boundary=b", part("metadata", "", "{")),
-        Bad::post("metadata after a file, that is no JSON", "firmware", 400, "malformed_json").text(
+        BadRequest::post("metadata after a file, that is no JSON", "firmware", 400, "malformed_json").text(
             "multipart/form-data; boundary=b",
             format!("{}{}", part("file", "; filename=\"a\"", "bytes").trim_end_matches("--b--\r\n"), part("metadata", "", "{")),
         ),
-        Bad::post("a check of firmware's own kind", "firmware/{firmware}", 405, "method_not_allowed").json(json!({})),
-        Bad::new("firmware that is not there is not deleted", Method::DELETE, "firmware/987654", 404, "not_found"),
-        Bad::get("another file", "firmware/{firmware}/download?file=another", 404, "not_found"),
+        BadRequest::post("a check of firmware's own kind", "firmware/{firmware}", 405, "method_not_allowed").json(json!({})),
+        BadRequest::new("firmware that is not there is not deleted", Method::DELETE, "firmware/987654", 404, "not_found"),
+        BadRequest::get("another file", "firmware/{firmware}/download?file=another", 404, "not_found"),
     ]);
     cases
 }
 
-fn upload(what: &str, firmware: FirmwareForm, status: u16, code: &'static str) -> Bad {
-    let mut bad = Bad::post(what, "firmware", status, code);
-    bad.body = Body::Firmware(firmware);
-    bad
+fn upload(name: &str, firmware: FirmwareForm, status: u16, code: &'static str) -> BadRequest {
+    let mut request = BadRequest::post(name, "firmware", status, code);
+    request.body = Body::Firmware(firmware);
+    request
 }
 
 fn modules(modules: &Value) -> FirmwareForm {

@@ -1,8 +1,8 @@
-//! Bad input: every refusal has its status, its code and the field that it is about, and changes nothing.
+//! BadRequest input: every refusal has its status, its code and the field that it is about, and changes nothing.
 
-mod campaigns;
+mod campaign_commands;
+mod campaign_creation;
 mod devices;
-mod drafts;
 mod firmware;
 mod garbage;
 mod plugins;
@@ -18,19 +18,21 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use tidegate_core::id::Digest;
-use tidegate_e2e::{Alone, Answer, FirmwareForm, Rest, both_databases, files_below};
+use tidegate_e2e::{
+    FirmwareForm, HttpResponse, IsolatedTenant, RestClient, both_databases, files_below,
+};
 
-both_databases!(every_refusal);
+both_databases!(every_bad_request_is_rejected);
 
 /// A request that must be refused.
-pub(crate) struct Bad {
-    what: String,
+pub(crate) struct BadRequest {
+    name: String,
     method: Method,
     /// Below `/api/v1`; `{firmware}`, `{beta}`, `{created}`, `{waiting}` and `{running}` stand for ids.
     path: String,
     body: Body,
-    /// Who asks; anybody but an administrator has to be named.
-    who: Who,
+    /// Caller asks; anybody but an administrator has to be named.
+    caller: Caller,
     status: u16,
     code: &'static str,
     /// The field that the refusal names.
@@ -38,11 +40,11 @@ pub(crate) struct Bad {
 }
 
 #[derive(Clone, Copy)]
-enum Who {
+enum Caller {
     Admin,
     Viewer,
     Publisher,
-    Nobody,
+    Anonymous,
 }
 
 enum Body {
@@ -53,26 +55,26 @@ enum Body {
     Component(Vec<u8>),
 }
 
-impl Bad {
-    fn new(what: &str, method: Method, path: &str, status: u16, code: &'static str) -> Self {
+impl BadRequest {
+    fn new(name: &str, method: Method, path: &str, status: u16, code: &'static str) -> Self {
         Self {
-            what: what.to_owned(),
+            name: name.to_owned(),
             method,
             path: path.to_owned(),
             body: Body::None,
-            who: Who::Admin,
+            caller: Caller::Admin,
             status,
             code,
             field: None,
         }
     }
 
-    fn get(what: &str, path: &str, status: u16, code: &'static str) -> Self {
-        Self::new(what, Method::GET, path, status, code)
+    fn get(name: &str, path: &str, status: u16, code: &'static str) -> Self {
+        Self::new(name, Method::GET, path, status, code)
     }
 
-    fn post(what: &str, path: &str, status: u16, code: &'static str) -> Self {
-        Self::new(what, Method::POST, path, status, code)
+    fn post(name: &str, path: &str, status: u16, code: &'static str) -> Self {
+        Self::new(name, Method::POST, path, status, code)
     }
 
     fn json(mut self, body: Value) -> Self {
@@ -90,30 +92,31 @@ impl Bad {
         self
     }
 
-    fn by(mut self, who: Who) -> Self {
-        self.who = who;
+    fn as_caller(mut self, caller: Caller) -> Self {
+        self.caller = caller;
         self
     }
 }
 
 /// What is there before anything is refused.
-struct Scene {
-    lab: Alone,
+struct BadInputFixture {
+    tenant: IsolatedTenant,
     ids: Vec<(&'static str, i64)>,
 }
 
-impl Scene {
-    async fn set(lab: Alone) -> Result<Self> {
-        lab.fleet("edge", 2).await?;
-        let firmware = lab.firmware("1.1.0").await?;
+impl BadInputFixture {
+    async fn set_up(tenant: IsolatedTenant) -> Result<Self> {
+        tenant.create_devices("edge", 2).await?;
+        let firmware = tenant.upload_firmware("1.1.0").await?;
         let beta = FirmwareForm::new("1.2.0-beta.1").with(json!({ "is_beta": true }));
-        let beta = beta.upload(&lab.publisher).await?;
-        let created = lab.campaign(firmware, json!({})).await?;
-        let waiting = lab
-            .campaign(firmware, json!({ "requires_approval": true }))
+        let beta = beta.upload(&tenant.publisher).await?;
+        let created = tenant.create_campaign(firmware, json!({})).await?;
+        let waiting = tenant
+            .create_campaign(firmware, json!({ "requires_approval": true }))
             .await?;
-        let running = lab.start(firmware, json!({})).await?;
-        lab.until_counts(running, json!({ "in_progress_devices": 2 }))
+        let running = tenant.start_campaign(firmware, json!({})).await?;
+        tenant
+            .wait_for_counts(running, json!({ "in_progress_devices": 2 }))
             .await?;
         let ids = vec![
             ("{firmware}", firmware),
@@ -122,7 +125,7 @@ impl Scene {
             ("{waiting}", waiting),
             ("{running}", running),
         ];
-        Ok(Self { lab, ids })
+        Ok(Self { tenant, ids })
     }
 
     fn id(&self, name: &str) -> i64 {
@@ -138,15 +141,17 @@ impl Scene {
         })
     }
 
-    fn request(&self, bad: &Bad) -> Result<RequestBuilder> {
-        let rest = match bad.who {
-            Who::Admin => self.lab.admin.clone(),
-            Who::Viewer => self.lab.viewer.clone(),
-            Who::Publisher => self.lab.publisher.clone(),
-            Who::Nobody => Rest::anonymous(self.lab.server.http.clone(), &self.lab.server.url),
+    fn request(&self, bad_request: &BadRequest) -> Result<RequestBuilder> {
+        let rest = match bad_request.caller {
+            Caller::Admin => self.tenant.admin.clone(),
+            Caller::Viewer => self.tenant.viewer.clone(),
+            Caller::Publisher => self.tenant.publisher.clone(),
+            Caller::Anonymous => {
+                RestClient::anonymous(self.tenant.server.http.clone(), &self.tenant.server.url)
+            }
         };
-        let request = rest.request(bad.method.clone(), &self.fill(&bad.path));
-        Ok(match &bad.body {
+        let request = rest.request(bad_request.method.clone(), &self.fill(&bad_request.path));
+        Ok(match &bad_request.body {
             Body::None => request,
             Body::Json(body) => request.json(body),
             Body::Text(kind, body) => request.header(CONTENT_TYPE, *kind).body(body.clone()),
@@ -159,18 +164,21 @@ impl Scene {
     }
 
     /// Everything that a refusal could have changed: lists, figures, files.
-    async fn everything(&self) -> Result<Vec<(&'static str, Value)>> {
-        let rest = &self.lab.viewer;
+    async fn snapshot(&self) -> Result<Vec<(&'static str, Value)>> {
+        let rest = &self.tenant.viewer;
         let mut all = Vec::new();
         for list in ["firmware", "campaigns", "devices", "plugins"] {
             let mut items = rest.list(list).await?;
             for item in &mut items {
-                forget_what_moves_by_itself(item);
+                remove_volatile_fields(item);
             }
             all.push((list, items.into()));
         }
-        all.push(("stats", rest.get("stats").await?.is(200)?.json()?));
-        let files = files_below(&self.lab.server.folder().join("artifacts"));
+        all.push((
+            "stats",
+            rest.get("stats").await?.expect_status(200)?.json()?,
+        ));
+        let files = files_below(&self.tenant.server.dir().join("artifacts"));
         all.push((
             "files",
             files
@@ -184,7 +192,7 @@ impl Scene {
 
 /// Last-seen times are written when their batch is, what plugins cost as they are asked, and what a strategy says when
 /// it is asked again.
-fn forget_what_moves_by_itself(item: &mut Value) {
+fn remove_volatile_fields(item: &mut Value) {
     let Some(fields) = item.as_object_mut() else {
         return;
     };
@@ -202,12 +210,12 @@ fn forget_what_moves_by_itself(item: &mut Value) {
     }
 }
 
-async fn every_refusal(lab: Alone) -> Result<()> {
-    let scene = Scene::set(lab).await?;
-    let cases: Vec<Bad> = [
+async fn every_bad_request_is_rejected(tenant: IsolatedTenant) -> Result<()> {
+    let fixture = BadInputFixture::set_up(tenant).await?;
+    let cases: Vec<BadRequest> = [
         requests::cases(),
-        drafts::cases(&scene),
-        campaigns::cases(),
+        campaign_creation::cases(&fixture),
+        campaign_commands::cases(),
         firmware::cases(),
         devices::cases(),
         plugins::cases()?,
@@ -217,19 +225,19 @@ async fn every_refusal(lab: Alone) -> Result<()> {
     .collect();
     ensure!(cases.len() > 100, "there are only {} cases", cases.len());
     let mut report = String::new();
-    let mut before = scene.everything().await?;
-    for bad in &cases {
-        let answer = Answer::of(scene.request(bad)?).await?;
-        if let Err(error) = judge(bad, answer) {
-            let _ = write!(report, "\n- {}: {error:#}", bad.what);
+    let mut before = fixture.snapshot().await?;
+    for request in &cases {
+        let response = HttpResponse::fetch(fixture.request(request)?).await?;
+        if let Err(error) = check_response(request, response) {
+            let _ = write!(report, "\n- {}: {error:#}", request.name);
         }
-        let after = scene.everything().await?;
+        let after = fixture.snapshot().await?;
         for ((name, before), (_, after)) in before.iter().zip(&after) {
             if before != after {
                 let _ = write!(
                     report,
                     "\n- {} changed {name}:\n  {before}\n  {after}",
-                    bad.what
+                    request.name
                 );
             }
         }
@@ -241,16 +249,16 @@ async fn every_refusal(lab: Alone) -> Result<()> {
     Ok(())
 }
 
-fn judge(bad: &Bad, answer: Answer) -> Result<()> {
-    if bad.status == 413 {
+fn check_response(request: &BadRequest, response: HttpResponse) -> Result<()> {
+    if request.status == 413 {
         // What of the body is still on its way must not be taken for the next request.
         ensure!(
-            answer.header("connection") == "close",
-            "the connection is kept: {answer}"
+            response.header("connection") == "close",
+            "the connection is kept: {response}"
         );
     }
-    let problem = answer.problem(bad.status, bad.code)?;
-    if let Some(field) = &bad.field {
+    let problem = response.expect_problem(request.status, request.code)?;
+    if let Some(field) = &request.field {
         let errors = problem["errors"].as_array().into_iter().flatten();
         let named = errors.filter(|error| error["field"] == *field).count();
         ensure!(named > 0, "{field} is not named: {problem}");
@@ -259,6 +267,6 @@ fn judge(bad: &Bad, answer: Answer) -> Result<()> {
 }
 
 /// The name of something that is as good as any, and not there.
-fn nowhere() -> Digest {
+fn unknown_digest() -> Digest {
     Digest::of(b"nothing has this digest")
 }

@@ -2,37 +2,37 @@
 
 use anyhow::Result;
 use serde_json::json;
-use tidegate_hostile::{core_module, forbidden_import, wrong_shape};
+use tidegate_hostile::{core_module, forbidden_import, wrong_signature};
 
-use super::{Bad, Body, nowhere};
+use super::{BadRequest, Body, unknown_digest};
 
-pub(super) fn cases() -> Result<Vec<Bad>> {
+pub(super) fn cases() -> Result<Vec<BadRequest>> {
     let mut cases = vec![
         component("nothing at all", Vec::new()),
         component("text", b"hello".to_vec()),
         component("only the magic", b"\0asm".to_vec()),
         component("a core module", core_module()?),
         component("a component that imports a clock", forbidden_import()?),
-        component("a component of another shape", wrong_shape()?),
-        Bad::post(
+        component("a component of another shape", wrong_signature()?),
+        BadRequest::post(
             "JSON in place of a form",
             "plugins",
             415,
             "unsupported_media_type",
         )
         .json(json!({})),
-        Bad::post("a part that nobody knows", "plugins", 422, "wrong_part").text(
+        BadRequest::post("a part that nobody knows", "plugins", 422, "wrong_part").text(
             "multipart/form-data; boundary=b",
             "--b\r\nContent-Disposition: form-data; name=\"wasm\"\r\n\r\nx\r\n--b--\r\n",
         ),
-        Bad::post(
+        BadRequest::post(
             "a config for nobody",
             "plugins/nothing/validate",
             404,
             "not_found",
         )
         .json(json!({ "config": {} })),
-        Bad::post(
+        BadRequest::post(
             "a config for no revision",
             "plugins/canary/validate",
             422,
@@ -40,19 +40,19 @@ pub(super) fn cases() -> Result<Vec<Bad>> {
         )
         .json(json!({ "config": {}, "revision": "newest" }))
         .field("/revision"),
-        Bad::post("no config", "plugins/canary/validate", 422, "wrong_type").json(json!({})),
+        BadRequest::post("no config", "plugins/canary/validate", 422, "wrong_type").json(json!({})),
     ];
     let mut truncated = core_module()?;
     truncated.truncate(truncated.len() / 2);
     cases.push(component("half a module", truncated));
     for step in ["enable", "disable"] {
-        for (revision, what) in [
-            (nowhere().to_string(), "not there"),
+        for (revision, name) in [
+            (unknown_digest().to_string(), "not there"),
             ("x".to_owned(), "no digest"),
         ] {
             let path = format!("plugins/canary/revisions/{revision}/{step}");
-            cases.push(Bad::post(
-                &format!("{step} what is {what}"),
+            cases.push(BadRequest::post(
+                &format!("{step} what is {name}"),
                 &path,
                 404,
                 "not_found",
@@ -62,8 +62,8 @@ pub(super) fn cases() -> Result<Vec<Bad>> {
     Ok(cases)
 }
 
-fn component(what: &str, bytes: Vec<u8>) -> Bad {
-    let mut bad = Bad::post(what, "plugins", 422, "plugin_rejected");
-    bad.body = Body::Component(bytes);
-    bad
+fn component(name: &str, bytes: Vec<u8>) -> BadRequest {
+    let mut request = BadRequest::post(name, "plugins", 422, "plugin_rejected");
+    request.body = Body::Component(bytes);
+    request
 }

@@ -3,101 +3,106 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Bad, Who};
+use super::{BadRequest, Caller};
 
 const JSON: &str = "application/json";
 
-pub(super) fn cases() -> Vec<Bad> {
+pub(super) fn cases() -> Vec<BadRequest> {
     let mut cases = vec![
-        Bad::get("a path that is not there", "nothing", 404, "no_such_route"),
-        Bad::get(
+        BadRequest::get("a path that is not there", "nothing", 404, "no_such_route"),
+        BadRequest::get(
             "a path that is not there, outside",
             "/nothing",
             404,
             "no_such_route",
         ),
-        Bad::get(
+        BadRequest::get(
             "tokens are for development only",
             "auth/dev-token",
             404,
             "no_such_route",
         ),
-        Bad::post(
+        BadRequest::post(
             "tokens are for development only",
             "auth/dev-token",
             404,
             "no_such_route",
         )
         .json(json!({ "user_id": "mallory" })),
-        Bad::new(
+        BadRequest::new(
             "another method",
             Method::PUT,
             "campaigns",
             405,
             "method_not_allowed",
         ),
-        Bad::new(
+        BadRequest::new(
             "another method",
             Method::DELETE,
             "campaigns/{created}",
             405,
             "method_not_allowed",
         ),
-        Bad::new(
+        BadRequest::new(
             "another method, outside",
             Method::POST,
             "/health",
             405,
             "method_not_allowed",
         ),
-        Bad::get("no credentials", "campaigns", 401, "unauthenticated").by(Who::Nobody),
-        Bad::post("no credentials", "campaigns", 401, "unauthenticated")
-            .by(Who::Nobody)
+        BadRequest::get("no credentials", "campaigns", 401, "unauthenticated")
+            .as_caller(Caller::Anonymous),
+        BadRequest::post("no credentials", "campaigns", 401, "unauthenticated")
+            .as_caller(Caller::Anonymous)
             .text(JSON, "{"),
-        Bad::post("a viewer makes nothing", "campaigns", 403, "role_missing")
-            .by(Who::Viewer)
+        BadRequest::post("a viewer makes nothing", "campaigns", 403, "role_missing")
+            .as_caller(Caller::Viewer)
             .text(JSON, "{"),
-        Bad::post(
+        BadRequest::post(
             "a viewer starts nothing",
             "campaigns/{created}/start",
             403,
             "role_missing",
         )
-        .by(Who::Viewer),
-        Bad::post(
+        .as_caller(Caller::Viewer),
+        BadRequest::post(
             "a publisher starts nothing",
             "campaigns/{created}/start",
             403,
             "role_missing",
         )
-        .by(Who::Publisher),
-        Bad::new(
+        .as_caller(Caller::Publisher),
+        BadRequest::new(
             "a viewer deletes nothing",
             Method::DELETE,
             "firmware/{beta}",
             403,
             "role_missing",
         )
-        .by(Who::Viewer),
-        Bad::post("a viewer uploads nothing", "plugins", 403, "role_missing").by(Who::Viewer),
-        Bad::post("no body", "campaigns", 415, "unsupported_media_type"),
-        Bad::post("no JSON", "campaigns", 415, "unsupported_media_type").text("text/plain", "{}"),
-        Bad::post("a form", "campaigns", 415, "unsupported_media_type")
+        .as_caller(Caller::Viewer),
+        BadRequest::post("a viewer uploads nothing", "plugins", 403, "role_missing")
+            .as_caller(Caller::Viewer),
+        BadRequest::post("no body", "campaigns", 415, "unsupported_media_type"),
+        BadRequest::post("no JSON", "campaigns", 415, "unsupported_media_type")
+            .text("text/plain", "{}"),
+        BadRequest::post("a form", "campaigns", 415, "unsupported_media_type")
             .text("application/x-www-form-urlencoded", "name=x"),
-        Bad::post("an empty body", "campaigns", 400, "malformed_json").text(JSON, ""),
-        Bad::post("half an object", "campaigns", 400, "malformed_json").text(JSON, r#"{"name": "#),
-        Bad::post("two objects", "campaigns", 400, "malformed_json").text(JSON, "{}{}"),
-        Bad::post("bytes", "campaigns", 400, "malformed_json").text(JSON, vec![0xff, 0xfe, 0x00]),
-        Bad::post(
+        BadRequest::post("an empty body", "campaigns", 400, "malformed_json").text(JSON, ""),
+        BadRequest::post("half an object", "campaigns", 400, "malformed_json")
+            .text(JSON, r#"{"name": "#),
+        BadRequest::post("two objects", "campaigns", 400, "malformed_json").text(JSON, "{}{}"),
+        BadRequest::post("bytes", "campaigns", 400, "malformed_json")
+            .text(JSON, vec![0xff, 0xfe, 0x00]),
+        BadRequest::post(
             "a step with half an object",
             "campaigns/{running}/pause",
             400,
             "malformed_json",
         )
         .text(JSON, "{"),
-        Bad::post("more than four megabytes", "campaigns", 413, "too_large")
+        BadRequest::post("more than four megabytes", "campaigns", 413, "too_large")
             .text(JSON, format!(r#"{{"name": "{}"}}"#, "x".repeat(5 << 20))),
-        Bad::post(
+        BadRequest::post(
             "more than four megabytes for a step",
             "campaigns/{running}/cancel",
             413,
@@ -106,7 +111,7 @@ pub(super) fn cases() -> Vec<Bad> {
         .text(JSON, format!(r#"{{"reason": "{}"}}"#, "x".repeat(5 << 20))),
     ];
     for page in ["limit=0", "limit=501", "offset=18446744073709551615"] {
-        cases.push(Bad::get(
+        cases.push(BadRequest::get(
             page,
             &format!("campaigns?{page}"),
             422,
@@ -114,7 +119,7 @@ pub(super) fn cases() -> Vec<Bad> {
         ));
     }
     for query in ["limit=x", "limit=-1", "offset=-1", "limit=1&limit=2"] {
-        cases.push(Bad::get(
+        cases.push(BadRequest::get(
             query,
             &format!("devices?{query}"),
             422,
@@ -122,21 +127,21 @@ pub(super) fn cases() -> Vec<Bad> {
         ));
     }
     cases.extend([
-        Bad::get(
+        BadRequest::get(
             "a parameter that nobody knows",
             "campaigns?color=red",
             422,
             "unknown_field",
         )
         .field("color"),
-        Bad::get(
+        BadRequest::get(
             "a status that nobody knows",
             "campaigns?status=asleep",
             422,
             "wrong_type",
         )
         .field("status"),
-        Bad::get(
+        BadRequest::get(
             "a truth that is none",
             "firmware?is_beta=maybe",
             422,
@@ -166,7 +171,12 @@ pub(super) fn cases() -> Vec<Bad> {
         "plugins/%20",
         "plugins/canary/revisions/sha256:x",
     ] {
-        cases.push(Bad::get(&format!("GET {path}"), path, 404, "not_found"));
+        cases.push(BadRequest::get(
+            &format!("GET {path}"),
+            path,
+            404,
+            "not_found",
+        ));
     }
     for step in [
         "start",
@@ -178,7 +188,7 @@ pub(super) fn cases() -> Vec<Bad> {
         "waves/0/advance",
     ] {
         let path = format!("campaigns/987654321/{step}");
-        cases.push(Bad::post(&path, &path, 404, "not_found"));
+        cases.push(BadRequest::post(&path, &path, 404, "not_found"));
     }
     cases
 }

@@ -2,44 +2,57 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Lab, both_databases};
+use tidegate_e2e::{TestTenant, both_databases};
 
-both_databases!(somebody_else_approves);
+both_databases!(another_user_must_approve);
 
-async fn somebody_else_approves(lab: Lab) -> Result<()> {
-    lab.fleet("edge", 1).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let mut body = Lab::draft(firmware);
+async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
+    tenant.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let mut body = TestTenant::campaign_body(firmware);
     body["requires_approval"] = json!(true);
     // Made by somebody who may do everything, but not approve what they made.
-    let made = lab.admin.post("campaigns", &body).await?.is(201)?.json()?;
+    let made = tenant
+        .admin
+        .post("campaigns", &body)
+        .await?
+        .expect_status(201)?
+        .json()?;
     let path = format!("campaigns/{}", made["campaign_id"]);
     let approve = format!("{path}/approve");
     let comment = json!({ "approval_comment": "tried on my desk" });
 
-    lab.operator
+    tenant
+        .operator
         .post(&format!("{path}/start"), &json!({}))
         .await?
-        .problem(409, "not_approved")?;
-    lab.admin
+        .expect_problem(409, "not_approved")?;
+    tenant
+        .admin
         .post(&approve, &comment)
         .await?
-        .problem(403, "own_campaign")?;
-    lab.operator
+        .expect_problem(403, "own_campaign")?;
+    tenant
+        .operator
         .post(&approve, &comment)
         .await?
-        .problem(403, "role_missing")?;
-    lab.viewer
+        .expect_problem(403, "role_missing")?;
+    tenant
+        .viewer
         .post(&approve, &comment)
         .await?
-        .problem(403, "role_missing")?;
-    let before = lab.viewer.get(&path).await?.is(200)?.json()?;
+        .expect_problem(403, "role_missing")?;
+    let before = tenant.viewer.get(&path).await?.expect_status(200)?.json()?;
     ensure!(
         before["approved"] == false && before["status"] == "created",
         "{before}"
     );
 
-    let approved = lab.approver.post(&approve, &comment).await?.ok()?;
+    let approved = tenant
+        .approver
+        .post(&approve, &comment)
+        .await?
+        .expect_success()?;
     ensure!(
         approved["approved"] == true && approved["approved_by"] == "approver",
         "{approved}"
@@ -48,20 +61,22 @@ async fn somebody_else_approves(lab: Lab) -> Result<()> {
         approved["approval_comment"] == "tried on my desk",
         "{approved}"
     );
-    lab.approver
+    tenant
+        .approver
         .post(&approve, &comment)
         .await?
-        .problem(409, "not_waiting")?;
+        .expect_problem(409, "not_waiting")?;
     // Who approves does not start.
-    lab.approver
+    tenant
+        .approver
         .post(&format!("{path}/start"), &json!({}))
         .await?
-        .problem(403, "role_missing")?;
-    let started = lab
+        .expect_problem(403, "role_missing")?;
+    let started = tenant
         .operator
         .post(&format!("{path}/start"), &json!({}))
         .await?
-        .ok()?;
+        .expect_success()?;
     ensure!(started["status"] == "in_progress", "{started}");
     Ok(())
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Alone, both_databases, until};
+use tidegate_e2e::{IsolatedTenant, both_databases, wait_until};
 
-both_databases!(goes_wave_by_wave_to_the_end);
+both_databases!(releases_wave_by_wave);
 
-async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 10).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab
-        .start(
+async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 10).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(
             firmware,
             json!({
                 "strategy": { "plugin": "canary", "config": {
@@ -26,7 +26,8 @@ async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
         .await?;
 
     // Two canaries are offered the firmware, and nobody else is.
-    lab.until_counts(id, json!({ "total_devices": 10, "in_progress_devices": 2 }))
+    tenant
+        .wait_for_counts(id, json!({ "total_devices": 10, "in_progress_devices": 2 }))
         .await?;
     let mut canaries = 0;
     for device in &mut fleet {
@@ -35,21 +36,22 @@ async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
     ensure!(canaries == 2, "{canaries} devices had something to install");
 
     // They are watched for half an hour, however often the strategy is asked.
-    lab.until_counts(
-        id,
-        json!({ "completed_devices": 2, "in_progress_devices": 0 }),
-    )
-    .await?;
-    lab.pass(Duration::from_mins(29));
-    until_asked_again(&lab, id).await?;
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "completed_devices": 2, "in_progress_devices": 0 }),
+        )
+        .await?;
+    tenant.advance(Duration::from_mins(29));
+    wait_for_next_decision(&tenant, id).await?;
     ensure!(
-        lab.show(id).await?["in_progress_devices"] == 0,
+        tenant.get_campaign(id).await?["in_progress_devices"] == 0,
         "it did not wait"
     );
 
-    lab.pass(Duration::from_mins(2));
-    let campaign = lab
-        .until_status_while(id, "completed", async || {
+    tenant.advance(Duration::from_mins(2));
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || {
             for device in &mut fleet {
                 device.install().await?;
             }
@@ -65,7 +67,7 @@ async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
     ] {
         ensure!(campaign[field] == expected, "{field}: {campaign}");
     }
-    let waves = lab.waves(id).await?;
+    let waves = tenant.waves(id).await?;
     let sizes: Vec<_> = waves.iter().map(|wave| wave["total"].as_u64()).collect();
     ensure!(sizes == [Some(2), Some(3), Some(5)], "{sizes:?}");
     for device in &fleet {
@@ -85,12 +87,12 @@ async fn goes_wave_by_wave_to_the_end(lab: Alone) -> Result<()> {
 }
 
 /// Waits until the strategy was asked once more at the time that it is now.
-async fn until_asked_again(lab: &Alone, id: i64) -> Result<()> {
-    let before = lab.journal(id).await?.len();
-    lab.step(id, "pause").await?;
-    lab.step(id, "resume").await?;
-    until("the strategy is asked again", async || {
-        Ok((lab.journal(id).await?.len() > before).then_some(()))
+async fn wait_for_next_decision(tenant: &IsolatedTenant, id: i64) -> Result<()> {
+    let before = tenant.journal(id).await?.len();
+    tenant.send_command(id, "pause").await?;
+    tenant.send_command(id, "resume").await?;
+    wait_until("the strategy is asked again", async || {
+        Ok((tenant.journal(id).await?.len() > before).then_some(()))
     })
     .await
 }

@@ -1,18 +1,18 @@
-//! Server-sent events.
+//! TestServer-sent events.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Event, Lab, both_databases};
+use tidegate_e2e::{Event, TestTenant, both_databases};
 
 both_databases!(a_campaign_is_followed_to_its_end);
 
-async fn a_campaign_is_followed_to_its_end(lab: Lab) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 4).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab
-        .campaign(firmware, json!({ "max_concurrent_updates": 2 }))
+async fn a_campaign_is_followed_to_its_end(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 4).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .create_campaign(firmware, json!({ "max_concurrent_updates": 2 }))
         .await?;
-    let mut events = lab.events(id).await?;
+    let mut events = tenant.follow_campaign(id).await?;
     let first = events.next().await?.context("an event")?;
     ensure!(
         first.name == "campaign" && first.data["status"] == "created",
@@ -20,22 +20,23 @@ async fn a_campaign_is_followed_to_its_end(lab: Lab) -> Result<()> {
     );
 
     let ended = |event: &Event| event.name == "campaign" && event.data["status"] == "completed";
-    let follow = tokio::spawn(async move { events.up_to(ended).await });
-    lab.step(id, "start").await?;
-    lab.until_status_while(id, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
+    let follow = tokio::spawn(async move { events.collect_until(ended).await });
+    tenant.send_command(id, "start").await?;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
     let events = follow.await??;
 
     // Decisions come once each and in order; so do the campaign's states and its counters.
     let seqs: Vec<i64> = of_kind(&events, "decision")
         .filter_map(|data| data["seq"].as_i64())
         .collect();
-    let written: Vec<i64> = lab
+    let written: Vec<i64> = tenant
         .journal(id)
         .await?
         .iter()
@@ -64,10 +65,11 @@ async fn a_campaign_is_followed_to_its_end(lab: Lab) -> Result<()> {
         "{completed} {status}"
     );
 
-    lab.viewer
+    tenant
+        .viewer
         .get("campaigns/987654/events")
         .await?
-        .problem(404, "not_found")?;
+        .expect_problem(404, "not_found")?;
     Ok(())
 }
 

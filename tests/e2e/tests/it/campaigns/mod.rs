@@ -2,16 +2,16 @@
 
 mod approval;
 mod canary;
-mod ceiling;
-mod consent;
+mod commands;
+mod confirmation;
 mod events;
 mod explain;
-mod figures;
+mod failure_ceiling;
 mod priority;
-mod proof;
 mod replay;
+mod retries;
 mod rollback;
-mod silence;
-mod steering;
+mod statistics;
 mod strategies;
-mod tries;
+mod success_criteria;
+mod timeouts;

@@ -2,12 +2,15 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{FirmwareForm, Lab, both_databases, until};
+use tidegate_e2e::{FirmwareForm, TestTenant, both_databases, wait_until};
 
-both_databases!(the_most_urgent_goes_first, a_security_update_is_lifted);
+both_databases!(
+    the_highest_priority_goes_first,
+    a_security_update_gets_high_priority
+);
 
-async fn the_most_urgent_goes_first(lab: Lab) -> Result<()> {
-    let mut device = lab.fleet("edge", 1).await?.swap_remove(0);
+async fn the_highest_priority_goes_first(tenant: TestTenant) -> Result<()> {
+    let mut device = tenant.create_devices("edge", 1).await?.swap_remove(0);
     let mut started = Vec::new();
     for (version, priority) in [
         ("2.0.0", "normal"),
@@ -15,15 +18,18 @@ async fn the_most_urgent_goes_first(lab: Lab) -> Result<()> {
         ("4.0.0", "normal"),
         ("5.0.0", "low"),
     ] {
-        let firmware = lab.firmware(version).await?;
-        let id = lab.start(firmware, json!({ "priority": priority })).await?;
-        lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+        let firmware = tenant.upload_firmware(version).await?;
+        let id = tenant
+            .start_campaign(firmware, json!({ "priority": priority }))
+            .await?;
+        tenant
+            .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
             .await?;
         started.push(id);
     }
     // One at a time: the most urgent, then the older of the two that are alike.
     for version in ["3.0.0", "2.0.0", "4.0.0", "5.0.0"] {
-        until("the device is offered something", async || {
+        wait_until("the device is offered something", async || {
             Ok(device.poll().await?.deployment().map(drop))
         })
         .await?;
@@ -35,25 +41,29 @@ async fn the_most_urgent_goes_first(lab: Lab) -> Result<()> {
         );
     }
     for id in started {
-        lab.until_status(id, "completed").await?;
+        tenant.wait_for_status(id, "completed").await?;
     }
     Ok(())
 }
 
-async fn a_security_update_is_lifted(lab: Lab) -> Result<()> {
+async fn a_security_update_gets_high_priority(tenant: TestTenant) -> Result<()> {
     let form = FirmwareForm::new("2.0.0").with(json!({ "is_security_update": true }));
-    let firmware = form.upload(&lab.publisher).await?;
+    let firmware = form.upload(&tenant.publisher).await?;
     for (asked, becomes) in [
         ("low", "high"),
         ("normal", "high"),
         ("critical", "critical"),
     ] {
-        let id = lab.campaign(firmware, json!({ "priority": asked })).await?;
-        let campaign = lab.show(id).await?;
+        let id = tenant
+            .create_campaign(firmware, json!({ "priority": asked }))
+            .await?;
+        let campaign = tenant.get_campaign(id).await?;
         ensure!(campaign["priority"] == becomes, "{asked}: {campaign}");
     }
     let beta = FirmwareForm::new("2.1.0-rc.1").with(json!({ "is_beta": true }));
-    let beta = beta.upload(&lab.publisher).await?;
-    lab.campaign(beta, json!({ "allow_beta": true })).await?;
+    let beta = beta.upload(&tenant.publisher).await?;
+    tenant
+        .create_campaign(beta, json!({ "allow_beta": true }))
+        .await?;
     Ok(())
 }

@@ -2,15 +2,15 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Lab, both_databases};
+use tidegate_e2e::{TestTenant, both_databases};
 
-both_databases!(every_entry_is_the_same_again);
+both_databases!(every_entry_replays_identically);
 
-async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 8).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab
-        .start(
+async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 8).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(
             firmware,
             json!({
                 "strategy": { "plugin": "canary", "config": { "canary_duration_minutes": 0 } },
@@ -23,15 +23,16 @@ async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
             }),
         )
         .await?;
-    lab.until_status_while(id, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
 
-    let journal = lab.journal(id).await?;
+    let journal = tenant.journal(id).await?;
     for kind in ["plan", "check", "evaluate", "decide"] {
         ensure!(
             journal.iter().any(|entry| entry["kind"] == kind),
@@ -40,7 +41,7 @@ async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
     }
     for (n, entry) in journal.iter().enumerate() {
         ensure!(entry["seq"] == n + 1, "the journal has gaps: {entry}");
-        let replayed = replay(&lab, id, entry).await?;
+        let replayed = replay(&tenant, id, entry).await?;
         ensure!(replayed["same"] == true, "{entry}: {replayed}");
         ensure!(
             replayed["decision"] == replayed["recorded"],
@@ -54,7 +55,12 @@ async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
         .iter()
         .find(|entry| entry["kind"] == "decide")
         .context("a decision")?;
-    let staged = lab.viewer.get("plugins/staged").await?.is(200)?.json()?;
+    let staged = tenant
+        .viewer
+        .get("plugins/staged")
+        .await?
+        .expect_status(200)?
+        .json()?;
     let revision = staged["revisions"][0]["revision"]
         .as_str()
         .with_context(|| staged.to_string())?;
@@ -62,21 +68,28 @@ async fn every_entry_is_the_same_again(lab: Lab) -> Result<()> {
         "campaigns/{id}/journal/{}/replay?revision={revision}",
         decided["seq"]
     );
-    lab.viewer
+    tenant
+        .viewer
         .post(&path, &json!({}))
         .await?
-        .problem(409, "other_plugin")?;
+        .expect_problem(409, "other_plugin")?;
     for (seq, status) in [("0", 404), ("999999", 404), ("x", 404)] {
         let path = format!("campaigns/{id}/journal/{seq}/replay");
-        lab.viewer
+        tenant
+            .viewer
             .post(&path, &json!({}))
             .await?
-            .problem(status, "not_found")?;
+            .expect_problem(status, "not_found")?;
     }
     Ok(())
 }
 
-async fn replay(lab: &Lab, id: i64, entry: &Value) -> Result<Value> {
+async fn replay(tenant: &TestTenant, id: i64, entry: &Value) -> Result<Value> {
     let path = format!("campaigns/{id}/journal/{}/replay", entry["seq"]);
-    lab.viewer.post(&path, &json!({})).await?.is(200)?.json()
+    tenant
+        .viewer
+        .post(&path, &json!({}))
+        .await?
+        .expect_status(200)?
+        .json()
 }

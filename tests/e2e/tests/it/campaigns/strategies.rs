@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Alone, Device, both_databases, until};
+use tidegate_e2e::{Device, IsolatedTenant, both_databases, wait_until};
 
 both_databases!(
     immediate_in_batches,
     staged_over_hours,
     green_before_blue,
-    canary_up_to_a_share
+    canary_up_to_a_percentage
 );
 
-async fn immediate_in_batches(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 7).await?;
+async fn immediate_in_batches(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 7).await?;
     let form = json!({ "deployment_strategy": "immediate", "batch_size": 3 });
-    let id = start(&lab, form).await?;
-    let campaign = lab
-        .until_counts(id, json!({ "in_progress_devices": 3 }))
+    let id = start(&tenant, form).await?;
+    let campaign = tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
         .await?;
     ensure!(campaign["strategy"]["plugin"] == "immediate", "{campaign}");
     ensure!(
@@ -26,38 +26,41 @@ async fn immediate_in_batches(lab: Alone) -> Result<()> {
         "{campaign}"
     );
     let mut most = 0;
-    lab.until_status_while(id, "completed", async || {
-        most = most.max(
-            lab.show(id).await?["in_progress_devices"]
-                .as_u64()
-                .context("a count")?,
-        );
-        install(&mut fleet).await
-    })
-    .await?;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            most = most.max(
+                tenant.get_campaign(id).await?["in_progress_devices"]
+                    .as_u64()
+                    .context("a count")?,
+            );
+            install(&mut fleet).await
+        })
+        .await?;
     ensure!(most == 3, "{most} were in flight at once");
     Ok(())
 }
 
-async fn staged_over_hours(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 8).await?;
+async fn staged_over_hours(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 8).await?;
     // Out of order, as somebody may write them.
     let form = json!({ "deployment_strategy": "staged", "rollout_stages": [
         { "stage": 2, "percentage": 100 },
         { "stage": 1, "percentage": 25, "duration_hours": 24 },
     ] });
-    let id = start(&lab, form).await?;
-    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+    let id = start(&tenant, form).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
     install(&mut fleet).await?;
-    lab.until_counts(id, json!({ "completed_devices": 2 }))
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 2 }))
         .await?;
-    lab.pass(Duration::from_hours(23));
+    tenant.advance(Duration::from_hours(23));
     // Asked again, for it was told to wake up only later.
-    lab.step(id, "pause").await?;
-    lab.step(id, "resume").await?;
-    let campaign = until("it says how long it waits", async || {
-        let campaign = lab.show(id).await?;
+    tenant.send_command(id, "pause").await?;
+    tenant.send_command(id, "resume").await?;
+    let campaign = wait_until("it says how long it waits", async || {
+        let campaign = tenant.get_campaign(id).await?;
         Ok(campaign["explain"]
             .to_string()
             .contains("opens in 1 h")
@@ -68,15 +71,17 @@ async fn staged_over_hours(lab: Alone) -> Result<()> {
         campaign["in_progress_devices"] == 0,
         "it did not wait: {campaign}"
     );
-    lab.pass(Duration::from_hours(2));
-    lab.until_counts(id, json!({ "in_progress_devices": 6 }))
+    tenant.advance(Duration::from_hours(2));
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 6 }))
         .await?;
-    lab.until_status_while(id, "completed", async || install(&mut fleet).await)
+    tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
         .await?;
     Ok(())
 }
 
-async fn green_before_blue(lab: Alone) -> Result<()> {
+async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
     let mut fleet = Vec::new();
     for (name, group) in [
         ("a", "green"),
@@ -86,15 +91,23 @@ async fn green_before_blue(lab: Alone) -> Result<()> {
         ("e", "grey"),
     ] {
         let body = json!({ "device_id": name, "groups": [group] });
-        let made = lab.operator.post("devices", &body).await?.is(201)?.json()?;
+        let made = tenant
+            .operator
+            .post("devices", &body)
+            .await?
+            .expect_status(201)?
+            .json()?;
         let token = made["token"].as_str().context("a token")?;
-        let device = lab.device(name).authorized(format!("TargetToken {token}"));
-        device.introduce().await?;
+        let device = tenant
+            .device(name)
+            .authorized(format!("TargetToken {token}"));
+        device.identify().await?;
         fleet.push(device);
     }
     let form = json!({ "deployment_strategy": "blue_green", "green_group": ["green"], "blue_group": ["blue"] });
-    let id = start(&lab, form).await?;
-    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+    let id = start(&tenant, form).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
     for device in &mut fleet {
         let is_green = ["a", "b"].contains(&&*device.id);
@@ -104,12 +117,18 @@ async fn green_before_blue(lab: Alone) -> Result<()> {
             device.id
         );
     }
-    lab.until_counts(id, json!({ "completed_devices": 2 }))
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 2 }))
         .await?;
-    lab.pass(Duration::from_mins(61));
+    tenant.advance(Duration::from_mins(61));
     let advance = format!("campaigns/{id}/waves/1/advance");
-    lab.operator.post(&advance, &json!({})).await?.is(200)?;
-    lab.until_counts(id, json!({ "in_progress_devices": 2 }))
+    tenant
+        .operator
+        .post(&advance, &json!({}))
+        .await?
+        .expect_status(200)?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
     for device in &mut fleet {
         let is_blue = ["c", "d"].contains(&&*device.id);
@@ -119,7 +138,8 @@ async fn green_before_blue(lab: Alone) -> Result<()> {
             device.id
         );
     }
-    lab.until_status_while(id, "completed", async || install(&mut fleet).await)
+    tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
         .await?;
     ensure!(
         fleet.iter().all(|device| device.version == "2.0.0"),
@@ -128,14 +148,14 @@ async fn green_before_blue(lab: Alone) -> Result<()> {
 
     // A group without devices is a name misspelt.
     let form = json!({ "deployment_strategy": "blue_green", "green_group": ["gren"] });
-    let id = lab
-        .campaign(lab.firmware("3.0.0").await?, short(form))
+    let id = tenant
+        .create_campaign(tenant.upload_firmware("3.0.0").await?, short(form))
         .await?;
-    let refused = lab
+    let refused = tenant
         .operator
         .post(&format!("campaigns/{id}/start"), &json!({}))
         .await?;
-    let refused = refused.problem(409, "plan_failed")?;
+    let refused = refused.expect_problem(409, "plan_failed")?;
     ensure!(
         refused["detail"]
             .as_str()
@@ -145,17 +165,17 @@ async fn green_before_blue(lab: Alone) -> Result<()> {
     Ok(())
 }
 
-async fn canary_up_to_a_share(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 20).await?;
+async fn canary_up_to_a_percentage(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 20).await?;
     let form = json!({
         "deployment_strategy": "canary",
         "canary_percentage": 10,
         "canary_duration_minutes": 0,
         "rollout_percentage": 50,
     });
-    let id = start(&lab, form).await?;
-    let campaign = lab
-        .until_status_while(id, "completed", async || install(&mut fleet).await)
+    let id = start(&tenant, form).await?;
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || install(&mut fleet).await)
         .await?;
     let updated = fleet
         .iter()
@@ -171,9 +191,9 @@ fn short(mut form: Value) -> Value {
     form
 }
 
-async fn start(lab: &Alone, form: Value) -> Result<i64> {
-    let firmware = lab.firmware("2.0.0").await?;
-    lab.start(firmware, short(form)).await
+async fn start(tenant: &IsolatedTenant, form: Value) -> Result<i64> {
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    tenant.start_campaign(firmware, short(form)).await
 }
 
 async fn install(fleet: &mut [Device]) -> Result<()> {

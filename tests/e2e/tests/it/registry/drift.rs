@@ -1,17 +1,18 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidegate_e2e::{Alone, both_databases};
+use tidegate_e2e::{IsolatedTenant, both_databases};
 
-both_databases!(a_device_that_drifts_is_shown_and_not_sent_round);
+both_databases!(drift_is_reported_and_not_corrected);
 
-async fn a_device_that_drifts_is_shown_and_not_sent_round(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 1).await?;
-    let firmware = lab.firmware("2.0.0").await?;
-    let id = lab.start(firmware, json!({})).await?;
-    lab.until_counts(id, json!({ "in_progress_devices": 1 }))
+async fn drift_is_reported_and_not_corrected(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.start_campaign(firmware, json!({})).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
         .await?;
     ensure!(fleet[0].install().await?);
-    lab.until_status(id, "completed").await?;
+    tenant.wait_for_status(id, "completed").await?;
     let device = &fleet[0];
     // It starts again with what it had, as often as it likes.
     for _ in 0..3 {
@@ -19,32 +20,47 @@ async fn a_device_that_drifts_is_shown_and_not_sent_round(lab: Alone) -> Result<
         let poll = device.poll().await?;
         ensure!(poll.deployment().is_none(), "it is sent round: {poll:?}");
     }
-    let shown = lab.viewer.get("devices/edge-0").await?.ok()?;
+    let shown = tenant
+        .viewer
+        .get("devices/edge-0")
+        .await?
+        .expect_success()?;
     ensure!(
         shown["drift"]["expected"] == "2.0.0" && shown["drift"]["reported"] == "1.0.0",
         "{shown}"
     );
-    let found = lab.viewer.list("devices?q=drifted==true").await?;
+    let found = tenant.viewer.list("devices?q=drifted==true").await?;
     ensure!(found.len() == 1, "{found:?}");
-    let stats = lab.viewer.get("stats").await?.ok()?;
+    let stats = tenant.viewer.get("stats").await?.expect_success()?;
     ensure!(stats["devices"]["drifted"] == 1, "{stats}");
-    let explained = lab.viewer.get("devices/edge-0/explain").await?.ok()?;
+    let explained = tenant
+        .viewer
+        .get("devices/edge-0/explain")
+        .await?
+        .expect_success()?;
     ensure!(explained["device"]["drifted"] == true, "{explained}");
 
-    let changes = lab.viewer.list("devices/edge-0/attributes/history").await?;
-    let told: Vec<_> = changes
+    let changes = tenant
+        .viewer
+        .list("devices/edge-0/attributes/history")
+        .await?;
+    let versions: Vec<_> = changes
         .iter()
         .filter(|change| change["key"] == "sw_version")
         .map(|change| (&change["before"], &change["after"]))
         .collect();
     let (one, two) = (json!("1.0.0"), json!("2.0.0"));
     ensure!(
-        told == [(&two, &one), (&one, &two), (&json!(null), &one)],
+        versions == [(&two, &one), (&one, &two), (&json!(null), &one)],
         "{changes:?}"
     );
 
     device.report(json!({ "sw_version": "2.0.0" })).await?;
-    let shown = lab.viewer.get("devices/edge-0").await?.ok()?;
+    let shown = tenant
+        .viewer
+        .get("devices/edge-0")
+        .await?
+        .expect_success()?;
     ensure!(shown["drift"].is_null(), "{shown}");
     Ok(())
 }

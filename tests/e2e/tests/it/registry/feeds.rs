@@ -1,8 +1,8 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tidegate_e2e::{Alone, Lab, both_databases};
+use tidegate_e2e::{IsolatedTenant, TestTenant, both_databases};
 
-use super::{set, why};
+use super::{explain_membership, update_device};
 
 both_databases!(the_newest_campaign_on_a_feed_wins);
 
@@ -15,40 +15,47 @@ fn on_beta(batch: u64) -> Value {
     })
 }
 
-async fn the_newest_campaign_on_a_feed_wins(lab: Alone) -> Result<()> {
-    let mut fleet = lab.fleet("edge", 4).await?;
+async fn the_newest_campaign_on_a_feed_wins(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 4).await?;
     for id in ["edge-0", "edge-1", "edge-2"] {
-        set(&lab, id, json!({ "feed": "beta" })).await?;
+        update_device(&tenant, id, json!({ "feed": "beta" })).await?;
     }
-    let (two, three) = (lab.firmware("2.0.0").await?, lab.firmware("3.0.0").await?);
-    let older = lab.start(two, on_beta(1)).await?;
-    lab.until_counts(
-        older,
-        json!({ "total_devices": 3, "in_progress_devices": 1 }),
-    )
-    .await?;
-    let newer = lab.start(three, on_beta(9)).await?;
-    lab.until_counts(newer, json!({ "in_progress_devices": 3 }))
+    let (two, three) = (
+        tenant.upload_firmware("2.0.0").await?,
+        tenant.upload_firmware("3.0.0").await?,
+    );
+    let older = tenant.start_campaign(two, on_beta(1)).await?;
+    tenant
+        .wait_for_counts(
+            older,
+            json!({ "total_devices": 3, "in_progress_devices": 1 }),
+        )
         .await?;
-    lab.until_status_while(older, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
-    let older_now = lab.show(older).await?;
+    let newer = tenant.start_campaign(three, on_beta(9)).await?;
+    tenant
+        .wait_for_counts(newer, json!({ "in_progress_devices": 3 }))
+        .await?;
+    tenant
+        .wait_for_status_while(older, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    let older_now = tenant.get_campaign(older).await?;
     ensure!(
         older_now["completed_devices"] == 1 && older_now["cancelled_devices"] == 2,
         "{older_now}"
     );
-    lab.until_status_while(newer, "completed", async || {
-        for device in &mut fleet {
-            device.install().await?;
-        }
-        Ok(())
-    })
-    .await?;
+    tenant
+        .wait_for_status_while(newer, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
     let mut superseded = 0;
     for device in &fleet[..3] {
         ensure!(
@@ -57,20 +64,20 @@ async fn the_newest_campaign_on_a_feed_wins(lab: Alone) -> Result<()> {
             device.id,
             device.version
         );
-        let (standing, reasons) = why(&lab, &device.id, older).await?;
+        let (standing, reasons) = explain_membership(&tenant, &device.id, older).await?;
         superseded += u32::from(standing == "passed_over" && reasons.contains("newer campaign"));
     }
     ensure!(superseded == 2, "{superseded}");
     ensure!(fleet[3].version == "1.0.0", "it is on no feed");
-    let (standing, reasons) = why(&lab, "edge-3", newer).await?;
+    let (standing, reasons) = explain_membership(&tenant, "edge-3", newer).await?;
     ensure!(
         standing == "not_selected" && reasons.contains("feed beta"),
         "{reasons}"
     );
 
-    let mut both = Lab::draft(two);
+    let mut both = TestTenant::campaign_body(two);
     both["target_feed"] = json!("beta");
-    let refused = lab.operator.post("campaigns", &both).await?;
+    let refused = tenant.operator.post("campaigns", &both).await?;
     ensure!(refused.status == 422, "{refused:?}");
     Ok(())
 }

@@ -8,23 +8,30 @@ mod modes;
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
-use tidegate_e2e::{Answer, Lab};
+use tidegate_e2e::{HttpResponse, TestTenant};
 
 /// Changes a device; answers it.
-async fn set(lab: &Lab, id: &str, change: Value) -> Result<Value> {
-    let request = lab
+async fn update_device(tenant: &TestTenant, id: &str, change: Value) -> Result<Value> {
+    let request = tenant
         .operator
         .request(Method::PATCH, &format!("devices/{id}"));
-    Answer::of(request.json(&change)).await?.is(200)?.json()
+    HttpResponse::fetch(request.json(&change))
+        .await?
+        .expect_status(200)?
+        .json()
 }
 
 /// What is said of a device in a campaign: its standing and the reasons, one text.
-async fn why(lab: &Lab, id: &str, campaign: i64) -> Result<(String, String)> {
-    let explained = lab
+async fn explain_membership(
+    tenant: &TestTenant,
+    id: &str,
+    campaign: i64,
+) -> Result<(String, String)> {
+    let explained = tenant
         .viewer
         .get(&format!("devices/{id}/explain"))
         .await?
-        .ok()?;
+        .expect_success()?;
     let items = explained["items"].as_array().into_iter().flatten();
     let one = items
         .into_iter()

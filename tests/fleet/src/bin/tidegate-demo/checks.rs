@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::{BAD, GOOD};
 
 /// How long devices may take to restart and report.
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The good campaign completed, and every device runs what it brought.
 pub(crate) async fn completed(operator: &Operator, fleet: &Fleet, campaign: Value) -> Result<()> {
@@ -19,11 +19,11 @@ pub(crate) async fn completed(operator: &Operator, fleet: &Fleet, campaign: Valu
         "the first campaign ended as {}",
         campaign["status"]
     );
-    settled(operator, fleet).await
+    wait_until_settled(operator, fleet).await
 }
 
 /// The bad campaign was rolled back by the policy, every device is back, and only released waves saw it.
-pub(crate) async fn came_back(
+pub(crate) async fn rolled_back(
     operator: &Operator,
     fleet: &Fleet,
     campaign: Value,
@@ -34,8 +34,8 @@ pub(crate) async fn came_back(
         "the second campaign ended as {}",
         campaign["status"]
     );
-    by_the_policy(operator, id).await?;
-    settled(operator, fleet).await?;
+    rolled_back_by_policy(operator, id).await?;
+    wait_until_settled(operator, fleet).await?;
 
     let waves = campaign["waves"]
         .as_array()
@@ -50,7 +50,7 @@ pub(crate) async fn came_back(
         "every wave was released, so nothing was stopped"
     );
     let updates = operator
-        .all(&format!("campaigns/{id}/updates"))
+        .list_all(&format!("campaigns/{id}/updates"))
         .await
         .context("read the updates")?;
     let mut members = HashSet::new();
@@ -65,67 +65,67 @@ pub(crate) async fn came_back(
         );
         members.insert(device.to_owned());
     }
-    let memories = fleet.memories();
-    let saw: Vec<_> = memories
+    let records = fleet.records();
+    let saw: Vec<_> = records
         .iter()
-        .filter(|memory| memory.offered.contains(BAD))
+        .filter(|record| record.offered.contains(BAD))
         .collect();
-    for memory in &saw {
+    for record in &saw {
         ensure!(
-            members.contains(&memory.device_id),
+            members.contains(&record.device_id),
             "{} saw {BAD} outside the released waves",
-            memory.device_id
+            record.device_id
         );
     }
-    let failed: u32 = memories.iter().map(|memory| memory.failed).sum();
+    let failed: u32 = records.iter().map(|record| record.failed).sum();
     Ok(format!(
         "as it must be: {} of {} devices saw {BAD}, all in released waves ({} of {}); {failed} failed; \
          the policy rolled it back; every device is on {GOOD}",
         saw.len(),
-        memories.len(),
+        records.len(),
         released.len(),
         waves.len(),
     ))
 }
 
 /// It was the policy that wanted it, and neither the strategy nor the host's own ceiling.
-async fn by_the_policy(operator: &Operator, id: &Value) -> Result<()> {
+async fn rolled_back_by_policy(operator: &Operator, id: &Value) -> Result<()> {
     let journal = operator
-        .all(&format!("campaigns/{id}/journal"))
+        .list_all(&format!("campaigns/{id}/journal"))
         .await
         .context("read the journal")?;
-    let wanted = journal.iter().any(|entry| {
+    let requested = journal.iter().any(|entry| {
         entry["plugin"] == "failure-rate"
             && entry["kind"] == "evaluate"
             && entry["outcome"] == "roll_back"
     });
     ensure!(
-        wanted,
+        requested,
         "the failure-rate policy did not ask for the rollback"
     );
     Ok(())
 }
 
 /// Waits until every device runs the good version, by itself and by the server.
-async fn settled(operator: &Operator, fleet: &Fleet) -> Result<()> {
-    let all = fleet.memories().len();
-    let devices = fleet.until(|memories| memories.iter().all(|memory| memory.version == GOOD));
-    if timeout(SETTLE, devices).await.is_err() {
+async fn wait_until_settled(operator: &Operator, fleet: &Fleet) -> Result<()> {
+    let total = fleet.records().len();
+    let devices = fleet.wait_until(|records| records.iter().all(|record| record.version == GOOD));
+    if timeout(SETTLE_TIMEOUT, devices).await.is_err() {
         bail!("not every device runs {GOOD}: {:?}", fleet.versions());
     }
     let server = async {
         loop {
             let known = operator
-                .all(&format!("devices?q=sw_version=={GOOD}"))
+                .list_all(&format!("devices?q=sw_version=={GOOD}"))
                 .await
                 .context("list devices")?;
-            if known.len() == all {
+            if known.len() == total {
                 return Ok(());
             }
             sleep(Duration::from_millis(300)).await;
         }
     };
-    timeout(SETTLE, server)
+    timeout(SETTLE_TIMEOUT, server)
         .await
         .context("the server does not know every device as up to date")?
 }

@@ -5,9 +5,9 @@
     reason = "a command line talks to whoever typed it"
 )]
 
-mod acts;
 mod checks;
 mod server;
+mod steps;
 mod view;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -25,7 +25,7 @@ const GOOD: &str = "1.1.0";
 /// The version that fails on three devices in ten.
 const BAD: &str = "1.2.0";
 /// The longest that both campaigns together may take.
-const PATIENCE: Duration = Duration::from_mins(6);
+const TIMEOUT: Duration = Duration::from_mins(6);
 
 /// Starts a server and a fleet on this machine, and rolls two firmware versions out.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ struct Arguments {
     /// What everything that is drawn is drawn from
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// End when the campaigns have; code 0 only if all went as it must
+    /// UpdateEnd when the campaigns have; code 0 only if all went as it must
     #[arg(long)]
     exit: bool,
 }
@@ -69,7 +69,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<()> {
     let view = View::new();
     let mut server = Server::start(arguments).await?;
-    view.say(&format!(
+    view.print(&format!(
         "the server listens on {} (its log: {})",
         server.url,
         server.log.display()
@@ -77,8 +77,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let url = server.url.clone();
     let hints = server.hints();
     let shown = async {
-        let fleet = play(arguments, &url, &view).await?;
-        view.end();
+        let fleet = run_campaigns(arguments, &url, &view).await?;
+        view.clear();
         if !arguments.exit {
             println!("{hints}");
             std::future::pending::<()>().await;
@@ -88,10 +88,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
     };
     let ended = tokio::select! {
         shown = shown => shown,
-        broken = server.ended() => return Err(broken),
-        told = told_to_stop() => match told {
+        error_with_log = server.ended() => return Err(error_with_log),
+        signalled = stop_signal() => match signalled {
             Ok(()) if arguments.exit => Err(anyhow!("it was stopped before both campaigns had ended")),
-            told => told,
+            signalled => signalled,
         },
     };
     server.stop().await?;
@@ -99,7 +99,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Returns when somebody stops the demo: it must not leave its server behind.
-async fn told_to_stop() -> Result<()> {
+async fn stop_signal() -> Result<()> {
     let listen = |kind| signal(kind).context("listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
@@ -112,7 +112,7 @@ async fn told_to_stop() -> Result<()> {
     Ok(())
 }
 
-async fn play(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
+async fn run_campaigns(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
     let operator = Operator::new(url)?;
     let token = operator
         .dev_token("demo", "admin")
@@ -128,24 +128,24 @@ async fn play(arguments: &Arguments, url: &str, view: &View) -> Result<Fleet> {
     };
     options.profiles = Profiles::default().with(BAD, |profile| profile.fails = 0.3);
     let fleet = Fleet::start(options).context("switch the fleet on")?;
-    view.say(&format!(
+    view.print(&format!(
         "{} devices are switched on, with version 1.0.0",
         arguments.devices
     ));
 
-    let played = async {
-        acts::gather(&operator, arguments.devices).await?;
-        view.say("every device is registered and has said what it is");
-        let good = acts::roll_out(&operator, view, &fleet, GOOD).await?;
+    let campaigns = async {
+        steps::wait_for_devices(&operator, arguments.devices).await?;
+        view.print("every device is registered and has said what it is");
+        let good = steps::roll_out(&operator, view, &fleet, GOOD).await?;
         checks::completed(&operator, &fleet, good).await?;
-        view.say(&format!("as it must be: every device runs {GOOD}"));
-        let bad = acts::roll_out(&operator, view, &fleet, BAD).await?;
-        checks::came_back(&operator, &fleet, bad).await
+        view.print(&format!("as it must be: every device runs {GOOD}"));
+        let bad = steps::roll_out(&operator, view, &fleet, BAD).await?;
+        checks::rolled_back(&operator, &fleet, bad).await
     };
-    let report = tokio::time::timeout(PATIENCE, played)
+    let summary = tokio::time::timeout(TIMEOUT, campaigns)
         .await
         .context("it took too long")??;
-    view.say(&report);
+    view.print(&summary);
     Ok(fleet)
 }
 
@@ -154,7 +154,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_fits_together() {
+    fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
     }
 }

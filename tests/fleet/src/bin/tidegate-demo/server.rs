@@ -18,9 +18,9 @@ use tokio::{
 use crate::Arguments;
 
 /// How long a server may take to start: it compiles the components that come with it.
-const START: Duration = Duration::from_mins(2);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long it may take to stop.
-const STOP: Duration = Duration::from_secs(40);
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 const DEFAULT_PORT: u16 = 8080;
 
 /// A server that runs.
@@ -67,8 +67,8 @@ impl Server {
             child,
             stdout: BufReader::new(stdout).lines(),
         };
-        let ready = timeout(START, server.ready()).await;
-        ready.map_err(|_| server.broken("it did not start in time"))??;
+        let ready = timeout(START_TIMEOUT, server.ready()).await;
+        ready.map_err(|_| server.error_with_log("it did not start in time"))??;
         Ok(server)
     }
 
@@ -79,13 +79,13 @@ impl Server {
         let url = format!("{}/readyz", self.url);
         loop {
             if let Some(status) = self.child.try_wait().context("look at the server")? {
-                return Err(self.broken(&format!("it ended with {status}")));
+                return Err(self.error_with_log(&format!("it ended with {status}")));
             }
             if http
                 .get(&url)
                 .send()
                 .await
-                .is_ok_and(|answer| answer.status().is_success())
+                .is_ok_and(|body_json| body_json.status().is_success())
             {
                 break;
             }
@@ -122,7 +122,7 @@ impl Server {
     /// Returns when the server has ended, which it must not.
     pub(crate) async fn ended(&mut self) -> Error {
         let status = self.child.wait().await;
-        self.broken(&status.map_or_else(
+        self.error_with_log(&status.map_or_else(
             |error| error.to_string(),
             |status| format!("it ended with {status}"),
         ))
@@ -137,15 +137,15 @@ impl Server {
         let id = rustix::process::Pid::from_raw(id).context("the server's process id")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)
             .context("stop the server")?;
-        match timeout(STOP, self.child.wait()).await {
+        match timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
             Ok(status) => bail!("the server did not stop cleanly: {status:?}"),
-            Err(_) => bail!("the server did not stop within {STOP:?}"),
+            Err(_) => bail!("the server did not stop within {STOP_TIMEOUT:?}"),
         }
     }
 
     /// What went wrong, with the end of the log.
-    fn broken(&self, what: &str) -> Error {
+    fn error_with_log(&self, what: &str) -> Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
@@ -154,8 +154,8 @@ impl Server {
 }
 
 /// The wanted port, else the usual one, else any that is free.
-fn port(wanted: Option<u16>) -> Result<u16> {
-    if let Some(port) = wanted {
+fn port(requested: Option<u16>) -> Result<u16> {
+    if let Some(port) = requested {
         return Ok(port);
     }
     let free = TcpListener::bind(("127.0.0.1", DEFAULT_PORT))

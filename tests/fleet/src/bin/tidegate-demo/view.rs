@@ -14,18 +14,18 @@ use serde_json::Value;
 pub(crate) struct View {
     started: Instant,
     bars: Option<MultiProgress>,
-    now: RefCell<Now>,
+    current: RefCell<CampaignView>,
 }
 
 /// What is shown of the campaign of the moment.
 #[derive(Default)]
-struct Now {
+struct CampaignView {
     waves: Vec<ProgressBar>,
     fleet: Option<ProgressBar>,
     /// What was decided last.
     notes: Option<ProgressBar>,
     /// Lines that were shown already: a decision says the same at every tick.
-    said: HashSet<String>,
+    printed: HashSet<String>,
 }
 
 impl View {
@@ -34,12 +34,12 @@ impl View {
         Self {
             started: Instant::now(),
             bars,
-            now: RefCell::default(),
+            current: RefCell::default(),
         }
     }
 
     /// Says something once.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn print(&self, text: &str) {
         let line = format!("{:>6.1}s  {text}", self.started.elapsed().as_secs_f64());
         match &self.bars {
             // Nothing depends on it.
@@ -49,7 +49,7 @@ impl View {
     }
 
     /// Takes the bars away; what was said stays.
-    pub(crate) fn end(&self) {
+    pub(crate) fn clear(&self) {
         if let Some(bars) = &self.bars {
             // Nothing depends on it.
             let _ = bars.clear();
@@ -58,17 +58,17 @@ impl View {
 
     /// Turns to another campaign.
     pub(crate) fn campaign(&self, title: &str) {
-        let mut now = self.now.borrow_mut();
-        for bar in now.waves.drain(..) {
+        let mut current = self.current.borrow_mut();
+        for bar in current.waves.drain(..) {
             bar.finish_and_clear();
         }
-        now.said.clear();
-        drop(now);
-        self.say(title);
+        current.printed.clear();
+        drop(current);
+        self.print(title);
     }
 
     /// Shows where a campaign and the fleet stand, and what was decided since the last time.
-    pub(crate) fn show(
+    pub(crate) fn update(
         &self,
         campaign: &Value,
         entries: &[Value],
@@ -97,10 +97,10 @@ impl View {
                 .sum::<u64>();
             // Without a terminal only what matters: a wave that opens, and one that ends.
             if counts["pending"].as_u64() != Some(total) && (ended == 0 || ended == total) {
-                self.say_once(&format!("wave {}: {}", name(wave), standing(wave)));
+                self.print_once(&format!("wave {}: {}", name(wave), wave_counts(wave)));
             }
         }
-        self.say_once(&format!("campaign is {status}"));
+        self.print_once(&format!("campaign is {status}"));
     }
 
     /// Every note that is new; in a terminal only those that are more than new numbers, for the rest is in the bars.
@@ -118,45 +118,46 @@ impl View {
             } else {
                 line.clone()
             };
-            if self.now.borrow_mut().said.insert(kind) {
-                self.say(&line);
+            if self.current.borrow_mut().printed.insert(kind) {
+                self.print(&line);
             }
         }
-        if let Some(bar) = &self.now.borrow().notes {
+        if let Some(bar) = &self.current.borrow().notes {
             let last = sentences.iter().filter_map(Value::as_str).next_back();
             bar.set_message(format!("{who}: {}", last.unwrap_or_default()));
         }
     }
 
-    fn say_once(&self, text: &str) {
-        if self.now.borrow_mut().said.insert(text.to_owned()) {
-            self.say(text);
+    fn print_once(&self, text: &str) {
+        if self.current.borrow_mut().printed.insert(text.to_owned()) {
+            self.print(text);
         }
     }
 
     fn draw(&self, bars: &MultiProgress, waves: &[Value], fleet: String) {
-        let mut now = self.now.borrow_mut();
+        let mut current = self.current.borrow_mut();
         let bar = |template: &str, length: u64| {
             let style = ProgressStyle::with_template(template);
             ProgressBar::new(length)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         };
-        if now.fleet.is_none() {
-            now.fleet = Some(bars.add(bar("        {msg}", 1)));
-            now.notes = Some(bars.add(bar("        {wide_msg}", 1)));
+        if current.fleet.is_none() {
+            current.fleet = Some(bars.add(bar("        {msg}", 1)));
+            current.notes = Some(bars.add(bar("        {wide_msg}", 1)));
         }
         for (index, wave) in waves.iter().enumerate() {
-            if now.waves.len() == index {
+            if current.waves.len() == index {
                 let length = wave["total"].as_u64().unwrap_or(0);
-                now.waves
+                current
+                    .waves
                     .push(bars.add(bar("        {prefix:<12} {bar:30} {msg}", length)));
             }
-            let bar = &now.waves[index];
+            let bar = &current.waves[index];
             bar.set_prefix(name(wave));
             bar.set_position(wave["counts"]["completed"].as_u64().unwrap_or(0));
-            bar.set_message(standing(wave));
+            bar.set_message(wave_counts(wave));
         }
-        if let Some(bar) = &now.fleet {
+        if let Some(bar) = &current.fleet {
             bar.set_message(fleet);
         }
     }
@@ -169,7 +170,7 @@ fn name(wave: &Value) -> String {
 }
 
 /// The counters of a wave that are not zero.
-fn standing(wave: &Value) -> String {
+fn wave_counts(wave: &Value) -> String {
     let counts = [
         "pending",
         "offered",

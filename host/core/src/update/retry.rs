@@ -1,0 +1,334 @@
+//! Trying again: which failures are worth it, when the next try goes out, and what keeps it in.
+
+use std::time::Duration;
+
+use super::{Purpose, Update, UpdateOptions, UpdateState, UpdateStatus};
+use crate::{campaign::CampaignStatus, id::UpdateId, time::Timestamp, update::SuccessCriteria};
+
+/// Most retries of an update.
+pub const MAX_RETRIES: u32 = 10;
+/// The longest time between two tries that can be asked for, and that doubling comes to, before the jitter.
+pub const MAX_RETRY_DELAY: Duration = Duration::from_hours(1);
+
+/// How often, and after how long, an update that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many tries follow the first one at most, up to [`MAX_RETRIES`].
+    pub max_retries: u32,
+    /// How long after the first failure the second try goes out; doubled with each one more, up to [`MAX_RETRY_DELAY`].
+    pub delay: Duration,
+}
+
+impl RetryPolicy {
+    /// Every update is tried once.
+    pub const NONE: Self = Self {
+        max_retries: 0,
+        delay: Duration::from_mins(1),
+    };
+
+    /// How long to wait before this retry, counted from 1, after that try failed.
+    ///
+    /// Up to a quarter more than the doubled delay, and never less: devices that fail together do not come back
+    /// together. The jitter is drawn from the id of the try that failed, so that the same failure is always followed by
+    /// the same wait.
+    pub fn delay_before(self, retry: u32, failed: UpdateId) -> Duration {
+        let doubled = 2_u32.saturating_pow(retry.saturating_sub(1));
+        let delay = self.delay.saturating_mul(doubled).min(MAX_RETRY_DELAY);
+        delay + delay / 4 * (hash_bits(failed) % 1024) / 1024
+    }
+}
+
+/// The id's bits, well shaken (the finisher of `MurmurHash3`).
+fn hash_bits(id: UpdateId) -> u32 {
+    let mut bits = id.0.cast_unsigned();
+    bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);
+    bits = (bits ^ (bits >> 13)).wrapping_mul(0xc2b2_ae35);
+    bits ^ (bits >> 16)
+}
+
+/// Which try of an update it is. Devices know each try by an id of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attempt {
+    /// How many came before it.
+    pub count: u32,
+    /// The first one; none: it is the first.
+    pub first: Option<UpdateId>,
+    /// When it is offered at the earliest; none: as soon as it was made.
+    pub scheduled_at: Option<Timestamp>,
+    /// Whether it failed and another one took its place: its failure is nobody's.
+    pub is_retried: bool,
+}
+
+/// What becomes of a try whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAction {
+    /// It is offered.
+    Offer,
+    /// It waits until its campaign goes on.
+    Wait,
+    /// It is called back.
+    Cancel,
+}
+
+impl UpdateState {
+    /// A try that waits for its time.
+    pub fn scheduled(
+        success_criteria: SuccessCriteria,
+        options: UpdateOptions,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            status: UpdateStatus::Scheduled,
+            timeout_at: at,
+            ends_at: at,
+            ..Self::offered(success_criteria, options, at)
+        }
+    }
+}
+
+impl Update {
+    /// When the update is tried again after the step that it just took from `before`; none: it is not.
+    ///
+    /// What a device reports as failed and what times out is worth another try. What was called back, what somebody said
+    /// no to and what nobody answered is not.
+    pub fn next_retry_at(&self, before: UpdateStatus, now: Timestamp) -> Option<Timestamp> {
+        let failed = matches!(
+            self.state.status,
+            UpdateStatus::Failed | UpdateStatus::TimedOut
+        );
+        let was_tried = before.is_open()
+            && !matches!(
+                before,
+                UpdateStatus::WaitingConfirmation | UpdateStatus::Cancelling
+            );
+        let (retry, retries) = (self.attempt.count + 1, self.state.options.retries);
+        (failed && was_tried && retry <= retries.max_retries)
+            .then(|| now.plus(retries.delay_before(retry, self.id)))
+    }
+
+    /// When it was offered first, or will be.
+    pub fn offered_at(&self) -> Timestamp {
+        self.attempt.scheduled_at.unwrap_or(self.created_at)
+    }
+}
+
+/// What becomes of a try whose time has come, as its campaign stands, if it has one. A pin keeps everything from a device
+/// that goes forward; who pinned it meanwhile does not want it tried again.
+pub fn retry_action(campaign: Option<(CampaignStatus, Purpose)>, is_pinned: bool) -> RetryAction {
+    use CampaignStatus as S;
+    match campaign {
+        // Operators can go past a pin with an update of their own, which they can call back.
+        None | Some((_, Purpose::Rollback)) => RetryAction::Offer,
+        Some((S::Cancelled | S::RollingBack | S::RolledBack | S::Failed, _)) => RetryAction::Cancel,
+        Some(_) if is_pinned => RetryAction::Cancel,
+        Some((S::InProgress | S::Completed, _)) => RetryAction::Offer,
+        Some((S::Created | S::Paused | S::Held, _)) => RetryAction::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Confirmation, OnDenied, UpdateEvent},
+        *,
+    };
+    use crate::id::{CampaignId, DeviceKey, FirmwareId, TenantId};
+
+    const NOW: Timestamp = Timestamp(5_000_000);
+
+    fn retries(limit: u32, seconds: u64) -> RetryPolicy {
+        RetryPolicy {
+            max_retries: limit,
+            delay: Duration::from_secs(seconds),
+        }
+    }
+
+    fn options(retries: RetryPolicy) -> UpdateOptions {
+        UpdateOptions {
+            retries,
+            ..UpdateOptions::forced(Duration::from_mins(30))
+        }
+    }
+
+    #[test]
+    fn retry_delays_double_up_to_an_hour_with_upward_jitter() {
+        for (retry, seconds) in [
+            (1, 60),
+            (2, 120),
+            (3, 240),
+            (6, 1920),
+            (7, 3600),
+            (10, 3600),
+        ] {
+            let waits = (1..200).map(|id| {
+                retries(10, 60)
+                    .delay_before(retry, UpdateId(id))
+                    .as_millis()
+            });
+            let waits: std::collections::BTreeSet<u128> = waits.collect();
+            let (Some(shortest), Some(longest)) = (waits.first(), waits.last()) else {
+                panic!("there are waits");
+            };
+            let shortest_delay = seconds * 1000;
+            assert!(
+                (shortest_delay..shortest_delay + shortest_delay / 40).contains(shortest),
+                "{retry}: {shortest}"
+            );
+            let limit = shortest_delay * 5 / 4;
+            assert!(
+                (limit - shortest_delay / 40..=limit).contains(longest),
+                "{retry}: {longest}"
+            );
+            assert!(
+                waits.len() > 150,
+                "{retry}: {} different waits",
+                waits.len()
+            );
+        }
+        let delay_before = || retries(10, 60).delay_before(4, UpdateId(7));
+        assert_eq!(
+            delay_before(),
+            delay_before(),
+            "the same failure, the same wait"
+        );
+    }
+
+    fn update_in(status: UpdateStatus, count: u32, limit: u32) -> Update {
+        Update {
+            id: UpdateId(7),
+            tenant: TenantId(1),
+            device: DeviceKey(1),
+            firmware: FirmwareId(1),
+            campaign: Some((CampaignId(1), Purpose::Forward { wave: 0 })),
+            weight: 0,
+            state: UpdateState {
+                status,
+                ..UpdateState::offered(
+                    SuccessCriteria::Reported,
+                    options(retries(limit, 60)),
+                    Timestamp(0),
+                )
+            },
+            from_version: None,
+            to_version: "2".to_owned(),
+            from_firmware: None,
+            created_at: Timestamp(0),
+            attempt: Attempt {
+                count,
+                ..Attempt::default()
+            },
+        }
+    }
+
+    #[test]
+    fn failures_and_timeouts_are_retried() {
+        use UpdateStatus as S;
+        for (before, after, count, limit, again) in [
+            (S::Installing, S::Failed, 0, 1, true),
+            (S::Downloading, S::TimedOut, 0, 1, true),
+            (S::Offered, S::TimedOut, 9, 10, true),
+            (S::Verifying, S::TimedOut, 0, 1, true),
+            (S::Installing, S::Failed, 0, 0, false),
+            (S::Installing, S::Failed, 1, 1, false),
+            (S::Installing, S::Failed, 10, 10, false),
+            (S::Installing, S::Completed, 0, 1, false),
+            (S::Installing, S::Cancelling, 0, 1, false),
+            (S::Cancelling, S::Failed, 0, 1, false),
+            (S::Cancelling, S::Cancelled, 0, 1, false),
+            (S::WaitingConfirmation, S::TimedOut, 0, 1, false),
+            (S::WaitingConfirmation, S::Rejected, 0, 1, false),
+            (S::Offered, S::Rejected, 0, 1, false),
+        ] {
+            let next = update_in(after, count, limit).next_retry_at(before, NOW);
+            assert_eq!(
+                next.is_some(),
+                again,
+                "{before:?} {after:?} {count} of {limit}"
+            );
+            if let Some(at) = next {
+                let delay_before = retries(limit, 60).delay_before(count + 1, UpdateId(7));
+                assert_eq!(at, NOW.plus(delay_before));
+            }
+        }
+    }
+
+    fn step(state: UpdateState, event: &UpdateEvent, at: Timestamp) -> UpdateState {
+        state.after(event, at).expect("it is taken")
+    }
+
+    #[test]
+    fn a_retry_waits_until_scheduled_and_gets_the_full_timeout() {
+        let scheduled =
+            UpdateState::scheduled(SuccessCriteria::Reported, options(retries(1, 60)), NOW);
+        assert_eq!(scheduled.status, UpdateStatus::Scheduled);
+        assert_eq!(scheduled.timeout_at, NOW);
+        assert!(!scheduled.status.is_offered_to_device() && scheduled.status.is_open());
+
+        let early = step(
+            scheduled.clone(),
+            &UpdateEvent::DeadlinePassed,
+            Timestamp(NOW.0 - 1),
+        );
+        assert_eq!(early, scheduled);
+        let late = NOW.plus(Duration::from_mins(5));
+        let offered = step(scheduled.clone(), &UpdateEvent::DeadlinePassed, late);
+        assert_eq!(offered.status, UpdateStatus::Offered);
+        assert_eq!(offered.timeout_at, late.plus(Duration::from_mins(30)));
+
+        let fetched = step(scheduled.clone(), &UpdateEvent::Retrieved, NOW);
+        assert_eq!(fetched, scheduled, "nobody takes up what is not offered");
+        let cancelled = step(scheduled.clone(), &UpdateEvent::CancelRequested, NOW);
+        assert_eq!(cancelled.status, UpdateStatus::Cancelled);
+        assert_eq!(
+            step(scheduled, &UpdateEvent::DeviceGone, NOW).status,
+            UpdateStatus::Cancelled
+        );
+    }
+
+    #[test]
+    fn every_retry_needs_confirmation() {
+        let with_confirmation = UpdateOptions {
+            confirmation: Some(Confirmation {
+                on_denied: OnDenied::Reject,
+                timeout: Duration::from_mins(90),
+            }),
+            ..options(retries(1, 60))
+        };
+        let scheduled = UpdateState::scheduled(SuccessCriteria::Reported, with_confirmation, NOW);
+        let due = step(scheduled, &UpdateEvent::DeadlinePassed, NOW);
+        assert_eq!(due.status, UpdateStatus::WaitingConfirmation);
+        assert_eq!(due.timeout_at, NOW.plus(Duration::from_mins(90)));
+    }
+
+    #[test]
+    fn retries_follow_the_campaign_status() {
+        use CampaignStatus as S;
+        let forward = Purpose::Forward { wave: 0 };
+        assert_eq!(retry_action(None, true), RetryAction::Offer);
+        for (status, on_its_way, pinned) in [
+            (S::InProgress, RetryAction::Offer, RetryAction::Cancel),
+            (S::Completed, RetryAction::Offer, RetryAction::Cancel),
+            (S::Paused, RetryAction::Wait, RetryAction::Cancel),
+            (S::Held, RetryAction::Wait, RetryAction::Cancel),
+            (S::RollingBack, RetryAction::Cancel, RetryAction::Cancel),
+            (S::RolledBack, RetryAction::Cancel, RetryAction::Cancel),
+            (S::Cancelled, RetryAction::Cancel, RetryAction::Cancel),
+            (S::Failed, RetryAction::Cancel, RetryAction::Cancel),
+        ] {
+            assert_eq!(
+                retry_action(Some((status, forward)), false),
+                on_its_way,
+                "{status:?}"
+            );
+            assert_eq!(
+                retry_action(Some((status, forward)), true),
+                pinned,
+                "{status:?}"
+            );
+            assert_eq!(
+                retry_action(Some((status, Purpose::Rollback)), true),
+                RetryAction::Offer
+            );
+        }
+    }
+}

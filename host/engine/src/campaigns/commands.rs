@@ -1,0 +1,252 @@
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus, FAILURE_CEILING, Priority, Rollback, Transition},
+    id::CampaignId,
+    plugin::{OperatorAct, OperatorActKind, RollbackScope},
+};
+
+use crate::{
+    Engine, Error, Result,
+    ports::{CampaignChange, Role, RunRef},
+    tenants::Actor,
+};
+
+/// How often a step is tried on a campaign that its loop keeps changing.
+pub(super) const MAX_ATTEMPTS: u32 = 20;
+/// The code of a change that came too late.
+const CHANGED_MEANWHILE: &str = "changed_meanwhile";
+
+/// Stops releasing devices until somebody resumes. What is in flight goes on.
+pub async fn pause(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    reason: &str,
+) -> Result<Campaign> {
+    let act = Some(OperatorActKind::Paused);
+    transition(engine, actor, id, Transition::Pause, act, |change| {
+        set_explain(change, actor, "Paused", reason);
+    })
+    .await
+}
+
+/// Goes on after a pause or a hold. Whoever resumes what the failure ceiling held accepts the failures so far: else it
+/// would be held again at once.
+pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
+    actor.require(Role::Operator)?;
+    apply_command(engine, actor, id, |campaign| {
+        let act = Some(OperatorActKind::Resumed);
+        let mut change = transition_change(engine, campaign, Transition::Resume, act)?;
+        let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());
+        change.accepts_failures = by == Some(FAILURE_CEILING);
+        let accepted = if change.accepts_failures {
+            "the failures so far are accepted, the ceiling counts from here"
+        } else {
+            ""
+        };
+        set_explain(&mut change, actor, "Resumed", accepted);
+        Ok(change)
+    })
+    .await
+}
+
+/// Ends a campaign for good: nothing more is released, and what is in flight is called back.
+pub async fn cancel(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    reason: &str,
+) -> Result<Campaign> {
+    transition(engine, actor, id, Transition::Cancel, None, |change| {
+        set_explain(change, actor, "Cancelled", reason);
+    })
+    .await
+}
+
+/// Sends a campaign back: what is in flight is called back, and with [`RollbackScope::Everything`] what is done gets the
+/// firmware that it had before.
+pub async fn roll_back(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    scope: RollbackScope,
+    reason: &str,
+) -> Result<Campaign> {
+    let rollback = Rollback {
+        scope,
+        reason: reason.to_owned(),
+        by: actor.user.clone(),
+    };
+    let fill = |change: &mut CampaignChange| {
+        set_explain(change, actor, "Rolled back", reason);
+        change.rollback = Some(rollback.clone());
+    };
+    transition(engine, actor, id, Transition::RollBack, None, fill).await
+}
+
+/// An operator's "go on" at the gate before a wave.
+pub async fn advance(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    wave: u32,
+) -> Result<Campaign> {
+    actor.require(Role::Operator)?;
+    let waves = super::waves(engine, actor, id).await?;
+    let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
+    let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
+    let act = OperatorAct {
+        at: engine.now(),
+        kind: OperatorActKind::Advanced,
+        wave: Some(wave),
+    };
+    apply_command(engine, actor, id, |campaign| {
+        if campaign.status != CampaignStatus::InProgress {
+            return Err(invalid_status("advance", campaign));
+        }
+        if waiting.is_none() {
+            return Err(Error::not_found("wave", wave));
+        }
+        if is_open {
+            return Err(Error::conflict(
+                "gate_passed",
+                format!("wave {wave} is open already"),
+            ));
+        }
+        Ok(CampaignChange {
+            act: Some(act),
+            ..CampaignChange::default()
+        })
+    })
+    .await
+}
+
+/// Changes how urgent a campaign is, and how many of its devices may be in flight.
+pub async fn change_limits(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    priority: Option<Priority>,
+    max_concurrent_updates: Option<u64>,
+) -> Result<Campaign> {
+    actor.require(Role::Operator)?;
+    if max_concurrent_updates == Some(0) {
+        return Err(Error::invalid(
+            "invalid_campaign",
+            "/max_concurrent_updates",
+            "must be at least 1",
+        ));
+    }
+    apply_command(engine, actor, id, |campaign| {
+        if campaign.status.is_final() {
+            return Err(invalid_status("change", campaign));
+        }
+        Ok(CampaignChange {
+            priority,
+            max_concurrent_updates,
+            ..CampaignChange::default()
+        })
+    })
+    .await
+}
+
+async fn transition(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    step: Transition,
+    act: Option<OperatorActKind>,
+    fill: impl Fn(&mut CampaignChange),
+) -> Result<Campaign> {
+    actor.require(Role::Operator)?;
+    apply_command(engine, actor, id, |campaign| {
+        let mut command = transition_change(engine, campaign, step, act)?;
+        fill(&mut command);
+        Ok(command)
+    })
+    .await
+}
+
+/// The change that a step is.
+fn transition_change(
+    engine: &Engine,
+    campaign: &Campaign,
+    step: Transition,
+    act: Option<OperatorActKind>,
+) -> Result<CampaignChange> {
+    let status = campaign.status.after(step)?;
+    let now = engine.now();
+    Ok(CampaignChange {
+        status: Some(status),
+        act: act.map(|kind| OperatorAct {
+            at: now,
+            kind,
+            wave: None,
+        }),
+        ended_at: status.is_final().then_some(now),
+        ..CampaignChange::default()
+    })
+}
+
+/// Changes a campaign as `command` says for where it stands. The campaign's own loop may change it at the same moment:
+/// that must not keep an operator from stopping it, so the campaign is read, and `command` asked, again.
+pub(super) async fn apply_command(
+    engine: &Engine,
+    actor: &Actor,
+    id: CampaignId,
+    command: impl Fn(&Campaign) -> Result<CampaignChange>,
+) -> Result<Campaign> {
+    let mut attempts = 0;
+    loop {
+        let campaign = super::get(engine, actor, id).await?;
+        let changed = change(engine, &campaign, command(&campaign)?).await;
+        let has_lost_race =
+            matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
+        attempts += 1;
+        if !has_lost_race || attempts == MAX_ATTEMPTS {
+            return changed;
+        }
+    }
+}
+
+fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
+    let status = campaign.status.as_str();
+    Error::conflict(
+        "invalid_transition",
+        format!("cannot {verb} a campaign that is {status}"),
+    )
+}
+
+/// Applies a change to the campaign as it was read, and has its loop look at it.
+async fn change(
+    engine: &Engine,
+    campaign: &Campaign,
+    mut change: CampaignChange,
+) -> Result<Campaign> {
+    change.wake_at = Some(engine.now());
+    let (tenant, id) = (campaign.tenant, campaign.id);
+    if !engine
+        .store()
+        .change_campaign(tenant, id, campaign.generation, change)
+        .await?
+    {
+        return Err(changed_meanwhile());
+    }
+    engine.signals.wake_campaign(RunRef {
+        tenant,
+        campaign: id,
+    });
+    let changed = engine.store().campaign(tenant, id).await?;
+    changed.ok_or_else(|| Error::not_found("campaign", id))
+}
+
+pub(super) fn changed_meanwhile() -> Error {
+    Error::conflict(
+        CHANGED_MEANWHILE,
+        "the campaign changed meanwhile: look at it and try again",
+    )
+}
+
+fn set_explain(change: &mut CampaignChange, actor: &Actor, verb: &str, reason: &str) {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    change.explain = Some(vec![format!("{verb} by {}{colon}{reason}", actor.user)]);
+}

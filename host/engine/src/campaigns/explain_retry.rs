@@ -1,0 +1,42 @@
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus},
+    time::Timestamp,
+    update::{Update, UpdateStatus},
+};
+
+use crate::ports::UpdateRow;
+
+/// Which try the newest of a device's updates is, why the one before failed, and when it goes out; nothing where it is the
+/// first.
+pub(super) fn explain_retry(
+    campaign: &Campaign,
+    updates: &[UpdateRow],
+    now: Timestamp,
+) -> Option<String> {
+    let newest = &updates.first()?.update;
+    newest.attempt.first?;
+    let before = updates.get(1).map(|row| &row.update.state);
+    let error = before.and_then(|before| before.error.as_ref());
+    let why = error.map(|error| format!(", after {}: {}", error.code, error.message));
+    Some(format!(
+        "it is try {} of {}{}{}",
+        newest.attempt.count + 1,
+        newest.state.options.retries.max_retries + 1,
+        why.unwrap_or_default(),
+        when(campaign, newest, now).unwrap_or_default()
+    ))
+}
+
+fn when(campaign: &Campaign, newest: &Update, now: Timestamp) -> Option<String> {
+    if newest.state.status != UpdateStatus::Scheduled {
+        return None;
+    }
+    let left = newest.offered_at().since(now).as_secs();
+    Some(match campaign.status {
+        CampaignStatus::Paused | CampaignStatus::Held => {
+            "; it waits until the campaign goes on".to_owned()
+        }
+        _ if left == 0 => "; it goes out in a moment".to_owned(),
+        _ => format!("; it goes out in {left} s"),
+    })
+}

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    time::Timestamp,
+    update::{MAX_RETRIES, MAX_RETRY_DELAY, MAX_SOAK, RetryPolicy, SuccessCriteria, UpdateOptions},
+    window::WindowState,
+};
+
+/// How soon a window that somebody asks for must open.
+const SOON: Duration = Duration::from_hours(366 * 24);
+
+/// What stands against these terms, said to `rule` as a truth, a field and why.
+pub(crate) fn check_options(
+    options: &UpdateOptions,
+    success_criteria: SuccessCriteria,
+    now: Timestamp,
+    rule: &mut impl FnMut(bool, &str, &str),
+) {
+    let minutes = |duration: Duration| duration.as_secs() / 60;
+    let timeouts = options.timeouts;
+    let whole = minutes(timeouts.update);
+    rule(
+        (5..=1440).contains(&whole),
+        "/timeout_minutes",
+        "must be between 5 and 1440",
+    );
+    for (field, phase) in [
+        ("/download_timeout_minutes", timeouts.download),
+        ("/install_timeout_minutes", timeouts.install),
+    ] {
+        let fits = phase.is_none_or(|phase| (1..=whole).contains(&minutes(phase)));
+        rule(fits, field, "must be between 1 and timeout_minutes");
+    }
+    if let Some(confirmation) = options.confirmation {
+        rule(
+            (5..=43_200).contains(&minutes(confirmation.timeout)),
+            "/confirmation_timeout_minutes",
+            "must be between 5 and 43200",
+        );
+    }
+    if let Some(window) = &options.window {
+        let opening = match window.state(now) {
+            WindowState::Open { .. } => Some(now),
+            WindowState::Closed { opens_at } => opens_at,
+        };
+        rule(
+            opening.is_some_and(|opening| opening.since(now) <= SOON),
+            "/maintenance_window/schedule",
+            "does not open within a year",
+        );
+    }
+    check_retries(options.retries, rule);
+    if let Some(soak) = success_criteria.soak() {
+        let most = minutes(MAX_SOAK);
+        let message = format!("must be between 1 and {most}");
+        let fits = (1..=most).contains(&minutes(soak));
+        rule(fits, "/soak_minutes", &message);
+    }
+    if !options.update_type.installs() {
+        rule(
+            timeouts.install.is_none(),
+            "/install_timeout_minutes",
+            "means nothing here: a download_only update is not installed",
+        );
+        rule(
+            success_criteria == SuccessCriteria::Reported,
+            "/success_criteria",
+            "must be reported: a download_only update brings no new version to attest",
+        );
+    }
+}
+
+/// What stands against so many retries.
+pub(crate) fn check_retries(retries: RetryPolicy, rule: &mut impl FnMut(bool, &str, &str)) {
+    let message = format!("must be at most {MAX_RETRIES}");
+    rule(retries.max_retries <= MAX_RETRIES, "/max_retries", &message);
+    let most = MAX_RETRY_DELAY.as_secs();
+    let message = format!("must be between 1 and {most} seconds");
+    let fits = (1..=most).contains(&retries.delay.as_secs());
+    rule(fits, "/retry_delay", &message);
+}

@@ -1,0 +1,107 @@
+//! Plugins that fail: how long to wait before they are asked again, and when to stop asking.
+
+use std::time::Duration;
+
+use super::{BACK_OFF, Tick};
+use crate::ports::{CallFailure, Run, TickOutcome};
+
+/// A plugin that failed this often in a row in a way that will repeat itself holds its campaign.
+const FAILURES_BEFORE_HOLD: u32 = 3;
+/// A plugin that missed its deadline this often in a row does: after a quarter of an hour it is no longer the load.
+const TIMEOUTS_BEFORE_HOLD: u32 = 10;
+/// The longest wait between two attempts.
+const MAX_BACK_OFF: Duration = Duration::from_mins(5);
+
+impl Tick<'_> {
+    /// After a failure no plugin is asked for a while, whatever wakes the campaign; what is released is still admitted.
+    pub(super) fn back_off(&self, run: &Run) -> Option<TickOutcome> {
+        let retry_at = run.plugin_failures.retry_at.filter(|at| *at > self.now)?;
+        Some(TickOutcome {
+            wake_at: Some(retry_at),
+            ..self.unchanged(run)
+        })
+    }
+
+    pub(super) fn plugin_failed(
+        &self,
+        run: &Run,
+        plugin: &str,
+        failure: &CallFailure,
+    ) -> TickOutcome {
+        let mut plugin_failures = run.plugin_failures;
+        let (count, limit) = if failure.is_deterministic() {
+            plugin_failures.failures += 1;
+            (plugin_failures.failures, FAILURES_BEFORE_HOLD)
+        } else {
+            plugin_failures.timeouts = plugin_failures.timeouts.saturating_add(1);
+            (plugin_failures.timeouts, TIMEOUTS_BEFORE_HOLD)
+        };
+        // Where the host failed the plugin is not to blame, and no operator is to resume every campaign after it.
+        let is_to_blame = !matches!(failure, CallFailure::Host(_));
+        if is_to_blame && count >= limit {
+            let reason = format!("the plugin {plugin} failed {count} times in a row: {failure}");
+            return TickOutcome {
+                plugin_failures,
+                ..self.hold(run, reason, plugin)
+            };
+        }
+        let retry_at = self.now.plus(back_off_after(
+            plugin_failures.failures + plugin_failures.timeouts,
+        ));
+        plugin_failures.retry_at = Some(retry_at);
+        let explain = if is_to_blame {
+            format!("{plugin} failed ({count} of {limit}): {failure}")
+        } else {
+            format!("{plugin} was not asked: {failure}")
+        };
+        TickOutcome {
+            wake_at: Some(retry_at),
+            explain: Some(vec![explain]),
+            plugin_failures,
+            ..self.unchanged(run)
+        }
+    }
+
+    /// The strategy's decision stands, for it was shown that a policy said nothing; a policy that keeps failing holds
+    /// the campaign all the same.
+    pub(super) fn with_policy_failure(
+        &self,
+        run: &Run,
+        outcome: TickOutcome,
+        policy: &str,
+        failure: &CallFailure,
+    ) -> TickOutcome {
+        let failed = self.plugin_failed(run, policy, failure);
+        if failed.status.is_some() {
+            return failed;
+        }
+        let wake_at = outcome.wake_at.into_iter().chain(failed.wake_at).min();
+        TickOutcome {
+            wake_at,
+            plugin_failures: failed.plugin_failures,
+            ..outcome
+        }
+    }
+}
+
+/// After so many failures in a row: doubled with each.
+fn back_off_after(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    BACK_OFF.saturating_mul(doubled).min(MAX_BACK_OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_bound() {
+        for (failures, seconds) in [(1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (u32::MAX, 300)] {
+            assert_eq!(
+                back_off_after(failures),
+                Duration::from_secs(seconds),
+                "{failures}"
+            );
+        }
+    }
+}

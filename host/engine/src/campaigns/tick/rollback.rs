@@ -1,0 +1,125 @@
+//! A campaign on its way back. It is the host's own work: no plugin is asked.
+
+use tidegate_core::{campaign::CampaignStatus, plugin::RollbackScope, time::Timestamp};
+
+use super::{BATCH_SIZE, MAX_BATCHES, Tick};
+use crate::{
+    Result,
+    campaigns::prepare::campaign_firmware,
+    ports::{RollbackProgress, Run, TickOutcome},
+};
+
+impl Tick<'_> {
+    pub(super) async fn roll_back(&self, run: Run) -> Result<()> {
+        if self.cancel_updates().await? || self.create_rollback_updates(&run).await? {
+            return self.requeue().await;
+        }
+        // What was just done is read again, so that the end is not declared on old counters.
+        let Some(run) = self.engine.store().run(self.run).await? else {
+            return Ok(());
+        };
+        if run.campaign.status != CampaignStatus::RollingBack {
+            return Ok(());
+        }
+        let rollback_progress = run.rollback_progress;
+        if rollback_progress.open_updates
+            + rollback_progress.rollback_pending
+            + rollback_progress.open_rollbacks
+            > 0
+        {
+            return self.idle(&run).await;
+        }
+        self.apply(self.rolled_back(&run, rollback_progress))
+            .await?;
+        Ok(())
+    }
+
+    /// Makes updates back for devices that need one; true when some may be left.
+    async fn create_rollback_updates(&self, run: &Run) -> Result<bool> {
+        let firmware = campaign_firmware(self.engine, &run.campaign).await?;
+        let scope = run
+            .campaign
+            .rollback
+            .as_ref()
+            .map_or(RollbackScope::Everything, |rollback| rollback.scope);
+        let offer = self.offer(run, &firmware);
+        for _ in 0..MAX_BATCHES {
+            let batch = self
+                .engine
+                .store()
+                .create_rollback_updates(self.run, self.fence, scope, BATCH_SIZE, &offer)
+                .await?;
+            self.invalidate(&batch.affected);
+            if batch.processed == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn rolled_back(&self, run: &Run, rollback_progress: RollbackProgress) -> TickOutcome {
+        let explain = summary(rollback_progress);
+        TickOutcome {
+            status: Some(CampaignStatus::RolledBack),
+            ended_at: Some(self.now),
+            journal: self.host_journal("rolled_back", &explain),
+            explain: Some(vec![explain]),
+            wake_at: None::<Timestamp>,
+            ..self.unchanged(run)
+        }
+    }
+}
+
+fn summary(rollback_progress: RollbackProgress) -> String {
+    let mut parts = vec![format!(
+        "{} devices are back on what they had before",
+        rollback_progress.rolled_back
+    )];
+    if rollback_progress.rollback_failed > 0 {
+        parts.push(format!(
+            "{} did not come back",
+            rollback_progress.rollback_failed
+        ));
+    }
+    if rollback_progress.rollback_impossible > 0 {
+        parts.push(format!(
+            "for {} the server does not have what they had before",
+            rollback_progress.rollback_impossible
+        ));
+    }
+    if rollback_progress.pinned > 0 {
+        parts.push(format!(
+            "{} stay on it: they are pinned",
+            rollback_progress.pinned
+        ));
+    }
+    if rollback_progress.already_rolling_back > 0 {
+        parts.push(format!(
+            "{} were being brought back already, by updates of their own",
+            rollback_progress.already_rolling_back
+        ));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_devices_that_were_not_rolled_back() {
+        let rollback_progress = RollbackProgress {
+            rolled_back: 7,
+            rollback_failed: 2,
+            rollback_impossible: 1,
+            pinned: 3,
+            already_rolling_back: 4,
+            ..RollbackProgress::default()
+        };
+        assert_eq!(
+            summary(rollback_progress),
+            "7 devices are back on what they had before; 2 did not come back; for 1 the server does not have what they \
+             had before; 3 stay on it: they are pinned; 4 were being brought back already, by updates of their own"
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! A campaign in progress: the host's own ceiling, the policies' verdicts, the strategy's decision.
+
+use tidegate_core::{
+    campaign::{CampaignStatus, FAILURE_CEILING, Hold, ROLLBACK_WEIGHT, Rollback, Transition},
+    checker::check_decision,
+    firmware::Firmware,
+    plugin::{
+        Decision, DecisionOutcome, HealthVerdict, PluginKind, PolicyVerdict, RollbackRequest,
+        RollbackScope,
+    },
+    wave::ceiling_reached,
+};
+
+use super::{BATCH_SIZE, MAX_BATCHES, Tick, observe};
+use crate::{
+    Error, Result,
+    campaigns::{
+        calls::{check_output, journal_entry},
+        prepare::campaign_firmware,
+    },
+    ports::{CallFailure, EntryKind, NewJournalEntry, Offer, PluginFailureState, Run, TickOutcome},
+};
+
+impl Tick<'_> {
+    pub(super) async fn roll_out(&self, run: Run) -> Result<()> {
+        let firmware = campaign_firmware(self.engine, &run.campaign).await?;
+        let stopped = self.check_failure_ceiling(&run);
+        let outcome = match stopped.or_else(|| self.back_off(&run)) {
+            Some(outcome) => outcome,
+            None => self.ask_strategy(&run, &firmware).await?,
+        };
+        let is_in_progress = outcome.status.is_none();
+        let is_rolling_back = outcome.status == Some(CampaignStatus::RollingBack);
+        if !self.apply(outcome).await? {
+            return Ok(());
+        }
+        if is_rolling_back {
+            return self.requeue().await;
+        }
+        if is_in_progress {
+            self.offer_updates(&run, &firmware).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The failure ceiling, which no plugin can lift. Failures that an operator accepted do not count.
+    fn check_failure_ceiling(&self, run: &Run) -> Option<TickOutcome> {
+        let percent = run.campaign.spec.failure_threshold_percent;
+        let ceiling = u16::from(percent) * 100;
+        let wave = run
+            .waves
+            .iter()
+            .find(|wave| ceiling_reached(&wave.report, wave.accepted, ceiling))?;
+        let (name, size) = (&wave.report.name, wave.report.size);
+        let failed = wave.report.counts.unsuccessful();
+        let reason = match wave.accepted {
+            0 => format!(
+                "{failed} of the {size} devices of wave {name} failed: the ceiling is {percent} %"
+            ),
+            accepted => format!(
+                "{failed} of the {size} devices of wave {name} failed, {accepted} of which were accepted: the ceiling \
+                 is {percent} % more"
+            ),
+        };
+        let outcome = if run.campaign.spec.auto_rollback {
+            self.start_rollback(
+                run,
+                RollbackRequest {
+                    scope: RollbackScope::Everything,
+                    reason: reason.clone(),
+                },
+                FAILURE_CEILING,
+            )
+        } else {
+            self.hold(run, reason.clone(), FAILURE_CEILING)
+        };
+        Some(TickOutcome {
+            journal: self.host_journal("failure_ceiling", &reason),
+            ..outcome
+        })
+    }
+
+    async fn ask_strategy(&self, run: &Run, firmware: &Firmware) -> Result<TickOutcome> {
+        let policy_results = self.evaluate_policies(run, firmware).await;
+        if let (true, Some((policy, rollback_request))) = (
+            run.campaign.spec.auto_rollback,
+            policy_results.rollback_request.clone(),
+        ) {
+            let turned = self.start_rollback(run, rollback_request, &policy);
+            return Ok(TickOutcome {
+                journal: policy_results.journal,
+                policy_states: Some(policy_results.states),
+                ..turned
+            });
+        }
+        let observation = observe::observation(run, firmware, policy_results.verdicts, self.now);
+        let strategy = &run.campaign.spec.strategy;
+        let call = self
+            .engine
+            .sandbox()
+            .decide(strategy.revision, observation.clone())
+            .await;
+        let call = check_output(call, |decision| {
+            check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
+        });
+        let mut record = journal_entry(
+            self.engine,
+            self.run.tenant,
+            strategy,
+            EntryKind::Decide,
+            self.now,
+            &call,
+        );
+        let outcome = match call.outcome {
+            Ok((decision, levels)) => {
+                decision.outcome.as_str().clone_into(&mut record.outcome);
+                record.explain.clone_from(&decision.explain);
+                let outcome = TickOutcome {
+                    plugin_failures: PluginFailureState::default(),
+                    ..self.decision_outcome(run, decision, levels)
+                };
+                match policy_results.failure {
+                    Some((policy, failure)) if outcome.status.is_none() => {
+                        self.with_policy_failure(run, outcome, &policy, &failure)
+                    }
+                    _ => outcome,
+                }
+            }
+            Err(failure) => self.plugin_failed(run, &strategy.plugin, &failure),
+        };
+        let mut journal = policy_results.journal;
+        journal.push(record);
+        Ok(TickOutcome {
+            journal,
+            policy_states: Some(policy_results.states),
+            ..outcome
+        })
+    }
+
+    /// Asks the health policies. One that fails is inconclusive: not healthy enough to go on.
+    async fn evaluate_policies(&self, run: &Run, firmware: &Firmware) -> PolicyResults {
+        let mut policy_results = PolicyResults::default();
+        for (index, policy) in run.campaign.spec.policies.iter().enumerate() {
+            let state = run.policy_states.get(index).cloned().unwrap_or_default();
+            if policy.kind != PluginKind::Health {
+                policy_results.states.push(state);
+                continue;
+            }
+            let input = observe::health_input(run, firmware, policy, state.clone(), self.now);
+            let call = self.engine.sandbox().evaluate(policy.revision, input).await;
+            let mut record = journal_entry(
+                self.engine,
+                self.run.tenant,
+                policy,
+                EntryKind::Evaluate,
+                self.now,
+                &call,
+            );
+            let (verdict, confidence) = match call.outcome {
+                Ok(answer) => {
+                    answer.verdict.as_str().clone_into(&mut record.outcome);
+                    record.explain = answer.explain;
+                    policy_results.states.push(answer.state);
+                    (answer.verdict, answer.confidence)
+                }
+                Err(failure) => {
+                    policy_results.states.push(state);
+                    let verdict =
+                        HealthVerdict::Inconclusive(format!("the policy failed: {failure}"));
+                    policy_results
+                        .failure
+                        .get_or_insert((policy.plugin.clone(), failure));
+                    (verdict, 0)
+                }
+            };
+            if let HealthVerdict::RollBack(rollback_request) = &verdict {
+                policy_results
+                    .rollback_request
+                    .get_or_insert((policy.plugin.clone(), rollback_request.clone()));
+            }
+            policy_results.journal.push(record);
+            policy_results.verdicts.push(PolicyVerdict {
+                policy: policy.plugin.clone(),
+                verdict,
+                confidence,
+            });
+        }
+        policy_results
+    }
+
+    fn decision_outcome(&self, run: &Run, decision: Decision, levels: Vec<u64>) -> TickOutcome {
+        let wake_at = decision.wake_after.map(|after| self.now.plus(after));
+        let by = run.campaign.spec.strategy.plugin.as_str();
+        let outcome = match decision.outcome {
+            DecisionOutcome::Proceed | DecisionOutcome::AwaitOperator(_) => TickOutcome {
+                wake_at,
+                ..self.unchanged(run)
+            },
+            DecisionOutcome::Hold(reason) => self.hold(run, reason, by),
+            DecisionOutcome::RollBack(rollback_request) if run.campaign.spec.auto_rollback => {
+                self.start_rollback(run, rollback_request, by)
+            }
+            DecisionOutcome::RollBack(rollback_request) => {
+                let reason = format!(
+                    "{} (auto_rollback is off: roll back or resume)",
+                    rollback_request.reason
+                );
+                self.hold(run, reason, by)
+            }
+            DecisionOutcome::Complete => self.end(run, Transition::Complete),
+            DecisionOutcome::Fail(reason) => {
+                let hold = Some(Hold {
+                    reason,
+                    by: by.to_owned(),
+                    since: self.now,
+                });
+                TickOutcome {
+                    hold,
+                    ..self.end(run, Transition::Fail)
+                }
+            }
+        };
+        let explain = Some(decision.explain);
+        TickOutcome {
+            levels: Some(levels),
+            strategy_state: Some(decision.state),
+            explain,
+            ..outcome
+        }
+    }
+
+    pub(super) fn hold(&self, run: &Run, reason: String, by: &str) -> TickOutcome {
+        let hold = Some(Hold {
+            reason,
+            by: by.to_owned(),
+            since: self.now,
+        });
+        TickOutcome {
+            status: Some(CampaignStatus::Held),
+            hold,
+            ..self.unchanged(run)
+        }
+    }
+
+    fn start_rollback(&self, run: &Run, request: RollbackRequest, by: &str) -> TickOutcome {
+        let rollback = Some(Rollback {
+            scope: request.scope,
+            reason: request.reason,
+            by: by.to_owned(),
+        });
+        let (status, wake_at) = (Some(CampaignStatus::RollingBack), Some(self.now));
+        TickOutcome {
+            status,
+            rollback,
+            wake_at,
+            ..self.unchanged(run)
+        }
+    }
+
+    fn end(&self, run: &Run, step: Transition) -> TickOutcome {
+        // The campaign is in progress, from where every end can be reached.
+        let status = run.campaign.status.after(step).ok();
+        TickOutcome {
+            status,
+            ended_at: Some(self.now),
+            ..self.unchanged(run)
+        }
+    }
+
+    /// Makes updates for the devices that are released and have none yet, in order.
+    async fn offer_updates(&self, run: &Run, firmware: &Firmware) -> Result<()> {
+        let offer = self.offer(run, firmware);
+        let (mut batches, mut offered_now) = (0, 0);
+        for wave in 0..run.waves.len() {
+            let wave =
+                u32::try_from(wave).map_err(|error| Error::internal("number waves", error))?;
+            loop {
+                if batches == MAX_BATCHES {
+                    return self.requeue().await;
+                }
+                let offered = self
+                    .engine
+                    .store()
+                    .offer_updates(self.run, self.fence, wave, BATCH_SIZE, &offer)
+                    .await?;
+                self.invalidate(&offered.affected);
+                batches += u32::from(!offered.affected.is_empty());
+                offered_now += offered.affected.len() as u64;
+                if offered.remaining == 0 || offered.affected.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.offer_skipped_updates(run, &offer, offered_now).await
+    }
+
+    /// Looks again at devices that were passed over and may be admitted now: no more than the campaign's limit of
+    /// devices in flight leaves room for. The others wait until something of it ends.
+    async fn offer_skipped_updates(
+        &self,
+        run: &Run,
+        offer: &Offer,
+        offered_now: u64,
+    ) -> Result<()> {
+        let in_flight: u64 = run
+            .waves
+            .iter()
+            .map(|wave| wave.report.counts.in_flight())
+            .sum();
+        let max_in_flight = run.campaign.spec.max_concurrent_updates.unwrap_or(u64::MAX);
+        let capacity = max_in_flight.saturating_sub(in_flight + offered_now);
+        let limit = u32::try_from(capacity).unwrap_or(u32::MAX).min(BATCH_SIZE);
+        if limit == 0 {
+            return Ok(());
+        }
+        let affected = self
+            .engine
+            .store()
+            .offer_skipped_updates(self.run, self.fence, limit, offer)
+            .await?;
+        self.invalidate(&affected);
+        Ok(())
+    }
+
+    pub(super) fn offer(&self, run: &Run, firmware: &Firmware) -> Offer {
+        let spec = &run.campaign.spec;
+        let goes_back = run.campaign.status == CampaignStatus::RollingBack;
+        let (weight, success_criteria, options) = if goes_back {
+            let (success_criteria, options) = (
+                spec.success_criteria.for_rollback(),
+                spec.options.for_rollback(),
+            );
+            (ROLLBACK_WEIGHT, success_criteria, options)
+        } else {
+            (
+                spec.priority.weight(),
+                spec.success_criteria,
+                spec.options.clone(),
+            )
+        };
+        Offer {
+            firmware: spec.firmware,
+            to_version: firmware.details.version.clone(),
+            weight,
+            success_criteria,
+            options,
+            now: self.now,
+        }
+    }
+}
+
+/// What the health policies said.
+#[derive(Default)]
+struct PolicyResults {
+    verdicts: Vec<PolicyVerdict>,
+    /// The first wish to go back, and whose it is.
+    rollback_request: Option<(String, RollbackRequest)>,
+    /// The first policy that failed, and how.
+    failure: Option<(String, CallFailure)>,
+    /// New states, in the order of the spec.
+    states: Vec<Vec<u8>>,
+    journal: Vec<NewJournalEntry>,
+}

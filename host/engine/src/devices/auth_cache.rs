@@ -1,0 +1,193 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use tidegate_core::{
+    id::{GatewayId, TenantId},
+    time::Timestamp,
+};
+
+use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
+
+/// Most tenants, by every spelling that devices use.
+const MAX_TENANTS: usize = 10_000;
+/// A gateway that is used all the time is noted this often, in milliseconds.
+const USE_RECORDING_INTERVAL_MS: i64 = 1000;
+
+/// Which tenants there are and what opens their doors, remembered so that a poll needs no store.
+pub struct AuthCache {
+    /// By the name as it was asked for.
+    tenants: Cache<Box<str>, Cached<Option<Arc<Tenant>>>>,
+    /// How often a tenant was changed: what was read before may be old.
+    tenant_version: Mutex<u64>,
+    /// Every gateway of a tenant.
+    pub(super) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
+    /// Every authority of a tenant.
+    pub(super) authorities: Cache<TenantId, Cached<Arc<[Authority]>>>,
+    /// Gateways that were used since this was last written.
+    used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
+}
+
+/// A gateway, and when it was last noted that it is used.
+#[derive(Debug)]
+pub(super) struct CachedGateway {
+    pub(super) gateway: Gateway,
+    last_recorded: AtomicI64,
+}
+
+/// What the store said, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cached<T> {
+    pub(super) value: T,
+    pub(super) read_at: Timestamp,
+}
+
+impl Default for AuthCache {
+    fn default() -> Self {
+        Self {
+            tenants: Cache::new(MAX_TENANTS),
+            tenant_version: Mutex::default(),
+            gateways: Cache::new(MAX_TENANTS),
+            authorities: Cache::new(MAX_TENANTS),
+            used: Mutex::default(),
+        }
+    }
+}
+
+impl AuthCache {
+    /// What is remembered under this name.
+    pub(super) fn tenant(&self, name: &str) -> Option<Cached<Option<Arc<Tenant>>>> {
+        self.tenants.get(name)
+    }
+
+    /// To be asked before a tenant is read.
+    pub(super) fn tenant_version(&self) -> u64 {
+        *self
+            .tenant_version
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what was read, unless a tenant was changed since `tenant_version` was asked for.
+    pub(super) fn insert_tenant(
+        &self,
+        tenant_version: u64,
+        name: &str,
+        read: Cached<Option<Arc<Tenant>>>,
+    ) {
+        let current = self
+            .tenant_version
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *current == tenant_version {
+            self.tenants.insert(name.into(), read);
+        }
+    }
+
+    /// Forgets all tenants: one of them was changed, here or by another host.
+    pub(crate) fn invalidate_tenants(&self) {
+        let mut tenant_version = self
+            .tenant_version
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.tenants.clear();
+        *tenant_version += 1;
+    }
+
+    /// Has the next one who comes to a tenant's door look into the store for its gateways.
+    pub(crate) fn invalidate_gateways(&self, tenant: TenantId) {
+        self.gateways.remove(&tenant);
+    }
+
+    /// Likewise for its authorities.
+    pub(crate) fn invalidate_authorities(&self, tenant: TenantId) {
+        self.authorities.remove(&tenant);
+    }
+
+    /// Notes that a gateway was used; the latest time stays.
+    pub(crate) fn record_use(&self, used: GatewayUse) {
+        let mut times = self.used();
+        let time = times.entry((used.tenant, used.gateway)).or_insert(used.at);
+        *time = used.at.max(*time);
+    }
+
+    /// Everything that was noted since the last time.
+    pub(crate) fn take_uses(&self) -> Vec<GatewayUse> {
+        let times = std::mem::take(&mut *self.used());
+        let used = times.into_iter();
+        used.map(|((tenant, gateway), at)| GatewayUse {
+            tenant,
+            gateway,
+            at,
+        })
+        .collect()
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashMap<(TenantId, GatewayId), Timestamp>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CachedGateway {
+    pub(super) fn new(gateway: Gateway) -> Self {
+        Self {
+            gateway,
+            last_recorded: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Whether it is to be noted that it is used: the first time, and then now and again.
+    pub(super) fn is_recording_due(&self, now: Timestamp) -> bool {
+        let last_recorded = self.last_recorded.load(Ordering::Relaxed);
+        let is_due = now.0 < last_recorded
+            || now.0.saturating_sub(last_recorded) >= USE_RECORDING_INTERVAL_MS;
+        if is_due {
+            self.last_recorded.store(now.0, Ordering::Relaxed);
+        }
+        is_due
+    }
+}
+
+impl<T> Cached<T> {
+    /// Whether it is not older than that. A clock that went back makes it old.
+    pub(super) fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
+        now >= self.read_at && now.since(self.read_at) < ttl
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::settings::TenantSettings;
+
+    use super::*;
+
+    #[test]
+    fn a_stale_tenant_is_not_cached() {
+        let auth_cache = AuthCache::default();
+        let read = |revision| Cached {
+            value: Some(Arc::new(Tenant {
+                id: TenantId(1),
+                name: "LAB".to_owned(),
+                settings: TenantSettings::default(),
+                settings_revision: revision,
+            })),
+            read_at: Timestamp(0),
+        };
+        let cached = || Some(auth_cache.tenant("lab")?.value?.settings_revision);
+        auth_cache.insert_tenant(auth_cache.tenant_version(), "lab", read(0));
+        assert_eq!(cached(), Some(0));
+        let old = auth_cache.tenant_version();
+        auth_cache.invalidate_tenants();
+        assert_eq!(cached(), None);
+        auth_cache.insert_tenant(old, "lab", read(0));
+        assert_eq!(cached(), None);
+        auth_cache.insert_tenant(auth_cache.tenant_version(), "lab", read(1));
+        assert_eq!(cached(), Some(1));
+    }
+}

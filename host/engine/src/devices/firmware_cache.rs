@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use tidegate_core::{
+    firmware::Firmware,
+    id::{FirmwareId, ModuleId, TenantId, UpdateId},
+};
+
+use crate::{Result, ports::Store};
+
+/// Most firmware that is remembered.
+const MAX_FIRMWARE: usize = 1_000;
+/// Most ids that are remembered.
+const MAX_IDS: usize = 100_000;
+
+/// Firmware that devices ask for, and which update and module has which: none of it changes once it is stored. A
+/// device that fetches a file in hundreds of pieces costs no hundreds of reads.
+pub struct FirmwareCache {
+    firmware: Cache<(TenantId, FirmwareId), Arc<Firmware>>,
+    of_module: Cache<(TenantId, ModuleId), FirmwareId>,
+    of_update: Cache<(TenantId, UpdateId), FirmwareId>,
+}
+
+impl Default for FirmwareCache {
+    fn default() -> Self {
+        Self {
+            firmware: Cache::new(MAX_FIRMWARE),
+            of_module: Cache::new(MAX_IDS),
+            of_update: Cache::new(MAX_IDS),
+        }
+    }
+}
+
+impl FirmwareCache {
+    /// The firmware of this id.
+    pub(super) async fn firmware(
+        &self,
+        store: &dyn Store,
+        tenant: TenantId,
+        id: FirmwareId,
+    ) -> Result<Option<Arc<Firmware>>> {
+        if let Some(firmware) = self.firmware.get(&(tenant, id)) {
+            return Ok(Some(firmware));
+        }
+        let firmware = store.firmware(tenant, id).await?.map(Arc::new);
+        if let Some(firmware) = &firmware {
+            self.firmware.insert((tenant, id), Arc::clone(firmware));
+        }
+        Ok(firmware)
+    }
+
+    /// The firmware that a module belongs to.
+    pub(super) async fn firmware_of_module(
+        &self,
+        store: &dyn Store,
+        tenant: TenantId,
+        module: ModuleId,
+    ) -> Result<Option<Arc<Firmware>>> {
+        if let Some(id) = self.of_module.get(&(tenant, module)) {
+            return self.firmware(store, tenant, id).await;
+        }
+        let firmware = store.firmware_of_module(tenant, module).await?;
+        let firmware = firmware.map(Arc::new);
+        if let Some(firmware) = &firmware {
+            self.of_module.insert((tenant, module), firmware.id);
+            self.firmware
+                .insert((tenant, firmware.id), Arc::clone(firmware));
+        }
+        Ok(firmware)
+    }
+
+    /// The firmware that an update brings.
+    pub(super) async fn firmware_id_of_update(
+        &self,
+        store: &dyn Store,
+        tenant: TenantId,
+        update: UpdateId,
+    ) -> Result<Option<FirmwareId>> {
+        if let Some(id) = self.of_update.get(&(tenant, update)) {
+            return Ok(Some(id));
+        }
+        let row = store.update(tenant, update).await?;
+        let id = row.map(|row| row.update.firmware);
+        if let Some(id) = id {
+            self.of_update.insert((tenant, update), id);
+        }
+        Ok(id)
+    }
+}

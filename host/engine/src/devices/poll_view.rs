@@ -1,0 +1,34 @@
+use tidegate_core::{device::check_device_id, id::TenantId};
+
+use super::{Caller, authenticate::check_enrolment};
+use crate::{Engine, Result, ports::PollView};
+
+/// What is known of the device that a caller speaks for. Somebody else may have registered it since the caller was let in
+/// as a device that nobody knew: then the caller must be the same.
+pub(super) async fn caller_view(engine: &Engine, caller: &Caller) -> Result<Option<PollView>> {
+    let view = poll_view(engine, caller.tenant, &caller.device_id).await?;
+    if let Some(view) = &view {
+        check_enrolment(engine, caller, view).await?;
+    }
+    Ok(view)
+}
+
+/// What is known of a device: from memory, else from the store.
+pub(super) async fn poll_view(
+    engine: &Engine,
+    tenant: TenantId,
+    device_id: &str,
+) -> Result<Option<PollView>> {
+    if let Some(view) = engine.read_model.get(tenant, device_id) {
+        return Ok(Some(view));
+    }
+    if check_device_id(device_id).is_err() {
+        return Ok(None);
+    }
+    let stamp = engine.read_model.stamp(tenant, device_id);
+    let view = engine.store().poll_view(tenant, device_id).await?;
+    if let Some(view) = &view {
+        engine.read_model.insert_read(stamp, view.clone());
+    }
+    Ok(view)
+}

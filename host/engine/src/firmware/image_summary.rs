@@ -1,0 +1,114 @@
+//! What images say of themselves, whatever their kind.
+
+use std::collections::BTreeSet;
+
+use tidegate_core::{plugin::FieldError, version};
+use tidegate_images::Image;
+
+use super::{
+    hardware::{RAUC_COMPATIBLE, SWU_BOARDS, SWU_HARDWARE},
+    spec::UploadError,
+};
+
+/// Longest value of a firmware's metadata, in characters.
+const MAX_VALUE: usize = 4000;
+
+/// An image of an upload, and its file's name.
+pub(super) type NamedImage = (String, Image);
+
+/// What every kind of image may say.
+#[derive(Default)]
+pub(super) struct ImageSummary<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) version: Option<&'a str>,
+    pub(super) description: Option<&'a str>,
+}
+
+pub(super) fn summarize(image: &Image) -> ImageSummary<'_> {
+    match image {
+        Image::Swu(of) => ImageSummary {
+            name: of.name.as_deref(),
+            version: Some(&of.version),
+            description: of.description.as_deref(),
+        },
+        Image::Rauc(bundle) => bundle
+            .manifest
+            .as_ref()
+            .map_or_else(ImageSummary::default, |of| ImageSummary {
+                name: Some(&of.compatible),
+                version: of.version.as_deref(),
+                description: of.description.as_deref(),
+            }),
+    }
+}
+
+/// Entries of the firmware's metadata.
+pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, String)>, UploadError> {
+    let rows = images.iter().flat_map(|(_, image)| entries(image));
+    let rows: BTreeSet<(&'static str, String)> = rows.collect();
+    let rows: Vec<_> = rows.into_iter().collect();
+    for pair in rows.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            return Err(images_differ("/file", pair[0].0));
+        }
+    }
+    if let Some((key, _)) = rows
+        .iter()
+        .find(|(_, value)| value.chars().count() > MAX_VALUE)
+    {
+        let message =
+            format!("what the image says for {key} is longer than {MAX_VALUE} characters");
+        return Err(upload_error("invalid_image", "/file", message));
+    }
+    Ok(rows)
+}
+
+fn entries(image: &Image) -> Vec<(&'static str, String)> {
+    let mut entries = Vec::new();
+    let mut add = |key, value: Option<String>| entries.extend(value.map(|value| (key, value)));
+    match image {
+        Image::Swu(of) => {
+            let json =
+                |is_empty: bool, value: serde_json::Value| (!is_empty).then(|| value.to_string());
+            add(
+                SWU_HARDWARE,
+                json(of.hardware.is_empty(), serde_json::json!(of.hardware)),
+            );
+            add(
+                SWU_BOARDS,
+                json(of.boards.is_empty(), serde_json::json!(of.boards)),
+            );
+            add("swu.version", other_form(&of.version));
+        }
+        Image::Rauc(bundle) => {
+            if let Some(of) = &bundle.manifest {
+                add(RAUC_COMPATIBLE, Some(of.compatible.clone()));
+                add("rauc.build", of.build.clone());
+                add("rauc.version", of.version.as_deref().and_then(other_form));
+            }
+        }
+    }
+    entries
+}
+
+/// A version that is not in `SemVer`'s form, so that the firmware's is another text.
+fn other_form(version: &str) -> Option<String> {
+    (version::semver(version).as_deref() != Some(version)).then(|| version.to_owned())
+}
+
+/// Images of which one says another thing than the others.
+pub(super) fn images_differ(path: &str, what: &str) -> UploadError {
+    upload_error(
+        "image_contradicts",
+        path,
+        format!("the images do not agree on {what}"),
+    )
+}
+
+pub(super) fn upload_error(code: &'static str, path: &str, message: String) -> UploadError {
+    let path = path.to_owned();
+    UploadError {
+        code,
+        errors: vec![FieldError { path, message }],
+    }
+}

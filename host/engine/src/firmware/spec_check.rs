@@ -1,0 +1,174 @@
+//! What an uploader may say of a firmware, and what a file may be.
+
+use tidegate_core::{
+    firmware::{Artifact, FirmwareDetails, ModuleMetadata, hex, is_filename},
+    plugin::FieldError,
+};
+
+use super::spec::{Checksums, ModuleSpec, UploadError};
+
+/// Most tags of a firmware, and most entries of its metadata: what devices are shown of it.
+const MAX_ENTRIES: usize = 50;
+
+/// Gathers what is wrong.
+#[derive(Default)]
+pub(super) struct SpecCheck {
+    errors: Vec<FieldError>,
+    mismatches: usize,
+}
+
+impl SpecCheck {
+    pub(super) fn rule(&mut self, good: bool, path: &str, message: &str) {
+        if !good {
+            self.errors.push(FieldError {
+                path: path.to_owned(),
+                message: message.to_owned(),
+            });
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<(), UploadError> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        let code = if self.mismatches == self.errors.len() {
+            "checksum_mismatch"
+        } else {
+            "invalid_firmware"
+        };
+        let errors = self.errors;
+        Err(UploadError { code, errors })
+    }
+
+    pub(super) fn details(&mut self, details: &FirmwareDetails) {
+        for broken_rule in details.check() {
+            self.rule(
+                false,
+                &format!("/{}", broken_rule.field),
+                &broken_rule.message,
+            );
+        }
+        let texts = [
+            ("/description", &details.description),
+            ("/changelog", &details.changelog),
+        ];
+        for (path, text) in texts {
+            self.rule(
+                text.chars().count() <= 10_000,
+                path,
+                "must have at most 10000 characters",
+            );
+        }
+        let are_good = details
+            .tags
+            .iter()
+            .all(|tag| (1..=100).contains(&tag.chars().count()));
+        self.rule(are_good, "/tags", "each must have 1 to 100 characters");
+        self.rule(
+            details.tags.len() <= MAX_ENTRIES,
+            "/tags",
+            "must be at most 50",
+        );
+        self.rule(
+            details.metadata.len() <= MAX_ENTRIES,
+            "/metadata",
+            "must have at most 50 keys",
+        );
+        let fits = |(key, value): (&String, &String)| {
+            (1..=128).contains(&key.chars().count()) && value.chars().count() <= 4000
+        };
+        let message = "keys must have 1 to 128 characters, values at most 4000";
+        self.rule(details.metadata.iter().all(fits), "/metadata", message);
+    }
+
+    pub(super) fn files(&mut self, files: &[Artifact]) {
+        self.rule(
+            !files.is_empty(),
+            "/file",
+            "a firmware has at least one file",
+        );
+        for (at, file) in files.iter().enumerate() {
+            let message = "must have 1 to 255 bytes, no path and no control characters";
+            self.rule(is_filename(&file.filename), "/file", message);
+            let is_first = files
+                .iter()
+                .position(|other| other.filename == file.filename)
+                == Some(at);
+            self.rule(is_first, "/file", "each file must have a name of its own");
+        }
+    }
+
+    pub(super) fn module(&mut self, path: &str, module: &ModuleSpec) {
+        let part = &module.part;
+        let is_part = (1..=64).contains(&part.chars().count())
+            && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+        let message = "must have 1 to 64 characters and no white space";
+        self.rule(is_part, &format!("{path}/part"), message);
+        let texts = [
+            ("name", &module.name, 200),
+            ("version", &module.version, 50),
+        ];
+        for (field, text, limit) in texts {
+            let fits = text
+                .as_ref()
+                .is_none_or(|text| (1..=limit).contains(&text.chars().count()));
+            let message = format!("must have 1 to {limit} characters");
+            self.rule(fits, &format!("{path}/{field}"), &message);
+        }
+        self.module_metadata(&format!("{path}/metadata"), &module.metadata);
+    }
+
+    fn module_metadata(&mut self, path: &str, metadata: &[ModuleMetadata]) {
+        let fits = metadata.len() <= MAX_ENTRIES;
+        self.rule(fits, path, "must be at most 50");
+        for (at, ModuleMetadata { key, value }) in metadata.iter().enumerate().take(MAX_ENTRIES) {
+            let path = format!("{path}/{at}");
+            let fits = (1..=128).contains(&key.chars().count());
+            let message = "must have 1 to 128 characters";
+            self.rule(fits, &format!("{path}/key"), message);
+            let is_first = !metadata[..at].iter().any(|other| other.key == *key);
+            let message = "stands there already";
+            self.rule(is_first, &format!("{path}/key"), message);
+            let fits = value.chars().count() <= 4000;
+            let message = "must have at most 4000 characters";
+            self.rule(fits, &format!("{path}/value"), message);
+        }
+    }
+
+    pub(super) fn checksums(
+        &mut self,
+        path: &str,
+        prefix: &str,
+        claimed: &Checksums,
+        file: &Artifact,
+    ) {
+        let hashes = [
+            ("md5", &claimed.md5, hex(&file.hashes.md5)),
+            ("sha1", &claimed.sha1, hex(&file.hashes.sha1)),
+            ("sha256", &claimed.sha256, hex(&file.hashes.sha256)),
+        ];
+        for (name, claimed, arrived) in hashes {
+            let Some(claimed) = claimed
+                .as_ref()
+                .filter(|claimed| !claimed.eq_ignore_ascii_case(&arrived))
+            else {
+                continue;
+            };
+            let message = format!("is {claimed}, but the bytes that arrived hash to {arrived}");
+            self.rule(false, &format!("{path}/{prefix}{name}"), &message);
+            self.mismatches += 1;
+        }
+    }
+
+    pub(super) fn no_checksums(&mut self, claimed: &Checksums) {
+        let message = "is for a firmware of one file; give those of several files in `modules`";
+        let claimed = [
+            ("md5", &claimed.md5),
+            ("sha1", &claimed.sha1),
+            ("sha256", &claimed.sha256),
+        ];
+        for (name, _) in claimed.into_iter().filter(|(_, claimed)| claimed.is_some()) {
+            self.rule(false, &format!("/checksum_{name}"), message);
+        }
+    }
+}

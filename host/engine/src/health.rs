@@ -1,0 +1,155 @@
+//! Whether the background loops still go round.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Watches loops and long pieces of work: one that ended or is stuck has to be seen from outside.
+#[derive(Default)]
+pub struct HealthRegistry(Mutex<RegistryState>);
+
+#[derive(Default)]
+struct RegistryState {
+    next_id: u64,
+    tasks: BTreeMap<u64, Task>,
+}
+
+struct Task {
+    name: &'static str,
+    /// The longest silence that is no reason to worry.
+    max_silence: Duration,
+    last_beat: Instant,
+    has_ended: bool,
+}
+
+/// What a loop is heard by. It is watched from the moment this is made; dropping it is its end.
+pub struct Heartbeat {
+    registry: Arc<HealthRegistry>,
+    id: u64,
+    may_end: bool,
+}
+
+impl HealthRegistry {
+    /// Watches a loop, which is never to end and to go round within this time.
+    pub fn register_loop(self: &Arc<Self>, name: &'static str, max_silence: Duration) -> Heartbeat {
+        self.register(name, max_silence, false)
+    }
+
+    /// Watches a piece of work, which is to end within this time.
+    pub fn register_job(self: &Arc<Self>, name: &'static str, max_silence: Duration) -> Heartbeat {
+        self.register(name, max_silence, true)
+    }
+
+    /// What is wrong with the first that is not as it should be, in words.
+    pub fn unhealthy_reason(&self) -> Option<String> {
+        let state = self.lock();
+        let reasons = state.tasks.values().filter_map(Task::unhealthy_reason);
+        reasons.into_iter().next()
+    }
+
+    fn register(
+        self: &Arc<Self>,
+        name: &'static str,
+        max_silence: Duration,
+        may_end: bool,
+    ) -> Heartbeat {
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        let task = Task {
+            name,
+            max_silence,
+            last_beat: Instant::now(),
+            has_ended: false,
+        };
+        state.tasks.insert(id, task);
+        Heartbeat {
+            registry: Arc::clone(self),
+            id,
+            may_end,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RegistryState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    fn unhealthy_reason(&self) -> Option<String> {
+        let name = self.name;
+        if self.has_ended {
+            return Some(format!("{name}: ended"));
+        }
+        let silence = self.last_beat.elapsed();
+        let is_stuck = silence >= self.max_silence;
+        is_stuck.then(|| format!("{name}: nothing happened for {} s", silence.as_secs()))
+    }
+}
+
+impl Heartbeat {
+    /// The loop has gone round.
+    pub fn beat(&self) {
+        if let Some(task) = self.registry.lock().tasks.get_mut(&self.id) {
+            task.last_beat = Instant::now();
+        }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        let mut state = self.registry.lock();
+        if self.may_end {
+            state.tasks.remove(&self.id);
+        } else if let Some(task) = state.tasks.get_mut(&self.id) {
+            task.has_ended = true;
+            if std::thread::panicking() {
+                tracing::error!(name = task.name, "a background loop panicked");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_SILENCE: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn a_loop_is_healthy_until_it_ends() {
+        let registry = Arc::new(HealthRegistry::default());
+        let heartbeat = registry.register_loop("campaigns", MAX_SILENCE);
+        assert_eq!(registry.unhealthy_reason(), None);
+        drop(heartbeat);
+        assert_eq!(
+            registry.unhealthy_reason().as_deref(),
+            Some("campaigns: ended")
+        );
+    }
+
+    #[test]
+    fn a_job_may_end() {
+        let registry = Arc::new(HealthRegistry::default());
+        drop(registry.register_job("a look", MAX_SILENCE));
+        assert_eq!(registry.unhealthy_reason(), None);
+    }
+
+    #[test]
+    fn a_task_without_a_heartbeat_for_too_long_is_unhealthy() {
+        let registry = Arc::new(HealthRegistry::default());
+        let _fine = registry.register_loop("deadlines", MAX_SILENCE);
+        let heartbeat = registry.register_job("a look", Duration::ZERO);
+        heartbeat.beat();
+        assert_eq!(
+            registry.unhealthy_reason().as_deref(),
+            Some("a look: nothing happened for 0 s")
+        );
+        drop(heartbeat);
+        assert_eq!(registry.unhealthy_reason(), None);
+    }
+}

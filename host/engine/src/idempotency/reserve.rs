@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{QUOTA, RETENTION, RunningRequest, encrypt};
+use crate::{
+    Engine, Error, Result,
+    ports::{ExistingRequest, NewRequest, RequestState, ReservationId, ReserveResult},
+    tenants::Actor,
+};
+
+/// What becomes of a request with a key.
+pub enum Reservation {
+    /// It is new, and reserved: do it.
+    New(RunningRequest),
+    /// It was done before: this was answered.
+    Replayed(Vec<u8>),
+}
+
+/// Begins a request that its client named with `key`; `fingerprint` is of what it asks. The key is the client's own: the
+/// same one of another tenant, user or role is another key.
+///
+/// # Errors
+///
+/// A conflict `request_in_progress` while it is being done, `request_interrupted` when nobody knows how far it came,
+/// `answer_not_kept` when the answer was too large; invalid, `idempotency_key_reused`, when the key stands for another
+/// request.
+pub async fn reserve(
+    engine: &Arc<Engine>,
+    actor: &Actor,
+    key: &str,
+    fingerprint: [u8; 32],
+) -> Result<Reservation> {
+    let now = engine.now();
+    let mut salt = [0; 16];
+    engine.ports.entropy.fill(&mut salt);
+    let digest = digest(actor, key);
+    let reservation = ReservationId { digest, salt };
+    let request = NewRequest {
+        reservation,
+        fingerprint,
+        lease_until: now.plus(engine.settings.lease),
+        expires_at: now.plus(RETENTION),
+    };
+    let store = engine.store();
+    match store
+        .reserve_request(actor.tenant, request, QUOTA, now)
+        .await?
+    {
+        ReserveResult::Reserved => {
+            let engine = Arc::clone(engine);
+            let running = RunningRequest::new(engine, actor.tenant, reservation, key.to_owned());
+            Ok(Reservation::New(running))
+        }
+        ReserveResult::Exists(existing) if existing.fingerprint != fingerprint => Err(key_reused()),
+        ReserveResult::Exists(ExistingRequest {
+            progress: RequestState::Completed(Some(encrypted)),
+            reservation,
+            ..
+        }) => encrypt::decrypt(key, reservation, encrypted).map(Reservation::Replayed),
+        ReserveResult::Exists(ExistingRequest {
+            progress: RequestState::Completed(None),
+            ..
+        }) => Err(response_not_stored()),
+        ReserveResult::Exists(ExistingRequest {
+            progress: RequestState::Running(until),
+            ..
+        }) if until <= now => Err(interrupted()),
+        ReserveResult::Exists(_) | ReserveResult::Released => Err(in_progress()),
+        ReserveResult::QuotaExceeded => Err(quota_exceeded()),
+    }
+}
+
+/// Of who asks and of the key: it is what a request is found by.
+fn digest(actor: &Actor, key: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"tidegate request");
+    hash.update(actor.tenant.0.to_be_bytes());
+    for text in [actor.role.as_str(), &actor.user, key] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+fn key_reused() -> Error {
+    let message = "this key was sent with another request before; draw a new key for each request";
+    Error::invalid("idempotency_key_reused", "Idempotency-Key", message)
+}
+
+fn in_progress() -> Error {
+    let message =
+        "the request with this key is being done at this moment; send it again for its answer";
+    Error::conflict("request_in_progress", message)
+}
+
+fn interrupted() -> Error {
+    let message = "a request with this key was begun, and nobody knows how far it came; look whether it was done, and \
+                   if it was not, send it with another key";
+    Error::conflict("request_interrupted", message)
+}
+
+fn response_not_stored() -> Error {
+    let message = "the request with this key was done, but its answer was too large to be kept; look at what it made";
+    Error::conflict("answer_not_kept", message)
+}
+
+fn quota_exceeded() -> Error {
+    let message = format!(
+        "{} requests with keys, or {} MiB of their answers, are kept already; wait until the first of them are 24 hours \
+         old, or send none",
+        QUOTA.requests,
+        QUOTA.bytes >> 20
+    );
+    Error::TooMany { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::id::TenantId;
+
+    use super::*;
+    use crate::ports::Role;
+
+    #[test]
+    fn keys_are_scoped_to_tenant_user_and_role() {
+        let actor = |tenant, user: &str, role| Actor {
+            tenant: TenantId(tenant),
+            user: user.to_owned(),
+            role,
+        };
+        let one = digest(&actor(1, "maker", Role::Operator), "key");
+        assert_eq!(one, digest(&actor(1, "maker", Role::Operator), "key"));
+        for (other, key) in [
+            (actor(2, "maker", Role::Operator), "key"),
+            (actor(1, "makers", Role::Operator), "key"),
+            (actor(1, "maker", Role::Admin), "key"),
+            (actor(1, "maker", Role::Operator), "keys"),
+            (actor(1, "make", Role::Operator), "rkey"),
+        ] {
+            assert_ne!(one, digest(&other, key), "{other:?} {key}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tidegate_core::{
+    campaign::{Priority, Targets},
+    firmware::Firmware,
+    id::{DeviceKey, TenantId},
+    plugin::ClassKey,
+    selector::{DEVICE_FIELDS, parse},
+    update::{SuccessCriteria, UpdateOptions},
+};
+use tokio::time::{Instant, sleep};
+
+use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT, class};
+use crate::{
+    Engine, Error, Result, devices,
+    ports::{Offer, OfferResult},
+};
+
+/// Devices that may be given something by themselves: one that has drifted would be sent round, one with an open update
+/// has something to do.
+const ELIGIBLE_DEVICES: &str = "mode==latest;pinned==false;drifted==false;state!=pending";
+/// Devices that are offered a firmware in one transaction.
+const BATCH_SIZE: usize = 1000;
+/// How long one round may take before somebody is to be told.
+const MAX_SILENCE: Duration = Duration::from_mins(10);
+
+/// Keeps devices in mode `latest` up to date, until it is dropped. It works for at most a fifth of the time.
+pub async fn run_latest_loop(engine: Arc<Engine>) {
+    let heartbeat = engine
+        .health
+        .register_loop("devices in mode latest", MAX_SILENCE);
+    loop {
+        heartbeat.beat();
+        let started = Instant::now();
+        if let Err(error) = process_dirty_tenants(&engine).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "cannot keep devices in mode latest up to date; trying again"
+            );
+        }
+        sleep(engine.settings.tick_period.max(started.elapsed() * 4)).await;
+    }
+}
+
+/// Looks once at every tenant that was stirred since it was last looked at.
+pub async fn process_dirty_tenants(engine: &Engine) -> Result<()> {
+    for (tenant, revision) in engine.store().dirty_tenants().await? {
+        update_tenant(engine, tenant).await?;
+        engine.store().clear_dirty(tenant, revision).await?;
+    }
+    Ok(())
+}
+
+async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
+    let Some(chooser) = FirmwareChooser::load(engine, tenant).await? else {
+        return Ok(());
+    };
+    let eligible = parse(ELIGIBLE_DEVICES, &DEVICE_FIELDS)
+        .map_err(|error| Error::internal("read which devices are meant", error))?;
+    let selected = engine
+        .store()
+        .select(
+            tenant,
+            &Targets::default(),
+            Some(&eligible),
+            &chooser.attributes,
+        )
+        .await?;
+    let mut by_class: BTreeMap<ClassKey, Vec<DeviceKey>> = BTreeMap::new();
+    for device in selected {
+        by_class.entry(device.class).or_default().push(device.key);
+    }
+    let (keys, devices): (Vec<_>, Vec<_>) = by_class.into_iter().unzip();
+    let classes: Vec<_> = keys
+        .into_iter()
+        .zip(&devices)
+        .map(|(key, devices)| class(key, devices.len() as u64))
+        .collect();
+    for (choice, devices) in chooser.choose(&classes).await?.into_iter().zip(devices) {
+        if let Some(firmware) = choice.chosen {
+            offer(engine, tenant, &firmware, &devices).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Offers a firmware to those of the devices that never had an update with it.
+async fn offer(
+    engine: &Engine,
+    tenant: TenantId,
+    firmware: &Firmware,
+    devices: &[DeviceKey],
+) -> Result<()> {
+    let priority = if firmware.details.is_security_update {
+        Priority::High
+    } else {
+        Priority::Normal
+    };
+    for chunk in devices.chunks(BATCH_SIZE) {
+        let previous = engine
+            .store()
+            .already_offered(tenant, firmware.id, chunk)
+            .await?;
+        let new: Vec<_> = chunk
+            .iter()
+            .copied()
+            .filter(|key| !previous.contains(key))
+            .collect();
+        if new.is_empty() {
+            continue;
+        }
+        let offer = Offer {
+            firmware: firmware.id,
+            to_version: firmware.details.version.clone(),
+            weight: priority.weight(),
+            success_criteria: SuccessCriteria::Reported,
+            options: UpdateOptions::forced(UPDATE_TIMEOUT),
+            now: engine.now(),
+        };
+        let results = engine
+            .store()
+            .create_updates(tenant, &new, &offer, false)
+            .await?;
+        let affected: Vec<_> = results
+            .into_iter()
+            .filter_map(|results| match results {
+                OfferResult::Created(_, affected) => Some(affected),
+                _ => None,
+            })
+            .collect();
+        devices::invalidate_affected(engine, &affected);
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use tidegate_core::id::{Digest, TenantId};
+
+use crate::{
+    Engine, Error, Result,
+    files::FileLease,
+    ports::{Inspection, NewRevision, Rejection, Revision, Role, StoreError},
+    tenants::Actor,
+};
+
+/// Takes a component in: it is inspected in the sandbox, then stored as a revision of the plugin that it says it is.
+/// The same component again changes nothing.
+pub async fn upload(engine: &Engine, actor: &Actor, component: Bytes) -> Result<Revision> {
+    actor.require(Role::Publisher)?;
+    let inspection = inspect_component(engine, &component).await?;
+    let plugin = inspection.description.name.clone();
+    let digest = inspection.digest;
+    store_component(engine, actor.tenant, &actor.user, component, inspection).await?;
+    super::revision(engine, actor, &plugin, digest).await
+}
+
+pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Result<Inspection> {
+    engine
+        .sandbox()
+        .inspect(component.clone())
+        .await
+        .map_err(|rejection| match rejection {
+            Rejection::Invalid(message) => Error::Invalid {
+                code: "plugin_rejected",
+                message,
+                errors: Vec::new(),
+            },
+            Rejection::Unavailable(message) => Error::Unavailable { message },
+        })
+}
+
+/// Stores an inspected component: first its bytes, then its revision; when the revision is refused, the bytes go again.
+pub(super) async fn store_component(
+    engine: &Engine,
+    tenant: TenantId,
+    user: &str,
+    component: Bytes,
+    inspection: Inspection,
+) -> Result<()> {
+    let size = component.len() as u64;
+    let body = stream::iter([Ok(component)]).boxed();
+    let lease = FileLease::new(engine);
+    let sha256 = lease.store_file(body, size).await?.hashes.sha256;
+    if Digest(sha256) != inspection.digest {
+        lease.release().await;
+        let message = "the artifact store and the sandbox read different bytes";
+        return Err(Error::internal("store component", message));
+    }
+    let revision = NewRevision {
+        digest: inspection.digest,
+        kind: inspection.kind,
+        contract: inspection.contract,
+        description: inspection.description,
+        size,
+        created_by: user.to_owned(),
+        created_at: engine.now(),
+    };
+    let stored = engine.store().put_revision(tenant, revision).await;
+    // After any other failure it may have been stored all the same, and is held until that is certain.
+    if matches!(stored, Ok(()) | Err(StoreError::Conflict(_))) {
+        lease.release().await;
+    }
+    stored.map_err(|error| match error {
+        StoreError::Conflict(message) => Error::conflict("plugin_kind", message),
+        error => error.into(),
+    })
+}

@@ -1,0 +1,52 @@
+use tidegate_core::id::UpdateId;
+
+use crate::{
+    Engine, Error, Result,
+    ports::{FeedbackRow, PageRequest, UpdateFilter, UpdateRow},
+    tenants::Actor,
+};
+
+/// What a device said of one update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedbackLog {
+    /// The update; none when the device has none yet.
+    pub update: Option<UpdateRow>,
+    /// Newest first.
+    pub lines: Vec<FeedbackRow>,
+}
+
+/// What a device said of one of its updates; without an id of its newest one. At most `limit` feedbacks.
+pub async fn feedback_log(
+    engine: &Engine,
+    actor: &Actor,
+    device_id: &str,
+    update: Option<UpdateId>,
+    limit: u32,
+) -> Result<FeedbackLog> {
+    let device = super::get(engine, actor, device_id).await?;
+    let store = engine.store();
+    let update = if let Some(id) = update {
+        let found = store.update(actor.tenant, id).await?;
+        let own = found.filter(|row| row.update.device == device.key);
+        Some(own.ok_or_else(|| Error::not_found("update", id))?)
+    } else {
+        let filter = UpdateFilter {
+            campaign: None,
+            device: Some(device.key),
+        };
+        let newest = PageRequest {
+            limit: 1,
+            offset: 0,
+        };
+        store
+            .list_updates(actor.tenant, &filter, newest)
+            .await?
+            .items
+            .pop()
+    };
+    let lines = match &update {
+        Some(row) => store.history(actor.tenant, row.update.id, limit).await?,
+        None => Vec::new(),
+    };
+    Ok(FeedbackLog { update, lines })
+}

@@ -1,0 +1,185 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use tidegate_core::{
+    device::{MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, check_device_id},
+    plugin::FieldError,
+    polling,
+};
+
+use crate::{Error, Result};
+
+/// Most groups of a device.
+const MAX_GROUPS: usize = 50;
+/// Longest name of a group or a feed, in characters.
+const MAX_NAME: usize = 100;
+/// Longest key of a label, in characters.
+const MAX_LABEL_KEY: usize = 64;
+/// Longest value of a label, in characters.
+const MAX_LABEL: usize = 256;
+
+/// What devices may be told by operators: every broken rule is gathered.
+#[derive(Default)]
+pub(super) struct DeviceValidator {
+    errors: Vec<FieldError>,
+}
+
+impl DeviceValidator {
+    pub(super) fn device_id(&mut self, device_id: &str) {
+        if let Err(error) = check_device_id(device_id) {
+            self.add_error("/device_id", error.to_string());
+        }
+    }
+
+    pub(super) fn name(&mut self, name: &str) {
+        self.require(is_short(name, 200), "/name", || {
+            "must have at most 200 characters".to_owned()
+        });
+    }
+
+    pub(super) fn groups(&mut self, groups: &[String]) {
+        self.require(groups.len() <= MAX_GROUPS, "/groups", || {
+            format!("must be at most {MAX_GROUPS}")
+        });
+        self.require(groups.iter().all(|group| is_name(group)), "/groups", || {
+            format!("each must have 1 to {MAX_NAME} characters")
+        });
+    }
+
+    pub(super) fn feed(&mut self, feed: &str) {
+        self.require(is_name(feed), "/feed", || {
+            format!("must have 1 to {MAX_NAME} characters; null for none")
+        });
+    }
+
+    pub(super) fn polling_interval(&mut self, interval: Duration) {
+        let range = polling::MIN_POLL_INTERVAL..=polling::MAX_POLL_INTERVAL;
+        self.require(range.contains(&interval), "/polling_interval", || {
+            "must be between 00:00:01 and 23:59:59; null for none".to_owned()
+        });
+    }
+
+    pub(super) fn label(&mut self, key: &str, value: Option<&str>) {
+        // What a selector can name.
+        let is_key = (1..=MAX_LABEL_KEY).contains(&key.chars().count())
+            && key
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        self.require(is_key, "/labels", || {
+            format!("a key must have 1 to {MAX_LABEL_KEY} letters, digits, `_`, `.` or `-`")
+        });
+        self.require(
+            value.is_none_or(|value| is_short(value, MAX_LABEL)),
+            "/labels",
+            || format!("a value must have at most {MAX_LABEL} characters"),
+        );
+    }
+
+    pub(super) fn attributes(&mut self, attributes: &BTreeMap<String, String>) {
+        self.require(attributes.len() <= MAX_ATTRIBUTES, "/attributes", || {
+            format!("must be at most {MAX_ATTRIBUTES}")
+        });
+        let fits = |(key, value): (&String, &String)| {
+            !key.is_empty()
+                && is_short(key, MAX_ATTRIBUTE_CHARS)
+                && is_short(value, MAX_ATTRIBUTE_CHARS)
+        };
+        self.require(attributes.iter().all(fits), "/attributes", || {
+            format!(
+                "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters, values at most {MAX_ATTRIBUTE_CHARS}"
+            )
+        });
+    }
+
+    fn require(&mut self, is_valid: bool, path: &str, message: impl FnOnce() -> String) {
+        if !is_valid {
+            self.add_error(path, message());
+        }
+    }
+
+    pub(super) fn add_error(&mut self, path: &str, message: String) {
+        let path = path.to_owned();
+        let error = FieldError { path, message };
+        // A rule that many labels break is one rule.
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    /// All that is broken, as one error.
+    pub(super) fn finish(self) -> Result<()> {
+        let errors = self.errors;
+        let message = match &errors[..] {
+            [] => return Ok(()),
+            [one] => format!("{}: {}", one.path, one.message),
+            many => format!(
+                "{} fields of the device are not as they must be",
+                many.len()
+            ),
+        };
+        Err(Error::Invalid {
+            code: "invalid_device",
+            message,
+            errors,
+        })
+    }
+}
+
+fn is_short(text: &str, limit: usize) -> bool {
+    text.chars().count() <= limit
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && is_short(text, MAX_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(check: impl FnOnce(&mut DeviceValidator)) -> Vec<String> {
+        let mut validator = DeviceValidator::default();
+        check(&mut validator);
+        match validator.finish() {
+            Ok(()) => Vec::new(),
+            Err(Error::Invalid { errors, .. }) => {
+                errors.into_iter().map(|error| error.path).collect()
+            }
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_is_named_once() {
+        let paths = broken(|validator| {
+            validator.device_id("a b");
+            validator.name(&"x".repeat(201));
+            validator.groups(&[String::new()]);
+            validator.feed("");
+            validator.label("a b", None);
+            validator.label("", None);
+            validator.attributes(&BTreeMap::from([("site".to_owned(), "x".repeat(129))]));
+        });
+        let expected = [
+            "/device_id",
+            "/name",
+            "/groups",
+            "/feed",
+            "/labels",
+            "/attributes",
+        ];
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn valid_fields_pass() {
+        let paths = broken(|validator| {
+            validator.device_id(&"ä".repeat(256));
+            validator.name("");
+            validator.groups(&["lab".to_owned()]);
+            validator.feed("beta");
+            validator.label("rack.row-7_a", Some(""));
+            validator.label("gone", None);
+        });
+        assert_eq!(paths, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,154 @@
+use tidegate_core::{
+    campaign::{CampaignStatus, Targets},
+    plugin::{DecisionOutcome, OperatorActKind},
+};
+use tidegate_engine::{Error, campaigns, ports::Role, tenants::Actor};
+
+use crate::{
+    engine_fixture::{EngineFixture, draft},
+    scripted_sandbox::decision,
+};
+
+#[tokio::test]
+async fn all_errors_of_a_campaign_are_reported_together() {
+    let fixture = EngineFixture::new(1).await;
+    let mut draft = draft(tidegate_core::id::FirmwareId(99));
+    draft.name = String::new();
+    draft.targets = Targets {
+        filter: Some("colour==red".to_owned()),
+        ..Targets::default()
+    };
+    draft.strategy.plugin = "calm".to_owned();
+    draft.policies[0].plugin = "nowhere".to_owned();
+    let error = campaigns::create(&fixture.engine, &fixture.actor, draft)
+        .await
+        .expect_err("it is bad");
+    let Error::Invalid { errors, .. } = error else {
+        panic!("{error:?}")
+    };
+    let paths: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "/name",
+            "/target_filter",
+            "/firmware_id",
+            "/policies/0/plugin",
+            "/strategy/plugin"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_campaign_is_approved_by_another_user() {
+    let fixture = EngineFixture::new(1).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.requires_approval = true;
+    let id = fixture.create(draft).await.id;
+    let code = |error: Error| match error {
+        Error::Conflict { code, .. } | Error::Forbidden { code, .. } => code,
+        other => panic!("{other:?}"),
+    };
+    let start = campaigns::start(&fixture.engine, &fixture.actor, id).await;
+    assert_eq!(code(start.expect_err("nobody approved")), "not_approved");
+    let own = campaigns::approve(&fixture.engine, &fixture.actor, id, String::new()).await;
+    assert_eq!(code(own.expect_err("it is their own")), "own_campaign");
+    let viewer = Actor {
+        user: "stranger".to_owned(),
+        role: Role::Viewer,
+        ..fixture.actor.clone()
+    };
+    let no_role = campaigns::approve(&fixture.engine, &viewer, id, String::new()).await;
+    assert_eq!(code(no_role.expect_err("they may not")), "role_missing");
+    let approver = Actor {
+        user: "maker".to_owned(),
+        role: Role::Approver,
+        ..fixture.actor.clone()
+    };
+    campaigns::approve(&fixture.engine, &approver, id, "looks good".to_owned())
+        .await
+        .expect("somebody else may");
+    campaigns::start(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("now it starts");
+}
+
+#[tokio::test]
+async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+        .await
+        .expect("it pauses");
+    fixture
+        .sandbox
+        .decides(|_| panic!("a paused campaign asks nobody"));
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Paused);
+    campaigns::resume(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("it resumes");
+
+    fixture.sandbox.decides(|observation| {
+        let acts: Vec<OperatorActKind> = observation.operator.iter().map(|act| act.kind).collect();
+        assert_eq!(
+            acts[acts.len() - 2..],
+            [OperatorActKind::Paused, OperatorActKind::Resumed]
+        );
+        Ok(decision(&[(0, 1)], DecisionOutcome::AwaitOperator(1)))
+    });
+    fixture.tick(id).await;
+    campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
+        .await
+        .expect("the operator says go on");
+    fixture.sandbox.decides(|observation| {
+        assert!(observation.waves[1].advanced_at.is_some());
+        Ok(decision(&[(1, 2)], DecisionOutcome::Proceed))
+    });
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 3);
+    let again = campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
+        .await
+        .expect_err("it is open");
+    assert!(matches!(
+        again,
+        Error::Conflict {
+            code: "gate_passed",
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
+async fn another_tenant_sees_nothing() {
+    let fixture = EngineFixture::new(1).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    let other = fixture
+        .engine
+        .store()
+        .create_tenant("OTHER", fixture.engine.now())
+        .await
+        .expect("a tenant");
+    let stranger = Actor {
+        tenant: other.id,
+        ..fixture.actor.clone()
+    };
+    let engine = &fixture.engine;
+    assert!(matches!(
+        campaigns::get(engine, &stranger, id).await,
+        Err(Error::NotFound { .. })
+    ));
+    assert!(matches!(
+        campaigns::pause(engine, &stranger, id, "").await,
+        Err(Error::NotFound { .. })
+    ));
+    assert!(matches!(
+        campaigns::explain(engine, &stranger, "device-000").await,
+        Err(Error::NotFound { .. })
+    ));
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}

@@ -1,0 +1,434 @@
+//! A small world: a database, a fleet, a firmware, and campaigns that tests step by hand.
+
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidegate_core::{
+    campaign::{Campaign, CampaignStatus, Priority, Targets},
+    device::AttributeNames,
+    feedback::{Execution, Feedback, Finished},
+    firmware::{Artifact, FirmwareDetails, Hashes},
+    id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId},
+    plugin::{Description, Members, Plan, PlannedWave, PluginKind},
+    time::Timestamp,
+    update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
+    wave::Counts,
+};
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    campaigns::{self, Draft, PluginChoice},
+    ports::{
+        Artifacts, AttributeMode, AttributesReport, ByteStream, CallFailure, Clock, Entropy,
+        EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
+        Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateReport, UpdateRow,
+    },
+    tenants::Actor,
+};
+
+use crate::scripted_sandbox::ScriptedSandbox;
+
+pub(crate) struct EngineFixture {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) sandbox: Arc<ScriptedSandbox>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) actor: Actor,
+    /// Every call of a plugin: which, what, and its outcome as it is counted.
+    pub(crate) calls: Calls,
+    _folder: tempfile::TempDir,
+}
+
+impl EngineFixture {
+    /// A fleet of this size on firmware 1.0.0, and a strategy whose plan has one device, two devices and the rest.
+    pub(crate) async fn new(devices: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = store(folder.path()).await;
+        let tenant = store
+            .create_tenant("LAB", Timestamp(0))
+            .await
+            .expect("a tenant")
+            .id;
+        let actor = Actor {
+            tenant,
+            user: "op".to_owned(),
+            role: Role::Admin,
+        };
+        let sandbox = Arc::new(ScriptedSandbox::new(plan(&[
+            Members::Count(1),
+            Members::Count(2),
+            Members::Rest,
+        ])));
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_000_000)));
+        let calls = Calls::default();
+        let ports = Ports {
+            store,
+            artifacts: Arc::new(NoArtifacts),
+            sandbox: sandbox.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(ZeroEntropy),
+            observer: Arc::new(CallObserver(Arc::clone(&calls))),
+        };
+        let fixture = Self {
+            engine: Arc::new(Engine::new(ports, Settings::default())),
+            sandbox,
+            clock,
+            actor,
+            calls,
+            _folder: folder,
+        };
+        fixture.add_plugin("waves", PluginKind::Strategy).await;
+        fixture.add_plugin("fits", PluginKind::Compatibility).await;
+        fixture.add_plugin("calm", PluginKind::Health).await;
+        fixture.add_devices(devices).await;
+        fixture
+    }
+
+    pub(crate) async fn add_plugin(&self, name: &str, kind: PluginKind) {
+        let description = Description {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            summary: "scripted".to_owned(),
+            config_schema: "{}".to_owned(),
+            state_schema: 1,
+            metrics: Vec::new(),
+            attributes: Vec::new(),
+        };
+        let revision = NewRevision {
+            digest: Digest::of(name.as_bytes()),
+            kind,
+            contract: "1.0.0".to_owned(),
+            description,
+            size: 1,
+            created_by: "tests".to_owned(),
+            created_at: Timestamp(0),
+        };
+        self.engine
+            .store()
+            .put_revision(self.actor.tenant, revision)
+            .await
+            .expect("a revision");
+    }
+
+    async fn add_devices(&self, devices: usize) {
+        for n in 0..devices {
+            let attributes = [("hw_model", "rpi4"), ("sw_version", "1.0.0")];
+            let device = NewDevice {
+                device_id: format!("device-{n:03}"),
+                attributes: attributes
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+                created_at: Some(Timestamp(0)),
+                ..NewDevice::default()
+            };
+            self.engine
+                .store()
+                .create_device(self.actor.tenant, device)
+                .await
+                .expect("a device");
+        }
+    }
+
+    pub(crate) async fn add_firmware(&self, version: &str) -> FirmwareId {
+        self.add_firmware_with(FirmwareDetails {
+            name: "edge".to_owned(),
+            version: version.to_owned(),
+            ..FirmwareDetails::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn add_firmware_with(&self, details: FirmwareDetails) -> FirmwareId {
+        let hashes = Hashes {
+            sha1: [1; 20],
+            md5: [2; 16],
+            sha256: [3; 32],
+        };
+        let module = NewModule {
+            part: "os".to_owned(),
+            name: "edge".to_owned(),
+            version: details.version.clone(),
+            artifacts: vec![Artifact {
+                filename: "edge.bin".to_owned(),
+                size: 1,
+                hashes,
+            }],
+            ..NewModule::default()
+        };
+        let firmware = NewFirmware {
+            details,
+            modules: vec![module],
+            created_by: "op".to_owned(),
+            created_at: Timestamp(0),
+        };
+        self.engine
+            .store()
+            .create_firmware(self.tenant(), firmware)
+            .await
+            .expect("a firmware")
+    }
+
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.actor.tenant
+    }
+
+    pub(crate) async fn create(&self, draft: Draft) -> Campaign {
+        campaigns::create(&self.engine, &self.actor, draft)
+            .await
+            .expect("a good campaign")
+    }
+
+    /// A campaign to the whole fleet that has started.
+    pub(crate) async fn create_and_start(&self, draft: Draft) -> CampaignId {
+        let id = self.create(draft).await.id;
+        campaigns::start(&self.engine, &self.actor, id)
+            .await
+            .expect("it starts");
+        id
+    }
+
+    pub(crate) async fn tick(&self, campaign: CampaignId) {
+        let run = RunRef {
+            tenant: self.tenant(),
+            campaign,
+        };
+        campaigns::tick(&self.engine, run)
+            .await
+            .expect("a look works");
+    }
+
+    pub(crate) async fn campaign(&self, id: CampaignId) -> Campaign {
+        campaigns::get(&self.engine, &self.actor, id)
+            .await
+            .expect("it is there")
+    }
+
+    pub(crate) async fn status(&self, id: CampaignId) -> CampaignStatus {
+        self.campaign(id).await.status
+    }
+
+    pub(crate) async fn counts(&self, id: CampaignId) -> Counts {
+        let waves = campaigns::waves(&self.engine, &self.actor, id)
+            .await
+            .expect("waves");
+        waves.iter().fold(Counts::default(), |total, wave| {
+            total.plus(&wave.report.counts)
+        })
+    }
+
+    /// The campaign's updates, oldest first.
+    pub(crate) async fn updates(&self, id: CampaignId) -> Vec<UpdateRow> {
+        let filter = UpdateFilter {
+            campaign: Some(id),
+            device: None,
+        };
+        let all = PageRequest {
+            limit: 500,
+            offset: 0,
+        };
+        let page = self
+            .engine
+            .store()
+            .list_updates(self.tenant(), &filter, all)
+            .await
+            .expect("updates");
+        page.items.into_iter().rev().collect()
+    }
+
+    pub(crate) async fn open(&self, id: CampaignId) -> Vec<UpdateRow> {
+        let updates = self.updates(id).await;
+        updates
+            .into_iter()
+            .filter(|row| row.update.state.status.is_open())
+            .collect()
+    }
+
+    /// Every device with an open update says that it went so; devices that are called back agree.
+    pub(crate) async fn report_result(&self, id: CampaignId, finished: Finished) {
+        for row in self.open(id).await {
+            let said = feedback(finished);
+            let event = match row.update.state.status {
+                UpdateStatus::Cancelling => {
+                    UpdateEvent::CancelFeedback(feedback(Finished::Success))
+                }
+                _ => UpdateEvent::Feedback(said),
+            };
+            self.report(&row, event).await;
+        }
+    }
+
+    pub(crate) async fn report(&self, row: &UpdateRow, event: UpdateEvent) {
+        let report = UpdateReport {
+            tenant: self.tenant(),
+            device: row.update.device,
+            update: row.update.id,
+            event,
+            at: self.engine.now(),
+        };
+        self.engine
+            .store()
+            .record(report)
+            .await
+            .expect("it is taken");
+    }
+
+    pub(crate) async fn report_version(&self, device: DeviceKey, version: &str) {
+        let report = AttributesReport {
+            tenant: self.tenant(),
+            device,
+            mode: AttributeMode::Merge,
+            data: [("sw_version".to_owned(), Some(version.to_owned()))].into(),
+            names: AttributeNames::default(),
+            at: self.engine.now(),
+        };
+        let store = self.engine.store();
+        store.record_attributes(report).await.expect("it is taken");
+    }
+
+    /// How often its strategy was asked for a decision.
+    pub(crate) async fn decisions(&self, id: CampaignId) -> usize {
+        let all = PageRequest {
+            limit: 500,
+            offset: 0,
+        };
+        let page = campaigns::journal(&self.engine, &self.actor, id, 0, all)
+            .await
+            .expect("a journal");
+        let decisions = page.items.iter();
+        decisions
+            .filter(|entry| entry.kind == EntryKind::Decide)
+            .count()
+    }
+
+    pub(crate) async fn version_of(&self, device_id: &str) -> Option<String> {
+        let device = self
+            .engine
+            .store()
+            .device(self.tenant(), device_id)
+            .await
+            .expect("a device");
+        device.and_then(|device| device.sw_version)
+    }
+}
+
+pub(crate) fn feedback(finished: Finished) -> Feedback {
+    Feedback::new(Execution::Closed, finished)
+}
+
+pub(crate) fn draft(firmware: FirmwareId) -> Draft {
+    let choice = |plugin: &str| PluginChoice {
+        plugin: plugin.to_owned(),
+        revision: None,
+        config: "{}".to_owned(),
+    };
+    Draft {
+        name: "spring".to_owned(),
+        description: String::new(),
+        firmware,
+        targets: Targets {
+            filter: Some("hw_model==rpi4".to_owned()),
+            ..Targets::default()
+        },
+        allow_beta: false,
+        strategy: choice("waves"),
+        policies: vec![choice("fits"), choice("calm")],
+        priority: Priority::Normal,
+        max_concurrent_updates: None,
+        options: UpdateOptions::forced(Duration::from_mins(30)),
+        requires_approval: false,
+        auto_rollback: true,
+        failure_threshold_percent: 100,
+        success_criteria: SuccessCriteria::Reported,
+    }
+}
+
+pub(crate) fn plan(members: &[Members]) -> Plan {
+    let named = members
+        .iter()
+        .enumerate()
+        .map(|(index, members)| PlannedWave {
+            name: format!("wave {index}"),
+            members: members.clone(),
+        });
+    Plan {
+        waves: named.collect(),
+        parallel: false,
+        dynamic: false,
+    }
+}
+
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn advance(&self, time: Duration) {
+        self.0.fetch_add(
+            i64::try_from(time.as_millis()).expect("a short time"),
+            Ordering::SeqCst,
+        );
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type Calls = Arc<Mutex<Vec<(String, &'static str, &'static str)>>>;
+
+struct CallObserver(Calls);
+
+impl Observer for CallObserver {
+    fn plugin_called(
+        &self,
+        plugin: &str,
+        call: &'static str,
+        failure: Option<&CallFailure>,
+        _: u64,
+        _: Duration,
+    ) {
+        let outcome = failure.map_or("ok", CallFailure::class);
+        let mut calls = self.0.lock().expect("no test panicked");
+        calls.push((plugin.to_owned(), call, outcome));
+    }
+}
+
+struct ZeroEntropy;
+
+impl Entropy for ZeroEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+struct NoArtifacts;
+
+#[async_trait]
+impl Artifacts for NoArtifacts {
+    async fn put(&self, _: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError> {
+        Err(PutError::TooLarge(max_bytes))
+    }
+
+    async fn open(&self, _: [u8; 32], _: Range<u64>) -> io::Result<Option<ByteStream>> {
+        Ok(None)
+    }
+
+    async fn delete(&self, _: [u8; 32]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn store(folder: &std::path::Path) -> Arc<tidegate_store::SqlStore> {
+    let options = tidegate_store::Options::sqlite(&folder.join("tidegate.db"));
+    Arc::new(
+        tidegate_store::SqlStore::open(options)
+            .await
+            .expect("a database"),
+    )
+}

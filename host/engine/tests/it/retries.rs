@@ -1,0 +1,132 @@
+//! Updates that are tried again, and what people are told of it.
+
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::CampaignStatus,
+    feedback::Finished,
+    id::CampaignId,
+    plugin::{DecisionOutcome, RollbackScope},
+    update::{RetryPolicy, UpdateEvent, UpdateStatus},
+};
+use tidegate_engine::{campaigns, ports::DeviceChange, registry};
+
+use crate::{
+    engine_fixture::{EngineFixture, draft, feedback},
+    scripted_sandbox::decision,
+};
+
+/// A campaign of one device, which it was offered, that tries twice again.
+async fn start_rollout() -> (EngineFixture, CampaignId) {
+    let fixture = EngineFixture::new(1).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.options.retries = RetryPolicy {
+        max_retries: 2,
+        delay: Duration::from_mins(1),
+    };
+    let id = fixture.create_and_start(draft).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    (fixture, id)
+}
+
+async fn reasons(fixture: &EngineFixture) -> String {
+    let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000").await;
+    explained.expect("it is explained")[0].reasons.join("\n")
+}
+
+#[tokio::test]
+async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
+    let (fixture, id) = start_rollout().await;
+    assert!(
+        !reasons(&fixture).await.contains("try"),
+        "the first is no news"
+    );
+    fixture.report_result(id, Finished::Failure).await;
+    let counts = fixture.counts(id).await;
+    assert_eq!((counts.offered, counts.failed), (1, 0));
+    let explanation = reasons(&fixture).await;
+    assert!(
+        explanation.contains("it is try 2 of 3, after FAILED"),
+        "{explanation}"
+    );
+    assert!(
+        explanation.contains("; it goes out in 6") || explanation.contains("; it goes out in 7"),
+        "{explanation}"
+    );
+
+    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+        .await
+        .expect("it pauses");
+    let explanation = reasons(&fixture).await;
+    assert!(
+        explanation.contains("it waits until the campaign goes on"),
+        "{explanation}"
+    );
+    fixture.clock.advance(Duration::from_mins(5));
+    let expire = async || {
+        let store = fixture.engine.store();
+        store
+            .expire_updates(fixture.engine.now(), 10)
+            .await
+            .expect("a look")
+    };
+    expire().await;
+    assert_eq!(
+        fixture.open(id).await[0].update.state.status,
+        UpdateStatus::Scheduled
+    );
+
+    campaigns::resume(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("it goes on");
+    assert!(reasons(&fixture).await.contains("it goes out in a moment"));
+    fixture.clock.advance(Duration::from_mins(10));
+    expire().await;
+    assert_eq!(
+        fixture.open(id).await[0].update.state.status,
+        UpdateStatus::Offered
+    );
+    fixture.report_result(id, Finished::Success).await;
+    let counts = fixture.counts(id).await;
+    assert_eq!((counts.completed, counts.failed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_pinned_device_is_not_rolled_back_and_the_reason_is_explained() {
+    let (fixture, id) = start_rollout().await;
+    let update = fixture.updates(id).await.remove(0);
+    let done = UpdateEvent::Feedback(feedback(Finished::Success));
+    fixture.report(&update, done).await;
+    let pin = DeviceChange {
+        pinned: Some(true),
+        ..DeviceChange::at(fixture.engine.now())
+    };
+    registry::change(&fixture.engine, &fixture.actor, "device-000", pin)
+        .await
+        .expect("it is pinned");
+    campaigns::roll_back(
+        &fixture.engine,
+        &fixture.actor,
+        id,
+        RollbackScope::Everything,
+        "it is bad",
+    )
+    .await
+    .expect("it turns back");
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+    assert_eq!(
+        fixture.version_of("device-000").await.as_deref(),
+        Some("1.1.0")
+    );
+    let said = fixture.campaign(id).await.explain.join("\n");
+    assert!(said.contains("1 stay on it: they are pinned"), "{said}");
+    let explanation = reasons(&fixture).await;
+    assert!(
+        explanation.contains("it was pinned when the campaign went back"),
+        "{explanation}"
+    );
+}

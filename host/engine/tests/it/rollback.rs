@@ -1,0 +1,223 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::CampaignStatus,
+    feedback::Finished,
+    plugin::{DecisionOutcome, HealthVerdict, RollbackRequest, RollbackScope},
+    update::{Purpose, SuccessCriteria, UpdateEvent, UpdateStatus},
+};
+use tidegate_engine::campaigns::{self, Draft};
+
+use crate::{
+    engine_fixture::{EngineFixture, draft, feedback},
+    scripted_sandbox::{decision, health},
+};
+
+/// A fleet that has gone to 1.1.0, and a campaign of 1.2.0 with its first two waves out.
+async fn half_rolled_out() -> (EngineFixture, tidegate_core::id::CampaignId) {
+    let fixture = EngineFixture::new(10).await;
+    let all_at_once = |sizes: &[(u32, u64)]| {
+        let sizes = sizes.to_vec();
+        move |_: &_| Ok(decision(&sizes, DecisionOutcome::Proceed))
+    };
+    let first = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(all_at_once(&[(0, 1), (1, 2), (2, 7)]));
+    fixture.tick(first).await;
+    fixture.report_result(first, Finished::Success).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[], DecisionOutcome::Complete)));
+    fixture.tick(first).await;
+    assert_eq!(fixture.status(first).await, CampaignStatus::Completed);
+
+    let second = fixture
+        .create_and_start(draft(fixture.add_firmware("1.2.0").await))
+        .await;
+    fixture.sandbox.decides(all_at_once(&[(0, 1), (1, 2)]));
+    fixture.tick(second).await;
+    (fixture, second)
+}
+
+#[tokio::test]
+async fn a_policy_rolls_back_completed_and_in_flight_devices() {
+    let (fixture, id) = half_rolled_out().await;
+    let updates = fixture.updates(id).await;
+    fixture
+        .report(
+            &updates[0],
+            UpdateEvent::Feedback(feedback(Finished::Success)),
+        )
+        .await;
+    fixture
+        .report(
+            &updates[1],
+            UpdateEvent::Feedback(feedback(Finished::Failure)),
+        )
+        .await;
+    let wish = RollbackRequest {
+        scope: RollbackScope::Everything,
+        reason: "1 of 2 failed".to_owned(),
+    };
+    fixture
+        .sandbox
+        .evaluates(move |_| Ok(health(HealthVerdict::RollBack(wish.clone()))));
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
+    assert_eq!(
+        fixture.campaign(id).await.rollback.expect("it says why").by,
+        "calm"
+    );
+
+    fixture.tick(id).await;
+    let open = fixture.open(id).await;
+    let kinds: Vec<_> = open
+        .iter()
+        .map(|row| (row.update.campaign.map(|c| c.1), row.update.state.status))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (Some(Purpose::Forward { wave: 1 }), UpdateStatus::Cancelling),
+            (Some(Purpose::Rollback), UpdateStatus::Offered),
+        ]
+    );
+    assert_eq!(open[1].update.to_version, "1.1.0");
+    assert_eq!(open[1].update.device, updates[0].update.device);
+
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+    for row in &updates {
+        assert_eq!(
+            fixture.version_of(&row.device_id).await.as_deref(),
+            Some("1.1.0")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
+    let (fixture, id) = half_rolled_out().await;
+    let reason = "an operator changed their mind";
+    campaigns::roll_back(
+        &fixture.engine,
+        &fixture.actor,
+        id,
+        RollbackScope::Everything,
+        reason,
+    )
+    .await
+    .expect("it turns back");
+    fixture.tick(id).await;
+    let called_back = fixture.open(id).await;
+    assert_eq!(called_back.len(), 3);
+    fixture
+        .report(
+            &called_back[0],
+            UpdateEvent::Feedback(feedback(Finished::Success)),
+        )
+        .await;
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
+    let open = fixture.open(id).await;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].update.device, called_back[0].update.device);
+    fixture.report_result(id, Finished::Success).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+}
+
+#[tokio::test]
+async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
+    let fixture = EngineFixture::new(1).await;
+    let campaign = Draft {
+        success_criteria: SuccessCriteria::Attested,
+        ..draft(fixture.add_firmware("1.1.0").await)
+    };
+    // What it had before: the fleet comes with version 1.0.0, which is spelt in another way here.
+    let before = fixture.add_firmware("v1.0").await;
+    let id = fixture.create_and_start(campaign).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    fixture.report_result(id, Finished::Success).await;
+    campaigns::roll_back(
+        &fixture.engine,
+        &fixture.actor,
+        id,
+        RollbackScope::InFlight,
+        "it hums",
+    )
+    .await
+    .expect("it turns back");
+    fixture.tick(id).await;
+    assert_eq!(
+        fixture.open(id).await[0].update.state.status,
+        UpdateStatus::Verifying,
+        "it has the time to prove itself"
+    );
+    fixture.clock.advance(Duration::from_mins(31));
+    let expired = fixture
+        .engine
+        .store()
+        .expire_updates(fixture.engine.now(), 10)
+        .await;
+    assert_eq!(expired.map(|expired| expired.len()).ok(), Some(1));
+    fixture.tick(id).await;
+    let open = fixture.open(id).await;
+    assert_eq!(open.len(), 1);
+    let update = &open[0].update;
+    assert_eq!(update.campaign, Some((id, Purpose::Rollback)));
+    assert_eq!(update.firmware, before);
+    fixture.report_result(id, Finished::Success).await;
+    // The way back has to be proven too.
+    fixture.report_version(update.device, "1.0.0").await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
+}
+
+#[tokio::test]
+async fn cancelling_a_campaign_cancels_its_open_updates() {
+    let (fixture, id) = half_rolled_out().await;
+    campaigns::cancel(&fixture.engine, &fixture.actor, id, "enough")
+        .await
+        .expect("it is cancelled");
+    fixture.tick(id).await;
+    assert!(
+        fixture
+            .open(id)
+            .await
+            .iter()
+            .all(|row| row.update.state.status == UpdateStatus::Cancelling)
+    );
+    fixture.report_result(id, Finished::Success).await;
+    assert_eq!(fixture.counts(id).await.cancelled, 3);
+    fixture
+        .sandbox
+        .decides(|_| panic!("a cancelled campaign asks nobody"));
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 3);
+}
+
+#[tokio::test]
+async fn without_auto_rollback_a_rollback_request_holds_the_campaign() {
+    let fixture = EngineFixture::new(3).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.auto_rollback = false;
+    let id = fixture.create_and_start(draft).await;
+    let wish = RollbackRequest {
+        scope: RollbackScope::Everything,
+        reason: "bad".to_owned(),
+    };
+    fixture
+        .sandbox
+        .decides(move |_| Ok(decision(&[], DecisionOutcome::RollBack(wish.clone()))));
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+}

@@ -1,0 +1,445 @@
+use std::time::Duration;
+
+use tidegate_core::{
+    campaign::CampaignStatus,
+    feedback::Finished,
+    plugin::{Compatibility, DecisionOutcome, HealthVerdict},
+};
+use tidegate_engine::{
+    Error, campaigns,
+    campaigns::MembershipStatus,
+    ports::{CallFailure, EntryKind, PageRequest},
+};
+
+use crate::{
+    engine_fixture::{EngineFixture, draft},
+    scripted_sandbox::{decision, health},
+};
+
+#[tokio::test]
+async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
+    let fixture = EngineFixture::new(10).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture.sandbox.decides(|observation| {
+        let finished: Vec<bool> = observation
+            .waves
+            .iter()
+            .map(|wave| wave.counts.finished() == wave.size)
+            .collect();
+        Ok(match finished[..] {
+            [true, true, true] => decision(&[], DecisionOutcome::Complete),
+            [true, true, _] => decision(&[(2, 7)], DecisionOutcome::Proceed),
+            [true, ..] => decision(&[(1, 2)], DecisionOutcome::Proceed),
+            _ => decision(&[(0, 1)], DecisionOutcome::Proceed),
+        })
+    });
+    for admitted in [1, 3, 10] {
+        fixture.tick(id).await;
+        // Asking again at once releases nobody else.
+        fixture.tick(id).await;
+        assert_eq!(fixture.updates(id).await.len(), admitted);
+        fixture.report_result(id, Finished::Success).await;
+    }
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Completed);
+    assert_eq!(fixture.counts(id).await.completed, 10);
+    assert_eq!(
+        fixture.version_of("device-000").await.as_deref(),
+        Some("1.1.0")
+    );
+}
+
+#[tokio::test]
+async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
+    let fixture = EngineFixture::new(10).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.max_concurrent_updates = Some(2);
+    let id = fixture.create_and_start(draft).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1), (1, 2)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    assert_eq!(
+        fixture.updates(id).await.len(),
+        0,
+        "three at once are refused whole"
+    );
+    fixture.clock.advance(Duration::from_secs(2));
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1), (1, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
+    let fixture = EngineFixture::new(10).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
+    for expected in [
+        CampaignStatus::InProgress,
+        CampaignStatus::InProgress,
+        CampaignStatus::Held,
+    ] {
+        fixture.tick(id).await;
+        assert_eq!(fixture.status(id).await, expected);
+        // Whatever wakes it meanwhile, it is not asked again before its time.
+        fixture.tick(id).await;
+        assert_eq!(fixture.status(id).await, expected);
+        fixture.clock.advance(Duration::from_secs(4));
+    }
+    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    assert!(
+        hold.reason
+            .contains("wave 2 may open only after the one before it"),
+        "{}",
+        hold.reason
+    );
+    assert_eq!(fixture.updates(id).await.len(), 0);
+
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    campaigns::resume(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("an operator resumes");
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 1);
+    assert_eq!(fixture.campaign(id).await.hold, None);
+}
+
+#[tokio::test]
+async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
+    // Looked at once a second; asked after 2 s, 4 s, 8 s ...
+    for _ in 0..500 {
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+    assert_eq!(fixture.decisions(id).await, 8);
+    for _ in 0..400 {
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+    assert_eq!(fixture.decisions(id).await, 10);
+    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    assert!(hold.reason.contains("10 times in a row"), "{}", hold.reason);
+}
+
+#[tokio::test]
+async fn one_answer_in_time_resets_the_timeouts() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    for _ in 0..12 {
+        fixture
+            .sandbox
+            .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(2));
+        fixture
+            .sandbox
+            .decides(|_| Ok(decision(&[], DecisionOutcome::Proceed)));
+        fixture.tick(id).await;
+    }
+    assert_eq!(fixture.decisions(id).await, 24);
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+}
+
+#[tokio::test]
+async fn a_host_failure_does_not_hold_the_campaign() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Err(CallFailure::Host("the disk is away".to_owned())));
+    for _ in 0..20 {
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_mins(5));
+    }
+    let campaign = fixture.campaign(id).await;
+    assert_eq!(campaign.status, CampaignStatus::InProgress);
+    assert!(campaign.explain[0].contains("the disk is away"));
+}
+
+#[tokio::test]
+async fn a_decision_that_the_checker_refuses_counts_as_an_invalid_answer() {
+    let fixture = EngineFixture::new(10).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(2, 7)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    let calls = fixture.calls.lock().expect("no test panicked").clone();
+    assert_eq!(
+        calls.last(),
+        Some(&("waves".to_owned(), "decide", "invalid-answer"))
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture.sandbox.decides(|observation| {
+        assert!(matches!(
+            &observation.verdicts[0].verdict,
+            HealthVerdict::Inconclusive(_)
+        ));
+        Ok(decision(&[], DecisionOutcome::Proceed))
+    });
+    fixture
+        .sandbox
+        .evaluates(|_| Err(CallFailure::Trap("index out of bounds".to_owned())));
+    for _ in 0..3 {
+        fixture.tick(id).await;
+        fixture.clock.advance(Duration::from_secs(4));
+    }
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+    assert_eq!(
+        fixture.campaign(id).await.hold.expect("it says why").by,
+        "calm"
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_says_hold_releases_no_device() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .evaluates(|_| Ok(health(HealthVerdict::Hold("too hot".to_owned()))));
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    assert_eq!(fixture.updates(id).await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_failure_ceiling_holds_a_campaign_that_no_plugin_stops() {
+    let fixture = EngineFixture::new(10).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.failure_threshold_percent = 50;
+    draft.auto_rollback = false;
+    let id = fixture.create_and_start(draft).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    fixture.report_result(id, Finished::Failure).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    assert_eq!(
+        hold.reason,
+        "1 of the 1 devices of wave wave 0 failed: the ceiling is 50 %"
+    );
+}
+
+#[tokio::test]
+async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
+    let fixture = EngineFixture::new(10).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.failure_threshold_percent = 50;
+    draft.auto_rollback = false;
+    let id = fixture.create_and_start(draft).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    fixture.report_result(id, Finished::Failure).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+
+    campaigns::resume(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("an operator resumes");
+    let explain = fixture.campaign(id).await.explain;
+    assert!(explain[0].contains("accepted"), "{explain:?}");
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(1, 2)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
+    assert_eq!(fixture.updates(id).await.len(), 3);
+
+    // What fails from here on counts.
+    fixture.report_result(id, Finished::Failure).await;
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+}
+
+#[tokio::test]
+async fn resuming_a_pause_accepts_no_failures() {
+    let fixture = EngineFixture::new(10).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.failure_threshold_percent = 50;
+    draft.auto_rollback = false;
+    let id = fixture.create_and_start(draft).await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+        .await
+        .expect("it pauses");
+    fixture.report_result(id, Finished::Failure).await;
+    campaigns::resume(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("it resumes");
+    fixture.tick(id).await;
+    assert_eq!(fixture.status(id).await, CampaignStatus::Held);
+}
+
+#[tokio::test]
+async fn an_update_without_feedback_times_out() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    fixture.clock.advance(Duration::from_mins(29));
+    assert_eq!(
+        fixture
+            .engine
+            .store()
+            .expire_updates(fixture.engine.now(), 10)
+            .await
+            .expect("it works")
+            .len(),
+        0
+    );
+    fixture.clock.advance(Duration::from_mins(1));
+    assert_eq!(
+        fixture
+            .engine
+            .store()
+            .expire_updates(fixture.engine.now(), 10)
+            .await
+            .expect("it works")
+            .len(),
+        1
+    );
+    assert_eq!(fixture.counts(id).await.timed_out, 1);
+}
+
+#[tokio::test]
+async fn incompatible_devices_are_excluded_with_the_reason() {
+    let fixture = EngineFixture::new(3).await;
+    fixture.sandbox.checks(|input| {
+        Ok(input
+            .classes
+            .iter()
+            .map(|_| Compatibility::Incompatible("wrong board".to_owned()))
+            .collect())
+    });
+    let id = fixture
+        .create(draft(fixture.add_firmware("1.1.0").await))
+        .await
+        .id;
+    let error = campaigns::start(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect_err("nobody is left");
+    assert!(error.to_string().contains("fits: wrong board"), "{error}");
+    assert_eq!(fixture.status(id).await, CampaignStatus::Created);
+
+    fixture
+        .sandbox
+        .checks(|input| Ok(vec![Compatibility::Compatible; input.classes.len()]));
+    campaigns::start(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect("now it starts");
+    let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000")
+        .await
+        .expect("it is explained");
+    assert_eq!(explained[0].status, MembershipStatus::Waiting);
+    assert!(
+        explained[0]
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("number")),
+        "{:?}",
+        explained[0].reasons
+    );
+}
+
+#[tokio::test]
+async fn a_second_start_changes_nothing() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    let before = fixture.campaign(id).await;
+    let error = campaigns::start(&fixture.engine, &fixture.actor, id)
+        .await
+        .expect_err("it has started");
+    assert!(
+        matches!(
+            error,
+            Error::Conflict {
+                code: "invalid_transition",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(fixture.campaign(id).await, before);
+}
+
+#[tokio::test]
+async fn every_plugin_call_is_in_the_journal() {
+    let fixture = EngineFixture::new(3).await;
+    let id = fixture
+        .create_and_start(draft(fixture.add_firmware("1.1.0").await))
+        .await;
+    fixture
+        .sandbox
+        .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
+    fixture.tick(id).await;
+    let all = PageRequest {
+        limit: 100,
+        offset: 0,
+    };
+    let page = campaigns::journal(&fixture.engine, &fixture.actor, id, 0, all)
+        .await
+        .expect("a journal");
+    let kinds: Vec<EntryKind> = page.items.iter().map(|entry| entry.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EntryKind::Check,
+            EntryKind::Plan,
+            EntryKind::Evaluate,
+            EntryKind::Decide
+        ]
+    );
+    assert!(page.items.iter().map(|entry| entry.seq).eq(1..=4));
+}

@@ -1,0 +1,156 @@
+//! A sandbox without plugins: tests say what each call answers.
+
+use std::{sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_core::{
+    id::Digest,
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, DecisionOutcome, HealthAnswer,
+        HealthInput, HealthVerdict, Observation, Plan, PlanInput,
+    },
+};
+use tidegate_engine::ports::{
+    Call, CallFailure, CallRecord, Inspection, Rejection, Sandbox, Validation,
+};
+
+type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
+
+/// What each call answers. Tests replace what they care about.
+pub(crate) struct ScriptedSandbox {
+    pub(crate) plan: Mutex<Response<PlanInput, Plan>>,
+    pub(crate) decide: Mutex<Response<Observation, Decision>>,
+    pub(crate) check: Mutex<Response<CheckInput, Vec<Compatibility>>>,
+    pub(crate) evaluate: Mutex<Response<HealthInput, HealthAnswer>>,
+}
+
+impl ScriptedSandbox {
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
+            plan: Mutex::new(Box::new(move |_| Ok(plan.clone()))),
+            decide: Mutex::new(Box::new(|_| Ok(decision(&[], DecisionOutcome::Proceed)))),
+            check: Mutex::new(Box::new(|input| {
+                Ok(vec![Compatibility::Compatible; input.classes.len()])
+            })),
+            evaluate: Mutex::new(Box::new(|_| Ok(health(HealthVerdict::Healthy)))),
+        }
+    }
+
+    pub(crate) fn decides(
+        &self,
+        respond: impl FnMut(&Observation) -> Result<Decision, CallFailure> + Send + 'static,
+    ) {
+        *self.decide.lock().expect("no test panicked") = Box::new(respond);
+    }
+
+    pub(crate) fn evaluates(
+        &self,
+        respond: impl FnMut(&HealthInput) -> Result<HealthAnswer, CallFailure> + Send + 'static,
+    ) {
+        *self.evaluate.lock().expect("no test panicked") = Box::new(respond);
+    }
+
+    pub(crate) fn checks(
+        &self,
+        respond: impl FnMut(&CheckInput) -> Result<Vec<Compatibility>, CallFailure> + Send + 'static,
+    ) {
+        *self.check.lock().expect("no test panicked") = Box::new(respond);
+    }
+}
+
+pub(crate) fn decision(admissions: &[(u32, u64)], outcome: DecisionOutcome) -> Decision {
+    let admissions = admissions
+        .iter()
+        .map(|(wave, devices)| tidegate_core::plugin::Admission {
+            wave: *wave,
+            devices: *devices,
+        });
+    Decision {
+        admissions: admissions.collect(),
+        outcome,
+        wake_after: None,
+        state: Vec::new(),
+        explain: vec!["as the test says".to_owned()],
+    }
+}
+
+pub(crate) fn health(verdict: HealthVerdict) -> HealthAnswer {
+    HealthAnswer {
+        verdict,
+        confidence: 10_000,
+        state: Vec::new(),
+        explain: Vec::new(),
+    }
+}
+
+fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
+    respond: &Mutex<Response<Q, A>>,
+    input: &Q,
+) -> Call<A> {
+    let outcome = (respond.lock().expect("no test panicked"))(input);
+    let record = CallRecord {
+        input: format!("{input:?}").into_bytes(),
+        input_digest: Some(Digest::of(format!("{input:?}").as_bytes())),
+        output: outcome
+            .as_ref()
+            .map_or(Vec::new(), |respond| format!("{respond:?}").into_bytes()),
+    };
+    Call {
+        outcome,
+        fuel: 1000,
+        peak_memory: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+        record,
+    }
+}
+
+#[async_trait]
+impl Sandbox for ScriptedSandbox {
+    async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
+        Err(Rejection::Invalid(
+            "these tests take no plugins in".to_owned(),
+        ))
+    }
+
+    async fn validate(&self, _: Digest, _: &str) -> Validation {
+        Validation {
+            outcome: Ok(Vec::new()),
+            asked: Some((7, Duration::ZERO)),
+        }
+    }
+
+    async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {
+        call(&self.plan, &input)
+    }
+
+    async fn assign(&self, _: Digest, input: AssignInput) -> Call<Vec<u16>> {
+        call(
+            &Mutex::new(Box::new(|input: &AssignInput| {
+                Ok(vec![0; input.class.len()])
+            })),
+            &input,
+        )
+    }
+
+    async fn decide(&self, _: Digest, observation: Observation) -> Call<Decision> {
+        call(&self.decide, &observation)
+    }
+
+    async fn check(&self, _: Digest, input: CheckInput) -> Call<Vec<Compatibility>> {
+        call(&self.check, &input)
+    }
+
+    async fn evaluate(&self, _: Digest, input: HealthInput) -> Call<HealthAnswer> {
+        call(&self.evaluate, &input)
+    }
+
+    async fn replay(&self, _: Digest, input: &[u8]) -> Call<()> {
+        call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
+    }
+
+    fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {
+        Ok(format!("{:?}", String::from_utf8_lossy(record)))
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OriginalUri};
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use percent_encoding::percent_decode_str;
+use tidegate_core::access::AccessSettings;
+use tidegate_engine::{
+    Error,
+    devices::{self, Caller, Credential},
+    ports::Tenant,
+};
+
+use super::{error::DdiError, links::Links};
+use crate::{AppState, client::Client};
+
+/// A device that was let in.
+pub(super) struct DeviceAuth {
+    pub(super) caller: Caller,
+    pub(super) tenant: Arc<Tenant>,
+    /// Where its resources are, as it calls them.
+    pub(super) links: Links,
+}
+
+impl FromRequestParts<AppState> for DeviceAuth {
+    type Rejection = DdiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, DdiError> {
+        let uri = match parts.extensions.get::<OriginalUri>() {
+            Some(OriginalUri(uri)) => uri,
+            None => &parts.uri,
+        };
+        // "", tenant, "controller", "v1", device, ...
+        let mut segments = uri.path().split('/').skip(1);
+        let (tenant, device) = (segments.next(), segments.nth(2));
+        let (Some(tenant_segment), Some(device_segment)) = (tenant, device) else {
+            return Err(DdiError::NotFound);
+        };
+        let tenant_name = decode_segment(tenant_segment)?;
+        let device_id = decode_segment(device_segment)?.into_owned();
+        let tenant = match devices::tenant(&state.engine, &tenant_name).await {
+            // Which tenants there are is nobody's business who has no credentials for one.
+            Err(Error::NotFound { .. }) => {
+                log_refusal(tenant_segment, device_segment, "there is no such tenant");
+                return Err(DdiError::Unauthenticated);
+            }
+            found => found?,
+        };
+        let default_client = Client::default();
+        let client = parts.extensions.get().unwrap_or(&default_client);
+        let has_certificate =
+            has_valid_certificate(state, &tenant, client, &parts.headers, &device_id).await?;
+        let certificate = has_certificate.then_some(Credential::Verified);
+        let credentials: Vec<_> = certificate
+            .into_iter()
+            .chain(parse_token(&parts.headers))
+            .collect();
+        let authenticated = devices::authenticate(&state.engine, &tenant, device_id, &credentials);
+        let Some(mut caller) = authenticated.await? else {
+            let reason = refusal_reason(&credentials, &tenant.settings.access);
+            log_refusal(tenant_segment, device_segment, reason);
+            return Err(DdiError::Unauthenticated);
+        };
+        let is_tracked = tenant.settings.track_address;
+        caller.address = client.address.filter(|_| is_tracked);
+        if !state.limits.allow_tenant(tenant.id, &parts.method) {
+            return Err(DdiError::TooManyRequests);
+        }
+        let links =
+            Links::from_request(uri, &parts.headers, client, tenant_segment, device_segment);
+        Ok(Self {
+            caller,
+            tenant,
+            links: links.ok_or(DdiError::malformed("the Host header is no host and port"))?,
+        })
+    }
+}
+
+/// Tells operators who look for it what the device itself is not told.
+fn log_refusal(tenant: &str, device: &str, reason: &str) {
+    tracing::debug!(?tenant, ?device, reason, "a device was not let in");
+}
+
+/// Why none of this opens the device.
+fn refusal_reason(credentials: &[Credential<'_>], access: &AccessSettings) -> &'static str {
+    match credentials.last() {
+        None => "it shows no token, and no certificate that is trusted and names it",
+        Some(Credential::TargetToken(_)) if !access.target_tokens => {
+            "access.target_tokens is false"
+        }
+        Some(Credential::GatewayToken(_)) if !access.gateway_tokens => {
+            "access.gateway_tokens is false"
+        }
+        Some(Credential::TargetToken(_)) => "its token is another, or nobody knows the device",
+        Some(Credential::GatewayToken(_)) => "no gateway has this token",
+        Some(Credential::Verified) => "its certificate opens nothing",
+    }
+}
+
+fn decode_segment(segment: &str) -> Result<std::borrow::Cow<'_, str>, DdiError> {
+    percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|_| DdiError::malformed("the path is not UTF-8"))
+}
+
+/// Whether a certificate says that this is the device: its own, or one that a trusted proxy has checked.
+async fn has_valid_certificate(
+    state: &AppState,
+    tenant: &Tenant,
+    client: &Client,
+    headers: &HeaderMap,
+    device_id: &str,
+) -> Result<bool, DdiError> {
+    if client.is_proxied {
+        let named = state.settings.certificate_headers.parse(headers);
+        let trusted = &tenant.settings.access.proxy_authorities;
+        return Ok(named.is_some_and(|named| named.identifies(device_id, trusted)));
+    }
+    let Some(presented) = &client.certificates else {
+        return Ok(false);
+    };
+    let (engine, tenant) = (&state.engine, tenant.id);
+    let authorities = devices::authorities(engine, tenant).await?;
+    let (verifier, now) = (&state.certificate_verifier, engine.now());
+    Ok(verifier.identifies(presented, tenant, &authorities, device_id, now))
+}
+
+/// The token that a device shows, or a gateway for it.
+fn parse_token(headers: &HeaderMap) -> Option<Credential<'_>> {
+    let value = headers.get(AUTHORIZATION)?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("TargetToken") {
+        Some(Credential::TargetToken(token))
+    } else if scheme.eq_ignore_ascii_case("GatewayToken") {
+        Some(Credential::GatewayToken(token))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_refusal_reason_names_the_cause() {
+        let open = AccessSettings::default();
+        let closed = AccessSettings {
+            target_tokens: false,
+            gateway_tokens: false,
+            ..AccessSettings::default()
+        };
+        for (credentials, access, part) in [
+            (&[][..], &open, "no token"),
+            (&[Credential::TargetToken("x")], &open, "token is another"),
+            (
+                &[Credential::TargetToken("x")],
+                &closed,
+                "access.target_tokens",
+            ),
+            (&[Credential::GatewayToken("x")], &open, "no gateway"),
+            (
+                &[Credential::GatewayToken("x")],
+                &closed,
+                "access.gateway_tokens",
+            ),
+        ] {
+            let reason = refusal_reason(credentials, access);
+            assert!(reason.contains(part), "{credentials:?}: {reason}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_parsed() {
+        for (value, expected) in [
+            ("TargetToken abc", Some(Credential::TargetToken("abc"))),
+            ("targettoken  abc ", Some(Credential::TargetToken("abc"))),
+            ("GatewayToken x=y", Some(Credential::GatewayToken("x=y"))),
+            ("Bearer abc", None),
+            ("TargetToken", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(parse_token(&headers), expected, "{value}");
+        }
+        assert_eq!(parse_token(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,243 @@
+use std::any::Any;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, RETRY_AFTER},
+};
+use serde::Serialize;
+use tidegate_core::update::EventError;
+use tidegate_engine::{Error, ports::RecordError};
+
+use crate::problem::log_panic;
+
+/// Why a device is not given what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DdiError {
+    Unauthenticated,
+    NotFound,
+    /// The update came to its end.
+    Gone,
+    /// Nobody calls the update back.
+    NotCancelling,
+    /// All updates are agreed to already.
+    AutoConfirmActive,
+    NotAcceptable,
+    UnsupportedMediaType,
+    TooLarge,
+    /// The body took too long.
+    TimedOut,
+    /// The body, or a parameter, cannot be read.
+    Malformed(String),
+    /// What was read breaks a rule.
+    ConstraintViolation(String),
+    InvalidAttributes(String),
+    QuotaExceeded(String),
+    /// Not now. Devices take 503 for "you may not": they are told that it is too much.
+    TooManyRequests,
+    /// Our own mistake, which is logged.
+    Internal,
+}
+
+impl DdiError {
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self::Malformed(message.into())
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
+            Self::NotCancelling => StatusCode::METHOD_NOT_ALLOWED,
+            Self::AutoConfirmActive => StatusCode::CONFLICT,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Malformed(_) | Self::ConstraintViolation(_) | Self::InvalidAttributes(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::QuotaExceeded(_) | Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The body that clients of hawkBit know; most refusals have none.
+    fn body(self) -> Option<ErrorBody> {
+        let (exception_class, error_code, message) = match self {
+            Self::Malformed(message) => (
+                "org.eclipse.hawkbit.rest.exception.MessageNotReadableException",
+                "hawkbit.server.error.rest.body.notReadable",
+                message,
+            ),
+            Self::ConstraintViolation(message) => (
+                "jakarta.validation.ConstraintViolationException",
+                "hawkbit.server.error.repo.constraintViolation",
+                message,
+            ),
+            Self::InvalidAttributes(message) => (
+                "org.eclipse.hawkbit.repository.exception.InvalidTargetAttributeException",
+                "hawkbit.server.error.repo.invalidTargetAttributes",
+                message,
+            ),
+            Self::QuotaExceeded(message) => (
+                "org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException",
+                "hawkbit.server.error.quota.tooManyEntries",
+                message,
+            ),
+            Self::NotCancelling => (
+                "org.eclipse.hawkbit.repository.exception.CancelActionNotAllowedException",
+                "hawkbit.server.error.action.notCancelable",
+                "the update is not being cancelled".to_owned(),
+            ),
+            Self::AutoConfirmActive => (
+                "org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException",
+                "hawkbit.server.error.repo.autoConfAlreadyActive",
+                "auto-confirm is active already".to_owned(),
+            ),
+            _ => return None,
+        };
+        Some(ErrorBody {
+            exception_class,
+            error_code,
+            message,
+            info: None,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody {
+    exception_class: &'static str,
+    error_code: &'static str,
+    message: String,
+    /// Always null: nothing more is known.
+    info: Option<()>,
+}
+
+impl IntoResponse for DdiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = match self.body() {
+            Some(body) => (status, Json(body)).into_response(),
+            None => status.into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Devices know no problem+json: a panic is a mistake of ours as any other.
+#[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
+pub(super) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
+    log_panic(&*panic);
+    DdiError::Internal.into_response()
+}
+
+impl From<Error> for DdiError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound { .. } => Self::NotFound,
+            Error::Invalid {
+                code: "invalid_attributes",
+                message,
+                ..
+            } => Self::InvalidAttributes(message),
+            Error::Invalid { message, .. } => Self::ConstraintViolation(message),
+            Error::TooMany { message } => Self::QuotaExceeded(message),
+            Error::TooLarge { .. } => Self::TooLarge,
+            Error::Forbidden { .. } => Self::Unauthenticated,
+            Error::Conflict { .. } => Self::Gone,
+            Error::Unavailable { message } => {
+                tracing::warn!("a device is told to come back later: {message}");
+                Self::TooManyRequests
+            }
+            Error::Internal { context, source } => {
+                let error = &*source as &dyn std::error::Error;
+                tracing::error!(error, "answered 500 to a device: {context}");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<RecordError> for DdiError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Refused(EventError::Closed) => Self::Gone,
+            RecordError::Refused(EventError::NotCancelling) => Self::NotCancelling,
+            // As hawkBit says it: there is no such update to report on, or to confirm.
+            RecordError::Refused(
+                EventError::ConfirmationPending | EventError::NotWaitingConfirmation,
+            ) => Self::NotFound,
+            RecordError::AlreadyActive => Self::AutoConfirmActive,
+            other => Error::from(other).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_have_the_bodies_of_hawkbit() {
+        for (error, status, body) in [
+            (DdiError::Unauthenticated, 401, ""),
+            (DdiError::NotFound, 404, ""),
+            (
+                DdiError::from(RecordError::Refused(EventError::Closed)),
+                410,
+                "",
+            ),
+            (DdiError::from(RecordError::NotFound), 404, ""),
+            (
+                DdiError::from(RecordError::Refused(EventError::ConfirmationPending)),
+                404,
+                "",
+            ),
+            (
+                DdiError::from(RecordError::Refused(EventError::NotWaitingConfirmation)),
+                404,
+                "",
+            ),
+            (
+                DdiError::from(RecordError::AlreadyActive),
+                409,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is active already","info":null}"#,
+            ),
+            (DdiError::TooManyRequests, 429, ""),
+            (
+                DdiError::from(RecordError::TooMany(1000)),
+                429,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"more than 1000 are not kept","info":null}"#,
+            ),
+            (
+                DdiError::from(RecordError::Refused(EventError::NotCancelling)),
+                405,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.CancelActionNotAllowedException","errorCode":"hawkbit.server.error.action.notCancelable","message":"the update is not being cancelled","info":null}"#,
+            ),
+        ] {
+            let response = error.into_response();
+            assert_eq!(response.status(), status);
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .expect("reads")
+                .to_bytes();
+            assert_eq!(bytes, body);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_core::{
+    campaign::{Campaign, PluginUse},
+    firmware::Firmware,
+    update::UpdateOptions,
+    wave::Counts,
+};
+use tidegate_engine::{Engine, Error, campaigns, firmware, ports::Wave, tenants::Actor};
+use utoipa::ToSchema;
+
+use super::waves::WaveBody;
+use crate::{
+    problem::Result,
+    rest::{
+        response::{Time, percent},
+        window::WindowBody,
+    },
+};
+
+/// A campaign.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Campaign)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what people see of a campaign"
+)]
+pub(crate) struct CampaignBody {
+    campaign_id: i64,
+    name: String,
+    description: String,
+    /// `created`, `in_progress`, `paused`, `held`, `rolling_back`, `rolled_back`, `completed`, `failed` or `cancelled`.
+    status: &'static str,
+    firmware_id: i64,
+    firmware: FirmwareRef,
+    target_devices: Vec<String>,
+    target_groups: Vec<String>,
+    target_filter: Option<String>,
+    target_feed: Option<String>,
+    allow_beta: bool,
+    strategy: PluginUseBody,
+    policies: Vec<PluginUseBody>,
+    priority: &'static str,
+    max_concurrent_updates: Option<u64>,
+    /// `forced`, `soft`, `time_forced` or `download_only`.
+    update_type: &'static str,
+    forced_at: Option<Time>,
+    requires_confirmation: bool,
+    /// `offer_again` or `reject`; none where nobody is asked.
+    on_denied: Option<&'static str>,
+    confirmation_timeout_minutes: Option<u64>,
+    timeout_minutes: u64,
+    download_timeout_minutes: Option<u64>,
+    install_timeout_minutes: Option<u64>,
+    /// When its updates may be installed; none: at any time.
+    maintenance_window: Option<WindowBody>,
+    /// How often an update is tried again when its device fails or falls silent.
+    max_retries: u32,
+    /// Seconds before the first retry; doubled with each one more, up to an hour.
+    retry_delay: u64,
+    requires_approval: bool,
+    auto_rollback: bool,
+    failure_threshold_percent: u8,
+    success_criteria: &'static str,
+    /// Of `soaked`.
+    soak_minutes: Option<u64>,
+    /// Devices that it selected at its start; 0 before.
+    total_devices: u64,
+    /// Selected devices that are in no wave: no policy allows them, or the plan does not take them.
+    excluded_devices: u64,
+    pending_devices: u64,
+    in_progress_devices: u64,
+    completed_devices: u64,
+    failed_devices: u64,
+    timed_out_devices: u64,
+    cancelled_devices: u64,
+    /// Somebody at the device said no.
+    rejected_devices: u64,
+    /// Devices of its waves that have come to an end, in percent.
+    progress_percentage: f64,
+    /// In the plan's order; empty before the start. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waves: Option<Vec<WaveBody>>,
+    /// What the last decision said.
+    explain: Vec<String>,
+    hold: Option<HoldBody>,
+    rollback: Option<RollbackBody>,
+    approved: bool,
+    approved_by: Option<String>,
+    approved_at: Option<Time>,
+    approval_comment: Option<String>,
+    actual_start: Option<Time>,
+    actual_end: Option<Time>,
+    created_at: Time,
+    created_by: String,
+}
+
+/// What a campaign rolls out.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct FirmwareRef {
+    firmware_id: i64,
+    name: String,
+    version: String,
+}
+
+/// A plugin as a campaign uses it.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = PluginUse)]
+struct PluginUseBody {
+    plugin: String,
+    /// `strategy`, `compatibility` or `health`.
+    kind: &'static str,
+    /// The revision that the campaign is pinned to.
+    revision: String,
+    /// The revision's own version.
+    version: String,
+    config: Value,
+}
+
+/// The host's own stop.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Hold)]
+struct HoldBody {
+    reason: String,
+    by: String,
+    since: Time,
+}
+
+/// A rollback that was wanted.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Rollback)]
+struct RollbackBody {
+    /// `everything` or `in_flight`.
+    scope: &'static str,
+    reason: String,
+    by: String,
+}
+
+/// A campaign with its waves.
+pub(super) async fn detail(
+    engine: &Engine,
+    actor: &Actor,
+    campaign: Campaign,
+) -> Result<CampaignBody> {
+    let waves = campaigns::waves(engine, actor, campaign.id).await?;
+    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+    let mut body = CampaignBody::new(campaign, &firmware, &waves)?;
+    body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());
+    Ok(body)
+}
+
+/// A campaign as lists show it.
+pub(super) async fn summary(
+    engine: &Engine,
+    actor: &Actor,
+    campaign: Campaign,
+) -> Result<CampaignBody> {
+    let waves = campaigns::waves(engine, actor, campaign.id).await?;
+    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+    CampaignBody::new(campaign, &firmware, &waves)
+}
+
+/// Where the devices of all waves stand.
+pub(crate) fn sum_counts(waves: &[Wave]) -> Counts {
+    waves
+        .iter()
+        .fold(Counts::default(), |sum, wave| sum.plus(&wave.report.counts))
+}
+
+impl CampaignBody {
+    fn new(campaign: Campaign, firmware: &Firmware, waves: &[Wave]) -> Result<Self> {
+        let counts = sum_counts(waves);
+        let has_waves = !waves.is_empty();
+        let excluded = campaign.total_devices.saturating_sub(counts.total());
+        let spec = campaign.spec;
+        let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
+        let UpdateOptions {
+            update_type,
+            confirmation,
+            timeouts,
+            window,
+            retries,
+        } = spec.options;
+        let (approval, rollback) = (campaign.approval, campaign.rollback);
+        Ok(Self {
+            campaign_id: campaign.id.0,
+            name: spec.name,
+            description: spec.description,
+            status: campaign.status.as_str(),
+            firmware_id: spec.firmware.0,
+            firmware: FirmwareRef {
+                firmware_id: firmware.id.0,
+                name: firmware.details.name.clone(),
+                version: firmware.details.version.clone(),
+            },
+            target_devices: spec.targets.devices,
+            target_groups: spec.targets.groups,
+            target_filter: spec.targets.filter,
+            target_feed: spec.targets.feed,
+            allow_beta: spec.allow_beta,
+            strategy: PluginUseBody::new(spec.strategy)?,
+            policies: policies?,
+            priority: spec.priority.as_str(),
+            max_concurrent_updates: spec.max_concurrent_updates,
+            update_type: update_type.as_str(),
+            forced_at: update_type.forced_at().map(Time::from),
+            requires_confirmation: confirmation.is_some(),
+            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
+            confirmation_timeout_minutes: confirmation
+                .map(|confirmation| to_minutes(confirmation.timeout)),
+            timeout_minutes: to_minutes(timeouts.update),
+            download_timeout_minutes: timeouts.download.map(to_minutes),
+            install_timeout_minutes: timeouts.install.map(to_minutes),
+            maintenance_window: window.as_deref().map(WindowBody::from),
+            max_retries: retries.max_retries,
+            retry_delay: retries.delay.as_secs(),
+            requires_approval: spec.requires_approval,
+            auto_rollback: spec.auto_rollback,
+            failure_threshold_percent: spec.failure_threshold_percent,
+            success_criteria: spec.success_criteria.as_str(),
+            soak_minutes: spec.success_criteria.soak().map(to_minutes),
+            total_devices: campaign.total_devices,
+            excluded_devices: if has_waves { excluded } else { 0 },
+            pending_devices: counts.pending,
+            in_progress_devices: counts.in_flight(),
+            completed_devices: counts.completed,
+            failed_devices: counts.failed,
+            timed_out_devices: counts.timed_out,
+            cancelled_devices: counts.cancelled,
+            rejected_devices: counts.rejected,
+            progress_percentage: percent(counts.finished(), counts.total()),
+            waves: None,
+            explain: campaign.explain,
+            hold: campaign.hold.map(|hold| HoldBody {
+                reason: hold.reason,
+                by: hold.by,
+                since: hold.since.into(),
+            }),
+            rollback: rollback.map(|rollback| RollbackBody {
+                scope: rollback.scope.as_str(),
+                reason: rollback.reason,
+                by: rollback.by,
+            }),
+            approved: approval.is_some(),
+            approved_by: approval.as_ref().map(|approval| approval.by.clone()),
+            approved_at: approval.as_ref().map(|approval| approval.at.into()),
+            approval_comment: approval.map(|approval| approval.comment),
+            actual_start: campaign.started_at.map(Time::from),
+            actual_end: campaign.ended_at.map(Time::from),
+            created_at: campaign.created_at.into(),
+            created_by: campaign.created_by,
+        })
+    }
+}
+
+fn to_minutes(duration: Duration) -> u64 {
+    duration.as_secs() / 60
+}
+
+impl PluginUseBody {
+    fn new(plugin: PluginUse) -> Result<Self> {
+        let config = serde_json::from_str(&plugin.config)
+            .map_err(|error| Error::internal("read config", error))?;
+        Ok(Self {
+            plugin: plugin.plugin,
+            kind: plugin.kind.as_str(),
+            revision: plugin.revision.to_string(),
+            version: plugin.version,
+            config,
+        })
+    }
+}

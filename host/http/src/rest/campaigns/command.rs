@@ -1,0 +1,154 @@
+//! Commands that move a campaign from one status to another, without a body but for a reason.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::FromRequestParts};
+use http::request::Parts;
+use serde::Deserialize;
+use tidegate_core::{campaign::Campaign, id::CampaignId, plugin};
+use tidegate_engine::{Engine, campaigns, tenants::Actor};
+use utoipa::ToSchema;
+
+use super::{
+    body::{CampaignBody, detail},
+    reason::{Reason, check_comment},
+};
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+    rest::{
+        access::Operator,
+        extract::{PathParams, parse_id},
+        json::OptionalJson,
+    },
+};
+
+/// A campaign that an operator steers: the one segment of its path that varies, and who asks.
+pub(crate) struct CampaignCommand {
+    pub(super) engine: Arc<Engine>,
+    pub(super) actor: Actor,
+    pub(super) campaign: CampaignId,
+}
+
+impl FromRequestParts<AppState> for CampaignCommand {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
+        let Operator(actor) = Operator::from_request_parts(parts, state).await?;
+        let PathParams(campaign) = PathParams::<String>::from_request_parts(parts, state).await?;
+        Ok(Self {
+            engine: Arc::clone(&state.engine),
+            actor,
+            campaign: parse_id("campaign", &campaign)?,
+        })
+    }
+}
+
+impl CampaignCommand {
+    /// The answer: the campaign as it has become.
+    pub(super) async fn respond(&self, campaign: Campaign) -> Result<Json<CampaignBody>> {
+        let body = detail(&self.engine, &self.actor, campaign).await?;
+        Ok(Json(body))
+    }
+}
+
+/// Starts a campaign: its devices are chosen, its policies and its strategy are asked, and its waves are fixed.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/start", tag = "campaigns",
+    params(("campaign_id" = i64, Path)),
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
+    let started = campaigns::start(&command.engine, &command.actor, command.campaign).await?;
+    command.respond(started).await
+}
+
+/// Stops releasing devices until somebody resumes. What is in flight goes on.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns",
+    params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn pause_campaign(
+    command: CampaignCommand,
+    OptionalJson(request): OptionalJson<Reason>,
+) -> Result<Json<CampaignBody>> {
+    let reason = request.into_text()?;
+    let paused =
+        campaigns::pause(&command.engine, &command.actor, command.campaign, &reason).await?;
+    command.respond(paused).await
+}
+
+/// Goes on after a pause or a hold.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
+    params(("campaign_id" = i64, Path)),
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
+    let resumed = campaigns::resume(&command.engine, &command.actor, command.campaign).await?;
+    command.respond(resumed).await
+}
+
+/// Ends a campaign for good, and calls back what is in flight.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns",
+    params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn cancel_campaign(
+    command: CampaignCommand,
+    OptionalJson(request): OptionalJson<Reason>,
+) -> Result<Json<CampaignBody>> {
+    let reason = request.into_text()?;
+    let cancelled =
+        campaigns::cancel(&command.engine, &command.actor, command.campaign, &reason).await?;
+    command.respond(cancelled).await
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = RollbackWish)]
+pub(crate) struct RollbackRequest {
+    /// For people, at most 1000 characters.
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    scope: Scope,
+}
+
+/// What a rollback reaches.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// Devices in flight and devices already done.
+    #[default]
+    Everything,
+    /// Devices in flight.
+    InFlight,
+}
+
+/// Sends a campaign back: what is in flight is called back, what is done gets the firmware that it had before.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns",
+    params(("campaign_id" = i64, Path)), request_body = Option<RollbackRequest>,
+    responses((status = 200, body = CampaignBody)),
+)]
+pub(crate) async fn roll_back_campaign(
+    command: CampaignCommand,
+    OptionalJson(request): OptionalJson<RollbackRequest>,
+) -> Result<Json<CampaignBody>> {
+    let reason = check_comment("/reason", request.reason)?;
+    let scope = match request.scope {
+        Scope::Everything => plugin::RollbackScope::Everything,
+        Scope::InFlight => plugin::RollbackScope::InFlight,
+    };
+    let rolling_back = campaigns::roll_back(
+        &command.engine,
+        &command.actor,
+        command.campaign,
+        scope,
+        &reason,
+    )
+    .await?;
+    command.respond(rolling_back).await
+}

@@ -1,0 +1,111 @@
+//! Tokens for development.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tidegate_engine::{
+    Error, ports,
+    tenants::{self, DEFAULT_TENANT},
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+    rest::{json::JsonBody, response::Time, tokens::TokenIdentity},
+};
+
+/// Exists only when the server runs for development.
+pub(super) fn dev_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(make_dev_token))
+}
+
+/// Longest life of a token: 30 days, in seconds.
+const MAX_TOKEN_SECONDS: u64 = 30 * 24 * 3600;
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct DevTokenRequest {
+    /// Who acts with it, 1 to 200 characters.
+    user_id: String,
+    /// Kept in the token, for people.
+    email: Option<String>,
+    /// What they may do; `admin` when left out.
+    role: Option<Role>,
+    /// Whose things they see; `DEFAULT` when left out.
+    tenant: Option<String>,
+    /// Seconds until it stops working, an hour when left out, 30 days at most.
+    expires_in: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    Viewer,
+    Publisher,
+    Approver,
+    Operator,
+    Admin,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DevToken {
+    /// For `Authorization: Bearer <token>`.
+    token: String,
+    expires_at: Time,
+}
+
+/// Hands a token to whoever asks: for development.
+#[utoipa::path(
+    post, path = "/auth/dev-token", tag = "auth", security(()),
+    request_body = DevTokenRequest,
+    responses((status = 200, body = DevToken)),
+)]
+pub(crate) async fn make_dev_token(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<DevTokenRequest>,
+) -> Result<Json<DevToken>> {
+    if !(1..=200).contains(&request.user_id.chars().count()) {
+        return Err(Problem::field(
+            "invalid_token",
+            "/user_id",
+            "must have 1 to 200 characters",
+        ));
+    }
+    let seconds = request.expires_in.unwrap_or(3600);
+    if !(1..=MAX_TOKEN_SECONDS).contains(&seconds) {
+        let message = format!("must be between 1 and {MAX_TOKEN_SECONDS}");
+        return Err(Problem::field("invalid_token", "/expires_in", message));
+    }
+    let name = request.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
+    let Some(tenant) = tenants::by_name(&state.engine, name).await? else {
+        let message = format!("there is no tenant {name}");
+        return Err(Problem::field("invalid_token", "/tenant", message));
+    };
+    let now = state.engine.now();
+    let until = now.plus(Duration::from_secs(seconds));
+    let identity = TokenIdentity {
+        tenant: tenant.name,
+        user: request.user_id,
+        role: request.role.unwrap_or(Role::Admin).into(),
+    };
+    let token = state.tokens.sign(&identity, request.email, now, until);
+    let token = token.map_err(|error| Error::internal("sign token", error))?;
+    Ok(Json(DevToken {
+        token,
+        expires_at: until.into(),
+    }))
+}
+
+impl From<Role> for ports::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Viewer => Self::Viewer,
+            Role::Publisher => Self::Publisher,
+            Role::Approver => Self::Approver,
+            Role::Operator => Self::Operator,
+            Role::Admin => Self::Admin,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::Deserialize;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{ports, registry};
+use utoipa::ToSchema;
+
+use super::body::{DeviceBody, Mode};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        access::{Operator, Viewer},
+        extract::PathParams,
+        json::JsonBody,
+        patch::Patch,
+        time_of_day::TimeOfDay,
+    },
+};
+
+/// Shows a device.
+#[utoipa::path(
+    get, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 200, body = DeviceBody)),
+)]
+pub(crate) async fn get_device(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    PathParams(device): PathParams<String>,
+) -> Result<Json<DeviceBody>> {
+    Ok(Json(
+        registry::get(&state.engine, &actor, &device).await?.into(),
+    ))
+}
+
+/// A merge patch: what is left out stays as it is, null removes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = DeviceChange)]
+pub(crate) struct DevicePatch {
+    /// At most 200 characters; null: the device id.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    name: Patch<String>,
+    /// All of its groups; null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Patch<Vec<String>>,
+    /// Which feed it follows; null: none.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    feed: Patch<String>,
+    /// Labels to be set; null removes one, and in the place of all of them all.
+    #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    labels: Patch<BTreeMap<String, Option<String>>>,
+    /// Null: `rollout`.
+    #[serde(default)]
+    #[schema(value_type = Option<Mode>)]
+    mode: Patch<Mode>,
+    /// Nothing new goes to a pinned device; null: not pinned.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pinned: Patch<bool>,
+    /// How often it is to poll, `00:00:01` to `23:59:59`; null: as others like it.
+    #[serde(default)]
+    #[schema(value_type = Option<TimeOfDay>)]
+    polling_interval: Patch<TimeOfDay>,
+    /// True: it is asked for its attributes, from its next poll until it reports them; false or null: it is asked no more.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    request_attributes: Patch<bool>,
+}
+
+/// Changes a device. An update that it has open goes on, also when it is pinned.
+#[utoipa::path(
+    patch, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    request_body = DevicePatch, responses((status = 200, body = DeviceBody)),
+)]
+pub(crate) async fn change_device(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    PathParams(device): PathParams<String>,
+    JsonBody(request): JsonBody<DevicePatch>,
+) -> Result<Json<DeviceBody>> {
+    let changed = registry::change(
+        &state.engine,
+        &actor,
+        &device,
+        request.into_change(state.engine.now()),
+    )
+    .await?;
+    Ok(Json(changed.into()))
+}
+
+/// Deletes a device with its updates and all that it said. Campaigns keep what they counted.
+#[utoipa::path(
+    delete, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
+    responses((status = 204, description = "Gone.")),
+)]
+pub(crate) async fn delete_device(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    PathParams(device): PathParams<String>,
+) -> Result<StatusCode> {
+    registry::delete(&state.engine, &actor, &device).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl DevicePatch {
+    fn into_change(self, now: Timestamp) -> ports::DeviceChange {
+        ports::DeviceChange {
+            name: self.name.or_default(),
+            groups: self.groups.or_default(),
+            feed: match self.feed {
+                Patch::Keep => None,
+                Patch::Clear => Some(None),
+                Patch::Set(feed) => Some(Some(feed)),
+            },
+            clears_labels: self.labels == Patch::Clear,
+            labels: self.labels.or_default().unwrap_or_default(),
+            mode: self.mode.or_default().map(Into::into),
+            pinned: self.pinned.or_default(),
+            polling_interval: match self.polling_interval {
+                Patch::Keep => None,
+                Patch::Clear => Some(None),
+                Patch::Set(interval) => Some(Some(interval.0)),
+            },
+            requests_attributes: self.request_attributes.or_default(),
+            at: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str) -> ports::DeviceChange {
+        let request: DevicePatch = serde_json::from_str(text).expect("a patch");
+        request.into_change(Timestamp(7))
+    }
+
+    #[test]
+    fn what_is_left_out_stays_and_null_removes() {
+        assert_eq!(change("{}"), ports::DeviceChange::at(Timestamp(7)));
+        let cleared = change(r#"{"name": null, "feed": null, "labels": null, "pinned": null}"#);
+        assert_eq!(cleared.name.as_deref(), Some(""));
+        assert_eq!(cleared.feed, Some(None));
+        assert!(cleared.clears_labels);
+        assert_eq!(cleared.pinned, Some(false));
+        let requests = |text| change(text).requests_attributes;
+        assert_eq!(requests(r#"{"request_attributes": true}"#), Some(true));
+        assert_eq!(requests(r#"{"request_attributes": null}"#), Some(false));
+        let labels = change(r#"{"labels": {"rack": "7", "row": null}}"#).labels;
+        let set = [("rack", Some("7")), ("row", None)];
+        let set = set.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
+        assert_eq!(labels, BTreeMap::from(set));
+    }
+}

@@ -1,0 +1,110 @@
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_engine::{Error, ports::Revision};
+use utoipa::ToSchema;
+
+use crate::{problem::Result, rest::response::Time};
+
+/// A plugin and its revisions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Plugin)]
+pub(super) struct PluginBody {
+    name: String,
+    /// `strategy`, `compatibility` or `health`.
+    kind: &'static str,
+    /// Newest first.
+    revisions: Vec<RevisionBody>,
+}
+
+/// One build of a plugin.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revision)]
+pub(super) struct RevisionBody {
+    /// `sha256:` and the digest of its bytes.
+    revision: String,
+    plugin: String,
+    kind: &'static str,
+    /// Its own version.
+    version: String,
+    summary: String,
+    /// The version of the plugin contract that it was built for.
+    contract: String,
+    /// What was found at upload: always `verified`, for what is rejected is not stored.
+    status: &'static str,
+    /// Whether it may start new campaigns.
+    enabled: bool,
+    /// JSON Schema (2020-12) of its config.
+    config_schema: Value,
+    /// Telemetry metrics that it wants.
+    metrics: Vec<String>,
+    /// Device attributes that it wants devices told apart by.
+    attributes: Vec<String>,
+    /// Bytes.
+    size: u64,
+    usage: UsageBody,
+    created_at: Time,
+    created_by: String,
+}
+
+/// What its calls have cost.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub(super) struct UsageBody {
+    calls: u64,
+    failures: u64,
+    fuel: u64,
+}
+
+/// Revisions, ordered by plugin, as plugins.
+pub(super) fn group_by_plugin(revisions: Vec<Revision>) -> Result<Vec<PluginBody>> {
+    let mut plugins: Vec<PluginBody> = Vec::new();
+    for revision in revisions {
+        let revision = RevisionBody::new(revision)?;
+        match plugins
+            .last_mut()
+            .filter(|plugin| plugin.name == revision.plugin)
+        {
+            Some(plugin) => plugin.revisions.push(revision),
+            None => plugins.push(PluginBody {
+                name: revision.plugin.clone(),
+                kind: revision.kind,
+                revisions: vec![revision],
+            }),
+        }
+    }
+    Ok(plugins)
+}
+
+impl RevisionBody {
+    pub(super) fn new(revision: Revision) -> Result<Self> {
+        let Revision {
+            stored,
+            enabled,
+            usage,
+        } = revision;
+        let description = stored.description;
+        let config_schema = serde_json::from_str(&description.config_schema)
+            .map_err(|error| Error::internal("read config schema", error))?;
+        Ok(Self {
+            revision: stored.digest.to_string(),
+            plugin: description.name,
+            kind: stored.kind.as_str(),
+            version: description.version,
+            summary: description.summary,
+            contract: stored.contract,
+            status: "verified",
+            enabled,
+            config_schema,
+            metrics: description.metrics,
+            attributes: description.attributes,
+            size: stored.size,
+            usage: UsageBody {
+                calls: usage.calls,
+                failures: usage.failures,
+                fuel: usage.fuel,
+            },
+            created_at: stored.created_at.into(),
+            created_by: stored.created_by,
+        })
+    }
+}

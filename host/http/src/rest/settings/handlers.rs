@@ -1,0 +1,54 @@
+use axum::{Json, extract::State};
+use serde_json::Value;
+use tidegate_core::settings::TenantSettings;
+use tidegate_engine::tenants;
+
+use super::body::{Settings, SettingsBody};
+use crate::{
+    AppState,
+    problem::{Problem, Result},
+    rest::{
+        access::{Admin, Viewer},
+        json::{JsonBody, from_value},
+        patch::merge,
+    },
+};
+
+/// What the tenant set for itself, and the server's defaults.
+#[utoipa::path(
+    get, path = "/settings", tag = "settings", responses((status = 200, body = Settings)),
+)]
+pub(crate) async fn show_settings(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+) -> Result<Json<Settings>> {
+    let settings = tenants::settings(&state.engine, &actor).await?;
+    Ok(Json(Settings::new(&settings, &state.engine.settings)))
+}
+
+/// Changes what the tenant set for itself, as a JSON merge patch (RFC 7396): what is left out stays as it is, null goes
+/// back to the server's default, a list takes the place of the one that was there.
+#[utoipa::path(
+    patch, path = "/settings", tag = "settings", request_body = SettingsBody,
+    responses((status = 200, body = Settings)),
+)]
+pub(crate) async fn change_settings(
+    Admin(actor): Admin,
+    State(state): State<AppState>,
+    JsonBody(patch): JsonBody<Value>,
+) -> Result<Json<Settings>> {
+    // Merging drops what is null: what nobody knows is named before.
+    from_value::<SettingsBody>(&patch)?;
+    let change = |before: TenantSettings| -> Result<TenantSettings> {
+        let mut body =
+            serde_json::to_value(SettingsBody::from(&before)).map_err(|_| serialize_error())?;
+        merge(&mut body, patch.clone());
+        Ok(from_value::<SettingsBody>(&body)?.into_settings()?)
+    };
+    let settings = tenants::change_settings(&state.engine, &actor, change).await?;
+    Ok(Json(Settings::new(&settings, &state.engine.settings)))
+}
+
+fn serialize_error() -> Problem {
+    tidegate_engine::Error::internal("write settings", "they are no JSON").into()
+}

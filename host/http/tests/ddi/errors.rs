@@ -1,0 +1,162 @@
+use serde_json::json;
+
+use crate::{
+    raw_http::{get, request},
+    test_server::TestServer,
+};
+
+const BASE: &str = "/LAB/controller/v1/dev-1";
+
+#[tokio::test]
+async fn a_missing_resource_is_answered_without_a_body() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    for path in [
+        "/nothing",
+        "/confirmationBase/1",
+        "/softwaremodules/1/artifacts",
+        "/softwaremodules/1/artifacts/x.bin",
+        "/softwaremodules/1/artifacts/x.bin.MD5SUM",
+        "/deploymentBase/1",
+        "/deploymentBase/99999999999",
+        "/cancelAction/1",
+        "/installedBase/1",
+    ] {
+        let answer = server.send(get(format!("{BASE}{path}"))).await?;
+        assert_eq!((answer.status, answer.text().as_str()), (404, ""), "{path}");
+    }
+    for path in [
+        "/deploymentBase/x",
+        "/confirmationBase/x",
+        "/deploymentBase/1?c=x",
+        "/softwaremodules/x/artifacts/y",
+    ] {
+        assert_eq!(
+            server.send(get(format!("{BASE}{path}"))).await?.status,
+            400,
+            "{path}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_500_without_a_body() -> anyhow::Result<()> {
+    const CENTURY: i64 = 100 * 365 * 24 * 60 * 60;
+    let server = TestServer::anonymous().await?;
+    assert_eq!(server.send(get(BASE)).await?.status, 200);
+    // Before 1970 the clock panics.
+    server.clock.advance(-CENTURY);
+    let report = json!({ "data": { "sw_version": "1.0.0" } });
+    let report = request("PUT", format!("{BASE}/configData")).json(&report);
+    for request in [get(BASE), report] {
+        let answer = server.send(request).await?;
+        assert_eq!((answer.status, answer.text().as_str()), (500, ""));
+        assert_eq!(answer.header("content-type"), None);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    server.clock.advance(CENTURY);
+    let answer = server.send(get(BASE)).await?;
+    assert_eq!(answer.status, 200, "the server goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_answered_405() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    for (method, path) in [
+        ("POST", ""),
+        ("GET", "/configData"),
+        ("POST", "/configData"),
+        ("PUT", "/deploymentBase/1/feedback"),
+        ("DELETE", "/installedBase/1"),
+    ] {
+        let answer = server
+            .send(request(method, format!("{BASE}{path}")))
+            .await?;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert!(answer.header("allow").is_some());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn malformed_bodies_change_nothing() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    server.send(get(BASE)).await?;
+    let put = || request("PUT", format!("{BASE}/configData"));
+    let long = json!({"data": {"k": "x".repeat(129)}});
+    let huge = " ".repeat((1 << 20) + 1);
+    for (refused, status, code) in [
+        (
+            put().body("application/json", "{"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().body("application/json", "\u{0}"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().body("application/cbor", "{}"),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().json(&json!({"mode": "merge"})),
+            400,
+            "hawkbit.server.error.rest.body.notReadable",
+        ),
+        (
+            put().json(&long),
+            400,
+            "hawkbit.server.error.repo.invalidTargetAttributes",
+        ),
+        (
+            put().json(&json!({"data": {}})),
+            400,
+            "hawkbit.server.error.repo.invalidTargetAttributes",
+        ),
+        (put().body("application/hal+json", "{}"), 415, ""),
+        (put(), 415, ""),
+        (put().body("application/json", huge), 413, ""),
+    ] {
+        let answer = server.send(refused).await?;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(
+            answer.json()["errorCode"].as_str().unwrap_or_default(),
+            code
+        );
+    }
+    let many: serde_json::Map<_, _> = (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let answer = server.send(put().json(&json!({"data": many}))).await?;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        answer.json()["errorCode"],
+        "hawkbit.server.error.quota.tooManyEntries"
+    );
+    let device = server.engine.store().device(server.tenant, "dev-1").await?;
+    assert_eq!(device.map(|device| device.attributes.len()), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_invalid_request_head_is_refused() -> anyhow::Result<()> {
+    let server = TestServer::anonymous().await?;
+    for (refused, status) in [
+        (get(BASE).header("Host", "a/b"), 400),
+        (get(BASE).header("Host", "user@h"), 400),
+        (get("/LAB/controller/v1/%ff"), 400),
+        (get("/LAB/controller/v1/a%20b"), 400),
+        (get("/LAB/controller/v1/a%00b"), 400),
+        (get(format!("/LAB/controller/v1/{}", "x".repeat(257))), 400),
+        (get("/%00/controller/v1/d"), 401),
+        (get(format!("/{}/controller/v1/d", "x".repeat(5000))), 401),
+        (get("/LAB/controller/v1/d%2F1"), 200),
+        (get("/LAB/controller/v1/%C3%BC"), 200),
+    ] {
+        assert_eq!(server.send(refused).await?.status, status);
+    }
+    Ok(())
+}

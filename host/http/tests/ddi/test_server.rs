@@ -1,0 +1,157 @@
+//! A server with one tenant.
+
+mod offers;
+mod ports;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tidegate_artifacts::ArtifactStore;
+use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    ports::{NewDevice, NewGateway, NoopObserver, Role},
+    tenants::{self, Actor, fingerprint},
+};
+use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics};
+use tidegate_store::{Options, SqlStore};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::ports::{CountingEntropy, ManualClock, NoSandbox};
+use crate::raw_http::{Request, Response};
+
+pub(crate) const FILE: &[u8] = b"the bytes of a firmware";
+/// The gateway token of the tenant.
+pub(crate) const GATEWAY: &str = "GatewayToken gateway-secret";
+
+pub(crate) struct TestServer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) tenant: TenantId,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) addr: SocketAddr,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl TestServer {
+    /// A server of tenant LAB, with a gateway, that lets in only who has a token.
+    pub(crate) async fn authenticated() -> anyhow::Result<Self> {
+        Self::start(false, |_| {}, HttpServer::default()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn authenticated_with(
+        set: impl FnOnce(&mut HttpSettings),
+        http_server: HttpServer,
+    ) -> anyhow::Result<Self> {
+        Self::start(false, set, http_server).await
+    }
+
+    /// A server that lets everybody in.
+    pub(crate) async fn anonymous() -> anyhow::Result<Self> {
+        Self::start(true, |_| {}, HttpServer::default()).await
+    }
+
+    async fn start(
+        anonymous_devices: bool,
+        set: impl FnOnce(&mut HttpSettings),
+        http_server: HttpServer,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let options = Options::sqlite(&folder.path().join("tidegate.db"));
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let ports = Ports {
+            store: Arc::new(SqlStore::open(options).await?),
+            artifacts: Arc::new(ArtifactStore::in_memory()),
+            sandbox: Arc::new(NoSandbox),
+            clock: clock.clone(),
+            entropy: Arc::new(CountingEntropy::default()),
+            observer: Arc::new(NoopObserver),
+        };
+        let settings = Settings {
+            anonymous_devices,
+            ..Settings::default()
+        };
+        let engine = Arc::new(Engine::new(ports, settings));
+        let tenant = engine.store().create_tenant("LAB", engine.now()).await?.id;
+        let gateway = NewGateway {
+            name: "gateway".to_owned(),
+            sha256: fingerprint("gateway-secret"),
+            group: None,
+            created_at: engine.now(),
+        };
+        engine.store().create_gateway(tenant, gateway).await?;
+
+        let mut settings = HttpSettings::new(vec![7; 32]);
+        set(&mut settings);
+        let state = AppState::new(Arc::clone(&engine), Arc::new(Metrics::new()?), settings);
+        let shutdown = state.shutdown.clone();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = listener.local_addr()?;
+        let router = tidegate_http::router(state);
+        let grace = Duration::from_secs(5);
+        tokio::spawn(http_server.serve(listener, router, shutdown.clone(), grace));
+        Ok(Self {
+            engine,
+            tenant,
+            clock,
+            addr,
+            shutdown,
+            _folder: folder,
+        })
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> anyhow::Result<Response> {
+        request.send(self.addr).await
+    }
+
+    /// Changes whom the tenant lets in.
+    pub(crate) async fn change_access(
+        &self,
+        change: impl Fn(&mut AccessSettings),
+    ) -> anyhow::Result<()> {
+        self.change_settings(|settings| change(&mut settings.access))
+            .await
+    }
+
+    /// Whether addresses of devices are kept.
+    pub(crate) async fn track_address(&self, enabled: bool) -> anyhow::Result<()> {
+        self.change_settings(|settings| settings.track_address = enabled)
+            .await
+    }
+
+    async fn change_settings(&self, change: impl Fn(&mut TenantSettings)) -> anyhow::Result<()> {
+        let admin = Actor {
+            tenant: self.tenant,
+            user: "admin".to_owned(),
+            role: Role::Admin,
+        };
+        let change = |mut settings: TenantSettings| {
+            change(&mut settings);
+            Ok::<_, tidegate_engine::Error>(settings)
+        };
+        tenants::change_settings(&self.engine, &admin, change).await?;
+        Ok(())
+    }
+
+    /// Makes a device that has a token.
+    pub(crate) async fn put_device(&self, device_id: &str, token: &str) -> anyhow::Result<()> {
+        let device = NewDevice {
+            device_id: device_id.to_owned(),
+            token_sha256: Some(fingerprint(token)),
+            created_at: Some(self.engine.now()),
+            ..NewDevice::default()
+        };
+        self.engine
+            .store()
+            .create_device(self.tenant, device)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}

@@ -1,0 +1,110 @@
+//! Time that a test moves by hand, chance that is none, and plugins that nobody calls.
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU8, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_core::{
+    id::Digest,
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, HealthAnswer, HealthInput, Observation,
+        Plan, PlanInput,
+    },
+    time::Timestamp,
+};
+use tidegate_engine::ports::{
+    Call, CallFailure, CallRecord, Clock, Entropy, Inspection, Rejection, Sandbox, Validation,
+};
+
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(super) fn at(millis: i64) -> Self {
+        Self(AtomicI64::new(millis))
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        let now = self.0.load(Ordering::SeqCst);
+        assert!(now >= 0, "the clock is broken");
+        Timestamp(now)
+    }
+}
+
+/// Never twice the same, and no secret.
+#[derive(Default)]
+pub(super) struct CountingEntropy(AtomicU8);
+
+impl Entropy for CountingEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0.fetch_add(1, Ordering::SeqCst));
+    }
+}
+
+/// No device's request needs a plugin.
+pub(super) struct NoSandbox;
+
+fn failed_call<T>() -> Call<T> {
+    Call {
+        outcome: Err(no_sandbox_failure()),
+        fuel: 0,
+        peak_memory: 0,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+        record: CallRecord::default(),
+    }
+}
+
+fn no_sandbox_failure() -> CallFailure {
+    CallFailure::Host("no plugin is called here".to_owned())
+}
+
+#[async_trait]
+impl Sandbox for NoSandbox {
+    async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
+        Err(Rejection::Unavailable(no_sandbox_failure().to_string()))
+    }
+
+    async fn validate(&self, _: Digest, _: &str) -> Validation {
+        Validation {
+            outcome: Err(no_sandbox_failure()),
+            asked: None,
+        }
+    }
+
+    async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {
+        failed_call()
+    }
+
+    async fn assign(&self, _: Digest, _: AssignInput) -> Call<Vec<u16>> {
+        failed_call()
+    }
+
+    async fn decide(&self, _: Digest, _: Observation) -> Call<Decision> {
+        failed_call()
+    }
+
+    async fn check(&self, _: Digest, _: CheckInput) -> Call<Vec<Compatibility>> {
+        failed_call()
+    }
+
+    async fn evaluate(&self, _: Digest, _: HealthInput) -> Call<HealthAnswer> {
+        failed_call()
+    }
+
+    async fn replay(&self, _: Digest, _: &[u8]) -> Call<()> {
+        failed_call()
+    }
+
+    fn readable(&self, _: &[u8]) -> Result<String, CallFailure> {
+        Err(no_sandbox_failure())
+    }
+}

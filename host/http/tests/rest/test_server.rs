@@ -1,0 +1,288 @@
+//! A server in memory, and how tests ask it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tidegate_artifacts::ArtifactStore;
+use tidegate_core::time::Timestamp;
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    ports::{Clock, Entropy, Role, Tenant},
+    tenants::{self, NewApiKey},
+};
+use tidegate_http::{AppState, HttpSettings, Metrics, router};
+use tidegate_store::{Options, SqlStore};
+use tower::ServiceExt as _;
+
+use crate::sandbox::ScriptedSandbox;
+
+pub(crate) struct TestServer {
+    pub(crate) state: AppState,
+    pub(crate) router: Router,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) tenant: Tenant,
+    /// The first admin's.
+    pub(crate) admin: String,
+    _folder: tempfile::TempDir,
+}
+
+/// What came back.
+pub(crate) struct TestResponse {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl TestServer {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(set: impl FnOnce(&mut HttpSettings)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = Options::sqlite(&folder.path().join("tidegate.db"));
+        let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
+        let artifacts = Arc::new(ArtifactStore::in_memory());
+        let metrics = Arc::new(Metrics::new().expect("every metric has a name of its own"));
+        let ports = Ports {
+            store: Arc::new(SqlStore::open(options).await.expect("a database")),
+            artifacts: artifacts.clone(),
+            sandbox: Arc::new(ScriptedSandbox),
+            clock: clock.clone(),
+            entropy: Arc::new(CountingEntropy(AtomicU64::new(1))),
+            observer: metrics.clone(),
+        };
+        let settings = Settings {
+            max_artifact_bytes: 1 << 20,
+            ..Settings::default()
+        };
+        let engine = Arc::new(Engine::new(ports, settings));
+        let first = tenants::bootstrap(&engine).await.expect("a first start");
+        let mut settings = HttpSettings::new(vec![7; 32]);
+        set(&mut settings);
+        let state = AppState::new(engine, metrics, settings);
+        Self {
+            router: router(state.clone()),
+            state,
+            clock,
+            artifacts,
+            tenant: first.tenant,
+            admin: first.admin_key.expect("the first start makes a key"),
+            _folder: folder,
+        }
+    }
+
+    /// A key of another user of the first tenant.
+    pub(crate) async fn key(&self, user: &str, role: Role) -> String {
+        self.key_of(&self.tenant, user, role).await
+    }
+
+    pub(crate) async fn key_of(&self, tenant: &Tenant, user: &str, role: Role) -> String {
+        let new_key = NewApiKey {
+            tenant: tenant.id,
+            user: user.to_owned(),
+            role,
+            expires_at: None,
+        };
+        tenants::issue_key(&self.state.engine, new_key)
+            .await
+            .expect("a key")
+    }
+
+    pub(crate) async fn send_request(&self, request: Request<Body>) -> TestResponse {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("a router never fails");
+        let (parts, body) = response.into_parts();
+        let bytes = body
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes()
+            .to_vec();
+        TestResponse {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            bytes,
+        }
+    }
+
+    /// Asks as the first admin.
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
+        self.send_request(
+            request("GET", path, &self.admin)
+                .body(Body::empty())
+                .expect("a request"),
+        )
+        .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> TestResponse {
+        self.send("POST", path, &self.admin, body).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> TestResponse {
+        let request = request(method, path, key).header("content-type", "application/json");
+        self.send_request(
+            request
+                .body(Body::from(body.to_string()))
+                .expect("a request"),
+        )
+        .await
+    }
+
+    /// Uploads with these parts: name, file name, bytes.
+    pub(crate) async fn upload(
+        &self,
+        path: &str,
+        parts: &[(&str, Option<&str>, &[u8])],
+    ) -> TestResponse {
+        let mut body = Vec::new();
+        for (name, filename, bytes) in parts {
+            let filename = filename.map_or(String::new(), |name| format!("; filename=\"{name}\""));
+            let head = format!(
+                "--tide\r\ncontent-disposition: form-data; name=\"{name}\"{filename}\r\n\r\n"
+            );
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--tide--\r\n");
+        let request = request("POST", path, &self.admin)
+            .header("content-type", "multipart/form-data; boundary=tide");
+        self.send_request(request.body(Body::from(body)).expect("a request"))
+            .await
+    }
+
+    /// A firmware of one file, by its id.
+    pub(crate) async fn firmware(&self, version: &str, bytes: &[u8]) -> i64 {
+        let metadata = json!({"name": "edge", "version": version}).to_string();
+        let parts = [
+            ("metadata", None, metadata.as_bytes()),
+            ("file", Some("edge.bin"), bytes),
+        ];
+        let made = self.upload("/api/v1/firmware", &parts).await;
+        made.expect(201)["firmware_id"].as_i64().expect("an id")
+    }
+
+    /// A strategy, and as many devices, in the group `lab`.
+    pub(crate) async fn fleet(&self, devices: usize) {
+        let component: &[u8] = b"plugin canary strategy";
+        self.upload("/api/v1/plugins", &[("component", None, component)])
+            .await
+            .expect(201);
+        for index in 0..devices {
+            let device = json!({"device_id": format!("pi-{index}"), "groups": ["lab"]});
+            self.post("/api/v1/devices", &device).await.expect(201);
+        }
+    }
+
+    /// A campaign on the group `lab`, by its path.
+    pub(crate) async fn campaign(&self, extra: Value) -> String {
+        let firmware = self.firmware("1.1.0", b"new").await;
+        let mut body = json!({
+            "name": "spring", "firmware_id": firmware, "target_groups": ["lab"],
+            "strategy": {"plugin": "canary"},
+        });
+        if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
+            body.extend(extra);
+        }
+        let made = self.post("/api/v1/campaigns", &body).await;
+        made.expect(201);
+        made.headers["location"]
+            .to_str()
+            .expect("a path")
+            .to_owned()
+    }
+}
+
+impl TestResponse {
+    /// The JSON body, after a check of the status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.status, status, "{text}");
+        if self.bytes.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// A refusal: its code, and the fields that it names.
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16) -> (String, Vec<String>) {
+        let body = self.expect(status);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(body["status"], status);
+        let title = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        assert_eq!(body["title"].as_str(), title);
+        assert!(
+            body["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{body}"
+        );
+        let code = body["code"]
+            .as_str()
+            .expect("every refusal has a code")
+            .to_owned();
+        assert_eq!(body["type"], format!("urn:tidegate:problem:{code}"));
+        let errors = body["errors"].as_array().into_iter().flatten();
+        let fields = errors
+            .filter_map(|error| error["field"].as_str())
+            .map(str::to_owned);
+        (code, fields.collect())
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, key: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("x-api-key", key)
+}
+
+/// A clock that tests move.
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn advance_seconds(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Never twice the same, and no secret.
+struct CountingEntropy(AtomicU64);
+
+impl Entropy for CountingEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let count = self.0.fetch_add(1, Ordering::SeqCst).to_le_bytes();
+        for (byte, count) in bytes.iter_mut().zip(count.iter().cycle()) {
+            *byte = *count;
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What the domain asks, in the contract's types.
+
+use tidegate_core::{
+    plugin::{self as core, HealthVerdict, OperatorActKind, RollbackScope},
+    time::Timestamp,
+    wave,
+};
+
+use super::bindings::exports::tidegate::plugin::{compatibility, health, rollout};
+use super::bindings::tidegate::plugin::types;
+
+impl From<core::PlanInput> for rollout::PlanInput {
+    fn from(input: core::PlanInput) -> Self {
+        Self {
+            context: input.context.into(),
+            firmware: input.firmware.into(),
+            census: rollout::Census {
+                devices: input.census.devices,
+                groups: convert_all(input.census.groups),
+                classes: convert_all(input.census.classes),
+            },
+            config: input.config,
+        }
+    }
+}
+
+impl From<core::AssignInput> for rollout::AssignInput {
+    fn from(input: core::AssignInput) -> Self {
+        Self {
+            context: input.context.into(),
+            config: input.config,
+            waves: convert_all(input.waves),
+            groups: input.groups,
+            classes: convert_all(input.classes),
+            group: input.group,
+            class: input.class,
+            place: input.place,
+        }
+    }
+}
+
+impl From<core::Observation> for rollout::Observation {
+    fn from(observation: core::Observation) -> Self {
+        Self {
+            context: observation.context.into(),
+            firmware: observation.firmware.into(),
+            operator: convert_all(observation.operator),
+            waves: convert_all(observation.waves),
+            verdicts: convert_all(observation.verdicts),
+            config: observation.config,
+            state: observation.state,
+        }
+    }
+}
+
+impl From<core::CheckInput> for compatibility::CheckInput {
+    fn from(input: core::CheckInput) -> Self {
+        Self {
+            context: input.context.into(),
+            firmware: input.firmware.into(),
+            classes: convert_all(input.classes),
+            config: input.config,
+        }
+    }
+}
+
+impl From<core::HealthInput> for health::HealthInput {
+    fn from(input: core::HealthInput) -> Self {
+        Self {
+            context: input.context.into(),
+            firmware: input.firmware.into(),
+            total: input.total.into(),
+            failures: convert_all(input.failures),
+            waves: convert_all(input.waves),
+            durations: health::Durations {
+                count: input.durations.count,
+                p50: millis(input.durations.p50),
+                p95: millis(input.durations.p95),
+            },
+            metrics: convert_all(input.metrics),
+            checks: convert_all(input.checks),
+            config: input.config,
+            state: input.state,
+        }
+    }
+}
+
+impl From<core::Context> for types::Context {
+    fn from(context: core::Context) -> Self {
+        Self {
+            now: context.now.as_millis(),
+            seed: context.seed,
+            started_at: context.started_at.map(Timestamp::as_millis),
+            max_in_flight: context.max_in_flight,
+            failure_ceiling: context.failure_ceiling,
+            update_timeout: millis(context.update_timeout),
+            auto_rollback: context.auto_rollback,
+            facts: attributes(context.facts),
+        }
+    }
+}
+
+impl From<core::FirmwareFacts> for types::Firmware {
+    fn from(firmware: core::FirmwareFacts) -> Self {
+        Self {
+            name: firmware.name,
+            version: firmware.version,
+            device_model: firmware.device_model,
+            manufacturer: firmware.manufacturer,
+            min_hardware_version: firmware.min_hardware_version,
+            max_hardware_version: firmware.max_hardware_version,
+            beta: firmware.beta,
+            security_update: firmware.security_update,
+            tags: firmware.tags,
+            metadata: attributes(firmware.metadata),
+        }
+    }
+}
+
+impl From<core::DeviceClass> for types::DeviceClass {
+    fn from(class: core::DeviceClass) -> Self {
+        Self {
+            hardware_model: class.key.hardware_model,
+            hardware_revision: class.key.hardware_revision,
+            version: class.key.version,
+            attributes: attributes(class.key.attributes),
+            devices: class.devices,
+        }
+    }
+}
+
+impl From<core::GroupSize> for rollout::GroupSize {
+    fn from(group: core::GroupSize) -> Self {
+        Self {
+            name: group.name,
+            devices: group.devices,
+        }
+    }
+}
+
+impl From<core::PlannedWave> for rollout::Wave {
+    fn from(wave: core::PlannedWave) -> Self {
+        Self {
+            name: wave.name,
+            members: match wave.members {
+                core::Members::Count(count) => rollout::Members::Count(count),
+                core::Members::Share(share) => rollout::Members::Share(share),
+                core::Members::Selector(rsql) => rollout::Members::Selector(rsql),
+                core::Members::Devices(ids) => rollout::Members::Devices(ids),
+                core::Members::Rest => rollout::Members::Rest,
+                core::Members::Custom => rollout::Members::Custom,
+            },
+        }
+    }
+}
+
+impl From<core::OperatorAct> for rollout::OperatorAct {
+    fn from(act: core::OperatorAct) -> Self {
+        Self {
+            at: act.at.as_millis(),
+            kind: match act.kind {
+                OperatorActKind::Started => rollout::OperatorActKind::Started,
+                OperatorActKind::Paused => rollout::OperatorActKind::Paused,
+                OperatorActKind::Resumed => rollout::OperatorActKind::Resumed,
+                OperatorActKind::Advanced => rollout::OperatorActKind::Advanced,
+            },
+            wave: act.wave,
+        }
+    }
+}
+
+impl From<core::PolicyVerdict> for rollout::PolicyVerdict {
+    fn from(verdict: core::PolicyVerdict) -> Self {
+        Self {
+            policy: verdict.policy,
+            verdict: match verdict.verdict {
+                HealthVerdict::Healthy => types::HealthVerdict::Healthy,
+                HealthVerdict::Inconclusive(why) => types::HealthVerdict::Inconclusive(why),
+                HealthVerdict::Hold(why) => types::HealthVerdict::Hold(why),
+                HealthVerdict::RollBack(back) => types::HealthVerdict::RollBack(types::RollBack {
+                    scope: match back.scope {
+                        RollbackScope::Everything => types::Scope::Everything,
+                        RollbackScope::InFlight => types::Scope::InFlight,
+                    },
+                    reason: back.reason,
+                }),
+            },
+            confidence: verdict.confidence,
+        }
+    }
+}
+
+impl From<wave::WaveReport> for types::WaveReport {
+    fn from(wave: wave::WaveReport) -> Self {
+        Self {
+            name: wave.name,
+            size: wave.size,
+            released: wave.released,
+            counts: wave.counts.into(),
+            opened_at: wave.opened_at.map(Timestamp::as_millis),
+            moved_at: wave.last_progress_at.map(Timestamp::as_millis),
+            advanced_at: wave.advanced_at.map(Timestamp::as_millis),
+            failures: convert_all(wave.failures),
+        }
+    }
+}
+
+impl From<wave::Counts> for types::Counts {
+    fn from(counts: wave::Counts) -> Self {
+        Self {
+            pending: counts.pending,
+            offered: counts.offered,
+            in_progress: counts.in_progress,
+            completed: counts.completed,
+            failed: counts.failed,
+            timed_out: counts.timed_out,
+            cancelled: counts.cancelled,
+            rejected: counts.rejected,
+        }
+    }
+}
+
+impl From<core::Failure> for types::Failure {
+    fn from(failure: core::Failure) -> Self {
+        Self {
+            code: failure.code,
+            devices: failure.devices,
+        }
+    }
+}
+
+impl From<core::Metric> for health::Metric {
+    fn from(metric: core::Metric) -> Self {
+        Self {
+            name: metric.name,
+            updated: metric.updated.into(),
+            baseline: metric.baseline.into(),
+        }
+    }
+}
+
+impl From<core::Sample> for health::Sample {
+    fn from(sample: core::Sample) -> Self {
+        // JSON has no other numbers, and the record must come back as it was asked.
+        let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
+        Self {
+            count: sample.count,
+            mean: finite(sample.mean),
+            p50: finite(sample.p50),
+            p95: finite(sample.p95),
+            min: finite(sample.min),
+            max: finite(sample.max),
+        }
+    }
+}
+
+impl From<core::HealthCheck> for health::HealthCheck {
+    fn from(check: core::HealthCheck) -> Self {
+        Self {
+            name: check.name,
+            passed: check.passed,
+            failed: check.failed,
+        }
+    }
+}
+
+fn convert_all<T, U: From<T>>(items: Vec<T>) -> Vec<U> {
+    items.into_iter().map(U::from).collect()
+}
+
+fn attributes(pairs: Vec<(String, String)>) -> Vec<types::Attribute> {
+    pairs
+        .into_iter()
+        .map(|(key, value)| types::Attribute { key, value })
+        .collect()
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,124 @@
+//! What plugins answer, in the domain's types.
+
+use std::time::Duration;
+
+use tidegate_core::plugin as core;
+
+use super::bindings::exports::tidegate::plugin::{compatibility, health, meta, rollout};
+use super::bindings::tidegate::plugin::types;
+
+impl From<meta::Description> for core::Description {
+    fn from(description: meta::Description) -> Self {
+        Self {
+            name: description.name,
+            version: description.version,
+            summary: description.summary,
+            config_schema: description.config_schema,
+            state_schema: description.state_schema,
+            metrics: description.metrics,
+            attributes: description.attributes,
+        }
+    }
+}
+
+impl From<meta::FieldError> for core::FieldError {
+    fn from(error: meta::FieldError) -> Self {
+        Self {
+            path: error.path,
+            message: error.message,
+        }
+    }
+}
+
+impl From<rollout::WavePlan> for core::Plan {
+    fn from(plan: rollout::WavePlan) -> Self {
+        Self {
+            waves: plan.waves.into_iter().map(Into::into).collect(),
+            parallel: plan.parallel,
+            dynamic: plan.dynamic,
+        }
+    }
+}
+
+impl From<rollout::Wave> for core::PlannedWave {
+    fn from(wave: rollout::Wave) -> Self {
+        Self {
+            name: wave.name,
+            members: match wave.members {
+                rollout::Members::Count(count) => core::Members::Count(count),
+                rollout::Members::Share(share) => core::Members::Share(share),
+                rollout::Members::Selector(rsql) => core::Members::Selector(rsql),
+                rollout::Members::Devices(ids) => core::Members::Devices(ids),
+                rollout::Members::Rest => core::Members::Rest,
+                rollout::Members::Custom => core::Members::Custom,
+            },
+        }
+    }
+}
+
+impl From<rollout::Decision> for core::Decision {
+    fn from(decision: rollout::Decision) -> Self {
+        Self {
+            admissions: decision
+                .admissions
+                .into_iter()
+                .map(|admission| core::Admission {
+                    wave: admission.wave,
+                    devices: admission.devices,
+                })
+                .collect(),
+            outcome: match decision.outcome {
+                rollout::Outcome::Proceed => core::DecisionOutcome::Proceed,
+                rollout::Outcome::AwaitOperator(wave) => core::DecisionOutcome::AwaitOperator(wave),
+                rollout::Outcome::Hold(reason) => core::DecisionOutcome::Hold(reason),
+                rollout::Outcome::RollBack(back) => core::DecisionOutcome::RollBack(back.into()),
+                rollout::Outcome::Complete => core::DecisionOutcome::Complete,
+                rollout::Outcome::Fail(reason) => core::DecisionOutcome::Fail(reason),
+            },
+            wake_after: decision.wake_after.map(Duration::from_millis),
+            state: decision.state,
+            explain: decision.explain,
+        }
+    }
+}
+
+impl From<types::RollBack> for core::RollbackRequest {
+    fn from(back: types::RollBack) -> Self {
+        Self {
+            scope: match back.scope {
+                types::Scope::Everything => core::RollbackScope::Everything,
+                types::Scope::InFlight => core::RollbackScope::InFlight,
+            },
+            reason: back.reason,
+        }
+    }
+}
+
+impl From<compatibility::Verdict> for core::Compatibility {
+    fn from(verdict: compatibility::Verdict) -> Self {
+        match verdict {
+            compatibility::Verdict::Compatible => Self::Compatible,
+            compatibility::Verdict::Incompatible(reason) => Self::Incompatible(reason),
+            compatibility::Verdict::Needs(needs) => Self::Needs {
+                version: needs.version,
+                reason: needs.reason,
+            },
+        }
+    }
+}
+
+impl From<health::HealthAnswer> for core::HealthAnswer {
+    fn from(answer: health::HealthAnswer) -> Self {
+        Self {
+            verdict: match answer.verdict {
+                types::HealthVerdict::Healthy => core::HealthVerdict::Healthy,
+                types::HealthVerdict::Inconclusive(why) => core::HealthVerdict::Inconclusive(why),
+                types::HealthVerdict::Hold(why) => core::HealthVerdict::Hold(why),
+                types::HealthVerdict::RollBack(back) => core::HealthVerdict::RollBack(back.into()),
+            },
+            confidence: answer.confidence,
+            state: answer.state,
+            explain: answer.explain,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Assignments: columns in, a column out, and records of either.
+
+use anyhow::Result;
+use tidegate_core::plugin::AssignInput;
+use tidegate_engine::ports::{CallFailure, Sandbox as _};
+use tidegate_hostile::{Hooks, strategy_with};
+
+use crate::support::{SandboxFixture, context, failure};
+
+/// A strategy whose `assign` answers so many rows of wave 0.
+fn strategy_assigning(rows: usize) -> Result<Vec<u8>> {
+    strategy_with(&Hooks::default().assign(&format!(
+        "(drop (memory.grow $memory (i32.const 40)))
+         (i32.store (i32.const 512) (i32.const 0))
+         (i32.store (i32.const 516) (i32.const 1048576))
+         (i32.store (i32.const 520) (i32.const {rows}))
+         (i32.const 512)"
+    )))
+}
+
+fn page(rows: usize) -> AssignInput {
+    AssignInput {
+        context: context(),
+        config: "{}".to_owned(),
+        waves: Vec::new(),
+        groups: Vec::new(),
+        classes: Vec::new(),
+        group: vec![0; rows],
+        class: vec![0; rows],
+        place: vec![7; rows],
+    }
+}
+
+#[tokio::test]
+async fn short_pages_can_be_replayed() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(strategy_assigning(8)?);
+    let call = fixture.sandbox.assign(digest, page(8)).await;
+    let replayed = fixture.sandbox.replay(digest, &call.record.input).await;
+    assert_eq!(replayed.record, call.record);
+    assert_eq!(replayed.fuel, call.fuel);
+    assert_eq!(call.outcome?, [0; 8]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn long_pages_are_recorded_by_digest() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let rows = 100_000;
+    let digest = fixture.components.put(strategy_assigning(rows)?);
+    let call = fixture.sandbox.assign(digest, page(rows)).await;
+    assert!(call.record.input.len() < 1_000);
+    let answer = fixture.sandbox.readable(&call.record.output)?;
+    assert!(
+        answer.contains(r#""rows":100000,"digest":"sha256:"#),
+        "{answer}"
+    );
+
+    let mut other = page(rows);
+    other.place[rows - 1] = 8;
+    let other = fixture.sandbox.assign(digest, other).await;
+    assert_ne!(other.record.input_digest, call.record.input_digest);
+    assert_eq!(call.outcome?.len(), rows);
+
+    let replayed = failure(fixture.sandbox.replay(digest, &call.record.input).await)?;
+    assert!(
+        replayed.to_string().contains("cannot be asked again"),
+        "{replayed}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_row_needs_an_answer() -> Result<()> {
+    let fixture = SandboxFixture::new()?;
+    let digest = fixture.components.put(strategy_assigning(9)?);
+    assert_eq!(
+        failure(fixture.sandbox.assign(digest, page(8)).await)?,
+        CallFailure::InvalidAnswer("it was asked about 8 rows and answered for 9".to_owned())
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_may_be_as_long_as_the_page_allows() -> Result<()> {
+    let fixture = SandboxFixture::with(|config| config.limits.answer_bytes = 1_000)?;
+    // Two bytes a row, and eight allowed for each.
+    let digest = fixture.components.put(strategy_assigning(10_000)?);
+    assert_eq!(
+        fixture
+            .sandbox
+            .assign(digest, page(10_000))
+            .await
+            .outcome?
+            .len(),
+        10_000
+    );
+    assert_eq!(
+        failure(fixture.sandbox.assign(digest, page(1_000)).await)?,
+        CallFailure::AnswerTooLarge(1_000 + 8 * 1_000)
+    );
+    Ok(())
+}

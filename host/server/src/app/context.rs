@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tidegate_artifacts::ArtifactStore;
+use tidegate_core::{device::AttributeNames, polling::PollInterval};
+use tidegate_engine::{
+    Engine, Ports, Settings,
+    ports::{Artifacts, ComponentSource, Entropy},
+};
+use tidegate_http::Metrics;
+use tidegate_sandbox::{SandboxConfig, WasmSandbox};
+use tidegate_store::{Options, SqlStore};
+
+use super::{Environment, data_folder};
+use crate::config::Config;
+
+/// The engine with its adapters; nothing listens and no loop runs.
+pub struct AppContext {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// The engine's observer.
+    pub metrics: Arc<Metrics>,
+    /// The engine's store.
+    pub store: Arc<SqlStore>,
+}
+
+impl AppContext {
+    /// Opens the database, the files and the sandbox.
+    pub async fn open(config: &Config, environment: Environment) -> Result<Self> {
+        data_folder::create(config)?;
+        let names = attribute_names(config);
+        let owner = owner(&*environment.entropy);
+        let store = Arc::new(open_store(config, owner.clone(), names.clone()).await?);
+        let files = config.artifacts_dir();
+        let artifacts = ArtifactStore::open_folder(&files).await;
+        let artifacts = Arc::new(
+            artifacts.with_context(|| format!("open the folder of files {}", files.display()))?,
+        );
+        let metrics = Arc::new(Metrics::new().context("set up metrics")?);
+        let settings = Settings {
+            owner,
+            polling: PollInterval {
+                interval: config.devices.polling_interval.0,
+                jitter_percent: config.devices.polling_jitter_percent,
+            },
+            anonymous_devices: config.dev,
+            attribute_names: names,
+            waiting_reports: config.limits.waiting_reports,
+            max_artifact_bytes: config.artifacts.max_bytes,
+            tick_pause: environment.tick_pause,
+            tick_period: environment.tick_period,
+            ..Settings::default()
+        };
+        let sandbox = SandboxConfig {
+            limits: config.sandbox.limits(),
+            compiler: environment.compiler,
+            ..SandboxConfig::new(config.data_dir.join("compiled"))
+        };
+        let source: Arc<dyn ComponentSource> = Arc::clone(&artifacts) as _;
+        let ports = Ports {
+            store: Arc::clone(&store) as _,
+            artifacts: artifacts as Arc<dyn Artifacts>,
+            sandbox: Arc::new(WasmSandbox::open(sandbox, source).context("open the sandbox")?),
+            clock: environment.clock,
+            entropy: environment.entropy,
+            observer: Arc::clone(&metrics) as _,
+        };
+        Ok(Self {
+            engine: Arc::new(Engine::new(ports, settings)),
+            metrics,
+            store,
+        })
+    }
+}
+
+async fn open_store(
+    config: &Config,
+    host: String,
+    attribute_names: AttributeNames,
+) -> Result<SqlStore> {
+    let options = match &config.database.url {
+        Some(url) => Options::new(url.clone()),
+        None => Options::sqlite(&config.database_file()),
+    };
+    // The address may hold a password: it is not shown.
+    SqlStore::open(Options {
+        host,
+        attribute_names,
+        ..options
+    })
+    .await
+    .context("open the database")
+}
+
+fn attribute_names(config: &Config) -> AttributeNames {
+    AttributeNames {
+        hw_model: config.devices.hw_model.clone(),
+        hw_revision: config.devices.hw_revision.clone(),
+        sw_version: config.devices.sw_version.clone(),
+    }
+}
+
+/// A name that no other host has.
+fn owner(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    format!("host-{:016x}", u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,75 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use tidegate_engine::{Engine, ports::Tenant, tenants};
+
+use crate::{
+    app::{AppContext, Environment},
+    config::Config,
+};
+
+/// Where the server's configuration and data are.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// Configuration, in TOML
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the server keeps its data
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Folder of the plugins that come with the server [default: components/ beside this program,
+    /// else /usr/share/tidegate/components]
+    #[arg(long, value_name = "DIR")]
+    components: Option<PathBuf>,
+}
+
+/// What a flag of `serve` sets.
+#[derive(Debug, Args)]
+pub(super) struct ServeFlags {
+    /// Let devices in without a token, and hand out tokens to whoever asks: never on a network
+    #[arg(long)]
+    dev: bool,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+impl ConfigArgs {
+    pub(super) fn config(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref())?;
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        if let Some(components) = &self.components {
+            config.components = Some(components.clone());
+        }
+        Ok(config)
+    }
+
+    /// Opens what the server works on, which may be running meanwhile.
+    pub(super) async fn open(&self) -> Result<(Config, AppContext)> {
+        let config = self.config()?;
+        if config.database.url.is_none() && !config.database_file().exists() {
+            bail!(
+                "there is no database in {}: name the server's `--data-dir`, or start the server once",
+                config.data_dir.display()
+            );
+        }
+        let context = AppContext::open(&config, Environment::default()).await?;
+        Ok((config, context))
+    }
+}
+
+/// The tenant of this name.
+pub(super) async fn find_tenant(engine: &Engine, name: &str) -> Result<Tenant> {
+    let found = tenants::by_name(engine, name).await?;
+    found.ok_or_else(|| anyhow!("there is no tenant {name}"))
+}
+
+impl ServeFlags {
+    pub(super) fn apply(self, config: &mut Config) {
+        config.dev |= self.dev;
+        config.listen = self.listen.unwrap_or(config.listen);
+    }
+}

@@ -1,0 +1,176 @@
+//! What is wrong with the configuration, by the names that whoever wrote it has given.
+
+use std::fmt;
+
+use figment::{
+    Error, Figment, Metadata, Source,
+    error::{Actual, Kind, OneOf},
+};
+
+/// What variables of the server begin with.
+pub(super) const PREFIX: &str = "TIDEGATE_";
+/// What stands between the parts of a key in the name of a variable.
+pub(super) const SEPARATOR: &str = "__";
+/// Tables whose values are not shown to anybody.
+const SECRET_TABLES: [&str; 2] = ["auth", "database"];
+
+/// A setting that can be read, and is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    key: String,
+    why: String,
+}
+
+impl ConfigError {
+    /// The key with the tables that it is in (`tls.cert`), and what follows its name in a sentence.
+    pub(super) fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            why: why.into(),
+        }
+    }
+
+    /// The same, with the place where the key was written.
+    pub(super) fn describe(&self, figment: &Figment) -> String {
+        let path: Vec<String> = self.key.split('.').map(str::to_owned).collect();
+        let name = setting_name(&path, figment.find_metadata(&self.key));
+        format!("{name} {}", self.why)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.key, self.why)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What could not be read at all.
+pub(super) fn describe_figment_error(error: &Error) -> String {
+    if error.path.is_empty() {
+        return match value_origin(error.metadata.as_ref()) {
+            ValueOrigin::File(file) => format!("{file} cannot be read: {}", error.kind),
+            ValueOrigin::Environment | ValueOrigin::Default => error.kind.to_string(),
+        };
+    }
+    let name = setting_name(&error.path, error.metadata.as_ref());
+    let is_secret = error
+        .path
+        .first()
+        .is_some_and(|table| SECRET_TABLES.contains(&table.as_str()));
+    match &error.kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret => {
+            format!("{name} must be {}", expected_value(expected))
+        }
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let (found, expected) = (actual_value(found), expected_value(expected));
+            format!("{name} is {found}, and must be {expected}")
+        }
+        Kind::UnknownVariant(found, expected) => {
+            format!("{name} is {found:?}, and must be {}", OneOf(expected))
+        }
+        Kind::UnknownField(_, expected) => {
+            format!(
+                "{name} is no setting that there is: expected {}",
+                OneOf(expected)
+            )
+        }
+        other => format!("{name} is not as it must be: {other}"),
+    }
+}
+
+/// Where a setting was written.
+enum ValueOrigin {
+    File(String),
+    Environment,
+    /// It is a default.
+    Default,
+}
+
+fn value_origin(origin: Option<&Metadata>) -> ValueOrigin {
+    match origin.map(|origin| &origin.source) {
+        Some(Some(Source::File(file))) => ValueOrigin::File(file.display().to_string()),
+        Some(None) => ValueOrigin::Environment,
+        _ => ValueOrigin::Default,
+    }
+}
+
+fn setting_name(path: &[String], origin: Option<&Metadata>) -> String {
+    let key = path.join(".");
+    match value_origin(origin) {
+        ValueOrigin::File(file) => format!("`{key}` in {file}"),
+        ValueOrigin::Environment => {
+            let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+            format!("the environment variable `{}`", variable_name(path, names))
+        }
+        ValueOrigin::Default => format!("`{key}`"),
+    }
+}
+
+/// The variable that sets this key: the one that is there, which may set a whole table or list and be written in any case.
+fn variable_name(path: &[String], there: impl Iterator<Item = String>) -> String {
+    let name = |parts: &[String]| format!("{PREFIX}{}", parts.join(SEPARATOR)).to_uppercase();
+    let there: Vec<String> = there.collect();
+    let found = (1..=path.len()).rev().find_map(|parts| {
+        let name = name(&path[..parts]);
+        there.iter().find(|there| there.to_uppercase() == name)
+    });
+    found.cloned().unwrap_or_else(|| name(path))
+}
+
+fn actual_value(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Str(text) => format!("{text:?}"),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What serde expects, in the words of TOML.
+fn expected_value(expected: &str) -> &str {
+    match expected {
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        "path string" => "a path",
+        "u8" => "a whole number from 0 to 255",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number that is not negative",
+        table if table.starts_with("struct ") => "a table",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_named_as_they_are_written() {
+        for (path, there, expected) in [
+            ("listen", &["TIDEGATE_LISTEN"][..], "TIDEGATE_LISTEN"),
+            ("listen", &["tidegate_listen"], "tidegate_listen"),
+            ("log.level", &["TIDEGATE_LOG"], "TIDEGATE_LOG"),
+            (
+                "log.level",
+                &["TIDEGATE_LOG", "TIDEGATE_LOG__LEVEL"],
+                "TIDEGATE_LOG__LEVEL",
+            ),
+            (
+                "http.trusted_proxies.0",
+                &["TIDEGATE_HTTP__TRUSTED_PROXIES"],
+                "TIDEGATE_HTTP__TRUSTED_PROXIES",
+            ),
+            ("tls.cert", &["PATH"], "TIDEGATE_TLS__CERT"),
+        ] {
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            let there = there.iter().map(|&name| name.to_owned());
+            assert_eq!(variable_name(&path, there), expected);
+        }
+    }
+}

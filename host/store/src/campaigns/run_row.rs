@@ -1,0 +1,211 @@
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    campaign::{Approval, CampaignStatus, Hold, Rollback},
+    id::{CampaignId, TenantId},
+    plugin::OperatorAct,
+    time::Timestamp,
+};
+use tidegate_engine::ports::{NewJournalEntry, PluginFailureState, StoreError};
+
+use super::json::{ActJson, ApprovalJson, HoldJson, MAX_OPERATOR_ACTS, RollbackJson, json_list};
+use crate::{
+    database::Tx,
+    error::failed,
+    journal,
+    rows::{RowError, RowExt as _, row_error, to_i64, to_json},
+    tenant_counters::TenantCounters,
+};
+
+/// Where a campaign stands, locked until the transaction ends: read, compared, moved and written back.
+#[derive(Debug)]
+pub(crate) struct CampaignRunRow {
+    tenant: TenantId,
+    campaign: CampaignId,
+    status_before: CampaignStatus,
+    status: CampaignStatus,
+    pub(crate) generation: i64,
+    pub(crate) fence: i64,
+    pub(crate) plugin_failures: PluginFailureState,
+    pub(crate) wake_at: Option<Timestamp>,
+    pub(crate) parallel: bool,
+    pub(crate) total_devices: u64,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    journal_seq: i64,
+    acts: Vec<OperatorAct>,
+    /// JSON, as it is stored.
+    hold: Option<String>,
+    approval: Option<String>,
+    rollback: Option<String>,
+    explain: String,
+}
+
+impl CampaignRunRow {
+    /// None: there is no such campaign.
+    pub(crate) async fn lock(
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<Option<Self>, StoreError> {
+        let lock = tx.dialect().for_update();
+        Self::select(tx, tenant, campaign, lock).await
+    }
+
+    /// To look at it only.
+    pub(crate) async fn read(
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<Option<Self>, StoreError> {
+        Self::select(tx, tenant, campaign, "").await
+    }
+
+    async fn select(
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: CampaignId,
+        lock: &str,
+    ) -> Result<Option<Self>, StoreError> {
+        const READ: &str = "read where a campaign stands";
+        let sql = format!(
+            "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_retry_at, wake_at, parallel, total_devices, started_at, ended_at, \
+             journal_seq, operator_acts, hold, approval, rollback, explain \
+             FROM campaign_runs WHERE tenant_id = $1 AND campaign_id = $2{lock}"
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(campaign.0)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(failed(READ))?;
+        let Some(row) = row else { return Ok(None) };
+        let read = || {
+            let status = row.parse_column("status", CampaignStatus::parse)?;
+            let counter =
+                |column| Ok::<_, RowError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
+            Ok::<_, RowError>(Self {
+                tenant,
+                campaign,
+                status_before: status,
+                status,
+                generation: row.take("generation")?,
+                fence: row.take("fence")?,
+                plugin_failures: PluginFailureState {
+                    failures: counter("plugin_failures")?,
+                    timeouts: counter("plugin_timeouts")?,
+                    retry_at: row.take::<Option<i64>>("plugin_retry_at")?.map(Timestamp),
+                },
+                wake_at: row.take::<Option<i64>>("wake_at")?.map(Timestamp),
+                parallel: row.flag("parallel")?,
+                total_devices: row.count("total_devices")?,
+                started_at: row.take::<Option<i64>>("started_at")?.map(Timestamp),
+                ended_at: row.take::<Option<i64>>("ended_at")?.map(Timestamp),
+                journal_seq: row.take("journal_seq")?,
+                acts: json_list::<ActJson, _>(&row, "operator_acts")?,
+                hold: row.take("hold")?,
+                approval: row.take("approval")?,
+                rollback: row.take("rollback")?,
+                explain: row.take("explain")?,
+            })
+        };
+        read().map(Some).map_err(row_error(READ))
+    }
+
+    pub(crate) fn status(&self) -> CampaignStatus {
+        self.status
+    }
+
+    /// The last acts of operators, oldest first.
+    pub(crate) fn into_acts(self) -> Vec<OperatorAct> {
+        self.acts
+    }
+
+    /// Leaving `held` clears the hold and the trouble with plugins; going back over an end, the end.
+    pub(crate) fn set_status(&mut self, status: CampaignStatus) {
+        if self.status == CampaignStatus::Held && status != CampaignStatus::Held {
+            self.hold = None;
+            self.plugin_failures = PluginFailureState::default();
+        }
+        if !status.is_final() {
+            self.ended_at = None;
+        }
+        self.status = status;
+    }
+
+    pub(crate) fn set_hold(&mut self, hold: Hold) -> Result<(), StoreError> {
+        self.hold = Some(to_json(&HoldJson::from(hold))?);
+        Ok(())
+    }
+
+    pub(crate) fn set_approval(&mut self, approval: Approval) -> Result<(), StoreError> {
+        self.approval = Some(to_json(&ApprovalJson::from(approval))?);
+        Ok(())
+    }
+
+    pub(crate) fn set_rollback(&mut self, rollback: Rollback) -> Result<(), StoreError> {
+        self.rollback = Some(to_json(&RollbackJson::from(rollback))?);
+        Ok(())
+    }
+
+    pub(crate) fn set_explanation(&mut self, sentences: &[String]) -> Result<(), StoreError> {
+        self.explain = to_json(&sentences)?;
+        Ok(())
+    }
+
+    pub(crate) fn push_operator_act(&mut self, act: OperatorAct) {
+        self.acts.push(act);
+        let forgotten = self.acts.len().saturating_sub(MAX_OPERATOR_ACTS);
+        self.acts.drain(..forgotten);
+    }
+
+    /// Appends to the campaign's journal.
+    pub(crate) async fn append_journal(
+        &mut self,
+        tx: &mut Tx,
+        entries: &[NewJournalEntry],
+    ) -> Result<(), StoreError> {
+        journal::append(tx, self.tenant, self.campaign, self.journal_seq, entries).await?;
+        self.journal_seq += to_i64(entries.len() as u64);
+        Ok(())
+    }
+
+    /// Writes it, and counts the change of status. Whoever changed something has moved the generation on.
+    pub(crate) async fn write(
+        self,
+        tx: &mut Tx,
+        tenant_counters: &mut TenantCounters,
+    ) -> Result<(), StoreError> {
+        let acts: Vec<ActJson> = self.acts.into_iter().map(Into::into).collect();
+        sqlx::query(
+            "UPDATE campaign_runs SET status = $3, generation = $4, plugin_failures = $5, wake_at = $6, parallel = $7, \
+             total_devices = $8, started_at = $9, ended_at = $10, journal_seq = $11, operator_acts = $12, hold = $13, \
+             approval = $14, rollback = $15, explain = $16, plugin_timeouts = $17, plugin_retry_at = $18 \
+             WHERE tenant_id = $1 AND campaign_id = $2",
+        )
+        .bind(self.tenant.0)
+        .bind(self.campaign.0)
+        .bind(self.status.as_str())
+        .bind(self.generation)
+        .bind(i64::from(self.plugin_failures.failures))
+        .bind(self.wake_at.map(|at| at.0))
+        .bind(i64::from(self.parallel))
+        .bind(to_i64(self.total_devices))
+        .bind(self.started_at.map(|at| at.0))
+        .bind(self.ended_at.map(|at| at.0))
+        .bind(self.journal_seq)
+        .bind(to_json(&acts)?)
+        .bind(self.hold)
+        .bind(self.approval)
+        .bind(self.rollback)
+        .bind(self.explain)
+        .bind(i64::from(self.plugin_failures.timeouts))
+        .bind(self.plugin_failures.retry_at.map(|at| at.0))
+        .execute(tx.conn())
+        .await
+        .map_err(failed("write where a campaign stands"))?;
+        if self.status_before != self.status {
+            tenant_counters.count_campaign(self.tenant, Some(self.status_before), self.status);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    campaign::CampaignStatus,
+    id::{CampaignId, DeviceKey, TenantId},
+    plugin::{OperatorAct, OperatorActKind},
+};
+use tidegate_engine::ports::{CampaignStart, ClassVerdict, NewWave, StoreError};
+
+use super::{json::ClassJson, run_row::CampaignRunRow};
+use crate::{
+    blob::{MEMBERS_PER_CHUNK, MemberSlot, SELECTED_PER_CHUNK, pack_keys, pack_slots},
+    database::{Database, Tx},
+    dialect::{ColumnType, storable},
+    error::{failed, internal},
+    rows::{to_i64, to_json},
+    tenant_counters::TenantCounters,
+};
+
+const START: &str = "begin campaign";
+
+/// Starts a campaign if it is still at this generation. False: it is not.
+pub(super) async fn begin(
+    database: &Database,
+    tenant: TenantId,
+    id: CampaignId,
+    generation: i64,
+    campaign_start: CampaignStart,
+) -> Result<bool, StoreError> {
+    let slots = slots(&campaign_start)?;
+    let mut tx = database.write().await?;
+    let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
+        return Ok(false);
+    };
+    if run_row.generation != generation {
+        return Ok(false);
+    }
+    run_row.generation += 1;
+    let started = OperatorAct {
+        at: campaign_start.at,
+        kind: OperatorActKind::Started,
+        wave: None,
+    };
+    run_row.set_status(CampaignStatus::InProgress);
+    run_row.push_operator_act(started);
+    run_row.started_at = Some(campaign_start.at);
+    run_row.wake_at = Some(campaign_start.at);
+    run_row.parallel = campaign_start.parallel;
+    run_row.total_devices = slots.len() as u64;
+    run_row
+        .append_journal(&mut tx, &campaign_start.journal)
+        .await?;
+    insert_waves(&mut tx, tenant, id, &campaign_start.waves).await?;
+    insert_members(&mut tx, tenant, id, &campaign_start.waves).await?;
+    insert_slots(&mut tx, tenant, id, &slots).await?;
+    insert_classes(&mut tx, tenant, id, campaign_start.classes).await?;
+    let mut tenant_counters = TenantCounters::default();
+    run_row.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Every selected device with its class and its place in a wave, ordered by key.
+fn slots(campaign_start: &CampaignStart) -> Result<Vec<MemberSlot>, StoreError> {
+    let mut waves: HashMap<DeviceKey, (u32, u32)> = HashMap::new();
+    for (index, wave) in (0..).zip(&campaign_start.waves) {
+        for (position, key) in (0..).zip(&wave.members) {
+            if waves.insert(*key, (index, position)).is_some() {
+                return Err(internal(START)(
+                    format!("device {key} is in it twice").into(),
+                ));
+            }
+        }
+    }
+    let slot = |(key, class): &(DeviceKey, u32)| MemberSlot {
+        key: *key,
+        class: *class,
+        wave: waves.remove(key),
+    };
+    let mut slots: Vec<MemberSlot> = campaign_start.selected.iter().map(slot).collect();
+    if let Some(key) = waves.keys().next() {
+        return Err(internal(START)(
+            format!("device {key} is in a wave and was not selected").into(),
+        ));
+    }
+    slots.sort_unstable_by_key(|slot| slot.key);
+    Ok(slots)
+}
+
+#[derive(Serialize)]
+struct WaveJson<'a> {
+    wave: usize,
+    name: &'a str,
+    size: usize,
+}
+
+async fn insert_waves(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    waves: &[NewWave],
+) -> Result<(), StoreError> {
+    let names: Vec<_> = waves.iter().map(|wave| storable(&wave.name)).collect();
+    let rows = waves.iter().zip(&names).enumerate();
+    let rows: Vec<_> = rows
+        .map(|(wave, (new, name))| WaveJson {
+            wave,
+            name,
+            size: new.members.len(),
+        })
+        .collect();
+    let columns = [
+        ("wave", ColumnType::Int),
+        ("name", ColumnType::Text),
+        ("size", ColumnType::Int),
+    ];
+    let from = tx.dialect().json_rows("w", "$3", &columns);
+    let sql = format!(
+        "INSERT INTO waves (tenant_id, campaign_id, wave, name, size, released, admitted, offered, in_progress, \
+         completed, failed, timed_out, cancelled, rejected, accepted_failures) \
+         SELECT $1, $2, w.wave, w.name, w.size, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM {from}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(START))?;
+    Ok(())
+}
+
+async fn insert_members(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    waves: &[NewWave],
+) -> Result<(), StoreError> {
+    for (wave, new) in (0_i64..).zip(waves) {
+        for (chunk, members) in (0_i64..).zip(new.members.chunks(MEMBERS_PER_CHUNK)) {
+            sqlx::query(
+                "INSERT INTO wave_members (tenant_id, campaign_id, wave, chunk, members) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(tenant.0)
+            .bind(id.0)
+            .bind(wave)
+            .bind(chunk)
+            .bind(pack_keys(members))
+            .execute(tx.conn())
+            .await
+            .map_err(failed(START))?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_slots(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    slots: &[MemberSlot],
+) -> Result<(), StoreError> {
+    for slots in slots.chunks(SELECTED_PER_CHUNK) {
+        sqlx::query(
+            "INSERT INTO campaign_devices (tenant_id, campaign_id, first_device_key, slots) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(slots[0].key.0)
+        .bind(pack_slots(slots))
+        .execute(tx.conn())
+        .await
+        .map_err(failed(START))?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct VerdictJson {
+    class: usize,
+    class_key: String,
+    devices: i64,
+    exclusion_reason: Option<String>,
+}
+
+async fn insert_classes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: CampaignId,
+    classes: Vec<ClassVerdict>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(classes.len());
+    for (class, verdict) in classes.into_iter().enumerate() {
+        rows.push(VerdictJson {
+            class,
+            class_key: to_json(&ClassJson::from(verdict.key))?,
+            devices: to_i64(verdict.devices),
+            exclusion_reason: verdict
+                .excluded
+                .map(|reason| storable(&reason).into_owned()),
+        });
+    }
+    let columns = [
+        ("class", ColumnType::Int),
+        ("class_key", ColumnType::Text),
+        ("devices", ColumnType::Int),
+        ("exclusion_reason", ColumnType::Text),
+    ];
+    let from = tx.dialect().json_rows("c", "$3", &columns);
+    let sql = format!(
+        "INSERT INTO campaign_classes (tenant_id, campaign_id, class, class_key, devices, exclusion_reason) \
+         SELECT $1, $2, c.class, c.class_key, c.devices, c.exclusion_reason FROM {from}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(to_json(&rows)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(START))?;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+use std::net::IpAddr;
+
+use serde::Serialize;
+use tidegate_engine::ports::{LastSeenRecord, StoreError};
+
+use crate::{
+    database::Database,
+    dialect::{ColumnType, Dialect},
+    error::failed,
+    rows::to_json,
+};
+
+/// So many in one transaction: others who want to write wait no longer than for these.
+const MAX_PER_TRANSACTION: usize = 2000;
+
+/// Notes when devices were last seen; what is noted later stays.
+pub(super) async fn note(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Row {
+        tenant_id: i64,
+        id: i64,
+        at: i64,
+        address: Option<IpAddr>,
+    }
+
+    let mut rows: Vec<_> = seen
+        .iter()
+        .map(|seen| Row {
+            tenant_id: seen.tenant.0,
+            id: seen.device.0,
+            at: seen.at.0,
+            address: seen.address,
+        })
+        .collect();
+    // The latest of each device comes first, and is the only one that stays.
+    rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
+    rows.dedup_by_key(|row| (row.tenant_id, row.id));
+
+    let sql = update_sql(database.dialect());
+    for chunk in rows.chunks(MAX_PER_TRANSACTION) {
+        let mut tx = database.write().await?;
+        sqlx::query(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(to_json(&chunk)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("note when devices were seen"))?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// What a tenant does not want to know is not written, however late it comes after the tenant said so. A device that is
+/// registered at this very moment was seen then, too.
+///
+/// Locks the rows in the order of their keys before it changes them, as everybody does who changes many.
+fn update_sql(dialect: Dialect) -> String {
+    let columns = [
+        ("tenant_id", ColumnType::Int),
+        ("id", ColumnType::Int),
+        ("at", ColumnType::Int),
+        ("address", ColumnType::Text),
+    ];
+    format!(
+        "WITH seen AS (SELECT d.tenant_id, d.id, wanted.at, \
+         CASE WHEN t.track_address = 1 THEN wanted.address END AS address \
+         FROM {} CROSS JOIN devices d CROSS JOIN tenants t \
+         WHERE d.tenant_id = wanted.tenant_id AND d.id = wanted.id AND t.id = wanted.tenant_id \
+         AND (d.last_seen IS NULL OR d.last_seen <= wanted.at){}) \
+         UPDATE devices SET last_seen = seen.at, address = seen.address FROM seen \
+         WHERE devices.tenant_id = seen.tenant_id AND devices.id = seen.id",
+        dialect.json_rows("wanted", "$1", &columns),
+        match dialect {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " ORDER BY d.id FOR UPDATE OF d",
+        }
+    )
+}

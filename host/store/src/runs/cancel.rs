@@ -1,0 +1,81 @@
+use std::collections::BTreeSet;
+
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    id::{DeviceKey, UpdateId},
+    time::Timestamp,
+    update::UpdateEvent,
+};
+use tidegate_engine::ports::{AffectedDevice, Fence, RunRef, StoreError};
+
+use super::lease::lock_if_fenced;
+use crate::{
+    database::Database,
+    error::failed,
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
+};
+
+const CANCEL: &str = "call back updates";
+
+/// Calls back up to `limit` open updates of the campaign's waves, each once: a device that does not agree goes on.
+/// Under a lost fence it does nothing.
+pub(super) async fn cancel_updates(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<AffectedDevice>, StoreError> {
+    let mut tx = database.write().await?;
+    if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NULL \
+         AND cancel_requested_at IS NULL AND purpose = 'forward' ORDER BY id LIMIT $3",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(CANCEL))?;
+    let found = rows
+        .iter()
+        .map(update_and_device)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(row_error(CANCEL))?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let devices: BTreeSet<DeviceKey> = found.iter().map(|(_, device)| *device).collect();
+    let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
+    let mut work = UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, now).await?;
+    let mut tenant_counters = TenantCounters::default();
+    for id in updates {
+        // One that came to its end before its device was locked has nothing to call back.
+        let _ = work.step(id, &UpdateEvent::CancelRequested, now, &mut tenant_counters);
+        if let Some(loaded) = work.loaded_mut(id) {
+            loaded.cancel_requested_at = Some(now);
+        }
+    }
+    let affected: Vec<_> = devices
+        .iter()
+        .filter_map(|key| work.affected(*key, Some(run.campaign)))
+        .collect();
+    notify_affected_devices(&mut tx, &affected).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(affected)
+}
+
+/// An update and its device.
+pub(super) fn update_and_device(row: &AnyRow) -> Result<(UpdateId, DeviceKey), RowError> {
+    Ok((
+        UpdateId(row.take("id")?),
+        DeviceKey(row.take("device_key")?),
+    ))
+}

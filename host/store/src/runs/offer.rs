@@ -1,0 +1,162 @@
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use tidegate_core::{
+    campaign::CampaignStatus,
+    id::DeviceKey,
+    update::{Attempt, Purpose, UpdateState},
+};
+use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
+
+use super::{
+    lease::lock_if_fenced,
+    skipped::{self, SkipRules, SkippedDevice},
+};
+use crate::{
+    blob::{MEMBERS_PER_CHUNK, unpack_keys},
+    database::{Database, Tx},
+    error::{failed, internal},
+    rows::{RowError, RowExt as _, row_error, to_i64},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::{
+        DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation, notify_affected_devices,
+    },
+};
+
+const OFFER: &str = "admit devices";
+
+/// Makes updates for released devices that have none yet: the next `limit` of this wave. Under a lost fence, and for a
+/// campaign that is not in progress, it does nothing.
+pub(super) async fn offer_updates(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    wave: u32,
+    limit: u32,
+    offer: &Offer,
+) -> Result<OfferedBatch, StoreError> {
+    let mut tx = database.write().await?;
+    let Some(run_row) = lock_if_fenced(&mut tx, run, fence).await? else {
+        return Ok(OfferedBatch::default());
+    };
+    let Some((admitted, released)) = levels(&mut tx, run, wave).await? else {
+        return Ok(OfferedBatch::default());
+    };
+    let until = released.min(admitted + u64::from(limit));
+    if run_row.status() != CampaignStatus::InProgress || until <= admitted {
+        return Ok(OfferedBatch {
+            affected: Vec::new(),
+            remaining: released.saturating_sub(admitted),
+        });
+    }
+    let members = members(&mut tx, run, wave, admitted, until).await?;
+    let devices: BTreeSet<DeviceKey> = members.iter().copied().collect();
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
+    let mut tenant_counters = TenantCounters::default();
+    let rules = SkipRules::load(&mut tx, run, &devices).await?;
+    let (mut new, mut skipped_devices) = (Vec::with_capacity(members.len()), Vec::new());
+    for key in &members {
+        let Some(device) = work.device(*key) else {
+            continue;
+        };
+        match rules.skip_reason(*key, device) {
+            Some(reason) => skipped_devices.push(SkippedDevice::new(*key, wave, reason)),
+            None => new.push(new_update(run, wave, *key, device, offer)),
+        }
+    }
+    // Those that are not there any more are among them.
+    let left_out = members.len() - new.len();
+    skipped::insert(&mut tx, run, &skipped_devices, offer.now).await?;
+    work.create_updates(&mut tx, new, &mut tenant_counters)
+        .await?;
+    work.count_admitted(run.campaign, wave, until - admitted, left_out as u64);
+    let affected: Vec<_> = members
+        .iter()
+        .filter_map(|key| work.affected(*key, Some(run.campaign)))
+        .collect();
+    notify_affected_devices(&mut tx, &affected).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(OfferedBatch {
+        affected,
+        remaining: released - until,
+    })
+}
+
+/// What a campaign offers to a device. One that has the firmware is done at once, unless it says that it does not.
+pub(super) fn new_update(
+    run: RunRef,
+    wave: u32,
+    key: DeviceKey,
+    device: &DeviceRow,
+    offer: &Offer,
+) -> NewUpdate {
+    let state = UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now);
+    let has_it = device.installed_firmware == Some(offer.firmware) && device.drifted_at.is_none();
+    NewUpdate {
+        device: key,
+        firmware: offer.firmware,
+        campaign: Some((run.campaign, Purpose::Forward { wave })),
+        weight: offer.weight,
+        to_version: offer.to_version.clone(),
+        state: if has_it {
+            completed_at_creation(state, offer.now)
+        } else {
+            state
+        },
+        created_at: offer.now,
+        attempt: Attempt::default(),
+    }
+}
+
+/// How many of a wave's devices are admitted and how many are released.
+async fn levels(tx: &mut Tx, run: RunRef, wave: u32) -> Result<Option<(u64, u64)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT admitted, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(wave))
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed(OFFER))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || Ok::<_, RowError>((row.count("admitted")?, row.count("released")?));
+    read().map(Some).map_err(row_error(OFFER))
+}
+
+/// The members of a wave from one place to another.
+async fn members(
+    tx: &mut Tx,
+    run: RunRef,
+    wave: u32,
+    from: u64,
+    until: u64,
+) -> Result<Vec<DeviceKey>, StoreError> {
+    let per_chunk = MEMBERS_PER_CHUNK as u64;
+    let first = from / per_chunk;
+    let rows = sqlx::query(
+        "SELECT members FROM wave_members WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3 \
+         AND chunk >= $4 AND chunk <= $5 ORDER BY chunk",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(wave))
+    .bind(to_i64(first))
+    .bind(to_i64((until - 1) / per_chunk))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(OFFER))?;
+    let mut members = Vec::with_capacity(rows.len() * MEMBERS_PER_CHUNK);
+    for row in &rows {
+        let blob: &[u8] = row.try_get("members").map_err(failed(OFFER))?;
+        members.extend(unpack_keys(blob).map_err(|error| internal(OFFER)(Box::new(error)))?);
+    }
+    let offset = first * per_chunk;
+    members
+        .get((from - offset) as usize..(until - offset) as usize)
+        .map(<[DeviceKey]>::to_vec)
+        .ok_or_else(|| internal(OFFER)("a wave has fewer members than its size".into()))
+}

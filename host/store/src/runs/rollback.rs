@@ -1,0 +1,247 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{DeviceKey, FirmwareId, UpdateId},
+    mode::SkipReason,
+    plugin::RollbackScope,
+    rollback::{self, EndedUpdate, RollbackAction, RollbackPosition},
+    update::{Attempt, Purpose, Update, UpdateState},
+};
+use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
+
+use super::{
+    cancel::update_and_device,
+    lease::lock_if_fenced,
+    skipped::{self, SkippedDevice},
+};
+use crate::{
+    database::{Database, Tx},
+    error::failed,
+    firmware::id_by_version,
+    rows::{RowError, RowExt as _, row_error, to_json},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, notify_affected_devices},
+};
+
+const ROLL_BACK: &str = "send devices back";
+
+/// Looks at up to `limit` ended updates of the campaign's waves that were not looked at yet, and makes an update back
+/// wherever one is needed. Under a lost fence it does nothing.
+pub(super) async fn roll_back(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    scope: RollbackScope,
+    limit: u32,
+    offer: &Offer,
+) -> Result<RollbackBatch, StoreError> {
+    let mut tx = database.write().await?;
+    if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
+        return Ok(RollbackBatch::default());
+    }
+    let found = rollback_pending(&mut tx, run, limit).await?;
+    if found.is_empty() {
+        return Ok(RollbackBatch::default());
+    }
+    let devices: BTreeSet<DeviceKey> = found.iter().map(|(_, device)| *device).collect();
+    let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, offer.now).await?;
+    let previous = PreviousFirmware::load(&mut tx, run, &work, &updates).await?;
+    let (mut new, mut pinned) = (Vec::new(), Vec::new());
+    for (id, device) in &found {
+        let decided = match (work.loaded(*id), work.device(*device)) {
+            (Some(loaded), Some(device)) => decide(&loaded.update, device, &work, &previous, scope),
+            _ => RollbackAction::NotNeeded,
+        };
+        work.mark_rollback_processed(run.campaign, *id, decided);
+        match decided {
+            RollbackAction::Install(firmware) => {
+                new.push(previous.new_update(run, *device, firmware, offer))
+            }
+            RollbackAction::Pinned => pinned.extend(pinned_device(&work, *id)),
+            RollbackAction::NotNeeded
+            | RollbackAction::Impossible
+            | RollbackAction::AlreadyRollingBack(_) => {}
+        }
+    }
+    skipped::insert(&mut tx, run, &pinned, offer.now).await?;
+    let mut tenant_counters = TenantCounters::default();
+    let affected: Vec<_> = new
+        .iter()
+        .filter_map(|new| work.affected(new.device, Some(run.campaign)))
+        .collect();
+    work.create_updates(&mut tx, new, &mut tenant_counters)
+        .await?;
+    notify_affected_devices(&mut tx, &affected).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(RollbackBatch {
+        processed: found.len() as u64,
+        affected,
+    })
+}
+
+async fn rollback_pending(
+    tx: &mut Tx,
+    run: RunRef,
+    limit: u32,
+) -> Result<Vec<(UpdateId, DeviceKey)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, device_key FROM updates WHERE tenant_id = $1 AND campaign_id = $2 AND completed_at IS NOT NULL \
+         AND rollback_processed_at IS NULL AND purpose = 'forward' ORDER BY id LIMIT $3",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(ROLL_BACK))?;
+    rows.iter()
+        .map(update_and_device)
+        .collect::<Result<_, _>>()
+        .map_err(row_error(ROLL_BACK))
+}
+
+fn decide(
+    update: &Update,
+    device: &DeviceRow,
+    work: &UpdateUnitOfWork,
+    previous: &PreviousFirmware,
+    scope: RollbackScope,
+) -> RollbackAction {
+    let position = RollbackPosition {
+        installed: device.installed_update,
+        reported_version: device.sw_version.as_deref(),
+        is_pinned: device.pinned,
+        updates: work
+            .updates_of(update.device)
+            .map(|loaded| &loaded.update)
+            .collect(),
+    };
+    let ended = EndedUpdate::of(update, previous.firmware_for(update, device), &position);
+    ended.map_or(RollbackAction::NotNeeded, |ended| {
+        rollback::rollback_action(&ended, scope)
+    })
+}
+
+/// A device that the way back passes over.
+fn pinned_device(work: &UpdateUnitOfWork, id: UpdateId) -> Option<SkippedDevice> {
+    let update = &work.loaded(id)?.update;
+    let (_, Purpose::Forward { wave }) = update.campaign? else {
+        return None;
+    };
+    Some(SkippedDevice::new(update.device, wave, SkipReason::Pinned))
+}
+
+/// What devices had before the campaign, where the server has it. What it did not bring itself is the firmware of the same
+/// name, of the version that was there, for the device's model: another product is nothing to go back to.
+struct PreviousFirmware {
+    by_version: HashMap<PreviousVersion, FirmwareId>,
+    versions: BTreeMap<FirmwareId, String>,
+}
+
+/// A version that a device had, and the device's model.
+type PreviousVersion = (String, Option<String>);
+
+impl PreviousFirmware {
+    async fn load(
+        tx: &mut Tx,
+        run: RunRef,
+        work: &UpdateUnitOfWork,
+        updates: &BTreeSet<UpdateId>,
+    ) -> Result<Self, StoreError> {
+        let updates = || {
+            updates
+                .iter()
+                .filter_map(|id| Some(&work.loaded(*id)?.update))
+        };
+        let unknown: BTreeSet<PreviousVersion> = updates()
+            .filter(|update| update.from_firmware.is_none())
+            .filter_map(|update| previous_version(update, work.device(update.device)?))
+            .collect();
+        let mut by_version = HashMap::new();
+        if !unknown.is_empty() {
+            let name = firmware_name(tx, run).await?;
+            for (version, model) in unknown {
+                let of_model = model.as_deref();
+                let id = id_by_version(tx, run.tenant, &name, &version, of_model).await?;
+                by_version.extend(id.map(|id| ((version, model), id)));
+            }
+        }
+        let known = updates().filter_map(|update| update.from_firmware);
+        let wanted: BTreeSet<FirmwareId> = by_version.values().copied().chain(known).collect();
+        let versions = versions(tx, run, &wanted).await?;
+        Ok(Self {
+            by_version,
+            versions,
+        })
+    }
+
+    fn firmware_for(&self, update: &Update, device: &DeviceRow) -> Option<FirmwareId> {
+        let by_version = || {
+            self.by_version
+                .get(&previous_version(update, device)?)
+                .copied()
+        };
+        update.from_firmware.or_else(by_version)
+    }
+
+    fn new_update(
+        &self,
+        run: RunRef,
+        device: DeviceKey,
+        firmware: FirmwareId,
+        offer: &Offer,
+    ) -> NewUpdate {
+        NewUpdate {
+            device,
+            firmware,
+            campaign: Some((run.campaign, Purpose::Rollback)),
+            weight: offer.weight,
+            to_version: self.versions.get(&firmware).cloned().unwrap_or_default(),
+            state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
+            created_at: offer.now,
+            attempt: Attempt::default(),
+        }
+    }
+}
+
+fn previous_version(update: &Update, device: &DeviceRow) -> Option<PreviousVersion> {
+    Some((update.from_version.clone()?, device.hw_model.clone()))
+}
+
+async fn firmware_name(tx: &mut Tx, run: RunRef) -> Result<String, StoreError> {
+    let row = sqlx::query(
+        "SELECT f.name FROM campaigns c JOIN firmware f ON f.tenant_id = c.tenant_id AND f.id = c.firmware_id \
+         WHERE c.tenant_id = $1 AND c.id = $2",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(failed(ROLL_BACK))?;
+    row.take("name").map_err(row_error(ROLL_BACK))
+}
+
+async fn versions(
+    tx: &mut Tx,
+    run: RunRef,
+    wanted: &BTreeSet<FirmwareId>,
+) -> Result<BTreeMap<FirmwareId, String>, StoreError> {
+    let update_and_device: Vec<i64> = wanted.iter().map(|id| id.0).collect();
+    let which = tx.dialect().key_in_json("id", "$2");
+    let sql = format!("SELECT id, version FROM firmware WHERE tenant_id = $1 AND {which}");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(to_json(&update_and_device)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(ROLL_BACK))?;
+    rows.iter()
+        .map(|row| Ok::<_, RowError>((FirmwareId(row.take("id")?), row.take("version")?)))
+        .collect::<Result<_, _>>()
+        .map_err(row_error(ROLL_BACK))
+}

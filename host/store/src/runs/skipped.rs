@@ -1,0 +1,269 @@
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, any::AnyRow};
+use tidegate_core::{
+    campaign::CampaignStatus,
+    id::{CampaignId, DeviceKey, TenantId},
+    mode::{self, SkipReason},
+    time::Timestamp,
+};
+use tidegate_engine::ports::{AffectedDevice, Fence, Offer, RunRef, StoreError};
+
+use super::{due, lease::lock_if_fenced, offer::new_update, superseded::superseded};
+use crate::{
+    database::{Database, Tx},
+    dialect::ColumnType,
+    error::failed,
+    rows::{RowError, RowExt as _, row_error, to_json},
+    tenant_counters::TenantCounters,
+    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
+};
+
+const READ: &str = "read which devices were passed over";
+const WRITE: &str = "note which devices were passed over";
+
+/// Says which devices a campaign passes over.
+pub(super) struct SkipRules {
+    feed: Option<String>,
+    superseded: HashSet<DeviceKey>,
+}
+
+impl SkipRules {
+    /// For these devices of a campaign.
+    pub(super) async fn load(
+        tx: &mut Tx,
+        run: RunRef,
+        devices: &BTreeSet<DeviceKey>,
+    ) -> Result<Self, StoreError> {
+        let row = sqlx::query("SELECT feed FROM campaigns WHERE tenant_id = $1 AND id = $2")
+            .bind(run.tenant.0)
+            .bind(run.campaign.0)
+            .fetch_one(tx.conn())
+            .await
+            .map_err(failed(READ))?;
+        let feed: Option<String> = row.take("feed").map_err(row_error(READ))?;
+        let superseded = match &feed {
+            Some(feed) => superseded(tx, run, feed, devices).await?,
+            None => HashSet::new(),
+        };
+        Ok(Self { feed, superseded })
+    }
+
+    pub(super) fn skip_reason(&self, key: DeviceKey, device: &DeviceRow) -> Option<SkipReason> {
+        mode::skip_reason(device.eligibility(), self.feed.as_deref()).or_else(|| {
+            let is_superseded = self.superseded.contains(&key);
+            is_superseded.then_some(SkipReason::Superseded)
+        })
+    }
+}
+
+/// A device that a campaign passes over.
+#[derive(Debug, Serialize)]
+pub(super) struct SkippedDevice {
+    device_key: i64,
+    wave: u32,
+    reason: &'static str,
+}
+
+impl SkippedDevice {
+    pub(super) fn new(device: DeviceKey, wave: u32, reason: SkipReason) -> Self {
+        Self {
+            device_key: device.0,
+            wave,
+            reason: reason.as_str(),
+        }
+    }
+}
+
+const COLUMNS: [(&str, ColumnType); 3] = [
+    ("device_key", ColumnType::Int),
+    ("wave", ColumnType::Int),
+    ("reason", ColumnType::Text),
+];
+
+/// Notes which devices a campaign passes over, and why; of one that was passed over before, the new reason.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    run: RunRef,
+    skipped_devices: &[SkippedDevice],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if skipped_devices.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO skipped_devices (tenant_id, campaign_id, device_key, wave, reason, at, needs_recheck) \
+         SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), p.device_key, p.wave, p.reason, CAST($3 AS BIGINT), 0 \
+         FROM {} WHERE true \
+         ON CONFLICT (tenant_id, campaign_id, device_key) DO UPDATE SET reason = excluded.reason, needs_recheck = 0",
+        tx.dialect().json_rows("p", "$4", &COLUMNS)
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(now.0)
+        .bind(to_json(&skipped_devices)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(WRITE))?;
+    Ok(())
+}
+
+/// Looks again at up to `limit` devices that were passed over and whose reason may be gone; makes updates for those
+/// whose reason is. Under a lost fence, and for a campaign that is not in progress, it does nothing.
+pub(super) async fn offer_skipped_updates(
+    database: &Database,
+    run: RunRef,
+    fence: Fence,
+    limit: u32,
+    offer: &Offer,
+) -> Result<Vec<AffectedDevice>, StoreError> {
+    // Most of the time there are none: looking for them takes no writer.
+    if to_recheck(&mut database.read_single().await?, run, 1)
+        .await?
+        .is_empty()
+    {
+        return Ok(Vec::new());
+    }
+    let mut tx = database.write().await?;
+    let run_row = lock_if_fenced(&mut tx, run, fence).await?;
+    if run_row.is_none_or(|run_row| run_row.status() != CampaignStatus::InProgress) {
+        return Ok(Vec::new());
+    }
+    let ready = to_recheck(&mut tx, run, limit).await?;
+    let devices: BTreeSet<DeviceKey> = ready.keys().copied().collect();
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &BTreeSet::new(), offer.now).await?;
+    let rules = SkipRules::load(&mut tx, run, &devices).await?;
+    let (mut new, mut skipped_devices) = (Vec::new(), Vec::new());
+    for (key, wave) in ready {
+        let Some(device) = work.device(key) else {
+            continue;
+        };
+        match rules.skip_reason(key, device) {
+            Some(reason) => skipped_devices.push(SkippedDevice::new(key, wave, reason)),
+            None => new.push((wave, new_update(run, wave, key, device, offer))),
+        }
+    }
+    let admitted: Vec<DeviceKey> = new.iter().map(|(_, new)| new.device).collect();
+    insert(&mut tx, run, &skipped_devices, offer.now).await?;
+    remove(&mut tx, run, &admitted).await?;
+    let mut tenant_counters = TenantCounters::default();
+    for (wave, _) in &new {
+        work.count_readmitted(run.campaign, *wave);
+    }
+    let new = new.into_iter().map(|(_, new)| new).collect();
+    work.create_updates(&mut tx, new, &mut tenant_counters)
+        .await?;
+    let affected: Vec<_> = admitted
+        .iter()
+        .filter_map(|key| work.affected(*key, Some(run.campaign)))
+        .collect();
+    notify_affected_devices(&mut tx, &affected).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(affected)
+}
+
+/// Devices that are to be looked at again, with their waves.
+async fn to_recheck(
+    tx: &mut Tx,
+    run: RunRef,
+    limit: u32,
+) -> Result<BTreeMap<DeviceKey, u32>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT device_key, wave FROM skipped_devices \
+         WHERE tenant_id = $1 AND campaign_id = $2 AND needs_recheck = 1 ORDER BY device_key LIMIT $3",
+    )
+    .bind(run.tenant.0)
+    .bind(run.campaign.0)
+    .bind(i64::from(limit))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    let read = |row: &AnyRow| -> Result<_, RowError> {
+        let wave = row.count("wave")?;
+        let wave = u32::try_from(wave).map_err(|_| RowError::OutOfRange {
+            column: "wave",
+            value: wave as i64,
+        })?;
+        Ok((DeviceKey(row.take("device_key")?), wave))
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
+}
+
+async fn remove(tx: &mut Tx, run: RunRef, devices: &[DeviceKey]) -> Result<(), StoreError> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
+    let which = tx.dialect().key_in_json("device_key", "$3");
+    let sql = format!(
+        "DELETE FROM skipped_devices WHERE tenant_id = $1 AND campaign_id = $2 AND {which}"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(run.tenant.0)
+        .bind(run.campaign.0)
+        .bind(to_json(&keys)?)
+        .execute(tx.conn())
+        .await
+        .map_err(failed(WRITE))?;
+    Ok(())
+}
+
+/// A device was changed: the campaigns that passed over it for what it was are to look at it again. Answers them.
+pub(crate) async fn mark_for_recheck(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceKey,
+    now: Timestamp,
+) -> Result<Vec<CampaignId>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE skipped_devices SET needs_recheck = 1 WHERE tenant_id = $1 AND device_key = $2 AND reason <> 'superseded' \
+         RETURNING campaign_id",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(WRITE))?;
+    let campaigns: Result<BTreeSet<_>, _> = rows
+        .iter()
+        .map(|row| row.take("campaign_id").map(CampaignId))
+        .collect();
+    let campaigns = campaigns.map_err(row_error(READ))?;
+    for campaign in &campaigns {
+        let run = RunRef {
+            tenant,
+            campaign: *campaign,
+        };
+        due::wake(tx, run, now).await?;
+    }
+    Ok(campaigns.into_iter().collect())
+}
+
+/// Why a campaign passed over a device.
+pub(crate) async fn skip_reason(
+    tx: &mut Tx,
+    tenant: TenantId,
+    campaign: CampaignId,
+    device: DeviceKey,
+) -> Result<Option<SkipReason>, StoreError> {
+    let row = sqlx::query(
+        "SELECT reason FROM skipped_devices WHERE tenant_id = $1 AND campaign_id = $2 AND device_key = $3",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .bind(device.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    row.map(|row| row.parse_column("reason", SkipReason::parse))
+        .transpose()
+        .map_err(row_error(READ))
+}

@@ -1,0 +1,254 @@
+use tidegate_core::{
+    campaign::ROLLBACK_WEIGHT,
+    device::DeviceState,
+    feedback::{Execution, Finished},
+    mode::SkipReason,
+    plugin::RollbackScope,
+    update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    DeviceChange, Devices as _, Firmwares as _, Offer, OfferOverrides, OfferResult, Registry as _,
+    Runs as _, SingleUpdates as _,
+};
+
+use crate::{
+    test_fixture::{StoreFixture, TIMEOUT, feedback, firmware, later},
+    testing::on_both,
+};
+
+fn heavy(fixture: &StoreFixture<'_>) -> Offer {
+    Offer {
+        weight: ROLLBACK_WEIGHT,
+        ..fixture.offer(later(100))
+    }
+}
+
+on_both! {
+    async fn a_rollback_reaches_devices_done_and_in_flight(store) {
+        let fixture = StoreFixture::new(store, &[5]).await?;
+        fixture.release(&[5]).await?;
+        let [done, failed, installed_reported, in_flight, stubborn] = fixture.devices[..] else {
+            anyhow::bail!("five devices");
+        };
+        fixture.report_success(done, later(1)).await?;
+        fixture.report_failure(failed, "CHECKSUM_MISMATCH", later(1)).await?;
+        fixture.report_failure(installed_reported, "lamp broke", later(1)).await?;
+        fixture.report_version(installed_reported, "1.1.0", later(2)).await?;
+
+        let fence = fixture.start_rollback().await?;
+        let affected = store.cancel_updates(fixture.run, fence, 10, later(10)).await?;
+        assert_eq!(affected.len(), 2);
+        assert!(store.cancel_updates(fixture.run, fence, 10, later(10)).await?.is_empty(), "each once");
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (3, 2));
+        let again = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!(again.processed, 0);
+
+        let back = fixture.latest_update(done).await?.update;
+        assert_eq!(back.campaign, Some((fixture.campaign(), Purpose::Rollback)));
+        assert_eq!((back.firmware, back.to_version.as_str(), back.weight), (fixture.old, "1.0.0", ROLLBACK_WEIGHT));
+        assert_eq!((back.from_version.as_deref(), back.from_firmware), (Some("1.1.0"), Some(fixture.new)));
+        assert_eq!(fixture.updates_of(failed).await?.total, 1, "it never went over");
+
+        let answer = |execution| UpdateEvent::CancelFeedback(feedback(execution, Finished::None, "heard"));
+        fixture.record_event(in_flight, answer(Execution::Canceled), later(11)).await??;
+        fixture.record_event(stubborn, answer(Execution::Rejected), later(11)).await??;
+        assert!(store.cancel_updates(fixture.run, fence, 10, later(12)).await?.is_empty(), "it has said no");
+        fixture.report_success(stubborn, later(12)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (2, 1));
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.open_updates, rollback_progress.rollback_pending, rollback_progress.open_rollbacks), (0, 0, 3));
+
+        fixture.report_success(done, later(20)).await?;
+        fixture.report_success(stubborn, later(20)).await?;
+        fixture.report_failure(installed_reported, "no", later(20)).await?;
+        let run = fixture.read_run().await?;
+        assert_eq!((run.rollback_progress.rolled_back, run.rollback_progress.rollback_failed, run.rollback_progress.open_rollbacks), (2, 1, 0));
+        let counts = run.waves[0].report.counts;
+        assert_eq!((counts.completed, counts.failed, counts.cancelled), (2, 2, 1), "waves count the way there");
+        let device = store.device(store.ours, "d-0").await?.expect("the device");
+        assert_eq!((device.state, device.sw_version.as_deref()), (DeviceState::InSync, Some("1.0.0")));
+        assert_eq!(device.installed_firmware, Some(fixture.old));
+    }
+
+    async fn an_in_flight_rollback_keeps_completed_updates(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[2]).await?;
+        fixture.report_success(fixture.devices[0], later(1)).await?;
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (1, 0));
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
+    }
+
+    async fn a_rollback_to_unknown_firmware_is_impossible(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.report_version(fixture.devices[0], "0.9.0", later(0)).await?;
+        fixture.release(&[2]).await?;
+        for key in &fixture.devices {
+            fixture.report_success(*key, later(1)).await?;
+        }
+        // Deleted firmware is not looked for by version.
+        assert!(store.delete_firmware(store.ours, fixture.old, later(2)).await?);
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (2, 0));
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.rollback_impossible, rollback_progress.rollback_pending), (2, 0));
+    }
+
+    async fn a_rollback_ignores_firmware_of_another_product_or_model(store) {
+        let fixture = StoreFixture::new(store, &[4]).await?;
+        let [ours, of_another_model, silent, of_another_product] = fixture.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        let mut for_a = firmware("0.8.0");
+        for_a.details.device_model = Some("A".into());
+        let for_a = store.create_firmware(store.ours, for_a).await?;
+        let mut gateway = firmware("0.9.0");
+        gateway.details.name = "gateway".into();
+        store.create_firmware(store.ours, gateway).await?;
+        for (key, model, version) in [
+            (ours, Some("A"), "v0.8"),
+            (of_another_model, Some("B"), "0.8.0"),
+            (silent, None, "0.8.0"),
+            (of_another_product, Some("A"), "0.9.0"),
+        ] {
+            fixture.report_version(key, version, later(0)).await?;
+            if let Some(model) = model {
+                fixture.report_attribute(key, "hw_model", model, later(0)).await?;
+            }
+        }
+        fixture.release(&[4]).await?;
+        for key in &fixture.devices {
+            fixture.report_success(*key, later(1)).await?;
+        }
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (4, 1));
+        assert_eq!(fixture.latest_update(ours).await?.update.firmware, for_a);
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.rollback_impossible, rollback_progress.rollback_pending, rollback_progress.open_rollbacks), (3, 0, 1));
+    }
+
+    async fn an_unverified_installation_is_rolled_back(store) {
+        let fixture = StoreFixture::with_success_criteria(store, &[4], SuccessCriteria::Attested).await?;
+        let [unproven, rollback_impossible, moved_on, never_began] = fixture.devices[..] else {
+            anyhow::bail!("four devices");
+        };
+        fixture.report_version(rollback_impossible, "0.9.0", later(0)).await?;
+        fixture.release(&[4]).await?;
+        for key in [unproven, rollback_impossible, moved_on] {
+            fixture.report_success(key, later(1)).await?;
+            assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
+        }
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(2)).await?;
+        // What came later is not this campaign's to take back.
+        let other = store.create_firmware(store.ours, firmware("1.2.0")).await?;
+        let offer = Offer { firmware: other, to_version: "1.2.0".into(), success_criteria: SuccessCriteria::Reported, ..heavy(&fixture) };
+        let OfferResult::Created(id, _) = store.create_update(store.ours, moved_on, &offer).await? else {
+            anyhow::bail!("nothing stands against it");
+        };
+        let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        fixture.report(moved_on, id, done, later(101)).await?;
+
+        store.expire_updates(later(8000), 10).await?;
+        assert_eq!(fixture.status_of(unproven).await?, UpdateStatus::TimedOut);
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (4, 1));
+        let back = fixture.latest_update(unproven).await?.update;
+        assert_eq!((back.firmware, back.campaign), (fixture.old, Some((fixture.campaign(), Purpose::Rollback))));
+        assert_eq!(fixture.status_of(never_began).await?, UpdateStatus::Cancelled);
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.rollback_impossible, rollback_progress.rollback_pending, rollback_progress.open_rollbacks), (1, 0, 1));
+    }
+
+    async fn an_installation_in_an_earlier_attempt_is_rolled_back(store) {
+        let options = UpdateOptions {
+            retries: RetryPolicy { max_retries: 1, ..RetryPolicy::NONE },
+            ..UpdateOptions::forced(TIMEOUT)
+        };
+        let fixture = StoreFixture::with_options(store, &[1], SuccessCriteria::Attested, options).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
+        store.expire_updates(later(3600), 10).await?;
+        let again = fixture.latest_update(key).await?.update;
+        assert_eq!((again.state.status, again.state.installed_reported), (UpdateStatus::Scheduled, true));
+        let fence = fixture.start_rollback().await?;
+        store.cancel_updates(fixture.run, fence, 10, later(3601)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (1, 1));
+        assert_eq!(fixture.latest_update(key).await?.update.firmware, fixture.old);
+    }
+
+    async fn pinned_devices_are_skipped_by_a_rollback(store) {
+        let fixture = StoreFixture::new(store, &[2]).await?;
+        fixture.release(&[2]).await?;
+        for key in &fixture.devices {
+            fixture.report_success(*key, later(1)).await?;
+        }
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (2, 1));
+        assert_eq!(returned.affected[0].device_id, "d-1");
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.pinned, rollback_progress.rollback_impossible, rollback_progress.rollback_pending), (1, 0, 0));
+        let why = store.skip_reason(store.ours, fixture.campaign(), fixture.devices[0]).await?;
+        assert_eq!(why, Some(SkipReason::Pinned));
+        assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
+    }
+
+    async fn a_device_already_rolling_back_gets_no_second_update(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        fixture.release(&[3]).await?;
+        let [on_its_way, called_back, lighter] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        for key in &fixture.devices {
+            fixture.report_success(*key, later(1)).await?;
+        }
+        let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..heavy(&fixture) };
+        let light = Offer { weight: ROLLBACK_WEIGHT - 1, ..back.clone() };
+        for (key, offer) in [(on_its_way, &back), (called_back, &back), (lighter, &light)] {
+            let (made, _) = store.roll_back_device(store.ours, key, offer, OfferOverrides::default()).await?;
+            let OfferResult::Created(id, _) = made else {
+                anyhow::bail!("it is not brought back: {made:?}");
+            };
+            if key == called_back {
+                fixture.report(key, id, UpdateEvent::CancelRequested, later(2)).await?;
+            }
+        }
+        // A way back goes past a pin, once it is there.
+        let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
+        store.change_device(store.ours, "d-0", pin).await?;
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!(returned.processed, 3);
+        let affected: Vec<_> = returned.affected.iter().map(|affected| affected.device).collect();
+        assert_eq!(affected, [called_back, lighter]);
+        let rollback_progress = fixture.read_run().await?.rollback_progress;
+        assert_eq!((rollback_progress.already_rolling_back, rollback_progress.open_rollbacks, rollback_progress.pinned, rollback_progress.rollback_pending), (1, 2, 0, 0));
+    }
+
+    async fn a_rollback_keeps_the_firmware_of_a_later_update(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let key = fixture.devices[0];
+        fixture.report_success(key, later(1)).await?;
+        let mut tx = store.database.write().await?;
+        sqlx::query("UPDATE devices SET installed_update_id = NULL WHERE tenant_id = $1")
+            .bind(store.ours.0)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        let fence = fixture.start_rollback().await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert_eq!((returned.processed, returned.affected.len()), (1, 0));
+        assert_eq!(fixture.read_run().await?.rollback_progress.rollback_impossible, 0);
+    }
+}

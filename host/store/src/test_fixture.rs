@@ -1,0 +1,417 @@
+//! What tests of campaigns and updates start from: a fleet on firmware 1.0.0 and a campaign that brings 1.1.0.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use tidegate_core::{
+    campaign::{CampaignSpec, CampaignStatus, PluginUse, Priority, Rollback, Targets},
+    device::AttributeNames,
+    feedback::{Execution, Feedback, Finished},
+    firmware::FirmwareDetails,
+    id::{CampaignId, DeviceKey, Digest, FirmwareId, TenantId, UpdateId},
+    plugin::{ClassKey, PluginKind, RollbackScope},
+    time::Timestamp,
+    update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    AttributeMode, AttributesReport, CampaignChange, CampaignStart, Campaigns as _, ClassVerdict,
+    Devices as _, Fence, Firmwares as _, NewCampaign, NewFirmware, NewModule, NewWave, Offer,
+    OfferedBatch, Page, PageRequest, PluginFailureState, RecordError, RecordedFeedback, Run,
+    RunRef, Runs as _, TickOutcome, UpdateFilter, UpdateReport, UpdateRow, Updates as _,
+};
+
+use crate::testing::TestStore;
+
+/// When the campaign began.
+pub(crate) const NOON: Timestamp = Timestamp(43_200_000);
+/// From offer to end.
+pub(crate) const TIMEOUT: Duration = Duration::from_hours(1);
+/// A whole list.
+pub(crate) const ALL: PageRequest = PageRequest {
+    limit: 500,
+    offset: 0,
+};
+
+/// A fleet and a campaign that began at [`NOON`].
+pub(crate) struct StoreFixture<'a> {
+    store: &'a TestStore,
+    pub(crate) tenant: TenantId,
+    pub(crate) old: FirmwareId,
+    pub(crate) new: FirmwareId,
+    /// In the order of the waves.
+    pub(crate) devices: Vec<DeviceKey>,
+    pub(crate) run: RunRef,
+    success_criteria: SuccessCriteria,
+    options: UpdateOptions,
+}
+
+/// This much after [`NOON`].
+pub(crate) fn later(seconds: i64) -> Timestamp {
+    Timestamp(NOON.0 + seconds * 1000)
+}
+
+/// A firmware of this version.
+pub(crate) fn firmware(version: &str) -> NewFirmware {
+    NewFirmware {
+        details: FirmwareDetails {
+            name: "edge".into(),
+            version: version.into(),
+            ..FirmwareDetails::default()
+        },
+        modules: vec![NewModule {
+            part: "os".into(),
+            name: "edge os".into(),
+            version: version.into(),
+            artifacts: Vec::new(),
+            ..NewModule::default()
+        }],
+        created_by: "maker".into(),
+        created_at: Timestamp(1),
+    }
+}
+
+/// What an operator asks for.
+pub(crate) fn spec(firmware: FirmwareId, success_criteria: SuccessCriteria) -> CampaignSpec {
+    let plugin = |name: &str, kind| PluginUse {
+        plugin: name.into(),
+        revision: Digest::of(name.as_bytes()),
+        version: "1.0.0".into(),
+        kind,
+        config: r#"{"steps":[1,2]}"#.into(),
+    };
+    CampaignSpec {
+        name: "spring".into(),
+        description: "the \"first\" one\0".into(),
+        firmware,
+        targets: Targets {
+            devices: vec!["d-0".into()],
+            groups: vec!["north".into()],
+            filter: Some("hw_model==A".into()),
+            feed: None,
+        },
+        allow_beta: false,
+        strategy: plugin("canary", PluginKind::Strategy),
+        policies: vec![
+            plugin("hardware", PluginKind::Compatibility),
+            plugin("failure-rate", PluginKind::Health),
+        ],
+        priority: Priority::Normal,
+        max_concurrent_updates: Some(100),
+        options: UpdateOptions::forced(TIMEOUT),
+        requires_approval: false,
+        auto_rollback: true,
+        failure_threshold_percent: 20,
+        success_criteria,
+    }
+}
+
+impl<'a> StoreFixture<'a> {
+    /// Waves of these sizes, in progress; everything is ours.
+    pub(crate) async fn new(store: &'a TestStore, waves: &[usize]) -> anyhow::Result<Self> {
+        Self::with_success_criteria(store, waves, SuccessCriteria::Reported).await
+    }
+
+    pub(crate) async fn with_success_criteria(
+        store: &'a TestStore,
+        waves: &[usize],
+        success_criteria: SuccessCriteria,
+    ) -> anyhow::Result<Self> {
+        Self::with_options(
+            store,
+            waves,
+            success_criteria,
+            UpdateOptions::forced(TIMEOUT),
+        )
+        .await
+    }
+
+    pub(crate) async fn with_options(
+        store: &'a TestStore,
+        waves: &[usize],
+        success_criteria: SuccessCriteria,
+        options: UpdateOptions,
+    ) -> anyhow::Result<Self> {
+        let tenant = store.ours;
+        let old = store.create_firmware(tenant, firmware("1.0.0")).await?;
+        let new = store.create_firmware(tenant, firmware("1.1.0")).await?;
+        let ids: Vec<String> = (0..waves.iter().sum()).map(|n| format!("d-{n}")).collect();
+        let registered = ids
+            .iter()
+            .map(|id| store.register(tenant, id, Timestamp(2)));
+        let registered = futures::future::try_join_all(registered).await?;
+        let devices = registered.into_iter().map(|view| view.device).collect();
+        let campaign = NewCampaign {
+            spec: CampaignSpec {
+                options: options.clone(),
+                ..spec(new, success_criteria)
+            },
+            created_by: "maker".into(),
+            created_at: Timestamp(3),
+        };
+        let campaign = store.create_campaign(tenant, campaign).await?;
+        let fixture = Self {
+            store,
+            tenant,
+            old,
+            new,
+            devices,
+            run: RunRef { tenant, campaign },
+            success_criteria,
+            options,
+        };
+        let devices = fixture.devices.iter();
+        let reported = devices.map(|device| fixture.report_version(*device, "1.0.0", Timestamp(4)));
+        futures::future::try_join_all(reported).await?;
+        let begun = store
+            .start_campaign(tenant, campaign, 0, fixture.campaign_start(waves))
+            .await?;
+        anyhow::ensure!(begun, "the campaign begins");
+        Ok(fixture)
+    }
+
+    pub(crate) fn campaign_start(&self, waves: &[usize]) -> CampaignStart {
+        let mut left = self.devices.iter().copied();
+        let waves = waves.iter().enumerate().map(|(index, size)| NewWave {
+            name: format!("wave {index}"),
+            members: left.by_ref().take(*size).collect(),
+        });
+        CampaignStart {
+            at: NOON,
+            waves: waves.collect(),
+            parallel: false,
+            classes: vec![ClassVerdict {
+                key: ClassKey::default(),
+                devices: self.devices.len() as u64,
+                excluded: None,
+            }],
+            selected: self.devices.iter().map(|key| (*key, 0)).collect(),
+            journal: Vec::new(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &TestStore {
+        self.store
+    }
+
+    /// The campaign as it stands.
+    pub(crate) async fn read_run(&self) -> anyhow::Result<Run> {
+        self.store.run(self.run).await?.context("the campaign")
+    }
+
+    pub(crate) async fn lease(&self) -> anyhow::Result<Fence> {
+        let fence = self.store.lease(self.run, "us", NOON, NOON).await?;
+        fence.context("a lease that has ended is taken")
+    }
+
+    /// Another campaign on the same devices, which began then.
+    pub(crate) async fn start_another_campaign(&self, at: Timestamp) -> anyhow::Result<RunRef> {
+        let campaign = NewCampaign {
+            spec: spec(self.new, self.success_criteria),
+            created_by: "maker".into(),
+            created_at: Timestamp(3),
+        };
+        let campaign = self.store.create_campaign(self.tenant, campaign).await?;
+        let campaign_start = CampaignStart {
+            at,
+            ..self.campaign_start(&[self.devices.len()])
+        };
+        let begun = self
+            .store
+            .start_campaign(self.tenant, campaign, 0, campaign_start);
+        anyhow::ensure!(begun.await?, "the campaign begins");
+        Ok(RunRef {
+            campaign,
+            ..self.run
+        })
+    }
+
+    /// What changes nothing, at the campaign's generation.
+    pub(crate) async fn noop(&self) -> anyhow::Result<TickOutcome> {
+        self.noop_for(self.run).await
+    }
+
+    pub(crate) async fn noop_for(&self, run: RunRef) -> anyhow::Result<TickOutcome> {
+        let run = self.store.run(run).await?.context("the campaign")?;
+        Ok(TickOutcome::unchanged(
+            run.campaign.generation,
+            NOON,
+            PluginFailureState::default(),
+        ))
+    }
+
+    /// Releases waves to these levels and admits their devices.
+    pub(crate) async fn release(&self, levels: &[u64]) -> anyhow::Result<()> {
+        let fence = self.lease().await?;
+        let applied = TickOutcome {
+            levels: Some(levels.to_vec()),
+            ..self.noop().await?
+        };
+        anyhow::ensure!(self.store.apply(self.run, fence, applied).await?, "applied");
+        for wave in 0..levels.len() {
+            self.offer_updates(fence, wave as u32, 1000).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn offer_updates(
+        &self,
+        fence: Fence,
+        wave: u32,
+        limit: u32,
+    ) -> anyhow::Result<OfferedBatch> {
+        let offer = self.offer(NOON);
+        Ok(self
+            .store
+            .offer_updates(self.run, fence, wave, limit, &offer)
+            .await?)
+    }
+
+    pub(crate) fn offer(&self, now: Timestamp) -> Offer {
+        Offer {
+            firmware: self.new,
+            to_version: "1.1.0".into(),
+            weight: 500,
+            success_criteria: self.success_criteria,
+            options: self.options.clone(),
+            now,
+        }
+    }
+
+    /// Sends the campaign back, under a new lease.
+    pub(crate) async fn start_rollback(&self) -> anyhow::Result<Fence> {
+        let generation = self.read_run().await?.campaign.generation;
+        let rollback = Rollback {
+            scope: RollbackScope::Everything,
+            reason: "it is bad".into(),
+            by: "maker".into(),
+        };
+        let change = CampaignChange {
+            status: Some(CampaignStatus::RollingBack),
+            rollback: Some(rollback),
+            ..CampaignChange::default()
+        };
+        let (tenant, id) = (self.tenant, self.run.campaign);
+        let changed = self
+            .store
+            .change_campaign(tenant, id, generation, change)
+            .await?;
+        anyhow::ensure!(changed, "the campaign turns back");
+        self.lease().await
+    }
+
+    /// The newest update of a device.
+    pub(crate) async fn latest_update(&self, device: DeviceKey) -> anyhow::Result<UpdateRow> {
+        let updates = self.updates_of(device).await?.items;
+        updates
+            .into_iter()
+            .next()
+            .context("an update of the device")
+    }
+
+    pub(crate) async fn updates_of(&self, device: DeviceKey) -> anyhow::Result<Page<UpdateRow>> {
+        let filter = UpdateFilter {
+            campaign: Some(self.run.campaign),
+            device: Some(device),
+        };
+        Ok(self.store.list_updates(self.tenant, &filter, ALL).await?)
+    }
+
+    pub(crate) async fn status_of(&self, device: DeviceKey) -> anyhow::Result<UpdateStatus> {
+        Ok(self.latest_update(device).await?.update.state.status)
+    }
+
+    /// An event of the newest update of a device.
+    pub(crate) async fn record_event(
+        &self,
+        device: DeviceKey,
+        event: UpdateEvent,
+        at: Timestamp,
+    ) -> anyhow::Result<Result<RecordedFeedback, RecordError>> {
+        let update = self.latest_update(device).await?.update.id;
+        Ok(self.report(device, update, event, at).await)
+    }
+
+    pub(crate) async fn report(
+        &self,
+        device: DeviceKey,
+        update: UpdateId,
+        event: UpdateEvent,
+        at: Timestamp,
+    ) -> Result<RecordedFeedback, RecordError> {
+        let report = UpdateReport {
+            tenant: self.tenant,
+            device,
+            update,
+            event,
+            at,
+        };
+        self.store.record(report).await
+    }
+
+    /// The device says that it is done.
+    pub(crate) async fn report_success(
+        &self,
+        device: DeviceKey,
+        at: Timestamp,
+    ) -> anyhow::Result<()> {
+        let event = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
+        self.record_event(device, event, at).await??;
+        Ok(())
+    }
+
+    /// The device says that it failed.
+    pub(crate) async fn report_failure(
+        &self,
+        device: DeviceKey,
+        why: &str,
+        at: Timestamp,
+    ) -> anyhow::Result<()> {
+        let event = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure, why));
+        self.record_event(device, event, at).await??;
+        Ok(())
+    }
+
+    /// The device reports its version.
+    pub(crate) async fn report_version(
+        &self,
+        device: DeviceKey,
+        version: &str,
+        at: Timestamp,
+    ) -> Result<RecordedFeedback, RecordError> {
+        self.report_attribute(device, "sw_version", version, at)
+            .await
+    }
+
+    /// The device reports something of itself.
+    pub(crate) async fn report_attribute(
+        &self,
+        device: DeviceKey,
+        key: &str,
+        value: &str,
+        at: Timestamp,
+    ) -> Result<RecordedFeedback, RecordError> {
+        let data = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
+        self.store
+            .record_attributes(AttributesReport {
+                tenant: self.tenant,
+                device,
+                mode: AttributeMode::Merge,
+                data,
+                names: AttributeNames::default(),
+                at,
+            })
+            .await
+    }
+
+    pub(crate) fn campaign(&self) -> CampaignId {
+        self.run.campaign
+    }
+}
+
+/// What a device says in these words.
+pub(crate) fn feedback(execution: Execution, finished: Finished, message: &str) -> Feedback {
+    Feedback {
+        messages: vec![message.to_owned()],
+        ..Feedback::new(execution, finished)
+    }
+}

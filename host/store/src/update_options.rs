@@ -1,0 +1,131 @@
+//! How an update is put to its device, as campaigns and updates have it: the same columns in both tables.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    time::Timestamp,
+    update::{
+        Confirmation, OnDenied, RetryPolicy, SuccessCriteria, Timeouts, UpdateOptions, UpdateType,
+    },
+};
+use tidegate_engine::ports::StoreError;
+
+use crate::{
+    dialect::ColumnType,
+    maintenance_windows,
+    rows::{RowError, RowExt as _},
+};
+
+/// The columns, in the order of [`UpdateOptionsRow`].
+pub(crate) const UPDATE_OPTION_COLUMNS: [(&str, ColumnType); 10] = [
+    ("update_type", ColumnType::Text),
+    ("forced_at", ColumnType::Int),
+    ("on_denied", ColumnType::Text),
+    ("confirmation_timeout_ms", ColumnType::Int),
+    ("update_timeout_ms", ColumnType::Int),
+    ("download_timeout_ms", ColumnType::Int),
+    ("install_timeout_ms", ColumnType::Int),
+    ("maintenance_window", ColumnType::Text),
+    ("max_retries", ColumnType::Int),
+    ("retry_delay_ms", ColumnType::Int),
+];
+
+/// The values of [`UPDATE_OPTION_COLUMNS`]. Where nobody is asked, the two of the confirmation are none.
+#[derive(Debug, Serialize)]
+pub(crate) struct UpdateOptionsRow {
+    pub(crate) update_type: &'static str,
+    pub(crate) forced_at: Option<i64>,
+    pub(crate) on_denied: Option<&'static str>,
+    pub(crate) confirmation_timeout_ms: Option<i64>,
+    pub(crate) update_timeout_ms: i64,
+    pub(crate) download_timeout_ms: Option<i64>,
+    pub(crate) install_timeout_ms: Option<i64>,
+    pub(crate) maintenance_window: Option<String>,
+    pub(crate) max_retries: i64,
+    pub(crate) retry_delay_ms: i64,
+}
+
+impl UpdateOptionsRow {
+    pub(crate) fn new(options: &UpdateOptions) -> Result<Self, StoreError> {
+        let UpdateOptions {
+            update_type,
+            confirmation,
+            timeouts,
+            window,
+            retries,
+        } = options;
+        Ok(Self {
+            update_type: update_type.as_str(),
+            forced_at: update_type.forced_at().map(|at| at.0),
+            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
+            confirmation_timeout_ms: confirmation.map(|confirmation| millis(confirmation.timeout)),
+            update_timeout_ms: millis(timeouts.update),
+            download_timeout_ms: timeouts.download.map(millis),
+            install_timeout_ms: timeouts.install.map(millis),
+            maintenance_window: maintenance_windows::to_text(window.as_ref())?,
+            max_retries: i64::from(retries.max_retries),
+            retry_delay_ms: millis(retries.delay),
+        })
+    }
+}
+
+/// The terms of a row that has [`UPDATE_OPTION_COLUMNS`].
+pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
+    let forced_at = row.take::<Option<i64>>("forced_at")?.map(Timestamp);
+    let on_denied = row.parse_optional("on_denied", OnDenied::parse)?;
+    let confirmation = on_denied.map(|on_denied| {
+        Ok::<_, RowError>(Confirmation {
+            on_denied,
+            timeout: Duration::from_millis(row.count("confirmation_timeout_ms")?),
+        })
+    });
+    Ok(UpdateOptions {
+        update_type: row.parse_column("update_type", |text| UpdateType::parse(text, forced_at))?,
+        confirmation: confirmation.transpose()?,
+        timeouts: Timeouts {
+            update: Duration::from_millis(row.count("update_timeout_ms")?),
+            download: duration(row, "download_timeout_ms")?,
+            install: duration(row, "install_timeout_ms")?,
+        },
+        window: maintenance_windows::from_row(row, "maintenance_window")?,
+        retries: RetryPolicy {
+            max_retries: take_u32(row, "max_retries")?,
+            delay: Duration::from_millis(row.count("retry_delay_ms")?),
+        },
+    })
+}
+
+/// What an update needs to count as done, of a row that has `success_criteria` and `soak_ms`.
+pub(crate) fn success_criteria(row: &AnyRow) -> Result<SuccessCriteria, RowError> {
+    let soak = duration(row, "soak_ms")?;
+    row.parse_column("success_criteria", |text| {
+        SuccessCriteria::parse(text, soak)
+    })
+}
+
+/// The value of `soak_ms`.
+pub(crate) fn soak_millis(success_criteria: SuccessCriteria) -> Option<i64> {
+    success_criteria.soak().map(millis)
+}
+
+/// A number that is never big.
+pub(crate) fn take_u32(row: &AnyRow, column: &'static str) -> Result<u32, RowError> {
+    let value: i64 = row.take(column)?;
+    u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value })
+}
+
+fn duration(row: &AnyRow, column: &'static str) -> Result<Option<Duration>, RowError> {
+    let value: Option<i64> = row.take(column)?;
+    let millis = value.map(|value| {
+        u64::try_from(value)
+            .map(Duration::from_millis)
+            .map_err(|_| RowError::OutOfRange { column, value })
+    });
+    millis.transpose()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

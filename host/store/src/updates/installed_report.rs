@@ -1,0 +1,173 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use sqlx::any::AnyRow;
+use tidegate_core::{
+    id::{CampaignId, DeviceKey, FirmwareId, UpdateId},
+    update::{Attempt, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateState, UpdateStatus},
+};
+use tidegate_engine::ports::{
+    InstalledReport, RecordError, RecordedFeedback, RecordedInstallation, StoreError,
+};
+
+use super::{
+    record::{ChangedUpdates, RecordOutcome, changed_update},
+    unit_of_work::{NewUpdate, UpdateUnitOfWork, completed_at_creation},
+};
+use crate::{
+    database::{Database, Tx},
+    dialect::storable,
+    error::{failed, internal},
+    invalidation::notify_devices,
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::TenantCounters,
+};
+
+/// Records what a device says that it has installed. Devices say it once after they were made or set up anew, so it is
+/// a transaction of its own.
+pub(super) async fn record(
+    database: &Database,
+    report: &InstalledReport,
+) -> Result<RecordedInstallation, RecordError> {
+    let (tenant, key) = (report.tenant, report.device);
+    let mut tx = database.write().await?;
+    let candidates = candidates(&mut tx, report).await?;
+    if candidates.is_empty() {
+        return Err(RecordError::NotFound);
+    }
+    let devices = BTreeSet::from([key]);
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, tenant, &devices, &BTreeSet::new(), report.at).await?;
+    let device = work.device(key).ok_or(RecordError::NotFound)?;
+    let firmware = matching_firmware(&candidates, &work, key).ok_or(RecordError::NotFound)?;
+    let installed_by = device.installed_update;
+    let installed_by = installed_by.filter(|_| device.installed_firmware == Some(firmware));
+    let has_drifted = device.drifted_at.is_some();
+    let mut tenant_counters = TenantCounters::default();
+    let mut is_new = false;
+    let mut moved = ChangedUpdates::new();
+    if has_open_update(&work, report) {
+        moved = complete_verifying(&mut work, report, firmware, &mut tenant_counters)?;
+    } else if installed_by.is_none() || has_drifted {
+        let update = new_installed_update(report, firmware);
+        let new_installed_update = work
+            .create_updates(&mut tx, vec![update], &mut tenant_counters)
+            .await?;
+        let id = new_installed_update.get(&key).ok_or_else(|| {
+            internal("record what is installed")("the update was not made".into())
+        })?;
+        work.mark_installed(*id);
+        is_new = installed_by.is_none();
+    }
+    let view = work.view(key).ok_or(RecordError::NotFound)?;
+    let changes_device = work.changes_device(key);
+    if let Some(row) = work.device(key) {
+        notify_devices(&mut tx, tenant, [row.device_id.as_str()]).await?;
+    }
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    let recorded = RecordedFeedback {
+        changes_update: !moved.is_empty(),
+        campaigns: moved.into_iter().flatten().collect(),
+        view,
+        changes_device,
+    };
+    Ok(RecordedInstallation { is_new, recorded })
+}
+
+fn has_open_update(work: &UpdateUnitOfWork, report: &InstalledReport) -> bool {
+    let mut updates = work.updates_of(report.device);
+    updates.any(|loaded| loaded.update.state.status.is_open())
+}
+
+/// What a device has is proof for the update that brought it, and for no other.
+fn complete_verifying(
+    work: &mut UpdateUnitOfWork,
+    report: &InstalledReport,
+    firmware: FirmwareId,
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    let waiting: Option<(UpdateId, Option<CampaignId>)> = work
+        .updates_of(report.device)
+        .map(|loaded| &loaded.update)
+        .find(|update| {
+            update.state.status == UpdateStatus::Verifying && update.firmware == firmware
+        })
+        .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
+    let Some((id, campaign)) = waiting else {
+        return Ok(ChangedUpdates::new());
+    };
+    let event = UpdateEvent::VersionReported { is_target: true };
+    let moved = work.step(id, &event, report.at, tenant_counters)?;
+    Ok(changed_update(moved, campaign))
+}
+
+/// An update that is over as it begins.
+fn new_installed_update(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
+    let state = UpdateState::offered(
+        SuccessCriteria::Reported,
+        UpdateOptions::forced(Duration::ZERO),
+        report.at,
+    );
+    NewUpdate {
+        device: report.device,
+        firmware,
+        campaign: None,
+        weight: 0,
+        to_version: report.version.clone(),
+        state: completed_at_creation(state, report.at),
+        created_at: report.at,
+        attempt: Attempt::default(),
+    }
+}
+
+/// A firmware of the name and version that the device tells.
+struct Candidate {
+    firmware: FirmwareId,
+    model: Option<String>,
+}
+
+/// Which of them the device has: the one for its own model, else the one for any. A device that has not said what it is
+/// has the only one there is, or of several the one that it was brought from here; there is no further guess.
+fn matching_firmware(
+    candidates: &[Candidate],
+    work: &UpdateUnitOfWork,
+    key: DeviceKey,
+) -> Option<FirmwareId> {
+    let device = work.device(key)?;
+    let was_offered = |firmware| {
+        let mut updates = work.updates_of(key).map(|loaded| &loaded.update);
+        device.installed_firmware == Some(firmware) || updates.any(|it| it.firmware == firmware)
+    };
+    let of_model = |model| candidates.iter().find(|it| it.model.as_deref() == model);
+    let found = match (device.hw_model.as_deref(), candidates) {
+        (Some(model), _) => of_model(Some(model)).or_else(|| of_model(None)),
+        (None, [only]) => Some(only),
+        (None, several) => several.iter().find(|it| was_offered(it.firmware)),
+    };
+    found.map(|it| it.firmware)
+}
+
+/// At most one for each model, and one for any.
+async fn candidates(tx: &mut Tx, report: &InstalledReport) -> Result<Vec<Candidate>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, device_model FROM firmware \
+         WHERE tenant_id = $1 AND name = $2 AND version = $3 AND deleted_at IS NULL ORDER BY id DESC",
+    )
+    .bind(report.tenant.0)
+    .bind(storable(&report.name).into_owned())
+    .bind(storable(&report.version).into_owned())
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("look for what is installed"))?;
+    let read = |row: &AnyRow| {
+        Ok::<_, RowError>(Candidate {
+            firmware: FirmwareId(row.take("id")?),
+            model: row.take("device_model")?,
+        })
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(row_error("read firmware row"))
+}

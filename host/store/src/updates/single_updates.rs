@@ -1,0 +1,225 @@
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use tidegate_core::{
+    id::{DeviceKey, TenantId, UpdateId},
+    time::Timestamp,
+    update::{Attempt, UpdateEvent, UpdateState, UpdateStatus},
+    wave::Counts,
+};
+use tidegate_engine::ports::{
+    AffectedDevice, CancelledUpdates, Offer, OfferOverrides, OfferResult, SingleUpdates, StoreError,
+};
+
+use super::unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices};
+use crate::{
+    SqlStore,
+    campaigns::lock_firmware,
+    database::{Database, Tx},
+    error::{failed, internal},
+    rows::{RowError, RowExt as _, row_error},
+    tenant_counters::TenantCounters,
+};
+
+#[async_trait]
+impl SingleUpdates for SqlStore {
+    async fn create_updates(
+        &self,
+        tenant: TenantId,
+        devices: &[DeviceKey],
+        offer: &Offer,
+        force: bool,
+    ) -> Result<Vec<OfferResult>, StoreError> {
+        create(&self.database, tenant, devices, offer, force).await
+    }
+
+    async fn roll_back_device(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        offer: &Offer,
+        overrides: OfferOverrides,
+    ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
+        roll_back_device(&self.database, tenant, device, offer, overrides).await
+    }
+
+    async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
+        totals(&mut self.database.read_single().await?, tenant, device).await
+    }
+}
+
+async fn create(
+    database: &Database,
+    tenant: TenantId,
+    devices: &[DeviceKey],
+    offer: &Offer,
+    force: bool,
+) -> Result<Vec<OfferResult>, StoreError> {
+    let overrides = OfferOverrides {
+        ignore_pin: force,
+        ignore_installed: force,
+    };
+    let mut tx = database.write().await?;
+    lock_firmware(&mut tx, tenant, offer.firmware).await?;
+    let keys: BTreeSet<DeviceKey> = devices.iter().copied().collect();
+    let mut work =
+        UpdateUnitOfWork::open(&mut tx, tenant, &keys, &BTreeSet::new(), offer.now).await?;
+    let mut tenant_counters = TenantCounters::default();
+    let obstacles: HashMap<_, _> = keys
+        .iter()
+        .filter_map(|key| Some((*key, obstacle(&work, *key, offer, overrides)?)))
+        .collect();
+    let new = keys
+        .iter()
+        .filter(|key| !obstacles.contains_key(key))
+        .map(|key| new_update(*key, offer));
+    let made = work
+        .create_updates(&mut tx, new.collect(), &mut tenant_counters)
+        .await?;
+    let affected = affected(&mut tx, &work, &made).await?;
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    let result = |key| match (obstacles.get(key), made.get(key), affected.get(key)) {
+        (Some(obstacle), ..) => Ok(obstacle.clone()),
+        (None, Some(id), Some(affected)) => Ok(OfferResult::Created(*id, affected.clone())),
+        _ => Err(internal("make updates")(
+            format!("device {key} has got none").into(),
+        )),
+    };
+    devices.iter().map(result).collect()
+}
+
+async fn roll_back_device(
+    database: &Database,
+    tenant: TenantId,
+    key: DeviceKey,
+    offer: &Offer,
+    overrides: OfferOverrides,
+) -> Result<(OfferResult, CancelledUpdates), StoreError> {
+    let mut tx = database.write().await?;
+    lock_firmware(&mut tx, tenant, offer.firmware).await?;
+    let (keys, none) = (BTreeSet::from([key]), BTreeSet::new());
+    let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &keys, &none, offer.now).await?;
+    if let Some(obstacle) = obstacle(&work, key, offer, overrides) {
+        return Ok((obstacle, CancelledUpdates::new()));
+    }
+    let mut tenant_counters = TenantCounters::default();
+    let called_back = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
+    let new = vec![new_update(key, offer)];
+    let made = work
+        .create_updates(&mut tx, new, &mut tenant_counters)
+        .await?;
+    let affected = affected(&mut tx, &work, &made).await?;
+    let (Some(id), Some(affected)) = (made.get(&key), affected.get(&key)) else {
+        let error = format!("device {key} has got none");
+        return Err(internal("make updates")(error.into()));
+    };
+    let made = OfferResult::Created(*id, affected.clone());
+    work.write(&mut tx, &mut tenant_counters).await?;
+    tenant_counters.write(&mut tx).await?;
+    tx.commit().await?;
+    Ok((made, called_back))
+}
+
+/// Calls back whatever is open for the device.
+fn cancel_open(
+    work: &mut UpdateUnitOfWork,
+    key: DeviceKey,
+    now: Timestamp,
+    tenant_counters: &mut TenantCounters,
+) -> CancelledUpdates {
+    let open: CancelledUpdates = work
+        .updates_of(key)
+        .map(|loaded| &loaded.update)
+        .filter(|update| update.state.status.is_open())
+        .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)))
+        .collect();
+    for (id, _) in &open {
+        // All of these are open, and such are called back whatever their state.
+        let _ = work.step(*id, &UpdateEvent::CancelRequested, now, tenant_counters);
+        let status = work.loaded(*id).map(|loaded| loaded.update.state.status);
+        if status == Some(UpdateStatus::Verifying) {
+            // What is gone again is not proven any more, and must not be tried again.
+            let _ = work.step(*id, &UpdateEvent::ForceCancel, now, tenant_counters);
+        }
+    }
+    open
+}
+
+fn obstacle(
+    work: &UpdateUnitOfWork,
+    key: DeviceKey,
+    offer: &Offer,
+    overrides: OfferOverrides,
+) -> Option<OfferResult> {
+    let Some(device) = work.device(key) else {
+        return Some(OfferResult::DeviceNotFound);
+    };
+    let mut open = work
+        .updates_of(key)
+        .map(|loaded| &loaded.update)
+        .filter(|update| update.state.status.is_open());
+    if let Some(same) = open.find(|update| update.firmware == offer.firmware) {
+        return Some(OfferResult::AlreadyOpen(same.id));
+    }
+    if device.pinned && !overrides.ignore_pin {
+        return Some(OfferResult::Pinned);
+    }
+    let has_it = device.installed_firmware == Some(offer.firmware);
+    (has_it && !overrides.ignore_installed).then_some(OfferResult::AlreadyInstalled)
+}
+
+fn new_update(device: DeviceKey, offer: &Offer) -> NewUpdate {
+    NewUpdate {
+        device,
+        firmware: offer.firmware,
+        campaign: None,
+        weight: offer.weight,
+        to_version: offer.to_version.clone(),
+        state: UpdateState::offered(offer.success_criteria, offer.options.clone(), offer.now),
+        created_at: offer.now,
+        attempt: Attempt::default(),
+    }
+}
+
+async fn affected(
+    tx: &mut Tx,
+    work: &UpdateUnitOfWork,
+    made: &HashMap<DeviceKey, UpdateId>,
+) -> Result<HashMap<DeviceKey, AffectedDevice>, StoreError> {
+    let affected: Vec<_> = made
+        .keys()
+        .filter_map(|key| work.affected(*key, None))
+        .collect();
+    notify_affected_devices(tx, &affected).await?;
+    Ok(affected
+        .into_iter()
+        .map(|affected| (affected.device, affected))
+        .collect())
+}
+
+async fn totals(tx: &mut Tx, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
+    const COUNT: &str = "count updates of a device";
+    let rows = sqlx::query(
+        "SELECT status, COUNT(*) AS n FROM updates \
+         WHERE tenant_id = $1 AND device_key = $2 AND is_retried = 0 GROUP BY status",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(COUNT))?;
+    let mut counts = Counts::default();
+    for row in &rows {
+        let read = || {
+            Ok::<_, RowError>((
+                row.parse_column("status", UpdateStatus::parse)?,
+                row.count("n")?,
+            ))
+        };
+        let (status, n) = read().map_err(row_error(COUNT))?;
+        *counts.slot(status.bucket()) += n;
+    }
+    Ok(counts)
+}

@@ -1,0 +1,69 @@
+use tidegate_core::{
+    feedback::{Execution, Finished},
+    update::UpdateEvent,
+};
+
+use super::*;
+
+fn said(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
+    UpdateEvent::Feedback(feedback(execution, finished, message))
+}
+
+on_both! {
+    async fn a_batch_is_recorded_in_order_and_a_bad_report_spoils_no_other(store) {
+        let fixture = StoreFixture::new(store, &[8]).await?;
+        fixture.release(&[8]).await?;
+        let mut reports = Vec::new();
+        for key in &fixture.devices {
+            let update = fixture.latest_update(*key).await?.update.id;
+            for event in [
+                UpdateEvent::Retrieved,
+                said(Execution::Proceeding, Finished::None, "half way"),
+                said(Execution::Proceeding, Finished::None, "half way"),
+                said(Execution::Closed, Finished::Success, "done"),
+                said(Execution::Proceeding, Finished::None, "after the end"),
+            ] {
+                reports.push(fixture.report(*key, update, event, later(5)));
+            }
+            reports.push(fixture.report(DeviceKey(key.0 + 1000), update, UpdateEvent::Retrieved, later(5)));
+        }
+        let results = futures::future::join_all(reports).await;
+        for results in results.chunks(6) {
+            let moved: Vec<_> = results.iter().map(|result| result.as_ref().ok().map(|r| r.changes_update)).collect();
+            let expected = [Some(true), Some(true), Some(false), Some(true), None, None];
+            assert_eq!(moved, expected);
+            assert!(matches!(results[4], Err(RecordError::Refused(_))));
+            assert!(matches!(results[5], Err(RecordError::NotFound)));
+        }
+        let run = fixture.read_run().await?;
+        let report = &run.waves[0].report;
+        assert_eq!((report.counts.completed, report.counts.in_flight()), (8, 0));
+        assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 8));
+        assert_eq!(run.durations.count, 8);
+        assert_eq!(report.last_progress_at, Some(later(5)));
+    }
+
+    async fn reports_of_two_tenants_share_a_batch_and_nothing_else(store) {
+        let fixture = StoreFixture::new(store, &[1]).await?;
+        fixture.release(&[1]).await?;
+        let theirs = store.register(store.theirs, "d-0", NOON).await?.device;
+        let ours = fixture.devices[0];
+        let update = fixture.latest_update(ours).await?.update.id;
+        let attributes = AttributesReport {
+            tenant: store.theirs,
+            device: theirs,
+            mode: tidegate_engine::ports::AttributeMode::Merge,
+            data: [("sw_version".to_owned(), Some("7".to_owned()))].into(),
+            names: tidegate_core::device::AttributeNames::default(),
+            at: NOON,
+        };
+        let (first, second) = futures::join!(
+            fixture.report(ours, update, UpdateEvent::Retrieved, later(1)),
+            store.record_attributes(attributes),
+        );
+        assert_eq!((first?.view.device, second?.view.device), (ours, theirs));
+        let theirs = store.device(store.theirs, "d-0").await?.context("their device")?;
+        assert_eq!(theirs.sw_version.as_deref(), Some("7"));
+        assert_eq!(device(store, 0).await?.sw_version.as_deref(), Some("1.0.0"));
+    }
+}

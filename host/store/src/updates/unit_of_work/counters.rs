@@ -1,0 +1,376 @@
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    id::{CampaignId, TenantId},
+    rollback::RollbackAction,
+    time::Timestamp,
+    update::{Purpose, Update, UpdateStatus},
+    wave::Bucket,
+};
+use tidegate_engine::ports::StoreError;
+
+use super::histogram::bucket;
+use crate::{
+    database::Tx,
+    dialect::ColumnType,
+    error::failed,
+    rows::{RowExt as _, row_error, to_json},
+};
+
+/// Different error codes that are kept of one wave. Devices can make up as many as they like; the rest are one.
+const MAX_ERROR_CODES: usize = 64;
+/// What the rest are called.
+const OTHER_CODE: &str = "OTHER";
+
+/// How a transaction changes the counters of the campaigns of one tenant.
+#[derive(Debug, Default)]
+pub(super) struct CampaignCounters(BTreeMap<CampaignId, CampaignDelta>);
+
+#[derive(Debug, Default)]
+struct CampaignDelta {
+    open_updates: i64,
+    rollback_pending: i64,
+    open_rollbacks: i64,
+    returned: i64,
+    rollback_failed: i64,
+    rollback_impossible: i64,
+    pinned: i64,
+    already_rolling_back: i64,
+    /// Whether its loop has something new to look at.
+    dirty: bool,
+    waves: BTreeMap<u32, WaveDelta>,
+    failures: BTreeMap<(u32, String), i64>,
+    durations: BTreeMap<i64, i64>,
+}
+
+#[derive(Debug, Default)]
+struct WaveDelta {
+    admitted: i64,
+    buckets: BTreeMap<Bucket, i64>,
+}
+
+/// Where an update stands for its campaign.
+fn counted_status(update: &Update) -> UpdateStatus {
+    if update.attempt.is_retried {
+        UpdateStatus::Scheduled
+    } else {
+        update.state.status
+    }
+}
+
+impl CampaignCounters {
+    /// An update was made (no `before`) or took a step. One that failed and is tried again stands where the next try does:
+    /// that one is not counted when it is made.
+    pub(super) fn count_update(&mut self, update: &Update, before: Option<UpdateStatus>) {
+        let Some((campaign, purpose)) = update.campaign else {
+            return;
+        };
+        let campaign = self.0.entry(campaign).or_default();
+        let after = counted_status(update);
+        let was_open = before.is_some_and(UpdateStatus::is_open);
+        let opens = i64::from(after.is_open()) - i64::from(was_open);
+        let ends = !after.is_open();
+        campaign.dirty |=
+            ends || (before.is_some() && before.map(UpdateStatus::bucket) != Some(after.bucket()));
+        match purpose {
+            Purpose::Forward { wave } => {
+                campaign.open_updates += opens;
+                campaign.rollback_pending += i64::from(ends);
+                campaign.count_in_wave(wave, update, before);
+            }
+            Purpose::Rollback => {
+                campaign.open_rollbacks += opens;
+                campaign.returned += i64::from(after == UpdateStatus::Completed);
+                campaign.rollback_failed += i64::from(ends && after != UpdateStatus::Completed);
+            }
+        }
+    }
+
+    /// So many devices of a wave were admitted. Those that are not there any more, or were passed over, count as called
+    /// back.
+    pub(super) fn count_admitted(
+        &mut self,
+        campaign: CampaignId,
+        wave: u32,
+        devices: u64,
+        gone: u64,
+    ) {
+        let campaign = self.0.entry(campaign).or_default();
+        let wave = campaign.waves.entry(wave).or_default();
+        wave.admitted += devices as i64;
+        *wave.buckets.entry(Bucket::Cancelled).or_default() += gone as i64;
+        campaign.dirty |= gone > 0;
+    }
+
+    /// A device that was passed over is admitted after all, and does not count as called back any more.
+    pub(super) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
+        let campaign = self.0.entry(campaign).or_default();
+        let wave = campaign.waves.entry(wave).or_default();
+        *wave.buckets.entry(Bucket::Cancelled).or_default() -= 1;
+    }
+
+    /// A rollback has dealt with an ended update of the campaign.
+    pub(super) fn mark_rollback_processed(
+        &mut self,
+        campaign: CampaignId,
+        decided: RollbackAction,
+    ) {
+        let campaign = self.0.entry(campaign).or_default();
+        campaign.rollback_pending -= 1;
+        campaign.rollback_impossible += i64::from(decided == RollbackAction::Impossible);
+        campaign.pinned += i64::from(decided == RollbackAction::Pinned);
+        campaign.already_rolling_back +=
+            i64::from(matches!(decided, RollbackAction::AlreadyRollingBack(_)));
+    }
+
+    /// Adds everything to what is there. The campaigns' own rows come first and in order: they are the locks.
+    pub(super) async fn write(
+        self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        for (id, campaign) in &self.0 {
+            campaign.write(tx, tenant, *id, now).await?;
+        }
+        self.write_failures(tx, tenant).await?;
+        self.write_durations(tx, tenant).await
+    }
+
+    async fn write_failures(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        let mut known = KnownCodes::default();
+        for (id, campaign) in &self.0 {
+            if !campaign.failures.is_empty() {
+                read_codes(tx, tenant, *id, &mut known).await?;
+            }
+        }
+        let mut rows: BTreeMap<(i64, u32, &str), i64> = BTreeMap::new();
+        for (id, campaign) in &self.0 {
+            for ((wave, code), devices) in &campaign.failures {
+                let codes = known.codes(id.0, *wave);
+                let code = if codes.contains(code) || codes.len() < MAX_ERROR_CODES {
+                    codes.insert(code.clone());
+                    code
+                } else {
+                    OTHER_CODE
+                };
+                *rows.entry((id.0, *wave, code)).or_default() += devices;
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|((campaign_id, wave, code), devices)| FailureRow {
+                campaign_id,
+                wave,
+                code,
+                devices,
+            })
+            .collect();
+        let columns = [
+            ("campaign_id", ColumnType::Int),
+            ("wave", ColumnType::Int),
+            ("code", ColumnType::Text),
+            ("devices", ColumnType::Int),
+        ];
+        let from = tx.dialect().json_rows("d", "$2", &columns);
+        let sql = format!(
+            "INSERT INTO wave_failures (tenant_id, campaign_id, wave, code, devices) \
+             SELECT $1, d.campaign_id, d.wave, d.code, d.devices FROM {from} WHERE true \
+             ON CONFLICT (tenant_id, campaign_id, wave, code) \
+             DO UPDATE SET devices = wave_failures.devices + excluded.devices"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&rows)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("count failures"))?;
+        Ok(())
+    }
+
+    async fn write_durations(&self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
+        let rows: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(id, campaign)| {
+                campaign
+                    .durations
+                    .iter()
+                    .map(|(bucket, updates)| DurationRow {
+                        campaign_id: id.0,
+                        bucket: *bucket,
+                        updates: *updates,
+                    })
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = ["campaign_id", "bucket", "updates"].map(|column| (column, ColumnType::Int));
+        let from = tx.dialect().json_rows("d", "$2", &columns);
+        let sql = format!(
+            "INSERT INTO campaign_durations (tenant_id, campaign_id, bucket, updates) \
+             SELECT $1, d.campaign_id, d.bucket, d.updates FROM {from} WHERE true \
+             ON CONFLICT (tenant_id, campaign_id, bucket) \
+             DO UPDATE SET updates = campaign_durations.updates + excluded.updates"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(tenant.0)
+            .bind(to_json(&rows)?)
+            .execute(tx.conn())
+            .await
+            .map_err(failed("count durations"))?;
+        Ok(())
+    }
+}
+
+impl CampaignDelta {
+    fn count_in_wave(&mut self, wave: u32, update: &Update, before: Option<UpdateStatus>) {
+        let after = counted_status(update);
+        let buckets = &mut self.waves.entry(wave).or_default().buckets;
+        if let Some(before) = before {
+            *buckets.entry(before.bucket()).or_default() -= 1;
+        }
+        *buckets.entry(after.bucket()).or_default() += 1;
+        if after.is_open() {
+            return;
+        }
+        // Who says no says nothing of the firmware, nor of how long it takes.
+        if after == UpdateStatus::Rejected {
+            return;
+        }
+        if let Some(error) = &update.state.error {
+            *self.failures.entry((wave, error.code.clone())).or_default() += 1;
+        }
+        // A device that had the firmware already took no time at all, and says nothing of how long it takes.
+        if let (Some(_), Some(end)) = (before, update.state.completed_at) {
+            let took = end.since(update.state.timeout_starts_at(update.offered_at()));
+            *self.durations.entry(bucket(took)).or_default() += 1;
+        }
+    }
+
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: CampaignId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE campaign_counters SET open_updates = open_updates + $3, rollback_pending = rollback_pending + $4, \
+             open_rollbacks = open_rollbacks + $5, rolled_back = rolled_back + $6, rollback_failed = rollback_failed + $7, \
+             rollback_impossible = rollback_impossible + $8, pinned = pinned + $9, already_rolling_back = already_rolling_back + $10, last_progress_at = $11, \
+             dirty_since = CASE WHEN $12 IS NULL OR dirty_since < $12 THEN dirty_since ELSE $12 END \
+             WHERE tenant_id = $1 AND campaign_id = $2",
+        )
+        .bind(tenant.0)
+        .bind(id.0)
+        .bind(self.open_updates)
+        .bind(self.rollback_pending)
+        .bind(self.open_rollbacks)
+        .bind(self.returned)
+        .bind(self.rollback_failed)
+        .bind(self.rollback_impossible)
+        .bind(self.pinned)
+        .bind(self.already_rolling_back)
+        .bind(now.0)
+        .bind(self.dirty.then_some(now.0))
+        .execute(tx.conn())
+        .await
+        .map_err(failed("count updates of a campaign"))?;
+        for (index, wave) in &self.waves {
+            wave.write(tx, tenant, id, *index, now).await?;
+        }
+        Ok(())
+    }
+}
+
+impl WaveDelta {
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        campaign: CampaignId,
+        wave: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let delta = |bucket| self.buckets.get(&bucket).copied().unwrap_or_default();
+        sqlx::query(
+            "UPDATE waves SET admitted = admitted + $4, offered = offered + $5, in_progress = in_progress + $6, \
+             completed = completed + $7, failed = failed + $8, timed_out = timed_out + $9, \
+             cancelled = cancelled + $10, rejected = rejected + $11, last_progress_at = $12 WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
+        )
+        .bind(tenant.0)
+        .bind(campaign.0)
+        .bind(i64::from(wave))
+        .bind(self.admitted)
+        .bind(delta(Bucket::Offered))
+        .bind(delta(Bucket::InProgress))
+        .bind(delta(Bucket::Completed))
+        .bind(delta(Bucket::Failed))
+        .bind(delta(Bucket::TimedOut))
+        .bind(delta(Bucket::Cancelled))
+        .bind(delta(Bucket::Rejected))
+        .bind(now.0)
+        .execute(tx.conn())
+        .await
+        .map_err(failed("count devices of a wave"))?;
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct FailureRow<'a> {
+    campaign_id: i64,
+    wave: u32,
+    code: &'a str,
+    devices: i64,
+}
+
+#[derive(Serialize)]
+struct DurationRow {
+    campaign_id: i64,
+    bucket: i64,
+    updates: i64,
+}
+
+/// The error codes that are kept of each wave.
+#[derive(Default)]
+struct KnownCodes(BTreeMap<(i64, u32), HashSet<String>>);
+
+impl KnownCodes {
+    fn codes(&mut self, campaign: i64, wave: u32) -> &mut HashSet<String> {
+        self.0.entry((campaign, wave)).or_default()
+    }
+}
+
+async fn read_codes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    campaign: CampaignId,
+    known: &mut KnownCodes,
+) -> Result<(), StoreError> {
+    const READ: &str = "read error codes";
+    let rows = sqlx::query(
+        "SELECT wave, code FROM wave_failures WHERE tenant_id = $1 AND campaign_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(campaign.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed(READ))?;
+    for row in &rows {
+        let read = || Ok((row.take::<i64>("wave")? as u32, row.take("code")?));
+        let (wave, code) = read().map_err(row_error(READ))?;
+        known.codes(campaign.0, wave).insert(code);
+    }
+    Ok(())
+}

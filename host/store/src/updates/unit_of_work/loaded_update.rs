@@ -1,0 +1,329 @@
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use tidegate_core::{
+    feedback::Execution,
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
+    time::Timestamp,
+    update::{Attempt, Purpose, Update, UpdateState},
+};
+use tidegate_engine::ports::StoreError;
+
+use super::update_rows::{UpdatableRow, update_rows};
+use crate::{
+    database::Tx,
+    dialect::{ColumnType, Dialect, storable},
+    error::failed,
+    rows::{RowError, RowExt as _, row_error, to_json},
+    update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow, soak_millis},
+    updates::row,
+};
+
+/// An update as a transaction works on it.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadedUpdate {
+    pub(crate) update: Update,
+    pub(crate) revision: i32,
+    /// How many feedback_count are kept of it.
+    pub(crate) feedback_count: u32,
+    /// How many lines its log has had.
+    pub(crate) log_lines: u64,
+    /// How often it was called back.
+    pub(crate) cancel_requests: u32,
+    pub(crate) cancel_requested_at: Option<Timestamp>,
+    pub(crate) rollback_processed_at: Option<Timestamp>,
+    /// Whether it is to be written.
+    pub(crate) changed: bool,
+}
+
+/// An update to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUpdate {
+    pub(crate) device: DeviceKey,
+    pub(crate) firmware: FirmwareId,
+    /// Its campaign, and what it is there for; none: an operator made it, or the device's mode.
+    pub(crate) campaign: Option<(CampaignId, Purpose)>,
+    pub(crate) weight: i32,
+    pub(crate) to_version: String,
+    pub(crate) state: UpdateState,
+    pub(crate) created_at: Timestamp,
+    /// Which try it is.
+    pub(crate) attempt: Attempt,
+}
+
+/// What a device runs when an update is made for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InstalledBefore {
+    pub(super) version: Option<String>,
+    pub(super) firmware: Option<FirmwareId>,
+}
+
+/// Reads these updates, and all open ones of these devices, which the caller has locked.
+pub(super) async fn read(
+    tx: &mut Tx,
+    tenant: TenantId,
+    devices: impl Iterator<Item = DeviceKey>,
+    updates: &BTreeSet<UpdateId>,
+) -> Result<Vec<LoadedUpdate>, StoreError> {
+    const READ: &str = "read updates";
+    let devices: Vec<i64> = devices.map(|key| key.0).collect();
+    let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
+    let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
+    let by_id = tx.dialect().key_in_json("u.id", "$3");
+    let columns = row::COLUMNS;
+    let sql = format!(
+        "SELECT {columns}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at FROM updates u \
+         WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
+         UNION ALL \
+         SELECT {columns}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at FROM updates u \
+         WHERE +u.tenant_id = $1 AND u.completed_at IS NOT NULL AND {by_id}"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&devices)?)
+        .bind(to_json(&updates)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| {
+            let (update, revision) = row::update(row)?;
+            Ok::<_, RowError>(LoadedUpdate {
+                update,
+                revision,
+                feedback_count: u32::try_from(row.count("feedback_count")?).unwrap_or(u32::MAX),
+                log_lines: row.count("log_lines")?,
+                cancel_requests: u32::try_from(row.count("cancel_requests")?).unwrap_or(u32::MAX),
+                cancel_requested_at: row
+                    .take::<Option<i64>>("cancel_requested_at")?
+                    .map(Timestamp),
+                rollback_processed_at: row
+                    .take::<Option<i64>>("rollback_processed_at")?
+                    .map(Timestamp),
+                changed: false,
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
+}
+
+#[derive(Serialize)]
+struct LoadedUpdateJson<'a> {
+    id: i32,
+    status: &'static str,
+    revision: i32,
+    progress_n: Option<u32>,
+    progress_of: Option<u32>,
+    phase: Option<&'static str>,
+    code: Option<i32>,
+    error_code: Option<std::borrow::Cow<'a, str>>,
+    error_message: Option<std::borrow::Cow<'a, str>>,
+    installed_reported: i64,
+    feedback_count: u32,
+    log_lines: u64,
+    cancel_requests: u32,
+    started_at: Option<i64>,
+    completed_at: Option<i64>,
+    timeout_at: i64,
+    ends_at: i64,
+    soaks_until: Option<i64>,
+    cancel_requested_at: Option<i64>,
+    rollback_processed_at: Option<i64>,
+    is_retried: i64,
+}
+
+impl UpdatableRow for LoadedUpdateJson<'_> {
+    const TABLE: &'static str = "updates";
+    const CONTEXT: &'static str = "write updates";
+    const COLUMNS: &'static [(&'static str, ColumnType)] = &[
+        ("status", ColumnType::Text),
+        ("revision", ColumnType::Int),
+        ("progress_n", ColumnType::Int),
+        ("progress_of", ColumnType::Int),
+        ("phase", ColumnType::Text),
+        ("code", ColumnType::Int),
+        ("error_code", ColumnType::Text),
+        ("error_message", ColumnType::Text),
+        ("installed_reported", ColumnType::Int),
+        ("feedback_count", ColumnType::Int),
+        ("log_lines", ColumnType::Int),
+        ("cancel_requests", ColumnType::Int),
+        ("started_at", ColumnType::Int),
+        ("completed_at", ColumnType::Int),
+        ("timeout_at", ColumnType::Int),
+        ("ends_at", ColumnType::Int),
+        ("soaks_until", ColumnType::Int),
+        ("cancel_requested_at", ColumnType::Int),
+        ("rollback_processed_at", ColumnType::Int),
+        ("is_retried", ColumnType::Int),
+    ];
+
+    fn id(&self) -> i64 {
+        self.id.into()
+    }
+}
+
+/// Writes what changed.
+pub(super) async fn write<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changed: impl Iterator<Item = &'a LoadedUpdate>,
+) -> Result<(), StoreError> {
+    let rows: Vec<_> = changed.map(json).collect();
+    update_rows(tx, tenant, &rows).await
+}
+
+fn json(loaded: &LoadedUpdate) -> LoadedUpdateJson<'_> {
+    let state = &loaded.update.state;
+    let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    LoadedUpdateJson {
+        id: loaded.update.id.0,
+        status: state.status.as_str(),
+        revision: loaded.revision,
+        progress_n: state.progress.map(|(n, _)| n),
+        progress_of: state.progress.map(|(_, of)| of),
+        phase: state.phase.map(Execution::as_str),
+        code: state.code,
+        error_code: state.error.as_ref().map(|error| storable(&error.code)),
+        error_message: state.error.as_ref().map(|error| storable(&error.message)),
+        installed_reported: i64::from(state.installed_reported),
+        feedback_count: loaded.feedback_count,
+        log_lines: loaded.log_lines,
+        cancel_requests: loaded.cancel_requests,
+        started_at: millis(state.started_at),
+        completed_at: millis(state.completed_at),
+        timeout_at: state.timeout_at.0,
+        ends_at: state.ends_at.0,
+        soaks_until: millis(state.soaks_until),
+        cancel_requested_at: millis(loaded.cancel_requested_at),
+        rollback_processed_at: millis(loaded.rollback_processed_at),
+        is_retried: i64::from(loaded.update.attempt.is_retried),
+    }
+}
+
+#[derive(Serialize)]
+struct NewUpdateJson<'a> {
+    device_key: i64,
+    firmware_id: i64,
+    campaign_id: Option<i64>,
+    purpose: Option<&'static str>,
+    wave: Option<u32>,
+    weight: i32,
+    status: &'static str,
+    success_criteria: &'static str,
+    soak_ms: Option<i64>,
+    from_version: Option<&'a str>,
+    to_version: &'a str,
+    from_firmware_id: Option<i64>,
+    created_at: i64,
+    started_at: Option<i64>,
+    completed_at: Option<i64>,
+    timeout_at: i64,
+    ends_at: i64,
+    installed_reported: i64,
+    retry_count: u32,
+    retry_of: Option<i32>,
+    scheduled_at: Option<i64>,
+    #[serde(flatten)]
+    options: UpdateOptionsRow,
+}
+
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
+    ("device_key", ColumnType::Int),
+    ("firmware_id", ColumnType::Int),
+    ("campaign_id", ColumnType::Int),
+    ("purpose", ColumnType::Text),
+    ("wave", ColumnType::Int),
+    ("weight", ColumnType::Int),
+    ("status", ColumnType::Text),
+    ("success_criteria", ColumnType::Text),
+    ("soak_ms", ColumnType::Int),
+    ("from_version", ColumnType::Text),
+    ("to_version", ColumnType::Text),
+    ("from_firmware_id", ColumnType::Int),
+    ("created_at", ColumnType::Int),
+    ("started_at", ColumnType::Int),
+    ("completed_at", ColumnType::Int),
+    ("timeout_at", ColumnType::Int),
+    ("ends_at", ColumnType::Int),
+    ("installed_reported", ColumnType::Int),
+    ("retry_count", ColumnType::Int),
+    ("retry_of", ColumnType::Int),
+    ("scheduled_at", ColumnType::Int),
+];
+
+/// Makes updates; each comes with what its device ran before.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    new: &[(NewUpdate, InstalledBefore)],
+) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
+    const MAKE: &str = "make updates";
+    let rows = new
+        .iter()
+        .map(new_update_json)
+        .collect::<Result<Vec<_>, _>>()?;
+    let sql = insert_sql(tx.dialect());
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&rows)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(MAKE))?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                DeviceKey(row.take("device_key")?),
+                UpdateId(row.take("id")?),
+            ))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(row_error(MAKE))
+}
+
+fn insert_sql(dialect: Dialect) -> String {
+    let columns = [&NEW_UPDATE_COLUMNS[..], &UPDATE_OPTION_COLUMNS].concat();
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let from = dialect.json_rows("n", "$2", &columns);
+    format!(
+        "INSERT INTO updates (tenant_id, revision, feedback_count, cancel_requests, log_lines, is_retried, {names}) \
+         SELECT $1, 0, 0, 0, 0, 0, {names} FROM {from} RETURNING id, device_key"
+    )
+}
+
+fn new_update_json(
+    (new, from): &(NewUpdate, InstalledBefore),
+) -> Result<NewUpdateJson<'_>, StoreError> {
+    let (purpose, wave) = match new.campaign {
+        Some((_, Purpose::Forward { wave })) => (Some(row::FORWARD), Some(wave)),
+        Some((_, Purpose::Rollback)) => (Some(row::ROLLBACK), None),
+        None => (None, None),
+    };
+    let millis = |at: Option<Timestamp>| at.map(|at| at.0);
+    Ok(NewUpdateJson {
+        device_key: new.device.0,
+        firmware_id: new.firmware.0,
+        campaign_id: new.campaign.map(|(campaign, _)| campaign.0),
+        purpose,
+        wave,
+        weight: new.weight,
+        status: new.state.status.as_str(),
+        success_criteria: new.state.success_criteria.as_str(),
+        soak_ms: soak_millis(new.state.success_criteria),
+        from_version: from.version.as_deref(),
+        to_version: &new.to_version,
+        from_firmware_id: from.firmware.map(|id| id.0),
+        created_at: new.created_at.0,
+        started_at: millis(new.state.started_at),
+        completed_at: millis(new.state.completed_at),
+        timeout_at: new.state.timeout_at.0,
+        ends_at: new.state.ends_at.0,
+        installed_reported: i64::from(new.state.installed_reported),
+        retry_count: new.attempt.count,
+        retry_of: new.attempt.first.map(|id| id.0),
+        scheduled_at: millis(new.attempt.scheduled_at),
+        options: UpdateOptionsRow::new(&new.state.options)?,
+    })
+}

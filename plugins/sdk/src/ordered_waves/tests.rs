@@ -1,0 +1,201 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    rollout::OperatorAct,
+    testing::{NOW, counts, observation, wave},
+    types::{HealthVerdict, RollBack, Scope},
+};
+
+fn open(_: WaveTransition<'_>) -> Gate {
+    Gate::Open
+}
+
+fn hold(_: WaveTransition<'_>) -> Gate {
+    Gate::Hold {
+        reason: "no".to_owned(),
+    }
+}
+
+fn levels(decision: &Decision) -> Vec<(u32, u64)> {
+    let admissions = decision.admissions.iter();
+    admissions
+        .map(|admission| (admission.wave, admission.devices))
+        .collect()
+}
+
+#[test]
+fn released_devices_count_against_the_limit() {
+    let mut first = wave("first", 10);
+    first.released = 6;
+    let mut observation = observation("{}", vec![first]);
+    observation.context.max_in_flight = Some(8);
+    let decision = in_order(&observation, None, open).expect("an answer");
+    assert_eq!(levels(&decision), [(0, 8)]);
+}
+
+#[test]
+fn a_lowered_limit_withdraws_no_device() {
+    let first = wave("first", 10).with_counts(counts(6, 0, 0));
+    let mut observation = observation("{}", vec![first]);
+    observation.context.max_in_flight = Some(3);
+    let decision = in_order(&observation, None, open).expect("an answer");
+    assert_eq!(levels(&decision), []);
+    assert_eq!(decision.outcome, Outcome::Proceed);
+}
+
+#[test]
+fn the_smaller_limit_applies() {
+    for (campaign, config, level) in [
+        (Some(3), Some(5), 3),
+        (Some(5), Some(3), 3),
+        (Some(4), None, 4),
+        (None, Some(4), 4),
+        (None, None, 10),
+    ] {
+        let mut observation = observation("{}", vec![wave("first", 10)]);
+        observation.context.max_in_flight = campaign;
+        let decision = in_order(&observation, config, open).expect("an answer");
+        assert_eq!(levels(&decision), [(0, level)]);
+    }
+}
+
+#[test]
+fn a_wave_opens_only_when_the_previous_one_is_fully_released() {
+    let first = wave("first", 10).with_counts(counts(4, 0, 0));
+    let observation = observation("{}", vec![first, wave("second", 10)]);
+    let decision = in_order(&observation, None, open).expect("an answer");
+    assert_eq!(levels(&decision), [(0, 10)]);
+}
+
+#[test]
+fn the_first_of_the_worst_verdicts_applies() {
+    let roll_back = |reason: &str| {
+        HealthVerdict::RollBack(RollBack {
+            scope: Scope::Everything,
+            reason: reason.to_owned(),
+        })
+    };
+    let observation = observation("{}", vec![wave("first", 10)])
+        .with_verdict("a", HealthVerdict::Hold("one".to_owned()))
+        .with_verdict("b", roll_back("two"))
+        .with_verdict("c", roll_back("three"));
+    let decision = in_order(&observation, None, open).expect("an answer");
+    let Outcome::RollBack(request) = decision.outcome else {
+        panic!("{:?}", decision.outcome)
+    };
+    assert_eq!(request.reason, "two");
+    assert_eq!(decision.admissions, []);
+}
+
+#[test]
+fn a_resume_overrides_a_holding_gate_once() {
+    let done = wave("first", 10).with_counts(counts(0, 10, 0));
+    let mut observation = observation("{}", vec![done, wave("second", 10)]);
+    let held = in_order(&observation, None, hold).expect("an answer");
+    assert_eq!(held.outcome, Outcome::Hold("no".to_owned()));
+
+    // The same again, for the state says since when and not again from now.
+    observation.state.clone_from(&held.state);
+    observation.context.now += 1000;
+    let again = in_order(&observation, None, hold).expect("an answer");
+    assert_eq!(again, held);
+
+    // A policy that is not sure keeps the wave shut, but not from remembering.
+    let resumed = OperatorAct {
+        at: NOW + 500,
+        kind: OperatorActKind::Resumed,
+        wave: None,
+    };
+    observation.operator.push(resumed);
+    let unsure = observation
+        .clone()
+        .with_verdict("a", HealthVerdict::Inconclusive("too few".to_owned()));
+    let waits = in_order(&unsure, None, hold).expect("an answer");
+    assert_eq!((levels(&waits), &waits.state), (vec![], &held.state));
+
+    let goes_on = in_order(&observation, None, hold).expect("an answer");
+    assert_eq!(levels(&goes_on), [(1, 10)]);
+    assert!(goes_on.state.is_empty());
+}
+
+#[test]
+fn a_hold_releases_no_device() {
+    // The first wave has room for two more when the gate is asked.
+    let mut first = wave("first", 10).with_counts(counts(1, 9, 0));
+    first.size = 12;
+    let observation = observation("{}", vec![first, wave("second", 10)]);
+    let decision = in_order(&observation, None, hold).expect("an answer");
+    assert_eq!(decision.outcome, Outcome::Hold("no".to_owned()));
+    assert_eq!(levels(&decision), []);
+}
+
+/// A host in small: it carries levels out and lets devices end.
+struct Fleet {
+    waves: Vec<WaveReport>,
+    limit: Option<u64>,
+}
+
+impl Fleet {
+    fn tick(&mut self, ending: u64, failing: bool) -> Decision {
+        let mut observation = observation("{}", self.waves.clone());
+        observation.context.max_in_flight = self.limit;
+        let decision = in_order(&observation, None, open).expect("an answer");
+        for admission in &decision.admissions {
+            self.admit(admission);
+        }
+        let out: u64 = self.waves.iter().map(|wave| wave.counts.in_flight()).sum();
+        assert!(self.limit.is_none_or(|limit| out <= limit), "{out} are out");
+        for wave in &mut self.waves {
+            let ended = ending.min(wave.counts.in_progress);
+            wave.counts.in_progress -= ended;
+            *(if failing {
+                &mut wave.counts.failed
+            } else {
+                &mut wave.counts.completed
+            }) += ended;
+        }
+        decision
+    }
+
+    fn admit(&mut self, admission: &Admission) {
+        let index = admission.wave as usize;
+        let before = self.waves[..index].iter();
+        assert!(
+            before.into_iter().all(|wave| wave.size == wave.released),
+            "out of turn"
+        );
+        let wave = &mut self.waves[index];
+        assert!(wave.released < admission.devices && admission.devices <= wave.size);
+        let more = admission.devices - wave.released;
+        wave.released = admission.devices;
+        wave.counts.pending -= more;
+        wave.counts.in_progress += more;
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_device_is_released_within_the_limits(
+        sizes in prop::collection::vec(0_u64..20, 0..6),
+        limit in prop::option::of(1_u64..10),
+        endings in prop::collection::vec((1_u64..8, any::<bool>()), 1..8),
+    ) {
+        let waves = sizes.iter().map(|size| wave("wave", *size)).collect();
+        let mut fleet = Fleet { waves, limit };
+        let all: u64 = sizes.iter().sum();
+        // Each tick admits or ends at least one device, or opens nothing at most once a wave.
+        let max_ticks = all * 2 + 20;
+        let ticks = endings.iter().cycle().take(max_ticks as usize);
+        let mut last = None;
+        for (ending, failing) in ticks {
+            let decision = fleet.tick(*ending, *failing);
+            if decision.outcome == Outcome::Complete {
+                last = Some(decision);
+                break;
+            }
+        }
+        prop_assert!(last.is_some(), "not complete after {max_ticks} ticks");
+        prop_assert!(fleet.waves.iter().all(|wave| wave.counts.ended() == wave.size));
+    }
+}

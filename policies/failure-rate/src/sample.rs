@@ -1,0 +1,109 @@
+//! One sample of devices held against the threshold.
+
+use tidegate_plugin_sdk::{percent_text, prelude::*, share_of};
+
+use crate::{Config, FailureKind};
+
+/// Devices that are judged together.
+pub(crate) struct Sample<'a> {
+    /// For people: `Wave 'canary'`.
+    name: String,
+    /// Devices that have ended by themselves.
+    ended: u64,
+    /// Those of them that count as failures.
+    failures: u64,
+    /// Nothing more will come.
+    has_ended: bool,
+    codes: &'a [Failure],
+}
+
+/// What a sample says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SampleVerdict {
+    WithinThreshold,
+    TooSmall,
+    OverThreshold,
+}
+
+impl<'a> Sample<'a> {
+    pub(crate) fn of_wave(wave: &'a WaveReport, config: &Config) -> Self {
+        Self {
+            name: format!("Wave '{}'", wave.name),
+            ended: wave.counts.conclusive(),
+            failures: failures(&wave.counts, config),
+            has_ended: wave.has_ended(),
+            codes: &wave.failures,
+        }
+    }
+
+    /// The whole campaign. It is over when what has been opened of it is: the next wave may be waiting for the verdict.
+    pub(crate) fn of_campaign(input: &'a HealthInput, config: &Config) -> Self {
+        let mut opened = input.waves.iter().filter(|wave| wave.is_open()).peekable();
+        Self {
+            name: "The campaign".to_owned(),
+            ended: input.total.conclusive(),
+            failures: failures(&input.total, config),
+            has_ended: opened.peek().is_some() && opened.all(WaveReport::has_ended),
+            codes: &input.failures,
+        }
+    }
+
+    pub(crate) fn verdict(&self, config: &Config) -> SampleVerdict {
+        if self.ended < config.minimum_sample && !self.has_ended {
+            return SampleVerdict::TooSmall;
+        }
+        // Compared as products, for a rounded share could lie on the other side of the threshold.
+        let share = u128::from(self.failures) * 10_000;
+        let threshold =
+            u128::from(self.ended) * u128::from(config.threshold_percent.basis_points());
+        if self.failures > 0 && share >= threshold {
+            SampleVerdict::OverThreshold
+        } else {
+            SampleVerdict::WithinThreshold
+        }
+    }
+
+    /// How sure the verdict is: all of it when nothing more will come, else a half at the minimum sample and more with
+    /// every device.
+    pub(crate) fn confidence(&self, config: &Config) -> u16 {
+        if self.has_ended {
+            10_000
+        } else {
+            share_of(self.ended, self.ended.saturating_add(config.minimum_sample))
+        }
+    }
+
+    pub(crate) fn text(&self, config: &Config) -> String {
+        let share = percent_text(share_of(self.failures, self.ended));
+        let threshold = percent_text(config.threshold_percent.basis_points());
+        format!(
+            "{}: {} of {} ended devices failed, {share}; the threshold is {threshold}.",
+            self.name, self.failures, self.ended
+        )
+    }
+
+    pub(crate) fn reason(&self, config: &Config) -> String {
+        match self.codes.first() {
+            Some(Failure { code, devices }) => {
+                format!("{} Most frequent is {code} ({devices}).", self.text(config))
+            }
+            None => self.text(config),
+        }
+    }
+
+    pub(crate) fn too_few(&self, config: &Config) -> String {
+        format!(
+            "{}: too few devices have ended to judge, {} of {}.",
+            self.name, self.ended, config.minimum_sample
+        )
+    }
+}
+
+fn failures(counts: &Counts, config: &Config) -> u64 {
+    let count = |kind| match kind {
+        FailureKind::Failed => counts.failed,
+        FailureKind::TimedOut => counts.timed_out,
+        FailureKind::Rejected => counts.rejected,
+    };
+    config.kinds.iter().map(|kind| count(*kind)).sum()
+}

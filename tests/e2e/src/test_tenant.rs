@@ -1,0 +1,253 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context as _, Result, bail};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use tidegate_engine::{
+    access, plugins,
+    ports::{Role, Tenant},
+    tenants::{self, NewApiKey},
+};
+use tokio::sync::OnceCell;
+
+use crate::{
+    Database, Device, Events, FirmwareForm, Fixture, RestClient, ServerOptions, TestServer,
+    components, firmware::merge, wait_until,
+};
+
+/// A tenant of its own, with people and a gateway.
+#[derive(Clone)]
+pub struct TestTenant {
+    /// Where it is.
+    pub server: Arc<TestServer>,
+    /// In upper case.
+    pub record: Tenant,
+    /// Everybody: each has a key of that role and its name as user.
+    pub admin: RestClient,
+    /// Makes and steers campaigns.
+    pub operator: RestClient,
+    /// Another operator than that, who may approve too.
+    pub approver: RestClient,
+    /// Uploads.
+    pub publisher: RestClient,
+    /// Reads.
+    pub viewer: RestClient,
+    /// Lets any device in.
+    pub gateway: String,
+}
+
+impl Fixture for TestTenant {
+    async fn set_up(database: Database) -> Result<Self> {
+        static ON_SQLITE: OnceCell<Arc<TestServer>> = OnceCell::const_new();
+        static ON_POSTGRES: OnceCell<Arc<TestServer>> = OnceCell::const_new();
+
+        let cell = match database {
+            Database::Sqlite => &ON_SQLITE,
+            Database::Postgres => &ON_POSTGRES,
+        };
+        let start = || async {
+            TestServer::start(database, ServerOptions::default())
+                .await
+                .map(Arc::new)
+        };
+        let server = cell.get_or_try_init(start).await?;
+        Self::new(Arc::clone(server)).await
+    }
+}
+
+impl TestTenant {
+    /// A new tenant on a server.
+    pub async fn new(server: Arc<TestServer>) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        let engine = &server.engine;
+        let name = format!("LAB{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let tenant = tenants::create(engine, &name).await?;
+        plugins::install_builtins(engine, &components()?).await?;
+        let gateway = access::create_gateway(engine, tenant.id, "gateway", None)
+            .await?
+            .token;
+        let rest = async |role: Role| {
+            let (tenant, user) = (tenant.id, role.as_str().to_owned());
+            let key = NewApiKey {
+                tenant,
+                user,
+                role,
+                expires_at: None,
+            };
+            let key = tenants::issue_key(engine, key).await?;
+            anyhow::Ok(RestClient::anonymous(server.http.clone(), &server.url).with_key(key))
+        };
+        Ok(Self {
+            admin: rest(Role::Admin).await?,
+            operator: rest(Role::Operator).await?,
+            approver: rest(Role::Approver).await?,
+            publisher: rest(Role::Publisher).await?,
+            viewer: rest(Role::Viewer).await?,
+            gateway,
+            record: tenant,
+            server,
+        })
+    }
+
+    /// The same tenant and people at another host of the same server.
+    #[must_use]
+    pub fn at_server(&self, server: Arc<TestServer>) -> Self {
+        let mut copy = self.clone();
+        for rest in [
+            &mut copy.admin,
+            &mut copy.operator,
+            &mut copy.approver,
+            &mut copy.publisher,
+            &mut copy.viewer,
+        ] {
+            *rest = rest.clone().at(&server.url);
+        }
+        Self { server, ..copy }
+    }
+
+    /// A device that comes through the gateway.
+    pub fn device(&self, id: &str) -> Device {
+        let TestServer { http, url, .. } = &*self.server;
+        let authorization = format!("GatewayToken {}", self.gateway);
+        Device::new(http.clone(), url, &self.record.name, id).authorized(authorization)
+    }
+
+    /// So many devices that have said what they are, `name-0` and so on.
+    pub async fn create_devices(&self, name: &str, count: usize) -> Result<Vec<Device>> {
+        let devices: Vec<_> = (0..count)
+            .map(|n| self.device(&format!("{name}-{n}")))
+            .collect();
+        try_join_all(devices.iter().map(Device::identify)).await?;
+        Ok(devices)
+    }
+
+    /// Uploads a good firmware of this version; answers its id.
+    pub async fn upload_firmware(&self, version: &str) -> Result<i64> {
+        FirmwareForm::new(version).upload(&self.publisher).await
+    }
+
+    /// A good body for a campaign on all devices of model `edge`, all at once.
+    pub fn campaign_body(firmware: i64) -> Value {
+        json!({
+            "name": format!("roll out {firmware}"),
+            "firmware_id": firmware,
+            "target_filter": "hw_model==edge",
+            "strategy": { "plugin": "immediate", "config": {} },
+        })
+    }
+
+    /// Makes a campaign of a good body with changes, field by field; answers its id.
+    pub async fn create_campaign(&self, firmware: i64, changes: Value) -> Result<i64> {
+        let mut body = Self::campaign_body(firmware);
+        merge(&mut body, changes);
+        let made = self
+            .operator
+            .post("campaigns", &body)
+            .await?
+            .expect_status(201)?
+            .json()?;
+        made["campaign_id"]
+            .as_i64()
+            .with_context(|| format!("no id: {made}"))
+    }
+
+    /// Makes a campaign and starts it; answers its id.
+    pub async fn start_campaign(&self, firmware: i64, changes: Value) -> Result<i64> {
+        let id = self.create_campaign(firmware, changes).await?;
+        self.send_command(id, "start").await?;
+        Ok(id)
+    }
+
+    /// Has a campaign take a step; answers the campaign.
+    pub async fn send_command(&self, id: i64, step: &str) -> Result<Value> {
+        self.operator
+            .post(&format!("campaigns/{id}/{step}"), &json!({}))
+            .await?
+            .expect_success()
+    }
+
+    /// The campaign as it is shown.
+    pub async fn get_campaign(&self, id: i64) -> Result<Value> {
+        self.viewer
+            .get(&format!("campaigns/{id}"))
+            .await?
+            .expect_status(200)?
+            .json()
+    }
+
+    /// The campaign's waves.
+    pub async fn waves(&self, id: i64) -> Result<Vec<Value>> {
+        let waves = self
+            .viewer
+            .get(&format!("campaigns/{id}/waves"))
+            .await?
+            .expect_status(200)?
+            .json()?;
+        let waves = waves.get("items").unwrap_or(&waves);
+        waves
+            .as_array()
+            .cloned()
+            .with_context(|| format!("no waves: {waves}"))
+    }
+
+    /// Every update of a campaign.
+    pub async fn updates(&self, id: i64) -> Result<Vec<Value>> {
+        self.viewer.list(&format!("campaigns/{id}/updates")).await
+    }
+
+    /// Every entry of a campaign's journal, oldest first.
+    pub async fn journal(&self, id: i64) -> Result<Vec<Value>> {
+        self.viewer.list(&format!("campaigns/{id}/journal")).await
+    }
+
+    /// Waits until a campaign stands there; answers the campaign. An end that was not waited for is an error.
+    pub async fn wait_for_status(&self, id: i64, status: &str) -> Result<Value> {
+        self.wait_for_status_while(id, status, async || Ok(()))
+            .await
+    }
+
+    /// The same while something goes on, which is done once before each look.
+    pub async fn wait_for_status_while(
+        &self,
+        id: i64,
+        status: &str,
+        mut go_on: impl AsyncFnMut() -> Result<()>,
+    ) -> Result<Value> {
+        wait_until(&format!("campaign {id} is {status}"), async || {
+            go_on().await?;
+            let campaign = self.get_campaign(id).await?;
+            let at = campaign["status"].as_str().unwrap_or_default();
+            if at == status {
+                return Ok(Some(campaign));
+            }
+            let goes_on = ["created", "in_progress", "paused", "rolling_back"].contains(&at);
+            if !goes_on && status != "rolled_back" {
+                bail!("the campaign is {at}: {campaign}");
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits until a campaign's counters say this: `{"in_progress_devices": 3, ...}`; answers the campaign.
+    pub async fn wait_for_counts(&self, id: i64, counts: Value) -> Result<Value> {
+        wait_until(&format!("campaign {id} shows {counts}"), async || {
+            let campaign = self.get_campaign(id).await?;
+            let says = |(name, count): (&String, &Value)| campaign[name] == *count;
+            let all = counts
+                .as_object()
+                .is_some_and(|counts| counts.iter().all(says));
+            Ok(all.then_some(campaign))
+        })
+        .await
+    }
+
+    /// Follows a campaign's events.
+    pub async fn follow_campaign(&self, id: i64) -> Result<Events> {
+        Events::follow(&self.viewer, &format!("campaigns/{id}/events")).await
+    }
+}

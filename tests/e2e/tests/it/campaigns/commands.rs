@@ -1,0 +1,274 @@
+//! What operators do to a campaign that runs.
+
+use anyhow::{Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_e2e::{HttpResponse, TestTenant, both_databases, wait_until};
+
+both_databases!(
+    a_pause_stops_new_offers,
+    a_cancel_cancels_every_open_update,
+    a_gate_waits_for_an_operator,
+    invalid_transitions_change_nothing,
+    max_concurrent_updates_is_respected,
+);
+
+async fn a_pause_stops_new_offers(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 6).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(firmware, json!({ "max_concurrent_updates": 2 }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    let (path, why) = (
+        format!("campaigns/{id}/pause"),
+        json!({ "reason": "lunch" }),
+    );
+    let paused = tenant.operator.post(&path, &why).await?.expect_success()?;
+    ensure!(
+        paused["status"] == "paused" && paused["explain"].to_string().contains("lunch"),
+        "{paused}"
+    );
+
+    // Those in flight go on, and are counted.
+    for device in &mut fleet {
+        device.install().await?;
+    }
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "completed_devices": 2, "in_progress_devices": 0 }),
+        )
+        .await?;
+    let asked = tenant.journal(id).await?.len();
+    for device in &mut fleet {
+        ensure!(!device.install().await?, "{} was let in", device.id);
+    }
+    let campaign = tenant.get_campaign(id).await?;
+    ensure!(
+        campaign["pending_devices"] == 4 && campaign["status"] == "paused",
+        "{campaign}"
+    );
+    ensure!(
+        tenant.journal(id).await?.len() == asked,
+        "plugins were asked during the pause"
+    );
+
+    tenant.send_command(id, "resume").await?;
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(campaign["completed_devices"] == 6, "{campaign}");
+    Ok(())
+}
+
+async fn a_cancel_cancels_every_open_update(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 5).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(firmware, json!({ "max_concurrent_updates": 3 }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+    // One is done before.
+    for device in &mut fleet {
+        if device.install().await? {
+            break;
+        }
+    }
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "completed_devices": 1, "in_progress_devices": 3 }),
+        )
+        .await?;
+    let cancelled = tenant.send_command(id, "cancel").await?;
+    ensure!(cancelled["status"] == "cancelled", "{cancelled}");
+
+    let mut cancelled = 0;
+    for device in &mut fleet {
+        let update = tenant
+            .updates(id)
+            .await?
+            .into_iter()
+            .find(|update| update["device_id"] == device.id && update["status"] != "completed");
+        if update.is_none() {
+            continue;
+        }
+        cancelled += 1;
+        wait_until("the device is called back", async || {
+            Ok(device.poll().await?.cancel().map(drop))
+        })
+        .await?;
+        ensure!(
+            device.poll().await?.deployment().is_none(),
+            "it is offered what is called back"
+        );
+        ensure!(device.install().await?, "it had nothing to agree to");
+    }
+    ensure!(cancelled == 3, "{cancelled} were called back");
+    let campaign = tenant
+        .wait_for_counts(id, json!({ "cancelled_devices": 3 }))
+        .await?;
+    ensure!(
+        campaign["status"] == "cancelled" && campaign["pending_devices"] == 1,
+        "{campaign}"
+    );
+    ensure!(campaign["actual_end"].is_string(), "{campaign}");
+    for device in &fleet {
+        let poll = device.poll().await?;
+        ensure!(
+            poll.deployment().is_none() && poll.cancel().is_none(),
+            "{poll:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn a_gate_waits_for_an_operator(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 4).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let strategy = json!({ "plugin": "canary", "config": {
+        "canary_percentage": 25,
+        "canary_duration_minutes": 0,
+        "steps": [100],
+        "require_approval": true,
+    } });
+    let id = tenant
+        .start_campaign(firmware, json!({ "strategy": strategy }))
+        .await?;
+    let waits = |entry: &Value| entry["outcome"] == "await_operator";
+    wait_until("the strategy waits for an operator", async || {
+        for device in &mut fleet {
+            device.install().await?;
+        }
+        Ok(tenant.journal(id).await?.iter().any(waits).then_some(()))
+    })
+    .await?;
+    let campaign = tenant.get_campaign(id).await?;
+    ensure!(
+        campaign["completed_devices"] == 1 && campaign["in_progress_devices"] == 0,
+        "{campaign}"
+    );
+
+    let advance = async |wave: &str| {
+        tenant
+            .operator
+            .post(&format!("campaigns/{id}/waves/{wave}/advance"), &json!({}))
+            .await
+    };
+    advance("7").await?.expect_problem(404, "not_found")?;
+    advance("x").await?.expect_problem(404, "not_found")?;
+    advance("0").await?.expect_problem(409, "gate_passed")?;
+    advance("1").await?.expect_status(200)?;
+    let campaign = tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(
+        campaign["waves"][1]["advanced_at"].is_string(),
+        "{campaign}"
+    );
+    advance("1")
+        .await?
+        .expect_problem(409, "invalid_transition")?;
+    Ok(())
+}
+
+async fn invalid_transitions_change_nothing(tenant: TestTenant) -> Result<()> {
+    tenant.create_devices("edge", 1).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant.create_campaign(firmware, json!({})).await?;
+    let rejects_commands = async |steps: &[&str]| -> Result<()> {
+        for step in steps {
+            let before = stable_fields(&tenant, id).await?;
+            let path = format!("campaigns/{id}/{step}");
+            tenant
+                .operator
+                .post(&path, &json!({}))
+                .await?
+                .expect_problem(409, "invalid_transition")?;
+            ensure!(
+                stable_fields(&tenant, id).await? == before,
+                "{step} changed something"
+            );
+        }
+        Ok(())
+    };
+    rejects_commands(&["pause", "resume", "rollback", "waves/0/advance"]).await?;
+    tenant.send_command(id, "start").await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    rejects_commands(&["start", "resume"]).await?;
+    tenant.send_command(id, "pause").await?;
+    rejects_commands(&["start", "pause", "waves/0/advance"]).await?;
+    tenant.send_command(id, "cancel").await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
+        .await?;
+    rejects_commands(&["start", "pause", "resume", "cancel", "waves/0/advance"]).await?;
+    let change = tenant
+        .operator
+        .request(Method::PATCH, &format!("campaigns/{id}"));
+    HttpResponse::fetch(change.json(&json!({ "priority": "high" })))
+        .await?
+        .expect_problem(409, "invalid_transition")?;
+    Ok(())
+}
+
+/// What operators see of a campaign, but for the sentences and counters that its own loop writes meanwhile.
+async fn stable_fields(tenant: &TestTenant, id: i64) -> Result<Value> {
+    let mut campaign = tenant.get_campaign(id).await?;
+    for moving in ["explain", "waves", "pending_devices", "in_progress_devices"] {
+        campaign[moving] = Value::Null;
+    }
+    Ok(campaign)
+}
+
+async fn max_concurrent_updates_is_respected(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 9).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(firmware, json!({ "max_concurrent_updates": 2 }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    let raise = tenant
+        .operator
+        .request(Method::PATCH, &format!("campaigns/{id}"));
+    HttpResponse::fetch(raise.json(&json!({ "max_concurrent_updates": 4 })))
+        .await?
+        .expect_status(200)?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 4 }))
+        .await?;
+    let mut most = 0;
+    tenant
+        .wait_for_status_while(id, "completed", async || {
+            for device in &mut fleet {
+                let now = tenant.get_campaign(id).await?["in_progress_devices"]
+                    .as_u64()
+                    .unwrap_or_default();
+                most = most.max(now);
+                device.install().await?;
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(most == 4, "{most} were in flight at once");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The failure ceiling, which the host keeps whatever plugins say.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{TestTenant, both_databases};
+
+both_databases!(
+    a_campaign_without_policies_is_held,
+    auto_rollback_rolls_back
+);
+
+async fn a_campaign_without_policies_is_held(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 10).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({ "max_concurrent_updates": 5, "failure_threshold_percent": 30 });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    let campaign = tenant
+        .wait_for_status_while(id, "held", async || {
+            for device in &mut fleet {
+                device.fail("DOWNLOAD_FAILED").await?;
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(
+        campaign["hold"]["by"] == "the failure ceiling",
+        "{campaign}"
+    );
+    let reason = campaign["hold"]["reason"].as_str().unwrap_or_default();
+    ensure!(
+        reason.contains("30 %") && reason.contains("of the 10 devices"),
+        "{reason}"
+    );
+    let failed = campaign["failed_devices"].as_u64().unwrap_or_default();
+    ensure!((3..=10).contains(&failed), "{failed} failed");
+
+    // Nobody new is let in, and nobody is called back.
+    let pending = tenant.get_campaign(id).await?["pending_devices"].clone();
+    for device in &mut fleet {
+        ensure!(
+            device.poll().await?.cancel().is_none(),
+            "{} is called back",
+            device.id
+        );
+        device.fail("DOWNLOAD_FAILED").await?;
+    }
+    let campaign = tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 0 }))
+        .await?;
+    ensure!(campaign["pending_devices"] == pending, "{campaign}");
+    ensure!(campaign["status"] == "held", "{campaign}");
+    let journal = tenant.journal(id).await?;
+    let last = journal.iter().rfind(|entry| entry["kind"] == "host");
+    ensure!(
+        last.is_some_and(|entry| entry["outcome"] == "failure_ceiling"),
+        "{journal:?}"
+    );
+    Ok(())
+}
+
+async fn auto_rollback_rolls_back(tenant: TestTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 4).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({ "auto_rollback": true, "failure_threshold_percent": 50 });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 4 }))
+        .await?;
+    for device in &mut fleet[..2] {
+        device.fail("HEALTH_CHECK_FAILED").await?;
+    }
+    // The others are called back before they did anything, and agree.
+    let campaign = tenant
+        .wait_for_status_while(id, "rolled_back", async || {
+            for device in &mut fleet {
+                if device.poll().await?.cancel().is_some() {
+                    device.install().await?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    ensure!(
+        campaign["rollback"]["by"] == "the failure ceiling",
+        "{campaign}"
+    );
+    ensure!(
+        campaign["failed_devices"] == 2 && campaign["cancelled_devices"] == 2,
+        "{campaign}"
+    );
+    ensure!(
+        fleet.iter().all(|device| device.version == "1.0.0"),
+        "somebody changed"
+    );
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Devices that are worth another try.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tidegate_e2e::{IsolatedTenant, both_databases, wait_until};
+
+both_databases!(retried_failures_do_not_count);
+
+async fn retried_failures_do_not_count(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({ "max_retries": 3, "retry_delay": 60, "failure_threshold_percent": 1 });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    fleet[1].install().await?;
+
+    let mut offered = Vec::new();
+    for (count, wait) in [(1, 60), (2, 120)] {
+        let offer = fleet[0].offer().await?.context("an offer")?;
+        ensure!(!offered.contains(&offer.id), "{} once more", offer.id);
+        offered.push(offer.id);
+        ensure!(fleet[0].fail("CHECKSUM_MISMATCH").await?, "nothing to fail");
+        let newest_update = newest_update(&tenant).await?;
+        ensure!(newest_update["status"] == "scheduled", "{newest_update}");
+        ensure!(newest_update["retry_count"] == count, "{newest_update}");
+        let first: i64 = offered[0].parse()?;
+        ensure!(newest_update["retry_of"] == first, "{newest_update}");
+        let explained = tenant
+            .viewer
+            .get("devices/edge-0/explain")
+            .await?
+            .expect_success()?;
+        let reasons = explained["items"][0]["reasons"].to_string();
+        ensure!(reasons.contains("it goes out in"), "{reasons}");
+        ensure!(reasons.contains("CHECKSUM_MISMATCH"), "{reasons}");
+
+        tenant.advance(Duration::from_secs(wait - 1));
+        ensure!(fleet[0].offer().await?.is_none(), "it is offered too early");
+        // With what is scattered upwards.
+        tenant.advance(Duration::from_secs(wait / 4 + 2));
+        wait_until("the next try is offered", async || {
+            let poll = fleet[0].poll().await?;
+            Ok(poll.deployment().is_some().then_some(()))
+        })
+        .await?;
+    }
+    ensure!(fleet[0].install().await?, "it had nothing to install");
+
+    let campaign = tenant.wait_for_status(id, "completed").await?;
+    for (name, devices) in [
+        ("completed_devices", 2),
+        ("failed_devices", 0),
+        ("timed_out_devices", 0),
+    ] {
+        ensure!(campaign[name] == devices, "{name}: {campaign}");
+    }
+    ensure!(campaign["max_retries"] == 3, "{campaign}");
+    let history = tenant
+        .viewer
+        .get("devices/edge-0/updates")
+        .await?
+        .expect_success()?;
+    ensure!(history["total"] == 3, "{history}");
+    ensure!(history["success_rate"] == 100.0, "{history}");
+    let retried = |update: &&Value| update["is_retried"] == true && update["status"] == "failed";
+    let updates = tenant.updates(id).await?;
+    ensure!(updates.iter().filter(retried).count() == 2, "{updates:?}");
+    Ok(())
+}
+
+/// The newest update of the first device.
+async fn newest_update(tenant: &IsolatedTenant) -> Result<Value> {
+    let history = tenant
+        .viewer
+        .get("devices/edge-0/updates")
+        .await?
+        .expect_success()?;
+    Ok(history["items"][0].clone())
+}

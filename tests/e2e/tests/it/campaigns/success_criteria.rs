@@ -1,0 +1,135 @@
+//! Success that a device has to prove.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{Device, IsolatedTenant, both_databases, close, wait_until};
+
+both_databases!(
+    attested_success_requires_the_new_version,
+    soaked_success_requires_the_version_after_the_soak,
+);
+
+async fn attested_success_requires_the_new_version(tenant: IsolatedTenant) -> Result<()> {
+    let fleet = tenant.create_devices("edge", 3).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({
+        "success_criteria": "attested",
+        "timeout_minutes": 30,
+        "failure_threshold_percent": 100,
+    });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+    for device in &fleet {
+        close_successfully(device).await?;
+    }
+    let status = async |device: &str| -> Result<serde_json::Value> {
+        let updates = tenant.updates(id).await?;
+        let update = updates
+            .into_iter()
+            .find(|update| update["device_id"] == device);
+        Ok(update.context("an update")?["status"].clone())
+    };
+    for device in &fleet {
+        ensure!(
+            status(&device.id).await? == "verifying",
+            "{} counts already",
+            device.id
+        );
+        ensure!(
+            device.poll().await?.deployment().is_none(),
+            "it is offered again"
+        );
+    }
+    // One comes back with what it was to get, one with what it had, one not at all.
+    fleet[0].report(json!({ "sw_version": "2.0.0" })).await?;
+    fleet[1].report(json!({ "sw_version": "1.0.0" })).await?;
+    tenant
+        .wait_for_counts(
+            id,
+            json!({ "completed_devices": 1, "in_progress_devices": 2 }),
+        )
+        .await?;
+    ensure!(
+        status("edge-0").await? == "completed",
+        "the wrong one counts"
+    );
+
+    // The second one had not restarted yet, and spells versions in its own way.
+    fleet[1].report(json!({ "sw_version": "v2.0" })).await?;
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 2 }))
+        .await?;
+    tenant.advance(Duration::from_mins(31));
+    let campaign = tenant.wait_for_status(id, "completed").await?;
+    ensure!(
+        campaign["completed_devices"] == 2 && campaign["timed_out_devices"] == 1,
+        "{campaign}"
+    );
+    Ok(())
+}
+
+async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTenant) -> Result<()> {
+    let fleet = tenant.create_devices("edge", 3).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({
+        "success_criteria": "soaked",
+        "soak_minutes": 120,
+        "timeout_minutes": 30,
+        "failure_threshold_percent": 100,
+    });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    ensure!(tenant.get_campaign(id).await?["soak_minutes"] == 120);
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+    for device in &fleet {
+        close_successfully(device).await?;
+        device.report(json!({ "sw_version": "2.0.0" })).await?;
+        ensure!(
+            device.poll().await?.link("configData").is_none(),
+            "it is left in peace"
+        );
+    }
+    // One falls back, one stays, one is never heard of again.
+    tenant.advance(Duration::from_hours(1));
+    fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
+    tenant
+        .wait_for_counts(id, json!({ "failed_devices": 1, "in_progress_devices": 2 }))
+        .await?;
+    let failed = tenant.updates(id).await?;
+    let failed = failed.iter().find(|update| update["device_id"] == "edge-0");
+    ensure!(failed.is_some_and(|update| update["error_code"] == "HEALTH_CHECK_FAILED"));
+    fleet[1].report(json!({ "sw_version": "2.0.0" })).await?;
+    ensure!(
+        tenant.get_campaign(id).await?["completed_devices"] == 0,
+        "it is early"
+    );
+
+    tenant.advance(Duration::from_mins(61));
+    let asked = wait_until("it is asked for its version", async || {
+        let poll = fleet[1].poll().await?;
+        Ok(poll.link("configData").map(str::to_owned))
+    });
+    asked.await?;
+    fleet[1].report(json!({ "sw_version": "2.0.0" })).await?;
+    tenant
+        .wait_for_counts(id, json!({ "completed_devices": 1 }))
+        .await?;
+    tenant.advance(Duration::from_mins(31));
+    let campaign = tenant.wait_for_status(id, "completed").await?;
+    ensure!(campaign["timed_out_devices"] == 1, "{campaign}");
+    Ok(())
+}
+
+async fn close_successfully(device: &Device) -> Result<()> {
+    let offer = device.offer().await?.context("an offer")?;
+    device
+        .feedback(&offer.id, &close("success"))
+        .await?
+        .expect_status(200)?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Devices that say nothing more.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use tidegate_e2e::{IsolatedTenant, both_databases, close, feedback, wait_until};
+
+both_databases!(
+    silent_devices_time_out,
+    cancelling_a_silent_device_times_out
+);
+
+async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
+    let mut fleet = tenant.create_devices("edge", 3).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let changes = json!({ "timeout_minutes": 30, "failure_threshold_percent": 100 });
+    let id = tenant.start_campaign(firmware, changes).await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
+        .await?;
+
+    // One never comes, one takes it up and falls silent, one does as it should.
+    let offer = fleet[1].offer().await?.context("an offer")?;
+    fleet[1]
+        .feedback(&offer.id, &feedback("download", "none"))
+        .await?
+        .expect_status(200)?;
+    fleet[2].install().await?;
+    tenant.advance(Duration::from_mins(29));
+    let campaign = tenant
+        .wait_for_counts(id, json!({ "completed_devices": 1 }))
+        .await?;
+    ensure!(campaign["timed_out_devices"] == 0, "{campaign}");
+
+    tenant.advance(Duration::from_mins(2));
+    let campaign = tenant.wait_for_status(id, "completed").await?;
+    ensure!(campaign["timed_out_devices"] == 2, "{campaign}");
+    for update in tenant.updates(id).await? {
+        if update["device_id"] == "edge-2" {
+            ensure!(update["status"] == "completed", "{update}");
+        } else {
+            ensure!(
+                update["status"] == "timed_out" && update["error_code"] == "TIMEOUT",
+                "{update}"
+            );
+        }
+    }
+    // Who comes too late is told so, and has nothing more to do.
+    fleet[1]
+        .feedback(&offer.id, &close("success"))
+        .await?
+        .expect_status(410)?;
+    for device in &fleet {
+        ensure!(
+            device.poll().await?.deployment().is_none(),
+            "{} is offered it",
+            device.id
+        );
+    }
+    Ok(())
+}
+
+async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<()> {
+    let fleet = tenant.create_devices("edge", 2).await?;
+    let firmware = tenant.upload_firmware("2.0.0").await?;
+    let id = tenant
+        .start_campaign(firmware, json!({ "timeout_minutes": 5 }))
+        .await?;
+    tenant
+        .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
+        .await?;
+    tenant.send_command(id, "cancel").await?;
+    wait_until("the device is called back", async || {
+        Ok(fleet[0].poll().await?.cancel().map(drop))
+    })
+    .await?;
+    tenant.advance(Duration::from_mins(6));
+    tenant
+        .wait_for_counts(id, json!({ "cancelled_devices": 2 }))
+        .await?;
+    ensure!(
+        fleet[0].poll().await?.cancel().is_none(),
+        "it is still called back"
+    );
+    Ok(())
+}
