@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the figures, each beside what it is compared with.
 
+mod compare;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,27 +13,60 @@ use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 use crate::{components, debian, shell};
 
+pub(crate) use compare::Comparison;
+
+/// What a revision was built into.
+struct Programs {
+    bench: PathBuf,
+    server: PathBuf,
+    components: PathBuf,
+}
+
+impl Programs {
+    /// Where a release build of this checkout puts them.
+    fn of(workspace: &Workspace) -> Self {
+        Self {
+            bench: demo::program(workspace, Profile::Release, "tidegate-bench"),
+            server: demo::program(workspace, Profile::Release, "tidegate"),
+            components: workspace.target.join("components"),
+        }
+    }
+}
+
 /// Builds host and benchmark for release and runs them with a PostgreSQL that waits for its disk,
 /// and with nginx where it can be had. `arguments` go on to the benchmark.
-pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    comparison: Option<&Comparison>,
+    arguments: &[OsString],
+) -> Result<()> {
     components::build(workspace)?;
     build(workspace)?;
+    let programs = Programs::of(workspace);
+    if let Some(comparison) = comparison {
+        return compare::run(workspace, &programs, comparison, arguments);
+    }
     let cluster = Cluster::start(Durability::Fsync)?;
-    let mut command = Command::new(demo::program(workspace, Profile::Release, "tidegate-bench"));
+    let mut command = Command::new(&programs.bench);
     command
         .current_dir(&workspace.root)
         .arg("--server-bin")
-        .arg(demo::program(workspace, Profile::Release, "tidegate"))
+        .arg(&programs.server)
         .arg("--components")
-        .arg(workspace.target.join("components"))
+        .arg(&programs.components)
         .args(["--postgres", cluster.url()]);
+    add_tools(workspace, &mut command);
+    shell::run(command.args(arguments))
+}
+
+/// Names nginx to the benchmark, where it can be had.
+fn add_tools(workspace: &Workspace, command: &mut Command) {
     match nginx(workspace) {
         Ok(path) => {
             command.arg("--nginx").arg(path);
         }
         Err(error) => println!("without nginx to compare with: {error:#}"),
     }
-    shell::run(command.args(arguments))
 }
 
 /// One call for both: with the same features of what they share, that is built once.

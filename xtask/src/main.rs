@@ -28,6 +28,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::Comparison;
 use crate::demo::Profile;
 use crate::fuzz::FuzzOptions;
 use crate::postgres::{Cluster, Durability};
@@ -93,6 +94,12 @@ enum Task {
     },
     /// Measure, each figure beside what it is compared with
     Bench {
+        /// Also measure another revision in turns with this one, and show both side by side
+        #[arg(long, value_name = "REV")]
+        compare: Option<String>,
+        /// How often each of both is measured
+        #[arg(long, value_name = "NUMBER", default_value_t = 3, requires = "compare")]
+        rounds: u32,
         /// What tidegate-bench is told besides
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -130,7 +137,14 @@ fn run(task: Task) -> Result<ExitCode> {
             seconds,
             seed,
         } => fuzz::run(&workspace, &targets, FuzzOptions { seconds, seed }),
-        Task::Bench { arguments } => bench::run(&workspace, &arguments),
+        Task::Bench {
+            compare,
+            rounds,
+            arguments,
+        } => {
+            let comparison = compare.map(|revision| Comparison { revision, rounds });
+            bench::run(&workspace, comparison.as_ref(), &arguments)
+        }
         Task::Dist => dist::run(&workspace),
     }?;
     Ok(ExitCode::SUCCESS)

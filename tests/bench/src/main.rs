@@ -81,7 +81,7 @@ enum FigureGroup {
     Poll,
     Fleet,
     Storm,
-    UpdateLoadResult,
+    Updates,
     Campaigns,
     Download,
 }
@@ -153,7 +153,7 @@ impl Bench {
             FigureGroup::Storm => {
                 self.on_each(|kind| one_thread()?.block_on(fleet::storm(self, kind)))
             }
-            FigureGroup::UpdateLoadResult => {
+            FigureGroup::Updates => {
                 self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))
             }
             // The engine is in this process, with the threads that a server has.

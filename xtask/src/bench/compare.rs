@@ -1,0 +1,414 @@
+//! `cargo xtask bench --compare REV`: another revision and this one, measured in turns on one machine.
+//!
+//! The other revision is checked out and built in a folder of its own below `target/compare`. Groups that measure a server
+//! process run this checkout's load generator against both servers, so that both are asked the same. Groups that link the
+//! engine or the sandbox run each revision's own benchmark.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::{Programs, add_tools};
+use crate::postgres::{Cluster, Durability};
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// The benchmark's groups of figures, and whether each measures code that is linked into the benchmark itself.
+const GROUPS: [(&str, bool); 8] = [
+    ("decide", true),
+    ("assign", true),
+    ("campaigns", true),
+    ("poll", false),
+    ("fleet", false),
+    ("storm", false),
+    ("updates", false),
+    ("download", false),
+];
+
+/// A figure may be worse by this share before it counts as a regression.
+const TOLERANCE: f64 = 0.05;
+
+/// What to compare with, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Comparison {
+    /// A revision that git knows.
+    pub(crate) revision: String,
+    /// How often each revision runs, in turns.
+    pub(crate) rounds: u32,
+}
+
+/// A figure of the benchmark's report.
+#[derive(Clone)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: String,
+}
+
+/// One figure of both revisions, a value for each round.
+#[derive(Debug, Default, PartialEq)]
+struct Series {
+    unit: String,
+    base: Vec<f64>,
+    this: Vec<f64>,
+}
+
+/// Builds both revisions, runs them in turns and prints the figures side by side. An error names the figures that are
+/// worse than the other revision by more than 5 % and lie outside its spread.
+pub(crate) fn run(
+    workspace: &Workspace,
+    this: &Programs,
+    comparison: &Comparison,
+    arguments: &[OsString],
+) -> Result<()> {
+    if comparison.rounds == 0 {
+        bail!("--rounds must be at least 1");
+    }
+    let (groups, arguments) = select_groups(arguments)?;
+    let base = build(workspace, &comparison.revision)?;
+    let cluster = Cluster::start(Durability::Fsync)?;
+    let mut all: Vec<(String, Series)> = Vec::new();
+    for (group, is_linked) in groups {
+        let mut series = BTreeMap::new();
+        let mut order = Vec::new();
+        for round in 1..=comparison.rounds {
+            println!("{group}, round {round} of {}", comparison.rounds);
+            let harness = if is_linked { &base } else { this };
+            let measured = |harness: &Programs, measured: &Programs, name: &str| {
+                let work = workspace.target.join("compare").join(name);
+                measure(
+                    workspace,
+                    harness,
+                    measured,
+                    group,
+                    &work,
+                    cluster.url(),
+                    &arguments,
+                )
+            };
+            // Each goes first every other time, so that a machine that grows slower favours neither.
+            let (ours, theirs) = if round % 2 == 0 {
+                let ours = measured(this, this, "this")?;
+                (ours, measured(harness, &base, "base")?)
+            } else {
+                let theirs = measured(harness, &base, "base")?;
+                (measured(this, this, "this")?, theirs)
+            };
+            add_round(&mut series, &mut order, ours, theirs);
+        }
+        all.extend(order.into_iter().filter_map(|name| {
+            let of_name = series.remove(&name)?;
+            Some((name, of_name))
+        }));
+    }
+    println!("\n{}", table(&comparison.revision, &all));
+    let worse: Vec<&str> = all
+        .iter()
+        .filter(|(_, series)| series.is_worse())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !worse.is_empty() {
+        bail!("worse than {}: {}", comparison.revision, worse.join("; "));
+    }
+    Ok(())
+}
+
+/// The groups to run, and the arguments without `--only`, which the benchmark is given for one group at a time.
+fn select_groups(arguments: &[OsString]) -> Result<(Vec<(&'static str, bool)>, Vec<OsString>)> {
+    let mut rest = Vec::new();
+    let mut only: Vec<String> = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        let names = match text.split_once('=') {
+            Some(("--only", names)) => names.to_owned(),
+            _ if text == "--only" => {
+                let names = arguments.next().context("--only needs a list of groups")?;
+                names.to_string_lossy().into_owned()
+            }
+            _ => {
+                rest.push(argument.clone());
+                continue;
+            }
+        };
+        only.extend(names.split(',').map(str::to_owned));
+    }
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| GROUPS.iter().all(|group| group.0 != **name))
+    {
+        let known: Vec<_> = GROUPS.iter().map(|group| group.0).collect();
+        bail!("no group `{unknown}`; the groups are {}", known.join(", "));
+    }
+    let is_selected =
+        |group: &&(&str, bool)| only.is_empty() || only.iter().any(|name| name == group.0);
+    Ok((GROUPS.iter().filter(is_selected).copied().collect(), rest))
+}
+
+/// Checks the revision out into a folder of its own and builds it there for release, components included.
+fn build(workspace: &Workspace, revision: &str) -> Result<Programs> {
+    let mut git = git(workspace);
+    let commit = shell::output(
+        git.args(["rev-parse", "--verify", "--quiet"])
+            .arg(format!("{revision}^{{commit}}")),
+    )
+    .with_context(|| {
+        format!("git knows no revision `{revision}`; a shallow clone lacks most of them")
+    })?;
+    let folder = workspace.target.join("compare").join(&commit[..12]);
+    if !folder.join("Cargo.toml").exists() {
+        fs::create_dir_all(workspace.target.join("compare"))?;
+        let mut git = self::git(workspace);
+        shell::run(
+            git.args(["worktree", "add", "--force", "--detach"])
+                .arg(&folder)
+                .arg(&commit),
+        )?;
+    }
+    let other = Workspace {
+        root: folder.clone(),
+        target: folder.join("target"),
+        cargo_home: workspace.cargo_home.clone(),
+    };
+    println!("building {revision} in {}", folder.display());
+    let cargo = || {
+        let mut cargo = other.cargo();
+        cargo
+            .env("CARGO_TARGET_DIR", &other.target)
+            .env_remove("CARGO_MANIFEST_DIR");
+        cargo
+    };
+    // Its components are built by its own tasks: the contract may differ.
+    shell::run(cargo().args(["xtask", "components"]))?;
+    shell::run(cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "tidegate",
+        "--package",
+        "tidegate-bench",
+    ]))?;
+    Ok(Programs::of(&other))
+}
+
+fn git(workspace: &Workspace) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(&workspace.root);
+    git
+}
+
+/// Runs one group and reads its figures.
+fn measure(
+    workspace: &Workspace,
+    harness: &Programs,
+    measured: &Programs,
+    group: &str,
+    work: &Path,
+    postgres: &str,
+    arguments: &[OsString],
+) -> Result<Vec<Figure>> {
+    let mut command = Command::new(&harness.bench);
+    command
+        .current_dir(&workspace.root)
+        .arg("--server-bin")
+        .arg(&measured.server)
+        .arg("--components")
+        .arg(&measured.components)
+        .arg("--work")
+        .arg(work)
+        .args(["--postgres", postgres, "--only", group]);
+    add_tools(workspace, &mut command);
+    shell::output(command.args(arguments))?;
+    let file: PathBuf = work.join("report.json");
+    let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    figures(&text).with_context(|| format!("read {}", file.display()))
+}
+
+fn figures(report: &str) -> Result<Vec<Figure>> {
+    let report: Value = serde_json::from_str(report)?;
+    let figures = report["figures"].as_array().context("it has no figures")?;
+    let figure = |figure: &Value| {
+        Some(Figure {
+            name: figure["name"].as_str()?.to_owned(),
+            value: figure["value"].as_f64()?,
+            unit: figure["unit"].as_str()?.to_owned(),
+        })
+    };
+    figures
+        .iter()
+        .map(|value| figure(value).with_context(|| format!("not a figure: {value}")))
+        .collect()
+}
+
+/// Adds one round. A figure that was renamed since is paired by its position, if both revisions report equally many of
+/// the same units; a figure that one revision lacks has no values there.
+fn add_round(
+    series: &mut BTreeMap<String, Series>,
+    order: &mut Vec<String>,
+    this: Vec<Figure>,
+    base: Vec<Figure>,
+) {
+    let same_units = this.len() == base.len()
+        && this
+            .iter()
+            .zip(&base)
+            .all(|(ours, theirs)| ours.unit == theirs.unit);
+    let mut value = |name: &str, unit: &str, side: fn(&mut Series) -> &mut Vec<f64>, value: f64| {
+        if !series.contains_key(name) {
+            order.push(name.to_owned());
+        }
+        let of_name = series.entry(name.to_owned()).or_default();
+        unit.clone_into(&mut of_name.unit);
+        side(of_name).push(value);
+    };
+    for figure in &this {
+        value(
+            &figure.name,
+            &figure.unit,
+            |series| &mut series.this,
+            figure.value,
+        );
+    }
+    for (position, figure) in base.iter().enumerate() {
+        let name = match this.get(position) {
+            Some(ours) if same_units => &ours.name,
+            _ => &figure.name,
+        };
+        value(name, &figure.unit, |series| &mut series.base, figure.value);
+    }
+}
+
+impl Series {
+    /// Whether more is better: rates are, times and sizes are not.
+    fn more_is_better(&self) -> bool {
+        self.unit.ends_with("/s")
+    }
+
+    /// Of this revision to the other; none where one of them has no values.
+    fn ratio(&self) -> Option<f64> {
+        Some(median(&self.this)? / median(&self.base)?)
+    }
+
+    /// Worse by more than the tolerance, and outside all that the other revision was measured at.
+    fn is_worse(&self) -> bool {
+        let (Some(ratio), Some(this)) = (self.ratio(), median(&self.this)) else {
+            return false;
+        };
+        if self.more_is_better() {
+            ratio < 1.0 - TOLERANCE && self.base.iter().all(|base| this < *base)
+        } else {
+            ratio > 1.0 + TOLERANCE && self.base.iter().all(|base| this > *base)
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.ratio() {
+            None if self.base.is_empty() => "new",
+            None => "gone",
+            Some(_) if self.is_worse() => "WORSE",
+            Some(_) => "",
+        }
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        length if length % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+/// A line for each figure: the medians, the spread of the other revision, and the ratio.
+fn table(revision: &str, all: &[(String, Series)]) -> String {
+    let mut text = format!("this revision beside {revision}: median [lowest, highest], ratio\n");
+    for (name, series) in all {
+        let side = |values: &[f64]| match median(values) {
+            None => "-".to_owned(),
+            Some(median) => {
+                let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                format!("{median:.4} [{low:.4}, {high:.4}]")
+            }
+        };
+        let ratio = series
+            .ratio()
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
+        text.push_str(&format!(
+            "{name}\n    this {} {unit}; base {} {unit}; ratio {ratio} {}\n",
+            side(&series.this),
+            side(&series.base),
+            series.verdict(),
+            unit = series.unit,
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(name: &str, value: f64, unit: &str) -> Figure {
+        Figure {
+            name: name.to_owned(),
+            value,
+            unit: unit.to_owned(),
+        }
+    }
+
+    fn series(unit: &str, base: &[f64], this: &[f64]) -> Series {
+        Series {
+            unit: unit.to_owned(),
+            base: base.to_vec(),
+            this: this.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_regression_is_beyond_the_tolerance_and_the_spread() {
+        assert!(series("ms", &[10.0, 10.2, 9.9], &[11.0, 11.1, 10.9]).is_worse());
+        assert!(!series("ms", &[10.0, 11.5, 9.9], &[11.0, 11.1, 10.9]).is_worse());
+        assert!(!series("ms", &[10.0, 10.1, 9.9], &[10.3, 10.4, 10.2]).is_worse());
+        assert!(series("requests/s", &[100.0, 101.0, 99.0], &[90.0, 91.0, 89.0]).is_worse());
+        assert!(!series("requests/s", &[100.0, 101.0, 99.0], &[190.0]).is_worse());
+        assert!(!series("ms", &[], &[5.0]).is_worse());
+    }
+
+    #[test]
+    fn a_renamed_figure_is_paired_by_position() {
+        let (mut all, mut order) = (BTreeMap::new(), Vec::new());
+        let this = vec![figure("poll", 2.0, "ms"), figure("new name", 3.0, "MiB")];
+        let base = vec![figure("poll", 1.0, "ms"), figure("old name", 4.0, "MiB")];
+        add_round(&mut all, &mut order, this, base);
+        assert_eq!(order, ["poll", "new name"]);
+        assert_eq!(all["new name"], series("MiB", &[4.0], &[3.0]));
+    }
+
+    #[test]
+    fn a_figure_of_one_revision_stands_alone() {
+        let (mut all, mut order) = (BTreeMap::new(), Vec::new());
+        let this = vec![figure("poll", 2.0, "ms"), figure("list", 3.0, "ms")];
+        add_round(&mut all, &mut order, this, vec![figure("poll", 1.0, "ms")]);
+        assert_eq!(all["list"].verdict(), "new");
+        assert_eq!(all["poll"].ratio(), Some(2.0));
+    }
+
+    #[test]
+    fn groups_are_taken_out_of_the_arguments() {
+        let arguments = ["--quick", "--only", "poll,storm"].map(OsString::from);
+        let (groups, rest) = select_groups(&arguments).expect("known groups");
+        assert_eq!(groups, [("poll", false), ("storm", false)]);
+        assert_eq!(rest, ["--quick"]);
+        let error = select_groups(&["--only=pool".into()]).expect_err("no such group");
+        assert!(error.to_string().contains("`pool`"), "{error}");
+    }
+}
