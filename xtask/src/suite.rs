@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that continuous integration runs, as a list of named steps.
 
+mod commits;
 mod deny;
 mod steps;
 mod test_counts;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{SuiteRun, deny, test_counts};
+use super::{commits, SuiteRun, deny, test_counts};
 use crate::demo::{self, Profile};
 use crate::fuzz::{self, FuzzOptions};
 use crate::postgres::{self, Cluster};
@@ -37,6 +37,12 @@ pub(super) const STEPS: &[Step] = &[
         about: "rustdoc, warnings denied",
         needs: &[],
         run: docs,
+    },
+    Step {
+        name: "commits",
+        about: "the length of commit subjects",
+        needs: &[],
+        run: |run| commits::check(run.workspace),
     },
     Step {
         name: "deny",
