@@ -8,27 +8,28 @@ use tidegate_core::{
 
 use super::StoreError;
 
-/// Who may speak for devices.
+/// Credentials on behalf of devices: gateways, device tokens and device authorities.
 #[async_trait]
 pub trait Access: Send + Sync {
-    /// Makes a gateway. A second one of the same name is a conflict.
+    /// Creates a gateway. A second one of the same name is a conflict.
     async fn create_gateway(
         &self,
         tenant: TenantId,
         gateway: NewGateway,
     ) -> Result<GatewayId, StoreError>;
 
-    /// A tenant's gateways, ordered by name.
+    /// The tenant's gateways, ordered by name.
     async fn gateways(&self, tenant: TenantId) -> Result<Vec<Gateway>, StoreError>;
 
-    /// Forgets a gateway; answers whether there was one.
+    /// Deletes a gateway. False: it does not exist.
     async fn delete_gateway(&self, tenant: TenantId, id: GatewayId) -> Result<bool, StoreError>;
 
-    /// Notes when gateways were last used, many at once.
+    /// Stores when gateways were last used, many at a time.
     async fn record_gateway_use(&self, used: Vec<GatewayUse>) -> Result<(), StoreError>;
 
-    /// Gives a device another token, or none. The one that it has stays good until `old_until`; when it has not used
-    /// that yet, the one before it stays instead. Without a time nothing stays. Answers whether there is such a device.
+    /// Replaces a device's token; `None` removes it. The current token stays valid until `old_until`. If the device has
+    /// not used the current token yet, the one before it stays valid instead. Without `old_until` no old token stays
+    /// valid. False: the device does not exist.
     async fn replace_token(
         &self,
         tenant: TenantId,
@@ -38,7 +39,7 @@ pub trait Access: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Forgets a device's old token, if `current` is still the one that came after it.
+    /// Deletes a device's old token if `current` is still the token that replaced it.
     async fn delete_old_token(
         &self,
         tenant: TenantId,
@@ -46,119 +47,119 @@ pub trait Access: Send + Sync {
         current: [u8; 32],
     ) -> Result<(), StoreError>;
 
-    /// The groups of a device, ordered by name; none: there is no such device.
+    /// The groups of a device, ordered by name. `None`: the device does not exist.
     async fn device_groups(
         &self,
         tenant: TenantId,
         device_id: &str,
     ) -> Result<Option<Vec<String>>, StoreError>;
 
-    /// Makes an authority. A second one of the same name or certificate is a conflict.
+    /// Trusts a device authority. A second one of the same name or certificate is a conflict.
     async fn create_authority(
         &self,
         tenant: TenantId,
         authority: NewAuthority,
     ) -> Result<AuthorityId, StoreError>;
 
-    /// A tenant's authorities, ordered by name.
+    /// The tenant's device authorities, ordered by name.
     async fn authorities(&self, tenant: TenantId) -> Result<Vec<Authority>, StoreError>;
 
-    /// Forgets an authority; answers whether there was one.
+    /// Deletes an authority. False: it does not exist.
     async fn delete_authority(&self, tenant: TenantId, id: AuthorityId)
     -> Result<bool, StoreError>;
 }
 
-/// What a device is given when it is made because it polled.
+/// What a device is given when it is registered at its first poll.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Enrolment {
-    /// Its group.
+    /// The group that the device joins.
     pub group: Option<Arc<str>>,
-    /// sha256 of its token.
+    /// sha256 of the device's token.
     pub token_sha256: Option<[u8; 32]>,
 }
 
-/// A token that was replaced.
+/// A replaced token that is still valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldToken {
-    /// Of the token.
+    /// sha256 of the token.
     pub sha256: [u8; 32],
-    /// When it stops working, if the new one is not used before.
+    /// When the token becomes invalid, unless the new one is used before.
     pub until: Timestamp,
 }
 
-/// A gateway to be made.
+/// A gateway to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGateway {
-    /// For people, once in each tenant.
+    /// Display name, unique within the tenant.
     pub name: String,
-    /// Of its token.
+    /// sha256 of the gateway's token.
     pub sha256: [u8; 32],
-    /// The group that it speaks for; none: for every device of the tenant.
+    /// The group whose devices the gateway may authenticate as; `None`: all devices of the tenant.
     pub group: Option<String>,
-    /// When.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// A gateway.
+/// A gateway: authenticates with its own token on behalf of devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
-    /// Its row.
+    /// Row id.
     pub id: GatewayId,
-    /// For people.
+    /// Display name, unique within the tenant.
     pub name: String,
-    /// Of its token.
+    /// sha256 of the gateway's token.
     pub sha256: [u8; 32],
-    /// The group that it speaks for; none: for every device of the tenant.
+    /// The group whose devices the gateway may authenticate as; `None`: all devices of the tenant.
     pub group: Option<Arc<str>>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// When it was last let in, about.
+    /// When the gateway last authenticated, approximately.
     pub last_used: Option<Timestamp>,
 }
 
-/// A gateway that was used.
+/// The last use of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewayUse {
-    /// Whose it is.
+    /// The tenant that owns the gateway.
     pub tenant: TenantId,
-    /// Which.
+    /// The gateway.
     pub gateway: GatewayId,
-    /// When.
+    /// Time of use.
     pub at: Timestamp,
 }
 
-/// An authority to be trusted.
+/// A device authority to be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAuthority {
-    /// For people, once in each tenant.
+    /// Display name, unique within the tenant.
     pub name: String,
-    /// X.509, DER.
+    /// X.509 certificate, DER.
     pub certificate: Vec<u8>,
-    /// Of the certificate.
+    /// sha256 of the certificate.
     pub sha256: [u8; 32],
-    /// Whom the certificate names, for people.
+    /// Subject of the certificate, for display.
     pub subject: String,
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub expires_at: Timestamp,
-    /// When.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// An authority whose certificates devices show.
+/// A device authority: a certificate authority whose device certificates the tenant trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
-    /// Its row.
+    /// Row id.
     pub id: AuthorityId,
-    /// For people.
+    /// Display name, unique within the tenant.
     pub name: String,
-    /// X.509, DER.
+    /// X.509 certificate, DER.
     pub certificate: Vec<u8>,
-    /// Of the certificate.
+    /// sha256 of the certificate.
     pub sha256: [u8; 32],
-    /// Whom the certificate names, for people.
+    /// Subject of the certificate, for display.
     pub subject: String,
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub expires_at: Timestamp,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
 }

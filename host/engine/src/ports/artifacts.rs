@@ -5,43 +5,43 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tidegate_core::firmware::Hashes;
 
-/// Bytes as they come.
+/// A stream of chunks of a file.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
-/// Files of firmware, and components of plugins, by the sha256 of their bytes.
+/// Content store for firmware files and plugin components, keyed by the sha256 of their bytes.
 #[async_trait]
 pub trait Artifacts: Send + Sync {
-    /// Stores a file as it arrives, hashing it on the way. What is refused or broken off leaves nothing behind.
+    /// Stores a file while it arrives, and hashes it on the way. A refused or aborted upload leaves nothing behind.
     async fn put(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile, PutError>;
 
-    /// Reads a part of a file; none when there is no such file. Memory does not grow with the file.
+    /// Reads a range of a file. `None`: the file does not exist. Memory use does not depend on the file's size.
     async fn open(&self, sha256: [u8; 32], range: Range<u64>) -> io::Result<Option<ByteStream>>;
 
-    /// Forgets a file; one that is not there is fine.
+    /// Deletes a file. A missing file is no error.
     async fn delete(&self, sha256: [u8; 32]) -> io::Result<()>;
 }
 
-/// A file as it was stored.
+/// A file that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredFile {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Of its bytes.
+    /// Hashes of the content.
     pub hashes: Hashes,
-    /// Whether these bytes were not there before.
+    /// Whether the store did not have this content before.
     pub is_new: bool,
 }
 
 /// Why a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// More bytes than allowed.
+    /// The file exceeds the limit in bytes.
     #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
-    /// The sender broke off or sent nonsense.
-    #[error("the upload broke off: {0}")]
+    /// The upload was aborted or malformed.
+    #[error("the upload was aborted: {0}")]
     Body(#[source] io::Error),
-    /// The store failed.
+    /// The artifact store failed.
     #[error("the artifact store failed: {0}")]
     Store(#[source] io::Error),
 }

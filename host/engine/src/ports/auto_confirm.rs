@@ -7,17 +7,17 @@ use tidegate_core::{
 
 use super::{RecordError, RecordedFeedback, StoreError};
 
-/// Devices that agree to all of their updates beforehand.
+/// Auto-confirmation: devices whose updates need no confirmation.
 #[async_trait]
 pub trait AutoConfirmation: Send + Sync {
-    /// Who agreed beforehand, if anybody did.
+    /// The device's auto-confirmation; `None`: inactive.
     async fn auto_confirm(
         &self,
         tenant: TenantId,
         device: DeviceKey,
     ) -> Result<Option<AutoConfirm>, StoreError>;
 
-    /// Agrees to all updates of a device: those that wait, and those that are made later.
+    /// Activates auto-confirmation: confirms the updates that wait for a confirmation, and all later ones.
     async fn activate_auto_confirm(
         &self,
         tenant: TenantId,
@@ -25,7 +25,7 @@ pub trait AutoConfirmation: Send + Sync {
         auto_confirm: AutoConfirm,
     ) -> Result<RecordedFeedback, RecordError>;
 
-    /// Agrees to no later ones; where nobody does, it does nothing.
+    /// Deactivates auto-confirmation for later updates. Does nothing when it is inactive.
     async fn deactivate_auto_confirm(
         &self,
         tenant: TenantId,

@@ -9,10 +9,10 @@ use tidegate_core::{
 
 use super::{NewJournalEntry, Page, PageRequest, StoreError};
 
-/// Campaigns, as operators make and change them.
+/// Creates, reads and changes campaigns on behalf of operators.
 #[async_trait]
 pub trait Campaigns: Send + Sync {
-    /// Stores a campaign as `created`, generation 0. A firmware that was deleted is a conflict.
+    /// Stores a campaign with status `created` and generation 0. A deleted firmware is a conflict.
     async fn create_campaign(
         &self,
         tenant: TenantId,
@@ -26,7 +26,7 @@ pub trait Campaigns: Send + Sync {
         id: CampaignId,
     ) -> Result<Option<Campaign>, StoreError>;
 
-    /// A part of the campaigns, newest first.
+    /// A page of the campaigns, newest first.
     async fn list_campaigns(
         &self,
         tenant: TenantId,
@@ -34,7 +34,8 @@ pub trait Campaigns: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<Campaign>, StoreError>;
 
-    /// Applies a change if the campaign is still at this generation, which it moves on. False: it is not.
+    /// Applies a change if the campaign is still at `generation`, and increments the generation. False: it is at
+    /// another one.
     async fn change_campaign(
         &self,
         tenant: TenantId,
@@ -43,8 +44,8 @@ pub trait Campaigns: Send + Sync {
         change: CampaignChange,
     ) -> Result<bool, StoreError>;
 
-    /// Starts a campaign if it is still at this generation: its waves, their members and what the policies said, in
-    /// one transaction. False: it is not.
+    /// Starts a campaign if it is still at `generation`: stores its waves, their members and the policies' verdicts in
+    /// one transaction. False: it is at another one.
     async fn start_campaign(
         &self,
         tenant: TenantId,
@@ -53,10 +54,10 @@ pub trait Campaigns: Send + Sync {
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError>;
 
-    /// The campaign's waves, in order; empty before it starts.
+    /// The campaign's waves, in order. Empty before the start.
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError>;
 
-    /// What a campaign decided for one device at its start.
+    /// The device's membership as fixed when the campaign started.
     async fn membership(
         &self,
         tenant: TenantId,
@@ -68,117 +69,117 @@ pub trait Campaigns: Send + Sync {
 /// A campaign to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCampaign {
-    /// Checked by the caller.
+    /// Validated by the caller.
     pub spec: CampaignSpec,
-    /// By whom.
+    /// Name of the user.
     pub created_by: String,
-    /// When.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// A change of a campaign: what is none stays as it is.
+/// A change of a campaign. `None` leaves a value unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CampaignChange {
-    /// Where it goes. Leaving `held` clears the hold and the plugins' [`super::PluginFailureState`].
+    /// New status. Leaving `held` clears the hold and the [`super::PluginFailureState`].
     pub status: Option<CampaignStatus>,
-    /// Why the host stopped it.
+    /// Why the server holds the campaign.
     pub hold: Option<Hold>,
-    /// Who approved it.
+    /// The approval.
     pub approval: Option<Approval>,
-    /// What is to go back.
+    /// Scope and reason of the rollback.
     pub rollback: Option<Rollback>,
-    /// When it came to its end.
+    /// When the campaign ended.
     pub ended_at: Option<Timestamp>,
-    /// What the strategy is to see of it. `Advanced` is also noted on its wave.
+    /// The operator's act, shown to the strategy. `Advanced` is also stored with its wave.
     pub act: Option<OperatorAct>,
-    /// How urgent it is from now on.
+    /// New priority.
     pub priority: Option<Priority>,
-    /// Most devices in flight from now on.
+    /// New limit of devices in flight.
     pub max_concurrent_updates: Option<u64>,
-    /// When its loop is to look at it.
+    /// When the campaign is due for its next tick.
     pub wake_at: Option<Timestamp>,
-    /// What was done, for people; kept on the campaign.
+    /// What was done, in sentences; stored with the campaign.
     pub explain: Option<Vec<String>>,
-    /// Whether the failures so far of every wave are accepted: the ceiling counts from here.
+    /// Whether the failures so far are accepted in every wave: the failure ceiling counts later failures only.
     pub accepts_failures: bool,
 }
 
-/// How a campaign begins.
+/// What a campaign's start stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CampaignStart {
-    /// When.
+    /// Time of the start.
     pub at: Timestamp,
     /// In the plan's order.
     pub waves: Vec<NewWave>,
-    /// Whether waves may open in any order.
+    /// Whether waves may be released in any order.
     pub parallel: bool,
-    /// What the compatibility policies said of each class.
+    /// The compatibility policies' verdict on each class.
     pub classes: Vec<ClassVerdict>,
-    /// Every selected device, with the index of its class.
+    /// Every selected device, with the index of its class in `classes`.
     pub selected: Vec<(DeviceKey, u32)>,
-    /// What was asked and answered on the way.
+    /// The plugin calls made for the start.
     pub journal: Vec<NewJournalEntry>,
 }
 
 /// A wave to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWave {
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// In the order in which they are admitted.
+    /// In the order in which updates are offered.
     pub members: Vec<DeviceKey>,
 }
 
-/// What the compatibility policies said of a class.
+/// The compatibility policies' verdict on a class of devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassVerdict {
-    /// Which class.
+    /// The class.
     pub key: ClassKey,
-    /// How many devices.
+    /// Number of devices in the class.
     pub devices: u64,
-    /// Why it is left out, with the policy's name; none: it may be updated.
+    /// Why the class is excluded, with the policy's name; `None`: it is compatible.
     pub excluded: Option<String>,
 }
 
-/// A wave as it stands.
+/// A wave and its counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wave {
-    /// As plugins see it.
+    /// The wave as plugins see it.
     pub report: WaveReport,
-    /// For how many of its devices an update was made; follows `report.released`.
+    /// Number of admitted devices, for which an update was created; follows `report.released`.
     pub admitted: u64,
-    /// How many of its failures an operator has accepted.
+    /// Number of failures that an operator accepted.
     pub accepted: u64,
 }
 
-/// What a campaign decided for one device at its start.
+/// A device's membership in a campaign, fixed when the campaign started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Membership {
     /// The campaign has not started.
     NotStarted,
-    /// It was not among the devices that the campaign meant.
+    /// The campaign's targets did not include the device.
     NotSelected,
-    /// A policy left its class out.
+    /// A policy excluded the device's class.
     Excluded {
         /// The class.
         class: ClassKey,
         /// Why, with the policy's name.
         reason: String,
     },
-    /// Selected, and no wave of the plan took it.
+    /// Selected, but not in any wave of the plan.
     InNoWave,
-    /// In a wave.
+    /// A member of a wave.
     InWave {
-        /// Which.
+        /// Index of the wave.
         wave: u32,
-        /// How many of the wave come before it.
+        /// Number of members of the wave that come before the device.
         position: u64,
     },
 }
 
-/// Which campaigns to list; every filter that is set must hold.
+/// Which campaigns to list. All filters that are set must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CampaignFilter {
-    /// Those that stand here.
+    /// Only campaigns with this status.
     pub status: Option<CampaignStatus>,
 }

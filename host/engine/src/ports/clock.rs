@@ -1,13 +1,13 @@
 use tidegate_core::time::Timestamp;
 
-/// Tells the time.
+/// The current time.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 }
 
-/// Draws randomness fit for secrets.
+/// Cryptographically secure randomness.
 pub trait Entropy: Send + Sync {
-    /// Fills the bytes.
+    /// Fills the buffer with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }

@@ -20,18 +20,18 @@ use tidegate_core::{
 
 use super::{Enrolment, OldToken, Page, PageRequest, StoreError};
 
-/// Devices.
+/// Creates, registers, reads and selects devices.
 #[async_trait]
 pub trait Devices: Send + Sync {
-    /// Makes a device that has not been seen yet (state `unknown`). A second one of the same id is a conflict.
+    /// Creates a device that has not polled yet (state `unknown`). A second one of the same id is a conflict.
     async fn create_device(
         &self,
         tenant: TenantId,
         device: NewDevice,
     ) -> Result<DeviceKey, StoreError>;
 
-    /// Registers a device that polled (state `registered`): makes it when it is not there. Many at once are gathered
-    /// into one transaction; the same one twice is registered once. Answers what a poll needs.
+    /// Registers a device that polled (state `registered`), and creates it if it does not exist. Idempotent. Concurrent
+    /// registrations share one transaction. Returns what a poll needs.
     async fn register(
         &self,
         tenant: TenantId,
@@ -42,7 +42,7 @@ pub trait Devices: Send + Sync {
             .await
     }
 
-    /// The same for a device that is given something when it is made. One that is there is given nothing.
+    /// Like [`Devices::register`], and gives a new device its group and token. An existing device is left unchanged.
     async fn enrol(
         &self,
         tenant: TenantId,
@@ -62,7 +62,7 @@ pub trait Devices: Send + Sync {
     async fn device(&self, tenant: TenantId, device_id: &str)
     -> Result<Option<Device>, StoreError>;
 
-    /// A part of the devices that match.
+    /// A page of the devices that match.
     async fn list_devices(
         &self,
         tenant: TenantId,
@@ -70,16 +70,17 @@ pub trait Devices: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<Device>, StoreError>;
 
-    /// Notes when devices were last seen, many at once.
+    /// Stores when devices were last seen, many at a time.
     async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError>;
 
-    /// The devices that a campaign means, in any order, each once. `wanted` are the attributes that go into classes.
+    /// The devices that a campaign targets, in any order, without duplicates. `attributes` become part of the class
+    /// key.
     async fn select(
         &self,
         tenant: TenantId,
         targets: &Targets,
         filter: Option<&Selector>,
-        wanted: &[String],
+        attributes: &[String],
     ) -> Result<Vec<SelectedDevice>, StoreError>;
 
     /// The devices that match a selector.
@@ -90,51 +91,52 @@ pub trait Devices: Send + Sync {
     ) -> Result<HashSet<DeviceKey>, StoreError>;
 }
 
-/// A device to be made.
+/// A device to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewDevice {
-    /// Checked by the caller.
+    /// Validated by the caller.
     pub device_id: String,
-    /// For people; the device id when it is empty.
+    /// Display name; empty: the device id.
     pub name: String,
-    /// Which groups it is in.
+    /// The groups that the device joins.
     pub groups: Vec<String>,
-    /// What is known of it before it reports.
+    /// Attributes until the device reports its own.
     pub attributes: BTreeMap<String, String>,
-    /// Which feed it follows.
+    /// The feed that the device follows.
     pub feed: Option<String>,
-    /// What operators note of it.
+    /// Labels set by operators.
     pub labels: BTreeMap<String, String>,
-    /// How it comes by its firmware.
+    /// How the device gets its firmware.
     pub mode: DeviceMode,
-    /// Whether nothing new is to go to it.
+    /// Whether the device is offered no new updates.
     pub pinned: bool,
-    /// sha256 of its token.
+    /// sha256 of the device's token.
     pub token_sha256: Option<[u8; 32]>,
-    /// How often it is to poll, in whole seconds; none: as others like it.
+    /// Polling interval in whole seconds; `None`: as the tenant's settings say.
     pub polling_interval: Option<Duration>,
-    /// When.
+    /// Creation time.
     pub created_at: Option<Timestamp>,
 }
 
-/// What a poll needs to know of a device, and no more: it is kept in memory for every device that polls.
+/// What a poll needs to know of a device. Cached in memory for every device that polls, therefore kept small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollView {
-    /// The device's row.
+    /// Row key of the device.
     pub device: DeviceKey,
-    /// sha256 of its token.
+    /// sha256 of the device's token.
     pub token_sha256: Option<[u8; 32]>,
-    /// Its token before, while that may still open the door.
+    /// The previous token while it is still valid.
     pub old_token: Option<Box<OldToken>>,
-    /// Whether it is still to be asked for its attributes.
+    /// Whether the device is still to be asked for its attributes.
     pub wants_attributes: bool,
-    /// Whether it was made by an operator and has not been seen.
+    /// Whether an operator created the device and it has never polled.
     pub is_unseen: bool,
-    /// The update that it is shown: the heaviest open one, then the oldest; none that waits for its proof.
+    /// The update that the device is shown: the open one with the highest weight, then the oldest. Updates that wait
+    /// for their success criteria are left out.
     pub open: Option<OpenUpdate>,
-    /// Its last completed update.
+    /// The device's last completed update.
     pub installed: Option<UpdateId>,
-    /// How often it is to poll; none: as others like it.
+    /// Polling interval in seconds; `None`: as the tenant's settings say.
     pub polling_seconds: Option<u32>,
 }
 
@@ -143,21 +145,22 @@ pub struct PollView {
 pub struct OpenUpdate {
     /// DDI's action id.
     pub id: UpdateId,
-    /// Where it is.
+    /// Status of the update.
     pub status: UpdateStatus,
-    /// Changes whenever the update does, but for the device's looking at it.
+    /// Incremented with every change of the update, except when the device merely reads it.
     pub revision: i32,
     /// When a soft update becomes forced.
     pub forced_at: Option<Timestamp>,
-    /// When it may be installed; none: at any time. Shared by all that have the same.
+    /// The maintenance window; `None`: the update may be installed at any time. Updates with equal windows share one
+    /// value.
     pub window: Option<Arc<MaintenanceWindow>>,
 }
 
 impl OpenUpdate {
-    /// DDI's `c`: changes whenever what the device is told of the update does, also when nothing but time has passed.
+    /// DDI's `c` parameter: changes whenever the deployment document changes, including changes by time alone.
     pub fn content_revision(&self, now: Timestamp) -> i32 {
         let revision = match &self.window {
-            // One bit more, for whether it is open.
+            // The lowest bit tells whether the window is open.
             Some(window) => self.revision.wrapping_mul(2) | i32::from(window.is_open(now)),
             None => self.revision,
         };
@@ -168,20 +171,20 @@ impl OpenUpdate {
     }
 }
 
-/// A device that was seen.
+/// When and from where a device was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastSeenRecord {
-    /// Whose it is.
+    /// The tenant that owns the device.
     pub tenant: TenantId,
-    /// Its row.
+    /// Row key of the device.
     pub device: DeviceKey,
-    /// When.
+    /// Time of the request.
     pub at: Timestamp,
-    /// From where; not kept unless the tenant wants to know.
+    /// Source address; stored only if the tenant's settings ask for it.
     pub address: Option<IpAddr>,
 }
 
-/// How reported attributes join those that are there.
+/// How reported attributes are combined with the stored ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words of the device API")]
 pub enum AttributeMode {
@@ -190,18 +193,18 @@ pub enum AttributeMode {
     Remove,
 }
 
-/// Which devices to list.
+/// Which devices to list, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceFilter {
-    /// Those that match; none: all.
+    /// Only devices that match; `None`: all.
     pub selector: Option<Selector>,
-    /// In which order.
+    /// Sort key.
     pub sort: DeviceSort,
-    /// The other way round.
+    /// Reverses the order.
     pub descending: bool,
 }
 
-/// What devices can be sorted by; ties by row.
+/// Sort keys for devices. Ties are ordered by row key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the names of the columns")]
 pub enum DeviceSort {
@@ -217,17 +220,17 @@ pub enum DeviceSort {
     CreatedAt,
 }
 
-/// A device as a campaign selects it.
+/// A device selected for a campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectedDevice {
-    /// Its row.
+    /// Row key of the device.
     pub key: DeviceKey,
-    /// Its id.
+    /// Device id.
     pub device_id: String,
-    /// What plugins can tell it by.
+    /// The class by which plugins see the device.
     pub class: ClassKey,
     /// Ordered by name.
     pub groups: Vec<String>,
-    /// Only those in mode `rollout` are given what campaigns roll out.
+    /// Campaigns offer updates only to devices in mode `rollout`.
     pub mode: DeviceMode,
 }

@@ -3,12 +3,12 @@ use tidegate_core::time::Timestamp;
 
 use super::StoreError;
 
-/// Which files of the [`super::Artifacts`] are wanted. The same bytes are one file, whichever tenant sent them, and
-/// several hosts may share the files.
+/// Reference tracking for the files in [`super::Artifacts`]. Identical content is one file across all tenants, and
+/// several servers may share the files.
 #[async_trait]
 pub trait Files: Send + Sync {
-    /// Leases a file until then: nobody deletes it meanwhile, and what refers to it may be stored. False: it is being
-    /// deleted, and cannot be held.
+    /// Leases a file until `until`: meanwhile it is not deleted, and rows that refer to it may be stored. False: it is
+    /// pending deletion and cannot be leased.
     async fn lease_file(
         &self,
         sha256: [u8; 32],
@@ -16,22 +16,22 @@ pub trait Files: Send + Sync {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Lets go of everything that `holder` holds. Answers the files that nobody else holds and nothing refers to: they
-    /// are doomed, so that nobody can hold them, until they are deleted and [`Self::confirm_file_deleted`] says so.
+    /// Ends all leases of `holder`. Returns the files that are now unreferenced and not leased. They are marked as
+    /// pending deletion and cannot be leased until they are deleted and [`Self::confirm_file_deleted`] is called.
     async fn end_file_leases(
         &self,
         holder: &str,
         now: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError>;
 
-    /// A doomed file was deleted.
+    /// Removes the mark of a file that was deleted.
     async fn confirm_file_deleted(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
 
-    /// What hosts that died left behind: lets go of holds whose time is up, and answers files that have been doomed since
-    /// before `doomed_before`.
+    /// Cleans up after crashed servers: ends expired leases, and returns the files pending deletion since before
+    /// `pending_since_before`.
     async fn orphaned_files(
         &self,
         now: Timestamp,
-        doomed_before: Timestamp,
+        pending_since_before: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError>;
 }

@@ -17,19 +17,19 @@ pub trait Firmwares: Send + Sync {
         firmware: NewFirmware,
     ) -> Result<FirmwareId, StoreError>;
 
-    /// The firmware of this id, deleted or not: campaigns and devices may still refer to it.
+    /// The firmware of this id, including deleted ones: campaigns and devices may still refer to them.
     async fn firmware(
         &self,
         tenant: TenantId,
         id: FirmwareId,
     ) -> Result<Option<Firmware>, StoreError>;
 
-    /// Whether a campaign, an update or a device has this firmware, or had it. Asked only of one that is deleted, for
-    /// it may look through all updates.
+    /// Whether a campaign, an update or a device refers to this firmware or did so before. May scan all updates,
+    /// therefore called for deleted firmware only.
     async fn firmware_is_used(&self, tenant: TenantId, id: FirmwareId) -> Result<bool, StoreError>;
 
-    /// The firmware that a device of this model may have had before: of this name and version, for the model or else for
-    /// none in particular, the newest of several. A device that does not tell its model had none that is for one.
+    /// The firmware that a device of this model may have had before: by name and version, for the model or else for no
+    /// particular model; the newest of several. Without a model only firmware for no particular model matches.
     async fn firmware_of_version(
         &self,
         tenant: TenantId,
@@ -38,7 +38,7 @@ pub trait Firmwares: Send + Sync {
         model: Option<&str>,
     ) -> Result<Option<FirmwareId>, StoreError>;
 
-    /// A part of the firmware that is not deleted, newest first.
+    /// A page of the firmware that is not deleted, newest first.
     async fn list_firmware(
         &self,
         tenant: TenantId,
@@ -46,24 +46,24 @@ pub trait Firmwares: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<Firmware>, StoreError>;
 
-    /// Releases that say, or whose images say, that they may be for a model: the highest version first, of one version the
-    /// newest first. Nothing of what they cost grows with firmware for other models.
+    /// Releases that may be for a model, as their metadata or their images say: highest version first, newest first
+    /// among equal versions. The cost does not depend on firmware for other models.
     async fn candidates(
         &self,
         tenant: TenantId,
-        wanted: &CandidateFilter,
+        filter: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError>;
 
-    /// What [`Firmwares::candidates`] leaves out for other reasons than another model: betas and pre-releases that may be
-    /// for the model, and firmware that says nothing of hardware. In the same order.
+    /// What [`Firmwares::candidates`] leaves out for reasons other than the model: betas and pre-releases that may be
+    /// for the model, and firmware that names no hardware. In the same order.
     async fn excluded_candidates(
         &self,
         tenant: TenantId,
-        wanted: &CandidateFilter,
+        filter: &CandidateFilter,
     ) -> Result<Vec<Firmware>, StoreError>;
 
-    /// Hides a firmware from lists and new campaigns. False: there is none. A campaign that has not ended and uses it
-    /// is a conflict.
+    /// Hides a firmware from lists and new campaigns. False: it does not exist. A campaign that uses it and has not
+    /// ended is a conflict.
     async fn delete_firmware(
         &self,
         tenant: TenantId,
@@ -71,7 +71,7 @@ pub trait Firmwares: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Which firmware a module belongs to.
+    /// The firmware that a module belongs to.
     async fn firmware_of_module(
         &self,
         tenant: TenantId,
@@ -79,29 +79,29 @@ pub trait Firmwares: Send + Sync {
     ) -> Result<Option<Firmware>, StoreError>;
 }
 
-/// Which firmware for a model to list, and how much of it.
+/// Which candidates for a model to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CandidateFilter {
-    /// As its devices report it.
+    /// Model as devices report it.
     pub model: String,
-    /// Only of this version or a higher one, as [`tidegate_core::version::sort_key`] writes it; none: of any.
+    /// Only this version and higher ones, in the form of [`tidegate_core::version::sort_key`]; `None`: all.
     pub at_least: Option<String>,
-    /// Only what comes after this one, by the key of its version and its id.
+    /// Only candidates after this version key and id.
     pub after: Option<(String, FirmwareId)>,
-    /// At most so many.
+    /// Maximum number of candidates.
     pub limit: u32,
 }
 
 /// A firmware to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFirmware {
-    /// Checked by the caller.
+    /// Validated by the caller.
     pub details: FirmwareDetails,
     /// At least one.
     pub modules: Vec<NewModule>,
-    /// By whom.
+    /// Name of the user.
     pub created_by: String,
-    /// When.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
@@ -117,7 +117,7 @@ pub struct NewModule {
     pub artifacts: Vec<Artifact>,
 }
 
-/// Which firmware to list; every filter that is set must hold.
+/// Which firmware to list. All filters that are set must match.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(
     missing_docs,

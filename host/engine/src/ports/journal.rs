@@ -8,10 +8,10 @@ use tidegate_core::{
 
 use super::{Page, PageRequest, StoreError};
 
-/// Every decision with its observation.
+/// The record of every decision and its inputs.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// A part of a campaign's journal, oldest first, from the entry after this one.
+    /// A page of a campaign's journal, oldest first, after the entry with sequence number `after`.
     async fn journal(
         &self,
         tenant: TenantId,
@@ -20,7 +20,7 @@ pub trait Journal: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<JournalEntry>, StoreError>;
 
-    /// One entry with what is needed to replay it.
+    /// One entry with the recorded input and output.
     async fn recorded_call(
         &self,
         tenant: TenantId,
@@ -32,33 +32,33 @@ pub trait Journal: Send + Sync {
 /// An entry to be stored. Its `seq` follows the campaign's last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJournalEntry {
-    /// What kind of question it was.
+    /// Kind of call.
     pub kind: EntryKind,
-    /// When.
+    /// Time of the call.
     pub at: Timestamp,
-    /// The plugin's name; empty for the host's own acts.
+    /// Name of the plugin; empty for the server's own acts.
     pub plugin: String,
-    /// The plugin's revision.
+    /// Revision of the plugin.
     pub revision: Option<Digest>,
-    /// sha256 of the question.
+    /// sha256 of the input.
     pub input_digest: Option<Digest>,
-    /// As the sandbox recorded it.
+    /// Input as the sandbox recorded it.
     pub input: Vec<u8>,
-    /// As the sandbox recorded it.
+    /// Output as the sandbox recorded it.
     pub output: Vec<u8>,
-    /// Units burnt.
+    /// Units of fuel consumed.
     pub fuel: u64,
     /// Wall time.
     pub duration: Duration,
-    /// One word: what came of it.
+    /// The result, as one word.
     pub outcome: String,
-    /// Sentences for people.
+    /// Explanation in sentences.
     pub explain: Vec<String>,
-    /// Whether it had its effect.
+    /// Whether the result was applied.
     pub applied: bool,
 }
 
-/// What kind of question an entry records.
+/// What an entry records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the calls")]
 pub enum EntryKind {
@@ -67,7 +67,7 @@ pub enum EntryKind {
     Check,
     Evaluate,
     Decide,
-    /// The host's own act, such as the failure ceiling or a hold.
+    /// The server's own act, such as the failure ceiling or a hold.
     Host,
 }
 
@@ -81,7 +81,7 @@ impl EntryKind {
         Self::Host,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -99,11 +99,11 @@ impl EntryKind {
     }
 }
 
-/// An entry as lists show it: all but question and answer.
+/// An entry as listed, without input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "each field is the field of NewEntry of that name"
+    reason = "each field is the field of NewJournalEntry of that name"
 )]
 pub struct JournalEntry {
     /// Counts from 1 in each campaign.
@@ -120,13 +120,13 @@ pub struct JournalEntry {
     pub applied: bool,
 }
 
-/// An entry with what is needed to replay it.
+/// An entry with the recorded input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedCall {
     /// The entry.
     pub entry: JournalEntry,
-    /// As the sandbox recorded it.
+    /// Input as the sandbox recorded it.
     pub input: Vec<u8>,
-    /// As the sandbox recorded it.
+    /// Output as the sandbox recorded it.
     pub output: Vec<u8>,
 }

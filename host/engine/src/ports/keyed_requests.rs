@@ -3,10 +3,10 @@ use tidegate_core::{id::TenantId, time::Timestamp};
 
 use super::StoreError;
 
-/// Requests that their clients named with a key, and what was answered to them.
+/// Requests with an idempotency key, and their stored responses.
 #[async_trait]
 pub trait KeyedRequests: Send + Sync {
-    /// Reserves a request for whoever is about to do it, unless somebody has it already, or the tenant has no room left.
+    /// Reserves a request for execution, unless it is reserved already or the tenant's quota is exceeded.
     async fn reserve_request(
         &self,
         tenant: TenantId,
@@ -15,8 +15,8 @@ pub trait KeyedRequests: Send + Sync {
         now: Timestamp,
     ) -> Result<ReserveResult, StoreError>;
 
-    /// The request still runs, until then at least; a time that is over says that nobody does it any more. Nothing
-    /// happens when the reservation is another's by now, or was answered; the same holds for the other methods.
+    /// Extends the reservation's lease to `lease_until`. A time in the past marks the request as interrupted. Does
+    /// nothing if the reservation was taken over or completed meanwhile; the same holds for the methods below.
     async fn renew_request(
         &self,
         tenant: TenantId,
@@ -25,7 +25,7 @@ pub trait KeyedRequests: Send + Sync {
         expires_at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// The request was answered. None: its answer is not kept.
+    /// Stores the response. `None`: the response is not kept.
     async fn store_response(
         &self,
         tenant: TenantId,
@@ -34,23 +34,23 @@ pub trait KeyedRequests: Send + Sync {
         expires_at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// The request was refused: it may come again.
+    /// Releases the reservation: the request had no effect and may be sent again.
     async fn release_request(
         &self,
         tenant: TenantId,
         reservation: ReservationId,
     ) -> Result<(), StoreError>;
 
-    /// Forgets requests whose time is up, so many at most; answers how many.
+    /// Deletes at most `limit` expired requests. Returns their number.
     async fn delete_expired_requests(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
-/// Names one reservation.
+/// Identifies one reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReservationId {
-    /// Of who asks and of the client's key.
+    /// Digest of the caller and of the client's key.
     pub digest: [u8; 32],
-    /// Drawn for each reservation.
+    /// Random for each reservation.
     pub salt: [u8; 16],
 }
 
@@ -59,52 +59,52 @@ pub struct ReservationId {
 pub struct NewRequest {
     /// The reservation.
     pub reservation: ReservationId,
-    /// Of what is asked.
+    /// Digest of the request.
     pub fingerprint: [u8; 32],
-    /// Whoever does it says so again before then.
+    /// The server that executes the request renews its lease before this time.
     pub lease_until: Timestamp,
-    /// When it is forgotten.
+    /// When the request is deleted.
     pub expires_at: Timestamp,
 }
 
-/// How much a tenant may have kept.
+/// Limits of what is stored for a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Bytes of their answers.
+    /// Total bytes of the responses.
     pub bytes: u64,
 }
 
-/// What became of a reservation.
+/// Result of a reservation attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReserveResult {
-    /// It is made.
+    /// The request was reserved.
     Reserved,
-    /// The tenant has no room left.
+    /// The tenant's quota is exceeded.
     QuotaExceeded,
-    /// Somebody has it already.
+    /// The key was used before.
     Exists(ExistingRequest),
-    /// Somebody had it, and gave it back at this moment.
+    /// The request was reserved, and was released at the same time.
     Released,
 }
 
-/// A request that somebody has already.
+/// A request with a key that was used before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingRequest {
     /// The reservation.
     pub reservation: ReservationId,
-    /// Of what was asked.
+    /// Digest of the request.
     pub fingerprint: [u8; 32],
-    /// How far it is.
+    /// State of the request.
     pub progress: RequestState,
 }
 
-/// How far a request is.
+/// State of a keyed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestState {
-    /// Whoever does it says so again before then; later, nobody does it any more.
+    /// Being executed, with a lease until this time. After that the request counts as interrupted.
     Running(Timestamp),
-    /// It was answered with this, which is sealed; none: the answer is not kept.
+    /// Completed with this response, encrypted; `None`: the response was not kept.
     Completed(Option<Vec<u8>>),
 }

@@ -5,17 +5,17 @@ use tidegate_core::id::{DeviceKey, FirmwareId, TenantId};
 
 use super::StoreError;
 
-/// What keeps devices in mode `latest` going. Whatever may make one of them be behind stirs its tenant: a firmware that
-/// comes or goes, a device that is changed, reports, or comes to the end of an update.
+/// Supports devices in mode `latest`. Any event that may leave such a device behind marks its tenant dirty: a firmware
+/// is created or deleted, a device is changed, reports, or ends an update.
 #[async_trait]
 pub trait LatestDevices: Send + Sync {
-    /// Tenants that were stirred since they were last looked at, each with the number of its last stir.
+    /// Tenants marked dirty since they were last processed, each with the revision of its last mark.
     async fn dirty_tenants(&self) -> Result<Vec<(TenantId, i64)>, StoreError>;
 
-    /// A tenant was looked at, as it was after this stir.
-    async fn clear_dirty(&self, tenant: TenantId, stir: i64) -> Result<(), StoreError>;
+    /// Clears the mark of a tenant that was processed as of this revision. Later marks stay.
+    async fn clear_dirty(&self, tenant: TenantId, revision: i64) -> Result<(), StoreError>;
 
-    /// Those of the devices that have had an update with this firmware, however it went.
+    /// Those of the devices that have had an update with this firmware, with any result.
     async fn already_offered(
         &self,
         tenant: TenantId,

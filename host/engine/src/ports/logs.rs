@@ -10,11 +10,11 @@ use super::{RecordError, RecordedFeedback, StoreError};
 /// The live logs of updates.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// Adds lines to the log of an update, gathered with others into one transaction; durable when this returns. Not
-    /// found: there is no such update of the device, or none of its updates is open.
+    /// Adds lines to the log of an update. Concurrent reports share one transaction; durable on return. Not found: the
+    /// device has no such update, or has no open update.
     async fn record_log(&self, report: LogReport) -> Result<RecordedFeedback, RecordError>;
 
-    /// The log of an update after this line, in order: at most `limit` lines of those that are kept.
+    /// The log of an update after line number `after`, in order: at most `limit` of the stored lines.
     async fn log(
         &self,
         tenant: TenantId,
@@ -27,17 +27,17 @@ pub trait Logs: Send + Sync {
 /// Lines for the log of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogReport {
-    /// Whose it is.
+    /// The tenant that owns the device.
     pub tenant: TenantId,
-    /// The device.
+    /// Row key of the device.
     pub device: DeviceKey,
-    /// Its update, open or not; none: the one that it is at.
+    /// The update, open or not; `None`: the device's current update.
     pub update: Option<UpdateId>,
-    /// Who wrote them.
+    /// Origin of the lines.
     pub source: LogSource,
-    /// As [`tidegate_core::log::lines`] makes them, at least one.
+    /// At least one line, in the form of [`tidegate_core::log::lines`].
     pub lines: Vec<String>,
-    /// When.
+    /// Time of the report.
     pub at: Timestamp,
 }
 
@@ -46,6 +46,6 @@ pub struct LogReport {
 pub struct Log {
     /// In order.
     pub lines: Vec<LogLine>,
-    /// How many lines the log has had.
+    /// Number of lines that the log has had, including deleted ones.
     pub total: u64,
 }

@@ -1,4 +1,4 @@
-//! What the engine needs of the world, as traits that the adapters implement.
+//! What the engine needs from its environment, as traits that the adapters implement.
 
 mod access;
 mod artifacts;

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::CallFailure;
 
-/// Follows what the engine does, for metrics. It must not block; nothing depends on it.
+/// Observes the engine for metrics. Implementations must not block; nothing depends on them.
 pub trait Observer: Send + Sync {
-    /// A plugin was called: for what the journal keeps by the name of its [`EntryKind`](super::EntryKind), else
-    /// `validate` or `replay`.
+    /// A plugin was called. `call` is the name of the [`EntryKind`](super::EntryKind) for calls in the journal,
+    /// otherwise `validate` or `replay`.
     fn plugin_called(
         &self,
         plugin: &str,
@@ -16,7 +16,7 @@ pub trait Observer: Send + Sync {
     );
 }
 
-/// Nobody is watching.
+/// An observer that does nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct NoopObserver;
 

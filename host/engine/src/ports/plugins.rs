@@ -10,13 +10,12 @@ use super::StoreError;
 /// Plugins and their revisions.
 #[async_trait]
 pub trait Plugins: Send + Sync {
-    /// Stores a verified revision, enabled. The same one again changes nothing. A plugin keeps its kind: another kind
-    /// under the same name is a conflict. A revision that comes with the host stays the latest only until a newer one
-    /// of either sort comes.
+    /// Stores a verified revision, enabled. Idempotent. The kind of a plugin is fixed: another kind under the same name
+    /// is a conflict. A built-in revision stays the latest only until any newer revision is stored.
     async fn put_revision(&self, tenant: TenantId, revision: NewRevision)
     -> Result<(), StoreError>;
 
-    /// All revisions, ordered by plugin name, newest first.
+    /// All revisions, ordered by plugin name, then newest first.
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError>;
 
     /// One revision of a plugin; without a digest its newest enabled one.
@@ -27,7 +26,7 @@ pub trait Plugins: Send + Sync {
         digest: Option<Digest>,
     ) -> Result<Option<Revision>, StoreError>;
 
-    /// Lets a revision start new campaigns, or not. False: there is none.
+    /// Enables or disables a revision for new campaigns. False: the revision does not exist.
     async fn enable_revision(
         &self,
         tenant: TenantId,
@@ -36,7 +35,7 @@ pub trait Plugins: Send + Sync {
         enabled: bool,
     ) -> Result<bool, StoreError>;
 
-    /// Adds up what calls cost.
+    /// Adds to the usage counters of revisions.
     async fn record_plugin_usage(
         &self,
         tenant: TenantId,
@@ -47,34 +46,34 @@ pub trait Plugins: Send + Sync {
 /// A revision to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRevision {
-    /// sha256 of its bytes, which the artifact store keeps.
+    /// sha256 of the component, which is its key in the artifact store.
     pub digest: Digest,
     /// The world that it exports.
     pub kind: PluginKind,
     /// The contract version that it was built for.
     pub contract: String,
-    /// What it says of itself; `description.name` is the plugin's name.
+    /// What it reports of itself; `description.name` is the plugin's name.
     pub description: Description,
-    /// Bytes of the component.
+    /// Size of the component in bytes.
     pub size: u64,
-    /// Who uploaded it; `tidegate` for those that come with the host.
+    /// Name of the user who uploaded it; `tidegate` for built-in plugins.
     pub created_by: String,
-    /// When.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// A revision that is stored.
+/// A stored revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// As it was stored.
+    /// The revision.
     pub stored: NewRevision,
-    /// Whether it may start new campaigns.
+    /// Whether it may be used for new campaigns.
     pub enabled: bool,
-    /// What its calls have cost.
+    /// Resource usage of its calls.
     pub usage: Usage,
 }
 
-/// What calls of a revision cost.
+/// Resource usage of the calls of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the counters' names")]
 pub struct Usage {

@@ -9,10 +9,10 @@ use tidegate_core::{
 
 use super::{AttributeMode, Page, PageRequest, StoreError};
 
-/// What operators change of devices, and what changed of them by itself.
+/// Changes devices on behalf of operators, and lists how their attributes changed.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// Changes a device; answers the campaigns that may have something to do now.
+    /// Changes a device. Returns the campaigns to be woken.
     async fn change_device(
         &self,
         tenant: TenantId,
@@ -20,9 +20,8 @@ pub trait Registry: Send + Sync {
         change: DeviceChange,
     ) -> Result<Vec<CampaignId>, ChangeError>;
 
-    /// Deletes a device with everything that belongs to it: what it said, its updates and their feedback. Its open
-    /// updates end as cancelled first, so that its campaigns' counters keep what was counted. Answers those campaigns;
-    /// none: there is no such device.
+    /// Deletes a device with its attributes, updates and feedback. Its open updates are cancelled first, so that
+    /// campaign counters stay correct. Returns the campaigns affected. `None`: the device does not exist.
     async fn delete_device(
         &self,
         tenant: TenantId,
@@ -30,7 +29,7 @@ pub trait Registry: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Vec<CampaignId>>, StoreError>;
 
-    /// Why a campaign passed over a device when its turn came; none: it did not, or not yet.
+    /// Why a campaign skipped a device. `None`: it did not, or not yet.
     async fn skip_reason(
         &self,
         tenant: TenantId,
@@ -38,8 +37,8 @@ pub trait Registry: Send + Sync {
         device: DeviceKey,
     ) -> Result<Option<SkipReason>, StoreError>;
 
-    /// What changed when a device reported, newest first; none: there is no such device. Of each device the last
-    /// [`MAX_CHANGES`] are kept.
+    /// Attribute changes from the device's reports, newest first. The last [`MAX_CHANGES`] of each device are kept.
+    /// `None`: the device does not exist.
     async fn attribute_changes(
         &self,
         tenant: TenantId,
@@ -48,38 +47,39 @@ pub trait Registry: Send + Sync {
     ) -> Result<Option<Page<AttributeChange>>, StoreError>;
 }
 
-/// Most labels of a device.
+/// Maximum number of labels of a device.
 pub const MAX_LABELS: usize = 50;
-/// Most changes of attributes that are kept of a device.
+/// Maximum number of attribute changes kept for a device.
 pub const MAX_CHANGES: i64 = 500;
 
-/// A change of a device, checked by the caller but for the number of labels in all: what is none stays as it is.
+/// A change of a device. `None` leaves a value unchanged. Validated by the caller, except for the total number of
+/// labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceChange {
-    /// For people; the device id when it is empty.
+    /// Display name; empty: the device id.
     pub name: Option<String>,
-    /// All of its groups.
+    /// The complete list of its groups.
     pub groups: Option<Vec<String>>,
-    /// Which feed it follows; none in it: none any more.
+    /// The feed to follow; `Some(None)`: no feed.
     pub feed: Option<Option<String>>,
-    /// Whether labels that are not named go.
+    /// Whether labels that are not in `labels` are removed.
     pub clears_labels: bool,
-    /// Labels to be set; none removes.
+    /// Labels to set; `None` removes the label.
     pub labels: BTreeMap<String, Option<String>>,
-    /// How it comes by its firmware.
+    /// How the device gets its firmware.
     pub mode: Option<DeviceMode>,
-    /// Whether anything new may go to it.
+    /// Whether the device is offered no new updates.
     pub pinned: Option<bool>,
-    /// How often it is to poll, in whole seconds; none in it: as others like it.
+    /// Polling interval in whole seconds; `Some(None)`: as the tenant's settings say.
     pub polling_interval: Option<Option<Duration>>,
-    /// Whether it is asked for its attributes until it reports them.
+    /// Whether the device is asked for its attributes until it reports them.
     pub requests_attributes: Option<bool>,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
 }
 
 impl DeviceChange {
-    /// No change.
+    /// An empty change.
     pub fn at(at: Timestamp) -> Self {
         Self {
             name: None,
@@ -99,10 +99,10 @@ impl DeviceChange {
 /// Why a device was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// There is no such device.
+    /// The device does not exist.
     #[error("there is no such device")]
     NotFound,
-    /// It would have more labels than [`MAX_LABELS`].
+    /// The device would exceed [`MAX_LABELS`].
     #[error("a device has at most {MAX_LABELS} labels")]
     TooManyLabels,
     /// The database failed.
@@ -115,16 +115,16 @@ pub enum ChangeError {
 pub struct AttributeChange {
     /// Counts the changes of the device.
     pub seq: u64,
-    /// The same for all changes of one report: the number of its first.
+    /// Number of the report's first change; the same for all changes of one report.
     pub report: u64,
     /// When the device reported.
     pub at: Timestamp,
-    /// How the report joined what was there.
+    /// How the report was combined with the stored attributes.
     pub mode: AttributeMode,
-    /// Which attribute.
+    /// Name of the attribute.
     pub key: String,
-    /// What it was; none: it was not there.
+    /// Previous value; `None`: the attribute did not exist.
     pub before: Option<String>,
-    /// What it became; none: it went.
+    /// New value; `None`: the attribute was removed.
     pub after: Option<String>,
 }

@@ -9,17 +9,18 @@ use tidegate_core::{
 
 use super::{NewJournalEntry, StoreError, Wave};
 
-/// Campaigns, as the loops keep them going. What these methods do costs the same however many devices there are.
+/// Campaigns as the engine's loops process them. The cost of these methods does not depend on the number of devices.
 #[async_trait]
 pub trait Runs: Send + Sync {
-    /// Campaigns whose wake-up has come, or whose lease ran out without being given back, whatever their status, the
-    /// longest overdue first.
+    /// Campaigns whose wake-up time has passed or whose lease expired without being released, in any status, longest
+    /// overdue first.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunRef>, StoreError>;
 
-    /// Asks for a campaign to be looked at no later than `at`.
+    /// Makes a campaign due no later than `at`.
     async fn wake(&self, run: RunRef, at: Timestamp) -> Result<(), StoreError>;
 
-    /// Takes the campaign for this host until then. None: another host has it. Every lease has a higher fence.
+    /// Leases the campaign for `owner` until `until`. `None`: another server holds the lease. Every lease has a higher
+    /// fence.
     async fn lease(
         &self,
         run: RunRef,
@@ -28,25 +29,25 @@ pub trait Runs: Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Fence>, StoreError>;
 
-    /// Gives a lease back; a lease that was lost is fine.
+    /// Releases a lease. A lost lease is no error.
     async fn release(&self, run: RunRef, fence: Fence) -> Result<(), StoreError>;
 
-    /// Everything that a tick looks at.
+    /// Everything that a tick reads.
     async fn run(&self, run: RunRef) -> Result<Option<Run>, StoreError>;
 
-    /// Applies what a tick decided, with its journal, in one transaction, if the campaign is still at this generation
-    /// and under this fence. The generation moves on. False: it was not, and nothing was done.
+    /// Applies a tick's outcome and journal in one transaction, if the campaign is still at this generation and under
+    /// this fence. Increments the generation. False: it is not, and nothing was changed.
     async fn apply(
         &self,
         run: RunRef,
         fence: Fence,
-        applied: TickOutcome,
+        outcome: TickOutcome,
     ) -> Result<bool, StoreError>;
 
-    /// Makes updates for released devices that have none yet: the next `limit` of this wave. A device that already has
-    /// the firmware, and has not drifted from it, gets an update that is completed at once. One that
-    /// [`tidegate_core::mode::skip_reason`] names, or that a newer campaign on the same feed has, is passed over and
-    /// counts as cancelled. Under a lost fence it does nothing.
+    /// Creates updates for the next `limit` released devices of this wave that have none yet. A device that already has
+    /// the firmware and has not drifted gets an update that is completed immediately. A device with a
+    /// [`tidegate_core::mode::skip_reason`], or one that a newer campaign on the same feed has, is skipped and counts
+    /// as cancelled. Does nothing under a lost fence.
     async fn offer_updates(
         &self,
         run: RunRef,
@@ -56,8 +57,8 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<OfferedBatch, StoreError>;
 
-    /// Looks again at up to `limit` devices that were passed over and whose reason may be gone; makes updates for those
-    /// whose reason is. Under a lost fence, and for a campaign that is not in progress, it does nothing.
+    /// Checks up to `limit` skipped devices whose reason may be gone, and creates updates for those whose reason is
+    /// gone. Does nothing under a lost fence, or if the campaign is not in progress.
     async fn offer_skipped_updates(
         &self,
         run: RunRef,
@@ -66,7 +67,7 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
-    /// Calls back up to `limit` open updates of the campaign. Under a lost fence it does nothing.
+    /// Cancels up to `limit` open updates of the campaign. Does nothing under a lost fence.
     async fn cancel_updates(
         &self,
         run: RunRef,
@@ -75,8 +76,9 @@ pub trait Runs: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
-    /// Looks at up to `limit` ended updates of the campaign that were not looked at yet, and makes an update back
-    /// wherever [`tidegate_core::rollback::after`] says so; pinned devices are passed over. Under a lost fence it does nothing.
+    /// Processes up to `limit` ended updates of the campaign that the rollback has not processed yet: creates a
+    /// rollback update wherever [`tidegate_core::rollback::after`] says so. Pinned devices are skipped. Does nothing
+    /// under a lost fence.
     async fn create_rollback_updates(
         &self,
         run: RunRef,
@@ -86,7 +88,7 @@ pub trait Runs: Send + Sync {
         offer: &Offer,
     ) -> Result<RollbackBatch, StoreError>;
 
-    /// Ends up to `limit` open updates whose time is up; tries that waited for theirs are dealt with as
+    /// Ends up to `limit` open updates whose timeout has passed. Scheduled retries that are due are handled as
     /// [`tidegate_core::update::retry_action`] says.
     async fn expire_updates(
         &self,
@@ -95,106 +97,107 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 }
 
-/// A campaign by its rows.
+/// Identifies a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the ids say it")]
+#[expect(missing_docs, reason = "the names of the ids")]
 pub struct RunRef {
     pub tenant: TenantId,
     pub campaign: CampaignId,
 }
 
-/// Rises with every lease of a campaign, so that a host that lost its lease can do nothing more.
+/// A fencing token: increases with every lease of a campaign, so that a server that lost its lease cannot write any
+/// more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence(pub i64);
 
-/// Everything that a tick looks at.
+/// Everything that a tick reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The campaign.
     pub campaign: Campaign,
     /// In the plan's order.
     pub waves: Vec<Wave>,
-    /// Whether waves may open in any order.
+    /// Whether waves may be released in any order.
     pub parallel: bool,
-    /// The last 64, oldest first.
+    /// The last 64 acts of operators, oldest first.
     pub acts: Vec<OperatorAct>,
-    /// Of all waves, from offer to end.
+    /// Durations of the updates of all waves, from offer to end.
     pub durations: Durations,
-    /// The strategy's own state.
+    /// State kept for the strategy.
     pub strategy_state: Vec<u8>,
-    /// The policies' own states, in the order of the spec.
+    /// State kept for each policy, in the order of the spec.
     pub policy_states: Vec<Vec<u8>>,
-    /// How its plugins have failed since one last answered.
+    /// Consecutive plugin failures.
     pub plugin_failures: PluginFailureState,
-    /// How a rollback goes.
+    /// Progress of a rollback.
     pub rollback_progress: RollbackProgress,
 }
 
-/// How a campaign's plugins fail, in a row.
+/// Consecutive failures of a campaign's plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PluginFailureState {
-    /// Failures that will repeat themselves.
+    /// Failures that repeat with the same input.
     pub failures: u32,
-    /// Failures of which load may be the cause.
+    /// Failures that load may have caused.
     pub timeouts: u32,
-    /// No plugin is asked before.
+    /// No plugin is called before this time.
     pub retry_at: Option<Timestamp>,
 }
 
-/// How far a campaign is from its end.
+/// Progress of a campaign that ends or rolls back, as numbers of updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RollbackProgress {
     /// Open updates of its waves.
     pub open_updates: u64,
-    /// Ended updates of its waves that a rollback has not looked at.
+    /// Ended updates of its waves that a rollback has not processed yet.
     pub rollback_pending: u64,
-    /// Updates back that are open.
+    /// Open rollback updates.
     pub open_rollbacks: u64,
-    /// Updates back that completed.
+    /// Completed rollback updates.
     pub rolled_back: u64,
-    /// Updates back that failed or timed out.
+    /// Rollback updates that failed or timed out.
     pub rollback_failed: u64,
-    /// Devices that should go back and cannot: the server has not what was there before.
+    /// Devices that need a rollback for which the server does not have the previous firmware.
     pub rollback_impossible: u64,
-    /// Devices that should go back and stay: they are pinned.
+    /// Devices that need a rollback and are skipped, because they are pinned.
     pub pinned: u64,
-    /// Devices that another update, an operator's own, was bringing back already.
+    /// Devices that an update of an operator was already rolling back.
     pub already_rolling_back: u64,
 }
 
-/// What a tick decided. What is none stays as it is.
+/// What a tick decided. `None` leaves a value unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickOutcome {
-    /// What it was decided on.
+    /// The generation that the decision is based on.
     pub generation: i64,
-    /// When.
+    /// Time of the tick.
     pub at: Timestamp,
-    /// The new level of every wave; never lower than before.
+    /// The new level of every wave: how many of its devices are released in total. Levels never decrease.
     pub levels: Option<Vec<u64>>,
-    /// Where the campaign goes.
+    /// New status.
     pub status: Option<CampaignStatus>,
-    /// Why the host stops it.
+    /// Why the server holds the campaign.
     pub hold: Option<Hold>,
-    /// What is to go back.
+    /// Scope and reason of the rollback.
     pub rollback: Option<Rollback>,
-    /// When to look again; none: not by itself, only when something happens to it.
+    /// Time of the next tick; `None`: only when an event wakes the campaign.
     pub wake_at: Option<Timestamp>,
-    /// What the decision said, kept on the campaign.
+    /// The decision's explanation, stored with the campaign.
     pub explain: Option<Vec<String>>,
-    /// When it came to its end.
+    /// When the campaign ended.
     pub ended_at: Option<Timestamp>,
-    /// The strategy's new state.
+    /// New state of the strategy.
     pub strategy_state: Option<Vec<u8>>,
-    /// The policies' new states, in the order of the spec.
+    /// New state of each policy, in the order of the spec.
     pub policy_states: Option<Vec<Vec<u8>>>,
-    /// How its plugins have failed since one last answered.
+    /// Consecutive plugin failures.
     pub plugin_failures: PluginFailureState,
-    /// What was asked and answered.
+    /// The plugin calls made.
     pub journal: Vec<NewJournalEntry>,
 }
 
 impl TickOutcome {
-    /// A change that changes nothing: its plugins have failed as they had.
+    /// An outcome without any change.
     pub fn unchanged(generation: i64, at: Timestamp, plugin_failures: PluginFailureState) -> Self {
         Self {
             generation,
@@ -214,44 +217,44 @@ impl TickOutcome {
     }
 }
 
-/// What is offered to the devices that are admitted or sent back.
+/// An update to be offered to devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// What; a return uses what each device had before instead.
+    /// The firmware; a rollback replaces it with each device's previous firmware.
     pub firmware: FirmwareId,
-    /// Its version.
+    /// Version of the firmware.
     pub to_version: String,
-    /// How much it goes before other updates.
+    /// Precedence over other open updates; higher is shown first.
     pub weight: i32,
-    /// What counts as success.
+    /// When the update counts as successful.
     pub success_criteria: SuccessCriteria,
-    /// How it is put to the devices.
+    /// How the update is presented to the device.
     pub options: UpdateOptions,
-    /// When.
+    /// Time of the offer.
     pub now: Timestamp,
 }
 
-/// What came of admitting.
+/// Result of offering updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OfferedBatch {
-    /// For whom updates were made.
+    /// Devices for which updates were created.
     pub affected: Vec<AffectedDevice>,
-    /// How many released devices still have none.
+    /// Number of released devices that still have no update.
     pub remaining: u64,
 }
 
-/// What came of sending back.
+/// Result of creating rollback updates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RollbackBatch {
-    /// How many ended updates were looked at.
+    /// Number of ended updates that were processed.
     pub processed: u64,
-    /// For whom updates back were made.
+    /// Devices for which rollback updates were created.
     pub affected: Vec<AffectedDevice>,
 }
 
-/// A device whose updates changed: what is remembered of it is out of date.
+/// A device whose updates changed: cached data about it is stale.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the ids say it")]
+#[expect(missing_docs, reason = "the names of the ids")]
 pub struct AffectedDevice {
     pub tenant: TenantId,
     pub device: DeviceKey,

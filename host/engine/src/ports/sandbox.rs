@@ -1,4 +1,4 @@
-//! Running plugins.
+//! Execution of plugins.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tidegate_core::{
     },
 };
 
-/// Runs plugins under limits. Every call has an instance of its own, so calls share nothing.
+/// Runs plugins under resource limits. Every call has its own instance; calls share no state.
 #[async_trait]
 pub trait Sandbox: Send + Sync {
-    /// Takes a component in: checks its imports and its world, compiles it in a process apart, tries it, and has it
-    /// describe itself. Nothing is kept but the compiled code.
+    /// Verifies a component: checks its imports and its world, compiles it in a separate process, makes trial calls,
+    /// and reads its description. Stores only the compiled code.
     async fn inspect(&self, component: Bytes) -> Result<Inspection, Rejection>;
 
-    /// Checks a config, JSON text, against the plugin's schema and then by the plugin. Empty: it is good.
+    /// Validates a config, JSON text, against the plugin's schema and then with the plugin's own `validate`.
     async fn validate(&self, plugin: Digest, config: &str) -> Validation;
 
     /// A strategy's `plan`.
     async fn plan(&self, plugin: Digest, input: PlanInput) -> Call<Plan>;
 
-    /// A strategy's `assign`: a wave for each row, `UNASSIGNED` for none.
+    /// A strategy's `assign`: the index of a wave for each row, or `UNASSIGNED`.
     async fn assign(&self, plugin: Digest, input: AssignInput) -> Call<Vec<u16>>;
 
     /// A strategy's `decide`.
@@ -37,116 +37,116 @@ pub trait Sandbox: Send + Sync {
     /// A health policy's `evaluate`.
     async fn evaluate(&self, plugin: Digest, input: HealthInput) -> Call<HealthAnswer>;
 
-    /// Asks a recorded question again, of the same or of another revision.
+    /// Repeats a recorded call with the same or with another revision.
     async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()>;
 
-    /// A recorded question or answer as JSON text for people and REST.
+    /// A recorded input or output as readable JSON text.
     fn readable(&self, record: &[u8]) -> Result<String, CallFailure>;
 }
 
-/// The components' bytes, by digest. Needed when the cache of compiled code has lost one.
+/// Components by digest. Used when the cache of compiled code misses.
 #[async_trait]
 pub trait ComponentSource: Send + Sync {
-    /// The bytes whose sha256 is `digest`; none when there are no such bytes.
+    /// The component whose sha256 is `digest`. `None`: it does not exist.
     async fn component(&self, digest: Digest) -> std::io::Result<Option<Bytes>>;
 }
 
-/// What the host learned of a component at upload.
+/// What the verification of a component found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// sha256 of its bytes.
+    /// sha256 of the component.
     pub digest: Digest,
     /// The world that it exports.
     pub kind: PluginKind,
     /// The contract version that it was built for, such as `1.0.0`.
     pub contract: String,
-    /// What it says of itself.
+    /// What it reports of itself.
     pub description: Description,
 }
 
-/// Why a component was not taken in. The message says what to do.
+/// Why a component was rejected. The message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// It cannot be a plugin, whoever asks.
+    /// The component is not a valid plugin.
     #[error("{0}")]
     Invalid(String),
-    /// The host could not find out; asking again may help.
+    /// The server could not verify it; a retry may help.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// What came of a config that was checked.
+/// Result of validating a config.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// What is wrong with it, or why nobody can say.
+    /// The field errors; empty: the config is valid.
     pub outcome: Result<Vec<FieldError>, CallFailure>,
-    /// What the plugin's own `validate` cost: fuel and time. None: the plugin was not asked, since its schema said
-    /// enough or it could not be loaded.
+    /// Fuel and time of the plugin's own `validate`. `None`: the plugin was not called, because the schema check failed
+    /// or it could not be loaded.
     pub asked: Option<(u64, Duration)>,
 }
 
-/// One call of a plugin: what came of it and what it cost.
+/// One call of a plugin: its result and its resource usage.
 #[derive(Debug, Clone)]
 pub struct Call<T> {
-    /// The answer, or why there is none.
+    /// The output, or why there is none.
     pub outcome: Result<T, CallFailure>,
-    /// Units of fuel burnt.
+    /// Units of fuel consumed.
     pub fuel: u64,
-    /// Most bytes of memory held at once.
+    /// Peak memory in bytes.
     pub peak_memory: u64,
-    /// Wall time, instantiation and all.
+    /// Wall time including instantiation.
     pub duration: Duration,
-    /// What the plugin wrote for the operator.
+    /// Log lines of the plugin.
     pub log: Vec<String>,
-    /// The question and the answer as they crossed the border.
+    /// The recorded input and output.
     pub record: CallRecord,
 }
 
-/// A question and its answer, compressed and canonical: the same question has the same bytes on every host.
+/// Input and output of a call, compressed and canonical: equal inputs have equal bytes on every server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CallRecord {
-    /// What was asked, with the name of the call.
+    /// The input, with the name of the call.
     pub input: Vec<u8>,
-    /// sha256 of the question before compression.
+    /// sha256 of the input before compression.
     pub input_digest: Option<Digest>,
-    /// What was answered; empty when nothing was.
+    /// The output; empty if there is none.
     pub output: Vec<u8>,
 }
 
-/// Why a call has no answer. Text is for people; nothing is decided by it.
+/// Why a call has no output. The text is for display only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
-    /// The plugin's own `err`.
-    #[error("the plugin refused: {0}")]
+    /// The plugin returned an error.
+    #[error("the plugin returned an error: {0}")]
     PluginError(String),
-    /// It trapped; with the panic's message where it wrote one.
+    /// The plugin trapped; includes the panic message if there is one.
     #[error("the plugin trapped: {0}")]
     Trap(String),
-    /// It burnt more fuel than it was given.
+    /// The plugin exceeded its fuel limit.
     #[error("the plugin ran out of fuel ({0} units)")]
     OutOfFuel(u64),
-    /// It took longer than it may; load may be the cause.
-    #[error("the plugin ran past its deadline of {0:?}")]
+    /// The plugin exceeded its deadline; load may be the cause.
+    #[error("the plugin exceeded its deadline of {0:?}")]
     Deadline(Duration),
-    /// It wanted more memory than it may have.
-    #[error("the plugin wanted more than {0} bytes of memory")]
+    /// The plugin exceeded its memory limit.
+    #[error("the plugin exceeded its memory limit of {0} bytes")]
     OutOfMemory(u64),
-    /// Its answer is larger than an answer may be.
-    #[error("the plugin's answer is larger than {0} bytes")]
+    /// The output exceeds the size limit.
+    #[error("the plugin's output is larger than {0} bytes")]
     AnswerTooLarge(u64),
-    /// Its answer breaks a rule of the contract.
-    #[error("the plugin's answer breaks the contract: {0}")]
+    /// The output violates the contract.
+    #[error("the plugin's output violates the contract: {0}")]
     InvalidAnswer(String),
-    /// It does not fit the contract.
-    #[error("the plugin does not fit the contract: {0}")]
+    /// The plugin does not match the contract.
+    #[error("the plugin does not match the contract: {0}")]
     Link(String),
-    /// The host failed, not the plugin.
-    #[error("the host could not run the plugin: {0}")]
+    /// The server failed, not the plugin.
+    #[error("the server could not run the plugin: {0}")]
     Host(String),
 }
 
 impl CallFailure {
-    /// Its class in the journal, in metrics and in REST.
+    /// Name of the class in the journal, in metrics and in REST.
     pub fn class(&self) -> &'static str {
         match self {
             Self::PluginError(_) => "plugin-error",
@@ -161,7 +161,7 @@ impl CallFailure {
         }
     }
 
-    /// Whether asking the same again gives the same; else load may be the cause.
+    /// Whether a repeated call would fail in the same way. Otherwise load may be the cause.
     pub fn is_deterministic(&self) -> bool {
         !matches!(self, Self::Deadline(_) | Self::Host(_))
     }

@@ -6,11 +6,12 @@ use tidegate_core::{
 
 use super::{AffectedDevice, Offer, StoreError};
 
-/// Updates without a campaign: an operator's, or those that a device's mode asks for.
+/// Updates without a campaign: created by an operator, or because a device is in mode `latest`.
 #[async_trait]
 pub trait SingleUpdates: Send + Sync {
-    /// Offers a firmware to each of these devices, in one transaction; answers each, in their order. `force`: also to
-    /// one that is pinned, or whose last completed update brought this firmware. A firmware that was deleted is a conflict.
+    /// Offers a firmware to these devices in one transaction. Returns one result per device, in the same order. `force`
+    /// includes pinned devices and those whose last completed update brought this firmware. A deleted firmware is a
+    /// conflict.
     async fn create_updates(
         &self,
         tenant: TenantId,
@@ -19,7 +20,7 @@ pub trait SingleUpdates: Send + Sync {
         force: bool,
     ) -> Result<Vec<OfferResult>, StoreError>;
 
-    /// Offers a firmware to one device that has not got it.
+    /// Offers a firmware to one device, without `force`.
     async fn create_update(
         &self,
         tenant: TenantId,
@@ -33,9 +34,9 @@ pub trait SingleUpdates: Send + Sync {
             .unwrap_or(OfferResult::DeviceNotFound))
     }
 
-    /// Offers a firmware to one device and nothing else: whatever else is open for it is called back in the same
-    /// transaction, and what the device says that it installed, and has yet to prove, ends there. Where a firmware is not
-    /// offered, nothing is called back.
+    /// Offers a firmware to one device and cancels all its other open updates in the same transaction. An update that
+    /// the device reported as installed and that still has to meet its success criteria is cancelled immediately.
+    /// Nothing is cancelled if the firmware is not offered.
     async fn roll_back_device(
         &self,
         tenant: TenantId,
@@ -44,34 +45,34 @@ pub trait SingleUpdates: Send + Sync {
         overrides: OfferOverrides,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError>;
 
-    /// How many updates of a device, of campaigns or not, stand where. This counts its rows, by index: they are as many
-    /// as the updates that it has had.
+    /// Number of updates of a device by status, with and without a campaign. Reads one index row for each update of the
+    /// device.
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError>;
 }
 
-/// What keeps no firmware from a device.
+/// Which obstacles an offer ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OfferOverrides {
-    /// That it is pinned.
+    /// Ignores that the device is pinned.
     pub ignore_pin: bool,
-    /// That its last completed update brought the firmware.
+    /// Ignores that the device's last completed update brought the firmware.
     pub ignore_installed: bool,
 }
 
-/// Updates that were called back, each with its campaign if it has one.
+/// Cancelled updates, each with its campaign if it has one.
 pub type CancelledUpdates = Vec<(UpdateId, Option<CampaignId>)>;
 
-/// What came of offering a firmware to a device.
+/// Result of offering a firmware to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OfferResult {
-    /// This update. What is remembered of the device is out of date.
+    /// The update was created. Cached data about the device is stale.
     Created(UpdateId, AffectedDevice),
-    /// Nothing: this update brings it the same firmware, and is open.
+    /// Not offered: this open update brings the same firmware.
     AlreadyOpen(UpdateId),
-    /// Nothing: its last completed update brought it this firmware.
+    /// Not offered: the device's last completed update brought this firmware.
     AlreadyInstalled,
-    /// Nothing: it is pinned.
+    /// Not offered: the device is pinned.
     Pinned,
-    /// Nothing: there is no such device.
+    /// Not offered: the device does not exist.
     DeviceNotFound,
 }

@@ -3,8 +3,8 @@ use super::{
     LatestDevices, Logs, Plugins, Registry, Runs, SingleUpdates, Statistics, Tenants, Updates,
 };
 
-/// Everything that is stored. Every method is one transaction; every row belongs to a tenant, and no method that takes
-/// a tenant sees another's.
+/// The database. Every method is one transaction. Every row belongs to a tenant, and a method that takes a tenant reads
+/// and writes only that tenant's rows.
 pub trait Store:
     Tenants
     + Access
@@ -51,21 +51,21 @@ impl<T> Store for T where
 {
 }
 
-/// Why something was not stored or read.
+/// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A rule of uniqueness stands against it; the text names what is there already.
+    /// A uniqueness rule is violated; the text names the existing object.
     #[error("{0}")]
     Conflict(String),
-    /// The database cannot be reached or is too busy; asking again may help.
+    /// The database cannot be reached or is overloaded; a retry may help.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// A row or a statement is not as it should be.
+    /// A row or a statement is invalid.
     #[error("{context}")]
     Internal {
         /// Verb and object: `read firmware row`.
         context: &'static str,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

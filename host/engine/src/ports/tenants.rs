@@ -3,10 +3,10 @@ use tidegate_core::{id::TenantId, settings::TenantSettings, time::Timestamp};
 
 use super::StoreError;
 
-/// Tenants and who may act for them.
+/// Tenants and their API keys.
 #[async_trait]
 pub trait Tenants: Send + Sync {
-    /// Makes a tenant; its name is upper case.
+    /// Creates a tenant. Its name is upper case.
     async fn create_tenant(&self, name: &str, now: Timestamp) -> Result<Tenant, StoreError>;
 
     /// The tenant of this upper-case name.
@@ -18,8 +18,8 @@ pub trait Tenants: Send + Sync {
     /// The tenant of this id.
     async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
 
-    /// Changes a tenant's settings, and lets every host know, if they are still at this revision, which moves on. False:
-    /// they are not, and nothing was changed.
+    /// Changes a tenant's settings if they are still at `revision`, increments the revision, and notifies all servers.
+    /// False: they are at another revision, and nothing was changed.
     async fn change_settings(
         &self,
         tenant: TenantId,
@@ -30,59 +30,59 @@ pub trait Tenants: Send + Sync {
     /// Stores an API key by its sha256.
     async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError>;
 
-    /// The key of this sha256, expired or not.
+    /// The key of this sha256, including expired ones.
     async fn key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError>;
 
-    /// The keys of a tenant, expired or not, in the order in which they were made.
+    /// The keys of a tenant in order of creation, including expired ones.
     async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError>;
 
     /// Deletes a tenant's key. False: the tenant has no key of this sha256.
     async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError>;
 
-    /// Whether anybody has a key at all.
+    /// Whether any API key exists.
     async fn has_keys(&self) -> Result<bool, StoreError>;
 }
 
-/// Who owns devices, firmware and campaigns.
+/// The owner of devices, firmware and campaigns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
-    /// Its row.
+    /// Row id.
     pub id: TenantId,
     /// Upper case.
     pub name: String,
-    /// What it set for itself.
+    /// Settings of the tenant.
     pub settings: TenantSettings,
-    /// Counts the changes of its settings.
+    /// Incremented with every change of the settings.
     pub settings_revision: i64,
 }
 
-/// A key as it is stored.
+/// An API key as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyRecord {
-    /// For whom.
+    /// The tenant that the key gives access to.
     pub tenant: TenantId,
-    /// Who acts with it.
+    /// Name of the user who acts with the key.
     pub user: String,
-    /// What they may do.
+    /// Role of the user.
     pub role: Role,
-    /// Of the key.
+    /// sha256 of the key.
     pub sha256: [u8; 32],
-    /// When it stops working.
+    /// When the key expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
 }
 
-/// A key that was found.
+/// An API key with its tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// For whom.
+    /// The tenant that the key gives access to.
     pub tenant: Tenant,
-    /// Who acts with it.
+    /// Name of the user who acts with the key.
     pub user: String,
-    /// What they may do.
+    /// Role of the user.
     pub role: Role,
-    /// When it stops working.
+    /// When the key expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -93,9 +93,9 @@ pub enum Role {
     Viewer,
     /// Uploads firmware and plugins.
     Publisher,
-    /// Approves what others made.
+    /// Approves campaigns of other users.
     Approver,
-    /// Makes, starts, pauses, cancels, rolls back.
+    /// Creates, starts, pauses, cancels and rolls back campaigns.
     Operator,
     /// Everything.
     Admin,
@@ -110,7 +110,7 @@ impl Role {
         Self::Admin,
     ];
 
-    /// Its name in SQL, REST and tokens.
+    /// Name in SQL, REST and tokens.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

@@ -11,14 +11,14 @@ use tidegate_core::{
 
 use super::{AttributeMode, Page, PageRequest, PollView, StoreError};
 
-/// Updates, and what devices say of them.
+/// Updates, and the reports of devices about them.
 #[async_trait]
 pub trait Updates: Send + Sync {
     /// The update of this id.
     async fn update(&self, tenant: TenantId, id: UpdateId)
     -> Result<Option<UpdateRow>, StoreError>;
 
-    /// A part of the updates that match, newest first.
+    /// A page of the updates that match, newest first.
     async fn list_updates(
         &self,
         tenant: TenantId,
@@ -26,7 +26,7 @@ pub trait Updates: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<UpdateRow>, StoreError>;
 
-    /// What a device said of an update, newest first.
+    /// The device's feedback on an update, newest first.
     async fn history(
         &self,
         tenant: TenantId,
@@ -34,7 +34,7 @@ pub trait Updates: Send + Sync {
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError>;
 
-    /// What of it has messages or a code, newest first by the device's own time.
+    /// The feedback that has messages or a code, newest first by the device's own time.
     async fn messages(
         &self,
         tenant: TenantId,
@@ -42,111 +42,112 @@ pub trait Updates: Send + Sync {
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError>;
 
-    /// Records an event of an update, gathered with others into one transaction; durable when this returns. The same
-    /// feedback again changes nothing and is no error.
+    /// Records an event of an update. Concurrent events share one transaction; durable on return. Idempotent: repeated
+    /// feedback changes nothing.
     async fn record(&self, report: UpdateReport) -> Result<RecordedFeedback, RecordError>;
 
-    /// Records what a device reports of itself, gathered likewise. An update that waits for this version completes.
+    /// Records attributes that a device reports, in the same way. Completes an update that waits for the reported
+    /// version.
     async fn record_attributes(
         &self,
         report: AttributesReport,
     ) -> Result<RecordedFeedback, RecordError>;
 
-    /// Records that a device has a firmware, as an update that came to its good end at once. While an update of it is
-    /// open nothing is recorded, but that one of this firmware completes that waits for its proof. A device or a firmware
-    /// that is not there is not found.
+    /// Records that a device has a firmware, as an update that is completed immediately. While an update of the device
+    /// is open nothing is recorded, except that an update of this firmware that waits for its success criteria is
+    /// completed. Not found: the device or the firmware does not exist.
     async fn record_installed(
         &self,
         report: InstalledReport,
     ) -> Result<RecordedInstallation, RecordError>;
 }
 
-/// An update with the names that people know it by.
+/// An update with the names of its device and firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateRow {
     /// The update.
     pub update: Update,
-    /// The device's id.
+    /// Id of the device.
     pub device_id: String,
-    /// The firmware's name.
+    /// Name of the firmware.
     pub firmware_name: String,
-    /// Changes whenever the update does.
+    /// Incremented with every change of the update.
     pub revision: i32,
 }
 
-/// Which updates to list; every filter that is set must hold.
+/// Which updates to list. All filters that are set must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UpdateFilter {
-    /// Those of this campaign.
+    /// Only updates of this campaign.
     pub campaign: Option<CampaignId>,
-    /// Those of this device.
+    /// Only updates of this device.
     pub device: Option<DeviceKey>,
 }
 
-/// A feedback as it was kept.
+/// A stored feedback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedbackRow {
     /// When it arrived.
     pub at: Timestamp,
-    /// What it said.
+    /// The feedback.
     pub feedback: Feedback,
-    /// Whether it answered a call back.
+    /// Whether it answers a cancellation.
     pub on_cancel: bool,
 }
 
-/// Something that happened to an update.
+/// An event of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateReport {
-    /// Whose it is.
+    /// The tenant that owns the device.
     pub tenant: TenantId,
-    /// The device that speaks; an update of another is not found.
+    /// The update's device; an update of another device is not found.
     pub device: DeviceKey,
     /// The update.
     pub update: UpdateId,
-    /// What happened.
+    /// The event.
     pub event: UpdateEvent,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
 }
 
-/// What a device reports of itself.
+/// Attributes that a device reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributesReport {
-    /// Whose it is.
+    /// The tenant that owns the device.
     pub tenant: TenantId,
     /// The device.
     pub device: DeviceKey,
-    /// How they join what is there.
+    /// How the attributes are combined with the stored ones.
     pub mode: AttributeMode,
-    /// None removes the key. Checked by the caller, but for the number in all.
+    /// `None` removes the attribute. Validated by the caller, except for the total number.
     pub data: BTreeMap<String, Option<String>>,
-    /// Which of them the host reads itself.
+    /// Names of the attributes that the server itself interprets.
     pub names: AttributeNames,
-    /// When.
+    /// Time of the report.
     pub at: Timestamp,
 }
 
-/// What a device says that it has installed.
+/// A firmware that a device reports as installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledReport {
-    /// Whose it is.
+    /// The tenant that owns the device.
     pub tenant: TenantId,
     /// The device.
     pub device: DeviceKey,
-    /// The firmware's name.
+    /// Name of the firmware.
     pub name: String,
-    /// The firmware's version, in the same spelling.
+    /// Version of the firmware, in the firmware's own spelling.
     pub version: String,
-    /// When.
+    /// Time of the report.
     pub at: Timestamp,
 }
 
-/// What came of what a device says that it has installed.
+/// Result of recording an installed firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedInstallation {
-    /// Whether it was news.
+    /// Whether the report was new.
     pub is_new: bool,
-    /// As of any other event.
+    /// As for any other event.
     pub recorded: RecordedFeedback,
 }
 
@@ -156,16 +157,16 @@ impl AsRef<RecordedFeedback> for RecordedInstallation {
     }
 }
 
-/// What came of an event.
+/// Result of recording an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedFeedback {
-    /// Whether an update moved.
+    /// Whether an update changed.
     pub changes_update: bool,
-    /// The campaigns of all updates that moved, which may have something to do now.
+    /// Campaigns of the changed updates, to be woken.
     pub campaigns: Vec<CampaignId>,
-    /// What polls of the device are to be answered from now on.
+    /// What later polls of the device need.
     pub view: PollView,
-    /// Whether the device itself is another now: its attributes, its versions, its state.
+    /// Whether the device's attributes, versions or state changed.
     pub changes_device: bool,
 }
 
@@ -178,17 +179,17 @@ impl AsRef<Self> for RecordedFeedback {
 /// Why an event was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The device has no such update, or there is no such device.
-    #[error("there is no such update of this device")]
+    /// The device has no such update, or does not exist.
+    #[error("the device has no such update")]
     NotFound,
-    /// The update does not take it.
+    /// The update does not accept the event in its status.
     #[error(transparent)]
     Refused(#[from] EventError),
-    /// All updates of the device are agreed to already.
+    /// Auto-confirmation is active already.
     #[error("auto-confirm is active already")]
     AlreadyActive,
-    /// More feedback, or more attributes, than is kept.
-    #[error("more than {0} are not kept")]
+    /// The limit of stored feedback or attributes is exceeded.
+    #[error("at most {0} are stored")]
     TooMany(usize),
     /// The database failed.
     #[error(transparent)]
