@@ -10,7 +10,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// Approves a campaign that waits for it. Nobody approves what they made themselves.
+/// Approves a campaign that waits for approval. Users cannot approve their own campaigns.
 pub async fn approve(
     engine: &Engine,
     actor: &Actor,
@@ -20,7 +20,7 @@ pub async fn approve(
     actor.require(Role::Approver)?;
     apply_command(engine, actor, id, |campaign| {
         if campaign.created_by == actor.user {
-            let message = "a campaign is approved by somebody else than its maker".to_owned();
+            let message = "a campaign must be approved by another user than its creator".to_owned();
             return Err(Error::Forbidden {
                 code: "own_campaign",
                 message,
@@ -29,7 +29,7 @@ pub async fn approve(
         if campaign.status != CampaignStatus::Created || campaign.approval.is_some() {
             return Err(Error::conflict(
                 "not_waiting",
-                "the campaign does not wait for an approval",
+                "the campaign does not wait for approval",
             ));
         }
         let approval = Approval {

@@ -15,7 +15,7 @@ use crate::{
     ports::{Call, CallFailure, EntryKind, NewJournalEntry, Usage},
 };
 
-/// What plugin calls have cost since the last batch was written.
+/// Plugin usage that is not written yet.
 #[derive(Default)]
 pub struct UsageLog(Mutex<HashMap<(TenantId, Digest), Usage>>);
 
@@ -38,7 +38,7 @@ impl UsageLog {
     }
 }
 
-/// Writes what plugin calls have cost since the last time; once more when the host stops.
+/// Writes the plugin usage since the last call. Also called when the server stops.
 pub async fn flush_usage(engine: &Engine) -> Result<()> {
     for (tenant, usage) in engine.usage.take() {
         engine.store().record_plugin_usage(tenant, usage).await?;
@@ -46,7 +46,7 @@ pub async fn flush_usage(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// The call with its answer as the checker reads it. What the checker refuses is no answer.
+/// Checks the output of a call. An output that the checker refuses turns into a failure.
 pub(super) fn check_output<T, U>(
     call: Call<T>,
     check: impl FnOnce(T) -> std::result::Result<U, Violation>,
@@ -64,7 +64,7 @@ pub(super) fn check_output<T, U>(
     }
 }
 
-/// A call of a plugin of a campaign, as the journal keeps it: counted, and logged where it failed.
+/// Counts a plugin call of a campaign, logs a failure, and returns its journal entry.
 pub(super) fn journal_entry<T>(
     engine: &Engine,
     tenant: TenantId,
@@ -100,7 +100,7 @@ pub(super) fn journal_entry<T>(
     }
 }
 
-/// A call of a plugin that no journal keeps: counted, and logged where it failed.
+/// Counts a plugin call that has no journal, and logs a failure.
 pub(crate) fn record_call<T>(
     engine: &Engine,
     tenant: TenantId,
@@ -136,7 +136,7 @@ fn log_failure<T>(plugin: &PluginUse, kind: EntryKind, call: &Call<T>, failure: 
         fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
 }
 
-/// The host's own act, as the journal keeps it.
+/// A journal entry for the server's own act.
 pub(super) fn host_journal_entry(at: Timestamp, outcome: &str, explain: String) -> NewJournalEntry {
     NewJournalEntry {
         kind: EntryKind::Host,
@@ -155,7 +155,7 @@ pub(super) fn host_journal_entry(at: Timestamp, outcome: &str, explain: String) 
 }
 
 fn failure_notes(failure: String, log: &[String]) -> Vec<String> {
-    // The last lines are the ones that a panic wrote.
+    // A panic writes the last lines.
     let tail = log.iter().skip(log.len().saturating_sub(4)).cloned();
     std::iter::once(failure).chain(tail).collect()
 }

@@ -10,12 +10,12 @@ use crate::{
     tenants::Actor,
 };
 
-/// How often a step is tried on a campaign that its loop keeps changing.
+/// Maximum compare-and-set attempts on a campaign that its loop changes concurrently.
 pub(super) const MAX_ATTEMPTS: u32 = 20;
-/// The code of a change that came too late.
+/// Error code of a lost compare-and-set.
 const CHANGED_MEANWHILE: &str = "changed_meanwhile";
 
-/// Stops releasing devices until somebody resumes. What is in flight goes on.
+/// Stops releasing devices until an operator resumes. Open updates continue.
 pub async fn pause(
     engine: &Engine,
     actor: &Actor,
@@ -29,8 +29,8 @@ pub async fn pause(
     .await
 }
 
-/// Goes on after a pause or a hold. Whoever resumes what the failure ceiling held accepts the failures so far: else it
-/// would be held again at once.
+/// Resumes after a pause or a hold. After a hold by the failure ceiling, resuming accepts the failures so far;
+/// otherwise the campaign would be held again immediately.
 pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
     actor.require(Role::Operator)?;
     apply_command(engine, actor, id, |campaign| {
@@ -39,7 +39,7 @@ pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Ca
         let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());
         change.accepts_failures = by == Some(FAILURE_CEILING);
         let accepted = if change.accepts_failures {
-            "the failures so far are accepted, the ceiling counts from here"
+            "the failures so far are accepted; the failure ceiling counts later failures only"
         } else {
             ""
         };
@@ -49,7 +49,7 @@ pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Ca
     .await
 }
 
-/// Ends a campaign for good: nothing more is released, and what is in flight is called back.
+/// Ends a campaign: no more devices are released, and open updates are cancelled.
 pub async fn cancel(
     engine: &Engine,
     actor: &Actor,
@@ -62,8 +62,8 @@ pub async fn cancel(
     .await
 }
 
-/// Sends a campaign back: what is in flight is called back, and with [`RollbackScope::Everything`] what is done gets the
-/// firmware that it had before.
+/// Rolls a campaign back: cancels open updates, and with [`RollbackScope::Everything`] returns updated devices to their
+/// previous firmware.
 pub async fn roll_back(
     engine: &Engine,
     actor: &Actor,
@@ -83,7 +83,7 @@ pub async fn roll_back(
     transition(engine, actor, id, Transition::RollBack, None, fill).await
 }
 
-/// An operator's "go on" at the gate before a wave.
+/// Opens the gate before a wave.
 pub async fn advance(
     engine: &Engine,
     actor: &Actor,
@@ -109,7 +109,7 @@ pub async fn advance(
         if is_open {
             return Err(Error::conflict(
                 "gate_passed",
-                format!("wave {wave} is open already"),
+                format!("wave {wave} is already released"),
             ));
         }
         Ok(CampaignChange {
@@ -120,7 +120,7 @@ pub async fn advance(
     .await
 }
 
-/// Changes how urgent a campaign is, and how many of its devices may be in flight.
+/// Changes a campaign's priority and its limit of devices in flight.
 pub async fn change_limits(
     engine: &Engine,
     actor: &Actor,
@@ -166,7 +166,7 @@ async fn transition(
     .await
 }
 
-/// The change that a step is.
+/// The change for a status transition.
 fn transition_change(
     engine: &Engine,
     campaign: &Campaign,
@@ -187,8 +187,8 @@ fn transition_change(
     })
 }
 
-/// Changes a campaign as `command` says for where it stands. The campaign's own loop may change it at the same moment:
-/// that must not keep an operator from stopping it, so the campaign is read, and `command` asked, again.
+/// Applies the change that `command` returns for the current state. The campaign's own loop may change it concurrently;
+/// that must not keep an operator from stopping it, so the campaign is read again and `command` is called again.
 pub(super) async fn apply_command(
     engine: &Engine,
     actor: &Actor,
@@ -216,7 +216,7 @@ fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
     )
 }
 
-/// Applies a change to the campaign as it was read, and has its loop look at it.
+/// Applies a change to the campaign as read, and wakes its loop.
 async fn change(
     engine: &Engine,
     campaign: &Campaign,
@@ -242,7 +242,7 @@ async fn change(
 pub(super) fn changed_meanwhile() -> Error {
     Error::conflict(
         CHANGED_MEANWHILE,
-        "the campaign changed meanwhile: look at it and try again",
+        "the campaign changed meanwhile; read it and try again",
     )
 }
 

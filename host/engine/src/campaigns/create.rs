@@ -16,7 +16,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// What an operator asks for.
+/// A campaign to be created, as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -39,18 +39,18 @@ pub struct Draft {
     pub success_criteria: SuccessCriteria,
 }
 
-/// A plugin by name, with what it is to go by.
+/// A plugin and its config, as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginChoice {
-    /// Its name.
+    /// Name of the plugin.
     pub plugin: String,
-    /// One of its revisions; none: the newest that is enabled.
+    /// The revision; `None`: the newest enabled one.
     pub revision: Option<Digest>,
-    /// JSON object.
+    /// A JSON object.
     pub config: String,
 }
 
-/// Makes a campaign. Everything that can be wrong with it is said at once, and nothing is stored then.
+/// Creates a campaign. All errors are reported together; nothing is stored then.
 pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Campaign> {
     actor.require(Role::Operator)?;
     let mut errors = draft.validate(engine.now());
@@ -99,10 +99,7 @@ pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Camp
 fn invalid(errors: Vec<FieldError>) -> Error {
     let message = match &errors[..] {
         [one] => format!("{}: {}", one.path, one.message),
-        many => format!(
-            "{} fields of the campaign are not as they must be",
-            many.len()
-        ),
+        many => format!("{} invalid fields", many.len()),
     };
     Error::Invalid {
         code: "invalid_campaign",
@@ -141,8 +138,8 @@ impl Draft {
             "/target_filter",
             message,
         );
-        let message = "stands alone: what a feed's newest campaign brings is for all that follow the feed; for some of them \
-                       use target_filter, such as `feed==beta;hw_model==rpi4`";
+        let message = "cannot be combined with other targets: a feed's newest campaign is for all devices that follow \
+                       the feed; to target some of them use target_filter, such as `feed==beta;hw_model==rpi4`";
         rule(
             targets.feed.is_none() || !names_any,
             "/target_feed",
@@ -172,7 +169,7 @@ impl Draft {
         rule(
             self.policies.len() <= MAX_POLICIES,
             "/policies",
-            "must be at most 16",
+            "must have at most 16 policies",
         );
         rule(
             self.max_concurrent_updates != Some(0),
@@ -243,7 +240,7 @@ async fn firmware(
     Ok(None)
 }
 
-/// The revision that a choice means, with its config checked; none when something is wrong with it.
+/// Resolves a plugin choice to a revision and validates its config. `None`: it is invalid, and `errors` tells why.
 pub(crate) async fn resolve_plugin(
     engine: &Engine,
     tenant: TenantId,
@@ -298,7 +295,7 @@ fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], errors: &mu
         && strategy.kind != PluginKind::Strategy
     {
         let message = format!(
-            "{} is a {} policy, no strategy",
+            "{} is a {} policy, not a strategy",
             strategy.plugin,
             strategy.kind.as_str()
         );
@@ -309,7 +306,7 @@ fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], errors: &mu
     }
     for (index, policy) in policies.iter().enumerate() {
         if policy.kind == PluginKind::Strategy {
-            let message = format!("{} is a strategy, no policy", policy.plugin);
+            let message = format!("{} is a strategy, not a policy", policy.plugin);
             errors.push(FieldError {
                 path: format!("/policies/{index}/plugin"),
                 message,

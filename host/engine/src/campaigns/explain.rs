@@ -13,25 +13,25 @@ use crate::{
     tenants::Actor,
 };
 
-/// How many of the newest campaigns are explained.
+/// Number of campaigns explained, the newest ones.
 const MAX_CAMPAIGNS: u32 = 50;
 
-/// Why a device has, or has not, been given a campaign's firmware.
+/// Why a device has been offered a campaign's firmware, or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The campaign.
     pub campaign: Campaign,
-    /// Where the device stands in it.
+    /// The device's status in the campaign.
     pub status: MembershipStatus,
-    /// The reasons, in the order in which they came about.
+    /// Reasons in chronological order.
     pub reasons: Vec<String>,
-    /// The device's updates by this campaign, newest first.
+    /// The device's updates from this campaign, newest first.
     pub updates: Vec<UpdateRow>,
 }
 
-/// Where a device stands in a campaign.
+/// Status of a device in a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the reasons say more")]
+#[expect(missing_docs, reason = "the names are those of REST")]
 pub enum MembershipStatus {
     NotStarted,
     NotSelected,
@@ -43,7 +43,7 @@ pub enum MembershipStatus {
 }
 
 impl MembershipStatus {
-    /// Its name in REST.
+    /// Name in REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotStarted => "not_started",
@@ -57,7 +57,7 @@ impl MembershipStatus {
     }
 }
 
-/// Explains a device's standing in each of the newest campaigns, newest first.
+/// Explains a device's status in each of the newest campaigns, newest first.
 pub async fn explain(engine: &Engine, actor: &Actor, device_id: &str) -> Result<Vec<Explanation>> {
     let device = engine.store().device(actor.tenant, device_id).await?;
     let device = device.ok_or_else(|| Error::not_found("device", device_id))?;
@@ -106,11 +106,11 @@ async fn explain_campaign(
             MembershipStatus::Excluded,
             vec![
                 selected(),
-                format!("left out as {}: {reason}", class_name(&class)),
+                format!("excluded as {}: {reason}", class_name(&class)),
             ],
         ),
         Membership::InNoWave => {
-            let reason = "no wave of the strategy's plan took it".to_owned();
+            let reason = "no wave of the strategy's plan includes it".to_owned();
             (MembershipStatus::InNoWave, vec![selected(), reason])
         }
         Membership::InWave { wave, position } => {
@@ -147,33 +147,36 @@ async fn explain_campaign(
     })
 }
 
-/// What keeps a device of a wave from its update: what did when its turn came, or what will.
+/// Why a member of a wave was skipped, or will be.
 fn skip_explanation(device: &Device, skip_reason: Option<SkipReason>) -> Option<String> {
     if let Some(reason) = skip_reason {
         let until = match reason {
             SkipReason::Superseded => "",
-            _ => "; while the campaign is in progress it is admitted as soon as that is gone",
+            _ => {
+                "; it is admitted as soon as this no longer applies, while the campaign is in progress"
+            }
         };
         return Some(format!("{}{until}", reason.sentence()));
     }
     if device.pinned {
         return Some(
-            "it is pinned, and will be passed over if it still is when its turn comes".to_owned(),
+            "it is pinned, and will be skipped if it is still pinned when its turn comes"
+                .to_owned(),
         );
     }
     (device.mode != DeviceMode::Rollout).then(|| {
         let mode = device.mode.as_str();
-        format!("its mode is {mode}, and it will be passed over if that is so when its turn comes")
+        format!("its mode is {mode}, and it will be skipped unless its mode is rollout when its turn comes")
     })
 }
 
-/// That the way back passed over the device.
+/// Why the rollback skipped the device.
 fn rollback_skip_explanation(
     campaign: &Campaign,
     skip_reason: Option<SkipReason>,
 ) -> Option<String> {
     let goes_back = campaign.rollback.is_some() && skip_reason == Some(SkipReason::Pinned);
-    let why = "it was pinned when the campaign went back, and stays on what the campaign brought";
+    let why = "it was pinned when the campaign was rolled back, and keeps the campaign's firmware";
     goes_back.then(|| why.to_owned())
 }
 

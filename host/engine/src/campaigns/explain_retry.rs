@@ -6,8 +6,8 @@ use tidegate_core::{
 
 use crate::ports::UpdateRow;
 
-/// Which try the newest of a device's updates is, why the one before failed, and when it goes out; nothing where it is the
-/// first.
+/// The number of the newest retry, why the update before it failed, and when it is offered. `None`: the newest update
+/// is not a retry.
 pub(super) fn explain_retry(
     campaign: &Campaign,
     updates: &[UpdateRow],
@@ -19,7 +19,7 @@ pub(super) fn explain_retry(
     let error = before.and_then(|before| before.error.as_ref());
     let why = error.map(|error| format!(", after {}: {}", error.code, error.message));
     Some(format!(
-        "it is try {} of {}{}{}",
+        "it is attempt {} of {}{}{}",
         newest.attempt.count + 1,
         newest.state.options.retries.max_retries + 1,
         why.unwrap_or_default(),
@@ -34,9 +34,9 @@ fn when(campaign: &Campaign, newest: &Update, now: Timestamp) -> Option<String> 
     let left = newest.offered_at().since(now).as_secs();
     Some(match campaign.status {
         CampaignStatus::Paused | CampaignStatus::Held => {
-            "; it waits until the campaign goes on".to_owned()
+            "; it waits until the campaign is resumed".to_owned()
         }
-        _ if left == 0 => "; it goes out in a moment".to_owned(),
-        _ => format!("; it goes out in {left} s"),
+        _ if left == 0 => "; it is offered shortly".to_owned(),
+        _ => format!("; it is offered in {left} s"),
     })
 }

@@ -10,13 +10,13 @@ use crate::{
     ports::{PageRequest, UpdateFilter, UpdateRow},
 };
 
-/// Among how many of a device's newest updates the one is looked for that brings it back.
+/// How many of a device's newest updates are searched for one that rolls it back.
 const NEWEST: PageRequest = PageRequest {
     limit: 100,
     offset: 0,
 };
 
-/// What the campaign's rollback means for a device whose newest update this is; nothing where there was none.
+/// What the campaign's rollback means for a device with this newest update. `None`: there is no rollback, or no update.
 pub(super) async fn explain_rollback(
     engine: &Engine,
     campaign: &Campaign,
@@ -30,7 +30,7 @@ pub(super) async fn explain_rollback(
     if let Some((_, Purpose::Rollback)) = update.campaign {
         let (name, version) = (&newest.firmware_name, &update.to_version);
         return Ok(Some(format!(
-            "the campaign went back: that update brings {name} {version} again"
+            "the campaign was rolled back: this update returns the device to {name} {version}"
         )));
     }
     if update.state.status.is_open() {
@@ -63,26 +63,26 @@ pub(super) async fn explain_rollback(
     let decided = ended.map_or(RollbackAction::NotNeeded, |ended| {
         rollback_action(&ended, rollback.scope)
     });
-    let had = update.from_version.as_deref().unwrap_or("of no known name");
+    let had = update.from_version.as_deref().unwrap_or("unknown");
     Ok(match decided {
-        // What passed over it says so itself.
+        // The skip reason explains it.
         RollbackAction::Pinned => None,
         RollbackAction::Impossible => Some(format!(
-            "the campaign went back, and the device stays where it is: the version that it had, {had}, is not on this \
-             server for its model"
+            "the campaign was rolled back, but the device keeps its firmware: its previous version ({had}) is not on \
+             this server for its model"
         )),
         RollbackAction::Install(_) if campaign.status == CampaignStatus::RollingBack => {
-            Some("the campaign goes back, and so will this device".to_owned())
+            Some("the campaign is being rolled back, and this device will be too".to_owned())
         }
         RollbackAction::AlreadyRollingBack(id) => Some(format!(
-            "the campaign went back, and leaves this device to update {id}, which brings it back already"
+            "the campaign was rolled back; update {id} was already rolling this device back"
         )),
         RollbackAction::Install(_) => Some(
-            "the campaign went back, and what the device had before is not there again: roll the device back by itself"
+            "the campaign was rolled back, but the device does not have its previous firmware again: roll it back"
                 .to_owned(),
         ),
         RollbackAction::NotNeeded => {
-            Some("the campaign went back, and had nothing to bring back here".to_owned())
+            Some("the campaign was rolled back; this device needed no rollback".to_owned())
         }
     })
 }

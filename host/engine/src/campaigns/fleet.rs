@@ -10,7 +10,7 @@ use tidegate_core::{
 
 use crate::ports::{ClassVerdict, SelectedDevice};
 
-/// The compatible devices in the campaign's stable order, with columns beside them for plugins.
+/// The compatible devices in the campaign's stable order, with parallel columns for plugins.
 pub(super) struct Fleet {
     pub(super) candidates: Vec<Candidate>,
     /// Index of each candidate's class in `classes`.
@@ -106,10 +106,10 @@ fn group_sizes<'a>(devices: impl Iterator<Item = &'a SelectedDevice>) -> Vec<Gro
 
 /// The selected devices by class.
 pub(super) struct Classes {
-    /// Those that plugins are asked about, ordered by key.
+    /// Classes to be checked by the policies, ordered by key.
     pub(super) checked: Vec<DeviceClass>,
-    /// Those whose devices are in another mode than `rollout`: nobody is asked, they are left out. Ordered by key and
-    /// mode; their indexes come after those of the others.
+    /// Classes of devices in another mode than `rollout`, which are excluded without a check. Ordered by key and mode.
+    /// Their indices follow those of `checked`.
     pub(super) excluded_by_mode: Vec<ClassVerdict>,
     /// Index of each device's class.
     pub(super) class_of: Vec<u32>,
@@ -142,7 +142,7 @@ pub(super) fn classify(selected: &[SelectedDevice]) -> Classes {
                 key,
                 devices,
                 excluded: Some(format!(
-                    "in mode {} when the campaign started, and campaigns are for devices in mode rollout",
+                    "in mode {} when the campaign started; campaigns update only devices in mode rollout",
                     mode.as_str()
                 )),
             }),

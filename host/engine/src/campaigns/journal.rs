@@ -7,7 +7,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// A part of a campaign's journal, oldest first, from the entry after this one.
+/// A page of a campaign's journal, oldest first, after the entry with sequence number `after`.
 pub async fn journal(
     engine: &Engine,
     actor: &Actor,
@@ -22,22 +22,22 @@ pub async fn journal(
         .await?)
 }
 
-/// What came of asking a recorded question again.
+/// Result of replaying a recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// Whether the answer is the same, bit for bit; of the recorded revision also the fuel.
+    /// Whether the output is identical; for the recorded revision also the fuel.
     pub same: bool,
-    /// The new answer, or the failure's class and words, as JSON.
+    /// The new output, or the class and text of the failure, as JSON.
     pub decision: String,
-    /// The recorded answer, or the recorded failure's class, as JSON.
+    /// The recorded output, or the class of the recorded failure, as JSON.
     pub recorded: String,
-    /// Units burnt now.
+    /// Units of fuel consumed now.
     pub fuel: u64,
-    /// Units burnt then.
+    /// Units of fuel consumed originally.
     pub recorded_fuel: u64,
 }
 
-/// Asks a recorded question again: of the revision that answered it, or of another. Nothing comes of the answer.
+/// Repeats a recorded call with the original revision or another one. The output is not applied.
 pub async fn replay(
     engine: &Engine,
     actor: &Actor,
@@ -65,7 +65,7 @@ pub async fn replay(
     );
     let decision = output_json(engine, &call.record.output, failure)?;
     let recorded = output_json(engine, &recorded_call.output, None)?;
-    // What was said is compared, not how it was packed: a newer packer would make every old answer another.
+    // Compares the decoded outputs: another version of the compression would change the bytes.
     let same_answer = match failure {
         None => !recorded_call.output.is_empty() && decision == recorded,
         Some(failure) => {
@@ -86,13 +86,13 @@ fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
     let entry = &recorded_call.entry;
     let message = match (entry.kind, entry.revision) {
         (EntryKind::Host, _) | (_, None) => {
-            "the host's own acts are no decisions: there is nothing to replay"
+            "an act of the server is not a plugin call: it cannot be replayed"
         }
         (EntryKind::Assign, _) => {
-            "an assignment is kept by the digests of its columns: it cannot be replayed"
+            "an assignment is recorded only as digests of its columns: it cannot be replayed"
         }
         _ if matches!(entry.outcome.as_str(), "deadline" | "host") => {
-            "a missed deadline is no decision: there is nothing to replay"
+            "a call that missed its deadline has no decision: it cannot be replayed"
         }
         (_, Some(revision)) => return Ok(revision),
     };
@@ -119,7 +119,7 @@ async fn require_same_plugin(
         return Err(Error::not_found("plugin revision", asked));
     };
     let message = format!(
-        "the revision {asked} is one of the plugin {}, and this entry is of {plugin}",
+        "the revision {asked} belongs to the plugin {}, and this entry to {plugin}",
         other.stored.description.name
     );
     Err(Error::conflict("other_plugin", message))

@@ -1,8 +1,8 @@
-//! Campaigns: made and steered by operators, kept going by the loops.
+//! Campaigns: commands of operators, and the loop that drives them.
 //!
-//! Operators' acts are here, a file each; `tick` looks at one campaign and decides, `reconcile` is the loop that does so
-//! for all of them. Plan, check, execute: a plugin proposes, `tidegate_core::checker` checks, the store applies with a
-//! compare-and-set, and admitting follows what was applied.
+//! Each command has its own file. `tick` processes one campaign once; `reconcile` is the loop that does so for all.
+//! Plan, check, execute: a plugin proposes, `tidegate_core::checker` checks, the store applies the outcome with a
+//! compare-and-set, and devices are admitted from what was applied.
 
 mod approve;
 mod calls;

@@ -6,10 +6,10 @@ use tidegate_core::{
     window::WindowState,
 };
 
-/// How soon a window that somebody asks for must open.
+/// A requested maintenance window must open within this time.
 const SOON: Duration = Duration::from_hours(366 * 24);
 
-/// What stands against these terms, said to `rule` as a truth, a field and why.
+/// Validates update options. `rule` receives whether a rule holds, the field, and the message.
 pub(crate) fn check_options(
     options: &UpdateOptions,
     success_criteria: SuccessCriteria,
@@ -46,7 +46,7 @@ pub(crate) fn check_options(
         rule(
             opening.is_some_and(|opening| opening.since(now) <= SOON),
             "/maintenance_window/schedule",
-            "does not open within a year",
+            "must open within a year",
         );
     }
     check_retries(options.retries, rule);
@@ -60,7 +60,7 @@ pub(crate) fn check_options(
         rule(
             timeouts.install.is_none(),
             "/install_timeout_minutes",
-            "means nothing here: a download_only update is not installed",
+            "must be omitted: a download_only update is not installed",
         );
         rule(
             success_criteria == SuccessCriteria::Reported,
@@ -70,7 +70,7 @@ pub(crate) fn check_options(
     }
 }
 
-/// What stands against so many retries.
+/// Validates a retry policy.
 pub(crate) fn check_retries(retries: RetryPolicy, rule: &mut impl FnMut(bool, &str, &str)) {
     let message = format!("must be at most {MAX_RETRIES}");
     rule(retries.max_retries <= MAX_RETRIES, "/max_retries", &message);

@@ -23,14 +23,14 @@ use crate::{
     ports::{CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice},
 };
 
-/// How many devices that are not there are named.
+/// Maximum number of unknown devices that are named.
 const MAX_MISSING_NAMED: usize = 5;
 
-/// Most devices that `assign` is asked about at once.
+/// Maximum number of devices in one `assign` call.
 const MAX_ASSIGN_ROWS: usize = 1_000_000;
 
-/// Selects, checks and plans: everything about a campaign's beginning but storing it. The database is read, plugins are
-/// asked, nothing is written.
+/// Prepares a campaign's start: selects the devices, calls the policies, and plans the waves. Reads the database and
+/// calls plugins; writes nothing.
 pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<CampaignStart> {
     let at = engine.now();
     let firmware = campaign_firmware(engine, campaign).await?;
@@ -77,7 +77,7 @@ pub(super) async fn campaign_firmware(engine: &Engine, campaign: &Campaign) -> R
     firmware.ok_or_else(|| Error::not_found("firmware", campaign.spec.firmware))
 }
 
-/// What plugins are told of a campaign, whenever they are asked.
+/// The part of the input that all plugin calls of a campaign share.
 pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
     Context {
         now,
@@ -127,7 +127,7 @@ impl Planning<'_> {
         Ok(selected)
     }
 
-    /// Devices that the campaign names and that are not there: until it starts they may still come.
+    /// Records the targeted devices that do not exist. They may be created until the campaign starts.
     fn record_missing_devices(&mut self, selected: &[SelectedDevice]) {
         let named = &self.campaign.spec.targets.devices;
         let there: HashSet<&str> = selected
@@ -147,14 +147,14 @@ impl Planning<'_> {
             more => format!(" and {more} more"),
         };
         let explain = format!(
-            "of the devices in target_devices {} are not known here and stay out: {first}{more}",
+            "{} of the devices in target_devices do not exist and are not included: {first}{more}",
             missing.len()
         );
         self.journal
             .push(host_journal_entry(self.at, "missing", explain));
     }
 
-    /// The attributes that any plugin of the campaign wants classes to be made of.
+    /// The attributes that the campaign's plugins need in class keys.
     async fn class_attributes(&self) -> Result<Vec<String>> {
         let spec = &self.campaign.spec;
         let mut attributes = Vec::new();
@@ -179,7 +179,7 @@ impl Planning<'_> {
         Ok(attributes)
     }
 
-    /// Every compatibility policy must say compatible; one that fails leaves all classes out.
+    /// A class is compatible if every compatibility policy says so. A policy that fails excludes all classes.
     async fn check_classes(&mut self, classes: Vec<DeviceClass>) -> Result<Vec<ClassVerdict>> {
         if classes.is_empty() {
             return Ok(Vec::new());
@@ -317,7 +317,7 @@ impl Planning<'_> {
     }
 }
 
-/// Why a class is left out, if it is.
+/// Why a class is excluded, if it is.
 pub(crate) fn exclusion(verdict: &Compatibility) -> Option<String> {
     match verdict {
         Compatibility::Compatible => None,
@@ -336,7 +336,7 @@ fn parse_selector(text: &str) -> Result<Selector> {
 fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {
     Error::conflict(
         "plan_failed",
-        format!("the strategy {} made no plan: {why}", strategy.plugin),
+        format!("the strategy {} could not plan: {why}", strategy.plugin),
     )
 }
 

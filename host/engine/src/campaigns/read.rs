@@ -12,7 +12,7 @@ pub async fn get(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campa
     campaign.ok_or_else(|| Error::not_found("campaign", id))
 }
 
-/// A part of the campaigns, newest first.
+/// A page of the campaigns, newest first.
 pub async fn list(
     engine: &Engine,
     actor: &Actor,
@@ -25,13 +25,13 @@ pub async fn list(
         .await?)
 }
 
-/// The campaign's waves, in order; empty before it starts.
+/// The campaign's waves, in order. Empty before the start.
 pub async fn waves(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Vec<Wave>> {
     get(engine, actor, id).await?;
     Ok(engine.store().waves(actor.tenant, id).await?)
 }
 
-/// A part of the campaign's updates, newest first.
+/// A page of the campaign's updates, newest first.
 pub async fn updates(
     engine: &Engine,
     actor: &Actor,

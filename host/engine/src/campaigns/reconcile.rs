@@ -16,18 +16,18 @@ use super::{
 };
 use crate::{Engine, Heartbeat, Result, devices, ports::RunRef};
 
-/// Campaigns that are looked at side by side.
+/// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 8;
-/// Campaigns or updates that one round takes from the store.
+/// Campaigns or updates read from the store at a time.
 const BATCH_SIZE: u32 = 500;
-/// How long a loop may be silent beyond its period: the database may be.
+/// How long a loop may be silent beyond its period, because the database may be slow.
 const MAX_EXTRA_SILENCE: Duration = Duration::from_mins(1);
-/// How long one look may take, with every call and every chunk of devices.
+/// Maximum duration of one tick, with all its plugin calls and batches.
 const MAX_TICK_DURATION: Duration = Duration::from_mins(5);
 
-/// Keeps campaigns going until [`crate::Signals::stop`]: at once those that moved on this host, and at every period those that are
-/// due by the store: their own wake-up has come, or they moved on another host or before a crash. It takes no input and
-/// keeps no state of its own that matters: what it forgets, it finds again.
+/// The campaign loop, until [`crate::Signals::stop`]. Ticks campaigns woken on this server immediately, and in every
+/// period those that are due in the store: at their own wake-up time, or woken on another server or before a crash. The
+/// loop has no durable state of its own; it finds lost wake-ups again in the store.
 pub async fn reconcile(engine: Arc<Engine>) {
     let running = Arc::new(RunningTicks::default());
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_TICKS));
@@ -45,7 +45,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
             _ = period.tick() => due(&engine).await,
             Some(ended) = ticks.join_next() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a look at a campaign panicked");
+                    tracing::error!(%error, "campaign tick panicked");
                 }
                 continue;
             }
@@ -61,7 +61,7 @@ pub async fn reconcile(engine: Arc<Engine>) {
             }
         }
     }
-    // Every look gives its lease back, so that the next host need not wait for it to run out.
+    // Every tick releases its lease, so that another server need not wait until it expires.
     while ticks.join_next().await.is_some() {}
 }
 
@@ -71,7 +71,7 @@ async fn due(engine: &Engine) -> Vec<RunRef> {
         .due(engine.now(), BATCH_SIZE)
         .await
         .unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot see which campaigns are due; trying again");
+            tracing::warn!(%error, "cannot read due campaigns; retrying");
             Vec::new()
         })
 }
@@ -83,17 +83,17 @@ async fn process_campaign(guard: TickGuard, permits: Arc<Semaphore>) {
         let _permit = permits.acquire().await;
         let _work = engine
             .health
-            .register_job("a look at a campaign", MAX_TICK_DURATION);
+            .register_job("campaign tick", MAX_TICK_DURATION);
         if let Err(error) = tick(engine, run).await {
             let (tenant, campaign) = (run.tenant, run.campaign);
-            tracing::error!(%tenant, %campaign, error = %ErrorChain(&error), "a look at a campaign failed");
+            tracing::error!(%tenant, %campaign, error = %ErrorChain(&error), "campaign tick failed");
         }
     }
-    // A burst of feedback is one look, not many.
+    // Coalesces a burst of feedback into one tick.
     sleep(engine.settings.tick_pause).await;
 }
 
-/// A campaign that is being looked at, until this is dropped: a look that panics must not keep the next one away.
+/// Marks a campaign as being processed until it is dropped, even if the tick panics.
 struct TickGuard {
     engine: Arc<Engine>,
     running: Arc<RunningTicks>,
@@ -108,12 +108,12 @@ impl Drop for TickGuard {
     }
 }
 
-/// Which campaigns are being looked at, and whether they moved meanwhile.
+/// Campaigns being processed, each with whether it was woken meanwhile.
 #[derive(Default)]
 struct RunningTicks(Mutex<std::collections::HashMap<RunRef, bool>>);
 
 impl RunningTicks {
-    /// True when nobody is at it; else it is noted that it moved.
+    /// True if the campaign is not being processed yet. Otherwise records that it was woken.
     fn start(&self, run: RunRef) -> bool {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match running.get_mut(&run) {
@@ -125,7 +125,7 @@ impl RunningTicks {
         }
     }
 
-    /// True when it moved meanwhile.
+    /// True if the campaign was woken meanwhile.
     fn finish(&self, run: RunRef) -> bool {
         self.0
             .lock()
@@ -135,7 +135,7 @@ impl RunningTicks {
     }
 }
 
-/// Ends updates whose time is up, and writes what is gathered in memory, until it is dropped.
+/// The loop that expires updates and writes plugin usage. Runs until it is dropped.
 pub async fn expire_updates_loop(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -144,10 +144,10 @@ pub async fn expire_updates_loop(engine: Arc<Engine>) {
         heartbeat.beat();
         if let Err(error) = expire_updates(&engine, &heartbeat).await {
             invalidate_if_unavailable(&engine, &error);
-            tracing::warn!(error = %ErrorChain(&error), "cannot end overdue updates; trying again");
+            tracing::warn!(error = %ErrorChain(&error), "cannot expire updates; retrying");
         }
         if let Err(error) = flush_usage(&engine).await {
-            tracing::warn!(error = %ErrorChain(&error), "cannot write what plugins cost");
+            tracing::warn!(error = %ErrorChain(&error), "cannot write plugin usage");
         }
         sleep(engine.settings.tick_period).await;
     }

@@ -13,8 +13,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Starts a campaign: its devices are selected, the compatibility policies and the strategy's plan are asked, and the
-/// waves are fixed. The first wave opens at the next tick.
+/// Starts a campaign: selects its devices, calls the compatibility policies and the strategy's plan, and fixes the
+/// waves. The next tick releases the first wave.
 pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
     actor.require(Role::Operator)?;
     let mut attempts = 0;
@@ -27,12 +27,12 @@ pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Cam
     super::get(engine, actor, id).await
 }
 
-/// False: the campaign changed meanwhile, so that it has to be looked at again.
+/// False: the campaign changed meanwhile and must be read again.
 async fn try_start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<bool> {
     let campaign = super::get(engine, actor, id).await?;
     campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
-        let message = "the campaign needs the approval of somebody else than its maker first";
+        let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }
     let campaign_start = prepare(engine, &campaign).await?;

@@ -15,52 +15,52 @@ use crate::{
     ports::{CandidateFilter, EntryKind},
 };
 
-/// The policies that choose: they come with the host, and need no config. The first must be there.
+/// The built-in policies that choose, without a config. The first is required.
 const DEFAULT_POLICIES: [&str; 3] = ["latest", HARDWARE, "version-path"];
-/// The one that reads what images say of hardware.
+/// The policy that evaluates the hardware named in images.
 const HARDWARE: &str = "hardware";
-/// How many candidates are read at a time.
+/// Candidates read from the store at a time.
 const PAGE_SIZE: u32 = 20;
-/// Of how many candidates for a model, highest version first, policies are asked at most.
+/// Maximum number of candidates for a model that policies are called for, highest version first.
 pub(super) const MAX_CANDIDATES: usize = 200;
-/// Firmware that is named as not chosen, at most.
+/// Maximum number of skipped releases in a choice.
 const MAX_NAMED: usize = 5;
-/// From offer to end: as long as an update may have, for nobody waits for it.
+/// From offer to end: the maximum, because no campaign waits for these updates.
 pub(super) const UPDATE_TIMEOUT: Duration = Duration::from_hours(24);
 
-/// What a class of devices is to have.
+/// The firmware chosen for a class of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FirmwareChoice {
-    /// The newest firmware that every policy lets it onto; none: it is to stay as it is.
+    /// The newest firmware that every policy allows; `None`: the class keeps its firmware.
     pub chosen: Option<Firmware>,
-    /// What was newer, or would have been, and why it was not chosen; highest version first, the first few.
+    /// Newer releases that were not chosen, highest version first; at most [`MAX_NAMED`].
     pub skipped: Vec<SkippedRelease>,
-    /// More firmware may be for its model than is looked at, and what is left has lower versions.
+    /// Whether more than [`MAX_CANDIDATES`] releases may be for the model. Those left out have lower versions.
     pub is_truncated: bool,
 }
 
-/// A firmware that was not chosen.
+/// A release that was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedRelease {
-    /// Its name.
+    /// Name of the firmware.
     pub name: String,
-    /// Its version.
+    /// Version of the firmware.
     pub version: String,
     /// Why, with the policy's name.
     pub reason: String,
 }
 
-/// Who chooses.
+/// Chooses firmware for classes of devices with a tenant's policies.
 pub(super) struct FirmwareChooser<'a> {
     engine: &'a Engine,
     tenant: TenantId,
     policies: Vec<PluginUse>,
-    /// The attributes that they want classes to be made of.
+    /// The attributes that the policies need in class keys.
     pub(super) attributes: Vec<String>,
 }
 
 impl<'a> FirmwareChooser<'a> {
-    /// None: the tenant has not the policy `latest`, or it is disabled.
+    /// `None`: the tenant does not have the policy `latest`, or it is disabled.
     pub(super) async fn load(engine: &'a Engine, tenant: TenantId) -> Result<Option<Self>> {
         let (mut policies, mut attributes) = (Vec::new(), Vec::new());
         for name in DEFAULT_POLICIES {
@@ -91,7 +91,7 @@ impl<'a> FirmwareChooser<'a> {
         }))
     }
 
-    /// What each of these classes is to have.
+    /// The firmware for each of these classes.
     pub(super) async fn choose(&self, classes: &[DeviceClass]) -> Result<Vec<FirmwareChoice>> {
         let mut choices = vec![FirmwareChoice::default(); classes.len()];
         let mut by_model: BTreeMap<&str, Vec<PendingClass<'_>>> = BTreeMap::new();
@@ -108,7 +108,8 @@ impl<'a> FirmwareChooser<'a> {
         Ok(choices)
     }
 
-    /// Goes down the candidates for a model until nobody is left who could be on something older.
+    /// Checks the candidates for a model, highest version first, until every class has a firmware or runs a newer
+    /// version.
     async fn choose_for_model(
         &self,
         model: &str,
@@ -135,7 +136,7 @@ impl<'a> FirmwareChooser<'a> {
             }
             checked += page.len();
             after = page.last().map(|last| (key(last), last.id));
-            // What is held against a version that is not known, is held against it by every candidate.
+            // Policies refuse an unknown version for every candidate alike.
             remaining.retain(|class| class.installed_key.is_some());
         }
         for class in remaining {
@@ -144,7 +145,7 @@ impl<'a> FirmwareChooser<'a> {
         Ok(())
     }
 
-    /// Asks whether a firmware is for those who are left; answers who is left then.
+    /// Checks a firmware for the pending classes. Returns the classes that are still pending.
     async fn check_firmware<'c>(
         &self,
         firmware: &Firmware,
@@ -179,7 +180,7 @@ impl<'a> FirmwareChooser<'a> {
         still
     }
 
-    /// What is newer than `at_least`, the key of a version, and no candidate, and why; the highest versions.
+    /// Releases of at least the version key `at_least` that are no candidates, with reasons; highest versions first.
     pub(super) async fn excluded_candidates(
         &self,
         model: &str,
@@ -195,7 +196,7 @@ impl<'a> FirmwareChooser<'a> {
         let found = store.excluded_candidates(self.tenant, &filter).await?;
         let skipped = found.iter().map(|firmware| {
             let reason = if TargetModels::of(&firmware.details).is_empty() {
-                "neither its upload nor its image says which hardware it is for"
+                "neither its upload nor its image names the hardware that it is for"
             } else {
                 "it is a beta"
             };
@@ -204,7 +205,7 @@ impl<'a> FirmwareChooser<'a> {
         Ok(skipped.collect())
     }
 
-    /// What stands against each class. A policy that fails stands against all that it is asked about.
+    /// The reason against each class, if any. A policy that fails excludes all classes that it was called for.
     async fn exclusion_reasons(
         &self,
         firmware: &Firmware,
@@ -213,7 +214,7 @@ impl<'a> FirmwareChooser<'a> {
         let mut exclusion_reasons = vec![None; classes.len()];
         let is_named = firmware.details.device_model.is_some();
         if !is_named && !self.policies.iter().any(|policy| policy.plugin == HARDWARE) {
-            let missing = "the policy hardware, which reads for which hardware its image is, is not there or not enabled";
+            let missing = "the policy hardware, which checks the hardware named in its image, is missing or disabled";
             exclusion_reasons.fill(Some(missing.to_owned()));
             return exclusion_reasons;
         }
@@ -240,7 +241,7 @@ impl<'a> FirmwareChooser<'a> {
         exclusion_reasons
     }
 
-    /// What a policy says against each class.
+    /// A policy's reason against each class, if any.
     async fn check_policy(
         &self,
         policy: &PluginUse,
@@ -275,11 +276,11 @@ impl<'a> FirmwareChooser<'a> {
     }
 }
 
-/// A class for which nothing is chosen yet.
+/// A class without a chosen firmware yet.
 struct PendingClass<'a> {
     class: &'a DeviceClass,
     choice: &'a mut FirmwareChoice,
-    /// The key of the version that it has, if it is known.
+    /// Key of the installed version, if it is known.
     installed_key: Option<String>,
 }
 
@@ -294,7 +295,7 @@ impl<'a> PendingClass<'a> {
     }
 }
 
-/// The key of a version as a device reports it, unless versions cannot be compared with it.
+/// The sort key of a reported version; `None` if it is not a comparable version.
 pub(super) fn version_key(version: &str) -> Option<String> {
     version::semver(version).map(|version| sort_key(&version))
 }
@@ -313,7 +314,6 @@ impl SkippedRelease {
     }
 }
 
-/// One class of its own.
 pub(super) fn class(key: ClassKey, devices: u64) -> DeviceClass {
     DeviceClass { key, devices }
 }

@@ -9,17 +9,17 @@ use crate::{
     tenants::Actor,
 };
 
-/// What mode `latest` has in mind for a device and why, in sentences for people; none for a device in another mode.
+/// What mode `latest` chooses for a device and why, in sentences. Empty for a device in another mode.
 pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<String>> {
     if device.mode != DeviceMode::Latest {
         return Ok(Vec::new());
     }
     let Some(chooser) = FirmwareChooser::load(engine, actor.tenant).await? else {
-        let missing = "the policy latest, which chooses, is not there or not enabled";
+        let missing = "the policy latest, which chooses firmware, is missing or disabled";
         return Ok(vec![missing.to_owned()]);
     };
     let Some(model) = &device.hw_model else {
-        let unknown = "it does not say its hardware model, so nothing can be chosen for it";
+        let unknown = "it does not report its hardware model, so no firmware can be chosen for it";
         return Ok(vec![unknown.to_owned()]);
     };
     let class = class(device.class(&chooser.attributes), 1);
@@ -31,7 +31,7 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
     let excluded_candidates = chooser.excluded_candidates(model, lowest).await?;
     let mut sentences = skip_sentences(&choice, &excluded_candidates);
     let Some(firmware) = choice.chosen else {
-        sentences.push("latest chooses nothing for it".to_owned());
+        sentences.push("latest chooses no firmware for it".to_owned());
         return Ok(sentences);
     };
     let (name, version) = (&firmware.details.name, &firmware.details.version);
@@ -54,12 +54,12 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
         .find(|row| row.update.firmware == firmware.id);
     sentences.extend(previous.map(|row| {
         let (id, status) = (row.update.id, row.update.state.status.as_str());
-        format!("update {id}, which is {status}, offered it that; it is offered once by itself")
+        format!("update {id} ({status}) already offered it this firmware; latest offers a firmware only once")
     }));
     Ok(sentences)
 }
 
-/// What is not chosen and why.
+/// Which releases are not chosen and why.
 fn skip_sentences(choice: &FirmwareChoice, excluded_candidates: &[SkippedRelease]) -> Vec<String> {
     let skipped = excluded_candidates.iter().chain(&choice.skipped);
     let mut sentences: Vec<_> = skipped
@@ -72,7 +72,7 @@ fn skip_sentences(choice: &FirmwareChoice, excluded_candidates: &[SkippedRelease
         .collect();
     if choice.is_truncated {
         sentences.push(format!(
-            "more releases may be for its model; the {MAX_CANDIDATES} of the highest versions were looked at"
+            "more releases may be for its model; only the {MAX_CANDIDATES} of the highest versions were checked"
         ));
     }
     sentences

@@ -1,8 +1,9 @@
-//! Devices in mode `latest`: the newest firmware that policies let them onto, by itself.
+//! Devices in mode `latest`: they are offered the newest firmware that the policies allow.
 //!
-//! Nothing of this is on a device's way: whatever may leave one behind stirs its tenant, and a loop looks at the tenants
-//! that were stirred. It asks policies about classes of devices, newest firmware first, and offers what they let through
-//! as single updates. Looking twice does nothing twice: a device is offered a firmware by itself once, however that went.
+//! No device request waits for this: events that may leave a device behind mark its tenant dirty, and a loop processes
+//! dirty tenants. The loop calls the policies for classes of devices, newest firmware first, and offers the allowed
+//! firmware as single updates. Processing is idempotent: a device is offered a firmware automatically only once,
+//! whatever the result.
 
 mod chooser;
 mod explain;

@@ -16,15 +16,16 @@ use crate::{
     ports::{Offer, OfferResult},
 };
 
-/// Devices that may be given something by themselves: one that has drifted would be sent round, one with an open update
-/// has something to do.
+/// Devices that may be offered a firmware automatically. A drifted device would be updated in circles; one with an open
+/// update is busy.
 const ELIGIBLE_DEVICES: &str = "mode==latest;pinned==false;drifted==false;state!=pending";
 /// Devices that are offered a firmware in one transaction.
 const BATCH_SIZE: usize = 1000;
-/// How long one round may take before somebody is to be told.
+/// Maximum duration of one round before the loop counts as stuck.
 const MAX_SILENCE: Duration = Duration::from_mins(10);
 
-/// Keeps devices in mode `latest` up to date, until it is dropped. It works for at most a fifth of the time.
+/// The loop that keeps devices in mode `latest` up to date. Runs until it is dropped, and is active at most a fifth of
+/// the time.
 pub async fn run_latest_loop(engine: Arc<Engine>) {
     let heartbeat = engine
         .health
@@ -34,16 +35,13 @@ pub async fn run_latest_loop(engine: Arc<Engine>) {
         let started = Instant::now();
         if let Err(error) = process_dirty_tenants(&engine).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "cannot keep devices in mode latest up to date; trying again"
-            );
+            tracing::warn!(error, "cannot update devices in mode latest; retrying");
         }
         sleep(engine.settings.tick_period.max(started.elapsed() * 4)).await;
     }
 }
 
-/// Looks once at every tenant that was stirred since it was last looked at.
+/// Processes every tenant that was marked dirty since it was last processed.
 pub async fn process_dirty_tenants(engine: &Engine) -> Result<()> {
     for (tenant, revision) in engine.store().dirty_tenants().await? {
         update_tenant(engine, tenant).await?;
@@ -57,7 +55,7 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
         return Ok(());
     };
     let eligible = parse(ELIGIBLE_DEVICES, &DEVICE_FIELDS)
-        .map_err(|error| Error::internal("read which devices are meant", error))?;
+        .map_err(|error| Error::internal("parse the selector of eligible devices", error))?;
     let selected = engine
         .store()
         .select(

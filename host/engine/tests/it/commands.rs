@@ -22,7 +22,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     draft.policies[0].plugin = "nowhere".to_owned();
     let error = campaigns::create(&fixture.engine, &fixture.actor, draft)
         .await
-        .expect_err("it is bad");
+        .expect_err("the draft is invalid");
     let Error::Invalid { errors, .. } = error else {
         panic!("{error:?}")
     };
@@ -50,16 +50,25 @@ async fn a_campaign_is_approved_by_another_user() {
         other => panic!("{other:?}"),
     };
     let start = campaigns::start(&fixture.engine, &fixture.actor, id).await;
-    assert_eq!(code(start.expect_err("nobody approved")), "not_approved");
+    assert_eq!(
+        code(start.expect_err("the approval is missing")),
+        "not_approved"
+    );
     let own = campaigns::approve(&fixture.engine, &fixture.actor, id, String::new()).await;
-    assert_eq!(code(own.expect_err("it is their own")), "own_campaign");
+    assert_eq!(
+        code(own.expect_err("the campaign is the user's own")),
+        "own_campaign"
+    );
     let viewer = Actor {
         user: "stranger".to_owned(),
         role: Role::Viewer,
         ..fixture.actor.clone()
     };
     let no_role = campaigns::approve(&fixture.engine, &viewer, id, String::new()).await;
-    assert_eq!(code(no_role.expect_err("they may not")), "role_missing");
+    assert_eq!(
+        code(no_role.expect_err("the role is missing")),
+        "role_missing"
+    );
     let approver = Actor {
         user: "maker".to_owned(),
         role: Role::Approver,
@@ -67,10 +76,10 @@ async fn a_campaign_is_approved_by_another_user() {
     };
     campaigns::approve(&fixture.engine, &approver, id, "looks good".to_owned())
         .await
-        .expect("somebody else may");
+        .expect("another user may approve");
     campaigns::start(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("now it starts");
+        .expect("the campaign starts");
 }
 
 #[tokio::test]
@@ -81,15 +90,15 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
         .await;
     campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
         .await
-        .expect("it pauses");
+        .expect("the campaign pauses");
     fixture
         .sandbox
-        .decides(|_| panic!("a paused campaign asks nobody"));
+        .decides(|_| panic!("a paused campaign calls no plugin"));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Paused);
     campaigns::resume(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("it resumes");
+        .expect("the campaign resumes");
 
     fixture.sandbox.decides(|observation| {
         let acts: Vec<OperatorActKind> = observation.operator.iter().map(|act| act.kind).collect();
@@ -102,7 +111,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     fixture.tick(id).await;
     campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
         .await
-        .expect("the operator says go on");
+        .expect("the gate opens");
     fixture.sandbox.decides(|observation| {
         assert!(observation.waves[1].advanced_at.is_some());
         Ok(decision(&[(1, 2)], DecisionOutcome::Proceed))
@@ -111,7 +120,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     assert_eq!(fixture.updates(id).await.len(), 3);
     let again = campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
         .await
-        .expect_err("it is open");
+        .expect_err("the wave is released already");
     assert!(matches!(
         again,
         Error::Conflict {

@@ -1,4 +1,4 @@
-//! A small world: a database, a fleet, a firmware, and campaigns that tests step by hand.
+//! A database with devices and plugins, and campaigns that tests tick by hand.
 
 use std::{
     io,
@@ -40,13 +40,14 @@ pub(crate) struct EngineFixture {
     pub(crate) sandbox: Arc<ScriptedSandbox>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) actor: Actor,
-    /// Every call of a plugin: which, what, and its outcome as it is counted.
+    /// Every plugin call: plugin, call, and outcome as observed for metrics.
     pub(crate) calls: Calls,
     _folder: tempfile::TempDir,
 }
 
 impl EngineFixture {
-    /// A fleet of this size on firmware 1.0.0, and a strategy whose plan has one device, two devices and the rest.
+    /// Creates this many devices on firmware 1.0.0, and a strategy that plans waves of one device, two devices and the
+    /// rest.
     pub(crate) async fn new(devices: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = store(folder.path()).await;
@@ -181,15 +182,15 @@ impl EngineFixture {
     pub(crate) async fn create(&self, draft: Draft) -> Campaign {
         campaigns::create(&self.engine, &self.actor, draft)
             .await
-            .expect("a good campaign")
+            .expect("a valid campaign")
     }
 
-    /// A campaign to the whole fleet that has started.
+    /// A started campaign for all devices.
     pub(crate) async fn create_and_start(&self, draft: Draft) -> CampaignId {
         let id = self.create(draft).await.id;
         campaigns::start(&self.engine, &self.actor, id)
             .await
-            .expect("it starts");
+            .expect("the campaign starts");
         id
     }
 
@@ -200,13 +201,13 @@ impl EngineFixture {
         };
         campaigns::tick(&self.engine, run)
             .await
-            .expect("a look works");
+            .expect("the tick succeeds");
     }
 
     pub(crate) async fn campaign(&self, id: CampaignId) -> Campaign {
         campaigns::get(&self.engine, &self.actor, id)
             .await
-            .expect("it is there")
+            .expect("the campaign exists")
     }
 
     pub(crate) async fn status(&self, id: CampaignId) -> CampaignStatus {
@@ -249,15 +250,15 @@ impl EngineFixture {
             .collect()
     }
 
-    /// Every device with an open update says that it went so; devices that are called back agree.
+    /// Reports this result for every open update. Cancelling updates are confirmed as cancelled.
     pub(crate) async fn report_result(&self, id: CampaignId, finished: Finished) {
         for row in self.open(id).await {
-            let said = feedback(finished);
+            let result = feedback(finished);
             let event = match row.update.state.status {
                 UpdateStatus::Cancelling => {
                     UpdateEvent::CancelFeedback(feedback(Finished::Success))
                 }
-                _ => UpdateEvent::Feedback(said),
+                _ => UpdateEvent::Feedback(result),
             };
             self.report(&row, event).await;
         }
@@ -275,7 +276,7 @@ impl EngineFixture {
             .store()
             .record(report)
             .await
-            .expect("it is taken");
+            .expect("the report is recorded");
     }
 
     pub(crate) async fn report_version(&self, device: DeviceKey, version: &str) {
@@ -288,10 +289,13 @@ impl EngineFixture {
             at: self.engine.now(),
         };
         let store = self.engine.store();
-        store.record_attributes(report).await.expect("it is taken");
+        store
+            .record_attributes(report)
+            .await
+            .expect("the report is recorded");
     }
 
-    /// How often its strategy was asked for a decision.
+    /// Number of calls of the strategy's `decide`.
     pub(crate) async fn decisions(&self, id: CampaignId) -> usize {
         let all = PageRequest {
             limit: 500,

@@ -1,4 +1,4 @@
-//! Requests that clients name with keys.
+//! Requests with an idempotency key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
 const FINGERPRINT: [u8; 32] = [1; 32];
 const LEASE: Duration = Duration::from_millis(40);
 
-/// What a request with the key is told.
+/// The response to a repeated request, or the error code.
 async fn reserve_again(
     engine: &Arc<Engine>,
     fixture: &EngineFixture,
@@ -32,7 +32,7 @@ async fn reserve_again(
 async fn reserve_new(engine: &Arc<Engine>, fixture: &EngineFixture) -> RunningRequest {
     match reserve(engine, &fixture.actor, KEY, FINGERPRINT).await {
         Ok(Reservation::New(running)) => running,
-        Ok(Reservation::Replayed(_)) => panic!("it was done before"),
+        Ok(Reservation::Replayed(_)) => panic!("the request was executed before"),
         Err(error) => panic!("{error}"),
     }
 }
@@ -86,7 +86,7 @@ async fn a_running_request_renews_its_lease() {
         () = heard => {}
         never = running.renew_lease() => match never {},
     }
-    // Nothing is said any more, but it is answered in the end.
+    // The lease is not renewed any more, but the request completes in the end.
     fixture.clock.advance(LEASE);
     assert_eq!(
         reserve_again(&engine, &fixture).await,
@@ -117,7 +117,7 @@ async fn expired_responses_are_deleted() {
         .complete(b"done".to_vec())
         .await;
     fixture.clock.advance(Duration::from_hours(24));
-    // There is room for one request, and the old one takes it for as long as it is there.
+    // The quota allows one request, and the old one counts until it is deleted.
     let quota = Quota {
         requests: 1,
         bytes: 1 << 20,
@@ -139,16 +139,16 @@ async fn expired_responses_are_deleted() {
             .reserve_request(fixture.actor.tenant, other.clone(), quota, engine.now())
     };
     assert_eq!(
-        reserve().await.expect("a store"),
+        reserve().await.expect("the database answers"),
         ReserveResult::QuotaExceeded
     );
     let cleared = async {
-        while reserve().await.expect("a store") == ReserveResult::QuotaExceeded {
+        while reserve().await.expect("the database answers") == ReserveResult::QuotaExceeded {
             tokio::task::yield_now().await;
         }
     };
     tokio::select! {
         () = cleared => {}
-        () = run_gc(Arc::clone(engine)) => panic!("it never ends"),
+        () = run_gc(Arc::clone(engine)) => panic!("the loop never ends"),
     }
 }

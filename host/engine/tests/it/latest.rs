@@ -1,4 +1,4 @@
-//! Mode `latest`: which firmware policies are asked about, and what is said of the rest.
+//! Mode `latest`: which firmware the policies are called for, and how the rest is explained.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,10 +15,10 @@ use tidegate_engine::{
 
 use crate::engine_fixture::EngineFixture;
 
-/// The versions that the policy `latest` was asked about.
+/// The firmware versions that the policies were called for.
 type CheckedVersions = Arc<Mutex<Vec<String>>>;
 
-/// A fleet in mode `latest`; as for its policy, devices may have whatever this says.
+/// Devices in mode `latest`, with policies that allow what `may` allows.
 async fn latest_fixture(
     may: impl Fn(&CheckInput) -> bool + Send + 'static,
 ) -> (EngineFixture, CheckedVersions) {
@@ -41,7 +41,7 @@ async fn latest_fixture(
     fixture.sandbox.checks(move |input| {
         checked
             .lock()
-            .expect("no panic")
+            .expect("no test panicked")
             .push(input.firmware.version.clone());
         let verdict = if may(input) {
             Compatibility::Compatible
@@ -86,16 +86,16 @@ async fn offered(fixture: &EngineFixture) -> Vec<String> {
 async fn process(fixture: &EngineFixture) -> Vec<String> {
     latest::process_dirty_tenants(&fixture.engine)
         .await
-        .expect("it looks");
+        .expect("dirty tenants are processed");
     offered(fixture).await
 }
 
 async fn explained(fixture: &EngineFixture) -> String {
     let device = fixture.engine.store();
     let device = device.device(fixture.tenant(), "device-000").await;
-    let device = device.expect("a store").expect("a device");
-    let said = latest::explain(&fixture.engine, &fixture.actor, &device).await;
-    said.expect("words").join("\n")
+    let device = device.expect("the database answers").expect("a device");
+    let explanation = latest::explain(&fixture.engine, &fixture.actor, &device).await;
+    explanation.expect("an explanation").join("\n")
 }
 
 #[tokio::test]
@@ -118,19 +118,19 @@ async fn betas_and_other_models_do_not_block_a_release() {
     assert_eq!(process(&fixture).await, ["1.1.0", "1.1.0"]);
     // Each of the two policies, once for both devices.
     assert_eq!(
-        *checked_versions.lock().expect("no panic"),
+        *checked_versions.lock().expect("no test panicked"),
         ["1.1.0", "1.1.0"]
     );
 
-    let said = explained(&fixture).await;
+    let explanation = explained(&fixture).await;
     for sentence in [
-        "not edge 9.0.0: neither its upload nor its image says which hardware it is for",
+        "not edge 9.0.0: neither its upload nor its image names the hardware that it is for",
         "not edge 3.0.0-rc.119: it is a beta",
         "latest chooses edge 1.1.0 for it",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(explanation.contains(sentence), "{sentence}: {explanation}");
     }
-    assert!(!said.contains("4.0."), "{said}");
+    assert!(!explanation.contains("4.0."), "{explanation}");
 }
 
 #[tokio::test]
@@ -144,14 +144,14 @@ async fn policies_are_called_down_to_the_installed_version() {
         publish(&fixture, &format!("2.0.{n}"), |_| {}).await;
     }
     assert_eq!(process(&fixture).await, ["1.1.0", "1.1.0"]);
-    checked_versions.lock().expect("no panic").clear();
+    checked_versions.lock().expect("no test panicked").clear();
 
     fixture.sandbox.checks({
         let checked = Arc::clone(&checked_versions);
         move |input| {
             checked
                 .lock()
-                .expect("no panic")
+                .expect("no test panicked")
                 .push(input.firmware.version.clone());
             Ok(vec![
                 Compatibility::Incompatible("no".to_owned());
@@ -159,11 +159,17 @@ async fn policies_are_called_down_to_the_installed_version() {
             ])
         }
     });
-    let said = explained(&fixture).await;
-    assert!(said.ends_with("latest chooses nothing for it"), "{said}");
-    assert!(said.contains("not edge 2.0.59: latest: no"), "{said}");
-    let checked_versions = checked_versions.lock().expect("no panic");
-    // Whoever was refused by one policy is not shown to the next.
+    let explanation = explained(&fixture).await;
+    assert!(
+        explanation.ends_with("latest chooses no firmware for it"),
+        "{explanation}"
+    );
+    assert!(
+        explanation.contains("not edge 2.0.59: latest: no"),
+        "{explanation}"
+    );
+    let checked_versions = checked_versions.lock().expect("no test panicked");
+    // A class that one policy refused is not shown to the next.
     assert_eq!(
         (
             checked_versions.len(),
@@ -182,11 +188,14 @@ async fn a_truncated_search_is_explained() {
         publish(&fixture, &format!("2.0.{n}"), |_| {}).await;
     }
     assert!(process(&fixture).await.is_empty());
-    assert_eq!(checked_versions.lock().expect("no panic").len(), 200);
-    let said = explained(&fixture).await;
+    assert_eq!(
+        checked_versions.lock().expect("no test panicked").len(),
+        200
+    );
+    let explanation = explained(&fixture).await;
     assert!(
-        said.contains("the 200 of the highest versions were looked at"),
-        "{said}"
+        explanation.contains("only the 200 of the highest versions were checked"),
+        "{explanation}"
     );
 }
 
@@ -215,14 +224,17 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
         image("swu.hardware_compatibility", r#"["1.0"]"#),
     )
     .await;
-    let said = explained(&fixture).await;
-    assert!(said.contains("latest chooses edge 7.2.0"), "{said}");
+    let explanation = explained(&fixture).await;
+    assert!(
+        explanation.contains("latest chooses edge 7.2.0"),
+        "{explanation}"
+    );
 
-    // Without the policy that reads images, nobody gets one for its image's word.
+    // Without the policy that evaluates images, a firmware that names its models only in its image is not chosen.
     let store = fixture.engine.store();
     let revision = store.revision(fixture.tenant(), "hardware", None).await;
     let digest = revision
-        .expect("a store")
+        .expect("the database answers")
         .expect("a revision")
         .stored
         .digest;
@@ -230,10 +242,13 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
         .enable_revision(fixture.tenant(), "hardware", digest, false)
         .await;
     disabled.expect("a revision");
-    let said = explained(&fixture).await;
+    let explanation = explained(&fixture).await;
     assert!(
-        said.contains("not edge 7.2.0: the policy hardware, which reads"),
-        "{said}"
+        explanation.contains("not edge 7.2.0: the policy hardware, which checks"),
+        "{explanation}"
     );
-    assert!(said.ends_with("latest chooses nothing for it"), "{said}");
+    assert!(
+        explanation.ends_with("latest chooses no firmware for it"),
+        "{explanation}"
+    );
 }

@@ -1,4 +1,4 @@
-//! The engine on a real database, with a scripted sandbox and a clock that tests move.
+//! The engine on a real database, with a scripted sandbox and a manual clock.
 
 mod commands;
 mod engine_fixture;

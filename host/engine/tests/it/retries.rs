@@ -1,4 +1,4 @@
-//! Updates that are tried again, and what people are told of it.
+//! Retries and their explanations.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     scripted_sandbox::decision,
 };
 
-/// A campaign of one device, which it was offered, that tries twice again.
+/// A campaign that offered its update to one device and allows two retries.
 async fn start_rollout() -> (EngineFixture, CampaignId) {
     let fixture = EngineFixture::new(1).await;
     let mut draft = draft(fixture.add_firmware("1.1.0").await);
@@ -34,35 +34,36 @@ async fn start_rollout() -> (EngineFixture, CampaignId) {
 
 async fn reasons(fixture: &EngineFixture) -> String {
     let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000").await;
-    explained.expect("it is explained")[0].reasons.join("\n")
+    explained.expect("an explanation")[0].reasons.join("\n")
 }
 
 #[tokio::test]
 async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
     let (fixture, id) = start_rollout().await;
     assert!(
-        !reasons(&fixture).await.contains("try"),
-        "the first is no news"
+        !reasons(&fixture).await.contains("attempt"),
+        "the first attempt is not explained"
     );
     fixture.report_result(id, Finished::Failure).await;
     let counts = fixture.counts(id).await;
     assert_eq!((counts.offered, counts.failed), (1, 0));
     let explanation = reasons(&fixture).await;
     assert!(
-        explanation.contains("it is try 2 of 3, after FAILED"),
+        explanation.contains("it is attempt 2 of 3, after FAILED"),
         "{explanation}"
     );
     assert!(
-        explanation.contains("; it goes out in 6") || explanation.contains("; it goes out in 7"),
+        explanation.contains("; it is offered in 6")
+            || explanation.contains("; it is offered in 7"),
         "{explanation}"
     );
 
     campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
         .await
-        .expect("it pauses");
+        .expect("the campaign pauses");
     let explanation = reasons(&fixture).await;
     assert!(
-        explanation.contains("it waits until the campaign goes on"),
+        explanation.contains("it waits until the campaign is resumed"),
         "{explanation}"
     );
     fixture.clock.advance(Duration::from_mins(5));
@@ -71,7 +72,7 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         store
             .expire_updates(fixture.engine.now(), 10)
             .await
-            .expect("a look")
+            .expect("updates expire")
     };
     expire().await;
     assert_eq!(
@@ -81,8 +82,8 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
 
     campaigns::resume(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("it goes on");
-    assert!(reasons(&fixture).await.contains("it goes out in a moment"));
+        .expect("the campaign resumes");
+    assert!(reasons(&fixture).await.contains("it is offered shortly"));
     fixture.clock.advance(Duration::from_mins(10));
     expire().await;
     assert_eq!(
@@ -106,7 +107,7 @@ async fn a_pinned_device_is_not_rolled_back_and_the_reason_is_explained() {
     };
     registry::change(&fixture.engine, &fixture.actor, "device-000", pin)
         .await
-        .expect("it is pinned");
+        .expect("the device is pinned");
     campaigns::roll_back(
         &fixture.engine,
         &fixture.actor,
@@ -115,18 +116,21 @@ async fn a_pinned_device_is_not_rolled_back_and_the_reason_is_explained() {
         "it is bad",
     )
     .await
-    .expect("it turns back");
+    .expect("the rollback starts");
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
     assert_eq!(
         fixture.version_of("device-000").await.as_deref(),
         Some("1.1.0")
     );
-    let said = fixture.campaign(id).await.explain.join("\n");
-    assert!(said.contains("1 stay on it: they are pinned"), "{said}");
+    let summary = fixture.campaign(id).await.explain.join("\n");
+    assert!(
+        summary.contains("1 are pinned and keep the campaign's firmware"),
+        "{summary}"
+    );
     let explanation = reasons(&fixture).await;
     assert!(
-        explanation.contains("it was pinned when the campaign went back"),
+        explanation.contains("it was pinned when the campaign was rolled back"),
         "{explanation}"
     );
 }

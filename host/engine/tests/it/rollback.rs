@@ -13,7 +13,7 @@ use crate::{
     scripted_sandbox::{decision, health},
 };
 
-/// A fleet that has gone to 1.1.0, and a campaign of 1.2.0 with its first two waves out.
+/// Devices on 1.1.0, and a campaign for 1.2.0 with its first two waves released.
 async fn half_rolled_out() -> (EngineFixture, tidegate_core::id::CampaignId) {
     let fixture = EngineFixture::new(10).await;
     let all_at_once = |sizes: &[(u32, u64)]| {
@@ -58,17 +58,22 @@ async fn a_policy_rolls_back_completed_and_in_flight_devices() {
             UpdateEvent::Feedback(feedback(Finished::Failure)),
         )
         .await;
-    let wish = RollbackRequest {
+    let request = RollbackRequest {
         scope: RollbackScope::Everything,
         reason: "1 of 2 failed".to_owned(),
     };
     fixture
         .sandbox
-        .evaluates(move |_| Ok(health(HealthVerdict::RollBack(wish.clone()))));
+        .evaluates(move |_| Ok(health(HealthVerdict::RollBack(request.clone()))));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::RollingBack);
     assert_eq!(
-        fixture.campaign(id).await.rollback.expect("it says why").by,
+        fixture
+            .campaign(id)
+            .await
+            .rollback
+            .expect("a reason is stored")
+            .by,
         "calm"
     );
 
@@ -111,7 +116,7 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
         reason,
     )
     .await
-    .expect("it turns back");
+    .expect("the rollback starts");
     fixture.tick(id).await;
     let called_back = fixture.open(id).await;
     assert_eq!(called_back.len(), 3);
@@ -139,7 +144,7 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
         success_criteria: SuccessCriteria::Attested,
         ..draft(fixture.add_firmware("1.1.0").await)
     };
-    // What it had before: the fleet comes with version 1.0.0, which is spelt in another way here.
+    // The previous firmware: the devices report version 1.0.0, spelt in another way here.
     let before = fixture.add_firmware("v1.0").await;
     let id = fixture.create_and_start(campaign).await;
     fixture
@@ -155,12 +160,12 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
         "it hums",
     )
     .await
-    .expect("it turns back");
+    .expect("the rollback starts");
     fixture.tick(id).await;
     assert_eq!(
         fixture.open(id).await[0].update.state.status,
         UpdateStatus::Verifying,
-        "it has the time to prove itself"
+        "it may still meet its success criteria"
     );
     fixture.clock.advance(Duration::from_mins(31));
     let expired = fixture
@@ -176,7 +181,7 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
     assert_eq!(update.campaign, Some((id, Purpose::Rollback)));
     assert_eq!(update.firmware, before);
     fixture.report_result(id, Finished::Success).await;
-    // The way back has to be proven too.
+    // The rollback has to meet its success criteria too.
     fixture.report_version(update.device, "1.0.0").await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::RolledBack);
@@ -187,7 +192,7 @@ async fn cancelling_a_campaign_cancels_its_open_updates() {
     let (fixture, id) = half_rolled_out().await;
     campaigns::cancel(&fixture.engine, &fixture.actor, id, "enough")
         .await
-        .expect("it is cancelled");
+        .expect("the campaign is cancelled");
     fixture.tick(id).await;
     assert!(
         fixture
@@ -200,7 +205,7 @@ async fn cancelling_a_campaign_cancels_its_open_updates() {
     assert_eq!(fixture.counts(id).await.cancelled, 3);
     fixture
         .sandbox
-        .decides(|_| panic!("a cancelled campaign asks nobody"));
+        .decides(|_| panic!("a cancelled campaign calls no plugin"));
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 3);
 }
@@ -211,13 +216,13 @@ async fn without_auto_rollback_a_rollback_request_holds_the_campaign() {
     let mut draft = draft(fixture.add_firmware("1.1.0").await);
     draft.auto_rollback = false;
     let id = fixture.create_and_start(draft).await;
-    let wish = RollbackRequest {
+    let request = RollbackRequest {
         scope: RollbackScope::Everything,
         reason: "bad".to_owned(),
     };
     fixture
         .sandbox
-        .decides(move |_| Ok(decision(&[], DecisionOutcome::RollBack(wish.clone()))));
+        .decides(move |_| Ok(decision(&[], DecisionOutcome::RollBack(request.clone()))));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 }

@@ -37,7 +37,7 @@ async fn a_campaign_goes_out_wave_by_wave_to_its_end() {
     });
     for admitted in [1, 3, 10] {
         fixture.tick(id).await;
-        // Asking again at once releases nobody else.
+        // An immediate second tick admits no more devices.
         fixture.tick(id).await;
         assert_eq!(fixture.updates(id).await.len(), admitted);
         fixture.report_result(id, Finished::Success).await;
@@ -64,7 +64,7 @@ async fn no_more_devices_are_in_flight_than_the_campaign_allows() {
     assert_eq!(
         fixture.updates(id).await.len(),
         0,
-        "three at once are refused whole"
+        "a decision that exceeds the limit is rejected as a whole"
     );
     fixture.clock.advance(Duration::from_secs(2));
     fixture
@@ -90,15 +90,15 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     ] {
         fixture.tick(id).await;
         assert_eq!(fixture.status(id).await, expected);
-        // Whatever wakes it meanwhile, it is not asked again before its time.
+        // During the back-off the plugin is not called, whatever wakes the campaign.
         fixture.tick(id).await;
         assert_eq!(fixture.status(id).await, expected);
         fixture.clock.advance(Duration::from_secs(4));
     }
-    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
     assert!(
         hold.reason
-            .contains("wave 2 may open only after the one before it"),
+            .contains("wave 2 must not open before the waves in front of it"),
         "{}",
         hold.reason
     );
@@ -109,7 +109,7 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
     campaigns::resume(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("an operator resumes");
+        .expect("the campaign resumes");
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 1);
     assert_eq!(fixture.campaign(id).await.hold, None);
@@ -124,7 +124,7 @@ async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
     fixture
         .sandbox
         .decides(|_| Err(CallFailure::Deadline(Duration::from_millis(250))));
-    // Looked at once a second; asked after 2 s, 4 s, 8 s ...
+    // One tick per second; calls after 2 s, 4 s, 8 s ...
     for _ in 0..500 {
         fixture.tick(id).await;
         fixture.clock.advance(Duration::from_secs(1));
@@ -137,7 +137,7 @@ async fn a_missed_deadline_is_retried_with_back_off_and_finally_holds() {
     }
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
     assert_eq!(fixture.decisions(id).await, 10);
-    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
     assert!(hold.reason.contains("10 times in a row"), "{}", hold.reason);
 }
 
@@ -219,7 +219,12 @@ async fn a_policy_that_keeps_failing_holds_the_campaign_too() {
     }
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
     assert_eq!(
-        fixture.campaign(id).await.hold.expect("it says why").by,
+        fixture
+            .campaign(id)
+            .await
+            .hold
+            .expect("a reason is stored")
+            .by,
         "calm"
     );
 }
@@ -254,7 +259,7 @@ async fn the_failure_ceiling_holds_a_campaign_that_no_plugin_stops() {
     fixture.report_result(id, Finished::Failure).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
-    let hold = fixture.campaign(id).await.hold.expect("it says why");
+    let hold = fixture.campaign(id).await.hold.expect("a reason is stored");
     assert_eq!(
         hold.reason,
         "1 of the 1 devices of wave wave 0 failed: the ceiling is 50 %"
@@ -278,7 +283,7 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
 
     campaigns::resume(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("an operator resumes");
+        .expect("the campaign resumes");
     let explain = fixture.campaign(id).await.explain;
     assert!(explain[0].contains("accepted"), "{explain:?}");
     fixture
@@ -288,7 +293,7 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);
     assert_eq!(fixture.updates(id).await.len(), 3);
 
-    // What fails from here on counts.
+    // Later failures count.
     fixture.report_result(id, Finished::Failure).await;
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
@@ -307,11 +312,11 @@ async fn resuming_a_pause_accepts_no_failures() {
     fixture.tick(id).await;
     campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
         .await
-        .expect("it pauses");
+        .expect("the campaign pauses");
     fixture.report_result(id, Finished::Failure).await;
     campaigns::resume(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("it resumes");
+        .expect("the campaign resumes");
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 }
@@ -333,7 +338,7 @@ async fn an_update_without_feedback_times_out() {
             .store()
             .expire_updates(fixture.engine.now(), 10)
             .await
-            .expect("it works")
+            .expect("updates expire")
             .len(),
         0
     );
@@ -344,7 +349,7 @@ async fn an_update_without_feedback_times_out() {
             .store()
             .expire_updates(fixture.engine.now(), 10)
             .await
-            .expect("it works")
+            .expect("updates expire")
             .len(),
         1
     );
@@ -367,7 +372,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
         .id;
     let error = campaigns::start(&fixture.engine, &fixture.actor, id)
         .await
-        .expect_err("nobody is left");
+        .expect_err("no device is compatible");
     assert!(error.to_string().contains("fits: wrong board"), "{error}");
     assert_eq!(fixture.status(id).await, CampaignStatus::Created);
 
@@ -376,10 +381,10 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
         .checks(|input| Ok(vec![Compatibility::Compatible; input.classes.len()]));
     campaigns::start(&fixture.engine, &fixture.actor, id)
         .await
-        .expect("now it starts");
+        .expect("the campaign starts");
     let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000")
         .await
-        .expect("it is explained");
+        .expect("an explanation");
     assert_eq!(explained[0].status, MembershipStatus::Waiting);
     assert!(
         explained[0]
@@ -400,7 +405,7 @@ async fn a_second_start_changes_nothing() {
     let before = fixture.campaign(id).await;
     let error = campaigns::start(&fixture.engine, &fixture.actor, id)
         .await
-        .expect_err("it has started");
+        .expect_err("the campaign has started");
     assert!(
         matches!(
             error,

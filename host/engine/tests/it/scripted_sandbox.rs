@@ -1,4 +1,4 @@
-//! A sandbox without plugins: tests say what each call answers.
+//! A sandbox without plugins: tests script the result of each call.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -17,7 +17,7 @@ use tidegate_engine::ports::{
 
 type Response<Q, A> = Box<dyn FnMut(&Q) -> Result<A, CallFailure> + Send>;
 
-/// What each call answers. Tests replace what they care about.
+/// The result of each call. Tests replace those they need.
 pub(crate) struct ScriptedSandbox {
     pub(crate) plan: Mutex<Response<PlanInput, Plan>>,
     pub(crate) decide: Mutex<Response<Observation, Decision>>,
@@ -71,7 +71,7 @@ pub(crate) fn decision(admissions: &[(u32, u64)], outcome: DecisionOutcome) -> D
         outcome,
         wake_after: None,
         state: Vec::new(),
-        explain: vec!["as the test says".to_owned()],
+        explain: vec!["scripted".to_owned()],
     }
 }
 
@@ -110,7 +110,7 @@ fn call<Q: std::fmt::Debug, A: std::fmt::Debug>(
 impl Sandbox for ScriptedSandbox {
     async fn inspect(&self, _: Bytes) -> Result<Inspection, Rejection> {
         Err(Rejection::Invalid(
-            "these tests take no plugins in".to_owned(),
+            "these tests upload no plugins".to_owned(),
         ))
     }
 

@@ -1,4 +1,4 @@
-//! Updates of one device: what it goes back to, and what stands against that.
+//! Single updates: rollback of one device, and its obstacles.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::engine_fixture::{EngineFixture, feedback};
 const DEVICE: &str = "device-000";
 
 impl EngineFixture {
-    /// Puts this firmware to the device, which says that it went so; answers the update.
+    /// Offers a firmware to the device, which reports this result. Returns the update.
     async fn offer_and_finish(
         &self,
         firmware: FirmwareId,
@@ -34,8 +34,14 @@ impl EngineFixture {
 
     async fn offered(&self, firmware: FirmwareId, success_criteria: SuccessCriteria) -> UpdateRow {
         let (store, tenant) = (self.engine.store(), self.tenant());
-        let device = store.device(tenant, DEVICE).await.expect("it is read");
-        let found = store.firmware(tenant, firmware).await.expect("it is read");
+        let device = store
+            .device(tenant, DEVICE)
+            .await
+            .expect("the database answers");
+        let found = store
+            .firmware(tenant, firmware)
+            .await
+            .expect("the database answers");
         let offer = Offer {
             firmware,
             to_version: found.expect("the firmware").details.version,
@@ -62,7 +68,7 @@ impl EngineFixture {
         updates::roll_back(&self.engine, &self.actor, DEVICE, version, force, "it hums").await
     }
 
-    /// A firmware of this name and version for this model.
+    /// Stores a firmware of this name and version for this model.
     async fn add_firmware_for(&self, name: &str, version: &str, model: Option<&str>) -> FirmwareId {
         let firmware = NewFirmware {
             details: FirmwareDetails {
@@ -108,7 +114,7 @@ async fn a_rollback_picks_the_same_product_for_the_same_model() {
     let back = fixture
         .roll_back_to(None, false)
         .await
-        .expect("it goes back");
+        .expect("the rollback starts");
     assert_eq!(back.update.firmware, fits);
 }
 
@@ -124,7 +130,7 @@ async fn a_previous_version_is_found_in_any_spelling() {
             .await;
     }
     let back = fixture.roll_back_to(Some("v1.1"), false).await;
-    assert_eq!(back.expect("it goes back").update.firmware, first);
+    assert_eq!(back.expect("the rollback starts").update.firmware, first);
 }
 
 #[tokio::test]
@@ -161,19 +167,19 @@ async fn a_rollback_cancels_an_installed_but_unproven_update() {
     let back = fixture
         .roll_back_to(None, false)
         .await
-        .expect("it goes back");
+        .expect("the rollback starts");
     assert_eq!(back.update.firmware, old);
     let gone = fixture.update(&unproven).await.update.state;
     assert_eq!(
         gone.status,
         UpdateStatus::Cancelled,
-        "nothing is waited for"
+        "the rollback cancels it"
     );
     fixture
         .report(&back, UpdateEvent::Feedback(feedback(Finished::Success)))
         .await;
     let (code, _) = refusal(fixture.roll_back_to(Some("1.1.0"), false).await);
-    assert_eq!(code, "already_installed", "it is back");
+    assert_eq!(code, "already_installed", "it is installed again");
 }
 
 #[tokio::test]
@@ -191,14 +197,14 @@ async fn a_rollback_cancels_open_updates() {
     let back = fixture
         .roll_back_to(None, false)
         .await
-        .expect("it goes back");
+        .expect("the rollback starts");
     assert_eq!(back.update.firmware, first);
     let open = fixture.update(&open).await;
     assert_eq!(open.update.state.status, UpdateStatus::Cancelling);
     let log = updates::log(&fixture.engine, &fixture.actor, open.update.id, None, 10).await;
-    let lines = log.expect("its log").lines;
-    let said = format!("called back for update {} by op: it hums", back.update.id);
-    assert!(lines.iter().any(|line| line.text == said), "{lines:?}");
+    let lines = log.expect("the log").lines;
+    let expected = format!("cancelled for update {} by op: it hums", back.update.id);
+    assert!(lines.iter().any(|line| line.text == expected), "{lines:?}");
 }
 
 #[tokio::test]
@@ -220,22 +226,22 @@ async fn force_overrides_a_pin_where_the_command_has_it() {
         ..DeviceChange::at(fixture.engine.now())
     };
     let pinned = registry::change(&fixture.engine, &fixture.actor, DEVICE, pin).await;
-    pinned.expect("it is pinned");
+    pinned.expect("the device is pinned");
 
     let retried = updates::retry(&fixture.engine, &fixture.actor, failed.update.id, None).await;
     let (code, why) = refusal(retried);
     assert_eq!(code, "pinned");
     assert!(
-        why.contains("start an update of the firmware with `force`"),
+        why.contains("start an update to the firmware with `force`"),
         "{why}"
     );
     let (code, why) = refusal(fixture.roll_back_to(None, false).await);
     assert_eq!(code, "pinned");
-    assert!(why.contains("`force` goes past it"), "{why}");
+    assert!(why.contains("`force` overrides it"), "{why}");
     let back = fixture
         .roll_back_to(None, true)
         .await
-        .expect("it is forced");
+        .expect("the rollback is forced");
     assert_eq!(back.update.firmware, first);
 }
 
@@ -248,13 +254,13 @@ async fn a_forced_cancel_does_not_wait_for_the_device() {
     let cancel = |force| updates::cancel(&fixture.engine, &fixture.actor, id, force, "it is gone");
     assert_eq!(refusal(cancel(true).await).0, "update_not_cancelling");
     for _ in 0..2 {
-        let cancelled_update = cancel(false).await.expect("it is called back");
+        let cancelled_update = cancel(false).await.expect("the update is cancelled");
         assert_eq!(
             cancelled_update.update.state.status,
             UpdateStatus::Cancelling
         );
     }
-    let quit = cancel(true).await.expect("it ends");
+    let quit = cancel(true).await.expect("the update ends");
     assert_eq!(quit.update.state.status, UpdateStatus::Cancelled);
     for force in [true, false] {
         assert_eq!(refusal(cancel(force).await).0, "update_ended");

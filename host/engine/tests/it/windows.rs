@@ -19,7 +19,7 @@ use crate::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A world begins a quarter past midnight.
+/// The fixture's clock starts at a quarter past midnight.
 fn from_two_to_three(draft: Draft) -> Draft {
     let window = MaintenanceWindow::new(WindowSpec {
         schedule: "0 2 * * *".to_owned(),
@@ -28,13 +28,13 @@ fn from_two_to_three(draft: Draft) -> Draft {
         prefetch: false,
     });
     let mut draft = draft;
-    draft.options.window = Some(Arc::new(window.expect("a good window")));
+    draft.options.window = Some(Arc::new(window.expect("a valid window")));
     draft
 }
 
 async fn reasons(fixture: &EngineFixture, row: &UpdateRow) -> String {
     let explained = campaigns::explain(&fixture.engine, &fixture.actor, &row.device_id).await;
-    explained.expect("it is explained")[0].reasons.join("; ")
+    explained.expect("an explanation")[0].reasons.join("; ")
 }
 
 #[tokio::test]
@@ -47,13 +47,16 @@ async fn a_device_waiting_for_its_window_is_explained_and_does_not_time_out() {
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
     let row = &fixture.updates(id).await[0];
-    let waits = "its maintenance window is closed, and opens at 1970-01-01 02:00:00 UTC (UTC)";
-    let said = reasons(&fixture, row).await;
-    assert!(said.contains(waits), "{said}");
+    let waits = "its maintenance window is closed and opens at 1970-01-01 02:00:00 UTC (UTC)";
+    let explanation = reasons(&fixture, row).await;
+    assert!(explanation.contains(waits), "{explanation}");
 
     fixture.clock.advance(2 * HOUR);
-    let said = reasons(&fixture, row).await;
-    assert!(!said.contains("window"), "it is open: {said}");
+    let explanation = reasons(&fixture, row).await;
+    assert!(
+        !explanation.contains("window"),
+        "the window is open: {explanation}"
+    );
     assert_eq!(fixture.counts(id).await.timed_out, 0);
     fixture.report_result(id, Finished::Success).await;
     assert_eq!(fixture.counts(id).await.completed, 1);

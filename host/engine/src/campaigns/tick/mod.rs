@@ -1,4 +1,4 @@
-//! One look at one campaign: observe, ask, check, apply, then admit or send back what was applied.
+//! One tick of one campaign: observe, decide, check, apply, then admit devices or roll them back as applied.
 
 mod observe;
 mod plugin_failures;
@@ -15,15 +15,15 @@ use crate::{
     ports::{AffectedDevice, Fence, Run, RunRef, TickOutcome},
 };
 
-/// Devices that are admitted, called back or sent back in one transaction.
+/// Devices processed in one transaction.
 const BATCH_SIZE: u32 = 1000;
-/// How many such transactions one look may make, so that no campaign keeps the others waiting.
+/// Maximum number of such transactions in one tick, so that no campaign delays the others.
 const MAX_BATCHES: u32 = 20;
-/// How long to wait after a failure.
+/// Delay after a failure.
 const BACK_OFF: Duration = Duration::from_secs(2);
 
-/// Looks at a campaign, unless another host is at it. The loop does so whenever a campaign moved or is due; tests step
-/// campaigns with it.
+/// Processes a campaign, unless another server holds its lease. Called by the loop when a campaign is woken or due;
+/// tests call it directly.
 pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     let now = engine.now();
     let until = now.plus(engine.settings.lease);
@@ -44,23 +44,23 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
     .await;
     if let Err(error) = &result {
         invalidate_if_unavailable(engine, error);
-        // It may have decided something and not done what follows from that, so it is looked at again, whatever wake-up
-        // it decided on. Where not even this can be written the lease stays, and runs out.
+        // The tick may have applied an outcome without its consequences, so the campaign becomes due again, whatever
+        // wake-up time was applied. If this write fails too, the lease stays and expires.
         engine.store().wake(run, now.plus(BACK_OFF)).await?;
     }
     engine.store().release(run, fence).await?;
     result
 }
 
-/// When the database falls silent amid a change, nobody knows whether the change was made: what is remembered of devices
-/// may be old.
+/// When the database becomes unavailable during a write, it is unknown whether the write happened: cached data about
+/// devices may be stale.
 pub(super) fn invalidate_if_unavailable(engine: &Engine, error: &Error) {
     if matches!(error, Error::Unavailable { .. }) {
         devices::invalidate_all(engine);
     }
 }
 
-/// One look under one lease.
+/// One tick under one lease.
 struct Tick<'a> {
     engine: &'a Engine,
     run: RunRef,
@@ -81,7 +81,7 @@ impl Tick<'_> {
         }
     }
 
-    /// A cancelled campaign still has devices to call back.
+    /// Cancels the open updates of a cancelled campaign.
     async fn cancel(&self, run: &Run) -> Result<()> {
         if self.cancel_updates().await? {
             return self.requeue().await;
@@ -89,7 +89,7 @@ impl Tick<'_> {
         self.idle(run).await
     }
 
-    /// Nothing to do until something happens.
+    /// Sleeps until an event wakes the campaign.
     async fn idle(&self, run: &Run) -> Result<()> {
         self.apply(TickOutcome {
             wake_at: None,
@@ -99,13 +99,12 @@ impl Tick<'_> {
         Ok(())
     }
 
-    /// A change that changes nothing.
+    /// An outcome without any change.
     fn unchanged(&self, run: &Run) -> TickOutcome {
         TickOutcome::unchanged(run.campaign.generation, self.now, run.plugin_failures)
     }
 
-    /// Applies what was decided, unless the campaign changed meanwhile: then what was decided is thrown away, and the
-    /// campaign is looked at again.
+    /// Applies an outcome. If the campaign changed meanwhile the outcome is discarded, and the campaign is woken again.
     async fn apply(&self, outcome: TickOutcome) -> Result<bool> {
         let changed =
             outcome.status.is_some() || outcome.levels.is_some() || !outcome.journal.is_empty();
@@ -122,7 +121,7 @@ impl Tick<'_> {
         Ok(won)
     }
 
-    /// Calls back open updates; true when some may be left.
+    /// Cancels open updates. True: some may be left.
     async fn cancel_updates(&self) -> Result<bool> {
         for _ in 0..MAX_BATCHES {
             let affected = self
@@ -151,7 +150,7 @@ impl Tick<'_> {
         Ok(())
     }
 
-    /// The host's own act as a journal of one entry.
+    /// A journal of one entry for the server's own act.
     fn host_journal(&self, outcome: &str, explain: &str) -> Vec<crate::ports::NewJournalEntry> {
         vec![host_journal_entry(self.now, outcome, explain.to_owned())]
     }

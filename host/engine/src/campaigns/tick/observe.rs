@@ -1,4 +1,4 @@
-//! What plugins are shown, made of kept counters alone: it costs the same however many devices there are.
+//! The inputs of plugins. Made from counters only; the cost does not depend on the number of devices.
 
 use std::collections::BTreeMap;
 

@@ -1,19 +1,19 @@
-//! Plugins that fail: how long to wait before they are asked again, and when to stop asking.
+//! Back-off after plugin failures, and the hold after repeated ones.
 
 use std::time::Duration;
 
 use super::{BACK_OFF, Tick};
 use crate::ports::{CallFailure, Run, TickOutcome};
 
-/// A plugin that failed this often in a row in a way that will repeat itself holds its campaign.
+/// Consecutive repeatable failures of a plugin after which its campaign is held.
 const FAILURES_BEFORE_HOLD: u32 = 3;
-/// A plugin that missed its deadline this often in a row does: after a quarter of an hour it is no longer the load.
+/// Consecutive missed deadlines after which a campaign is held: after a quarter of an hour load is not the cause.
 const TIMEOUTS_BEFORE_HOLD: u32 = 10;
-/// The longest wait between two attempts.
+/// Maximum back-off.
 const MAX_BACK_OFF: Duration = Duration::from_mins(5);
 
 impl Tick<'_> {
-    /// After a failure no plugin is asked for a while, whatever wakes the campaign; what is released is still admitted.
+    /// During the back-off no plugin is called, whatever wakes the campaign. Released devices are still admitted.
     pub(super) fn back_off(&self, run: &Run) -> Option<TickOutcome> {
         let retry_at = run.plugin_failures.retry_at.filter(|at| *at > self.now)?;
         Some(TickOutcome {
@@ -36,7 +36,8 @@ impl Tick<'_> {
             plugin_failures.timeouts = plugin_failures.timeouts.saturating_add(1);
             (plugin_failures.timeouts, TIMEOUTS_BEFORE_HOLD)
         };
-        // Where the host failed the plugin is not to blame, and no operator is to resume every campaign after it.
+        // A failure of the server is not the plugin's fault, and must not leave every campaign to be resumed by an
+        // operator.
         let is_to_blame = !matches!(failure, CallFailure::Host(_));
         if is_to_blame && count >= limit {
             let reason = format!("the plugin {plugin} failed {count} times in a row: {failure}");
@@ -52,7 +53,7 @@ impl Tick<'_> {
         let explain = if is_to_blame {
             format!("{plugin} failed ({count} of {limit}): {failure}")
         } else {
-            format!("{plugin} was not asked: {failure}")
+            format!("{plugin} was not called: {failure}")
         };
         TickOutcome {
             wake_at: Some(retry_at),
@@ -62,8 +63,8 @@ impl Tick<'_> {
         }
     }
 
-    /// The strategy's decision stands, for it was shown that a policy said nothing; a policy that keeps failing holds
-    /// the campaign all the same.
+    /// Keeps the strategy's outcome despite a policy's failure, because the strategy saw the verdict as inconclusive. A
+    /// policy that keeps failing still holds the campaign.
     pub(super) fn with_policy_failure(
         &self,
         run: &Run,
@@ -84,7 +85,7 @@ impl Tick<'_> {
     }
 }
 
-/// After so many failures in a row: doubled with each.
+/// Back-off after this many consecutive failures: doubles with each.
 fn back_off_after(failures: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     BACK_OFF.saturating_mul(doubled).min(MAX_BACK_OFF)

@@ -1,4 +1,4 @@
-//! A campaign on its way back. It is the host's own work: no plugin is asked.
+//! A campaign that rolls back. The server does this itself; no plugin is called.
 
 use tidegate_core::{campaign::CampaignStatus, plugin::RollbackScope, time::Timestamp};
 
@@ -14,7 +14,7 @@ impl Tick<'_> {
         if self.cancel_updates().await? || self.create_rollback_updates(&run).await? {
             return self.requeue().await;
         }
-        // What was just done is read again, so that the end is not declared on old counters.
+        // Reads the counters again after the changes above, so that the campaign does not end on stale ones.
         let Some(run) = self.engine.store().run(self.run).await? else {
             return Ok(());
         };
@@ -34,7 +34,7 @@ impl Tick<'_> {
         Ok(())
     }
 
-    /// Makes updates back for devices that need one; true when some may be left.
+    /// Creates rollback updates for the devices that need one. True: some may be left.
     async fn create_rollback_updates(&self, run: &Run) -> Result<bool> {
         let firmware = campaign_firmware(self.engine, &run.campaign).await?;
         let scope = run
@@ -72,30 +72,30 @@ impl Tick<'_> {
 
 fn summary(rollback_progress: RollbackProgress) -> String {
     let mut parts = vec![format!(
-        "{} devices are back on what they had before",
+        "{} devices were rolled back",
         rollback_progress.rolled_back
     )];
     if rollback_progress.rollback_failed > 0 {
         parts.push(format!(
-            "{} did not come back",
+            "{} rollbacks failed",
             rollback_progress.rollback_failed
         ));
     }
     if rollback_progress.rollback_impossible > 0 {
         parts.push(format!(
-            "for {} the server does not have what they had before",
+            "for {} the server does not have the previous firmware",
             rollback_progress.rollback_impossible
         ));
     }
     if rollback_progress.pinned > 0 {
         parts.push(format!(
-            "{} stay on it: they are pinned",
+            "{} are pinned and keep the campaign's firmware",
             rollback_progress.pinned
         ));
     }
     if rollback_progress.already_rolling_back > 0 {
         parts.push(format!(
-            "{} were being brought back already, by updates of their own",
+            "{} were already being rolled back by other updates",
             rollback_progress.already_rolling_back
         ));
     }
@@ -118,8 +118,8 @@ mod tests {
         };
         assert_eq!(
             summary(rollback_progress),
-            "7 devices are back on what they had before; 2 did not come back; for 1 the server does not have what they \
-             had before; 3 stay on it: they are pinned; 4 were being brought back already, by updates of their own"
+            "7 devices were rolled back; 2 rollbacks failed; for 1 the server does not have the previous firmware; 3 \
+             are pinned and keep the campaign's firmware; 4 were already being rolled back by other updates"
         );
     }
 }

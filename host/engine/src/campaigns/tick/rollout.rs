@@ -1,4 +1,4 @@
-//! A campaign in progress: the host's own ceiling, the policies' verdicts, the strategy's decision.
+//! A campaign in progress: the failure ceiling, the policies' verdicts, the strategy's decision.
 
 use tidegate_core::{
     campaign::{CampaignStatus, FAILURE_CEILING, Hold, ROLLBACK_WEIGHT, Rollback, Transition},
@@ -44,7 +44,7 @@ impl Tick<'_> {
         }
     }
 
-    /// The failure ceiling, which no plugin can lift. Failures that an operator accepted do not count.
+    /// The failure ceiling, which no plugin can lift. Accepted failures do not count.
     fn check_failure_ceiling(&self, run: &Run) -> Option<TickOutcome> {
         let percent = run.campaign.spec.failure_threshold_percent;
         let ceiling = u16::from(percent) * 100;
@@ -59,8 +59,8 @@ impl Tick<'_> {
                 "{failed} of the {size} devices of wave {name} failed: the ceiling is {percent} %"
             ),
             accepted => format!(
-                "{failed} of the {size} devices of wave {name} failed, {accepted} of which were accepted: the ceiling \
-                 is {percent} % more"
+                "{failed} of the {size} devices of wave {name} failed, {accepted} of which were accepted: the \
+                 ceiling for further failures is {percent} %"
             ),
         };
         let outcome = if run.campaign.spec.auto_rollback {
@@ -138,7 +138,7 @@ impl Tick<'_> {
         })
     }
 
-    /// Asks the health policies. One that fails is inconclusive: not healthy enough to go on.
+    /// Calls the health policies. One that fails counts as inconclusive, which does not allow the campaign to proceed.
     async fn evaluate_policies(&self, run: &Run, firmware: &Firmware) -> PolicyResults {
         let mut policy_results = PolicyResults::default();
         for (index, policy) in run.campaign.spec.policies.iter().enumerate() {
@@ -259,7 +259,7 @@ impl Tick<'_> {
     }
 
     fn end(&self, run: &Run, step: Transition) -> TickOutcome {
-        // The campaign is in progress, from where every end can be reached.
+        // Cannot fail: the campaign is in progress, which allows every final transition.
         let status = run.campaign.status.after(step).ok();
         TickOutcome {
             status,
@@ -268,7 +268,7 @@ impl Tick<'_> {
         }
     }
 
-    /// Makes updates for the devices that are released and have none yet, in order.
+    /// Creates updates for the released devices that have none yet, in order.
     async fn offer_updates(&self, run: &Run, firmware: &Firmware) -> Result<()> {
         let offer = self.offer(run, firmware);
         let (mut batches, mut offered_now) = (0, 0);
@@ -295,8 +295,8 @@ impl Tick<'_> {
         self.offer_skipped_updates(run, &offer, offered_now).await
     }
 
-    /// Looks again at devices that were passed over and may be admitted now: no more than the campaign's limit of
-    /// devices in flight leaves room for. The others wait until something of it ends.
+    /// Admits skipped devices whose reason is gone, within the campaign's limit of devices in flight. The others wait
+    /// until updates of the campaign end.
     async fn offer_skipped_updates(
         &self,
         run: &Run,
@@ -350,13 +350,13 @@ impl Tick<'_> {
     }
 }
 
-/// What the health policies said.
+/// Results of the health policies.
 #[derive(Default)]
 struct PolicyResults {
     verdicts: Vec<PolicyVerdict>,
-    /// The first wish to go back, and whose it is.
+    /// The first rollback request, with the policy's name.
     rollback_request: Option<(String, RollbackRequest)>,
-    /// The first policy that failed, and how.
+    /// The first failure, with the policy's name.
     failure: Option<(String, CallFailure)>,
     /// New states, in the order of the spec.
     states: Vec<Vec<u8>>,

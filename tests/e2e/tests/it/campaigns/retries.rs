@@ -35,7 +35,7 @@ async fn retried_failures_do_not_count(tenant: IsolatedTenant) -> Result<()> {
             .await?
             .expect_success()?;
         let reasons = explained["items"][0]["reasons"].to_string();
-        ensure!(reasons.contains("it goes out in"), "{reasons}");
+        ensure!(reasons.contains("it is offered in"), "{reasons}");
         ensure!(reasons.contains("CHECKSUM_MISMATCH"), "{reasons}");
 
         tenant.advance(Duration::from_secs(wait - 1));

@@ -196,7 +196,7 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
         .await?;
     let explanation = campaign["explain"].to_string();
     ensure!(
-        explanation.contains("for 1 the server does not have what they had before"),
+        explanation.contains("for 1 the server does not have the previous firmware"),
         "{campaign}"
     );
     let brought = "that update brings edge-os 1.0.0 again";
