@@ -10,29 +10,29 @@ use crate::{
     ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
 };
 
-/// What every use case works with: the ports, and what the host remembers between requests.
+/// The context of every use case: the ports, and the server's state between requests.
 pub struct Engine {
-    /// The world.
+    /// The adapters.
     pub ports: Ports,
-    /// What an operator may set.
+    /// Settings from the configuration.
     pub settings: Settings,
-    /// What polls are answered from.
+    /// Cache that answers polls.
     pub read_model: ReadModel,
-    /// Which tenants and gateways devices come through.
+    /// Cache of tenants, gateways and device authorities for authentication.
     pub auth_cache: AuthCache,
-    /// Firmware that devices ask for.
+    /// Cache of the firmware that devices request.
     pub firmware_cache: FirmwareCache,
-    /// Who was seen since the last batch was written.
+    /// Last-seen times that are not written yet.
     pub last_seen: LastSeenBuffer,
-    /// A place for each report that waits for the store.
+    /// One permit for each device report that may wait for the store.
     pub(crate) reports: Arc<Semaphore>,
-    /// What plugin calls have cost since the last batch was written.
+    /// Plugin usage that is not written yet.
     pub usage: UsageLog,
-    /// Requests that hold files.
+    /// Numbers the requests that lease files.
     pub file_leases: FileLeases,
-    /// Whether the background loops still go round.
+    /// Health of the background loops.
     pub health: Arc<HealthRegistry>,
-    /// What wakes loops and watchers.
+    /// Wakes loops and watchers.
     pub signals: Signals,
 }
 
@@ -49,7 +49,7 @@ pub struct Ports {
 }
 
 impl Engine {
-    /// An engine that remembers nothing yet.
+    /// An engine with empty caches.
     pub fn new(ports: Ports, settings: Settings) -> Self {
         let waiting = settings.waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
@@ -67,17 +67,17 @@ impl Engine {
         }
     }
 
-    /// Now, by the engine's clock.
+    /// The current time of the engine's clock.
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
 
-    /// The store.
+    /// The database.
     pub fn store(&self) -> &dyn Store {
         &*self.ports.store
     }
 
-    /// The sandbox.
+    /// The plugin runtime.
     pub fn sandbox(&self) -> &dyn Sandbox {
         &*self.ports.sandbox
     }

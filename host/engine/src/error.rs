@@ -2,77 +2,77 @@ use tidegate_core::{campaign::InvalidTransition, plugin::FieldError};
 
 use crate::ports::{CallFailure, StoreError};
 
-/// What a use case answers.
+/// Result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a use case did nothing. Nothing is half done: whoever gets an error finds everything as it was.
+/// Why a use case failed. A failed use case changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing, or it is another tenant's.
+    /// The object does not exist, or belongs to another tenant.
     #[error("there is no {what} {id}")]
     NotFound {
-        /// `campaign`, `device`, ...
+        /// Kind of object: `campaign`, `device`, ...
         what: &'static str,
-        /// As it was asked for.
+        /// The id or name from the request.
         id: String,
     },
-    /// It stands against what is there.
+    /// The request conflicts with the current state.
     #[error("{message}")]
     Conflict {
-        /// Stable, for machines.
+        /// Stable code for programs.
         code: &'static str,
-        /// What is there, and what to do.
+        /// The conflicting state, and what to do.
         message: String,
     },
-    /// The request breaks rules.
+    /// The request violates rules.
     #[error("{message}")]
     Invalid {
-        /// Stable, for machines.
+        /// Stable code for programs.
         code: &'static str,
-        /// What is wrong as a whole.
+        /// Summary of the violations.
         message: String,
-        /// Each broken rule. Paths are JSON pointers into the request.
+        /// One error for each violated rule. Paths are JSON pointers into the request.
         errors: Vec<FieldError>,
     },
-    /// Not this user.
+    /// The user lacks the permission.
     #[error("{message}")]
     Forbidden {
-        /// Stable, for machines.
+        /// Stable code for programs.
         code: &'static str,
-        /// Who may.
+        /// Who has the permission.
         message: String,
     },
-    /// More than may be stored.
+    /// A size limit is exceeded.
     #[error("{message}")]
     TooLarge {
         /// The limit.
         message: String,
     },
-    /// More often than may be.
+    /// A rate or count limit is exceeded.
     #[error("{message}")]
     TooMany {
         /// The limit.
         message: String,
     },
-    /// Not now; asking again may help.
+    /// Temporarily unavailable; a retry may help.
     #[error("{message}")]
     Unavailable {
-        /// What is not there.
+        /// What is unavailable.
         message: String,
     },
-    /// Our own mistake.
+    /// An internal error.
     #[error("{context}")]
     Internal {
         /// Verb and object: `read firmware`.
         context: &'static str,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Error {
-    /// There is no such thing.
+    /// An error for an object that does not exist.
     pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
         Self::NotFound {
             what,
@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// It stands against what is there.
+    /// An error for a conflict with the current state.
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
         Self::Conflict {
             code,
@@ -88,7 +88,7 @@ impl Error {
         }
     }
 
-    /// One field breaks a rule.
+    /// An error for one invalid field.
     pub fn invalid(
         code: &'static str,
         path: impl Into<String>,
@@ -106,7 +106,7 @@ impl Error {
         }
     }
 
-    /// Our own mistake.
+    /// An internal error.
     pub fn internal(
         context: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,10 +1,10 @@
-//! Files that are stored before it is known whether they are kept.
+//! Leases on files that are stored before it is known whether they are kept.
 //!
-//! Several requests, of several hosts, may bring the same bytes at once, and they are one file. So whoever stores a file
-//! holds it, in the database, until what refers to it is stored or the request is refused. Then the hold ends, and the
-//! file is deleted if nobody else holds it and nothing refers to it. A file that is about to be deleted is marked as
-//! doomed first, in the transaction that found it unwanted, and nobody can hold it from then on. A host that dies over
-//! this leaves a hold that ends by itself, or a doomed file, and [`delete_orphans`] of any host finishes its work.
+//! Several requests on several servers may upload the same bytes concurrently; they share one file. A request therefore
+//! leases its file in the database until the rows that refer to it are stored, or the request is refused. When the
+//! lease ends, the file is deleted if it has no other lease and nothing refers to it. The transaction that finds it
+//! unreferenced first marks it as pending deletion; from then on it cannot be leased. A server that crashes leaves a
+//! lease that expires, or a file pending deletion; [`delete_orphans`] on any server finishes the work.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -19,21 +19,21 @@ use crate::{
     ports::{ByteStream, PutError, StoredFile},
 };
 
-/// How long a request may hold what it brought.
+/// How long a request may lease the files that it uploads.
 const LEASE_DURATION: Duration = Duration::from_hours(24);
-/// Nothing is stored that refers to a file whose hold ends so soon.
+/// Rows that refer to a file are stored only while its lease lasts at least this long.
 const LEASE_MARGIN: Duration = Duration::from_hours(1);
-/// How long deleting one file may take.
+/// Timeout for deleting one file.
 const DELETE_TIMEOUT: Duration = Duration::from_mins(1);
-/// After this a host that dooms a file has either deleted it or died over it. Far longer than [`DELETE_TIMEOUT`]: a file that
-/// is deleted a second time must not be a new one of the same bytes.
+/// Grace period before another server retries an unfinished deletion. Far longer than [`DELETE_TIMEOUT`]: a late second
+/// deletion must not hit a new file of the same bytes.
 const DELETE_GRACE: Duration = Duration::from_hours(1);
 
-/// Numbers the requests of this host that hold files.
+/// Numbers the requests of this server that lease files.
 #[derive(Default)]
 pub struct FileLeases(AtomicU64);
 
-/// What one request holds.
+/// The leases of one request.
 pub(crate) struct FileLease<'a> {
     engine: &'a Engine,
     holder: String,
@@ -41,7 +41,7 @@ pub(crate) struct FileLease<'a> {
 }
 
 impl<'a> FileLease<'a> {
-    /// Holds nothing yet.
+    /// A lease holder without files.
     pub(crate) fn new(engine: &'a Engine) -> Self {
         let number = engine.file_leases.0.fetch_add(1, Ordering::Relaxed);
         Self {
@@ -51,7 +51,7 @@ impl<'a> FileLease<'a> {
         }
     }
 
-    /// Stores a file as it arrives, and holds it.
+    /// Stores a file while it arrives, and leases it.
     pub(crate) async fn store_file(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile> {
         let stored = self
             .engine
@@ -63,15 +63,15 @@ impl<'a> FileLease<'a> {
         let sha256 = stored.hashes.sha256;
         let store = self.engine.store();
         let is_leased = store.lease_file(sha256, &self.holder, self.until).await?;
-        // It may have been deleted between our storing it and our holding it.
+        // The file may have been deleted between storing and leasing it.
         if !is_leased || !exists(self.engine, sha256).await? {
-            let message = "the same file is being deleted at this moment; send it again".to_owned();
+            let message = "the same file is being deleted; send it again".to_owned();
             return Err(Error::Unavailable { message });
         }
         Ok(stored)
     }
 
-    /// Whether what refers to the files may still be stored.
+    /// Checks that the lease lasts long enough to store rows that refer to the files.
     pub(crate) fn check(&self) -> Result<()> {
         if self.engine.now().plus(LEASE_MARGIN) < self.until {
             return Ok(());
@@ -80,21 +80,21 @@ impl<'a> FileLease<'a> {
         Err(Error::Unavailable { message })
     }
 
-    /// The request is done with the files: what nothing refers to is deleted. Where that cannot be done now, it is done
-    /// when the hold ends. Whoever does not know whether something refers to them just leaves.
+    /// Ends the leases and deletes the files that nothing refers to. If that fails, it is retried after the leases
+    /// expire. A request that does not know whether its rows were stored must not call this, but let the leases expire.
     pub(crate) async fn release(&self) {
         let (store, now) = (self.engine.store(), self.engine.now());
         match store.end_file_leases(&self.holder, now).await {
             Ok(pending) => delete(self.engine, pending).await,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot let go of files; they are looked at later");
+                tracing::warn!(error, "cannot end file leases; retrying when they expire");
             }
         }
     }
 }
 
-/// Finishes what dead hosts left behind.
+/// Finishes the deletions of crashed servers.
 pub(crate) async fn delete_orphans(engine: &Engine) -> Result<()> {
     let now = engine.now();
     let pending_since_before =
@@ -111,10 +111,7 @@ async fn delete(engine: &Engine, pending: Vec<[u8; 32]>) {
     for sha256 in pending {
         if let Err(error) = delete_one(engine, sha256).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "cannot delete an unwanted file; it is tried again later"
-            );
+            tracing::warn!(error, "cannot delete unreferenced file; retrying later");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the background loops still go round.
+//! Health of the background loops.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Watches loops and long pieces of work: one that ended or is stuck has to be seen from outside.
+/// Tracks loops and jobs, so that a readiness probe sees one that ended or is stuck.
 #[derive(Default)]
 pub struct HealthRegistry(Mutex<RegistryState>);
 
@@ -20,13 +20,13 @@ struct RegistryState {
 
 struct Task {
     name: &'static str,
-    /// The longest silence that is no reason to worry.
+    /// Longest time between two heartbeats of a healthy task.
     max_silence: Duration,
     last_beat: Instant,
     has_ended: bool,
 }
 
-/// What a loop is heard by. It is watched from the moment this is made; dropping it is its end.
+/// The heartbeat of a registered task. Dropping it ends the task: a job is removed, a loop becomes unhealthy.
 pub struct Heartbeat {
     registry: Arc<HealthRegistry>,
     id: u64,
@@ -34,17 +34,17 @@ pub struct Heartbeat {
 }
 
 impl HealthRegistry {
-    /// Watches a loop, which is never to end and to go round within this time.
+    /// Registers a loop, which must never end and must beat at least once in `max_silence`.
     pub fn register_loop(self: &Arc<Self>, name: &'static str, max_silence: Duration) -> Heartbeat {
         self.register(name, max_silence, false)
     }
 
-    /// Watches a piece of work, which is to end within this time.
+    /// Registers a job, which must end within `max_silence`.
     pub fn register_job(self: &Arc<Self>, name: &'static str, max_silence: Duration) -> Heartbeat {
         self.register(name, max_silence, true)
     }
 
-    /// What is wrong with the first that is not as it should be, in words.
+    /// Why the first unhealthy task is unhealthy. `None`: all are healthy.
     pub fn unhealthy_reason(&self) -> Option<String> {
         let state = self.lock();
         let reasons = state.tasks.values().filter_map(Task::unhealthy_reason);
@@ -87,12 +87,12 @@ impl Task {
         }
         let silence = self.last_beat.elapsed();
         let is_stuck = silence >= self.max_silence;
-        is_stuck.then(|| format!("{name}: nothing happened for {} s", silence.as_secs()))
+        is_stuck.then(|| format!("{name}: no progress for {} s", silence.as_secs()))
     }
 }
 
 impl Heartbeat {
-    /// The loop has gone round.
+    /// Reports that the task makes progress.
     pub fn beat(&self) {
         if let Some(task) = self.registry.lock().tasks.get_mut(&self.id) {
             task.last_beat = Instant::now();
@@ -108,7 +108,7 @@ impl Drop for Heartbeat {
         } else if let Some(task) = state.tasks.get_mut(&self.id) {
             task.has_ended = true;
             if std::thread::panicking() {
-                tracing::error!(name = task.name, "a background loop panicked");
+                tracing::error!(name = task.name, "background loop panicked");
             }
         }
     }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_job_may_end() {
         let registry = Arc::new(HealthRegistry::default());
-        drop(registry.register_job("a look", MAX_SILENCE));
+        drop(registry.register_job("campaign tick", MAX_SILENCE));
         assert_eq!(registry.unhealthy_reason(), None);
     }
 
@@ -143,11 +143,11 @@ mod tests {
     fn a_task_without_a_heartbeat_for_too_long_is_unhealthy() {
         let registry = Arc::new(HealthRegistry::default());
         let _fine = registry.register_loop("deadlines", MAX_SILENCE);
-        let heartbeat = registry.register_job("a look", Duration::ZERO);
+        let heartbeat = registry.register_job("campaign tick", Duration::ZERO);
         heartbeat.beat();
         assert_eq!(
             registry.unhealthy_reason().as_deref(),
-            Some("a look: nothing happened for 0 s")
+            Some("campaign tick: no progress for 0 s")
         );
         drop(heartbeat);
         assert_eq!(registry.unhealthy_reason(), None);

@@ -1,12 +1,12 @@
-//! The use cases of Tidegate, the ports they need, and the loops that keep campaigns going.
+//! The use cases of Tidegate, the ports they need, and the background loops.
 //!
-//! A use case is a function that takes the [`Engine`]; each has a file of its own. A failure is an [`Error`], whose
-//! class every adapter maps to its own statuses.
+//! A use case is a function that takes the [`Engine`]; each has its own file. A failure is an [`Error`]; every adapter
+//! maps its class to its own status codes.
 //!
 //! # Architecture invariant
 //!
-//! Nothing here names a database, a wire format or a WebAssembly runtime, and no device's request waits for a plugin
-//! or for a campaign's lease.
+//! This crate names no database, no wire format and no WebAssembly runtime, and no device request waits for a plugin or
+//! for a campaign's lease.
 
 mod engine;
 mod error;

@@ -2,27 +2,27 @@ use std::time::Duration;
 
 use tidegate_core::{device::AttributeNames, polling::PollInterval};
 
-/// What an operator may set.
+/// Settings from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Names this host in leases.
+    /// Name of this server in leases.
     pub owner: String,
-    /// How often devices are to poll whose tenant says nothing of it.
+    /// Polling interval for tenants that set none.
     pub polling: PollInterval,
-    /// Whether devices without a token are let in, and registered at their first poll.
+    /// Whether devices without a token are authenticated, and registered at their first poll.
     pub anonymous_devices: bool,
-    /// Which attributes the host reads itself.
+    /// Names of the attributes that the server itself interprets.
     pub attribute_names: AttributeNames,
-    /// Most reports of devices that wait for the store at once.
+    /// Maximum number of device reports that wait for the store.
     pub waiting_reports: usize,
-    /// Largest file of a firmware, in bytes.
+    /// Maximum size of a firmware file, in bytes.
     pub max_artifact_bytes: u64,
-    /// How long a host may work on a campaign before another may take it, and for how long it is believed to be doing a
-    /// request that has a key, when it says nothing.
+    /// Duration of leases: on a campaign, and on the execution of a keyed request. Another server may take over when a
+    /// lease is not renewed.
     pub lease: Duration,
-    /// Shortest time between two looks at one campaign.
+    /// Minimum time between two ticks of one campaign.
     pub tick_pause: Duration,
-    /// Longest time between two looks at the list of campaigns and deadlines.
+    /// Maximum time between two searches for due campaigns and expired updates.
     pub tick_period: Duration,
 }
 

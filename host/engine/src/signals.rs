@@ -8,7 +8,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use crate::ports::RunRef;
 
-/// Wakes loops and watchers. A signal says only that there is something to see; who is woken reads the state again.
+/// Wakes loops and watchers. A signal carries no data; the receiver reads the state again.
 pub struct Signals {
     woken: Mutex<HashSet<RunRef>>,
     wake: Notify,
@@ -30,7 +30,7 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// A campaign has something to look at: its counters moved or an operator acted.
+    /// A campaign needs a tick: its counters changed or an operator acted. Also notifies its watchers.
     pub fn wake_campaign(&self, run: RunRef) {
         self.woken
             .lock()
@@ -40,38 +40,39 @@ impl Signals {
         self.notify_watchers(run);
     }
 
-    /// A campaign has something new to show. Nobody watching is fine.
+    /// A campaign changed visibly.
     pub fn notify_watchers(&self, run: RunRef) {
         let _ = self.changes.send(run);
     }
 
-    /// Follows what campaigns have to show. A slow follower misses signals, which it must take as "look again".
+    /// Subscribes to changes of campaigns. A slow receiver loses signals; it must treat a loss as a change of any
+    /// campaign.
     pub fn watch(&self) -> broadcast::Receiver<RunRef> {
         self.changes.subscribe()
     }
 
-    /// The log of a device's update has something new to show, or the update moved. Nobody watching is fine.
+    /// The log of a device's update grew, or the update changed.
     pub(crate) fn notify_log_watchers(&self, device: DeviceKey) {
         let _ = self.logs.send(device);
     }
 
-    /// Follows what logs have to show. A slow follower misses signals, which it must take as "look again".
+    /// Subscribes to changes of logs. A slow receiver loses signals; it must treat a loss as a change of any log.
     pub fn watch_logs(&self) -> broadcast::Receiver<DeviceKey> {
         self.logs.subscribe()
     }
 
-    /// The host stops: the loop of campaigns begins nothing more, ends what it has begun, and returns.
+    /// The server stops: the campaign loop starts no more ticks, finishes the running ones, and returns.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Returns when the host stops, at once if it already does.
+    /// Returns when the server stops, or immediately if it is stopping already.
     pub(crate) async fn stopped(&self) {
-        // The sender lives as long as we do, so this fails never.
+        // Cannot fail: the sender lives as long as `self`.
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// The campaigns that moved since the last call.
+    /// The campaigns woken since the last call.
     pub(crate) fn take_woken(&self) -> Vec<RunRef> {
         self.woken
             .lock()
@@ -80,7 +81,7 @@ impl Signals {
             .collect()
     }
 
-    /// Returns when a campaign moved, at once if one did since the last call.
+    /// Returns when a campaign is woken, or immediately if one was woken since the last call.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
