@@ -1,4 +1,4 @@
-//! What the suite needs of a server beside the device API.
+//! What the suite needs of a server besides the device API.
 
 mod hawkbit;
 mod rest;
@@ -14,31 +14,32 @@ use crate::bundle::Bundle;
 pub use hawkbit::HawkBit;
 pub use tidegate::Tidegate;
 
-/// A server under test: where it is, and how its operator does what cases need. One for each kind of server.
+/// A server under test: its address, and the operator actions that cases need. There is one adapter for each kind
+/// of server.
 #[async_trait(?Send)]
 pub trait Adapter: Sync {
-    /// Where the devices turn to.
+    /// The address and credentials of the device API.
     fn target(&self) -> &Target;
 
-    /// Why cases that need this cannot be run; none: they can.
+    /// The reason why the adapter does not support a capability; `None` if it does.
     fn unsupported(&self, capability: Capability) -> Option<&'static str>;
 
-    /// Whether the server is known to be different on purpose in this. See [`DIFFERENCES`](crate::DIFFERENCES).
+    /// Whether the server has this known difference. See [`DIFFERENCES`](crate::DIFFERENCES).
     fn differs(&self, difference: u8) -> bool;
 
-    /// Makes the tenant ready: devices are let in by the gateway's token and by their own.
+    /// Prepares the tenant: enables authentication by gateway token and by device token.
     async fn prepare(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Makes a device before it is first seen; answers the token that it shows as `TargetToken`.
+    /// Creates a device before its first poll. Returns its token, for `TargetToken`.
     async fn create_device(&self, device: &str) -> Result<String>;
 
-    /// Makes a firmware; answers how [`assign`](Self::assign) calls it. `run` keeps names apart from those of other
-    /// runs: it stands at the end of the firmware's name and of each module's, after a hyphen.
+    /// Creates a firmware. Returns the id that [`assign`](Self::assign) takes. `run` keeps the names of different
+    /// runs apart: it is appended, after a hyphen, to the names of the firmware and of each module.
     async fn create_firmware(&self, bundle: &Bundle, run: &str) -> Result<String>;
 
-    /// Assigns a firmware to devices that have polled; answers an update for each, in their order.
+    /// Assigns a firmware to devices that have polled. Returns one update for each device, in the same order.
     async fn assign(
         &self,
         devices: &[String],
@@ -46,83 +47,83 @@ pub trait Adapter: Sync {
         options: AssignmentOptions,
     ) -> Result<Vec<Update>>;
 
-    /// Calls updates back. They are all those of one [`assign`](Self::assign).
+    /// Cancels updates, which are all those of one [`assign`](Self::assign).
     async fn cancel(&self, updates: &[Update]) -> Result<()>;
 
-    /// Ends an update that is called back without waiting for its device.
+    /// Ends a cancelling update without the device's confirmation.
     async fn force_cancel(&self, update: &Update) -> Result<()>;
 
-    /// Where an update stands, as an operator sees it.
+    /// The state of an update, as an operator sees it.
     async fn update_state(&self, update: &Update) -> Result<UpdateState>;
 
-    /// What a device has said of itself, as an operator sees it.
+    /// The attributes of a device, as an operator sees them.
     async fn attributes(&self, device: &str) -> Result<BTreeMap<String, String>>;
 
-    /// Asks a device for its attributes again.
+    /// Requests the attributes of a device again.
     async fn request_attributes(&self, device: &str) -> Result<()>;
 }
 
-/// Where the devices of one tenant turn to.
+/// The device API of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Without a slash at its end.
+    /// The server's address, without a trailing slash.
     pub url: String,
-    /// As the server itself writes it.
+    /// The tenant's name as the server itself writes it.
     pub tenant: String,
-    /// What a gateway shows as `GatewayToken`, which lets any device in.
+    /// The token for `GatewayToken`, which authenticates every device.
     pub gateway: String,
-    /// Whether the server takes whoever is here for a proxy that it trusts, and believes its `X-Forwarded-*`.
+    /// Whether the server trusts this host as a proxy and reads its `X-Forwarded-*` fields.
     pub is_proxy: bool,
 }
 
 /// One firmware for one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// As the device knows it.
+    /// The id in the device API.
     pub id: String,
-    /// Its device.
+    /// The device's id.
     pub device: String,
-    /// Whatever the adapter finds it by.
+    /// What the adapter finds the update by.
     pub adapter_ref: String,
 }
 
-/// On what terms a firmware is assigned.
+/// How a firmware is assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AssignmentOptions {
-    /// How much the device may choose.
+    /// How much the device may decide.
     pub update_type: UpdateType,
-    /// Whether the device's user has to agree.
+    /// Whether the device's user must confirm.
     pub confirmation: bool,
     /// The maintenance window.
     pub window: MaintenanceWindow,
-    /// Whether the device may fetch the files while the window is closed.
+    /// Whether the device may download the files while the window is closed.
     pub prefetch: bool,
-    /// Whether the device has to prove that it runs it, by reporting its version.
+    /// Whether success requires that the device reports the new version.
     pub attested: bool,
-    /// Which of several goes first.
+    /// Which of several updates is offered first.
     pub priority: Priority,
 }
 
 /// hawkBit's action types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum UpdateType {
-    /// Now.
+    /// Immediately.
     #[default]
     Forced,
-    /// When the device likes.
+    /// When the device chooses to.
     Soft,
-    /// Soft until a time that has come.
+    /// Soft until a time that has passed.
     TimeForcedPast,
     /// Soft until a time that is years away.
     TimeForcedFuture,
-    /// Fetched, and not installed.
+    /// Downloaded, but not installed.
     DownloadOnly,
 }
 
-/// A maintenance window, seen from now.
+/// A maintenance window, relative to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MaintenanceWindow {
-    /// None at all.
+    /// No window.
     #[default]
     None,
     /// Open all day.
@@ -131,74 +132,74 @@ pub enum MaintenanceWindow {
     Closed,
 }
 
-/// Of two updates for one device, the urgent one goes first.
+/// Of two updates for one device, the urgent one is offered first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-#[expect(missing_docs, reason = "they say what they are")]
+#[expect(missing_docs, reason = "the names say it all")]
 pub enum Priority {
     #[default]
     Normal,
     Urgent,
 }
 
-/// Where an update stands.
+/// The state of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateState {
-    /// Waits for the device's user.
+    /// Waiting for a confirmation by the device's user.
     WaitingConfirmation,
-    /// The device is at it, or could be.
+    /// Offered to the device or in progress.
     Open,
-    /// Called back; the device has not answered.
+    /// Cancelled by an operator, not yet confirmed by the device.
     Cancelling,
-    /// It came to its good end.
+    /// Ended with success.
     Succeeded,
-    /// It came to its bad end.
+    /// Ended with failure.
     Failed,
-    /// It was called back.
+    /// Cancelled, and confirmed or forced.
     Cancelled,
 }
 
-/// What a case needs that not every server has, or not every adapter can do.
+/// What a case needs and some servers or adapters do not provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
-    /// A connection without TLS, on which bytes are sent as they stand in the case.
+    /// A connection without TLS, for requests that are sent byte for byte.
     PlainHttp,
     /// A device with a token of its own.
     TargetToken,
-    /// Calling updates back.
+    /// Cancelling updates.
     Cancel,
-    /// Ending an update that is called back without its device.
+    /// Ending a cancelling update without its device.
     ForceCancel,
-    /// Several updates for one device at a time.
+    /// Several open updates for one device.
     SeveralUpdates,
-    /// Other kinds of update than forced ones.
+    /// Update types other than forced.
     UpdateTypes,
-    /// Updates that the device's user has to agree to.
+    /// Updates that the device's user must confirm.
     Confirmation,
     /// Maintenance windows.
     MaintenanceWindows,
-    /// Files that may be fetched while the window is closed.
+    /// Downloads while the maintenance window is closed.
     Prefetch,
-    /// An update that is done when its device reports the version.
+    /// Updates that succeed when the device reports the new version.
     Attestation,
-    /// Modules with metadata that devices see.
+    /// Modules with metadata that is visible to devices.
     Metadata,
     /// Modules without files.
     ModulesWithoutFiles,
-    /// Reading where an update stands.
+    /// Reading the state of an update.
     UpdateState,
-    /// Asking for attributes again.
+    /// Requesting attributes again.
     RequestAttributes,
     /// Reading the attributes that a device reported.
     Attributes,
-    /// Speaking to the server as a proxy that it trusts.
+    /// Acting as a proxy that the server trusts.
     Proxy,
-    /// Speaking to the server as one that it does not take for a proxy.
+    /// Acting as a client that the server does not trust as a proxy.
     DirectClient,
-    /// A limit of requests for each client address outside private networks: hawkBit's 200 reads and 50 writes a second,
-    /// or a lower one.
+    /// A rate limit for each client address outside private networks: hawkBit's 200 reads and 50 writes a second,
+    /// or lower.
     RateLimits,
     /// Resource 2, which lists the files of a module.
     FileList,
-    /// Resource 11, by which a device tells what it has installed.
+    /// Resource 11, by which a device reports what is installed.
     InstalledReport,
 }

@@ -3,15 +3,15 @@ use hex::encode;
 /// A firmware that cases install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bundle {
-    /// What it is, in a word.
+    /// Its name, one word.
     pub name: &'static str,
     /// `SemVer`.
     pub version: &'static str,
-    /// Its parts.
+    /// Its modules.
     pub modules: &'static [Module],
 }
 
-/// A part of a firmware.
+/// A module of a firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Module {
     /// `os` or `bApp`, as devices see it.
@@ -24,20 +24,20 @@ pub struct Module {
     pub files: &'static [File],
     /// Metadata that devices see.
     pub shown: &'static [(&'static str, &'static str)],
-    /// Metadata that they do not.
+    /// Metadata that devices do not see.
     pub hidden: &'static [(&'static str, &'static str)],
 }
 
-/// A file of a part.
+/// A file of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct File {
     /// Its name.
     pub name: &'static str,
-    /// All of it.
+    /// Its contents.
     pub bytes: &'static [u8],
 }
 
-/// 1000 digits, of which each tells its place: `0123456789012...`
+/// 1000 digits, each the last digit of its offset: `0123456789012...`
 const DIGITS: &[u8] = &{
     let mut bytes = [0; 1000];
     let mut at = 0;
@@ -60,14 +60,14 @@ const OS: Module = Module {
     hidden: &[],
 };
 
-/// One module `os` with one file. What most cases install.
+/// One module `os` with one file. Most cases install it.
 pub(crate) const SINGLE_FILE: Bundle = Bundle {
     name: "plain",
     version: "2.0.0",
     modules: &[OS],
 };
 
-/// The next one after that.
+/// The update after [`SINGLE_FILE`].
 pub(crate) const NEXT: Bundle = Bundle {
     name: "next",
     version: "3.0.0",
@@ -99,7 +99,7 @@ const TWO_FILE_MODULE: Module = Module {
     ..OS
 };
 
-/// Two modules, of which one has two files.
+/// Two modules, one of them with two files.
 pub(crate) const TWO_MODULES: Bundle = Bundle {
     name: "pair",
     version: "2.0.0",
@@ -112,7 +112,7 @@ pub(crate) const TWO_MODULES: Bundle = Bundle {
     ],
 };
 
-/// One module with two files of three bytes each, whose names must be encoded.
+/// One module with two files of three bytes each, whose names must be percent-encoded.
 pub(crate) const ENCODED_NAMES: Bundle = Bundle {
     name: "odd",
     version: "2.0.0",
@@ -122,7 +122,8 @@ pub(crate) const ENCODED_NAMES: Bundle = Bundle {
     }],
 };
 
-/// One module `bApp` with one file, as Zephyr wants it: names are short there, for answers must be.
+/// One module `bApp` with one file, as Zephyr requires. Names are short because Zephyr limits the size of
+/// responses.
 pub(crate) const ZEPHYR_APP: Bundle = Bundle {
     name: "app",
     version: "1.1.0",
@@ -150,7 +151,7 @@ pub(crate) const WITH_METADATA: Bundle = Bundle {
     }],
 };
 
-/// Two modules, of which one has no files.
+/// Two modules, one of them without files.
 pub(crate) const EMPTY_MODULE: Bundle = Bundle {
     name: "bare",
     version: "2.0.0",
@@ -168,7 +169,7 @@ pub(crate) const EMPTY_MODULE: Bundle = Bundle {
     ],
 };
 
-/// One module with one file whose name is longer than most.
+/// One module with one file whose name is longer than 78 characters.
 pub(crate) const LONG_NAME: Bundle = Bundle {
     name: "long",
     version: "2.0.0",

@@ -1,4 +1,4 @@
-//! Cases as data: a device in some state, requests, and what each must be answered.
+//! Cases as data: a device in some state, requests, and the expected responses.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -12,70 +12,70 @@ use crate::{
     response::HttpResponse,
 };
 
-/// One case. Texts may hold `{placeholders}`, see [`Placeholders`](crate::names::Placeholders).
+/// One case. Its texts may contain `{placeholders}`, see [`Placeholders`](crate::placeholders::Placeholders).
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    /// What of the standard it is about: a resource's number, or a section of it.
+    /// The part of the standard that it covers: the number of a resource or of a section.
     pub(crate) row: &'static str,
-    /// What it shows.
+    /// What it checks.
     pub(crate) name: String,
     pub(crate) setup: DeviceSetup,
     pub(crate) steps: Vec<Step>,
     extra_capabilities: Vec<Capability>,
 }
 
-/// The device of a case as it is when the case begins.
+/// The device of a case, as it is when the case begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeviceSetup {
     pub(crate) device_state: DeviceState,
-    /// What its update brings, if it has one.
+    /// The firmware of its update, if it has one.
     pub(crate) bundle: &'static Bundle,
     pub(crate) options: AssignmentOptions,
-    /// Whether it has a token of its own, and shows that; others come through the gateway.
+    /// Whether it authenticates with a token of its own; other devices use the gateway token.
     pub(crate) has_token: bool,
 }
 
-/// Where a device stands.
+/// The state of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceState {
-    /// Nobody has ever heard of it.
+    /// Never registered.
     Unknown,
     /// Has polled.
     Registered,
-    /// Has polled and said what it is.
+    /// Has polled and sent its attributes.
     Identified,
-    /// Is assigned an update, and has not looked at it.
+    /// Has an update, which it has not read.
     Offered,
-    /// Has fetched the update's description and said that it proceeds.
+    /// Has read its update and reported `proceeding`.
     Proceeding,
     /// Has closed its update with success.
     Succeeded,
     /// Has closed its update with failure.
     Failed,
-    /// Its update, which it was busy with, is called back.
+    /// Its update, which it was installing, is being cancelled.
     Cancelling,
-    /// Has agreed to that.
+    /// Has confirmed the cancellation.
     Cancelled,
 }
 
 impl DeviceState {
-    /// Whether such a device has, or had, an update.
+    /// Whether a device in this state has, or had, an update.
     pub(crate) fn has_update(self) -> bool {
         !matches!(self, Self::Unknown | Self::Registered | Self::Identified)
     }
 
-    /// Whether that update has yet to come to its end.
+    /// Whether that update is still open.
     pub(crate) fn has_open_update(self) -> bool {
         matches!(self, Self::Offered | Self::Proceeding | Self::Cancelling)
     }
 
-    /// Whether that update is, or was, called back.
+    /// Whether that update was cancelled or is being cancelled.
     pub(crate) fn was_cancelled(self) -> bool {
         matches!(self, Self::Cancelling | Self::Cancelled)
     }
 }
 
-/// One thing that happens.
+/// One step of a case.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// The device sends a request.
@@ -84,54 +84,55 @@ pub(crate) enum Step {
     Operator(OperatorAction),
 }
 
-/// What an operator does in the middle of a case.
+/// An operator's action during a case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OperatorAction {
     Cancel,
     ForceCancel,
-    /// From then on, `{next}` is this update.
+    /// Sets `{next}` to the new update.
     Assign(&'static Bundle, AssignmentOptions),
-    /// Looks where the update stands, which must come to be this.
+    /// Waits until the update is in this state.
     ExpectState(UpdateState),
     RequestAttributes,
-    /// Looks what the device has said of itself, which must come to be this and nothing else.
+    /// Waits until the device has exactly these attributes.
     ExpectAttributes(&'static [(&'static str, &'static str)]),
 }
 
-/// One request, and what it must be answered.
+/// One request and its expected response.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// Below the device's own address; one that starts with `/` is the server's, one with `http` is whole.
+    /// Relative to the device's root resource; absolute on the server if it starts with `/`, a whole URL if with
+    /// `http`.
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
-    /// Whether the device shows its credentials.
+    /// Whether credentials are sent.
     pub(crate) is_authorized: bool,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) framing: Framing,
-    /// How many times it is sent.
+    /// How often it is sent.
     pub(crate) times: usize,
-    /// How many of them at once.
+    /// Maximum number of requests in flight.
     pub(crate) concurrency: usize,
-    /// Whether it is sent again until it is answered as it must be.
+    /// Whether it is repeated until the checks hold.
     pub(crate) is_retried: bool,
     pub(crate) checks: Vec<Check>,
-    /// Placeholders for what stands at a place of the answer.
+    /// Placeholders that are set from the response: name and JSON pointer.
     pub(crate) captures: Vec<(&'static str, &'static str)>,
 }
 
-/// How a request is written.
+/// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     ContentLength,
-    /// The body waits until the server says `100 Continue`.
+    /// The body is sent after the server's `100 Continue`.
     ExpectContinue,
-    /// The body comes in chunks, without a length.
+    /// The body is sent in chunks, without a length.
     Chunked,
 }
 
 impl Case {
-    /// A case about a device of this standing.
+    /// A case about a device in this state.
     pub(crate) fn new(row: &'static str, name: &str, device_state: DeviceState) -> Self {
         let setup = DeviceSetup {
             device_state,
@@ -148,7 +149,7 @@ impl Case {
         }
     }
 
-    /// Everything that the case needs.
+    /// All capabilities that the case needs.
     pub(crate) fn required_capabilities(&self) -> Vec<Capability> {
         let DeviceSetup {
             device_state,
@@ -219,7 +220,7 @@ impl Case {
         capabilities
     }
 
-    /// Whether the operator does something to its update during the case, so that no other may be assigned with it.
+    /// Whether the operator changes its update during the case, so that it needs a campaign of its own.
     pub(crate) fn is_isolated(&self) -> bool {
         let touches = |step: &Step| {
             matches!(
@@ -250,7 +251,7 @@ impl Case {
     fn edit_last(mut self, change: impl FnOnce(&mut Request)) -> Self {
         match self.steps.last_mut() {
             Some(Step::Request(request)) => change(request),
-            _ => unreachable!("what is checked is the answer to a request"),
+            _ => unreachable!("a request must come before its expectations"),
         }
         self
     }
@@ -260,62 +261,62 @@ impl Case {
     }
 }
 
-/// What is given.
+/// The setup of a case.
 impl Case {
-    /// It is about something else than the others of its list.
+    /// Overrides the row of its list.
     pub(crate) fn row(mut self, row: &'static str) -> Self {
         self.row = row;
         self
     }
 
-    /// Its update is assigned on these terms.
+    /// Assigns the update with these options.
     pub(crate) fn with_options(mut self, options: AssignmentOptions) -> Self {
         self.setup.options = options;
         self
     }
 
-    /// Its update brings this.
+    /// Assigns this firmware.
     pub(crate) fn with_bundle(mut self, bundle: &'static Bundle) -> Self {
         self.setup.bundle = bundle;
         self
     }
 
-    /// The device was made before it was seen, and shows its own token.
+    /// The device is created before its first poll, and authenticates with its own token.
     pub(crate) fn with_token(mut self) -> Self {
         self.setup.has_token = true;
         self
     }
 
-    /// It cannot be run without this, which does not show in its steps.
+    /// Adds a capability that cannot be derived from the steps.
     pub(crate) fn requires(mut self, capability: Capability) -> Self {
         self.extra_capabilities.push(capability);
         self
     }
 }
 
-/// What happens.
+/// The steps of a case.
 impl Case {
-    /// Then the device reads this.
+    /// The device reads this resource.
     pub(crate) fn get(self, path: &str) -> Self {
         self.step(Method::GET, path)
     }
 
-    /// Then it asks for the head of this.
+    /// The device sends HEAD.
     pub(crate) fn head(self, path: &str) -> Self {
         self.step(Method::HEAD, path)
     }
 
-    /// Then it sends something in any way.
+    /// The device sends a request with any method.
     pub(crate) fn send(self, method: Method, path: &str) -> Self {
         self.step(method, path)
     }
 
-    /// Then it posts JSON text.
+    /// The device posts JSON.
     pub(crate) fn post(self, path: &str, body: impl Into<String>) -> Self {
         self.step(Method::POST, path).json_body(body)
     }
 
-    /// Then it puts JSON text.
+    /// The device puts JSON.
     pub(crate) fn put(self, path: &str, body: impl Into<String>) -> Self {
         self.step(Method::PUT, path).json_body(body)
     }
@@ -325,12 +326,12 @@ impl Case {
             .with_header("Content-Type", "application/json")
     }
 
-    /// With these bytes.
+    /// Sets the body.
     pub(crate) fn body(self, body: Vec<u8>) -> Self {
         self.edit_last(|request| request.body = Some(body))
     }
 
-    /// With this header field in place of one of the same name.
+    /// Sets a header field, replacing one of the same name.
     pub(crate) fn with_header(self, name: &str, value: &str) -> Self {
         self.edit_last(|request| {
             request
@@ -340,97 +341,97 @@ impl Case {
         })
     }
 
-    /// Without its credentials.
+    /// Sends no credentials.
     pub(crate) fn unauthorized(self) -> Self {
         self.edit_last(|request| request.is_authorized = false)
     }
 
-    /// Written in this way.
+    /// Sets the framing.
     pub(crate) fn with_framing(self, framing: Framing) -> Self {
         self.edit_last(|request| request.framing = framing)
     }
 
-    /// So many times, so many of them at once. Every answer is checked.
+    /// Sends the request `times` times, at most `concurrency` at once. Every response is checked.
     pub(crate) fn times(self, times: usize, concurrency: usize) -> Self {
         self.edit_last(|request| (request.times, request.concurrency) = (times, concurrency))
     }
 
-    /// Again and again until the answer is as it must be: an operator's act may take a moment. Of what is sent many times
-    /// each time, one answer must be so.
+    /// Repeats the request until the checks hold, because an operator's action may take effect later. Of a request
+    /// that is sent several times, one response of each round must pass.
     pub(crate) fn eventually(self) -> Self {
         self.edit_last(|request| request.is_retried = true)
     }
 
-    /// The text at this place of the answer is called this from then on.
+    /// Sets a placeholder from the text at this JSON pointer of the response.
     pub(crate) fn capture(self, name: &'static str, pointer: &'static str) -> Self {
         self.edit_last(|request| request.captures.push((name, pointer)))
     }
 
-    /// Then the operator does this.
+    /// The operator does this.
     pub(crate) fn operator(mut self, action: OperatorAction) -> Self {
         self.steps.push(Step::Operator(action));
         self
     }
 }
 
-/// What is answered.
+/// The expectations of a request.
 impl Case {
-    /// The answer has this status.
+    /// The status is this.
     pub(crate) fn status(self, status: u16) -> Self {
         self.status_in(&[status])
     }
 
-    /// The answer has one of these statuses: the standard leaves it open.
+    /// The status is one of these: the standard leaves it open.
     pub(crate) fn status_in(self, statuses: &[u16]) -> Self {
         self.check(Check::Status(statuses.to_vec()))
     }
 
-    /// The answer has this header field.
+    /// This header field has this value.
     pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
         self.check(Check::Header(name, value.to_owned()))
     }
 
-    /// The answer has no body.
+    /// The body is empty.
     pub(crate) fn empty(self) -> Self {
         self.check(Check::Empty)
     }
 
-    /// The answer's body is this text.
+    /// The body is this text.
     pub(crate) fn text(self, text: &str) -> Self {
         self.check(Check::Text(text.to_owned()))
     }
 
-    /// The answer's body has so many bytes.
+    /// The body has this length in bytes.
     pub(crate) fn bytes(self, count: usize) -> Self {
         self.check(Check::Bytes(count))
     }
 
-    /// The body has this value at this pointer.
+    /// The value at this JSON pointer is this.
     pub(crate) fn json(self, pointer: &'static str, value: impl Into<Value>) -> Self {
         self.check(Check::Json(pointer, value.into()))
     }
 
-    /// The body has a text with this in it at this pointer.
+    /// The text at this JSON pointer contains this.
     pub(crate) fn contains(self, pointer: &'static str, part: &str) -> Self {
         self.check(Check::Contains(pointer, part.to_owned()))
     }
 
-    /// The body has something at this pointer.
+    /// There is a value at this JSON pointer.
     pub(crate) fn has(self, pointer: &'static str) -> Self {
         self.check(Check::Has(pointer))
     }
 
-    /// The body has nothing at this pointer.
+    /// There is no value at this JSON pointer.
     pub(crate) fn lacks(self, pointer: &'static str) -> Self {
         self.check(Check::Lacks(pointer))
     }
 
-    /// The body has a list of this length at this pointer.
+    /// There is a list of this length at this JSON pointer.
     pub(crate) fn length(self, pointer: &'static str, length: usize) -> Self {
         self.check(Check::Length(pointer, length))
     }
 
-    /// The answer is an error as devices know it: this status, and this end of an error code.
+    /// The response is a DDI error with this status and this end of its error code.
     pub(crate) fn error(self, status: u16, code: &str) -> Self {
         self.status(status)
             .json("/errorCode", format!("hawkbit.server.error.{code}"))
@@ -439,7 +440,7 @@ impl Case {
             .has("/info")
     }
 
-    /// The answer is as the function wants it.
+    /// The response passes this function.
     pub(crate) fn satisfies(
         self,
         what: &'static str,
@@ -448,7 +449,7 @@ impl Case {
         self.check(Check::Satisfies(what, check))
     }
 
-    /// A server with this difference answers like `ours`, all others as the standard has it.
+    /// A server with this known difference responds as in `ours`, all others as in `standard`.
     pub(crate) fn differs(
         self,
         difference: u8,

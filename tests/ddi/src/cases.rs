@@ -1,9 +1,9 @@
-//! What the standard says, as cases.
+//! The standard, as cases.
 #![cfg_attr(
     not(test),
     expect(
         clippy::enum_glob_use,
-        reason = "where a device stands is said in every case, in one word"
+        reason = "every case names a device state, and one word is enough"
     )
 )]
 
@@ -30,7 +30,7 @@ mod update_types;
 
 use crate::case::Case;
 
-/// All of them, in the order of the report.
+/// All cases, in the order of the report.
 fn all() -> Vec<Case> {
     let mut cases = [
         every_resource::cases(),
@@ -54,19 +54,19 @@ fn all() -> Vec<Case> {
         known_clients::cases(),
     ]
     .concat();
-    // Those of a row together, else in their order.
+    // By row; within a row, in the order above.
     cases.sort_by_key(|case| row_order(case.row));
     cases
 }
 
-/// Where a row stands among others: 1, 1.1, 2, 10.
+/// The sort key of a row, which orders 1, 1.1, 2, 10.
 pub(crate) fn row_order(row: &str) -> Vec<u32> {
     row.split('.')
         .map(|part| part.parse().unwrap_or(u32::MAX))
         .collect()
 }
 
-/// Those of these rows, or with this in their names; all, if nothing is said.
+/// The cases in one of these rows or with one of these texts in their names; all if `only` is empty.
 pub(crate) fn select(only: &[String]) -> Vec<Case> {
     let matches = |case: &Case, only: &String| {
         let is_row = only
@@ -82,7 +82,7 @@ pub(crate) fn select(only: &[String]) -> Vec<Case> {
     all().into_iter().filter(is_chosen).collect()
 }
 
-/// Row and name of each case of these rows, or with this in its name; of all, if nothing is said.
+/// Row and name of each case in one of these rows or with one of these texts in its name; of all if `only` is empty.
 pub fn list(only: &[String]) -> Vec<(&'static str, String)> {
     select(only)
         .into_iter()
@@ -103,7 +103,7 @@ mod tests {
         for case in all() {
             assert!(
                 seen.insert((case.row, case.name.clone())),
-                "twice: {} {}",
+                "duplicate case: {} {}",
                 case.row,
                 case.name
             );
@@ -113,7 +113,7 @@ mod tests {
             };
             assert!(
                 case.steps.iter().any(checks_something),
-                "{} looks at nothing",
+                "{} checks nothing",
                 case.name
             );
         }

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::{placeholders::Placeholders, response::HttpResponse};
 
-/// What must be true of an answer.
+/// A condition on a response.
 #[derive(Debug, Clone)]
 pub(crate) enum Check {
-    /// One of these.
+    /// One of these statuses.
     Status(Vec<u16>),
     Header(&'static str, String),
     Empty,
@@ -20,7 +20,7 @@ pub(crate) enum Check {
     Lacks(&'static str),
     Length(&'static str, usize),
     Satisfies(&'static str, fn(&HttpResponse) -> Result<()>),
-    /// What must be true depends on whether the server is known to have this difference.
+    /// The checks depend on whether the server has this known difference.
     Differs {
         difference: u8,
         standard: Vec<Check>,
@@ -28,17 +28,17 @@ pub(crate) enum Check {
     },
 }
 
-/// What answers are judged by.
+/// Applies checks to responses.
 pub(crate) struct ResponseChecker<'a> {
     pub(crate) placeholders: &'a Placeholders,
-    /// Whether the server has this difference.
+    /// Whether the server has a known difference.
     pub(crate) differs: &'a (dyn Fn(u8) -> bool + Sync),
-    /// The differences that were met.
+    /// The known differences that were observed.
     pub(crate) differences: BTreeSet<u8>,
 }
 
 impl ResponseChecker<'_> {
-    /// Whether the answer is as all these checks want it.
+    /// Fails if the response breaks one of the checks.
     pub(crate) fn verify(&mut self, checks: &[Check], response: &HttpResponse) -> Result<()> {
         for check in checks {
             if let Check::Differs {
@@ -80,14 +80,14 @@ impl Check {
                 let found = response.status.to_string();
                 ensure!(
                     wanted.split(" or ").any(|one| one == found),
-                    "status {wanted} was expected"
+                    "expected status {wanted}"
                 );
             }
             Self::Header(name, value) => {
                 let (value, found) = (placeholders.fill(value), response.header(name));
                 ensure!(found == value, "{name} must be `{value}`, not `{found}`");
             }
-            Self::Empty => ensure!(response.body.is_empty(), "there must be no body"),
+            Self::Empty => ensure!(response.body.is_empty(), "the body must be empty"),
             Self::Text(text) => {
                 let text = placeholders.fill(text);
                 ensure!(response.text() == text, "the body must be `{text}`");
@@ -111,15 +111,15 @@ impl Check {
                 let text = found.as_ref().and_then(Value::as_str).unwrap_or_default();
                 ensure!(
                     text.contains(&part),
-                    "{pointer} must contain `{part}`, and is {found:?}"
+                    "{pointer} must contain `{part}`, but is {found:?}"
                 );
             }
-            Self::Has(pointer) => ensure!(at(pointer)?.is_some(), "{pointer} must be there"),
+            Self::Has(pointer) => ensure!(at(pointer)?.is_some(), "{pointer} is missing"),
             Self::Lacks(pointer) => {
                 let found = at(pointer)?;
                 ensure!(
                     found.is_none(),
-                    "{pointer} must not be there, and is {found:?}"
+                    "{pointer} must be absent, but is {found:?}"
                 );
             }
             Self::Length(pointer, length) => {
@@ -137,7 +137,7 @@ impl Check {
     }
 }
 
-/// A value with the names in its texts replaced.
+/// Replaces the placeholders in a JSON value.
 fn fill_value(value: &Value, placeholders: &Placeholders) -> Value {
     match value {
         Value::String(text) => placeholders.fill(text).into(),
@@ -174,7 +174,7 @@ mod tests {
             differences: BTreeSet::new(),
         };
         let Some(Step::Request(request)) = case.steps.first() else {
-            unreachable!("it is a request");
+            unreachable!("the first step is a request");
         };
         verify.verify(&request.checks, &response)?;
         Ok(verify.differences)

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{adapter::Target, response::HttpResponse};
 
-/// A device, as the suite plays it.
+/// A device as simulated by the suite.
 #[derive(Debug, Clone)]
 pub(crate) struct Device {
     pub(crate) id: String,
-    /// The address of its root resource.
+    /// The URL of its root resource.
     pub(crate) base: String,
     /// `GatewayToken ...` or `TargetToken ...`.
     pub(crate) authorization: String,
@@ -51,7 +51,7 @@ impl Device {
             request = request.json(body);
         }
         let response = HttpResponse::fetch(request).await?;
-        ensure!(response.status == 200, "200 was expected: {response}");
+        ensure!(response.status == 200, "expected 200: {response}");
         response.ok()
     }
 
@@ -59,7 +59,7 @@ impl Device {
         self.send(Method::GET, "", None).await
     }
 
-    /// Polls for the first time and says what it is.
+    /// Polls for the first time and reports its attributes.
     pub(crate) async fn identify(&self) -> Result<()> {
         self.poll().await?;
         let data = json!({ "hw_model": "edge", "hw_revision": "1.0", "sw_version": "1.0.0" });
@@ -68,13 +68,13 @@ impl Device {
         Ok(())
     }
 
-    /// Whether a poll shows a link of this name.
+    /// Whether a poll has one of these links.
     pub(crate) async fn has_any_link(&self, links: &[&str]) -> Result<bool> {
         let poll = self.poll().await?;
         Ok(links.iter().any(|link| !poll["_links"][link].is_null()))
     }
 
-    /// Looks at its update; answers the id of its first module.
+    /// Reads its update. Returns the id of the first module.
     pub(crate) async fn fetch_deployment(&self, update: &str) -> Result<Option<String>> {
         let offer = self
             .send(Method::GET, &format!("deploymentBase/{update}"), None)
@@ -90,12 +90,12 @@ impl Device {
             .and_then(|rest| rest.split('/').next());
         Ok(Some(
             module
-                .context("no module in the link to a file")?
+                .context("the link to a file contains no module id")?
                 .to_owned(),
         ))
     }
 
-    /// Says something of its update: on `deploymentBase` or `cancelAction`.
+    /// Sends feedback to `deploymentBase` or `cancelAction`.
     pub(crate) async fn send_feedback(
         &self,
         resource: &str,

@@ -1,44 +1,47 @@
-/// Where Tidegate answers otherwise than hawkBit, on purpose, by number.
+/// The known differences of Tidegate from hawkBit, by number.
 pub const DIFFERENCES: [(u8, &str); 15] = [
-    (1, "reading an update that is closed changes nothing of it"),
+    (1, "reading an ended update does not change it"),
     (
         2,
-        "`canceled` agrees to a call back as `closed` does, and nothing opens a settled one again",
+        "`canceled` accepts a cancellation as `closed` does, and a settled cancellation is never reopened",
     ),
     (
         3,
-        "the same feedback twice is kept once, and feedback at the same time is never a conflict",
+        "repeated feedback is stored once, and concurrent feedback is never a conflict",
     ),
     (
         4,
-        "what closes an update is always taken; too many or too long messages are cut, and any text is text",
+        "feedback that ends an update is always accepted; too many or too long messages are cut, and text may look like HTML",
     ),
-    (5, "the files of what is installed can be fetched again"),
-    (6, "progress and intermediate steps are kept and shown"),
-    (7, "an update that goes silent times out"),
+    (
+        5,
+        "the files of the installed firmware can be downloaded again",
+    ),
+    (6, "progress and intermediate steps are stored and shown"),
+    (7, "an update without reports times out"),
     (
         8,
-        "a firmware may ask for proof that the device really runs it",
+        "a firmware can require verification that the device really runs it",
     ),
-    (9, "a campaign may have `denied` end the update"),
+    (9, "a campaign can let `denied` end the update"),
     (
         10,
-        "tokens are kept as hashes, and proxies must be known to be heard",
+        "tokens are stored as hashes, and proxy headers are read from known proxies only",
     ),
     (
         11,
         "`sleep` is always hours, minutes and seconds of less than a day",
     ),
-    (12, "both pairs of file links are always there"),
+    (12, "both pairs of file links are always present"),
     (
         13,
-        "outside its window a device is offered nothing, unless it may fetch ahead",
+        "outside its maintenance window a device is offered nothing, unless it may prefetch",
     ),
     (
         14,
         "update ids fit 32 bits, and links to updates always have a `c`",
     ),
-    (15, "the name of a file is never cut"),
+    (15, "`Content-Disposition` has the whole name of a file"),
 ];
 
 #[cfg(test)]

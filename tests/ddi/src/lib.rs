@@ -1,12 +1,12 @@
 //! A conformance suite for hawkBit's Direct Device Integration API (DDI).
 //!
-//! Cases are data: a device in some state, requests over plain HTTP, and what each must be answered. They are held
-//! against a server through an [`Adapter`], which does what an operator would do: it makes devices and firmware, assigns
-//! the one to the other, calls back. A case that needs what a server does not have, or an adapter cannot do, is skipped,
-//! and says why.
+//! Cases are data: a device in some state, requests over plain HTTP, and the expected responses. They run against a
+//! server through an [`Adapter`], which performs the operator's actions: it creates devices and firmware, assigns
+//! and cancels updates. A case that needs a capability that the server or its adapter lacks is skipped with the
+//! reason.
 //!
-//! The standard is what hawkBit does. Where Tidegate does otherwise on purpose, a case knows both answers, and a server is
-//! held to the one that its adapter promises: see [`DIFFERENCES`].
+//! The standard is what hawkBit does. Where Tidegate differs on purpose, a case contains both responses; the
+//! adapter decides which of them the server must give: see [`DIFFERENCES`].
 
 pub mod adapter;
 mod bundle;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-/// What cases call things by that have another name on every run. In a text, `{name}` stands for the value:
+/// Names that differ in every run. In a text, `{name}` is replaced by the value:
 ///
 /// | name | stands for |
 /// |---|---|
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 /// | `other` | an update of another device |
 /// | `module`, `module-name` | the id and the name of the first module of the plain firmware |
 /// | `file`, `md5`, `sha1`, `sha256` | the name and hashes of its only file |
-/// | `etag`, `modified` | what the last answer with one had as `ETag` or `Last-Modified` |
-/// | `n` | in a request that is sent many times: which time it is, from 0 |
+/// | `etag`, `modified` | `ETag` and `Last-Modified` of the last response that had them |
+/// | `n` | the number of the request, from 0, if it is sent several times |
 ///
-/// A case may keep more, see [`Case::capture`](crate::case::Case::keep).
+/// A case may set more, see [`Case::capture`](crate::case::Case::capture).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Placeholders(BTreeMap<&'static str, String>);
 
@@ -26,7 +26,7 @@ impl Placeholders {
         self.0.insert(name, value.into());
     }
 
-    /// The text with every name replaced. Braces around what is no name stay, for JSON is full of them.
+    /// Replaces every known placeholder. Other braces are left alone, because JSON uses them.
     pub(crate) fn fill(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, value)| {
             text.replace(&format!("{{{name}}}"), value)

@@ -1,4 +1,4 @@
-//! Requests byte for byte, for what no client library shows.
+//! Requests sent byte for byte, for framing that no client library exposes.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{WAIT_TIMEOUT, case::Framing, response::HttpResponse};
 
-/// Sends one request on a connection of its own and reads the answer to its end.
+/// Sends one request on a new connection and reads the response until the server closes it.
 pub(crate) async fn exchange(
     method: &str,
     url: &str,
@@ -50,7 +50,7 @@ pub(crate) async fn exchange(
         Framing::ExpectContinue => {
             timeout(WAIT_TIMEOUT, interim(&mut stream, &mut received))
                 .await
-                .context("100 did not come")??;
+                .context("no `100 Continue` was received")??;
             stream.write_all(body).await?;
         }
         Framing::Chunked => {
@@ -66,13 +66,15 @@ pub(crate) async fn exchange(
     }
     timeout(WAIT_TIMEOUT, stream.read_to_end(&mut received))
         .await
-        .context("the answer has no end")??;
+        .context("the server did not close the connection")??;
     parse(format!("{method} {url}"), &received)
 }
 
-/// `host:port` and the path with its query.
+/// Splits a URL into `host:port` and the path with its query.
 fn split(url: &str) -> Result<(&str, &str)> {
-    let rest = url.strip_prefix("http://").context("only without TLS")?;
+    let rest = url
+        .strip_prefix("http://")
+        .context("the URL must start with http://")?;
     let end = rest.find('/').unwrap_or(rest.len());
     let (host, path) = rest.split_at(end);
     Ok((host, if path.is_empty() { "/" } else { path }))
@@ -89,7 +91,7 @@ fn address(host: &str) -> String {
     }
 }
 
-/// Reads the interim answer, and takes it out of what was received.
+/// Reads an interim response and removes it from the received bytes.
 async fn interim(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
     const END: &[u8] = b"\r\n\r\n";
     loop {
@@ -97,14 +99,14 @@ async fn interim(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
             let head = String::from_utf8_lossy(&received[..end]).into_owned();
             ensure!(
                 head.starts_with("HTTP/1.1 100"),
-                "before the body, the server said: {head}"
+                "the server responded before the body was sent: {head}"
             );
             received.drain(..end + END.len());
             return Ok(());
         }
         let mut part = [0; 1024];
         match stream.read(&mut part).await? {
-            0 => bail!("the connection ended before the body was asked for"),
+            0 => bail!("the server closed the connection before `100 Continue`"),
             count => received.extend_from_slice(&part[..count]),
         }
     }
@@ -114,7 +116,7 @@ fn parse(request_line: String, bytes: &[u8]) -> Result<HttpResponse> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(end) = response.parse(bytes)? else {
-        bail!("{request_line}: the answer has no end");
+        bail!("{request_line}: the response is incomplete");
     };
     let mut headers = HeaderMap::new();
     for field in response.headers.iter() {
@@ -123,7 +125,7 @@ fn parse(request_line: String, bytes: &[u8]) -> Result<HttpResponse> {
             HeaderValue::from_bytes(field.value)?,
         );
     }
-    let status = response.code.context("no status")?;
+    let status = response.code.context("the response has no status")?;
     Ok(HttpResponse {
         request_line,
         status,
@@ -153,8 +155,8 @@ mod tests {
 
     #[test]
     fn responses_are_parsed() {
-        let response =
-            parse("GET /".to_owned(), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody").expect("an answer");
+        let response = parse("GET /".to_owned(), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody")
+            .expect("a valid response");
         assert_eq!(
             (response.status, response.header("a"), &response.body[..]),
             (200, "b", &b"body"[..])

@@ -5,21 +5,21 @@ use serde_json::{Value, json};
 
 use crate::cases::row_order;
 
-/// What came of a run.
+/// The results of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Where the server was.
+    /// The server's address.
     pub server: String,
-    /// A line for each case.
+    /// The results in the order of the cases.
     pub entries: Vec<CaseResult>,
 }
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseResult {
-    /// What of the standard it is about.
+    /// The part of the standard that it covers.
     pub row: &'static str,
-    /// What it shows.
+    /// What it checks.
     pub name: String,
     /// How it ended.
     pub outcome: CaseOutcome,
@@ -28,13 +28,13 @@ pub struct CaseResult {
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaseOutcome {
-    /// As the standard has it.
+    /// The server responded as the standard requires.
     Conforms,
-    /// Otherwise, as the server is known to do on purpose: the numbers of its differences.
+    /// The server showed these known differences.
     Differs(BTreeSet<u8>),
-    /// Neither.
+    /// The server responded otherwise, or the setup failed.
     Fails(String),
-    /// It was not run.
+    /// The case was not run.
     Skipped(String),
 }
 
@@ -55,7 +55,7 @@ impl Report {
         self.failures().next().is_none()
     }
 
-    /// The cases that failed, with what was wrong.
+    /// The failed cases with their reasons.
     pub fn failures(&self) -> impl Iterator<Item = (&CaseResult, &str)> {
         self.entries
             .iter()
@@ -65,7 +65,7 @@ impl Report {
             })
     }
 
-    /// How many cases ended in this word: `conforms`, `differs with_options purpose`, `fails` or `skipped`.
+    /// The number of cases with this label: `conforms`, `differs on purpose`, `fails` or `skipped`.
     pub fn count(&self, label: &str) -> usize {
         self.entries
             .iter()
@@ -73,7 +73,7 @@ impl Report {
             .count()
     }
 
-    /// A line for each case: row, case, result.
+    /// A table with a line for each case: row, case, result.
     pub fn table(&self) -> String {
         let mut table = plain(&["row", "case", "result"]);
         for entry in &self.entries {
@@ -91,7 +91,7 @@ impl Report {
         table.trim_fmt()
     }
 
-    /// A line for each row of the standard, and one for all.
+    /// A table with a line for each row of the standard, and one for all.
     pub fn summary(&self) -> String {
         const WORDS: [&str; 4] = ["conforms", "differs on purpose", "fails", "skipped"];
 
@@ -126,7 +126,7 @@ impl Report {
         table.trim_fmt()
     }
 
-    /// All of it, for other programs.
+    /// The whole report as JSON, for other programs.
     pub fn json(&self) -> Value {
         let cases = self.entries.iter().map(|entry| {
             let mut case = json!({

@@ -6,10 +6,10 @@ use http::HeaderMap;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-/// What the server answered.
+/// A response of the server.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpResponse {
-    /// What was asked, for messages.
+    /// Method and URL of the request, for messages.
     pub(crate) request_line: String,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -17,7 +17,7 @@ pub(crate) struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn fetch(request: RequestBuilder) -> Result<Self> {
         let (client, request) = request.build_split();
         let request = request?;
@@ -39,7 +39,7 @@ impl HttpResponse {
         })
     }
 
-    /// A header field's text; empty when it is not there.
+    /// The text of a header field; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -51,7 +51,7 @@ impl HttpResponse {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body, whether it came as JSON or as CBOR.
+    /// The body, decoded from JSON or CBOR.
     pub(crate) fn json(&self) -> Result<Value> {
         let kind = self
             .header("content-type")
@@ -61,19 +61,19 @@ impl HttpResponse {
             .trim();
         match kind {
             "application/cbor" => {
-                ciborium::from_reader(&self.body[..]).context("the body is no CBOR")
+                ciborium::from_reader(&self.body[..]).context("the body is not valid CBOR")
             }
             "application/json" | "application/hal+json" => {
-                serde_json::from_slice(&self.body).with_context(|| format!("{self} is no JSON"))
+                serde_json::from_slice(&self.body).with_context(|| format!("invalid JSON: {self}"))
             }
-            other => bail!("the body is `{other}`, no JSON and no CBOR"),
+            other => bail!("the content type is `{other}`, neither JSON nor CBOR"),
         }
     }
 
-    /// It has a status of success; the body as JSON, null where there is none.
+    /// The body of a successful response as JSON; null if it is empty.
     pub(crate) fn ok(&self) -> Result<Value> {
         if !(200..300).contains(&self.status) {
-            bail!("success was expected: {self}");
+            bail!("expected success: {self}");
         }
         match &self.body[..] {
             [] => Ok(Value::Null),

@@ -1,4 +1,4 @@
-//! Runs cases, each on a device of its own.
+//! Runs cases, each with a device of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +18,18 @@ use crate::{
     wait_until,
 };
 
-/// What is run, and how.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Keeps what this run makes apart from what others made: a few letters or digits.
+    /// A few letters or digits that distinguish the names of this run from those of other runs.
     pub run: String,
-    /// Rows, or parts of names; none: all cases.
+    /// Selected rows, or parts of case names; empty for all cases.
     pub only: Vec<String>,
-    /// Cases that run side by side.
+    /// Maximum number of cases that run concurrently.
     pub concurrency: usize,
 }
 
-/// Runs the cases against a server. An error: nothing could be set up.
+/// Runs the cases against a server. Returns an error if the setup that all cases share fails.
 pub async fn run(adapter: &dyn Adapter, options: &RunOptions) -> Result<Report> {
     let cases = cases::select(&options.only);
     let skip_reason: Vec<Option<String>> = cases
@@ -42,7 +42,10 @@ pub async fn run(adapter: &dyn Adapter, options: &RunOptions) -> Result<Report> 
         .filter_map(|(case, skip_reason)| skip_reason.is_none().then_some(case))
         .collect();
     let suite = Suite::new(adapter, &options.run, options.concurrency, &runnable).await?;
-    let prepared = suite.prepare(&runnable).await.context("set the cases up")?;
+    let prepared = suite
+        .prepare(&runnable)
+        .await
+        .context("prepare the cases")?;
     let runs = runnable
         .iter()
         .zip(prepared)
@@ -62,7 +65,7 @@ pub async fn run(adapter: &dyn Adapter, options: &RunOptions) -> Result<Report> 
                 Some(reason) => CaseOutcome::Skipped(reason),
                 None => outcomes
                     .next()
-                    .unwrap_or(CaseOutcome::Skipped("it was not run".to_owned())),
+                    .unwrap_or(CaseOutcome::Skipped("not run".to_owned())),
             },
         });
     Ok(Report {
@@ -71,17 +74,17 @@ pub async fn run(adapter: &dyn Adapter, options: &RunOptions) -> Result<Report> 
     })
 }
 
-/// Why a case cannot be run.
+/// The reason why a case cannot run.
 fn skip_reason(adapter: &dyn Adapter, case: &Case) -> Option<String> {
     let skip_if_unsupported = |capability: Capability| match capability {
         Capability::PlainHttp if !adapter.target().url.starts_with("http://") => {
-            Some("the connection has TLS")
+            Some("the connection uses TLS")
         }
         Capability::Proxy if !adapter.target().is_proxy => {
-            Some("the server does not take this host for a proxy that it trusts")
+            Some("the server does not trust this host as a proxy")
         }
         Capability::DirectClient if adapter.target().is_proxy => {
-            Some("the server takes this host for a proxy that it trusts")
+            Some("the server trusts this host as a proxy")
         }
         capability => adapter.unsupported(capability),
     };
@@ -99,7 +102,7 @@ async fn run_case(
 ) -> CaseOutcome {
     let prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return CaseOutcome::Fails(format!("while it was set up: {error:#}")),
+        Err(error) => return CaseOutcome::Fails(format!("setup: {error:#}")),
     };
     let mut case_run = CaseRun {
         adapter,
@@ -128,26 +131,31 @@ struct CaseRun<'a> {
     adapter: &'a dyn Adapter,
     suite: &'a Suite<'a>,
     prepared: PreparedCase,
-    /// Differences that were met.
+    /// The known differences that were observed.
     differences: BTreeSet<u8>,
 }
 
 impl CaseRun<'_> {
     async fn perform(&mut self, action: OperatorAction) -> Result<()> {
-        let update = || self.prepared.update.as_ref().context("there is no update");
+        let update = || {
+            self.prepared
+                .update
+                .as_ref()
+                .context("the device has no update")
+        };
         match action {
             OperatorAction::Cancel => self.adapter.cancel(std::slice::from_ref(update()?)).await,
             OperatorAction::ForceCancel => self.adapter.force_cancel(update()?).await,
             OperatorAction::ExpectState(wanted) => {
                 let update = update()?;
                 let mut last = None;
-                let found = wait_until("an operator sees where the update stands", async || {
+                let found = wait_until("the update is in the expected state", async || {
                     let state = self.adapter.update_state(update).await?;
                     last = Some(state);
                     Ok((state == wanted).then_some(()))
                 });
                 let found = found.await;
-                found.with_context(|| format!("it must be {wanted:?}, and is {last:?}"))
+                found.with_context(|| format!("expected {wanted:?}, found {last:?}"))
             }
             OperatorAction::ExpectAttributes(wanted) => {
                 let wanted: BTreeMap<String, String> = wanted
@@ -155,14 +163,14 @@ impl CaseRun<'_> {
                     .map(|&(key, value)| (key.to_owned(), value.to_owned()))
                     .collect();
                 let (device, mut last) = (&self.prepared.device.id, None);
-                let found = wait_until("an operator sees the attributes", async || {
+                let found = wait_until("the attributes are as expected", async || {
                     let found = self.adapter.attributes(device).await?;
                     let is_so = found == wanted;
                     last = Some(found);
                     Ok(is_so.then_some(()))
                 });
                 let found = found.await;
-                found.with_context(|| format!("they must be {wanted:?}, and are {last:?}"))
+                found.with_context(|| format!("expected {wanted:?}, found {last:?}"))
             }
             OperatorAction::RequestAttributes => {
                 self.adapter
@@ -184,7 +192,7 @@ impl CaseRun<'_> {
     async fn request(&mut self, request: &Request) -> Result<()> {
         let response = if request.is_retried {
             let mut last = None;
-            let good = wait_until("the answer is as it must be", async || {
+            let good = wait_until("the response passes all checks", async || {
                 for response in self.send_all(request).await? {
                     match self.verify(request, &response) {
                         Ok(()) => return Ok(Some(response)),
@@ -205,7 +213,7 @@ impl CaseRun<'_> {
                 last = Some(response);
             }
             let Some(last) = last else {
-                bail!("it was not sent at all")
+                bail!("the request was not sent")
             };
             last
         };
@@ -291,7 +299,7 @@ impl CaseRun<'_> {
         for (name, pointer) in &request.captures {
             let body = response.json()?;
             let found = body.pointer(pointer).and_then(|value| value.as_str());
-            let found = found.with_context(|| format!("{pointer} must be a text: {response}"))?;
+            let found = found.with_context(|| format!("{pointer} must be a string: {response}"))?;
             self.prepared.placeholders.set(name, found);
         }
         Ok(())

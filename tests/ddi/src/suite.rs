@@ -1,4 +1,4 @@
-//! Brings every device to where its case begins. What cases have in common is done for all of them at once.
+//! Brings every device into the initial state of its case, for all cases in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ use crate::{
     wait_until,
 };
 
-/// What is there when the first case begins.
+/// What all cases of a run share.
 pub(crate) struct Suite<'a> {
     adapter: &'a dyn Adapter,
     http: reqwest::Client,
     run: &'a str,
     concurrency: usize,
-    /// How the adapter calls them.
+    /// The adapter's ids of the firmware that cases use.
     bundles: BTreeMap<&'static Bundle, String>,
 }
 
-/// A device that is where its case begins.
+/// A device in the initial state of its case.
 #[derive(Debug, Clone)]
 pub(crate) struct PreparedCase {
     pub(crate) device: Device,
@@ -32,10 +32,10 @@ pub(crate) struct PreparedCase {
     pub(crate) placeholders: Placeholders,
 }
 
-/// What is assigned by one call: the same firmware on the same terms, called back together or not at all.
+/// The cases whose update is assigned in one call: the same firmware and options, all cancelled or none.
 type AssignmentGroup = (&'static Bundle, AssignmentOptions, bool, Option<usize>);
 
-/// Where one of them is.
+/// The device of one case during the setup.
 struct CaseDevice {
     device: Device,
     token: Option<String>,
@@ -44,14 +44,14 @@ struct CaseDevice {
 }
 
 impl<'a> Suite<'a> {
-    /// Makes the firmware that the cases need.
+    /// Creates the firmware that the cases need.
     pub(crate) async fn new(
         adapter: &'a dyn Adapter,
         run: &'a str,
         concurrency: usize,
         cases: &[&Case],
     ) -> Result<Self> {
-        adapter.prepare().await.context("make the tenant ready")?;
+        adapter.prepare().await.context("prepare the tenant")?;
         let mut needed: BTreeSet<&'static Bundle> = BTreeSet::from([&SINGLE_FILE]);
         for case in cases {
             needed.extend(
@@ -69,7 +69,7 @@ impl<'a> Suite<'a> {
         for bundle in needed {
             let firmware = adapter.create_firmware(bundle, run).await;
             let firmware =
-                firmware.with_context(|| format!("make the firmware `{}`", bundle.name))?;
+                firmware.with_context(|| format!("create the firmware `{}`", bundle.name))?;
             bundles.insert(bundle, firmware);
         }
         let http = reqwest::Client::builder().http1_only().build()?;
@@ -82,7 +82,7 @@ impl<'a> Suite<'a> {
         })
     }
 
-    /// Assigns a firmware in the middle of a case.
+    /// Assigns a firmware during a case.
     pub(crate) async fn assign(
         &self,
         device: &Device,
@@ -94,13 +94,16 @@ impl<'a> Suite<'a> {
             .adapter
             .assign(std::slice::from_ref(&device.id), firmware, options)
             .await?;
-        updates.into_iter().next().context("it was not assigned")
+        updates
+            .into_iter()
+            .next()
+            .context("the adapter returned no update")
     }
 
-    /// Brings a device for each case, in their order. A device that cannot be brought there is the case's failure.
+    /// Prepares a device for each case, in the order of the cases. If that fails, the case has failed.
     pub(crate) async fn prepare(&self, cases: &[&Case]) -> Result<Vec<Result<PreparedCase>>> {
-        // One more, whose update is always another device's.
-        let other_device = Case::new("", "somebody else", DeviceState::Proceeding);
+        // An additional device, whose update belongs to another device in every case.
+        let other_device = Case::new("", "another device", DeviceState::Proceeding);
         let cases: Vec<&Case> = cases.iter().copied().chain([&other_device]).collect();
         let mut case_devices = self
             .for_each_case(&cases, |n, case| self.register(n, case))
@@ -117,8 +120,8 @@ impl<'a> Suite<'a> {
         .await;
         let other_device = case_devices
             .pop()
-            .context("there is nobody else")?
-            .context("somebody else")?;
+            .context("the other device is missing")?
+            .context("prepare the other device")?;
         let named =
             |case_device: Result<CaseDevice>| Ok(self.into_prepared(case_device?, &other_device));
         Ok(case_devices.into_iter().map(named).collect())
@@ -136,7 +139,7 @@ impl<'a> Suite<'a> {
             .await
     }
 
-    /// Has each that came this far do something more.
+    /// Runs the next setup step of all devices whose setup has not failed.
     async fn advance<'b, F: Future<Output = Result<CaseDevice>>>(
         &self,
         cases: &'b [&'b Case],
@@ -163,7 +166,7 @@ impl<'a> Suite<'a> {
                 .adapter
                 .create_device(&id)
                 .await
-                .context("register the device")?;
+                .context("create the device")?;
             (format!("TargetToken {token}"), Some(token))
         } else {
             (format!("GatewayToken {}", target.gateway), None)
@@ -237,7 +240,7 @@ impl<'a> Suite<'a> {
         }
     }
 
-    /// As far as a device comes before anything is called back.
+    /// Everything that a device does before updates are cancelled.
     async fn bring_to_state(&self, case: &Case, mut case_device: CaseDevice) -> Result<CaseDevice> {
         let Some(update) = &case_device.update else {
             return Ok(case_device);
@@ -274,7 +277,7 @@ impl<'a> Suite<'a> {
             let updates: Vec<_> = members.iter().filter_map(update).collect();
             if let Err(error) = self.adapter.cancel(&updates).await {
                 for n in members {
-                    case_devices[n] = Err(anyhow!("call the update back: {error:#}"));
+                    case_devices[n] = Err(anyhow!("cancel the update: {error:#}"));
                 }
             }
         }
@@ -296,7 +299,7 @@ impl<'a> Suite<'a> {
                 .await?
                 .then_some(()))
         };
-        wait_until("the update is called back", has_link).await?;
+        wait_until("the update is being cancelled", has_link).await?;
         if case.setup.device_state == DeviceState::Cancelled {
             case_device
                 .device

@@ -3,10 +3,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tokio::time::sleep;
 
-/// How long a server may take for what an operator had it do.
+/// How long a server may take to apply an operator's action.
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks until there is an answer. None: not yet; an error: no use in asking again.
+/// Calls `ask` until it returns a value. `None` means not yet; an error ends the waiting.
 pub async fn wait_until<T>(
     what: &str,
     mut ask: impl AsyncFnMut() -> Result<Option<T>>,
@@ -21,7 +21,7 @@ pub async fn wait_until<T>(
             return Ok(response);
         }
         if began.elapsed() > WAIT_TIMEOUT {
-            bail!("waited {WAIT_TIMEOUT:?} in vain until {what}");
+            bail!("timed out after {WAIT_TIMEOUT:?} waiting until {what}");
         }
         sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_millis(50));

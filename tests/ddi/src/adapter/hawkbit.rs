@@ -13,10 +13,11 @@ use super::{
 };
 use crate::bundle::{Bundle, Module};
 
-/// Years from now, in milliseconds.
-const FAR: i64 = 7_258_118_400_000;
+/// The year 2200, in milliseconds since 1970.
+const FAR_FUTURE: i64 = 7_258_118_400_000;
 
-/// hawkBit, by its Management API. It was written by that API's documentation, and has not been run against a server.
+/// hawkBit, through its Management API. It was written from that API's documentation and has not been run against a
+/// server.
 #[derive(Debug, Clone)]
 pub struct HawkBit {
     target: Target,
@@ -24,7 +25,7 @@ pub struct HawkBit {
 }
 
 impl HawkBit {
-    /// A server that takes this user's password, by which it also knows the tenant.
+    /// A server that accepts this user and password, which also select the tenant.
     pub fn new(target: Target, user: &str, password: &str) -> Result<Self> {
         let credentials = Credentials::Password(user.to_owned(), password.to_owned());
         Ok(Self {
@@ -63,7 +64,7 @@ impl HawkBit {
     }
 
     async fn action(&self, device: &str, firmware: &str) -> Result<Update> {
-        // The newest first.
+        // Newest first.
         let actions = self
             .rest
             .get(&format!("targets/{device}/actions?sort=id:DESC&limit=50"))
@@ -81,7 +82,7 @@ impl HawkBit {
                 });
             }
         }
-        bail!("there is no action of {device}: {actions}")
+        bail!("{device} has no action: {actions}")
     }
 }
 
@@ -93,8 +94,8 @@ impl Adapter for HawkBit {
 
     fn unsupported(&self, capability: Capability) -> Option<&'static str> {
         match capability {
-            Capability::Attestation => Some("what a device says of an update is believed"),
-            Capability::Prefetch => Some("what is offered outside a window can always be fetched"),
+            Capability::Attestation => Some("the server does not verify what a device reports"),
+            Capability::Prefetch => Some("downloads outside a window are always allowed"),
             _ => None,
         }
     }
@@ -112,7 +113,7 @@ impl Adapter for HawkBit {
                 json!(self.target.gateway),
             ),
             ("user.confirmation.flow.enabled", json!(true)),
-            // It cannot be switched off again, and only with it an action has a weight.
+            // It cannot be disabled again, but actions have a weight only when it is enabled.
             ("multi.assignments.enabled", json!(true)),
         ] {
             let body = json!({ "value": value });
@@ -165,7 +166,7 @@ impl Adapter for HawkBit {
                 UpdateType::Forced => ("forced", None),
                 UpdateType::Soft => ("soft", None),
                 UpdateType::TimeForcedPast => ("timeforced", Some(1)),
-                UpdateType::TimeForcedFuture => ("timeforced", Some(FAR)),
+                UpdateType::TimeForcedFuture => ("timeforced", Some(FAR_FUTURE)),
                 UpdateType::DownloadOnly => ("downloadonly", None),
             };
             wanted["type"] = json!(kind);
@@ -225,7 +226,7 @@ impl Adapter for HawkBit {
             (_, "error") => UpdateState::Failed,
             ("finished", _) => UpdateState::Succeeded,
             ("pending", _) => UpdateState::Open,
-            _ => bail!("the action is {action}"),
+            _ => bail!("unexpected action state: {action}"),
         })
     }
 
@@ -234,7 +235,7 @@ impl Adapter for HawkBit {
             .rest
             .get(&format!("targets/{device}/attributes"))
             .await?;
-        // Without a body where there are none.
+        // The response has no body if there are no attributes.
         Ok(serde_json::from_value::<Option<_>>(shown)?.unwrap_or_default())
     }
 

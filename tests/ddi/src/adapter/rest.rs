@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{bundle::File, response::HttpResponse};
 
-/// An operator's way in: every request with the same credentials.
+/// A client of an operator API, with the same credentials for every request.
 #[derive(Debug, Clone)]
 pub(super) struct RestClient {
     http: reqwest::Client,
@@ -90,14 +90,14 @@ enum RequestBody<'a> {
     Form(Form),
 }
 
-/// A file as a part of a form.
+/// A file as a part of a multipart form.
 pub(super) fn file_part(file: &File) -> Result<Part> {
     Ok(Part::bytes(file.bytes)
         .file_name(file.name)
         .mime_str("application/octet-stream")?)
 }
 
-/// The number or text at a place of an answer, as text.
+/// The number or text at a JSON pointer of a response, as text.
 pub(super) fn id_at(body: &Value, pointer: &str) -> Result<String> {
     let value = body
         .pointer(pointer)

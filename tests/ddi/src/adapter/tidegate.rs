@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{bundle::Bundle, wait_until};
 
-/// Tidegate, by its REST API.
+/// Tidegate, through its REST API.
 #[derive(Debug, Clone)]
 pub struct Tidegate {
     target: Target,
@@ -20,7 +20,7 @@ pub struct Tidegate {
 }
 
 impl Tidegate {
-    /// A server whose REST API takes this key, which an administrator of the tenant has.
+    /// A server whose REST API accepts this key of an administrator of the tenant.
     pub fn new(target: Target, key: &str) -> Result<Self> {
         let base = format!("{}/api/v1", target.url);
         Ok(Self {
@@ -29,7 +29,7 @@ impl Tidegate {
         })
     }
 
-    /// Every update of a campaign, by device.
+    /// All updates of a campaign, by device.
     async fn updates(&self, campaign: &str) -> Result<HashMap<String, String>> {
         let mut updates = HashMap::new();
         loop {
@@ -91,7 +91,7 @@ impl Adapter for Tidegate {
                 "files": files.collect::<Value>(),
             })
         });
-        // What devices do not see is a firmware's here, not a module's.
+        // Metadata that devices do not see belongs to the firmware here, not to a module.
         let hidden = bundle.modules.iter().flat_map(|module| module.hidden);
         let hidden = hidden.map(|&(key, value)| (key.to_owned(), Value::from(value)));
         let metadata = json!({
@@ -141,7 +141,7 @@ impl Adapter for Tidegate {
         let window = match options.window {
             MaintenanceWindow::None => None,
             MaintenanceWindow::Open => Some(("0 0 * * *", "24:00:00")),
-            // A minute in a year.
+            // One minute a year.
             MaintenanceWindow::Closed => Some(("59 23 24 12 *", "00:01:00")),
         };
         if let Some((schedule, duration)) = window {
@@ -156,7 +156,7 @@ impl Adapter for Tidegate {
         self.rest
             .post(&format!("campaigns/{campaign}/start"), &json!({}))
             .await?;
-        let all = wait_until("the campaign has made its updates", async || {
+        let all = wait_until("the campaign has created its updates", async || {
             let made = self.updates(&campaign).await?;
             Ok((made.len() == devices.len()).then_some(made))
         });
@@ -199,7 +199,7 @@ impl Adapter for Tidegate {
         let mut items = items.filter(|item| item["update_id"].as_i64() == wanted);
         let item = items
             .next()
-            .with_context(|| format!("no such update: {body}"))?;
+            .with_context(|| format!("update not found: {body}"))?;
         Ok(match item["status"].as_str().unwrap_or_default() {
             "waiting_confirmation" => UpdateState::WaitingConfirmation,
             "offered" | "downloading" | "installing" | "verifying" => UpdateState::Open,
@@ -207,7 +207,7 @@ impl Adapter for Tidegate {
             "completed" => UpdateState::Succeeded,
             "failed" => UpdateState::Failed,
             "cancelled" => UpdateState::Cancelled,
-            other => bail!("the update is `{other}`"),
+            other => bail!("unexpected update status `{other}`"),
         })
     }
 

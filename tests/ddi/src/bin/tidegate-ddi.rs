@@ -1,8 +1,8 @@
-//! Holds a server to hawkBit's device API, and prints what it found.
+//! Runs the DDI conformance suite against a server and prints the report.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line program speaks to its terminal"
+    reason = "a command line program prints to its terminal"
 )]
 
 use std::{
@@ -18,14 +18,14 @@ use tidegate_ddi_suite::{
     list, run,
 };
 
-/// Hold a server to hawkBit's device API
+/// Check a server against hawkBit's device API
 ///
-/// Ends with code 0 when every case conforms, differs on purpose or is skipped, with 1 when one fails, and with 2 when
-/// nothing could be tried.
+/// Exits with code 0 when every case conforms, differs on purpose or is skipped, with 1 when one fails, and with 2
+/// when no case could run.
 #[derive(Parser)]
 #[command(name = "tidegate-ddi")]
 struct Arguments {
-    /// Where the server is
+    /// The server's address
     #[arg(
         long,
         env = "TIDEGATE_DDI_URL",
@@ -35,10 +35,10 @@ struct Arguments {
     /// The tenant, as the server writes it
     #[arg(long, default_value = "DEFAULT")]
     tenant: String,
-    /// What kind of server it is
+    /// The kind of server
     #[arg(long, value_enum, default_value = "tidegate")]
     server: ServerKind,
-    /// What a gateway shows. A hawkBit is told to take this one
+    /// The gateway token. With --server hawkbit, the suite configures the server to accept it
     #[arg(
         long,
         env = "TIDEGATE_DDI_GATEWAY_TOKEN",
@@ -46,7 +46,7 @@ struct Arguments {
         default_value = ""
     )]
     gateway_token: String,
-    /// An administrator's key, for Tidegate
+    /// An administrator's API key, for Tidegate
     #[arg(
         long,
         env = "TIDEGATE_DDI_KEY",
@@ -57,7 +57,7 @@ struct Arguments {
     /// A user of the Management API, for hawkBit
     #[arg(long, default_value = "admin")]
     user: String,
-    /// Satisfies user's password
+    /// The user's password
     #[arg(
         long,
         env = "TIDEGATE_DDI_PASSWORD",
@@ -65,19 +65,19 @@ struct Arguments {
         default_value = "admin"
     )]
     password: String,
-    /// The server takes this host for a proxy that it trusts
+    /// The server trusts this host as a proxy
     #[arg(long)]
     as_proxy: bool,
-    /// Only these rows, or cases whose names contain this (separated by commas)
+    /// Run only these rows, or cases whose names contain this text (separated by commas)
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// List the cases, and run none
+    /// List the cases without running them
     #[arg(long)]
     list: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Cases that run side by side
+    /// Maximum number of cases that run concurrently
     #[arg(long, default_value_t = 8)]
     at_once: usize,
 }
@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
 }
 
 async fn conformance(arguments: &Arguments) -> Result<Report> {
-    // A second call finds the provider in place.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let target = Target {
         url: arguments.url.trim_end_matches('/').to_owned(),
@@ -130,11 +130,11 @@ async fn conformance(arguments: &Arguments) -> Result<Report> {
     };
     #[expect(
         clippy::disallowed_methods,
-        reason = "a program is where time comes from"
+        reason = "the run's name is taken from the system clock"
     )]
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .context("what time is it?")?;
+        .context("the system clock is before 1970")?;
     let options = RunOptions {
         run: format!("{:x}", now.as_secs()),
         only: arguments.only.clone(),

@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Authentication.
 
 use super::payloads;
 use crate::{
@@ -39,22 +39,22 @@ fn headers() -> Vec<Case> {
     .collect();
     let long = format!("GatewayToken {}", "x".repeat(5000));
     cases.extend([
-        case("a token without end", Identified)
+        case("a very long token", Identified)
             .get("")
             .unauthorized()
             .with_header("Authorization", &long)
             .status(401),
-        case("the scheme's case may matter", Identified)
+        case("the scheme may be case-sensitive", Identified)
             .get("")
             .unauthorized()
             .with_header("Authorization", "gatewaytoken {gateway}")
             .status_in(&[200, 401]),
-        case("a tenant that is not there lets nobody in", Identified)
+        case("an unknown tenant", Identified)
             .get("/NOBODY/controller/v1/{device}")
             .status_in(&[401, 404])
             .empty(),
         case(
-            "headers of a proxy open nothing for whoever is no proxy",
+            "proxy headers of an untrusted client are ignored",
             Identified,
         )
         .requires(Capability::DirectClient)
@@ -63,14 +63,17 @@ fn headers() -> Vec<Case> {
         .with_header("X-Controller-Id", "{device}")
         .with_header("X-Authority", "x")
         .status(401),
-        case("their older spelling neither", Identified)
-            .requires(Capability::DirectClient)
-            .get("")
-            .unauthorized()
-            .with_header("X-Ssl-Client-Cn", "{device}")
-            .with_header("X-Ssl-Issuer-Hash-1", "x")
-            .status(401),
-        case("an operator's header opens nothing here", Identified)
+        case(
+            "older proxy headers of an untrusted client are ignored",
+            Identified,
+        )
+        .requires(Capability::DirectClient)
+        .get("")
+        .unauthorized()
+        .with_header("X-Ssl-Client-Cn", "{device}")
+        .with_header("X-Ssl-Issuer-Hash-1", "x")
+        .status(401),
+        case("an operator's API key header is ignored", Identified)
             .get("")
             .unauthorized()
             .with_header("X-API-Key", "{gateway}")
@@ -86,26 +89,32 @@ fn own_tokens() -> Vec<Case> {
             .get("")
             .status(200)
             .has("/_links/configData"),
-        case("a device's own token, with a letter more", Identified)
-            .with_token()
-            .get("")
-            .unauthorized()
-            .with_header("Authorization", "TargetToken {token}x")
-            .status(401)
-            .empty(),
-        case("a device's own token is no gateway's", Identified)
+        case(
+            "a device's own token with an additional character",
+            Identified,
+        )
+        .with_token()
+        .get("")
+        .unauthorized()
+        .with_header("Authorization", "TargetToken {token}x")
+        .status(401)
+        .empty(),
+        case("a device token is not a gateway token", Identified)
             .with_token()
             .get("")
             .unauthorized()
             .with_header("Authorization", "GatewayToken {token}")
             .status(401),
-        case("a device's own token is no other device's", Identified)
-            .with_token()
-            .get("/{tenant}/controller/v1/{device}-other")
-            .status(401)
-            .empty(),
         case(
-            "a device that has a token may come through the gateway",
+            "a device token does not authenticate another device",
+            Identified,
+        )
+        .with_token()
+        .get("/{tenant}/controller/v1/{device}-other")
+        .status(401)
+        .empty(),
+        case(
+            "a device with a token of its own may use the gateway token",
             Identified,
         )
         .with_token()
@@ -113,7 +122,7 @@ fn own_tokens() -> Vec<Case> {
         .unauthorized()
         .with_header("Authorization", "GatewayToken {gateway}")
         .status(200),
-        case("its whole update with its own token", Proceeding)
+        case("a complete update with the device's own token", Proceeding)
             .with_token()
             .get("deploymentBase/{id}")
             .status(200)
@@ -129,26 +138,32 @@ fn own_tokens() -> Vec<Case> {
     ]
 }
 
-/// Who is not let in leaves no trace.
+/// Unauthenticated requests have no effect.
 fn no_side_effects() -> Vec<Case> {
     vec![
-        case("a poll without credentials registers nobody", Unknown)
-            .get("")
-            .unauthorized()
-            .status(401)
-            .put("configData", r#"{"data": {"a": "b"}}"#)
-            .status(404),
-        case("a token registers nobody", Unknown)
-            .get("")
-            .unauthorized()
-            .with_header(
-                "Authorization",
-                "TargetToken 0123456789abcdef0123456789abcdef",
-            )
-            .status(401)
-            .put("configData", r#"{"data": {"a": "b"}}"#)
-            .status(404),
-        case("feedback without credentials closes nothing", Proceeding)
+        case(
+            "a poll without credentials does not register a device",
+            Unknown,
+        )
+        .get("")
+        .unauthorized()
+        .status(401)
+        .put("configData", r#"{"data": {"a": "b"}}"#)
+        .status(404),
+        case(
+            "an unknown device token does not register a device",
+            Unknown,
+        )
+        .get("")
+        .unauthorized()
+        .with_header(
+            "Authorization",
+            "TargetToken 0123456789abcdef0123456789abcdef",
+        )
+        .status(401)
+        .put("configData", r#"{"data": {"a": "b"}}"#)
+        .status(404),
+        case("feedback without credentials has no effect", Proceeding)
             .post(
                 "deploymentBase/{id}/feedback",
                 payloads::feedback("closed", "success"),
@@ -158,7 +173,7 @@ fn no_side_effects() -> Vec<Case> {
             .get("")
             .has("/_links/deploymentBase"),
         case(
-            "an answer to a call back without credentials settles nothing",
+            "cancel feedback without credentials has no effect",
             Cancelling,
         )
         .post(
@@ -169,7 +184,7 @@ fn no_side_effects() -> Vec<Case> {
         .status(401)
         .get("")
         .has("/_links/cancelAction"),
-        case("attributes without credentials are not heard", Registered)
+        case("attributes without credentials have no effect", Registered)
             .put("configData", r#"{"data": {"a": "b"}}"#)
             .unauthorized()
             .status(401)

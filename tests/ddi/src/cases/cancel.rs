@@ -1,4 +1,4 @@
-//! Resources 7 and 8: calling an update back.
+//! Resources 7 and 8: cancelling an update.
 
 use super::payloads;
 use crate::{
@@ -30,18 +30,18 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn description() -> Vec<Case> {
     vec![
-        read_case("a call back has the update's id twice", Cancelling)
+        read_case("a cancellation has the update's id twice", Cancelling)
             .get(PATH)
             .status(200)
             .json("/id", "{id}")
             .json("/cancelAction/stopId", "{id}"),
-        read_case("the link leads there", Cancelling)
+        read_case("the link of the poll leads here", Cancelling)
             .get("")
             .capture("link", "/_links/cancelAction/href")
             .get("{link}")
             .status(200)
             .json("/cancelAction/stopId", "{id}"),
-        read_case("looking at it settles nothing", Cancelling)
+        read_case("reading it settles nothing", Cancelling)
             .get(PATH)
             .status(200)
             .get(PATH)
@@ -49,28 +49,28 @@ fn description() -> Vec<Case> {
             .get("")
             .has("/_links/cancelAction")
             .lacks("/_links/deploymentBase"),
-        read_case("one that was agreed to can still be read", Cancelled)
+        read_case("a confirmed cancellation can still be read", Cancelled)
             .get(PATH)
             .status(200),
-        read_case("what is not called back is not there", Proceeding)
+        read_case("an open update has no cancellation", Proceeding)
             .get(PATH)
             .status(404),
-        read_case("what is done is not called back", Succeeded)
+        read_case("a succeeded update has no cancellation", Succeeded)
             .get(PATH)
             .status(404),
-        read_case("what failed is not called back", Failed)
+        read_case("a failed update has no cancellation", Failed)
             .get(PATH)
             .status(404),
-        read_case("another device's update is not there", Identified)
+        read_case("an update of another device is not found", Identified)
             .get("cancelAction/{other}")
             .status(404),
-        read_case("what is no number is no update", Identified)
+        read_case("an id that is not a number", Identified)
             .get("cancelAction/abc")
             .status_in(&[400, 404]),
     ]
 }
 
-/// Whatever the device did before.
+/// Cancelling in each state of the device.
 fn in_each_state() -> Vec<Case> {
     let cancelled = |name: &str, device_state: DeviceState| {
         read_case(name, device_state)
@@ -82,17 +82,17 @@ fn in_each_state() -> Vec<Case> {
             .lacks("/_links/deploymentBase")
     };
     vec![
-        cancelled("before it was looked at", Offered)
+        cancelled("cancelled before it was read", Offered)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .status(200)
             .operator(OperatorAction::ExpectState(UpdateState::Cancelled)),
-        cancelled("in the middle of a download", Proceeding)
+        cancelled("cancelled during a download", Proceeding)
             .get("softwaremodules/{module}/artifacts/{file}")
             .with_header("Range", "bytes=0-9")
             .status(404)
             .get("deploymentBase/{id}")
             .status(404),
-        cancelled("and then it was done all the same", Proceeding)
+        cancelled("cancelled, and then closed with success", Proceeding)
             .post(
                 "deploymentBase/{id}/feedback",
                 payloads::feedback("closed", "success"),
@@ -101,7 +101,7 @@ fn in_each_state() -> Vec<Case> {
             .operator(OperatorAction::ExpectState(UpdateState::Succeeded))
             .get("")
             .lacks("/_links/cancelAction"),
-        cancelled("and nobody waits for the device", Proceeding)
+        cancelled("cancelled, and then ended by force", Proceeding)
             .operator(OperatorAction::ForceCancel)
             .get("")
             .eventually()
@@ -114,38 +114,35 @@ fn in_each_state() -> Vec<Case> {
             )
             .status(410)
             .operator(OperatorAction::ExpectState(UpdateState::Cancelled)),
-        // Whether the device is told is the server's: it has begun nothing.
-        read_case(
-            "while the device's user is asked: they are asked no more",
-            Offered,
-        )
-        .with_options(payloads::confirmation_required())
-        .operator(OperatorAction::Cancel)
-        .get("")
-        .eventually()
-        .status(200)
-        .lacks("/_links/confirmationBase")
-        .lacks("/_links/deploymentBase")
-        .post(
-            "confirmationBase/{id}/feedback",
-            payloads::confirmation("confirmed"),
-        )
-        .status_in(&[404, 410])
-        .get("")
-        .lacks("/_links/deploymentBase"),
+        // The device has not started, so it is up to the server whether it sees the cancellation.
+        read_case("cancelled while it waits for confirmation", Offered)
+            .with_options(payloads::confirmation_required())
+            .operator(OperatorAction::Cancel)
+            .get("")
+            .eventually()
+            .status(200)
+            .lacks("/_links/confirmationBase")
+            .lacks("/_links/deploymentBase")
+            .post(
+                "confirmationBase/{id}/feedback",
+                payloads::confirmation("confirmed"),
+            )
+            .status_in(&[404, 410])
+            .get("")
+            .lacks("/_links/deploymentBase"),
     ]
 }
 
 fn accepted() -> Vec<Case> {
     vec![
-        feedback_case("closed with success agrees", Cancelling)
+        feedback_case("closed with success confirms", Cancelling)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .status(200)
             .empty()
             .get("")
             .lacks("/_links/cancelAction")
             .lacks("/_links/deploymentBase"),
-        feedback_case("closed with none agrees", Cancelling)
+        feedback_case("closed with none confirms", Cancelling)
             .post(FEEDBACK, payloads::feedback("closed", "none"))
             .status(200)
             .get("")
@@ -159,18 +156,18 @@ fn accepted() -> Vec<Case> {
                 |it| it.has("/_links/cancelAction"),
                 |it| it.lacks("/_links/cancelAction"),
             ),
-        feedback_case("agreeing twice is answered alike", Cancelling)
+        feedback_case("confirming twice is answered the same", Cancelling)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .status(200)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .status(200)
             .get("")
             .lacks("/_links/cancelAction"),
-        feedback_case("what was called back is not installed", Cancelled)
+        feedback_case("a cancelled update is not installed", Cancelled)
             .get("installedBase/{id}")
             .status(404),
         feedback_case(
-            "another word after it is settled opens nothing again",
+            "rejected after a settled cancellation reopens nothing",
             Cancelled,
         )
         .post(FEEDBACK, payloads::feedback("rejected", "none"))
@@ -203,13 +200,9 @@ fn rejected() -> Vec<Case> {
             .status(200)
     };
     vec![
+        continues("rejected continues the update", "rejected", "none"),
         continues(
-            "rejected goes on with the update, to its end",
-            "rejected",
-            "none",
-        ),
-        continues(
-            "closed with failure goes on with the update, to its end",
+            "closed with failure continues the update",
             "closed",
             "failure",
         ),
@@ -227,26 +220,29 @@ fn rejected() -> Vec<Case> {
 fn without_cancellation() -> Vec<Case> {
     let end = || payloads::feedback("closed", "success");
     vec![
-        feedback_case("what is not called back takes no answer", Proceeding)
+        feedback_case("an open update accepts no cancel feedback", Proceeding)
             .post(FEEDBACK, end())
             .error(405, "action.notCancelable")
             .get("")
             .has("/_links/deploymentBase"),
-        feedback_case("what is done takes no answer", Succeeded)
+        feedback_case("a succeeded update accepts no cancel feedback", Succeeded)
             .post(FEEDBACK, end())
             .status(405),
-        feedback_case("another device's update takes no answer", Proceeding)
-            .post("cancelAction/{other}/feedback", end())
-            .status(404),
-        feedback_case("an update that is not there takes no answer", Proceeding)
+        feedback_case(
+            "an update of another device accepts no cancel feedback",
+            Proceeding,
+        )
+        .post("cancelAction/{other}/feedback", end())
+        .status(404),
+        feedback_case("an unknown update accepts no cancel feedback", Proceeding)
             .post("cancelAction/2147483647/feedback", end())
             .status(404),
-        feedback_case("an unknown word is none", Cancelling)
+        feedback_case("an unknown execution is rejected", Cancelling)
             .post(FEEDBACK, payloads::feedback("agreed", "success"))
             .status(400)
             .get("")
             .has("/_links/cancelAction"),
-        feedback_case("an answer that cannot be read settles nothing", Cancelling)
+        feedback_case("invalid JSON settles nothing", Cancelling)
             .post(FEEDBACK, "{")
             .status(400)
             .get("")

@@ -1,4 +1,4 @@
-//! Resource 9: what devices say of themselves.
+//! Resource 9: attributes that devices report.
 
 use reqwest::Method;
 use serde_json::json;
@@ -17,42 +17,43 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn accepted() -> Vec<Case> {
     vec![
-        case("attributes are taken, and not asked for again", Registered)
-            .put(
-                PATH,
-                r#"{"mode": "merge", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
-            )
-            .status(200)
-            .empty()
-            .get("")
-            .lacks("/_links"),
-        case("they may come unasked", Identified)
+        case(
+            "attributes are accepted and not requested again",
+            Registered,
+        )
+        .put(
+            PATH,
+            r#"{"mode": "merge", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
+        )
+        .status(200)
+        .empty()
+        .get("")
+        .lacks("/_links"),
+        case("unrequested attributes are accepted", Identified)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
             .status(200)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
             .status(200),
-        case("they may come in the middle of an update", Proceeding)
+        case("attributes are accepted during an update", Proceeding)
             .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
             .status(200)
             .get("")
             .has("/_links/deploymentBase"),
-        case(
-            "a device that nobody knows is not registered by them",
-            Unknown,
-        )
-        .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-        .status(404)
-        .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
-        .status(404),
-        case("they are not read", Identified).get(PATH).status(405),
-        case("a body of none", Identified)
+        case("attributes do not register a device", Unknown)
+            .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+            .status(404)
+            .put(PATH, r#"{"data": {"site": "dock 7"}}"#)
+            .status(404),
+        case("GET is not allowed", Identified).get(PATH).status(405),
+        case("an empty body", Identified)
             .send(Method::PUT, PATH)
             .with_header("Content-Type", "application/json")
             .status(400),
     ]
 }
 
-/// What an operator sees afterwards. A device that introduced itself has said the first three.
+/// The stored attributes, as an operator sees them. An identified device has `hw_model`, `hw_revision` and
+/// `sw_version`.
 fn stored() -> Vec<Case> {
     const MODEL: (&str, &str) = ("hw_model", "edge");
     const REVISION: (&str, &str) = ("hw_revision", "1.0");
@@ -72,37 +73,37 @@ fn stored() -> Vec<Case> {
             &[MODEL, REVISION, SITE, ("sw_version", "1.0.1")],
         ),
         stored(
-            "without a mode they are merged",
+            "the default mode is merge",
             r#"{"data": {"site": "dock 7"}}"#,
             200,
             &[MODEL, REVISION, SITE, VERSION],
         ),
         stored(
-            "replace leaves nothing else",
+            "replace removes all others",
             r#"{"mode": "replace", "data": {"hw_model": "edge", "site": "dock 7"}}"#,
             200,
             &[MODEL, SITE],
         ),
         stored(
-            "remove takes away what it names, whatever the values",
+            "remove deletes by key, whatever the values",
             r#"{"mode": "remove", "data": {"hw_revision": "9.9", "sw_version": null, "nothing": ""}}"#,
             200,
             &[MODEL],
         ),
         stored(
-            "null in a merge takes away",
+            "null in a merge deletes",
             r#"{"mode": "merge", "data": {"hw_revision": null, "site": "dock 7"}}"#,
             200,
             &[MODEL, SITE, VERSION],
         ),
         stored(
-            "null in a replacement is not kept",
+            "null in a replacement is not stored",
             r#"{"mode": "replace", "data": {"hw_model": "edge", "site": null}}"#,
             200,
             &[MODEL],
         ),
         stored(
-            "what is refused changes nothing",
+            "a rejected request changes nothing",
             r#"{"mode": "replace", "data": {"hw_model": "other", "a": "~"}}"#,
             400,
             &[MODEL, REVISION, VERSION],
@@ -110,7 +111,7 @@ fn stored() -> Vec<Case> {
     ]
 }
 
-/// A hundred attributes there may be. A device that introduced itself has three.
+/// A device may have 100 attributes. An identified device has three.
 fn limits() -> Vec<Case> {
     let full = |name: &str| {
         case(name, Identified)
@@ -118,35 +119,35 @@ fn limits() -> Vec<Case> {
             .status(200)
     };
     vec![
-        full("a hundred are taken, and no more")
+        full("a hundred attributes are accepted, and no more")
             .put(PATH, many("merge", 1000, 1))
             .error(429, "quota.tooManyEntries"),
-        full("those that are there are no more")
+        full("existing attributes do not count twice")
             .put(PATH, many("merge", 0, 97))
             .status(200),
-        full("replacing makes room")
+        full("replacing frees attributes")
             .put(PATH, many("replace", 1000, 100))
             .status(200)
             .put(PATH, many("merge", 0, 1))
             .status(429),
-        full("removing makes room, for as many as were there")
+        full("removing frees as many attributes as were deleted")
             .put(PATH, many("remove", 0, 2))
             .status(200)
             .put(PATH, many("merge", 1000, 2))
             .status(200)
             .put(PATH, many("merge", 2000, 1))
             .status(429),
-        full("a value of null makes room")
+        full("a value of null frees an attribute")
             .put(PATH, r#"{"data": {"key-0": null}}"#)
             .status(200)
             .put(PATH, many("merge", 1000, 1))
             .status(200),
-        full("removing what is not there makes none")
+        full("removing an unknown attribute frees none")
             .put(PATH, many("remove", 500, 1))
             .status(200)
             .put(PATH, many("merge", 1000, 1))
             .status(429),
-        case("a hundred and one at once are too many", Identified)
+        case("a replacement with 101 attributes is rejected", Identified)
             .put(PATH, many("replace", 0, 101))
             .status(429)
             .put(PATH, many("merge", 0, 97))
@@ -183,21 +184,24 @@ fn tolerated() -> Vec<Case> {
             json!({ "data": { "k".repeat(128): "v".repeat(128) } }),
         ),
         (
-            "every sign that is allowed",
+            "all allowed characters",
             json!({ "data": { "signs": r#"_-!@#$%^&*()+=[]{}|;:'",.<>/\? "# } }),
         ),
-        ("ends of lines", json!({ "data": { "lines": "a\r\n\tb" } })),
+        (
+            "line breaks and tabs",
+            json!({ "data": { "lines": "a\r\n\tb" } }),
+        ),
         (
             "an id and a time",
             json!({ "id": "", "time": "20260101T000000", "data": { "a": "b" } }),
         ),
         (
-            "a status as older clients send it",
+            "a status, as older clients send",
             json!({ "status": { "execution": "closed", "result": { "finished": "success" }, "details": [""] }, "data": { "a": "b" } }),
         ),
     ];
     let accepted = bodies.into_iter().map(|(what, body)| {
-        case(&format!("taken: {what}"), Identified)
+        case(&format!("accepted: {what}"), Identified)
             .put(PATH, body.to_string())
             .status(200)
     });
@@ -210,10 +214,10 @@ fn rejected() -> Vec<Case> {
 
     let data = |key: &str, value: &str| json!({ "data": { key: value } }).to_string();
     let rejected =
-        |what: &str, body: String| case(&format!("refused: {what}"), Registered).put(PATH, body);
+        |what: &str, body: String| case(&format!("rejected: {what}"), Registered).put(PATH, body);
     let still_requested = |case: Case| case.get("").has("/_links/configData");
     let mut cases: Vec<Case> = [
-        ("no JSON", "{".to_owned()),
+        ("invalid JSON", "{".to_owned()),
         (
             "an unknown mode",
             r#"{"mode": "append", "data": {"a": "b"}}"#.to_owned(),
@@ -226,7 +230,7 @@ fn rejected() -> Vec<Case> {
             "a value that is an object",
             r#"{"data": {"a": {}}}"#.to_owned(),
         ),
-        ("data that are a list", r#"{"data": ["a"]}"#.to_owned()),
+        ("data as a list", r#"{"data": ["a"]}"#.to_owned()),
     ]
     .into_iter()
     .map(|(what, body)| still_requested(rejected(what, body).error(400, UNREADABLE)))
@@ -247,9 +251,9 @@ fn rejected() -> Vec<Case> {
             ("a value of 129 characters", data("k", &"v".repeat(129))),
             ("a tilde", data("a", "~")),
             ("a backtick", data("a", "`")),
-            ("another alphabet", data("a", "ü")),
-            ("another alphabet in a key", data("ü", "a")),
-            ("a zero byte", data("a", "\u{0}")),
+            ("a non-ASCII value", data("a", "ü")),
+            ("a non-ASCII key", data("ü", "a")),
+            ("a zero character", data("a", "\u{0}")),
         ]
         .into_iter()
         .map(|(what, body)| still_requested(rejected(what, body).error(400, ATTRIBUTES))),

@@ -1,4 +1,4 @@
-//! Resources 12 to 16: updates that the device's user has to agree to.
+//! Resources 12 to 16: updates that the device's user must confirm.
 
 use anyhow::ensure;
 use serde_json::json;
@@ -16,7 +16,7 @@ const FEEDBACK: &str = "confirmationBase/{id}/feedback";
 const ACTIVATE: &str = "confirmationBase/activateAutoConfirm";
 const DEACTIVATE: &str = "confirmationBase/deactivateAutoConfirm";
 
-/// A case about a device whose user is asked, unless it is another.
+/// A case about a device with an update to confirm if it is `Offered`, and without one otherwise.
 fn case(row: &'static str, name: &str, device_state: DeviceState) -> Case {
     let case = Case::new(row, name, device_state).requires(Capability::Confirmation);
     if device_state == Offered {
@@ -43,7 +43,7 @@ fn poll_and_state() -> Vec<Case> {
     vec![
         case(
             "1",
-            "an update that waits for its user has a link of its own",
+            "an update to confirm has a confirmationBase link",
             Offered,
         )
         .get("")
@@ -54,41 +54,29 @@ fn poll_and_state() -> Vec<Case> {
         )
         .lacks("/_links/deploymentBase")
         .lacks("/_links/cancelAction"),
-        case(
-            "5",
-            "an update that waits for its user is not there",
-            Offered,
-        )
-        .get("deploymentBase/{id}")
-        .status(404),
-        case(
-            "6",
-            "an update that waits for its user takes no feedback",
-            Offered,
-        )
-        .post(
-            "deploymentBase/{id}/feedback",
-            payloads::feedback("closed", "success"),
-        )
-        .status(404)
-        .get("")
-        .has("/_links/confirmationBase"),
-        case(
-            "10",
-            "an update that waits for its user is not installed",
-            Offered,
-        )
-        .get("installedBase/{id}")
-        .status(404),
-        case("2", "waiting is a state", Offered).operator(OperatorAction::ExpectState(
-            UpdateState::WaitingConfirmation,
-        )),
+        case("5", "an update to confirm is not found", Offered)
+            .get("deploymentBase/{id}")
+            .status(404),
+        case("6", "an update to confirm accepts no feedback", Offered)
+            .post(
+                "deploymentBase/{id}/feedback",
+                payloads::feedback("closed", "success"),
+            )
+            .status(404)
+            .get("")
+            .has("/_links/confirmationBase"),
+        case("10", "an update to confirm is not installed", Offered)
+            .get("installedBase/{id}")
+            .status(404),
+        case("2", "an update to confirm is waiting", Offered).operator(
+            OperatorAction::ExpectState(UpdateState::WaitingConfirmation),
+        ),
     ]
 }
 
 fn overview() -> Vec<Case> {
     vec![
-        case("12", "with nothing to confirm", Identified)
+        case("12", "without an update", Identified)
             .get(BASE)
             .status(200)
             .json("/autoConfirm/active", false)
@@ -100,23 +88,27 @@ fn overview() -> Vec<Case> {
             )
             .lacks("/_links/deactivateAutoConfirm")
             .lacks("/_links/confirmationBase"),
-        case("12", "with something to confirm", Offered)
+        case("12", "with an update to confirm", Offered)
             .get(BASE)
             .status(200)
             .contains(
                 "/_links/confirmationBase/href",
                 "{base}/confirmationBase/{id}?c=",
             ),
-        case("12", "with another update", Proceeding)
-            .get(BASE)
-            .status(200)
-            .lacks("/_links/confirmationBase"),
-        case("12", "it registers a device as the poll does", Unknown)
+        case(
+            "12",
+            "with an update that needs no confirmation",
+            Proceeding,
+        )
+        .get(BASE)
+        .status(200)
+        .lacks("/_links/confirmationBase"),
+        case("12", "it registers a device as a poll does", Unknown)
             .get(BASE)
             .status(200)
             .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
             .status(200),
-        case("12", "it is written to at its own places only", Identified)
+        case("12", "POST is not allowed", Identified)
             .post(BASE, "{}")
             .status(405),
     ]
@@ -126,7 +118,7 @@ fn details() -> Vec<Case> {
     vec![
         case(
             "13",
-            "what is to be confirmed is described as an update is",
+            "an update to confirm is described as a deployment",
             Offered,
         )
         .get(PATH)
@@ -145,21 +137,21 @@ fn details() -> Vec<Case> {
             "{sha256}",
         )
         .lacks("/actionHistory"),
-        case("13", "the link leads there", Offered)
+        case("13", "the link of the poll leads here", Offered)
             .get("")
             .capture("link", "/_links/confirmationBase/href")
             .get("{link}")
             .status(200)
             .json("/id", "{id}"),
-        case("13", "c is a number of 32 bits, whichever", Offered)
+        case("13", "c must be a 32-bit number", Offered)
             .get("confirmationBase/{id}?c=-1")
             .status(200)
             .get("confirmationBase/{id}?c=abc")
             .status(400),
-        case("13", "history is no number", Offered)
+        case("13", "actionHistory that is not a number", Offered)
             .get("confirmationBase/{id}?actionHistory=x")
             .status(400),
-        case("13", "what its user said shows in the history", Offered)
+        case("13", "the user's answer is in the history", Offered)
             .post(
                 FEEDBACK,
                 r#"{"confirmation": "denied", "details": ["not now"]}"#,
@@ -167,23 +159,27 @@ fn details() -> Vec<Case> {
             .status(200)
             .get("confirmationBase/{id}?actionHistory=10")
             .status(200)
-            .satisfies("the message is there", |response| {
+            .satisfies("the message", |response| {
                 ensure!(response.text().contains("not now"));
                 Ok(())
             }),
-        case("13", "what needs no confirmation is not there", Proceeding)
+        case(
+            "13",
+            "an update that needs no confirmation is not found",
+            Proceeding,
+        )
+        .get(PATH)
+        .status(404),
+        case("13", "a succeeded update is not found", Succeeded)
             .get(PATH)
             .status(404),
-        case("13", "what is done is not there", Succeeded)
+        case("13", "a cancelling update is not found", Cancelling)
             .get(PATH)
             .status(404),
-        case("13", "what is called back is not there", Cancelling)
-            .get(PATH)
-            .status(404),
-        case("13", "another device's update is not there", Identified)
+        case("13", "an update of another device is not found", Identified)
             .get("confirmationBase/{other}")
             .status(404),
-        case("13", "what is not there", Identified)
+        case("13", "an unknown update is not found", Identified)
             .get("confirmationBase/2147483647")
             .status(404),
     ]
@@ -191,47 +187,43 @@ fn details() -> Vec<Case> {
 
 fn confirmed() -> Vec<Case> {
     vec![
-        case(
-            "14",
-            "confirmed goes on with the update, to its end",
-            Offered,
-        )
-        .post(FEEDBACK, payloads::confirmation("confirmed"))
-        .status(200)
-        .empty()
-        .get("")
-        .status(200)
-        .lacks("/_links/confirmationBase")
-        .contains(
-            "/_links/deploymentBase/href",
-            "{base}/deploymentBase/{id}?c=",
-        )
-        .get("deploymentBase/{id}")
-        .status(200)
-        .json("/id", "{id}")
-        .get("softwaremodules/{module}/artifacts/{file}")
-        .status(200)
-        .post(
-            "deploymentBase/{id}/feedback",
-            payloads::feedback("closed", "success"),
-        )
-        .status(200)
-        .get("installedBase/{id}")
-        .status(200),
-        case("14", "confirmed is open", Offered)
+        case("14", "a confirmed update can be installed", Offered)
+            .post(FEEDBACK, payloads::confirmation("confirmed"))
+            .status(200)
+            .empty()
+            .get("")
+            .status(200)
+            .lacks("/_links/confirmationBase")
+            .contains(
+                "/_links/deploymentBase/href",
+                "{base}/deploymentBase/{id}?c=",
+            )
+            .get("deploymentBase/{id}")
+            .status(200)
+            .json("/id", "{id}")
+            .get("softwaremodules/{module}/artifacts/{file}")
+            .status(200)
+            .post(
+                "deploymentBase/{id}/feedback",
+                payloads::feedback("closed", "success"),
+            )
+            .status(200)
+            .get("installedBase/{id}")
+            .status(200),
+        case("14", "a confirmed update is open", Offered)
             .post(FEEDBACK, payloads::confirmation("confirmed"))
             .status(200)
             .operator(OperatorAction::ExpectState(UpdateState::Open)),
         case(
             "14",
-            "what is confirmed is not described for confirmation any more",
+            "a confirmed update is not found here any more",
             Offered,
         )
         .post(FEEDBACK, payloads::confirmation("confirmed"))
         .status(200)
         .get(PATH)
         .status(404),
-        case("14", "with a code and in words", Offered)
+        case("14", "with a code and details", Offered)
             .post(
                 FEEDBACK,
                 r#"{"confirmation": "confirmed", "code": 1, "details": ["as you like"]}"#,
@@ -239,7 +231,7 @@ fn confirmed() -> Vec<Case> {
             .status(200)
             .get("")
             .has("/_links/deploymentBase"),
-        case("14", "details that are no list", Offered)
+        case("14", "details without a list", Offered)
             .post(
                 FEEDBACK,
                 r#"{"confirmation": "confirmed", "details": "as you like"}"#,
@@ -258,18 +250,22 @@ fn confirmed() -> Vec<Case> {
 
 fn denied() -> Vec<Case> {
     vec![
-        case("14", "denied is asked again", Offered)
-            .post(FEEDBACK, payloads::confirmation("denied"))
-            .status(200)
-            .empty()
-            .get("")
-            .status(200)
-            .contains("/_links/confirmationBase/href", "/confirmationBase/{id}?c=")
-            .lacks("/_links/deploymentBase")
-            .operator(OperatorAction::ExpectState(
-                UpdateState::WaitingConfirmation,
-            )),
-        case("14", "denied, and then confirmed", Offered)
+        case(
+            "14",
+            "a denied update waits for confirmation again",
+            Offered,
+        )
+        .post(FEEDBACK, payloads::confirmation("denied"))
+        .status(200)
+        .empty()
+        .get("")
+        .status(200)
+        .contains("/_links/confirmationBase/href", "/confirmationBase/{id}?c=")
+        .lacks("/_links/deploymentBase")
+        .operator(OperatorAction::ExpectState(
+            UpdateState::WaitingConfirmation,
+        )),
+        case("14", "denied and then confirmed", Offered)
             .post(FEEDBACK, payloads::confirmation("denied"))
             .status(200)
             .post(FEEDBACK, payloads::confirmation("denied"))
@@ -278,15 +274,19 @@ fn denied() -> Vec<Case> {
             .status(200)
             .get("")
             .has("/_links/deploymentBase"),
-        case("14", "confirmed, and then denied: it waits again", Offered)
-            .post(FEEDBACK, payloads::confirmation("confirmed"))
-            .status(200)
-            .post(FEEDBACK, payloads::confirmation("denied"))
-            .status(200)
-            .get("")
-            .status(200)
-            .has("/_links/confirmationBase")
-            .lacks("/_links/deploymentBase"),
+        case(
+            "14",
+            "confirmed and then denied waits for confirmation again",
+            Offered,
+        )
+        .post(FEEDBACK, payloads::confirmation("confirmed"))
+        .status(200)
+        .post(FEEDBACK, payloads::confirmation("denied"))
+        .status(200)
+        .get("")
+        .status(200)
+        .has("/_links/confirmationBase")
+        .lacks("/_links/deploymentBase"),
     ]
 }
 
@@ -297,15 +297,15 @@ fn rejected() -> Vec<Case> {
         ("no word", "{}".to_owned()),
         ("null", json!({ "confirmation": null }).to_string()),
         (
-            "a code that is no number",
+            "a code that is not a number",
             r#"{"confirmation": "confirmed", "code": "x"}"#.to_owned(),
         ),
-        ("nothing", String::new()),
+        ("an empty body", String::new()),
     ];
     let mut cases: Vec<Case> = bodies
         .into_iter()
         .map(|(what, body)| {
-            case("14", &format!("refused: {what}"), Offered)
+            case("14", &format!("rejected: {what}"), Offered)
                 .post(FEEDBACK, body)
                 .status(400)
                 .get("")
@@ -313,35 +313,39 @@ fn rejected() -> Vec<Case> {
         })
         .collect();
     cases.extend([
-        case("14", "what is closed is gone", Succeeded)
+        case("14", "a succeeded update is 410", Succeeded)
             .post(FEEDBACK, payloads::confirmation("confirmed"))
             .status(410),
-        case("14", "what failed is gone", Failed)
+        case("14", "a failed update is 410", Failed)
             .post(FEEDBACK, payloads::confirmation("denied"))
             .status(410),
-        case("14", "another device's update", Offered)
-            .post(
-                "confirmationBase/{other}/feedback",
-                payloads::confirmation("confirmed"),
-            )
-            .status(404),
-        case("14", "what is not there", Offered)
+        case(
+            "14",
+            "feedback for an update of another device is not found",
+            Offered,
+        )
+        .post(
+            "confirmationBase/{other}/feedback",
+            payloads::confirmation("confirmed"),
+        )
+        .status(404),
+        case("14", "feedback for an unknown update is not found", Offered)
             .post(
                 "confirmationBase/2147483647/feedback",
                 payloads::confirmation("confirmed"),
             )
             .status(404),
-        case("14", "what is called back", Cancelling)
+        case("14", "a cancelling update is not found", Cancelling)
             .post(FEEDBACK, payloads::confirmation("confirmed"))
             .status(404),
     ]);
     cases
 }
 
-/// Confirmation once and for all.
+/// Automatic confirmation.
 fn auto_confirm() -> Vec<Case> {
     vec![
-        case("15", "it shows who switched it on, and why", Identified)
+        case("15", "it shows initiator and remark", Identified)
             .post(
                 ACTIVATE,
                 r#"{"initiator": "the owner", "remark": "always"}"#,
@@ -357,7 +361,7 @@ fn auto_confirm() -> Vec<Case> {
                 "{base}/confirmationBase/deactivateAutoConfirm",
             )
             .lacks("/_links/activateAutoConfirm")
-            .satisfies("since when", |response| {
+            .satisfies("activatedAt", |response| {
                 let at = response.json()?["autoConfirm"]["activatedAt"].as_i64();
                 ensure!(at.is_some_and(|at| at > 1_500_000_000_000), "{at:?}");
                 Ok(())
@@ -367,19 +371,19 @@ fn auto_confirm() -> Vec<Case> {
             .status(200)
             .get(BASE)
             .json("/autoConfirm/active", true),
-        case("15", "on is on", Identified)
+        case("15", "activating twice is a conflict", Identified)
             .post(ACTIVATE, "{}")
             .status(200)
             .post(ACTIVATE, "{}")
             .error(409, "repo.autoConfAlreadyActive"),
-        case("15", "it confirms what waits", Offered)
+        case("15", "it confirms a waiting update", Offered)
             .post(ACTIVATE, "{}")
             .status(200)
             .get("")
             .status(200)
             .lacks("/_links/confirmationBase")
             .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c="),
-        case("15", "it confirms what is to come", Identified)
+        case("15", "it confirms later updates", Identified)
             .post(ACTIVATE, "{}")
             .status(200)
             .operator(OperatorAction::Assign(
@@ -391,7 +395,7 @@ fn auto_confirm() -> Vec<Case> {
             .status(200)
             .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c=")
             .lacks("/_links/confirmationBase"),
-        case("16", "off is off, however often", Identified)
+        case("16", "deactivating is idempotent", Identified)
             .post(ACTIVATE, "{}")
             .status(200)
             .post(DEACTIVATE, "{}")
@@ -404,7 +408,7 @@ fn auto_confirm() -> Vec<Case> {
         case("16", "without a body", Identified)
             .send(reqwest::Method::POST, DEACTIVATE)
             .status(200),
-        case("16", "after it the user is asked again", Identified)
+        case("16", "after it updates must be confirmed again", Identified)
             .post(ACTIVATE, "{}")
             .status(200)
             .post(DEACTIVATE, "{}")
@@ -420,7 +424,7 @@ fn auto_confirm() -> Vec<Case> {
                 "/_links/confirmationBase/href",
                 "/confirmationBase/{next}?c=",
             ),
-        case("16", "what was confirmed stays so", Offered)
+        case("16", "a confirmed update stays confirmed", Offered)
             .post(ACTIVATE, "{}")
             .status(200)
             .post(DEACTIVATE, "{}")
@@ -429,7 +433,7 @@ fn auto_confirm() -> Vec<Case> {
             .has("/_links/deploymentBase"),
         case(
             "14",
-            "what needs no confirmation is not asked for",
+            "an update that needs no confirmation is offered directly",
             Identified,
         )
         .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))

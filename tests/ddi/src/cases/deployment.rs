@@ -1,4 +1,4 @@
-//! Resource 5: what is to be installed.
+//! Resource 5: the update to install.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn description() -> Vec<Case> {
     vec![
-        case("an update is described whole", Offered)
+        case("a complete description", Offered)
             .get(PATH)
             .status(200)
             .json("/id", "{id}")
@@ -61,7 +61,7 @@ fn description() -> Vec<Case> {
                 "/deployment/chunks/0/artifacts/0/_links/md5sum-http/href",
                 "{base}/softwaremodules/{module}/artifacts/{file}.MD5SUM",
             ),
-        case("the other links beside them", Proceeding)
+        case("the links without -http", Proceeding)
             .get(PATH)
             .status(200)
             .differs(
@@ -78,7 +78,7 @@ fn description() -> Vec<Case> {
                     )
                 },
             ),
-        case("looking twice is looking once", Offered)
+        case("reading it again changes nothing", Offered)
             .get(PATH)
             .status(200)
             .get("")
@@ -110,7 +110,7 @@ fn contents() -> Vec<Case> {
                 ensure!(json!(parts) == wanted, "{parts:?}");
                 Ok(())
             }),
-        case("metadata that devices may see", Offered)
+        case("metadata that is visible to devices", Offered)
             .with_bundle(&WITH_METADATA)
             .get(PATH)
             .status(200)
@@ -132,7 +132,7 @@ fn contents() -> Vec<Case> {
                 ensure!(found.eq(wanted), "{pairs:?}");
                 Ok(())
             }),
-        case("a module without files has none", Offered)
+        case("a module without files has an empty list", Offered)
             .with_bundle(&EMPTY_MODULE)
             .get(PATH)
             .status(200)
@@ -187,7 +187,7 @@ fn parameters() -> Vec<Case> {
     })
     .collect();
     cases.push(
-        case("another c brings the same", Offered)
+        case("another c gives the same response", Offered)
             .get(&format!("{PATH}?c=1"))
             .status(200)
             .get(&format!("{PATH}?c=-7"))
@@ -241,7 +241,7 @@ fn history() -> Vec<Case> {
             }),
     );
     cases.extend([
-        case("no history where the device said nothing", Offered)
+        case("no history without feedback", Offered)
             .get(&format!("{PATH}?actionHistory=10"))
             .status(200)
             .lacks("/actionHistory"),
@@ -263,7 +263,7 @@ fn history() -> Vec<Case> {
         )
         .get(&format!("{PATH}?actionHistory=2"))
         .json("/actionHistory/messages", json!(["third", "second"])),
-        case("what was said without words is no message", Proceeding)
+        case("feedback without details is not a message", Proceeding)
             .post(
                 FEEDBACK,
                 payloads::feedback_with_messages("proceeding", "none", &["one"]),
@@ -276,7 +276,7 @@ fn history() -> Vec<Case> {
             .get(&format!("{PATH}?actionHistory=1"))
             .status(200)
             .json("/actionHistory/messages", json!(["one"])),
-        case("history has the update's status", Proceeding)
+        case("the history has the update's status", Proceeding)
             .post(
                 FEEDBACK,
                 payloads::feedback_with_messages("proceeding", "none", &["one"]),
@@ -295,11 +295,11 @@ fn history() -> Vec<Case> {
 
 fn ownership() -> Vec<Case> {
     vec![
-        case("an update that is done is still shown", Succeeded)
+        case("a succeeded update can still be read", Succeeded)
             .get(PATH)
             .status(200)
             .json("/id", "{id}"),
-        case("looking at it changes nothing of it", Succeeded)
+        case("reading a succeeded update does not change it", Succeeded)
             .get(PATH)
             .status(200)
             .get("")
@@ -312,25 +312,25 @@ fn ownership() -> Vec<Case> {
                         .lacks("/_links/deploymentBase")
                 },
             ),
-        case("an update that failed is still shown", Failed)
+        case("a failed update can still be read", Failed)
             .get(PATH)
             .status(200),
-        case("an update that is called back is not there", Cancelling)
+        case("a cancelling update is not found", Cancelling)
             .get(PATH)
             .status(404),
-        case("an update that was called back is not there", Cancelled)
+        case("a cancelled update is not found", Cancelled)
             .get(PATH)
             .status(404),
-        case("an update of another device is not there", Identified)
+        case("an update of another device is not found", Identified)
             .get("deploymentBase/{other}")
             .status(404),
-        case("an update that nobody made is not there", Identified)
+        case("an unknown update is not found", Identified)
             .get("deploymentBase/2147483647")
             .status(404),
-        case("a number beyond 32 bits is no update", Identified)
+        case("an id beyond 32 bits", Identified)
             .get("deploymentBase/2147483648")
             .status_in(&[400, 404]),
-        case("what is no number is no update", Identified)
+        case("an id that is not a number", Identified)
             .get("deploymentBase/abc")
             .status_in(&[400, 404]),
         case("an unknown device has no updates", Unknown)

@@ -1,4 +1,4 @@
-//! What is the same for all resources: who is let in, methods, formats, lengths, and answers that are not sent twice.
+//! Rules for all resources: authentication, methods, formats, lengths, and conditional requests.
 
 use anyhow::{Context as _, ensure};
 use md5::Digest as _;
@@ -11,13 +11,13 @@ use crate::{
     response::HttpResponse,
 };
 
-/// A resource and a device that finds it.
+/// A resource, with a device for which it exists.
 #[derive(Clone)]
 struct Resource {
     row: &'static str,
     method: Method,
     path: &'static str,
-    /// What is sent to it.
+    /// The request body.
     body: Option<String>,
     device_state: DeviceState,
     options: AssignmentOptions,
@@ -119,7 +119,7 @@ impl Resource {
         }
     }
 
-    /// The request as it must be.
+    /// A valid request.
     fn request(&self, case: Case) -> Case {
         let case = case.send(self.method.clone(), self.path);
         match &self.body {
@@ -132,18 +132,18 @@ impl Resource {
 
     fn cases(&self) -> Vec<Case> {
         let mut cases = vec![
-            self.request(self.case("nobody without credentials"))
+            self.request(self.case("credentials are required"))
                 .unauthorized()
                 .status(401)
                 .empty(),
             self.other_methods(),
-            self.request(self.case("200, with a length and not in chunks"))
+            self.request(self.case("200, with a length and not chunked"))
                 .status(200)
-                .satisfies("it has its length", has_length),
+                .satisfies("Content-Length", has_length),
         ];
         if self.method != Method::GET {
             cases.push(
-                self.request(self.case("whatever is accepted, nothing is sent"))
+                self.request(self.case("Accept does not matter for an empty response"))
                     .with_header("Accept", "text/html")
                     .status(200)
                     .empty(),
@@ -158,7 +158,7 @@ impl Resource {
         cases
     }
 
-    /// Every method that it does not know.
+    /// All other methods.
     fn other_methods(&self) -> Case {
         let methods = [
             Method::GET,
@@ -168,21 +168,20 @@ impl Resource {
             Method::DELETE,
         ];
         let other_methods = methods.into_iter().filter(|other| *other != self.method);
-        other_methods.fold(self.case("other methods are refused"), |case, other| {
-            case.send(other, self.path).status(405).satisfies(
-                "it says which one is not",
-                |response| {
+        other_methods.fold(self.case("other methods are not allowed"), |case, other| {
+            case.send(other, self.path)
+                .status(405)
+                .satisfies("Allow", |response| {
                     ensure!(!response.header("allow").is_empty(), "no Allow");
                     Ok(())
-                },
-            )
+                })
         })
     }
 
     fn read(&self) -> Vec<Case> {
         let get = |what: &str| self.case(what).get(self.path);
         vec![
-            get("HAL when nothing is said")
+            get("HAL by default")
                 .status(200)
                 .header("content-type", "application/hal+json"),
             get("JSON")
@@ -194,21 +193,21 @@ impl Resource {
                 .status(200)
                 .header("content-type", "application/cbor")
                 .has(""),
-            get("no HTML")
+            get("HTML is not acceptable")
                 .with_header("Accept", "text/html")
                 .status(406),
-            get("nothing that is not wanted")
+            get("406 if all formats have q=0")
                 .with_header(
                     "Accept",
                     "application/hal+json;q=0, application/json;q=0, application/cbor;q=0",
                 )
                 .status(406),
-            self.case("its head without its body")
+            self.case("HEAD has no body")
                 .head(self.path)
                 .status(200)
                 .header("content-type", "application/hal+json")
                 .empty(),
-            get("an ETag by which it is not sent again")
+            get("304 for the same ETag")
                 .status(200)
                 .satisfies("the ETag is 0 and the MD5 of the body", is_md5_of_body)
                 .get(self.path)
@@ -219,29 +218,29 @@ impl Resource {
         ]
     }
 
-    /// What the device has already is not sent again, and nothing else is kept from it.
+    /// Conditional requests: an unchanged representation is 304, everything else is sent.
     fn conditional(&self) -> Vec<Case> {
         let first = |what: &str| self.case(what).get(self.path).status(200);
         let again = |case: Case, tags: &str| case.get(self.path).with_header("If-None-Match", tags);
         let format =
             |case: Case, format: &str| case.with_header("Accept", &format!("application/{format}"));
         vec![
-            again(first("another's ETag is no reason"), "\"another\"").status(200),
-            again(first("one ETag of several"), "\"another\", {etag}")
+            again(first("another ETag does not match"), "\"another\"").status(200),
+            again(first("one of several ETags matches"), "\"another\", {etag}")
                 .status(304)
                 .empty(),
-            again(first("an ETag that a proxy made weak"), "W/{etag}")
+            again(first("a weak ETag matches"), "W/{etag}")
                 .status(304)
                 .empty(),
             format(
-                again(format(first("CBOR that is known"), "cbor"), "{etag}"),
+                again(format(first("304 for CBOR"), "cbor"), "{etag}"),
                 "cbor",
             )
             .status(304)
             .empty(),
             format(
                 again(
-                    format(first("JSON is another answer than CBOR"), "cbor"),
+                    format(first("JSON and CBOR have different ETags"), "cbor"),
                     "{etag}",
                 ),
                 "json",
@@ -255,21 +254,21 @@ impl Resource {
         let send = |what: &str| self.case(what).send(self.method.clone(), self.path);
         let json = |case: Case| case.with_header("Content-Type", "application/json");
         vec![
-            send("HAL is not taken")
+            send("HAL is not accepted")
                 .body(body.clone().into_bytes())
                 .with_header("Content-Type", "application/hal+json")
                 .status(415),
-            send("text is not taken")
+            send("text is not accepted")
                 .body(body.clone().into_bytes())
                 .with_header("Content-Type", "text/plain")
                 .status(415),
-            send("CBOR is taken")
+            send("CBOR is accepted")
                 .body(payloads::to_cbor(&body))
                 .with_header("Content-Type", "application/cbor")
                 .status(200),
-            json(send("what is no JSON is refused").body(b"{".to_vec()))
+            json(send("invalid JSON is rejected").body(b"{".to_vec()))
                 .error(400, "rest.body.notReadable"),
-            json(send("unknown fields do not matter").body(with_more(&body).into_bytes()))
+            json(send("unknown fields are ignored").body(with_more(&body).into_bytes()))
                 .status(200),
         ]
     }
@@ -279,7 +278,7 @@ pub(super) fn cases() -> Vec<Case> {
     resources().iter().flat_map(Resource::cases).collect()
 }
 
-/// The body with fields that nobody knows.
+/// The body with additional, unknown fields.
 fn with_more(body: &str) -> String {
     let inner = body.trim_start_matches('{');
     let comma = if inner == "}" { "" } else { "," };
@@ -298,13 +297,16 @@ fn has_length(response: &HttpResponse) -> anyhow::Result<()> {
     );
     ensure!(
         !response.headers.contains_key("transfer-encoding"),
-        "it comes in chunks"
+        "the body is chunked"
     );
     Ok(())
 }
 
 fn is_md5_of_body(response: &HttpResponse) -> anyhow::Result<()> {
     let wanted = format!("\"0{}\"", hex::encode(md5::Md5::digest(&response.body)));
-    ensure!(response.header("etag") == wanted, "it must be {wanted}");
+    ensure!(
+        response.header("etag") == wanted,
+        "the ETag must be {wanted}"
+    );
     Ok(())
 }

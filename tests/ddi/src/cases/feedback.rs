@@ -1,4 +1,4 @@
-//! Resource 6: what devices say of updates.
+//! Resource 6: feedback on updates.
 
 use anyhow::ensure;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn closing() -> Vec<Case> {
     vec![
-        case("closed with success is the end", Proceeding)
+        case("closed with success ends the update", Proceeding)
             .post(PATH, payloads::feedback("closed", "success"))
             .status(200)
             .empty()
@@ -41,30 +41,36 @@ fn closing() -> Vec<Case> {
             .status(200)
             .get("installedBase/{id}")
             .status(200),
-        case("closed with failure is the end", Proceeding)
+        case("closed with failure ends the update", Proceeding)
             .post(PATH, payloads::feedback("closed", "failure"))
             .status(200)
             .get("")
             .lacks("/_links/deploymentBase")
             .lacks("/_links/installedBase"),
-        case("a device may close what it never fetched", Offered)
+        case("a device may close an update without reading it", Offered)
             .post(PATH, payloads::feedback("closed", "success"))
             .status(200)
             .get("installedBase/{id}")
             .status(200),
-        case("what is done while it is called back is done", Cancelling)
-            .post(PATH, payloads::feedback("closed", "success"))
-            .status(200)
-            .get("")
-            .lacks("/_links/cancelAction")
-            .has("/_links/installedBase"),
-        case("what fails while it is called back failed", Cancelling)
-            .post(PATH, payloads::feedback("closed", "failure"))
-            .status(200)
-            .get("")
-            .lacks("/_links/cancelAction")
-            .lacks("/_links/installedBase"),
-        case("proceeding does not stop a call back", Cancelling)
+        case(
+            "closed with success while cancelling is a success",
+            Cancelling,
+        )
+        .post(PATH, payloads::feedback("closed", "success"))
+        .status(200)
+        .get("")
+        .lacks("/_links/cancelAction")
+        .has("/_links/installedBase"),
+        case(
+            "closed with failure while cancelling is a failure",
+            Cancelling,
+        )
+        .post(PATH, payloads::feedback("closed", "failure"))
+        .status(200)
+        .get("")
+        .lacks("/_links/cancelAction")
+        .lacks("/_links/installedBase"),
+        case("proceeding does not stop a cancellation", Cancelling)
             .post(PATH, payloads::feedback("proceeding", "none"))
             .status(200)
             .get("")
@@ -75,7 +81,7 @@ fn closing() -> Vec<Case> {
 fn repeated() -> Vec<Case> {
     let half_way = || payloads::feedback_with_messages("proceeding", "none", &["half way"]);
     vec![
-        case("the same twice is taken twice", Proceeding)
+        case("repeated feedback is accepted", Proceeding)
             .post(PATH, half_way())
             .status(200)
             .post(PATH, half_way())
@@ -86,14 +92,14 @@ fn repeated() -> Vec<Case> {
                 |it| it.length("/actionHistory/messages", 2),
                 |it| it.json("/actionHistory/messages", json!(["half way"])),
             ),
-        case("the same end twice", Proceeding)
+        case("repeated closing feedback", Proceeding)
             .post(PATH, payloads::feedback("closed", "success"))
             .status(200)
             .post(PATH, payloads::feedback("closed", "success"))
             .differs(3, |it| it.status(410), |it| it.status(200).empty())
             .get("installedBase/{id}")
             .status(200),
-        case("many things at once are all taken", Proceeding)
+        case("concurrent different feedback is accepted", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("proceeding", "none", &["line {n}"]),
@@ -106,7 +112,7 @@ fn repeated() -> Vec<Case> {
                 |it| it.has("/actionHistory/messages/0"),
                 |it| it.length("/actionHistory/messages", 30),
             ),
-        case("the same thing many times at once is taken", Proceeding)
+        case("concurrent equal feedback is accepted", Proceeding)
             .post(PATH, half_way())
             .times(20, 20)
             .differs(3, |it| it.status_in(&[200, 409]), |it| it.status(200))
@@ -116,18 +122,18 @@ fn repeated() -> Vec<Case> {
                 |it| it.has("/actionHistory/messages/0"),
                 |it| it.json("/actionHistory/messages", json!(["half way"])),
             ),
-        case("another end after the end is gone", Succeeded)
+        case("a different end of an ended update is 410", Succeeded)
             .post(PATH, payloads::feedback("closed", "failure"))
             .status(410)
             .empty()
             .get("installedBase/{id}")
             .status(200),
-        case("anything after the end is gone", Failed)
+        case("feedback on an ended update is 410", Failed)
             .post(PATH, payloads::feedback("proceeding", "none"))
             .status(410)
             .empty(),
         case(
-            "anything after a call back is settled is gone, and reopens nothing",
+            "feedback after a settled cancellation is 410 and reopens nothing",
             Cancelled,
         )
         .post(
@@ -143,7 +149,7 @@ fn repeated() -> Vec<Case> {
     ]
 }
 
-/// A feedback with more or other fields in it.
+/// A feedback body with these changes merged into it.
 fn feedback_with(changes: &Value) -> String {
     let mut body =
         json!({ "status": { "execution": "proceeding", "result": { "finished": "none" } } });
@@ -162,55 +168,58 @@ fn merge(body: &mut Value, changes: &Value) {
     }
 }
 
-/// What clients send, and what does not matter.
+/// Optional, unknown and unusual fields that must be accepted.
 fn tolerated() -> Vec<Case> {
     let progress = |progress: Value| json!({ "status": { "result": { "progress": progress } } });
     let bodies = [
         (
-            "a time of the device",
+            "a device timestamp",
             json!({ "timestamp": 1_627_997_501_890_i64 }),
         ),
-        ("a time that cannot be", json!({ "timestamp": i64::MAX })),
-        ("a time before all times", json!({ "timestamp": -1 })),
+        ("a timestamp out of range", json!({ "timestamp": i64::MAX })),
+        ("a negative timestamp", json!({ "timestamp": -1 })),
         ("a timestamp of null", json!({ "timestamp": null })),
         ("progress", progress(json!({ "cnt": 2, "of": 5 }))),
-        ("progress that is empty", progress(json!({}))),
-        ("progress in part", progress(json!({ "cnt": 2 }))),
-        ("the other part of progress", progress(json!({ "of": 2 }))),
+        ("empty progress", progress(json!({}))),
+        ("progress without of", progress(json!({ "cnt": 2 }))),
+        ("progress without cnt", progress(json!({ "of": 2 }))),
         ("progress of null", progress(json!(null))),
         (
-            "progress beyond its end",
+            "progress above 100 %",
             progress(json!({ "cnt": 9, "of": 5 })),
         ),
         (
-            "progress of nothing",
+            "progress of 0 steps",
             progress(json!({ "cnt": 0, "of": 0 })),
         ),
         ("a code", json!({ "status": { "code": 200 } })),
-        ("a code below zero", json!({ "status": { "code": -1 } })),
+        ("a negative code", json!({ "status": { "code": -1 } })),
         ("a code of null", json!({ "status": { "code": null } })),
         (
-            "one message that is no list",
+            "one message without a list",
             json!({ "status": { "details": "alone" } }),
         ),
         ("messages of null", json!({ "status": { "details": null } })),
-        ("no messages at all", json!({ "status": { "details": [] } })),
         (
-            "other alphabets",
+            "an empty list of messages",
+            json!({ "status": { "details": [] } }),
+        ),
+        (
+            "non-ASCII messages",
             json!({ "status": { "details": ["прошивка 固件 🌊"] } }),
         ),
-        ("an id that is a text", json!({ "id": "{id}" })),
-        ("an id that is empty", json!({ "id": "" })),
-        ("an id that is a number", json!({ "id": 7 })),
-        ("an id of another update", json!({ "id": "{other}" })),
+        ("an id as a string", json!({ "id": "{id}" })),
+        ("an empty id", json!({ "id": "" })),
+        ("an id as a number", json!({ "id": 7 })),
+        ("the id of another update", json!({ "id": "{other}" })),
         (
-            "a time as SWUpdate writes it",
+            "a time in SWUpdate's format",
             json!({ "time": "20260101T000000" }),
         ),
-        ("a time that is no time", json!({ "time": "later" })),
-        ("a time that is a number", json!({ "time": 5 })),
+        ("an invalid time", json!({ "time": "later" })),
+        ("a time as a number", json!({ "time": 5 })),
         (
-            "fields that nobody knows",
+            "unknown fields",
             json!({ "more": [1], "status": { "also": {}, "result": { "x": 1 } } }),
         ),
     ];
@@ -232,7 +241,7 @@ fn limits() -> Vec<Case> {
     let long = "x".repeat(512);
     let longer = "x".repeat(600);
     vec![
-        case("fifty messages are taken", Proceeding)
+        case("fifty messages are accepted", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("proceeding", "none", &fifty),
@@ -252,7 +261,7 @@ fn limits() -> Vec<Case> {
             )
             .get("")
             .has("/_links/deploymentBase"),
-        case("more than fifty messages with the end", Proceeding)
+        case("more than fifty messages with closed", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("closed", "success", &more),
@@ -262,7 +271,7 @@ fn limits() -> Vec<Case> {
                 |it| it.error(429, "quota.tooManyEntries"),
                 |it| it.status(200),
             ),
-        case("a message of 512 characters is kept whole", Proceeding)
+        case("a message of 512 characters is stored whole", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("proceeding", "none", &[&long]),
@@ -290,7 +299,7 @@ fn limits() -> Vec<Case> {
             .status(200)
             .get(HISTORY)
             .json("/actionHistory/messages", json!(["é".repeat(512)])),
-        case("what looks like HTML", Proceeding)
+        case("a message that looks like HTML", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("proceeding", "none", &["<b>50 %</b>"]),
@@ -302,7 +311,7 @@ fn limits() -> Vec<Case> {
                 |it| it.lacks("/actionHistory"),
                 |it| it.json("/actionHistory/messages", json!(["<b>50 %</b>"])),
             ),
-        case("what looks like HTML, with the end", Proceeding)
+        case("a message that looks like HTML, with closed", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages(
@@ -312,14 +321,14 @@ fn limits() -> Vec<Case> {
                 ),
             )
             .differs(4, |it| it.status(400), |it| it.status(200)),
-        case("a character that no text should have", Proceeding)
+        case("a zero character in a message", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("closed", "success", &["a\u{0}b"]),
             )
             .differs(4, |it| it.status_in(&[200, 400]), |it| it.status(200)),
         case(
-            "a thousand things are heard, then no more but the end",
+            "a thousand feedbacks are accepted, then only closed",
             Proceeding,
         )
         .post(
@@ -349,10 +358,10 @@ fn limits() -> Vec<Case> {
 fn rejected() -> Vec<Case> {
     let status = |status: Value| json!({ "status": status }).to_string();
     let bodies = [
-        ("nothing", String::new()),
+        ("an empty body", String::new()),
         ("a list", "[]".to_owned()),
         ("null", "null".to_owned()),
-        ("a text", "\"closed\"".to_owned()),
+        ("a string", "\"closed\"".to_owned()),
         ("no status", "{}".to_owned()),
         ("a status of null", status(Value::Null)),
         (
@@ -372,13 +381,13 @@ fn rejected() -> Vec<Case> {
             "an execution in upper case",
             payloads::feedback("CLOSED", "success"),
         ),
-        ("an unknown end", payloads::feedback("closed", "maybe")),
+        ("an unknown result", payloads::feedback("closed", "maybe")),
         (
-            "an end in upper case",
+            "a result in upper case",
             payloads::feedback("closed", "SUCCESS"),
         ),
         (
-            "a code that is no number",
+            "a code that is not a number",
             feedback_with(&json!({ "status": { "code": "x" } })),
         ),
         (
@@ -386,11 +395,11 @@ fn rejected() -> Vec<Case> {
             feedback_with(&json!({ "status": { "code": 2_147_483_648_i64 } })),
         ),
         (
-            "a timestamp that is no number",
+            "a timestamp that is not a number",
             feedback_with(&json!({ "timestamp": "now" })),
         ),
         (
-            "messages that are no texts",
+            "messages that are not strings",
             feedback_with(&json!({ "status": { "details": {} } })),
         ),
         ("deep nesting", "[".repeat(100_000)),
@@ -399,7 +408,7 @@ fn rejected() -> Vec<Case> {
     let mut cases: Vec<Case> = bodies
         .into_iter()
         .map(|(what, body)| {
-            case(&format!("refused: {what}"), Proceeding)
+            case(&format!("rejected: {what}"), Proceeding)
                 .post(PATH, body)
                 .status(400)
                 .has("/errorCode")
@@ -408,7 +417,7 @@ fn rejected() -> Vec<Case> {
         })
         .collect();
     cases.push(
-        case("refused: two megabytes", Proceeding)
+        case("rejected: two megabytes", Proceeding)
             .post(
                 PATH,
                 payloads::feedback_with_messages("closed", "success", &[&"x".repeat(2 << 20)]),
@@ -424,29 +433,29 @@ fn ownership() -> Vec<Case> {
     let end = || payloads::feedback("closed", "success");
     vec![
         case(
-            "feedback for another device's update is for none",
+            "feedback for another device's update is not found",
             Proceeding,
         )
         .post("deploymentBase/{other}/feedback", end())
         .status(404),
-        case("feedback for an update that is not there", Proceeding)
+        case("feedback for an unknown update is not found", Proceeding)
             .post("deploymentBase/2147483647/feedback", end())
             .status(404),
-        case("feedback for what is no number", Proceeding)
+        case("feedback for an id that is not a number", Proceeding)
             .post("deploymentBase/abc/feedback", end())
             .status_in(&[400, 404]),
-        case("feedback of a device that nobody knows", Unknown)
+        case("feedback of an unknown device is not found", Unknown)
             .post("deploymentBase/{other}/feedback", end())
             .status(404),
-        case("feedback registers nobody", Unknown)
+        case("feedback does not register a device", Unknown)
             .post("deploymentBase/{other}/feedback", end())
             .status(404)
             .put("configData", r#"{"data": {"a": "b"}}"#)
             .status(404),
-        case("an error tells what it is", Proceeding)
+        case("an error has a code", Proceeding)
             .post(PATH, "{")
             .error(400, "rest.body.notReadable")
-            .satisfies("and is JSON", |response| {
+            .satisfies("an error is JSON", |response| {
                 ensure!(
                     response
                         .header("content-type")

@@ -13,7 +13,7 @@ fn case(name: &str, device_state: DeviceState) -> Case {
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        case("a list of files as in the description", Proceeding)
+        case("the files as in the description", Proceeding)
             .get(PATH)
             .status(200)
             .length("", 1)
@@ -38,28 +38,26 @@ pub(super) fn cases() -> Vec<Case> {
                 |it| it.has("/0/_links/download-http"),
                 |it| it.has("/0/_links/download").has("/0/_links/md5sum"),
             ),
-        case("a link leads to the file", Proceeding)
+        case("the link leads to the file", Proceeding)
             .get(PATH)
             .capture("link", "/0/_links/download-http/href")
             .get("{link}")
             .status(200)
             .bytes(1000),
-        case("before the update was looked at", Offered)
+        case("before the update was read", Offered)
             .get(PATH)
             .status(200)
             .length("", 1),
-        case("of what is installed", Succeeded)
+        case("of the installed update", Succeeded)
             .get(PATH)
             .status(200)
             .length("", 1),
-        case("of a module that is not there", Proceeding)
+        case("of an unknown module", Proceeding)
             .get("softwaremodules/987654321/artifacts")
             .status(404),
-        case("what is no number is no module", Proceeding)
+        case("a module id that is not a number", Proceeding)
             .get("softwaremodules/x/artifacts")
             .status_in(&[400, 404]),
-        case("of a device that nobody knows", Unknown)
-            .get(PATH)
-            .status(404),
+        case("of an unknown device", Unknown).get(PATH).status(404),
     ]
 }

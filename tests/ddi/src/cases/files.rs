@@ -1,4 +1,4 @@
-//! Resources 3 and 4: files, whole, with conditions, and their MD5 sums. Parts are in `ranges`.
+//! Resources 3 and 4: whole files, conditional requests, and MD5 sums. Ranges are in `ranges`.
 
 use anyhow::ensure;
 use reqwest::Method;
@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn whole() -> Vec<Case> {
     vec![
-        file("a file comes whole, with all that is to be said of it")
+        file("a whole file with all header fields")
             .status(200)
             .bytes(1000)
             .header("content-type", "application/octet-stream")
@@ -39,7 +39,7 @@ fn whole() -> Vec<Case> {
                 ensure!(response.header("last-modified").ends_with(" GMT"));
                 Ok(())
             }),
-        case("its head says the same", Proceeding)
+        case("HEAD has the same header fields", Proceeding)
             .head(PATH)
             .status(200)
             .empty()
@@ -48,12 +48,12 @@ fn whole() -> Vec<Case> {
             .header("accept-ranges", "bytes")
             .header("etag", "\"{sha1}\"")
             .header("content-disposition", "attachment;filename={file}"),
-        file("whatever is accepted, a file is a file")
+        file("Accept does not matter")
             .with_header("Accept", "application/octet-stream")
             .status(200)
             .bytes(1000),
         case(
-            "what a device has yet to prove it may fetch again",
+            "files can be downloaded again while success is not attested",
             Succeeded,
         )
         .with_options(AssignmentOptions {
@@ -65,22 +65,22 @@ fn whole() -> Vec<Case> {
         .get(PATH)
         .status(200)
         .bytes(1000),
-        case("a file is not written", Proceeding)
+        case("PUT is not allowed", Proceeding)
             .send(Method::PUT, PATH)
             .status(405),
-        case("a file that is not there", Proceeding)
+        case("an unknown file", Proceeding)
             .get("softwaremodules/{module}/artifacts/nothing.bin")
             .status(404),
-        case("a path is no name", Proceeding)
+        case("a path in place of a name", Proceeding)
             .get("softwaremodules/{module}/artifacts/..%2F..%2Fsecrets")
             .status_in(&[400, 404]),
-        case("a module that is not there", Proceeding)
+        case("an unknown module", Proceeding)
             .get("softwaremodules/987654321/artifacts/{file}")
             .status(404),
-        case("what is no number is no module", Proceeding)
+        case("a module id that is not a number", Proceeding)
             .get("softwaremodules/x/artifacts/{file}")
             .status_in(&[400, 404]),
-        case("it leads there from the description", Offered)
+        case("the link of the description leads to the file", Offered)
             .get("deploymentBase/{id}")
             .capture(
                 "link",
@@ -139,7 +139,7 @@ fn conditions() -> Vec<Case> {
 fn md5sum() -> Vec<Case> {
     vec![
         case(
-            "the MD5 sum as md5sum writes it, without the end of the line",
+            "the MD5 sum in md5sum's format, without a line break",
             Proceeding,
         )
         .row("4")
@@ -151,17 +151,14 @@ fn md5sum() -> Vec<Case> {
             ensure!(response.header("content-type").starts_with("text/plain"));
             Ok(())
         }),
-        case("the MD5 sum of nothing", Proceeding)
+        case("the MD5 sum of an unknown file", Proceeding)
             .row("4")
             .get("softwaremodules/{module}/artifacts/nothing.bin.MD5SUM")
             .status(404),
-        case(
-            "the MD5 sum of a file of a module that is not there",
-            Proceeding,
-        )
-        .row("4")
-        .get("softwaremodules/987654321/artifacts/{file}.MD5SUM")
-        .status(404),
+        case("the MD5 sum of a file of an unknown module", Proceeding)
+            .row("4")
+            .get("softwaremodules/987654321/artifacts/{file}.MD5SUM")
+            .status(404),
         case("the link leads to the MD5 sum", Offered)
             .row("4")
             .get("deploymentBase/{id}")
@@ -172,18 +169,18 @@ fn md5sum() -> Vec<Case> {
             .get("{link}")
             .status(200)
             .text("{md5}  {file}"),
-        case("the MD5 sum of what is installed", Succeeded)
+        case("the MD5 sum of an installed file", Succeeded)
             .row("4")
             .get(MD5SUM)
             .differs(5, |it| it.status_in(&[200, 404]), |it| it.status(200)),
     ]
 }
 
-/// Whose files they are: of an update that is open, and of what is installed.
+/// Which devices may download a file: those with an open update, and those that installed it.
 fn access() -> Vec<Case> {
     let of = |device_state: DeviceState| {
         case(
-            &format!("a file for a device that is {device_state:?}"),
+            &format!("a file, device state {device_state:?}"),
             device_state,
         )
         .get(PATH)
@@ -202,7 +199,7 @@ fn access() -> Vec<Case> {
     .collect();
     cases.extend([
         of(Succeeded).differs(5, |it| it.status(404), |it| it.status(200).bytes(1000)),
-        case("a part of a file that is installed", Succeeded)
+        case("a range of an installed file", Succeeded)
             .get(PATH)
             .with_header("Range", "bytes=0-9")
             .differs(5, |it| it.status(404), |it| it.status(206).bytes(10)),
@@ -210,7 +207,7 @@ fn access() -> Vec<Case> {
     cases
 }
 
-/// Names with a space and a plus sign in them, and a long one.
+/// File names with a space, with a plus sign, and a long one.
 fn names() -> Vec<Case> {
     let long = case("a long name", Offered)
         .with_bundle(&LONG_NAME)
@@ -224,7 +221,7 @@ fn names() -> Vec<Case> {
         .differs(
             15,
             |it| {
-                it.satisfies("it is cut", |response| {
+                it.satisfies("the name is cut", |response| {
                     let name = response.header("content-disposition");
                     ensure!(name.len() <= 78, "{name}");
                     Ok(())
@@ -257,7 +254,7 @@ fn names() -> Vec<Case> {
             .get("{link}")
             .status(200)
             .bytes(3)
-            .satisfies("it is not lost", |response| {
+            .satisfies("the name is complete", |response| {
                 let name = response.header("content-disposition");
                 ensure!(name.starts_with("attachment;filename="), "{name}");
                 ensure!(

@@ -1,4 +1,4 @@
-//! Resource 10: what is installed.
+//! Resource 10: the installed firmware.
 
 use super::payloads;
 use crate::{
@@ -16,7 +16,7 @@ fn case(name: &str, device_state: DeviceState) -> Case {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case(
-            "what is installed is described as it was offered",
+            "the description of the installed firmware equals the offer",
             Succeeded,
         )
         .get(PATH)
@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
             "{base}/softwaremodules/{module}/artifacts/{file}",
         )
         .lacks("/actionHistory"),
-        case("with its history, for whoever asks", Proceeding)
+        case("with history on request", Proceeding)
             .post(
                 "deploymentBase/{id}/feedback",
                 payloads::feedback_with_messages("closed", "success", &["done"]),
@@ -39,16 +39,16 @@ pub(super) fn cases() -> Vec<Case> {
             .get(&format!("{PATH}?actionHistory=5"))
             .status(200)
             .json("/actionHistory/messages/0", "done"),
-        case("history that is no number", Succeeded)
+        case("actionHistory that is not a number", Succeeded)
             .get(&format!("{PATH}?actionHistory=x"))
             .status(400),
-        case("the link leads there", Succeeded)
+        case("the link of the poll leads here", Succeeded)
             .get("")
             .capture("link", "/_links/installedBase/href")
             .get("{link}")
             .status(200)
             .json("/id", "{id}"),
-        case("looking at it changes nothing", Succeeded)
+        case("reading it changes nothing", Succeeded)
             .get("")
             .status(200)
             .get(PATH)
@@ -56,7 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
             .get("")
             .status(200)
             .has("/_links/installedBase"),
-        case("what was installed before can still be read", Succeeded)
+        case("a previously installed update can still be read", Succeeded)
             .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
             .get("")
             .eventually()
@@ -72,23 +72,23 @@ pub(super) fn cases() -> Vec<Case> {
             .get("installedBase/{next}")
             .status(200)
             .json("/deployment/chunks/0/version", "3.0.0"),
-        case("what is open is not installed", Proceeding)
+        case("an open update is not installed", Proceeding)
             .get(PATH)
             .status(404),
-        case("what is called back is not installed", Cancelling)
+        case("a cancelling update is not installed", Cancelling)
             .get(PATH)
             .status(404),
-        case("what was called back is not installed", Cancelled)
+        case("a cancelled update is not installed", Cancelled)
             .get(PATH)
             .status(404),
-        case("what another device installed is not here", Identified)
+        case("an update of another device is not found", Identified)
             .get("installedBase/{other}")
             .status(404),
-        case("what is not there is not installed", Identified)
+        case("an unknown update is not found", Identified)
             .get("installedBase/2147483647")
             .status(404),
         case(
-            "reporting an old version again brings no offer in a loop",
+            "reporting an old version again does not offer the update again",
             Succeeded,
         )
         .row("1.5")

@@ -1,4 +1,4 @@
-//! Resource 11: a device tells what it has installed by itself.
+//! Resource 11: a device reports firmware that it installed by itself.
 
 use super::payloads;
 use crate::{
@@ -16,12 +16,12 @@ fn case(name: &str, device_state: DeviceState) -> Case {
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        case("told for the first time it is news, then not", Identified)
+        case("the first report is 201, a repeated one is 200", Identified)
             .put(PATH, REPORT)
             .status(201)
             .put(PATH, REPORT)
             .status(200),
-        case("what is told is installed", Identified)
+        case("the reported firmware is the installed one", Identified)
             .put(PATH, REPORT)
             .status(201)
             .get("")
@@ -32,23 +32,29 @@ pub(super) fn cases() -> Vec<Case> {
             .status(200)
             .json("/deployment/chunks/0/version", "2.0.0")
             .json("/deployment/chunks/0/artifacts/0/hashes/sha1", "{sha1}"),
-        case("what an update brought is no news", Succeeded)
-            .put(PATH, REPORT)
-            .status(200),
-        case("a firmware that is not there", Identified)
+        case(
+            "reporting firmware that an update installed is 200",
+            Succeeded,
+        )
+        .put(PATH, REPORT)
+        .status(200),
+        case("an unknown firmware is not found", Identified)
             .put(PATH, r#"{"name": "plain-{run}", "version": "9.9.9"}"#)
             .status(404)
             .get("")
             .lacks("/_links/installedBase"),
-        case("a device that nobody knows", Unknown)
+        case("an unknown device is not found", Unknown)
             .put(PATH, REPORT)
             .status(404),
-        case("files of what is told can be fetched", Identified)
-            .put(PATH, REPORT)
-            .status(201)
-            .get("softwaremodules/{module}/artifacts/{file}")
-            .differs(5, |it| it.status(404), |it| it.status(200).bytes(1000)),
-        case("what is told is offered no more", Identified)
+        case(
+            "files of the reported firmware can be downloaded",
+            Identified,
+        )
+        .put(PATH, REPORT)
+        .status(201)
+        .get("softwaremodules/{module}/artifacts/{file}")
+        .differs(5, |it| it.status(404), |it| it.status(200).bytes(1000)),
+        case("the reported firmware is not offered", Identified)
             .put(PATH, REPORT)
             .status(201)
             .operator(OperatorAction::Assign(
@@ -59,7 +65,7 @@ pub(super) fn cases() -> Vec<Case> {
             .status(200)
             .lacks("/_links/deploymentBase")
             .has("/_links/installedBase"),
-        case("what comes after it is offered", Identified)
+        case("other firmware is offered afterwards", Identified)
             .put(PATH, REPORT)
             .status(201)
             .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
@@ -68,11 +74,14 @@ pub(super) fn cases() -> Vec<Case> {
             .status(200)
             .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c=")
             .has("/_links/installedBase"),
-        case("what is not there takes no place", Succeeded)
-            .put(PATH, r#"{"name": "plain-{run}", "version": "9.9.9"}"#)
-            .status(404)
-            .get("")
-            .contains("/_links/installedBase/href", "/installedBase/{id}"),
+        case(
+            "an unknown firmware does not replace the installed one",
+            Succeeded,
+        )
+        .put(PATH, r#"{"name": "plain-{run}", "version": "9.9.9"}"#)
+        .status(404)
+        .get("")
+        .contains("/_links/installedBase/href", "/installedBase/{id}"),
         case("an open update stays open", Proceeding)
             .put(PATH, REPORT)
             .status_in(&[200, 201])
@@ -85,31 +94,29 @@ pub(super) fn cases() -> Vec<Case> {
         case("no version", Identified)
             .put(PATH, r#"{"name": "plain"}"#)
             .status(400),
-        case("what is no JSON", Identified)
+        case("invalid JSON", Identified)
             .put(PATH, "{")
             .error(400, "rest.body.notReadable"),
-        case("HAL is not taken", Identified)
+        case("HAL is not accepted", Identified)
             .put(PATH, REPORT)
             .with_header("Content-Type", "application/hal+json")
             .status(415),
-        case("CBOR is taken", Identified)
+        case("CBOR is accepted", Identified)
             .send(reqwest::Method::PUT, PATH)
             .body(payloads::to_cbor(r#"{"name": "x", "version": "9.9.9"}"#))
             .with_header("Content-Type", "application/cbor")
             .status(404),
-        case("fields that nobody knows", Identified)
+        case("unknown fields are ignored", Identified)
             .put(
                 PATH,
                 r#"{"name": "plain-{run}", "version": "2.0.0", "more": 1}"#,
             )
             .status(201),
-        case("it is put, not posted", Identified)
+        case("POST is not allowed", Identified)
             .post(PATH, REPORT)
             .status(405),
-        case("it is put, not read", Identified)
-            .get(PATH)
-            .status(405),
-        case("nobody without credentials", Identified)
+        case("GET is not allowed", Identified).get(PATH).status(405),
+        case("credentials are required", Identified)
             .put(PATH, REPORT)
             .unauthorized()
             .status(401)

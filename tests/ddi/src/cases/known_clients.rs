@@ -1,4 +1,4 @@
-//! What clients in the field really send, in their order, and what they need of the answers.
+//! Requests of real clients, in their order, and what these clients require of the responses.
 
 use anyhow::{Context as _, ensure};
 
@@ -27,7 +27,7 @@ fn swupdate() -> Vec<Case> {
     let attributes = r#"{ "id": "", "time": "20260101T000000", "status": { "result": { "finished": "success" }, "execution": "closed", "details": [ "" ] }, "data": { "hw_model": "edge" } }"#;
     let counts = r#", "progress": { "cnt": 2, "of": 5 }"#;
     vec![
-        case("SWUpdate: a whole install, in its order", Offered)
+        case("SWUpdate: a complete installation", Offered)
             .put("configData", attributes)
             .status(200)
             .get("")
@@ -67,7 +67,7 @@ fn swupdate() -> Vec<Case> {
             .status(200)
             .lacks("/_links/deploymentBase"),
         case(
-            "SWUpdate: a call back is answered at its own address",
+            "SWUpdate: a cancellation is confirmed at its own address",
             Cancelling,
         )
         .get("")
@@ -85,7 +85,7 @@ fn swupdate() -> Vec<Case> {
         .get("")
         .lacks("/_links/cancelAction"),
         case(
-            "SWUpdate: attributes after every start, unasked",
+            "SWUpdate: unrequested attributes after every start",
             Identified,
         )
         .put("configData", attributes)
@@ -110,7 +110,7 @@ fn rauc() -> Vec<Case> {
                 r#"{"id":"","time":"20260101T000000","status":{"result":{"finished":"success"},"execution":"closed","details":[]},"data":{"product":"edge","hw_revision":"1.0"},"mode":"merge"}"#,
             )
             .status(200),
-        case("rauc-hawkbit-updater: twenty steps of an install, with polls between", Proceeding)
+        case("rauc-hawkbit-updater: an installation in twenty steps, then polls", Proceeding)
             .post(FEEDBACK, feedback("proceeding", "none", "{n}% Copying image to rootfs.0"))
             .times(20, 1)
             .status(200)
@@ -122,7 +122,7 @@ fn rauc() -> Vec<Case> {
             .status(200)
             .get("")
             .lacks("/_links/deploymentBase"),
-        case("rauc-hawkbit-updater: a download that goes on where it broke off", Proceeding)
+        case("rauc-hawkbit-updater: a download is resumed", Proceeding)
             .get("softwaremodules/{module}/artifacts/{file}")
             .with_header("Range", "bytes=500-")
             .status(206)
@@ -130,7 +130,7 @@ fn rauc() -> Vec<Case> {
             .get("softwaremodules/{module}/artifacts/{file}")
             .with_header("Range", "bytes=1000-")
             .status(416),
-        case("rauc-hawkbit-updater: what it reads of the description", Offered)
+        case("rauc-hawkbit-updater: the fields that it reads", Offered)
             .row("1.4")
             .get("deploymentBase/{id}")
             .status(200)
@@ -146,14 +146,14 @@ fn rauc() -> Vec<Case> {
 fn zephyr() -> Vec<Case> {
     vec![
         case(
-            "Zephyr: eight characters of sleep, and a short link to the update",
+            "Zephyr: sleep has eight characters, and the link to the update is short",
             Offered,
         )
         .row("1.4")
         .with_bundle(&ZEPHYR_APP)
         .get("")
         .status(200)
-        .satisfies("a short poll", |response| {
+        .satisfies("the poll is short", |response| {
             let body = response.json()?;
             let sleep = body["config"]["polling"]["sleep"]
                 .as_str()
@@ -166,7 +166,7 @@ fn zephyr() -> Vec<Case> {
             )
         }),
         case(
-            "Zephyr: one bApp with one file, short links and a short answer",
+            "Zephyr: one bApp with one file, short links and a short response",
             Offered,
         )
         .row("1.4")
@@ -177,9 +177,9 @@ fn zephyr() -> Vec<Case> {
         .json("/deployment/chunks/0/part", "bApp")
         .length("/deployment/chunks/0/artifacts", 1)
         .has("/deployment/chunks/0/artifacts/0/hashes/sha256")
-        .satisfies("a short description", |response| {
+        .satisfies("the description is short", |response| {
             let body = response.json()?;
-            // With names as short as theirs are there, both pairs of links fit too.
+            // With names as short as Zephyr's, both pairs of links fit too.
             ensure!(response.body.len() <= 1100, "{} bytes", response.body.len());
             let file = &body["deployment"]["chunks"][0]["artifacts"][0];
             is_short(
@@ -188,18 +188,18 @@ fn zephyr() -> Vec<Case> {
                 200,
             )
         }),
-        case("Zephyr: a short link to a call back", Cancelling)
+        case("Zephyr: a short link to a cancellation", Cancelling)
             .row("1.4")
             .get("")
             .status(200)
-            .satisfies("a short poll", |response| {
+            .satisfies("the poll is short", |response| {
                 is_short(
                     &response.json()?["_links"]["cancelAction"]["href"],
                     "cancelAction/",
                     50,
                 )
             }),
-        case("Zephyr: feedback with its id as a number", Proceeding)
+        case("Zephyr: feedback with a numeric id", Proceeding)
             .post(
                 FEEDBACK,
                 r#"{"id":{id},"status":{"execution":"closed","result":{"finished":"success"}}}"#,
@@ -225,7 +225,7 @@ fn other_clients() -> Vec<Case> {
             |it| it.contains("/_links/deploymentBase/href", "/deploymentBase/{id}?"),
             |it| it.contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c="),
         ),
-        case("hara: polls and descriptions that it knows are not sent again", Proceeding)
+        case("hara: unchanged polls and descriptions are 304", Proceeding)
             .row("1.4")
             .get("")
             .status(200)
@@ -255,25 +255,27 @@ fn other_clients() -> Vec<Case> {
             .capture("link", "/_links/deploymentBase/href")
             .post(FEEDBACK, r#"{"id":"{id}","status":{"execution":"closed","result":{"finished":"success"},"details":[]}}"#)
             .status(200),
-        case("the head of a file before it is fetched", Proceeding)
+        case("HEAD of a file before its download", Proceeding)
             .head("softwaremodules/{module}/artifacts/{file}")
             .status(200)
             .header("content-length", "1000"),
         case("a file is never sent in chunks", Proceeding)
             .get("softwaremodules/{module}/artifacts/{file}")
             .status(200)
-            .satisfies("it has its length", has_length)
+            .satisfies("Content-Length", has_length)
             .get("softwaremodules/{module}/artifacts/{file}")
             .with_header("Range", "bytes=0-99")
             .status(206)
-            .satisfies("it has its length", has_length),
+            .satisfies("Content-Length", has_length),
     ]
 }
 
-/// From `mark` on, the link has fewer bytes than this.
+/// Fails unless the link is shorter than `most` bytes from `mark` on.
 fn is_short(link: &serde_json::Value, mark: &str, most: usize) -> anyhow::Result<()> {
     let href = link.as_str().context("href")?;
-    let from = href.find(mark).context("the mark")?;
+    let from = href
+        .find(mark)
+        .with_context(|| format!("the link does not contain {mark}"))?;
     ensure!(href[from..].len() < most, "{href}");
     Ok(())
 }
@@ -281,7 +283,7 @@ fn is_short(link: &serde_json::Value, mark: &str, most: usize) -> anyhow::Result
 fn has_length(response: &HttpResponse) -> anyhow::Result<()> {
     ensure!(
         !response.headers.contains_key("transfer-encoding"),
-        "it comes in chunks"
+        "the body is chunked"
     );
     let length: usize = response
         .header("content-length")

@@ -27,7 +27,7 @@ fn ahead(name: &str, device_state: DeviceState) -> Case {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case(
-            "in an open window an update is as ever, and says so",
+            "in an open window an update is offered as available",
             Offered,
             MaintenanceWindow::Open,
         )
@@ -54,7 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
         .json("/deployment/download", "attempt")
         .json("/deployment/update", "attempt"),
         case(
-            "what is done in an open window is done",
+            "an update can be closed in an open window",
             Proceeding,
             MaintenanceWindow::Open,
         )
@@ -66,7 +66,7 @@ pub(super) fn cases() -> Vec<Case> {
         .get("installedBase/{id}")
         .status(200),
         case(
-            "outside its window an update waits",
+            "outside its window an update is not offered",
             Offered,
             MaintenanceWindow::Closed,
         )
@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<Case> {
             },
         ),
         case(
-            "outside its window nothing is installed",
+            "outside its window an update is not to be installed",
             Offered,
             MaintenanceWindow::Closed,
         )
@@ -96,7 +96,7 @@ pub(super) fn cases() -> Vec<Case> {
             |it| it.status(404),
         ),
         ahead(
-            "fetched ahead, an update is not yet to be installed",
+            "prefetch: the download is forced, the installation is skipped",
             Offered,
         )
         .get(PATH)
@@ -104,12 +104,12 @@ pub(super) fn cases() -> Vec<Case> {
         .json("/deployment/maintenanceWindow", "unavailable")
         .json("/deployment/download", "forced")
         .json("/deployment/update", "skip"),
-        ahead("its files are there", Offered)
+        ahead("prefetch: the files can be downloaded", Offered)
             .get("softwaremodules/{module}/artifacts/{file}")
             .status(200)
             .bytes(1000),
         ahead(
-            "a client that says it is done with what it skipped is not",
+            "prefetch: closed with success does not end the update",
             Offered,
         )
         .get(PATH)

@@ -1,4 +1,4 @@
-//! Formats, parameters and framing, where one resource is enough to see it.
+//! Formats, parameters and framing, tested on one resource each.
 
 use anyhow::ensure;
 use reqwest::Method;
@@ -68,7 +68,7 @@ fn accept_header() -> Vec<Case> {
             .with_header("Accept", "application/hal+json")
             .with_header("If-None-Match", "{etag}")
             .status(304),
-        case("CBOR says what JSON says", Offered)
+        case("CBOR has the same content as JSON", Offered)
             .get("deploymentBase/{id}")
             .with_header("Accept", "application/cbor")
             .status(200)
@@ -87,7 +87,7 @@ fn content_type() -> Vec<Case> {
     ]
     .into_iter()
     .map(|kind| {
-        case(&format!("Content-Type: {kind} is not taken"), Proceeding)
+        case(&format!("Content-Type: {kind} is not accepted"), Proceeding)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .with_header("Content-Type", kind)
             .status(415)
@@ -96,30 +96,30 @@ fn content_type() -> Vec<Case> {
     })
     .collect();
     cases.extend([
-        case("a charset does not matter", Proceeding)
+        case("a charset is ignored", Proceeding)
             .post(FEEDBACK, payloads::feedback("proceeding", "none"))
             .with_header("Content-Type", "application/json;charset=UTF-8")
             .status(200),
-        case("what CBOR closes is closed", Proceeding)
+        case("CBOR feedback closes an update", Proceeding)
             .send(Method::POST, FEEDBACK)
             .body(payloads::to_cbor(&payloads::feedback("closed", "success")))
             .with_header("Content-Type", "application/cbor")
             .status(200)
             .get("installedBase/{id}")
             .status(200),
-        case("what CBOR says of a device is heard", Registered)
+        case("CBOR attributes are accepted", Registered)
             .send(Method::PUT, "configData")
             .body(payloads::to_cbor(r#"{"data": {"hw_model": "edge"}}"#))
             .with_header("Content-Type", "application/cbor")
             .status(200)
             .get("")
             .lacks("/_links"),
-        case("broken CBOR is refused", Proceeding)
+        case("invalid CBOR is rejected", Proceeding)
             .send(Method::POST, FEEDBACK)
             .body(vec![0xbf, 0x61])
             .with_header("Content-Type", "application/cbor")
             .status(400),
-        case("CBOR that nests without end is refused", Proceeding)
+        case("deeply nested CBOR is rejected", Proceeding)
             .send(Method::POST, FEEDBACK)
             .body(vec![0x9f; 100_000])
             .with_header("Content-Type", "application/cbor")
@@ -130,14 +130,14 @@ fn content_type() -> Vec<Case> {
 
 fn framing() -> Vec<Case> {
     vec![
-        case("a body in chunks is taken", Proceeding)
+        case("a chunked body is accepted", Proceeding)
             .post(FEEDBACK, payloads::feedback("closed", "success"))
             .with_framing(Framing::Chunked)
             .status(200)
             .get("installedBase/{id}")
             .status(200),
         case(
-            "Expect: 100-continue is answered before the body comes",
+            "Expect: 100-continue is answered before the body is sent",
             Proceeding,
         )
         .post(FEEDBACK, payloads::feedback("closed", "success"))
@@ -145,7 +145,7 @@ fn framing() -> Vec<Case> {
         .status(200)
         .get("installedBase/{id}")
         .status(200),
-        case("Expect: 100-continue on attributes too", Registered)
+        case("Expect: 100-continue on attributes", Registered)
             .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
             .with_framing(Framing::ExpectContinue)
             .status(200),
@@ -154,18 +154,18 @@ fn framing() -> Vec<Case> {
 
 fn conditional() -> Vec<Case> {
     vec![
-        case("an ETag that is another's is none", Identified)
+        case("another ETag does not match", Identified)
             .get("")
             .with_header("If-None-Match", "\"00000000000000000000000000000000\"")
             .status(200),
-        case("one of several ETags is enough", Identified)
+        case("one of several ETags matches", Identified)
             .get("")
             .status(200)
             .get("")
             .with_header("If-None-Match", "\"x\", {etag}")
             .status(304),
         case(
-            "a poll has another ETag when there is something to do",
+            "the ETag of a poll changes when an update is offered",
             Identified,
         )
         .get("")
@@ -185,7 +185,7 @@ fn conditional() -> Vec<Case> {
 fn tenants() -> Vec<Case> {
     vec![
         case(
-            "the case of the tenant's name does not matter, and links echo it",
+            "the tenant's name is case-insensitive, and links echo it",
             Offered,
         )
         .get("/{lower}/controller/v1/{device}")
@@ -194,14 +194,14 @@ fn tenants() -> Vec<Case> {
             "/_links/deploymentBase/href",
             "{server}/{lower}/controller/v1/{device}/deploymentBase/{id}?c=",
         ),
-        case("links to files have the tenant's own spelling", Offered)
+        case("links to files use the tenant's own spelling", Offered)
             .get("/{lower}/controller/v1/{device}/deploymentBase/{id}")
             .status(200)
             .contains(
                 "/deployment/chunks/0/artifacts/0/_links/download-http/href",
                 "{server}/{tenant}/controller/v1/{device}/softwaremodules/",
             ),
-        case("links lead where the device asked", Offered)
+        case("links use the request's Host", Offered)
             .get("")
             .with_header("Host", "updates.example.com:8443")
             .status(200)
@@ -210,7 +210,7 @@ fn tenants() -> Vec<Case> {
                 "http://updates.example.com:8443/{tenant}/",
             ),
         case(
-            "links do not lead where somebody says who is no proxy",
+            "links ignore forwarding headers of an untrusted client",
             Offered,
         )
         .requires(Capability::DirectClient)
@@ -221,8 +221,11 @@ fn tenants() -> Vec<Case> {
         .with_header("X-Forwarded-Proto", "https")
         .with_header("Forwarded", "host=evil.example.com;proto=https")
         .status(200)
-        .satisfies("no link leads there", |response| {
-            ensure!(!response.text().contains("evil"), "one does");
+        .satisfies("no link uses the forwarded host", |response| {
+            ensure!(
+                !response.text().contains("evil"),
+                "a link uses the forwarded host"
+            );
             Ok(())
         }),
     ]
@@ -238,26 +241,26 @@ fn invalid_names() -> Vec<Case> {
     let mut cases: Vec<Case> = names
         .into_iter()
         .map(|(what, name, status)| {
-            case(&format!("a device's name {what}"), Unknown)
+            case(&format!("a device id: {what}"), Unknown)
                 .get(&format!("/{{tenant}}/controller/v1/{name}"))
                 .status(status)
         })
         .collect();
     cases.extend([
-        case("a device's name may hold what is percent-encoded", Unknown)
+        case("a device id may be percent-encoded", Unknown)
             .get("/{tenant}/controller/v1/%C3%BC%2Fb")
             .status(200)
             .contains(
                 "/_links/configData/href",
                 "/controller/v1/%C3%BC%2Fb/configData",
             ),
-        case("a device's name is UTF-8", Unknown)
+        case("a device id must be UTF-8", Unknown)
             .get("/{tenant}/controller/v1/%FF")
             .status_in(&[400, 404]),
-        case("there is nothing beside the resources", Identified)
+        case("an unknown resource is not found", Identified)
             .get("nonsense")
             .status(404),
-        case("one value is as good as a list of one", Proceeding)
+        case("a single value is accepted in place of a list", Proceeding)
             .post(
                 FEEDBACK,
                 json!({ "status": {

@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn registration() -> Vec<Case> {
     vec![
         case(
-            "the first poll registers a device and asks for its attributes",
+            "the first poll registers a device and requests its attributes",
             Unknown,
         )
         .get("")
@@ -30,28 +30,22 @@ fn registration() -> Vec<Case> {
         .lacks("/_links/cancelAction")
         .lacks("/_links/confirmationBase")
         .lacks("/_links/installedBase"),
-        case(
-            "a device that comes many times at once is registered once",
-            Unknown,
-        )
-        .get("")
-        .times(20, 10)
-        .status(200)
-        .has("/_links/configData")
-        .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
-        .status(200),
-        case("attributes are asked for until they come", Registered)
+        case("concurrent first polls register a device once", Unknown)
+            .get("")
+            .times(20, 10)
+            .status(200)
+            .has("/_links/configData")
+            .put("configData", r#"{"data": {"hw_model": "edge"}}"#)
+            .status(200),
+        case("attributes are requested until they are sent", Registered)
             .get("")
             .status(200)
             .has("/_links/configData"),
-        case(
-            "without anything to do there are no links at all",
-            Identified,
-        )
-        .get("")
-        .status(200)
-        .lacks("/_links"),
-        case("an operator can ask for attributes again", Identified)
+        case("there are no links if there is nothing to do", Identified)
+            .get("")
+            .status(200)
+            .lacks("/_links"),
+        case("an operator can request attributes again", Identified)
             .operator(OperatorAction::RequestAttributes)
             .get("")
             .eventually()
@@ -75,7 +69,7 @@ fn registration() -> Vec<Case> {
                 ensure!(matches!(parts[..], [0..24, 0..60, 0..60]), "{sleep}");
                 Ok(())
             }),
-        case("parameters do not matter", Identified)
+        case("unknown parameters are ignored", Identified)
             .get("?x=y&c=z")
             .status(200),
     ]
@@ -84,7 +78,7 @@ fn registration() -> Vec<Case> {
 fn offer() -> Vec<Case> {
     vec![
         case(
-            "an update is offered by one link, with its id and a c",
+            "an update is offered by one link with its id and a c",
             Offered,
         )
         .get("")
@@ -95,7 +89,7 @@ fn offer() -> Vec<Case> {
         )
         .lacks("/_links/cancelAction")
         .lacks("/_links/confirmationBase"),
-        case("c is a number of 32 bits", Offered)
+        case("c is a 32-bit number", Offered)
             .get("")
             .status(200)
             .satisfies("c", |response| {
@@ -115,7 +109,7 @@ fn offer() -> Vec<Case> {
             .get("{link}")
             .status(200)
             .json("/id", "{id}"),
-        case("c changes when the update does", Offered)
+        case("c changes with the update", Offered)
             .get("")
             .status(200)
             .post(
@@ -126,7 +120,7 @@ fn offer() -> Vec<Case> {
             .get("")
             .with_header("If-None-Match", "{etag}")
             .status(200),
-        case("a poll that nothing happened since is the same", Proceeding)
+        case("a poll is unchanged if nothing happened", Proceeding)
             .get("")
             .status(200)
             .get("")
@@ -135,7 +129,7 @@ fn offer() -> Vec<Case> {
             .get("")
             .with_header("If-None-Match", "{etag}")
             .status(304),
-        case("a call back takes the place of the offer", Cancelling)
+        case("a cancellation replaces the offer", Cancelling)
             .get("")
             .status(200)
             .json("/_links/cancelAction/href", "{base}/cancelAction/{id}")
@@ -146,18 +140,21 @@ fn offer() -> Vec<Case> {
 
 fn after_the_end() -> Vec<Case> {
     vec![
-        case("after a call back is agreed to, nothing is left", Cancelled)
-            .get("")
-            .status(200)
-            .lacks("/_links/cancelAction")
-            .lacks("/_links/deploymentBase")
-            .lacks("/_links/installedBase"),
-        case("what is installed has a link", Succeeded)
+        case(
+            "there are no links after a confirmed cancellation",
+            Cancelled,
+        )
+        .get("")
+        .status(200)
+        .lacks("/_links/cancelAction")
+        .lacks("/_links/deploymentBase")
+        .lacks("/_links/installedBase"),
+        case("the installed update has a link", Succeeded)
             .get("")
             .status(200)
             .contains("/_links/installedBase/href", "{base}/installedBase/{id}")
             .lacks("/_links/deploymentBase"),
-        case("attributes are asked for again after a success", Succeeded)
+        case("attributes are requested again after a success", Succeeded)
             .get("")
             .status(200)
             .json("/_links/configData/href", "{base}/configData")
@@ -165,13 +162,13 @@ fn after_the_end() -> Vec<Case> {
             .status(200)
             .get("")
             .lacks("/_links/configData"),
-        case("what failed is not installed", Failed)
+        case("a failed update is not installed", Failed)
             .get("")
             .status(200)
             .lacks("/_links/installedBase")
             .lacks("/_links/deploymentBase"),
         case(
-            "what is installed stays so beside the next offer",
+            "the next offer keeps the link to the installed update",
             Succeeded,
         )
         .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
@@ -180,7 +177,7 @@ fn after_the_end() -> Vec<Case> {
         .status(200)
         .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c=")
         .contains("/_links/installedBase/href", "/installedBase/{id}"),
-        case("the next success takes its place", Succeeded)
+        case("the next success replaces the installed update", Succeeded)
             .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
             .get("")
             .eventually()
@@ -193,7 +190,7 @@ fn after_the_end() -> Vec<Case> {
             .get("")
             .status(200)
             .contains("/_links/installedBase/href", "/installedBase/{next}"),
-        case("a failure does not", Succeeded)
+        case("a failure does not replace the installed update", Succeeded)
             .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
             .get("")
             .eventually()
@@ -209,14 +206,14 @@ fn after_the_end() -> Vec<Case> {
     ]
 }
 
-/// Of several updates one is shown at a time.
+/// Only one of several updates is shown at a time.
 fn several_updates() -> Vec<Case> {
     let urgent = AssignmentOptions {
         priority: Priority::Urgent,
         ..AssignmentOptions::default()
     };
     vec![
-        case("the urgent one of two updates is shown", Offered)
+        case("the update with the higher priority is shown", Offered)
             .operator(OperatorAction::Assign(&NEXT, urgent))
             .get("")
             .eventually()
@@ -230,39 +227,45 @@ fn several_updates() -> Vec<Case> {
             .get("")
             .status(200)
             .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c="),
-        case("of two that are alike, the older one", Offered)
-            .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
-            .get("")
-            .status(200)
-            .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c=")
-            .post(
-                "deploymentBase/{id}/feedback",
-                payloads::feedback("closed", "success"),
-            )
-            .status(200)
-            .get("")
-            .status(200)
-            .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c="),
-        case("a call back of the one that is shown comes first", Offered)
-            .with_options(urgent)
-            .operator(OperatorAction::Assign(
-                &SINGLE_FILE,
-                AssignmentOptions::default(),
-            ))
-            .operator(OperatorAction::Cancel)
-            .get("")
-            .eventually()
-            .status(200)
-            .contains("/_links/cancelAction/href", "/cancelAction/{id}")
-            .lacks("/_links/deploymentBase")
-            .post(
-                "cancelAction/{id}/feedback",
-                payloads::feedback("closed", "success"),
-            )
-            .status(200)
-            .get("")
-            .status(200)
-            .lacks("/_links/cancelAction")
-            .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c="),
+        case(
+            "of two updates with equal priority the older is shown",
+            Offered,
+        )
+        .operator(OperatorAction::Assign(&NEXT, AssignmentOptions::default()))
+        .get("")
+        .status(200)
+        .contains("/_links/deploymentBase/href", "/deploymentBase/{id}?c=")
+        .post(
+            "deploymentBase/{id}/feedback",
+            payloads::feedback("closed", "success"),
+        )
+        .status(200)
+        .get("")
+        .status(200)
+        .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c="),
+        case(
+            "the cancellation of the shown update comes before the next offer",
+            Offered,
+        )
+        .with_options(urgent)
+        .operator(OperatorAction::Assign(
+            &SINGLE_FILE,
+            AssignmentOptions::default(),
+        ))
+        .operator(OperatorAction::Cancel)
+        .get("")
+        .eventually()
+        .status(200)
+        .contains("/_links/cancelAction/href", "/cancelAction/{id}")
+        .lacks("/_links/deploymentBase")
+        .post(
+            "cancelAction/{id}/feedback",
+            payloads::feedback("closed", "success"),
+        )
+        .status(200)
+        .get("")
+        .status(200)
+        .lacks("/_links/cancelAction")
+        .contains("/_links/deploymentBase/href", "/deploymentBase/{next}?c="),
     ]
 }

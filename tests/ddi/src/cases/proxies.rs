@@ -1,4 +1,4 @@
-//! What a proxy that is trusted says of the client, and what each client may ask for.
+//! Headers of a trusted proxy, and rate limits for each client address.
 
 use crate::{
     adapter::Capability,
@@ -34,7 +34,7 @@ fn links() -> Vec<Case> {
             ),
         through_proxy(
             case(
-                "a link to a call back leads back through a proxy",
+                "a link to a cancellation leads back through a proxy",
                 Cancelling,
             )
             .get(""),
@@ -72,7 +72,7 @@ fn links() -> Vec<Case> {
             format!("{PROXIED_BASE}/confirmationBase/activateAutoConfirm"),
         ),
         case(
-            "the host that a proxy names goes before the request's",
+            "a proxy's X-Forwarded-Host overrides the request's Host",
             Registered,
         )
         .get("")
@@ -86,11 +86,11 @@ fn links() -> Vec<Case> {
     ]
 }
 
-/// Requests of one address outside private networks; what is refused has no body.
+/// Rate limits for an address outside private networks; a refused request has no body.
 fn limits() -> Vec<Case> {
     let limited = |name: &str| case(name, Identified).requires(Capability::RateLimits);
     vec![
-        limited("who says too much in a second is told so")
+        limited("too many writes in a second are 429")
             .put("configData", "{")
             .with_header("X-Forwarded-For", "203.0.113.7")
             .times(80, 40)
@@ -104,7 +104,7 @@ fn limits() -> Vec<Case> {
             .with_header("X-Forwarded-For", "203.0.113.7")
             .eventually()
             .status(200),
-        limited("who asks too much in a second is told so")
+        limited("too many reads in a second are 429")
             .get("")
             .with_header("X-Forwarded-For", "203.0.113.9")
             .times(400, 100)

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
     [single(), unsatisfiable(), several(), hundreds()].concat()
 }
 
-/// What is asked for, and the first and last byte that come.
+/// Requested ranges, with the first and last byte of the response.
 fn single() -> Vec<Case> {
     [
         ("bytes=0-0", 0, 0),
@@ -70,7 +70,7 @@ fn unsatisfiable() -> Vec<Case> {
         "bytes=+1-2",
         "bytes=1-2-3",
     ];
-    // What does not speak of bytes may be passed over as well.
+    // Another unit may be ignored as well.
     let others = ["lines=0-9", "0-9"];
     let rejected_range = beyond.into_iter().chain(nonsense).map(|requested| {
         range(requested)
@@ -80,7 +80,7 @@ fn unsatisfiable() -> Vec<Case> {
     let others = others
         .into_iter()
         .map(|requested| range(requested).status_in(&[200, 416]));
-    let head = named("the head of a part")
+    let head = named("HEAD with a range")
         .head(PATH)
         .with_header("Range", "bytes=0-9")
         .status_in(&[200, 206])
@@ -90,11 +90,11 @@ fn unsatisfiable() -> Vec<Case> {
 
 fn several() -> Vec<Case> {
     vec![
-        range("bytes=0-4,995-999").satisfies("both parts are there", has_both_parts),
+        range("bytes=0-4,995-999").satisfies("both parts", has_both_parts),
         named("several parts, the later first")
             .get(PATH)
             .with_header("Range", "bytes=995-999,0-4")
-            .satisfies("both parts are there", has_both_parts),
+            .satisfies("both parts", has_both_parts),
         rejected_range("bytes=0-9,5-14"),
         rejected_range("bytes=0-9,9-9"),
         rejected_range("bytes=0-9,0-9"),
@@ -104,43 +104,43 @@ fn several() -> Vec<Case> {
         rejected_range("bytes=0-4,9-8"),
         range("bytes=0-4,5-9")
             .status(206)
-            .satisfies("both parts are there", |response| {
+            .satisfies("both parts", |response| {
                 has_parts(response, &[(0, 4), (5, 9)])
             }),
-        range("bytes=-1,0-0,500-500").satisfies("all three parts are there", |response| {
+        range("bytes=-1,0-0,500-500").satisfies("all three parts", |response| {
             has_parts(response, &[(0, 0), (500, 500), (999, 999)])
         }),
         named("a hundred parts")
             .get(PATH)
             .with_header("Range", &format!("bytes={}", hundred().join(",")))
-            .satisfies("all hundred parts are there", |response| {
+            .satisfies("all hundred parts", |response| {
                 let parts: Vec<_> = (0..100).map(|n| (n * 10, n * 10 + 4)).collect();
                 has_parts(response, &parts)
             }),
-        named("parts of a file that is another by now are not sent")
+        named("If-Range with another ETag sends the whole file")
             .get(PATH)
             .with_header("Range", "bytes=0-4,995-999")
             .with_header("If-Range", "\"another\"")
             .status(200)
             .bytes(1000),
-        named("a thousand parts are not sent a thousand times")
+        named("a thousand overlapping parts are rejected")
             .get(PATH)
             .with_header("Range", &format!("bytes={}", ["0-"; 1000].join(",")))
             .status(416),
     ]
 }
 
-/// Clients that stream ask for hundreds of parts; that leaves no trace.
+/// Streaming clients request hundreds of parts, which must not affect the update.
 fn hundreds() -> Vec<Case> {
     vec![
-        named("hundreds of parts, one after the other and side by side")
+        named("hundreds of parts, eight at a time")
             .row("1.5")
             .get(PATH)
             .with_header("Range", "bytes={n}-{n}")
             .times(400, 8)
             .status(206)
             .bytes(1),
-        named("parts that are fetched are no news of the update")
+        named("downloading parts does not change the update")
             .row("1.5")
             .get("")
             .status(200)
@@ -160,14 +160,14 @@ fn hundreds() -> Vec<Case> {
     ]
 }
 
-/// Some part is not there, or is asked for twice: then none is sent.
+/// If a part is out of range or overlaps another, none is sent.
 fn rejected_range(requested: &str) -> Case {
     range(requested)
         .status(416)
         .header("content-range", "bytes */1000")
 }
 
-/// Half of every ten bytes.
+/// The first five of every ten bytes.
 fn hundred() -> Vec<String> {
     (0..100)
         .map(|n| format!("{}-{}", n * 10, n * 10 + 4))
@@ -178,9 +178,9 @@ fn has_both_parts(response: &HttpResponse) -> anyhow::Result<()> {
     has_parts(response, &[(0, 4), (995, 999)])
 }
 
-/// These parts, in this order, each with its own head, and nothing else.
+/// Fails unless the response has exactly these parts, in this order, each with its own header.
 fn has_parts(response: &HttpResponse, parts: &[(usize, usize)]) -> anyhow::Result<()> {
-    ensure!(response.status == 206, "206 was expected");
+    ensure!(response.status == 206, "expected status 206");
     let boundary = response
         .header("content-type")
         .strip_prefix("multipart/byteranges; boundary=")
@@ -189,16 +189,18 @@ fn has_parts(response: &HttpResponse, parts: &[(usize, usize)]) -> anyhow::Resul
     let text = response.text();
     let (inner, rest) = text
         .split_once(&format!("--{boundary}--"))
-        .context("an end")?;
-    ensure!(rest.trim().is_empty(), "something after the end");
+        .context("no closing boundary")?;
+    ensure!(rest.trim().is_empty(), "data after the closing boundary");
     let start = format!("--{boundary}\r\n");
     let mut found = inner.split(&start);
     let before = found.next().unwrap_or_default();
-    ensure!(before.trim().is_empty(), "something before the first part");
+    ensure!(before.trim().is_empty(), "data before the first part");
     let found: Vec<&str> = found.collect();
     ensure!(found.len() == parts.len(), "{} parts", found.len());
     for (part, &(from, to)) in found.iter().zip(parts) {
-        let (head, body) = part.split_once("\r\n\r\n").context("the head of a part")?;
+        let (head, body) = part
+            .split_once("\r\n\r\n")
+            .context("a part has no header")?;
         let range = format!("content-range: bytes {from}-{to}/1000");
         let mut lines = head.lines().map(str::to_ascii_lowercase);
         ensure!(lines.any(|line| line == range), "{range}: {head}");

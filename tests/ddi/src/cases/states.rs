@@ -1,4 +1,4 @@
-//! What each word of a device makes of its update.
+//! The effect of each status word of a device on its update.
 
 use super::payloads;
 use crate::{
@@ -17,7 +17,7 @@ const EXECUTIONS: [&str; 8] = [
     "downloaded",
 ];
 
-/// What `execution` with `finished` makes of an open update.
+/// The state of an open update after `execution` with `finished`.
 fn when_open(execution: &str, finished: &str) -> UpdateState {
     match (execution, finished) {
         ("closed", "failure") => Failed,
@@ -26,7 +26,7 @@ fn when_open(execution: &str, finished: &str) -> UpdateState {
     }
 }
 
-/// What they make of an update that is called back; none: see difference 2.
+/// The state of a cancelling update after it; `None`: see difference 2.
 fn when_cancelling(execution: &str, finished: &str) -> Option<UpdateState> {
     match (execution, finished) {
         ("canceled", _) => None,

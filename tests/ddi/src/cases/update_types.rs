@@ -1,4 +1,4 @@
-//! Updates that are not forced: what the device is told, and when they end.
+//! Update types other than forced: what the device is told, and when they end.
 
 use super::payloads;
 use crate::{
@@ -19,25 +19,25 @@ fn case(name: &str, device_state: DeviceState, update_type: UpdateType) -> Case 
 pub(super) fn cases() -> Vec<Case> {
     let offered = [
         (
-            "a soft update may be put off",
+            "a soft update may be deferred",
             UpdateType::Soft,
             "attempt",
             "attempt",
         ),
         (
-            "a soft update whose time has come is forced",
+            "a time-forced update in the past is forced",
             UpdateType::TimeForcedPast,
             "forced",
             "forced",
         ),
         (
-            "one whose time is to come is soft",
+            "a time-forced update in the future is soft",
             UpdateType::TimeForcedFuture,
             "attempt",
             "attempt",
         ),
         (
-            "what is only fetched is not installed",
+            "a download-only update is not to be installed",
             UpdateType::DownloadOnly,
             "forced",
             "skip",
@@ -67,7 +67,7 @@ pub(super) fn cases() -> Vec<Case> {
         .lacks("/_links/deploymentBase")
         .contains("/_links/installedBase/href", "/installedBase/{id}"),
         case(
-            "downloaded ends what is only fetched",
+            "downloaded ends a download-only update",
             Proceeding,
             UpdateType::DownloadOnly,
         )
@@ -78,7 +78,7 @@ pub(super) fn cases() -> Vec<Case> {
         .lacks("/_links/deploymentBase")
         .operator(OperatorAction::ExpectState(UpdateState::Succeeded)),
         case(
-            "attributes are asked for again after it is fetched",
+            "attributes are requested again after a download-only update",
             Proceeding,
             UpdateType::DownloadOnly,
         )
@@ -88,7 +88,7 @@ pub(super) fn cases() -> Vec<Case> {
         .status(200)
         .has("/_links/configData"),
         case(
-            "what was only fetched cannot be closed any more",
+            "an ended download-only update cannot be closed",
             Proceeding,
             UpdateType::DownloadOnly,
         )
@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
         .post(FEEDBACK, payloads::feedback("closed", "success"))
         .status(410),
         case(
-            "what is only fetched may fail",
+            "a download-only update may fail",
             Proceeding,
             UpdateType::DownloadOnly,
         )
@@ -107,7 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
         .lacks("/_links/deploymentBase")
         .operator(OperatorAction::ExpectState(UpdateState::Failed)),
         case(
-            "fetching goes on until it is said to be over",
+            "download does not end a download-only update",
             Proceeding,
             UpdateType::DownloadOnly,
         )
