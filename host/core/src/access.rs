@@ -1,41 +1,41 @@
-//! Who a tenant lets in as its devices.
+//! Device authentication settings of a tenant.
 
 use crate::plugin::FieldError;
 
-/// Most authorities that proxies may vouch for.
+/// Maximum number of trusted certificate authorities.
 const MAX_PROXY_AUTHORITIES: usize = 100;
-/// Most characters of one.
+/// Maximum length of one authority's name, in characters.
 const MAX_PROXY_AUTHORITY: usize = 500;
 
-/// Who is let in, and as what.
+/// Which credentials devices may authenticate with, and how unknown devices are handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessSettings {
-    /// What becomes of devices that are not known.
+    /// How requests of unknown devices are handled.
     pub registration: Registration,
-    /// Whether a device that is not known is registered with the first token of its own that it shows.
+    /// Registers an unknown device with the first target token that it presents.
     pub trust_on_first_use: bool,
-    /// Whether devices' own tokens open the door.
+    /// Accepts target tokens (one per device).
     pub target_tokens: bool,
-    /// Whether gateways' tokens do.
+    /// Accepts gateway tokens.
     pub gateway_tokens: bool,
-    /// Whose certificates trusted proxies may vouch for.
+    /// Authorities whose client certificates trusted proxies may report.
     pub proxy_authorities: Vec<String>,
 }
 
-/// What becomes of devices that are not known.
+/// How requests of unknown devices are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Registration {
-    /// Whoever may speak for one registers it by its first poll.
+    /// The first authenticated poll registers the device.
     #[default]
     Open,
-    /// Only an operator makes devices.
+    /// Only operators create devices; unknown devices are rejected.
     AllowList,
 }
 
 impl Registration {
     const ALL: [Self; 2] = [Self::Open, Self::AllowList];
 
-    /// Its name in REST and in the store.
+    /// Name in REST and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -43,7 +43,7 @@ impl Registration {
         }
     }
 
-    /// The one of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == text)
     }
@@ -62,7 +62,7 @@ impl Default for AccessSettings {
 }
 
 impl AccessSettings {
-    /// Every rule that is broken; the paths are JSON pointers.
+    /// All broken rules; paths are JSON pointers.
     pub fn validation_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut report = |path: String, message: String| errors.push(FieldError { path, message });

@@ -1,4 +1,4 @@
-//! Campaigns: one firmware to one set of devices under one strategy and its policies.
+//! Campaigns: one firmware for a set of devices, rolled out by one strategy under a list of policies.
 
 use crate::{
     id::{CampaignId, Digest, FirmwareId, TenantId},
@@ -7,143 +7,143 @@ use crate::{
     update::{SuccessCriteria, UpdateOptions},
 };
 
-/// Most waves of a campaign.
+/// Maximum waves of a campaign.
 pub const MAX_WAVES: usize = 500;
-/// Who holds a campaign, or sends it back, when too many of a wave's devices failed.
+/// Name of the actor that holds or rolls back a campaign when too many devices of a wave fail.
 pub const FAILURE_CEILING: &str = "the failure ceiling";
-/// Most policies of a campaign.
+/// Maximum policies of a campaign.
 pub const MAX_POLICIES: usize = 16;
 
-/// A campaign.
+/// A campaign and its current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
-    /// Its row.
+    /// Row id.
     pub id: CampaignId,
-    /// Whose it is.
+    /// Owner.
     pub tenant: TenantId,
-    /// What was asked for.
+    /// As requested at creation.
     pub spec: CampaignSpec,
-    /// Where it stands.
+    /// Current status.
     pub status: CampaignStatus,
-    /// Why the host stopped it.
+    /// Why the server holds the campaign.
     pub hold: Option<Hold>,
-    /// Whether somebody approved it.
+    /// The approval, once given.
     pub approval: Option<Approval>,
-    /// How many devices it selected at its start; 0 before.
+    /// Number of devices selected at the start; 0 before.
     pub total_devices: u64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// By whom.
+    /// Actor that created it.
     pub created_by: String,
-    /// When it started.
+    /// Time of the start.
     pub started_at: Option<Timestamp>,
-    /// When it came to its end.
+    /// Time at which it reached a final status.
     pub ended_at: Option<Timestamp>,
-    /// What its rollback reaches and why; none while nobody wants one.
+    /// Scope and reason of the rollback, once one was requested.
     pub rollback: Option<Rollback>,
-    /// What its last applied decision said, in sentences for people.
+    /// Explanation of the last applied decision: sentences for operators.
     pub explain: Vec<String>,
-    /// Counts every applied change; an applied decision must name the one it was made on.
+    /// Incremented by every applied change; a decision is applied only to the generation that it was made on.
     pub generation: i64,
 }
 
-/// What was asked for.
+/// A campaign as requested at creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CampaignSpec {
     /// 1 to 200 characters.
     pub name: String,
-    /// For people.
+    /// Free text for operators.
     pub description: String,
-    /// What to install.
+    /// Firmware to install.
     pub firmware: FirmwareId,
-    /// On whom.
+    /// Devices to update.
     pub targets: Targets,
-    /// Whether beta firmware is meant.
+    /// Allows beta firmware.
     pub allow_beta: bool,
-    /// Who decides who gets it and when.
+    /// Plugin that plans the waves and decides when devices are released.
     pub strategy: PluginUse,
-    /// Who else has a say.
+    /// Compatibility and health policies.
     pub policies: Vec<PluginUse>,
-    /// Which of several open updates a device is shown.
+    /// Determines the weight of its updates.
     pub priority: Priority,
-    /// Most devices in flight at once.
+    /// Maximum devices in flight.
     pub max_concurrent_updates: Option<u64>,
-    /// How its updates are put to their devices. The whole of one has 5 to 1440 minutes.
+    /// Options of its updates. The update timeout is 5 to 1440 minutes.
     pub options: UpdateOptions,
-    /// Whether somebody else than its maker must approve it before it starts.
+    /// Requires the approval of an actor other than the creator before the start.
     pub requires_approval: bool,
-    /// Whether the host obeys a policy's roll-back by itself.
+    /// Rolls back without an operator when a plugin asks for it.
     pub auto_rollback: bool,
-    /// Share of a wave, 1 to 100 percent, whose failure stops the campaign whatever plugins say.
+    /// Share of a wave, 1 to 100 percent, whose failure stops the campaign regardless of plugins.
     pub failure_threshold_percent: u8,
-    /// What counts as success.
+    /// When an update counts as successful.
     pub success_criteria: SuccessCriteria,
 }
 
-/// Whom a campaign means: devices that any of these names.
+/// Target devices of a campaign: the union of all fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Targets {
-    /// By id.
+    /// Device ids.
     pub devices: Vec<String>,
-    /// By group.
+    /// Group names.
     pub groups: Vec<String>,
-    /// By RSQL.
+    /// RSQL filter.
     pub filter: Option<String>,
-    /// Those that follow this feed; then nothing else names any. The newest campaign on a feed wins.
+    /// All devices on this feed; excludes the other fields. The newest campaign on a feed wins.
     pub feed: Option<String>,
 }
 
-/// A plugin as a campaign uses it.
+/// A plugin with the revision and config that a campaign uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginUse {
-    /// Its name.
+    /// Plugin name.
     pub plugin: String,
-    /// The revision that the campaign is pinned to.
+    /// Revision that the campaign is pinned to.
     pub revision: Digest,
-    /// The revision's own version.
+    /// Version that the revision reports.
     pub version: String,
-    /// What it decides.
+    /// Kind of plugin.
     pub kind: crate::plugin::PluginKind,
-    /// JSON object.
+    /// Config: a JSON object.
     pub config: String,
 }
 
-/// The host's own stop: a plugin broke, or a policy or the failure ceiling said so.
+/// A stop by the server: a plugin failed, or a policy or the failure ceiling demanded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// In words.
+    /// Reason for operators.
     pub reason: String,
-    /// The plugin or the host.
+    /// Name of the plugin or of the server's own rule.
     pub by: String,
-    /// Since when.
+    /// Time of the stop.
     pub since: Timestamp,
 }
 
-/// Somebody's approval.
+/// Approval of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Who.
+    /// Approving actor.
     pub by: String,
-    /// What they said.
+    /// Comment of the approving actor.
     pub comment: String,
-    /// When.
+    /// Time of the approval.
     pub at: Timestamp,
 }
 
-/// A rollback that was wanted.
+/// A requested rollback of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
-    /// What it reaches.
+    /// Which devices it includes.
     pub scope: RollbackScope,
-    /// Why.
+    /// Reason for operators.
     pub reason: String,
-    /// An operator, a plugin or the host.
+    /// An operator, a plugin or the server.
     pub by: String,
 }
 
-/// How urgent a campaign is.
+/// Priority of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names of the priorities")]
+#[expect(missing_docs, reason = "self-explanatory names")]
 pub enum Priority {
     Low,
     Normal,
@@ -161,7 +161,7 @@ impl Priority {
         Self::Emergency,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -172,14 +172,14 @@ impl Priority {
         }
     }
 
-    /// The priority of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|priority| priority.as_str() == text)
     }
 
-    /// The weight of its updates, 0 to 1000 as hawkBit has them.
+    /// Weight of the campaign's updates, on hawkBit's scale of 0 to 1000.
     pub fn weight(self) -> i32 {
         match self {
             Self::Low => 250,
@@ -191,34 +191,34 @@ impl Priority {
     }
 }
 
-/// The weight of the updates of a rollback: before everything else.
+/// Weight of rollback updates: devices are offered them before all others.
 pub const ROLLBACK_WEIGHT: i32 = 1000;
 
-/// Where a campaign stands.
+/// Status of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CampaignStatus {
-    /// Made.
+    /// Created, not started.
     Created,
     /// Releases devices.
     InProgress,
-    /// Somebody stopped it for now.
+    /// Stopped by an operator, can be resumed.
     Paused,
-    /// The host stopped it for now.
+    /// Stopped by the server, can be resumed.
     Held,
-    /// On its way back.
+    /// Cancels open updates and creates rollback updates.
     RollingBack,
-    /// Back.
+    /// The rollback has finished.
     RolledBack,
-    /// Done.
+    /// All devices have ended.
     Completed,
-    /// Given up.
+    /// Ended by a strategy that gave up.
     Failed,
-    /// Somebody stopped it for good.
+    /// Ended by an operator.
     Cancelled,
 }
 
 impl CampaignStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 9] = [
         Self::Created,
         Self::InProgress,
@@ -231,7 +231,7 @@ impl CampaignStatus {
         Self::Cancelled,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -246,12 +246,12 @@ impl CampaignStatus {
         }
     }
 
-    /// The status of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// Whether nothing more will come of it by itself.
+    /// True if the campaign has ended; only a rollback can continue it.
     pub fn is_final(self) -> bool {
         matches!(
             self,
@@ -259,15 +259,15 @@ impl CampaignStatus {
         )
     }
 
-    /// Whether a loop has work to do for it.
+    /// True if the campaign loop processes it.
     pub fn is_running(self) -> bool {
         matches!(self, Self::InProgress | Self::RollingBack)
     }
 
-    /// Where the step leads.
-    pub fn after(self, step: Transition) -> Result<Self, InvalidTransition> {
+    /// The status after a transition.
+    pub fn after(self, transition: Transition) -> Result<Self, InvalidTransition> {
         use CampaignStatus as S;
-        match (step, self) {
+        match (transition, self) {
             (Transition::Start, S::Created) | (Transition::Resume, S::Paused | S::Held) => {
                 Ok(S::InProgress)
             }
@@ -283,14 +283,14 @@ impl CampaignStatus {
             (Transition::Complete, S::InProgress) => Ok(S::Completed),
             (Transition::Fail, S::InProgress) => Ok(S::Failed),
             (Transition::FinishRollback, S::RollingBack) => Ok(S::RolledBack),
-            (step, from) => Err(InvalidTransition { step, from }),
+            (transition, from) => Err(InvalidTransition { transition, from }),
         }
     }
 }
 
-/// A step of a campaign.
+/// A transition of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names of the steps")]
+#[expect(missing_docs, reason = "the names of the transitions")]
 pub enum Transition {
     Start,
     Pause,
@@ -312,20 +312,20 @@ impl Transition {
             Self::Cancel => "cancel",
             Self::Hold => "hold",
             Self::RollBack => "roll back",
-            Self::FinishRollback => "end the rollback of",
+            Self::FinishRollback => "finish the rollback of",
             Self::Complete => "complete",
-            Self::Fail => "give up",
+            Self::Fail => "fail",
         }
     }
 }
 
-/// A step that cannot be taken from here.
+/// A transition that the current status does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cannot {} a campaign that is {}", .step.verb(), .from.as_str())]
+#[error("cannot {} a campaign that is {}", .transition.verb(), .from.as_str())]
 pub struct InvalidTransition {
-    /// The step.
-    pub step: Transition,
-    /// Where the campaign stands.
+    /// The requested transition.
+    pub transition: Transition,
+    /// Current status.
     pub from: CampaignStatus,
 }
 
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn final_states_only_allow_rollback() {
-        let steps = [
+        let transitions = [
             Transition::Start,
             Transition::Pause,
             Transition::Resume,
@@ -349,8 +349,11 @@ mod tests {
             .into_iter()
             .filter(|status| status.is_final())
         {
-            for step in steps {
-                assert_eq!(from.after(step), Err(InvalidTransition { step, from }));
+            for transition in transitions {
+                assert_eq!(
+                    from.after(transition),
+                    Err(InvalidTransition { transition, from })
+                );
             }
         }
         assert_eq!(
@@ -368,7 +371,7 @@ mod tests {
     fn invalid_transitions_have_a_clear_message() {
         let error = CampaignStatus::InProgress
             .after(Transition::Start)
-            .expect_err("it has started");
+            .expect_err("already started");
         assert_eq!(
             error.to_string(),
             "cannot start a campaign that is in_progress"

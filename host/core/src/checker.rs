@@ -1,6 +1,6 @@
-//! The checker: what a plugin proposes becomes an effect only through here.
+//! Checks plugin outputs against the rules of the contract before they take effect.
 //!
-//! An answer that breaks a rule is refused whole.
+//! An output that breaks a rule is rejected as a whole.
 
 mod decision;
 mod plan;

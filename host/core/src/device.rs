@@ -1,4 +1,4 @@
-//! Devices.
+//! Devices and their attributes.
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -10,94 +10,94 @@ use crate::{
     time::Timestamp,
 };
 
-/// Longest device id, in characters.
+/// Maximum length of a device id, in characters.
 pub const MAX_ID_CHARS: usize = 256;
-/// Most attributes of a device.
+/// Maximum attributes of a device.
 pub const MAX_ATTRIBUTES: usize = 100;
-/// Longest key and longest value of an attribute, in characters.
+/// Maximum length of an attribute's key and of its value, in characters.
 pub const MAX_ATTRIBUTE_CHARS: usize = 128;
 
-/// One thing that takes updates.
+/// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its row.
+    /// Row id.
     pub key: DeviceKey,
-    /// Whose it is.
+    /// Owner.
     pub tenant: TenantId,
-    /// DDI's controllerId.
+    /// DDI's `controllerId`.
     pub device_id: String,
-    /// For people; the device id unless somebody named it.
+    /// Display name; defaults to the device id.
     pub name: String,
-    /// What it reports of itself.
+    /// Attributes that the device reports.
     pub attributes: BTreeMap<String, String>,
-    /// Read from the attributes.
+    /// Hardware model, from the attributes.
     pub hw_model: Option<String>,
-    /// Read from the attributes.
+    /// Hardware revision, from the attributes.
     pub hw_revision: Option<String>,
-    /// What it reports, or what the last completed update brought.
+    /// Software version: as reported, or of the last completed update.
     pub sw_version: Option<String>,
-    /// Ordered by name.
+    /// Group names, sorted.
     pub groups: Vec<String>,
-    /// Which feed it follows: campaigns on a feed reach the devices that follow it.
+    /// Feed that the device follows: campaigns on a feed target the devices on it.
     pub feed: Option<String>,
-    /// What operators note of it.
+    /// Labels that operators set.
     pub labels: BTreeMap<String, String>,
-    /// How it comes by its firmware.
+    /// How the device gets its firmware.
     pub mode: DeviceMode,
-    /// Nothing new goes to it, whatever its mode.
+    /// Excludes the device from new updates in every mode.
     pub pinned: bool,
-    /// Where it stands.
+    /// Current state.
     pub state: DeviceState,
-    /// Its last poll; written in batches.
+    /// Time of the last poll, written in batches.
     pub last_seen: Option<Timestamp>,
-    /// From where it last asked anything; none unless the tenant wants to know.
+    /// Address of the last request; stored only if the tenant enables it.
     pub address: Option<IpAddr>,
-    /// Its first registration.
+    /// Time of the registration.
     pub created_at: Timestamp,
-    /// What the last completed update brought.
+    /// Firmware of the last completed update.
     pub installed_firmware: Option<FirmwareId>,
-    /// That it reports another version than its last completed update brought.
+    /// Set while the device reports another version than that of its last completed update.
     pub drift: Option<Drift>,
-    /// The update that it is offered now.
+    /// The update that the device is offered.
     pub open_update: Option<UpdateId>,
-    /// How often it is to poll; none: as others like it.
+    /// Polling interval of this device; `None`: that of the tenant's settings.
     pub polling_interval: Option<Duration>,
-    /// Who agrees to all of its updates beforehand.
+    /// Set while all updates of the device are confirmed automatically.
     pub auto_confirm: Option<AutoConfirm>,
 }
 
-/// That all updates of a device are agreed to beforehand.
+/// Automatic confirmation of all updates of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutoConfirm {
-    /// Who said so, in their own words.
+    /// Initiator, as the request names it.
     pub initiator: Option<String>,
-    /// Why, in their own words.
+    /// Remark of the initiator.
     pub remark: Option<String>,
-    /// Since when.
+    /// Time of activation.
     pub activated_at: Timestamp,
 }
 
-/// A device that is not on the version that it should be on.
+/// A device that reports another version than expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// What its last completed update brought.
+    /// Version of the last completed update.
     pub expected: String,
-    /// When it first reported another.
+    /// Time of the first report of another version.
     pub since: Timestamp,
 }
 
-/// Where a device stands.
+/// State of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
-    /// Made by an operator, never seen.
+    /// Created by an operator; has never polled.
     Unknown,
-    /// Seen, never updated.
+    /// Has polled; has had no update.
     Registered,
     /// Has an open update.
     Pending,
-    /// Its last update succeeded.
+    /// The last update succeeded.
     InSync,
-    /// Its last update did not.
+    /// The last update did not succeed.
     Error,
 }
 
@@ -110,7 +110,7 @@ impl DeviceState {
         Self::Error,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -121,14 +121,14 @@ impl DeviceState {
         }
     }
 
-    /// The state of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
 
 impl Device {
-    /// The class that plugins see it in, given the attributes that they want.
+    /// The device's class for plugins, over the attributes that they request.
     pub fn class(&self, wanted: &[String]) -> ClassKey {
         let attributes = wanted
             .iter()
@@ -174,7 +174,6 @@ impl FieldValues for Device {
     }
 }
 
-/// A flag as selectors see it.
 fn bool_text(is_set: bool) -> &'static str {
     if is_set { "true" } else { "false" }
 }
@@ -188,14 +187,14 @@ fn prefixed_value<'a>(
     values.get(key).map(String::as_str)
 }
 
-/// What of a device's attributes the host reads itself.
+/// Names of the attributes that the host itself interprets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeNames {
-    /// Names of the hardware model, first match wins.
+    /// Attributes that hold the hardware model; the first reported one counts.
     pub hw_model: Vec<String>,
-    /// Names of the hardware revision.
+    /// Attributes that hold the hardware revision.
     pub hw_revision: Vec<String>,
-    /// Names of the software version.
+    /// Attributes that hold the software version.
     pub sw_version: Vec<String>,
 }
 
@@ -211,7 +210,7 @@ impl Default for AttributeNames {
 }
 
 impl AttributeNames {
-    /// The first of these names that the device reports.
+    /// The value of the first of these attributes that the device reports; `None` if it is empty.
     pub fn read<'a>(names: &[String], attributes: &'a BTreeMap<String, String>) -> Option<&'a str> {
         names
             .iter()
@@ -221,14 +220,14 @@ impl AttributeNames {
     }
 }
 
-/// Why a text is no device id.
+/// A text that is not a valid device id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a device id has 1 to {MAX_ID_CHARS} characters, none of them white space or a control character"
 )]
 pub struct InvalidDeviceId;
 
-/// Checks a device id: 1 to 256 characters, no white space.
+/// Checks a device id: 1 to 256 characters, no white space, no control characters.
 pub fn check_device_id(text: &str) -> Result<(), InvalidDeviceId> {
     let length = text.chars().count();
     let good = (1..=MAX_ID_CHARS).contains(&length)

@@ -1,36 +1,36 @@
-//! What a device says of an update.
+//! Feedback of devices on an update.
 
 use crate::{id::Digest, time::Timestamp};
 
-/// Most detail messages kept of one feedback.
+/// Maximum messages kept of one feedback.
 pub const MAX_MESSAGES: usize = 50;
-/// Longest message kept, in characters.
+/// Maximum length of a kept message, in characters.
 pub const MAX_MESSAGE_CHARS: usize = 512;
-/// Most feedbacks kept of one update, besides the one that closes it.
+/// Maximum feedbacks kept of one update, in addition to the one that closes it.
 pub const MAX_PER_UPDATE: u32 = 1000;
 
-/// One feedback.
+/// One feedback message of the device API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feedback {
-    /// The device's own time, where it gave one.
+    /// Time of the device's clock, if it sent one.
     pub device_time: Option<Timestamp>,
-    /// What it is doing.
+    /// What the device is doing.
     pub execution: Execution,
-    /// How it went.
+    /// Result so far.
     pub finished: Finished,
-    /// "n of m".
+    /// Progress as (n, m) of "n of m".
     pub progress: Option<(u32, u32)>,
-    /// The device's own code.
+    /// Device-specific status code.
     pub code: Option<i32>,
-    /// What it says in words.
+    /// Detail messages.
     pub messages: Vec<String>,
-    /// Whether messages were cut to fit.
+    /// True if messages were truncated or dropped.
     pub cut: bool,
 }
 
-/// DDI's `execution`; the last two are its `confirmation`.
+/// DDI's `execution`, and its `confirmation` ([`Self::Confirmed`], [`Self::Denied`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the device API")]
+#[expect(missing_docs, reason = "names in DDI")]
 pub enum Execution {
     Closed,
     Proceeding,
@@ -58,7 +58,7 @@ impl Execution {
         Self::Denied,
     ];
 
-    /// Its word on the wire and in SQL.
+    /// Name in DDI and SQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -74,12 +74,12 @@ impl Execution {
         }
     }
 
-    /// Whether it answers the question if an update may begin.
+    /// True for an answer to a confirmation request.
     pub fn is_confirmation(self) -> bool {
         matches!(self, Self::Confirmed | Self::Denied)
     }
 
-    /// The execution of this word.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -89,7 +89,7 @@ impl Execution {
 
 /// DDI's `result.finished`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the device API")]
+#[expect(missing_docs, reason = "names in DDI")]
 pub enum Finished {
     Success,
     Failure,
@@ -97,7 +97,7 @@ pub enum Finished {
 }
 
 impl Finished {
-    /// Its word on the wire and in SQL.
+    /// Name in DDI and SQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -106,7 +106,7 @@ impl Finished {
         }
     }
 
-    /// The result of this word.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Success, Self::Failure, Self::None]
             .into_iter()
@@ -115,7 +115,7 @@ impl Finished {
 }
 
 impl Feedback {
-    /// A feedback that says this and nothing else.
+    /// A feedback without details.
     pub fn new(execution: Execution, finished: Finished) -> Self {
         Self {
             device_time: None,
@@ -128,7 +128,7 @@ impl Feedback {
         }
     }
 
-    /// A feedback with its messages cut to what is kept.
+    /// Truncates the messages to what is kept.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         self.cut |= self.messages.len() > MAX_MESSAGES;
@@ -142,7 +142,7 @@ impl Feedback {
         self
     }
 
-    /// What stands in its update's log for a feedback without words that should not go unseen.
+    /// The log line for a feedback without messages that has a code or is `rejected`; otherwise `None`.
     pub fn log_summary(&self) -> Option<String> {
         let word = self.execution.as_str();
         match self.code {
@@ -152,12 +152,13 @@ impl Feedback {
         }
     }
 
-    /// Tells the same feedback sent twice from two feedbacks.
+    /// Digest of all fields, to recognise repeated feedback. It covers the `Debug` output, so that renaming a field
+    /// or a variant changes the digests of stored feedback.
     pub fn digest(&self) -> Digest {
         Digest::of(format!("{self:?}").as_bytes())
     }
 
-    /// Why an update failed, as `error_code`: one of the known codes when the device names one, else its own number.
+    /// The update's `error_code`: a known code that a message contains, else `CODE_<code>`, else `FAILED`.
     pub fn error_code(&self) -> String {
         let known_code = KNOWN_ERROR_CODES
             .iter()
@@ -170,7 +171,7 @@ impl Feedback {
     }
 }
 
-/// Error codes that operators and policies know by name.
+/// Error codes with a defined meaning for operators and policies.
 pub const KNOWN_ERROR_CODES: [&str; 7] = [
     "DOWNLOAD_FAILED",
     "CHECKSUM_MISMATCH",

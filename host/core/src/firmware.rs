@@ -12,91 +12,91 @@ use crate::{
 /// A firmware with its modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firmware {
-    /// Its row.
+    /// Row id.
     pub id: FirmwareId,
-    /// Whose it is.
+    /// Owner.
     pub tenant: TenantId,
-    /// What its maker says of it.
+    /// Metadata of the firmware.
     pub details: FirmwareDetails,
-    /// At least one.
+    /// At least one module.
     pub modules: Vec<Module>,
-    /// When it was uploaded.
+    /// Time of the upload.
     pub created_at: Timestamp,
-    /// By whom.
+    /// Actor that uploaded it.
     pub created_by: String,
-    /// When it was deleted: then only what has it already refers to it.
+    /// Time of the deletion. Existing campaigns, updates and devices still refer to a deleted firmware.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// What its maker says of a firmware.
+/// Metadata of a firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FirmwareDetails {
     /// 1 to 200 characters.
     pub name: String,
-    /// `SemVer`, at most 50 characters. Unique with name and model.
+    /// `SemVer`, at most 50 characters. Unique together with name and model.
     pub version: String,
-    /// For people.
+    /// Free text for operators.
     pub description: String,
-    /// Hardware that it is for; none: any.
+    /// Hardware model that it is for; `None`: any.
     pub device_model: Option<String>,
     /// 1 to 100 characters.
     pub manufacturer: Option<String>,
-    /// Lowest hardware revision.
+    /// Lowest hardware revision that it supports.
     pub min_hardware_version: Option<String>,
-    /// Highest hardware revision.
+    /// Highest hardware revision that it supports.
     pub max_hardware_version: Option<String>,
-    /// For searching.
+    /// Tags for searching.
     pub tags: Vec<String>,
-    /// Free.
+    /// Free key-value pairs, shown to plugins.
     pub metadata: BTreeMap<String, String>,
-    /// Only for campaigns that allow it.
+    /// Beta firmware is restricted to campaigns that allow it.
     pub is_beta: bool,
-    /// Lifts a campaign's priority to high.
+    /// Raises the priority of a campaign to at least high.
     pub is_security_update: bool,
-    /// For people.
+    /// Free text for operators.
     pub changelog: String,
 }
 
-/// A part of a firmware.
+/// A module of a firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// DDI's software module id.
     pub id: ModuleId,
     /// DDI's `part`: `os`, `bApp`, ...
     pub part: String,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// Its own version.
+    /// Version of the module.
     pub version: String,
-    /// What its devices are told of it.
+    /// Metadata that devices receive.
     pub metadata: Vec<ModuleMetadata>,
-    /// Whether its files are encrypted, as its maker says.
+    /// True if the artifacts are encrypted, according to the uploader.
     pub is_encrypted: bool,
-    /// Its files.
+    /// Files of the module.
     pub artifacts: Vec<Artifact>,
 }
 
-/// Something that devices are told of a module.
+/// A metadata entry that devices receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleMetadata {
     /// Unique in its module.
     pub key: String,
-    /// Free.
+    /// Free text.
     pub value: String,
 }
 
 /// A file of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// Unique in its module; no path.
+    /// File name without a path, unique in its module.
     pub filename: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// What its bytes hash to.
+    /// Hashes of the content.
     pub hashes: Hashes,
 }
 
-/// Hashes of a file, taken in one pass.
+/// Hashes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the hashes")]
 pub struct Hashes {
@@ -105,7 +105,7 @@ pub struct Hashes {
     pub sha256: [u8; 32],
 }
 
-/// Lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
@@ -116,23 +116,23 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// A rule that a firmware's details break.
+/// A rule that a firmware's metadata breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidDetails {
-    /// The field, by its name in REST.
+    /// Name of the field in REST.
     pub field: &'static str,
-    /// What is wrong, and what would be right.
+    /// The problem and the expected value.
     pub message: String,
 }
 
 impl FirmwareDetails {
-    /// All rules that these details break.
+    /// All rules that the metadata breaks.
     pub fn check(&self) -> Vec<InvalidDetails> {
         let mut errors = Vec::new();
         for (field, text, max) in [("name", &self.name, 200), ("version", &self.version, 50)] {
             if text.is_empty() {
-                let message = "must be given: no file says it".to_owned();
+                let message = "is required: no uploaded file provides it".to_owned();
                 errors.push(InvalidDetails { field, message });
             } else {
                 check_length(&mut errors, field, Some(text), max);
@@ -173,7 +173,7 @@ impl FirmwareDetails {
         errors
     }
 
-    /// Whether it is a release: no beta, and no pre-release such as `2.0.0-rc.1`.
+    /// True unless it is a beta or a pre-release such as `2.0.0-rc.1`.
     pub fn is_release(&self) -> bool {
         let version = semver::Version::parse(&self.version);
         !self.is_beta && version.is_ok_and(|version| version.pre.is_empty())
@@ -216,7 +216,7 @@ fn check_length(
     }
 }
 
-/// Whether a text may name a file: 1 to 255 bytes, no path, no control characters.
+/// True for a valid file name: 1 to 255 bytes, no path, no control characters.
 pub fn is_filename(text: &str) -> bool {
     let safe = !text
         .chars()
@@ -235,7 +235,7 @@ mod tests {
             .iter()
             .map(|error| format!("{}: {}", error.field, error.message))
             .collect();
-        let expected_error = |field| format!("{field}: must be given: no file says it");
+        let expected_error = |field| format!("{field}: is required: no uploaded file provides it");
         assert_eq!(errors, [expected_error("name"), expected_error("version")]);
     }
 

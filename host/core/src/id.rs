@@ -1,4 +1,4 @@
-//! Ids. Each kind is its own type, so that one cannot stand where another belongs.
+//! Ids, each of a type of its own so that the compiler tells them apart.
 
 use std::fmt;
 
@@ -25,19 +25,19 @@ macro_rules! id {
 }
 
 id!(
-    /// Who owns devices, firmware and campaigns.
+    /// A tenant: the owner of devices, firmware and campaigns.
     TenantId(i64)
 );
 id!(
-    /// A device's row. Devices and people call it by its `device_id` instead.
+    /// Row id of a device. DDI and REST identify a device by its `device_id` instead.
     DeviceKey(i64)
 );
 id!(
-    /// A gateway that speaks for devices.
+    /// A gateway that authenticates on behalf of devices.
     GatewayId(i64)
 );
 id!(
-    /// An authority whose certificates devices show.
+    /// A certificate authority that signs device certificates.
     AuthorityId(i64)
 );
 id!(
@@ -57,12 +57,12 @@ id!(
     UpdateId(i32)
 );
 
-/// A sha256, as plugin revisions and observations are called by.
+/// SHA-256 digest; identifies plugin revisions and plugin inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of these bytes.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(bytes).into())
@@ -82,9 +82,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A text that is no `sha256:` followed by 64 hexadecimal digits.
+/// A text that is not `sha256:` followed by 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a digest is `sha256:` and 64 hexadecimal digits")]
+#[error("a digest must be `sha256:` followed by 64 hexadecimal digits")]
 pub struct InvalidDigest;
 
 impl std::str::FromStr for Digest {

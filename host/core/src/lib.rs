@@ -1,9 +1,9 @@
-//! The domain of Tidegate: what devices, firmware, campaigns, waves and updates are, and which steps they may take.
+//! The domain of Tidegate: devices, firmware, campaigns, waves, updates and their state machines.
 //!
 //! # Architecture invariant
 //!
-//! This crate does no IO, is not async, reads no clock and draws no randomness: time and chance are arguments. It
-//! knows no wire format: JSON, WIT and rows belong to the adapters, which convert to and from these types.
+//! This crate does no IO, is not async, reads no clock and draws no randomness: time and random values are arguments.
+//! It knows no wire format: adapters convert JSON, WIT and rows to and from these types.
 
 pub mod access;
 pub mod campaign;

@@ -1,38 +1,38 @@
-//! The live log of an update: lines of text that its device sends while it is at it, kept in order and bounded.
+//! The log of an update: lines of text that the device sends during the update, in order and bounded in number.
 
 use crate::time::Timestamp;
 
-/// Newest lines that are kept of one update.
+/// Number of newest lines kept for one update.
 pub const MAX_LINES: u64 = 2000;
-/// Longest line that is kept, in characters.
+/// Maximum length of a line, in characters.
 pub const MAX_LINE_CHARS: usize = 1024;
 
 /// One line of an update's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Counts the lines of the update from 1, those that are not kept any more too.
+    /// Number of the line in its update, from 1. Dropped lines are counted too.
     pub number: u64,
-    /// When it arrived.
+    /// Time of arrival.
     pub at: Timestamp,
-    /// Who wrote it.
+    /// Origin of the line.
     pub source: LogSource,
-    /// Without its end.
+    /// Text without a line ending.
     pub text: String,
 }
 
-/// Who wrote a line.
+/// Origin of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogSource {
-    /// The device, as a detail of its feedback.
+    /// A message of a device's feedback.
     Feedback,
-    /// The device, as a line of its log.
+    /// A line that the device wrote to the log.
     Device,
-    /// The host: what an operator did.
+    /// An entry of the server about an operator's action.
     Host,
 }
 
 impl LogSource {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Feedback => "feedback",
@@ -41,7 +41,7 @@ impl LogSource {
         }
     }
 
-    /// The source of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Feedback, Self::Device, Self::Host]
             .into_iter()
@@ -49,8 +49,8 @@ impl LogSource {
     }
 }
 
-/// The lines of a text as they are kept: without empty ones, cut where they are too long, without characters that steer
-/// terminals, and only the newest [`MAX_LINES`].
+/// Splits a text into log lines: drops empty lines, truncates long ones, replaces control characters (terminals would
+/// interpret them) and keeps only the newest [`MAX_LINES`].
 pub fn lines(text: &str) -> Vec<String> {
     let kept = text
         .split(['\n', '\r'])

@@ -1,23 +1,23 @@
-//! How a device comes by its firmware, and what keeps campaigns from it.
+//! Device modes, and the reasons for which campaigns skip a device.
 
 use crate::version::is_same;
 
 /// How a device comes by its firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum DeviceMode {
-    /// Campaigns give it to it.
+    /// From campaigns.
     #[default]
     Rollout,
-    /// It gets the newest compatible firmware by itself, and campaigns pass over it.
+    /// The newest compatible firmware, automatically; campaigns skip the device.
     Latest,
-    /// It gets only what an operator assigns to it.
+    /// Only from operators.
     Manual,
 }
 
 impl DeviceMode {
     const ALL: [Self; 3] = [Self::Rollout, Self::Latest, Self::Manual];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rollout => "rollout",
@@ -26,29 +26,29 @@ impl DeviceMode {
         }
     }
 
-    /// The mode of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == text)
     }
 }
 
-/// Why a campaign passes over one of its devices when its turn comes.
+/// Why a campaign skips a device that would be offered the update next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SkipReason {
-    /// It is pinned.
+    /// The device is pinned.
     Pinned,
-    /// It is in another mode than `rollout`.
+    /// The device's mode is not `rollout`.
     Mode,
-    /// It is not on the campaign's feed any more.
+    /// The device is no longer on the campaign's feed.
     Feed,
-    /// A newer campaign on the same feed has it.
+    /// A newer campaign on the same feed includes the device.
     Superseded,
 }
 
 impl SkipReason {
     const ALL: [Self; 4] = [Self::Pinned, Self::Mode, Self::Feed, Self::Superseded];
 
-    /// Its name in SQL.
+    /// Name in SQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pinned => "pinned",
@@ -58,37 +58,37 @@ impl SkipReason {
         }
     }
 
-    /// The reason of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 
-    /// The sentence that people read.
+    /// Explanation for operators: a sentence about the device, without a full stop.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Pinned => {
-                "when its turn came it was pinned, and nothing new goes to a pinned device"
+                "it was pinned when its turn came, and pinned devices get no new updates"
             }
-            Self::Mode => "when its turn came it was in another mode than rollout",
-            Self::Feed => "when its turn came it was not on the campaign's feed any more",
-            Self::Superseded => "a newer campaign on the same feed has it",
+            Self::Mode => "its mode was not rollout when its turn came",
+            Self::Feed => "it was no longer on the campaign's feed when its turn came",
+            Self::Superseded => "a newer campaign on the same feed includes it",
         }
     }
 }
 
-/// What of a device decides whether campaigns pass over it.
+/// The properties of a device that decide whether campaigns skip it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Eligibility<'a> {
     /// How it comes by its firmware.
     pub mode: DeviceMode,
-    /// Whether nothing new is to go to it.
+    /// Excludes the device from new updates.
     pub pinned: bool,
-    /// Which feed it follows.
+    /// Feed that the device follows.
     pub feed: Option<&'a str>,
 }
 
-/// Why a campaign on this feed (none: it is not on a feed) passes over a device; none: it does not. Whether a newer
-/// campaign has the device is not known here.
+/// Why a campaign (on this feed, if any) skips a device; `None`: it does not. Newer campaigns on the feed are not
+/// considered.
 pub fn skip_reason(device: Eligibility<'_>, campaign_feed: Option<&str>) -> Option<SkipReason> {
     if device.pinned {
         return Some(SkipReason::Pinned);
@@ -100,8 +100,8 @@ pub fn skip_reason(device: Eligibility<'_>, campaign_feed: Option<&str>) -> Opti
     is_elsewhere.then_some(SkipReason::Feed)
 }
 
-/// Whether a device that reports this version has drifted from what its last completed update brought. Versions that
-/// differ in their spelling only (`v1.2`, `1.2.0+build7`) are the same.
+/// True if the reported version differs from that of the last completed update. Different spellings of one version
+/// (`v1.2`, `1.2.0+build7`) are equal.
 pub fn has_drifted(expected: Option<&str>, reported: Option<&str>) -> bool {
     match (expected, reported) {
         (Some(expected), Some(reported)) => !is_same(expected, reported),

@@ -1,18 +1,18 @@
 //! The stable order of a campaign's devices.
 //!
-//! It depends on the campaign and the device alone, never on when a device was made: the same devices are not always
-//! the canaries, and every replica agrees.
+//! It depends only on the campaign and the device id, not on the age of a device: canaries differ between campaigns,
+//! and all replicas agree.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::id::CampaignId;
 
-/// A campaign's seed, as plugins are given it.
+/// The seed that plugins are given for a campaign.
 pub fn seed(campaign: CampaignId) -> u64 {
     first_u64(Sha256::new_with_prefix(b"tidegate campaign").chain_update(campaign.0.to_le_bytes()))
 }
 
-/// A device's place in the order, spread evenly over the whole range. Equal places are told apart by device id.
+/// Sort key of a device, evenly distributed over `u64`. Devices with equal keys are ordered by device id.
 pub fn order_key(seed: u64, device_id: &str) -> u64 {
     first_u64(Sha256::new_with_prefix(seed.to_le_bytes()).chain_update(device_id))
 }

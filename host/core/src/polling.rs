@@ -1,4 +1,4 @@
-//! How often devices poll.
+//! Polling intervals of devices.
 
 use std::time::Duration;
 
@@ -9,52 +9,52 @@ use crate::{
     time::Timestamp,
 };
 
-/// Shortest time between two polls.
+/// Minimum polling interval.
 pub const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest time between two polls: devices are told it as a time of day.
+/// Maximum polling interval: DDI transmits it as a time of day.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60 - 1);
-/// Most overrides of a tenant.
+/// Maximum polling overrides of a tenant.
 pub const MAX_OVERRIDES: usize = 32;
-/// Shortest time between two polls of a device that waits for something.
+/// Minimum polling interval of a device that waits for its maintenance window.
 const MIN_WAITING_INTERVAL: Duration = Duration::from_secs(30);
-/// Least jitter of devices that wait for the same moment, in percent.
+/// Minimum jitter of devices that wait for the same window, in percent.
 const MIN_WAITING_JITTER_PERCENT: u8 = 20;
-/// How long a device keeps its share of the jitter.
+/// How long the jitter of a device stays constant.
 const JITTER_PERIOD: Duration = Duration::from_hours(24);
 
-/// How often, and how far from it each device may be.
+/// A polling interval and its jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollInterval {
-    /// Between two polls.
+    /// Mean time between two polls.
     pub interval: Duration,
-    /// A device's own interval is at most so many percent shorter or longer; at most 100.
+    /// Maximum deviation of a device's interval, in percent of it; at most 100.
     pub jitter_percent: u8,
 }
 
-/// How often a tenant's devices poll.
+/// Polling settings of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PollingSettings {
-    /// None: the server's.
+    /// Default interval; `None`: that of the server.
     pub interval: Option<Duration>,
-    /// None: the server's.
+    /// Default jitter; `None`: that of the server.
     pub jitter_percent: Option<u8>,
-    /// For some devices another: the first that fits.
+    /// Overrides for some devices; the first that matches applies.
     pub overrides: Vec<PollingOverride>,
 }
 
-/// Another rhythm for some devices.
+/// A polling interval for the devices that match a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollingOverride {
     filter: String,
     selector: Selector,
-    /// Between two polls.
+    /// Mean time between two polls.
     pub interval: Duration,
-    /// None: the tenant's.
+    /// Jitter in percent; `None`: that of the tenant.
     pub jitter_percent: Option<u8>,
 }
 
 impl PollingOverride {
-    /// For the devices that match a filter in RSQL.
+    /// Parses `filter`, an RSQL selector over device fields.
     pub fn new(
         filter: String,
         interval: Duration,
@@ -68,21 +68,20 @@ impl PollingOverride {
         })
     }
 
-    /// Its filter as it was written.
+    /// The filter's source text.
     pub fn filter(&self) -> &str {
         &self.filter
     }
 }
 
 impl PollingSettings {
-    /// The place of the first override that fits a device.
+    /// Index of the first override that matches the device.
     pub fn matching_override(&self, device: &impl FieldValues) -> Option<usize> {
         let mut overrides = self.overrides.iter();
         overrides.position(|polling_override| selector::matches(&polling_override.selector, device))
     }
 
-    /// How often a device polls: as it was told itself, else as the override that fits it says, else as the tenant,
-    /// else as the server.
+    /// The interval of a device. Precedence: the device's own, the matching override, the tenant's, the server's.
     pub fn effective_interval(
         &self,
         own: Option<Duration>,
@@ -150,7 +149,7 @@ impl PollingSettings {
             rule(
                 !polling_override.selector.references("last_seen"),
                 path("filter"),
-                "cannot go by last_seen: a device that asks has just been seen",
+                "must not use last_seen: every poll updates it",
             );
         }
         errors
@@ -161,8 +160,8 @@ const INTERVAL_MESSAGE: &str = "must be between 00:00:01 and 23:59:59";
 const PERCENT_MESSAGE: &str = "must be between 0 and 100";
 
 impl PollInterval {
-    /// The rhythm of a device that waits for a moment: a third of the way each time, so that it comes soon after, and
-    /// never with all others.
+    /// Shortens the interval of a device that waits until `moment`: to a third of the remaining time, so that it
+    /// polls shortly after `moment`, with enough jitter that devices do not poll together.
     #[must_use]
     pub fn shortened_until(self, moment: Timestamp, now: Timestamp) -> Self {
         let third = (moment.since(now) / 3).max(MIN_WAITING_INTERVAL);
@@ -175,13 +174,12 @@ impl PollInterval {
         }
     }
 
-    /// How long this device is to sleep now: whole seconds, never shorter than [`MIN_POLL_INTERVAL`] or longer than [`MAX_POLL_INTERVAL`].
-    /// Devices that came at once part from one another; each keeps its share of the jitter for a day, so that an
-    /// answer that a device has already is still the answer.
+    /// Applies this device's jitter. The result is in whole seconds between [`MIN_POLL_INTERVAL`] and
+    /// [`MAX_POLL_INTERVAL`]. The jitter is constant for a day, so that a repeated poll gets the same response.
     pub fn with_jitter(self, device: DeviceKey, now: Timestamp) -> Duration {
         let slot = now.0.div_euclid(JITTER_PERIOD.as_millis() as i64);
         let drawn = splitmix64(splitmix64(device.0 as u64) ^ slot as u64);
-        // From -1 to 1, in steps as fine as 2^-31.
+        // From -1 to 1, in steps of about 2^-31.
         let share = (drawn >> 32) as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
         let factor = 1.0 + share * f64::from(self.jitter_percent.min(100)) / 100.0;
         let seconds = (self.interval.as_secs_f64() * factor).round();
@@ -189,7 +187,7 @@ impl PollInterval {
     }
 }
 
-/// `SplitMix64`'s last steps: as good as drawn, and the same on every host.
+/// Finalizer of `SplitMix64`: a deterministic substitute for random numbers, equal on all hosts.
 fn splitmix64(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -246,7 +244,7 @@ mod tests {
         assert_eq!(
             interval(None, "rpi4"),
             (minutes(1), 0),
-            "the first that fits"
+            "the first match applies"
         );
         assert_eq!(interval(None, "rpi3"), (minutes(2), 10));
         assert_eq!(interval(None, "pc"), (minutes(10), 10));
@@ -258,7 +256,7 @@ mod tests {
         assert_eq!(
             polling.effective_interval(None, Some(7), server).interval,
             minutes(10),
-            "an override that is gone fits nobody"
+            "a removed override matches no device"
         );
     }
 
@@ -272,7 +270,7 @@ mod tests {
         let sleeps: Vec<u64> = (0..10_000)
             .map(|key| interval.with_jitter(DeviceKey(key), now).as_secs())
             .collect();
-        // 80 to 120 minutes, in tenths of it.
+        // 80 to 120 minutes, in ten buckets.
         let mut tenths = [0; 10];
         for sleep in &sleeps {
             assert!((4800..=7200).contains(sleep), "{sleep}");

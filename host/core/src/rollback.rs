@@ -1,4 +1,4 @@
-//! Going back: which devices of a campaign need it.
+//! Rollback: which devices of a campaign get a rollback update.
 
 use crate::{
     campaign::ROLLBACK_WEIGHT,
@@ -8,43 +8,43 @@ use crate::{
     version::is_same,
 };
 
-/// What is known of an ended update of the campaign when it goes back.
+/// An ended update of a campaign that is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedUpdate<'a> {
-    /// How it ended.
+    /// Final status.
     pub status: UpdateStatus,
-    /// Whether its device was to install what it downloaded.
+    /// True if the device was to install the firmware, not only to download it.
     pub installs: bool,
-    /// Whether its device said that it installed it.
+    /// True if the device reported the installation.
     pub installed_reported: bool,
-    /// What it was to bring.
+    /// Version of the update's firmware.
     pub to_version: &'a str,
-    /// What the device reports now.
+    /// Version that the device reports now.
     pub reported_version: Option<&'a str>,
-    /// The firmware that the device had before, where the server has it.
+    /// Firmware of the device before the campaign, if the server has it.
     pub before: Option<FirmwareId>,
-    /// Whether the device is pinned.
+    /// True if the device is pinned.
     pub is_pinned: bool,
-    /// The update that brings it back already, if one does.
+    /// An update that already rolls the device back.
     pub already_rolling_back: Option<UpdateId>,
 }
 
-/// How a device stands when its campaign goes back.
+/// State of a device when its campaign is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackPosition<'a> {
-    /// The last update that is known to have installed what the device has.
+    /// The last update known to have installed the device's current firmware.
     pub installed: Option<UpdateId>,
-    /// The version that it reports.
+    /// Version that the device reports.
     pub reported_version: Option<&'a str>,
-    /// Whether it is pinned.
+    /// True if the device is pinned.
     pub is_pinned: bool,
-    /// Its updates, all open ones among them.
+    /// Updates of the device, including all open ones.
     pub updates: Vec<&'a Update>,
 }
 
 impl<'a> EndedUpdate<'a> {
-    /// None: it is not this campaign's to take back, for the device had the firmware before, or a later update has brought
-    /// something else.
+    /// `None` if the update needs no rollback by its campaign: the device already had the firmware, or a later update
+    /// replaced it.
     pub fn of(
         update: &'a Update,
         before: Option<FirmwareId>,
@@ -78,8 +78,8 @@ impl<'a> EndedUpdate<'a> {
     }
 }
 
-/// Whether this update, of whomever, is as good as the campaign's own way back to the firmware: as heavy, for what is
-/// lighter may wait for days, and not called back.
+/// True if this open, non-cancelling update already rolls the device back to `before` with at least rollback
+/// priority. A lighter one may wait for days.
 fn rolls_back_to(update: &Update, before: FirmwareId) -> bool {
     let status = update.state.status;
     update.firmware == before
@@ -88,28 +88,28 @@ fn rolls_back_to(update: &Update, before: FirmwareId) -> bool {
         && status != UpdateStatus::Cancelling
 }
 
-/// What is to be done for a device.
+/// What a rollback does for one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RollbackAction {
-    /// Bring back this firmware.
+    /// Install this firmware.
     Install(FirmwareId),
-    /// Nothing: it is not on the campaign's version, or the rollback does not reach it.
+    /// Nothing: the device does not run the campaign's version, or is outside the rollback's scope.
     NotNeeded,
-    /// It should go back, and the server does not have what was there before.
+    /// The device needs a rollback, but the server does not have its previous firmware.
     Impossible,
-    /// It should go back, and stays: nothing new goes to a pinned device.
+    /// The device needs a rollback, but is pinned.
     Pinned,
-    /// Nothing: this update brings it back, and one way back is enough.
+    /// Nothing: this update already rolls the device back.
     AlreadyRollingBack(UpdateId),
 }
 
-/// What a rollback of this scope does for the device of an ended update.
+/// Decides what a rollback of this scope does for the device of an ended update.
 pub fn rollback_action(ended: &EndedUpdate<'_>, scope: RollbackScope) -> RollbackAction {
     let runs_target = match ended.status {
         UpdateStatus::Completed if ended.installs => scope == RollbackScope::Everything,
         UpdateStatus::Completed if scope != RollbackScope::Everything => false,
-        // Downloaded only, failed, silent, rejected or called back: it went over only if it says so itself, be it that it
-        // said so before it fell silent.
+        // Without a completed installation the device counts as updated only if it reported the installation, or
+        // reports the version now.
         _ => {
             let reports_target = |reported: &str| is_same(reported, ended.to_version);
             ended.installed_reported || ended.reported_version.is_some_and(reports_target)
@@ -225,7 +225,7 @@ mod tests {
             (true, None, None, false, RollbackAction::Impossible),
             (true, None, before, true, RollbackAction::Pinned),
             (false, None, before, false, RollbackAction::NotNeeded),
-            // Versions compare as versions.
+            // Versions are compared as versions, not as text.
             (false, Some("v2.0"), before, false, install),
             (
                 false,
@@ -360,7 +360,7 @@ mod tests {
             (before, ROLLBACK_WEIGHT, S::Verifying, already_rolling_back),
             (before, ROLLBACK_WEIGHT, S::Cancelling, install),
             (before, ROLLBACK_WEIGHT, S::Failed, install),
-            // Its device may be asked, or its window closed, or something else goes before it.
+            // A lighter update may wait for a confirmation, a window or a heavier update.
             (before, ROLLBACK_WEIGHT - 1, S::Offered, install),
             (FirmwareId(3), ROLLBACK_WEIGHT, S::Offered, install),
         ] {
@@ -370,7 +370,7 @@ mod tests {
             device.updates.push(&other);
             let decide = |device: &RollbackPosition<'_>, before| {
                 let ended =
-                    EndedUpdate::of(&forward, before, device).expect("it is the campaign's");
+                    EndedUpdate::of(&forward, before, device).expect("an update of the campaign");
                 rollback_action(&ended, RollbackScope::Everything)
             };
             assert_eq!(decide(&device, Some(before)), expected, "{other:?}");

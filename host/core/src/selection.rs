@@ -1,4 +1,4 @@
-//! Turning a plan into waves of devices.
+//! Resolves a plan to waves of devices.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,23 +7,23 @@ use crate::{
     plugin::{Members, Plan, UNASSIGNED},
 };
 
-/// A device that a campaign selected and may update.
+/// A device that a campaign selected and that is compatible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its row.
+    /// Row id.
     pub key: DeviceKey,
-    /// Its id.
+    /// Device id.
     pub device_id: String,
-    /// Its place in the campaign's stable order.
+    /// Sort key in the campaign's stable order.
     pub order_key: u64,
 }
 
-/// What resolving a plan needs to know besides the plan.
+/// Wave members that cannot be derived from the plan and the candidates.
 #[derive(Debug, Default)]
 pub struct MembershipInput {
-    /// For each wave whose members are a selector: the devices that match it.
+    /// For each wave with a selector, by index: the devices that match.
     pub selected: HashMap<usize, HashSet<DeviceKey>>,
-    /// When a wave is `custom`: what `assign` answered, a wave for each candidate.
+    /// Output of `assign`: the wave of each candidate; empty without `custom` waves.
     pub assigned: Vec<u16>,
 }
 
@@ -33,10 +33,10 @@ pub fn sort_candidates(candidates: &mut [Candidate]) {
         .sort_unstable_by(|a, b| (a.order_key, &a.device_id).cmp(&(b.order_key, &b.device_id)));
 }
 
-/// The devices of each wave, in the order in which they are admitted.
+/// The devices of each wave, in the order in which they are released.
 ///
-/// Candidates are in the stable order. Waves choose one after the other, and a device taken is not there for the next;
-/// devices that no wave takes stay out of the campaign.
+/// Candidates must be in the stable order. Waves choose one after the other from the devices that are left. Devices
+/// that no wave chooses are not part of the campaign.
 pub fn resolve(
     plan: &Plan,
     candidates: &[Candidate],

@@ -1,9 +1,10 @@
-//! Selectors: RSQL over devices and other things, parsed once, then matched in memory or turned into SQL.
+//! Selectors: RSQL over fields of devices and other entities, parsed once, then matched in memory or translated to
+//! SQL.
 //!
-//! The language: `field==value`, `!=`, `=lt=` `=le=` `=gt=` `=ge=` (also `<` `<=` `>` `>=`), `=in=(a,b)`, `=out=(a,b)`;
-//! `;` or ` and ` binds tighter than `,` or ` or `; parentheses group; values may stand in single or double quotes. In
-//! a text value `*` matches any run of characters. Comparing is case-sensitive. `!=` and `=out=` also match what has no
-//! such field; every other comparison does not. A time is written as RFC 3339 has it, or in milliseconds since 1970.
+//! Syntax: `field==value`, `!=`, `=lt=` `=le=` `=gt=` `=ge=` (also `<` `<=` `>` `>=`), `=in=(a,b)`, `=out=(a,b)`. `;`
+//! or ` and ` binds tighter than `,` or ` or `; parentheses group. Values may be quoted with single or double quotes.
+//! `*` in a text value matches any run of characters. Comparisons are case-sensitive. `!=` and `=out=` match entities
+//! without the field; all other comparisons do not. Times are RFC 3339 or milliseconds since 1970.
 
 mod matching;
 mod parse;
@@ -11,32 +12,32 @@ mod parse;
 pub use matching::{FieldValues, glob_matches, matches};
 pub use parse::{MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, ParseError, parse};
 
-/// A parsed selector: every field in it is known.
+/// A parsed selector; all its fields are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// All of them.
+    /// All operands match.
     And(Vec<Selector>),
-    /// Any of them.
+    /// Any operand matches.
     Or(Vec<Selector>),
-    /// One comparison.
+    /// A single comparison.
     Compare(Comparison),
 }
 
-/// One comparison of a field with values.
+/// A comparison of a field with values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// As in the text, with its prefix: `attribute.site`.
+    /// Full field name, such as `attribute.site`.
     pub field: String,
-    /// How its values compare.
+    /// Type of the field.
     pub kind: FieldKind,
-    /// How.
+    /// Comparison operator.
     pub operator: Operator,
-    /// One; for `In` and `Out` one or more.
+    /// Exactly one value; one or more for `In` and `Out`.
     pub values: Vec<String>,
 }
 
 impl Selector {
-    /// Whether it names this field anywhere.
+    /// True if any comparison uses this field.
     pub fn references(&self, field: &str) -> bool {
         match self {
             Self::And(all) => all.iter().any(|one| one.references(field)),
@@ -46,18 +47,18 @@ impl Selector {
     }
 }
 
-/// How a field's values compare.
+/// Type of a field, which determines how values compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
-    /// By text.
+    /// Compared as text.
     Text,
-    /// As versions, by [`crate::version::sort_key`].
+    /// Compared as versions, by [`crate::version::sort_key`].
     Version,
-    /// As moments. The values of a [`Comparison`] are milliseconds since 1970, however they were written.
+    /// Compared as times. A [`Comparison`] holds milliseconds since 1970, whatever the notation in the source text.
     Time,
 }
 
-/// How to compare.
+/// Comparison operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the comparisons")]
 pub enum Operator {
@@ -71,12 +72,12 @@ pub enum Operator {
     Out,
 }
 
-/// The fields that a selector may name.
+/// The fields that a selector may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields {
-    /// Fields by their whole name.
+    /// Fields with fixed names.
     pub names: &'static [(&'static str, FieldKind)],
-    /// Prefixes of free names, each a text, such as `attribute.`.
+    /// Prefixes of free field names, such as `attribute.`; their values are text.
     pub prefixes: &'static [&'static str],
 }
 

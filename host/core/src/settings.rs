@@ -1,20 +1,20 @@
-//! What a tenant sets for itself. What it leaves open is the server's default.
+//! Settings of a tenant; unset values fall back to the server's defaults.
 
 use crate::{access::AccessSettings, plugin::FieldError, polling::PollingSettings};
 
-/// Everything that a tenant may set.
+/// All settings of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TenantSettings {
-    /// How often its devices are to poll.
+    /// Polling intervals.
     pub polling: PollingSettings,
-    /// Who is let in as its devices.
+    /// Device authentication.
     pub access: AccessSettings,
-    /// Whether it is kept from which address each of them asks.
+    /// Stores the network address of each device's last request.
     pub track_address: bool,
 }
 
 impl TenantSettings {
-    /// Every rule that is broken; the paths are JSON pointers.
+    /// All broken rules; paths are JSON pointers.
     pub fn validation_errors(&self) -> Vec<FieldError> {
         let parts = [
             ("/polling", self.polling.validation_errors()),

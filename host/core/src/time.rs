@@ -1,4 +1,4 @@
-//! Moments in time. Nothing here reads a clock.
+//! Timestamps.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This much later; the end of time at the latest.
+    /// Adds a duration; saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(
@@ -16,12 +16,12 @@ impl Timestamp {
         )
     }
 
-    /// How long ago `earlier` was; zero when it is not earlier.
+    /// Time elapsed since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// As the plugin contract has it: times before 1970 do not occur there.
+    /// Milliseconds as the plugin contract encodes them: unsigned, with times before 1970 as 0.
     pub fn as_millis(self) -> u64 {
         u64::try_from(self.0).unwrap_or(0)
     }

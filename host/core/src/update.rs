@@ -1,4 +1,4 @@
-//! Updates: one firmware for one device, and the steps it may take.
+//! Updates: one firmware for one device, and their state machine.
 
 mod confirmation;
 mod deadline;
@@ -22,136 +22,136 @@ use crate::{
     time::Timestamp,
 };
 
-/// One firmware for one device.
+/// An update of one device to one firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// DDI's action id.
+    /// Id; DDI's action id.
     pub id: UpdateId,
-    /// Whose it is.
+    /// Owner.
     pub tenant: TenantId,
-    /// For whom.
+    /// Device to update.
     pub device: DeviceKey,
-    /// What.
+    /// Firmware to install.
     pub firmware: FirmwareId,
-    /// Its campaign, and what it is there for.
+    /// Campaign and purpose; `None` for a single update.
     pub campaign: Option<(CampaignId, Purpose)>,
-    /// Which of several open updates the device is shown: the heaviest, then the oldest.
+    /// Weight: a device is offered its heaviest open update first, then the oldest.
     pub weight: i32,
-    /// How it stands.
+    /// Current state.
     pub state: UpdateState,
-    /// The device's version when the update was made.
+    /// Version of the device at creation.
     pub from_version: Option<String>,
-    /// The firmware's version.
+    /// Version of the firmware.
     pub to_version: String,
-    /// The device's firmware when the update was made.
+    /// Firmware of the device at creation.
     pub from_firmware: Option<FirmwareId>,
-    /// When it was made, and, unless it is a retry, offered.
+    /// Time of creation. Unless the update is a retry, also the time of the offer.
     pub created_at: Timestamp,
-    /// Which try it is.
+    /// Position in a chain of retries.
     pub attempt: Attempt,
 }
 
-/// What an update is there for in its campaign.
+/// Role of an update in its campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A wave of the campaign admitted the device.
+    /// Created when a wave released the device.
     Forward {
-        /// That wave.
+        /// Index of the wave.
         wave: u32,
     },
-    /// The campaign was rolled back; this brings back what was there before.
+    /// Created by the campaign's rollback to restore the previous firmware.
     Rollback,
 }
 
-/// The part of an update that its steps change.
+/// State of an update: the part that events change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateState {
-    /// Where it is.
+    /// Status.
     pub status: UpdateStatus,
-    /// What it needs to count as done.
+    /// What completes the update.
     pub success_criteria: SuccessCriteria,
-    /// How it is put to the device.
+    /// Options of the update.
     pub options: UpdateOptions,
-    /// "n of m", as the device last reported.
+    /// Progress as (n, m) of "n of m", as last reported.
     pub progress: Option<(u32, u32)>,
-    /// What the device last said of itself. For people: it decides nothing.
+    /// Last reported execution, for operators; does not affect the state machine.
     pub phase: Option<Execution>,
-    /// The last code that the device gave, likewise.
+    /// Last reported status code, for operators.
     pub code: Option<i32>,
-    /// When the device first took it up.
+    /// When the device first started it.
     pub started_at: Option<Timestamp>,
-    /// When it came to its end.
+    /// When it reached a final status.
     pub completed_at: Option<Timestamp>,
-    /// When silence ends it: the end of the phase that it is in, at the latest its own.
+    /// Next deadline: the end of the current phase, at most [`Self::ends_at`].
     pub timeout_at: Timestamp,
-    /// When its whole time is up; while somebody is asked, when the time for an answer is.
+    /// Deadline of the whole update; while it waits for confirmation, the deadline of the confirmation.
     pub ends_at: Timestamp,
-    /// Until when its device has to stay well on the new version, once it has reported it.
+    /// End of the soak time; set when the device first reports the new version.
     pub soaks_until: Option<Timestamp>,
-    /// Why it failed.
+    /// Error of an update that did not succeed.
     pub error: Option<UpdateError>,
-    /// Whether its device said that it installed it, in this try or in one before: it may run it, proven or not.
+    /// True if the device reported the installation in this or an earlier attempt, so that it may run the firmware.
     pub installed_reported: bool,
 }
 
-/// Why an update failed.
+/// Error of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateError {
-    /// Stable, for machines.
+    /// Stable, machine-readable code.
     pub code: String,
-    /// For people.
+    /// Message for operators.
     pub message: String,
 }
 
-/// Something that happens to an update.
+/// An event that an update handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateEvent {
-    /// The device fetched its description.
+    /// The device fetched the deployment.
     Retrieved,
-    /// The device reported.
+    /// The device sent feedback.
     Feedback(Feedback),
-    /// An operator, a campaign or a policy calls it back.
+    /// An operator, a campaign or a policy cancels the update.
     CancelRequested,
-    /// An operator waits no longer for what the device makes of a call back, or of what it has yet to prove.
+    /// An operator ends a cancelling or verifying update without waiting for the device.
     ForceCancel,
-    /// The device answered a call back.
+    /// The device answered the cancellation.
     CancelFeedback(Feedback),
-    /// Somebody at the device answered whether it may begin, or go on.
+    /// The confirmation was given, denied or revoked at the device.
     ConfirmationFeedback(Feedback),
-    /// Somebody at the device said no to this one, although everything is agreed to beforehand.
+    /// The device denied the update although auto-confirm is active.
     Declined(Feedback),
-    /// Whoever speaks for the device agrees to everything.
+    /// Auto-confirm was activated for the device.
     AutoConfirmed,
     /// The device reported its version.
     VersionReported {
-        /// Whether it is the one that the update brings.
+        /// True if it is the version of the update's firmware.
         is_target: bool,
     },
-    /// Its time is up.
+    /// [`UpdateState::timeout_at`] may have passed.
     DeadlinePassed,
     /// The device was deleted.
     DeviceGone,
 }
 
-/// Why an event is refused. The device API has a status for each.
+/// Why an event is rejected. DDI maps each to an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// The update has come to its end.
+    /// The update has a final status.
     #[error("the update is closed")]
     Closed,
-    /// Nobody called it back.
+    /// The update is not in status `cancelling`.
     #[error("the update is not being cancelled")]
     NotCancelling,
-    /// Somebody has to agree first.
-    #[error("the update waits for its confirmation")]
+    /// The update waits for confirmation.
+    #[error("the update is waiting for confirmation")]
     ConfirmationPending,
-    /// Nobody is asked to agree.
-    #[error("the update does not wait for a confirmation")]
+    /// The update does not wait for confirmation.
+    #[error("the update is not waiting for confirmation")]
     NotWaitingConfirmation,
 }
 
 impl UpdateState {
-    /// An update that has just been made: on offer, or waiting for somebody to agree.
+    /// The state of a new update: offered, or waiting for confirmation.
     pub fn offered(
         success_criteria: SuccessCriteria,
         options: UpdateOptions,
@@ -176,7 +176,7 @@ impl UpdateState {
         offered
     }
 
-    /// What the event makes of it; an event that changes nothing gives it back as it was.
+    /// The state after an event; an event without effect returns the state unchanged.
     pub fn after(self, event: &UpdateEvent, now: Timestamp) -> Result<Self, EventError> {
         let before = self.status;
         let mut after = match event {
@@ -211,20 +211,20 @@ impl UpdateState {
         Ok(after)
     }
 
-    /// Whether it stands as the other does, whatever its device says of itself meanwhile.
+    /// True if the states differ at most in what the device last reported ([`Self::phase`], [`Self::code`]).
     pub fn differs_only_in_report(&self, other: &Self) -> bool {
         let (phase, code) = (other.phase, other.code);
-        let without_words = Self {
+        let with_other_report = Self {
             phase,
             code,
             ..self.clone()
         };
-        without_words == *other
+        with_other_report == *other
     }
 
-    fn with_last_report(mut self, said: &Feedback) -> Self {
-        self.phase = Some(said.execution);
-        self.code = said.code.or(self.code);
+    fn with_last_report(mut self, feedback: &Feedback) -> Self {
+        self.phase = Some(feedback.execution);
+        self.code = feedback.code.or(self.code);
         self
     }
 
@@ -248,7 +248,7 @@ impl UpdateState {
         let is_failure =
             (feedback.execution, feedback.finished) == (Execution::Closed, Finished::Failure);
         if self.status == UpdateStatus::Verifying && is_failure {
-            // What was said to be done has turned out to be bad.
+            // The device reported success and then failure: the failure counts.
             return Ok(self.fail(feedback, now));
         }
         if !self.status.is_offered_to_device() {
@@ -256,10 +256,10 @@ impl UpdateState {
         }
         self.progress = feedback.progress.or(self.progress);
         Ok(match (feedback.execution, feedback.finished) {
-            // Even while it is being called back: what is done is done.
+            // Also while the update is being cancelled: a finished installation cannot be cancelled.
             (Execution::Closed, Finished::Failure) => self.fail(feedback, now),
             (Execution::Closed, _) => self.apply_success(now),
-            // All that it was asked for.
+            // A download-only update ends here.
             (Execution::Downloaded, _) if !self.options.update_type.installs() => {
                 self.apply_success(now)
             }
@@ -269,7 +269,7 @@ impl UpdateState {
             (Execution::Download | Execution::Scheduled | Execution::Resumed, _) => {
                 self.advance(UpdateStatus::Downloading, now)
             }
-            // Answers to a question that was not asked here say nothing.
+            // Not execution states of a deployment; ignored.
             (
                 Execution::Canceled
                 | Execution::Rejected
@@ -284,7 +284,7 @@ impl UpdateState {
         self.started_at.get_or_insert(now);
         self.installed_reported |= self.options.update_type.installs();
         match self.success_criteria {
-            // What is not installed has no version to report.
+            // A download-only update has no version to verify.
             _ if !self.options.update_type.installs() => self.end(UpdateStatus::Completed, now),
             SuccessCriteria::Reported => self.end(UpdateStatus::Completed, now),
             SuccessCriteria::Attested | SuccessCriteria::Soaked(_) => {
@@ -309,8 +309,8 @@ impl UpdateState {
 
     fn request_cancel(mut self, now: Timestamp) -> Result<Self, EventError> {
         match self.status {
-            // The device never began, so there is nothing that it could agree to stop. One that began before somebody
-            // took the consent back may be at it still, and is asked.
+            // A device that never started has nothing to stop. One that started before the confirmation was revoked
+            // may still be working, and is asked to cancel.
             UpdateStatus::Scheduled => Ok(self.end(UpdateStatus::Cancelled, now)),
             UpdateStatus::WaitingConfirmation if self.started_at.is_none() => {
                 Ok(self.end(UpdateStatus::Cancelled, now))
@@ -324,13 +324,13 @@ impl UpdateState {
                 self.status = UpdateStatus::Cancelling;
                 Ok(self)
             }
-            // Nobody needs to wait for what it would have proved: it is on the new version, and a rollback that looks at
-            // it then brings it back.
+            // The device runs the new version: the update ends, and a rollback then includes the device.
             UpdateStatus::Verifying if self.soaks_until.is_some() => {
                 Ok(self.end(UpdateStatus::Cancelled, now))
             }
-            // The device has nothing left to call back, and is probably on the new version: it stays open until it
-            // says so or falls silent, so that a rollback that looks at it then brings it back.
+            // A cancellation that is already requested. A verifying device has nothing left to cancel and probably
+            // runs the new version: the update stays open until the device reports it or times out, and a rollback
+            // then includes it.
             UpdateStatus::Cancelling | UpdateStatus::Verifying => Ok(self),
             _ => Err(EventError::Closed),
         }

@@ -1,10 +1,10 @@
-//! Versions as devices and firmware report them: `SemVer` where they keep to it, dotted numbers where they do not.
+//! Versions as devices and firmware report them: `SemVer`, or dotted numbers.
 
-/// A text whose byte order is the order of the versions, so that memory and SQL compare alike.
+/// A text whose byte order is the order of versions, so that memory and SQL compare alike.
 ///
-/// Up to eight numeric parts count (`1.2` equals `1.2.0`); a pre-release comes before its release, and its parts
-/// compare as `SemVer` has it; build metadata does not count. What does not start with a number sorts after all that
-/// do, by its text.
+/// Up to eight numeric parts are significant (`1.2` equals `1.2.0`). A pre-release comes before its release, and its
+/// parts compare as in `SemVer`. Build metadata is ignored. A version that does not start with a number sorts after
+/// all others, as text.
 pub fn sort_key(version: &str) -> String {
     let trimmed = version.trim();
     let trimmed = trimmed.strip_prefix(['v', 'V']).unwrap_or(trimmed);
@@ -25,12 +25,12 @@ pub fn sort_key(version: &str) -> String {
     }
 }
 
-/// Whether two spellings (`v1.2`, `1.2.0+build7`) are of the same version.
+/// True if two spellings (`v1.2`, `1.2.0+build7`) denote the same version.
 pub fn is_same(one: &str, other: &str) -> bool {
     one == other || sort_key(one) == sort_key(other)
 }
 
-/// The version in `SemVer`'s form, where that says the same: `v1.2` is `1.2.0`.
+/// The version as `SemVer` if that does not change its meaning: `v1.2` becomes `1.2.0`.
 pub fn semver(version: &str) -> Option<String> {
     let trimmed = version.trim();
     let trimmed = trimmed.strip_prefix(['v', 'V']).unwrap_or(trimmed);
@@ -59,7 +59,7 @@ fn number_key(part: &str) -> Option<String> {
 }
 
 fn part_key(part: &str) -> String {
-    // A numeric part comes before a text; '!' sorts before '"'.
+    // A numeric part sorts before a text: '!' precedes '"'.
     number_key(part).map_or_else(|| format!("\"{part}"), |number| format!("!{number}"))
 }
 

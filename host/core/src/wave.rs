@@ -1,30 +1,30 @@
-//! Waves: how many devices stand where.
+//! Waves and the counters of their devices.
 
 use crate::{plugin::Failure, time::Timestamp};
 
-/// Where the devices of a wave stand, as people and plugins are shown it.
+/// Counter group of a device in its wave, as operators and plugins see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Bucket {
-    /// Not admitted yet.
+    /// Not released.
     Pending,
-    /// Has been made an offer, and has not taken it up.
+    /// Offered the update, not started.
     Offered,
-    /// Downloads, installs or has yet to prove itself.
+    /// Downloading, installing, verifying or cancelling.
     InProgress,
-    /// Done.
+    /// Completed.
     Completed,
     /// Failed.
     Failed,
-    /// Was silent for too long.
+    /// Timed out.
     TimedOut,
-    /// Was called back in time.
+    /// Cancelled before it completed.
     Cancelled,
-    /// Said no.
+    /// Denied at the device.
     Rejected,
 }
 
 impl Bucket {
-    /// All of them, in the order of [`Counts`].
+    /// All buckets, in the order of [`Counts`].
     pub const ALL: [Self; 8] = [
         Self::Pending,
         Self::Offered,
@@ -36,7 +36,7 @@ impl Bucket {
         Self::Rejected,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -51,7 +51,7 @@ impl Bucket {
     }
 }
 
-/// How many devices stand in each bucket.
+/// Number of devices in each bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "each field counts the bucket of that name")]
 pub struct Counts {
@@ -72,7 +72,7 @@ impl Counts {
         *copy.slot(bucket)
     }
 
-    /// The place where one bucket is counted.
+    /// Mutable access to the count of one bucket.
     pub fn slot(&mut self, bucket: Bucket) -> &mut u64 {
         match bucket {
             Bucket::Pending => &mut self.pending,
@@ -86,17 +86,17 @@ impl Counts {
         }
     }
 
-    /// Devices admitted and not at an end.
+    /// Devices with an open update.
     pub fn in_flight(&self) -> u64 {
         self.offered + self.in_progress
     }
 
-    /// Devices at an end.
+    /// Devices whose update has ended.
     pub fn finished(&self) -> u64 {
         self.completed + self.unsuccessful() + self.cancelled + self.rejected
     }
 
-    /// Devices that failed or fell silent.
+    /// Devices that failed or timed out.
     pub fn unsuccessful(&self) -> u64 {
         self.failed + self.timed_out
     }
@@ -106,7 +106,7 @@ impl Counts {
         self.pending + self.in_flight() + self.finished()
     }
 
-    /// Both together.
+    /// Sum of both.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
         for bucket in Bucket::ALL {
@@ -116,31 +116,32 @@ impl Counts {
     }
 }
 
-/// A wave as plugins see it.
+/// State of a wave, as plugins see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaveReport {
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// How many devices it has.
+    /// Number of devices.
     pub size: u64,
-    /// The level of the last applied decision.
+    /// Release level of the last applied decision.
     pub released: u64,
-    /// Where its devices stand.
+    /// Counters of the devices.
     pub counts: Counts,
-    /// When the first of its devices was released.
+    /// When its first device was released.
     pub opened_at: Option<Timestamp>,
     /// When a counter last changed.
     pub last_progress_at: Option<Timestamp>,
-    /// When an operator advanced the gate before it.
+    /// When an operator advanced past the gate before it.
     pub advanced_at: Option<Timestamp>,
-    /// Why devices failed, most frequent first.
+    /// Failures by error code, most frequent first.
     pub failures: Vec<Failure>,
 }
 
-/// Whether a wave's failures have reached the campaign's ceiling, which the host enforces whatever plugins say.
+/// True if the failures of a wave reach the campaign's failure ceiling, which the server enforces regardless of
+/// plugins.
 ///
-/// The ceiling is a share of the wave's size, so one early failure of a big wave does not reach it, and a wave of one
-/// device reaches it with its first failure. Failures that an operator has `accepted` do not count.
+/// The ceiling is a share of the wave's size: an early failure in a large wave does not reach it, the first failure
+/// in a wave of one device does. Failures that an operator has `accepted` do not count.
 pub fn ceiling_reached(wave: &WaveReport, accepted: u64, ceiling_basis_points: u16) -> bool {
     let unsuccessful = wave.counts.unsuccessful().saturating_sub(accepted);
     unsuccessful > 0

@@ -1,4 +1,4 @@
-//! Maintenance windows: when an update may be installed.
+//! Maintenance windows: when updates may be installed.
 
 mod schedule;
 #[cfg(test)]
@@ -13,60 +13,60 @@ use std::{
 use self::schedule::Schedule;
 use crate::{plugin::FieldError, time::Timestamp};
 
-/// Shortest window.
+/// Minimum duration of a window.
 pub const MIN_WINDOW: Duration = Duration::from_mins(1);
-/// Longest window.
+/// Maximum duration of a window.
 pub const MAX_WINDOW: Duration = Duration::from_hours(7 * 24);
 
-/// A window as somebody asks for it.
+/// Definition of a maintenance window.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WindowSpec {
-    /// When it opens: cron, with five fields, or with six or seven (seconds first, the year last) and Quartz's week, in
-    /// which Sunday is 1.
+    /// Opening times as cron: five fields, or six or seven (seconds first, year last) with Quartz's numbering of
+    /// weekdays, where Sunday is 1.
     pub schedule: String,
-    /// How long it is open: a minute to a week.
+    /// Duration of an opening: a minute to a week.
     pub duration: Duration,
-    /// Whose clock the schedule goes by: an IANA name.
+    /// IANA name of the time zone of the schedule.
     pub timezone: String,
-    /// Whether devices may fetch the files before it opens.
+    /// Allows devices to download before the window opens.
     pub prefetch: bool,
 }
 
-/// A maintenance window. Windows that overlap are one.
+/// A maintenance window. Overlapping openings merge.
 pub struct MaintenanceWindow {
     spec: WindowSpec,
     schedule: Schedule,
-    /// The last searches: no window opens after the first moment and before the second, which does not come when none.
-    /// There are two: of the opening that a window stands by, and of the one after it.
+    /// The last two search results `(from, opening)`: no opening lies strictly between `from` and `opening`; `None`:
+    /// there is none after `from`. One entry is the current opening, the other the next.
     opening_cache: Mutex<[Option<CachedOpening>; 2]>,
 }
 
 type CachedOpening = (Timestamp, Option<Timestamp>);
 
-/// Whether a window is open.
+/// State of a window at a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowState {
-    /// Open, at least until then.
+    /// Open.
     Open {
-        /// When it closes, unless it opens again before.
+        /// When it closes, unless another opening overlaps.
         closes_at: Timestamp,
     },
     /// Closed.
     Closed {
-        /// When it opens next; none: never.
+        /// When it opens next; `None`: never.
         opens_at: Option<Timestamp>,
     },
 }
 
 impl WindowState {
-    /// Whether it is open.
+    /// True if the window is open.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Open { .. })
     }
 }
 
 impl MaintenanceWindow {
-    /// The window, or every rule that its description breaks; the paths are JSON pointers.
+    /// Parses a definition, or returns all broken rules; paths are JSON pointers.
     pub fn new(spec: WindowSpec) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut report = |path: &str, message: String| {
@@ -83,7 +83,7 @@ impl MaintenanceWindow {
         }
         let zone = schedule::parse_time_zone(&spec.timezone);
         if zone.is_none() {
-            let message = "must be the name of a time zone, such as Europe/Berlin";
+            let message = "must be an IANA time zone, such as Europe/Berlin";
             report("/timezone", message.to_owned());
         }
         match (cron, zone, errors.is_empty()) {
@@ -96,22 +96,22 @@ impl MaintenanceWindow {
         }
     }
 
-    /// As it was asked for.
+    /// The definition.
     pub fn spec(&self) -> &WindowSpec {
         &self.spec
     }
 
-    /// Whether devices may fetch the files before it opens.
+    /// True if devices may download before the window opens.
     pub fn prefetches(&self) -> bool {
         self.spec.prefetch
     }
 
-    /// Whether it is open now.
+    /// True if the window is open at `now`.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.state(now).is_open()
     }
 
-    /// How it stands, and what happens to it next.
+    /// State at `now`.
     pub fn state(&self, now: Timestamp) -> WindowState {
         let duration = self.spec.duration;
         let earliest = Timestamp(now.0.saturating_sub(duration.as_millis() as i64));
@@ -123,7 +123,7 @@ impl MaintenanceWindow {
         }
     }
 
-    /// The first opening later than that; none: there is none.
+    /// The first opening after `after`; `None`: there is none.
     pub fn next_opening(&self, after: Timestamp) -> Option<Timestamp> {
         let mut opening_cache = self
             .opening_cache
@@ -140,8 +140,8 @@ impl MaintenanceWindow {
         opening
     }
 
-    /// From when on silence counts against a device that is offered an update now: a device that waits for the window
-    /// is not late. A window that is open counts if what is left of it is as long as the device has.
+    /// When a timeout starts for an update that is offered at `now`: at the next opening, since a device that waits
+    /// for the window is not late. It starts at `now` if the window stays open for at least `timeout`.
     pub fn timeout_start(&self, now: Timestamp, timeout: Duration) -> Timestamp {
         match self.state(now) {
             WindowState::Open { closes_at } if closes_at.since(now) >= timeout => now,
@@ -149,7 +149,7 @@ impl MaintenanceWindow {
         }
     }
 
-    /// How it stands, for people: by its own clock.
+    /// Describes the state at `now` for operators, in the window's time zone.
     pub fn describe(&self, now: Timestamp) -> String {
         let local = |moment| self.schedule.format_local(moment);
         let timezone = &self.spec.timezone;
@@ -157,9 +157,9 @@ impl MaintenanceWindow {
             WindowState::Open { .. } => "its maintenance window is open".to_owned(),
             WindowState::Closed { opens_at } => match opens_at.and_then(local) {
                 Some(moment) => {
-                    format!("its maintenance window is closed, and opens at {moment} ({timezone})")
+                    format!("its maintenance window is closed and opens at {moment} ({timezone})")
                 }
-                None => "its maintenance window is closed, and does not open any more".to_owned(),
+                None => "its maintenance window is closed and will not open again".to_owned(),
             },
         }
     }

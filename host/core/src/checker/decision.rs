@@ -1,10 +1,10 @@
 use super::Violation;
 use crate::plugin::{Decision, DecisionOutcome, Observation};
 
-/// How far each wave is released after a decision: never less than before.
+/// Release level of each wave after a decision; levels never decrease.
 pub type Levels = Vec<u64>;
 
-/// Checks a decision against what it was made on, and answers the new level of every wave.
+/// Checks a decision against its observation and returns the new level of every wave.
 pub fn check_decision(
     observation: &Observation,
     parallel: bool,
@@ -42,7 +42,7 @@ fn new_levels(observation: &Observation, decision: &Decision) -> Result<Levels, 
             return Err(Violation::DuplicateLevel(admission.wave));
         }
     }
-    // A lower level recalls nobody.
+    // A lower level withdraws no device.
     let levels = requested.iter().zip(&observation.waves);
     Ok(levels
         .map(|(requested, wave)| requested.unwrap_or(0).max(wave.released))
@@ -80,7 +80,7 @@ fn check_order(observation: &Observation, levels: &Levels) -> Result<(), Violati
         if *level > 0 && !earlier_waves_open {
             return Err(Violation::OutOfOrder(index));
         }
-        // An empty wave has nothing to open: it holds nobody up.
+        // An empty wave never opens, so later waves do not wait for it.
         earlier_waves_open &= *level > 0 || wave.size == 0;
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::{
     selector::{DEVICE_FIELDS, parse},
 };
 
-/// Checks a plan before it is resolved.
+/// Checks a plan before its waves are resolved to devices.
 pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
     if plan.waves.is_empty() {
         return Err(Violation::NoWaves);
@@ -39,7 +39,7 @@ pub fn check_plan(plan: &Plan) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Checks what `assign` answered: every row names a custom wave or none.
+/// Checks the output of `assign`: each row is a custom wave of the plan or unassigned.
 pub fn check_assignment(plan: &Plan, assigned: &[u16]) -> Result<(), Violation> {
     let is_custom = |wave: u16| {
         plan.waves

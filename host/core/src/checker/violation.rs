@@ -1,81 +1,81 @@
 use crate::campaign::MAX_WAVES;
 
-/// A rule that an answer breaks, in words for its author and the operator.
+/// A rule of the contract that a plugin output breaks; the message is for plugin authors and operators.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// A plan without waves.
-    #[error("a plan has at least one wave")]
+    #[error("the plan has no waves; at least one is required")]
     NoWaves,
     /// More waves than [`MAX_WAVES`].
-    #[error("a plan has at most {MAX_WAVES} waves, not {0}")]
+    #[error("the plan has {0} waves; at most {MAX_WAVES} are allowed")]
     TooManyWaves(usize),
     /// A wave's name is empty or too long.
     #[error("the name of wave {0} must have 1 to 100 characters")]
     WaveName(usize),
-    /// A share above the whole.
-    #[error("wave {wave} wants {share} basis points; 10000 is the whole")]
+    /// A share above 100 %.
+    #[error("the share of wave {wave} is {share} basis points; at most 10000 are allowed")]
     Share {
-        /// Which wave.
+        /// Index of the wave.
         wave: usize,
-        /// What it wants.
+        /// Share in basis points.
         share: u16,
     },
-    /// A selector that is none.
-    #[error("the selector of wave {wave}: {error}")]
+    /// A selector that cannot be parsed.
+    #[error("invalid selector of wave {wave}: {error}")]
     Selector {
-        /// Which wave.
+        /// Index of the wave.
         wave: usize,
-        /// What is wrong with it.
+        /// Parse error.
         error: String,
     },
-    /// Plans that take in devices later.
-    #[error("this host has no dynamic plans: the devices of a campaign are chosen at its start")]
+    /// A dynamic plan, which this host does not support.
+    #[error("dynamic plans are not supported: the devices of a campaign are selected at its start")]
     Dynamic,
-    /// Assigned to a wave that is not custom, or is not there.
+    /// A device assigned to a wave that does not exist or is not custom.
     #[error("row {row} is assigned to wave {wave}, which is not a custom wave of the plan")]
     Assignment {
-        /// Which row.
+        /// Index of the row.
         row: usize,
-        /// To which wave.
+        /// Index of the wave.
         wave: u16,
     },
-    /// A wave that is not there.
-    #[error("there is no wave {0}")]
+    /// A wave that does not exist.
+    #[error("wave {0} does not exist")]
     UnknownWave(u32),
     /// Two levels for one wave.
-    #[error("wave {0} is admitted twice")]
+    #[error("the decision admits wave {0} twice")]
     DuplicateLevel(u32),
     /// More devices than the wave has.
-    #[error("wave {wave} has {size} devices; {admitted} were admitted")]
+    #[error("wave {wave} has {size} devices; the decision admits {admitted}")]
     LevelAboveWaveSize {
-        /// Which wave.
+        /// Index of the wave.
         wave: u32,
-        /// Its size.
+        /// Devices in the wave.
         size: u64,
-        /// What was admitted.
+        /// Level in the decision.
         admitted: u64,
     },
-    /// A wave before its turn.
-    #[error("wave {0} may open only after the one before it")]
+    /// A wave that opens before an earlier one.
+    #[error("wave {0} must not open before the waves in front of it")]
     OutOfOrder(u32),
-    /// Too many in flight.
-    #[error("{in_flight} devices would be in flight; the campaign allows {limit}")]
+    /// More devices in flight than the campaign allows.
+    #[error("the decision would put {in_flight} devices in flight; the campaign allows {limit}")]
     TooManyInFlight {
-        /// How many there would be.
+        /// Devices in flight after the decision.
         in_flight: u64,
-        /// How many may be.
+        /// Limit of the campaign.
         limit: u64,
     },
-    /// Releases although a policy says stop.
-    #[error("devices were released although the policy {0} says stop")]
+    /// A release although a health policy holds or rolls back.
+    #[error("the decision releases devices although policy {0} stops the campaign")]
     StoppedByPolicy(String),
-    /// Releases and stops in one breath.
-    #[error("devices were released by a decision whose outcome is {0}")]
+    /// A release together with an outcome that stops the campaign.
+    #[error("the decision releases devices although its outcome is {0}")]
     ReleaseWithStop(&'static str),
-    /// Done while devices are not.
-    #[error("complete, although {0} devices are in flight")]
+    /// Completion while devices are in flight.
+    #[error("the outcome is complete although {0} devices are in flight")]
     CompleteInFlight(u64),
-    /// A gate before a wave that is open.
-    #[error("wave {0} is open already, so nobody needs to wait at its gate")]
+    /// A gate before a wave that has already opened.
+    #[error("wave {0} has already opened; no operator can be awaited at its gate")]
     GateAlreadyPassed(u32),
 }

@@ -1,30 +1,30 @@
 use super::{Context, DeviceClass, FirmwareFacts};
 
-/// What a compatibility policy is shown.
+/// Input of a compatibility policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckInput {
     /// The campaign.
     pub context: Context,
-    /// What would be installed.
+    /// Firmware to check.
     pub firmware: FirmwareFacts,
-    /// What it would be installed on.
+    /// Classes of the selected devices.
     pub classes: Vec<DeviceClass>,
-    /// JSON.
+    /// Config as JSON.
     pub config: String,
 }
 
-/// A compatibility policy's verdict on one class.
+/// Verdict of a compatibility policy on one class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compatibility {
-    /// May be installed.
+    /// The firmware may be installed.
     Compatible,
-    /// Must not be installed, and why.
+    /// The firmware must not be installed, with the reason.
     Incompatible(String),
-    /// Another version must come first.
+    /// Another version must be installed first.
     Needs {
-        /// That version.
+        /// Version to install first.
         version: String,
-        /// Why.
+        /// Reason for operators.
         reason: String,
     },
 }

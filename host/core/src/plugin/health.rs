@@ -3,43 +3,43 @@ use std::time::Duration;
 use super::{Context, Failure, FirmwareFacts, RollbackRequest};
 use crate::wave::{Counts, WaveReport};
 
-/// What a health policy is shown.
+/// Input of a health policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthInput {
     /// The campaign.
     pub context: Context,
-    /// What is being installed.
+    /// Firmware of the campaign.
     pub firmware: FirmwareFacts,
-    /// All waves together.
+    /// Counters of all waves.
     pub total: Counts,
-    /// Failures of all waves, by code.
+    /// Failures of all waves by error code.
     pub failures: Vec<Failure>,
-    /// Wave by wave.
+    /// Reports of the waves, in order.
     pub waves: Vec<WaveReport>,
-    /// From offer to end.
+    /// Durations of updates.
     pub durations: Durations,
-    /// Wanted telemetry.
+    /// Requested telemetry metrics.
     pub metrics: Vec<Metric>,
-    /// Health checks of devices.
+    /// Results of device health checks.
     pub checks: Vec<HealthCheck>,
-    /// JSON.
+    /// Config as JSON.
     pub config: String,
-    /// Its own, from the last applied answer.
+    /// State of the plugin, from its last applied answer.
     pub state: Vec<u8>,
 }
 
-/// How long updates took from offer to end.
+/// Durations of updates from offer to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Durations {
-    /// How many ended.
+    /// Number of ended updates.
     pub count: u64,
-    /// The median.
+    /// Median.
     pub p50: Duration,
-    /// All but one in twenty took no longer.
+    /// 95th percentile.
     pub p95: Duration,
 }
 
-/// One side of a metric.
+/// Statistics of one side of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[expect(missing_docs, reason = "the names of statistics")]
 pub struct Sample {
@@ -51,43 +51,43 @@ pub struct Sample {
     pub max: f64,
 }
 
-/// Devices already updated against those not yet.
+/// A telemetry metric: updated devices compared with the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// Its name, as the plugin asked for it.
+    /// Name, as the plugin requested it.
     pub name: String,
     /// Devices on the new firmware.
     pub updated: Sample,
-    /// Devices not yet on it.
+    /// Devices still on another firmware.
     pub baseline: Sample,
 }
 
-/// One kind of health check.
+/// Results of one device health check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// Its name.
+    /// Name of the check.
     pub name: String,
-    /// How many passed.
+    /// Devices that passed.
     pub passed: u64,
-    /// How many failed.
+    /// Devices that failed.
     pub failed: u64,
 }
 
-/// A health policy's verdict.
+/// Verdict of a health policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthVerdict {
-    /// Go on.
+    /// The campaign continues.
     Healthy,
-    /// Too little is known: wait.
+    /// Too little data; no new wave opens.
     Inconclusive(String),
-    /// Release nothing more.
+    /// No more devices are released.
     Hold(String),
-    /// Go back.
+    /// The campaign is rolled back.
     RollBack(RollbackRequest),
 }
 
 impl HealthVerdict {
-    /// Its name in the journal and in REST.
+    /// Name in the journal and in REST.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -97,7 +97,7 @@ impl HealthVerdict {
         }
     }
 
-    /// How bad it is: the worst of all policies counts.
+    /// Severity; the highest of all policies applies.
     pub fn severity(&self) -> u8 {
         match self {
             Self::Healthy => 0,
@@ -108,15 +108,15 @@ impl HealthVerdict {
     }
 }
 
-/// What a health policy answers.
+/// Output of a health policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthAnswer {
-    /// The verdict.
+    /// Verdict.
     pub verdict: HealthVerdict,
-    /// Basis points.
+    /// Confidence in basis points.
     pub confidence: u16,
-    /// Handed back at the next call.
+    /// State for the next call.
     pub state: Vec<u8>,
-    /// Sentences for people.
+    /// Sentences for operators.
     pub explain: Vec<String>,
 }

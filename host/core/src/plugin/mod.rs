@@ -1,7 +1,7 @@
-//! What plugins are shown and what they answer: the domain's side of the plugin contract.
+//! Inputs and outputs of plugins: the domain's side of the plugin contract.
 //!
-//! The shapes follow `wit/`, whose comments say what each field means; every published version of the contract is
-//! translated to and from these types by the sandbox.
+//! The types follow `wit/`, where each field is documented. The sandbox converts every published version of the
+//! contract to and from these types.
 
 mod compatibility;
 mod health;
@@ -20,19 +20,19 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// The world that a plugin exports.
+/// Kind of plugin: the world that the component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginKind {
-    /// Decides who gets a firmware and when.
+    /// Plans waves and decides when devices are released.
     Strategy,
-    /// Decides which device classes may take a firmware.
+    /// Decides which device classes may get a firmware.
     Compatibility,
-    /// Decides whether a campaign is going well.
+    /// Decides whether a campaign is healthy.
     Health,
 }
 
 impl PluginKind {
-    /// Its name in SQL, REST and messages.
+    /// Name in SQL, REST and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Strategy => "strategy",
@@ -41,7 +41,7 @@ impl PluginKind {
         }
     }
 
-    /// The kind of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Strategy, Self::Compatibility, Self::Health]
             .into_iter()
@@ -49,52 +49,52 @@ impl PluginKind {
     }
 }
 
-/// What a plugin says of itself.
+/// Self-description of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
-    /// `SemVer`.
+    /// Version: `SemVer`.
     pub version: String,
-    /// One sentence for people.
+    /// One sentence for operators.
     pub summary: String,
     /// JSON Schema (2020-12) of the config.
     pub config_schema: String,
-    /// Changes when the opaque state does.
+    /// Version of the plugin's state format.
     pub state_schema: u32,
-    /// Telemetry metrics that it wants.
+    /// Telemetry metrics that the plugin requests.
     pub metrics: Vec<String>,
-    /// Device attributes that it wants classes to be made of.
+    /// Device attributes that the plugin requests as part of a class.
     pub attributes: Vec<String>,
 }
 
-/// A rule that a config breaks.
+/// A validation error of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// JSON pointer into the config, empty for the whole.
+    /// JSON pointer to the field; empty: the whole value.
     pub path: String,
-    /// What is wrong, and what would be right.
+    /// The problem and the expected value.
     pub message: String,
 }
 
-/// What is known of a campaign and its limits.
+/// A campaign and its limits as plugins see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// When the question is asked.
+    /// Time of the call.
     pub now: Timestamp,
-    /// Derived from the campaign.
+    /// Seed of the campaign's stable order.
     pub seed: u64,
-    /// When the campaign started; none while it is planned.
+    /// Time of the campaign's start; `None` during planning.
     pub started_at: Option<Timestamp>,
-    /// How many devices may be in flight at once.
+    /// Maximum devices in flight.
     pub max_in_flight: Option<u64>,
-    /// Basis points of a wave whose failure stops the campaign.
+    /// Share of failed devices of a wave, in basis points, at which the host stops the campaign.
     pub failure_ceiling: u16,
-    /// How long a device has from offer to end.
+    /// Update timeout of the campaign.
     pub update_timeout: Duration,
-    /// Whether the host obeys a policy's roll-back by itself.
+    /// Rolls back without an operator when a plugin asks for it.
     pub auto_rollback: bool,
-    /// Knowledge that later hosts hand over.
+    /// Additional key-value pairs; newer hosts may add keys.
     pub facts: Vec<(String, String)>,
 }
 
@@ -117,7 +117,7 @@ pub struct FirmwareFacts {
     pub metadata: Vec<(String, String)>,
 }
 
-/// What makes devices alike for plugins: hardware, version and the attributes that plugins want.
+/// Properties that devices of one class share: hardware, version and the attributes that plugins request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ClassKey {
     /// Reported hardware model.
@@ -126,30 +126,30 @@ pub struct ClassKey {
     pub hardware_revision: Option<String>,
     /// Reported software version.
     pub version: Option<String>,
-    /// Wanted attributes that the device has, by key.
+    /// Requested attributes that the device reports, by key.
     pub attributes: Vec<(String, String)>,
 }
 
-/// Devices that no plugin can tell apart.
+/// Devices that plugins cannot distinguish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceClass {
-    /// What they share.
+    /// Shared properties.
     pub key: ClassKey,
-    /// How many there are.
+    /// Number of devices.
     pub devices: u64,
 }
 
-/// What a rollback reaches.
+/// Devices that a rollback includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RollbackScope {
-    /// Devices in flight and devices already done.
+    /// Devices in flight and devices that completed.
     Everything,
-    /// Devices in flight.
+    /// Only devices in flight.
     InFlight,
 }
 
 impl RollbackScope {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Everything => "everything",
@@ -157,7 +157,7 @@ impl RollbackScope {
         }
     }
 
-    /// The scope of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Everything, Self::InFlight]
             .into_iter()
@@ -165,20 +165,20 @@ impl RollbackScope {
     }
 }
 
-/// A wish to go back.
+/// A plugin's request to roll back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
-    /// What it reaches.
+    /// Devices to include.
     pub scope: RollbackScope,
-    /// Why, in words.
+    /// Reason for operators.
     pub reason: String,
 }
 
-/// One counted reason of failure.
+/// Number of failures with one error code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// `error_code` of the updates.
     pub code: String,
-    /// How many devices failed with it.
+    /// Number of devices that failed with it.
     pub devices: u64,
 }

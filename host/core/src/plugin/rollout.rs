@@ -3,112 +3,112 @@ use std::time::Duration;
 use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, RollbackRequest};
 use crate::{time::Timestamp, wave::WaveReport};
 
-/// In an assignment: no wave.
+/// Marks a device without a wave in an assignment.
 pub const UNASSIGNED: u16 = u16::MAX;
 
-/// How many selected devices a group has.
+/// Number of selected devices in a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSize {
-    /// Its name.
+    /// Name of the group.
     pub name: String,
-    /// Its devices in this campaign.
+    /// Devices of the group in this campaign.
     pub devices: u64,
 }
 
-/// The devices selected and compatible.
+/// The selected, compatible devices of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
-    /// In all.
+    /// Number of devices.
     pub devices: u64,
-    /// By group, ordered by name.
+    /// By group, sorted by name.
     pub groups: Vec<GroupSize>,
-    /// By class, ordered by key.
+    /// By class, sorted by key.
     pub classes: Vec<DeviceClass>,
 }
 
-/// What a strategy is shown when it plans.
+/// Input of a strategy's `plan`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanInput {
     /// The campaign.
     pub context: Context,
-    /// What is to be installed.
+    /// Firmware of the campaign.
     pub firmware: FirmwareFacts,
-    /// On whom.
+    /// Devices of the campaign.
     pub census: Census,
-    /// JSON.
+    /// Config as JSON.
     pub config: String,
 }
 
-/// Which devices make a wave; see the contract for the rules of each.
+/// Members of a wave; `wit/` defines the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Members {
-    /// So many.
+    /// A fixed number of devices.
     Count(u64),
-    /// This share of all selected devices, in basis points, rounded up.
+    /// A share of all selected devices in basis points, rounded up.
     Share(u16),
-    /// Those that match this RSQL.
+    /// The devices that match an RSQL selector.
     Selector(String),
-    /// Those with these ids.
+    /// The devices with these ids.
     Devices(Vec<String>),
-    /// All that are left.
+    /// All remaining devices.
     Rest,
-    /// Those that `assign` names.
+    /// The devices that `assign` assigns.
     Custom,
 }
 
 /// One wave of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedWave {
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// Who is in it.
+    /// Members of the wave.
     pub members: Members,
 }
 
-/// The waves of a campaign, in order.
+/// A rollout plan: the waves of a campaign, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// At least one.
+    /// At least one wave.
     pub waves: Vec<PlannedWave>,
-    /// Waves may open in any order.
+    /// Allows waves to open in any order.
     pub parallel: bool,
-    /// Devices that match later join the last wave.
+    /// Devices that match later join the last wave. Not supported.
     pub dynamic: bool,
 }
 
-/// What a strategy is shown when it assigns devices to `custom` waves: columns of equal length, a row a device.
+/// Input of a strategy's `assign`: columns of equal length, one row per device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignInput {
     /// The campaign.
     pub context: Context,
-    /// JSON.
+    /// Config as JSON.
     pub config: String,
     /// The plan's waves.
     pub waves: Vec<PlannedWave>,
-    /// What `group` points into.
+    /// Group names that `group` indexes.
     pub groups: Vec<String>,
-    /// What `class` points into.
+    /// Classes that `class` indexes.
     pub classes: Vec<DeviceClass>,
     /// Index of the device's first group, [`UNASSIGNED`] for none.
     pub group: Vec<u16>,
     /// Index of the device's class.
     pub class: Vec<u32>,
-    /// The device's place in the campaign's stable order, spread over the whole range.
+    /// Upper 32 bits of the device's key in the campaign's stable order.
     pub place: Vec<u32>,
 }
 
-/// What an operator did.
+/// An operator's action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OperatorAct {
-    /// When.
+    /// Time of the action.
     pub at: Timestamp,
-    /// What.
+    /// Kind of action.
     pub kind: OperatorActKind,
-    /// For `Advanced`: the wave behind the gate.
+    /// For `Advanced`: the wave behind the gate that was passed.
     pub wave: Option<u32>,
 }
 
-/// The acts of operators that a strategy can see.
+/// Operator actions that strategies can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the acts")]
 pub enum OperatorActKind {
@@ -119,7 +119,7 @@ pub enum OperatorActKind {
 }
 
 impl OperatorActKind {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -129,7 +129,7 @@ impl OperatorActKind {
         }
     }
 
-    /// The act of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Started, Self::Paused, Self::Resumed, Self::Advanced]
             .into_iter()
@@ -137,64 +137,64 @@ impl OperatorActKind {
     }
 }
 
-/// A health policy's verdict as the strategy sees it.
+/// Verdict of a health policy, as strategies see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyVerdict {
-    /// The policy's plugin name.
+    /// Plugin name of the policy.
     pub policy: String,
-    /// What it said.
+    /// Verdict.
     pub verdict: HealthVerdict,
-    /// How sure it is, in basis points.
+    /// Confidence in basis points.
     pub confidence: u16,
 }
 
-/// What a strategy is shown at every tick.
+/// Input of a strategy's `decide`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     /// The campaign.
     pub context: Context,
-    /// What is being installed.
+    /// Firmware of the campaign.
     pub firmware: FirmwareFacts,
-    /// Oldest first, the last 64.
+    /// The last 64 operator actions, oldest first.
     pub operator: Vec<OperatorAct>,
-    /// Wave by wave, in the plan's order.
+    /// Reports of the waves, in the plan's order.
     pub waves: Vec<WaveReport>,
-    /// Of the campaign's health policies, in the campaign's order.
+    /// Verdicts of the campaign's health policies, in the campaign's order.
     pub verdicts: Vec<PolicyVerdict>,
-    /// JSON.
+    /// Config as JSON.
     pub config: String,
-    /// Its own, from the last applied decision.
+    /// State of the plugin, from its last applied decision.
     pub state: Vec<u8>,
 }
 
-/// How many of a wave's devices may have been admitted in total by now.
+/// Release level of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     /// Index of the wave.
     pub wave: u32,
-    /// A level, not a step.
+    /// Number of devices released in total, not in addition.
     pub devices: u64,
 }
 
-/// Where a strategy wants the campaign to go.
+/// Course of the campaign after a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DecisionOutcome {
-    /// On.
+    /// Continue.
     Proceed,
     /// Wait for an operator at the gate before this wave.
     AwaitOperator(u32),
-    /// Release nothing more until an operator resumes, and why.
+    /// Release nothing more until an operator resumes, with the reason.
     Hold(String),
-    /// Back.
+    /// Roll back.
     RollBack(RollbackRequest),
-    /// Done.
+    /// Complete the campaign.
     Complete,
-    /// Given up, and why.
+    /// Fail the campaign, with the reason.
     Fail(String),
 }
 
 impl DecisionOutcome {
-    /// Its name in the journal and in REST.
+    /// Name in the journal and in REST.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Proceed => "proceed",
@@ -207,17 +207,17 @@ impl DecisionOutcome {
     }
 }
 
-/// What a strategy answers.
+/// Output of a strategy's `decide`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Levels, at most one a wave.
+    /// Release levels, at most one per wave.
     pub admissions: Vec<Admission>,
-    /// Where to go.
+    /// Course of the campaign.
     pub outcome: DecisionOutcome,
-    /// Ask again after this long.
+    /// Time until the next call at the latest.
     pub wake_after: Option<Duration>,
-    /// Handed back at the next call.
+    /// State for the next call.
     pub state: Vec<u8>,
-    /// Sentences for people.
+    /// Sentences for operators.
     pub explain: Vec<String>,
 }

@@ -3,14 +3,14 @@ use std::{borrow::Cow, cmp::Ordering};
 use super::{Comparison, FieldKind, Operator, Selector};
 use crate::version::sort_key;
 
-/// Something that a selector can be held against.
+/// An entity that selectors can be matched against.
 pub trait FieldValues {
-    /// The values of a field: none, one, or several (a device is in many groups). A comparison holds when it holds
-    /// for any of them.
+    /// The values of a field: none, one, or several (a device may be in several groups). A comparison matches if it
+    /// matches any of them.
     fn values(&self, field: &str) -> Vec<Cow<'_, str>>;
 }
 
-/// Whether the selector holds.
+/// True if the selector matches the entity.
 pub fn matches(selector: &Selector, facts: &impl FieldValues) -> bool {
     match selector {
         Selector::And(all) => all.iter().all(|one| matches(one, facts)),
@@ -45,7 +45,7 @@ fn holds(comparison: &Comparison, operator: Operator, value: &str) -> bool {
             .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_gt)),
         Operator::GreaterOrEqual => wanted
             .any(|wanted| compare(comparison.kind, value, wanted).is_some_and(Ordering::is_ge)),
-        // Turned into their opposites above.
+        // Handled as negations in `matches`.
         Operator::NotEqual | Operator::Out => false,
     }
 }
@@ -65,7 +65,7 @@ fn compare(kind: FieldKind, value: &str, wanted: &str) -> Option<Ordering> {
     }
 }
 
-/// Whether a text matches a pattern in which `*` is any run of characters.
+/// True if `text` matches a pattern in which `*` stands for any run of characters.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -76,7 +76,7 @@ pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let mut parts: Vec<&str> = rest.split('*').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {
-        // The earliest place leaves most for the parts that follow.
+        // The earliest match leaves the most text for the following parts.
         let Some(at) = text.find(part) else {
             return false;
         };
@@ -131,7 +131,7 @@ mod tests {
             ("last_seen!=1970-01-01T00:00:00.999Z", true),
             ("(hw_model==rpi3,hw_model==rpi4);group==lab", true),
         ] {
-            let selector = parse(text, &DEVICE_FIELDS).expect("a good selector");
+            let selector = parse(text, &DEVICE_FIELDS).expect("a valid selector");
             assert_eq!(matches(&selector, &Gateway), expected, "{text}");
         }
     }

@@ -1,50 +1,50 @@
 use super::{Comparison, FieldKind, Fields, Operator, Selector};
 
-/// Longest selector, in bytes.
+/// Maximum length of a selector, in bytes.
 pub const MAX_LENGTH: usize = 4096;
-/// Deepest nesting of parentheses.
+/// Maximum nesting of parentheses.
 pub const MAX_DEPTH: usize = 32;
-/// Most comparisons, and most values of one `=in=`.
+/// Maximum comparisons of a selector, and maximum values of one `=in=` or `=out=`.
 pub const MAX_COMPARISONS: usize = 256;
 
-/// Why a text is no selector.
+/// Why a selector cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Longer than [`MAX_LENGTH`].
-    #[error("a selector has at most {MAX_LENGTH} bytes")]
+    #[error("the selector is longer than {MAX_LENGTH} bytes")]
     TooLong,
     /// Deeper than [`MAX_DEPTH`] or wider than [`MAX_COMPARISONS`].
-    #[error("a selector has at most {MAX_DEPTH} levels and {MAX_COMPARISONS} comparisons")]
+    #[error("the selector has more than {MAX_DEPTH} levels or {MAX_COMPARISONS} comparisons")]
     TooComplex,
-    /// Something else stands where this was expected.
+    /// Unexpected input.
     #[error("expected {expected} at byte {at}")]
     Expected {
-        /// What would be right.
+        /// What was expected.
         expected: &'static str,
-        /// Where, counted from 0.
+        /// Byte offset from 0.
         at: usize,
     },
-    /// No such field.
-    #[error("unknown field `{field}`; known are {known}")]
+    /// Unknown field.
+    #[error("unknown field `{field}`; known fields: {known}")]
     UnknownField {
-        /// The field as written.
+        /// The field.
         field: String,
-        /// The fields that there are.
+        /// The known fields, comma-separated.
         known: String,
     },
-    /// The field is a time and the value is not.
+    /// A value of a time field that is not a time.
     #[error(
-        "`{value}` is no time, and `{field}` needs one: 2026-05-01T12:00:00Z, or milliseconds since 1970"
+        "invalid time `{value}` for `{field}`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970"
     )]
     NotATime {
         /// The field.
         field: String,
-        /// The value as written.
+        /// The value.
         value: String,
     },
 }
 
-/// Parses a selector over these fields.
+/// Parses a selector over `fields`.
 pub fn parse(text: &str, fields: &Fields) -> Result<Selector, ParseError> {
     if text.len() > MAX_LENGTH {
         return Err(ParseError::TooLong);
@@ -150,7 +150,7 @@ impl Parser<'_> {
     }
 
     fn operator(&mut self) -> Result<Operator, ParseError> {
-        // Longer spellings first, so that `<=` is not read as `<`.
+        // Longer operators first, so that `<=` is not read as `<`.
         const OPERATORS: [(&str, Operator); 12] = [
             ("==", Operator::Equal),
             ("!=", Operator::NotEqual),
@@ -280,7 +280,7 @@ impl Parser<'_> {
     }
 }
 
-/// A moment as answers show it, or in milliseconds since 1970.
+/// Milliseconds of an RFC 3339 time, or of a number that is milliseconds since 1970.
 fn millis(value: &str) -> Option<i64> {
     let moment = || value.parse::<jiff::Timestamp>().ok();
     value
@@ -359,17 +359,17 @@ mod tests {
             ("name=in=a", "expected `(` at byte 8"),
             (
                 "last_seen=gt=soon",
-                "`soon` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or milliseconds since 1970",
+                "invalid time `soon` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or milliseconds since 1970",
             ),
-            // Without a zone it would be anybody's guess; a `+` in a query string arrives as a space.
+            // A time without a zone is ambiguous. A `+` in a query string arrives as a space.
             (
                 "last_seen=gt='2026-05-01T12:00:00'",
-                "`2026-05-01T12:00:00` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or \
+                "invalid time `2026-05-01T12:00:00` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or \
                  milliseconds since 1970",
             ),
             (
                 "last_seen=gt=2026-05-01T12:00:00 02:00",
-                "`2026-05-01T12:00:00` is no time, and `last_seen` needs one: 2026-05-01T12:00:00Z, or \
+                "invalid time `2026-05-01T12:00:00` for `last_seen`: must be RFC 3339, such as 2026-05-01T12:00:00Z, or \
                  milliseconds since 1970",
             ),
         ] {

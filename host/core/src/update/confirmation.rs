@@ -1,4 +1,4 @@
-//! Somebody at the device is asked: the steps of an update that an answer makes.
+//! Confirmation of an update at the device.
 
 use super::{EventError, OnDenied, UpdateError, UpdateState, UpdateStatus};
 use crate::{
@@ -6,11 +6,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// The error code of an update that somebody said no to.
+/// Error code of an update that was denied at the device.
 pub const DENIED: &str = "DENIED";
 
 impl UpdateState {
-    /// What an answer makes of it. "No" is heard on the way too: it takes the consent back.
+    /// Applies an answer. A denial of an update that was confirmed before revokes the confirmation.
     pub(super) fn apply_confirmation(
         self,
         answer: &Feedback,
@@ -35,7 +35,7 @@ impl UpdateState {
         }
     }
 
-    /// On offer, if it waited for that.
+    /// Offers an update that waits for confirmation.
     pub(super) fn confirm(mut self) -> Self {
         if self.status == UpdateStatus::WaitingConfirmation {
             self.status = UpdateStatus::Offered;
@@ -43,7 +43,8 @@ impl UpdateState {
         self
     }
 
-    /// A "no" where nobody is asked: to offer it again would be to go past it, and to wait would be to wait for nobody.
+    /// Applies a denial while auto-confirm is active. It is final: offering the update again would override the
+    /// denial, and no confirmation is pending.
     pub(super) fn decline(self, answer: &Feedback, now: Timestamp) -> Result<Self, EventError> {
         use UpdateStatus as S;
         match self.status {
@@ -51,7 +52,7 @@ impl UpdateState {
                 if self.options.confirmation.is_some() =>
             {
                 let why = format!(
-                    "its device agrees to updates beforehand, and said no to this one: {}",
+                    "denied at the device although auto-confirm is active: {}",
                     reason(answer)
                 );
                 Ok(self.reject(why, now))
@@ -220,7 +221,7 @@ mod tests {
     fn declining_is_final_for_auto_confirmed_devices() {
         use UpdateStatus as S;
         let UpdateEvent::ConfirmationFeedback(no) = answer(Execution::Denied) else {
-            unreachable!("it is an answer");
+            unreachable!("a confirmation");
         };
         let declined = UpdateEvent::Declined(no);
         for from in ALL {
@@ -254,9 +255,9 @@ mod tests {
             Timestamp(0),
         );
         let rejected = waiting.after(&answer(Execution::Denied), NOW);
-        let rejected = rejected.expect("it may be denied");
+        let rejected = rejected.expect("a deniable update");
         assert_eq!(rejected.completed_at, Some(NOW));
-        let error = rejected.error.expect("it says why");
+        let error = rejected.error.expect("an error");
         assert_eq!(
             (error.code.as_str(), error.message.as_str()),
             (DENIED, "on the road")

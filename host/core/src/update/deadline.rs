@@ -1,4 +1,4 @@
-//! What ends an update by itself: every phase, and the whole, has its time.
+//! Deadlines: every phase of an update, and the update as a whole, is limited in time.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use super::{UpdateError, UpdateState, UpdateStatus};
 use crate::time::Timestamp;
 
 impl UpdateState {
-    /// The deadlines of the status that it has just come to. Nobody is timed while they think about a confirmation: the
-    /// time of the update itself begins when they agree, and begins anew when they agree again. Nor is a device while it
-    /// waits for its window.
+    /// Sets the deadlines of a status that was just entered. The update timeout does not run while the update waits
+    /// for confirmation: it starts, or restarts, with each confirmation. It does not run either while the device
+    /// waits for its maintenance window.
     pub(super) fn begin_phase(&mut self, now: Timestamp) {
         let timeouts = self.options.timeouts;
         match (self.status, self.options.confirmation) {
@@ -22,21 +22,21 @@ impl UpdateState {
         }
         let end_of_phase = match (self.status, self.phase_timeout()) {
             (_, Some(phase)) => self.deadline_in_window(now, phase),
-            // It may have been waiting for its window; a call back does not.
+            // A cancellation does not wait for the window, although the update may have.
             (UpdateStatus::Cancelling, _) => now.plus(timeouts.update),
             _ => self.ends_at,
         };
         self.timeout_at = self.ends_at.min(end_of_phase);
     }
 
-    /// The end of this time, of which nothing passes while the device waits for its window.
+    /// The end of `time`, which runs only from the opening that the device waits for.
     fn deadline_in_window(&self, now: Timestamp, time: Duration) -> Timestamp {
         let window = self.options.window.as_ref();
         let from = window.map_or(now, |window| window.timeout_start(now, time));
         from.plus(time)
     }
 
-    /// How long the phase that it is in may take, where it has a time of its own.
+    /// Timeout of the current phase, if it has its own.
     fn phase_timeout(&self) -> Option<Duration> {
         match self.status {
             UpdateStatus::Downloading => self.options.timeouts.download,
@@ -45,7 +45,7 @@ impl UpdateState {
         }
     }
 
-    /// Its end, if its time is up; a try that waited for its time is put to its device.
+    /// Ends an update whose deadline has passed. A scheduled retry is offered instead.
     pub(super) fn apply_deadline(mut self, now: Timestamp) -> Self {
         if !self.status.is_open() || now < self.timeout_at {
             return self;
@@ -57,7 +57,7 @@ impl UpdateState {
         if self.status == UpdateStatus::Cancelling {
             return self.end(UpdateStatus::Cancelled, now);
         }
-        // It has stayed well for long enough, and is asked for its version once more.
+        // The soak time is over: the device is asked for its version again.
         if self.soaks_until.is_some() && now < self.ends_at {
             self.timeout_at = self.ends_at;
             return self;
@@ -75,31 +75,31 @@ impl UpdateState {
         let in_phase = |phase: &str| match self.phase_timeout() {
             Some(limit) if ends_early => {
                 let limit = minutes(limit);
-                format!("the device did not end the {phase} within {limit}")
+                format!("the device did not finish the {phase} within {limit}")
             }
             _ => format!(
-                "the device fell silent during the {phase}: the update had {update_timeout}"
+                "the device stopped reporting during the {phase}; the update timeout is {update_timeout}"
             ),
         };
         match self.status {
             UpdateStatus::WaitingConfirmation => match self.options.confirmation {
                 Some(confirmation) => {
                     let timeout = minutes(confirmation.timeout);
-                    format!("nobody confirmed the update within {timeout}")
+                    format!("the update was not confirmed within {timeout}")
                 }
-                None => "nobody confirmed the update".to_owned(),
+                None => "the update was not confirmed".to_owned(),
             },
             UpdateStatus::Offered => {
-                format!("the device never took up the update within {update_timeout}")
+                format!("the device did not start the update within {update_timeout}")
             }
             UpdateStatus::Downloading => in_phase("download"),
             UpdateStatus::Installing => in_phase("installation"),
             _ if self.soaks_until.is_some() => {
                 format!(
-                    "the device did not report within {update_timeout} that it stayed on the new version"
+                    "the device did not report its version within {update_timeout} after the soak time"
                 )
             }
-            _ => format!("the device never reported the new version within {update_timeout}"),
+            _ => format!("the device did not report the new version within {update_timeout}"),
         }
     }
 }
@@ -160,23 +160,23 @@ mod tests {
         UpdateEvent::ConfirmationFeedback(feedback(execution))
     }
 
-    /// What becomes of an update with these terms after these events, each at its minute, and when its time is up.
+    /// Deadline in minutes, final status and message of an update after these events, each at its minute.
     fn timeout_after(
         options: UpdateOptions,
         events: &[(i64, UpdateEvent)],
     ) -> (i64, UpdateStatus, String) {
         let mut state = UpdateState::offered(SuccessCriteria::Attested, options, minute(0));
         for (at, event) in events {
-            state = state.after(event, minute(*at)).expect("it is taken");
+            state = state.after(event, minute(*at)).expect("a valid event");
         }
         let timeout_at = state.timeout_at;
         let just_before = Timestamp(timeout_at.0 - 1);
         let early = state
             .clone()
             .after(&UpdateEvent::DeadlinePassed, just_before);
-        assert_eq!(early, Ok(state.clone()), "nothing ends before its time");
+        assert_eq!(early, Ok(state.clone()), "no effect before the deadline");
         let ended = state.after(&UpdateEvent::DeadlinePassed, timeout_at);
-        let ended = ended.expect("its time is up");
+        let ended = ended.expect("past the deadline");
         let message = ended.error.map(|error| error.message).unwrap_or_default();
         (timeout_at.0 / 60_000, ended.status, message)
     }
@@ -190,15 +190,15 @@ mod tests {
                 vec![],
                 60,
                 TimedOut,
-                "the device never took up the update within 60 minutes",
+                "the device did not start the update within 60 minutes",
             ),
             (
                 vec![(5, UpdateEvent::Retrieved)],
                 15,
                 TimedOut,
-                "the device did not end the download within 10 minutes",
+                "the device did not finish the download within 10 minutes",
             ),
-            // Talking does not buy time.
+            // Feedback does not extend the deadline.
             (
                 vec![
                     (5, UpdateEvent::Retrieved),
@@ -206,7 +206,7 @@ mod tests {
                 ],
                 15,
                 TimedOut,
-                "the device did not end the download within 10 minutes",
+                "the device did not finish the download within 10 minutes",
             ),
             (
                 vec![
@@ -215,20 +215,20 @@ mod tests {
                 ],
                 34,
                 TimedOut,
-                "the device did not end the installation within 20 minutes",
+                "the device did not finish the installation within 20 minutes",
             ),
-            // The whole ends before the phase would.
+            // The update timeout ends before that of the phase.
             (
                 vec![(55, UpdateEvent::Retrieved)],
                 60,
                 TimedOut,
-                "the device fell silent during the download: the update had 60 minutes",
+                "the device stopped reporting during the download; the update timeout is 60 minutes",
             ),
             (
                 vec![(50, feedback_event(E::Proceeding))],
                 60,
                 TimedOut,
-                "the device fell silent during the installation: the update had 60 minutes",
+                "the device stopped reporting during the installation; the update timeout is 60 minutes",
             ),
             (
                 vec![
@@ -237,7 +237,7 @@ mod tests {
                 ],
                 60,
                 TimedOut,
-                "the device never reported the new version within 60 minutes",
+                "the device did not report the new version within 60 minutes",
             ),
             (
                 vec![
@@ -265,19 +265,19 @@ mod tests {
             (
                 vec![],
                 500,
-                "nobody confirmed the update within 500 minutes",
+                "the update was not confirmed within 500 minutes",
             ),
             (
                 vec![(400, confirmation_event(E::Denied))],
                 500,
-                "nobody confirmed the update within 500 minutes",
+                "the update was not confirmed within 500 minutes",
             ),
             (
                 vec![(400, confirmation_event(E::Confirmed))],
                 460,
-                "the device never took up the update within 60 minutes",
+                "the device did not start the update within 60 minutes",
             ),
-            // Taken back, and given again.
+            // Revoked and confirmed again.
             (
                 vec![
                     (100, UpdateEvent::AutoConfirmed),
@@ -285,7 +285,7 @@ mod tests {
                     (102, confirmation_event(E::Denied)),
                 ],
                 602,
-                "nobody confirmed the update within 500 minutes",
+                "the update was not confirmed within 500 minutes",
             ),
             (
                 vec![
@@ -295,7 +295,7 @@ mod tests {
                     (301, UpdateEvent::Retrieved),
                 ],
                 311,
-                "the device did not end the download within 10 minutes",
+                "the device did not finish the download within 10 minutes",
             ),
         ] {
             let expected = (at, UpdateStatus::TimedOut, message.to_owned());
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(at, 1);
         assert_eq!(
             message,
-            "the device fell silent during the download: the update had 1 minute"
+            "the device stopped reporting during the download; the update timeout is 1 minute"
         );
     }
 }

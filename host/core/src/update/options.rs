@@ -1,47 +1,47 @@
-//! How an update is put to its device: how urgent it is, whether somebody is asked first, and how long it may take.
+//! Options of an update: urgency, confirmation, timeouts, maintenance window and retries.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{RetryPolicy, UpdateStatus};
 use crate::{time::Timestamp, window::MaintenanceWindow};
 
-/// How an update is put to its device. Kept on the campaign, and on each of its updates.
+/// Options of a campaign's updates; stored with the campaign and with each update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateOptions {
-    /// How urgent it is.
+    /// Urgency.
     pub update_type: UpdateType,
-    /// Who has to agree first; none: nobody is asked.
+    /// Confirmation at the device; `None`: not required.
     pub confirmation: Option<Confirmation>,
-    /// How long it may take.
+    /// Timeouts of the update and its phases.
     pub timeouts: Timeouts,
-    /// When it may be installed; none: at any time.
+    /// Maintenance window; `None`: installed at any time.
     pub window: Option<Arc<MaintenanceWindow>>,
-    /// How often it is tried again.
+    /// Automatic retries.
     pub retries: RetryPolicy,
 }
 
-/// That somebody at the device has to agree before it begins.
+/// Requires a confirmation at the device before the update starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirmation {
-    /// What a "no" means.
+    /// Effect of a denial.
     pub on_denied: OnDenied,
-    /// How long to wait for an answer.
+    /// Maximum time to wait for an answer.
     pub timeout: Duration,
 }
 
-/// How long an update may take. While somebody is asked, none of them runs.
+/// Timeouts of an update. They do not run while the update waits for confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the offer, or from the confirmation, to the end.
+    /// From the offer, or the confirmation, to the end.
     pub update: Duration,
-    /// From taking it up to the last byte.
+    /// From the start to the end of the download.
     pub download: Option<Duration>,
-    /// From the last byte until the device says that it is done.
+    /// From the end of the download to the device's final report.
     pub install: Option<Duration>,
 }
 
 impl UpdateOptions {
-    /// At once, whole within this time, tried once, and nobody is asked.
+    /// A forced update with this timeout, without confirmation, window or retries.
     pub fn forced(timeout: Duration) -> Self {
         Self {
             update_type: UpdateType::Forced,
@@ -56,7 +56,7 @@ impl UpdateOptions {
         }
     }
 
-    /// Where an update is when it is put to its device.
+    /// Status of a new update, or of a retry that is due.
     pub(super) fn first_status(&self) -> UpdateStatus {
         match self.confirmation {
             Some(_) => UpdateStatus::WaitingConfirmation,
@@ -64,8 +64,8 @@ impl UpdateOptions {
         }
     }
 
-    /// The terms of the way back: as long as the way out and tried as often, but at once, and nobody is asked. A device
-    /// that waited for somebody to agree, or for a window, would stay on a firmware that was found to be bad.
+    /// Options of a rollback: the same timeouts and retries, but forced and without confirmation or window, since a
+    /// device that waited for either would keep running faulty firmware.
     #[must_use]
     pub fn for_rollback(&self) -> Self {
         Self {
@@ -78,21 +78,21 @@ impl UpdateOptions {
     }
 }
 
-/// How urgent an update is, in the words of the device API.
+/// Urgency of an update, as in hawkBit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateType {
-    /// At once.
+    /// Immediately.
     Forced,
-    /// When it suits the device, or its user.
+    /// At a time that the device or its user chooses.
     Soft,
-    /// Soft, and forced from this time on.
+    /// Soft until this time, then forced.
     TimeForced(Timestamp),
-    /// Downloaded at once and not installed.
+    /// Download immediately, do not install.
     DownloadOnly,
 }
 
 impl UpdateType {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Forced => "forced",
@@ -102,7 +102,8 @@ impl UpdateType {
         }
     }
 
-    /// The type of this name. The time belongs to `time_forced`, which is none without.
+    /// Parses a name that [`Self::as_str`] returns; `forced_at` is required for `time_forced` and allowed for no
+    /// other.
     pub fn parse(text: &str, forced_at: Option<Timestamp>) -> Option<Self> {
         match (text, forced_at) {
             ("forced", None) => Some(Self::Forced),
@@ -113,7 +114,7 @@ impl UpdateType {
         }
     }
 
-    /// When it becomes forced.
+    /// Time at which it becomes forced.
     pub fn forced_at(self) -> Option<Timestamp> {
         match self {
             Self::TimeForced(at) => Some(at),
@@ -121,12 +122,12 @@ impl UpdateType {
         }
     }
 
-    /// Whether the device is to install what it downloads.
+    /// True if the device installs what it downloads.
     pub fn installs(self) -> bool {
         self != Self::DownloadOnly
     }
 
-    /// What the device is to do about downloading.
+    /// DDI handling of the download.
     pub fn download(self, now: Timestamp) -> HandlingType {
         match self {
             Self::Forced | Self::DownloadOnly => HandlingType::Forced,
@@ -135,7 +136,7 @@ impl UpdateType {
         }
     }
 
-    /// What the device is to do about installing.
+    /// DDI handling of the installation.
     pub fn install(self, now: Timestamp) -> HandlingType {
         if self.installs() {
             self.download(now)
@@ -145,19 +146,19 @@ impl UpdateType {
     }
 }
 
-/// What a device is to do, in the words of the device API.
+/// DDI's handling type of a download or an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandlingType {
-    /// Nothing.
+    /// Do not perform.
     Skip,
-    /// As it, or its user, sees fit.
+    /// Perform at the device's discretion.
     Attempt,
-    /// At once.
+    /// Perform immediately.
     Forced,
 }
 
 impl HandlingType {
-    /// Its word on the wire.
+    /// Name in DDI.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Skip => "skip",
@@ -167,17 +168,17 @@ impl HandlingType {
     }
 }
 
-/// What a "no" means for an update that somebody has to agree to.
+/// Effect of a denied confirmation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDenied {
-    /// Not now: it stays on offer.
+    /// The update waits for confirmation again.
     OfferAgain,
-    /// Never: it ends as rejected.
+    /// The update ends as rejected.
     Reject,
 }
 
 impl OnDenied {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OfferAgain => "offer_again",
@@ -185,7 +186,7 @@ impl OnDenied {
         }
     }
 
-    /// The answer of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::OfferAgain, Self::Reject]
             .into_iter()
@@ -253,7 +254,7 @@ mod tests {
                 download: Some(minute),
                 install: None,
             },
-            window: Some(Arc::new(window.expect("a good window"))),
+            window: Some(Arc::new(window.expect("a valid window"))),
             retries: RetryPolicy {
                 max_retries: 2,
                 delay: minute,
@@ -266,6 +267,6 @@ mod tests {
             (back.timeouts, back.retries),
             (options.timeouts, options.retries)
         );
-        assert_eq!(back.window, None, "nor does it wait");
+        assert_eq!(back.window, None);
     }
 }

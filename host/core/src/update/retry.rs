@@ -1,36 +1,35 @@
-//! Trying again: which failures are worth it, when the next try goes out, and what keeps it in.
+//! Automatic retries: which failures are retried, when, and what stops a retry.
 
 use std::time::Duration;
 
 use super::{Purpose, Update, UpdateOptions, UpdateState, UpdateStatus};
 use crate::{campaign::CampaignStatus, id::UpdateId, time::Timestamp, update::SuccessCriteria};
 
-/// Most retries of an update.
+/// Maximum retries of an update.
 pub const MAX_RETRIES: u32 = 10;
-/// The longest time between two tries that can be asked for, and that doubling comes to, before the jitter.
+/// Maximum retry delay, configured or after doubling, before jitter.
 pub const MAX_RETRY_DELAY: Duration = Duration::from_hours(1);
 
-/// How often, and after how long, an update that failed is tried again.
+/// How often, and after which delay, a failed update is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How many tries follow the first one at most, up to [`MAX_RETRIES`].
+    /// Maximum retries after the first attempt, up to [`MAX_RETRIES`].
     pub max_retries: u32,
-    /// How long after the first failure the second try goes out; doubled with each one more, up to [`MAX_RETRY_DELAY`].
+    /// Delay before the first retry; doubles with each retry, up to [`MAX_RETRY_DELAY`].
     pub delay: Duration,
 }
 
 impl RetryPolicy {
-    /// Every update is tried once.
+    /// No retries.
     pub const NONE: Self = Self {
         max_retries: 0,
         delay: Duration::from_mins(1),
     };
 
-    /// How long to wait before this retry, counted from 1, after that try failed.
+    /// Delay before a retry, counted from 1, after the failure of the update `failed`.
     ///
-    /// Up to a quarter more than the doubled delay, and never less: devices that fail together do not come back
-    /// together. The jitter is drawn from the id of the try that failed, so that the same failure is always followed by
-    /// the same wait.
+    /// Jitter adds up to 25 % to the doubled delay, so that devices that fail together do not retry together. It is
+    /// derived from the id of the failed update: the same failure always has the same delay.
     pub fn delay_before(self, retry: u32, failed: UpdateId) -> Duration {
         let doubled = 2_u32.saturating_pow(retry.saturating_sub(1));
         let delay = self.delay.saturating_mul(doubled).min(MAX_RETRY_DELAY);
@@ -38,7 +37,7 @@ impl RetryPolicy {
     }
 }
 
-/// The id's bits, well shaken (the finisher of `MurmurHash3`).
+/// Mixes the bits of the id (finalizer of `MurmurHash3`).
 fn hash_bits(id: UpdateId) -> u32 {
     let mut bits = id.0.cast_unsigned();
     bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);
@@ -46,32 +45,32 @@ fn hash_bits(id: UpdateId) -> u32 {
     bits ^ (bits >> 16)
 }
 
-/// Which try of an update it is. Devices know each try by an id of its own.
+/// Position of an update in a chain of retries. Each attempt has its own update id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempt {
-    /// How many came before it.
+    /// Number of earlier attempts.
     pub count: u32,
-    /// The first one; none: it is the first.
+    /// The first attempt; `None`: this one.
     pub first: Option<UpdateId>,
-    /// When it is offered at the earliest; none: as soon as it was made.
+    /// Earliest time of the offer; `None`: offered at creation.
     pub scheduled_at: Option<Timestamp>,
-    /// Whether it failed and another one took its place: its failure is nobody's.
+    /// True if a retry replaced this failed attempt; its failure is then not counted.
     pub is_retried: bool,
 }
 
-/// What becomes of a try whose time has come.
+/// What happens to a scheduled retry that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAction {
-    /// It is offered.
+    /// Offered to the device.
     Offer,
-    /// It waits until its campaign goes on.
+    /// Postponed until its campaign continues.
     Wait,
-    /// It is called back.
+    /// Cancelled.
     Cancel,
 }
 
 impl UpdateState {
-    /// A try that waits for its time.
+    /// The state of a retry that is offered at `at`.
     pub fn scheduled(
         success_criteria: SuccessCriteria,
         options: UpdateOptions,
@@ -87,10 +86,9 @@ impl UpdateState {
 }
 
 impl Update {
-    /// When the update is tried again after the step that it just took from `before`; none: it is not.
+    /// When to retry the update after it left status `before`; `None`: not at all.
     ///
-    /// What a device reports as failed and what times out is worth another try. What was called back, what somebody said
-    /// no to and what nobody answered is not.
+    /// Failed and timed-out updates are retried. Cancelled, denied and unconfirmed ones are not.
     pub fn next_retry_at(&self, before: UpdateStatus, now: Timestamp) -> Option<Timestamp> {
         let failed = matches!(
             self.state.status,
@@ -106,18 +104,18 @@ impl Update {
             .then(|| now.plus(retries.delay_before(retry, self.id)))
     }
 
-    /// When it was offered first, or will be.
+    /// When it was first offered, or will be.
     pub fn offered_at(&self) -> Timestamp {
         self.attempt.scheduled_at.unwrap_or(self.created_at)
     }
 }
 
-/// What becomes of a try whose time has come, as its campaign stands, if it has one. A pin keeps everything from a device
-/// that goes forward; who pinned it meanwhile does not want it tried again.
+/// What happens to a retry that is due, given the status of its campaign, if any. A device that was pinned in the
+/// meantime gets no further attempt of a campaign's rollout.
 pub fn retry_action(campaign: Option<(CampaignStatus, Purpose)>, is_pinned: bool) -> RetryAction {
     use CampaignStatus as S;
     match campaign {
-        // Operators can go past a pin with an update of their own, which they can call back.
+        // Operators may update a pinned device, and cancel that update themselves.
         None | Some((_, Purpose::Rollback)) => RetryAction::Offer,
         Some((S::Cancelled | S::RollingBack | S::RolledBack | S::Failed, _)) => RetryAction::Cancel,
         Some(_) if is_pinned => RetryAction::Cancel,
@@ -160,14 +158,14 @@ mod tests {
             (7, 3600),
             (10, 3600),
         ] {
-            let waits = (1..200).map(|id| {
+            let delays = (1..200).map(|id| {
                 retries(10, 60)
                     .delay_before(retry, UpdateId(id))
                     .as_millis()
             });
-            let waits: std::collections::BTreeSet<u128> = waits.collect();
-            let (Some(shortest), Some(longest)) = (waits.first(), waits.last()) else {
-                panic!("there are waits");
+            let delays: std::collections::BTreeSet<u128> = delays.collect();
+            let (Some(shortest), Some(longest)) = (delays.first(), delays.last()) else {
+                panic!("no delays");
             };
             let shortest_delay = seconds * 1000;
             assert!(
@@ -180,16 +178,16 @@ mod tests {
                 "{retry}: {longest}"
             );
             assert!(
-                waits.len() > 150,
-                "{retry}: {} different waits",
-                waits.len()
+                delays.len() > 150,
+                "{retry}: {} different delays",
+                delays.len()
             );
         }
         let delay_before = || retries(10, 60).delay_before(4, UpdateId(7));
         assert_eq!(
             delay_before(),
             delay_before(),
-            "the same failure, the same wait"
+            "the same failure has the same delay"
         );
     }
 
@@ -253,7 +251,7 @@ mod tests {
     }
 
     fn step(state: UpdateState, event: &UpdateEvent, at: Timestamp) -> UpdateState {
-        state.after(event, at).expect("it is taken")
+        state.after(event, at).expect("a valid event")
     }
 
     #[test]
@@ -276,7 +274,7 @@ mod tests {
         assert_eq!(offered.timeout_at, late.plus(Duration::from_mins(30)));
 
         let fetched = step(scheduled.clone(), &UpdateEvent::Retrieved, NOW);
-        assert_eq!(fetched, scheduled, "nobody takes up what is not offered");
+        assert_eq!(fetched, scheduled, "a scheduled retry is not offered");
         let cancelled = step(scheduled.clone(), &UpdateEvent::CancelRequested, NOW);
         assert_eq!(cancelled.status, UpdateStatus::Cancelled);
         assert_eq!(

@@ -1,31 +1,31 @@
 use crate::wave::Bucket;
 
-/// Where an update is.
+/// Status of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpdateStatus {
-    /// Tried before; waits until it is offered again.
+    /// A retry that is not due yet.
     Scheduled,
-    /// Somebody at the device has to agree first.
+    /// Waits for confirmation at the device.
     WaitingConfirmation,
-    /// The device has not taken it up.
+    /// Offered, not started.
     Offered,
-    /// Taken up.
+    /// Started.
     Downloading,
-    /// Downloaded, or being installed.
+    /// Downloaded, or installing.
     Installing,
-    /// The device says it is done; the proof is outstanding.
+    /// Success reported; the success criteria are not met yet.
     Verifying,
-    /// Called back; the device has yet to agree.
+    /// Cancellation requested; the device has not acknowledged it.
     Cancelling,
-    /// Done.
+    /// Succeeded.
     Completed,
-    /// The device said that it failed.
+    /// The device reported a failure.
     Failed,
-    /// The device was silent for too long.
+    /// A deadline passed.
     TimedOut,
-    /// Called back in time.
+    /// Cancelled before it completed.
     Cancelled,
-    /// Somebody at the device said no.
+    /// Denied at the device.
     Rejected,
 }
 
@@ -45,7 +45,7 @@ impl UpdateStatus {
         Self::Rejected,
     ];
 
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -63,12 +63,12 @@ impl UpdateStatus {
         }
     }
 
-    /// The status of this name.
+    /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// Where its device is counted.
+    /// Counter group of the device.
     pub fn bucket(self) -> Bucket {
         match self {
             Self::Scheduled | Self::WaitingConfirmation | Self::Offered => Bucket::Offered,
@@ -83,13 +83,13 @@ impl UpdateStatus {
         }
     }
 
-    /// Whether it has yet to come to an end.
+    /// True unless the status is final.
     pub fn is_open(self) -> bool {
         matches!(self.bucket(), Bucket::Offered | Bucket::InProgress)
     }
 
-    /// Whether the device is still shown it: a device that waits to prove itself has nothing left to do, and one that
-    /// waits for the next try nothing yet.
+    /// True if the device is shown the update. It is not while it verifies (the device has nothing left to do), or
+    /// while a retry is not due.
     pub fn is_offered_to_device(self) -> bool {
         self.is_open() && !matches!(self, Self::Verifying | Self::Scheduled)
     }

@@ -1,26 +1,26 @@
-//! When an update counts as done.
+//! Success criteria: when an update counts as completed.
 
 use std::time::Duration;
 
 use super::{UpdateError, UpdateState, UpdateStatus};
 use crate::time::Timestamp;
 
-/// The longest that a device can be asked to stay well: thirty days.
+/// Maximum soak time: 30 days.
 pub const MAX_SOAK: Duration = Duration::from_hours(30 * 24);
 
-/// What an update needs to count as done.
+/// What completes an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuccessCriteria {
-    /// The device says so.
+    /// The device reports success.
     Reported,
-    /// The device comes back and reports the new version.
+    /// The device reports success, then the new version.
     Attested,
-    /// It does, and after so long without a failure it reports the same again.
+    /// As attested; in addition the device reports the new version again after this soak time without a failure.
     Soaked(Duration),
 }
 
 impl SuccessCriteria {
-    /// Its name in SQL and REST.
+    /// Name in SQL and REST.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reported => "reported",
@@ -29,7 +29,7 @@ impl SuccessCriteria {
         }
     }
 
-    /// The proof of this name. The time belongs to `soaked`, which is none without.
+    /// Parses a name that [`Self::as_str`] returns; `soak` is required for `soaked` and allowed for no other.
     pub fn parse(text: &str, soak: Option<Duration>) -> Option<Self> {
         match (text, soak) {
             ("reported", None) => Some(Self::Reported),
@@ -39,7 +39,7 @@ impl SuccessCriteria {
         }
     }
 
-    /// How long the device has to stay well.
+    /// The soak time.
     pub fn soak(self) -> Option<Duration> {
         match self {
             Self::Soaked(time) => Some(time),
@@ -47,7 +47,7 @@ impl SuccessCriteria {
         }
     }
 
-    /// What the way back needs: nobody waits for a firmware to stay well that was there before.
+    /// Criteria of a rollback: no soak time, since the restored firmware was in use before.
     #[must_use]
     pub fn for_rollback(self) -> Self {
         match self {
@@ -58,7 +58,7 @@ impl SuccessCriteria {
 }
 
 impl UpdateState {
-    /// The device has reported a version: the one that the update brings, or another one.
+    /// Applies a reported version.
     pub(super) fn apply_version_report(mut self, is_target: bool, now: Timestamp) -> Self {
         if self.status != UpdateStatus::Verifying {
             return self;
@@ -68,30 +68,28 @@ impl UpdateState {
                 let until = now.plus(time);
                 self.soaks_until = Some(until);
                 self.timeout_at = until;
-                // Then it is asked again, and has as much time to answer as the update had.
+                // After the soak time the device is asked again, with the update timeout to answer.
                 self.ends_at = until.plus(self.options.timeouts.update);
                 self
             }
             (true, None, _) => self.end(UpdateStatus::Completed, now),
             (true, Some(until), _) if now >= until => self.end(UpdateStatus::Completed, now),
-            // While it soaks, the new version is no news. Before, another one proves nothing yet: many devices report before
-            // they restart, and the deadline decides.
+            // During the soak time the new version is expected. Before it, another version proves nothing: many
+            // devices report before they restart, and the deadline decides.
             (true, Some(_), _) | (false, None, _) => self,
             (false, Some(_), _) => {
-                // It came back by itself.
+                // The device reverted by itself.
                 self.installed_reported = false;
                 self.error = Some(UpdateError {
                     code: "HEALTH_CHECK_FAILED".to_owned(),
-                    message: "the device did not stay on the new version: it reported another one"
-                        .to_owned(),
+                    message: "the device reported another version during the soak time".to_owned(),
                 });
                 self.end(UpdateStatus::Failed, now)
             }
         }
     }
 
-    /// Whether the device is to report its version now: when it says that it is done, and once more when it has stayed
-    /// on the new one for as long as it must.
+    /// True if the device should report its version: after it reported success, and again after the soak time.
     pub fn needs_version_report(&self, now: Timestamp) -> bool {
         self.status == UpdateStatus::Verifying && self.soaks_until.is_none_or(|until| now >= until)
     }
@@ -119,12 +117,12 @@ mod tests {
         UpdateEvent::VersionReported { is_target }
     }
 
-    /// An update of an hour that has to soak for two, after these events, each at its minute.
+    /// An update with a timeout of one hour and a soak time of two, after these events, each at its minute.
     fn state_after(events: &[(i64, UpdateEvent)]) -> UpdateState {
         let options = UpdateOptions::forced(Duration::from_hours(1));
         let offered = UpdateState::offered(SuccessCriteria::Soaked(SOAK), options, minute(0));
         events.iter().fold(offered, |state, (at, event)| {
-            state.after(event, minute(*at)).expect("it is taken")
+            state.after(event, minute(*at)).expect("a valid event")
         })
     }
 

@@ -44,18 +44,18 @@ fn the_last_report_is_stored_without_effect() {
     let started = update(S::Installing, SuccessCriteria::Reported);
     assert_eq!((started.phase, started.code), (None, None));
     let rejected = UpdateEvent::Feedback(with_code(Execution::Rejected, Some(42)));
-    let updated = apply(started.clone(), rejected).expect("it is open");
+    let updated = apply(started.clone(), rejected).expect("an open update");
     assert_eq!(
         (updated.phase, updated.code),
         (Some(Execution::Rejected), Some(42))
     );
     assert!(updated != started && updated.differs_only_in_report(&started));
-    // The last code stays until there is another.
+    // The last code stays until the device sends another.
     let updated = apply(
         updated,
         UpdateEvent::Feedback(with_code(Execution::Downloaded, None)),
     );
-    let updated = updated.expect("it is open");
+    let updated = updated.expect("an open update");
     assert_eq!(
         (updated.phase, updated.code),
         (Some(Execution::Downloaded), Some(42))
@@ -64,7 +64,7 @@ fn the_last_report_is_stored_without_effect() {
         updated.clone(),
         UpdateEvent::Feedback(with_code(Execution::Closed, Some(0))),
     );
-    let done = done.expect("it is open");
+    let done = done.expect("an open update");
     assert_eq!((done.phase, done.code), (Some(Execution::Closed), Some(0)));
     assert!(!done.differs_only_in_report(&updated));
     let cancelling = UpdateState {
@@ -75,7 +75,7 @@ fn the_last_report_is_stored_without_effect() {
         cancelling,
         UpdateEvent::CancelFeedback(with_code(Execution::Rejected, Some(-1))),
     );
-    let rejected_cancel = rejected_cancel.expect("it is called back");
+    let rejected_cancel = rejected_cancel.expect("a cancelling update");
     assert_eq!(
         (rejected_cancel.phase, rejected_cancel.code),
         (Some(Execution::Rejected), Some(-1))
@@ -263,7 +263,7 @@ fn reported_installations_are_recorded() {
         let mut started = update(UpdateStatus::Installing, success_criteria);
         started.options.update_type = update_type;
         assert!(!started.installed_reported);
-        let after = started.after(event, NOW).expect("it is taken");
+        let after = started.after(event, NOW).expect("a valid event");
         assert_eq!(
             after.installed_reported, installed_reported,
             "{success_criteria:?} {update_type:?}"
@@ -280,7 +280,7 @@ fn reported_installations_are_recorded() {
 fn updates_that_never_started_are_cancelled_immediately() {
     let waiting = update(UpdateStatus::WaitingConfirmation, SuccessCriteria::Reported);
     let ended = waiting.clone().after(&UpdateEvent::CancelRequested, NOW);
-    let ended = ended.expect("it may be called back");
+    let ended = ended.expect("a cancellable update");
     assert_eq!(
         (ended.status, ended.completed_at),
         (UpdateStatus::Cancelled, Some(NOW))
@@ -290,11 +290,11 @@ fn updates_that_never_started_are_cancelled_immediately() {
         ..waiting
     };
     let cancelling = started_earlier.after(&UpdateEvent::CancelRequested, NOW);
-    let cancelling = cancelling.expect("it may be called back");
+    let cancelling = cancelling.expect("a cancellable update");
     assert_eq!(
         (cancelling.status, cancelling.timeout_at),
         (UpdateStatus::Cancelling, Timestamp(61_000)),
-        "the device has the time of an update to answer"
+        "the device has the update timeout to acknowledge"
     );
 }
 
@@ -352,7 +352,7 @@ fn a_failure_has_a_code_and_a_message() {
     let event = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure));
     let failed = update(UpdateStatus::Installing, SuccessCriteria::Reported)
         .after(&event, NOW)
-        .expect("it may fail");
+        .expect("a failing update");
     let error = failed.error.expect("a failed update has an error");
     assert_eq!(
         (error.code.as_str(), error.message.as_str()),

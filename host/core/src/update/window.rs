@@ -1,4 +1,4 @@
-//! What a maintenance window makes of an update.
+//! Maintenance windows of updates.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl UpdateState {
-    /// What the device means by this: one that may fetch the files before the window opens is done when they are there,
-    /// and some say so in the words in which they say that they installed it.
+    /// Interprets feedback from a device that may only download because its window is closed: some devices then
+    /// report success when the download is complete.
     pub fn interpret_feedback<'a>(
         &self,
         feedback: &'a Feedback,
@@ -30,7 +30,7 @@ impl UpdateState {
         Cow::Borrowed(feedback)
     }
 
-    /// Whether it is kept from its device until its window opens.
+    /// True if the update is withheld from its device until the window opens.
     pub fn is_waiting_for_window(&self, now: Timestamp) -> bool {
         let Some(window) = &self.options.window else {
             return false;
@@ -38,7 +38,7 @@ impl UpdateState {
         self.status.waits_for_window() && !window.prefetches() && !window.is_open(now)
     }
 
-    /// Since when its device could have been at it: since the offer, or since the window opened that it waited for.
+    /// When the timeout starts: at the offer, or at the opening of the window that the device waited for.
     pub fn timeout_starts_at(&self, offered: Timestamp) -> Timestamp {
         if self.options.window.is_none() {
             return offered;
@@ -49,7 +49,7 @@ impl UpdateState {
         offered.max(Timestamp(began))
     }
 
-    /// Why it is not installed now, for people, if it waits for its window.
+    /// Why the update waits for its window, for operators; `None`: it does not wait.
     pub fn window_wait_reason(&self, now: Timestamp) -> Option<String> {
         let window = self.options.window.as_ref()?;
         let waits = self.status.waits_for_window() && !window.is_open(now);
@@ -58,7 +58,7 @@ impl UpdateState {
 }
 
 impl UpdateStatus {
-    /// Whether a closed window keeps it from going on. Questions are asked, and call backs sent, at any time.
+    /// True if a closed window delays this status. Confirmations and cancellations ignore windows.
     pub fn waits_for_window(self) -> bool {
         matches!(self, Self::Offered | Self::Downloading | Self::Installing)
     }
@@ -78,7 +78,7 @@ mod tests {
     use crate::window::{MaintenanceWindow, WindowSpec};
 
     const HOUR: i64 = 60 * 60 * 1000;
-    /// Every day from one to two.
+    /// Daily from 01:00 to 02:00.
     const OPENING: Timestamp = Timestamp(HOUR);
     const CLOSED: Timestamp = Timestamp(HOUR / 2);
 
@@ -95,7 +95,7 @@ mod tests {
                 download: Some(Duration::from_mins(10)),
                 install: Some(Duration::from_mins(20)),
             },
-            window: Some(Arc::new(window.expect("a good window"))),
+            window: Some(Arc::new(window.expect("a valid window"))),
             ..UpdateOptions::forced(Duration::ZERO)
         }
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn step(state: UpdateState, event: &UpdateEvent, now: Timestamp) -> UpdateState {
-        state.after(event, now).expect("it is taken")
+        state.after(event, now).expect("a valid event")
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
             (true, CLOSED, E::Downloaded, F::None, S::Installing),
             (true, CLOSED, E::Closed, F::Failure, S::Failed),
             (true, OPENING, E::Closed, F::Success, S::Completed),
-            // It began while the window was open.
+            // The device started while the window was open.
             (false, CLOSED, E::Closed, F::Success, S::Completed),
             (false, OPENING, E::Closed, F::Success, S::Completed),
         ] {
@@ -143,7 +143,7 @@ mod tests {
     fn success_counts_once_the_window_is_open() {
         let done = feedback(Execution::Closed, Finished::Success);
         let fetched = step(offered(options(true)), &done, CLOSED);
-        assert_eq!(step(fetched.clone(), &done, CLOSED), fetched, "said twice");
+        assert_eq!(step(fetched.clone(), &done, CLOSED), fetched, "repeated");
         let installed = step(fetched, &done, OPENING);
         assert_eq!(installed.status, UpdateStatus::Completed);
     }
@@ -186,13 +186,13 @@ mod tests {
 
         let in_time = step(offered.clone(), &UpdateEvent::Retrieved, minutes(65));
         assert_eq!(in_time.timeout_at, minutes(65 + 10));
-        // What is left of the window is less than an update may take.
+        // The rest of the window is shorter than the update timeout.
         let late = UpdateState::offered(SuccessCriteria::Reported, options(false), minutes(100));
         assert_eq!(late.timeout_at, minutes(24 * 60 + 60 + 30));
         assert_eq!(offered.timeout_starts_at(CLOSED), OPENING);
         assert_eq!(late.timeout_starts_at(minutes(100)), minutes(24 * 60 + 60));
         let cancelling = step(late, &UpdateEvent::CancelRequested, minutes(200));
-        assert_eq!(cancelling.timeout_at, minutes(200 + 30), "from now on");
+        assert_eq!(cancelling.timeout_at, minutes(200 + 30), "from now");
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(waiting.window_wait_reason(CLOSED), None);
         let confirmed = step(waiting, &UpdateEvent::AutoConfirmed, CLOSED);
         let last = OPENING.plus(Duration::from_mins(30));
-        assert_eq!(confirmed.timeout_at, last, "from the opening on");
+        assert_eq!(confirmed.timeout_at, last, "from the opening");
         assert!(confirmed.is_waiting_for_window(CLOSED));
     }
 
@@ -220,13 +220,13 @@ mod tests {
         assert!(held.is_waiting_for_window(CLOSED) && !held.is_waiting_for_window(OPENING));
         assert_eq!(
             held.window_wait_reason(CLOSED).as_deref(),
-            Some("its maintenance window is closed, and opens at 1970-01-01 01:00:00 UTC (UTC)")
+            Some("its maintenance window is closed and opens at 1970-01-01 01:00:00 UTC (UTC)")
         );
         assert_eq!(held.window_wait_reason(OPENING), None);
         let ahead = offered(options(true));
         assert!(
             !ahead.is_waiting_for_window(CLOSED),
-            "its files may be fetched"
+            "downloads are allowed"
         );
         assert!(ahead.window_wait_reason(CLOSED).is_some());
     }

@@ -1,4 +1,4 @@
-//! Cron by the clock of a place.
+//! Cron schedules in the civil time of a time zone.
 
 use croner::{Cron, parser::CronParser};
 use jiff::{
@@ -9,25 +9,25 @@ use jiff::{
 
 use crate::time::Timestamp;
 
-/// Longest text of a schedule, and of a time zone, in bytes.
+/// Maximum length of a schedule and of a time zone's name, in bytes.
 const MAX_TEXT_BYTES: usize = 200;
-/// Most moments of a schedule that are looked at for one opening: those of an hour that a clock goes through twice.
+/// Maximum occurrences examined for one opening: one per second over both passes of a repeated hour.
 const MAX_SKIPPED_OCCURRENCES: usize = 2 * 60 * 60;
 
-/// When something begins, again and again.
+/// A recurring schedule.
 pub(super) struct Schedule {
     pub(super) cron: Cron,
     pub(super) zone: TimeZone,
 }
 
 impl Schedule {
-    /// The first moment later than that; none: there is none.
+    /// The first occurrence after `after`; `None`: there is none.
     pub(super) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let moment = jiff::Timestamp::from_millisecond(after.0).ok()?;
         let mut civil = self.zone.to_datetime(moment);
         for _ in 0..MAX_SKIPPED_OCCURRENCES {
             civil = self.cron.find_next_occurrence(&civil, false).ok()?;
-            // What stands in an hour that the clock goes through twice opens the first time.
+            // An occurrence in a repeated hour counts the first time.
             let opening = self.moment(civil)?;
             if opening > moment {
                 return Some(Timestamp(opening.as_millisecond()));
@@ -36,7 +36,7 @@ impl Schedule {
         None
     }
 
-    /// When the clock shows this for the first time; for what it leaves out, when it goes forward.
+    /// The first time at which the clock shows `civil`. If a transition skips it, the time of the transition.
     fn moment(&self, civil: DateTime) -> Option<jiff::Timestamp> {
         match self.zone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Gap { before, .. } => {
@@ -49,7 +49,7 @@ impl Schedule {
         }
     }
 
-    /// A moment for people: by its own clock.
+    /// Formats a time in the schedule's time zone.
     pub(super) fn format_local(&self, moment: Timestamp) -> Option<String> {
         let moment = jiff::Timestamp::from_millisecond(moment.0).ok()?;
         let local = moment.to_zoned(self.zone.clone());
@@ -57,10 +57,10 @@ impl Schedule {
     }
 }
 
-/// Reads cron: with five fields as Unix has it, with more as Quartz has it. An error says what it must be.
+/// Parses cron: five fields as in Unix, more as in Quartz.
 pub(super) fn parse_cron(schedule: &str) -> Result<Cron, String> {
     if schedule.len() > MAX_TEXT_BYTES || !schedule.is_ascii() {
-        return Err("must be cron, in at most 200 plain characters".to_owned());
+        return Err("must be cron in at most 200 ASCII characters".to_owned());
     }
     let is_quartz = schedule.split_ascii_whitespace().count() > 5;
     let parser = CronParser::builder()
@@ -71,7 +71,6 @@ pub(super) fn parse_cron(schedule: &str) -> Result<Cron, String> {
     parsed.map_err(|error| format!("must be cron, such as `0 2 * * SUN`: {error}"))
 }
 
-/// The time zone of an IANA name.
 pub(super) fn parse_time_zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok()?;
     (name.len() <= MAX_TEXT_BYTES && !zone.is_unknown()).then_some(zone)

@@ -12,7 +12,7 @@ fn window(schedule: &str, minutes: u64, timezone: &str) -> MaintenanceWindow {
         timezone: timezone.to_owned(),
         ..WindowSpec::default()
     })
-    .expect("a good window")
+    .expect("a valid window")
 }
 
 fn openings(window: &MaintenanceWindow, after: &str, count: usize) -> Vec<String> {
@@ -31,7 +31,7 @@ fn openings(window: &MaintenanceWindow, after: &str, count: usize) -> Vec<String
 
 #[test]
 fn schedules_accept_unix_and_quartz_cron() {
-    // The first of May 2026 is a Friday.
+    // 2026-05-01 is a Friday.
     for (schedule, expected) in [
         ("0 2 * * *", "2026-05-02T02:00:00Z"),
         ("30 2 * * 0", "2026-05-03T02:30:00Z"),
@@ -69,7 +69,7 @@ fn a_window_is_open_for_as_long_as_it_says() {
         ("2026-05-02T00:00:00Z", open("2026-05-02T01:30:00Z")),
         ("2026-05-02T01:29:59.999Z", open("2026-05-02T01:30:00Z")),
         ("2026-05-02T01:30:00Z", closed("2026-05-03T00:00:00Z")),
-        // Asked again about what was before.
+        // Earlier times after later ones.
         ("2026-05-01T12:00:00Z", closed("2026-05-02T00:00:00Z")),
         ("2026-01-01T12:00:00Z", closed("2026-01-02T01:00:00Z")),
     ] {
@@ -88,7 +88,7 @@ fn overlapping_windows_merge() {
 
 #[test]
 fn a_window_in_the_skipped_dst_hour_still_opens() {
-    // From 02:00 to 03:00, at 01:00 UTC.
+    // The clock skips from 02:00 to 03:00 at 01:00 UTC.
     let skipped = window("30 2 * * *", 60, "Europe/Berlin");
     assert_eq!(
         openings(&skipped, "2026-03-28T00:00:00Z", 3),
@@ -100,7 +100,7 @@ fn a_window_in_the_skipped_dst_hour_still_opens() {
     );
     let just_after = at("2026-03-29T01:00:00Z");
     assert!(skipped.state(just_after).is_open());
-    // What stands just behind the gap is not moved.
+    // A time just after the gap does not move.
     let behind = window("15 3 * * *", 60, "Europe/Berlin");
     assert_eq!(
         openings(&behind, "2026-03-29T00:59:59Z", 1),
@@ -119,7 +119,7 @@ fn a_window_in_the_skipped_dst_hour_still_opens() {
 
 #[test]
 fn a_window_in_the_repeated_dst_hour_opens_once() {
-    // From 03:00 to 02:00, at 01:00 UTC.
+    // The clock repeats 02:00 to 03:00 from 01:00 UTC.
     let twice = window("30 2 * * *", 10, "Europe/Berlin");
     assert_eq!(
         openings(&twice, "2026-10-24T12:00:00Z", 2),

@@ -103,7 +103,7 @@ on_both! {
         assert!(store.expire_updates(NOON.plus(TIMEOUT), 10).await?.is_empty(), "nobody is timed while they think");
         assert_eq!(store.expire_updates(end, 10).await?.len(), 1);
         let error = fixture.latest_update(key).await?.update.state.error.context("it says why")?;
-        assert_eq!(error.message, "nobody confirmed the update within 300 minutes");
+        assert_eq!(error.message, "the update was not confirmed within 300 minutes");
     }
 
     async fn a_denial_is_final_with_auto_confirm(store) {
@@ -121,7 +121,7 @@ on_both! {
             let progress = fixture.latest_update(key).await?.update.state;
             assert_eq!((progress.status, progress.completed_at), (UpdateStatus::Rejected, Some(later(2))));
             let error = progress.error.context("it says why")?;
-            assert_eq!(error.message, "its device agrees to updates beforehand, and said no to this one: said");
+            assert_eq!(error.message, "denied at the device although auto-confirm is active: said");
             assert!(!fixture.record_event(key, no.clone(), later(3)).await??.changes_update, "it says it again");
         }
         fixture.record_event(is_asked, no, later(2)).await??;
@@ -239,6 +239,6 @@ on_both! {
         assert_eq!(progress.status, UpdateStatus::TimedOut);
         let error = progress.error.context("it says why")?;
         assert_eq!(error.code, "TIMEOUT");
-        assert_eq!(error.message, "the device did not end the download within 10 minutes");
+        assert_eq!(error.message, "the device did not finish the download within 10 minutes");
     }
 }

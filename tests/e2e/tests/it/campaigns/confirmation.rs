@@ -176,8 +176,8 @@ async fn a_phase_timeout_names_the_phase(tenant: IsolatedTenant) -> Result<()> {
         .await?;
     for update in tenant.updates(id).await? {
         let phase = match update["device_id"].as_str() {
-            Some("edge-0") => "the device did not end the download within 10 minutes",
-            _ => "the device did not end the installation within 20 minutes",
+            Some("edge-0") => "the device did not finish the download within 10 minutes",
+            _ => "the device did not finish the installation within 20 minutes",
         };
         ensure!(update["error_message"] == phase, "{update}");
         ensure!(update["error_code"] == "TIMEOUT", "{update}");
