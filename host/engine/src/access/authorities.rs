@@ -6,7 +6,8 @@ use crate::{
     ports::{Authority, NewAuthority, StoreError},
 };
 
-/// Trusts an authority: whoever shows a certificate of it that names a device is that device.
+/// Adds a trusted certificate authority. A client certificate that it issued authenticates the device that the
+/// certificate names.
 pub async fn create_authority(
     engine: &Engine,
     tenant: TenantId,
@@ -21,7 +22,7 @@ pub async fn create_authority(
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("authority_exists", message));
         }
-        made => made?,
+        result => result?,
     };
     engine.auth_cache.invalidate_authorities(tenant);
     Ok(Authority {
@@ -35,7 +36,7 @@ pub async fn create_authority(
     })
 }
 
-/// Trusts an authority no more: its certificates open nothing from now on, on other hosts within some seconds.
+/// Removes a trusted authority. Its certificates are rejected from now on, on other servers after at most ten seconds.
 pub async fn delete_authority(engine: &Engine, tenant: TenantId, id: AuthorityId) -> Result<()> {
     let deleted = engine.store().delete_authority(tenant, id).await?;
     engine.auth_cache.invalidate_authorities(tenant);

@@ -8,22 +8,22 @@ use crate::{
     tenants::{Actor, fingerprint, generate_secret},
 };
 
-/// How long a token that was replaced still works, unless somebody says otherwise.
+/// How long a replaced token stays valid by default.
 pub const DEFAULT_OLD_TOKEN_LIFETIME: Duration = Duration::from_hours(7 * 24);
-/// And the longest that it may.
+/// Maximum lifetime of a replaced token.
 const MAX_OLD_TOKEN_LIFETIME: Duration = Duration::from_hours(366 * 24);
 
-/// A device's new token.
+/// A new token of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
-    /// RecordedInstallation this once, for only its hash is stored.
+    /// The token. Returned once: only its hash is stored.
     pub token: String,
-    /// When the token before stops working, if the new one is not used before; none: it has stopped.
+    /// When the previous token expires unless the new one is used first; `None` if it is invalid already.
     pub old_token_expires_at: Option<Timestamp>,
 }
 
-/// Gives a device a new token. The one that it has works on until the new one is used for the first time, for `old_token_lifetime`
-/// at most; zero ends it now.
+/// Replaces a device's token. The current token stays valid until the new one is first used, for at most
+/// `old_token_lifetime`; zero invalidates it immediately.
 pub async fn replace_token(
     engine: &Engine,
     actor: &Actor,
@@ -32,7 +32,10 @@ pub async fn replace_token(
 ) -> Result<NewToken> {
     actor.require(Role::Operator)?;
     if old_token_lifetime > MAX_OLD_TOKEN_LIFETIME {
-        let message = format!("must be at most {} s", MAX_OLD_TOKEN_LIFETIME.as_secs());
+        let message = format!(
+            "must be at most {} seconds",
+            MAX_OLD_TOKEN_LIFETIME.as_secs()
+        );
         let path = "/old_token_expires_in";
         return Err(Error::invalid("invalid_token_life", path, message));
     }
@@ -53,7 +56,7 @@ pub async fn replace_token(
     })
 }
 
-/// Takes a device's tokens away, at once. Whoever else may speak for it still may.
+/// Revokes a device's tokens immediately. Gateways and certificates can still authenticate as the device.
 pub async fn revoke_token(engine: &Engine, actor: &Actor, device_id: &str) -> Result<()> {
     actor.require(Role::Operator)?;
     replace(engine, actor, device_id, None, None).await
@@ -69,7 +72,7 @@ async fn replace(
     let (store, tenant) = (engine.store(), actor.tenant);
     let replaced = store.replace_token(tenant, device_id, sha256, old_until, engine.now());
     let replaced = replaced.await;
-    // Where the store failed, nobody knows what it did.
+    // After a store error the result is unknown.
     engine.read_model.invalidate(tenant, device_id);
     if replaced? {
         return Ok(());

@@ -7,16 +7,16 @@ use crate::{
     tenants::{fingerprint, generate_secret},
 };
 
-/// A gateway that was made.
+/// A new gateway and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedGateway {
     /// The gateway.
     pub gateway: Gateway,
-    /// What it authenticates with; told this once, for only its hash is stored.
+    /// Its token. Returned once: only its hash is stored.
     pub token: String,
 }
 
-/// Makes a gateway, which speaks for every device of the tenant, or only for those of a group.
+/// Creates a gateway. It authenticates as every device of the tenant, or only as the devices of a group.
 pub async fn create_gateway(
     engine: &Engine,
     tenant: TenantId,
@@ -46,7 +46,7 @@ pub async fn create_gateway(
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("gateway_exists", message));
         }
-        made => made?,
+        result => result?,
     };
     engine.auth_cache.invalidate_gateways(tenant);
     let gateway = Gateway {
@@ -60,7 +60,7 @@ pub async fn create_gateway(
     Ok(CreatedGateway { gateway, token })
 }
 
-/// Forgets a gateway: its token opens nothing from now on, on other hosts within some seconds.
+/// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.
 pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) -> Result<()> {
     let deleted = engine.store().delete_gateway(tenant, id).await?;
     engine.auth_cache.invalidate_gateways(tenant);
@@ -70,7 +70,7 @@ pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) ->
     Err(Error::not_found("gateway", id))
 }
 
-/// Writes when gateways were last used, once. What cannot be written is kept for the next time.
+/// Writes the buffered last-use times of gateways once. Times that cannot be written stay buffered.
 pub async fn flush_gateways_used(engine: &Engine) -> Result<()> {
     let used = engine.auth_cache.take_uses();
     if let Err(error) = engine.store().record_gateway_use(used.clone()).await {

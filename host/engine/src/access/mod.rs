@@ -1,5 +1,5 @@
-//! Who may speak for devices: gateways, the authorities of certificates, and devices' own tokens, as operators set them.
-//! Whether somebody is let in is decided in [`crate::devices`].
+//! Credentials of devices, as operators manage them: gateways, certificate authorities and device tokens.
+//! [`crate::devices`] authenticates with them.
 
 mod authorities;
 mod device_token;
@@ -16,7 +16,7 @@ use crate::{
     ports::{Authority, Gateway},
 };
 
-/// Most gateways of a tenant, and most authorities: every token is compared with all of them.
+/// Maximum number of gateways, and of authorities, per tenant. Each presented token is compared with all of them.
 const MAX_PER_TENANT: usize = 1000;
 
 /// A tenant's gateways, ordered by name.
@@ -42,6 +42,6 @@ fn check_count(code: &'static str, count: usize) -> Result<()> {
     if count < MAX_PER_TENANT {
         return Ok(());
     }
-    let message = format!("there are {MAX_PER_TENANT} already; delete one first");
+    let message = format!("the limit of {MAX_PER_TENANT} is reached; delete one first");
     Err(Error::conflict(code, message))
 }

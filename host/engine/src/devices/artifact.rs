@@ -13,20 +13,20 @@ use crate::{
     ports::{ByteStream, PageRequest, PollView, UpdateFilter},
 };
 
-/// Among how many of a device's newest updates one that it is not shown is looked for.
+/// How many of a device's newest updates are searched for an open one that the poll view does not show.
 const MAX_SEARCHED_UPDATES: u32 = 50;
 
 /// A file that a device may fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactDownload {
-    /// The file.
+    /// Name, size and hashes.
     pub artifact: Artifact,
-    /// When it was uploaded.
+    /// When the firmware was uploaded.
     pub created_at: Timestamp,
 }
 
-/// Finds a file of a module, if it is for this device now: of the firmware of an open update, or of the one that its
-/// last completed update brought.
+/// Finds a file of a module that the device may fetch: one of the firmware of an open update, or of its last completed
+/// update.
 pub async fn artifact(
     engine: &Engine,
     caller: &Caller,
@@ -45,7 +45,7 @@ pub async fn artifact(
     })
 }
 
-/// Finds a module of a firmware that is for this device now, likewise.
+/// Finds a module of a firmware that the device may fetch, as [`artifact`] does.
 pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Module> {
     let (firmware, index) = find_module_for(engine, caller, id)
         .await?
@@ -53,7 +53,7 @@ pub async fn module(engine: &Engine, caller: &Caller, id: ModuleId) -> Result<Mo
     Ok(firmware.modules[index].clone())
 }
 
-/// A firmware that is for this device now, and the place of the module in it.
+/// The firmware of a module and the module's index in it, if the device may fetch it.
 async fn find_module_for(
     engine: &Engine,
     caller: &Caller,
@@ -83,7 +83,7 @@ async fn find_module_for(
 }
 
 impl ArtifactDownload {
-    /// Reads a part of the file. Memory does not grow with it.
+    /// Opens a byte range of the file for streaming, in constant memory.
     pub async fn open(&self, engine: &Engine, range: Range<u64>) -> Result<ByteStream> {
         let sha256 = self.artifact.hashes.sha256;
         let opened = engine.ports.artifacts.open(sha256, range).await;
@@ -91,7 +91,7 @@ impl ArtifactDownload {
         opened.map_err(failed)?.ok_or_else(|| {
             failed(io::Error::new(
                 io::ErrorKind::NotFound,
-                "its bytes are lost",
+                "the artifact store has lost the file",
             ))
         })
     }
@@ -116,12 +116,12 @@ async fn may_fetch(
             return Ok(true);
         }
     }
-    // A heavier update may have come while the device was at another: what it has begun it may finish. And one that has
-    // yet to prove itself may have to fetch what it lost in a restart.
+    // A device may finish an update after one with a higher weight has arrived, and a device in its soak time may
+    // repeat a download that a restart lost.
     has_open_update_to(engine, tenant, view, firmware).await
 }
 
-/// Whether an open update of the device that it is not shown brings this firmware.
+/// Whether the device has an open update to this firmware besides the one that the poll view shows.
 async fn has_open_update_to(
     engine: &Engine,
     tenant: TenantId,

@@ -8,8 +8,8 @@ use crate::{
     ports::{AttributeMode, AttributesReport},
 };
 
-/// Takes what a device reports of itself; it is durable when this returns. None removes a key. A device that is not
-/// known is not registered by this.
+/// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is
+/// not registered.
 pub async fn report_attributes(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -40,24 +40,24 @@ pub async fn report_attributes(
 fn check(data: &BTreeMap<String, Option<String>>) -> Result<()> {
     let refuse = |message: String| Err(Error::invalid("invalid_attributes", "/data", message));
     if data.is_empty() {
-        return refuse("there are no attributes".to_owned());
+        return refuse("must contain at least one attribute".to_owned());
     }
     for (key, value) in data {
         if key.is_empty() || !is_text(key) {
             return refuse(format!(
-                "an attribute's key has 1 to {MAX_ATTRIBUTE_CHARS} plain characters"
+                "keys must have 1 to {MAX_ATTRIBUTE_CHARS} printable ASCII characters"
             ));
         }
         if value.as_ref().is_some_and(|value| !is_text(value)) {
             return refuse(format!(
-                "the value of {key} has more than {MAX_ATTRIBUTE_CHARS} characters, or some that are not plain"
+                "the value of {key} must have at most {MAX_ATTRIBUTE_CHARS} printable ASCII characters"
             ));
         }
     }
     Ok(())
 }
 
-/// ASCII that can be typed, but for tilde and backtick, and white space.
+/// Printable ASCII except tilde and backtick, and white space.
 fn is_text(text: &str) -> bool {
     text.len() <= MAX_ATTRIBUTE_CHARS
         && text.bytes().all(|byte| {

@@ -15,33 +15,33 @@ use tidegate_core::{
 
 use crate::ports::{Authority, Gateway, GatewayUse, Tenant};
 
-/// Most tenants, by every spelling that devices use.
+/// Maximum number of cached tenants; each spelling of a name counts.
 const MAX_TENANTS: usize = 10_000;
-/// A gateway that is used all the time is noted this often, in milliseconds.
+/// Minimum time between two recorded uses of a gateway, in milliseconds.
 const USE_RECORDING_INTERVAL_MS: i64 = 1000;
 
-/// Which tenants there are and what opens their doors, remembered so that a poll needs no store.
+/// Caches tenants, gateways and authorities, so that authenticating a poll needs no database access.
 pub struct AuthCache {
-    /// By the name as it was asked for.
+    /// By name, as devices spell it.
     tenants: Cache<Box<str>, Cached<Option<Arc<Tenant>>>>,
-    /// How often a tenant was changed: what was read before may be old.
+    /// Incremented when a tenant changes, to detect stale reads.
     tenant_version: Mutex<u64>,
-    /// Every gateway of a tenant.
+    /// All gateways of each tenant.
     pub(super) gateways: Cache<TenantId, Cached<Arc<[CachedGateway]>>>,
-    /// Every authority of a tenant.
+    /// All authorities of each tenant.
     pub(super) authorities: Cache<TenantId, Cached<Arc<[Authority]>>>,
-    /// Gateways that were used since this was last written.
+    /// Last uses of gateways since the last flush.
     used: Mutex<HashMap<(TenantId, GatewayId), Timestamp>>,
 }
 
-/// A gateway, and when it was last noted that it is used.
+/// A gateway with the time of its last recorded use.
 #[derive(Debug)]
 pub(super) struct CachedGateway {
     pub(super) gateway: Gateway,
     last_recorded: AtomicI64,
 }
 
-/// What the store said, and when.
+/// A value with the time at which it was read from the store.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cached<T> {
     pub(super) value: T,
@@ -61,12 +61,12 @@ impl Default for AuthCache {
 }
 
 impl AuthCache {
-    /// What is remembered under this name.
+    /// The cached look-up of this name.
     pub(super) fn tenant(&self, name: &str) -> Option<Cached<Option<Arc<Tenant>>>> {
         self.tenants.get(name)
     }
 
-    /// To be asked before a tenant is read.
+    /// The current version, to be taken before a tenant is read.
     pub(super) fn tenant_version(&self) -> u64 {
         *self
             .tenant_version
@@ -74,7 +74,7 @@ impl AuthCache {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what was read, unless a tenant was changed since `tenant_version` was asked for.
+    /// Caches a look-up, unless a tenant has changed since `tenant_version` was taken.
     pub(super) fn insert_tenant(
         &self,
         tenant_version: u64,
@@ -90,7 +90,7 @@ impl AuthCache {
         }
     }
 
-    /// Forgets all tenants: one of them was changed, here or by another host.
+    /// Drops all tenants after one of them was changed, here or by another server.
     pub(crate) fn invalidate_tenants(&self) {
         let mut tenant_version = self
             .tenant_version
@@ -100,24 +100,22 @@ impl AuthCache {
         *tenant_version += 1;
     }
 
-    /// Has the next one who comes to a tenant's door look into the store for its gateways.
     pub(crate) fn invalidate_gateways(&self, tenant: TenantId) {
         self.gateways.remove(&tenant);
     }
 
-    /// Likewise for its authorities.
     pub(crate) fn invalidate_authorities(&self, tenant: TenantId) {
         self.authorities.remove(&tenant);
     }
 
-    /// Notes that a gateway was used; the latest time stays.
+    /// Buffers a use of a gateway; the latest time is kept.
     pub(crate) fn record_use(&self, used: GatewayUse) {
         let mut times = self.used();
         let time = times.entry((used.tenant, used.gateway)).or_insert(used.at);
         *time = used.at.max(*time);
     }
 
-    /// Everything that was noted since the last time.
+    /// Takes all buffered uses.
     pub(crate) fn take_uses(&self) -> Vec<GatewayUse> {
         let times = std::mem::take(&mut *self.used());
         let used = times.into_iter();
@@ -142,7 +140,7 @@ impl CachedGateway {
         }
     }
 
-    /// Whether it is to be noted that it is used: the first time, and then now and again.
+    /// Whether a use must be recorded: the first one, and then one per interval.
     pub(super) fn is_recording_due(&self, now: Timestamp) -> bool {
         let last_recorded = self.last_recorded.load(Ordering::Relaxed);
         let is_due = now.0 < last_recorded
@@ -155,7 +153,7 @@ impl CachedGateway {
 }
 
 impl<T> Cached<T> {
-    /// Whether it is not older than that. A clock that went back makes it old.
+    /// Whether the value is younger than `ttl`. After a clock jump backwards it counts as stale.
     pub(super) fn is_fresh(&self, now: Timestamp, ttl: Duration) -> bool {
         now >= self.read_at && now.since(self.read_at) < ttl
     }

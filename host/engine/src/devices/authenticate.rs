@@ -14,38 +14,37 @@ use crate::{
     tenants::fingerprint,
 };
 
-/// Longest token, in bytes.
+/// Maximum token length, in bytes.
 const MAX_TOKEN: usize = 128;
 
-/// What a device shows at the door.
+/// A credential that a device presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
-    /// Its own token.
+    /// The device's own token.
     TargetToken(&'a str),
-    /// A gateway's token, which speaks for every device of a tenant, or of a group.
+    /// A gateway's token, valid for all devices of a tenant or of a group.
     GatewayToken(&'a str),
-    /// Something that names this very device and that was checked before: a certificate of an authority of this tenant,
-    /// or the word of a proxy that is trusted with checking one.
+    /// A credential that was verified before and names this device: a client certificate of an authority of this
+    /// tenant, or the header of a trusted proxy that verified one.
     Verified,
 }
 
-/// Who was let in as a device.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose device it is.
+    /// The tenant of the device.
     pub tenant: TenantId,
-    /// As it calls itself; there may be no such device yet.
+    /// The claimed device id; the device may not exist yet.
     pub device_id: String,
-    /// Whether it is registered when it is not known.
+    /// Whether an unknown device is registered.
     pub may_register: bool,
-    /// What it is given when it is registered.
+    /// The group and the token that a new device gets at registration.
     pub enrolment: Enrolment,
-    /// From where it asks, where the tenant wants to know.
+    /// The client address, if the tenant tracks addresses.
     pub address: Option<IpAddr>,
 }
 
 impl Caller {
-    /// That it was here, as this device.
     pub(super) fn last_seen(&self, device: DeviceKey, at: Timestamp) -> LastSeenRecord {
         LastSeenRecord {
             tenant: self.tenant,
@@ -56,8 +55,8 @@ impl Caller {
     }
 }
 
-/// Finds out whether whoever asks may speak for this device; the first credential that opens the door is the one that
-/// counts. None: no. A gateway's own group is all that there is for it: another device is not there.
+/// Authenticates a caller for this device; the first valid credential decides. `None`: no credential is valid. For a
+/// gateway that is restricted to a group, a device outside the group is not found.
 pub async fn authenticate(
     engine: &Engine,
     tenant: &Tenant,
@@ -83,14 +82,14 @@ pub async fn authenticate(
     }))
 }
 
-/// As what somebody is let in.
+/// The result of a valid credential.
 struct AuthGrant {
     may_register: bool,
     enrolment: Enrolment,
 }
 
 impl AuthGrant {
-    /// A device that is there, and that was looked at.
+    /// An existing device that was authenticated.
     fn known_device() -> Self {
         Self {
             may_register: false,
@@ -98,7 +97,7 @@ impl AuthGrant {
         }
     }
 
-    /// A device that nobody knows, whose first token is believed.
+    /// An unknown device whose first token is trusted.
     fn trusted_token(sha256: [u8; 32]) -> Self {
         Self {
             may_register: true,
@@ -171,7 +170,7 @@ fn token_matches(known: Option<&[u8; 32]>, presented: &[u8; 32]) -> bool {
     known.is_some_and(|known| known.ct_eq(presented).into())
 }
 
-/// The new token was used: the old one has done its work. When that cannot be written now, the next poll sees to it.
+/// The new token was used, so the previous one is deleted. If that fails, the next poll retries it.
 async fn delete_old_token(
     engine: &Engine,
     tenant: TenantId,
@@ -182,7 +181,12 @@ async fn delete_old_token(
     let forgotten = engine.store().delete_old_token(tenant, device, current);
     if let Err(error) = forgotten.await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, device_id, "cannot forget a device's old token yet");
+        tracing::warn!(
+            error,
+            %tenant,
+            device_id,
+            "previous token not deleted, retrying at the next poll"
+        );
     }
     engine.read_model.invalidate(tenant, device_id);
 }
@@ -219,7 +223,7 @@ fn contains_group(groups: &Arc<[String]>, group: &str) -> bool {
     groups.iter().any(|known| known == group)
 }
 
-/// Refuses whoever registered a device a moment after somebody else had, with another token or in another group.
+/// Rejects a caller whose device was registered concurrently with another token or in another group.
 pub(super) async fn check_enrolment(
     engine: &Engine,
     caller: &Caller,
@@ -234,7 +238,7 @@ pub(super) async fn check_enrolment(
     {
         return Err(Error::Forbidden {
             code: "another_token",
-            message: "the device is known by another token".to_owned(),
+            message: "the device is registered with another token".to_owned(),
         });
     }
     if let Some(group) = group {

@@ -5,11 +5,11 @@ use tidegate_core::id::TenantId;
 use super::auth_cache::Cached;
 use crate::{Engine, Result, ports::Authority};
 
-/// How long a tenant's authorities are remembered.
+/// How long a tenant's authorities are cached.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 
-/// The authorities whose certificates devices of a tenant show, from memory, else from the store. Whoever remembers what
-/// came of them goes by this very list: it is another one as soon as anything may have changed, and every ten seconds.
+/// The tenant's certificate authorities, from the cache or the store. Callers may cache results by the identity of this
+/// list: a new list is returned after every change and every ten seconds.
 pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Authority]>> {
     let now = engine.now();
     if let Some(cached) = engine.auth_cache.authorities.get(&tenant)

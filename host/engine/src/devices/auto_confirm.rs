@@ -15,17 +15,16 @@ use crate::{
     ports::{PollView, RecordError, Tenant},
 };
 
-/// What a device is told of confirmations.
+/// The response of DDI's `confirmationBase`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfirmationBase {
-    /// What a poll is answered from.
+    /// The state that a poll shows.
     pub view: PollView,
-    /// Who agreed to everything beforehand, if anybody did.
+    /// Who activated auto-confirm, if it is active.
     pub auto_confirm: Option<AutoConfirm>,
 }
 
-/// Answers what there is to confirm. It counts as a poll: a device that nobody has seen yet is registered, if whoever
-/// speaks for it may do so.
+/// Answers `confirmationBase`. It counts as a poll: an unknown device is registered if the caller may register it.
 pub async fn confirmation_base(
     engine: &Engine,
     tenant: &Tenant,
@@ -39,8 +38,8 @@ pub async fn confirmation_base(
     Ok(ConfirmationBase { view, auto_confirm })
 }
 
-/// Agrees to all updates of the device, those that wait and those that come; durable when this returns. A second time
-/// is refused.
+/// Activates auto-confirm for the device: waiting and later updates are confirmed. Durable when this returns; an error
+/// if it is active already.
 pub async fn activate_auto_confirm(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -57,7 +56,7 @@ pub async fn activate_auto_confirm(
     record_auto_confirm(engine, tenant, &caller.device_id, device, auto_confirm).await
 }
 
-/// The same, whoever says so.
+/// Activates auto-confirm, for a device or an operator.
 pub(crate) async fn record_auto_confirm(
     engine: &Arc<Engine>,
     tenant: TenantId,
@@ -75,7 +74,7 @@ pub(crate) async fn record_auto_confirm(
     Ok(())
 }
 
-/// Agrees to no later updates; those that were agreed to stay so. Where nobody agrees, it does nothing.
+/// Deactivates auto-confirm; confirmed updates stay confirmed. Without auto-confirm it does nothing.
 pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
     let (device, now) = require_known_device(engine, caller).await?;
     let store = engine.store();

@@ -12,20 +12,20 @@ use crate::{
     ports::{FeedbackRow, PollView, UpdateReport, UpdateRow},
 };
 
-/// What a device is to install, or has installed.
+/// An update as its device sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// The update.
     pub update: UpdateRow,
     /// Its firmware.
     pub firmware: Arc<Firmware>,
-    /// What of its feedback has messages or a code, newest first by the device's own time.
+    /// Feedback with messages or a code, newest first by the device's own time.
     pub history: Vec<FeedbackRow>,
 }
 
-/// Describes an update to its device, with up to `history` of what the device said of it. An open one counts as taken
-/// up from now on; one that came to its end is only shown. One that is called back, that somebody has to agree to first,
-/// whose window is closed or that was rejected is not there.
+/// Describes an update to its device, with up to `history` feedback entries. An offered update becomes retrieved; an
+/// ended one is only described. An update is not found while it is scheduled, waits for confirmation or its window, or
+/// is cancelling, and after it was cancelled or rejected.
 pub async fn deployment(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -44,7 +44,7 @@ pub async fn deployment(
     Ok(deployment)
 }
 
-/// Describes an update that came to its end, as [`deployment`] does, changing nothing.
+/// Describes an ended update, as [`deployment`] does, without changing it.
 pub async fn installed_deployment(
     engine: &Engine,
     caller: &Caller,
@@ -59,7 +59,7 @@ pub async fn installed_deployment(
     describe(engine, row, history).await
 }
 
-/// Describes an update that waits for somebody to agree, as [`deployment`] does, changing nothing.
+/// Describes an update that waits for confirmation, as [`deployment`] does, without changing it.
 pub async fn confirmation(
     engine: &Engine,
     caller: &Caller,
@@ -73,7 +73,7 @@ pub async fn confirmation(
     describe(engine, row, history).await
 }
 
-/// Whether a device may read what there is, or was, to install.
+/// Whether the device may read the update in this status.
 fn is_visible(status: UpdateStatus) -> bool {
     !matches!(
         status,
@@ -85,7 +85,7 @@ fn is_visible(status: UpdateStatus) -> bool {
     )
 }
 
-/// The update of this id, which is this device's.
+/// The update of this id, if it belongs to this device.
 pub(super) async fn own_update(
     engine: &Engine,
     caller: &Caller,
@@ -126,8 +126,8 @@ async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<De
     })
 }
 
-/// Notes that the device took the update up. The device does not wait for it: its feedback says the same, and where
-/// that overtakes this note, the update does not move back.
+/// Records in the background that the device has retrieved the update. Feedback implies the same, so the order of the
+/// two does not matter.
 fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
     let report = UpdateReport {
         tenant: caller.tenant,
@@ -141,7 +141,8 @@ fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, upda
         let write = |engine: Arc<Engine>| async move { engine.store().record(report).await };
         if let Err(error) = record(&engine, &caller, write).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, %update, "cannot note that a device took up an update");
+            let tenant = caller.tenant;
+            tracing::warn!(error, %tenant, %update, "retrieval of an update not recorded");
         }
     });
 }

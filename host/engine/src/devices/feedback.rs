@@ -11,10 +11,10 @@ use crate::{
     ports::{RecordError, UpdateReport},
 };
 
-/// The last millisecond of the year 9999: what is later no calendar shows.
+/// The last millisecond of the year 9999: the latest time that calendar dates can show.
 const MAX_DEVICE_TIME: Timestamp = Timestamp(253_402_300_799_999);
 
-/// Takes what a device says of an update; it is durable when this returns. The same again changes nothing.
+/// Records a device's feedback on an update; durable when this returns. Repeated feedback changes nothing.
 pub async fn record_feedback(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -30,7 +30,7 @@ pub async fn record_feedback(
     .await
 }
 
-/// Takes what a device says to a call back, likewise.
+/// Records a device's feedback on a cancellation, as [`record_feedback`] does.
 pub async fn record_cancel_feedback(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -46,7 +46,7 @@ pub async fn record_cancel_feedback(
     .await
 }
 
-/// Takes an answer to the question whether an update may begin, likewise.
+/// Records the answer to a confirmation request, as [`record_feedback`] does.
 pub async fn record_confirmation_feedback(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -79,8 +79,8 @@ async fn record_event(
     Ok(())
 }
 
-/// What is kept of a feedback: no more than is kept, no zero bytes, which databases do not take, and no time that
-/// cannot be.
+/// Truncates feedback to the stored limits, replaces NUL characters, which databases reject, and drops impossible
+/// times.
 fn sanitize(feedback: Feedback) -> Feedback {
     let mut feedback = feedback.bounded();
     feedback.device_time = feedback

@@ -8,13 +8,13 @@ use tidegate_core::{
 
 use crate::{Result, ports::Store};
 
-/// Most firmware that is remembered.
+/// Maximum number of cached firmware.
 const MAX_FIRMWARE: usize = 1_000;
-/// Most ids that are remembered.
+/// Maximum number of cached ids, for modules and for updates each.
 const MAX_IDS: usize = 100_000;
 
-/// Firmware that devices ask for, and which update and module has which: none of it changes once it is stored. A
-/// device that fetches a file in hundreds of pieces costs no hundreds of reads.
+/// Caches firmware, and the firmware ids of modules and updates. They never change once stored, so a device that
+/// downloads a file in hundreds of ranges does not cause hundreds of reads.
 pub struct FirmwareCache {
     firmware: Cache<(TenantId, FirmwareId), Arc<Firmware>>,
     of_module: Cache<(TenantId, ModuleId), FirmwareId>,
@@ -32,7 +32,6 @@ impl Default for FirmwareCache {
 }
 
 impl FirmwareCache {
-    /// The firmware of this id.
     pub(super) async fn firmware(
         &self,
         store: &dyn Store,
@@ -49,7 +48,6 @@ impl FirmwareCache {
         Ok(firmware)
     }
 
-    /// The firmware that a module belongs to.
     pub(super) async fn firmware_of_module(
         &self,
         store: &dyn Store,
@@ -69,7 +67,6 @@ impl FirmwareCache {
         Ok(firmware)
     }
 
-    /// The firmware that an update brings.
     pub(super) async fn firmware_id_of_update(
         &self,
         store: &dyn Store,

@@ -6,19 +6,19 @@ use tidegate_core::id::TenantId;
 use super::auth_cache::{Cached, CachedGateway};
 use crate::{Engine, Result, ports::GatewayUse};
 
-/// How long a tenant's gateways are remembered.
+/// How long a tenant's gateways are cached.
 const CACHE_TTL: Duration = Duration::from_secs(10);
-/// How old they may be when a token is not among them: a new one works this soon.
+/// Maximum age of the cache when it does not contain a token: a new gateway works after this time.
 const MISS_TTL: Duration = Duration::from_secs(1);
 
-/// Whom a gateway speaks for.
+/// The devices that a gateway may act for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GatewayScope {
-    /// The devices of this group; none: every device of the tenant.
+    /// The devices of this group; `None`: all devices of the tenant.
     pub(super) group: Option<Arc<str>>,
 }
 
-/// The gateway whose token has this sha256.
+/// The scope of the gateway whose token has this sha256.
 pub(super) async fn find_gateway_scope(
     engine: &Engine,
     tenant: TenantId,
@@ -53,7 +53,7 @@ pub(super) async fn find_gateway_scope(
     Ok(found)
 }
 
-/// Looks at all of them, so that the time says nothing.
+/// Compares with every gateway, so that the duration reveals nothing.
 fn find_by_token<'a>(
     cached: &'a [CachedGateway],
     token_sha256: &[u8; 32],

@@ -4,8 +4,8 @@ use tidegate_core::{device::check_device_id, id::TenantId};
 
 use crate::{Engine, Result};
 
-/// The groups of a device, from memory, else from the store; none: there is no such device. Only gateways of one group
-/// ask, so that whoever has none of those keeps no groups in memory.
+/// The groups of a device, from the cache or the store; `None` if the device does not exist. Only gateways that are
+/// restricted to a group need them, so other tenants cache no groups.
 pub(super) async fn groups(
     engine: &Engine,
     tenant: TenantId,

@@ -9,8 +9,8 @@ use crate::{
     ports::{InstalledReport, RecordError},
 };
 
-/// Takes what a device says that it has installed, by the firmware's name and version; it is durable when this returns.
-/// Answers whether it was news.
+/// Records which firmware a device reports as installed, by name and version; durable when this returns. Returns
+/// whether the report is new.
 pub async fn report_installed(
     engine: &Arc<Engine>,
     caller: &Caller,

@@ -2,7 +2,7 @@ use tidegate_core::id::TenantId;
 
 use crate::{Engine, ports::AffectedDevice};
 
-/// Forgets what is remembered of devices whose updates changed: their next poll reads the store.
+/// Drops devices from the read model whose updates have changed: their next poll reads the store.
 pub fn invalidate_affected(engine: &Engine, affected: &[AffectedDevice]) {
     for device in affected {
         engine
@@ -11,18 +11,17 @@ pub fn invalidate_affected(engine: &Engine, affected: &[AffectedDevice]) {
     }
 }
 
-/// Forgets what is remembered of a device that was changed, by an operator or by another host.
+/// Drops a device from the read model that an operator or another server changed.
 pub fn invalidate_device(engine: &Engine, tenant: TenantId, device_id: &str) {
     engine.read_model.invalidate(tenant, device_id);
 }
 
-/// Forgets what is remembered of tenants: another host changed one.
+/// Drops all cached tenants after another server changed one.
 pub fn invalidate_tenants(engine: &Engine) {
     engine.auth_cache.invalidate_tenants();
 }
 
-/// Forgets what is remembered of every device and tenant: other hosts may have changed some, and nobody here knows
-/// which.
+/// Drops all cached devices and tenants, when changes of other servers may have been missed.
 pub fn invalidate_all(engine: &Engine) {
     engine.auth_cache.invalidate_tenants();
     engine.read_model.invalidate_all();

@@ -13,31 +13,31 @@ use tokio::time::sleep;
 
 use crate::{Engine, Result, access, ports::LastSeenRecord};
 
-/// How long last-seen times are gathered before they are written.
+/// How often last-seen times are written.
 const FLUSH_PERIOD: Duration = Duration::from_secs(5);
-/// How long writing them may take, however many they are.
+/// Maximum time without a heartbeat before the loop counts as stuck.
 const MAX_SILENCE: Duration = Duration::from_mins(5);
-/// Most devices that are written in one period. When more come, they wait in memory, where a device that comes again
-/// costs nothing: last-seen times lag behind under such a load, and polls do not.
+/// Maximum number of devices written per period. Under load the rest stays buffered, where repeated polls of a device
+/// cost nothing: last-seen times lag behind, and polls do not.
 const MAX_PER_FLUSH: usize = 20_000;
-/// Most devices in one transaction: feedback must not wait long behind it.
+/// Maximum number of devices per transaction, so that feedback does not wait long behind it.
 const BATCH_SIZE: usize = 1000;
-/// Polls of different devices seldom wait for one another.
+/// Shards reduce lock contention between polls of different devices.
 const SHARDS: usize = 16;
 
-/// Who was seen since the last batch was written: one time and place for each device, however often it came.
+/// Last-seen times and addresses that are not written yet, one entry per device.
 #[derive(Default)]
 pub struct LastSeenBuffer {
     shards: [Mutex<HashMap<(TenantId, DeviceKey), LastSeen>>; SHARDS],
-    /// Taken from there, and not written yet.
+    /// Entries that were taken from the shards and are not written yet.
     waiting: Mutex<Vec<LastSeenRecord>>,
 }
 
-/// When a device was seen, and from where it came.
+/// When a device was last seen, and its address.
 type LastSeen = (Timestamp, Option<IpAddr>);
 
 impl LastSeenBuffer {
-    /// Notes that a device was here.
+    /// Buffers that a device was seen; the latest time is kept.
     pub(crate) fn record(&self, seen: LastSeenRecord) {
         let shard = usize::try_from(seen.device.0).unwrap_or(0) % SHARDS;
         let mut entries = self.shards[shard]
@@ -50,8 +50,8 @@ impl LastSeenBuffer {
         }
     }
 
-    /// What was noted before, or a part of it. Whoever was noted first is taken first, but for a little: so nobody waits
-    /// for ever behind others who come again and again.
+    /// Takes up to `limit` entries. Older entries are taken first, except within one batch, so that frequent polls of
+    /// some devices cannot starve others.
     fn take(&self, limit: usize) -> Vec<LastSeenRecord> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() || limit == usize::MAX {
@@ -70,14 +70,14 @@ impl LastSeenBuffer {
         }
         let left = waiting.len().saturating_sub(limit);
         if left == 0 {
-            // Gives its memory back, too.
+            // This also releases the memory.
             return std::mem::take(&mut *waiting);
         }
         waiting.split_off(left)
     }
 }
 
-/// Writes when devices were last seen, all of them. What cannot be written is kept for the next time.
+/// Writes all buffered last-seen times. Times that cannot be written stay buffered.
 pub async fn flush_last_seen(engine: &Engine) -> Result<()> {
     write_last_seen(engine, usize::MAX).await
 }
@@ -95,7 +95,7 @@ async fn write_last_seen(engine: &Engine, limit: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes when devices and gateways were last seen, again and again, until it is dropped.
+/// Writes the last-seen times of devices and gateways periodically, until it is dropped.
 pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
     let heartbeat = engine.health.register_loop("last seen", MAX_SILENCE);
     loop {
@@ -107,10 +107,7 @@ pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
         ] {
             if let Err(error) = written {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    "cannot write when devices and gateways were last seen; trying again"
-                );
+                tracing::warn!(error, "last-seen times not written, retrying");
             }
         }
     }
@@ -155,7 +152,7 @@ mod tests {
             let seen = log.take(100);
             assert_eq!(seen.len(), 100);
             all.extend(seen.into_iter().map(|seen| seen.device.0));
-            // These come again and again, and are not taken in the place of others.
+            // These devices poll repeatedly and must not be taken instead of others.
             note(0..100);
         }
         all.sort_unstable();

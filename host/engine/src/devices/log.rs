@@ -11,7 +11,7 @@ use crate::{
     ports::{LogReport, RecordError},
 };
 
-/// Takes lines for the log of the update that a device is at; they are durable when this returns.
+/// Appends lines to the log of the device's open update; durable when this returns.
 pub async fn report_log(
     engine: &Arc<Engine>,
     caller: &Caller,

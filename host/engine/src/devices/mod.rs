@@ -1,7 +1,7 @@
-//! What devices do: poll, fetch, report. None of it waits for a plugin.
+//! Use cases of devices: poll, download, report. None of them waits for a plugin.
 //!
-//! A request goes through [`tenant`] and [`authenticate`] first. Polls are answered from the [`ReadModel`]; whatever
-//! changes a device's updates puts the new answer there, or forgets the old one.
+//! Requests pass [`tenant`] and [`authenticate`] first. Polls are answered from the [`ReadModel`]; every change of a
+//! device's updates replaces or drops its entry.
 
 mod artifact;
 mod attributes;

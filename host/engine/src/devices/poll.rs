@@ -8,16 +8,16 @@ use crate::{
     ports::{PollView, Tenant},
 };
 
-/// What a poll is answered.
+/// The response to a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollResponse {
-    /// What there is to do for the device now.
+    /// What the device has to do now.
     pub view: PollView,
-    /// When it is to ask again: in whole seconds, less than a day.
+    /// When the device polls again: whole seconds, less than a day.
     pub sleep: Duration,
 }
 
-/// Answers a poll. A device that nobody has seen yet is registered, if whoever speaks for it may do so.
+/// Answers a poll. An unknown device is registered if the caller may register it.
 pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<PollResponse> {
     let view = match caller_view(engine, caller).await? {
         Some(view) if !view.is_unseen => view,

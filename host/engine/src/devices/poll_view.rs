@@ -3,8 +3,8 @@ use tidegate_core::{device::check_device_id, id::TenantId};
 use super::{Caller, authenticate::check_enrolment};
 use crate::{Engine, Result, ports::PollView};
 
-/// What is known of the device that a caller speaks for. Somebody else may have registered it since the caller was let in
-/// as a device that nobody knew: then the caller must be the same.
+/// The poll view of the caller's device. If the device was registered after the caller was authenticated as an unknown
+/// device, the registration must match the caller.
 pub(super) async fn caller_view(engine: &Engine, caller: &Caller) -> Result<Option<PollView>> {
     let view = poll_view(engine, caller.tenant, &caller.device_id).await?;
     if let Some(view) = &view {
@@ -13,7 +13,7 @@ pub(super) async fn caller_view(engine: &Engine, caller: &Caller) -> Result<Opti
     Ok(view)
 }
 
-/// What is known of a device: from memory, else from the store.
+/// The poll view of a device, from the read model or the store.
 pub(super) async fn poll_view(
     engine: &Engine,
     tenant: TenantId,

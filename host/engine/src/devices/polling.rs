@@ -8,7 +8,7 @@ use crate::{
     ports::{PollView, Tenant},
 };
 
-/// How often a device is to poll.
+/// How often a device polls.
 pub(super) async fn poll_interval(
     engine: &Engine,
     tenant: &Tenant,
@@ -21,7 +21,7 @@ pub(super) async fn poll_interval(
     let matching = if own.is_some() || polling.overrides.is_empty() {
         None
     } else {
-        // A device that cannot be looked at now is better told the usual than nothing.
+        // If the device cannot be read now, the default interval applies.
         matching_override(engine, tenant, caller)
             .await
             .unwrap_or_default()
@@ -29,8 +29,8 @@ pub(super) async fn poll_interval(
     polling.effective_interval(own, matching, engine.settings.polling)
 }
 
-/// Which override fits a device. It is worked out once, and again when the device or the settings changed: polls read
-/// nothing but memory.
+/// The index of the polling override that matches the device. It is computed again only when the device or the settings
+/// change, so polls read only memory.
 async fn matching_override(
     engine: &Engine,
     tenant: &Tenant,

@@ -8,42 +8,42 @@ use tidegate_core::id::TenantId;
 
 use crate::ports::PollView;
 
-/// Most devices that are remembered; the rest is read from the store. A million fit, however they fall on the shards.
+/// Maximum number of cached devices; others are read from the store. One million fit, however they are distributed over
+/// the cache's shards.
 const CAPACITY: usize = 1 << 20;
-/// Devices share counters of changes: a change of one may keep an answer about another from being remembered, no more.
+/// Devices share version counters: a change of one device may prevent another from being cached, nothing more.
 const VERSION_STRIPES: usize = 16_384;
 
-/// What polls are answered from: memory first, the store when it is not there.
+/// Caches the responses to polls; the store answers for devices that are not cached.
 ///
-/// Answers come from reads and changes that take a while, and others may overtake them. So whoever reads or changes
-/// takes a `VersionStamp` before, and what comes of it is remembered only if nothing was changed since.
+/// Reads and changes are concurrent, so a result may be stale when it arrives. A `VersionStamp` is taken before each of
+/// them, and the result is cached only if nothing has changed since.
 pub struct ReadModel {
     views: Cache<Key, CachedDevice>,
-    /// The groups of devices that come through gateways of one group.
+    /// Groups of devices that use gateways that are restricted to a group.
     groups: Cache<Key, Arc<[String]>>,
-    /// How often anything of the stripe was changed.
+    /// Per stripe: the number of changes.
     versions: Box<[Mutex<u64>]>,
     hasher: RandomState,
 }
 
-/// What is remembered of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CachedDevice {
     view: PollView,
-    /// None: it is still to be worked out.
+    /// `None`: not computed yet.
     polling_override: Option<CachedOverride>,
 }
 
-/// Which override of its tenant's polling settings fits a device.
+/// The polling override of the tenant's settings that matches a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CachedOverride {
-    /// Of the settings.
+    /// The revision of the settings.
     pub(crate) revision: i64,
-    /// None: none fits.
+    /// `None`: no override matches.
     pub(crate) index: Option<u8>,
 }
 
-/// Taken before a device is read or changed.
+/// The version of a device's stripe, taken before the device is read or changed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VersionStamp<'a> {
     tenant: TenantId,
@@ -64,13 +64,13 @@ impl Default for ReadModel {
 }
 
 impl ReadModel {
-    /// What is remembered of a device.
+    /// The cached poll view of a device.
     pub(crate) fn get(&self, tenant: TenantId, device_id: &str) -> Option<PollView> {
         let cached = self.views.get(&KeyRef { tenant, device_id })?;
         Some(cached.view)
     }
 
-    /// Which override fits a device, if that is remembered.
+    /// The cached polling override of a device.
     pub(crate) fn polling_override(
         &self,
         tenant: TenantId,
@@ -81,8 +81,7 @@ impl ReadModel {
             .polling_override
     }
 
-    /// Remembers which override fits a device that is remembered, unless something was changed since the ticket was
-    /// taken.
+    /// Caches the polling override of a cached device, unless the stripe has changed since the stamp was taken.
     pub(crate) fn insert_override(
         &self,
         stamp: VersionStamp<'_>,
@@ -103,13 +102,13 @@ impl ReadModel {
         }
     }
 
-    /// The groups that are remembered of a device.
+    /// The cached groups of a device.
     pub(crate) fn groups(&self, tenant: TenantId, device_id: &str) -> Option<Arc<[String]>> {
         self.groups.get(&KeyRef { tenant, device_id })
     }
 
-    /// Remembers the groups that were read, unless something was changed since the ticket was taken. What devices report
-    /// changes no groups; whoever does change them forgets the device.
+    /// Caches the groups of a device, unless the stripe has changed since the stamp was taken. Reports of devices
+    /// change no groups; operations that do invalidate the device.
     pub(crate) fn insert_groups(&self, stamp: VersionStamp<'_>, groups: Arc<[String]>) {
         let version = self.lock(stamp.stripe);
         if *version == stamp.version {
@@ -117,7 +116,7 @@ impl ReadModel {
         }
     }
 
-    /// To be taken before a device is read or changed.
+    /// Takes a stamp before a device is read or changed.
     pub(crate) fn stamp<'a>(&self, tenant: TenantId, device_id: &'a str) -> VersionStamp<'a> {
         let stripe = self.stripe(tenant, device_id);
         VersionStamp {
@@ -128,7 +127,7 @@ impl ReadModel {
         }
     }
 
-    /// Remembers what was read, unless something was changed since the ticket was taken: then it may be old.
+    /// Caches a poll view that was read, unless the stripe has changed since the stamp was taken.
     pub(crate) fn insert_read(&self, stamp: VersionStamp<'_>, view: PollView) {
         let version = self.lock(stamp.stripe);
         if *version == stamp.version {
@@ -143,9 +142,10 @@ impl ReadModel {
         }
     }
 
-    /// Remembers what a change made of a device, `changes_device`: and of what its tenant's overrides go by. When another change was made since the ticket was taken, nobody here
-    /// knows which one the store made last: unless both made the same of it, as two of one transaction do, the device is
-    /// forgotten.
+    /// Caches the poll view that results from a change. `changes_device`: attributes, versions or state changed, so the
+    /// polling override must be computed again. If another change was made since the stamp was taken, the order of the
+    /// two in the store is unknown: the device is dropped unless both produced the same view, as two changes of one
+    /// transaction do.
     pub(crate) fn insert_changed(
         &self,
         stamp: VersionStamp<'_>,
@@ -179,7 +179,7 @@ impl ReadModel {
         *version += 1;
     }
 
-    /// Forgets a device that was changed.
+    /// Drops a device that was changed.
     pub(crate) fn invalidate(&self, tenant: TenantId, device_id: &str) {
         let mut version = self.lock(self.stripe(tenant, device_id));
         let key = KeyRef { tenant, device_id };
@@ -188,7 +188,7 @@ impl ReadModel {
         *version += 1;
     }
 
-    /// Forgets everything.
+    /// Drops everything.
     pub(crate) fn invalidate_all(&self) {
         for stripe in 0..VERSION_STRIPES {
             *self.lock(stripe) += 1;
@@ -214,7 +214,7 @@ struct Key {
     device_id: Box<str>,
 }
 
-/// Finds a [`Key`] without making one; both hash alike.
+/// Looks up a [`Key`] without allocating one; both hash alike.
 #[derive(Hash)]
 struct KeyRef<'a> {
     tenant: TenantId,
@@ -269,11 +269,11 @@ mod tests {
         }
     }
 
-    fn remembered(model: &ReadModel) -> Option<PollView> {
+    fn cached_view(model: &ReadModel) -> Option<PollView> {
         model.get(LAB, "a")
     }
 
-    /// There is one for each of a million devices. What few devices have goes into a box: of a window, a pointer is left.
+    /// One exists for each of a million devices, so rare parts are boxed: a window costs one pointer.
     #[test]
     fn a_cached_device_is_small() {
         let bytes = size_of::<CachedDevice>();
@@ -297,11 +297,11 @@ mod tests {
     fn a_read_is_cached_for_its_device_only() {
         let model = ReadModel::default();
         model.insert_read(model.stamp(LAB, "a"), view(1));
-        assert_eq!(remembered(&model), Some(view(1)));
+        assert_eq!(cached_view(&model), Some(view(1)));
         assert_eq!(model.get(TenantId(2), "a"), None);
         assert_eq!(model.get(LAB, "b"), None);
         model.invalidate(LAB, "a");
-        assert_eq!(remembered(&model), None);
+        assert_eq!(cached_view(&model), None);
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let read = model.stamp(LAB, "a");
         model.insert_changed(model.stamp(LAB, "a"), view(2), false);
         model.insert_read(read, view(1));
-        assert_eq!(remembered(&model), Some(view(2)));
+        assert_eq!(cached_view(&model), Some(view(2)));
 
         for forget in [
             |model: &ReadModel| model.invalidate(LAB, "a"),
@@ -319,7 +319,7 @@ mod tests {
             let read = model.stamp(LAB, "a");
             forget(&model);
             model.insert_read(read, view(1));
-            assert_eq!(remembered(&model), None);
+            assert_eq!(cached_view(&model), None);
         }
     }
 
@@ -329,23 +329,23 @@ mod tests {
         let (one, other) = (model.stamp(LAB, "a"), model.stamp(LAB, "a"));
         model.insert_changed(other, view(2), false);
         model.insert_changed(one, view(1), false);
-        assert_eq!(remembered(&model), None);
+        assert_eq!(cached_view(&model), None);
 
         let (one, other) = (model.stamp(LAB, "a"), model.stamp(LAB, "a"));
         model.insert_changed(other, view(2), false);
         model.insert_changed(one, view(2), false);
         assert_eq!(
-            remembered(&model),
+            cached_view(&model),
             Some(view(2)),
-            "whichever came last made this of it"
+            "both changes produced this view"
         );
 
         model.insert_changed(model.stamp(LAB, "a"), view(3), false);
         model.insert_changed(model.stamp(LAB, "a"), view(4), false);
         assert_eq!(
-            remembered(&model),
+            cached_view(&model),
             Some(view(4)),
-            "one after the other is fine"
+            "sequential changes are cached"
         );
     }
 
@@ -363,29 +363,29 @@ mod tests {
                 .and_then(|polling_override| polling_override.index)
         };
         model.insert_override(stamp(), polling_override(1));
-        assert_eq!(current(), None, "it is not remembered itself");
+        assert_eq!(current(), None, "the device is not cached");
         model.insert_read(stamp(), view(1));
         assert_eq!(current(), None);
         model.insert_override(stamp(), polling_override(1));
         model.insert_changed(stamp(), view(2), false);
-        assert_eq!((current(), remembered(&model)), (Some(1), Some(view(2))));
+        assert_eq!((current(), cached_view(&model)), (Some(1), Some(view(2))));
         let old = stamp();
         model.insert_changed(stamp(), view(2), true);
         assert_eq!(current(), None);
         model.insert_override(old, polling_override(1));
-        assert_eq!(current(), None, "it was worked out of what was before");
+        assert_eq!(current(), None, "it was computed before the change");
 
         model.insert_override(stamp(), polling_override(2));
         let (one, other) = (stamp(), stamp());
         model.insert_changed(one, view(3), false);
         model.insert_changed(other, view(3), true);
-        assert_eq!((current(), remembered(&model)), (None, Some(view(3))));
+        assert_eq!((current(), cached_view(&model)), (None, Some(view(3))));
     }
 
     #[test]
     fn concurrent_reads_and_changes_leave_nothing_stale() {
         let model = ReadModel::default();
-        // Stands for the store: what it holds is what a poll must see once everybody is done.
+        // Stands for the store: polls must see its value once all threads are done.
         let store = AtomicI64::new(0);
         let read = || view(store.load(Ordering::SeqCst) as i32);
         for _ in 0..200 {
@@ -412,7 +412,7 @@ mod tests {
                     });
                 }
             });
-            let seen = remembered(&model);
+            let seen = cached_view(&model);
             assert!(seen.is_none() || seen == Some(read()), "{seen:?}");
         }
     }

@@ -11,10 +11,10 @@ use crate::{
     ports::{RecordError, RecordedFeedback, RunRef, StoreError},
 };
 
-/// Has the store record something of a device, and lets polls and the campaign's loop know.
+/// Lets the store record a report of the caller's device, then updates the read model and wakes the campaigns.
 ///
-/// This goes on in a task of its own when the device hangs up: the store may have recorded it by then, and then what is
-/// remembered has to follow.
+/// A task of its own completes this when the device disconnects: the store may have recorded the report by then, and
+/// the read model must follow.
 pub(super) async fn record<F, T>(
     engine: &Arc<Engine>,
     caller: &Caller,
@@ -27,7 +27,7 @@ where
     record_for_device(engine, caller.tenant, &caller.device_id, write).await
 }
 
-/// The device that speaks, which was here now.
+/// The caller's device, which must exist; notes it as seen now.
 pub(super) async fn require_known_device(
     engine: &Engine,
     caller: &Caller,
@@ -38,7 +38,7 @@ pub(super) async fn require_known_device(
             engine.last_seen.record(caller.last_seen(view.device, now));
             Ok((view.device, now))
         }
-        // Another has registered it since: for this one it is not there.
+        // The device was registered concurrently by another caller, so it is not found for this one.
         Ok(None) | Err(Error::Forbidden { .. } | Error::NotFound { .. }) => {
             Err(RecordError::NotFound)
         }
@@ -51,7 +51,7 @@ pub(super) async fn require_known_device(
     }
 }
 
-/// The same as [`record`] for a device that somebody else speaks of.
+/// As [`record`], for any device of a tenant.
 pub(crate) async fn record_for_device<F, T>(
     engine: &Arc<Engine>,
     tenant: TenantId,
@@ -62,7 +62,7 @@ where
     F: Future<Output = Result<T, RecordError>> + Send + 'static,
     T: AsRef<RecordedFeedback> + Send + 'static,
 {
-    // Whoever hangs up leaves the task behind: while the store stands still they must not pile up.
+    // A disconnected client leaves its task behind. The permit limits these tasks while the store does not answer.
     let permit = Arc::clone(&engine.reports).try_acquire_owned();
     let permit = permit.map_err(|_| {
         let why = "too many reports wait for the database";
@@ -103,7 +103,7 @@ async fn record_and_publish<T: AsRef<RecordedFeedback>>(
                 engine.signals.wake_campaign(RunRef { tenant, campaign });
             }
         }
-        // Where the store failed, nobody knows what it did.
+        // After a store error the result is unknown.
         Err(_) => engine.read_model.invalidate(tenant, device_id),
     }
     recorded

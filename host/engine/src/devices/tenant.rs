@@ -3,12 +3,12 @@ use std::{sync::Arc, time::Duration};
 use super::auth_cache::Cached;
 use crate::{Engine, Error, Result, ports::Tenant, tenants};
 
-/// How long a tenant that is not there is remembered as such. One that is there stays.
+/// How long an unknown tenant name is cached. Known tenants stay cached until they change.
 const ABSENT_TTL: Duration = Duration::from_secs(1);
-/// Longest name that is looked for, in bytes.
+/// Maximum length of a tenant name, in bytes.
 const MAX_NAME: usize = 64;
 
-/// The tenant of this name, whatever the case of its letters.
+/// The tenant of this name; case is ignored.
 pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
     let absent = || Error::not_found("tenant", name);
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {

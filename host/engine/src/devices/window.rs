@@ -1,10 +1,11 @@
-//! Maintenance windows, as a poll comes upon them: everything is in memory, and nothing is parsed.
+//! Applies maintenance windows to polls, in memory and without parsing.
 
 use tidegate_core::{time::Timestamp, window::WindowState};
 
 use crate::ports::{OpenUpdate, PollView};
 
-/// What a device is shown now, and the opening that it waits for.
+/// Hides an update that may not be fetched outside its window; also returns when the window opens, if the device waits
+/// for it.
 pub(super) fn apply_window(mut view: PollView, now: Timestamp) -> (PollView, Option<Timestamp>) {
     let Some((may_prefetch, opens_at)) =
         view.open.as_ref().and_then(|open| closed_window(open, now))
@@ -17,7 +18,7 @@ pub(super) fn apply_window(mut view: PollView, now: Timestamp) -> (PollView, Opt
     (view, opens_at)
 }
 
-/// Whether the files of an update whose window is closed may be fetched, and when it opens.
+/// For an update whose window is closed: whether prefetching is allowed, and when the window opens.
 fn closed_window(open: &OpenUpdate, now: Timestamp) -> Option<(bool, Option<Timestamp>)> {
     let window = open.window.as_ref()?;
     if !open.status.waits_for_window() {
@@ -64,7 +65,7 @@ mod tests {
                 status,
                 revision: i32::MAX,
                 forced_at: None,
-                window: Some(Arc::new(window.expect("a good window"))),
+                window: Some(Arc::new(window.expect("a valid window"))),
             }),
             installed: None,
             polling_seconds: None,
@@ -80,7 +81,7 @@ mod tests {
             (false, S::Offered, OPEN, true, None),
             (true, S::Downloading, CLOSED, true, Some(OPEN)),
             (true, S::Downloading, OPEN, true, None),
-            // A call back waits for no window, and a question for none either.
+            // Cancellations and confirmation requests ignore windows.
             (false, S::Cancelling, CLOSED, true, None),
             (false, S::WaitingConfirmation, CLOSED, true, None),
         ] {

@@ -1,4 +1,5 @@
-//! A version may not differ between an image and its module: a device would report another than it was sent.
+//! The versions of an image and its module must be equal; otherwise a device would report another version than the
+//! server expects.
 
 use tidegate_core::{
     plugin::FieldError,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::ports::NewModule;
 
-/// Whether each image's version is that of its module.
+/// Checks that each image has the version of its module.
 pub(super) fn check_versions(
     spec: &FirmwareSpec,
     modules: &[NewModule],
@@ -24,7 +25,7 @@ pub(super) fn check_versions(
             let Some(version) = image.and_then(|(_, image)| summarize(image).version) else {
                 continue;
             };
-            // One that SemVer cannot say may be called anything.
+            // A version that SemVer cannot express may have any other name in the metadata.
             if version::semver(version)
                 .is_none_or(|semver| sort_key(&semver) == sort_key(&module.version))
             {
@@ -41,7 +42,7 @@ pub(super) fn check_versions(
                     "/version".to_owned()
                 },
                 message: format!(
-                    "is {}, but {} says that it is {version}",
+                    "is {}, but the image {} has version {version}",
                     module.version, file.filename
                 ),
             });
@@ -99,7 +100,7 @@ mod tests {
             };
             spec.details.name = "edge".to_owned();
             spec.details.version = claimed.to_owned();
-            let modules = spec.build_modules(&[file(&image.0)]).expect("good claims");
+            let modules = spec.build_modules(&[file(&image.0)]).expect("a valid spec");
             let error = check_versions(&spec, &modules, std::slice::from_ref(image)).err();
             error.map_or_else(Vec::new, |error| {
                 error.errors.into_iter().map(|error| error.path).collect()

@@ -6,7 +6,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Hides a firmware from lists and from new campaigns. Its files stay: devices that have it may fetch them again.
+/// Hides a firmware from lists and from new campaigns. Its files stay, because devices that have it may download them
+/// again.
 pub async fn delete(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<()> {
     actor.require(Role::Publisher)?;
     match engine

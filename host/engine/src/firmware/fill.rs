@@ -1,4 +1,4 @@
-//! What an uploader leaves out is taken from the images; what he says counts.
+//! Fills fields that the uploader omitted from the update images. Fields of the uploader take precedence.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::{
     spec::{FirmwareSpec, UploadError},
 };
 
-/// Fills what the claims leave out. Several images must say the same.
+/// Fills the omitted fields. Several images must agree.
 pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(), UploadError> {
     let details = &mut spec.details;
     if details.version.is_empty()
         && let Some(version) =
             unanimous(images.iter().map(|(_, image)| summarize(image).version))
-                .map_err(|()| images_differ("/version", "their version; say it in the metadata"))?
+                .map_err(|()| images_differ("/version", "the version; set it in the metadata"))?
     {
         details.version = version::semver(version).ok_or_else(|| not_semver(version, images))?;
     }
@@ -49,7 +49,7 @@ pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(),
     Ok(())
 }
 
-/// What is said, if all who say it say the same.
+/// The common value, if all values that are present are equal.
 fn unanimous<T: Ord>(values: impl Iterator<Item = Option<T>>) -> Result<Option<T>, ()> {
     let mut different: BTreeSet<T> = values.flatten().collect();
     match different.len() {
@@ -58,7 +58,8 @@ fn unanimous<T: Ord>(values: impl Iterator<Item = Option<T>>) -> Result<Option<T
     }
 }
 
-/// The model of an image for one board; the lowest and the highest revision of one that lists plain numbers.
+/// Sets the device model of an image for a single board, or the lowest and highest revision of an image that lists
+/// plain numbers.
 fn fill_hardware(details: &mut FirmwareDetails, description: &SwDescription) {
     if description.boards.is_empty() {
         let is_unbounded =
@@ -92,7 +93,7 @@ fn bounds(revisions: &[String]) -> Option<(String, String)> {
     Some((lowest.clone(), highest.clone()))
 }
 
-/// A file's name without its ending and its version.
+/// A file name without its extension and version.
 fn stem(filename: &str, version: &str) -> String {
     let stem = filename.rsplit_once('.').map_or(filename, |(stem, _)| stem);
     let bare = stem
@@ -103,14 +104,14 @@ fn stem(filename: &str, version: &str) -> String {
         .to_owned()
 }
 
-/// A version that the uploader has to say in other words.
+/// The error for an image whose version is not SemVer: the uploader must give one.
 fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let mut said_by = images
         .iter()
         .filter(|(_, image)| summarize(image).version == Some(version));
     let filename = said_by.next().map_or("the image", |(filename, _)| filename);
     let message = format!(
-        "{filename} says that it is {version}, which is not SemVer, such as 1.4.0: give a `version` in `metadata`"
+        "{filename} has version {version}, which is not SemVer (such as 1.4.0): set `version` in `metadata`"
     );
     upload_error("invalid_firmware", "/version", message)
 }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     fn filled(mut spec: FirmwareSpec, images: &[NamedImage]) -> FirmwareDetails {
-        fill(&mut spec, images).expect("it fits");
+        fill(&mut spec, images).expect("consistent images");
         spec.details
     }
 
@@ -225,11 +226,11 @@ mod tests {
         );
         let message = &error.errors[0].message;
         assert!(
-            message.starts_with("edge.swu says that it is 2024.05-rc1"),
+            message.starts_with("edge.swu has version 2024.05-rc1"),
             "{message}"
         );
         assert!(
-            message.ends_with("give a `version` in `metadata`"),
+            message.ends_with("set `version` in `metadata`"),
             "{message}"
         );
         let mut spec = FirmwareSpec::default();

@@ -5,7 +5,7 @@ use tidegate_core::{
 
 use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
 
-/// The firmware of this id. One that was deleted is there as long as campaigns, updates or devices refer to it.
+/// The firmware of this id. A deleted one is found as long as campaigns, updates or devices refer to it.
 pub async fn get(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<Firmware> {
     actor.require(Role::Viewer)?;
     let (store, absent) = (engine.store(), || Error::not_found("firmware", id));

@@ -3,25 +3,26 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tidegate_core::firmware::FirmwareDetails;
 
-/// What the hardware policy reads: a JSON list of revisions, or of `#RE:` and an expression.
+/// Metadata key for the policy `hardware`: a JSON list of revisions, or of `#RE:` followed by a regular expression.
 pub(super) const SWU_HARDWARE: &str = "swu.hardware_compatibility";
-/// What it reads too: a JSON object, by the name of a board, of such lists.
+/// Metadata key for the policy `hardware`: a JSON object with such a list for each board name.
 pub(super) const SWU_BOARDS: &str = "swu.boards";
-/// And this: the system that a bundle is for.
+/// Metadata key for the policy `hardware`: the system that a RAUC bundle is compatible with.
 pub(super) const RAUC_COMPATIBLE: &str = "rauc.compatible";
 
-/// The hardware models that a firmware may be for, as far as it says so. Whether a device fits, the hardware policy
-/// decides.
+/// The hardware models that a firmware may be for, as far as its metadata says. The policy `hardware` decides whether a
+/// device is compatible.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetModels {
-    /// By name.
+    /// The names of the models.
     pub models: BTreeSet<String>,
-    /// Models that are not named too: it lists revisions for whatever has them.
+    /// Whether other models are possible too: the metadata lists revisions without a board.
     pub any: bool,
 }
 
 impl TargetModels {
-    /// Of its uploader's word, or else of what its image said of itself. Empty: it says nothing of hardware.
+    /// From the uploader's device model, or else from the image's metadata. Empty: the metadata says nothing about
+    /// hardware.
     pub fn of(details: &FirmwareDetails) -> Self {
         let system = details.metadata.get(RAUC_COMPATIBLE);
         if let Some(model) = details.device_model.as_ref().or(system) {
@@ -44,7 +45,7 @@ impl TargetModels {
         }
     }
 
-    /// Whether it says nothing of hardware.
+    /// Whether the metadata says nothing about hardware.
     pub fn is_empty(&self) -> bool {
         self.models.is_empty() && !self.any
     }
@@ -54,7 +55,7 @@ fn non_blank(model: String) -> Option<String> {
     (!model.trim().is_empty()).then_some(model)
 }
 
-/// What cannot be read says nothing.
+/// Unreadable JSON counts as absent.
 fn json(details: &FirmwareDetails, key: &str) -> Option<Value> {
     serde_json::from_str(details.metadata.get(key)?).ok()
 }

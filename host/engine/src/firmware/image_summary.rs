@@ -1,4 +1,4 @@
-//! What images say of themselves, whatever their kind.
+//! The metadata that update images of any kind contain.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use super::{
     spec::UploadError,
 };
 
-/// Longest value of a firmware's metadata, in characters.
+/// Maximum length of a metadata value, in characters.
 const MAX_VALUE: usize = 4000;
 
-/// An image of an upload, and its file's name.
+/// An uploaded image with its file name.
 pub(super) type NamedImage = (String, Image);
 
-/// What every kind of image may say.
+/// The fields that all kinds of images have.
 #[derive(Default)]
 pub(super) struct ImageSummary<'a> {
     pub(super) name: Option<&'a str>,
@@ -42,7 +42,7 @@ pub(super) fn summarize(image: &Image) -> ImageSummary<'_> {
     }
 }
 
-/// Entries of the firmware's metadata.
+/// The metadata entries of a firmware that come from its images.
 pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, String)>, UploadError> {
     let rows = images.iter().flat_map(|(_, image)| entries(image));
     let rows: BTreeSet<(&'static str, String)> = rows.collect();
@@ -56,8 +56,7 @@ pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, Strin
         .iter()
         .find(|(_, value)| value.chars().count() > MAX_VALUE)
     {
-        let message =
-            format!("what the image says for {key} is longer than {MAX_VALUE} characters");
+        let message = format!("the image's value for {key} has more than {MAX_VALUE} characters");
         return Err(upload_error("invalid_image", "/file", message));
     }
     Ok(rows)
@@ -91,17 +90,17 @@ fn entries(image: &Image) -> Vec<(&'static str, String)> {
     entries
 }
 
-/// A version that is not in `SemVer`'s form, so that the firmware's is another text.
+/// The version, if it is not in `SemVer` form and therefore differs from the firmware's.
 fn other_form(version: &str) -> Option<String> {
     (version::semver(version).as_deref() != Some(version)).then(|| version.to_owned())
 }
 
-/// Images of which one says another thing than the others.
+/// The error for images that contradict each other.
 pub(super) fn images_differ(path: &str, what: &str) -> UploadError {
     upload_error(
         "image_contradicts",
         path,
-        format!("the images do not agree on {what}"),
+        format!("the images contradict each other in {what}"),
     )
 }
 

@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 use crate::{Engine, Error, Result, ports::Artifacts};
 
-/// Reads what a stored file says of itself, if its name says that it is an image. The file is read where it is kept, a
-/// little at a time; parsing is done off the threads that serve requests.
+/// Parses the description of a stored file if its name is that of an update image. The file is read in place, in small
+/// ranges, on a thread for blocking work.
 pub(super) async fn inspect(engine: &Engine, file: &Artifact) -> Result<Option<Image>> {
     let Some(kind) = ImageFormat::from_filename(&file.filename) else {
         return Ok(None);
@@ -23,7 +23,7 @@ pub(super) async fn inspect(engine: &Engine, file: &Artifact) -> Result<Option<I
     match read.map_err(|error| Error::internal("read image", error))? {
         Ok(image) => Ok(Some(image)),
         Err(ImageError::Damaged(reason)) => {
-            let message = format!("{} cannot be taken: {reason}", file.filename);
+            let message = format!("{} is damaged: {reason}", file.filename);
             Err(Error::invalid("invalid_image", "/file", message))
         }
         Err(ImageError::Io(error)) => Err(Error::internal("read image", error)),

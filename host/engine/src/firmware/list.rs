@@ -6,7 +6,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// A part of the firmware that is not deleted, newest first.
+/// Lists firmware that is not deleted, newest first.
 pub async fn list(
     engine: &Engine,
     actor: &Actor,

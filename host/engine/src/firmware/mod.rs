@@ -1,4 +1,4 @@
-//! Firmware: uploaded, listed, deleted.
+//! Use cases of firmware: upload, list, delete.
 
 mod check_versions;
 mod delete;

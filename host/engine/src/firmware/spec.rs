@@ -1,4 +1,4 @@
-//! What an uploader says of the files, held against the files that arrived.
+//! The uploader's description of a firmware, checked against the uploaded files.
 
 use tidegate_core::{
     firmware::{Artifact, FirmwareDetails, ModuleMetadata},
@@ -8,49 +8,49 @@ use tidegate_core::{
 use super::spec_check::SpecCheck;
 use crate::ports::NewModule;
 
-/// Most modules of a firmware.
+/// Maximum number of modules of a firmware.
 const MAX_MODULES: usize = 32;
-/// The part of a module when nobody names one.
+/// The part of a module by default.
 const DEFAULT_PART: &str = "os";
 
-/// What the uploader says. Paths of errors are JSON pointers into the JSON that carries it.
+/// The uploader's description of a firmware. Paths of errors are JSON pointers into the JSON part of the upload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FirmwareSpec {
-    /// Of the firmware.
+    /// Name, version and other metadata.
     pub details: FirmwareDetails,
-    /// What the only file hashes to; those of several files stand with their modules.
+    /// The checksums of the only file; with several modules, each file has its own.
     pub checksums: Checksums,
-    /// How files make modules; empty: all of them make one module `os`.
+    /// How files form modules; empty: all files form one module `os`.
     pub modules: Vec<ModuleSpec>,
 }
 
-/// One module as the uploader wants it.
+/// The uploader's description of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleSpec {
     /// DDI's `part`: 1 to 64 characters without white space.
     pub part: String,
-    /// None: the firmware's.
+    /// `None`: the firmware's name.
     pub name: Option<String>,
-    /// None: the firmware's.
+    /// `None`: the firmware's version.
     pub version: Option<String>,
-    /// What devices are told of it: at most 50, each key once.
+    /// Metadata that devices see: at most 50 entries with distinct keys.
     pub metadata: Vec<ModuleMetadata>,
     /// Whether its files are encrypted.
     pub is_encrypted: bool,
-    /// At least one; every file that arrived is in one module.
+    /// Its files. Each uploaded file belongs to exactly one module.
     pub files: Vec<FileSpec>,
 }
 
-/// One file of a module.
+/// The uploader's description of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpec {
-    /// As it was sent.
+    /// The name under which it was uploaded.
     pub filename: String,
-    /// What it hashes to.
+    /// Its expected checksums.
     pub checksums: Checksums,
 }
 
-/// What a file hashes to, in hexadecimal digits of any case; none: not said.
+/// Expected checksums in hexadecimal digits of either case; `None`: not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the names of the hashes")]
 pub struct Checksums {
@@ -59,17 +59,17 @@ pub struct Checksums {
     pub sha256: Option<String>,
 }
 
-/// Claims that do not hold.
+/// A description that is invalid or does not match the uploaded files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UploadError {
     /// Stable, for machines.
     pub(super) code: &'static str,
-    /// Each claim that does not hold.
+    /// All errors.
     pub(super) errors: Vec<FieldError>,
 }
 
 impl FirmwareSpec {
-    /// The modules that these files make, or everything that is wrong with them and with the claims.
+    /// Builds the modules from the uploaded files, or reports all errors.
     pub(super) fn build_modules(&self, files: &[Artifact]) -> Result<Vec<NewModule>, UploadError> {
         let mut check = SpecCheck::default();
         check.details(&self.details);
@@ -127,7 +127,7 @@ impl FirmwareSpec {
                     .iter()
                     .position(|file| file.filename == file_spec.filename);
                 let Some(found) = found else {
-                    let message = "no file of this name arrived, or another module has it";
+                    let message = "no uploaded file has this name, or it belongs to another module";
                     check.rule(false, &format!("{path}/filename"), message);
                     continue;
                 };
@@ -138,7 +138,7 @@ impl FirmwareSpec {
             built.push(self.module(module, artifacts));
         }
         for file in remaining {
-            let message = format!("the file {} is in none of them", file.filename);
+            let message = format!("the file {} belongs to no module", file.filename);
             check.rule(false, "/modules", &message);
         }
         built
@@ -197,9 +197,7 @@ mod tests {
 
     fn paths(spec: &FirmwareSpec, files: &[&str]) -> (&'static str, Vec<String>) {
         let files: Vec<_> = files.iter().map(|name| file(name)).collect();
-        let error = spec
-            .build_modules(&files)
-            .expect_err("the claims do not hold");
+        let error = spec.build_modules(&files).expect_err("an invalid spec");
         (
             error.code,
             error.errors.into_iter().map(|error| error.path).collect(),
@@ -210,7 +208,7 @@ mod tests {
     fn files_make_one_module_by_default() {
         let modules = spec()
             .build_modules(&[file("a.bin"), file("b.bin")])
-            .expect("it is good");
+            .expect("a valid spec");
         assert_eq!(modules.len(), 1);
         assert_eq!((&*modules[0].part, &*modules[0].version), ("os", "1.1.0"));
 
@@ -220,7 +218,7 @@ mod tests {
         };
         let modules = sorted
             .build_modules(&[file("a.bin"), file("b.bin")])
-            .expect("it is good");
+            .expect("a valid spec");
         let names: Vec<_> = modules
             .iter()
             .map(|module| (&*module.part, &*module.artifacts[0].filename))
@@ -231,7 +229,7 @@ mod tests {
             modules: vec![module("os", &["a.bin"]), module("licence", &[])],
             ..spec()
         };
-        let modules = bare.build_modules(&[file("a.bin")]).expect("it is good");
+        let modules = bare.build_modules(&[file("a.bin")]).expect("a valid spec");
         assert!(modules[1].part == "licence" && modules[1].artifacts.is_empty());
     }
 
@@ -272,7 +270,7 @@ mod tests {
             }
         };
         let good = with(vec![("a", String::new()), ("b", "x".repeat(4000))]);
-        let modules = good.build_modules(&[file("a")]).expect("it is good");
+        let modules = good.build_modules(&[file("a")]).expect("a valid spec");
         assert_eq!(modules[0].metadata.len(), 2);
         let long = "k".repeat(129);
         for (metadata, path) in [

@@ -1,4 +1,4 @@
-//! What an uploader may say of a firmware, and what a file may be.
+//! Checks of a firmware's metadata and files.
 
 use tidegate_core::{
     firmware::{Artifact, FirmwareDetails, ModuleMetadata, hex, is_filename},
@@ -7,10 +7,10 @@ use tidegate_core::{
 
 use super::spec::{Checksums, ModuleSpec, UploadError};
 
-/// Most tags of a firmware, and most entries of its metadata: what devices are shown of it.
+/// Maximum number of tags, and of metadata entries, which devices see.
 const MAX_ENTRIES: usize = 50;
 
-/// Gathers what is wrong.
+/// Collects errors.
 #[derive(Default)]
 pub(super) struct SpecCheck {
     errors: Vec<FieldError>,
@@ -85,7 +85,7 @@ impl SpecCheck {
         self.rule(
             !files.is_empty(),
             "/file",
-            "a firmware has at least one file",
+            "a firmware must have at least one file",
         );
         for (at, file) in files.iter().enumerate() {
             let message = "must have 1 to 255 bytes, no path and no control characters";
@@ -94,7 +94,7 @@ impl SpecCheck {
                 .iter()
                 .position(|other| other.filename == file.filename)
                 == Some(at);
-            self.rule(is_first, "/file", "each file must have a name of its own");
+            self.rule(is_first, "/file", "file names must be unique");
         }
     }
 
@@ -127,7 +127,7 @@ impl SpecCheck {
             let message = "must have 1 to 128 characters";
             self.rule(fits, &format!("{path}/key"), message);
             let is_first = !metadata[..at].iter().any(|other| other.key == *key);
-            let message = "stands there already";
+            let message = "is a duplicate";
             self.rule(is_first, &format!("{path}/key"), message);
             let fits = value.chars().count() <= 4000;
             let message = "must have at most 4000 characters";
@@ -154,14 +154,15 @@ impl SpecCheck {
             else {
                 continue;
             };
-            let message = format!("is {claimed}, but the bytes that arrived hash to {arrived}");
+            let message = format!("is {claimed}, but the uploaded bytes have {arrived}");
             self.rule(false, &format!("{path}/{prefix}{name}"), &message);
             self.mismatches += 1;
         }
     }
 
     pub(super) fn no_checksums(&mut self, claimed: &Checksums) {
-        let message = "is for a firmware of one file; give those of several files in `modules`";
+        let message =
+            "applies to a firmware with one file; for several files set checksums in `modules`";
         let claimed = [
             ("md5", &claimed.md5),
             ("sha1", &claimed.sha1),

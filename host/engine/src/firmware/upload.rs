@@ -11,11 +11,11 @@ use crate::{
     tenants::Actor,
 };
 
-/// Most files of a firmware.
+/// Maximum number of files of a firmware.
 const MAX_FILES: usize = 64;
 
-/// An upload under way. Files are stored as they arrive; [`Upload::finish`] makes them a firmware, and whoever does not
-/// come that far calls [`Upload::abandon`], so that nothing is left behind.
+/// An upload in progress. Files are stored as they arrive. [`Upload::finish`] creates the firmware; otherwise
+/// [`Upload::abandon`] must be called to delete the files.
 pub struct Upload<'a> {
     engine: &'a Engine,
     actor: &'a Actor,
@@ -25,7 +25,7 @@ pub struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// Begins an upload.
+    /// Starts an upload.
     pub fn begin(engine: &'a Engine, actor: &'a Actor) -> Result<Self> {
         actor.require(Role::Publisher)?;
         Ok(Self {
@@ -40,7 +40,7 @@ impl<'a> Upload<'a> {
     /// Stores one file as it arrives. A damaged image is an error.
     pub async fn add(&mut self, filename: String, body: ByteStream) -> Result<()> {
         if self.files.len() == MAX_FILES {
-            let message = format!("a firmware has at most {MAX_FILES} files");
+            let message = format!("a firmware can have at most {MAX_FILES} files");
             return Err(Error::invalid("invalid_firmware", "/file", message));
         }
         let stored = self
@@ -59,8 +59,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Makes the files a firmware, of which images say what the claims leave out. When the claims do not hold, nothing
-    /// is left of the files.
+    /// Creates the firmware from the stored files; images fill the omitted fields of `spec`. If `spec` is invalid, the
+    /// files are deleted.
     pub async fn finish(self, mut spec: FirmwareSpec) -> Result<Firmware> {
         let modules = match self.build_modules(&mut spec) {
             Ok(modules) => modules,
@@ -68,7 +68,7 @@ impl<'a> Upload<'a> {
                 self.lease.release().await;
                 let message = match &error.errors[..] {
                     [one] => format!("{}: {}", one.path, one.message),
-                    many => format!("{} things about the firmware are wrong", many.len()),
+                    many => format!("{} invalid fields", many.len()),
                 };
                 return Err(Error::Invalid {
                     code: error.code,
@@ -97,7 +97,7 @@ impl<'a> Upload<'a> {
                 self.lease.release().await;
                 Err(Error::conflict("firmware_exists", message))
             }
-            // It may have been stored all the same, so its files are held until that is certain.
+            // The firmware may have been stored nevertheless, so the lease on its files is kept until it expires.
             Err(error) => Err(error.into()),
         }
     }
@@ -112,7 +112,7 @@ impl<'a> Upload<'a> {
         Ok(modules)
     }
 
-    /// Gives the upload up.
+    /// Abandons the upload and deletes its files.
     pub async fn abandon(self) {
         self.lease.release().await;
     }

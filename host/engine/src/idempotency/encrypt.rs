@@ -5,7 +5,7 @@ use ring::{
 
 use crate::{Error, Result, ports::ReservationId};
 
-/// Seals an answer, so that only whoever has the client's key can read it.
+/// Encrypts a response with a key that is derived from the client's idempotency key.
 pub(super) fn encrypt(
     client_key: &str,
     reservation: ReservationId,
@@ -13,11 +13,11 @@ pub(super) fn encrypt(
 ) -> Result<Vec<u8>> {
     let key = key(client_key, reservation)?;
     key.seal_in_place_append_tag(nonce(), Aad::from(reservation.digest), &mut response)
-        .map_err(|error| Error::internal("seal an answer", error.to_string()))?;
+        .map_err(|error| Error::internal("encrypt response", error.to_string()))?;
     Ok(response)
 }
 
-/// Opens it again.
+/// Decrypts a stored response.
 pub(super) fn decrypt(
     client_key: &str,
     reservation: ReservationId,
@@ -26,7 +26,7 @@ pub(super) fn decrypt(
     let key = key(client_key, reservation)?;
     let decrypted = key
         .open_in_place(nonce(), Aad::from(reservation.digest), &mut encrypted)
-        .map_err(|error| Error::internal("open a kept answer", error.to_string()))?;
+        .map_err(|error| Error::internal("decrypt response", error.to_string()))?;
     let length = decrypted.len();
     encrypted.truncate(length);
     Ok(encrypted)
@@ -37,11 +37,11 @@ fn key(client_key: &str, reservation: ReservationId) -> Result<LessSafeKey> {
     let derived = salt.extract(client_key.as_bytes());
     let derived = derived
         .expand(&[b"tidegate answer"], &CHACHA20_POLY1305)
-        .map_err(|error| Error::internal("derive the key of an answer", error.to_string()))?;
+        .map_err(|error| Error::internal("derive response key", error.to_string()))?;
     Ok(LessSafeKey::new(UnboundKey::from(derived)))
 }
 
-/// A key seals one answer, for every reservation has a salt of its own: no nonce is needed to tell answers apart.
+/// Every reservation has its own salt, so each derived key encrypts one response and a fixed nonce is safe.
 fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
@@ -58,11 +58,12 @@ mod tests {
     #[test]
     fn only_the_clients_key_decrypts_a_response() {
         let response = b"the token is tgw_secret".to_vec();
-        let encrypted = encrypt("key", RESERVATION, response.clone()).expect("it is sealed");
+        let encrypted =
+            encrypt("key", RESERVATION, response.clone()).expect("an encrypted response");
         let contains = |part: &[u8]| encrypted.windows(part.len()).any(|found| found == part);
         assert!(!contains(b"tgw_") && !contains(b"token"));
         assert_eq!(
-            decrypt("key", RESERVATION, encrypted.clone()).expect("it opens"),
+            decrypt("key", RESERVATION, encrypted.clone()).expect("the response"),
             response
         );
         let mut broken = encrypted.clone();

@@ -1,9 +1,9 @@
 use crate::{Engine, Result};
 
-/// Most requests that are forgotten in one transaction.
+/// Maximum number of requests deleted per transaction.
 const BATCH_SIZE: u32 = 500;
 
-/// Forgets requests whose time is up.
+/// Deletes requests whose retention has ended.
 pub(crate) async fn delete_expired(engine: &Engine) -> Result<()> {
     let now = engine.now();
     while engine

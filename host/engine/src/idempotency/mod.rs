@@ -1,8 +1,9 @@
-//! Requests that clients name with keys of their own: each is done once, and whoever sends it again gets the same answer.
+//! Idempotency keys: a request with a key is executed once, and repetitions get the stored response.
 //!
-//! Before a request is done it is reserved in the database, so that of several, at several hosts, one is done. While it is
-//! done its host says so again and again; when the host stops saying so, nobody knows how far it came, and the key is
-//! spent. An answer may hold a secret that is shown once, so it is sealed with the client's key, which is stored nowhere.
+//! The key is reserved in the database before the request is executed, so that only one of several concurrent requests
+//! runs, also across servers. The server renews the lease of the reservation while the request runs. If the lease
+//! expires, the result is unknown and the key cannot be used again. A response may contain a secret that is shown only
+//! once, so it is encrypted with the client's key, which is not stored.
 
 mod encrypt;
 mod expire;
@@ -17,11 +18,11 @@ pub(crate) use expire::delete_expired;
 pub use reserve::{Reservation, reserve};
 pub use running_request::RunningRequest;
 
-/// How long an answer is kept.
+/// How long a response is stored.
 const RETENTION: Duration = Duration::from_hours(24);
-/// Largest answer that is kept, in bytes: updates for ten thousand devices at once have room in it.
+/// Maximum size of a stored response, in bytes: a bulk update of ten thousand devices fits.
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
-/// What a tenant may have kept.
+/// The stored requests of one tenant.
 const QUOTA: Quota = Quota {
     requests: 100_000,
     bytes: 256 << 20,

@@ -9,22 +9,21 @@ use crate::{
     tenants::Actor,
 };
 
-/// What becomes of a request with a key.
+/// The result of reserving a key.
 pub enum Reservation {
-    /// It is new, and reserved: do it.
+    /// The key is new and reserved: execute the request.
     New(RunningRequest),
-    /// It was done before: this was answered.
+    /// The request was executed before; its stored response.
     Replayed(Vec<u8>),
 }
 
-/// Begins a request that its client named with `key`; `fingerprint` is of what it asks. The key is the client's own: the
-/// same one of another tenant, user or role is another key.
+/// Reserves `key` for a request with this `fingerprint`. Keys are scoped to tenant, user and role.
 ///
 /// # Errors
 ///
-/// A conflict `request_in_progress` while it is being done, `request_interrupted` when nobody knows how far it came,
-/// `answer_not_kept` when the answer was too large; invalid, `idempotency_key_reused`, when the key stands for another
-/// request.
+/// Conflicts: `request_in_progress` while the request runs, `request_interrupted` if its result is unknown,
+/// `answer_not_kept` if its response was too large to store. Invalid: `idempotency_key_reused` if the key belongs to
+/// another request. Too many: the tenant's quota is exhausted.
 pub async fn reserve(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -71,7 +70,7 @@ pub async fn reserve(
     }
 }
 
-/// Of who asks and of the key: it is what a request is found by.
+/// Identifies a request by its actor and key.
 fn digest(actor: &Actor, key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"tidegate request");
@@ -84,31 +83,30 @@ fn digest(actor: &Actor, key: &str) -> [u8; 32] {
 }
 
 fn key_reused() -> Error {
-    let message = "this key was sent with another request before; draw a new key for each request";
+    let message = "this key was used for another request; generate a new key for each request";
     Error::invalid("idempotency_key_reused", "Idempotency-Key", message)
 }
 
 fn in_progress() -> Error {
-    let message =
-        "the request with this key is being done at this moment; send it again for its answer";
+    let message = "the request with this key is still running; repeat it later to get its response";
     Error::conflict("request_in_progress", message)
 }
 
 fn interrupted() -> Error {
-    let message = "a request with this key was begun, and nobody knows how far it came; look whether it was done, and \
-                   if it was not, send it with another key";
+    let message = "a request with this key was interrupted and its result is unknown; check whether it took effect, and \
+                   if not, repeat it with a new key";
     Error::conflict("request_interrupted", message)
 }
 
 fn response_not_stored() -> Error {
-    let message = "the request with this key was done, but its answer was too large to be kept; look at what it made";
+    let message = "the request with this key succeeded, but its response was too large to be stored; read the resource instead";
     Error::conflict("answer_not_kept", message)
 }
 
 fn quota_exceeded() -> Error {
     let message = format!(
-        "{} requests with keys, or {} MiB of their answers, are kept already; wait until the first of them are 24 hours \
-         old, or send none",
+        "the quota of {} requests with keys or {} MiB of responses is exhausted; wait until the first ones expire after \
+         24 hours, or send requests without keys",
         QUOTA.requests,
         QUOTA.bytes >> 20
     );

@@ -9,8 +9,8 @@ use crate::{
     ports::{ReservationId, StoreError},
 };
 
-/// A request that is being done. Whoever drops it without a word leaves a key that is spent, for nobody knows how far
-/// the request came.
+/// A running request with a key. If it is dropped without a result, the key cannot be used again, because the result is
+/// unknown.
 pub struct RunningRequest {
     engine: Arc<Engine>,
     tenant: TenantId,
@@ -33,7 +33,7 @@ impl RunningRequest {
         }
     }
 
-    /// Says again and again that the request is being done, for as long as this is polled.
+    /// Renews the lease for as long as this future is polled.
     pub async fn renew_lease(&self) -> Infallible {
         let lease = self.engine.settings.lease;
         loop {
@@ -42,28 +42,28 @@ impl RunningRequest {
             let (until, expires_at) = (now.plus(lease), now.plus(RETENTION));
             let store = self.engine.store();
             let renewed = store.renew_request(self.tenant, self.reservation, until, expires_at);
-            warn(renewed.await.map_err(Into::into), "renew it");
+            warn(renewed.await.map_err(Into::into), "renew lease");
         }
     }
 
-    /// It was done, and this is answered, now and whenever it is sent again.
+    /// Stores the response for repetitions.
     pub async fn complete(self, response: Vec<u8>) {
-        warn(self.store_response(response).await, "keep its answer");
+        warn(self.store_response(response).await, "store response");
     }
 
-    /// It was refused and nothing was done: it may be sent again.
+    /// Releases the key after a request that changed nothing; the key may be used again.
     pub async fn release(self) {
         let store = self.engine.store();
         let released = store.release_request(self.tenant, self.reservation).await;
-        warn(released.map_err(Into::into), "give it back");
+        warn(released.map_err(Into::into), "release key");
     }
 
-    /// It ended, and nobody knows how far it came.
+    /// Ends the lease of a request whose result is unknown.
     pub async fn mark_interrupted(self) {
         let now = self.engine.now();
         let store = self.engine.store();
         let expired = store.renew_request(self.tenant, self.reservation, now, now.plus(RETENTION));
-        warn(expired.await.map_err(Into::into), "end it");
+        warn(expired.await.map_err(Into::into), "end lease");
     }
 
     async fn store_response(&self, response: Vec<u8>) -> Result<()> {
@@ -79,10 +79,10 @@ impl RunningRequest {
     }
 }
 
-/// The request itself has its answer, whatever becomes of the key.
-fn warn(outcome: Result<()>, what: &'static str) {
+/// Logs a failure; the request has its response regardless.
+fn warn(outcome: Result<()>, operation: &'static str) {
     if let Err(error) = outcome {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "a request came with a key; cannot {what}");
+        tracing::warn!(error, operation, "idempotency key not updated");
     }
 }

@@ -6,12 +6,12 @@ use tidegate_core::id::{Digest, TenantId};
 use super::upload::{inspect_component, store_component};
 use crate::{Engine, Error, Result};
 
-/// Who uploaded the plugins that come with the host.
+/// The publisher of built-in plugins.
 pub const BUILTIN_PUBLISHER: &str = "tidegate";
 
-/// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was made. What a
-/// tenant has already is not looked at again. A component that is rejected is logged and left out: a bad plugin never
-/// stops the host from starting. Answers how many revisions were installed.
+/// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
+/// Revisions that a tenant has already are not inspected again. A rejected component is logged and skipped, so that it
+/// does not prevent the start. Returns the number of installed revisions.
 pub async fn install_builtins(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut tenants = Vec::new();
     for tenant in engine.store().tenants().await? {
@@ -25,7 +25,7 @@ pub async fn install_builtins(engine: &Engine, folder: &Path) -> Result<usize> {
     let mut installed = 0;
     for path in components(folder)
         .await
-        .map_err(|error| Error::internal("read folder of components", error))?
+        .map_err(|error| Error::internal("read components folder", error))?
     {
         let component = tokio::fs::read(&path).await;
         let component = component.map_err(|error| Error::internal("read component", error))?;
@@ -52,7 +52,7 @@ async fn install(
         Ok(inspection) => inspection,
         Err(error) => {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(path = %path.display(), error, "install component");
+            tracing::error!(path = %path.display(), error, "built-in component rejected");
             return Ok(0);
         }
     };
@@ -69,7 +69,8 @@ async fn install(
         {
             Ok(()) => installed += 1,
             Err(Error::Conflict { message, .. }) => {
-                tracing::error!(path = %path.display(), %tenant, "install component: {message}");
+                let path = path.display();
+                tracing::error!(%path, %tenant, reason = %message, "built-in component not installed");
             }
             Err(error) => return Err(error),
         }
@@ -77,7 +78,7 @@ async fn install(
     Ok(installed)
 }
 
-/// The components of a folder, ordered by name, so that every host installs them alike.
+/// The components of a folder, ordered by name, so that every server installs them in the same order.
 async fn components(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut entries = tokio::fs::read_dir(folder).await?;
     let mut paths = Vec::new();

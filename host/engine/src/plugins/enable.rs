@@ -6,7 +6,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// Lets a revision start new campaigns, or not. Campaigns that run with it go on.
+/// Enables or disables a revision for new campaigns. Running campaigns continue with it.
 pub async fn enable(
     engine: &Engine,
     actor: &Actor,

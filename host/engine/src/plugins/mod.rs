@@ -1,4 +1,4 @@
-//! Plugins: taken in, listed, enabled, and tried on configs.
+//! Use cases of plugins: upload, list, enable, validate configs.
 
 mod builtins;
 mod enable;

@@ -9,8 +9,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Takes a component in: it is inspected in the sandbox, then stored as a revision of the plugin that it says it is.
-/// The same component again changes nothing.
+/// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. Repeating
+/// an upload changes nothing.
 pub async fn upload(engine: &Engine, actor: &Actor, component: Bytes) -> Result<Revision> {
     actor.require(Role::Publisher)?;
     let inspection = inspect_component(engine, &component).await?;
@@ -35,7 +35,8 @@ pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Res
         })
 }
 
-/// Stores an inspected component: first its bytes, then its revision; when the revision is refused, the bytes go again.
+/// Stores an inspected component: first its bytes, then its revision. If the revision is refused, the bytes are
+/// deleted.
 pub(super) async fn store_component(
     engine: &Engine,
     tenant: TenantId,
@@ -62,7 +63,7 @@ pub(super) async fn store_component(
         created_at: engine.now(),
     };
     let stored = engine.store().put_revision(tenant, revision).await;
-    // After any other failure it may have been stored all the same, and is held until that is certain.
+    // After any other error the revision may have been stored nevertheless, so the lease is kept until it expires.
     if matches!(stored, Ok(()) | Err(StoreError::Conflict(_))) {
         lease.release().await;
     }

@@ -2,8 +2,8 @@ use tidegate_core::{id::Digest, plugin::FieldError};
 
 use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
 
-/// Tries a config, JSON text, on a plugin: against its schema, and then by itself. Empty: it is good. Without a digest
-/// the newest enabled revision is asked.
+/// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
+/// digest the newest enabled revision is used.
 pub async fn validate(
     engine: &Engine,
     actor: &Actor,
@@ -23,7 +23,7 @@ pub async fn validate(
     validate_config(engine, plugin, revision.stored.digest, config).await
 }
 
-/// Has a revision check a config; counted where the plugin itself is asked.
+/// Validates a config with a revision, and counts the call if the plugin itself ran.
 pub(crate) async fn validate_config(
     engine: &Engine,
     plugin: &str,

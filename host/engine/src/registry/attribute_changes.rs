@@ -4,7 +4,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// What changed when a device reported, newest first.
+/// Attribute changes from a device's reports, newest first.
 pub async fn attribute_changes(
     engine: &Engine,
     actor: &Actor,

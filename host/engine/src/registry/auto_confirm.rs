@@ -8,8 +8,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Agrees to all updates of a device, those that wait and those that come, in the actor's name; durable when this
-/// returns. Where somebody agrees already, that stays as it is.
+/// Activates auto-confirm for a device in the actor's name: waiting and later updates are confirmed. Durable when this
+/// returns. If it is active already, nothing changes.
 pub async fn activate_auto_confirm(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -32,7 +32,7 @@ pub async fn activate_auto_confirm(
     super::get(engine, actor, device_id).await
 }
 
-/// Agrees to no later updates of a device, whoever agreed; those that were agreed to stay so.
+/// Deactivates auto-confirm of a device, regardless of who activated it; confirmed updates stay confirmed.
 pub async fn deactivate_auto_confirm(
     engine: &Engine,
     actor: &Actor,

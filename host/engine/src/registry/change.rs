@@ -7,7 +7,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Changes what operators say of a device; what is none stays as it is. Campaigns that passed over it look at it again. An update that it has open goes on.
+/// Changes a device; fields that are `None` stay as they are. Campaigns that skipped the device consider it again. An
+/// open update continues.
 pub async fn change(
     engine: &Engine,
     actor: &Actor,

@@ -7,16 +7,16 @@ use crate::{
     tenants::{Actor, fingerprint, generate_secret},
 };
 
-/// A device that was made.
+/// A new device and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceWithToken {
     /// The device.
     pub device: Device,
-    /// What it authenticates with; told this once, for only its hash is stored.
+    /// Its token. Returned once: only its hash is stored.
     pub token: String,
 }
 
-/// Makes a device before it is first seen. Its token and the time of its making are not the caller's to choose.
+/// Creates a device before it is first seen. Its token and creation time are set here.
 pub async fn create(engine: &Engine, actor: &Actor, device: NewDevice) -> Result<DeviceWithToken> {
     actor.require(Role::Operator)?;
     check(&device)?;

@@ -4,8 +4,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Deletes a device with everything that belongs to it. Its open updates end as cancelled; campaigns keep what they
-/// counted of it. When it comes again, and whoever speaks for it may register it, it is a new device.
+/// Deletes a device and everything that belongs to it. Its open updates end as cancelled; campaigns keep its counts. If
+/// it polls again and its caller may register it, it is a new device.
 pub async fn delete(engine: &Engine, actor: &Actor, device_id: &str) -> Result<()> {
     actor.require(Role::Operator)?;
     let tenant = actor.tenant;
@@ -13,7 +13,7 @@ pub async fn delete(engine: &Engine, actor: &Actor, device_id: &str) -> Result<(
         .store()
         .delete_device(tenant, device_id, engine.now())
         .await;
-    // Where the store failed, nobody knows what it did.
+    // After a store error the result is unknown.
     devices::invalidate_device(engine, tenant, device_id);
     let campaigns = deleted?.ok_or_else(|| Error::not_found("device", device_id))?;
     for campaign in campaigns {

@@ -6,16 +6,16 @@ use crate::{
     tenants::Actor,
 };
 
-/// What a device said of one update.
+/// The feedback on one update of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedbackLog {
-    /// The update; none when the device has none yet.
+    /// The update; `None` if the device has none.
     pub update: Option<UpdateRow>,
-    /// Newest first.
+    /// The feedback, newest first.
     pub lines: Vec<FeedbackRow>,
 }
 
-/// What a device said of one of its updates; without an id of its newest one. At most `limit` feedbacks.
+/// The feedback on one update of a device, by default its newest one; at most `limit` entries.
 pub async fn feedback_log(
     engine: &Engine,
     actor: &Actor,

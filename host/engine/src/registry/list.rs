@@ -9,7 +9,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// A part of the devices: those that match `q` (RSQL), by `sort` (`field` or `field:desc`).
+/// Lists devices that match `q` (RSQL), sorted by `sort` (`field` or `field:desc`).
 pub async fn list(
     engine: &Engine,
     actor: &Actor,

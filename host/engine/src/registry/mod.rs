@@ -1,4 +1,4 @@
-//! Devices as operators see them: made beforehand, listed, looked at, changed, deleted.
+//! Use cases of operators on devices: create, list, get, change, delete, explain.
 
 mod attribute_changes;
 mod auto_confirm;

@@ -1,25 +1,25 @@
 use tidegate_core::{device::Device, mode::DeviceMode};
 
-/// What is so of a device whatever the campaign, in sentences for people.
+/// Explains, in sentences, which of a device's settings affect its updates in every campaign.
 pub fn reasons(device: &Device) -> Vec<String> {
     let mut reasons = vec![
         match device.mode {
-            DeviceMode::Rollout => "its mode is rollout: campaigns give it its firmware",
+            DeviceMode::Rollout => "its mode is rollout: campaigns update it",
             DeviceMode::Latest => {
-                "its mode is latest: it gets the newest compatible firmware, and campaigns pass over it"
+                "its mode is latest: it gets the newest compatible firmware, and campaigns skip it"
             }
             DeviceMode::Manual => {
-                "its mode is manual: it gets only what an operator assigns to it, and campaigns pass over it"
+                "its mode is manual: only operators update it, and campaigns skip it"
             }
         }
         .to_owned(),
     ];
     if device.pinned {
         let open = match device.open_update {
-            Some(id) => format!("; update {id}, which was open, it may finish"),
+            Some(id) => format!("; its open update {id} continues"),
             None => String::new(),
         };
-        reasons.push(format!("it is pinned: nothing new goes to it{open}"));
+        reasons.push(format!("it is pinned: it gets no new updates{open}"));
     }
     if let Some(feed) = &device.feed {
         reasons.push(format!("it follows the feed {feed}"));
@@ -27,7 +27,7 @@ pub fn reasons(device: &Device) -> Vec<String> {
     if let Some(drift) = &device.drift {
         let reported = device.sw_version.as_deref().unwrap_or("no version");
         reasons.push(format!(
-            "it has drifted: its last update brought {}, and it reports {reported}; it is not sent round by itself",
+            "it has drifted: its last update installed {}, but it reports {reported}; drift is not corrected automatically",
             drift.expected
         ));
     }
@@ -78,10 +78,10 @@ mod tests {
         assert_eq!(
             reasons(&device),
             [
-                "its mode is manual: it gets only what an operator assigns to it, and campaigns pass over it",
-                "it is pinned: nothing new goes to it; update 7, which was open, it may finish",
+                "its mode is manual: only operators update it, and campaigns skip it",
+                "it is pinned: it gets no new updates; its open update 7 continues",
                 "it follows the feed beta",
-                "it has drifted: its last update brought 2.0.0, and it reports 1.0.0; it is not sent round by itself",
+                "it has drifted: its last update installed 2.0.0, but it reports 1.0.0; drift is not corrected automatically",
             ]
         );
     }

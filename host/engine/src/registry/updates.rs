@@ -4,7 +4,7 @@ use crate::{
     tenants::Actor,
 };
 
-/// A part of a device's updates, newest first.
+/// Lists a device's updates, newest first.
 pub async fn updates(
     engine: &Engine,
     actor: &Actor,

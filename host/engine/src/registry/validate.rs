@@ -8,16 +8,16 @@ use tidegate_core::{
 
 use crate::{Error, Result};
 
-/// Most groups of a device.
+/// Maximum number of groups of a device.
 const MAX_GROUPS: usize = 50;
-/// Longest name of a group or a feed, in characters.
+/// Maximum length of a group or feed name, in characters.
 const MAX_NAME: usize = 100;
-/// Longest key of a label, in characters.
+/// Maximum length of a label key, in characters.
 const MAX_LABEL_KEY: usize = 64;
-/// Longest value of a label, in characters.
+/// Maximum length of a label value, in characters.
 const MAX_LABEL: usize = 256;
 
-/// What devices may be told by operators: every broken rule is gathered.
+/// Validates the fields of a device that operators set, and collects all errors.
 #[derive(Default)]
 pub(super) struct DeviceValidator {
     errors: Vec<FieldError>,
@@ -59,7 +59,7 @@ impl DeviceValidator {
     }
 
     pub(super) fn label(&mut self, key: &str, value: Option<&str>) {
-        // What a selector can name.
+        // Selectors can name only such keys.
         let is_key = (1..=MAX_LABEL_KEY).contains(&key.chars().count())
             && key
                 .chars()
@@ -99,22 +99,19 @@ impl DeviceValidator {
     pub(super) fn add_error(&mut self, path: &str, message: String) {
         let path = path.to_owned();
         let error = FieldError { path, message };
-        // A rule that many labels break is one rule.
+        // An error that several labels cause is reported once.
         if !self.errors.contains(&error) {
             self.errors.push(error);
         }
     }
 
-    /// All that is broken, as one error.
+    /// Returns all errors as one.
     pub(super) fn finish(self) -> Result<()> {
         let errors = self.errors;
         let message = match &errors[..] {
             [] => return Ok(()),
             [one] => format!("{}: {}", one.path, one.message),
-            many => format!(
-                "{} fields of the device are not as they must be",
-                many.len()
-            ),
+            many => format!("{} invalid fields", many.len()),
         };
         Err(Error::Invalid {
             code: "invalid_device",

@@ -2,25 +2,25 @@ use tidegate_core::id::TenantId;
 
 use crate::{Error, Result, ports::Role};
 
-/// Who asks, for which tenant, and what they may do.
+/// An authenticated user of the REST API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// Whose things they see.
+    /// The tenant whose data the user can access.
     pub tenant: TenantId,
-    /// Who they are.
+    /// The user's name.
     pub user: String,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
 }
 
 impl Actor {
-    /// Refuses whoever may not do what this role may. Everybody may read; an admin may do everything.
+    /// Fails unless the actor has this role. Every role includes `viewer`; `admin` includes all.
     pub fn require(&self, role: Role) -> Result<()> {
         if role == Role::Viewer || self.role == Role::Admin || self.role == role {
             return Ok(());
         }
         let message = format!(
-            "this needs the role {}; {} has the role {}",
+            "this requires the role {}; {} has the role {}",
             role.as_str(),
             self.user,
             self.role.as_str()

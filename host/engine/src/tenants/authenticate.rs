@@ -1,10 +1,9 @@
 use super::{Actor, fingerprint};
 use crate::{Engine, Result, ports::Tenant};
 
-/// Who presents this API key; none when nobody has it, or it has expired.
+/// The actor of an API key; `None` if the key is unknown or has expired.
 ///
-/// The work is the same whatever is presented: one hash and one look-up by it, and a look-up by the hash of a guess
-/// tells nothing of the keys.
+/// The key is looked up by its hash, so the duration of a failed attempt reveals nothing about stored keys.
 pub async fn authenticate(engine: &Engine, presented: &str) -> Result<Option<Actor>> {
     let key = engine.store().key(fingerprint(presented)).await?;
     let now = engine.now();
@@ -16,7 +15,7 @@ pub async fn authenticate(engine: &Engine, presented: &str) -> Result<Option<Act
     }))
 }
 
-/// The tenant of this name, in any case of letters.
+/// The tenant of this name; case is ignored.
 pub async fn by_name(engine: &Engine, name: &str) -> Result<Option<Tenant>> {
     Ok(engine.store().tenant(&name.to_ascii_uppercase()).await?)
 }

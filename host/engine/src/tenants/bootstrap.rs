@@ -4,19 +4,19 @@ use crate::{
     ports::{Role, StoreError, Tenant},
 };
 
-/// The tenant that is there from the start.
+/// The tenant that the first start creates.
 pub const DEFAULT_TENANT: &str = "DEFAULT";
 
-/// What the first start made.
+/// What the first start created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// The tenant that is there from the start.
+    /// The default tenant.
     pub tenant: Tenant,
-    /// The first admin's key, at the first start only.
+    /// The first admin's key; only at the first start.
     pub admin_key: Option<String>,
 }
 
-/// Makes the first tenant and the first admin's key where there are none; later starts change nothing.
+/// Creates the default tenant and the first admin's key if they do not exist.
 pub async fn bootstrap(engine: &Engine) -> Result<Bootstrap> {
     let tenant = default_tenant(engine).await?;
     let admin_key = if engine.store().has_keys().await? {
@@ -39,11 +39,11 @@ async fn default_tenant(engine: &Engine) -> Result<Tenant> {
         return Ok(tenant);
     }
     match store.create_tenant(DEFAULT_TENANT, engine.now()).await {
-        // Another host that starts at the same moment was quicker.
+        // Another server has created it concurrently.
         Err(conflict @ StoreError::Conflict(_)) => store
             .tenant(DEFAULT_TENANT)
             .await?
             .ok_or_else(|| conflict.into()),
-        made => Ok(made?),
+        result => Ok(result?),
     }
 }

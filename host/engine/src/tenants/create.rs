@@ -1,10 +1,10 @@
 use crate::{Engine, Error, Result, ports::Tenant};
 
-/// Longest name of a tenant, in characters.
+/// Maximum length of a tenant name, in characters.
 const MAX_NAME: usize = 64;
 
-/// Makes a tenant. Its name is kept in upper case, for the device API does not tell the cases of letters apart. The
-/// plugins that come with the host are installed for it by [`crate::plugins::install_builtins`].
+/// Creates a tenant. Its name is stored in upper case, because the device API ignores case.
+/// [`crate::plugins::install_builtins`] installs the built-in plugins for it.
 pub async fn create(engine: &Engine, name: &str) -> Result<Tenant> {
     let name = normalize_name(name)?;
     Ok(engine.store().create_tenant(&name, engine.now()).await?)

@@ -9,17 +9,17 @@ use crate::{
 /// An API key to be issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
-    /// For whom.
+    /// The tenant that it gives access to.
     pub tenant: TenantId,
-    /// Who acts with it: 1 to 200 characters.
+    /// The user who acts with it: 1 to 200 characters.
     pub user: String,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
-    /// When it stops working.
+    /// When it expires; `None`: never.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Issues an API key. It is told this once: what is stored is only its hash.
+/// Issues an API key. The key is returned once: only its hash is stored.
 pub async fn issue_key(engine: &Engine, new_key: NewApiKey) -> Result<String> {
     check_user(&new_key.user)?;
     let key = generate_secret(&*engine.ports.entropy, "tg_");

@@ -2,22 +2,22 @@ use tidegate_core::{firmware::hex, id::TenantId};
 
 use crate::{Engine, Error, Result, ports::ApiKeyRecord};
 
-/// How many hexadecimal digits of its sha256 name a key.
+/// How many hexadecimal digits of its sha256 identify a key.
 const ID_DIGITS: usize = 12;
 
-/// What an API key is called where it must not be shown: the first digits of its sha256.
+/// Identifies an API key without revealing it: the first digits of its sha256.
 pub fn key_id(key: &ApiKeyRecord) -> String {
     let mut id = hex(&key.sha256);
     id.truncate(ID_DIGITS);
     id
 }
 
-/// The API keys of a tenant, expired ones too, in the order in which they were made.
+/// The API keys of a tenant, including expired ones, in order of creation.
 pub async fn keys(engine: &Engine, tenant: TenantId) -> Result<Vec<ApiKeyRecord>> {
     Ok(engine.store().keys(tenant).await?)
 }
 
-/// Makes an API key useless, from the next request on. It is named by its [`key_id`].
+/// Revokes the API key with this [`key_id`]; the next request with it is rejected.
 pub async fn revoke_key(engine: &Engine, tenant: TenantId, id: &str) -> Result<()> {
     let keys = engine.store().keys(tenant).await?;
     if let Some(key) = keys.iter().find(|key| key_id(key) == id)

@@ -1,4 +1,4 @@
-//! Tenants, keys and who may do what.
+//! Use cases of tenants: creation, API keys, roles, settings.
 
 mod actor;
 mod authenticate;

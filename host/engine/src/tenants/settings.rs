@@ -6,17 +6,17 @@ use crate::{
     ports::{Role, Tenant},
 };
 
-/// How often a change is tried anew that others were quicker than.
+/// Maximum compare-and-set attempts.
 const MAX_CAS_ATTEMPTS: usize = 8;
 
-/// What the actor's tenant set for itself.
+/// The settings of the actor's tenant.
 pub async fn settings(engine: &Engine, actor: &Actor) -> Result<TenantSettings> {
     actor.require(Role::Viewer)?;
     Ok(tenant(engine, actor).await?.settings)
 }
 
-/// Changes what the actor's tenant set for itself; answers what it is then. `change` is asked again when somebody else
-/// was quicker, so that no change is lost.
+/// Changes the settings of the actor's tenant and returns the new ones. After a concurrent change, `change` is called
+/// again, so that no change is lost.
 pub async fn change_settings<E: From<Error>>(
     engine: &Engine,
     actor: &Actor,
@@ -35,13 +35,13 @@ pub async fn change_settings<E: From<Error>>(
             .store()
             .change_settings(before.id, revision, &settings)
             .await;
-        // Where the store failed, nobody knows what it did.
+        // After a store error the result is unknown.
         engine.auth_cache.invalidate_tenants();
         if changed.map_err(Error::from)? {
             return Ok(settings);
         }
     }
-    let message = "others change the settings all the time; try again";
+    let message = "the settings were changed concurrently too often; try again";
     Err(Error::conflict("settings_changed", message).into())
 }
 
@@ -54,7 +54,7 @@ fn check(errors: Vec<FieldError>) -> Result<()> {
     let message = match &errors[..] {
         [] => return Ok(()),
         [one] => format!("{}: {}", one.path, one.message),
-        many => format!("{} settings are not as they must be", many.len()),
+        many => format!("{} invalid settings", many.len()),
     };
     Err(Error::Invalid {
         code: "invalid_settings",

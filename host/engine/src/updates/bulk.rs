@@ -16,22 +16,22 @@ use crate::{
     tenants::Actor,
 };
 
-/// Most devices that one request may name.
+/// Maximum number of devices per request.
 pub const MAX_DEVICES: usize = 10_000;
-/// Devices in one transaction.
+/// Devices per transaction.
 const BATCH_SIZE: usize = 1000;
 
-/// What came of offering a firmware to many devices; each in the order in which they were named.
+/// The result of a bulk update; both lists follow the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BulkResult {
-    /// The device, and its update.
+    /// Device id and update id.
     pub accepted: Vec<(String, UpdateId)>,
-    /// The device, and what stands against it.
+    /// Device id and reason.
     pub refused: Vec<(String, OfferRefusal)>,
 }
 
-/// Offers a firmware to many devices. A device that cannot have it is refused, with the reason, and keeps no other one
-/// from its own. What was accepted stays so when a later chunk cannot be written.
+/// Offers a firmware to many devices. Each device is accepted or refused independently. Accepted batches stay accepted
+/// if a later batch cannot be written.
 pub async fn create_many(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -81,7 +81,7 @@ pub async fn create_many(
     Ok(result)
 }
 
-/// What stands against a device before the store is asked.
+/// Why a device is refused before the store is asked.
 fn check_before_offer(
     seen_ids: &mut HashSet<String>,
     id: &str,
@@ -96,8 +96,8 @@ fn check_before_offer(
     }
 }
 
-/// Makes updates for these devices in one transaction, and forgets what is remembered of them; what came of each by its
-/// id. It goes on when whoever asked hangs up.
+/// Creates updates in one transaction and drops the devices from the read model; results by device id. It completes
+/// even if the client disconnects.
 pub(super) async fn create_in_transaction(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -127,7 +127,7 @@ pub(super) async fn create_in_transaction(
                 Ok(targets.into_iter().map(|(id, _)| id).zip(results).collect())
             }
             Err(error) => {
-                // Where the store failed, nobody knows what it did.
+                // After a store error the result is unknown.
                 for (id, _) in &targets {
                     devices::invalidate_device(&engine, tenant, id);
                 }
@@ -136,7 +136,7 @@ pub(super) async fn create_in_transaction(
         }
     });
     task.await
-        .map_err(|panic| Error::internal("make updates", panic))?
+        .map_err(|panic| Error::internal("create updates", panic))?
 }
 
 fn affected(result: &OfferResult) -> Option<&AffectedDevice> {
@@ -149,7 +149,7 @@ fn affected(result: &OfferResult) -> Option<&AffectedDevice> {
     }
 }
 
-/// The update that was made, or what stands against it.
+/// The id of the created update, or why the device was refused.
 pub(super) fn created_id(
     result: Option<&OfferResult>,
 ) -> std::result::Result<UpdateId, OfferRefusal> {

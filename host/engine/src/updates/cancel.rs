@@ -13,9 +13,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Calls an update back, of a campaign or not: the device sees a cancelAction, and goes on if it does not agree. One
-/// that is called back already stays so. `force` ends one that is, without waiting for its device any longer; what the
-/// device says of it from then on is refused.
+/// Cancels an update, with or without a campaign: the device gets a `cancelAction` and may reject it. Cancelling twice
+/// changes nothing. `force` ends a cancelling update without its device; later feedback of the device is refused.
 pub async fn cancel(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -26,14 +25,13 @@ pub async fn cancel(
     actor.require(Role::Operator)?;
     let row = super::get(engine, actor, id).await?;
     if row.update.state.status == UpdateStatus::Verifying {
-        let message = "the device says that it has installed the update, and has yet to prove it: roll the device back \
-                       instead";
+        let message = "the device has reported the installation, which is being verified: roll the device back instead";
         return Err(Error::conflict("update_installed", message));
     }
     let (event, action) = if force {
-        (UpdateEvent::ForceCancel, "ended without its device")
+        (UpdateEvent::ForceCancel, "cancelled by force")
     } else {
-        (UpdateEvent::CancelRequested, "called back")
+        (UpdateEvent::CancelRequested, "cancelled")
     };
     let report = UpdateReport {
         tenant: actor.tenant,
@@ -55,11 +53,11 @@ pub async fn cancel(
         Err(RecordError::Refused(EventError::Closed)) => {
             let ended = super::get(engine, actor, id).await?;
             let status = ended.update.state.status.as_str();
-            let message = format!("the update is {status}: there is nothing to call back");
+            let message = format!("the update is {status} and cannot be cancelled");
             Err(Error::conflict("update_ended", message))
         }
         Err(RecordError::Refused(EventError::NotCancelling)) => {
-            let message = "nobody has called the update back: cancel it without `force` first";
+            let message = "the update is not being cancelled: cancel it without `force` first";
             Err(Error::conflict("update_not_cancelling", message))
         }
         Err(error) => Err(error.into()),

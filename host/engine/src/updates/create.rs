@@ -11,7 +11,8 @@ use crate::{
     tenants::Actor,
 };
 
-/// Offers a firmware to a device. What stands against it is a conflict with the reason, and nothing is made then.
+/// Offers a firmware to a device. If the device is refused, the error is a conflict with the reason, and nothing is
+/// created.
 pub async fn create(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -19,7 +20,7 @@ pub async fn create(
     request: &UpdateRequest,
 ) -> Result<UpdateRow> {
     actor.require(Role::Operator)?;
-    // The path is looked at before the body.
+    // The path is checked before the body.
     if engine
         .store()
         .device(actor.tenant, device_id)
@@ -46,7 +47,7 @@ pub async fn create(
         .map_err(|refusal| refusal.into_error(device_id))
 }
 
-/// Makes the update of one device that policies were asked about, or says what stands against it.
+/// Creates the update of a device that the policies have checked, or returns why it is refused.
 pub(super) async fn create_checked(
     engine: &Arc<Engine>,
     actor: &Actor,

@@ -2,8 +2,8 @@ use tidegate_core::{device::Device, update::UpdateStatus};
 
 use crate::{Engine, Error, Result, tenants::Actor};
 
-/// What a device is told to do now, and what that waits for, for people. What campaigns made waits for its window as
-/// they explain themselves.
+/// Explains, in a sentence, a device's open update and what it waits for. For an update of a campaign the campaign's
+/// explanation covers the window.
 pub async fn explain_open_update(
     engine: &Engine,
     actor: &Actor,
@@ -12,7 +12,7 @@ pub async fn explain_open_update(
     let Some(id) = device.open_update else {
         return Ok(None);
     };
-    // It may be gone by now.
+    // It may have been deleted meanwhile.
     let row = match super::get(engine, actor, id).await {
         Err(Error::NotFound { .. }) => return Ok(None),
         row => row?,
@@ -22,10 +22,10 @@ pub async fn explain_open_update(
         Some(_) if row.update.campaign.is_some() => None,
         Some(why) => Some(format!("update {id} waits: {why}")),
         None if state.status == UpdateStatus::Cancelling => Some(format!(
-            "update {id} is called back, and the device has not answered: it is offered nothing else before"
+            "update {id} is being cancelled and the device has not answered: until then it is offered nothing else"
         )),
         None => Some(format!(
-            "update {id} is what it is told to do now: it is {}",
+            "its current update is {id}: it is {}",
             state.status.as_str()
         )),
     })

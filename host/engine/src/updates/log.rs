@@ -13,15 +13,15 @@ use crate::{
 /// A part of an update's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateLog {
-    /// The update, as it stood before the lines were read.
+    /// The update before the lines were read.
     pub update: UpdateRow,
     /// In order.
     pub lines: Vec<LogLine>,
-    /// How many older lines are not kept any more.
+    /// How many older lines were dropped.
     pub dropped: u64,
 }
 
-/// The log of an update: the first `limit` lines after this one, or, without one, the newest.
+/// The log of an update: the first `limit` lines after `after`, or else the newest ones.
 pub async fn log(
     engine: &Engine,
     actor: &Actor,
@@ -34,7 +34,7 @@ pub async fn log(
     let after = if let Some(after) = after {
         after
     } else {
-        // Lines that come meanwhile come after these.
+        // Lines that arrive meanwhile follow these.
         let all = engine.store().log(actor.tenant, id, u64::MAX, 1).await?;
         all.total.saturating_sub(u64::from(limit))
     };
@@ -46,7 +46,7 @@ pub async fn log(
     })
 }
 
-/// Notes in an update's log what an operator did with it. What was done stays done where the note cannot be written.
+/// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken effect.
 pub(super) async fn note(
     engine: &Engine,
     actor: &Actor,
@@ -65,12 +65,13 @@ pub(super) async fn note(
     };
     if let Err(error) = engine.store().record_log(report).await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, update = %update.id, "cannot note what was done with an update");
+        let (tenant, update) = (update.tenant, update.id);
+        tracing::warn!(error, %tenant, %update, "operator action not written to the log of the update");
     }
     engine.signals.notify_log_watchers(update.device);
 }
 
-/// The newest update of a device.
+/// The id of a device's newest update.
 pub async fn newest_update(
     engine: &Engine,
     actor: &Actor,

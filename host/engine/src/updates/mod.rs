@@ -1,5 +1,5 @@
-//! Updates by themselves: made by operators for one device or for many, called back, and looked at. They go through the
-//! same ledger as those of campaigns.
+//! Use cases of single updates and of operators on any update: create, cancel, retry, roll back, read logs. Single
+//! updates use the same unit of work as those of campaigns.
 
 mod bulk;
 mod cancel;

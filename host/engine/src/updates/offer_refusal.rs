@@ -4,20 +4,20 @@ use tidegate_core::id::UpdateId;
 
 use crate::Error;
 
-/// Why a device was not offered a firmware.
+/// Why a firmware is not offered to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OfferRefusal {
-    /// There is no such device.
+    /// The device does not exist.
     DeviceNotFound,
-    /// It was named before.
+    /// The request names the device twice.
     DuplicateDevice,
-    /// This update brings it the same firmware, and is open.
+    /// This open update installs the same firmware.
     AlreadyOpen(UpdateId),
-    /// It is pinned.
+    /// The device is pinned.
     Pinned,
-    /// Its last completed update brought it this firmware.
+    /// The last completed update installed this firmware.
     AlreadyInstalled,
-    /// A compatibility policy says no: its name, and why.
+    /// A compatibility policy rejects the device: its name and reason.
     Incompatible(String),
 }
 
@@ -34,7 +34,7 @@ impl OfferRefusal {
         }
     }
 
-    /// The error that it is where only one device was named, and `force` can be said.
+    /// The error for a single device where the request accepts `force`.
     pub(super) fn into_error(self, device_id: &str) -> Error {
         match self {
             Self::DeviceNotFound => Error::not_found("device", device_id),
@@ -42,14 +42,14 @@ impl OfferRefusal {
         }
     }
 
-    /// The same where it cannot be said.
+    /// The error where the request does not accept `force`.
     pub(super) fn into_error_without_force(self, device_id: &str) -> Error {
         let why = match &self {
             Self::Pinned => {
-                "the device is pinned: unpin it, or start an update of the firmware with `force`"
+                "the device is pinned: unpin it, or start an update to the firmware with `force`"
             }
             Self::AlreadyInstalled => {
-                "the device's last completed update brought it this firmware: start an update of it with `force` to bring \
+                "the device's last completed update installed this firmware: start an update to it with `force` to install \
                  it again"
             }
             Self::Incompatible(reason) => reason,
@@ -63,18 +63,18 @@ impl fmt::Display for OfferRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DeviceNotFound => f.write_str("there is no such device"),
-            Self::DuplicateDevice => f.write_str("the device was named before"),
+            Self::DuplicateDevice => f.write_str("the request names the device twice"),
             Self::AlreadyOpen(id) => write!(
                 f,
-                "update {id} brings the device this firmware already, and is open: cancel it first"
+                "the open update {id} already installs this firmware: cancel it first"
             ),
-            Self::Pinned => f.write_str("the device is pinned; `force` goes past it"),
+            Self::Pinned => f.write_str("the device is pinned; `force` overrides it"),
             Self::AlreadyInstalled => f.write_str(
-                "the device's last completed update brought it this firmware; `force` brings it again",
+                "the device's last completed update installed this firmware; `force` installs it again",
             ),
             Self::Incompatible(reason) => {
                 let reason = reason.trim_end_matches('.');
-                write!(f, "{reason}; `force` goes past it")
+                write!(f, "{reason}; `force` overrides it")
             }
         }
     }
@@ -89,7 +89,7 @@ mod tests {
         let refusal = OfferRefusal::Incompatible("hardware: It is m1.".to_owned());
         assert_eq!(
             refusal.to_string(),
-            "hardware: It is m1; `force` goes past it"
+            "hardware: It is m1; `force` overrides it"
         );
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     ports::{CancelledUpdates, Offer, OfferOverrides, RunRef},
 };
 
-/// Offers a firmware to one device in the place of everything that is open for it; answers the update and what it calls
-/// back. It goes on when whoever asked hangs up.
+/// Offers a firmware to a device and cancels all its open updates; returns the new update and the cancelled ones. It
+/// completes even if the client disconnects.
 pub(super) async fn offer_rollback(
     engine: &Arc<Engine>,
     device: &Device,
@@ -23,7 +23,7 @@ pub(super) async fn offer_rollback(
             .store()
             .roll_back_device(tenant, device.key, &offer, overrides)
             .await;
-        // Where the store failed, nobody knows what it did.
+        // After a store error the result is unknown.
         devices::invalidate_device(&engine, tenant, id);
         let (result, cancelled) = offered?;
         let update = created_id(Some(&result)).map_err(|refusal| refusal.into_error(id))?;
@@ -33,5 +33,5 @@ pub(super) async fn offer_rollback(
         Ok((update, cancelled))
     });
     task.await
-        .map_err(|panic| Error::internal("bring a device back", panic))?
+        .map_err(|panic| Error::internal("roll back device", panic))?
 }

@@ -15,20 +15,21 @@ use crate::{
     ports::{EntryKind, SelectedDevice},
 };
 
-/// The policies that are asked when nobody names any: they come with the host, and need no config.
+/// The policies that are used by default: built in, and usable without a config.
 const DEFAULT_POLICIES: [&str; 2] = ["hardware", "version-path"];
 
-/// The policies that are asked of an update, each with the attributes that it wants to see.
+/// The policies of an update, and the device attributes that they need.
 pub(super) struct Policies {
     uses: Vec<PluginUse>,
     attributes: Vec<String>,
 }
 
-/// Devices by id, each with what policies say against it.
+/// Devices by id, each with the reason of a policy that rejects it.
 pub(super) type CheckedDevices = HashMap<String, (SelectedDevice, Option<String>)>;
 
 impl Policies {
-    /// Those of the wish, or the customary ones as far as the tenant has them enabled; none when it is forced.
+    /// The policies of the request, or else the default policies that the tenant has enabled; none if the request is
+    /// forced.
     pub(super) async fn for_request(
         engine: &Engine,
         tenant: TenantId,
@@ -45,7 +46,7 @@ impl Policies {
             {
                 errors.push(FieldError {
                     path: format!("{path}/plugin"),
-                    message: format!("{} is no compatibility policy", other.plugin),
+                    message: format!("{} is not a compatibility policy", other.plugin),
                 });
             }
             uses.extend(chosen);
@@ -62,7 +63,7 @@ impl Policies {
         Self::load(engine, tenant, uses).await
     }
 
-    /// Policies by name, each with its defaults; those that the tenant has not, or not enabled, are left out.
+    /// Policies by name, with default configs. Policies that the tenant does not have or has disabled are omitted.
     pub(super) async fn by_name(engine: &Engine, tenant: TenantId, names: &[&str]) -> Result<Self> {
         let mut uses = Vec::with_capacity(names.len());
         for name in names {
@@ -99,7 +100,7 @@ impl Policies {
         Ok(Self { uses, attributes })
     }
 
-    /// Asks the policies about these devices; those that are not there are left out.
+    /// Checks these devices. Unknown devices are omitted.
     pub(super) async fn check(
         &self,
         engine: &Engine,
@@ -132,7 +133,7 @@ impl Policies {
             .collect())
     }
 
-    /// What stands against each class. A policy that fails stands against all.
+    /// Why each class is rejected. A policy that fails rejects all classes.
     async fn reasons(
         &self,
         engine: &Engine,
@@ -169,7 +170,7 @@ impl Policies {
     }
 }
 
-/// The classes of these devices, and the index of each device's class.
+/// The classes of these devices, and for each device the index of its class.
 fn classify(selected: &[SelectedDevice]) -> (Vec<DeviceClass>, Vec<usize>) {
     let mut classes: Vec<DeviceClass> = Vec::new();
     let mut indices = HashMap::new();
@@ -188,7 +189,7 @@ fn classify(selected: &[SelectedDevice]) -> (Vec<DeviceClass>, Vec<usize>) {
     (classes, of)
 }
 
-/// What policies are told of an update that has no campaign.
+/// The context that policies get for an update without a campaign.
 fn context(now: Timestamp, timeout: Duration) -> Context {
     Context {
         now,

@@ -14,27 +14,27 @@ use crate::{
     tenants::Actor,
 };
 
-/// What an operator asks for, for a device or for many.
+/// An operator's request to update one or many devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateRequest {
-    /// What to install.
+    /// The firmware to install.
     pub firmware: FirmwareId,
-    /// Before which other updates it goes. A security update is at least high.
+    /// Its precedence over other updates. A security update gets at least `high`.
     pub priority: Priority,
-    /// Whether to go past what policies say and past a pin, and to install again what is installed.
+    /// Ignore policies and pins, and install the firmware even if it is installed.
     pub force: bool,
-    /// Whether beta firmware is meant.
+    /// Whether beta firmware is allowed.
     pub allow_beta: bool,
-    /// How it is put to the devices. The whole of it has 5 to 1440 minutes.
+    /// Type, timeouts, confirmation, window and retries. The total timeout is 5 to 1440 minutes.
     pub options: UpdateOptions,
     /// What counts as success.
     pub success_criteria: SuccessCriteria,
-    /// The compatibility policies that are asked; none: those that come with the host, each with its defaults.
+    /// The compatibility policies to check; `None`: the default policies.
     pub policies: Option<Vec<PluginChoice>>,
 }
 
 impl UpdateRequest {
-    /// Checks everything about it but its devices and policies.
+    /// Validates everything except devices and policies, and returns the firmware.
     pub(super) async fn firmware(&self, engine: &Engine, actor: &Actor) -> Result<Firmware> {
         let mut errors = self.validation_errors(engine.now());
         let firmware = engine.store().firmware(actor.tenant, self.firmware).await?;
@@ -42,7 +42,7 @@ impl UpdateRequest {
         let message = match &firmware {
             None => Some(format!("there is no firmware {}", self.firmware)),
             Some(firmware) if firmware.details.is_beta && !self.allow_beta => {
-                Some("is a beta firmware: set allow_beta to install it".to_owned())
+                Some("is a beta firmware: set `allow_beta` to install it".to_owned())
             }
             Some(_) => None,
         };
@@ -91,14 +91,11 @@ impl UpdateRequest {
     }
 }
 
-/// 422 for an update that breaks these rules.
+/// The error for an update with these invalid fields.
 pub(super) fn invalid(errors: Vec<FieldError>) -> Error {
     let message = match &errors[..] {
         [one] => format!("{}: {}", one.path, one.message),
-        many => format!(
-            "{} fields of the update are not as they must be",
-            many.len()
-        ),
+        many => format!("{} invalid fields", many.len()),
     };
     Error::Invalid {
         code: "invalid_update",

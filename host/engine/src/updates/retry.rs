@@ -14,9 +14,9 @@ use crate::{
     tenants::Actor,
 };
 
-/// Offers the firmware of an update that came to a bad end again, on the same terms, as an update of its own, with these
-/// retries by itself; none: as many as before. What its
-/// campaign counted stays counted: a failure is not unsaid. No policy is asked, for they let it pass before.
+/// Retries an update that ended without success: offers its firmware again with the same options, as an update of its
+/// own. `retries` replaces its automatic retries; `None` keeps them. Its campaign keeps counting the failure. Policies
+/// are not checked again.
 pub async fn retry(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -45,10 +45,7 @@ pub async fn retry(
     }
     let status = update.state.status;
     if status.is_open() || status == UpdateStatus::Completed {
-        let message = format!(
-            "the update is {}: there is nothing to try again",
-            status.as_str()
-        );
+        let message = format!("the update is {} and cannot be retried", status.as_str());
         return Err(Error::conflict("nothing_to_retry", message));
     }
     let policies = Policies::by_name(engine, actor.tenant, &[]).await?;
@@ -73,7 +70,7 @@ pub async fn retry(
     let retried = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
         .await?
         .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
-    let action = format!("update {id} tried again");
+    let action = format!("retried update {id}");
     note(engine, actor, &retried.update, &action, "").await;
     Ok(retried)
 }

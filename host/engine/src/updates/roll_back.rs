@@ -17,18 +17,18 @@ use crate::{
     tenants::Actor,
 };
 
-/// From offer to end.
+/// From the offer to the end.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_hours(1);
-/// Among how many of a device's newest updates the version is looked for that it is to have again.
+/// The newest updates of a device, among which the target version is searched.
 const SEARCHED_UPDATES: PageRequest = PageRequest {
     limit: 500,
     offset: 0,
 };
 
-/// Brings a device back to the firmware that it had before its last update, or to a version that it had, or that exists
-/// for its model. Going back to an older version is what is asked for, so no policy is asked about versions. Whatever else
-/// is open for the device is called back, for it would undo this. `force` goes overrides policies and a pin, and brings again
-/// what is there.
+/// Rolls a device back to the firmware before its last update, or to a version that it had or that exists for its
+/// model. Policies do not check versions, because an older version is intended. The device's other open updates are
+/// cancelled, since they would undo the rollback. `force` ignores policies and a pin, and installs the firmware even if
+/// it is installed.
 pub async fn roll_back(
     engine: &Arc<Engine>,
     actor: &Actor,
@@ -49,7 +49,7 @@ pub async fn roll_back(
         },
     };
     let firmware = firmware(engine, actor, target.firmware).await?;
-    // What it had fits it, whatever it tells of itself now.
+    // Firmware that ran on the device is compatible, whatever the device reports now.
     let skips_policies = target.has_run || force;
     let policy_names: &[&str] = if skips_policies { &[] } else { &["hardware"] };
     let policies = Policies::by_name(engine, actor.tenant, policy_names).await?;
@@ -74,7 +74,8 @@ pub async fn roll_back(
         options: UpdateOptions::forced(ROLLBACK_TIMEOUT),
         now: engine.now(),
     };
-    // What the last update to complete brought is not there any more where the device went on from it.
+    // If the device has since reported another installation, it no longer runs what its last completed update
+    // installed.
     let has_moved_on =
         last.is_some_and(|row| Some(row.update.firmware) != device.installed_firmware);
     let overrides = OfferOverrides {
@@ -86,15 +87,15 @@ pub async fn roll_back(
     note(engine, actor, &row.update, "rolled back", reason).await;
     for row in &updates {
         if cancelled.iter().any(|(id, _)| *id == row.update.id) {
-            let action = format!("called back for update {id}");
+            let action = format!("cancelled for update {id}");
             note(engine, actor, &row.update, &action, reason).await;
         }
     }
     Ok(row)
 }
 
-/// Whether this is what the device runs, as far as is known: the update brought what completed last, or its device said
-/// that it installed it, and has yet to prove it or never did.
+/// Whether the device runs this update's firmware, as far as is known: the update is the last completed one, or the
+/// device reported its installation and has not proven it yet, or never did.
 fn is_running(device: &Device, row: &UpdateRow) -> bool {
     let update = &row.update;
     let state = &update.state;
@@ -106,14 +107,14 @@ fn is_running(device: &Device, row: &UpdateRow) -> bool {
     }
 }
 
-/// Where a device goes back to.
+/// The firmware to roll back to.
 struct RollbackTarget {
     firmware: FirmwareId,
-    /// Whether an update to it has completed on the device, so that it fits whatever the device tells of itself now.
+    /// Whether an update to it has completed on the device, so that no policy needs to check it.
     has_run: bool,
 }
 
-/// What the device had before this update.
+/// The firmware that the device had before this update.
 async fn previous_firmware(
     engine: &Engine,
     actor: &Actor,
@@ -131,7 +132,7 @@ async fn previous_firmware(
     }
     let Some(version) = &last.update.from_version else {
         return Err(no_rollback_target(
-            "nobody knows what the device had before its last update: name a target_version",
+            "the firmware before the last update is unknown: set `target_version`",
         ));
     };
     let name = &last.firmware_name;
@@ -157,7 +158,7 @@ fn previously_completed(updates: &[UpdateRow], version: &str) -> Option<Rollback
     })
 }
 
-/// The firmware of this version for the device's model, of the name of what it has.
+/// The firmware of this version for the device's model, with the name of its current firmware.
 async fn find_version(
     engine: &Engine,
     actor: &Actor,
@@ -169,7 +170,7 @@ async fn find_version(
         (Some(last), _) => last.firmware_name.clone(),
         (None, Some(installed)) => firmware(engine, actor, installed).await?.details.name,
         (None, None) => {
-            let why = "nobody knows which firmware the device has: offer it one by its id";
+            let why = "the firmware of the device is unknown: start an update with a `firmware_id`";
             return Err(no_rollback_target(why));
         }
     };
@@ -197,7 +198,7 @@ async fn find_firmware(
     }))
 }
 
-/// The newest first.
+/// The device's updates, newest first.
 async fn updates(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<UpdateRow>> {
     let filter = UpdateFilter {
         campaign: None,
