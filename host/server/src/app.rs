@@ -1,4 +1,4 @@
-//! The composition root: the only place that sees every crate.
+//! The composition root: the only module that depends on every crate.
 
 mod context;
 mod data_folder;
@@ -35,26 +35,25 @@ use crate::{
 
 pub use context::AppContext;
 
-/// How long requests have to finish once the server stops.
+/// How long open requests may take to finish at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
-/// How often the files of the server's certificate are looked at.
+/// How often the files of the server's certificate are checked for changes.
 const TLS_RELOAD_PERIOD: Duration = Duration::from_secs(10);
-/// Where the components that come with the host are when they are not beside the program.
+/// Where the built-in components are installed if they are not next to the program.
 const SHARED_COMPONENTS: &str = "/usr/share/tidegate/components";
 
-/// What is around a server: tests put their own in its place.
+/// External dependencies of a server, which tests replace.
 #[derive(Clone)]
 pub struct Environment {
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Draws secrets.
+    /// The source of randomness for secrets.
     pub entropy: Arc<dyn Entropy>,
-    /// Starts the process that compiles. Its default is the running program, which is right for
-    /// `tidegate` alone.
+    /// Starts the compiler process. The default runs the current program, which is correct only for `tidegate` itself.
     pub compiler: CompilerCommand,
-    /// Shortest time between two looks at one campaign.
+    /// Minimum time between two ticks of a campaign.
     pub tick_pause: Duration,
-    /// Longest time between two looks at the list of campaigns and deadlines.
+    /// Maximum time between two checks for due campaigns and deadlines.
     pub tick_period: Duration,
 }
 
@@ -75,21 +74,21 @@ impl Default for Environment {
 pub struct App;
 
 impl App {
-    /// Starts a server: it listens when this returns.
+    /// Starts a server; it accepts connections when this returns.
     pub async fn start(config: Config, environment: Environment) -> Result<RunningApp> {
         data_folder::create(&config)?;
         let data_dir_lock = data_folder::lock(&config)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen on {}", config.listen))?;
-        let addr = listener.local_addr().context("read the address")?;
+        let addr = listener.local_addr().context("read the listen address")?;
         let folder = components_folder(&config)?;
         let http = http_settings(&config, &*environment.entropy)?;
         let tls = config.tls.settings()?.map(Tls::open).transpose()?;
         let context = AppContext::open(&config, environment).await?;
         let bootstrap = tenants::bootstrap(&context.engine)
             .await
-            .context("make the first tenant")?;
+            .context("create the default tenant")?;
         install_builtins(&context.engine, &folder).await?;
 
         let state = AppState::new(Arc::clone(&context.engine), context.metrics, http);
@@ -120,17 +119,15 @@ impl App {
     }
 }
 
-/// A server that runs. Dropping it stops it at once; [`RunningApp::shutdown`] is the polite way.
+/// A running server. Dropping it stops it abruptly; [`RunningApp::shutdown`] is graceful.
 pub struct RunningApp {
-    /// Where it listens.
+    /// The address that it listens on.
     pub addr: SocketAddr,
-    /// The first admin's key, at the first start only: it is stored hashed, so this is the only
-    /// time to see it.
+    /// The first admin's key, only at the first start: it is stored as a hash and cannot be shown again.
     pub first_key: Option<String>,
-    /// Its use cases, for whoever runs it in process.
+    /// The use cases, for tests and tools in the same process.
     pub engine: Arc<Engine>,
     store: Arc<SqlStore>,
-    /// Holds the data folder's lock.
     _data_dir_lock: File,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
@@ -139,8 +136,7 @@ pub struct RunningApp {
 }
 
 impl RunningApp {
-    /// Takes no more connections, finishes what was accepted, and writes what is gathered in
-    /// memory.
+    /// Refuses new connections, finishes accepted requests, and flushes buffers.
     pub async fn shutdown(mut self) -> Result<()> {
         self.shutdown.cancel();
         self.engine.signals.stop();
@@ -149,7 +145,7 @@ impl RunningApp {
             .await
             .is_err()
         {
-            tracing::warn!("campaigns were still being looked at after {SHUTDOWN_GRACE:?}");
+            tracing::warn!(timeout = ?SHUTDOWN_GRACE, "campaign loop did not stop in time");
         }
         self.loops.shutdown().await;
         let last_seen = devices::flush_last_seen(&self.engine).await;
@@ -157,9 +153,9 @@ impl RunningApp {
         let usage = campaigns::flush_usage(&self.engine).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
-        last_seen.context("write when devices were last seen")?;
-        used.context("write when gateways were last used")?;
-        usage.context("write what plugins cost")
+        last_seen.context("write last-seen times of devices")?;
+        used.context("write last-use times of gateways")?;
+        usage.context("write plugin usage")
     }
 }
 
@@ -185,16 +181,16 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     Ok(settings)
 }
 
-/// Installs the components that come with the host, for every tenant.
+/// Installs the built-in components for every tenant.
 pub(crate) async fn install_builtins(engine: &Engine, folder: &Path) -> Result<()> {
     let installed = plugins::install_builtins(engine, folder)
         .await
         .with_context(|| format!("install the components in {}", folder.display()))?;
-    tracing::info!(installed, folder = %folder.display(), "plugins that come with the server");
+    tracing::info!(installed, folder = %folder.display(), "built-in plugins installed");
     Ok(())
 }
 
-/// The folder of the components that come with the host.
+/// The folder of the built-in components.
 pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
     if let Some(folder) = &config.components {
         return Ok(folder.clone());
@@ -207,13 +203,13 @@ pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
         .find(|folder| folder.is_dir())
         .ok_or_else(|| {
             anyhow!(
-                "there is no folder `components` beside this program and no {SHARED_COMPONENTS}: \
-                 name one with --components"
+                "there is no folder `components` next to this program and no {SHARED_COMPONENTS}: \
+                 set `--components`"
             )
         })
 }
 
-/// What goes on beside campaigns without being asked.
+/// Spawns the background loops except the campaign loop.
 fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     loops.spawn(campaigns::expire_updates_loop(Arc::clone(engine)));
@@ -227,30 +223,30 @@ fn spawn_loops(engine: &Arc<Engine>, store: &SqlStore) -> JoinSet<()> {
     loops
 }
 
-/// Shows the server's certificate anew when its files change.
+/// Reloads the server's certificate when its files change.
 async fn reload_tls_loop(tls: Tls) {
     loop {
         tokio::time::sleep(TLS_RELOAD_PERIOD).await;
         match tls.reload() {
             Ok(false) => {}
-            Ok(true) => tracing::info!("the server's certificate was read again"),
+            Ok(true) => tracing::info!("server certificate reloaded"),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(
                     error,
-                    "the server's new certificate cannot be used; the old one stays"
+                    "new server certificate is invalid, keeping the old one"
                 );
             }
         }
     }
 }
 
-/// Forgets what other hosts changed.
+/// Invalidates cached data that other servers have changed.
 async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static, Invalidation>) {
-    // Other hosts may be silent for as long as they like.
+    // Other servers may send nothing for any time.
     let _heartbeat = engine
         .health
-        .register_loop("changes of other hosts", Duration::MAX);
+        .register_loop("cache invalidation", Duration::MAX);
     while let Some(change) = changes.next().await {
         match change {
             Invalidation::Device { tenant, device_id } => {

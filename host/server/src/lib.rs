@@ -1,13 +1,10 @@
-//! The composition root of Tidegate: configuration, the server that runs with it, and the command line.
+//! The composition root of Tidegate: configuration, server, and command line.
 //!
-//! It is a library too, so that tests run a whole server in process, with a clock of their own.
+//! It is also a library, so that tests can run a complete server in process with their own clock.
 
 pub mod app;
 mod client;
-#[expect(
-    clippy::print_stderr,
-    reason = "a command line talks to whoever typed it"
-)]
+#[expect(clippy::print_stderr, reason = "errors of commands go to stderr")]
 mod command;
 pub mod config;
 mod logging;
@@ -19,8 +16,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidegate_sandbox::compile_child;
 
-/// The whole program. `compile-component` is for the server itself, which starts a process like this to compile in:
-/// it comes before anything that starts threads or reads the command line.
+/// The program. The server starts itself with `compile-component` to compile in a child process; this is handled before
+/// threads start and the command line is parsed.
 pub fn main() -> ExitCode {
     if std::env::args_os()
         .nth(1)
@@ -29,7 +26,7 @@ pub fn main() -> ExitCode {
         return compile_child();
     }
     let cli = command::Cli::parse();
-    // A second call would find the provider in place.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -37,7 +34,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "cannot start threads");
+            tracing::error!(%error, "cannot start the runtime");
             return ExitCode::FAILURE;
         }
     };

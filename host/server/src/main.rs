@@ -1,4 +1,4 @@
-//! The `tidegate` program: the server, and the commands that talk to one.
+//! The `tidegate` program: the server and its command-line client.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The secret that bearer tokens are signed with, where nobody configured one.
+//! The key that signs bearer tokens, if none is configured.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tidegate_engine::ports::Entropy;
 
 const FILE: &str = "auth-secret";
 
-/// Reads the secret from the data folder; draws and keeps one when there is none.
+/// Reads the secret from the data folder; generates and stores it at the first start.
 pub(crate) fn read_or_generate(data_dir: &Path, entropy: &dyn Entropy) -> Result<Vec<u8>> {
     let path = data_dir.join(FILE);
     match generate(&path, entropy) {
@@ -27,7 +27,8 @@ pub(crate) fn read_or_generate(data_dir: &Path, entropy: &dyn Entropy) -> Result
 fn generate(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Vec<u8>> {
     let mut secret = vec![0; 32];
     entropy.fill(&mut secret);
-    // Written whole under another name first: a second server that starts now never reads half of it.
+    // Written under a temporary name first, so that a second server that starts concurrently never reads a partial
+    // secret.
     let partial = path.with_extension(std::process::id().to_string());
     let mut file = fs::OpenOptions::new()
         .write(true)

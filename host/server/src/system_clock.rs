@@ -1,4 +1,4 @@
-//! The only place where the host reads a clock or draws randomness.
+//! The only module that reads the system clock and its source of randomness.
 
 use rand::{TryRng as _, rngs::SysRng};
 use tidegate_core::time::Timestamp;
@@ -11,7 +11,7 @@ pub(crate) struct SystemClock;
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the clock that is handed in everywhere else"
+        reason = "the only implementation that reads the system clock"
     )]
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_millisecond())
@@ -24,9 +24,9 @@ pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        // Without it no secret would be one: better no server than such a server.
+        // Without randomness there are no secrets, so the server must not run.
         SysRng
             .try_fill_bytes(bytes)
-            .expect("the operating system gives randomness");
+            .expect("the operating system provides randomness");
     }
 }

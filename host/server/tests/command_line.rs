@@ -1,4 +1,4 @@
-//! The program itself: exit codes, and what it says when it will not start.
+//! The program: exit codes and errors at the start.
 
 use std::{
     fs,
@@ -19,9 +19,9 @@ fn tidegate() -> Command {
 }
 
 fn check(output: &Output, code: i32, part: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(part), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(part), "{stderr}");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn exit_codes_tell_what_happened() -> Result<()> {
             .args(far)
             .output()?,
         1,
-        "no JSON",
+        "not JSON",
     );
     Ok(())
 }
@@ -84,25 +84,25 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
     check(
         &serve(&file).env("TIDEGATE_LISTN", "127.0.0.1:0").output()?,
         1,
-        "the environment variable `TIDEGATE_LISTN` is no setting that there is",
+        "the environment variable `TIDEGATE_LISTN` is an unknown setting",
     );
     fs::write(&file, "[log]\nlevel = 'info'")?;
-    for (name, value, said) in [
+    for (name, value, stderr) in [
         (
             "TIDEGATE_LOG__LEVEL",
             "=,=",
-            "`TIDEGATE_LOG__LEVEL` is no log level",
+            "`TIDEGATE_LOG__LEVEL` is not a log level",
         ),
         (
             "tidegate_dev",
             "yes",
-            "`tidegate_dev` is \"yes\", and must be `true` or `false`",
+            "`tidegate_dev` is \"yes\", but must be `true` or `false`",
         ),
         ("TIDEGATE_LOG", "{format=xml}", "`TIDEGATE_LOG` is \"xml\""),
         (
             "TIDEGATE_TLS__CERT",
             "cert.pem",
-            "`TIDEGATE_TLS__CERT` goes together with",
+            "`TIDEGATE_TLS__CERT` requires",
         ),
         (
             "TIDEGATE_LIMITS__CONNECTIONS",
@@ -111,7 +111,7 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
         ),
     ] {
         let output = serve(&file).env(name, value).output()?;
-        check(&output, 1, &format!("the environment variable {said}"));
+        check(&output, 1, &format!("the environment variable {stderr}"));
     }
     Ok(())
 }
@@ -155,11 +155,11 @@ fn a_key_is_created_only_in_an_existing_database() -> Result<()> {
         .arg(&elsewhere)
         .output()?;
     check(&output, 1, "there is no database in");
-    assert!(!elsewhere.exists(), "it left a folder behind");
+    assert!(!elsewhere.exists(), "it created a folder");
     Ok(())
 }
 
-/// A server of one answer for each request, of which the path and the event after which it asks are told.
+/// A server that answers each request with `answer`, given its path and `last-event-id`.
 fn server(
     mut answer: impl FnMut(&str, Option<&str>) -> (&'static str, String) + Send + 'static,
 ) -> Result<String> {

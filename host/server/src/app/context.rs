@@ -14,18 +14,18 @@ use tidegate_store::{Options, SqlStore};
 use super::{Environment, data_folder};
 use crate::config::Config;
 
-/// The engine with its adapters; nothing listens and no loop runs.
+/// The engine with its adapters, without a listener or loops.
 pub struct AppContext {
     /// The use cases.
     pub engine: Arc<Engine>,
-    /// The engine's observer.
+    /// The observer of the engine.
     pub metrics: Arc<Metrics>,
-    /// The engine's store.
+    /// The store of the engine.
     pub store: Arc<SqlStore>,
 }
 
 impl AppContext {
-    /// Opens the database, the files and the sandbox.
+    /// Opens the database, the artifact store and the sandbox.
     pub async fn open(config: &Config, environment: Environment) -> Result<Self> {
         data_folder::create(config)?;
         let names = attribute_names(config);
@@ -34,7 +34,7 @@ impl AppContext {
         let files = config.artifacts_dir();
         let artifacts = ArtifactStore::open_folder(&files).await;
         let artifacts = Arc::new(
-            artifacts.with_context(|| format!("open the folder of files {}", files.display()))?,
+            artifacts.with_context(|| format!("open the artifacts folder {}", files.display()))?,
         );
         let metrics = Arc::new(Metrics::new().context("set up metrics")?);
         let settings = Settings {
@@ -82,9 +82,9 @@ async fn open_store(
         Some(url) => Options::new(url.clone()),
         None => Options::sqlite(&config.database_file()),
     };
-    // The address may hold a password: it is not shown.
+    // The URL may contain a password, so errors do not include it.
     SqlStore::open(Options {
-        host,
+        server_name: host,
         attribute_names,
         ..options
     })
@@ -100,7 +100,7 @@ fn attribute_names(config: &Config) -> AttributeNames {
     }
 }
 
-/// A name that no other host has.
+/// A unique name of this server.
 fn owner(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);

@@ -1,4 +1,4 @@
-//! The folder that a server keeps its data in.
+//! The server's data folder.
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
@@ -11,25 +11,25 @@ use crate::config::Config;
 
 const LOCK: &str = "serve.lock";
 
-/// Makes the folder when it is not there. It holds secrets, so nobody else may look into it.
+/// Creates the folder if it does not exist. Only its owner can read it, because it contains secrets.
 pub(super) fn create(config: &Config) -> Result<()> {
     let folder = &config.data_dir;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("make the data folder {}", folder.display()))
+        .with_context(|| format!("create the data folder {}", folder.display()))
 }
 
-/// Keeps other servers out of the folder for as long as the file is open: two on one SQLite database would not hear of
-/// each other's changes, and let devices in whose token was revoked.
+/// Locks the folder for as long as the returned file is open. Two servers on one SQLite database would not notice each
+/// other's changes, and would accept revoked device tokens.
 pub(super) fn lock(config: &Config) -> Result<File> {
     let path = config.data_dir.join(LOCK);
     let file = File::create(&path).with_context(|| format!("write {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
-            "another server runs on the data folder {}: stop it first, or name another `--data-dir`",
+            "another server uses the data folder {}: stop it first, or set another `--data-dir`",
             config.data_dir.display()
         ),
         Err(TryLockError::Error(error)) => {
@@ -53,7 +53,7 @@ mod tests {
         create(&config)?;
         let first = lock(&config)?;
         let refused = lock(&config).err().map(|error| error.to_string());
-        assert!(refused.is_some_and(|why| why.contains("another server runs")));
+        assert!(refused.is_some_and(|why| why.contains("another server uses")));
         drop(first);
         lock(&config).map(drop)
     }

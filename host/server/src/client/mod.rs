@@ -12,16 +12,16 @@ use serde_json::Value;
 
 pub(crate) use problem::Problem;
 
-/// A stream of events that ended is opened anew after this.
+/// Delay before an ended event stream is reopened.
 pub(crate) const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// Under which the help of every command has them, apart from the command's own.
+/// The help heading of options that all commands share.
 const HEADING: &str = "Server and output";
 
-/// Which server to talk to, and how to show what it answers.
+/// The server to connect to, and the output format.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
-    /// The server
+    /// URL of the server
     #[arg(
         long,
         global = true,
@@ -30,7 +30,7 @@ pub(crate) struct Remote {
         default_value = "http://127.0.0.1:8080"
     )]
     pub(crate) url: Url,
-    /// An API key, or a bearer token
+    /// API key or bearer token
     #[arg(
         long,
         global = true,
@@ -39,12 +39,12 @@ pub(crate) struct Remote {
         help_heading = HEADING
     )]
     pub(crate) key: Option<String>,
-    /// Print the server's own JSON
+    /// Print the server's JSON response
     #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
 }
 
-/// The server could not be reached, or broke off.
+/// The server is unreachable or closed the connection.
 #[derive(Debug)]
 pub(crate) struct Unreachable;
 
@@ -64,7 +64,7 @@ pub(crate) struct RestClient {
 }
 
 impl RestClient {
-    /// A client that has connected to nothing yet.
+    /// Creates a client without connecting.
     pub(crate) fn new(remote: Remote) -> Result<Self> {
         let http = reqwest::Client::builder()
             .build()
@@ -72,43 +72,41 @@ impl RestClient {
         Ok(Self { http, remote })
     }
 
-    /// Whether to print the server's own JSON.
+    /// Whether to print the server's JSON response.
     pub(crate) fn wants_json(&self) -> bool {
         self.remote.json
     }
 
-    /// Reads one thing, or a part of a list.
+    /// Gets a resource or a page of a list.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
         json(self.request(Method::GET, path)?.query(query)).await
     }
 
-    /// Makes something, or takes a step.
+    /// Creates a resource or runs a command.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         json(self.request(Method::POST, path)?.json(body)).await
     }
 
-    /// Has something be so.
+    /// Replaces a resource.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
         json(self.request(Method::PUT, path)?.json(body)).await
     }
 
-    /// Changes what a merge patch names.
+    /// Applies a merge patch.
     pub(crate) async fn patch(&self, path: &str, change: &Value) -> Result<Value> {
         json(self.request(Method::PATCH, path)?.json(change)).await
     }
 
-    /// Deletes.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         json(self.request(Method::DELETE, path)?).await?;
         Ok(())
     }
 
-    /// Uploads files.
     pub(crate) async fn upload(&self, path: &str, form: reqwest::multipart::Form) -> Result<Value> {
         json(self.request(Method::POST, path)?.multipart(form)).await
     }
 
-    /// Opens a stream of events, behind the event of this id where one is named.
+    /// Opens an event stream, after the event of this id if one is given.
     pub(crate) async fn events(&self, path: &str, after: Option<&str>) -> Result<Response> {
         let mut request = self
             .request(Method::GET, path)?
@@ -134,7 +132,7 @@ impl RestClient {
     }
 }
 
-/// A JWT has three parts between dots, and no key has a dot.
+/// A JWT has three parts separated by dots; API keys contain no dot.
 fn is_bearer_token(key: &str) -> bool {
     key.split('.').count() == 3
 }
@@ -144,10 +142,10 @@ async fn json(request: RequestBuilder) -> Result<Value> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&text).context("read the server's answer")
+    serde_json::from_str(&text).context("read the server's response")
 }
 
-/// Sends a request; an answer that is no success becomes the [`Problem`] that it carries.
+/// Sends a request; an unsuccessful response becomes a [`Problem`].
 async fn send(request: RequestBuilder) -> Result<Response> {
     let response = request.send().await.context(Unreachable)?;
     if response.status().is_success() {

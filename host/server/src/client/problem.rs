@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// Why the server refused a request.
+/// The server's problem response.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Problem {
     #[serde(default)]
@@ -24,7 +24,7 @@ struct FieldError {
 }
 
 impl Problem {
-    /// What an answer says that is no success; any body will do.
+    /// Parses an unsuccessful response; a body that is no problem becomes the detail.
     pub(super) fn read(status: u16, is_json: bool, body: &str) -> Self {
         let problem = is_json
             .then(|| serde_json::from_str::<Self>(body).ok())
@@ -46,14 +46,14 @@ impl fmt::Display for Problem {
         let summary = [&self.detail, &self.title]
             .into_iter()
             .find(|text| !text.is_empty());
-        let summary = summary.map_or("the server refused", String::as_str);
+        let summary = summary.map_or("the server refused the request", String::as_str);
         f.write_str(summary)?;
         write!(f, " ({}", self.status)?;
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
         f.write_str(")")?;
-        // The only error is the detail too.
+        // A single error is repeated in the detail.
         let remaining = self
             .errors
             .iter()
@@ -62,7 +62,7 @@ impl fmt::Display for Problem {
             write!(f, "\n  {}: {}", error.field, error.message)?;
         }
         if self.status == 401 {
-            f.write_str("\n  name a key that works with --key or TIDEGATE_KEY")?;
+            f.write_str("\n  set a valid key with --key or TIDEGATE_KEY")?;
         }
         Ok(())
     }
@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn every_broken_rule_is_shown() {
         let body = r#"{"type": "about:blank", "title": "Unprocessable", "status": 422, "code": "invalid_campaign",
-            "detail": "2 fields are not as they must be", "errors": [
+            "detail": "2 invalid fields", "errors": [
             {"field": "/name", "message": "must have 1 to 200 characters"},
             {"field": "/policies/0/config/threshold", "message": "must be at most 100"}]}"#;
         assert_eq!(
             Problem::read(422, true, body).to_string(),
-            "2 fields are not as they must be (422 invalid_campaign)\n  \
+            "2 invalid fields (422 invalid_campaign)\n  \
              /name: must have 1 to 200 characters\n  \
              /policies/0/config/threshold: must be at most 100"
         );
@@ -106,7 +106,7 @@ mod tests {
         );
         assert_eq!(
             Problem::read(404, false, "").to_string(),
-            "the server refused (404)"
+            "the server refused the request (404)"
         );
     }
 }

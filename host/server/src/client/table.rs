@@ -1,4 +1,4 @@
-//! JSON as tables for people.
+//! JSON as text tables.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) fn list(items: &[Value], columns: &[Column<'_>]) -> String {
     trimmed(&table)
 }
 
-/// A row for each thing that is known of one item; what is not known is left out.
+/// A row for each present field of one item.
 pub(crate) fn sheet(item: &Value, rows: &[Column<'_>]) -> String {
     let mut table = bare();
     for (heading, pointer) in rows {
@@ -34,13 +34,13 @@ pub(crate) fn sheet(item: &Value, rows: &[Column<'_>]) -> String {
     trimmed(&table)
 }
 
-/// How many columns the terminal has; none where the output goes elsewhere, and is not to be wrapped.
+/// The width of the terminal in columns; `None` if the output is redirected and must not be wrapped.
 fn terminal_width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_col > 0).then_some(size.ws_col)
 }
 
-/// Wraps cells, the longest first, so that no line is longer than the terminal is wide.
+/// Wraps the longest cells first, so that lines fit into the terminal.
 fn fit(table: &mut Table, width: Option<u16>) {
     if let Some(width) = width {
         table
@@ -63,7 +63,7 @@ fn trimmed(table: &Table) -> String {
     lines.join("\n")
 }
 
-/// A value in one cell: lists by commas, objects as JSON, nothing as nothing.
+/// Formats a value: lists separated by commas, objects as JSON, null as empty text.
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),

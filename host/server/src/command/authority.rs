@@ -17,19 +17,19 @@ pub(super) struct DeviceAuthority {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List authorities, and until when their certificates last
+    /// List authorities and the expiry of their certificates
     List,
-    /// Trust an authority: whoever shows a certificate of it is the device that the certificate names
+    /// Trust an authority: its client certificates authenticate the devices that they name
     Add {
-        /// For people, once in the tenant
+        /// Name, unique in the tenant
         name: String,
-        /// Its certificate, PEM
+        /// The authority's certificate, PEM
         #[arg(long, value_name = "FILE")]
         certificate: PathBuf,
     },
-    /// Trust an authority no more; devices that it registered stay
+    /// Stop trusting an authority; devices that it registered stay
     Remove {
-        /// Its name, or its id
+        /// Name or id
         authority: String,
     },
 }
@@ -46,15 +46,15 @@ impl DeviceAuthority {
                 let pem = std::fs::read_to_string(&certificate)
                     .with_context(|| format!("read {}", certificate.display()))?;
                 let body = json!({ "name": name, "certificate": pem });
-                let made = rest.post("device-authorities", &body).await?;
-                show(&rest, &made, sheet);
+                let created = rest.post("device-authorities", &body).await?;
+                show(&rest, &created, sheet);
             }
             Command::Remove { authority } => {
                 let list = "device-authorities";
                 let id = resolve_id(&rest, list, "authority_id", "authority", &authority).await?;
                 rest.delete(&format!("device-authorities/{id}")).await?;
                 if !rest.wants_json() {
-                    print(format_args!("{authority} is trusted no more"));
+                    print(format_args!("{authority} is not trusted any more"));
                 }
             }
         }

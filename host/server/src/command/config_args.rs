@@ -9,28 +9,28 @@ use crate::{
     config::Config,
 };
 
-/// Where the server's configuration and data are.
+/// The location of the server's configuration and data.
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
-    /// Configuration, in TOML
+    /// Configuration file, TOML
     #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
     config: Option<PathBuf>,
-    /// Where the server keeps its data
+    /// Data folder of the server
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Folder of the plugins that come with the server [default: components/ beside this program,
-    /// else /usr/share/tidegate/components]
+    /// Folder of the built-in plugins [default: components/ next to this program, or else
+    /// /usr/share/tidegate/components]
     #[arg(long, value_name = "DIR")]
     components: Option<PathBuf>,
 }
 
-/// What a flag of `serve` sets.
+/// Flags of `serve` that override the configuration.
 #[derive(Debug, Args)]
 pub(super) struct ServeFlags {
-    /// Let devices in without a token, and hand out tokens to whoever asks: never on a network
+    /// Development mode: accept devices without a token, and issue tokens to every client; never use it on a network
     #[arg(long)]
     dev: bool,
-    /// Where to listen [default: 127.0.0.1:8080]
+    /// Listen address [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -47,12 +47,12 @@ impl ConfigArgs {
         Ok(config)
     }
 
-    /// Opens what the server works on, which may be running meanwhile.
+    /// Opens the server's database and files; the server may be running.
     pub(super) async fn open(&self) -> Result<(Config, AppContext)> {
         let config = self.config()?;
         if config.database.url.is_none() && !config.database_file().exists() {
             bail!(
-                "there is no database in {}: name the server's `--data-dir`, or start the server once",
+                "there is no database in {}: set `--data-dir` to the server's data folder, or start the server once",
                 config.data_dir.display()
             );
         }
@@ -61,7 +61,6 @@ impl ConfigArgs {
     }
 }
 
-/// The tenant of this name.
 pub(super) async fn find_tenant(engine: &Engine, name: &str) -> Result<Tenant> {
     let found = tenants::by_name(engine, name).await?;
     found.ok_or_else(|| anyhow!("there is no tenant {name}"))

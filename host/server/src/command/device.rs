@@ -26,48 +26,48 @@ enum Command {
     List {
         #[command(flatten)]
         part: PageArgs,
-        /// Only those that match, in RSQL: `hw_model==rpi4;sw_version=lt=2.0.0`
+        /// Only devices that match this selector: `hw_model==rpi4;sw_version=lt=2.0.0`
         #[arg(long, short, value_name = "RSQL")]
         query: Option<String>,
-        /// By what: `device_id`, or `last_seen:desc`
+        /// Sort order: `device_id`, or `last_seen:desc`
         #[arg(long)]
         sort: Option<String>,
     },
-    /// Show one device and its updates
+    /// Show a device and its updates
     Show {
-        /// Its id
+        /// Id of the device
         id: String,
     },
-    /// Make a device before it is first seen; its token is shown once
+    /// Create a device before it is first seen; its token is shown once
     Create(change::Create),
     /// Change a device: name, groups, feed, labels, mode, pin, polling interval
     Set(change::Set),
-    /// Delete a device with its updates and all that it said
+    /// Delete a device with its updates and feedback
     Delete {
-        /// Its id
+        /// Id of the device
         id: String,
     },
-    /// Replace a device's token, or take its tokens away
+    /// Replace or revoke a device's token
     #[command(subcommand)]
     Token(token::Token),
-    /// Agree to all updates of a device beforehand, or no more
+    /// Confirm all updates of a device in advance, or stop doing so
     AutoConfirm(auto_confirm::AutoConfirm),
-    /// What changed when a device reported, newest first
+    /// List attribute changes from a device's reports, newest first
     Changes {
-        /// Its id
+        /// Id of the device
         id: String,
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Offer a firmware to one device
+    /// Offer a firmware to a device
     Update(update::Update),
-    /// Bring a device back to what it had
+    /// Roll a device back to its previous firmware
     Rollback(update::Rollback),
-    /// Show what a device wrote while it was at an update
+    /// Show a device's log of its current update
     Log(update::Log),
-    /// Why a device has, or has not, been given each campaign's firmware
+    /// Explain why each campaign has, or has not, updated a device
     Explain {
-        /// Its id
+        /// Id of the device
         id: String,
     },
 }
@@ -114,7 +114,7 @@ impl Device {
     }
 }
 
-/// An id as one segment of a path.
+/// Encodes an id as one path segment.
 pub(super) fn segment(id: &str) -> String {
     let mut text = String::with_capacity(id.len());
     for byte in id.bytes() {
@@ -143,15 +143,15 @@ fn sheet(device: &Value) -> String {
             ("labels", "/labels"),
             ("mode", "/mode"),
             ("pinned", "/pinned"),
-            ("should be on", "/drift/expected"),
+            ("expected version", "/drift/expected"),
             ("last seen", "/last_seen"),
             ("address", "/address"),
-            ("polls every", "/polling_interval"),
+            ("polling interval", "/polling_interval"),
             ("installed firmware", "/installed_firmware"),
             ("open update", "/open_update"),
-            ("confirms all since", "/auto_confirm/activated_at"),
-            ("confirmed by", "/auto_confirm/initiator"),
-            ("because", "/auto_confirm/remark"),
+            ("auto-confirm since", "/auto_confirm/activated_at"),
+            ("auto-confirm by", "/auto_confirm/initiator"),
+            ("auto-confirm remark", "/auto_confirm/remark"),
             ("attributes", "/attributes"),
         ],
     );
@@ -189,7 +189,7 @@ fn explanation(answer: &Value) -> String {
         );
     }
     if campaigns.is_empty() {
-        lines.push("no campaign has to do with it".to_owned());
+        lines.push("no campaign concerns it".to_owned());
     }
     lines.join("\n")
 }
@@ -211,7 +211,6 @@ const CHANGES: [table::Column<'_>; 5] = [
     ("AFTER", "/after"),
 ];
 
-/// The columns of a list of updates.
 pub(super) const UPDATES: [table::Column<'_>; 9] = [
     ("UPDATE", "/update_id"),
     ("DEVICE", "/device_id"),

@@ -31,54 +31,54 @@ enum Command {
         #[arg(long)]
         device_model: Option<String>,
     },
-    /// Show one firmware
+    /// Show a firmware
     Show {
-        /// Its id
+        /// Id of the firmware
         id: i64,
     },
     /// Hide a firmware from lists and new campaigns; devices that have it keep its files
     Delete {
-        /// Its id
+        /// Id of the firmware
         id: i64,
     },
 }
 
 #[derive(Debug, Args)]
 struct Upload {
-    /// The files
+    /// Files to upload
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// 1 to 200 characters; may be left out for an update image (.swu, .raucb)
+    /// Name: 1 to 200 characters; optional for an update image (.swu, .raucb)
     #[arg(long)]
     name: Option<String>,
-    /// `SemVer`; may be left out for an update image, which says it
+    /// Version in `SemVer` form; optional for an update image
     #[arg(long)]
     version: Option<String>,
-    /// The device model that it is made for; any when left out
+    /// Device model; any model by default
     #[arg(long)]
     device_model: Option<String>,
-    /// Who made it
+    /// Manufacturer
     #[arg(long)]
     manufacturer: Option<String>,
-    /// Lowest hardware version that it runs on
+    /// Lowest hardware version
     #[arg(long)]
     min_hardware_version: Option<String>,
-    /// Highest hardware version that it runs on
+    /// Highest hardware version
     #[arg(long)]
     max_hardware_version: Option<String>,
-    /// For people
+    /// Description
     #[arg(long)]
     description: Option<String>,
-    /// What changed, for people
+    /// Changes in this version
     #[arg(long)]
     changelog: Option<String>,
-    /// May be given several times
+    /// Tag; repeatable
     #[arg(long = "tag")]
     tags: Vec<String>,
-    /// Only for campaigns that allow it
+    /// Mark as beta: only for campaigns that allow it
     #[arg(long)]
     beta: bool,
-    /// Lifts its campaigns to priority high
+    /// Mark as security update: raises the priority of its campaigns to high
     #[arg(long)]
     security_update: bool,
 }
@@ -147,7 +147,7 @@ impl Upload {
     }
 }
 
-/// A file as it is read, so that memory does not grow with it.
+/// Streams a file in constant memory.
 pub(super) async fn stream(path: &Path) -> Result<FormPart> {
     FormPart::file(path)
         .await
@@ -171,8 +171,8 @@ fn sheet(firmware: &Value) -> String {
             ("beta", "/is_beta"),
             ("security update", "/is_security_update"),
             ("success rate", "/success_rate"),
-            ("made at", "/created_at"),
-            ("made by", "/created_by"),
+            ("created at", "/created_at"),
+            ("created by", "/created_by"),
         ],
     )
 }
@@ -184,5 +184,5 @@ const COLUMNS: [table::Column<'_>; 7] = [
     ("MODEL", "/device_model"),
     ("BYTES", "/file_size"),
     ("BETA", "/is_beta"),
-    ("MADE AT", "/created_at"),
+    ("CREATED AT", "/created_at"),
 ];

@@ -15,19 +15,19 @@ pub(super) struct Gateway {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List gateways, and when each was last used
+    /// List gateways and the time of their last use
     List,
-    /// Make a gateway; its token is shown this once
+    /// Create a gateway; its token is shown once
     Create {
-        /// For people, once in the tenant
+        /// Name, unique in the tenant
         name: String,
-        /// It speaks only for devices of this group, and devices that it registers are put into it
+        /// Restrict the gateway to devices of this group; devices that it registers join the group
         #[arg(long)]
         group: Option<String>,
     },
-    /// Make a gateway's token useless; devices that it registered stay
+    /// Revoke a gateway's token; devices that it registered stay
     Revoke {
-        /// Its name, or its id
+        /// Name or id
         gateway: String,
     },
 }
@@ -42,14 +42,14 @@ impl Gateway {
             }
             Command::Create { name, group } => {
                 let body = json!({ "name": name, "group": group });
-                let made = rest.post("gateways", &body).await?;
-                show(&rest, &made, describe);
+                let created = rest.post("gateways", &body).await?;
+                show(&rest, &created, describe);
             }
             Command::Revoke { gateway } => {
                 let id = resolve_id(&rest, "gateways", "gateway_id", "gateway", &gateway).await?;
                 rest.delete(&format!("gateways/{id}")).await?;
                 if !rest.wants_json() {
-                    print(format_args!("{gateway} opens nothing any more"));
+                    print(format_args!("the token of {gateway} is revoked"));
                 }
             }
         }
@@ -57,17 +57,17 @@ impl Gateway {
     }
 }
 
-fn describe(made: &Value) -> String {
+fn describe(created: &Value) -> String {
     let facts = table::sheet(
-        &made["gateway"],
+        &created["gateway"],
         &[
             ("id", "/gateway_id"),
             ("name", "/name"),
             ("group", "/group"),
         ],
     );
-    let token = made["token"].as_str().unwrap_or_default();
-    format!("{facts}\n\nIts token, which is shown this once: {token}")
+    let token = created["token"].as_str().unwrap_or_default();
+    format!("{facts}\n\nToken (shown only once): {token}")
 }
 
 const GATEWAYS: [table::Column<'_>; 5] = [

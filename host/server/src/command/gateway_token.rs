@@ -6,28 +6,28 @@ use super::{config_args::ConfigArgs, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GatewayToken {
-    /// Make a token with which any device of a tenant may speak; it is shown this once
+    /// Create a gateway and print its token, which is shown once
     Create {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// For which tenant
+        /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
-        /// For people
+        /// Name of the gateway
         #[arg(long)]
         name: String,
-        /// Only devices of this group may speak with it, and devices that it registers are put into this group
+        /// Restrict the gateway to devices of this group; devices that it registers join the group
         #[arg(long)]
         group: Option<String>,
     },
-    /// Make a token useless; a server that runs takes up to ten seconds to notice
+    /// Revoke a gateway's token; a running server notices within ten seconds
     Revoke {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// Of which tenant
+        /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
-        /// Its name
+        /// Name of the gateway
         #[arg(long)]
         name: String,
     },
@@ -45,9 +45,10 @@ impl GatewayToken {
                 let (_, context) = config_args.open().await?;
                 let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
                 let group = group.as_deref();
-                let made = access::create_gateway(&context.engine, tenant.id, &name, group).await?;
+                let created =
+                    access::create_gateway(&context.engine, tenant.id, &name, group).await?;
                 context.store.close().await;
-                print(&made.token);
+                print(&created.token);
             }
             Self::Revoke {
                 config_args,

@@ -7,10 +7,10 @@ use reqwest::Url;
 use super::print;
 use crate::client::Unreachable;
 
-/// A question for container runtimes: the exit code is the answer.
+/// A readiness probe for container runtimes; the result is the exit code.
 #[derive(Debug, Args)]
 pub(super) struct Health {
-    /// The server
+    /// URL of the server
     #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8080")]
     url: Url,
 }

@@ -12,39 +12,39 @@ use super::{config_args::ConfigArgs, print};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Make an API key; it is shown this once
+    /// Create an API key; it is shown once
     Create {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// For which tenant
+        /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
-        /// Who acts with it
+        /// User who acts with the key
         #[arg(long)]
         user: String,
-        /// viewer, publisher, approver, operator or admin
+        /// Role: viewer, publisher, approver, operator or admin
         #[arg(long, value_parser = role)]
         role: Role,
-        /// When it stops working: in `90d`, or at `2030-01-01T00:00:00Z`
+        /// Expiry: a duration such as `90d`, or a time such as `2030-01-01T00:00:00Z`
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
     },
-    /// List API keys, by the first digits of their sha256: the keys themselves are not stored
+    /// List API keys by the first digits of their sha256; the keys themselves are not stored
     List {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// Of which tenant
+        /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
     },
-    /// Make an API key useless, at once
+    /// Revoke an API key immediately
     Revoke {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// Of which tenant
+        /// Tenant
         #[arg(long, default_value = tenants::DEFAULT_TENANT)]
         tenant: String,
-        /// Its id, as `key list` shows it
+        /// Id of the key, as `key list` shows it
         id: String,
     },
 }
@@ -92,7 +92,7 @@ impl Key {
                 let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
                 tenants::revoke_key(&context.engine, tenant.id, &id).await?;
                 context.store.close().await;
-                print(format_args!("{id} opens nothing any more"));
+                print(format_args!("key {id} is revoked"));
             }
         }
         Ok(())
@@ -127,15 +127,15 @@ fn role(text: &str) -> Result<Role, &'static str> {
     Role::parse(text).ok_or("there is no such role")
 }
 
-/// A moment, by its name or by how far away it is.
+/// Parses a timestamp, or a duration from now.
 fn expiry(when: &str, now: Timestamp) -> Result<Timestamp> {
     let at = if let Ok(moment) = when.parse::<jiff::Timestamp>() {
         Timestamp(moment.as_millisecond())
     } else {
-        // A span of days is no exact length of time, and here a day is one of 24 hours.
+        // The length of a span with days is ambiguous; here a day has 24 hours.
         let span: jiff::Span = when
             .parse()
-            .with_context(|| format!("`{when}` is no moment and no length of time"))?;
+            .with_context(|| format!("`{when}` is not a time or duration"))?;
         let length: SignedDuration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())?;
         now.plus(
             length

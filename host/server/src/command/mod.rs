@@ -40,37 +40,37 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Make and list tenants, in the server's database
+    /// Create and list tenants, in the server's database
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Make, list and revoke API keys, in the server's database
+    /// Create, list and revoke API keys, in the server's database
     #[command(subcommand)]
     Key(key::Key),
-    /// Make and revoke tokens of gateways that speak for devices, in the server's database
+    /// Create and revoke gateway tokens, in the server's database
     #[command(subcommand)]
     GatewayToken(gateway_token::GatewayToken),
-    /// Ask a server whether it is ready
+    /// Check whether a server is ready
     Health(health::Health),
-    /// Roll firmware out: make, start, watch, stop and roll back campaigns
+    /// Manage campaigns: create, start, watch, pause, cancel, roll back
     Campaign(campaign::Campaign),
     /// Upload, list and delete firmware
     Firmware(firmware::Firmware),
-    /// List, make, change and delete devices, replace their tokens, and see why one has or has not been given something
+    /// Manage devices: list, create, change, delete, replace tokens, update, roll back, explain
     Device(device::Device),
-    /// List, make and revoke gateways that speak for devices
+    /// List, create and revoke gateways
     Gateway(gateway::Gateway),
-    /// List, add and remove authorities whose certificates devices show
+    /// List, add and remove certificate authorities of devices
     DeviceAuthority(authority::DeviceAuthority),
-    /// List and show updates, call them back, try them again, follow their logs
+    /// List, show, cancel and retry updates, and follow their logs
     Update(update::Update),
-    /// List, upload and check plugins
+    /// List, upload and validate plugins
     Plugin(plugin::Plugin),
-    /// See and change what the tenant sets for itself
+    /// Show and change the tenant's settings
     Settings(settings::Settings),
 }
 
 impl Cli {
-    /// Does what the command line says; what went wrong is on stderr.
+    /// Runs the command; errors are printed to stderr.
     pub(crate) async fn run(self) -> ExitCode {
         match self.command.run().await {
             Ok(()) => ExitCode::SUCCESS,
@@ -102,7 +102,7 @@ impl Command {
     }
 }
 
-/// Prints a line. Whoever reads it may stop reading, as `head` does: then there is nobody to talk to.
+/// Prints a line; exits if the reader has closed the pipe, as `head` does.
 fn print(line: impl std::fmt::Display) {
     use std::io::Write as _;
 
@@ -111,7 +111,7 @@ fn print(line: impl std::fmt::Display) {
     }
 }
 
-/// Shows what the server answered: its own JSON when that is wanted, else what `human` makes of it.
+/// Prints a response: as JSON if requested, else as text by `human`.
 fn show(
     rest: &crate::client::RestClient,
     answer: &serde_json::Value,
@@ -124,7 +124,7 @@ fn show(
     }
 }
 
-/// The items of a list, and a line that says how many more there are.
+/// The items of a list as a table, and how many more exist.
 fn listing(answer: &serde_json::Value, columns: &[crate::client::table::Column<'_>]) -> String {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
@@ -141,13 +141,13 @@ fn listing(answer: &serde_json::Value, columns: &[crate::client::table::Column<'
     )
 }
 
-/// Which part of a list.
+/// The page of a list.
 #[derive(Debug, clap::Args)]
 struct PageArgs {
-    /// How many to show
+    /// Maximum number of items
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
-    /// How many to skip
+    /// Number of items to skip
     #[arg(long, default_value_t = 0)]
     offset: u64,
 }

@@ -20,21 +20,21 @@ pub(super) struct Plugin {
 enum Command {
     /// List plugins
     List,
-    /// Show one plugin
+    /// Show a plugin
     Show {
-        /// Its name
+        /// Name of the plugin
         name: String,
     },
     /// Upload a component
     Upload {
-        /// The component, `.wasm`
+        /// Component file, `.wasm`
         file: PathBuf,
     },
-    /// Check a config against a plugin
+    /// Validate a config against a plugin
     Validate {
-        /// The plugin's name
+        /// Name of the plugin
         name: String,
-        /// The config, JSON; `@FILE` reads it from a file
+        /// Config, JSON; `@FILE` reads it from a file
         config: String,
     },
 }
@@ -68,7 +68,7 @@ impl Plugin {
                     .as_array()
                     .is_some_and(|errors| !errors.is_empty())
                 {
-                    bail!("the config is not as it must be");
+                    bail!("the config is invalid");
                 }
             }
         }
@@ -76,7 +76,7 @@ impl Plugin {
     }
 }
 
-/// Every revision of a plugin, newest first.
+/// All revisions of a plugin, newest first.
 fn revisions(plugin: &Value) -> String {
     let revisions = plugin["revisions"]
         .as_array()
@@ -88,19 +88,19 @@ fn revisions(plugin: &Value) -> String {
     sheets.join("\n\n")
 }
 
-/// JSON from the command line, or from the file that `@FILE` names.
+/// Parses JSON from the command line, or from the file that `@FILE` names.
 pub(super) fn json_argument(text: &str) -> Result<Value> {
     let read = match text.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("read {file}"))?,
         None => text.to_owned(),
     };
-    serde_json::from_str(&read).with_context(|| format!("`{text}` is no JSON"))
+    serde_json::from_str(&read).with_context(|| format!("`{text}` is not JSON"))
 }
 
 fn errors(answer: &Value) -> String {
     let errors = answer["errors"].as_array().map_or(&[][..], Vec::as_slice);
     if errors.is_empty() {
-        return "the config is good".to_owned();
+        return "the config is valid".to_owned();
     }
     table::list(errors, &[("FIELD", "/field"), ("MESSAGE", "/message")])
 }

@@ -25,7 +25,7 @@ impl Serve {
         let mut config = self.config_args.config()?;
         self.flags.apply(&mut config);
         logging::start(&config.log)?;
-        // Before anything else: who stops the server while it starts gets a clean end too.
+        // Registered first, so that a signal during the start also stops the server gracefully.
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
 
@@ -33,24 +33,24 @@ impl Serve {
         let app = App::start(config, Environment::default()).await?;
         if dev {
             tracing::warn!(
-                "--dev: devices need no token, and whoever asks is handed one; never on a network"
+                "development mode (--dev): devices need no token, and every client can get one; never use it on a network"
             );
         }
         if let Some(key) = &app.first_key {
             print(format_args!(
-                "The first admin's key, shown this once: {key}"
+                "The first admin's key (shown only once): {key}"
             ));
         }
         tracing::info!(addr = %app.addr, version = env!("CARGO_PKG_VERSION"), "listening");
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
         }
-        // A second signal does not wait for anybody.
+        // A second signal stops the server immediately.
         tokio::select! {
             stopped = app.shutdown() => stopped?,
-            _ = terminate.recv() => anyhow::bail!("stopped before everything was finished"),
-            _ = interrupt.recv() => anyhow::bail!("stopped before everything was finished"),
+            _ = terminate.recv() => anyhow::bail!("stopped before shutdown was complete"),
+            _ = interrupt.recv() => anyhow::bail!("stopped before shutdown was complete"),
         }
         tracing::info!("stopped");
         Ok(())

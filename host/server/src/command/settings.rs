@@ -15,11 +15,11 @@ pub(super) struct Settings {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what the tenant set, and the server's defaults
+    /// Show the tenant's settings and the server's defaults
     Show,
-    /// Change some settings, all at once: `polling.interval=10m polling.jitter_percent=20`
+    /// Change settings, all in one request: `polling.interval=10m polling.jitter_percent=20`
     Set {
-        /// A setting and its value: a word, or JSON; `null` goes back to the server's default
+        /// Setting and value: a word, or JSON; `null` restores the server's default
         #[arg(required = true, value_name = "SETTING=VALUE")]
         settings: Vec<String>,
     },
@@ -37,18 +37,18 @@ impl Settings {
     }
 }
 
-/// The merge patch that these settings are.
+/// The settings as a merge patch.
 fn patch(settings: &[String]) -> Result<Value> {
     let mut whole = Value::Object(Map::new());
     for one in settings {
         let (path, value) = one
             .split_once('=')
-            .ok_or_else(|| anyhow!("`{one}` is no SETTING=VALUE"))?;
+            .ok_or_else(|| anyhow!("`{one}` is not SETTING=VALUE"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
         let mut slot = &mut whole;
         for name in path.split('.') {
             if name.is_empty() || !(slot.is_object() || slot.is_null()) {
-                return Err(anyhow!("`{path}` is no name of a setting"));
+                return Err(anyhow!("`{path}` is not a setting"));
             }
             slot = &mut slot[name];
         }
@@ -57,7 +57,7 @@ fn patch(settings: &[String]) -> Result<Value> {
     Ok(whole)
 }
 
-/// A line for each setting: what the tenant set, else the server's default.
+/// A line for each setting: the tenant's value, or the server's default.
 fn lines(answer: &Value) -> String {
     let mut lines = Vec::new();
     let defaults = &answer["defaults"];
@@ -77,7 +77,7 @@ fn gather(path: &str, value: &Value, default: &Value, lines: &mut Vec<String>) {
             }
         }
         Value::Null if !default.is_null() => {
-            lines.push(format!("{path}={} (the server's)", word(default)));
+            lines.push(format!("{path}={} (server default)", word(default)));
         }
         value => lines.push(format!("{path}={}", word(value))),
     }
@@ -131,7 +131,7 @@ mod tests {
         });
         assert_eq!(
             lines(&answer),
-            "polling.interval=00:05:00 (the server's)\npolling.jitter_percent=7\npolling.overrides=[]"
+            "polling.interval=00:05:00 (server default)\npolling.jitter_percent=7\npolling.overrides=[]"
         );
     }
 }

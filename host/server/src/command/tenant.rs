@@ -7,11 +7,11 @@ use crate::app::{components_folder, install_builtins};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
-    /// Make a tenant
+    /// Create a tenant
     Create {
         #[command(flatten)]
         config_args: ConfigArgs,
-        /// Letters, digits, `-`, `_` and `.`; kept in upper case
+        /// Name: letters, digits, `-`, `_` and `.`; stored in upper case
         name: String,
     },
     /// List tenants
@@ -26,13 +26,13 @@ impl Tenant {
         match self {
             Self::Create { config_args, name } => {
                 let (config, context) = config_args.open().await?;
-                // Before anything is made: a tenant without plugins could not do much.
+                // Checked first, because a tenant needs the built-in plugins.
                 let folder = components_folder(&config)?;
                 let tenant = tenants::create(&context.engine, &name).await?;
                 install_builtins(&context.engine, &folder).await?;
                 context.store.close().await;
                 print(format_args!(
-                    "tenant {} is there; make a key for it with `tidegate key create`",
+                    "tenant {} is created; create a key for it with `tidegate key create`",
                     tenant.name
                 ));
             }

@@ -24,34 +24,34 @@ enum Command {
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Show one update
+    /// Show an update
     Show {
-        /// Its id
+        /// Id of the update
         id: i32,
     },
-    /// Call an update back; its device has to agree
+    /// Cancel an update; its device has to agree
     Cancel {
-        /// Its id
+        /// Id of the update
         id: i32,
-        /// End one that is called back already, whatever its device makes of it
+        /// End an update that is being cancelled, without waiting for its device
         #[arg(long)]
         force: bool,
-        /// For the others
+        /// Reason
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Offer the firmware of an update that came to a bad end again
+    /// Retry an update that ended without success
     Retry {
-        /// Its id
+        /// Id of the update
         id: i32,
         #[command(flatten)]
         retries: Retries,
     },
-    /// Show what was written while an update was under way
+    /// Show the log of an update
     Log {
-        /// Its id
+        /// Id of the update
         id: i32,
-        /// Go on to its end
+        /// Follow the log until the update ends
         #[arg(long, short)]
         follow: bool,
     },
@@ -60,27 +60,27 @@ enum Command {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct UpdateScope {
-    /// The campaign's id
+    /// Id of the campaign
     #[arg(long)]
     campaign: Option<i64>,
-    /// The device's id
+    /// Id of the device
     #[arg(long)]
     device: Option<String>,
 }
 
-/// How often an update is tried again by itself.
+/// Automatic retries of an update.
 #[derive(Debug, Args)]
 pub(super) struct Retries {
-    /// How often it is tried again when its device fails or falls silent, 0 to 10
+    /// How often it is retried after a failure or timeout: 0 to 10
     #[arg(long, value_name = "N")]
     max_retries: Option<u64>,
-    /// Seconds before the first of these, 1 to 3600; doubled with each one more, up to an hour
+    /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
     #[arg(long, value_name = "SECONDS", requires = "max_retries")]
     retry_delay: Option<u64>,
 }
 
 impl Retries {
-    /// As fields of a body.
+    /// The fields of a request body.
     pub(super) fn fields(&self) -> impl Iterator<Item = (String, Value)> {
         let fields = [
             ("max_retries", self.max_retries),
@@ -135,10 +135,10 @@ impl Update {
     }
 }
 
-/// What is known of an update.
+/// The facts about an update.
 pub(super) fn sheet(update: &Value) -> String {
     let mut update = update.clone();
-    // One that has ended has no deadline any more, and one that is scheduled has none yet.
+    // An ended update has no deadline, and a scheduled one does not have one yet.
     if !update["completed_at"].is_null() || update["status"] == "scheduled" {
         update["timeout_at"] = Value::Null;
     }
@@ -157,27 +157,26 @@ pub(super) fn sheet(update: &Value) -> String {
             ("percent", "/progress_percentage"),
             ("window", "/maintenance_window/schedule"),
             ("retry", "/retry_count"),
-            ("of at most", "/max_retries"),
-            ("first try", "/retry_of"),
+            ("max retries", "/max_retries"),
+            ("retry of", "/retry_of"),
             ("scheduled", "/scheduled_at"),
             ("error", "/error_code"),
             ("why", "/error_message"),
-            ("made", "/created_at"),
+            ("created", "/created_at"),
             ("started", "/started_at"),
             ("ended", "/completed_at"),
-            ("ends at the latest", "/timeout_at"),
+            ("times out at", "/timeout_at"),
         ],
     )
 }
 
-/// The lines of a log.
 pub(super) fn lines(log: &Value) -> String {
     let lines = log["lines"].as_array().map_or(&[][..], Vec::as_slice);
     let dropped = ["dropped", "dropped_lines"]
         .iter()
         .find_map(|name| log[name].as_u64())
         .filter(|dropped| *dropped > 0);
-    let dropped = dropped.map(|dropped| format!("({dropped} older lines are not kept)"));
+    let dropped = dropped.map(|dropped| format!("({dropped} older lines were dropped)"));
     let output: Vec<String> = dropped.into_iter().chain(lines.iter().map(line)).collect();
     if output.is_empty() {
         return "none".to_owned();
@@ -190,16 +189,15 @@ fn line(line: &Value) -> String {
     format!("{} {:>8}  {}", text("at"), text("source"), text("text"))
 }
 
-/// For how long lines are followed.
+/// When to stop following a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
     UpdateEnds,
-    /// Somebody has seen enough.
+    /// The user interrupts it.
     Stopped,
 }
 
-/// Shows lines as they come. A stream that ends before that is taken up again where it
-/// ended: the server ends every one after a while.
+/// Prints lines as they arrive. The server ends every stream after a while, so an ended stream is resumed.
 pub(super) async fn follow(rest: &RestClient, path: &str, until: Until) -> Result<()> {
     let mut last = None;
     loop {
@@ -212,7 +210,8 @@ pub(super) async fn follow(rest: &RestClient, path: &str, until: Until) -> Resul
     }
 }
 
-/// Shows a stream's events, and keeps the id of the last one; whether that told of an update's end.
+/// Prints a stream's events, and stores the id of the last one. Returns whether the last event reported the end of the
+/// update.
 async fn show_events(rest: &RestClient, answer: Response, last: &mut Option<String>) -> bool {
     let mut ended = false;
     let mut chunks = answer.bytes_stream();
@@ -232,7 +231,6 @@ async fn show_events(rest: &RestClient, answer: Response, last: &mut Option<Stri
     ended
 }
 
-/// A field of an event.
 fn field<'a>(event: &'a str, name: &str) -> Option<&'a str> {
     event
         .lines()
@@ -264,7 +262,7 @@ mod tests {
         let update = |status: &str, completed_at: Option<&str>| {
             sheet(&json!({"status": status, "completed_at": completed_at, "timeout_at": "12:00"}))
         };
-        assert!(update("offered", None).contains("ends at the latest  12:00"));
+        assert!(update("offered", None).contains("times out at  12:00"));
         assert!(!update("completed", Some("11:00")).contains("12:00"));
         assert!(!update("scheduled", None).contains("12:00"));
     }
@@ -275,14 +273,14 @@ mod tests {
             "dropped": 3,
             "lines": [
                 {"at": "2026-05-01T12:00:00.000Z", "source": "device", "text": "erasing"},
-                {"at": "2026-05-01T12:00:01.000Z", "source": "host", "text": "called back"},
+                {"at": "2026-05-01T12:00:01.000Z", "source": "host", "text": "cancelled"},
             ],
         });
         assert_eq!(
             lines(&log),
-            "(3 older lines are not kept)\n\
+            "(3 older lines were dropped)\n\
              2026-05-01T12:00:00.000Z   device  erasing\n\
-             2026-05-01T12:00:01.000Z     host  called back"
+             2026-05-01T12:00:01.000Z     host  cancelled"
         );
         assert_eq!(lines(&json!({"lines": []})), "none");
     }

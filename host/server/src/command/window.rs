@@ -4,22 +4,22 @@ use serde_json::{Value, json};
 /// A maintenance window.
 #[derive(Debug, Args)]
 pub(super) struct Window {
-    /// When it may be installed, as cron: `0 2 * * SUN`
+    /// Maintenance window: start times as cron, `0 2 * * SUN`
     #[arg(id = "window", long, value_name = "CRON", requires_all = ["window-duration", "window-timezone"])]
     schedule: Option<String>,
-    /// How long the window is open: `02:00:00` or `2h`
+    /// Duration of the window: `02:00:00` or `2h`
     #[arg(id = "window-duration", long, value_name = "TIME", requires = "window")]
     duration: Option<String>,
-    /// Whose clock the window goes by: `Europe/Berlin`
+    /// Time zone of the window: `Europe/Berlin`
     #[arg(id = "window-timezone", long, value_name = "ZONE", requires = "window")]
     timezone: Option<String>,
-    /// Devices may fetch the files before the window opens
+    /// Allow devices to download before the window opens
     #[arg(long, requires = "window")]
     prefetch: bool,
 }
 
 impl Window {
-    /// As REST takes it; null: none.
+    /// The REST representation; null without a window.
     pub(super) fn body(&self) -> Value {
         let Some(schedule) = &self.schedule else {
             return Value::Null;

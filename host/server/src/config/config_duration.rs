@@ -6,7 +6,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A length of time, written as `5m`, `1h 30m`, `250ms` or `PT5M`.
+/// A duration, written as `5m`, `1h 30m`, `250ms` or `PT5M`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(into = "SignedDuration")]
 pub struct ConfigDuration(pub Duration);
@@ -30,7 +30,7 @@ impl Visitor<'_> for DurationVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a length of time, not negative and in units up to hours, such as \"5m\" or \"1h 30m\"",
+            "a duration, not negative and in units up to hours, such as \"5m\" or \"1h 30m\"",
         )
     }
 

@@ -1,4 +1,4 @@
-//! What is wrong with the configuration, by the names that whoever wrote it has given.
+//! Errors of the configuration, which name settings as they were written.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use figment::{
     error::{Actual, Kind, OneOf},
 };
 
-/// What variables of the server begin with.
+/// Prefix of the server's environment variables.
 pub(super) const PREFIX: &str = "TIDEGATE_";
-/// What stands between the parts of a key in the name of a variable.
+/// Separator between the parts of a key in an environment variable.
 pub(super) const SEPARATOR: &str = "__";
-/// Tables whose values are not shown to anybody.
+/// Tables whose values are not shown in errors.
 const SECRET_TABLES: [&str; 2] = ["auth", "database"];
 
-/// A setting that can be read, and is not as it must be.
+/// A setting with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     key: String,
@@ -22,7 +22,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The key with the tables that it is in (`tls.cert`), and what follows its name in a sentence.
+    /// From the key with its tables (`tls.cert`), and a predicate that completes the sentence.
     pub(super) fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -30,7 +30,7 @@ impl ConfigError {
         }
     }
 
-    /// The same, with the place where the key was written.
+    /// The message, with the file or variable that sets the key.
     pub(super) fn describe(&self, figment: &Figment) -> String {
         let path: Vec<String> = self.key.split('.').map(str::to_owned).collect();
         let name = setting_name(&path, figment.find_metadata(&self.key));
@@ -46,7 +46,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What could not be read at all.
+/// The message for a configuration that cannot be parsed.
 pub(super) fn describe_figment_error(error: &Error) -> String {
     if error.path.is_empty() {
         return match value_origin(error.metadata.as_ref()) {
@@ -65,26 +65,22 @@ pub(super) fn describe_figment_error(error: &Error) -> String {
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             let (found, expected) = (actual_value(found), expected_value(expected));
-            format!("{name} is {found}, and must be {expected}")
+            format!("{name} is {found}, but must be {expected}")
         }
         Kind::UnknownVariant(found, expected) => {
-            format!("{name} is {found:?}, and must be {}", OneOf(expected))
+            format!("{name} is {found:?}, but must be {}", OneOf(expected))
         }
         Kind::UnknownField(_, expected) => {
-            format!(
-                "{name} is no setting that there is: expected {}",
-                OneOf(expected)
-            )
+            format!("{name} is an unknown setting: expected {}", OneOf(expected))
         }
-        other => format!("{name} is not as it must be: {other}"),
+        other => format!("{name} is invalid: {other}"),
     }
 }
 
-/// Where a setting was written.
+/// Where a setting comes from.
 enum ValueOrigin {
     File(String),
     Environment,
-    /// It is a default.
     Default,
 }
 
@@ -108,7 +104,8 @@ fn setting_name(path: &[String], origin: Option<&Metadata>) -> String {
     }
 }
 
-/// The variable that sets this key: the one that is there, which may set a whole table or list and be written in any case.
+/// The environment variable that sets this key. An existing one is named as it is written, and may set a whole table or
+/// list.
 fn variable_name(path: &[String], there: impl Iterator<Item = String>) -> String {
     let name = |parts: &[String]| format!("{PREFIX}{}", parts.join(SEPARATOR)).to_uppercase();
     let there: Vec<String> = there.collect();
@@ -132,7 +129,7 @@ fn actual_value(found: &Actual) -> String {
     }
 }
 
-/// What serde expects, in the words of TOML.
+/// Translates what serde expects into the terms of TOML.
 fn expected_value(expected: &str) -> &str {
     match expected {
         "a boolean" => "`true` or `false`",

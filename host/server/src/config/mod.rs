@@ -1,4 +1,4 @@
-//! What an operator sets: defaults, then the file, then `TIDEGATE_*`, then flags; the later one wins.
+//! The configuration: defaults, then the file, then `TIDEGATE_*` variables, then flags. Later sources take precedence.
 
 mod config_duration;
 mod config_error;
@@ -19,36 +19,36 @@ pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 
-/// Everything that can be set.
+/// The configuration of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen.
+    /// Listen address.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// Where the database, the files and the caches are kept unless they are told otherwise.
+    /// Folder of the database, the files and the caches, unless they are configured separately.
     pub data_dir: PathBuf,
-    /// Lets devices in without a token, and hands out tokens to whoever asks.
+    /// Development mode: accepts devices without a token, and issues tokens to every client.
     pub dev: bool,
-    /// The folder of the components that come with the host; none: found beside the program.
+    /// Folder of the built-in components; `None`: next to the program.
     pub components: Option<PathBuf>,
     /// The database.
     pub database: Database,
-    /// What devices are told and asked.
+    /// Polling and attributes of devices.
     pub devices: Devices,
-    /// Files of firmware.
+    /// Firmware files.
     pub artifacts: Artifacts,
-    /// What plugins may take.
+    /// Limits of plugins.
     pub sandbox: Sandbox,
-    /// What is logged, and how.
+    /// Logging.
     pub log: Log,
-    /// Who is let in.
+    /// Authentication of users.
     pub auth: Auth,
     /// Proxies in front of the server.
     pub http: Http,
-    /// Encrypted connections.
+    /// TLS.
     pub tls: Tls,
-    /// How much may be asked for.
+    /// Limits of requests.
     pub limits: RequestLimits,
 }
 
@@ -56,19 +56,19 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `sqlite:PATH` or `postgres://...`; none: `tidegate.db` in the data folder.
+    /// `sqlite:PATH` or `postgres://...`; `None`: `tidegate.db` in the data folder.
     pub url: Option<String>,
 }
 
-/// What devices are told and asked.
+/// Polling and attributes of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Devices {
-    /// How often they are to poll.
+    /// Default polling interval.
     pub polling_interval: ConfigDuration,
-    /// How far from it each may be, in percent, so that a fleet does not come at once.
+    /// Maximum deviation from the interval in percent, so that devices do not poll simultaneously.
     pub polling_jitter_percent: u8,
-    /// Attributes that name the hardware model, the first that is there.
+    /// Attributes that name the hardware model; the first one present counts.
     pub hw_model: Vec<String>,
     /// Attributes that name the hardware revision.
     pub hw_revision: Vec<String>,
@@ -76,71 +76,70 @@ pub struct Devices {
     pub sw_version: Vec<String>,
 }
 
-/// Files of firmware.
+/// Firmware files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifacts {
-    /// Their folder; none: `artifacts` in the data folder.
+    /// Their folder; `None`: `artifacts` in the data folder.
     pub dir: Option<PathBuf>,
-    /// Largest file, in bytes.
+    /// Maximum file size, in bytes.
     pub max_bytes: u64,
 }
 
-/// What plugins may take; what is not set is the sandbox's own default. The ceilings are checked when
-/// the sandbox is opened.
+/// Limits of plugins; unset ones have the sandbox's defaults. Opening the sandbox checks the ceilings.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sandbox {
-    /// Bytes of a component.
+    /// Maximum size of a component, in bytes.
     pub component_bytes: Option<u64>,
-    /// CPU time of compiling one.
+    /// CPU time to compile a component.
     pub compile_cpu: Option<ConfigDuration>,
-    /// Bytes of memory of a call.
+    /// Memory of a call, in bytes.
     pub memory_bytes: Option<u64>,
     /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
     pub fuel: Option<u64>,
-    /// Fuel of `plan` and `assign`, before what each device adds.
+    /// Fuel of `plan` and `assign`, without the share of each device.
     pub planning_fuel: Option<u64>,
-    /// Fuel that each device adds to `plan` and `assign`.
+    /// Fuel per device for `plan` and `assign`.
     pub planning_fuel_per_device: Option<u64>,
-    /// Wall time of a call.
+    /// Wall-clock time of a call.
     pub deadline: Option<ConfigDuration>,
-    /// Wall time of `plan` and `assign`.
+    /// Wall-clock time of `plan` and `assign`.
     pub planning_deadline: Option<ConfigDuration>,
-    /// Bytes of an answer, before what each device adds.
+    /// Maximum size of an answer in bytes, without the share of each device.
     pub answer_bytes: Option<u64>,
-    /// Bytes that each device adds to an answer of `plan` and `assign`.
+    /// Bytes per device in an answer of `plan` and `assign`.
     pub answer_bytes_per_device: Option<u64>,
-    /// Decisions that run at once; beside them half as many plans, and a quarter as many calls for people.
+    /// Concurrent decisions; additionally half as many plans and a quarter as many interactive calls.
     pub calls_at_once: Option<usize>,
 }
 
-/// What is logged, and how.
+/// Logging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// For people or for machines.
+    /// The format of log lines.
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tidegate_engine=debug`.
     pub level: String,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Who is let in.
+/// Authentication of users.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
-    /// What bearer tokens are signed with (HS256), at least 32 bytes, the same on every host of one
-    /// database; none: drawn at the first start and kept in the data folder.
+    /// Key that signs bearer tokens (HS256): at least 32 bytes, equal on all servers of one database. `None`: generated
+    /// at the first start and stored in the data folder.
     pub secret: Option<String>,
 }
 
@@ -189,12 +188,12 @@ impl Default for Artifacts {
     }
 }
 
-/// Variables with our prefix that are not of the server.
+/// Variables with the same prefix that are not settings of the server.
 const CLIENT_VARIABLES: [&str; 4] = ["url", "key", "config", "test_postgres"];
 
 impl Config {
-    /// Reads the defaults, the file if one is named, and the environment. What is not as it must be is
-    /// named as it was written there, with what is expected; so is a key that nobody knows.
+    /// Reads the defaults, the file if one is named, and the environment. An error names invalid and unknown settings
+    /// as they were written, and what is expected.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
@@ -217,15 +216,15 @@ impl Config {
                 lines.join("; ")
             }
         };
-        bail!("the configuration is not as it must be: {message}")
+        bail!("invalid configuration: {message}")
     }
 
-    /// What the types alone cannot say.
+    /// Checks that the types cannot express.
     fn check(&self) -> Result<(), ConfigError> {
         if let Some(secret) = &self.auth.secret
             && secret.len() < 32
         {
-            let why = format!("has {} bytes, and must have at least 32", secret.len());
+            let why = format!("has {} bytes, but needs at least 32", secret.len());
             return Err(ConfigError::new("auth.secret", why));
         }
         self.http.proxies()?;
@@ -234,11 +233,11 @@ impl Config {
         self.limits.check()?;
         self.sandbox.check()?;
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
-            let why = format!("is no log level and no list of directives: {error}");
+            let why = format!("is not a log level or a list of directives: {error}");
             return Err(ConfigError::new("log.level", why));
         }
         if !(1..86_400).contains(&self.devices.polling_interval.0.as_secs()) {
-            let why = "must be at least a second and less than a day";
+            let why = "must be at least 1s and less than 24h";
             return Err(ConfigError::new("devices.polling_interval", why));
         }
         if self.devices.polling_jitter_percent > 100 {
@@ -248,12 +247,12 @@ impl Config {
         Ok(())
     }
 
-    /// The database, where none is named.
+    /// The database file if no URL is set.
     pub fn database_file(&self) -> PathBuf {
         self.data_dir.join("tidegate.db")
     }
 
-    /// The folder of the files of firmware.
+    /// The folder of firmware files.
     pub fn artifacts_dir(&self) -> PathBuf {
         self.artifacts
             .dir
@@ -276,7 +275,7 @@ impl Sandbox {
             .map_err(|error| ConfigError::new(format!("sandbox.{}", error.name()), error.reason()))
     }
 
-    /// The sandbox's limits, with what is set here in their place.
+    /// The sandbox's limits with these settings applied.
     pub fn limits(&self) -> SandboxLimits {
         let default = SandboxLimits::default();
         let period = |set: Option<ConfigDuration>, default| set.map_or(default, |period| period.0);

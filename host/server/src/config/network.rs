@@ -1,4 +1,4 @@
-//! Who comes in how, and how often.
+//! Settings of connections: proxies, TLS, request limits.
 
 use std::{net::IpAddr, path::PathBuf};
 
@@ -14,17 +14,17 @@ use super::{ConfigDuration, ConfigError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Addresses and networks of proxies that are believed.
+    /// Addresses and networks of trusted proxies.
     pub trusted_proxies: Vec<String>,
-    /// How they say for whom they ask.
+    /// Which headers they use for the client's address.
     pub forwarded: Forwarded,
-    /// Headers in which they name a device whose certificate they have checked.
+    /// Headers that name the device whose certificate the proxy has verified.
     pub device_headers: Vec<String>,
-    /// For each of those, the header that names the certificate's authorities.
+    /// For each device header, the header that names the certificate's authorities.
     pub authority_headers: Vec<String>,
 }
 
-/// How proxies say for whom they ask.
+/// The headers in which proxies forward the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Forwarded {
@@ -34,52 +34,52 @@ pub enum Forwarded {
     Forwarded,
 }
 
-/// Encrypted connections.
+/// TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
-    /// The server's certificate with those behind it, PEM; none: plain HTTP.
+    /// The server's certificate chain, PEM; `None`: plain HTTP.
     pub cert: Option<PathBuf>,
-    /// Its key, PEM.
+    /// The private key, PEM.
     pub key: Option<PathBuf>,
-    /// Whether clients are asked for a certificate.
+    /// Whether clients present a certificate.
     pub client_auth: ClientAuthMode,
 }
 
-/// Whether clients are asked for a certificate.
+/// Whether clients present a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuthMode {
-    /// No.
+    /// Certificates are not requested.
     Off,
-    /// Those that have one show it.
+    /// Certificates are requested but not required.
     #[default]
     Optional,
-    /// Nobody connects without.
+    /// Connections without a certificate are rejected.
     Required,
 }
 
-/// How much may be asked for; 0 is no limit, but for connections.
+/// Limits of requests; 0 means unlimited, except for connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Reading requests a second of one client.
+    /// Read requests per second and client.
     pub reads_per_second: u32,
-    /// Other requests a second of one client.
+    /// Other requests per second and client.
     pub writes_per_second: u32,
-    /// Whether clients on this host and in private networks have no limit.
+    /// Whether clients on this machine and in private networks are exempt.
     pub exempt_private_addresses: bool,
-    /// Reading requests a second of one tenant.
+    /// Read requests per second and tenant.
     pub tenant_reads_per_second: u32,
-    /// Other requests a second of one tenant.
+    /// Other requests per second and tenant.
     pub tenant_writes_per_second: u32,
-    /// Connections at once.
+    /// Concurrent connections.
     pub connections: usize,
-    /// For how long a client may take nothing of an answer.
+    /// How long a client may receive nothing of a response before the connection is closed.
     pub answer_silence: ConfigDuration,
-    /// Event streams of one tenant at once.
+    /// Concurrent event streams per tenant.
     pub event_streams_per_tenant: usize,
-    /// Reports of devices that wait for the database at once.
+    /// Concurrent reports of devices that wait for the database.
     pub waiting_reports: usize,
 }
 
@@ -114,14 +114,14 @@ impl Default for Limits {
 }
 
 impl Http {
-    /// The proxies that are believed.
+    /// The trusted proxies.
     pub fn proxies(&self) -> Result<TrustedProxies, ConfigError> {
         let net = |text: &String| {
             let net = text.parse::<IpNet>();
             let net =
                 net.or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
             net.map_err(|_| {
-                let why = format!("has `{text}`, which is no address and no network");
+                let why = format!("contains `{text}`, which is not an address or network");
                 ConfigError::new("http.trusted_proxies", why)
             })
         };
@@ -138,12 +138,12 @@ impl Http {
         })
     }
 
-    /// The headers in which they name devices.
+    /// The headers that name devices and authorities.
     pub fn certificate_headers(&self) -> Result<ClientCertHeaderNames, ConfigError> {
         let (devices, authorities) = (&self.device_headers, &self.authority_headers);
         if devices.len() != authorities.len() {
             let why = format!(
-                "and `http.authority_headers` must be as many, and are {} and {}",
+                "and `http.authority_headers` must have the same length, but have {} and {} entries",
                 devices.len(),
                 authorities.len()
             );
@@ -151,7 +151,7 @@ impl Http {
         }
         let name = |key: &str, text: &String| {
             text.parse::<HeaderName>().map_err(|_| {
-                let why = format!("has `{text}`, which is no name of a header");
+                let why = format!("contains `{text}`, which is not a header name");
                 ConfigError::new(key, why)
             })
         };
@@ -165,7 +165,7 @@ impl Http {
 }
 
 impl Tls {
-    /// None: plain HTTP.
+    /// The TLS settings; `None`: plain HTTP.
     pub fn settings(&self) -> Result<Option<TlsSettings>, ConfigError> {
         match (&self.cert, &self.key) {
             (None, None) => Ok(None),
@@ -178,14 +178,14 @@ impl Tls {
                     ClientAuthMode::Required => ClientAuth::Required,
                 },
             })),
-            (Some(_), None) => Err(ConfigError::new("tls.cert", "goes together with `tls.key`")),
-            (None, Some(_)) => Err(ConfigError::new("tls.key", "goes together with `tls.cert`")),
+            (Some(_), None) => Err(ConfigError::new("tls.cert", "requires `tls.key`")),
+            (None, Some(_)) => Err(ConfigError::new("tls.key", "requires `tls.cert`")),
         }
     }
 }
 
 impl Limits {
-    /// What may be asked for.
+    /// The request limits.
     pub fn settings(&self) -> RequestLimitSettings {
         RequestLimitSettings {
             reads_per_second: self.reads_per_second,
@@ -198,16 +198,12 @@ impl Limits {
         }
     }
 
-    /// What the types alone cannot say.
+    /// Checks that the types cannot express.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (key, is_none, least) in [
             ("connections", self.connections == 0, "1"),
             ("waiting_reports", self.waiting_reports == 0, "1"),
-            (
-                "answer_silence",
-                self.answer_silence.0.as_secs() == 0,
-                "a second",
-            ),
+            ("answer_silence", self.answer_silence.0.as_secs() == 0, "1s"),
         ] {
             if is_none {
                 let why = format!("must be at least {least}");

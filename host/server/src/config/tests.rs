@@ -11,12 +11,12 @@ fn load(text: &str) -> Result<Config> {
     Config::load(Some(&file))
 }
 
-/// What is said of a file of this text, with the file's own name in the place of its path.
+/// The error for a file with this content, with `tidegate.toml` instead of its path.
 fn error(text: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tidegate.toml");
-    fs::write(&file, text).expect("it is written");
-    let error = Config::load(Some(&file)).expect_err("it is not as it must be");
+    fs::write(&file, text).expect("a file");
+    let error = Config::load(Some(&file)).expect_err("an invalid configuration");
     format!("{error:#}").replace(&*file.to_string_lossy(), "tidegate.toml")
 }
 
@@ -24,7 +24,7 @@ fn error(text: &str) -> String {
 fn the_example_file_lists_the_defaults() -> Result<()> {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tidegate.example.toml");
     assert_eq!(Config::load(Some(&example))?, Config::load(None)?);
-    // What is commented out there must be right too.
+    // Settings in comments must be valid too.
     let text = fs::read_to_string(example)?;
     let uncommented: String = text
         .lines()
@@ -36,7 +36,7 @@ fn the_example_file_lists_the_defaults() -> Result<()> {
         .collect();
     let full = load(&uncommented)?;
     assert!(full.auth.secret.is_some() && full.database.url.is_some() && full.components.is_some());
-    // What the example calls a default is one.
+    // Values that the example calls defaults must be the defaults.
     let cores_aside = |limits: SandboxLimits| SandboxLimits {
         calls_at_once: 4,
         ..limits
@@ -73,8 +73,7 @@ fn proxies_are_addresses_and_networks() -> Result<()> {
 #[test]
 fn unknown_keys_are_named() {
     let message = error("[devices]\npoling_interval = '5m'");
-    let named =
-        "`devices.poling_interval` in tidegate.toml is no setting that there is: expected one of";
+    let named = "`devices.poling_interval` in tidegate.toml is an unknown setting: expected one of";
     assert!(message.contains(named), "{message}");
     assert!(message.contains("`polling_interval`"), "{message}");
     let message = error("lsiten = '127.0.0.1:1'");
@@ -86,19 +85,19 @@ fn bad_values_are_named() {
     for (text, part) in [
         (
             "listen = 'here'",
-            "`listen` in tidegate.toml is \"here\", and must be an address and a port",
+            "`listen` in tidegate.toml is \"here\", but must be an address and a port",
         ),
         (
             "[devices]\npolling_interval = '-5m'",
-            "`devices.polling_interval` in tidegate.toml is \"-5m\", and must be a length of time, not negative",
+            "`devices.polling_interval` in tidegate.toml is \"-5m\", but must be a duration, not negative",
         ),
         (
             "[devices]\npolling_interval = 5",
-            "`devices.polling_interval` in tidegate.toml is 5, and must be a length of time",
+            "`devices.polling_interval` in tidegate.toml is 5, but must be a duration",
         ),
         (
             "[devices]\npolling_interval = '48h'",
-            "`devices.polling_interval` in tidegate.toml must be at least a second and less than a day",
+            "`devices.polling_interval` in tidegate.toml must be at least 1s and less than 24h",
         ),
         (
             "[devices]\npolling_jitter_percent = 101",
@@ -106,56 +105,56 @@ fn bad_values_are_named() {
         ),
         (
             "[devices]\npolling_jitter_percent = 300",
-            "polling_jitter_percent` in tidegate.toml is 300, and must be a whole number from 0 to 255",
+            "polling_jitter_percent` in tidegate.toml is 300, but must be a whole number from 0 to 255",
         ),
         (
             "devices = 5",
-            "`devices` in tidegate.toml is 5, and must be a table",
+            "`devices` in tidegate.toml is 5, but must be a table",
         ),
         (
             "dev = 'yes'",
-            "`dev` in tidegate.toml is \"yes\", and must be `true` or `false`",
+            "`dev` in tidegate.toml is \"yes\", but must be `true` or `false`",
         ),
         (
             "[log]\nformat = 'xml'",
-            "`log.format` in tidegate.toml is \"xml\", and must be `human` or `json`",
+            "`log.format` in tidegate.toml is \"xml\", but must be `human` or `json`",
         ),
         (
             "[log]\nlevel = '=,='",
-            "`log.level` in tidegate.toml is no log level",
+            "`log.level` in tidegate.toml is not a log level",
         ),
         (
             "[auth]\nsecret = 'short'",
-            "`auth.secret` in tidegate.toml has 5 bytes, and must have at least 32",
+            "`auth.secret` in tidegate.toml has 5 bytes, but needs at least 32",
         ),
         (
             "[artifacts]\nmax_bytes = -1",
-            "`artifacts.max_bytes` in tidegate.toml is -1, and must be a whole number",
+            "`artifacts.max_bytes` in tidegate.toml is -1, but must be a whole number",
         ),
         ("listen = ", "tidegate.toml cannot be read: TOML"),
         (
             "[http]\ntrusted_proxies = ['gate']",
-            "`http.trusted_proxies` in tidegate.toml has `gate`",
+            "`http.trusted_proxies` in tidegate.toml contains `gate`",
         ),
         (
             "[http]\ntrusted_proxies = [5]",
-            "`http.trusted_proxies.0` in tidegate.toml is 5, and must be a string",
+            "`http.trusted_proxies.0` in tidegate.toml is 5, but must be a string",
         ),
         (
             "[http]\nforwarded = 'both'",
-            "`http.forwarded` in tidegate.toml is \"both\", and must be `x-forwarded` or `forwarded`",
+            "`http.forwarded` in tidegate.toml is \"both\", but must be `x-forwarded` or `forwarded`",
         ),
         (
             "[http]\ndevice_headers = []",
-            "`http.device_headers` in tidegate.toml and `http.authority_headers` must be as many",
+            "`http.device_headers` in tidegate.toml and `http.authority_headers` must have the same length",
         ),
         (
             "[http]\ndevice_headers = ['a b']\nauthority_headers = ['c']",
-            "`http.device_headers` in tidegate.toml has `a b`",
+            "`http.device_headers` in tidegate.toml contains `a b`",
         ),
         (
             "[tls]\nkey = 'key.pem'",
-            "`tls.key` in tidegate.toml goes together with `tls.cert`",
+            "`tls.key` in tidegate.toml requires `tls.cert`",
         ),
         (
             "[tls]\nclient_auth = 'maybe'",
@@ -167,7 +166,7 @@ fn bad_values_are_named() {
         ),
         (
             "[limits]\nanswer_silence = '10ms'",
-            "`limits.answer_silence` in tidegate.toml must be at least a second",
+            "`limits.answer_silence` in tidegate.toml must be at least 1s",
         ),
         (
             "[sandbox]\nfuel = 2_000_000_000",

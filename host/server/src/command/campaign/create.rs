@@ -10,108 +10,108 @@ use crate::{
     command::{plugin::json_argument, show, window::Window},
 };
 
-/// A campaign, from flags or from a file; flags win.
+/// Create a campaign from flags or from a file; flags take precedence.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(super) struct Create {
-    /// The body as REST takes it, in JSON; `-` reads it from stdin
+    /// Request body of the REST API, in JSON; `-` reads stdin
     #[arg(long, value_name = "FILE")]
     file: Option<String>,
-    /// 1 to 200 characters
+    /// Name: 1 to 200 characters
     #[arg(long)]
     name: Option<String>,
-    /// For people
+    /// Description
     #[arg(long)]
     description: Option<String>,
-    /// The firmware's id
+    /// Id of the firmware
     #[arg(long, value_name = "ID")]
     firmware: Option<i64>,
-    /// A device; may be given several times
+    /// Target device; repeatable
     #[arg(long = "device", value_name = "ID")]
     devices: Vec<String>,
-    /// A group of devices; may be given several times
+    /// Target group; repeatable
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
-    /// Devices that match: `hw_model==rpi4;sw_version=lt=2.0.0`
+    /// Target devices by selector: `hw_model==rpi4;sw_version=lt=2.0.0`
     #[arg(long, value_name = "RSQL")]
     filter: Option<String>,
-    /// Devices that follow this feed, instead of other targets; the newest campaign on a feed wins
+    /// Target devices that follow this feed, instead of other targets; the newest campaign on a feed wins
     #[arg(long, value_name = "NAME", conflicts_with_all = ["devices", "groups", "filter"])]
     feed: Option<String>,
-    /// The strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
+    /// Strategy, with its config as JSON or `@FILE`: `canary='{"canary_percentage": 5}'`
     #[arg(long, value_name = "NAME[=CONFIG]")]
     strategy: Option<String>,
-    /// A policy, with its config; may be given several times
+    /// Policy, with its config; repeatable
     #[arg(long = "policy", value_name = "NAME[=CONFIG]")]
     policies: Vec<String>,
-    /// low, normal, high, critical or emergency
+    /// Priority: low, normal, high, critical or emergency
     #[arg(long)]
     priority: Option<String>,
-    /// Most devices in flight at once
+    /// Maximum number of devices in flight
     #[arg(long, value_name = "N")]
     max_concurrent_updates: Option<u64>,
-    /// From offer to end, 5 to 1440
+    /// Total timeout of an update, from offer to end: 5 to 1440
     #[arg(long, value_name = "MINUTES")]
     timeout_minutes: Option<u64>,
-    /// From taking an update up to its last byte, 1 to the whole
+    /// Timeout of the download phase, from the first request of the device: 1 to the total
     #[arg(long, value_name = "MINUTES")]
     download_timeout_minutes: Option<u64>,
-    /// From the last byte until the device is done, 1 to the whole
+    /// Timeout of the installation phase, from the end of the download: 1 to the total
     #[arg(long, value_name = "MINUTES")]
     install_timeout_minutes: Option<u64>,
     #[command(flatten)]
     window: Window,
-    /// How often an update is tried again when its device fails or falls silent, 0 to 10
+    /// How often an update is retried after a failure or timeout: 0 to 10
     #[arg(long, value_name = "N")]
     max_retries: Option<u64>,
-    /// Seconds before the first retry, 1 to 3600; doubled with each one more, up to an hour
+    /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
     #[arg(long, value_name = "SECONDS")]
     retry_delay: Option<u64>,
-    /// `forced`, `soft`, `time_forced` or `download_only`
+    /// Update type: `forced`, `soft`, `time_forced` or `download_only`
     #[arg(long, value_name = "TYPE")]
     update_type: Option<String>,
     /// When a `time_forced` update becomes forced: `2026-05-01T12:00:00Z`
     #[arg(long, value_name = "TIME")]
     forced_at: Option<String>,
-    /// Somebody at the device has to agree before it begins
+    /// A user at the device has to confirm each update before it starts
     #[arg(long)]
     requires_confirmation: bool,
-    /// What a "no" means: `offer_again` or `reject`
+    /// What a denied confirmation does: `offer_again` or `reject`
     #[arg(long, value_name = "ANSWER")]
     on_denied: Option<String>,
-    /// How long to wait for an answer, 5 to 43200
+    /// How long to wait for a confirmation: 5 to 43200
     #[arg(long, value_name = "MINUTES")]
     confirmation_timeout_minutes: Option<u64>,
-    /// Share of a wave whose failure stops the campaign whatever plugins say, 1 to 100
+    /// Failure ceiling: share of a wave whose failure stops the campaign regardless of plugins, 1 to 100
     #[arg(long, value_name = "PERCENT")]
     failure_threshold: Option<u64>,
-    /// What counts as success: `reported`, `attested` or `soaked`
+    /// Success criteria: `reported`, `attested` or `soaked`
     #[arg(long, value_name = "CRITERIA")]
     success_criteria: Option<String>,
-    /// How long a device has to stay well on the new version, with `--success-criteria soaked`
+    /// Soak time on the new version, with `--success-criteria soaked`
     #[arg(long, value_name = "MINUTES")]
     soak_minutes: Option<u64>,
-    /// Somebody else must approve it before it starts
+    /// Another user has to approve the campaign before it starts
     #[arg(long)]
     requires_approval: bool,
-    /// Obey a policy that says "roll back"
+    /// Roll back automatically when a policy asks for it
     #[arg(long)]
     auto_rollback: bool,
-    /// Beta firmware is meant
+    /// Allow beta firmware
     #[arg(long)]
     allow_beta: bool,
-    /// Start it at once
+    /// Start the campaign after it is created
     #[arg(long)]
     start: bool,
 }
 
 impl Create {
     pub(super) async fn run(self, rest: &RestClient) -> Result<()> {
-        let made = rest.post("campaigns", &self.body()?).await?;
-        let id = made["campaign_id"].as_i64();
-        // It is there even if it cannot be started.
+        let created = rest.post("campaigns", &self.body()?).await?;
+        let id = created["campaign_id"].as_i64();
+        // The campaign exists even if starting it fails.
         if !(self.start && rest.wants_json()) {
-            show(rest, &made, view::headline);
+            show(rest, &created, view::headline);
         }
         match id {
             Some(id) if self.start => step::take(rest, id, "start", &json!({})).await,
@@ -193,10 +193,10 @@ fn read_object(file: &str) -> Result<Map<String, Value>> {
     } else {
         text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
     }
-    serde_json::from_str(&text).with_context(|| format!("{file} is no JSON object"))
+    serde_json::from_str(&text).with_context(|| format!("{file} is not a JSON object"))
 }
 
-/// `NAME` or `NAME=CONFIG` as REST takes it.
+/// Parses `NAME` or `NAME=CONFIG` into the REST representation.
 fn plugin_use(text: &str) -> Result<Value> {
     Ok(match text.split_once('=') {
         Some((name, config)) => json!({ "plugin": name, "config": json_argument(config)? }),

@@ -7,7 +7,7 @@ use crate::{
     command::{PageArgs, listing, show},
 };
 
-/// Shows a part of a campaign's journal.
+/// Lists a page of a campaign's journal.
 pub(super) async fn list(rest: &RestClient, id: i64, part: &PageArgs) -> Result<()> {
     let answer = rest
         .get(&format!("campaigns/{id}/journal"), &part.query())
@@ -16,14 +16,14 @@ pub(super) async fn list(rest: &RestClient, id: i64, part: &PageArgs) -> Result<
     Ok(())
 }
 
-/// Recorded decisions, run again.
+/// Replay recorded decisions.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// Its id
+    /// Id of the campaign
     id: i64,
-    /// The entry; all that a plugin made when it is left out
+    /// Journal entry; by default all entries of plugins
     seq: Option<i64>,
-    /// Try another revision on the same observation: `sha256:...`
+    /// Replay with another revision: `sha256:...`
     #[arg(long, value_name = "DIGEST")]
     revision: Option<String>,
 }
@@ -58,13 +58,13 @@ impl Replay {
             table::list(&answers, &columns)
         });
         if differ > 0 {
-            bail!("{differ} of {} decisions are not the same", answers.len());
+            bail!("{differ} of {} decisions differ", answers.len());
         }
         Ok(())
     }
 }
 
-/// The entries that a plugin made.
+/// The sequence numbers of all entries of plugins.
 async fn recorded(rest: &RestClient, id: i64) -> Result<Vec<i64>> {
     let mut found = Vec::new();
     let mut offset = 0;

@@ -21,83 +21,83 @@ pub(super) struct Campaign {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a campaign
+    /// Create a campaign
     Create(Box<create::Create>),
     /// List campaigns, newest first
     List {
         #[command(flatten)]
         part: PageArgs,
-        /// Only those that stand here, such as `in_progress`
+        /// Only campaigns in this status, such as `in_progress`
         #[arg(long)]
         status: Option<String>,
     },
     /// Show a campaign and its waves
     Show {
-        /// Its id
+        /// Id of the campaign
         id: i64,
     },
     /// Show a campaign's waves
     Waves {
-        /// Its id
+        /// Id of the campaign
         id: i64,
     },
     /// List a campaign's updates, newest first
     Updates {
-        /// Its id
+        /// Id of the campaign
         id: i64,
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Approve a campaign that somebody else made
+    /// Approve a campaign of another user
     Approve {
-        /// Its id
+        /// Id of the campaign
         id: i64,
-        /// For the others
+        /// Comment
         #[arg(long)]
         comment: Option<String>,
-        /// Say no instead
+        /// Reject instead
         #[arg(long)]
         reject: bool,
     },
     /// Start a campaign
     Start {
-        /// Its id
+        /// Id of the campaign
         id: i64,
-        /// Go on watching it
+        /// Watch the campaign after starting it
         #[arg(long)]
         watch: bool,
     },
-    /// Release nothing more for now
+    /// Pause a campaign: release no more devices
     Pause(step::StepArgs),
-    /// Go on after a pause or a hold
+    /// Resume a paused or held campaign
     Resume {
-        /// Its id
+        /// Id of the campaign
         id: i64,
     },
-    /// Stop for good, and call back what is in flight
+    /// Cancel a campaign and its open updates
     Cancel(step::StepArgs),
-    /// Bring back what was there before
+    /// Roll devices back to their previous firmware
     Rollback(step::StepArgs),
-    /// Go on past the gate before a wave
+    /// Open the gate before a wave
     Advance {
-        /// Its id
+        /// Id of the campaign
         id: i64,
-        /// The wave's index
+        /// Index of the wave
         wave: u32,
     },
-    /// Follow a campaign to its end; exit code 0 when it completed or was rolled back
+    /// Watch a campaign until it ends; exit code 0 if it completed or was rolled back
     Watch {
-        /// Its id
+        /// Id of the campaign
         id: i64,
     },
-    /// Every decision of a campaign
+    /// List the decisions of a campaign
     Journal {
-        /// Its id
+        /// Id of the campaign
         id: i64,
         #[command(flatten)]
         part: PageArgs,
     },
-    /// Run recorded decisions again; exit code 0 when all are the same, bit for bit
+    /// Replay recorded decisions; exit code 0 if all results are identical
     Replay(journal::Replay),
 }
 

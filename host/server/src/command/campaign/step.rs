@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::view;
 use crate::{client::RestClient, command::show};
 
-/// A step for which a reason can be given.
+/// A campaign command with an optional reason.
 #[derive(Debug, Args)]
 pub(super) struct StepArgs {
-    /// Its id
+    /// Id of the campaign
     id: i64,
-    /// For the others
+    /// Reason
     #[arg(long)]
     reason: Option<String>,
 }
@@ -24,7 +24,7 @@ impl StepArgs {
     }
 }
 
-/// Takes a step, and shows where the campaign stands then.
+/// Runs a campaign command and prints the campaign's status.
 pub(super) async fn take(rest: &RestClient, id: i64, step: &str, body: &Value) -> Result<()> {
     let answer = rest.post(&format!("campaigns/{id}/{step}"), body).await?;
     show(rest, &answer, view::headline);

@@ -1,10 +1,10 @@
-//! Campaigns for people.
+//! Campaigns as text.
 
 use serde_json::Value;
 
 use crate::client::table;
 
-/// One line: where a campaign stands.
+/// One line with the campaign's status.
 pub(super) fn headline(campaign: &Value) -> String {
     let number = |name: &str| campaign[name].as_u64().unwrap_or(0);
     let name = campaign["name"].as_str().unwrap_or_default();
@@ -29,7 +29,7 @@ pub(super) fn headline(campaign: &Value) -> String {
     parts.join(", ")
 }
 
-/// What its hold did to a campaign: a strategy that gives up says why in the same place.
+/// The word for the campaign's stop: a strategy that fails a campaign gives its reason in `hold` too.
 fn stopped(campaign: &Value) -> &'static str {
     match campaign["status"].as_str() {
         Some("failed") => "failed",
@@ -37,7 +37,7 @@ fn stopped(campaign: &Value) -> &'static str {
     }
 }
 
-/// Everything that matters of a campaign, its waves, and what its last decision said.
+/// The campaign with its waves and the explanation of its last decision.
 pub(super) fn sheet(campaign: &Value) -> String {
     let word = stopped(campaign);
     let (because, by) = (format!("{word} because"), format!("{word} by"));
@@ -72,7 +72,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("progress %", "/progress_percentage"),
             ("started at", "/actual_start"),
             ("ended at", "/actual_end"),
-            ("made by", "/created_by"),
+            ("created by", "/created_by"),
         ],
     );
     let mut parts = vec![facts];
@@ -88,7 +88,6 @@ pub(super) fn sheet(campaign: &Value) -> String {
     parts.join("\n\n")
 }
 
-/// The columns of a list of campaigns.
 pub(super) const CAMPAIGNS: [table::Column<'_>; 8] = [
     ("ID", "/campaign_id"),
     ("NAME", "/name"),
@@ -100,7 +99,6 @@ pub(super) const CAMPAIGNS: [table::Column<'_>; 8] = [
     ("FAILED", "/failed_devices"),
 ];
 
-/// The columns of a list of waves.
 pub(super) const WAVES: [table::Column<'_>; 12] = [
     ("WAVE", "/index"),
     ("NAME", "/name"),

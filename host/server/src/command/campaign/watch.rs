@@ -10,16 +10,16 @@ use crate::{
     command::print,
 };
 
-/// How long to wait for an event before looking anyway.
+/// Maximum time without an event before the campaign is read again.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// What comes within so long after an event is looked at together with it.
+/// Events within this time are handled together.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
-/// Follows a campaign to its end: its events say that there is something to see, and what is there is read anew.
+/// Watches a campaign until it ends: each event causes it to be read again.
 pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
     let mut seen = WatchState::default();
     loop {
-        // The server ends every stream after a while, and a proxy may do so at any time; a campaign takes longer.
+        // The server, or a proxy, ends every stream before a campaign ends.
         let events = rest.events(&format!("campaigns/{id}/events"), None).await?;
         let mut events = std::pin::pin!(events.bytes_stream().map(|chunk| chunk.map(drop)));
         let mut goes_on = true;
@@ -35,10 +35,9 @@ pub(super) async fn watch(rest: &RestClient, id: i64) -> Result<()> {
     }
 }
 
-/// Returns when something happened, or after a while; false: the stream has ended.
+/// Returns after an event or the poll interval; false if the stream has ended.
 async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) -> bool {
     let event = tokio::time::timeout(POLL_INTERVAL, events.next()).await;
-    // What comes in a burst is looked at once.
     tokio::time::sleep(DEBOUNCE).await;
     if !matches!(event, Ok(Some(Ok(()))) | Err(_)) {
         return false;
@@ -51,7 +50,7 @@ async fn wait(events: &mut (impl Stream<Item = reqwest::Result<()>> + Unpin)) ->
     true
 }
 
-/// What was shown already.
+/// What was printed already.
 #[derive(Default)]
 struct WatchState {
     headline: String,
@@ -60,7 +59,7 @@ struct WatchState {
 }
 
 impl WatchState {
-    /// Reads a campaign and its new journal entries, and shows what is new.
+    /// Reads the campaign and its new journal entries, and prints what is new.
     async fn refresh(&mut self, rest: &RestClient, id: i64) -> Result<Value> {
         let query = [
             ("limit", "500".to_owned()),
@@ -85,7 +84,7 @@ impl WatchState {
         Ok(campaign)
     }
 
-    /// Shows what an entry says, unless the one before it from the same plugin said the same.
+    /// Prints an entry's explanation, unless the same plugin gave the same one before.
     fn print_entry(&mut self, entry: &Value) {
         let plugin = entry["plugin"]
             .as_str()

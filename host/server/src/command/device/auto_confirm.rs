@@ -8,15 +8,15 @@ use crate::{
     command::{print, show},
 };
 
-/// Agree to all updates of a device beforehand.
+/// Confirm all updates of a device in advance.
 #[derive(Debug, Args)]
 pub(super) struct AutoConfirm {
-    /// The device
+    /// Id of the device
     id: String,
-    /// Why, for the others
+    /// Remark
     #[arg(long)]
     remark: Option<String>,
-    /// Agree to no later ones, whoever agreed
+    /// Deactivate auto-confirm, regardless of who activated it
     #[arg(long, conflicts_with = "remark")]
     off: bool,
 }
@@ -27,7 +27,7 @@ impl AutoConfirm {
         if self.off {
             rest.delete(&path).await?;
             if !rest.wants_json() {
-                print(format_args!("{} is asked again", self.id));
+                print(format_args!("{}: auto-confirm is off", self.id));
             }
             return Ok(());
         }

@@ -8,81 +8,81 @@ use crate::{
     command::{print, show},
 };
 
-/// A device before it is first seen.
+/// A device that has not been seen yet.
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// What it calls itself: 1 to 256 characters, no white space
+    /// Id that the device uses: 1 to 256 characters, no white space
     id: String,
-    /// For people; the id when left out
+    /// Name; the id by default
     #[arg(long)]
     name: Option<String>,
-    /// A group that it is in; may be given several times
+    /// Group of the device; repeatable
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
-    /// The feed that it follows
+    /// Feed that the device follows
     #[arg(long)]
     feed: Option<String>,
-    /// A label; may be given several times
+    /// Label; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
-    /// What is known of it before it reports; may be given several times
+    /// Attribute until the device reports its own; repeatable
     #[arg(long = "attribute", value_name = "KEY=VALUE")]
     attributes: Vec<String>,
-    /// rollout, latest or manual
+    /// Mode: rollout, latest or manual
     #[arg(long)]
     mode: Option<String>,
-    /// Nothing new goes to it
+    /// Pin the device: it gets no new updates
     #[arg(long)]
     pin: bool,
-    /// How often it is to poll, instead of what the tenant says
+    /// Polling interval, instead of the tenant's
     #[arg(long, value_name = "HH:MM:SS")]
     polling_interval: Option<String>,
 }
 
-/// What to change of a device; what is not named stays as it is.
+/// Changes of a device; other fields stay as they are.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("change").required(true).multiple(true)))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
 pub(super) struct Set {
-    /// Its id
+    /// Id of the device
     id: String,
-    /// For people
+    /// Name
     #[arg(long, group = "change")]
     name: Option<String>,
-    /// A group that it is in, instead of those that it was in; may be given several times
+    /// Group of the device, replacing its groups; repeatable
     #[arg(long = "group", value_name = "NAME", group = "change")]
     groups: Vec<String>,
-    /// Take it out of all groups
+    /// Remove the device from all groups
     #[arg(long, conflicts_with = "groups", group = "change")]
     no_groups: bool,
-    /// The feed that it follows
+    /// Feed that the device follows
     #[arg(long, group = "change")]
     feed: Option<String>,
-    /// Let it follow no feed
+    /// Follow no feed
     #[arg(long, conflicts_with = "feed", group = "change")]
     no_feed: bool,
-    /// Set a label; may be given several times
+    /// Set a label; repeatable
     #[arg(long = "label", value_name = "KEY=VALUE", group = "change")]
     labels: Vec<String>,
-    /// Remove a label; may be given several times
+    /// Remove a label; repeatable
     #[arg(long = "no-label", value_name = "KEY", group = "change")]
     no_labels: Vec<String>,
-    /// rollout, latest or manual
+    /// Mode: rollout, latest or manual
     #[arg(long, group = "change")]
     mode: Option<String>,
-    /// Let nothing new go to it; what it has open it may finish
+    /// Pin the device: it gets no new updates; an open one continues
     #[arg(long, group = "change")]
     pin: bool,
-    /// Let it be updated again
+    /// Unpin the device
     #[arg(long, conflicts_with = "pin", group = "change")]
     unpin: bool,
-    /// How often it is to poll, instead of what the tenant says
+    /// Polling interval, instead of the tenant's
     #[arg(long, value_name = "HH:MM:SS", group = "change")]
     polling_interval: Option<String>,
-    /// Let it poll as the tenant says
+    /// Use the tenant's polling interval
     #[arg(long, conflicts_with = "polling_interval", group = "change")]
     no_polling_interval: bool,
-    /// Ask it for its attributes, from its next poll until it reports them
+    /// Request the device's attributes with each poll until it reports them
     #[arg(long, group = "change")]
     request_attributes: bool,
 }
@@ -93,7 +93,7 @@ impl Create {
         show(rest, &answer, |answer| {
             let token = answer["token"].as_str().unwrap_or_default();
             format!(
-                "{}\n\nIts token, which is shown this once: {token}",
+                "{}\n\nToken (shown only once): {token}",
                 sheet(&answer["device"])
             )
         });
@@ -127,7 +127,7 @@ impl Set {
         Ok(())
     }
 
-    /// A merge patch.
+    /// The changes as a merge patch.
     fn patch(self) -> Result<Value> {
         let mut patch = Map::new();
         let mut set = |field: &str, value: Option<Value>| {
@@ -162,7 +162,6 @@ impl Set {
     }
 }
 
-/// Deletes a device.
 pub(super) async fn delete(rest: &RestClient, id: &str) -> Result<()> {
     rest.delete(&format!("devices/{}", segment(id))).await?;
     if !rest.wants_json() {
@@ -175,7 +174,7 @@ fn pairs(texts: &[String]) -> Result<Map<String, Value>> {
     let pair = |text: &String| {
         let (key, value) = text
             .split_once('=')
-            .with_context(|| format!("{text} is not KEY=VALUE"))?;
+            .with_context(|| format!("`{text}` is not KEY=VALUE"))?;
         Ok((key.to_owned(), value.into()))
     };
     texts.iter().map(pair).collect()

@@ -11,17 +11,17 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
-    /// Make a new token, which is shown this once; the old one works until the device has used the new one
+    /// Create a new token, which is shown once; the old one works until the new one is used
     Rotate {
-        /// The device
+        /// Id of the device
         id: String,
-        /// How long the old one works at most: `2d`; `0s` ends it at once [default: a week]
+        /// Maximum lifetime of the old token: `2d`; `0s` revokes it immediately [default: a week]
         #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
         old_for: Option<u64>,
     },
-    /// Take its tokens away: it is let in no more, unless a gateway or a certificate speaks for it
+    /// Revoke the device's tokens; gateways and certificates can still authenticate as the device
     Revoke {
-        /// The device
+        /// Id of the device
         id: String,
     },
 }
@@ -35,14 +35,14 @@ impl Token {
                     |old_for| json!({ "old_token_expires_in": old_for }),
                 );
                 let path = format!("devices/{}/token", segment(&id));
-                let made = rest.post(&path, &body).await?;
-                show(rest, &made, describe);
+                let created = rest.post(&path, &body).await?;
+                show(rest, &created, describe);
             }
             Self::Revoke { id } => {
                 rest.delete(&format!("devices/{}/token", segment(&id)))
                     .await?;
                 if !rest.wants_json() {
-                    print(format_args!("{id} has no token any more"));
+                    print(format_args!("the tokens of {id} are revoked"));
                 }
             }
         }
@@ -50,20 +50,20 @@ impl Token {
     }
 }
 
-fn describe(made: &Value) -> String {
-    let token = made["token"].as_str().unwrap_or_default();
-    let old = match made["old_token_expires_at"].as_str() {
+fn describe(created: &Value) -> String {
+    let token = created["token"].as_str().unwrap_or_default();
+    let old = match created["old_token_expires_at"].as_str() {
         Some(at) => format!("works until the new one is used, or {at}"),
-        None => "works no more, if there was one".to_owned(),
+        None => "does not work any more".to_owned(),
     };
-    format!("Its token, which is shown this once: {token}\nThe old one {old}.")
+    format!("Token (shown only once): {token}\nThe old token {old}.")
 }
 
-/// Whole seconds; a day is one of 24 hours.
+/// Parses a duration into whole seconds; a day has 24 hours.
 fn parse_seconds(text: &str) -> Result<u64> {
     let span: Span = text
         .parse()
-        .with_context(|| format!("`{text}` is no length of time"))?;
+        .with_context(|| format!("`{text}` is not a duration"))?;
     let length: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours())?;
     u64::try_from(length.as_secs()).with_context(|| format!("`{text}` is in the past"))
 }
@@ -87,14 +87,15 @@ mod tests {
 
     #[test]
     fn a_new_token_is_shown_with_the_old_ones_expiry() {
-        let made = json!({"token": "abc", "old_token_expires_at": "2030-01-01T00:00:00Z"});
+        let created = json!({"token": "abc", "old_token_expires_at": "2030-01-01T00:00:00Z"});
         assert_eq!(
-            describe(&made),
-            "Its token, which is shown this once: abc\n\
-             The old one works until the new one is used, or 2030-01-01T00:00:00Z."
+            describe(&created),
+            "Token (shown only once): abc\n\
+             The old token works until the new one is used, or 2030-01-01T00:00:00Z."
         );
         assert!(
-            describe(&json!({"token": "abc", "old_token_expires_at": null})).contains("no more")
+            describe(&json!({"token": "abc", "old_token_expires_at": null}))
+                .contains("does not work")
         );
     }
 }

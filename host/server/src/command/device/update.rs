@@ -12,24 +12,24 @@ use crate::{
     },
 };
 
-/// Offer a firmware to one device.
+/// Offer a firmware to a device.
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    /// The device
+    /// Id of the device
     id: String,
-    /// The firmware's id
+    /// Id of the firmware
     #[arg(long)]
     firmware: i64,
-    /// low, normal, high, critical or emergency
+    /// Priority: low, normal, high, critical or emergency
     #[arg(long)]
     priority: Option<String>,
-    /// Go past compatibility policies and a pin, and install again what is installed
+    /// Ignore compatibility policies and a pin, and install even if the firmware is installed
     #[arg(long)]
     force: bool,
-    /// Beta firmware is meant
+    /// Allow beta firmware
     #[arg(long)]
     allow_beta: bool,
-    /// From offer to end, in minutes
+    /// Total timeout, from offer to end
     #[arg(long, value_name = "MINUTES")]
     timeout: Option<u64>,
     #[command(flatten)]
@@ -56,24 +56,24 @@ impl Update {
         }
         body.extend(self.retries.fields());
         let path = format!("devices/{}/update", segment(&self.id));
-        let made = rest.post(&path, &Value::Object(body)).await?;
-        show(rest, &made, update::sheet);
+        let created = rest.post(&path, &Value::Object(body)).await?;
+        show(rest, &created, update::sheet);
         Ok(())
     }
 }
 
-/// Bring a device back to what it had.
+/// Roll a device back to its previous firmware.
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
-    /// The device
+    /// Id of the device
     id: String,
-    /// A version that it had, or that exists for its model; what it had before its last update when left out
+    /// Version that the device had, or that exists for its model; by default the one before its last update
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
-    /// Go past the policy about hardware and a pin, and bring again what is there
+    /// Ignore the hardware policy and a pin, and install even if the firmware is installed
     #[arg(long)]
     force: bool,
-    /// For the others
+    /// Reason
     #[arg(long, default_value = "")]
     reason: String,
 }
@@ -85,21 +85,21 @@ impl Rollback {
             body["target_version"] = json!(version);
         }
         let path = format!("devices/{}/rollback", segment(&self.id));
-        let made = rest.post(&path, &body).await?;
-        show(rest, &made, update::sheet);
+        let created = rest.post(&path, &body).await?;
+        show(rest, &created, update::sheet);
         Ok(())
     }
 }
 
-/// Show what a device wrote while it was at an update.
+/// Show a device's log of its current update.
 #[derive(Debug, Args)]
 pub(super) struct Log {
-    /// The device
+    /// Id of the device
     id: String,
-    /// Go on showing what it writes, from one update to the next
+    /// Follow the log, across updates
     #[arg(long, short)]
     follow: bool,
-    /// How many of the newest lines to show
+    /// Number of newest lines to show
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
 }
