@@ -1,5 +1,5 @@
-//! Who asks, and what they may do. A handler's first argument names the role that it needs, so that nothing of a
-//! request is read before it is known who sent it.
+//! Authentication and roles. The first argument of a handler is an extractor for the role that it requires, so that the
+//! rest of the request is read only after the caller is authenticated.
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
@@ -34,31 +34,31 @@ macro_rules! role {
 }
 
 role!(
-    /// Whoever may read: everybody who is somebody.
+    /// Any authenticated caller: may read.
     Viewer
 );
 role!(
-    /// Whoever may upload firmware and plugins.
+    /// May upload firmware and plugins.
     Publisher
 );
 role!(
-    /// Whoever may approve.
+    /// May approve campaigns.
     Approver
 );
 role!(
-    /// Whoever may make and steer.
+    /// May create and control devices, campaigns and updates.
     Operator
 );
 role!(
-    /// Whoever may do everything.
+    /// May do everything.
     Admin
 );
 
-/// Somebody who was let in before their request came to its handler.
+/// The caller of a request that a middleware has already authenticated.
 #[derive(Clone)]
 struct AuthenticatedActor(Actor);
 
-/// Who sends a request, for whoever has to know before its handler does; they are not asked again.
+/// Authenticates a request in a middleware. The handler's extractor reuses the result.
 pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Actor> {
     let actor = authenticate_and_limit(parts, state).await?;
     parts.extensions.insert(AuthenticatedActor(actor.clone()));
@@ -88,7 +88,7 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
     actor.ok_or_else(Problem::unauthenticated)
 }
 
-/// The token of `Bearer <token>`; the scheme's case does not count.
+/// The token of `Bearer <token>`. The scheme is case-insensitive.
 fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

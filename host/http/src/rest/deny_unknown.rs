@@ -1,4 +1,4 @@
-//! What requests bring is read whole: the OpenAPI document says that fields nobody knows are refused.
+//! States in the OpenAPI document that request bodies with unknown fields are rejected.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use utoipa::openapi::{
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Closes every schema that a request body is made of.
+/// Sets `additionalProperties: false` on every schema reachable from a request body.
 pub(super) fn deny_unknown_fields(document: &mut OpenApi) {
     let mut reached = BTreeSet::new();
     let items = document.paths.paths.values();
@@ -47,9 +47,9 @@ pub(super) fn deny_unknown_fields(document: &mut OpenApi) {
     }
 }
 
-/// The schemas that something refers to.
+/// Adds the names of the schemas that `part` refers to.
 fn collect_schema_names(part: &impl Serialize, found: &mut BTreeSet<String>) {
-    // What cannot be written refers to nothing; the document itself would fail, too.
+    // A part that cannot be serialized has no references; serializing the document would fail, too.
     let value = serde_json::to_value(part).unwrap_or_default();
     collect_ref_targets(&value, found);
 }

@@ -19,19 +19,19 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// Shortest time between two looks: something busy changes hundreds of times a second.
+/// Minimum time between two polls: a busy source changes hundreds of times a second.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Longest silence on the line.
+/// Interval of keep-alive comments.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Longest life of a stream: then the client shows its credentials again.
+/// Maximum lifetime of a stream. Then the client must reconnect and authenticate again.
 const MAX_STREAM_LIFETIME: Duration = Duration::from_hours(1);
 
-/// What is followed as Server-Sent Events. It is looked at again and again, and tells what is new.
+/// A source of Server-Sent Events. It is polled for new events.
 pub(crate) trait EventSource: Send + 'static {
-    /// What signals name when it changed.
+    /// Identifies the source in change signals.
     type Topic: Copy + PartialEq + Send + Sync + 'static;
 
-    /// Longest time between two looks: another host may have changed it.
+    /// Maximum time between two polls: changes on another server send no signal here.
     const MAX_POLL_INTERVAL: Duration;
 
     fn topic(&self) -> Self::Topic;
@@ -39,25 +39,25 @@ pub(crate) trait EventSource: Send + 'static {
     fn poll(&mut self) -> impl Future<Output = Result<EventBatch>> + Send;
 }
 
-/// What a look brought.
+/// The result of a poll.
 pub(crate) struct EventBatch {
     pub(crate) events: Vec<Event>,
     pub(crate) next: NextPoll,
 }
 
-/// When to look again.
+/// When to poll again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextPoll {
-    /// There is more, which waits until the client has taken this part.
+    /// More events are available; they are read once the client has received this batch.
     Immediately,
     OnChange,
-    /// All is told.
+    /// The stream ends after this batch.
     End,
 }
 
-/// Answers with what there is to tell. What the client does not take is not read: nobody waits for it.
+/// Responds with a stream of events. Events are read only as fast as the client receives them.
 ///
-/// `signals` must have been listened to before whatever the caller has read, so that nothing falls in between.
+/// The caller must subscribe to `signals` before it reads any state, so that no change in between is missed.
 pub(crate) fn event_stream<F: EventSource>(
     state: &AppState,
     tenant: TenantId,
@@ -84,17 +84,20 @@ pub(crate) fn event_stream<F: EventSource>(
     let events = events.take_until(ended);
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_INTERVAL);
     let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
-    // A proxy that gathers an answer before it passes it on would show nothing.
+    // Stops proxies from buffering the stream.
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// An event with something as JSON.
+/// An event with `body` as its JSON data.
 pub(crate) fn json_event(kind: &str, id: impl AsRef<str>, body: &impl Serialize) -> Result<Event> {
     let json = serde_json::to_string(body).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "write event");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot serialize event"
+        );
         Problem::internal()
     })?;
     Ok(Event::default().event(kind).id(id).data(json))
@@ -117,7 +120,7 @@ impl<F: EventSource> EventStream<F> {
         })
     }
 
-    /// The next event; none at the end, and when nothing can be read: the client asks again.
+    /// The next event; none at the end and after an error, when the client reconnects.
     async fn next_event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.pending.next() {
@@ -142,7 +145,7 @@ impl<F: EventSource> EventStream<F> {
         }
     }
 
-    /// Returns when there may be something new.
+    /// Waits for a signal or for `MAX_POLL_INTERVAL`, and at least `MIN_POLL_INTERVAL` since the last poll.
     async fn wait_for_change(&mut self) {
         let topic = self.source.topic();
         let signal = async {
@@ -153,7 +156,7 @@ impl<F: EventSource> EventStream<F> {
                 }
             }
         };
-        // Being late is a reason to look, not a failure.
+        // A timeout means that a poll is due.
         let _ = timeout(F::MAX_POLL_INTERVAL, signal).await;
         sleep_until(self.polled_at + MIN_POLL_INTERVAL).await;
     }

@@ -1,4 +1,4 @@
-//! Reading what a request carries: ids in its path, and the values of its body and its query.
+//! Extracting values from requests: ids in paths, and decoding of bodies and queries with errors that name every field.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
@@ -17,7 +17,7 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// The variable segments of a path, as text; what cannot be decoded names nothing.
+/// The parameters of a path, as text. A path that cannot be decoded is 404.
 pub(crate) struct PathParams<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for PathParams<T> {
@@ -31,21 +31,21 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for PathParams<T> {
     }
 }
 
-/// The id that a segment means. What is no such id names nothing, so it is 404.
+/// Parses an id from a path. A malformed id identifies nothing, so it is 404.
 pub(crate) fn parse_id<T: FromStr>(what: &'static str, text: &str) -> Result<T> {
     text.parse()
         .map_err(|_| Error::not_found(what, text).into())
 }
 
-/// Why something sent is not what was expected.
+/// Why a value could not be decoded.
 pub(super) enum DecodeError<E> {
-    /// It cannot be read; the path says where.
+    /// A value is invalid or missing at `path`.
     Invalid { path: String, error: E },
-    /// It has fields that nobody knows: their paths.
+    /// The value has unknown fields at these paths.
     UnknownFields(Vec<String>),
 }
 
-/// Reads a type. Paths are JSON pointers.
+/// Decodes a value and rejects unknown fields. Paths are JSON pointers.
 pub(super) fn decode<'de, T, D>(deserializer: D) -> Result<T, DecodeError<D::Error>>
 where
     T: DeserializeOwned,
@@ -75,19 +75,19 @@ where
     }
 }
 
-/// 422 that names the fields that nobody knows.
+/// 422 that names the unknown fields.
 pub(super) fn unknown_fields(paths: Vec<String>) -> Problem {
     let names = paths.join(", ");
     let error = |path| FieldError {
         path,
-        message: "there is no such field".to_owned(),
+        message: "unknown field".to_owned(),
     };
-    let detail = format!("unknown: {names}");
+    let detail = format!("unknown fields: {names}");
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_field", detail)
         .with_errors(paths.into_iter().map(error).collect())
 }
 
-/// 422 that names the field whose value is no such value.
+/// 422 that names the field with the invalid value.
 pub(super) fn invalid_value(path: String, message: String) -> Problem {
     let prefix = if path.is_empty() {
         String::new()
@@ -102,7 +102,7 @@ pub(super) fn invalid_value(path: String, message: String) -> Problem {
     .with_errors(vec![FieldError { path, message }])
 }
 
-/// The field that an error says is missing: serde has no other way to tell.
+/// The name of the missing field in an error message: serde does not report it in any other way.
 fn missing_field(error: &str) -> Option<&str> {
     let (name, _) = error.strip_prefix("missing field `")?.split_once('`')?;
     Some(name)
@@ -128,12 +128,12 @@ fn json_pointer(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-/// As RFC 6901 has it.
+/// Escapes a reference token of a JSON pointer (RFC 6901).
 fn escape_token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// Reads a part of a body that is an object or null. A list would be read as well, as the object's members in order.
+/// Deserializes an object or null. Plain deserialization would also accept an array of the object's members in order.
 pub(crate) fn object_or_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Deserialize<'de>,

@@ -16,7 +16,8 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// A JSON body. What is malformed is 400, what does not fit the type 422, what is too large 413, another media type 415.
+/// A JSON body. Malformed JSON is 400, a body that does not match the type 422, one that is too large 413, another
+/// media type 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
@@ -31,7 +32,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     }
 }
 
-/// A JSON body that may be left out: no body, or an empty one, is the default.
+/// An optional JSON body: a missing or empty one is the default value.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
@@ -65,9 +66,9 @@ pub(super) fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
-/// Reads the text of a JSON object.
+/// Parses a JSON object.
 pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    // What is not JSON as a whole is malformed, whatever else is wrong with its beginning.
+    // Malformed JSON is reported as such, even if a value before the syntax error is invalid.
     serde_json::from_slice::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
     if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(invalid_value(
@@ -84,7 +85,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     })
 }
 
-/// Reads a value that was parsed already.
+/// Decodes a parsed JSON value.
 pub(super) fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
     decode(value).map_err(|error| match error {
         DecodeError::UnknownFields(paths) => unknown_fields(paths),
@@ -92,7 +93,7 @@ pub(super) fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Resu
     })
 }
 
-/// The path tells the field; where in the text it stands does not help beside it.
+/// The message of an error without the line and column: the path of the field is enough.
 fn strip_position(error: &serde_json::Error) -> String {
     let mut message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -103,7 +104,7 @@ fn strip_position(error: &serde_json::Error) -> String {
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    let detail = format!("the body is not JSON: {error}");
+    let detail = format!("the body is not valid JSON: {error}");
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
 }
 
@@ -117,7 +118,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A whole body, if it is not larger than this.
+/// Reads a body of at most `limit` bytes.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
     let body = Limited::new(body, limit).collect().await;
     body.map(http_body_util::Collected::to_bytes)
@@ -125,7 +126,11 @@ pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
             if error.is::<LengthLimitError>() {
                 return too_large(limit);
             }
-            Problem::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off")
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "broken_body",
+                "the body ended unexpectedly",
+            )
         })
 }
 
@@ -139,7 +144,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only read into")]
+    #[expect(dead_code, reason = "deserialized only")]
     struct Body {
         name: String,
         #[serde(default)]
@@ -149,13 +154,13 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only read into")]
+    #[expect(dead_code, reason = "deserialized only")]
     struct Inner {
         size: u32,
     }
 
     async fn refusal(text: &str) -> (u16, serde_json::Value) {
-        let problem = parse::<Body>(text.as_bytes()).expect_err("it is wrong");
+        let problem = parse::<Body>(text.as_bytes()).expect_err("an error");
         let response = problem.into_response();
         let status = response.status().as_u16();
         let body = response

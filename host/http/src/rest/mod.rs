@@ -1,4 +1,5 @@
-//! The REST API: a file for each operation, with its request and answer, its documentation and its handler.
+//! The REST API. A file holds one operation, or a few that belong together: request and response types, documentation
+//! and handler.
 
 mod access;
 mod authorities;
@@ -51,12 +52,12 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
-/// The OpenAPI document of the REST API, as a server shows it that does not run for development.
+/// The OpenAPI document of the REST API, without the operations of the development mode.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     finish(operations(false, None).into_openapi())
 }
 
-/// All operations. What is answered at once has a time limit; uploads, downloads and event streams have none.
+/// All operations. Uploads, downloads and event streams have no time limit; all others do.
 fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState> {
     let mut quick = OpenApiRouter::new()
         .merge(firmware::routes())
@@ -76,7 +77,7 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         let layer = middleware::from_fn_with_state(state.clone(), idempotency::idempotency_layer);
         (quick, slow) = (quick.layer(layer.clone()), slow.layer(layer));
     }
-    // Nobody is known yet who asks for a token: it is nobody's key that may stand there.
+    // The dev token operation is outside the idempotency layer, because its caller is not authenticated.
     if is_dev {
         quick = quick.merge(dev_token::dev_routes());
     }
@@ -96,7 +97,7 @@ fn finish(document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     nested
 }
 
-/// Refuses whoever asks too often, before anything of the request is looked at.
+/// Rejects clients that exceed their rate limit, before anything else of the request is read.
 async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let address = request
         .extensions()
@@ -116,6 +117,6 @@ async fn limit_time(State(state): State<AppState>, request: Request, next: Next)
 }
 
 fn handler_timeout(limit: Duration) -> Problem {
-    let detail = format!("no answer within {} s", limit.as_secs());
+    let detail = format!("no response within {} s", limit.as_secs());
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail)
 }

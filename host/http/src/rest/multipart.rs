@@ -22,18 +22,19 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// Most bytes that are gathered in search of the next part: its head, and as much of its content as has arrived by then.
+/// Maximum number of bytes buffered while searching for the next part: its headers, and the content that has arrived
+/// with them.
 const MAX_PART_SEARCH_BYTES: usize = 32 << 20;
 
-/// The parts of a body.
+/// Reads the parts of a multipart body in order.
 pub(crate) struct MultipartReader {
     multipart: Multipart<'static>,
-    /// How much more may be read in search of the next part. Inside a part its reader takes what is read, so nothing
-    /// gathers there.
+    /// Bytes that may still be read in search of the next part. It is unlimited inside a part, whose content is not
+    /// buffered.
     search_budget: Arc<AtomicUsize>,
 }
 
-/// The parts of a request's body. A client that is silent for too long has broken off.
+/// Begins to read a multipart body. Reading fails when the client sends nothing for `upload_idle_timeout`.
 pub(crate) fn read_multipart(request: Request, state: &AppState) -> Result<MultipartReader> {
     let media_type = "multipart/form-data";
     let content_type = request
@@ -48,7 +49,7 @@ pub(crate) fn read_multipart(request: Request, state: &AppState) -> Result<Multi
         Ok(chunk) => chunk.map_err(io::Error::other),
         Err(_) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client fell silent",
+            "the client sent no data within the idle timeout",
         )),
     });
     let search_budget = Arc::new(AtomicUsize::new(usize::MAX));
@@ -60,7 +61,7 @@ pub(crate) fn read_multipart(request: Request, state: &AppState) -> Result<Multi
         });
         spent
             .map(|_| chunk)
-            .map_err(|_| io::Error::other("no part begins"))
+            .map_err(|_| io::Error::other("no part header found"))
     });
     Ok(MultipartReader {
         multipart: Multipart::new(chunks, boundary),
@@ -82,12 +83,12 @@ pub(crate) async fn next_part(reader: &mut MultipartReader) -> Result<Option<Fie
     field
 }
 
-/// A part as a stream of bytes.
+/// The content of a part as a stream of bytes.
 pub(crate) fn part_stream(field: Field<'static>) -> ByteStream {
     field.map_err(io::Error::other).boxed()
 }
 
-/// A whole part, if it is not larger than this.
+/// Reads a part of at most `limit` bytes.
 pub(crate) async fn read_part(mut field: Field<'static>, limit: usize) -> Result<Bytes> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = field.chunk().await.map_err(multipart_problem)? {
@@ -99,7 +100,7 @@ pub(crate) async fn read_part(mut field: Field<'static>, limit: usize) -> Result
     Ok(bytes.freeze())
 }
 
-/// 422 for a part that nobody knows, is missing or comes twice.
+/// 422 for a part that is unknown, missing, malformed or sent twice.
 pub(crate) fn invalid_part(name: &str, message: &str) -> Problem {
     let error = FieldError {
         path: name.to_owned(),
@@ -120,11 +121,13 @@ fn multipart_problem(error: Error) -> Problem {
         }
         Error::StreamReadFailed(_)
         | Error::IncompleteStream
-        | Error::IncompleteFieldData { .. } => {
-            Problem::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off")
-        }
+        | Error::IncompleteFieldData { .. } => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "broken_body",
+            "the body ended unexpectedly",
+        ),
         error => {
-            let detail = format!("the body is no multipart/form-data: {error}");
+            let detail = format!("the body is not valid multipart/form-data: {error}");
             Problem::new(StatusCode::BAD_REQUEST, "malformed_multipart", detail)
         }
     }

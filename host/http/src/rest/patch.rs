@@ -3,15 +3,15 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A field of a merge patch, which is also `#[serde(default)]`.
+/// A field of a merge patch. It must also be `#[serde(default)]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Patch<T> {
-    /// Left out: it stays as it is.
+    /// Left out: the value stays as it is.
     #[default]
     Keep,
-    /// Null: it goes back to what it is when nobody says anything.
+    /// Null: the value is reset to its default.
     Clear,
-    /// It becomes this.
+    /// The new value.
     Set(T),
 }
 
@@ -23,7 +23,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 }
 
 impl<T: Default> Patch<T> {
-    /// What it becomes, where clearing it makes it the default; none: it stays.
+    /// The new value, which is the default if the field is null; none if it stays as it is.
     pub(super) fn or_default(self) -> Option<T> {
         match self {
             Self::Keep => None,
@@ -33,8 +33,7 @@ impl<T: Default> Patch<T> {
     }
 }
 
-/// Changes a value by a patch: a member that is null goes, an object is merged, everything else takes the place of what
-/// was there.
+/// Applies a merge patch: members that are null are removed, objects are merged, all other values are replaced.
 pub(super) fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patches_do_what_the_rfc_says() {
+    fn patches_follow_rfc_7396() {
         for (mut target, patch, expected) in [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (

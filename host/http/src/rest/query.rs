@@ -12,12 +12,12 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// Most items of a page.
+/// Maximum page size.
 const MAX_LIMIT: u32 = 500;
-/// Items of a page when nobody says how many.
+/// Default page size.
 const DEFAULT_LIMIT: u32 = 50;
 
-/// Which part of a list, where nothing else can be asked for.
+/// The page of a list, for lists without other parameters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
@@ -26,7 +26,7 @@ pub(crate) struct PageQuery {
     pub(crate) offset: Option<u64>,
 }
 
-/// Query parameters. Unknown ones and wrong values are 422 and named.
+/// Query parameters. Unknown parameters and invalid values are 422.
 pub(crate) struct QueryParams<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
@@ -49,12 +49,12 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
     })
 }
 
-/// A parameter's name from its path.
+/// The name of the parameter at a JSON pointer.
 fn parameter_name(path: &str) -> String {
     path.trim_start_matches('/').to_owned()
 }
 
-/// The page that `limit` and `offset` ask for.
+/// The page for `limit` and `offset`; 422 if one is out of range.
 pub(crate) fn page(limit: Option<u32>, offset: Option<u64>) -> Result<PageRequest> {
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
@@ -65,12 +65,12 @@ pub(crate) fn page(limit: Option<u32>, offset: Option<u64>) -> Result<PageReques
         ));
     }
     let offset = offset.unwrap_or(0);
-    // What the database can count to.
+    // The database counts with 64-bit signed integers.
     if i64::try_from(offset).is_err() {
         return Err(Problem::field(
             "invalid_page",
             "offset",
-            "is larger than any list",
+            "must be at most 9223372036854775807",
         ));
     }
     Ok(PageRequest { limit, offset })

@@ -1,11 +1,11 @@
-//! Bearer tokens: JWTs that this server signs and checks itself (HS256).
+//! Bearer tokens: JWTs that this server signs and verifies itself (HS256).
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::Role;
 
-/// Signs and checks tokens.
+/// Signs and verifies tokens.
 pub(crate) struct Tokens {
     signing_key: EncodingKey,
     verifying_key: DecodingKey,
@@ -13,10 +13,10 @@ pub(crate) struct Tokens {
     is_dev: bool,
 }
 
-/// Who a token stands for.
+/// The identity in a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenIdentity {
-    /// The tenant's name, upper case.
+    /// The tenant's name, in upper case.
     pub(crate) tenant: String,
     pub(crate) user: String,
     pub(crate) role: Role,
@@ -29,12 +29,12 @@ struct Claims {
     role: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// Seconds since 1970, as all times in a JWT.
+    /// Seconds since 1970, like all times in a JWT.
     iat: i64,
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
-    /// Whether it was handed to whoever asked: such a token opens nothing once the server runs in earnest.
+    /// Issued by the dev token operation; rejected unless the server runs in development mode.
     #[serde(default)]
     dev: bool,
 }
@@ -42,7 +42,7 @@ struct Claims {
 impl Tokens {
     pub(crate) fn new(secret: &[u8], is_dev: bool) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
-        // Times are checked below, by the clock that is handed in.
+        // Times are verified below, with the caller's clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self {
@@ -53,7 +53,7 @@ impl Tokens {
         }
     }
 
-    /// A token for development that works until then.
+    /// Signs a dev token that expires at `until`.
     pub(crate) fn sign(
         &self,
         identity: &TokenIdentity,
@@ -74,7 +74,7 @@ impl Tokens {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)
     }
 
-    /// Who a token stands for; none when it is not ours, or not of now.
+    /// The identity in a token; none if the signature is invalid or the token is not valid at `now`.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<TokenIdentity> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying_key, &self.validation);
         let claims = claims.ok()?.claims;
@@ -110,7 +110,7 @@ mod tests {
     fn token(secret: &[u8]) -> String {
         Tokens::new(secret, true)
             .sign(&identity(), None, Timestamp(0), Timestamp(60_000))
-            .expect("it signs")
+            .expect("a token")
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         });
         let key = EncodingKey::from_secret(SECRET);
         let signed = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
-        let signed = signed.expect("it signs");
+        let signed = signed.expect("a token");
         assert_eq!(
             Tokens::new(SECRET, false).verify(&signed, Timestamp(0)),
             Some(identity())

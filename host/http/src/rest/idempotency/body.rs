@@ -10,16 +10,16 @@ use crate::{
     rest::{handler_timeout, json},
 };
 
-/// The body of a request with a key.
+/// The body of a request with an idempotency key.
 pub(super) enum RequestBody {
-    /// It was read to its end.
+    /// Read completely.
     Buffered(Bytes),
-    /// Files, which are read as they arrive.
+    /// A multipart body, read as it arrives.
     Streamed(Body),
 }
 
 impl RequestBody {
-    /// Reads a body, unless it is files.
+    /// Reads the body, unless it is multipart.
     pub(super) async fn read(headers: &HeaderMap, body: Body, state: &AppState) -> Result<Self> {
         if media_type(headers).starts_with("multipart/") {
             return Ok(Self::Streamed(body));
@@ -37,8 +37,8 @@ impl RequestBody {
         }
     }
 
-    /// Reads what nobody needs: most clients look for an answer only once they have sent everything. Whoever falls
-    /// silent, or sends more than any upload has, is not listened to.
+    /// Reads and discards the rest of a multipart body, because most clients read the response only after sending the
+    /// whole request. Stops when the client is idle for too long or sends more than the largest upload.
     pub(super) async fn drain(self, state: &AppState) {
         let Self::Streamed(mut body) = self else {
             return;
@@ -55,7 +55,7 @@ impl RequestBody {
     }
 }
 
-/// The type of a body without its parameters, in lower case; empty when there is none.
+/// The media type of a body without its parameters, in lower case; empty if there is none.
 pub(super) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());

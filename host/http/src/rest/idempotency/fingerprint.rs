@@ -3,8 +3,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{RequestBody, media_type};
 
-/// What tells a request from another. Files are left out: they cannot be compared before they are read, and are not kept
-/// to be compared with. So is the boundary between them, which clients draw anew each time.
+/// Identifies a request by method, target, media type and body. Multipart bodies are left out: they cannot be compared
+/// before they are read, and are not kept for comparison. So are their boundaries, which clients choose at random.
 pub(super) fn fingerprint(parts: &Parts, request_body: &RequestBody) -> [u8; 32] {
     let target = parts.uri.path_and_query();
     let target = target.map_or("/", |target| target.as_str());
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_apart() {
+    fn different_requests_have_different_fingerprints() {
         let json = "application/json";
         let one = post_fingerprint("/devices?a=1", json, "{}");
         for same in ["Application/JSON", "application/json; charset=utf-8"] {

@@ -1,21 +1,21 @@
-/// A client's own name for a request.
+/// The value of `Idempotency-Key`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct IdempotencyKey(pub(super) String);
 
-/// Longest key, in characters.
+/// In characters.
 pub(super) const MAX_KEY_LENGTH: usize = 255;
 
 impl IdempotencyKey {
-    /// Reads the header's value: the key as it is, or a string as RFC 9651 has them, in quotes. Both stand for the same.
+    /// Parses the header's value: the bare key, or an RFC 9651 string in quotes. Both mean the same key.
     pub(super) fn parse(value: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(value).ok();
-        let text = text.ok_or("must be visible ASCII characters")?;
+        let text = text.ok_or("must consist of visible ASCII characters")?;
         let key = match text.strip_prefix('"') {
-            Some(rest) => unquote(rest).ok_or("begins like a quoted string and is none")?,
+            Some(rest) => unquote(rest).ok_or("is not a valid quoted string")?,
             None => text.to_owned(),
         };
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("must be visible ASCII characters");
+            return Err("must consist of visible ASCII characters");
         }
         if !(1..=MAX_KEY_LENGTH).contains(&key.len()) {
             return Err("must have 1 to 255 characters");
@@ -24,7 +24,7 @@ impl IdempotencyKey {
     }
 }
 
-/// What stands in quotes, of which the first is taken off already.
+/// The content of a quoted string whose opening quote has been removed; none if it is malformed.
 fn unquote(rest: &str) -> Option<String> {
     let mut key = String::with_capacity(rest.len());
     let mut chars = rest.chars();

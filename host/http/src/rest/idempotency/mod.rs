@@ -1,8 +1,8 @@
-//! `Idempotency-Key`: a request that makes something, and that is sent again with the same key, is done once and answered
-//! the same. It is a layer around all operations; none of them knows of it.
+//! `Idempotency-Key`: a `POST` request that is repeated with the same key is executed once and gets the same response.
+//! A layer around all operations implements it; the handlers are unaware of it.
 //!
-//! What is done is done in a task of its own: it comes to its end, and its answer is kept, also when the client is gone or
-//! the time for an answer is over.
+//! The handler runs in its own task: it finishes, and its response is stored, even if the client disconnects or the
+//! request times out.
 
 mod body;
 mod document;
@@ -33,10 +33,10 @@ use crate::{
 pub(super) use document::describe;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Stands at an answer that was given before.
+/// Set on a response that is replayed.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Does a request with a key once. All others go through.
+/// Executes a request with a key at most once. Requests without a key pass through.
 pub(super) async fn idempotency_layer(
     State(state): State<AppState>,
     request: Request,
@@ -60,10 +60,12 @@ async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<R
         parts,
         request_body,
     };
-    let answer = tokio::spawn(keyed.respond(next).in_current_span()).await;
-    answer.unwrap_or_else(|stopped| match stopped.try_into_panic() {
+    let response = tokio::spawn(keyed.respond(next).in_current_span()).await;
+    response.unwrap_or_else(|stopped| match stopped.try_into_panic() {
         Ok(panic) => Ok(problem::from_panic(panic)),
-        Err(stopped) => Err(Error::internal("do a request with a key", stopped).into()),
+        Err(stopped) => {
+            Err(Error::internal("run a request with an idempotency key", stopped).into())
+        }
     })
 }
 
@@ -83,44 +85,44 @@ impl KeyedRequest {
         match idempotency::reserve(engine, &self.actor, &self.key.0, fingerprint).await? {
             Reservation::New(running) => {
                 let request = Request::from_parts(self.parts, self.request_body.into_body());
-                let answer = tokio::select! {
-                    answer = next.run(request) => answer,
+                let response = tokio::select! {
+                    response = next.run(request) => response,
                     never = running.renew_lease() => match never {},
                 };
-                record_outcome(running, answer).await
+                record_outcome(running, response).await
             }
             Reservation::Replayed(stored) => {
                 self.request_body.drain(&self.state).await;
-                let mut answer = stored_response::decode(&stored)?;
+                let mut response = stored_response::decode(&stored)?;
                 let yes = HeaderValue::from_static("true");
-                answer.headers_mut().insert(REPLAYED, yes);
-                Ok(answer)
+                response.headers_mut().insert(REPLAYED, yes);
+                Ok(response)
             }
         }
     }
 }
 
-/// Keeps what was done, and gives back what was refused.
-async fn record_outcome(running: RunningRequest, answer: Response) -> Result<Response> {
-    match HandlerOutcome::from_status(answer.status()) {
+/// Stores the response of a request that was executed, and releases the key of one that was refused.
+async fn record_outcome(running: RunningRequest, response: Response) -> Result<Response> {
+    match HandlerOutcome::from_status(response.status()) {
         HandlerOutcome::Done => {
-            let (stored, answer) = stored_response::encode(answer).await?;
+            let (stored, response) = stored_response::encode(response).await?;
             running.complete(stored).await;
-            return Ok(answer);
+            return Ok(response);
         }
         HandlerOutcome::Refused => running.release().await,
         HandlerOutcome::Unknown => running.mark_interrupted().await,
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// What became of a request.
+/// What the status of a response says about the request.
 #[derive(Debug, PartialEq, Eq)]
 enum HandlerOutcome {
     Done,
-    /// It may come again.
+    /// Nothing was done; the key may be used again.
     Refused,
-    /// The server failed, and does not know how far it came.
+    /// The server failed; it is unknown whether the request took effect.
     Unknown,
 }
 
@@ -129,7 +131,7 @@ impl HandlerOutcome {
         if status.is_success() {
             return Self::Done;
         }
-        // Whoever is told that the server cannot do it now is to ask again.
+        // 503 asks the client to retry, so the key must stay usable.
         if status == StatusCode::SERVICE_UNAVAILABLE || !status.is_server_error() {
             return Self::Refused;
         }
@@ -138,12 +140,12 @@ impl HandlerOutcome {
 }
 
 impl IdempotencyKey {
-    /// The key that a request was sent with.
+    /// The key of a request. 400 if it is malformed or sent twice.
     fn from_headers(headers: &http::HeaderMap) -> Result<Self> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
         let read = match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.as_bytes()),
-            (_, Some(_)) => Err("came twice"),
+            (_, Some(_)) => Err("must be sent only once"),
             (None, None) => Err("is missing"),
         };
         read.map_err(|message| {

@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// Most lines that are read at once.
+/// Maximum number of lines read in one poll.
 const PAGE_LINES: u32 = 200;
 
-/// Whether events are asked for.
+/// Whether the client accepts an event stream.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| {
@@ -29,7 +29,7 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Follows the log of this update to its end; without one, the logs of the device's updates, one after the other.
+/// Streams the log of an update until it ends; without an update, the logs of the device's updates one after the other.
 pub(crate) fn follow_logs(
     state: &AppState,
     actor: Actor,
@@ -52,25 +52,25 @@ pub(crate) fn follow_logs(
     event_stream(state, tenant, signals, logs)
 }
 
-/// Logs as one client follows them.
+/// Event source for one client of a device's logs.
 struct LogEvents {
     engine: Arc<Engine>,
     actor: Actor,
     device: DeviceKey,
-    /// Whether the device's next update is followed when this one has ended.
+    /// Whether the stream continues with the device's next update when this one has ended.
     follows_next_update: bool,
-    /// The update whose log is read; none yet: the device's newest.
+    /// The update whose log is read; none: the newest is still to be looked up.
     current: Option<UpdateId>,
-    /// The last line of it that was shown.
+    /// The number of the last line sent.
     after: u64,
-    /// The update that an `update` event told of.
+    /// The last update that an `update` event was sent for.
     announced: Option<UpdateId>,
 }
 
 impl EventSource for LogEvents {
     type Topic = DeviceKey;
 
-    /// Whoever follows a log sits before it.
+    /// Short, because people watch logs live.
     const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3);
 
     fn topic(&self) -> DeviceKey {
@@ -112,7 +112,7 @@ impl EventSource for LogEvents {
 }
 
 impl LogEvents {
-    /// Finds the device's newest update, if it ever had one.
+    /// Looks up the device's newest update, if there is one.
     async fn find_newest(&mut self) -> Result<EventBatch> {
         self.current = updates::newest_update(&self.engine, &self.actor, self.device).await?;
         let next = if self.current.is_some() {
@@ -124,7 +124,7 @@ impl LogEvents {
         Ok(EventBatch { events, next })
     }
 
-    /// The update has ended and its log is told whole.
+    /// Continues after an update that has ended and whose log was sent completely.
     async fn finish_update(
         &mut self,
         update: UpdateId,
@@ -145,13 +145,13 @@ impl LogEvents {
         Ok(NextPoll::Immediately)
     }
 
-    /// Names the last line that was shown.
+    /// The event id of the last line sent.
     fn event_id(&self, update: UpdateId) -> String {
         format!("{update}:{}", self.after)
     }
 }
 
-/// An update, and a line of its log.
+/// The update and the line number in `Last-Event-ID`.
 fn last_event_id(headers: &HeaderMap) -> Option<(UpdateId, u64)> {
     let text = headers.get("last-event-id")?.to_str().ok()?;
     let (update, line) = text.split_once(':')?;
