@@ -1,13 +1,13 @@
 use std::io;
 
-/// Why an image says nothing.
+/// Why an image cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// It is damaged, or something else than its name says.
+    /// Damaged, or not of the format that its file name implies. The text is the cause.
     #[error("{0}")]
     Damaged(String),
-    /// Its bytes could not be had.
-    #[error("the image could not be read: {0}")]
+    /// The source failed.
+    #[error("cannot read the image: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -1,9 +1,9 @@
-//! Reads what update images say of themselves: `SWUpdate`'s `.swu` and RAUC's `.raucb`.
+//! Reads the metadata of update images: `SWUpdate`'s `.swu` and RAUC's `.raucb`.
 //!
-//! Nobody here checks signatures: devices do, with keys that this server does not have. An image is read through a
-//! [`ImageSource`], a little at a time and only where something of interest stands, so memory does not grow with it; every
-//! size, count and depth that an image states is held against a limit before anything is made of it. Whatever the
-//! bytes are, the answer is what they say or an [`ImageError`].
+//! Signatures are not verified here: devices do so, with keys that the server does not have. An image is read through
+//! an [`ImageSource`], in small parts and only where metadata is stored, so memory use does not depend on its size.
+//! Every size, count and depth that an image declares is checked against a limit before it is used. For any input the
+//! result is the metadata or an [`ImageError`].
 
 mod error;
 mod rauc;
@@ -15,10 +15,10 @@ pub use rauc::{Bundle, BundleFormat, Manifest};
 pub use source::ImageSource;
 pub use swu::SwDescription;
 
-/// Longest `sw-description` or manifest, in bytes.
+/// Maximum size of a `sw-description` or manifest, in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 1 << 20;
 
-/// What a file is, by the end of its name.
+/// Format of an image, by file name extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageFormat {
     /// `.swu`
@@ -27,17 +27,17 @@ pub enum ImageFormat {
     Rauc,
 }
 
-/// What an image says of itself.
+/// Metadata of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
-    /// Of `SWUpdate`.
+    /// Metadata of a `.swu` image.
     Swu(SwDescription),
-    /// Of RAUC.
+    /// Metadata of a `.raucb` bundle.
     Rauc(Bundle),
 }
 
 impl ImageFormat {
-    /// None: no image that can be read.
+    /// The format of a file; `None`: not an update image.
     pub fn from_filename(filename: &str) -> Option<Self> {
         let (_, ending) = filename.rsplit_once('.')?;
         if ending.eq_ignore_ascii_case("swu") {
@@ -50,7 +50,7 @@ impl ImageFormat {
     }
 }
 
-/// Reads an image.
+/// Reads the metadata of an image.
 pub fn read(kind: ImageFormat, source: &mut dyn ImageSource) -> Result<Image, ImageError> {
     match kind {
         ImageFormat::Swu => swu::read(source).map(Image::Swu),

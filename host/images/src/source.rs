@@ -2,12 +2,12 @@ use std::io;
 
 use crate::error::{ImageError, Result};
 
-/// The bytes of an image, wherever they are kept.
+/// Random access to the bytes of an image.
 pub trait ImageSource {
-    /// How many there are.
+    /// Size in bytes.
     fn size(&self) -> u64;
 
-    /// Fills a buffer with the bytes from this one on. Nobody asks for bytes past the end.
+    /// Fills `into` from offset `at`. Callers do not read past the end.
     fn read_at(&mut self, at: u64, into: &mut [u8]) -> io::Result<()>;
 }
 
@@ -24,10 +24,10 @@ impl ImageSource for &[u8] {
     }
 }
 
-/// How much is read ahead. The headers of small files stand close together.
+/// Read-ahead size: headers of small files are close together.
 const WINDOW_BYTES: u64 = 16 << 10;
 
-/// A part of a source, with what was last read of it at hand.
+/// A source up to a given end, with a read-ahead buffer.
 pub(crate) struct BufferedSource<'a> {
     source: &'a mut dyn ImageSource,
     end: u64,
@@ -36,7 +36,7 @@ pub(crate) struct BufferedSource<'a> {
 }
 
 impl<'a> BufferedSource<'a> {
-    /// The source up to this byte.
+    /// Restricts the source to the bytes before `end`.
     pub(crate) fn new(source: &'a mut dyn ImageSource, end: u64) -> Self {
         let end = end.min(source.size());
         Self {
@@ -47,17 +47,16 @@ impl<'a> BufferedSource<'a> {
         }
     }
 
-    /// Where it ends.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// So many bytes from there on; the caller has held the number against a limit.
+    /// Returns `count` bytes from offset `at`. The caller has checked `count` against a limit.
     pub(crate) fn bytes(&mut self, at: u64, count: usize) -> Result<&[u8]> {
         let length = count as u64;
         let is_in_range = at.checked_add(length).is_some_and(|end| end <= self.end);
         if !is_in_range {
-            let message = format!("it is cut off: {length} bytes are missing at byte {at}");
+            let message = format!("truncated: {length} bytes are missing at byte {at}");
             return Err(ImageError::damaged(message));
         }
         let has = at >= self.start && at + length <= self.start + self.read.len() as u64;
@@ -75,7 +74,7 @@ impl<'a> BufferedSource<'a> {
         Ok(&self.read[from..from + count])
     }
 
-    /// The same, of a fixed number.
+    /// Returns an array from offset `at`.
     pub(crate) fn array<const COUNT: usize>(&mut self, at: u64) -> Result<[u8; COUNT]> {
         let mut array = [0; COUNT];
         array.copy_from_slice(self.bytes(at, COUNT)?);
@@ -100,7 +99,7 @@ mod tests {
             (3, 1),
             (99_999, 0),
         ] {
-            let found = buffered.bytes(at, count).expect("it is there");
+            let found = buffered.bytes(at, count).expect("bytes in range");
             assert_eq!(found, &bytes[at as usize..at as usize + count]);
         }
         for (at, count) in [(99_990, 10), (99_999, 1), (u64::MAX, 1), (200_000, 0)] {

@@ -1,4 +1,4 @@
-//! Images that `cpio` and `rauc` made; `fixtures/make.sh` says how.
+//! Images made by `cpio` and `rauc`, see `fixtures/make.sh`.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn rauc_bundles_are_read() {
         ("plain-no-fragments.raucb", Some(BundleFormat::Plain)),
         ("verity.raucb", Some(BundleFormat::Verity)),
         ("crypt.raucb", Some(BundleFormat::Crypt)),
-        // Only a device can read these, or somebody who has xz.
+        // Encrypted, or compressed with xz.
         ("encrypted.raucb", None),
         ("plain-xz.raucb", None),
     ] {
@@ -79,7 +79,7 @@ fn truncated_bundles_are_refused() {
                 "{length} bytes of {name}"
             );
         }
-        // Cut off in front.
+        // Truncated at the start.
         assert!(
             image(name, &whole[4096..]).is_err() || name.starts_with(['c', 'e']),
             "{name}"
@@ -87,7 +87,7 @@ fn truncated_bundles_are_refused() {
     }
 }
 
-/// Whatever a byte becomes, there is an answer, and nothing is taken from elsewhere.
+/// With any byte corrupted the result is metadata or an error, never a read out of bounds.
 #[test]
 fn corrupted_bytes_never_read_out_of_bounds() {
     for name in IMAGES {

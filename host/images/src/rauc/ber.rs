@@ -1,18 +1,18 @@
-//! What a CMS signature (RFC 5652) signs, read from its BER.
+//! Reads the signed content of a CMS signature (RFC 5652), encoded in BER.
 //!
-//! Only the way there is read: `ContentInfo`, `SignedData`, `EncapsulatedContentInfo`. Lengths may be left open on it,
-//! as OpenSSL does when it writes while it reads; certificates and signatures behind it are not looked at.
+//! Only the path to the content is read: `ContentInfo`, `SignedData`, `EncapsulatedContentInfo`. Lengths may be
+//! indefinite, as OpenSSL writes them when streaming. The certificates and signatures that follow are ignored.
 
 use crate::error::{ImageError, Result};
 
-/// What stands in a CMS.
+/// Content of a CMS structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SignedContent {
-    /// The content that is signed.
+    /// The signed content.
     Content(Vec<u8>),
-    /// The content is not part of it.
+    /// The signature does not include its content.
     Detached,
-    /// Whether it is signed can be seen only by those that it is encrypted for.
+    /// The structure is encrypted, so that only the recipients can read it.
     Encrypted,
 }
 
@@ -21,19 +21,19 @@ const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-/// A string in pieces.
+/// A string in segments.
 const CONSTRUCTED_OCTET_STRING: u8 = 0x24;
 /// `[0]`
 const CONTEXT_0: u8 = 0xa0;
 
-/// 1.2.840.113549.1.7.1, .2, .3, and 1.2.840.113549.1.9.16.1.23
+/// Object identifiers 1.2.840.113549.1.7.2, 1.2.840.113549.1.7.3 and 1.2.840.113549.1.9.16.1.23.
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 const ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
 const AUTH_ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17";
 
-/// Reads a CMS up to what it signs.
+/// Reads the content that a CMS structure signs.
 pub(super) fn read_signed_content(cms: &[u8]) -> Result<SignedContent> {
-    parse(cms).ok_or_else(|| ImageError::damaged("its signature is no CMS"))
+    parse(cms).ok_or_else(|| ImageError::damaged("its signature is not a CMS structure"))
 }
 
 fn parse(cms: &[u8]) -> Option<SignedContent> {
@@ -65,13 +65,13 @@ fn parse(cms: &[u8]) -> Option<SignedContent> {
     Some(SignedContent::Content(bytes))
 }
 
-/// The elements of a value, one after the other.
+/// Reads consecutive elements.
 struct BerReader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> BerReader<'a> {
-    /// The value of the next element, which must be of this kind and say its length.
+    /// The value of the next element, which must have this tag and a definite length.
     fn primitive(&mut self, kind: u8) -> Option<&'a [u8]> {
         let (length, rest) = self.header(kind)?;
         let (value, rest) = rest.split_at_checked(length?)?;
@@ -79,7 +79,7 @@ impl<'a> BerReader<'a> {
         Some(value)
     }
 
-    /// The elements inside of the next one, which must be of this kind. What follows it is not read any more.
+    /// A reader of the elements inside the next one, which must have this tag. Later elements are not read.
     fn enter(&self, kind: u8) -> Option<Self> {
         let (length, rest) = self.header(kind)?;
         let rest = match length {
@@ -89,12 +89,12 @@ impl<'a> BerReader<'a> {
         Some(Self { rest })
     }
 
-    /// Also where a value of open length ends.
+    /// Also true at the end-of-contents marker of an indefinite length.
     fn is_at_end(&self) -> bool {
         self.rest.is_empty() || self.rest.starts_with(&[0, 0])
     }
 
-    /// The length of the next element, if it says one, and what follows.
+    /// The length of the next element (`None`: indefinite) and the bytes after its header.
     fn header(&self, kind: u8) -> Option<(Option<usize>, &'a [u8])> {
         let (length, rest) = self.rest.strip_prefix(&[kind])?.split_first()?;
         match *length {
@@ -102,7 +102,7 @@ impl<'a> BerReader<'a> {
             0x80 => Some((None, rest)),
             long => {
                 let (digits, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
-                // No length that is of use has more than four bytes.
+                // Longer lengths are not supported.
                 let length = (digits.len() <= 4).then(|| {
                     digits
                         .iter()

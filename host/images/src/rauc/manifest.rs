@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use crate::error::{ImageError, Result};
 
-/// What a RAUC manifest says of its bundle.
+/// Metadata in a RAUC manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// `[update] compatible`: the system that it is for.
+    /// `[update] compatible`: the system that the bundle is for.
     pub compatible: String,
-    /// `[update] version`, as it stands there.
+    /// `[update] version`, unparsed.
     pub version: Option<String>,
     /// `[update] description`.
     pub description: Option<String>,
@@ -17,23 +17,24 @@ pub struct Manifest {
     pub format: BundleFormat,
 }
 
-/// How a bundle is laid out.
+/// Layout of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BundleFormat {
-    /// The manifest is a file of the squashfs.
+    /// The manifest is a file in the squashfs.
     Plain,
-    /// The manifest is signed, and holds the root of the hashes of the squashfs.
+    /// The manifest is signed and contains the root hash of the squashfs.
     Verity,
-    /// The same, and the squashfs is encrypted.
+    /// As [`Self::Verity`], with an encrypted squashfs.
     Crypt,
 }
 
-/// Longest value that is taken from a manifest, in characters.
+/// Maximum length of a value, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
 
-/// Reads a manifest, which is a key file as `GLib` has them.
+/// Parses a manifest, a `GLib` key file.
 pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
-    let text = str::from_utf8(bytes).map_err(|_| ImageError::damaged("its manifest is no text"))?;
+    let text =
+        str::from_utf8(bytes).map_err(|_| ImageError::damaged("its manifest is not UTF-8"))?;
     let mut parse_key_file = parse_key_file(text)?;
     let mut take = |group: &'static str, key: &'static str| {
         let value = parse_key_file
@@ -42,7 +43,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
         match value {
             Some(value) if value.chars().count() > MAX_TEXT_CHARS => {
                 let message =
-                    format!("{key} in its manifest has more than {MAX_TEXT_CHARS} characters");
+                    format!("{key} in its manifest is longer than {MAX_TEXT_CHARS} characters");
                 Err(ImageError::damaged(message))
             }
             value => Ok(value),
@@ -53,15 +54,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
         Some("verity") => BundleFormat::Verity,
         Some("crypt") => BundleFormat::Crypt,
         Some(other) => {
-            let message =
-                format!("its manifest says that the format is {other:?}, which is not known");
+            let message = format!("its manifest has the unknown bundle format {other:?}");
             return Err(ImageError::damaged(message));
         }
     };
     let compatible = take("update", "compatible")?;
     Ok(Manifest {
         compatible: compatible.ok_or_else(|| {
-            ImageError::damaged("its manifest does not say what it is compatible with")
+            ImageError::damaged("its manifest has no `compatible` in the group `update`")
         })?,
         version: take("update", "version")?,
         description: take("update", "description")?,
@@ -72,7 +72,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Manifest> {
 
 type KeyFileValues<'a> = BTreeMap<(&'a str, &'a str), String>;
 
-/// The values of a key file by group and key; of several the last counts.
+/// Parses a key file into values by group and key; the last of repeated keys counts.
 fn parse_key_file(text: &str) -> Result<KeyFileValues<'_>> {
     let mut parse_key_file = KeyFileValues::new();
     let mut group = None;
@@ -86,16 +86,16 @@ fn parse_key_file(text: &str) -> Result<KeyFileValues<'_>> {
         if let Some(name) = line.strip_prefix('[') {
             let name = name
                 .strip_suffix(']')
-                .ok_or_else(|| line_error("opens a group without end"))?;
+                .ok_or_else(|| line_error("has an unclosed group name"))?;
             group = Some(name);
             continue;
         }
         let (key, value) = line
             .split_once('=')
-            .ok_or_else(|| line_error("is no `key=value`"))?;
-        let group = group.ok_or_else(|| line_error("is in no group"))?;
-        let value =
-            unescape(value.trim_start()).ok_or_else(|| line_error("has an escape that is none"))?;
+            .ok_or_else(|| line_error("is not `key=value`"))?;
+        let group = group.ok_or_else(|| line_error("is outside of a group"))?;
+        let value = unescape(value.trim_start())
+            .ok_or_else(|| line_error("has an invalid escape sequence"))?;
         parse_key_file.insert((group, key.trim_end()), value);
     }
     Ok(parse_key_file)
@@ -112,7 +112,7 @@ fn unescape(value: &str) -> Option<String> {
                 't' => '\t',
                 'r' => '\r',
                 '\\' => '\\',
-                // In lists; this one is read as a whole.
+                // Separator in lists; kept as part of the value.
                 ';' => ';',
                 _ => return None,
             },
@@ -149,15 +149,18 @@ mod tests {
         for (text, expected) in [
             ("", "compatible"),
             ("[update]\nversion=1", "compatible"),
-            ("compatible=x", "line 1 of its manifest is in no group"),
-            ("[update\ncompatible=x", "line 1 of its manifest opens"),
-            ("[update]\ncompatible", "line 2 of its manifest is no"),
+            ("compatible=x", "line 1 of its manifest is outside"),
+            (
+                "[update\ncompatible=x",
+                "line 1 of its manifest has an unclosed",
+            ),
+            ("[update]\ncompatible", "line 2 of its manifest is not"),
             (
                 "[update]\ncompatible=\\x",
-                "line 2 of its manifest has an escape",
+                "line 2 of its manifest has an invalid escape",
             ),
             ("[update]\ncompatible=x\n[bundle]\nformat=tar", "\"tar\""),
-            (&long, "more than 1000"),
+            (&long, "longer than 1000"),
         ] {
             let reason = read(text.as_bytes()).expect_err(text).to_string();
             assert!(reason.contains(expected), "{text:.40}: {reason}");

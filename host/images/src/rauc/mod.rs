@@ -1,6 +1,6 @@
-//! `.raucb`: a squashfs, behind it a signature (CMS), behind that the signature's length in eight bytes.
+//! `.raucb`: a squashfs, a CMS signature and the signature's length in eight bytes.
 //!
-//! The manifest is a file in the squashfs (format `plain`) or what the signature signs (formats `verity` and `crypt`).
+//! The manifest is a file in the squashfs (format `plain`) or the signed content (formats `verity` and `crypt`).
 
 mod ber;
 mod manifest;
@@ -16,14 +16,13 @@ use crate::{
 };
 
 const LENGTH_BYTES: u64 = 8;
-/// Longest signature, in bytes. It holds the manifest and the certificates up to a root.
+/// Maximum size of the signature, in bytes. It includes the manifest and the certificate chain.
 const MAX_SIGNATURE_BYTES: u64 = 1 << 20;
 
-/// A bundle.
+/// Metadata of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// None where nobody but the device can read it: the signature is encrypted, or the squashfs compressed in a way
-    /// that is not known here.
+    /// The manifest; `None` if it is encrypted or in a squashfs with an unsupported compression.
     pub manifest: Option<Manifest>,
 }
 
@@ -31,13 +30,13 @@ pub struct Bundle {
 pub(crate) fn read(source: &mut dyn ImageSource) -> Result<Bundle> {
     let size = source.size();
     let Some(signature_end) = size.checked_sub(LENGTH_BYTES) else {
-        return Err(ImageError::damaged("it is too short for a RAUC bundle"));
+        return Err(ImageError::damaged("too short for a RAUC bundle"));
     };
     let mut buffered = BufferedSource::new(source, size);
     let length = u64::from_be_bytes(buffered.array(signature_end)?);
     let start = signature_end.checked_sub(length);
     let Some(start) = start.filter(|_| (1..=MAX_SIGNATURE_BYTES).contains(&length)) else {
-        let message = "its last eight bytes are not the length of a signature: it is no RAUC bundle, or cut off";
+        let message = "its last eight bytes are not the length of a signature: not a RAUC bundle, or truncated";
         return Err(ImageError::damaged(message));
     };
     let manifest = match ber::read_signed_content(buffered.bytes(start, length as usize)?)? {
@@ -47,8 +46,7 @@ pub(crate) fn read(source: &mut dyn ImageSource) -> Result<Bundle> {
                 BundleFormat::Crypt => {}
                 BundleFormat::Verity => squashfs::check_superblock(source, start)?,
                 BundleFormat::Plain => {
-                    let message =
-                        "its manifest is in the signature but says that the format is plain";
+                    let message = "its manifest is signed but declares the format plain";
                     return Err(ImageError::damaged(message));
                 }
             }
@@ -67,8 +65,7 @@ fn plain(manifest: Manifest) -> Result<Manifest> {
     match manifest.format {
         BundleFormat::Plain => Ok(manifest),
         BundleFormat::Verity | BundleFormat::Crypt => {
-            let message =
-                "its manifest is in the squashfs but says that the format is verity or crypt";
+            let message = "its manifest is in the squashfs but declares the format verity or crypt";
             Err(ImageError::damaged(message))
         }
     }
@@ -83,7 +80,7 @@ mod tests {
         bolero::check!(name = "raucb").for_each(|bytes: &[u8]| {
             let mut source = bytes;
             if let Err(ImageError::Io(error)) = read(&mut source) {
-                panic!("it reads past the end: {error}");
+                panic!("read past the end: {error}");
             }
         });
     }

@@ -1,8 +1,8 @@
-//! One file in the root of a squashfs 4.0, found without reading more than the way to it.
+//! Finds one file in the root directory of a squashfs 4.0, reading only what leads to it.
 //!
-//! The superblock names the root's inode; the inode says where its directory stands, the directory where the file's
-//! inode stands, and that where its bytes are: in a block of its own, or in a fragment that it shares. Inodes and
-//! directories stand in blocks of metadata, 8 KiB each before they were compressed.
+//! The superblock refers to the root's inode, the inode to its directory, the directory to the file's inode, and that
+//! to the data: blocks of its own, or a fragment shared with other files. Inodes and directories are stored in
+//! metadata blocks of 8 KiB before compression.
 
 use std::io::Read as _;
 
@@ -14,35 +14,35 @@ use crate::{
     source::BufferedSource,
 };
 
-/// What became of a search.
+/// Result of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FileLookup {
-    /// The file's bytes.
+    /// Content of the file.
     File(Vec<u8>),
-    /// It is compressed in another way than gzip's.
+    /// The squashfs uses another compression than gzip.
     Unreadable,
 }
 
 const SUPERBLOCK_BYTES: u64 = 96;
 const METADATA_BLOCK_BYTES: usize = 8 << 10;
-/// Longest directory that is searched, in bytes.
+/// Maximum size of the searched directory, in bytes.
 const MAX_DIRECTORY_BYTES: usize = 1 << 20;
-/// Largest block that a squashfs may have.
+/// Maximum block size of a squashfs.
 const MAX_BLOCK_BYTES: usize = 1 << 20;
 const GZIP: u16 = 1;
-/// A file without a fragment has this number of one.
+/// Fragment index of a file without a fragment.
 const NO_FRAGMENT: u32 = u32::MAX;
-/// Marks the length of a block of data that is not compressed.
+/// Flag in the length of an uncompressed data block.
 const UNCOMPRESSED_DATA: u32 = 1 << 24;
-/// The same for metadata.
+/// Flag in the length of an uncompressed metadata block.
 const UNCOMPRESSED_METADATA: u16 = 1 << 15;
 
-/// Whether the source, up to this byte, begins as a squashfs does and is not cut off.
+/// Checks that the source starts with a squashfs superblock and is not truncated.
 pub(super) fn check_superblock(source: &mut dyn ImageSource, end: u64) -> Result<()> {
     Squashfs::open(source, end).map(drop)
 }
 
-/// Finds a file by its name in the root.
+/// Finds a file in the root directory by name.
 pub(super) fn find(source: &mut dyn ImageSource, end: u64, name: &str) -> Result<FileLookup> {
     let mut squashfs = Squashfs::open(source, end)?;
     if squashfs.compression != GZIP {
@@ -52,7 +52,9 @@ pub(super) fn find(source: &mut dyn ImageSource, end: u64, name: &str) -> Result
     let directory = squashfs.directory(root)?;
     match find_inode(&directory, name)? {
         Some(inode) => squashfs.file(inode).map(FileLookup::File),
-        None => Err(ImageError::damaged(format!("there is no {name} in it"))),
+        None => Err(ImageError::damaged(format!(
+            "its squashfs contains no {name}"
+        ))),
     }
 }
 
@@ -66,8 +68,8 @@ struct Squashfs<'a> {
     fragments: u64,
 }
 
-/// A byte of metadata: where its block starts behind the start of the table, and how far it is into what that block
-/// holds.
+/// Position in a metadata table: offset of the block from the start of the table, and offset in the decompressed
+/// block.
 #[derive(Debug, Clone, Copy)]
 struct InodeRef {
     block: u64,
@@ -81,10 +83,10 @@ impl<'a> Squashfs<'a> {
         let head = LittleEndian(&head);
         let (major, used) = (head.u16(28)?, head.u64(40)?);
         if &head.0[..4] != b"hsqs" || major != 4 {
-            return Err(ImageError::damaged("its content is no squashfs 4.0"));
+            return Err(ImageError::damaged("its content is not a squashfs 4.0"));
         }
         if used > end {
-            return Err(ImageError::damaged("its squashfs is cut off"));
+            return Err(ImageError::damaged("its squashfs is truncated"));
         }
         let (block_bytes, root) = (head.u32(12)? as usize, head.u64(32)?);
         if !(4096..=MAX_BLOCK_BYTES).contains(&block_bytes) {
@@ -104,7 +106,7 @@ impl<'a> Squashfs<'a> {
         })
     }
 
-    /// The listing of a directory.
+    /// Reads the listing of a directory.
     fn directory(&mut self, inode: InodeRef) -> Result<Vec<u8>> {
         let bytes = self.metadata(self.inodes, inode, 40)?;
         let fields = LittleEndian(&bytes);
@@ -113,25 +115,25 @@ impl<'a> Squashfs<'a> {
             8 => (fields.u32(24)?, fields.u16(34)?, fields.u32(20)?),
             _ => return Err(damaged()),
         };
-        // Three bytes are counted for `.` and `..`, which are not there.
+        // The length includes three bytes for `.` and `..`, which are not stored.
         let length = (length as usize).saturating_sub(3);
         if length > MAX_DIRECTORY_BYTES {
             return Err(ImageError::damaged(
-                "there are too many files in its squashfs",
+                "the root directory of its squashfs is too large",
             ));
         }
-        let find_inode = InodeRef {
+        let start = InodeRef {
             block: u64::from(block),
             offset: usize::from(offset),
         };
-        let listing = self.metadata(self.directories, find_inode, length)?;
+        let listing = self.metadata(self.directories, start, length)?;
         if listing.len() < length {
             return Err(damaged());
         }
         Ok(listing)
     }
 
-    /// The bytes of a file, which may not be large.
+    /// Reads a file of at most [`MAX_DESCRIPTION_BYTES`].
     fn file(&mut self, inode: InodeRef) -> Result<Vec<u8>> {
         let head = LittleEndian(&self.metadata(self.inodes, inode, 56)?).file()?;
         if head.size > MAX_DESCRIPTION_BYTES as u64 {
@@ -150,21 +152,23 @@ impl<'a> Squashfs<'a> {
         let mut content = Vec::new();
         for block in 0..blocks {
             let word = LittleEndian(&inode).u32(head.bytes + 4 * block)?;
-            let wanted = (size - content.len()).min(self.block_bytes);
-            let (bytes, length) = self.data(at, word, wanted)?;
-            content.extend(bytes.get(..wanted).ok_or_else(damaged)?);
+            let block_size = (size - content.len()).min(self.block_bytes);
+            let (bytes, length) = self.data(at, word, block_size)?;
+            content.extend(bytes.get(..block_size).ok_or_else(damaged)?);
             at = at.checked_add(length).ok_or_else(damaged)?;
         }
         if has_tail {
             let tail = self.fragment(head.fragment)?;
-            let wanted = size - content.len();
-            let tail = tail.get(head.offset..).and_then(|tail| tail.get(..wanted));
+            let tail_size = size - content.len();
+            let tail = tail
+                .get(head.offset..)
+                .and_then(|tail| tail.get(..tail_size));
             content.extend(tail.ok_or_else(damaged)?);
         }
         Ok(content)
     }
 
-    /// The block that this fragment shares with others.
+    /// Reads the block that contains a fragment.
     fn fragment(&mut self, index: u32) -> Result<Vec<u8>> {
         let (block, offset) = (u64::from(index) / 512, (index % 512) as usize * 16);
         let at = self.fragments.checked_add(8 * block).ok_or_else(damaged)?;
@@ -174,7 +178,7 @@ impl<'a> Squashfs<'a> {
         Ok(self.data(start, word, self.block_bytes)?.0)
     }
 
-    /// A block of data, and how many bytes it takes where it stands.
+    /// Reads a data block; also returns its stored size. `sparse` is the size of a block that is not stored.
     fn data(&mut self, at: u64, word: u32, sparse: usize) -> Result<(Vec<u8>, u64)> {
         let length = word & (UNCOMPRESSED_DATA - 1);
         if length == 0 {
@@ -192,22 +196,22 @@ impl<'a> Squashfs<'a> {
         Ok((bytes, u64::from(length)))
     }
 
-    /// Up to so many bytes of metadata; fewer where the image ends before.
-    fn metadata(&mut self, table: u64, find_inode: InodeRef, count: usize) -> Result<Vec<u8>> {
-        let mut at = table.checked_add(find_inode.block).ok_or_else(damaged)?;
-        let mut skip = find_inode.offset;
-        let mut found = Vec::new();
-        // Every block but the last is full.
+    /// Reads up to `count` bytes of metadata; fewer at the end of the image.
+    fn metadata(&mut self, table: u64, start: InodeRef, count: usize) -> Result<Vec<u8>> {
+        let mut at = table.checked_add(start.block).ok_or_else(damaged)?;
+        let mut skip = start.offset;
+        let mut metadata = Vec::new();
+        // All blocks but the last are full.
         for _ in 0..count / METADATA_BLOCK_BYTES + 2 {
-            let is_past = !found.is_empty() && at.saturating_add(2) > self.buffered.end();
-            if found.len() >= count || is_past {
+            let is_past = !metadata.is_empty() && at.saturating_add(2) > self.buffered.end();
+            if metadata.len() >= count || is_past {
                 break;
             }
             let word = u16::from_le_bytes(self.buffered.array(at)?);
             let length = usize::from(word & (UNCOMPRESSED_METADATA - 1));
             if !(1..=METADATA_BLOCK_BYTES).contains(&length) {
-                // Behind the last block something else begins.
-                if found.is_empty() {
+                // Other data follows the last block.
+                if metadata.is_empty() {
                     return Err(damaged());
                 }
                 break;
@@ -218,30 +222,30 @@ impl<'a> Squashfs<'a> {
             } else {
                 stored.to_vec()
             };
-            found.extend(bytes.get(skip..).ok_or_else(damaged)?);
+            metadata.extend(bytes.get(skip..).ok_or_else(damaged)?);
             skip = 0;
             at += 2 + length as u64;
         }
-        found.truncate(count);
-        Ok(found)
+        metadata.truncate(count);
+        Ok(metadata)
     }
 }
 
-/// Where the inode of this name stands, by a directory's listing.
+/// Finds the inode of a name in a directory listing.
 fn find_inode(listing: &[u8], name: &str) -> Result<Option<InodeRef>> {
     let fields = LittleEndian(listing);
     let mut at = 0;
     while at < listing.len() {
         let (count, block) = (fields.u32(at)?, fields.u32(at + 4)?);
         at += 12;
-        // One less than there are, and never more than 256.
+        // The stored count is one less than the number of entries, at most 256.
         if count >= 256 {
             return Err(damaged());
         }
         for _ in 0..=count {
             let (offset, length) = (fields.u16(at)?, usize::from(fields.u16(at + 6)?) + 1);
-            let found = listing.get(at + 8..at + 8 + length).ok_or_else(damaged)?;
-            if found == name.as_bytes() {
+            let entry_name = listing.get(at + 8..at + 8 + length).ok_or_else(damaged)?;
+            if entry_name == name.as_bytes() {
                 let (block, offset) = (u64::from(block), usize::from(offset));
                 return Ok(Some(InodeRef { block, offset }));
             }
@@ -251,17 +255,17 @@ fn find_inode(listing: &[u8], name: &str) -> Result<Option<InodeRef>> {
     Ok(None)
 }
 
-/// Numbers, the least byte first, at their places.
+/// Little-endian fields by offset.
 struct LittleEndian<'a>(&'a [u8]);
 
-/// What a file's inode says.
+/// Fields of a file's inode.
 struct FileInode {
     start: u64,
     size: u64,
     fragment: u32,
-    /// Of its bytes in the fragment.
+    /// Offset of the content in the fragment's block.
     offset: usize,
-    /// Of the inode before the list of its blocks.
+    /// Size of the inode without its block list.
     bytes: usize,
 }
 
@@ -299,12 +303,12 @@ impl LittleEndian<'_> {
                 offset: self.u32(48)? as usize,
                 bytes: 56,
             }),
-            _ => Err(ImageError::damaged("its manifest is no file")),
+            _ => Err(ImageError::damaged("its manifest is not a regular file")),
         }
     }
 }
 
-/// Inflates a block that is not larger than this.
+/// Decompresses a block of at most `limit` bytes.
 fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>> {
     let mut inflate = Vec::new();
     let mut reader = ZlibDecoder::new(bytes).take(limit as u64 + 1);

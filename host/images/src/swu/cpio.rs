@@ -1,8 +1,8 @@
-//! cpio archives in the forms that `SWUpdate` takes: "newc" (070701) and "crc" (070702).
+//! cpio archives in the formats that `SWUpdate` accepts: "newc" (070701) and "crc" (070702).
 //!
-//! A header is 110 ASCII characters: the form's number and thirteen fields of eight hexadecimal digits. The name
-//! follows, ended by a zero byte, and then the content; each of the two is filled up to a multiple of four bytes. An
-//! entry `TRAILER!!!` ends the archive.
+//! A header is 110 ASCII characters: the magic number and thirteen fields of eight hexadecimal digits. The name
+//! follows, with a terminating zero byte, then the content; both are padded to a multiple of four bytes. The entry
+//! `TRAILER!!!` ends the archive.
 
 use crate::{
     ImageSource,
@@ -12,10 +12,10 @@ use crate::{
 
 const HEADER_BYTES: usize = 110;
 const TRAILER: &str = "TRAILER!!!";
-/// Longest name, in bytes.
+/// Maximum length of a name, in bytes.
 const MAX_NAME_BYTES: u32 = 255;
 
-/// An archive that is read from its beginning.
+/// Sequential reader of an archive.
 pub(super) struct Archive<'a> {
     buffered: BufferedSource<'a>,
     at: u64,
@@ -25,10 +25,10 @@ pub(super) struct Archive<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u32,
     start: u64,
-    /// The sum of its bytes, where the form has one.
+    /// Sum of all bytes; only in the format "crc".
     sum: Option<u32>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// The next file, whose content is in the archive as a whole; none at the end of the archive.
+    /// The next file, with its complete content in the archive; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>> {
         let at = self.at;
         let header: [u8; HEADER_BYTES] = self.buffered.array(at)?;
@@ -50,7 +50,7 @@ impl<'a> Archive<'a> {
             b"070702" => true,
             _ => {
                 let message =
-                    format!("at byte {at} it is no cpio archive of the forms 070701 and 070702");
+                    format!("no cpio header of the formats 070701 and 070702 at byte {at}");
                 return Err(ImageError::damaged(message));
             }
         };
@@ -58,7 +58,7 @@ impl<'a> Archive<'a> {
         let sum = has_sum.then(|| field(&header, 12)).transpose()?;
         if name_bytes > MAX_NAME_BYTES + 1 {
             let message =
-                format!("at byte {at} a file's name has more than {MAX_NAME_BYTES} bytes");
+                format!("the file name at byte {at} is longer than {MAX_NAME_BYTES} bytes");
             return Err(ImageError::damaged(message));
         }
         let after_header = at + HEADER_BYTES as u64;
@@ -69,7 +69,7 @@ impl<'a> Archive<'a> {
         let start = align(after_header + u64::from(name_bytes));
         let end = start + u64::from(size);
         if end > self.buffered.end() {
-            let message = format!("it is cut off within {name:?}");
+            let message = format!("truncated within {name:?}");
             return Err(ImageError::damaged(message));
         }
         self.at = align(end);
@@ -81,13 +81,16 @@ impl<'a> Archive<'a> {
         }))
     }
 
-    /// The bytes of a file; the caller has held its size against a limit.
+    /// Content of a file. The caller has checked its size against a limit.
     pub(super) fn content(&mut self, entry: &Entry) -> Result<&[u8]> {
         let bytes = self.buffered.bytes(entry.start, entry.size as usize)?;
         let add = |sum: u32, byte: &u8| sum.wrapping_add(u32::from(*byte));
         match entry.sum {
             Some(sum) if bytes.iter().fold(0, add) != sum => {
-                let message = format!("the checksum of {:?} is not that of its bytes", entry.name);
+                let message = format!(
+                    "the checksum of {:?} does not match its content",
+                    entry.name
+                );
                 Err(ImageError::damaged(message))
             }
             _ => Ok(bytes),
@@ -95,33 +98,34 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// One of the thirteen fields.
+/// Parses one of the thirteen fields.
 fn field(header: &[u8; HEADER_BYTES], index: usize) -> Result<u32> {
     let digits = &header[6 + 8 * index..][..8];
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         let digit = char::from(*digit).to_digit(16)?;
         Some(number << 4 | digit)
     });
-    number.ok_or_else(|| ImageError::damaged("a number of a cpio header is none"))
+    number.ok_or_else(|| ImageError::damaged("a cpio header contains an invalid number"))
 }
 
-/// A name that leads nowhere else.
+/// Parses a name that stays inside the archive.
 fn name(bytes: &[u8], at: u64) -> Result<String> {
     let text = bytes
         .strip_suffix(&[0])
         .and_then(|name| str::from_utf8(name).ok());
     let Some(name) = text.filter(|name| !name.chars().any(char::is_control)) else {
-        let message = format!("at byte {at} a file's name is no text that ends with a zero byte");
+        let message =
+            format!("the file name at byte {at} is not UTF-8 text with a terminating zero byte");
         return Err(ImageError::damaged(message));
     };
     if name.is_empty() {
         return Err(ImageError::damaged(format!(
-            "at byte {at} a file has no name"
+            "the file name at byte {at} is empty"
         )));
     }
     if name.starts_with('/') || name.split(['/', '\\']).any(|part| part == "..") {
         return Err(ImageError::damaged(format!(
-            "the file name {name:?} leads out of it"
+            "the file name {name:?} leads out of the archive"
         )));
     }
     Ok(name.to_owned())
@@ -137,14 +141,14 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A form of cpio.
+    /// cpio format.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(crate) enum CpioFormat {
         Newc,
         Crc,
     }
 
-    /// An archive of these files, filled up to blocks of 512 bytes as cpio does it.
+    /// An archive of these files, padded to blocks of 512 bytes as `cpio` does.
     pub(crate) fn archive(format: CpioFormat, files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let trailer = (TRAILER, &b""[..]);
@@ -173,7 +177,7 @@ pub(crate) mod tests {
             ];
             let mut header = magic.to_owned();
             for field in fields {
-                write!(header, "{field:08x}").expect("a text takes it");
+                write!(header, "{field:08x}").expect("writing to a string");
             }
             bytes.extend(header.as_bytes());
             bytes.extend(name.as_bytes());
@@ -196,7 +200,7 @@ pub(crate) mod tests {
             let mut source = &bytes[..];
             let mut archive = Archive::new(&mut source);
             let mut found = Vec::new();
-            while let Some(entry) = archive.next().expect("a good archive") {
+            while let Some(entry) = archive.next().expect("a valid archive") {
                 let content = archive.content(&entry).expect("its content");
                 found.push((entry.name.clone(), content.len()));
             }
@@ -216,7 +220,9 @@ pub(crate) mod tests {
         }
         bytes[6 + 48..6 + 56].copy_from_slice(b"FFFFFFFF");
         let mut source = &bytes[..];
-        let refused = Archive::new(&mut source).next().expect_err("it is cut off");
-        assert!(refused.to_string().contains("cut off"), "{refused}");
+        let refused = Archive::new(&mut source)
+            .next()
+            .expect_err("a truncated archive");
+        assert!(refused.to_string().contains("truncated"), "{refused}");
     }
 }

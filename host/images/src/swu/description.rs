@@ -5,33 +5,33 @@ use serde_json::{Map, Value};
 use super::libconfig;
 use crate::error::{ImageError, Result};
 
-/// What a `sw-description` says of its image.
+/// Metadata in a `sw-description`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SwDescription {
-    /// `software.version`, as it stands there.
+    /// `software.version`, unparsed.
     pub version: String,
     /// `software.name`.
     pub name: Option<String>,
     /// `software.description`.
     pub description: Option<String>,
-    /// `software.hardware-compatibility`: revisions, or `#RE:` and a regular expression over them.
+    /// `software.hardware-compatibility`: revisions, or `#RE:` followed by a regular expression over them.
     pub hardware: Vec<String>,
-    /// `software.<board>.hardware-compatibility`, which for that board counts instead.
+    /// `software.<board>.hardware-compatibility`, which replaces the general list for that board.
     pub boards: BTreeMap<String, Vec<String>>,
 }
 
-/// Longest text that is taken from a description, in characters.
+/// Maximum length of a text, in characters.
 const MAX_TEXT_CHARS: usize = 1000;
-/// Most revisions of one list, and most boards.
+/// Maximum entries of one list, and maximum boards.
 const MAX_LIST_ITEMS: usize = 256;
-/// A section may stand for another, which may stand for a third, ...
+/// Maximum chain of references between sections.
 const MAX_REF_DEPTH: usize = 8;
 
-/// Reads a description in either syntax: JSON begins with a brace, libconfig with a name.
+/// Parses either syntax: JSON starts with a brace, libconfig with a name.
 pub(super) fn read(bytes: &[u8]) -> Result<SwDescription> {
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|_| {
-        let message = "its sw-description is no text (one that is encrypted cannot be read)";
+        let message = "its sw-description is not UTF-8 (encrypted ones cannot be read)";
         ImageError::damaged(message)
     })?;
     let root = if text.trim_start().starts_with('{') {
@@ -69,7 +69,7 @@ fn from_software(software: &Map<String, Value>) -> Result<SwDescription> {
         }
         if boards.len() > MAX_LIST_ITEMS {
             return Err(ImageError::damaged(format!(
-                "it is for more than {MAX_LIST_ITEMS} boards"
+                "it lists more than {MAX_LIST_ITEMS} boards"
             )));
         }
     }
@@ -82,7 +82,7 @@ fn from_software(software: &Map<String, Value>) -> Result<SwDescription> {
     })
 }
 
-/// Follows `ref = "#./name"` to the section beside this one that it stands for.
+/// Follows `ref = "#./name"` to the sibling section.
 fn resolve_ref<'a>(
     software: &'a Map<String, Value>,
     section: &'a Map<String, Value>,
@@ -107,11 +107,11 @@ fn text(section: &Map<String, Value>, name: &str) -> Result<Option<String>> {
             Ok((!text.is_empty()).then(|| text.to_owned()))
         }
         Some(Value::String(_)) => {
-            let message = format!("its software.{name} has more than {MAX_TEXT_CHARS} characters");
+            let message = format!("its software.{name} is longer than {MAX_TEXT_CHARS} characters");
             Err(ImageError::damaged(message))
         }
         Some(_) => Err(ImageError::damaged(format!(
-            "its software.{name} is no text"
+            "its software.{name} is not a string"
         ))),
     }
 }
@@ -130,7 +130,7 @@ fn hardware(section: &Map<String, Value>, name: &str) -> Result<Option<Vec<Strin
     let list = list.and_then(|list| list.iter().map(revision).collect::<Option<Vec<_>>>());
     let list = list.ok_or_else(|| {
         let message = format!(
-            "the hardware-compatibility of {name} is no list of up to {MAX_LIST_ITEMS} texts"
+            "the hardware-compatibility of {name} is not a list of at most {MAX_LIST_ITEMS} strings"
         );
         ImageError::damaged(message)
     })?;
@@ -206,20 +206,20 @@ mod tests {
             ("software = \"1\";", "no section"),
             ("software = { };", "no software.version"),
             ("software = { version = \"\"; };", "no software.version"),
-            ("software = { version = 1.0; };", "is no text"),
+            ("software = { version = 1.0; };", "is not a string"),
             (
                 &format!("software = {{ version = \"{long}\"; }};"),
-                "more than 1000",
+                "longer than 1000",
             ),
             (
                 "software = { version = \"1\"; hardware-compatibility = \"1\"; };",
-                "no list",
+                "is not a list",
             ),
             (
                 "software = { version = \"1\"; hardware-compatibility = [1]; };",
-                "no list",
+                "is not a list",
             ),
-            (&many, "no list"),
+            (&many, "is not a list"),
             ("software = { version", "neither"),
             ("{\"software\": {\"version\": \"1\"}", "neither"),
             (&deep, "neither"),
@@ -229,7 +229,10 @@ mod tests {
         }
         let circle =
             r##"{"software": {"version": "1", "a": {"ref": "#./b"}, "b": {"ref": "#./a"}}}"##;
-        assert_eq!(read(circle.as_bytes()).expect("it ends").boards.len(), 0);
+        assert_eq!(
+            read(circle.as_bytes()).expect("a description").boards.len(),
+            0
+        );
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! libconfig's syntax, as far as a `sw-description` may use it: no `@include`.
+//! libconfig syntax as far as `sw-description` may use it: without `@include`.
 //!
-//! Groups become objects, lists and arrays become arrays. Numbers are read but not used by anybody here.
+//! Groups become objects; lists and arrays become arrays. Numbers are parsed but not used.
 
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting.
+/// Maximum nesting.
 const MAX_DEPTH: usize = 32;
-/// Most values in all.
+/// Maximum number of values.
 const MAX_VALUES: usize = 50_000;
 
-/// Parses a text of settings. The error says what was expected, and in which line.
+/// Parses settings. The error names the line and the expectation.
 pub(super) fn parse(text: &str) -> Result<Map<String, Value>, String> {
     let mut parser = Parser {
         text,
@@ -30,7 +30,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// `name = value;` as often as it comes.
+    /// Any number of `name = value;`.
     fn settings(&mut self, depth: usize) -> Result<Map<String, Value>, String> {
         let mut settings = Map::new();
         loop {
@@ -44,7 +44,7 @@ impl Parser<'_> {
             }
             let value = self.value(depth)?;
             if settings.contains_key(&name) {
-                return Err(self.error_at_line(&format!("`{name}` stands here twice")));
+                return Err(self.error_at_line(&format!("`{name}` is repeated")));
             }
             settings.insert(name, value);
             self.skip_whitespace()?;
@@ -55,12 +55,10 @@ impl Parser<'_> {
     fn value(&mut self, depth: usize) -> Result<Value, String> {
         self.values += 1;
         if self.values > MAX_VALUES {
-            return Err(format!("there are more than {MAX_VALUES} values"));
+            return Err(format!("more than {MAX_VALUES} values"));
         }
         if depth == MAX_DEPTH {
-            return Err(
-                self.error_at_line(&format!("it is nested more than {MAX_DEPTH} levels deep"))
-            );
+            return Err(self.error_at_line(&format!("more than {MAX_DEPTH} levels of nesting")));
         }
         self.skip_whitespace()?;
         if self.take('{') {
@@ -79,7 +77,7 @@ impl Parser<'_> {
         self.scalar()
     }
 
-    /// Values between brackets, separated by commas.
+    /// Comma-separated values up to a bracket.
     fn items(&mut self, end: char, depth: usize) -> Result<Value, String> {
         let mut items = Vec::new();
         loop {
@@ -105,7 +103,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Strings that follow one another are one.
+    /// Adjacent strings are concatenated.
     fn string(&mut self) -> Result<String, String> {
         let mut string = String::new();
         while self.take('"') {
@@ -145,12 +143,12 @@ impl Parser<'_> {
                 self.at += 2;
                 char::from(byte)
             }
-            _ => return Err(self.error_at_line("there is no such escape")),
+            _ => return Err(self.error_at_line("invalid escape sequence")),
         };
         Ok(escape)
     }
 
-    /// A truth or a number.
+    /// A boolean or a number.
     fn scalar(&mut self) -> Result<Value, String> {
         let word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         let length = self.rest().chars().take_while(word).count();
@@ -179,7 +177,7 @@ impl Parser<'_> {
         Some(name)
     }
 
-    /// White space and comments.
+    /// Skips white space and comments.
     fn skip_whitespace(&mut self) -> Result<(), String> {
         loop {
             let rest = self.rest();
@@ -219,16 +217,16 @@ impl Parser<'_> {
     }
 
     fn expected(&self, what: &str) -> String {
-        self.error_at_line(&format!("{what} is missing"))
+        self.error_at_line(&format!("expected {what}"))
     }
 
     fn error_at_line(&self, what: &str) -> String {
         let line = 1 + self.text[..self.at].matches('\n').count();
-        format!("in line {line} {what}")
+        format!("line {line}: {what}")
     }
 }
 
-/// Decimal, hexadecimal, octal and binary integers, large ones marked by `L`, and floats.
+/// Decimal, hexadecimal, octal and binary integers, with an `L` for 64 bits, and floats.
 fn number(word: &str) -> Option<Number> {
     let integer = word.trim_end_matches(['L', 'l']);
     for (prefix, radix) in [
@@ -285,23 +283,20 @@ mod tests {
         let deep = format!("a = {}", "(".repeat(100_000));
         let many = format!("a = [{}];", "1,".repeat(60_000));
         for (text, expected) in [
-            ("a", "line 1 `:` or `=` is missing"),
-            ("a = 1;\nb = ;", "line 2 a value is missing"),
-            ("a = 1; a = 2;", "`a` stands here twice"),
-            ("a = \"open", "`\"` is missing"),
-            ("a = \"\\q\"", "no such escape"),
+            ("a", "line 1: expected `:` or `=`"),
+            ("a = 1;\nb = ;", "line 2: expected a value"),
+            ("a = 1; a = 2;", "`a` is repeated"),
+            ("a = \"open", "expected `\"`"),
+            ("a = \"\\q\"", "invalid escape"),
             ("a = \"\\xff\"", "two hexadecimal digits"),
             ("a = \"\\x4", "two hexadecimal digits"),
-            ("a = [1, 2", "`]` is missing"),
-            ("a = { b = 1; ", "`}` is missing"),
-            ("a = 1; }", "the name of a setting is missing"),
-            ("/* open", "`*/` is missing"),
-            (
-                "@include \"/etc/passwd\"",
-                "the name of a setting is missing",
-            ),
-            ("a = é;", "a value is missing"),
-            ("a = nan;", "a value is missing"),
+            ("a = [1, 2", "expected `]`"),
+            ("a = { b = 1; ", "expected `}`"),
+            ("a = 1; }", "expected the name of a setting"),
+            ("/* open", "expected `*/`"),
+            ("@include \"/etc/passwd\"", "expected the name of a setting"),
+            ("a = é;", "expected a value"),
+            ("a = nan;", "expected a value"),
             (&deep, "more than 32 levels"),
             (&many, "more than 50000 values"),
         ] {

@@ -1,4 +1,4 @@
-//! `.swu`: a cpio archive whose first file, `sw-description`, says what the others are.
+//! `.swu`: a cpio archive whose first file, `sw-description`, describes the others.
 
 mod cpio;
 mod description;
@@ -13,10 +13,10 @@ use crate::{
 };
 
 const DESCRIPTION: &str = "sw-description";
-/// Most files of an archive.
+/// Maximum files of an archive.
 const MAX_ENTRIES: usize = 4096;
 
-/// Reads the description, and looks at every other file's name and place.
+/// Reads the description and checks the headers of all other files.
 pub(crate) fn read(source: &mut dyn ImageSource) -> Result<SwDescription> {
     let mut archive = Archive::new(source);
     let description = match archive.next()? {
@@ -29,21 +29,24 @@ pub(crate) fn read(source: &mut dyn ImageSource) -> Result<SwDescription> {
             description::read(archive.content(&first)?)?
         }
         Some(first) => {
-            let message = format!("its first file is {:?} and not {DESCRIPTION}", first.name);
+            let message = format!(
+                "its first file is {:?} instead of {DESCRIPTION}",
+                first.name
+            );
             return Err(ImageError::damaged(message));
         }
-        None => return Err(ImageError::damaged("there is no file in it")),
+        None => return Err(ImageError::damaged("it contains no file")),
     };
     let mut count = 1;
     while let Some(entry) = archive.next()? {
         count += 1;
         if count > MAX_ENTRIES {
-            let message = format!("there are more than {MAX_ENTRIES} files in it");
+            let message = format!("it contains more than {MAX_ENTRIES} files");
             return Err(ImageError::damaged(message));
         }
         if entry.name == DESCRIPTION {
             return Err(ImageError::damaged(format!(
-                "there are two {DESCRIPTION} in it"
+                "it contains {DESCRIPTION} twice"
             )));
         }
     }
@@ -61,7 +64,7 @@ pub(crate) mod tests {
 
     fn reason(image: &[u8]) -> String {
         let mut source = image;
-        read(&mut source).expect_err("it is damaged").to_string()
+        read(&mut source).expect_err("a damaged image").to_string()
     }
 
     #[test]
@@ -75,7 +78,7 @@ pub(crate) mod tests {
                 ],
             );
             let mut source = &image[..];
-            let description = read(&mut source).expect("a good image");
+            let description = read(&mut source).expect("a valid image");
             assert_eq!(description.version, "1.2.0");
         }
     }
@@ -85,30 +88,33 @@ pub(crate) mod tests {
         let good = |files: &[(&str, &[u8])]| archive(CpioFormat::Newc, files);
         let description = (DESCRIPTION, TEXT.as_bytes());
         for (image, expected) in [
-            (good(&[]), "there is no file"),
+            (good(&[]), "contains no file"),
             (
                 good(&[("rootfs.img", b"x"), description]),
                 "its first file is",
             ),
-            (good(&[description, description]), "two sw-description"),
+            (good(&[description, description]), "sw-description twice"),
             (
                 good(&[description, ("../../etc/passwd", b"x")]),
-                "leads out of it",
+                "leads out of the archive",
             ),
-            (good(&[description, ("a/../../b", b"x")]), "leads out of it"),
+            (
+                good(&[description, ("a/../../b", b"x")]),
+                "leads out of the archive",
+            ),
             (
                 good(&[description, ("/etc/passwd", b"x")]),
-                "leads out of it",
+                "leads out of the archive",
             ),
-            (good(&[description, ("", b"x")]), "has no name"),
+            (good(&[description, ("", b"x")]), "is empty"),
             (
                 good(&[(DESCRIPTION, &vec![b' '; MAX_DESCRIPTION_BYTES + 1])]),
                 "is larger than",
             ),
-            (good(&[(DESCRIPTION, b"\x90\x90")]), "is no text"),
-            (b"not a cpio".to_vec(), "cut off"),
-            (vec![b'x'; 500], "no cpio archive"),
-            (Vec::new(), "cut off"),
+            (good(&[(DESCRIPTION, b"\x90\x90")]), "is not UTF-8"),
+            (b"not a cpio".to_vec(), "truncated"),
+            (vec![b'x'; 500], "no cpio header"),
+            (Vec::new(), "truncated"),
         ] {
             let reason = reason(&image);
             assert!(reason.contains(expected), "{reason}");
@@ -134,7 +140,7 @@ pub(crate) mod tests {
         let at = image
             .windows(5)
             .position(|part| part == b"1.2.0")
-            .expect("the version");
+            .expect("a version");
         image[at] = b'3';
         assert!(reason(&image).contains("checksum"), "{}", reason(&image));
     }
@@ -152,7 +158,7 @@ pub(crate) mod tests {
         bolero::check!(name = "swu").for_each(|bytes: &[u8]| {
             let mut source = bytes;
             if let Err(ImageError::Io(error)) = read(&mut source) {
-                panic!("it reads past the end: {error}");
+                panic!("read past the end: {error}");
             }
         });
     }
