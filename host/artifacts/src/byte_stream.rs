@@ -5,19 +5,19 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{GetResult, GetResultPayload};
 use tidegate_engine::ports::ByteStream;
 
-/// How much of a file is read at once. Two such pieces are in memory for each download.
+/// Size of one read. Each download holds up to two chunks in memory.
 const CHUNK_BYTES: u64 = 128 << 10;
 
-/// The bytes of an object as they are asked for.
+/// Streams the content of an object.
 pub(crate) fn from_object(object: GetResult) -> ByteStream {
     match object.payload {
-        // object_store's own stream reads 8 KiB at a time, each on its own trip to a blocking thread.
+        // object_store's own stream reads only 8 KiB per hop to a blocking thread.
         GetResultPayload::File(file, _) => read_file(Arc::new(file), object.range),
         GetResultPayload::Stream(stream) => stream.map_err(io::Error::from).boxed(),
     }
 }
 
-/// Reads the next piece while the one before it is being sent.
+/// Reads the next chunk while the previous one is being sent.
 fn read_file(file: Arc<File>, range: Range<u64>) -> ByteStream {
     let end = range.end;
     let starts = (range.start..end).step_by(CHUNK_BYTES as usize);

@@ -4,19 +4,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where files wait until they are whole.
+/// Folder of incomplete files.
 pub(crate) const INCOMING: &str = "incoming";
 
-/// A folder that is open, and a place in it that nobody else writes to.
+/// An open artifact folder with a subfolder for the incomplete files of this process.
 pub(crate) struct FolderSession {
     pub(crate) root: PathBuf,
-    /// A folder below [`INCOMING`].
+    /// Name of the subfolder of [`INCOMING`].
     pub(crate) name: String,
-    /// Shared by all who have the folder open. The system lets go of it when the process ends, however it ends.
+    /// Shared lock, held by every process that uses the folder. The system releases it when the process ends.
     pub(crate) lock: File,
 }
 
-/// Makes the folder, sweeps what a crash left in it, and claims a place for what is half written.
+/// Opens or creates the folder, removes leftovers of crashed processes, and creates the subfolder.
 pub(crate) fn open_session(root: &Path) -> io::Result<FolderSession> {
     let incoming = root.join(INCOMING);
     fs::create_dir_all(&incoming)?;
@@ -27,7 +27,7 @@ pub(crate) fn open_session(root: &Path) -> io::Result<FolderSession> {
         .write(true)
         .open(root.join("lock"))?;
     match lock.try_lock() {
-        // Nobody else is here, so nobody is writing.
+        // No other process uses the folder, so all incomplete files are leftovers.
         Ok(()) => {
             fs::remove_dir_all(&incoming)?;
             fs::create_dir_all(&incoming)?;
@@ -44,7 +44,7 @@ pub(crate) fn open_session(root: &Path) -> io::Result<FolderSession> {
     })
 }
 
-/// Makes the first folder that is not there yet: whoever makes it has it alone.
+/// Creates the first unused subfolder. Creation is atomic, so no two processes share one.
 fn create_session(incoming: &Path) -> io::Result<String> {
     let mut number = 0_u32;
     loop {

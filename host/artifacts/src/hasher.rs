@@ -3,7 +3,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use tidegate_core::firmware::Hashes;
 
-/// The hashes of a file, taken in one pass.
+/// Computes all hashes of a file in one pass.
 #[derive(Default)]
 pub(crate) struct FileHasher {
     sha1: Sha1,

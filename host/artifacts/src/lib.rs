@@ -1,8 +1,8 @@
-//! Files of firmware and components of plugins, in a folder (the default) or another object store.
+//! Storage for artifacts: firmware files and plugin components, in a folder (the default) or another object store.
 //!
-//! A file is called by the sha256 of its bytes, `sha256/ab/abcdef...`, and never changes. It is written under
-//! `incoming/` first and linked to its name when it is whole and on the disk, so that whoever finds a name finds all
-//! of its bytes.
+//! An object is named by the SHA-256 of its content, `sha256/ab/abcdef...`, and immutable. It is written to
+//! `incoming/` first and renamed when it is complete and synced, so that an existing name always refers to the
+//! complete content.
 
 mod byte_stream;
 mod folder_session;

@@ -22,22 +22,22 @@ use tokio::runtime::Handle;
 
 use crate::{byte_stream, folder_session, hasher::FileHasher};
 
-/// How much is gathered before it is written: what object stores take as the smallest part.
+/// Size of an upload part: the minimum that object stores accept.
 const PART_BYTES: usize = 5 << 20;
 
-/// Files by the sha256 of their bytes.
+/// Content-addressed storage, with SHA-256 digests as names.
 pub struct ArtifactStore {
     objects: Arc<dyn ObjectStore>,
-    /// Where files wait until they are whole. No other store that is open writes there.
+    /// Location of incomplete uploads, exclusive to this instance.
     incoming: Path,
     next_upload: AtomicU64,
-    /// Held as long as this is open: nobody sweeps `incoming` meanwhile.
+    /// While it is held, no other process removes files from `incoming`.
     _lock: Option<File>,
 }
 
 impl ArtifactStore {
-    /// Opens the folder, which is made when it is not there. What a crash left half written is removed, unless
-    /// another process has the folder open too.
+    /// Opens or creates a folder. Removes incomplete files of crashed processes, unless another process uses the
+    /// folder.
     pub async fn open_folder(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let session =
@@ -51,7 +51,7 @@ impl ArtifactStore {
         })
     }
 
-    /// A store that forgets everything when it is dropped.
+    /// A store in memory.
     pub fn in_memory() -> Self {
         Self {
             objects: Arc::new(InMemory::new()),
@@ -61,7 +61,7 @@ impl ArtifactStore {
         }
     }
 
-    /// Gives a whole draft its name. False: these bytes are there already.
+    /// Renames a complete file to its final name; false if that object already exists.
     async fn publish(&self, pending: PendingFile, sha256: [u8; 32]) -> io::Result<bool> {
         let name = object_path(sha256);
         let linked = self
@@ -92,7 +92,7 @@ impl Artifacts for ArtifactStore {
         let (size, hashes) = match write(body, max_bytes, &mut *upload).await {
             Ok(written) => written,
             Err(error) => {
-                // Why it is refused matters more than whether the rest could be swept at once.
+                // Report why the upload failed, not a failed cleanup.
                 let _ = upload.abort().await;
                 return Err(error);
             }
@@ -145,14 +145,14 @@ impl ComponentSource for ArtifactStore {
         };
         let bytes = object.bytes().await?;
         if Digest::of(&bytes) != digest {
-            let message = format!("the stored bytes are no longer those of {digest}");
+            let message = format!("the content stored as {digest} is corrupted");
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         Ok(Some(bytes))
     }
 }
 
-/// Writes and hashes a body as it comes. One part is in memory at a time, hashed while it is written.
+/// Writes and hashes a body. Holds one part in memory, which is hashed while it is written.
 async fn write(
     mut body: ByteStream,
     max_bytes: u64,
@@ -192,7 +192,7 @@ async fn write_part(
     hashed.map_err(|error| PutError::Store(error.into()))
 }
 
-/// A file on its way to its name. One that gets no further, because its sender went away, is removed.
+/// A complete file that has no final name yet. It is deleted if it is dropped before that.
 struct PendingFile {
     objects: Arc<dyn ObjectStore>,
     object_path: Path,
@@ -211,7 +211,7 @@ impl Drop for PendingFile {
             return;
         }
         let (objects, object_path) = (Arc::clone(&self.objects), self.object_path.clone());
-        // Without a runtime the process is at its end, and the next one sweeps.
+        // Without a runtime the process is ending; the next one removes the file.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { objects.delete(&object_path).await });
         }
@@ -223,7 +223,7 @@ fn object_path(sha256: [u8; 32]) -> Path {
     Path::from_iter(["sha256", &digits[..2], &digits])
 }
 
-/// None where there is no such object.
+/// Maps a missing object to `None`.
 fn optional<T>(answer: Result<T, ObjectError>) -> io::Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -1,4 +1,4 @@
-//! The store as its port describes it, in a folder and in memory.
+//! `ArtifactStore` in a folder and in memory.
 
 use std::{io, path::Path};
 
@@ -31,7 +31,7 @@ async fn read(store: &ArtifactStore, sha256: [u8; 32], range: std::ops::Range<u6
     pieces.expect("reads").concat()
 }
 
-/// Every file below a folder but the lock.
+/// All files below a folder except the lock.
 fn files(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -110,7 +110,7 @@ async fn refused_or_interrupted_uploads_leave_no_files() -> TestResult {
     assert!(matches!(refused, Err(PutError::Body(_))));
     assert_eq!(files(folder.path()), Vec::<String>::new());
 
-    // A sender that goes away is a future that is dropped.
+    // A client that disconnects drops the future.
     let (sender, receiver) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
     sender.unbounded_send(Ok(Bytes::from_static(&PIECE)))?;
     let mut put = store.put(receiver.boxed(), u64::MAX);
@@ -146,7 +146,10 @@ async fn leftovers_are_removed_by_the_only_process() -> TestResult {
     std::fs::write(&leftover, b"half")?;
 
     let second = ArtifactStore::open_folder(folder.path()).await?;
-    assert!(leftover.exists(), "the first may still be writing it");
+    assert!(
+        leftover.exists(),
+        "the first process may still be writing it"
+    );
     drop((first, second));
     let third = ArtifactStore::open_folder(folder.path()).await?;
     assert!(!leftover.exists());
