@@ -33,9 +33,9 @@ pub(super) const UPDATE_TIMEOUT: Duration = Duration::from_hours(24);
 pub struct FirmwareChoice {
     /// The newest firmware that every policy allows; `None`: the class keeps its firmware.
     pub chosen: Option<Firmware>,
-    /// Newer releases that were not chosen, highest version first; at most [`MAX_NAMED`].
+    /// Newer releases that were not chosen, highest version first; at most `MAX_NAMED`.
     pub skipped: Vec<SkippedRelease>,
-    /// Whether more than [`MAX_CANDIDATES`] releases may be for the model. Those left out have lower versions.
+    /// Whether more than `MAX_CANDIDATES` releases may be for the model. Those left out have lower versions.
     pub is_truncated: bool,
 }
 

@@ -77,8 +77,8 @@ pub trait Runs: Send + Sync {
     ) -> Result<Vec<AffectedDevice>, StoreError>;
 
     /// Processes up to `limit` ended updates of the campaign that the rollback has not processed yet: creates a
-    /// rollback update wherever [`tidegate_core::rollback::after`] says so. Pinned devices are skipped. Does nothing
-    /// under a lost fence.
+    /// rollback update wherever [`tidegate_core::rollback::rollback_action`] says so. Pinned devices are skipped. Does
+    /// nothing under a lost fence.
     async fn create_rollback_updates(
         &self,
         run: RunRef,
