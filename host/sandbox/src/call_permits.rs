@@ -1,28 +1,28 @@
-//! Who may call plugins at once: decisions never wait behind people.
+//! Limits on concurrent plugin calls: decisions never wait for interactive calls.
 
 use std::sync::Arc;
 
 use tidegate_engine::ports::CallFailure;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Why a plugin is called.
+/// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallClass {
-    /// A campaign that runs is to go on.
+    /// Advances a running campaign.
     Decisions,
-    /// A campaign is to start: long calls.
+    /// Starts a campaign: long calls.
     Planning,
-    /// Somebody wants to know: configs, replays, uploads.
+    /// Serves a user's request: validates a config, replays a call, inspects an upload.
     Interactive,
 }
 
-/// Places for calls. What runs in one class takes no place of another.
+/// Permits for calls. Each class has its own.
 pub(crate) struct CallPermits([Arc<Semaphore>; 3]);
 
 impl CallClass {
     const ALL: [Self; 3] = [Self::Decisions, Self::Planning, Self::Interactive];
 
-    /// How many may run when so many decisions may.
+    /// The class's number of permits, derived from that of [`CallClass::Decisions`].
     fn permits(self, decisions: usize) -> usize {
         match self {
             Self::Decisions => decisions,
@@ -33,18 +33,18 @@ impl CallClass {
 }
 
 impl CallPermits {
-    /// For so many decisions at once.
+    /// Permits for this number of concurrent decisions.
     pub(crate) fn new(decisions: usize) -> Self {
         Self(CallClass::ALL.map(|class| Arc::new(Semaphore::new(class.permits(decisions)))))
     }
 
-    /// All places together.
+    /// The total number of permits.
     pub(crate) fn total(decisions: usize) -> usize {
         let permits = CallClass::ALL.map(|class| class.permits(decisions));
         permits.iter().sum()
     }
 
-    /// A place, as soon as one is free; free again when it is dropped.
+    /// Waits for a permit. Dropping it releases it.
     pub(crate) async fn acquire(
         &self,
         class: CallClass,

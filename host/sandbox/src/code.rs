@@ -1,7 +1,7 @@
-//! Compiled code: what it was compiled for, and a folder that keeps it.
+//! Compiled code: its compatibility key, and the folder that caches it.
 //!
-//! Loading code is believing it: it runs as the host does. So nothing is loaded but what this host's own compiler made
-//! and this host itself stored, and a key that only it can read vouches for every file.
+//! Loaded code runs with the privileges of the server. So only code that this server's own compiler made and that the
+//! server itself stored is loaded: every file is authenticated with a key that only the server can read.
 
 use std::{
     fs,
@@ -18,19 +18,19 @@ use sha2::{Digest as _, Sha256};
 use tidegate_core::id::Digest;
 use wasmtime::Engine;
 
-/// Bytes of a file: more than any code has.
+/// Maximum size of a file: more than any code has.
 const MAX_FILE_BYTES: u64 = 600 << 20;
-/// After this a file that is being written is written, or whoever wrote it is dead.
+/// Age after which a partial file is stale: its writer has finished or crashed.
 const STALE_PARTIAL_AGE: Duration = Duration::from_hours(1);
 const MAC_BYTES: usize = 32;
 const SECRET_BYTES: usize = 32;
 
-/// What code depends on beside its component: Wasmtime's version, the engine's configuration and the processor.
+/// What code depends on besides its component: Wasmtime's version, the engine's configuration and the processor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodeKey([u8; 32]);
 
 impl CodeKey {
-    /// The key of code that this engine, which must have a compiler, makes.
+    /// The key of the code that this engine makes. The engine must have a compiler.
     pub(crate) fn for_engine(engine: &Engine) -> Self {
         let mut hasher = Sha256Hasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -42,7 +42,7 @@ impl CodeKey {
     }
 }
 
-/// Hands whatever is hashed on to SHA-256: the standard hasher differs from one Rust version to the next.
+/// Feeds `Hash` implementations to SHA-256: the standard hasher may change with the Rust version.
 struct Sha256Hasher(Sha256);
 
 impl Hasher for Sha256Hasher {
@@ -51,11 +51,11 @@ impl Hasher for Sha256Hasher {
     }
 
     fn finish(&self) -> u64 {
-        unreachable!("the bytes are taken, not the number")
+        unreachable!("only the SHA-256 digest is used")
     }
 }
 
-/// A folder of code that only this host can add to.
+/// A folder of code to which only this server can add.
 pub(crate) struct CodeCache {
     folder: PathBuf,
     key: CodeKey,
@@ -63,7 +63,7 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// Opens the folder, and makes it and its secret when they are not there.
+    /// Opens the folder. Creates the folder and its secret if they do not exist.
     pub(crate) fn open(folder: &Path, key: CodeKey) -> io::Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -76,15 +76,15 @@ impl CodeCache {
         };
         match cache.sweep() {
             Ok(0) => {}
-            Ok(files) => tracing::info!(files, "removed compiled code that nothing can use"),
-            // It takes room and does no harm.
-            Err(error) => tracing::warn!(%error, "cannot sweep the folder of compiled code"),
+            Ok(files) => tracing::info!(files, "removed unusable compiled code"),
+            // Unusable files only take space.
+            Err(error) => tracing::warn!(%error, "cannot clean up the folder of compiled code"),
         }
         Ok(cache)
     }
 
-    /// Removes code that was compiled by another version, for another processor or under another configuration, and what
-    /// was never written to its end. Answers how many files that were.
+    /// Removes stale partial files, and code that was compiled by another version, for another processor or with
+    /// another configuration. Returns the number of removed files.
     fn sweep(&self) -> io::Result<usize> {
         let current_suffix = format!("-{}.code", self.key_name());
         let mut removed = 0;
@@ -100,7 +100,7 @@ impl CodeCache {
             if is_unusable {
                 match fs::remove_file(entry.path()) {
                     Ok(()) => removed += 1,
-                    // Another host that starts was faster.
+                    // Another starting server has removed it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
@@ -109,7 +109,7 @@ impl CodeCache {
         Ok(removed)
     }
 
-    /// The code of a component. A file that is damaged, foreign or unreadable is as good as none.
+    /// The code of a component. None if the file is missing, unreadable or not authentic.
     pub(crate) fn read(&self, component: Digest) -> Option<Vec<u8>> {
         let path = self.path(component);
         let mut file = match fs::File::open(&path) {
@@ -125,16 +125,16 @@ impl CodeCache {
             tracing::warn!(path = %path.display(), %error, "cannot read compiled code");
             return None;
         }
-        // What is checked is what is loaded: the bytes, and not the file once more.
+        // The verified bytes are returned. The file is not read again: it may change in between.
         let (mac, code) = bytes.split_at_checked(MAC_BYTES)?;
         if self.mac(component, code).verify_slice(mac).is_err() {
-            tracing::warn!(path = %path.display(), "compiled code is damaged or foreign; it is made again");
+            tracing::warn!(path = %path.display(), "compiled code is damaged or not authentic; it is compiled again");
             return None;
         }
         Some(bytes.split_off(MAC_BYTES))
     }
 
-    /// Keeps the code of a component. Readers see the whole file or none.
+    /// Stores the code of a component. Readers see the complete file or none.
     pub(crate) fn write(&self, component: Digest, code: &[u8]) -> io::Result<()> {
         let mac = self.mac(component, code).finalize().into_bytes();
         let partial = self.folder.join(format!("{}.partial", unique_name()?));
@@ -145,7 +145,7 @@ impl CodeCache {
             })
             .and_then(|()| fs::rename(&partial, self.path(component)));
         if written.is_err() {
-            // It is of no use to anybody, and the first error is the one to tell.
+            // The first error is the one to report.
             let _ = fs::remove_file(&partial);
         }
         written
@@ -161,10 +161,10 @@ impl CodeCache {
         hex::encode(&self.key.0[..8])
     }
 
-    /// Vouches for the code as that of this component on this engine: a file under another name is foreign.
+    /// Authenticates code together with its component and engine, so that a renamed file is not authentic.
     fn mac(&self, component: Digest, code: &[u8]) -> Hmac<Sha256> {
         let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes secrets of any length");
+            Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC accepts keys of any length");
         mac.update(&self.key.0);
         mac.update(&component.0);
         mac.update(code);
@@ -172,21 +172,21 @@ impl CodeCache {
     }
 }
 
-/// Whether nobody writes it any more.
+/// True if a partial file is no longer being written.
 fn is_stale(file: &fs::DirEntry) -> io::Result<bool> {
     let age = file.metadata()?.modified()?.elapsed();
-    // One from the future is left to grow old.
+    // A file with a modification time in the future is kept until it is old.
     Ok(age.is_ok_and(|age| age > STALE_PARTIAL_AGE))
 }
 
-/// The folder's secret. Several hosts may start at once on one folder: the first to link its secret wins.
+/// The folder's secret. If several servers start on one folder, the first to link its secret wins.
 fn load_or_create_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
     let path = folder.join("secret");
     loop {
         match read_secret(&path) {
             Ok(Some(secret)) => return Ok(secret),
             Ok(None) => {
-                tracing::warn!(path = %path.display(), "the code cache's secret is not one; it is made again");
+                tracing::warn!(path = %path.display(), "the secret of the code cache is invalid; it is replaced");
                 fs::remove_file(&path)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -207,7 +207,7 @@ fn load_or_create_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
     }
 }
 
-/// The secret in a file; none when its length is wrong or others can read it.
+/// The secret in a file; none if its length is wrong or other users can read it.
 fn read_secret(path: &Path) -> io::Result<Option<[u8; SECRET_BYTES]>> {
     let mut file = fs::File::open(path)?;
     let is_shared = file.metadata()?.permissions().mode() & 0o077 != 0;
@@ -219,7 +219,7 @@ fn read_secret(path: &Path) -> io::Result<Option<[u8; SECRET_BYTES]>> {
     Ok(secret.filter(|_| !is_shared))
 }
 
-/// A new file that only its owner can read.
+/// Creates a file that only its owner can read.
 fn create_private_file(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! What a component's bytes say of it before anything is compiled: its imports and its world.
+//! Checks of a component's bytes before it is compiled: size, imports and world.
 
 use tidegate_core::plugin::PluginKind;
 use wasmparser::{
@@ -7,42 +7,42 @@ use wasmparser::{
 
 use crate::{since_1_0 as contract, text::truncate};
 
-/// Why bytes cannot be a plugin.
+/// Why a file is not a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidComponent {
     #[error("it is {0} bytes long, and a component may have at most {1}")]
     TooLarge(u64, u64),
-    #[error("it is no WebAssembly component: {0}")]
+    #[error("it is not a WebAssembly component: {0}")]
     Malformed(String),
     #[error(
         "it is a core module, not a component: wrap it with `wasm-tools component new` or `cargo xtask components`"
     )]
     CoreModule,
     #[error(
-        "it imports `{0}`; a plugin may import nothing but `{log}`: no clock, no randomness, no files, no network",
+        "it imports `{0}`; a plugin may only import `{log}`: no clock, no randomness, no files, no network",
         log = contract::LOG
     )]
     Import(String),
-    #[error("it exports no `{0}`, which every plugin does")]
+    #[error("it does not export `{0}`, which every plugin must export")]
     NoMeta(&'static str),
     #[error(
-        "it exports none of `{r}`, `{c}` and `{h}`: it must be made for one world of the contract",
+        "it exports none of `{r}`, `{c}` and `{h}`; it must implement one world of the contract",
         r = contract::interface(PluginKind::Strategy),
         c = contract::interface(PluginKind::Compatibility),
         h = contract::interface(PluginKind::Health)
     )]
     NoWorld,
-    #[error("it exports both `{0}` and `{1}`: a plugin is made for one world")]
+    #[error("it exports both `{0}` and `{1}`; a plugin must implement only one world")]
     TwoWorlds(&'static str, &'static str),
 }
 
-/// Checks size, imports and exports, and returns the world.
+/// Checks a component's size, imports and exports, and returns its world.
 pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, InvalidComponent> {
     if bytes.len() as u64 > max_bytes {
         return Err(InvalidComponent::TooLarge(bytes.len() as u64, max_bytes));
     }
     if !bytes.starts_with(b"\0asm") {
-        let reason = "it does not begin as WebAssembly does";
+        let reason = "the magic number is missing";
         return Err(InvalidComponent::Malformed(reason.to_owned()));
     }
     let interface = ComponentInterface::read(bytes)?;
@@ -72,7 +72,7 @@ pub(crate) fn world_of(bytes: &[u8], max_bytes: u64) -> Result<PluginKind, Inval
     }
 }
 
-/// The imports and exported instances of the outermost component.
+/// The imports and the exported instances of the outermost component.
 #[derive(Default)]
 struct ComponentInterface<'a> {
     imports: Vec<(&'a str, bool)>,
@@ -80,7 +80,7 @@ struct ComponentInterface<'a> {
 }
 
 impl<'a> ComponentInterface<'a> {
-    /// Reads the outermost sections and skips what is nested: modules and components are the compiler's to check.
+    /// Reads the outermost sections. Nested modules and components are skipped: the compiler checks them.
     fn read(mut bytes: &'a [u8]) -> Result<Self, InvalidComponent> {
         let malformed =
             |error: wasmparser::BinaryReaderError| InvalidComponent::Malformed(error.to_string());
@@ -91,7 +91,7 @@ impl<'a> ComponentInterface<'a> {
             let Chunk::Parsed { consumed, payload } =
                 parser.parse(bytes, true).map_err(malformed)?
             else {
-                return Err(InvalidComponent::Malformed("it ends too early".to_owned()));
+                return Err(InvalidComponent::Malformed("it is truncated".to_owned()));
             };
             bytes = bytes.get(consumed..).unwrap_or_default();
             match payload {
@@ -106,7 +106,9 @@ impl<'a> ComponentInterface<'a> {
                     unchecked_range, ..
                 } => {
                     bytes = bytes.get(unchecked_range.len()..).ok_or_else(|| {
-                        InvalidComponent::Malformed("it ends within a nested module".to_owned())
+                        InvalidComponent::Malformed(
+                            "it is truncated within a nested module".to_owned(),
+                        )
                     })?;
                 }
                 Payload::ComponentImportSection(imports) => {

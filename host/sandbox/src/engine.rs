@@ -1,4 +1,4 @@
-//! Wasmtime's engines: one that compiles, in the child process, and one that runs.
+//! Wasmtime's engines: one compiles in the child process, the other one runs plugins.
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig,
@@ -7,11 +7,11 @@ use wasmtime::{
 
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
-/// What stays resident of a memory from one call to the next: more than a call of a Rust plugin touches.
+/// Bytes of a memory that stay resident between calls: more than a call of a Rust plugin touches.
 const KEEP_RESIDENT: usize = 2 << 20;
 
-/// Proposals that are refused: each is more to get wrong, and no supported language needs it. Multi-memory is not
-/// among them: composed components, such as those of `QuickJS` and Python, use it.
+/// Disabled proposals: no supported language needs them, and each adds attack surface. Multi-memory stays enabled:
+/// composed components, such as those of `QuickJS` and Python, use it.
 const DISABLED_FEATURES: WasmFeatures = WasmFeatures::RELAXED_SIMD
     .union(WasmFeatures::MEMORY64)
     .union(WasmFeatures::THREADS)
@@ -39,12 +39,12 @@ const DISABLED_FEATURES: WasmFeatures = WasmFeatures::RELAXED_SIMD
     .union(WasmFeatures::CM64)
     .union(WasmFeatures::CM_IMPLEMENTS);
 
-/// The engine that compiles. It holds no memory for instances, so it fits under the child's limit.
+/// The engine that compiles. It has no instance pool, so it fits the child's address space limit.
 pub(crate) fn compiler() -> wasmtime::Result<Engine> {
     Engine::new(&shared_config())
 }
 
-/// The engine that runs up to so many calls at once, each in memory of at most so many bytes.
+/// The engine that runs plugins: its limits are concurrent calls, and bytes per memory.
 pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Result<Engine> {
     let calls = u32::try_from(calls_at_once)?;
     let mut pool = PoolingAllocationConfig::new();
@@ -69,7 +69,7 @@ pub(crate) fn runner(calls_at_once: usize, memory_bytes: u64) -> wasmtime::Resul
     Engine::new(&config)
 }
 
-/// What both engines must agree on, or the code of one is refused by the other.
+/// The configuration of both engines. If it differed, the runner would refuse the compiler's code.
 fn shared_config() -> Config {
     let mut config = Config::new();
     config
@@ -84,8 +84,8 @@ fn shared_config() -> Config {
     config
 }
 
-/// One unit an instruction and a byte moved, but for growing: the host works longer for it than for any other
-/// instruction, and fuel must end a loop of it before the deadline does.
+/// One unit of fuel per instruction and per byte moved, except for growing a memory or a table: it is the most
+/// expensive instruction for the host, and fuel must end a loop of it before the deadline does.
 fn operator_costs() -> OperatorCost {
     let mut costs = OperatorCost::new();
     costs.MemoryGrow = u8::MAX;
@@ -98,10 +98,10 @@ fn operator_costs() -> OperatorCost {
 mod tests {
     use super::*;
 
-    /// Whether the compiling engine takes this text.
+    /// Compiles a component in the text format.
     fn compiles(text: &str) -> Result<(), String> {
-        let bytes = wat::parse_str(text).expect("the test's own text parses");
-        let engine = compiler().expect("the engine can be built");
+        let bytes = wat::parse_str(text).expect("the text is valid");
+        let engine = compiler().expect("the configuration is valid");
         engine
             .precompile_component(&bytes)
             .map(drop)

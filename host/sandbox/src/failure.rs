@@ -1,4 +1,4 @@
-//! Why a call has no answer: told by the types of errors and by the limiter's flag, never by their text.
+//! Classifies failed calls by error types and by the memory limiter's flag, never by error texts.
 
 use std::{char::DecodeUtf16Error, str::Utf8Error};
 
@@ -11,16 +11,16 @@ use crate::{
     text::{MAX_REASON_BYTES, truncate},
 };
 
-/// How far a call had come.
+/// The stage in which a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallStage {
-    /// Its instance was being made, or its function looked up.
+    /// Instantiation, or lookup of the function.
     Linking,
-    /// Its function was entered.
+    /// The call of the function.
     Calling,
 }
 
-/// The class of an error of Wasmtime's.
+/// Classifies an error of Wasmtime.
 pub(crate) fn classify(
     error: &wasmtime::Error,
     stage: CallStage,
@@ -40,8 +40,8 @@ pub(crate) fn classify(
     if stage == CallStage::Linking {
         return CallFailure::Link(describe(error));
     }
-    // What is left went wrong while the answer was read. Wasmtime says so in plain text or as a decoding error,
-    // except for the one type that it keeps to itself: the bytes of an answer have run out.
+    // The remaining errors come from lifting the result. They are plain strings or decoding errors, except for one
+    // private type: the limit on the answer's bytes was exceeded.
     let malformed = error.is::<&'static str>()
         || error.is::<String>()
         || error.is::<Utf8Error>()
@@ -53,12 +53,12 @@ pub(crate) fn classify(
     }
 }
 
-/// The whole chain of an error, of bearable length.
+/// The error with its causes, truncated.
 pub(crate) fn describe(error: &wasmtime::Error) -> String {
     truncate(&format!("{error:#}"), MAX_REASON_BYTES).to_owned()
 }
 
-/// A trap, and what the guest wrote last: a panic leaves its message in the log and then traps as unreachable.
+/// Describes a trap. A panic logs its message and then traps as unreachable, so the last log line is included.
 fn trap_message(trap: Trap, guest: &Guest) -> String {
     match guest.log.lines.last() {
         Some(line) if trap == Trap::UnreachableCodeReached => {

@@ -1,4 +1,4 @@
-//! What the host keeps for one running call: what its memories have grown to, and the lines it wrote.
+//! The host's state of a call: its memory usage and its log lines.
 
 use wasmtime::{
     ResourceLimiter, StoreContextMut,
@@ -7,14 +7,14 @@ use wasmtime::{
 
 use crate::limits::{MAX_INSTANCES, MAX_LOG_BYTES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 
-/// The data of a store.
+/// The data of a Wasmtime store.
 pub(crate) struct Guest {
     pub(crate) memory: MemoryLimiter,
     pub(crate) log: GuestLog,
 }
 
 impl Guest {
-    /// A guest whose memories may hold so many bytes in all.
+    /// A guest with a limit on the total size of its memories.
     pub(crate) fn new(memory_bytes: u64) -> Self {
         Self {
             memory: MemoryLimiter {
@@ -28,13 +28,13 @@ impl Guest {
     }
 }
 
-/// Bytes over all memories of a call. Wasmtime's own limits are for each memory by itself, and do not tell afterwards
-/// whether one was hit.
+/// Limits the total size of all memories of a call. Wasmtime's own limits are per memory, and do not record whether
+/// one was hit.
 pub(crate) struct MemoryLimiter {
     limit: u64,
     allocated: u64,
     pub(crate) peak: u64,
-    /// Whether a growth was refused: what the guest does next, a panic as a rule, is for want of memory.
+    /// True if a growth was refused. What the guest does next, usually a panic, is due to a lack of memory.
     pub(crate) refused: bool,
 }
 
@@ -52,7 +52,7 @@ impl ResourceLimiter for MemoryLimiter {
             self.refused = true;
             return Ok(false);
         }
-        // Beyond its own maximum it will not grow, whatever is answered here.
+        // Wasmtime refuses a growth beyond the memory's own maximum, so that is not counted.
         if maximum.is_none_or(|maximum| desired <= maximum) {
             self.allocated = allocated;
             self.peak = self.peak.max(allocated);
@@ -82,7 +82,7 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// Lines for the operator: the first 16 KiB of them.
+/// The first 16 KiB of log lines.
 #[derive(Default)]
 pub(crate) struct GuestLog {
     pub(crate) lines: Vec<String>,
@@ -97,17 +97,17 @@ impl GuestLog {
     fn push(&mut self, text: &str) {
         let remaining = MAX_LOG_BYTES.saturating_sub(self.bytes);
         let line = &text[..text.floor_char_boundary(remaining)];
-        // An empty line takes room as well, or a guest could write them without end.
+        // An empty line counts as one byte, so that the number of lines is limited as well.
         self.bytes += line.len().max(1);
         self.lines.push(line.to_owned());
     }
 }
 
-/// What a line costs the guest beside its bytes. The host works for it, and fuel must end a flood of lines before the
-/// deadline does.
+/// Fuel for a log line, besides one unit per byte. Logging takes the host's time, and fuel must end a flood of lines
+/// before the deadline does.
 const LOG_LINE_FUEL: u64 = 256;
 
-/// Gives guests the one import they may have.
+/// Links the log function, the only import of guests.
 pub(crate) fn link_log(linker: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<()> {
     linker.instance(interface)?.func_wrap(
         "line",

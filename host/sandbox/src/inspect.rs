@@ -1,16 +1,16 @@
-//! What is tried of a plugin before it is taken in.
+//! Checks of an uploaded plugin before it is installed.
 
 use tidegate_core::plugin::{Description, PluginKind};
 use tidegate_engine::ports::{CallFailure, Rejection};
 
 use crate::{plugin::Plugin, text::MAX_REASON_BYTES, trial};
 
-/// Most metrics, and most attributes, that a plugin may want.
+/// Maximum number of metrics, and of attributes, that a plugin may request.
 const MAX_DECLARED_NAMES: usize = 64;
-/// Bytes of the name of one.
+/// Maximum size of the name of a metric or attribute.
 const MAX_DECLARED_NAME_BYTES: usize = 128;
 
-/// Links it, has it describe itself, and calls it once or twice on a small invented campaign.
+/// Links the plugin, reads its description, and calls it once or twice on a trial campaign.
 pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
     let reject = |step: &str, failure: &CallFailure| match to_rejection(failure) {
         Rejection::Invalid(reason) => Rejection::Invalid(format!("{step}: {reason}")),
@@ -18,7 +18,7 @@ pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
     };
     plugin
         .check_types()
-        .map_err(|failure| reject("trying to make an instance of it", &failure))?;
+        .map_err(|failure| reject("instantiating it", &failure))?;
     let description = plugin
         .describe()
         .map_err(|failure| reject("calling its `describe`", &failure))?;
@@ -34,7 +34,7 @@ pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
         .map_or_else(|| "{}".to_owned(), ToString::to_string);
     let errors = plugin.run_validate(&config).outcome;
     match errors {
-        // A config that its own schema refuses is none that it must bear.
+        // Without an example, `{}` is invalid by the plugin's own schema, so `validate` may fail.
         Err(_) if example.is_none() => return Ok(description),
         Err(failure) => return Err(reject("calling its `validate`", &failure)),
         Ok(errors) if !errors.is_empty() => return Ok(description),
@@ -42,12 +42,12 @@ pub(crate) fn inspect(plugin: &Plugin) -> Result<Description, Rejection> {
     }
     if example.is_some() {
         run_trial_calls(plugin, &config)
-            .map_err(|(call, failure)| reject(&format!("trying its `{call}`"), &failure))?;
+            .map_err(|(call, failure)| reject(&format!("calling its `{call}`"), &failure))?;
     }
     Ok(description)
 }
 
-/// Asks small questions. An error in words is an answer too: the campaign is invented, and it may not like it.
+/// Calls the plugin with small inputs. The plugin may return an error, since the campaign is invented.
 fn run_trial_calls(plugin: &Plugin, config: &str) -> Result<(), (&'static str, CallFailure)> {
     let check_outcome = |call: &'static str, outcome: Result<(), CallFailure>| match outcome {
         Ok(()) | Err(CallFailure::PluginError(_)) => Ok(()),
@@ -71,7 +71,7 @@ fn run_trial_calls(plugin: &Plugin, config: &str) -> Result<(), (&'static str, C
     }
 }
 
-/// What a failed trial means for the upload.
+/// Converts the failure of a trial call into the rejection of the upload.
 pub(crate) fn to_rejection(failure: &CallFailure) -> Rejection {
     if failure.is_deterministic() {
         Rejection::Invalid(failure.to_string())
@@ -88,13 +88,13 @@ fn check_description(description: &Description) -> Result<(), String> {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     if !is_valid_name {
         return Err(format!(
-            "the name `{}` is not 1 to 64 of a-z, 0-9 and -",
+            "the name `{}` is invalid: it must have 1 to 64 characters of a-z, 0-9 and -",
             name.escape_debug().take(128).collect::<String>()
         ));
     }
     if let Err(error) = semver::Version::parse(&description.version) {
         return Err(format!(
-            "the version `{}` is no SemVer: {error}",
+            "the version `{}` is not a semantic version: {error}",
             description
                 .version
                 .escape_debug()
@@ -114,7 +114,7 @@ fn check_description(description: &Description) -> Result<(), String> {
         let is_valid = |name: &String| (1..=MAX_DECLARED_NAME_BYTES).contains(&name.len());
         if names.len() > MAX_DECLARED_NAMES || !names.iter().all(is_valid) {
             return Err(format!(
-                "it may want {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes"
+                "it may request at most {MAX_DECLARED_NAMES} {what}, with names of 1 to {MAX_DECLARED_NAME_BYTES} bytes"
             ));
         }
     }

@@ -1,13 +1,13 @@
-//! Runs plugins, which are strangers' code, under limits.
+//! Runs plugins, which are untrusted code, under limits.
 //!
-//! The engine asks through its port [`Sandbox`](tidegate_engine::ports::Sandbox); [`WasmSandbox`] answers. A component
-//! is looked at, compiled by [a process apart](compile_child), tried, and kept as code; each call then has a store and
-//! an instance of its own, counted fuel, a deadline, bounded memory, and a bounded answer.
+//! [`WasmSandbox`] implements the engine's port [`Sandbox`](tidegate_engine::ports::Sandbox). An uploaded component is
+//! inspected, compiled by [a separate process](compile_child) and called on a trial campaign; its compiled code is
+//! cached. Each call has its own store and instance, metered fuel, a deadline, and limits on memory and output.
 //!
 //! # Architecture invariant
 //!
-//! This is the only crate that names Wasmtime, and the only one with unsafe code: one expression, which loads what this
-//! host itself compiled. Nothing is decided by the text of an error.
+//! This is the only crate that depends on Wasmtime, and the only one with unsafe code: one expression, which loads code
+//! that this server has compiled. Nothing depends on the text of an error.
 
 mod call_permits;
 mod code;

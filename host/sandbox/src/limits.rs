@@ -1,53 +1,53 @@
-//! How much a plugin may take, and how far an operator can raise it.
+//! Limits of plugins, and the ceilings up to which operators can raise them.
 
 use std::time::Duration;
 
-/// Core instances of one call: Python needs 26.
+/// Core instances per call. Python needs 26.
 pub(crate) const MAX_INSTANCES: u32 = 64;
-/// Linear memories of one call.
+/// Linear memories per call.
 pub(crate) const MAX_MEMORIES: u32 = 16;
-/// Tables of one call.
+/// Tables per call.
 pub(crate) const MAX_TABLES: u32 = 64;
-/// Elements of one table.
+/// Elements per table.
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
-/// Bytes of lines that `log` keeps for one call.
+/// Bytes of log lines per call.
 pub(crate) const MAX_LOG_BYTES: usize = 16 << 10;
 /// Bytes of a config.
 pub(crate) const MAX_CONFIG_BYTES: usize = 256 << 10;
 
-/// Limits of the sandbox. The defaults fit every supported language with room to spare.
+/// Limits of the sandbox. The defaults are ample for every supported language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxLimits {
-    /// Bytes of a component.
+    /// Maximum size of a component, in bytes.
     pub component_bytes: u64,
-    /// CPU time of compiling one, in the child process; whole seconds.
+    /// CPU time to compile a component, in the child process; whole seconds.
     pub compile_cpu: Duration,
-    /// Bytes of that process's address space.
+    /// Address space of that process, in bytes.
     pub compile_memory_bytes: u64,
-    /// Bytes of memory for a call, the sum over all its memories.
+    /// Memory per call, in bytes, summed over all its memories.
     pub memory_bytes: u64,
     /// Fuel of `describe`, `validate`, `decide`, `evaluate` and `check`.
     pub fuel: u64,
-    /// Fuel of `plan` and `assign`, before what each device adds.
+    /// Base fuel of `plan` and `assign`.
     pub planning_fuel: u64,
-    /// Fuel that each device adds to `plan` and `assign`.
+    /// Additional fuel of `plan` and `assign` per device.
     pub planning_fuel_per_device: u64,
-    /// Wall time of `describe`, `validate`, `decide`, `evaluate` and `check`. A backstop: fuel should end a call first.
+    /// Wall time of `describe`, `validate`, `decide`, `evaluate` and `check`. Fuel normally ends a call first.
     pub deadline: Duration,
     /// Wall time of `plan` and `assign`.
     pub planning_deadline: Duration,
-    /// Bytes of an answer, before what each device adds.
+    /// Base size of a call's output, in bytes.
     pub answer_bytes: u64,
-    /// Bytes that each device of a plan or a row of an assignment adds.
+    /// Additional size per device of a plan or row of an assignment, in bytes.
     pub answer_bytes_per_device: u64,
-    /// Decisions that run at once; the others wait. Half as many plans run beside them, and a quarter as many calls for
-    /// people.
+    /// Concurrent decisions; others wait. In addition, half as many planning calls and a quarter as many interactive
+    /// calls can run.
     pub calls_at_once: usize,
 }
 
-/// The most that `plan` and `assign` may burn, however many devices there are.
+/// Maximum fuel of `plan` and `assign`, for any number of devices.
 const MAX_PLANNING_FUEL: u64 = 10_000_000_000;
-/// The longest answer, however many devices there are.
+/// Maximum size of an output, for any number of devices.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 impl Default for SandboxLimits {
@@ -70,7 +70,7 @@ impl Default for SandboxLimits {
     }
 }
 
-/// A limit outside what an operator can set.
+/// A limit outside its allowed range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {}", self.reason())]
 pub struct InvalidLimit {
@@ -81,12 +81,12 @@ pub struct InvalidLimit {
 }
 
 impl InvalidLimit {
-    /// Its name among [`SandboxLimits`].
+    /// The name of the field in [`SandboxLimits`].
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What it is, and what it may be, to follow its name in a sentence.
+    /// The value and the allowed range, phrased to follow the name of the setting.
     pub fn reason(&self) -> String {
         let unit = match self.name {
             "compile_cpu" => " seconds",
@@ -99,7 +99,7 @@ impl InvalidLimit {
 }
 
 impl SandboxLimits {
-    /// Checks every limit against its ceiling.
+    /// Checks every limit against its range.
     pub fn validate(&self) -> Result<(), InvalidLimit> {
         let seconds = |duration: Duration| u128::from(duration.as_secs());
         let millis = |duration: Duration| duration.as_millis();
@@ -164,7 +164,7 @@ impl SandboxLimits {
         Ok(())
     }
 
-    /// What a call may take that concerns no devices one by one.
+    /// The budget of a call that does not depend on the number of devices.
     pub(crate) fn call_budget(&self) -> Budget {
         Budget {
             fuel: self.fuel,
@@ -174,7 +174,7 @@ impl SandboxLimits {
         }
     }
 
-    /// What a call may take that plans for so many devices.
+    /// The budget of a call that plans for a number of devices.
     pub(crate) fn planning_budget(&self, devices: u64) -> Budget {
         let scaled = |base: u64, per_device: u64, max: u64| {
             base.saturating_add(per_device.saturating_mul(devices))
@@ -197,7 +197,7 @@ impl SandboxLimits {
     }
 }
 
-/// What one call may take.
+/// The limits of one call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     pub(crate) fuel: u64,

@@ -1,4 +1,4 @@
-//! A plugin whose code is loaded: it can be called.
+//! Plugins whose code is loaded.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -25,7 +25,7 @@ use crate::{
     ticker::ticks,
 };
 
-/// A plugin, ready to be called. Its calls block the thread; each has a store and an instance of its own.
+/// A loaded plugin. Its calls block the thread; each has its own store and instance.
 #[derive(Clone)]
 pub struct Plugin(Arc<PluginInner>);
 
@@ -37,11 +37,11 @@ struct PluginInner {
     describe: ComponentExportIndex,
     validate: ComponentExportIndex,
     calls: Vec<(CallName, ComponentExportIndex)>,
-    /// Read from the plugin's description when first needed.
+    /// Read from the plugin's description on first use.
     schema: OnceLock<Arc<ConfigSchema>>,
 }
 
-/// What came of running a guest.
+/// The result of running a guest function, and its cost.
 pub(crate) struct RunResult<T> {
     pub(crate) outcome: Result<T, CallFailure>,
     pub(crate) fuel: u64,
@@ -51,7 +51,7 @@ pub(crate) struct RunResult<T> {
 }
 
 impl Plugin {
-    /// Finds what the world of this kind exports.
+    /// Links a component and finds the exports of its world.
     pub(crate) fn load(
         digest: Digest,
         kind: PluginKind,
@@ -84,27 +84,27 @@ impl Plugin {
         })))
     }
 
-    /// sha256 of its component.
+    /// SHA-256 digest of its component.
     pub fn digest(&self) -> Digest {
         self.0.digest
     }
 
-    /// The world that it exports.
+    /// The kind of its world.
     pub fn kind(&self) -> PluginKind {
         self.0.kind
     }
 
-    /// A strategy's `plan`.
+    /// Calls a strategy's `plan`.
     pub fn plan(&self, input: core::PlanInput) -> Call<core::Plan> {
         map_output(self.call(&contract::PlanInput::from(input)), Into::into)
     }
 
-    /// A strategy's `assign`.
+    /// Calls a strategy's `assign`.
     pub fn assign(&self, input: core::AssignInput) -> Call<Vec<u16>> {
         self.call(&contract::AssignInput::from(input))
     }
 
-    /// A strategy's `decide`.
+    /// Calls a strategy's `decide`.
     pub fn decide(&self, observation: core::Observation) -> Call<core::Decision> {
         map_output(
             self.call(&contract::Observation::from(observation)),
@@ -112,31 +112,31 @@ impl Plugin {
         )
     }
 
-    /// A compatibility policy's `check`.
+    /// Calls a compatibility policy's `check`.
     pub fn check(&self, input: core::CheckInput) -> Call<Vec<core::Compatibility>> {
         map_output(self.call(&contract::CheckInput::from(input)), |verdicts| {
             verdicts.into_iter().map(Into::into).collect()
         })
     }
 
-    /// A health policy's `evaluate`.
+    /// Calls a health policy's `evaluate`.
     pub fn evaluate(&self, input: core::HealthInput) -> Call<core::HealthAnswer> {
         map_output(self.call(&contract::HealthInput::from(input)), Into::into)
     }
 
-    /// Asks a recorded question again.
+    /// Repeats a call with a recorded input.
     pub fn replay(&self, input: &[u8]) -> Call<()> {
         replay::replay(self, input)
     }
 
-    /// What it says of itself.
+    /// Calls the plugin's `describe`.
     pub fn describe(&self) -> Result<core::Description, CallFailure> {
         let run: RunResult<(contract::meta::Description,)> =
             self.run(&self.0.describe, (), &self.0.limits.call_budget());
         Ok(run.outcome?.0.into())
     }
 
-    /// Checks a config by its schema and, when that finds nothing, by the plugin itself.
+    /// Checks a config against the plugin's schema and, if that finds no errors, with the plugin's `validate`.
     pub fn validate(&self, config: &str) -> Validation {
         match self.schema_errors(config) {
             Ok(errors) if errors.is_empty() => self.run_validate(config),
@@ -154,7 +154,7 @@ impl Plugin {
         })
     }
 
-    /// The plugin's own `validate`, which may count on a config that its schema takes.
+    /// Calls the plugin's `validate`, which may rely on the config being valid by its schema.
     pub fn run_validate(&self, config: &str) -> Validation {
         let run: RunResult<(Vec<contract::meta::FieldError>,)> =
             self.run(&self.0.validate, (config,), &self.0.limits.call_budget());
@@ -177,7 +177,7 @@ impl Plugin {
         Ok(Arc::clone(self.0.schema.get_or_init(|| Arc::new(schema))))
     }
 
-    /// Asks, and records question and output.
+    /// Calls the plugin, and records input and output.
     pub(crate) fn call<I: CallInput>(&self, input: &I) -> Call<I::Output> {
         match input.record() {
             Ok(json) => {
@@ -192,7 +192,7 @@ impl Plugin {
         }
     }
 
-    /// Asks what stands in this record, and puts the output beside it.
+    /// Calls the plugin with an input that is already recorded, and adds the output to the record.
     pub(crate) fn call_recorded<I: CallInput>(
         &self,
         input: &I,
@@ -226,7 +226,7 @@ impl Plugin {
         }
     }
 
-    /// Makes an instance and checks the types of all that its world exports, which only an instance can tell.
+    /// Creates an instance and checks the types of its world's exports, which only an instance reveals.
     pub(crate) fn check_types(&self) -> Result<(), CallFailure> {
         let budget = self.0.limits.call_budget();
         self.check_function::<(), (contract::meta::Description,)>(&self.0.describe, &budget)?;
@@ -297,7 +297,7 @@ impl Plugin {
         }
     }
 
-    /// A store under the budget. The deadline runs from here: a start function can loop.
+    /// A store with the budget's limits. The deadline starts here, since a start function can loop.
     fn store(&self, budget: &Budget) -> Store<Guest> {
         let mut store = Store::new(self.0.instance.engine(), Guest::new(budget.memory_bytes));
         store.limiter(|guest| &mut guest.memory);
@@ -306,8 +306,8 @@ impl Plugin {
         store
     }
 
-    /// Makes an instance and finds the function in it. What making it burns depends on how memory is initialised, so
-    /// the call starts with a full budget again.
+    /// Creates an instance and looks up a function. The fuel of instantiation depends on how memory is initialized, so
+    /// the fuel is reset before the call.
     fn instantiate<P, R>(
         &self,
         store: &mut Store<Guest>,
@@ -325,7 +325,7 @@ impl Plugin {
     }
 }
 
-/// A call that did not come to pass.
+/// A call that failed before it ran.
 pub(crate) fn failed<T>(failure: CallFailure) -> Call<T> {
     Call {
         outcome: Err(failure),
@@ -337,7 +337,7 @@ pub(crate) fn failed<T>(failure: CallFailure) -> Call<T> {
     }
 }
 
-/// The same call with its output in other words.
+/// Converts the output of a call.
 pub(crate) fn map_output<T, U>(call: Call<T>, into: impl FnOnce(T) -> U) -> Call<U> {
     Call {
         outcome: call.outcome.map(into),

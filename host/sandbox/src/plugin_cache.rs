@@ -1,4 +1,4 @@
-//! The plugins whose code is loaded.
+//! A cache of loaded plugins.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use tidegate_core::id::Digest;
 
 use crate::plugin::Plugin;
 
-/// Loaded plugins by digest, at most so many; the one that was not used for longest makes capacity.
+/// Loaded plugins by digest, with a limited capacity. The least recently used one is evicted.
 pub(crate) struct PluginCache {
     capacity: usize,
     entries: Mutex<CacheEntries>,
@@ -18,7 +18,7 @@ pub(crate) struct PluginCache {
 #[derive(Default)]
 struct CacheEntries {
     by_digest: HashMap<Digest, (Plugin, u64)>,
-    /// Counts uses, so that the oldest can be told.
+    /// Logical time: the number of accesses so far.
     clock: u64,
 }
 
@@ -56,7 +56,7 @@ impl PluginCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, CacheEntries> {
-        // Nothing under the lock can leave it half done.
+        // A panic under the lock cannot leave the entries inconsistent.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

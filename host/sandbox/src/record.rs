@@ -1,8 +1,8 @@
-//! Records of questions and answers: canonical JSON, compressed.
+//! Records of call inputs and outputs: canonical JSON, compressed.
 //!
-//! Canonical means that the fields stand in the order of the contract, without white space, so the same question has
-//! the same bytes on every host. The compression is raw DEFLATE at its fastest level; what is compared and hashed is
-//! the JSON, for a newer compressor may make other bytes of it.
+//! Canonical means that the fields are in the order of the contract, without whitespace, so the same input has the same
+//! bytes on every server. The compression is raw DEFLATE at its fastest level. The JSON is what is compared and hashed,
+//! since a newer compressor may produce other bytes.
 
 use std::{cell::RefCell, io::Read as _};
 
@@ -10,53 +10,53 @@ use flate2::{Compress, Compression, FlushCompress, Status, read::DeflateDecoder}
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most that a record may unfold to.
+/// Maximum size of a decompressed record.
 const MAX_DECOMPRESSED_BYTES: u64 = 256 << 20;
 
 thread_local! {
-    /// Making a compressor costs more than using it on a question of a few kilobytes.
+    /// Reused, since creating a compressor takes longer than compressing a few kilobytes.
     static COMPRESSOR: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// A record that cannot be read.
+/// Why a record cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvalidRecord {
-    #[error("unfold the record: {0}")]
+    #[error("decompress the record: {0}")]
     Compression(#[source] std::io::Error),
-    #[error("the record unfolds to more than {MAX_DECOMPRESSED_BYTES} bytes")]
+    #[error("the decompressed record is larger than {MAX_DECOMPRESSED_BYTES} bytes")]
     TooLarge,
     #[error("parse the record: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// A question as it is recorded.
+/// The recorded form of a call's input.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RecordedInput<'a, T> {
     pub(crate) call: &'a str,
     pub(crate) input: T,
 }
 
-/// An answer as it is recorded: what was answered as `Ok`, or the plugin's own words as `Err`.
+/// The recorded form of a call's output: `Ok`, or the plugin's own error as `Err`.
 #[derive(Serialize)]
 pub(crate) struct RecordedOutput<'a, T> {
     pub(crate) call: &'a str,
     pub(crate) answer: Result<T, &'a str>,
 }
 
-/// A recorded question whose input is still text.
+/// A recorded input that is not parsed yet.
 pub(crate) type RawRecordedInput<'a> = RecordedInput<'a, &'a RawValue>;
 
 pub(crate) fn compress(json: &[u8]) -> Vec<u8> {
     COMPRESSOR.with_borrow_mut(|compressor| {
         compressor.reset();
-        // Stored blocks are the worst case: five bytes for every 16 KiB at the least, and a little for the end.
+        // Incompressible input grows: stored blocks add five bytes per 16 KiB, and a few at the end.
         let mut out = Vec::with_capacity(json.len() / 2 + 64);
         loop {
             let done = compressor.total_in() as usize;
             match compressor.compress_vec(&json[done..], &mut out, FlushCompress::Finish) {
                 Ok(Status::StreamEnd) => return out,
                 Ok(Status::Ok | Status::BufError) => out.reserve(json.len() / 2 + 64),
-                Err(error) => unreachable!("compressing cannot fail by its input: {error}"),
+                Err(error) => unreachable!("compression does not fail on any input: {error}"),
             }
         }
     })
@@ -85,8 +85,12 @@ mod tests {
             .collect();
         for text in ["", "{}", &"tide ".repeat(50_000), &noise] {
             let record = compress(text.as_bytes());
-            assert_eq!(compress(text.as_bytes()), record, "the same again");
-            assert_eq!(decompress(&record).expect("it was just made"), text);
+            assert_eq!(
+                compress(text.as_bytes()),
+                record,
+                "compression is deterministic"
+            );
+            assert_eq!(decompress(&record).expect("the record is valid"), text);
         }
     }
 

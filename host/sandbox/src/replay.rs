@@ -1,4 +1,4 @@
-//! Asking recorded questions again, and recording questions from their JSON.
+//! Replays recorded calls, and encodes inputs given as JSON.
 
 use tidegate_core::id::Digest;
 use tidegate_engine::ports::{Call, CallFailure, CallRecord};
@@ -11,23 +11,23 @@ use crate::{
     },
 };
 
-/// JSON that is no question of the contract's.
+/// Why JSON is not an input of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCallInput {
-    /// There is no such call.
-    #[error("there is no call `{0}`; there are plan, assign, decide, check and evaluate")]
+    /// The contract has no such call.
+    #[error("unknown call `{0}`; the calls are plan, assign, decide, check and evaluate")]
     Call(String),
-    /// The input has not the call's shape.
-    #[error("the input of `{call}` has not its shape: {error}")]
+    /// The input does not match the call's type.
+    #[error("invalid input of `{call}`: {error}")]
     Input {
-        /// The call.
+        /// Name of the call.
         call: &'static str,
-        /// What is wrong, and where.
+        /// The error, with its position.
         error: String,
     },
 }
 
-/// The record of a question, from its input as JSON: fields in `snake_case`, cases in `CamelCase`. `replay` asks it.
+/// Encodes an input for [`Plugin::replay`]. The JSON has fields in `snake_case` and cases in `CamelCase`.
 pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput> {
     fn encode<Q: CallInput>(input: &str) -> Result<Vec<u8>, InvalidCallInput> {
         serde_json::from_str::<Q>(input)
@@ -48,7 +48,7 @@ pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput
     }
 }
 
-/// Asks a recorded question. The new record holds the same question and whatever is answered this time.
+/// Repeats a call with a recorded input. The new record has the same input and the new output.
 pub(crate) fn replay(plugin: &Plugin, input: &[u8]) -> Call<()> {
     let invalid_record =
         |error: &dyn std::fmt::Display| CallFailure::Host(format!("read the question: {error}"));
@@ -83,7 +83,7 @@ fn replay_input<Q: CallInput>(plugin: &Plugin, json: &str, record: CallRecord) -
     match serde_json::from_str::<RecordedInput<'_, Q>>(json) {
         Ok(recorded) => map_output(plugin.call_recorded(&recorded.input, record), drop),
         Err(_) if Q::CALL == CallName::Assign => failed(CallFailure::Host(
-            "a long page of an assignment is recorded by the digests of its columns, and cannot be recorded again"
+            "cannot replay a long page of an assignment: only the digests of its columns are recorded"
                 .to_owned(),
         )),
         Err(error) => failed(CallFailure::Host(format!("read the question: {error}"))),

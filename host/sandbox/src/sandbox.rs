@@ -1,4 +1,4 @@
-//! The port that the engine sees.
+//! The implementation of the engine's port.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,21 +35,21 @@ use crate::{
     ticker::Ticker,
 };
 
-/// How a sandbox is set up.
+/// Configuration of a sandbox.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
-    /// What plugins may take.
+    /// Limits of plugins.
     pub limits: SandboxLimits,
-    /// Where compiled code is kept. Losing it costs time, nothing else.
+    /// Folder of the compiled code. It is a cache: what is lost is compiled again.
     pub code_folder: PathBuf,
-    /// How the process that compiles is started.
+    /// The command that starts the compiler process.
     pub compiler: CompilerCommand,
-    /// How many plugins stay loaded.
+    /// Maximum number of loaded plugins.
     pub max_loaded_plugins: usize,
 }
 
 impl SandboxConfig {
-    /// The defaults, with compiled code in this folder.
+    /// The default configuration, with this folder for compiled code.
     pub fn new(code_folder: impl Into<PathBuf>) -> Self {
         Self {
             limits: SandboxLimits::default(),
@@ -63,13 +63,13 @@ impl SandboxConfig {
 /// Why a sandbox cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A limit is beyond what an operator can set.
+    /// A limit is outside its allowed range.
     #[error("check the sandbox's limits")]
     Limits(#[from] InvalidLimit),
-    /// Wasmtime does not take its configuration, or there is not enough address space for the pool.
+    /// Wasmtime refuses its configuration, or the address space is too small for the pool.
     #[error("set up the engine: {0}")]
     Engine(String),
-    /// The folder of compiled code, or the thread that ticks.
+    /// The folder of compiled code cannot be opened, or the ticker thread cannot start.
     #[error("{0}")]
     Io(String, #[source] std::io::Error),
 }
@@ -96,7 +96,7 @@ impl WasmSandbox {
         let engine_error = |error: wasmtime::Error| OpenError::Engine(describe(&error));
         let limits = config.limits;
         limits.validate()?;
-        // Only the engine that compiles knows what its code depends on.
+        // Only the compiling engine can compute the key of its code.
         let key = CodeKey::for_engine(&engine::compiler().map_err(engine_error)?);
         let engine = engine::runner(
             CallPermits::total(limits.calls_at_once),
@@ -110,7 +110,7 @@ impl WasmSandbox {
             OpenError::Io(format!("open the folder of compiled code {folder}"), error)
         })?;
         let ticker = Ticker::start(engine.clone())
-            .map_err(|error| OpenError::Io("start the ticking thread".to_owned(), error))?;
+            .map_err(|error| OpenError::Io("start the ticker thread".to_owned(), error))?;
         Ok(Self {
             compiler: Compiler::new(config.compiler, &limits, key),
             cache: Arc::new(cache),
@@ -124,7 +124,7 @@ impl WasmSandbox {
         })
     }
 
-    /// The plugin of this digest, loaded: for callers that have a thread of their own to block.
+    /// Loads the plugin with this digest, for callers that run its blocking calls on their own threads.
     pub async fn plugin(&self, digest: Digest) -> Result<Plugin, CallFailure> {
         if let Some(plugin) = self.plugin_cache.get(digest) {
             return Ok(plugin);
@@ -138,7 +138,7 @@ impl WasmSandbox {
         Ok(plugin)
     }
 
-    /// Compiled code as the cache has it, which begins with the world's name.
+    /// Reads code from the cache, and the kind from its marker.
     async fn load_cached(&self, digest: Digest) -> Option<(Vec<u8>, PluginKind)> {
         let cache = Arc::clone(&self.cache);
         let code = tokio::task::spawn_blocking(move || cache.read(digest))
@@ -147,17 +147,17 @@ impl WasmSandbox {
         split_kind_marker(code)
     }
 
-    /// Compiles once more what the cache has lost.
+    /// Recompiles code that is missing from the cache.
     async fn rebuild(&self, digest: Digest) -> Result<(Vec<u8>, PluginKind), CallFailure> {
         let component = self
             .source
             .component(digest)
             .await
             .map_err(|error| CallFailure::Host(format!("read the component {digest}: {error}")))?
-            .ok_or_else(|| CallFailure::Host(format!("there is no component {digest}")))?;
+            .ok_or_else(|| CallFailure::Host(format!("component {digest} not found")))?;
         if Digest::of(&component) != digest {
             return Err(CallFailure::Host(format!(
-                "the stored component {digest} has other bytes"
+                "the stored component {digest} is corrupt: its digest differs"
             )));
         }
         let kind = world_of(&component, self.limits.component_bytes)
@@ -169,7 +169,7 @@ impl WasmSandbox {
         }
     }
 
-    /// Compiles, and keeps the code for next time.
+    /// Compiles a component and caches its code.
     async fn compile(
         &self,
         digest: Digest,
@@ -185,9 +185,9 @@ impl WasmSandbox {
         });
         let (written, code) = stored
             .await
-            .map_err(|error| Rejection::Unavailable(format!("keep compiled code: {error}")))?;
+            .map_err(|error| Rejection::Unavailable(format!("cache compiled code: {error}")))?;
         if let Err(error) = written {
-            tracing::warn!(%digest, %error, "cannot keep compiled code; it is made again next time");
+            tracing::warn!(%digest, %error, "cannot cache compiled code; it will be compiled again");
         }
         Ok(code)
     }
@@ -212,7 +212,7 @@ impl WasmSandbox {
         .map_err(|error| CallFailure::Host(format!("load compiled code: {error}")))?
     }
 
-    /// Runs a call on a thread that may block, when there is room for it.
+    /// Calls a plugin on a blocking thread, with a permit of the class.
     async fn call<T: Send + 'static>(
         &self,
         class: CallClass,
@@ -228,7 +228,7 @@ impl WasmSandbox {
         }
     }
 
-    /// Runs something that calls a plugin, as one of the calls of its share that may run at once.
+    /// Runs a function that calls a plugin on a blocking thread, with a permit of the class.
     async fn run_blocking<T: Send + 'static>(
         &self,
         class: CallClass,
@@ -236,12 +236,12 @@ impl WasmSandbox {
     ) -> Result<T, CallFailure> {
         let permit = self.permits.acquire(class).await?;
         tokio::task::spawn_blocking(move || {
-            // Held until the call ends, even if failed_validation waits for it any more.
+            // Held until the call ends, even if this future is dropped earlier.
             let _permit = permit;
             run()
         })
         .await
-        .map_err(|error| CallFailure::Host(format!("the call broke the host's code: {error}")))
+        .map_err(|error| CallFailure::Host(format!("the call panicked: {error}")))
     }
 }
 
@@ -328,19 +328,19 @@ impl Sandbox for WasmSandbox {
     }
 }
 
-/// Loads code that the cache or the compiler vouches for.
+/// Loads code that came from the compiler process or was authenticated by the cache.
 #[expect(
     unsafe_code,
-    reason = "code is as trusted as the host's own: see the safety comment"
+    reason = "the code is as trusted as the server's own: see the safety comment"
 )]
 fn deserialize_trusted(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: these bytes came from the process that compiles, of this same build, just now, or an HMAC with a secret
-    // that only this host can read says that they once did; and they are bytes in memory, which failed_validation changes between
-    // that check and now.
+    // SAFETY: the bytes are the output of a compiler process of this same build: either received directly, or read from
+    // the cache and authenticated by an HMAC whose secret only this server can read. They are in memory, so they cannot
+    // change after that check.
     unsafe { Component::deserialize(engine, code) }
 }
 
-/// The byte that stands before cached code, so that loading it needs no look at the component.
+/// The first byte of cached code. It stores the kind, so that loading the code does not need the component.
 fn kind_marker(kind: PluginKind) -> u8 {
     match kind {
         PluginKind::Strategy => b's',

@@ -1,9 +1,9 @@
-//! Bounds on text that plugins write.
+//! Bounds of texts from plugins.
 
-/// Bytes of a reason, and of whatever else is one sentence.
+/// Maximum size of a reason, and of other texts of one sentence.
 pub(crate) const MAX_REASON_BYTES: usize = 1 << 10;
 
-/// The text's first bytes, at most so many, cut between characters.
+/// Truncates a text to a number of bytes, at a character boundary.
 pub(crate) fn truncate(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -1,4 +1,4 @@
-//! The clock behind deadlines.
+//! The clock of the call deadlines.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError, Sender},
@@ -8,18 +8,18 @@ use std::{
 
 use wasmtime::Engine;
 
-/// How often the epoch moves on.
+/// Interval at which the epoch is incremented.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// Moves an engine's epoch on, on a thread of its own, from its making until it is dropped. It always ticks: an async
-/// timer would stand still just when the threads of the runtime are all busy, which is when deadlines matter.
+/// Increments an engine's epoch on a thread of its own, until it is dropped. It is not an async timer: that would stop
+/// when all threads of the runtime are busy, which is when deadlines matter.
 pub(crate) struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Starts ticking.
+    /// Starts the thread.
     pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -40,13 +40,13 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // It only fails when the thread panicked, and then there is nothing left to stop.
+            // Joining fails only if the thread panicked; then it has ended as well.
             let _ = thread.join();
         }
     }
 }
 
-/// How many ticks a call has that may take this long: never fewer than it was promised.
+/// The number of ticks of a deadline, rounded up: a call never gets less time than its deadline.
 pub(crate) fn ticks(deadline: Duration) -> u64 {
     u64::try_from(deadline.as_millis().div_ceil(TICK.as_millis()))
         .unwrap_or(u64::MAX)

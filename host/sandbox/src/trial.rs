@@ -1,4 +1,4 @@
-//! A small invented campaign, to try plugins on.
+//! A small invented campaign for the trial calls of uploaded plugins.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub(crate) fn health(config: &str) -> HealthInput {
 }
 
 fn context() -> Context {
-    // Some moment, always the same one.
+    // An arbitrary but constant time.
     let start = Timestamp(1_750_000_000_000);
     Context {
         now: start.plus(Duration::from_hours(1)),

@@ -1,4 +1,4 @@
-//! The process that compiles.
+//! The compiler process.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -10,20 +10,20 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::{CPU_SECONDS_VAR, EXIT_INVALID_COMPONENT, MAGIC, MEMORY_BYTES_VAR};
 use crate::{code::CodeKey, engine, failure::describe};
 
-/// What it may take when nobody says how much.
+/// Limits if the environment sets none.
 const DEFAULT_CPU_SECONDS: u64 = 20;
 const DEFAULT_MEMORY_BYTES: u64 = 2 << 30;
 
-/// The whole life of the process that compiles: limits itself, reads a component from standard input, and writes its
-/// code to standard output. Complaints go to standard error, one line.
+/// Main function of the compiler process: limits itself, reads a component from standard input and writes its code to
+/// standard output. An error is written to standard error as one line.
 ///
-/// A binary that opens a [`crate::WasmSandbox`] calls this first thing when its arguments are those of its
+/// A binary that opens a [`crate::WasmSandbox`] must call this if its arguments are those of its
 /// [`crate::CompilerCommand`], before it starts threads or reads anything.
 pub fn compile_child() -> ExitCode {
     match compile() {
         Ok(()) => ExitCode::SUCCESS,
         Err(CompileError { text, code }) => {
-            // If nobody listens there is nobody to tell.
+            // If standard error is closed, the error cannot be reported.
             let _ = writeln!(io::stderr(), "{text}");
             ExitCode::from(code)
         }
@@ -75,7 +75,7 @@ fn limit_resources() -> io::Result<()> {
     let memory = from_env(MEMORY_BYTES_VAR).unwrap_or(DEFAULT_MEMORY_BYTES);
     for (resource, soft, hard) in [
         (Resource::Core, 0, 0),
-        // The first limit ends it by SIGXCPU: SIGKILL is then somebody else's, such as the kernel's when memory is short.
+        // The soft limit ends the process with SIGXCPU, so that a SIGKILL comes from elsewhere, such as the OOM killer.
         (Resource::Cpu, cpu, cpu.saturating_add(1)),
         (Resource::As, memory, memory),
     ] {

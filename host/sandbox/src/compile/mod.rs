@@ -1,8 +1,8 @@
-//! Compiling, in a process of its own.
+//! Compilation in a separate process.
 //!
-//! A component of a few hundred kilobytes can keep a compiler busy for minutes, or make it panic, and Wasmtime does
-//! not count compile time as a security matter. So the serving process never compiles: it starts the same binary with a
-//! hidden subcommand, whose limits the kernel enforces.
+//! A component of a few hundred kilobytes can keep a compiler busy for minutes or make it panic, and Wasmtime does not
+//! treat compile time as a security issue. So the server never compiles in its own process: it starts the same binary
+//! with a hidden subcommand, under limits that the kernel enforces.
 
 mod child;
 mod parent;
@@ -13,17 +13,17 @@ pub use parent::CompilerCommand;
 
 use std::time::Duration;
 
-/// Environment of the child: seconds of CPU time that it may take.
+/// Environment variable of the child: its CPU time limit in seconds.
 const CPU_SECONDS_VAR: &str = "COMPILE_CPU_SECONDS";
-/// Environment of the child: bytes of its address space.
+/// Environment variable of the child: its address space limit in bytes.
 const MEMORY_BYTES_VAR: &str = "COMPILE_MEMORY_BYTES";
-/// Its wall time; it is killed after that.
+/// Wall time after which the child is killed.
 const WALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// What stands before the code on its standard output, and before that code's key.
+/// First bytes of the child's standard output. The code's key and the code follow.
 const MAGIC: &[u8; 16] = b"tidegate-code-1\n";
-/// Bytes of code; a component of 32 MiB makes less.
+/// Maximum size of the code. A component of 32 MiB compiles to less.
 const MAX_CODE_BYTES: u64 = 512 << 20;
-/// Bytes of its message.
+/// Maximum size of the child's error message.
 const MAX_MESSAGE_BYTES: u64 = 4 << 10;
-/// Its exit code for a component that cannot be compiled; everything else is the host's fault or a limit's doing.
+/// The child's exit code for a component that cannot be compiled. Other failures are the server's, or due to a limit.
 const EXIT_INVALID_COMPONENT: u8 = 65;

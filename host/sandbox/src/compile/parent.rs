@@ -1,4 +1,4 @@
-//! The serving side of compiling.
+//! The server's side of compilation.
 
 use std::{
     ffi::OsString,
@@ -27,17 +27,18 @@ use crate::{
     text::{MAX_REASON_BYTES, truncate},
 };
 
-/// How the process that compiles is started.
+/// The command that starts the compiler process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompilerCommand {
     /// The program.
     pub program: PathBuf,
-    /// What makes it call [`crate::compile_child`].
+    /// The arguments that make it call [`crate::compile_child`].
     pub args: Vec<OsString>,
 }
 
 impl Default for CompilerCommand {
-    /// The running program, by the inode that it was started from: a newer one on disk speaks of other code.
+    /// The running program, by the inode that it was started from: a newer binary at its path would make incompatible
+    /// code.
     fn default() -> Self {
         Self {
             program: PathBuf::from("/proc/self/exe"),
@@ -46,7 +47,7 @@ impl Default for CompilerCommand {
     }
 }
 
-/// Compiles components, one at a time.
+/// Compiles components in child processes, one at a time.
 pub(crate) struct Compiler {
     command: CompilerCommand,
     cpu: Duration,
@@ -56,7 +57,7 @@ pub(crate) struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler of code with this key.
+    /// A compiler that accepts only code with this key.
     pub(crate) fn new(command: CompilerCommand, limits: &SandboxLimits, key: CodeKey) -> Self {
         Self {
             command,
@@ -67,8 +68,8 @@ impl Compiler {
         }
     }
 
-    /// The code of a component. `ready` is asked again once it is this one's turn: whoever was before may have
-    /// compiled the same.
+    /// Compiles a component. `recheck` is awaited once the compiler is free: the previous caller may have compiled the
+    /// same component.
     pub(crate) async fn compile(
         &self,
         component: Bytes,
@@ -79,23 +80,25 @@ impl Compiler {
             return Ok(code);
         }
         let mut child = self.start().map_err(|error| {
-            Rejection::Unavailable(format!("the process that compiles did not start: {error}"))
+            Rejection::Unavailable(format!("cannot start the compiler process: {error}"))
         })?;
         let Ok(exchanged) = timeout(WALL_TIMEOUT, exchange(&mut child, component)).await else {
-            // Dropping the child kills it.
+            // The child is killed on drop.
             return Err(Rejection::Invalid(format!(
                 "compiling it took longer than {} s",
                 WALL_TIMEOUT.as_secs()
             )));
         };
         let child_output = exchanged.map_err(|error| {
-            Rejection::Unavailable(format!("the process that compiles went astray: {error}"))
+            Rejection::Unavailable(format!(
+                "cannot communicate with the compiler process: {error}"
+            ))
         })?;
         self.interpret(child_output)
     }
 
     fn start(&self) -> std::io::Result<Child> {
-        // Threads take address space each, and compiling one plugin needs few.
+        // Each thread takes address space, and one plugin needs few threads.
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         Command::new(&self.command.program)
             .args(&self.command.args)
@@ -132,7 +135,7 @@ impl Compiler {
             }
             (_, Some(SIGKILL)) => {
                 return Err(Rejection::Unavailable(
-                    "the process that compiles was killed, most likely because the machine has too little memory; \
+                    "the compiler process was killed, most likely because the machine ran out of memory; \
                      try again"
                         .to_owned(),
                 ));
@@ -150,12 +153,12 @@ impl Compiler {
             }
             (Some(PANICKED), _) => {
                 return Err(Rejection::Invalid(format!(
-                    "the compiler broke on it: {message}"
+                    "the compiler panicked: {message}"
                 )));
             }
             _ => {
                 return Err(Rejection::Unavailable(format!(
-                    "the process that compiles ended with {status}: {message}"
+                    "the compiler process failed with {status}: {message}"
                 )));
             }
         }
@@ -170,7 +173,7 @@ impl Compiler {
             .is_some_and(|rest| rest.starts_with(self.key.as_bytes()));
         if !is_same_build {
             return Err(Rejection::Unavailable(
-                "the process that compiles is of another build than this server: restart it"
+                "the compiler process is of another build than this server; restart the server"
                     .to_owned(),
             ));
         }
@@ -178,21 +181,21 @@ impl Compiler {
     }
 }
 
-/// What a child left behind.
+/// The status and the output of a finished child.
 struct ChildOutput {
     status: ExitStatus,
     output: Vec<u8>,
     message: Vec<u8>,
 }
 
-/// Hands the component over, and takes in what comes back, all at once: each pipe holds only a little.
+/// Writes the component and reads both outputs concurrently, since the pipes have small buffers.
 async fn exchange(child: &mut Child, component: Bytes) -> std::io::Result<ChildOutput> {
     let missing = || std::io::Error::other("a pipe is missing");
     let mut stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
     let write = async move {
-        // A child that ends early closes its pipe; its status tells why.
+        // A child that exits early closes its pipe; its status tells why.
         let _ = stdin.write_all(&component).await;
         drop(stdin);
     };
@@ -201,13 +204,13 @@ async fn exchange(child: &mut Child, component: Bytes) -> std::io::Result<ChildO
     let mut limited_stderr = stderr.take(MAX_MESSAGE_BYTES);
     let ((), read, drained) = tokio::join!(write, limited_output.read_to_end(&mut output), async {
         let drained = limited_stderr.read_to_end(&mut message).await;
-        // What is beyond the bound is not kept, but must not block the child either.
+        // Drain the rest, so that it does not block the child.
         tokio::io::copy(limited_stderr.get_mut(), &mut tokio::io::sink()).await?;
         drained
     },);
     read?;
     drained?;
-    // A child that still writes would wait for ever.
+    // Close the pipe: a child that still writes would block forever.
     drop(limited_output);
     let status = child.wait().await?;
     Ok(ChildOutput {

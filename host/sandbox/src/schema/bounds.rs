@@ -1,24 +1,24 @@
-//! What a config schema may hold, so that neither reading it nor checking a config by it can take long.
+//! Bounds of config schemas, so that neither parsing a schema nor checking a config against it can take long.
 //!
-//! References are the danger: two of them in a row of a hundred definitions make more checks than there are atoms. So
-//! a schema may refer only to itself, only by JSON pointer, never in a cycle, and may not unfold to more than a few
-//! thousand parts.
+//! References can multiply the work: a chain of a hundred definitions with two references each takes 2^100 checks. So
+//! references must be JSON pointers into the schema itself and must not form a cycle, and the expanded schema is limited
+//! to a few thousand parts.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// Parts that a schema may unfold to, counting a definition as often as it is referred to.
+/// Maximum number of parts of an expanded schema: a definition counts once per reference.
 const MAX_PARTS: u64 = 4_000;
-/// How deep parts may lie in one another, references followed. Whoever walks a schema does so by recursion.
+/// Maximum nesting depth, references included: validators walk a schema recursively.
 const MAX_DEPTH: usize = 64;
-/// Patterns in a schema.
+/// Maximum number of patterns of a schema.
 const MAX_PATTERNS: usize = 128;
-/// The only dialect.
+/// The supported dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Keywords whose values are data, not schemas.
 const DATA_KEYWORDS: [&str; 5] = ["const", "enum", "default", "examples", "example"];
-/// Keywords that refer by other means than a JSON pointer, or change what a pointer means.
+/// Keywords that make references without JSON pointers, or change the meaning of pointers.
 const UNSUPPORTED_KEYWORDS: [&str; 5] = [
     "$dynamicRef",
     "$dynamicAnchor",
@@ -27,30 +27,30 @@ const UNSUPPORTED_KEYWORDS: [&str; 5] = [
     "$vocabulary",
 ];
 
-/// What is too much in a schema.
+/// A bound that a schema violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SchemaBoundsError {
-    #[error("`{0}` at `{1}` is not for config schemas")]
+    #[error("`{0}` at `{1}` is not supported in config schemas")]
     Keyword(String, String),
-    #[error("`$schema` is `{0}`; config schemas are of `{DIALECT}`")]
+    #[error("`$schema` is `{0}`; it must be `{DIALECT}`")]
     Dialect(String),
     #[error(
-        "`$ref` at `{0}` is `{1}`; a config schema refers only to its own parts, as `#/$defs/...`"
+        "`$ref` at `{0}` is `{1}`; a config schema may refer only to its own parts, as in `#/$defs/...`"
     )]
     Foreign(String, String),
-    #[error("`$ref` at `{0}` points to nothing")]
+    #[error("`$ref` at `{0}` has no target")]
     Dangling(String),
-    #[error("`$ref` at `{0}` leads back to itself; a config has no endless depth")]
+    #[error("`$ref` at `{0}` is recursive, which is not supported in config schemas")]
     Cycle(String),
-    #[error("it unfolds to more than {MAX_PARTS} parts")]
+    #[error("it expands to more than {MAX_PARTS} parts")]
     Parts,
-    #[error("its parts lie more than {MAX_DEPTH} deep in one another")]
+    #[error("it is nested more than {MAX_DEPTH} levels deep")]
     Depth,
     #[error("it has more than {MAX_PATTERNS} patterns")]
     Patterns,
 }
 
-/// Checks a schema, and returns how many parts it unfolds to.
+/// Checks a schema, and returns the number of parts of its expansion.
 pub(super) fn check(schema: &Value) -> Result<u64, SchemaBoundsError> {
     match schema.get("$schema") {
         None => {}
@@ -66,7 +66,7 @@ pub(super) fn check(schema: &Value) -> Result<u64, SchemaBoundsError> {
     Ok(measurer.measure(schema, "")?.parts)
 }
 
-/// How much a part unfolds to.
+/// The size of an expanded part.
 #[derive(Debug, Clone, Copy)]
 struct SchemaSize {
     parts: u64,
@@ -74,7 +74,7 @@ struct SchemaSize {
 }
 
 impl SchemaSize {
-    /// Takes what lies within it into account.
+    /// Adds the size of a nested part.
     fn add(&mut self, inner: Self) -> Result<(), SchemaBoundsError> {
         self.parts = self.parts.saturating_add(inner.parts);
         self.height = self.height.max(inner.height + 1);
@@ -90,7 +90,7 @@ impl SchemaSize {
 
 struct SchemaMeasurer<'a> {
     schema: &'a Value,
-    /// What pointers lead to; none while it is being measured.
+    /// Sizes of the targets of pointers; none while a target is being measured.
     measured: HashMap<&'a str, Option<SchemaSize>>,
     patterns: usize,
     depth: usize,

@@ -1,4 +1,4 @@
-//! Configs against the plugin's own JSON Schema.
+//! Checks configs against the plugin's own JSON Schema.
 
 mod bounds;
 
@@ -11,42 +11,42 @@ use crate::{
     text::{MAX_REASON_BYTES, truncate},
 };
 
-/// Bytes of a schema.
+/// Maximum size of a schema.
 const MAX_SCHEMA_BYTES: usize = 64 << 10;
-/// Bytes that a compiled pattern may take.
+/// Maximum size of a compiled pattern.
 const MAX_PATTERN_BYTES: usize = 256 << 10;
-/// Parts of the schema times values of the config: about how many checks there may be.
+/// Maximum product of the schema's parts and the config's values, an estimate of the number of checks.
 const MAX_CHECKS: u64 = 50_000_000;
-/// Up to so many, every error is looked for; beyond, the first one ends it, for each error is costly to put together.
+/// Up to this number of checks all errors are collected; above it, only the first one, since building errors is costly.
 const MAX_CHECKS_FOR_ALL_ERRORS: u64 = 1_000_000;
-/// So many errors are enough for a person to go on with.
+/// Maximum number of reported errors.
 const MAX_ERRORS: usize = 32;
 
-/// Why a text is no config schema.
+/// Why a text is not a config schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidSchema {
-    #[error("it is {0} bytes long, and may be {MAX_SCHEMA_BYTES}")]
+    #[error("it has {0} bytes; the maximum is {MAX_SCHEMA_BYTES}")]
     TooLarge(usize),
-    #[error("it is no JSON: {0}")]
+    #[error("it is not JSON: {0}")]
     NotJson(String),
     #[error("{0}")]
     OutOfBounds(#[from] bounds::SchemaBoundsError),
-    #[error("it is no JSON Schema: {0}")]
+    #[error("it is not a JSON Schema: {0}")]
     Invalid(String),
 }
 
-/// A plugin's config schema, ready to check configs.
+/// A plugin's config schema, compiled.
 pub(crate) struct ConfigSchema {
     validator: Validator,
     /// The schema itself, for its examples and defaults.
     schema: Value,
-    /// How many parts it unfolds to.
+    /// Number of parts of its expansion.
     parts: u64,
 }
 
 impl ConfigSchema {
-    /// Reads a schema of draft 2020-12. It comes from a stranger, so whatever could make checking slow is refused:
-    /// nothing is fetched, patterns are matched in linear time, and the schema may not refer to itself.
+    /// Reads a schema of draft 2020-12. Schemas are untrusted, so whatever could make checking slow is ruled out:
+    /// nothing is fetched, patterns match in linear time, and a recursive schema is refused.
     pub(crate) fn read(text: &str) -> Result<Self, InvalidSchema> {
         if text.len() > MAX_SCHEMA_BYTES {
             return Err(InvalidSchema::TooLarge(text.len()));
@@ -72,14 +72,14 @@ impl ConfigSchema {
         })
     }
 
-    /// What a config breaks. The paths are JSON pointers.
+    /// The errors of a config. Their paths are JSON pointers.
     pub(crate) fn check(&self, config: &Value) -> Vec<FieldError> {
         let checks = self.parts.saturating_mul(count_values(config));
         if checks > MAX_CHECKS {
             return vec![FieldError {
                 path: String::new(),
                 message: format!(
-                    "it has too many values for a schema of {} parts: it may have {}",
+                    "it has too many values for a schema of {} parts; the maximum is {}",
                     self.parts,
                     MAX_CHECKS / self.parts
                 ),
@@ -94,7 +94,7 @@ impl ConfigSchema {
         fields.take(MAX_ERRORS).collect()
     }
 
-    /// A config that the schema takes, from its own examples and defaults; none when it has no such.
+    /// A valid config, built from the schema's examples and defaults; none if that is not possible.
     pub(crate) fn example(&self) -> Option<Value> {
         let examples = self.schema.get("examples").and_then(Value::as_array);
         let default = self.schema.get("default");
@@ -108,7 +108,7 @@ impl ConfigSchema {
             .find(|config| config.is_object() && self.validator.is_valid(config))
     }
 
-    /// Every field by its default or first example.
+    /// An object with the default or first example of every field.
     fn example_from_fields(&self) -> Value {
         let fields = self.schema.get("properties").and_then(Value::as_object);
         fields
@@ -124,7 +124,7 @@ impl ConfigSchema {
     }
 }
 
-/// A config is a JSON object of bearable size, whatever the plugin.
+/// Parses a config. For every plugin it must be a JSON object of limited size.
 pub(crate) fn parse_config(text: &str) -> Result<Value, FieldError> {
     let config_error = |message: String| FieldError {
         path: String::new(),
@@ -133,18 +133,18 @@ pub(crate) fn parse_config(text: &str) -> Result<Value, FieldError> {
     if text.len() > MAX_CONFIG_BYTES {
         let bytes = text.len();
         return Err(config_error(format!(
-            "a config may have {MAX_CONFIG_BYTES} bytes, and this one has {bytes}"
+            "the config has {bytes} bytes; the maximum is {MAX_CONFIG_BYTES}"
         )));
     }
     match serde_json::from_str(text) {
         Ok(config @ Value::Object(_)) => Ok(config),
-        Ok(_) => Err(config_error("a config is a JSON object".to_owned())),
-        Err(error) => Err(config_error(format!("a config is JSON: {error}"))),
+        Ok(_) => Err(config_error("the config must be a JSON object".to_owned())),
+        Err(error) => Err(config_error(format!("the config is not JSON: {error}"))),
     }
 }
 
-/// One for each field that is wrong, which is not always where the schema says so: an object is told of its fields that
-/// nobody knows, and of one that is missing.
+/// One error per invalid field. The validator reports unknown and missing fields on their object; here they are
+/// reported on the field.
 fn field_errors(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
     let at = error.instance_path();
     match error.kind() {
@@ -154,7 +154,7 @@ fn field_errors(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
             .take(MAX_ERRORS)
             .map(|name| FieldError {
                 path: child_pointer(at.as_str(), name),
-                message: "there is no such field".to_owned(),
+                message: "unknown field".to_owned(),
             })
             .collect(),
         ValidationErrorKind::Required { property } => vec![FieldError {
@@ -171,13 +171,13 @@ fn field_errors(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
     }
 }
 
-/// The JSON pointer of a field of an object.
+/// The JSON pointer of an object's field.
 fn child_pointer(object: &str, name: &str) -> String {
     let name = name.replace('~', "~0").replace('/', "~1");
     truncate(&format!("{object}/{name}"), MAX_REASON_BYTES).to_owned()
 }
 
-/// How many values a config holds, itself and all within.
+/// The number of values in a config, including itself.
 fn count_values(config: &Value) -> u64 {
     1 + match config {
         Value::Array(items) => items.iter().map(count_values).sum(),
@@ -207,9 +207,9 @@ mod tests {
     }"##;
 
     fn errors(config: &str) -> Vec<(String, String)> {
-        let config = serde_json::from_str(config).expect("the test's own config is JSON");
+        let config = serde_json::from_str(config).expect("the config is JSON");
         ConfigSchema::read(STAGED)
-            .expect("the test's own schema is good")
+            .expect("the schema is valid")
             .check(&config)
             .into_iter()
             .map(|error| (error.path, error.message))
@@ -233,9 +233,9 @@ mod tests {
 
     #[test]
     fn an_example_is_built_from_defaults() {
-        let schema = ConfigSchema::read(STAGED).expect("the test's own schema is good");
+        let schema = ConfigSchema::read(STAGED).expect("the schema is valid");
         assert_eq!(schema.example(), Some(serde_json::json!({"percent": 10})));
-        let impossible = ConfigSchema::read(r#"{"required": ["x"]}"#).expect("it is a schema");
+        let impossible = ConfigSchema::read(r#"{"required": ["x"]}"#).expect("the schema is valid");
         assert_eq!(impossible.example(), None);
     }
 
@@ -257,27 +257,27 @@ mod tests {
     fn the_number_of_checks_is_limited() {
         let branches: Vec<_> = (0..300).map(|n| serde_json::json!({"const": n})).collect();
         let schema = serde_json::json!({"properties": {"a": {"items": {"anyOf": branches}}}});
-        let schema = ConfigSchema::read(&schema.to_string()).expect("it is a schema");
+        let schema = ConfigSchema::read(&schema.to_string()).expect("the schema is valid");
         let errors = |item: i64, items: usize| {
             let config = serde_json::json!({"a": vec![item; items]});
             schema.check(&config).len()
         };
         assert_eq!(errors(0, 60_000), 0);
         assert_eq!(errors(-1, 100), MAX_ERRORS);
-        assert_eq!(errors(-1, 60_000), 1, "the first one");
+        assert_eq!(errors(-1, 60_000), 1, "only the first error");
         assert_eq!(errors(0, 200_000), 1, "too many values");
     }
 
     #[test]
     fn an_invalid_schema_is_refused_with_a_reason() {
         for (schema, reason) in [
-            ("{", "it is no JSON: "),
-            (r#"{"type": "wave"}"#, "it is no JSON Schema: at `/type`"),
-            (r#"{"pattern": "("}"#, "it is no JSON Schema: "),
-            (r#"{"pattern": "(?=x)"}"#, "it is no JSON Schema: "),
+            ("{", "it is not JSON: "),
+            (r#"{"type": "wave"}"#, "it is not a JSON Schema: at `/type`"),
+            (r#"{"pattern": "("}"#, "it is not a JSON Schema: "),
+            (r#"{"pattern": "(?=x)"}"#, "it is not a JSON Schema: "),
             (
                 r#"{"pattern": "(\\w{500}){500}"}"#,
-                "it is no JSON Schema: ",
+                "it is not a JSON Schema: ",
             ),
             (
                 r#"{"$ref": "https://example.com/schema.json"}"#,
@@ -287,7 +287,7 @@ mod tests {
             let error = ConfigSchema::read(schema)
                 .err()
                 .map(|error| error.to_string());
-            let error = error.unwrap_or_else(|| panic!("{schema} was taken"));
+            let error = error.unwrap_or_else(|| panic!("{schema} was accepted"));
             assert!(error.starts_with(reason), "{schema}: {error}");
         }
         assert_eq!(

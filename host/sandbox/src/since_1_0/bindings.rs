@@ -1,8 +1,8 @@
-//! What Wasmtime makes of `wit/since-1.0`.
+//! Bindings that Wasmtime generates from `wit/since-1.0`.
 //!
-//! One world of the host's own exports every interface, so that the worlds share their types. No component has that
-//! world: exports are looked up one by one. The serde derives give records and goldens their JSON: fields in
-//! `snake_case`, cases in `CamelCase`.
+//! An extra world exports every interface, so that the worlds share their types. No component has that world: exports
+//! are looked up one by one. The serde derives define the JSON of records and goldens: fields in `snake_case`, cases in
+//! `CamelCase`.
 
 wasmtime::component::bindgen!({
     path: "../../wit/since-1.0",

@@ -1,4 +1,4 @@
-//! The calls of the contract that decide something.
+//! The recorded calls of the contract.
 
 use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::plugin::PluginKind;
@@ -18,7 +18,7 @@ use crate::{
     record::{RecordedInput, RecordedOutput},
 };
 
-/// A call's name, in the contract and in records.
+/// The name of a call in the contract and in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallName {
     Plan,
@@ -28,7 +28,7 @@ pub(crate) enum CallName {
     Evaluate,
 }
 
-/// All of them.
+/// All calls.
 pub(crate) const CALLS: [CallName; 5] = [
     CallName::Plan,
     CallName::Assign,
@@ -52,7 +52,7 @@ impl CallName {
         CALLS.into_iter().find(|call| call.as_str() == text)
     }
 
-    /// Whose call it is.
+    /// The kind of plugin that exports the call.
     pub(crate) fn kind(self) -> PluginKind {
         match self {
             Self::Plan | Self::Assign | Self::Decide => PluginKind::Strategy,
@@ -62,22 +62,22 @@ impl CallName {
     }
 }
 
-/// The input of a call, and through it the call.
+/// The input of a call. Its type determines the call.
 pub(crate) trait CallInput:
     ComponentType + Lower + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// Which call asks it.
+    /// The call that takes this input.
     const CALL: CallName;
-    /// What is answered.
+    /// The output of the call.
     type Output: ComponentType + Lift + Serialize + Send + Sync + 'static;
 
-    /// What answering may take.
+    /// The limits of the call.
     fn budget(&self, limits: &SandboxLimits) -> Budget;
 
-    /// Checks what the border promises of an answer; the campaign's rules are the checker's.
+    /// Checks the bounds of an output that do not depend on the campaign. The checker applies the campaign's rules.
     fn check(&self, output: &Self::Output) -> Result<(), String>;
 
-    /// The question as it is recorded.
+    /// Serializes the input for the record.
     fn record(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&RecordedInput {
             call: Self::CALL.as_str(),
@@ -85,7 +85,7 @@ pub(crate) trait CallInput:
         })
     }
 
-    /// Its answer as it is recorded.
+    /// Serializes the output for the record.
     fn record_output(&self, output: Result<&Self::Output, &str>) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&RecordedOutput {
             call: Self::CALL.as_str(),

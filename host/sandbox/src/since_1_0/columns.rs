@@ -1,7 +1,7 @@
 //! Records of assignments.
 //!
-//! A page may have a million rows, and its record is kept with the journal: the columns of long pages are recorded by
-//! their digests. Such a record proves what was asked and answered, but cannot be asked again.
+//! A page may have a million rows, and its record is stored in the journal, so the columns of long pages are recorded
+//! as digests. Such a record proves the input and the output of the call, but cannot be replayed.
 
 use serde::{Serialize, Serializer};
 use tidegate_core::id::Digest;
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::record::{RecordedInput, RecordedOutput};
 
-/// Pages of up to so many rows are recorded whole.
+/// Maximum number of rows of a page that is recorded in full.
 const MAX_INLINE_ROWS: usize = 4096;
 
-/// [`AssignInput`] with its columns in either form; the fields stand in the same order.
+/// [`AssignInput`] with its columns in either form. The order of the fields is the same.
 #[derive(Serialize)]
 struct RecordedAssignInput<'a> {
     context: &'a types::Context,
@@ -51,7 +51,7 @@ pub(super) fn record_output(output: Result<&Vec<u16>, &str>) -> serde_json::Resu
     })
 }
 
-/// A column, whole or as `{"rows": ..., "digest": "sha256:..."}` of its numbers in little-endian order.
+/// A column: serialized in full, or as `{"rows": ..., "digest": "sha256:..."}` over its numbers in little-endian order.
 struct Column<'a, T>(&'a [T]);
 
 impl<T: LittleEndian + Serialize> Serialize for Column<'_, T> {
@@ -72,9 +72,8 @@ impl<T: LittleEndian + Serialize> Serialize for Column<'_, T> {
     }
 }
 
-/// A number that knows its bytes.
+/// A number that can be written in little-endian order.
 trait LittleEndian: Copy {
-    /// Appends them, the least significant first.
     fn write(self, bytes: &mut Vec<u8>);
 }
 
@@ -110,7 +109,7 @@ mod tests {
 
     #[test]
     fn long_columns_are_recorded_by_digest() {
-        let json = |column: &[u16]| serde_json::to_value(Column(column)).expect("it is plain");
+        let json = |column: &[u16]| serde_json::to_value(Column(column)).expect("it serializes");
         assert_eq!(json(&[1, 2]), serde_json::json!([1, 2]));
         let long = vec![513_u16; 40_000];
         let bytes = [1, 2].repeat(40_000);

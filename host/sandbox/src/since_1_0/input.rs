@@ -1,4 +1,4 @@
-//! What the domain asks, in the contract's types.
+//! Converts call inputs from the domain's types to the contract's.
 
 use tidegate_core::{
     plugin::{self as core, HealthVerdict, OperatorActKind, RollbackScope},
@@ -241,7 +241,7 @@ impl From<core::Metric> for health::Metric {
 
 impl From<core::Sample> for health::Sample {
     fn from(sample: core::Sample) -> Self {
-        // JSON has no other numbers, and the record must come back as it was asked.
+        // JSON has only finite numbers, and the record must equal the input.
         let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
         Self {
             count: sample.count,

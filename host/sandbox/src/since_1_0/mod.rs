@@ -1,6 +1,6 @@
-//! Contract version 1.0: its names, its types, and how they become the domain's.
+//! Contract version 1.0: its names, its types, and their conversion from and to the domain's types.
 //!
-//! A later version gets a module beside this one; what is here does not change, for plugins are built against it.
+//! A later version gets a module of its own. This one must not change incompatibly: plugins are built against it.
 
 mod bindings;
 mod call;
@@ -19,16 +19,16 @@ pub(crate) use call::{CALLS, CallInput, CallName};
 
 use tidegate_core::plugin::PluginKind;
 
-/// The version, as an inspection names it.
+/// The version that an inspection reports.
 pub(crate) const VERSION: &str = "1.0.0";
-/// The one import with functions.
+/// The only import with functions.
 pub(crate) const LOG: &str = "tidegate:plugin/log@1.0.0";
-/// Types only.
+/// An import with types only.
 pub(crate) const TYPES: &str = "tidegate:plugin/types@1.0.0";
-/// What every world exports.
+/// The export of every world.
 pub(crate) const META: &str = "tidegate:plugin/meta@1.0.0";
 
-/// What makes a world the one it is.
+/// The export that identifies a world.
 pub(crate) fn interface(kind: PluginKind) -> &'static str {
     match kind {
         PluginKind::Strategy => "tidegate:plugin/rollout@1.0.0",

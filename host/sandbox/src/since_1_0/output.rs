@@ -1,4 +1,4 @@
-//! What plugins answer, in the domain's types.
+//! Converts call outputs from the contract's types to the domain's.
 
 use std::time::Duration;
 

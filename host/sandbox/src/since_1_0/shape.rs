@@ -1,4 +1,4 @@
-//! Bounds on answers that hold whatever the campaign is.
+//! Bounds of outputs that do not depend on the campaign.
 
 use super::bindings::exports::tidegate::plugin::{
     compatibility::Verdict,
@@ -63,14 +63,12 @@ pub(super) fn check_health(answer: &HealthAnswer) -> CheckResult {
     check_explain(&answer.explain)
 }
 
-/// One answer for each thing that was asked about.
+/// Checks that the output has one element per element of the input.
 pub(super) fn check_count(items: &str, expected: usize, actual: usize) -> CheckResult {
     if expected == actual {
         Ok(())
     } else {
-        Err(format!(
-            "it was asked about {expected} {items} and answered for {actual}"
-        ))
+        Err(format!("it has {actual} results for {expected} {items}"))
     }
 }
 
@@ -85,7 +83,7 @@ fn check_state(state: &[u8]) -> CheckResult {
 fn check_explain(lines: &[String]) -> CheckResult {
     if lines.len() > MAX_EXPLAIN_LINES {
         return Err(format!(
-            "`explain` has {} sentences, and may have {MAX_EXPLAIN_LINES}",
+            "`explain` has {} sentences; the maximum is {MAX_EXPLAIN_LINES}",
             lines.len()
         ));
     }
@@ -102,7 +100,7 @@ fn check_length(what: &str, bytes: usize, max: usize) -> CheckResult {
     if bytes <= max {
         Ok(())
     } else {
-        Err(format!("{what} is {bytes} bytes long, and may be {max}"))
+        Err(format!("{what} has {bytes} bytes; the maximum is {max}"))
     }
 }
 
@@ -111,7 +109,7 @@ fn check_basis_points(what: &str, points: u16) -> CheckResult {
         Ok(())
     } else {
         Err(format!(
-            "{what} is {points} basis points, and may be {MAX_BASIS_POINTS}"
+            "{what} is {points} basis points; the maximum is {MAX_BASIS_POINTS}"
         ))
     }
 }
@@ -175,7 +173,7 @@ mod tests {
         assert_eq!(share(10_000), Ok(()));
         assert_eq!(
             share(10_001),
-            Err("the share of wave 0 is 10001 basis points, and may be 10000".to_owned())
+            Err("the share of wave 0 is 10001 basis points; the maximum is 10000".to_owned())
         );
     }
 }

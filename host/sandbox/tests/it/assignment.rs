@@ -1,4 +1,4 @@
-//! Assignments: columns in, a column out, and records of either.
+//! Calls of `assign` and their records.
 
 use anyhow::Result;
 use tidegate_core::plugin::AssignInput;
@@ -7,7 +7,7 @@ use tidegate_hostile::{Hooks, strategy_with};
 
 use crate::support::{SandboxFixture, context, failure};
 
-/// A strategy whose `assign` answers so many rows of wave 0.
+/// A strategy whose `assign` returns this number of rows, all of wave 0.
 fn strategy_assigning(rows: usize) -> Result<Vec<u8>> {
     strategy_with(&Hooks::default().assign(&format!(
         "(drop (memory.grow $memory (i32.const 40)))
@@ -63,10 +63,7 @@ async fn long_pages_are_recorded_by_digest() -> Result<()> {
     assert_eq!(call.outcome?.len(), rows);
 
     let replayed = failure(fixture.sandbox.replay(digest, &call.record.input).await)?;
-    assert!(
-        replayed.to_string().contains("cannot be asked again"),
-        "{replayed}"
-    );
+    assert!(replayed.to_string().contains("cannot replay"), "{replayed}");
     Ok(())
 }
 
@@ -76,7 +73,7 @@ async fn every_row_needs_an_answer() -> Result<()> {
     let digest = fixture.components.put(strategy_assigning(9)?);
     assert_eq!(
         failure(fixture.sandbox.assign(digest, page(8)).await)?,
-        CallFailure::InvalidAnswer("it was asked about 8 rows and answered for 9".to_owned())
+        CallFailure::InvalidAnswer("it has 9 results for 8 rows".to_owned())
     );
     Ok(())
 }
@@ -84,7 +81,7 @@ async fn every_row_needs_an_answer() -> Result<()> {
 #[tokio::test]
 async fn an_answer_may_be_as_long_as_the_page_allows() -> Result<()> {
     let fixture = SandboxFixture::with(|config| config.limits.answer_bytes = 1_000)?;
-    // Two bytes a row, and eight allowed for each.
+    // The output has two bytes a row; the limit grows by eight.
     let digest = fixture.components.put(strategy_assigning(10_000)?);
     assert_eq!(
         fixture

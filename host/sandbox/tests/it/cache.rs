@@ -1,4 +1,4 @@
-//! The folder of compiled code: what is there is used, and only what this host put there.
+//! The cache of compiled code.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tidegate_hostile::HostilePlugin;
 
 use crate::support::{SandboxFixture, observation};
 
-/// Whether the plugin can be called.
+/// True if the plugin can be called.
 async fn is_callable(fixture: &SandboxFixture, digest: Digest) -> bool {
     fixture
         .sandbox
@@ -38,7 +38,7 @@ fn files(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
 fn code_file(fixture: &SandboxFixture) -> Result<PathBuf> {
     files(&fixture.code_folder(), "code")?
         .pop()
-        .context("there is no code")
+        .context("no code file")
 }
 
 #[tokio::test]
@@ -102,7 +102,10 @@ async fn a_lost_or_damaged_file_is_recompiled() -> Result<()> {
         fs::write(&path, bytes)?;
         let after = fixture.reopen()?;
         assert!(is_callable(&after, digest).await);
-        assert!(fs::read(&path)? == sound, "it was made again, the same");
+        assert!(
+            fs::read(&path)? == sound,
+            "it was recompiled with the same result"
+        );
     }
     fs::remove_file(&path)?;
     assert!(is_callable(&fixture.reopen()?, digest).await);
@@ -139,10 +142,10 @@ async fn code_authenticated_with_another_secret_is_not_loaded() -> Result<()> {
     assert!(is_callable(&fixture.reopen()?, digest).await);
     assert!(
         fs::read(code_file(&fixture)?)? != before,
-        "it was signed anew"
+        "it was authenticated with the new secret"
     );
 
-    // One that others can read is none.
+    // A secret that other users can read is replaced.
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
     assert!(is_callable(&fixture.reopen()?, digest).await);
     assert_ne!(fs::read(&secret)?, [7; 32]);
@@ -157,7 +160,7 @@ async fn a_missing_component_is_a_host_failure() -> Result<()> {
         .sandbox
         .decide(Digest::of(b"nothing"), observation("{}"))
         .await;
-    let failure = call.outcome.err().context("it answered")?;
+    let failure = call.outcome.err().context("the call succeeded")?;
     assert_eq!(failure.class(), "host");
     Ok(())
 }

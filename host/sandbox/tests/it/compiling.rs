@@ -1,4 +1,4 @@
-//! The process that compiles, and its limits.
+//! The compiler process and its limits.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn a_compile_bomb_is_refused_with_a_reason() -> Result<()> {
         SandboxFixture::with(|config| config.limits.compile_cpu = Duration::from_secs(1))?;
     let why = fixture.refusal(compile_bomb(40, 3_000)?).await?;
     assert_eq!(why, "compiling it took more than 1 s of CPU time");
-    // The server goes on.
+    // The sandbox still works.
     let inspection = fixture.upload(HostilePlugin::Honest.component()?).await?;
     let call = fixture
         .sandbox
@@ -51,7 +51,7 @@ async fn a_killed_compiler_does_not_reject_the_component() -> Result<()> {
 #[tokio::test]
 async fn invalid_code_is_refused() -> Result<()> {
     let fixture = SandboxFixture::new()?;
-    // Well-formed on the outside, and wrong within.
+    // The component is well-formed, but its core module is invalid.
     let mut component = wat::parse_str(
         r#"(component (core module (func (result i32) (i32.const 1)))
             (instance $i)
@@ -62,8 +62,8 @@ async fn invalid_code_is_refused() -> Result<()> {
     let at = component
         .windows(3)
         .position(|window| window == body)
-        .ok_or_else(|| anyhow::anyhow!("the body is not where it was"))?;
-    component[at] = 0x42; // i64.const: another type than the function returns
+        .ok_or_else(|| anyhow::anyhow!("the function body is not in the component"))?;
+    component[at] = 0x42; // i64.const, which does not match the function's result type
     let why = fixture.refusal(component).await?;
     assert!(why.starts_with("it does not compile: "), "{why}");
     Ok(())

@@ -1,5 +1,5 @@
-//! The components that `cargo xtask components` makes: they are taken in, and each answers its goldens through Wasm,
-//! twice the same.
+//! The components that `cargo xtask components` builds: each is accepted, and reproduces its goldens through Wasm,
+//! deterministically.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use tidegate_sandbox::{Plugin, encode_input};
 
 use crate::support::{SandboxFixture, built_component};
 
-/// A golden: `expect` is the answer in the serde form of the contract's types, results as `Ok` and `Err`.
+/// A golden. `expect` is the output in the serde form of the contract's types, with results as `Ok` and `Err`.
 #[derive(Deserialize)]
 struct Golden {
     call: String,
@@ -23,7 +23,7 @@ struct Golden {
     expect: Value,
 }
 
-/// The folders of plugins and policies that have goldens, by the name of their component.
+/// The golden folders of plugins and policies, by the name of their component.
 fn guests() -> Result<Vec<(String, PathBuf)>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut guests = Vec::new();
@@ -67,7 +67,7 @@ async fn goldens_through_wasm() -> Result<()> {
     Ok(())
 }
 
-/// The bytes of memory that a component's instance begins with.
+/// The initial memory of a component's instance, in bytes.
 fn initial_memory(component: &[u8]) -> Result<u64> {
     let mut pages = 0;
     for payload in wasmparser::Parser::new(0).parse_all(component) {
@@ -94,7 +94,7 @@ fn check(
             .into_iter()
             .map(|error| json!({"path": error.path, "message": error.message}))
             .collect();
-        ensure!(json!(errors) == golden.expect, "it answered {errors:?}");
+        ensure!(json!(errors) == golden.expect, "the output is {errors:?}");
         return Ok(());
     }
     let input = encode_input(&golden.call, golden.input.get())?;
@@ -104,12 +104,9 @@ fn check(
     let answered: Value = serde_json::from_str(&readable)?;
     ensure!(
         answered["answer"] == golden.expect,
-        "it answered {readable}"
+        "the output is {readable}"
     );
-    ensure!(
-        first.record == second.record,
-        "another record the second time"
-    );
+    ensure!(first.record == second.record, "the second record differs");
     ensure!(
         first.fuel == second.fuel,
         "{} fuel, then {}",
@@ -117,7 +114,7 @@ fn check(
         second.fuel
     );
     ensure!(first.peak_memory == second.peak_memory);
-    // Growing takes a lock on the whole process, so that calls at the same time wait for each other.
+    // Growing a memory takes a process-wide lock, so concurrent calls would wait for each other.
     ensure!(
         first.peak_memory == initial_memory,
         "it grew its memory from {initial_memory} to {} bytes",
@@ -130,7 +127,7 @@ fn check(
     Ok(())
 }
 
-/// What is recorded of a call is enough to ask it again, in another process and from compiled code alone.
+/// The record of a call is enough to replay it, in another process and with compiled code only.
 #[tokio::test]
 async fn a_replay_is_the_same_bit_for_bit() -> Result<()> {
     let fixture = SandboxFixture::new()?;

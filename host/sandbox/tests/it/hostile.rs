@@ -1,4 +1,4 @@
-//! Whatever a plugin does, the call ends with a class that tells what it did.
+//! Hostile plugins: every call ends, and its failure class tells the cause.
 
 use anyhow::Result;
 use tidegate_core::{
@@ -11,7 +11,7 @@ use tidegate_hostile::HostilePlugin;
 
 use crate::support::{SandboxFixture, failure, observation, plan_input};
 
-/// The failure of `decide`.
+/// Calls `decide`, and returns its failure.
 async fn decide(fixture: &SandboxFixture, hostile: HostilePlugin) -> Result<CallFailure> {
     failure(fixture.decide(hostile.component()?).await)
 }
@@ -74,13 +74,13 @@ async fn decisions_do_not_wait_for_interactive_calls() -> Result<()> {
         .put(HostilePlugin::EndlessLoop.component()?);
     let decided = fixture.sandbox.decide(honest, observation("{}")).await;
     let input = decided.record.input;
-    // Loads it, so that nothing but calls is left to wait for.
+    // Load the plugin, so that the calls wait only for permits.
     fixture.sandbox.plugin(endless).await?;
     let replay = || fixture.sandbox.replay(endless, &input);
     let interactive = async { tokio::join!(replay(), replay(), replay()) };
     tokio::select! {
         biased;
-        _ = interactive => anyhow::bail!("the decision waited behind people"),
+        _ = interactive => anyhow::bail!("the decision waited for interactive calls"),
         call = fixture.sandbox.decide(honest, observation("{}")) => assert!(call.outcome.is_ok()),
     }
     Ok(())
@@ -148,7 +148,7 @@ async fn answers_are_bounded_and_checked() -> Result<()> {
     assert_eq!(
         failure(fixture.sandbox.plan(digest, plan_input("{}")).await)?,
         CallFailure::InvalidAnswer(
-            "the share of wave 0 is 65535 basis points, and may be 10000".to_owned()
+            "the share of wave 0 is 65535 basis points; the maximum is 10000".to_owned()
         )
     );
     Ok(())
@@ -178,7 +178,7 @@ async fn well_formed_lies_pass_the_sandbox() -> Result<()> {
     Ok(())
 }
 
-/// What the sandbox lets through, since it is well-formed, the checker refuses by what is true of the campaign.
+/// The checker refuses well-formed decisions that contradict the campaign, which the sandbox cannot detect.
 #[tokio::test]
 async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
     let fixture = SandboxFixture::new()?;
@@ -215,7 +215,7 @@ async fn lies_about_the_campaign_are_refused_by_the_checker() -> Result<()> {
             observation_of([wave(0), wave(0)], &[], &[]),
             Err(Violation::OutOfOrder(1)),
         ),
-        // The same is no lie after the first wave was opened.
+        // The same decision is valid once the first wave is released.
         (
             HostilePlugin::OutOfOrder,
             observation_of([wave(1), wave(0)], &[], &[]),
@@ -267,7 +267,7 @@ async fn the_log_keeps_its_first_lines() -> Result<()> {
     Ok(())
 }
 
-/// What one call did, the next one does not see, and the same call is the same call.
+/// Calls do not affect each other, and the same call has the same result.
 #[tokio::test]
 async fn every_call_has_an_instance_of_its_own() -> Result<()> {
     let fixture = SandboxFixture::new()?;
@@ -290,7 +290,7 @@ async fn every_call_has_an_instance_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// More calls than may run at once, of all kinds, all end.
+/// More concurrent calls than permits, of all hostile plugins, all end.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_calls_than_permits_all_end() -> Result<()> {
     let fixture = std::sync::Arc::new(SandboxFixture::new()?);

@@ -1,4 +1,4 @@
-//! The sandbox from the outside: the port, real components, a real process that compiles.
+//! Tests of the sandbox through its port, with real components and a real compiler process.
 
 mod assignment;
 mod cache;

@@ -1,4 +1,4 @@
-//! Plugins that are not in Rust. They need tools from the language's own registry, so they run when asked for:
+//! Plugins in other languages than Rust. They need the languages' tools, so they are ignored by default; run them with
 //! `cargo test -p tidegate-sandbox --test it -- --ignored polyglot`. JavaScript needs npm; C needs Debian's `clang-22
 //! lld-22 wasi-libc libclang-rt-22-dev-wasm32` and `cargo install wit-bindgen-cli --no-default-features -F c`.
 
@@ -75,7 +75,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The same conversation with whatever language it is in.
+/// Runs the same calls for every language.
 async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let digest = fixture.upload(component).await?.digest;
@@ -91,7 +91,7 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
         .validate(digest, r#"{"other": 1}"#)
         .await
         .outcome?;
-    assert_eq!(errors.len(), 1, "its schema says no: {errors:?}");
+    assert_eq!(errors.len(), 1, "the schema refuses it: {errors:?}");
 
     let plan = fixture
         .sandbox
@@ -127,7 +127,7 @@ async fn check_all_at_once(component: Vec<u8>) -> Result<()> {
     assert_eq!(decision.explain, ["every device at once"]);
 
     let broken = fixture.sandbox.plan(digest, plan_input("no JSON")).await;
-    let failure = broken.outcome.expect_err("the config is broken");
+    let failure = broken.outcome.expect_err("the config is invalid");
     assert!(
         matches!(failure, CallFailure::PluginError(_) | CallFailure::Trap(_)),
         "{failure}"

@@ -1,4 +1,4 @@
-//! Configs are checked by the plugin's schema, then by the plugin.
+//! Configs are checked against the plugin's schema, then by the plugin.
 
 use anyhow::Result;
 use tidegate_engine::ports::Sandbox as _;
@@ -31,7 +31,10 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         ("", ""),
     ] {
         let refused = fixture.sandbox.validate(digest, config).await;
-        assert_eq!(refused.asked, None, "its schema said enough");
+        assert_eq!(
+            refused.asked, None,
+            "the plugin is not called if the schema finds errors"
+        );
         let errors = refused.outcome?;
         assert_eq!(errors.len(), 1, "{config}: {errors:?}");
         assert_eq!(errors[0].path, path, "{config}: {errors:?}");
@@ -45,15 +48,15 @@ async fn bad_schemas_are_refused_at_upload() -> Result<()> {
     for (schema, message) in [
         (
             r#"{"$ref": "http://127.0.0.1:1/schema"}"#,
-            "refers only to its own parts",
+            "may refer only to its own parts",
         ),
         (
             r#"{"$schema": "http://json-schema.org/draft-07/schema#"}"#,
             "draft/2020-12",
         ),
-        (r##"{"items": {"$ref": "#"}}"##, "leads back to itself"),
-        (r#"{"type": 7}"#, "no JSON Schema"),
-        ("", "no JSON"),
+        (r##"{"items": {"$ref": "#"}}"##, "is recursive"),
+        (r#"{"type": 7}"#, "not a JSON Schema"),
+        ("", "not JSON"),
     ] {
         let why = fixture
             .refusal(strategy_with(&Hooks::default().schema(schema))?)

@@ -1,4 +1,4 @@
-//! A sandbox on a temporary folder, and components by their digest.
+//! A sandbox with a temporary folder, and components in memory.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use tidegate_engine::ports::{
 };
 use tidegate_sandbox::{CompilerCommand, SandboxConfig, WasmSandbox};
 
-/// The components that were handed in.
+/// Uploaded components by digest.
 #[derive(Default)]
 pub(crate) struct MemoryComponents {
     components: Mutex<HashMap<Digest, Bytes>>,
@@ -50,7 +50,7 @@ impl ComponentSource for MemoryComponents {
     }
 }
 
-/// A sandbox with its folder and its components.
+/// A sandbox with its folder and components.
 pub(crate) struct SandboxFixture {
     pub(crate) sandbox: WasmSandbox,
     pub(crate) components: Arc<MemoryComponents>,
@@ -62,12 +62,12 @@ impl SandboxFixture {
         Self::with(|_| ())
     }
 
-    /// A fixture whose configuration is not the default.
+    /// A sandbox with a changed configuration.
     pub(crate) fn with(change: impl FnOnce(&mut SandboxConfig)) -> Result<Self> {
         Self::open(Arc::new(TempDir::new()?), Arc::default(), change)
     }
 
-    /// Another sandbox on the same folder and components, as after a restart.
+    /// Another sandbox with the same folder and components, as after a restart.
     pub(crate) fn reopen(&self) -> Result<Self> {
         Self::open(
             Arc::clone(&self.folder),
@@ -76,7 +76,7 @@ impl SandboxFixture {
         )
     }
 
-    /// Another sandbox on the same folder, whose components has nothing.
+    /// Another sandbox with the same folder, without components.
     pub(crate) fn reopen_without_components(&self) -> Result<Self> {
         Self::open(Arc::clone(&self.folder), Arc::default(), |_| ())
     }
@@ -91,7 +91,7 @@ impl SandboxFixture {
             program: env!("CARGO_BIN_EXE_tidegate-compile").into(),
             args: Vec::new(),
         };
-        // Whatever is tested here ends by fuel or by its limit; a busy machine is no reason to fail.
+        // Calls must end by fuel or by another limit, not by a deadline because the machine is busy.
         config.limits.deadline = Duration::from_secs(2);
         config.limits.planning_deadline = Duration::from_secs(30);
         change(&mut config);
@@ -107,32 +107,32 @@ impl SandboxFixture {
         self.folder.path().join("code")
     }
 
-    /// Hands a component in, as an upload does.
+    /// Uploads a component.
     pub(crate) async fn upload(&self, component: Vec<u8>) -> Result<Inspection, Rejection> {
         self.components.put(component.clone());
         self.sandbox.inspect(component.into()).await
     }
 
-    /// Why an upload was refused.
+    /// Uploads a component, and returns the reason why it is refused.
     pub(crate) async fn refusal(&self, component: Vec<u8>) -> Result<String> {
         match self.upload(component).await {
             Err(Rejection::Invalid(why)) => Ok(why),
-            other => anyhow::bail!("it was not refused as invalid: {other:?}"),
+            other => anyhow::bail!("not refused as invalid: {other:?}"),
         }
     }
 
-    /// What a component's `decide` does, without the trial of an upload before.
+    /// Calls a component's `decide`, without the checks of an upload.
     pub(crate) async fn decide(&self, component: Vec<u8>) -> Call<tidegate_core::plugin::Decision> {
         let digest = self.components.put(component);
         self.sandbox.decide(digest, observation("{}")).await
     }
 }
 
-/// A failed call's reason.
+/// The failure of a call.
 pub(crate) fn failure<T: std::fmt::Debug>(call: Call<T>) -> Result<CallFailure> {
     match call.outcome {
         Err(failure) => Ok(failure),
-        Ok(answer) => anyhow::bail!("it answered {answer:?}"),
+        Ok(answer) => anyhow::bail!("the call succeeded: {answer:?}"),
     }
 }
 
@@ -182,13 +182,13 @@ fn firmware() -> FirmwareFacts {
     }
 }
 
-/// A component that `cargo xtask components` makes; its name is its package's.
+/// A component that `cargo xtask components` builds, by the name of its package.
 pub(crate) fn built_component(name: &str) -> Result<Vec<u8>> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
     let path = target.join(name).with_extension("wasm");
     std::fs::read(&path).with_context(|| {
         format!(
-            "{} is not there: run `cargo xtask components` first",
+            "{} does not exist: run `cargo xtask components` first",
             path.display()
         )
     })

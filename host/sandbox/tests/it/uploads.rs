@@ -1,4 +1,4 @@
-//! What is refused when it is handed in, and what is said about it.
+//! Uploads: what is accepted, and why others are refused.
 
 use anyhow::Result;
 use tidegate_core::plugin::PluginKind;
@@ -19,7 +19,7 @@ async fn an_honest_component_is_accepted() -> Result<()> {
     assert_eq!(
         fixture.upload(component).await?,
         inspection,
-        "the same again"
+        "a second upload gives the same result"
     );
     Ok(())
 }
@@ -29,11 +29,11 @@ async fn an_invalid_component_is_refused_with_a_reason() -> Result<()> {
     let fixture = SandboxFixture::new()?;
     let sound = HostilePlugin::Honest.component()?;
     for (name, component, message) in [
-        ("nothing", Vec::new(), "no WebAssembly component"),
+        ("nothing", Vec::new(), "not a WebAssembly component"),
         (
             "noise",
             b"not wasm at all".to_vec(),
-            "no WebAssembly component",
+            "not a WebAssembly component",
         ),
         ("half a component", sound[..sound.len() / 2].to_vec(), ""),
         (
@@ -105,27 +105,27 @@ async fn a_component_that_fails_its_trial_is_refused() -> Result<()> {
     for (hostile, message) in [
         (
             HostilePlugin::EndlessLoop,
-            "trying its `decide`: the plugin ran out of fuel",
+            "calling its `decide`: the plugin ran out of fuel",
         ),
         (
             HostilePlugin::LoopInStart,
-            "trying to make an instance of it: the plugin ran out of fuel",
+            "instantiating it: the plugin ran out of fuel",
         ),
         (
             HostilePlugin::MemoryBomb,
-            "trying its `decide`: the plugin wanted more than",
+            "calling its `decide`: the plugin exceeded its memory limit",
         ),
         (
             HostilePlugin::Trap,
-            "trying its `decide`: the plugin trapped",
+            "calling its `decide`: the plugin trapped",
         ),
         (
             HostilePlugin::HugeAnswer,
-            "trying its `decide`: the plugin's answer is larger",
+            "calling its `decide`: the plugin's output is larger",
         ),
         (
             HostilePlugin::ImpossibleShare,
-            "trying its `plan`: the plugin's answer breaks",
+            "calling its `plan`: the plugin's output violates",
         ),
     ] {
         let why = fixture.refusal(hostile.component()?).await?;
@@ -137,14 +137,14 @@ async fn a_component_that_fails_its_trial_is_refused() -> Result<()> {
 #[tokio::test]
 async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
     let fixture = SandboxFixture::new()?;
-    // A schema that nothing satisfies without being told how: there is no config to try it with.
+    // The schema has no examples or defaults, so there is no config for a trial call.
     let component = strategy_with(
         &Hooks::default()
             .schema(r#"{"required": ["percent"]}"#)
             .decide("unreachable"),
     )?;
     fixture.upload(component).await?;
-    // The plugin's own `err` is an answer.
+    // The plugin may return an error.
     let component = strategy_with(&Hooks::default().decide(
         "(i32.store8 (i32.const 640) (i32.const 1))
          (i32.store (i32.const 648) (i32.const 1024))
@@ -161,7 +161,7 @@ async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
             .err()
             .map(|failure| failure.to_string())
             .as_deref(),
-        Some("the plugin refused: hostile")
+        Some("the plugin returned an error: hostile")
     );
     assert_eq!(
         fixture.sandbox.readable(&call.record.output)?,

@@ -1,5 +1,5 @@
-// A strategy in C: one wave of all devices, admitted at once; beside `strategy.js` it shows that the contract fits
-// more than one language. `tests/it/polyglot.rs` builds and runs it.
+// A strategy in C with one wave, whose devices are all admitted at once. Like `strategy.js`, it shows that the contract
+// does not depend on Rust. `tests/it/polyglot.rs` builds and runs it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ static const char *const SCHEMA =
     "\"properties\":{\"wave\":{\"type\":\"string\",\"default\":\"all\",\"pattern\":\"^[a-z]*$\"}},"
     "\"additionalProperties\":false}";
 
-// The wave's name. The schema leaves so few configs that finding the last text in one is parsing it.
+// The wave's name. The schema allows only configs in which the last string is the name.
 static bool read_config(const text *config, text *name) {
     const char *from = (const char *)config->ptr, *end = from + config->len;
     if (config->len < 2 || from[0] != '{' || end[-1] != '}') return false;
@@ -57,7 +57,7 @@ bool exports_tidegate_plugin_rollout_plan(exports_tidegate_plugin_rollout_plan_i
                                           exports_tidegate_plugin_rollout_wave_plan_t *ret, text *err) {
     text name;
     if (!read_config(&input->config, &name)) {
-        *err = text_of("the config is no object");
+        *err = text_of("the config is not an object");
         return false;
     }
     memset(ret, 0, sizeof *ret);
@@ -75,16 +75,16 @@ bool exports_tidegate_plugin_rollout_assign(exports_tidegate_plugin_rollout_assi
     return false;
 }
 
-bool exports_tidegate_plugin_rollout_decide(exports_tidegate_plugin_rollout_observation_t *seen,
+bool exports_tidegate_plugin_rollout_decide(exports_tidegate_plugin_rollout_observation_t *observation,
                                             exports_tidegate_plugin_rollout_decision_t *ret, text *err) {
-    size_t waves = seen->waves.len;
+    size_t waves = observation->waves.len;
     if (waves > 99) {
         *err = text_of("there are more than 99 waves");
         return false;
     }
     char line[] = {'0' + waves / 10, '0' + waves % 10, ' ', 'w', 'a', 'v', 'e', 's', 0};
-    text said = text_of(line[0] == '0' ? line + 1 : line);
-    tidegate_plugin_log_line(&said);
+    text message = text_of(line[0] == '0' ? line + 1 : line);
+    tidegate_plugin_log_line(&message);
 
     memset(ret, 0, sizeof *ret);
     ret->outcome.tag = EXPORTS_TIDEGATE_PLUGIN_ROLLOUT_OUTCOME_COMPLETE;
@@ -92,8 +92,8 @@ bool exports_tidegate_plugin_rollout_decide(exports_tidegate_plugin_rollout_obse
     ret->admissions.len = waves;
     for (uint32_t wave = 0; wave < waves; wave++) {
         ret->admissions.ptr[wave].wave = wave;
-        ret->admissions.ptr[wave].devices = seen->waves.ptr[wave].size;
-        if (seen->waves.ptr[wave].counts.pending > 0) {
+        ret->admissions.ptr[wave].devices = observation->waves.ptr[wave].size;
+        if (observation->waves.ptr[wave].counts.pending > 0) {
             ret->outcome.tag = EXPORTS_TIDEGATE_PLUGIN_ROLLOUT_OUTCOME_PROCEED;
         }
     }

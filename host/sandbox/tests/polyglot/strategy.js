@@ -1,5 +1,5 @@
-// A strategy in JavaScript: one wave of all devices, admitted at once. It shows that the contract and the engine's
-// configuration do not fit Rust alone; `tests/it/polyglot.rs` builds and runs it.
+// A strategy in JavaScript with one wave, whose devices are all admitted at once. It shows that neither the contract
+// nor the engine's configuration depends on Rust. `tests/it/polyglot.rs` builds and runs it.
 import { line } from "tidegate:plugin/log@1.0.0";
 
 export const meta = {
@@ -35,11 +35,11 @@ export const rollout = {
     throw "there are no custom waves";
   },
 
-  decide(seen) {
-    line(`${seen.waves.length} waves`);
-    const pending = seen.waves.some((wave) => wave.counts.pending > 0n);
+  decide(observation) {
+    line(`${observation.waves.length} waves`);
+    const pending = observation.waves.some((wave) => wave.counts.pending > 0n);
     return {
-      admissions: seen.waves.map((wave, index) => ({ wave: index, devices: wave.size })),
+      admissions: observation.waves.map((wave, index) => ({ wave: index, devices: wave.size })),
       outcome: { tag: pending ? "proceed" : "complete" },
       wakeAfter: undefined,
       state: new Uint8Array(),
