@@ -1,4 +1,4 @@
-//! Who is at the other end.
+//! The client of a request, as seen through trusted proxies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,29 +14,29 @@ use http::{HeaderValue, header::LOCATION, request::Parts};
 
 use crate::{AppState, tls::PeerCertificates};
 
-/// What is known of a connection; the server puts it to each request that comes over it.
+/// Facts about a connection. The server adds them to the extensions of each of its requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) is_tls: bool,
-    /// What the peer proved to have the key of.
+    /// The peer's certificates. It has proven possession of the first one's private key.
     pub(crate) certificates: Option<Arc<PeerCertificates>>,
 }
 
-/// Who asks, seen through the proxies that are trusted.
+/// The client that sent a request, as seen through trusted proxies.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Client {
-    /// None where nobody knows, as in tests without a connection.
+    /// None if unknown, as in tests without a connection.
     pub(crate) address: Option<IpAddr>,
-    /// Whether a trusted proxy passed the request on: then its headers may say who the device is.
+    /// True if a trusted proxy forwarded the request. Its headers may then identify the device.
     pub(crate) is_proxied: bool,
-    /// Whether the client's own connection is encrypted.
+    /// True if the client's own connection is encrypted.
     pub(crate) is_tls: bool,
-    /// For which host it asked, where a proxy says so.
+    /// The host that the client requested, if a proxy reports it.
     pub(crate) host: Option<String>,
-    /// At which port, where a proxy says so.
+    /// The port that the client requested, if a proxy reports it.
     pub(crate) port: Option<u16>,
-    /// What stands before the paths of its links: empty, or a path without a slash at its end.
+    /// Prefix for the paths of links: empty, or a path without a trailing slash.
     pub(crate) prefix: String,
     pub(crate) certificates: Option<Arc<PeerCertificates>>,
 }
@@ -67,13 +67,13 @@ impl Client {
             host: forwarded_info.host,
             port: forwarded_info.port,
             prefix: forwarded_info.prefix,
-            // A proxy's own certificate is no device's.
+            // The connection's certificate is the proxy's, not a device's.
             certificates: None,
         }
     }
 }
 
-/// Finds out who asks, for whoever needs it further in. A `Location` that is a path leads back through the proxy.
+/// Adds the [`Client`] to the request's extensions, and the proxy's prefix to a `Location` that is a path.
 pub(crate) async fn identify_client(
     State(state): State<AppState>,
     request: Request,

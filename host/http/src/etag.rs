@@ -1,9 +1,9 @@
 use http::{HeaderMap, header::HeaderName};
 
-/// Whether a header such as `If-None-Match` names this entity tag, or `*`. `tag` comes without its quotes; clients that
-/// leave the quotes away are understood, and several headers are one list.
+/// True if a header such as `If-None-Match` contains this entity tag or `*`. Repeated headers form one list.
 ///
-/// `weak`: whether tags marked as weak count (they do for `If-None-Match`, RFC 9110 section 13.1.2).
+/// `tag` has no quotes, and unquoted tags in the header match too. `weak` selects whether weak tags match, as they do
+/// for `If-None-Match` (RFC 9110 section 13.1.2).
 pub(crate) fn header_matches(
     headers: &HeaderMap,
     header: &HeaderName,
@@ -18,7 +18,7 @@ pub(crate) fn header_matches(
     named.any(|named| named == "*" || tag_matches(named, tag, weak))
 }
 
-/// Whether one entity tag is this one.
+/// True if one entity tag of a header is `tag`.
 pub(crate) fn tag_matches(named: &str, tag: &str, weak: bool) -> bool {
     let opaque = match named.strip_prefix("W/") {
         Some(opaque) if weak => opaque,

@@ -1,52 +1,52 @@
-//! What proxies say of the request that they pass on. Only those that the operator trusts are listened to.
+//! Forwarding headers of trusted proxies. Those of untrusted hops are ignored.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 
-/// Who may say for whom it asks.
+/// The trusted proxies, and the headers that they set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustedProxies {
-    /// Where they are.
+    /// Their addresses.
     pub networks: Vec<IpNet>,
-    /// How they say it. The other way is not listened to: proxies pass on what they do not know, so that anybody could
-    /// speak in it.
+    /// The headers that they set. The other kind is ignored: proxies forward headers that they do not know, so a client
+    /// could set those itself.
     pub header_format: ProxyHeaders,
 }
 
-/// How proxies say for whom they ask.
+/// The kind of forwarding headers that proxies set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyHeaders {
     /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `-Prefix`.
     #[default]
     XForwarded,
-    /// `Forwarded`, as RFC 7239 has it.
+    /// `Forwarded` (RFC 7239).
     Forwarded,
 }
 
-/// What the nearest proxy that is trusted knows of whoever is behind it.
+/// What trusted proxies report about the client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ForwardedInfo {
-    /// None: it did not say.
+    /// None if not reported.
     pub(crate) address: Option<IpAddr>,
     pub(crate) scheme: Option<String>,
     pub(crate) host: Option<String>,
-    /// In place of the one that the host names.
+    /// Overrides the port in `host`.
     pub(crate) port: Option<u16>,
-    /// What the proxy takes off the front of paths: empty, or `/` and plain segments.
+    /// The path prefix that the proxy strips: empty, or `/` and unreserved segments.
     pub(crate) prefix: String,
 }
 
 impl TrustedProxies {
-    /// Whether whoever is there is a proxy that is trusted.
+    /// True if the address belongs to a trusted proxy.
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|net| net.contains(&address))
     }
 
-    /// What a trusted proxy says. Proxies append on the right, so the words of those that are trusted are read from there
-    /// until one names somebody who is not: that is the client, and what stands further left is hearsay.
+    /// Reads the forwarding headers. Proxies append on the right, so the list is read from the right up to the first
+    /// address that is not a trusted proxy's: that is the client. Entries further left come from untrusted hops.
     pub(crate) fn forwarded_info(&self, headers: &HeaderMap) -> ForwardedInfo {
         match self.header_format {
             ProxyHeaders::XForwarded => self.x_forwarded(headers),
@@ -57,7 +57,7 @@ impl TrustedProxies {
     fn x_forwarded(&self, headers: &HeaderMap) -> ForwardedInfo {
         let addresses = list_members(headers, "x-forwarded-for");
         let (address, hops) = self.client_address(addresses.iter().rev().map(|hop| Some(*hop)));
-        // Some proxies add to these lists, some write the last one's word over it.
+        // Some proxies append to these lists, others overwrite them.
         let value_of = |name: &'static str| {
             let values = list_members(headers, name);
             let at = values
@@ -109,8 +109,8 @@ impl TrustedProxies {
         }
     }
 
-    /// The first address that is no trusted proxy's, and how many were looked at. What is no address ends it: the last
-    /// one that is counts.
+    /// The first address that is not a trusted proxy's, and the number of hops read. An entry that is not an address
+    /// ends the search; the last address read is then the client's.
     fn client_address<'a>(
         &self,
         hops: impl Iterator<Item = Option<&'a str>>,
@@ -129,7 +129,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with a port or without.
+/// Parses an address with an optional port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
@@ -143,17 +143,17 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// 1 to 65535, in digits alone.
+/// Parses a port from 1 to 65535, without a sign.
 fn parse_port(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|port| *port > 0);
     port.filter(|_| is_number)
 }
 
-/// Longest prefix, in bytes: small devices have room for short links only.
+/// Maximum length of a prefix: small devices can store only short links.
 const MAX_PREFIX_BYTES: usize = 128;
 
-/// An absolute path of plain segments, without the slash at its end.
+/// Parses an absolute path of unreserved characters, and removes its trailing slash.
 fn parse_prefix(text: &str) -> Option<String> {
     let path = text.strip_suffix('/').unwrap_or(text);
     if path.is_empty() || path.len() > MAX_PREFIX_BYTES {
@@ -167,7 +167,7 @@ fn parse_prefix(text: &str) -> Option<String> {
     is_good.then(|| path.to_owned())
 }
 
-/// The members of a list, over all lines of it.
+/// The members of a list header, over all its lines.
 fn list_members<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).iter();
     lines
@@ -178,7 +178,7 @@ fn list_members<'a>(headers: &'a HeaderMap, name: &'static str) -> Vec<&'a str> 
         .collect()
 }
 
-/// Splits where the separator does not stand in quotes.
+/// Splits at separators outside quotes.
 fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(|c| {
@@ -212,7 +212,7 @@ mod tests {
         header_format: ProxyHeaders,
         lines: &[(&'static str, &'static str)],
     ) -> [String; 3] {
-        let networks = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a net"));
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a valid network"));
         let proxies = TrustedProxies {
             networks: networks.to_vec(),
             header_format,
@@ -243,7 +243,7 @@ mod tests {
                 ],
                 ["192.0.2.7", "https", "gate.example"],
             ),
-            // Whoever is outside says what it likes, and the proxy adds the truth.
+            // A client forges the headers, and the proxy appends the real values.
             (
                 &[
                     ("x-forwarded-for", "127.0.0.1, 192.0.2.7"),
@@ -252,7 +252,7 @@ mod tests {
                 ],
                 ["192.0.2.7", "https", "gate.example"],
             ),
-            // Two proxies, two lines.
+            // Two proxies and two header lines.
             (
                 &[
                     ("x-forwarded-for", "1.1.1.1,192.0.2.7"),

@@ -11,22 +11,23 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-/// So many bytes tell HTTP/2 from HTTP/1. Until they are there nobody else minds how long a client takes.
+/// Length of the HTTP/2 connection preface, which hyper waits for to tell HTTP/2 from HTTP/1. hyper has no timeout for
+/// it.
 const HTTP2_PREFACE_BYTES: usize = 24;
 
-/// A connection whose client is not waited for without end: neither for its first words - a device that loses its network
-/// right after it connected would be waited for until the server stops - nor while it takes nothing of what it is sent.
+/// A connection with a first-byte timeout and an idle timeout for writes. Without them, a device that loses its network
+/// right after connecting, or that stops reading, would hold its connection until the server stops.
 pub(crate) struct IdleTimeoutStream<S> {
     stream: S,
-    /// Until when it has to speak; none once enough has come.
+    /// Deadline for the first [`HTTP2_PREFACE_BYTES`]; none once they have been read.
     first_byte_deadline: Option<Pin<Box<Sleep>>>,
     bytes_read: usize,
-    /// For how long it may take nothing.
+    /// Maximum time without progress of a write.
     write_idle_timeout: Duration,
-    /// Since when it takes nothing.
+    /// When writing last stopped making progress; none while it does.
     stalled_since: Option<Instant>,
-    /// Wakes whoever waits for it. It is not set anew at every pause of a download: when it rings too early, it is set to
-    /// the right time.
+    /// Wakes the writing task at the timeout. It is not reset at every pause of a download: if it fires too early, it
+    /// is reset to the right time.
     stall_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -46,7 +47,7 @@ impl<S> IdleTimeoutStream<S> {
         }
     }
 
-    /// Passes on what became of sending something, unless nothing was taken for too long.
+    /// Returns the result of a write, or an error if writing has stalled for too long.
     fn check_stall<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -158,7 +159,7 @@ mod tests {
             stream.read_exact(&mut received).await?;
             assert_eq!(stream.first_byte_deadline.is_none(), is_complete, "{sent}");
             if !is_complete {
-                let error = stream.read_u8().await.expect_err("nothing more comes");
+                let error = stream.read_u8().await.expect_err("no more bytes are sent");
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             }
         }
@@ -171,7 +172,7 @@ mod tests {
         let (mut client, stream) = duplex(1);
         let mut stream = IdleTimeoutStream::new(stream, NO_TIMEOUT, write_idle_timeout);
         let started = Instant::now();
-        // Whoever takes a little now and then is waited for, longer than for who takes nothing.
+        // A client that reads slowly keeps its connection for longer than the timeout.
         let reading = async {
             while started.elapsed() < write_idle_timeout * 3 / 2 {
                 sleep(write_idle_timeout / 20).await;

@@ -1,10 +1,10 @@
-//! What Tidegate says over HTTP: the device API at `/{tenant}/controller/v1/{device}`, the REST API at `/api/v1`, and
-//! probes and metrics beside them.
+//! Tidegate's HTTP interfaces: the device API (DDI) at `/{tenant}/controller/v1/{device}`, the REST API at `/api/v1`,
+//! probes and metrics.
 //!
 //! # Architecture invariant
 //!
-//! Handlers translate: they read a request, call one use case of the engine and write an answer. Wire types live here and
-//! nowhere else, and every failure of the REST API becomes `application/problem+json` in one place.
+//! Handlers only translate: each parses a request, calls one use case of the engine and writes a response. Wire types
+//! exist only here, and one module turns every failure of the REST API into `application/problem+json`.
 
 mod client;
 mod ddi;
@@ -46,7 +46,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use problem::Problem;
 
-/// Everything that is served.
+/// The router of all HTTP interfaces.
 pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(probes::router())
@@ -66,11 +66,11 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Bodies up to this size are read to their end even if nobody wants them.
+/// Request bodies up to this size are read to their end even if the request is refused.
 const MAX_DRAINED_BODY_BYTES: u64 = 16 << 10;
 
-/// Nobody reads the rest of a large body that is refused, so its connection ends with the answer. Whoever is told so
-/// does not try the next request on it.
+/// Adds `Connection: close` to the refusal of a request with a large body: the rest of the body is not read, so the
+/// connection ends, and clients must not reuse it.
 async fn close_after_refused_body(request: Request, next: Next) -> Response {
     let has_connection_header = request.version() < Version::HTTP_2;
     let size = request.body().size_hint().upper();

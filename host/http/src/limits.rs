@@ -1,4 +1,4 @@
-//! How much may be asked for: so many requests a second of one client and of one tenant, so many event streams.
+//! Request limits: requests a second per client and per tenant, and concurrent event streams per tenant.
 
 use std::{
     collections::HashMap,
@@ -23,37 +23,37 @@ use tidegate_core::id::TenantId;
 
 use crate::problem::Problem;
 
-/// Most clients that are told apart. Whoever comes after them takes the place of one that was silent for long: there is
-/// little left that counts against it.
+/// Maximum number of clients with a bucket. Beyond it, the bucket of a client that was idle for long is evicted; it
+/// has refilled by then.
 const MAX_TRACKED_CLIENTS: usize = 100_000;
-/// Most tenants.
+/// Maximum number of tenants with a bucket.
 const MAX_TRACKED_TENANTS: usize = 10_000;
 
-/// How much may be asked for. 0 stands for no limit.
+/// Settings of the request limits. 0 means no limit.
 #[derive(Debug, Clone)]
 pub struct RequestLimitSettings {
-    /// Reading requests a second of one client, by its address.
+    /// Read requests a second per client address.
     pub reads_per_second: u32,
-    /// Other requests a second of one client.
+    /// Other requests a second per client address.
     pub writes_per_second: u32,
-    /// Whether clients of this host and of private networks have no limit.
+    /// Exempts loopback and private client addresses.
     pub exempt_private: bool,
-    /// Reading requests a second of one tenant.
+    /// Read requests a second per tenant.
     pub tenant_reads_per_second: u32,
-    /// Other requests a second of one tenant.
+    /// Other requests a second per tenant.
     pub tenant_writes_per_second: u32,
-    /// Event streams of one tenant at once.
+    /// Concurrent event streams per tenant.
     pub event_streams: usize,
-    /// Tells the time.
+    /// The clock of the rate limits.
     pub uptime: Uptime,
 }
 
-/// How long the server has been running: a clock that never goes back, and that tests put their own in place of.
+/// Time since the server started: a monotonic clock that tests can replace.
 #[derive(Clone)]
 pub struct Uptime(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Uptime {
-    /// A clock.
+    /// A clock that returns what `now` returns.
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -94,7 +94,7 @@ impl Default for RequestLimitSettings {
     }
 }
 
-/// Counts what is asked for.
+/// The state of the request limits.
 pub(crate) struct RequestLimits {
     clients: KeyedRateLimits<IpAddr>,
     tenants: KeyedRateLimits<TenantId>,
@@ -124,7 +124,7 @@ impl RequestLimits {
         }
     }
 
-    /// Whether a client may ask this now. Nobody is stopped whose address is not known.
+    /// True if a client may send a request now. Clients with an unknown address are not limited.
     pub(crate) fn allow_client(&self, address: Option<IpAddr>, method: &Method) -> bool {
         let Some(address) = address else {
             return true;
@@ -134,12 +134,12 @@ impl RequestLimits {
             || self.clients.allow(&rate_limit_key(address), method)
     }
 
-    /// Whether this may be asked for a tenant now.
+    /// True if a tenant may receive a request now.
     pub(crate) fn allow_tenant(&self, tenant: TenantId, method: &Method) -> bool {
         self.tenants.allow(&tenant, method)
     }
 
-    /// A place for another event stream; it is free again when what is answered is dropped.
+    /// Acquires a permit for an event stream. Dropping it releases it.
     pub(crate) fn acquire_event_stream(&self, tenant: TenantId) -> Result<StreamPermit, Problem> {
         let mut open = self.streams.lock();
         let count = open.entry(tenant).or_default();
@@ -156,7 +156,7 @@ impl RequestLimits {
     }
 }
 
-/// How many event streams are open.
+/// Counts the open event streams.
 struct OpenStreams {
     max: usize,
     by_tenant: Mutex<HashMap<TenantId, usize>>,
@@ -170,7 +170,7 @@ impl OpenStreams {
     }
 }
 
-/// Held by an event stream.
+/// A permit held by an open event stream.
 pub(crate) struct StreamPermit {
     streams: Arc<OpenStreams>,
     tenant: TenantId,
@@ -188,7 +188,8 @@ impl Drop for StreamPermit {
     }
 }
 
-/// Who is behind an address: of the newer kind everybody has a whole network of them.
+/// The key that a client is counted under: its IPv4 address, or its IPv6 /64 network, since a single client usually
+/// has a whole one.
 fn rate_limit_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -199,7 +200,7 @@ fn rate_limit_key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// This host, and networks that nobody reaches from outside.
+/// True for loopback, private IPv4 and unique local IPv6 addresses.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback() || address.is_private(),
@@ -207,7 +208,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// Reading and other requests by whoever makes them.
+/// Rate limits for read requests and for other requests, by key.
 struct KeyedRateLimits<K> {
     reads: Option<KeyedRateLimiter<K>>,
     writes: Option<KeyedRateLimiter<K>>,
@@ -236,7 +237,7 @@ impl<K: Clone + Hash + Eq> KeyedRateLimits<K> {
 
 type TokenBucket = RateLimiter<NotKeyed, InMemoryState, Uptime, NoOpMiddleware<Duration>>;
 
-/// So many a second, by whoever makes them.
+/// A rate limit with one token bucket per key.
 struct KeyedRateLimiter<K> {
     quota: Quota,
     uptime: Uptime,
@@ -283,7 +284,7 @@ mod tests {
     }
 
     fn address(text: &str) -> IpAddr {
-        text.parse().expect("an address")
+        text.parse().expect("a valid address")
     }
 
     #[test]
@@ -294,10 +295,13 @@ mod tests {
             assert!(allows("192.0.2.1", Method::GET));
         }
         assert!(!allows("192.0.2.1", Method::GET));
-        assert!(!allows("::ffff:192.0.2.1", Method::HEAD), "the same one");
-        assert!(allows("192.0.2.2", Method::GET), "another one");
+        assert!(
+            !allows("::ffff:192.0.2.1", Method::HEAD),
+            "an IPv4-mapped address is the same client"
+        );
+        assert!(allows("192.0.2.2", Method::GET), "another client");
         for method in [Method::PUT, Method::POST] {
-            assert!(allows("192.0.2.1", method), "what is written counts apart");
+            assert!(allows("192.0.2.1", method), "writes are counted separately");
         }
         assert!(!allows("192.0.2.1", Method::DELETE));
 
@@ -308,7 +312,10 @@ mod tests {
         for _ in 0..4 {
             assert!(allows("192.0.2.1", Method::GET));
         }
-        assert!(!allows("192.0.2.1", Method::GET), "nothing is saved up");
+        assert!(
+            !allows("192.0.2.1", Method::GET),
+            "a bucket holds at most one second"
+        );
         assert!(limits.allow_client(None, &Method::GET));
     }
 
@@ -365,7 +372,10 @@ mod tests {
             assert!(rate.allow(&client));
         }
         assert!(rate.buckets.len() <= 10);
-        assert!(!rate.allow(&9_999), "whoever came last is remembered");
+        assert!(
+            !rate.allow(&9_999),
+            "the latest client still has its bucket"
+        );
         let remembered = (0..9_999).filter(|client| !rate.allow(client)).count();
         assert!(remembered < 10, "{remembered}");
     }

@@ -1,5 +1,5 @@
-//! What Prometheus reads. Counters of requests and plugin calls are kept as they happen; the fleet's gauges are read
-//! from the store's kept counters at every scrape, and are sums over all tenants, so that they name none.
+//! Prometheus metrics. Requests and plugin calls are counted as they happen. The fleet's gauges are read from the
+//! store's counters at every scrape. They are sums over all tenants, so that they reveal nothing about one tenant.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use tidegate_engine::{
 
 use crate::AppState;
 
-/// Everything that `/metrics` shows.
+/// All metrics of `/metrics`.
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
@@ -32,7 +32,7 @@ pub struct Metrics {
     fleet: FleetGauges,
 }
 
-/// Read at every scrape.
+/// Gauges that are refreshed at every scrape.
 struct FleetGauges {
     devices: IntGaugeVec,
     drifted: IntGauge,
@@ -46,21 +46,29 @@ struct FleetGauges {
 }
 
 impl Metrics {
-    /// Metrics that have seen nothing yet.
+    /// Registers all metrics.
     ///
     /// # Errors
     ///
-    /// Only when two of them had the same name.
+    /// Fails only if two metrics have the same name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let seconds = |name: &str, help: &str, smallest: f64| {
             let buckets = prometheus::exponential_buckets(smallest, 4.0, 9)?;
             Ok::<_, prometheus::Error>(HistogramOpts::new(name, help).buckets(buckets))
         };
-        let request_seconds = seconds("tidegate_http_request_seconds", "Time to answer.", 0.0002)?;
+        let request_seconds = seconds(
+            "tidegate_http_request_seconds",
+            "Time to respond to requests.",
+            0.0002,
+        )?;
         let request_seconds = HistogramVec::new(request_seconds, &["api"])?;
         let request_seconds = register(&registry, request_seconds)?;
-        let plugin_seconds = seconds("tidegate_plugin_call_seconds", "Time of calls.", 0.000_01)?;
+        let plugin_seconds = seconds(
+            "tidegate_plugin_call_seconds",
+            "Duration of plugin calls.",
+            0.000_01,
+        )?;
         Ok(Self {
             requests: register_counters(
                 &registry,
@@ -73,13 +81,13 @@ impl Metrics {
             plugin_calls: register_counters(
                 &registry,
                 "tidegate_plugin_calls_total",
-                "Calls of plugins; the outcome is `ok` or the class of the failure.",
+                "Plugin calls; the outcome is `ok` or the failure class.",
                 &["plugin", "call", "outcome"],
             )?,
             plugin_fuel: register_counters(
                 &registry,
                 "tidegate_plugin_fuel_total",
-                "Fuel burnt by plugins.",
+                "Fuel consumed by plugins.",
                 &["plugin", "call"],
             )?,
             plugin_seconds: register(
@@ -91,11 +99,14 @@ impl Metrics {
         })
     }
 
-    /// The text that Prometheus reads.
+    /// Encodes all metrics in the Prometheus text format.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::error!(error = &error as &dyn std::error::Error, "encode metrics");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot encode metrics"
+            );
         }
         text
     }
@@ -123,7 +134,7 @@ impl Observer for Metrics {
     }
 }
 
-/// Counts every request by the route that it matched.
+/// Counts every request by its matched route.
 pub(crate) async fn count_requests(
     State(metrics): State<Arc<Metrics>>,
     request: Request,
@@ -139,7 +150,7 @@ pub(crate) async fn count_requests(
     } else {
         &metrics.rest_seconds
     };
-    // A method that somebody made up must not become a label.
+    // A non-standard method must not become a label: clients could create any number of them.
     let method = match method.as_str() {
         standard @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => standard,
         _ => "other",
@@ -152,14 +163,14 @@ pub(crate) async fn count_requests(
     response
 }
 
-/// Reads the fleet's stats. When the database does not answer, the last ones stay.
+/// Refreshes the fleet's gauges. If the database fails, they keep their last values.
 pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
     match load_stats(state).await {
         Ok(stats) => state.metrics.fleet.update(&stats),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "read stats for metrics"
+                "cannot refresh fleet gauges"
             );
         }
     }
@@ -169,7 +180,7 @@ async fn load_stats(state: &AppState) -> Result<Vec<Stats>> {
     let store = state.engine.store();
     let mut stats = Vec::new();
     for tenant in store.tenants().await? {
-        // The stats "of late" are not shown here.
+        // The statistics of the last 24 hours are not exported, so the time does not matter.
         stats.push(store.stats(tenant.id, state.engine.now()).await?);
     }
     Ok(stats)
@@ -183,18 +194,18 @@ impl FleetGauges {
             devices: gauge_vec("tidegate_devices", "Devices by state.", "state")?,
             drifted: gauge(
                 "tidegate_devices_drifted",
-                "Devices that report another version than their last completed update brought.",
+                "Devices that report another version than their last completed update installed.",
             )?,
             updates: gauge_vec("tidegate_updates", "Updates by status.", "status")?,
             campaigns: gauge_vec("tidegate_campaigns", "Campaigns by status.", "status")?,
-            updated_pods: gauge("ota_updated_pods_total", "Updates that completed.")?,
+            updated_pods: gauge("ota_updated_pods_total", "Completed updates.")?,
             last_run: gauge(
                 "ota_last_run_timestamp_seconds",
-                "When an update last changed, in seconds since 1970.",
+                "Time of the last change of an update, in seconds since 1970.",
             )?,
-            jobs_pending: gauge("ota_jobs_pending", "Updates that are open.")?,
-            jobs_successful: gauge("ota_jobs_successful", "Updates that completed.")?,
-            jobs: gauge("ota_jobs_total", "Updates that were made.")?,
+            jobs_pending: gauge("ota_jobs_pending", "Open updates.")?,
+            jobs_successful: gauge("ota_jobs_successful", "Completed updates.")?,
+            jobs: gauge("ota_jobs_total", "Created updates.")?,
         })
     }
 
@@ -244,7 +255,7 @@ fn sum_by_label(
 }
 
 fn set_gauges(gauges: &IntGaugeVec, counts: &BTreeMap<&str, i64>) {
-    // A state that nobody is in any more would stay at its last count.
+    // A label without a count any more would keep its last value.
     gauges.reset();
     for (label, count) in counts {
         gauges.with_label_values(&[*label]).set(*count);

@@ -1,4 +1,4 @@
-//! What orchestrators and monitoring ask, without credentials: none of it says anything about a tenant.
+//! Probes and metrics for orchestrators and monitoring. They need no credentials, and reveal nothing about a tenant.
 
 use axum::{
     Json, Router,
@@ -20,12 +20,12 @@ pub(crate) fn router() -> Router<AppState> {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
 
-/// The process is alive.
+/// Liveness: the process responds.
 async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// The process can serve: its database answers, its background loops go round, and it is not shutting down.
+/// Readiness: the database answers, the background loops are healthy, and the server is not shutting down.
 async fn ready(State(state): State<AppState>) -> Response {
     if state.shutdown.is_cancelled() {
         return unready("the server is shutting down");

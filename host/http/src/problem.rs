@@ -1,4 +1,4 @@
-//! `application/problem+json` (RFC 9457), made in one place.
+//! `application/problem+json` (RFC 9457).
 
 use std::{any::Any, borrow::Cow};
 
@@ -12,7 +12,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::Error;
 use utoipa::ToSchema;
 
-/// Why a request was refused. Nothing was changed by it.
+/// Why a request was refused. The request changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -21,20 +21,20 @@ pub(crate) struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// The body of every refusal.
+/// The body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
-    /// Names the kind of problem: `urn:tidegate:problem:` and the code.
+    /// The problem type: `urn:tidegate:problem:` followed by the code.
     #[serde(rename = "type")]
     kind: String,
-    /// The status in words.
+    /// The HTTP status phrase.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong with this request, for people.
+    /// What is wrong with this request, in human-readable form.
     detail: String,
-    /// Stable, for machines.
+    /// The stable, machine-readable code.
     code: String,
     /// Each rule that the request breaks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -44,9 +44,9 @@ pub(crate) struct ProblemBody {
 /// One rule that the request breaks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BrokenRule {
-    /// JSON pointer into the body, or the name of a parameter; empty for the whole.
+    /// JSON pointer into the body, or the name of a parameter; empty for the whole body.
     field: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is expected.
     message: String,
 }
 
@@ -59,11 +59,11 @@ impl From<FieldError> for BrokenRule {
     }
 }
 
-/// What handlers answer.
+/// The result of a REST handler.
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
-    /// A refusal with a stable code.
+    /// A problem with a stable code.
     pub(crate) fn new(
         status: StatusCode,
         code: impl Into<Cow<'static, str>>,
@@ -77,7 +77,7 @@ impl Problem {
         }
     }
 
-    /// One field breaks a rule.
+    /// A problem with one invalid field.
     pub(crate) fn field(
         code: &'static str,
         field: impl Into<String>,
@@ -86,40 +86,36 @@ impl Problem {
         Error::invalid(code, field, message).into()
     }
 
-    /// Names the rules that are broken.
+    /// Replaces the list of broken rules.
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }
 
-    /// There is nothing under this path.
     pub(crate) fn no_route() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "no_such_route",
-            "there is nothing under this path; see /api/v1/openapi.json",
+            "this path does not exist; see /api/v1/openapi.json",
         )
     }
 
-    /// There is something under this path, but not for this method.
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this path does not take this method; the Allow header names those that it takes",
+            "this path does not support this method; see the Allow header",
         )
     }
 
-    /// Slower, please.
     pub(crate) fn rate_limited() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_often",
-            "more requests came than are allowed in a second; try again later",
+            "the limit of requests a second is exceeded; retry later",
         )
     }
 
-    /// Who are you?
     pub(crate) fn unauthenticated() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -142,13 +138,14 @@ impl From<Error> for Problem {
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             Error::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),
             Error::Unavailable { .. } => {
-                tracing::warn!("answered 503: {detail}");
+                tracing::warn!(error = detail, "service unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             }
             Error::Internal { context, source } => {
                 tracing::error!(
                     error = &*source as &dyn std::error::Error,
-                    "answered 500: {context}"
+                    context,
+                    "internal error"
                 );
                 Self::internal()
             }
@@ -157,12 +154,12 @@ impl From<Error> for Problem {
 }
 
 impl Problem {
-    /// Our own mistake; the log has what happened.
+    /// A failure of the server. The cause is logged, not returned.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "the server failed; its log says why",
+            "internal error; the server's log has the cause",
         )
     }
 }
@@ -195,25 +192,28 @@ impl IntoResponse for Problem {
             code: self.code.into_owned(),
             errors: self.errors.into_iter().map(BrokenRule::from).collect(),
         };
-        // Strings and numbers always serialise; an empty body would still carry the status.
+        // Strings and numbers always serialize; an empty body would still have the status.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         (self.status, headers, body).into_response()
     }
 }
 
-/// A panic in a handler is a bug; the connection and the server go on.
-#[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
+/// Turns a panic of a handler into a 500. The connection and the server continue.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer requires"
+)]
 pub(crate) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
     log_panic(&*panic);
     Problem::internal().into_response()
 }
 
-/// Whoever asked is not told what it was.
+/// Logs the panic's message, which is not returned to the client.
 pub(crate) fn log_panic(panic: &(dyn Any + Send)) {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    tracing::error!("a handler panicked: {message}");
+    tracing::error!(panic = message, "handler panicked");
 }

@@ -27,27 +27,27 @@ use tower::ServiceExt as _;
 
 use crate::{client::Connection, idle_timeout::IdleTimeoutStream, tls::Tls};
 
-/// Longest time for a request's head, and longest idle time of a connection.
+/// Maximum time to receive a request's head, and maximum idle time of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// Longest time for a TLS handshake.
+/// Maximum time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most header fields of a request.
+/// Maximum number of header fields of a request.
 const MAX_HEADERS: usize = 100;
-/// Largest head of a request, in bytes.
+/// Maximum size of a request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long after a failed accept the next one is tried: most failures are a want of file descriptors.
+/// Delay after a failed accept: most failures are due to a lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// How often it is said that no more connections are taken.
+/// Minimum interval between warnings about the connection limit.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How connections are served.
+/// Serves HTTP over TCP, with or without TLS.
 #[derive(Clone)]
 pub struct HttpServer {
-    /// Encrypts them; none: plain HTTP.
+    /// TLS; none for plain HTTP.
     pub tls: Option<Tls>,
-    /// Most at once. Whoever comes then waits in the system's queue until one ends.
+    /// Maximum number of concurrent connections. Further clients wait in the listener's backlog.
     pub max_connections: usize,
-    /// Longest time for which a client may take nothing of an answer.
+    /// Maximum time in which a client reads nothing of a response.
     pub write_idle_timeout: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Default for HttpServer {
 }
 
 impl HttpServer {
-    /// Serves connections until `shutdown`, then takes no more and finishes those that it has, for `grace` at most.
+    /// Serves connections until `shutdown`, then accepts no more and finishes the open ones, for at most `grace`.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -83,7 +83,7 @@ impl HttpServer {
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "accept connection"
+                        "cannot accept connection"
                     );
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
@@ -104,7 +104,7 @@ impl HttpServer {
             };
             tokio::spawn(async move {
                 let _permit = permit;
-                // A client that breaks off is its own affair.
+                // Clients that disconnect are normal: not worth more than a debug event.
                 if let Err(error) = task.run(stream, tls).await {
                     tracing::debug!(%peer, error, "connection ended");
                 }
@@ -112,13 +112,13 @@ impl HttpServer {
         }
         drop(listener);
         if timeout(grace, connections.shutdown()).await.is_err() {
-            tracing::warn!("some requests were not finished within {grace:?}");
+            tracing::warn!(?grace, "requests unfinished after the grace period");
         }
         Ok(())
     }
 }
 
-/// ConnectionLimit for connections.
+/// Limits the number of concurrent connections.
 struct ConnectionLimit {
     permits: Arc<Semaphore>,
     max: usize,
@@ -134,7 +134,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// Waits for a free one.
+    /// Waits for a permit.
     async fn acquire(&self) -> io::Result<OwnedSemaphorePermit> {
         if self.permits.available_permits() == 0 {
             self.warn_full();
@@ -150,7 +150,7 @@ impl ConnectionLimit {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             *last_warning = Some(Instant::now());
-            tracing::warn!("there are {} connections: no more are taken", self.max);
+            tracing::warn!(connections = self.max, "connection limit reached");
         }
     }
 }
@@ -166,7 +166,6 @@ async fn accept(
 
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
-/// One connection.
 struct ConnectionTask {
     builder: Builder<TokioExecutor>,
     router: Router,

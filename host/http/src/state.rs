@@ -8,19 +8,19 @@ use crate::{
     rest::tokens::Tokens, x509::CertificateVerifier,
 };
 
-/// What every handler is given. It is cloned several times for each request, which must cost next to nothing.
+/// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
 #[derive(Clone)]
 pub struct AppState(Arc<Shared>);
 
-/// What is in an [`AppState`].
+/// The contents of an [`AppState`].
 pub struct Shared {
-    /// The use cases' engine.
+    /// The engine, which runs the use cases.
     pub engine: Arc<Engine>,
-    /// What `/metrics` shows. The same one is the engine's observer.
+    /// The metrics of `/metrics`; also the engine's observer.
     pub metrics: Arc<Metrics>,
-    /// What an operator may set.
+    /// The operator's settings.
     pub settings: HttpSettings,
-    /// Ends event streams when the server shuts down.
+    /// Cancelled when the server shuts down; ends event streams.
     pub shutdown: CancellationToken,
     pub(crate) tokens: Tokens,
     pub(crate) limits: RequestLimits,
@@ -35,31 +35,31 @@ impl Deref for AppState {
     }
 }
 
-/// What an operator may set.
+/// Settings of the HTTP interfaces.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// Whether whoever asks is handed a token.
+    /// Enables the dev-token endpoint, which issues a token without credentials.
     pub dev: bool,
-    /// What bearer tokens are signed with (HS256), at least 32 bytes.
+    /// The key that signs bearer tokens (HS256), at least 32 bytes.
     pub token_secret: Vec<u8>,
-    /// Longest time for an answer; uploads, downloads and event streams have none.
+    /// Maximum time for a request, except uploads, downloads and event streams.
     pub request_timeout: Duration,
-    /// Longest silence of a client that uploads.
+    /// Maximum time in which an uploading client sends nothing.
     pub upload_idle_timeout: Duration,
-    /// Largest JSON body, in bytes.
+    /// Maximum size of a JSON body, in bytes.
     pub max_json_bytes: usize,
-    /// Largest component of a plugin, in bytes.
+    /// Maximum size of a plugin's component, in bytes.
     pub max_component_bytes: u64,
-    /// Which proxies are believed.
+    /// The trusted proxies.
     pub proxies: TrustedProxies,
-    /// How they name a device whose certificate they have checked.
+    /// The headers in which they name a device whose client certificate they have verified.
     pub certificate_headers: ClientCertHeaderNames,
-    /// How much may be asked for.
+    /// Request limits.
     pub limits: RequestLimitSettings,
 }
 
 impl HttpSettings {
-    /// The defaults, with this secret.
+    /// The default settings with this token secret.
     pub fn new(token_secret: Vec<u8>) -> Self {
         Self {
             dev: false,
@@ -76,7 +76,7 @@ impl HttpSettings {
 }
 
 impl AppState {
-    /// The state of a server. `metrics` is the observer that the engine was made with.
+    /// The state of a server. `metrics` must be the engine's observer.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
         Self(Arc::new(Shared {
             engine,

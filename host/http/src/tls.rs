@@ -1,4 +1,4 @@
-//! TLS: the server's own certificate, and those of devices.
+//! TLS: the server's certificate and client certificates.
 
 use std::{
     fmt, fs, io,
@@ -22,92 +22,92 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// Most certificates that a client may show.
+/// Maximum number of certificates that a client may present.
 const MAX_CHAIN_CERTIFICATES: usize = 10;
 
-/// How the server shows who it is, and asks clients who they are.
+/// TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The server's certificate and those between it and the root, PEM.
+    /// PEM file with the server's certificate and its intermediates.
     pub cert: PathBuf,
-    /// The certificate's key, PEM.
+    /// PEM file with the certificate's private key.
     pub key: PathBuf,
-    /// Whether clients are asked for a certificate.
+    /// Whether clients must or may present a certificate.
     pub client_auth: ClientAuth,
 }
 
-/// Whether clients are asked for a certificate. Which authority's is accepted depends on the tenant, so that is looked at
-/// when a device asks for something.
+/// Whether clients must or may present a certificate. The trusted authorities depend on the tenant, so the chain is
+/// verified per request, not in the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
-    /// No.
+    /// No client certificate is requested.
     Off,
-    /// Those that have one show it.
+    /// A client certificate is requested, and optional.
     #[default]
     Optional,
-    /// Nobody gets a connection without one, people neither.
+    /// Connections without a client certificate are refused, those of operators too.
     Required,
 }
 
-/// Why there is no TLS, or not with what is in the files now.
+/// Why the certificate cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("read {path}")]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file is not PEM of what it should hold.
+    /// A file does not contain the expected PEM item.
     #[error("read {path}")]
     Pem {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: pem::Error,
     },
-    /// Certificate and key do not fit together or cannot be used.
+    /// The certificate and the key do not match or cannot be used.
     #[error("use the certificate in {path}")]
     Unusable {
-        /// Of the certificate.
+        /// Path of the certificate.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Error,
     },
 }
 
-/// Encrypts connections. Clones share what they show.
+/// Accepts TLS connections. Clones share the certificate.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
     certificate: Arc<ReloadableCert>,
 }
 
-/// The certificate that is shown, as it was when its files were last read.
+/// The server's certificate, as of the last time its files were loaded.
 struct ReloadableCert {
     settings: TlsSettings,
     key: RwLock<Arc<CertifiedKey>>,
     loaded_versions: Mutex<FileVersions>,
 }
 
-/// Tells when the two files change.
+/// Modification time and size of both files, to detect changes.
 type FileVersions = [Option<(SystemTime, u64)>; 2];
 
-/// The certificates that a client showed; the first is its own, and it proved to have the key.
+/// The chain that a client presented, its own certificate first. It has proven possession of that one's key.
 #[derive(Debug)]
 pub(crate) struct PeerCertificates {
     pub(crate) chain: Vec<CertificateDer<'static>>,
-    /// Of all of them.
+    /// Digest over the whole chain.
     pub(crate) sha256: [u8; 32],
 }
 
 impl Tls {
-    /// Reads the certificate and its key.
+    /// Loads the certificate and its key.
     pub fn open(settings: TlsSettings) -> Result<Self, TlsError> {
         let versions = file_versions(&settings);
         let provider = Arc::new(ring::default_provider());
@@ -139,8 +139,8 @@ impl Tls {
         })
     }
 
-    /// Reads the files again if they changed; connections that there are keep what they were shown. What cannot be used
-    /// is said once, and the certificate that is shown stays. Answers whether there is another one now.
+    /// Reloads the files if they changed; true if there is a new certificate. Open connections keep the old one. On
+    /// failure the old certificate stays in use, and the error is returned only once per change.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let certificate = &*self.certificate;
         let versions = file_versions(&certificate.settings);
@@ -160,7 +160,7 @@ impl Tls {
         Ok(true)
     }
 
-    /// Shakes hands. Answers what the client showed, too.
+    /// Performs the handshake. Also returns the client's certificates.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -237,8 +237,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
     })
 }
 
-/// Takes any certificate whose key the client proves to have. Whose authority is trusted is a tenant's affair, and which
-/// tenant is meant stands in the request, after the handshake.
+/// Accepts any certificate whose private key the client proves to possess. The trusted authorities depend on the
+/// tenant, which is known only from the request, after the handshake.
 #[derive(Debug)]
 struct ProofOfPossessionVerifier {
     provider: Arc<CryptoProvider>,

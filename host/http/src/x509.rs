@@ -1,4 +1,4 @@
-//! CertificateVerifier of devices and of the authorities that they come from.
+//! Certificates of devices and of their authorities.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,24 +19,24 @@ use x509_cert::{
 
 use crate::tls::PeerCertificates;
 
-/// The common name.
+/// Object identifier of the common name.
 const CN: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-/// Most certificates whose cached is remembered.
+/// Maximum number of certificates with a cached result.
 const MAX_CACHED_CERTIFICATES: usize = 100_000;
-/// Most characters that are presented of a subject.
+/// Maximum length of an authority's subject, in characters; longer ones are truncated.
 const MAX_SUBJECT_CHARS: usize = 500;
 
-/// Which certificates come from which tenants' authorities, remembered: looking at a chain takes a while.
+/// Verifies client certificates against the tenants' authorities. Results are cached, since verifying a chain is slow.
 pub(crate) struct CertificateVerifier {
     cache: Cache<(TenantId, [u8; 32]), CertifiedNames>,
 }
 
 #[derive(Clone)]
 struct CertifiedNames {
-    /// By which authorities. They are read again every few seconds, and then a certificate is looked at again, too, for it
-    /// may have run out.
+    /// The authorities that verified the chain. They are reloaded every few seconds, and the certificate is then
+    /// verified again, since it may have expired.
     authorities: Arc<[Authority]>,
-    /// Whom it names; none when it is not theirs.
+    /// The names in the certificate; none if the authorities did not issue it.
     names: Arc<[String]>,
 }
 
@@ -49,7 +49,7 @@ impl Default for CertificateVerifier {
 }
 
 impl CertificateVerifier {
-    /// Whether a certificate is one of these authorities' and names this device.
+    /// True if one of the authorities issued the certificate, and it contains the device's id.
     pub(crate) fn identifies(
         &self,
         presented: &PeerCertificates,
@@ -81,7 +81,7 @@ impl CertificateVerifier {
     }
 }
 
-/// Whom a certificate names, if it comes from one of these authorities.
+/// The names in a certificate that one of the authorities issued; none for other certificates.
 fn certified_names(
     chain: &[CertificateDer<'_>],
     authorities: &[Authority],
@@ -105,7 +105,7 @@ fn is_issued_by(
     let (Ok(leaf), Ok(millis)) = (EndEntityCert::try_from(leaf), u64::try_from(now.0)) else {
         return false;
     };
-    // One that has run out vouches for nobody, though by the rules of a chain only a root's key counts.
+    // Path validation ignores the validity period of a trust anchor, so expired authorities are skipped here.
     let roots: Vec<_> = authorities
         .iter()
         .filter(|authority| now < authority.expires_at)
@@ -130,7 +130,7 @@ fn is_issued_by(
     .is_ok()
 }
 
-/// The last, which is the nearest, common name, and every other name.
+/// The last, most specific common name, and all DNS, email and URI alternative names.
 fn subject_names(certificate: &Certificate) -> Vec<String> {
     let body = &certificate.tbs_certificate;
     let common_name = body
@@ -161,10 +161,10 @@ fn subject_names(certificate: &Certificate) -> Vec<String> {
     names
 }
 
-/// What there is to know of an authority's certificate.
+/// The certificate of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuthorityCertificate {
-    /// DER.
+    /// In DER.
     pub(crate) certificate: Vec<u8>,
     pub(crate) sha256: [u8; 32],
     pub(crate) subject: String,
@@ -172,7 +172,7 @@ pub(crate) struct AuthorityCertificate {
 }
 
 impl AuthorityCertificate {
-    /// Reads the only certificate of a PEM text; what is wrong with it otherwise.
+    /// Parses a PEM text with exactly one certificate. The error completes a sentence about the field.
     pub(crate) fn from_pem(pem: &str) -> Result<Self, &'static str> {
         const NO_CERTIFICATE: &str =
             "must be one certificate, in PEM: -----BEGIN CERTIFICATE----- ...";
@@ -180,7 +180,7 @@ impl AuthorityCertificate {
         let (Some(Ok(der)), None) = (certificates.next(), certificates.next()) else {
             return Err(NO_CERTIFICATE);
         };
-        anchor_from_trusted_cert(&der).map_err(|_| "is no certificate that can be trusted")?;
+        anchor_from_trusted_cert(&der).map_err(|_| "is not a certificate that can be trusted")?;
         let certificate = Certificate::from_der(&der).map_err(|_| NO_CERTIFICATE)?;
         let body = &certificate.tbs_certificate;
         let end = body.validity.not_after.to_unix_duration().as_millis();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{AppState, file};
 
-/// What a file's name is followed by where its MD5 is wanted.
+/// Suffix of a file's name that requests its MD5 checksum.
 const MD5SUM: &str = ".MD5SUM";
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ pub(super) struct FilePath {
     filename: String,
 }
 
-/// A file of a module, or its MD5.
+/// A file of a module, or its MD5 checksum.
 pub(super) async fn get(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -48,7 +48,7 @@ pub(super) async fn get(
     file::respond(&method, &headers, &artifact, modified, open).await
 }
 
-/// The MD5 and the name as `md5sum` writes them, but for the end of the line.
+/// The checksum and the name in the format of `md5sum`, without the line feed.
 async fn md5sum(
     state: &AppState,
     device: &DeviceAuth,

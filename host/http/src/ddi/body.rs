@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::error::DdiError;
 use crate::AppState;
 
-/// A body in JSON or CBOR. What nobody asked for in it is ignored.
+/// A body in JSON or CBOR. Unknown members are ignored.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
@@ -25,7 +25,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     }
 }
 
-/// A body that may be left out: then it is the default, of whatever media type nothing is.
+/// A body that may be empty: then it is the default, and the media type is ignored.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalBody<T> {
@@ -75,12 +75,10 @@ impl Encoding {
 
     pub(super) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DdiError> {
         match self {
-            Self::Json => serde_json::from_slice(bytes).map_err(|error| {
-                DdiError::malformed(format!("the body is not as it should be: {error}"))
-            }),
-            Self::Cbor => ciborium::from_reader(bytes).map_err(|error| {
-                DdiError::malformed(format!("the body is not as it should be: {error}"))
-            }),
+            Self::Json => serde_json::from_slice(bytes)
+                .map_err(|error| DdiError::malformed(format!("invalid body: {error}"))),
+            Self::Cbor => ciborium::from_reader(bytes)
+                .map_err(|error| DdiError::malformed(format!("invalid body: {error}"))),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::AppState;
 
-/// Tells the device which update is called back.
+/// The cancellation of an update.
 pub(super) async fn get(
     device: DeviceAuth,
     representation: Representation,
@@ -15,7 +15,7 @@ pub(super) async fn get(
     UpdateParam(update): UpdateParam,
 ) -> Result<Response, DdiError> {
     devices::check_cancel_action(&state.engine, &device.caller, update).await?;
-    // Clients take the three for one number, and they are.
+    // hawkBit has separate ids for the action and its cancellation; here they are the same.
     let id = update.to_string();
     representation.respond(&CancelActionBody {
         id: &id,

@@ -1,25 +1,25 @@
-//! What a trusted proxy says of a device's certificate, which it has checked itself.
+//! Headers in which a trusted proxy reports the client certificate that it has verified.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Most numbered headers of one name.
+/// Maximum number of numbered headers per name.
 const MAX_NUMBERED_HEADERS: usize = 32;
 
-/// The headers in which trusted proxies name a device and the authorities that its certificate comes from.
+/// Names of the headers in which trusted proxies identify a device and the authorities of its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertHeaderNames {
     header_pairs: Vec<HeaderPair>,
 }
 
-/// Two headers that belong together.
+/// The names of the headers for a device and for its authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct HeaderPair {
     device: HeaderName,
-    /// The name itself, then with -0, -1, ...
+    /// The name itself, then with the suffixes `-0`, `-1`, ...
     authorities: Vec<HeaderName>,
 }
 
-/// What a proxy says.
+/// The values that a proxy reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientCertHeaders<'a> {
     pub(super) device_id: &'a str,
@@ -38,8 +38,8 @@ impl Default for ClientCertHeaderNames {
 }
 
 impl ClientCertHeaderNames {
-    /// Headers that name a device, each with the one that names its authorities. That one stands for itself and for
-    /// itself with a number: `X-Authority`, `X-Authority-0`, `X-Authority-1`, ...
+    /// Pairs of a device header and an authority header. The latter may be numbered: `X-Authority`, `X-Authority-0`,
+    /// `X-Authority-1`, ...
     pub fn new(header_pairs: impl IntoIterator<Item = (HeaderName, HeaderName)>) -> Self {
         let header_pair = |(device, authority): (HeaderName, HeaderName)| {
             let numbered =
@@ -54,8 +54,8 @@ impl ClientCertHeaderNames {
         }
     }
 
-    /// What a proxy says; none when it says nothing, or two things, or names authorities both ways: a proxy that adds to
-    /// what came from outside instead of writing over it proves nothing.
+    /// Reads the headers. None if they are absent, repeated, of both pairs, or name authorities both with and without
+    /// numbers: the proxy may then have appended to headers of the client instead of overwriting them.
     pub(super) fn parse<'a>(&self, headers: &'a HeaderMap) -> Option<ClientCertHeaders<'a>> {
         let mut parsed = None;
         for pair in &self.header_pairs {
@@ -91,8 +91,8 @@ impl ClientCertHeaderNames {
 }
 
 impl ClientCertHeaders<'_> {
-    /// Whether the device has this id and its certificate comes from one of these authorities, whatever the case of
-    /// their letters.
+    /// True if the certificate is for this device and from one of these authorities, which are compared ignoring ASCII
+    /// case.
     pub(super) fn identifies(&self, device_id: &str, authorities: &[String]) -> bool {
         let is_trusted = |authority: &&str| {
             let mut trusted = authorities.iter();
@@ -113,7 +113,7 @@ mod tests {
     fn is_identified(lines: &[(&'static str, &'static str)]) -> bool {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a value");
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a valid value");
             headers.append(*name, value);
         }
         let trusted = ["AB:CD".to_owned(), "plant".to_owned()];
@@ -137,7 +137,7 @@ mod tests {
             (&[device, ("x-authority-1", "plant")], true),
             (&[old, ("x-ssl-issuer-hash-1", "AB:CD")], true),
             (&[old, ("x-ssl-issuer-hash", "x;AB:CD")], true),
-            // Nobody, somebody else, nobody's certificate.
+            // No device, another device, no trusted authority.
             (&[], false),
             (&[("x-authority", "plant")], false),
             (
@@ -153,7 +153,7 @@ mod tests {
             (&[device, ("x-authority", "plan")], false),
             (&[device, ("x-authority", "plant2")], false),
             (&[device, ("x-authority-32", "plant")], false),
-            // What belongs to the other spelling, or is said twice.
+            // Headers of the other pair, or repeated ones.
             (&[device, ("x-ssl-issuer-hash-1", "plant")], false),
             (&[device, device, ("x-authority", "plant")], false),
             (

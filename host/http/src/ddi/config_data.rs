@@ -11,7 +11,7 @@ use tidegate_engine::{devices, ports::AttributeMode};
 use super::{body::Body, device_auth::DeviceAuth, error::DdiError, lenient::Scalar};
 use crate::AppState;
 
-/// Takes what a device reports of itself.
+/// Records the attributes that a device reports.
 pub(super) async fn put(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -22,7 +22,7 @@ pub(super) async fn put(
     Ok(StatusCode::OK.into_response())
 }
 
-/// `id`, `time` and `status`, which older clients send, are not looked at.
+/// `id`, `time` and `status`, which older clients send, are ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct ConfigData {
     mode: Option<String>,
@@ -37,7 +37,7 @@ impl ConfigData {
             None | Some("merge") => AttributeMode::Merge,
             Some("replace") => AttributeMode::Replace,
             Some("remove") => AttributeMode::Remove,
-            Some(_) => return Err(DdiError::malformed("mode is merge, replace or remove")),
+            Some(_) => return Err(DdiError::malformed("mode must be merge, replace or remove")),
         };
         let texts = self.data.into_iter();
         let texts = texts.map(|(key, value)| (key, value.map(Scalar::into_text)));

@@ -1,4 +1,4 @@
-//! Somebody at the device is asked whether an update may begin.
+//! Confirmation of updates at the device, before they start.
 
 use axum::{
     extract::State,
@@ -26,12 +26,12 @@ use super::{
 };
 use crate::AppState;
 
-/// Longest name of who agrees to everything, in characters.
+/// Maximum length of the initiator of auto-confirm, in characters.
 const MAX_INITIATOR_CHARS: usize = 64;
-/// Longest remark on it.
+/// Maximum length of the remark on auto-confirm, in characters.
 const MAX_REMARK_CHARS: usize = 512;
 
-/// Whether everything is agreed to beforehand, and which update waits. It counts as a poll.
+/// The state of auto-confirm, and a link to the update that waits for confirmation. The request counts as a poll.
 pub(super) async fn base(
     device: DeviceAuth,
     representation: Representation,
@@ -58,7 +58,7 @@ pub(super) async fn base(
     })
 }
 
-/// The update that waits, as the device would be told to install it.
+/// The update that waits for confirmation, in the form of a deployment.
 pub(super) async fn get(
     device: DeviceAuth,
     representation: Representation,
@@ -72,7 +72,7 @@ pub(super) async fn get(
     representation.respond(&body)
 }
 
-/// Yes or no.
+/// Confirms or denies an update.
 pub(super) async fn feedback(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -84,7 +84,7 @@ pub(super) async fn feedback(
     Ok(StatusCode::OK.into_response())
 }
 
-/// Yes to everything, from now on.
+/// Activates auto-confirm: updates are confirmed without asking.
 pub(super) async fn activate(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -98,7 +98,7 @@ pub(super) async fn activate(
     Ok(StatusCode::OK.into_response())
 }
 
-/// No longer.
+/// Deactivates auto-confirm.
 pub(super) async fn deactivate(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -110,7 +110,7 @@ pub(super) async fn deactivate(
 fn check_length(field: &str, text: Option<&str>, max_chars: usize) -> Result<(), DdiError> {
     match text {
         Some(text) if text.chars().count() > max_chars => Err(DdiError::ConstraintViolation(
-            format!("{field} has more than {max_chars} characters"),
+            format!("{field} is longer than {max_chars} characters"),
         )),
         _ => Ok(()),
     }
@@ -132,7 +132,7 @@ struct AutoConfirmBody<'a> {
     initiator: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<&'a str>,
-    /// Milliseconds since 1970; 0 where it is not active.
+    /// Milliseconds since 1970; 0 if not active.
     activated_at: i64,
 }
 
@@ -222,7 +222,7 @@ mod tests {
                 &[],
             ),
         ] {
-            let answer = read(&body).expect("it is understood");
+            let answer = read(&body).expect("it is parsed");
             assert_eq!(answer.execution.as_str(), execution, "{body}");
             assert_eq!(answer.code, code, "{body}");
             assert_eq!(answer.messages, messages, "{body}");
@@ -238,7 +238,7 @@ mod tests {
             json!({"confirmation": "denied", "code": "many"}),
             json!({}),
         ] {
-            let error = read(&body).expect_err("no answer");
+            let error = read(&body).expect_err("it is refused");
             assert!(matches!(error, DdiError::Malformed(_)), "{body}");
         }
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::AppState;
 
-/// What the device is to install.
+/// The update that the device has to install.
 pub(super) async fn get(
     device: DeviceAuth,
     representation: Representation,
@@ -39,7 +39,7 @@ pub(super) async fn get(
     ))
 }
 
-/// The files of a module, as an update describes them.
+/// The files of a module, in the same form as in a deployment.
 pub(super) async fn list_artifacts(
     device: DeviceAuth,
     representation: Representation,
@@ -55,13 +55,13 @@ pub(super) async fn list_artifacts(
     representation.respond(&bodies)
 }
 
-/// The path also names the tenant and the device.
+/// The path also has the tenant and the device, which are not needed here.
 #[derive(Deserialize)]
 pub(super) struct ModulePath {
     module: String,
 }
 
-/// What the device has installed.
+/// The update that the device has installed.
 pub(super) async fn get_installed(
     device: DeviceAuth,
     representation: Representation,
@@ -84,7 +84,7 @@ pub(super) async fn get_installed(
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeploymentBase<'a> {
     id: String,
-    /// One of these two is there.
+    /// Either `deployment` or `confirmation` is present.
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<DeploymentBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ pub(super) struct DeploymentBase<'a> {
 struct DeploymentBody<'a> {
     download: &'static str,
     update: &'static str,
-    /// Where it has one.
+    /// Present if the update has a maintenance window.
     #[serde(skip_serializing_if = "Option::is_none")]
     maintenance_window: Option<&'static str>,
     chunks: Vec<Chunk<'a>>,
@@ -143,7 +143,7 @@ struct Hashes {
     sha256: String,
 }
 
-/// Clients that were built without TLS know only the second pair.
+/// Clients built without TLS use only the `-http` links.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ArtifactLinks {
@@ -154,7 +154,7 @@ struct ArtifactLinks {
 }
 
 impl<'a> DeploymentBase<'a> {
-    /// As the device is to install it.
+    /// The form in which the device installs the update.
     pub(super) fn for_installation(
         deployment: &'a Deployment,
         device: &DeviceAuth,
@@ -167,7 +167,7 @@ impl<'a> DeploymentBase<'a> {
         }
     }
 
-    /// The same, as somebody is asked whether it may.
+    /// The form in which the device confirms the update.
     pub(super) fn for_confirmation(
         deployment: &'a Deployment,
         device: &DeviceAuth,
@@ -199,7 +199,7 @@ impl<'a> DeploymentBody<'a> {
     fn new(deployment: &'a Deployment, device: &DeviceAuth, now: Timestamp) -> Self {
         let progress = &deployment.update.update.state;
         let (update_type, window) = (progress.options.update_type, &progress.options.window);
-        // What came to its end waits for nothing.
+        // A closed update no longer waits for its window.
         let window = window.as_ref().filter(|_| progress.status.is_open());
         let is_open = window.map(|window| window.is_open(now));
         let install = match is_open {

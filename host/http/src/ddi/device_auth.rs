@@ -13,11 +13,11 @@ use tidegate_engine::{
 use super::{error::DdiError, links::Links};
 use crate::{AppState, client::Client};
 
-/// A device that was let in.
+/// Extracts the device that sent the request, authenticated.
 pub(super) struct DeviceAuth {
     pub(super) caller: Caller,
     pub(super) tenant: Arc<Tenant>,
-    /// Where its resources are, as it calls them.
+    /// Links to its resources, based on the request's own URL.
     pub(super) links: Links,
 }
 
@@ -38,9 +38,9 @@ impl FromRequestParts<AppState> for DeviceAuth {
         let tenant_name = decode_segment(tenant_segment)?;
         let device_id = decode_segment(device_segment)?.into_owned();
         let tenant = match devices::tenant(&state.engine, &tenant_name).await {
-            // Which tenants there are is nobody's business who has no credentials for one.
+            // The same response as for wrong credentials: the existence of a tenant is not revealed.
             Err(Error::NotFound { .. }) => {
-                log_refusal(tenant_segment, device_segment, "there is no such tenant");
+                log_refusal(tenant_segment, device_segment, "unknown tenant");
                 return Err(DdiError::Unauthenticated);
             }
             found => found?,
@@ -70,29 +70,31 @@ impl FromRequestParts<AppState> for DeviceAuth {
         Ok(Self {
             caller,
             tenant,
-            links: links.ok_or(DdiError::malformed("the Host header is no host and port"))?,
+            links: links.ok_or(DdiError::malformed(
+                "the Host header is not a valid host and port",
+            ))?,
         })
     }
 }
 
-/// Tells operators who look for it what the device itself is not told.
+/// Logs the reason for operators; the device only gets the status.
 fn log_refusal(tenant: &str, device: &str, reason: &str) {
-    tracing::debug!(?tenant, ?device, reason, "a device was not let in");
+    tracing::debug!(?tenant, ?device, reason, "device authentication failed");
 }
 
-/// Why none of this opens the device.
+/// Why none of the credentials was accepted.
 fn refusal_reason(credentials: &[Credential<'_>], access: &AccessSettings) -> &'static str {
     match credentials.last() {
-        None => "it shows no token, and no certificate that is trusted and names it",
+        None => "no token, and no trusted certificate of the device",
         Some(Credential::TargetToken(_)) if !access.target_tokens => {
             "access.target_tokens is false"
         }
         Some(Credential::GatewayToken(_)) if !access.gateway_tokens => {
             "access.gateway_tokens is false"
         }
-        Some(Credential::TargetToken(_)) => "its token is another, or nobody knows the device",
-        Some(Credential::GatewayToken(_)) => "no gateway has this token",
-        Some(Credential::Verified) => "its certificate opens nothing",
+        Some(Credential::TargetToken(_)) => "wrong token or unknown device",
+        Some(Credential::GatewayToken(_)) => "unknown gateway token",
+        Some(Credential::Verified) => "certificate not accepted",
     }
 }
 
@@ -102,7 +104,7 @@ fn decode_segment(segment: &str) -> Result<std::borrow::Cow<'_, str>, DdiError> 
         .map_err(|_| DdiError::malformed("the path is not UTF-8"))
 }
 
-/// Whether a certificate says that this is the device: its own, or one that a trusted proxy has checked.
+/// True if a certificate identifies the device: one of this connection, or one that a trusted proxy has verified.
 async fn has_valid_certificate(
     state: &AppState,
     tenant: &Tenant,
@@ -124,7 +126,7 @@ async fn has_valid_certificate(
     Ok(verifier.identifies(presented, tenant, &authorities, device_id, now))
 }
 
-/// The token that a device shows, or a gateway for it.
+/// The token of the device, or of its gateway.
 fn parse_token(headers: &HeaderMap) -> Option<Credential<'_>> {
     let value = headers.get(AUTHORIZATION)?;
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -154,13 +156,13 @@ mod tests {
         };
         for (credentials, access, part) in [
             (&[][..], &open, "no token"),
-            (&[Credential::TargetToken("x")], &open, "token is another"),
+            (&[Credential::TargetToken("x")], &open, "wrong token"),
             (
                 &[Credential::TargetToken("x")],
                 &closed,
                 "access.target_tokens",
             ),
-            (&[Credential::GatewayToken("x")], &open, "no gateway"),
+            (&[Credential::GatewayToken("x")], &open, "gateway token"),
             (
                 &[Credential::GatewayToken("x")],
                 &closed,

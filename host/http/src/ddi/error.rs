@@ -14,31 +14,31 @@ use tidegate_engine::{Error, ports::RecordError};
 
 use crate::problem::log_panic;
 
-/// Why a device is not given what it asks for.
+/// Why a device's request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DdiError {
     Unauthenticated,
     NotFound,
-    /// The update came to its end.
+    /// The update is closed.
     Gone,
-    /// Nobody calls the update back.
+    /// The update is not being cancelled.
     NotCancelling,
-    /// All updates are agreed to already.
+    /// Auto-confirm is already active.
     AutoConfirmActive,
     NotAcceptable,
     UnsupportedMediaType,
     TooLarge,
-    /// The body took too long.
+    /// The body was not received in time.
     TimedOut,
-    /// The body, or a parameter, cannot be read.
+    /// The body or a parameter cannot be parsed.
     Malformed(String),
-    /// What was read breaks a rule.
+    /// A parsed value is invalid.
     ConstraintViolation(String),
     InvalidAttributes(String),
     QuotaExceeded(String),
-    /// Not now. Devices take 503 for "you may not": they are told that it is too much.
+    /// Retry later. Also used when the server is unavailable: devices take 503 for a refusal, so they get 429 instead.
     TooManyRequests,
-    /// Our own mistake, which is logged.
+    /// A failure of the server, which is logged.
     Internal,
 }
 
@@ -66,7 +66,7 @@ impl DdiError {
         }
     }
 
-    /// The body that clients of hawkBit know; most refusals have none.
+    /// hawkBit's error body; most errors have none.
     fn body(self) -> Option<ErrorBody> {
         let (exception_class, error_code, message) = match self {
             Self::Malformed(message) => (
@@ -97,7 +97,7 @@ impl DdiError {
             Self::AutoConfirmActive => (
                 "org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException",
                 "hawkbit.server.error.repo.autoConfAlreadyActive",
-                "auto-confirm is active already".to_owned(),
+                "auto-confirm is already active".to_owned(),
             ),
             _ => return None,
         };
@@ -116,7 +116,7 @@ struct ErrorBody {
     exception_class: &'static str,
     error_code: &'static str,
     message: String,
-    /// Always null: nothing more is known.
+    /// Always null.
     info: Option<()>,
 }
 
@@ -136,8 +136,11 @@ impl IntoResponse for DdiError {
     }
 }
 
-/// Devices know no problem+json: a panic is a mistake of ours as any other.
-#[expect(clippy::needless_pass_by_value, reason = "what the layer hands over")]
+/// Answers a panic like any other internal error, since devices do not know `application/problem+json`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer requires"
+)]
 pub(super) fn from_panic(panic: Box<dyn Any + Send>) -> Response {
     log_panic(&*panic);
     DdiError::Internal.into_response()
@@ -158,12 +161,12 @@ impl From<Error> for DdiError {
             Error::Forbidden { .. } => Self::Unauthenticated,
             Error::Conflict { .. } => Self::Gone,
             Error::Unavailable { message } => {
-                tracing::warn!("a device is told to come back later: {message}");
+                tracing::warn!(error = message, "unavailable for a device");
                 Self::TooManyRequests
             }
             Error::Internal { context, source } => {
                 let error = &*source as &dyn std::error::Error;
-                tracing::error!(error, "answered 500 to a device: {context}");
+                tracing::error!(error, context, "device request failed");
                 Self::Internal
             }
         }
@@ -175,7 +178,7 @@ impl From<RecordError> for DdiError {
         match error {
             RecordError::Refused(EventError::Closed) => Self::Gone,
             RecordError::Refused(EventError::NotCancelling) => Self::NotCancelling,
-            // As hawkBit says it: there is no such update to report on, or to confirm.
+            // As in hawkBit: 404, since there is no such update to report on or to confirm.
             RecordError::Refused(
                 EventError::ConfirmationPending | EventError::NotWaitingConfirmation,
             ) => Self::NotFound,
@@ -215,13 +218,13 @@ mod tests {
             (
                 DdiError::from(RecordError::AlreadyActive),
                 409,
-                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is active already","info":null}"#,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AutoConfirmationAlreadyActiveException","errorCode":"hawkbit.server.error.repo.autoConfAlreadyActive","message":"auto-confirm is already active","info":null}"#,
             ),
             (DdiError::TooManyRequests, 429, ""),
             (
                 DdiError::from(RecordError::TooMany(1000)),
                 429,
-                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"more than 1000 are not kept","info":null}"#,
+                r#"{"exceptionClass":"org.eclipse.hawkbit.repository.exception.AssignmentQuotaExceededException","errorCode":"hawkbit.server.error.quota.tooManyEntries","message":"at most 1000 are stored","info":null}"#,
             ),
             (
                 DdiError::from(RecordError::Refused(EventError::NotCancelling)),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::AppState;
 
-/// What a device says of an update.
+/// Records feedback on an update.
 pub(super) async fn on_deployment(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -29,7 +29,7 @@ pub(super) async fn on_deployment(
     Ok(StatusCode::OK.into_response())
 }
 
-/// What a device says to a call back.
+/// Records feedback on a cancellation.
 pub(super) async fn on_cancel(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -41,7 +41,7 @@ pub(super) async fn on_cancel(
     Ok(StatusCode::OK.into_response())
 }
 
-/// `id` and `time`, which older clients send, are not looked at.
+/// `id` and `time`, which older clients send, are ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct FeedbackBody {
     timestamp: Option<Scalar>,
@@ -83,7 +83,7 @@ impl TryFrom<FeedbackBody> for Feedback {
             Some(time) => Some(
                 time.number()
                     .map(Timestamp)
-                    .ok_or_else(|| DdiError::malformed("timestamp is no number"))?,
+                    .ok_or_else(|| DdiError::malformed("timestamp is not a number"))?,
             ),
             None => None,
         };
@@ -104,23 +104,23 @@ impl TryFrom<FeedbackBody> for Feedback {
 }
 
 impl ProgressBody {
-    /// None unless it is whole.
+    /// None unless both numbers are valid.
     fn parse(&self) -> Option<(u32, u32)> {
         let number = |part: &Option<Scalar>| u32::try_from(part.as_ref()?.number()?).ok();
         Some((number(&self.cnt)?, number(&self.of)?))
     }
 }
 
-/// The device's own code, where it sent one.
+/// Parses the device's own status code, if it sent one.
 pub(super) fn parse_code(code: Option<&Scalar>) -> Result<Option<i32>, DdiError> {
     let number = |code: &Scalar| code.number().and_then(|code| i32::try_from(code).ok());
-    code.map(|code| number(code).ok_or_else(|| DdiError::malformed("code is no 32-bit integer")))
+    code.map(|code| number(code).ok_or_else(|| DdiError::malformed("code is not a 32-bit integer")))
         .transpose()
 }
 
 pub(super) fn unknown_value(field: &str, word: &str) -> DdiError {
     DdiError::malformed(format!(
-        "{field} is {word:?}, which is none of the words that it may be"
+        "{field} is {word:?}, which is not an allowed value"
     ))
 }
 
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::ddi::body::Encoding;
 
-    /// Reads a body in both encodings, which must come to the same.
+    /// Parses a body in both encodings, which must give the same result.
     fn read(body: &Value) -> Result<Feedback, DdiError> {
         let mut cbor = Vec::new();
         ciborium::into_writer(body, &mut cbor).expect("writes");
@@ -179,14 +179,14 @@ mod tests {
                 json!({"id": "3", "status": {"result": {"finished": "failure"}, "execution": "closed"}}),
                 feedback(E::Closed, F::Failure, &[]),
             ),
-            // npm hawkbit-ddi, and whoever sends empty things
+            // npm hawkbit-ddi, and clients that send empty members
             (
                 json!({"id": "", "time": null,
                        "status": {"execution": "download", "code": null, "details": null,
                                   "result": {"finished": "none", "progress": {}}}}),
                 feedback(E::Download, F::None, &[]),
             ),
-            // One text alone, other kinds of values, unknown members
+            // A single string, values of other types, unknown members
             (
                 json!({"id": 12, "time": 5, "proceed": true,
                        "status": {"execution": "rejected", "details": "no", "extra": [1],
@@ -198,7 +198,7 @@ mod tests {
                                   "result": {"finished": "none", "progress": null}}}),
                 feedback(E::Scheduled, F::None, &["1", "true", "x"]),
             ),
-            // Everything that there is
+            // All members
             (
                 json!({"timestamp": 1_627_997_501_890_i64,
                        "status": {"execution": "downloaded", "code": 200, "details": [],
@@ -260,7 +260,7 @@ mod tests {
                 .decode::<FeedbackBody>(&b"\x9f".repeat(100_000))
                 .is_err()
         );
-        // A text that claims to be far longer than the body.
+        // A string whose length prefix exceeds the body.
         let false_length = [
             0xa1, 0x7b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, b'x',
         ];

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tidegate_core::update::{UpdateState, UpdateStatus};
 use tidegate_engine::ports::FeedbackRow;
 
-/// What the device said of an update.
+/// The messages that the device sent about an update.
 #[derive(Serialize)]
 pub(super) struct ActionHistory<'a> {
     status: &'static str,
@@ -12,7 +12,7 @@ pub(super) struct ActionHistory<'a> {
 }
 
 impl<'a> ActionHistory<'a> {
-    /// The newest messages by the device's own time. None where there are none.
+    /// The newest messages first, by the device's own time. None if there are no messages.
     pub(super) fn new(state: &UpdateState, rows: &'a [FeedbackRow], limit: usize) -> Option<Self> {
         let mut rows: Vec<_> = rows.iter().collect();
         rows.sort_by_key(|row| Reverse(row.feedback.device_time.unwrap_or(row.at)));
@@ -25,7 +25,7 @@ impl<'a> ActionHistory<'a> {
     }
 }
 
-/// A code is shown as a message of its own.
+/// The messages of one feedback. Its status code becomes a message of its own.
 fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
     let texts = row.feedback.messages.iter();
     let code = row.feedback.code;
@@ -34,7 +34,7 @@ fn messages(row: &FeedbackRow) -> impl Iterator<Item = Cow<'_, str>> {
         .chain(code.map(|code| Cow::Owned(format!("Device reported status code: {code}"))))
 }
 
-/// The status by the name that clients of hawkBit know.
+/// hawkBit's name of the status.
 fn status_name(state: &UpdateState) -> &'static str {
     match state.status {
         UpdateStatus::Scheduled => "SCHEDULED",

@@ -6,7 +6,7 @@ use tidegate_engine::devices;
 use super::{body::Body, device_auth::DeviceAuth, error::DdiError};
 use crate::AppState;
 
-/// Takes what a device says that it has installed: 201 if that is news, else 200.
+/// Records the firmware that a device reports as installed: 201 if it is new, else 200.
 pub(super) async fn put(
     device: DeviceAuth,
     State(state): State<AppState>,
@@ -20,7 +20,7 @@ pub(super) async fn put(
     })
 }
 
-/// A firmware, in the words of its uploader.
+/// A firmware, by the name and version of its upload.
 #[derive(Debug, Deserialize)]
 pub(super) struct InstalledBody {
     name: String,

@@ -1,20 +1,20 @@
-//! Values as devices send them: numbers as strings, one text where a list is expected.
+//! Lenient parsing of what devices send: numbers as strings, a single string in place of a list.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-/// A single value of any kind; the texts of numbers are as they would be written in JSON.
+/// A string, a boolean or a number; the latter two in their JSON form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scalar(String);
 
 impl Scalar {
-    /// The value as a text.
+    /// The value as a string.
     pub(super) fn into_text(self) -> String {
         self.0
     }
 
-    /// The value as a whole number; what stands behind the point is cut.
+    /// The value as an integer; a fraction is truncated.
     pub(super) fn number(&self) -> Option<i64> {
         let text = self.0.trim();
         text.parse().ok().or_else(|| {
@@ -36,7 +36,7 @@ impl Visitor<'_> for ScalarVisitor {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a number or a truth value")
+        f.write_str("a string, a number or a boolean")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
@@ -64,7 +64,7 @@ impl Visitor<'_> for ScalarVisitor {
     }
 }
 
-/// A list of texts, one text alone, or nothing.
+/// Deserializes a list of strings, a single string, or null.
 pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

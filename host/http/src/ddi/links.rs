@@ -7,7 +7,7 @@ use tidegate_core::id::{ModuleId, UpdateId};
 
 use crate::client::Client;
 
-/// What may not stand in a segment that is written as it came. Its own percent signs stay.
+/// Characters to escape in a segment copied from the request. `%` is not among them: the segment is already encoded.
 const PRESERVED_SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -20,25 +20,25 @@ const PRESERVED_SEGMENT: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// What may stand in a segment that is made here.
+/// Characters to escape in a new segment: all but the unreserved ones.
 const ENCODED_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Where a device's resources are: with the scheme, host and spelling of its own request.
+/// Builds links to a device's resources, with the scheme, host and path of its own request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Links {
-    /// `http://host:port/tenant/controller/v1/device`, behind some proxies with a prefix before the tenant.
+    /// `http://host:port/tenant/controller/v1/device`, with the proxy's prefix before the tenant if there is one.
     base: String,
-    /// Where the tenant stands in it.
+    /// Position of the tenant in `base`.
     tenant: std::ops::Range<usize>,
 }
 
 impl Links {
-    /// None: the request does not say which host it is for, or says nonsense. The segments are as they came.
-    /// What a trusted proxy knows of the client goes before what the request itself says.
+    /// None if the request has no valid host. `tenant` and `device` are raw segments of its path. Values from a trusted
+    /// proxy take precedence over those of the request.
     pub(super) fn from_request(
         uri: &Uri,
         headers: &HeaderMap,
@@ -83,7 +83,7 @@ impl Links {
         Some(Self { base, tenant })
     }
 
-    /// A resource of the device.
+    /// The link to a resource of the device.
     pub(super) fn to(&self, resource: Resource) -> Link<'_> {
         Link {
             base: &self.base,
@@ -91,7 +91,7 @@ impl Links {
         }
     }
 
-    /// A file, under the tenant's own name.
+    /// The link to a file, with the tenant's canonical name.
     pub(super) fn to_file(&self, tenant: &str, module: ModuleId, filename: &str) -> FileLink {
         let (before, after) = (
             &self.base[..self.tenant.start],
@@ -104,10 +104,10 @@ impl Links {
     }
 }
 
-/// What a device can be pointed to.
+/// A resource that a device can be linked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// With DDI's `c`, which changes whenever the update does.
+    /// With DDI's parameter `c`, which changes whenever the update's content does.
     DeploymentBase(UpdateId, i32),
     ConfirmationBase(UpdateId, i32),
     ActivateAutoConfirm,
@@ -117,19 +117,19 @@ pub(super) enum Resource {
     ConfigData,
 }
 
-/// `{"href": ...}`
+/// Serialized as `{"href": ...}`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link<'a> {
     base: &'a str,
     resource: Resource,
 }
 
-/// `{"href": ...}` of a file.
+/// The link to a file; serialized as `{"href": ...}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileLink(String);
 
 impl FileLink {
-    /// The link to the file's MD5.
+    /// The link to the file's MD5 checksum.
     pub(super) fn md5sum(&self) -> Self {
         Self(format!("{}.MD5SUM", self.0))
     }
@@ -170,14 +170,14 @@ impl Serialize for FileLink {
     }
 }
 
-/// A host without its port.
+/// Removes the port of a host.
 fn strip_port(host: &str) -> &str {
     let after_address = host.find(']').map_or(0, |end| end + 1);
     let end = host[after_address..].find(':');
     end.map_or(host, |end| &host[..after_address + end])
 }
 
-/// A name or address with a port or without, and nothing that could mean more in a link.
+/// True for a name or an address with an optional port, and without any other character that has a meaning in a URL.
 fn is_host(text: &str) -> bool {
     let end = match text.find(']') {
         Some(end) => end + 1,
@@ -266,7 +266,7 @@ mod tests {
         let links = links("https://real.example/x", "other", "T", "d").expect("a host");
         assert_eq!(
             links.base, "http://real.example/T/controller/v1/d",
-            "whether it is encrypted the connection says, not the client"
+            "the scheme follows the connection, not the request"
         );
     }
 

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use super::{device_auth::DeviceAuth, error::DdiError};
 use crate::AppState;
 
-/// Largest body, in bytes.
+/// Maximum size of a body, in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
 
-/// Takes lines for the log of the update that the device is at. This is no part of hawkBit's API: 404 tells a device that
-/// there is none, as it tells it of a server that has no such resource.
+/// Appends lines to the log of the device's current update. This resource is not part of hawkBit's API: without a
+/// current update the response is 404, the same as from a server without the resource.
 pub(super) async fn put(
     device: DeviceAuth,
     State(state): State<AppState>,

@@ -1,7 +1,7 @@
-//! The device API, as hawkBit's devices speak it.
+//! The device API: hawkBit's Direct Device Integration (DDI).
 //!
-//! Every request goes through [`device_auth::DeviceAuth`], which finds the tenant and lets the device in; what is refused becomes a
-//! status, and where devices expect one a body, in [`refusal`].
+//! Every handler takes a [`device_auth::DeviceAuth`], which finds the tenant and authenticates the device. [`error`]
+//! turns failures into a status and, where devices expect one, a body.
 
 mod artifact;
 mod body;
@@ -37,10 +37,10 @@ use crate::{AppState, client::Client};
 pub use client_cert_headers::ClientCertHeaderNames;
 use error::DdiError;
 
-/// Largest body, in bytes: fifty messages of any language are far below.
+/// Maximum size of a body, in bytes. Fifty messages in any language are far smaller.
 const MAX_BODY: usize = 1 << 20;
 
-/// Everything under `/{tenant}/controller/v1/{device}`.
+/// The routes below `/{tenant}/controller/v1/{device}`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/", get(poll::get))
@@ -80,14 +80,14 @@ pub(crate) fn router(state: &AppState) -> Router<AppState> {
             "/softwaremodules/{module}/artifacts/{filename}",
             get(artifact::get),
         )
-        // Not a fallback, of which a nested router can have none of its own beside others.
+        // A route instead of a fallback: nested routers cannot each have a fallback of their own.
         .route("/{*rest}", any(|| async { StatusCode::NOT_FOUND }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), limit_rate))
         .layer(CatchPanicLayer::custom(error::from_panic))
 }
 
-/// Refuses whoever asks too often, before anything of the request is looked at.
+/// Refuses clients that exceed their rate limit, before anything else of the request is read.
 async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let address = request
         .extensions()

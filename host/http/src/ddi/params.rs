@@ -8,10 +8,10 @@ use tidegate_core::id::UpdateId;
 use super::error::DdiError;
 use crate::AppState;
 
-/// Most messages of an update's history.
+/// Maximum number of messages of an update's history.
 const MAX_HISTORY: u32 = 100;
 
-/// The update that a path names.
+/// Extracts the update's id from the path.
 pub(super) struct UpdateParam(pub(super) UpdateId);
 
 #[derive(Deserialize)]
@@ -29,19 +29,19 @@ impl FromRequestParts<AppState> for UpdateParam {
     }
 }
 
-/// An id from a path. A number that is too large for one names nothing; what is no number is a mistake.
+/// Parses an id. A number out of range is not found; anything else is malformed.
 pub(super) fn parse_id<T: FromStr>(text: &str) -> Result<T, DdiError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(DdiError::malformed(format!("{text} is no id")));
+        return Err(DdiError::malformed(format!("`{text}` is not an id")));
     }
     text.parse().map_err(|_| DdiError::NotFound)
 }
 
-/// The parameters of a request for an update.
+/// The query parameters of a request for an update.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DeploymentQuery {
-    /// How many messages of the update's history are wanted.
+    /// Maximum number of history messages in the response.
     pub(super) history: u32,
 }
 
@@ -57,7 +57,7 @@ impl DeploymentQuery {
     fn from_uri(uri: &http::Uri) -> Result<Self, DdiError> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let Query(pairs) = query.map_err(|error| DdiError::malformed(error.body_text()))?;
-        // `c` only tells addresses apart; it must still be a number.
+        // `c` only makes URLs differ, but must be a number.
         parse_number(&pairs, "c")?;
         let history = parse_number(&pairs, "actionHistory")?.unwrap_or(0);
         let history = u32::try_from(history).map_or(MAX_HISTORY, |count| count.min(MAX_HISTORY));
@@ -71,7 +71,9 @@ fn parse_number(pairs: &[(String, String)], name: &str) -> Result<Option<i32>, D
         None | Some("") => Ok(None),
         Some(value) => match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(DdiError::malformed(format!("{name} is no 32-bit integer"))),
+            Err(_) => Err(DdiError::malformed(format!(
+                "{name} is not a 32-bit integer"
+            ))),
         },
     }
 }

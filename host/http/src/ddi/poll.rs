@@ -13,7 +13,7 @@ use super::{
 };
 use crate::AppState;
 
-/// The root: what there is to do for the device, and when to ask again.
+/// The root resource: links to what the device has to do, and its polling interval.
 pub(super) async fn get(
     device: DeviceAuth,
     representation: Representation,
@@ -100,7 +100,7 @@ impl PollLinks<'_> {
     }
 }
 
-/// `HH:MM:SS`, less than a day.
+/// Serialized as `HH:MM:SS`; capped below one day.
 struct Sleep(Duration);
 
 impl fmt::Display for Sleep {

@@ -13,14 +13,14 @@ use serde::Serialize;
 use super::error::DdiError;
 use crate::{AppState, etag};
 
-/// How an answer is written, as the request wants it.
+/// The negotiated representation of a response.
 pub(super) struct Representation {
     format: Format,
-    /// Of the request.
+    /// The request's `If-None-Match` headers.
     if_none_match: HeaderMap,
 }
 
-/// The bodies of HAL and JSON are the same.
+/// HAL and JSON have the same body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Hal,
@@ -45,7 +45,7 @@ impl FromRequestParts<AppState> for Representation {
 }
 
 impl Representation {
-    /// 200 with the body, or 304 where the device has it already.
+    /// 200 with the body, or 304 if the device already has it.
     pub(super) fn respond(&self, body: &impl Serialize) -> Result<Response, DdiError> {
         let bytes = self.format.write(body).ok_or(DdiError::Internal)?;
         Ok(conditional_response(
@@ -56,7 +56,7 @@ impl Representation {
     }
 }
 
-/// 200 with the body and its entity tag, or 304 where the request's headers name that tag.
+/// 200 with the body and its entity tag, or 304 if the request's `If-None-Match` contains that tag.
 pub(super) fn conditional_response(
     content_type: &'static str,
     bytes: Vec<u8>,
@@ -76,7 +76,7 @@ pub(super) fn conditional_response(
 }
 
 impl Format {
-    /// In the order of preference.
+    /// In order of preference.
     const ALL: [Self; 3] = [Self::Hal, Self::Json, Self::Cbor];
 
     fn content_type(self) -> &'static str {
@@ -96,7 +96,7 @@ impl Format {
         Some(bytes)
     }
 
-    /// The format that the `Accept` headers like best; of those that they like alike, the one that they name first.
+    /// The format with the highest quality in the `Accept` headers; of equal ones, the one listed first.
     fn from_accept(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(ACCEPT).iter();
         let ranges = values
@@ -109,7 +109,7 @@ impl Format {
         }
         let mut best = None;
         for format in Self::ALL {
-            // Of several ranges that fit, the most specific one says how much it is liked.
+            // The most specific matching range determines the quality.
             let matching = ranges.iter().enumerate();
             let matching = matching.filter(|(_, range)| range.matches(format));
             let Some((index, range)) = matching.max_by_key(|(_, range)| range.specificity()) else {
@@ -124,16 +124,16 @@ impl Format {
     }
 }
 
-/// One entry of an `Accept` header.
+/// A media range of an `Accept` header.
 struct MediaRange<'a> {
     kind: &'a str,
     subtype: &'a str,
-    /// In thousandths.
+    /// Quality in thousandths.
     quality: u16,
 }
 
 impl<'a> MediaRange<'a> {
-    /// None: there is nothing, or nonsense.
+    /// None if it is empty or invalid.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';');
         let (kind, subtype) = parts.next()?.trim().split_once('/')?;

@@ -7,17 +7,17 @@ use tidegate_core::time::Timestamp;
 
 use crate::etag;
 
-/// What the conditions of a request say.
+/// The result of a request's preconditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PreconditionResult {
     Passed,
-    /// The client has it already.
+    /// The client already has the file.
     NotModified,
-    /// It is not what the client thinks it is.
+    /// The file is not the one that the client expects.
     Failed,
 }
 
-/// Checks a request's conditions in the order of RFC 9110 section 13.2.2. `tag` comes without its quotes.
+/// Evaluates a request's preconditions in the order of RFC 9110 section 13.2.2. `tag` has no quotes.
 pub(super) fn check(headers: &HeaderMap, tag: &str, modified: Timestamp) -> PreconditionResult {
     let modified = modified.0.div_euclid(1000);
     if headers.contains_key(IF_MATCH) {
@@ -37,7 +37,7 @@ pub(super) fn check(headers: &HeaderMap, tag: &str, modified: Timestamp) -> Prec
     PreconditionResult::Passed
 }
 
-/// Whether a `Range` header is meant for the file as it is now.
+/// True if the request has no `If-Range`, or one that matches the current file.
 pub(super) fn if_range_matches(headers: &HeaderMap, tag: &str, modified: Timestamp) -> bool {
     let Some(value) = headers.get(IF_RANGE) else {
         return true;
@@ -49,7 +49,7 @@ pub(super) fn if_range_matches(headers: &HeaderMap, tag: &str, modified: Timesta
             .is_ok_and(|named| etag::tag_matches(named.trim(), tag, false))
 }
 
-/// A time as HTTP writes it; none outside the years that it can write.
+/// Formats an HTTP date; none if the year is out of range.
 pub(super) fn http_date(time: Timestamp) -> Option<String> {
     let time = jiff::Timestamp::from_millisecond(time.0).ok()?;
     rfc2822::DateTimePrinter::new()
@@ -57,7 +57,7 @@ pub(super) fn http_date(time: Timestamp) -> Option<String> {
         .ok()
 }
 
-/// A date in seconds since 1970; none where there is none that can be read.
+/// Parses the date of a header, in seconds since 1970; none if it is absent or invalid.
 fn header_date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let text = headers.get(name)?.to_str().ok()?;
     let time = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;

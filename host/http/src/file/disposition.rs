@@ -1,15 +1,15 @@
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 8187 lets stand as it is.
+/// Characters to escape in an extended value (RFC 8187).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// `Content-Disposition` for a file of this name: quoted only where it must be, and with a second spelling where the
-/// name is not ASCII.
+/// `Content-Disposition` with a file name. It is quoted only if necessary, and has an extended value (`filename*`) if
+/// the name is not printable ASCII.
 pub(crate) fn attachment(filename: &str) -> HeaderValue {
     let plain: String = filename
         .chars()
@@ -38,7 +38,7 @@ pub(crate) fn attachment(filename: &str) -> HeaderValue {
         text.push_str(";filename*=UTF-8''");
         text.extend(utf8_percent_encode(filename, ENCODED));
     }
-    // Only what is graphic or a space got here.
+    // The text has only graphic characters and spaces.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
 }
 

@@ -1,4 +1,4 @@
-//! Files over HTTP: whole or a part, with conditions (RFC 9110), in constant memory.
+//! File downloads with ranges and preconditions (RFC 9110), in constant memory.
 
 mod conditions;
 mod disposition;
@@ -28,7 +28,7 @@ use range::RequestedRange;
 
 pub(crate) use disposition::attachment;
 
-/// Answers a `GET` or `HEAD` of a file. `open` is called for each part that is sent, when it is its turn.
+/// Responds to a `GET` or `HEAD` of a file. `open` is called for each range when it is about to be sent.
 pub(crate) async fn respond<E, O, F>(
     method: &Method,
     headers: &HeaderMap,
@@ -79,7 +79,7 @@ where
             response_headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             let content = HeaderValue::from_static(parts::CONTENT_TYPE);
             response_headers.insert(CONTENT_TYPE, content);
-            // What fails before the first byte is still refused as it should be.
+            // Opened before the response starts, so that a failure still becomes an error response.
             let first = open(requested[0].clone()).await?;
             let open = move |part| {
                 let opened = open(part);
@@ -102,11 +102,11 @@ where
 fn body(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
     Body::from_stream(bytes.inspect_err(|error| {
         let error = error as &dyn std::error::Error;
-        tracing::error!(error, "broke off a download: cannot read the file");
+        tracing::error!(error, "download aborted: cannot read the file");
     }))
 }
 
-/// The headers that every answer about the file has.
+/// The headers of every successful response.
 fn file_headers(file: &Artifact, tag: &str, modified: Timestamp) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(10);
     let content = HeaderValue::from_static("application/octet-stream");

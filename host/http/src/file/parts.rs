@@ -4,14 +4,14 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use tidegate_engine::ports::ByteStream;
 
-/// What stands between the parts, as hawkBit has it.
+/// The boundary between parts; the same as hawkBit's.
 const BOUNDARY: &str = "THIS_STRING_SEPARATES_MULTIPART";
 
-/// `Content-Type` of an answer in parts.
+/// `Content-Type` of a multipart response.
 pub(super) const CONTENT_TYPE: &str =
     "multipart/byteranges; boundary=THIS_STRING_SEPARATES_MULTIPART";
 
-/// How long the answer is in all.
+/// Length of the multipart body.
 pub(super) fn length(parts: &[Range<u64>], size: u64) -> u64 {
     let parts = parts
         .iter()
@@ -19,7 +19,7 @@ pub(super) fn length(parts: &[Range<u64>], size: u64) -> u64 {
     parts.sum::<u64>() + end().len() as u64
 }
 
-/// The answer: one part after the other, each opened when it is its turn. `first` is the first part, open already.
+/// The multipart body. Each part is opened when it is about to be sent; `first` is the first part, already open.
 pub(super) fn stream<F, Fut>(
     parts: Vec<Range<u64>>,
     size: u64,

@@ -2,22 +2,22 @@ use std::ops::Range;
 
 use http::{HeaderMap, header::RANGE};
 
-/// Most parts of one answer: devices that update by differences ask for hundreds.
+/// Maximum number of ranges of one request: devices with delta updates request hundreds.
 const MAX_PARTS: usize = 1024;
 
-/// What of a file is requested.
+/// The requested part of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestedRange {
     Whole,
     Part(Range<u64>),
-    /// Two or more, in order, apart from one another.
+    /// At least two ranges, sorted and disjoint.
     Parts(Vec<Range<u64>>),
-    /// Something of what is requested is not there, or is requested twice.
+    /// A range is outside the file, or ranges overlap.
     Unsatisfiable,
 }
 
-/// Reads the `Range` header against a file of this size. Units that are not bytes are not understood, which means the
-/// whole file (RFC 9110 section 14.2). Of several parts each must be there.
+/// Resolves the `Range` header against the file's size. A header with another unit than bytes is ignored (RFC 9110
+/// section 14.2). If one range is unsatisfiable, all are.
 pub(super) fn parse_range(headers: &HeaderMap, size: u64) -> RequestedRange {
     let mut values = headers.get_all(RANGE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -51,9 +51,9 @@ fn parse_specs(parts: &str, size: u64) -> RequestedRange {
 }
 
 enum RangeSpec {
-    /// From here, to there (inclusive) or to the end.
+    /// First byte and last byte (inclusive); without the latter, to the end.
     From(u64, Option<u64>),
-    /// So many bytes from the end.
+    /// A number of bytes at the end.
     Suffix(u64),
 }
 
@@ -81,7 +81,7 @@ impl RangeSpec {
     }
 }
 
-/// A number beyond all sizes is as good as the largest.
+/// Parses a number; one that is too large becomes the maximum.
 fn parse_number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))

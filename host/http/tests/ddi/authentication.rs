@@ -1,4 +1,4 @@
-//! Who is let in, and as what.
+//! Authentication with tokens of devices and gateways.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ impl TestServer {
         }
     }
 
-    /// The status of a poll with this credential.
+    /// The status of a poll with this `Authorization` header.
     async fn poll_status(&self, path: &str, authorization: &str) -> anyhow::Result<u16> {
         let answer = self
             .send(get(path).header("Authorization", authorization))
             .await?;
         assert!(
             answer.status == 200 || answer.body.is_empty(),
-            "a refusal says nothing"
+            "a refusal has no body"
         );
         Ok(answer.status)
     }
 
-    /// Gives the device a new token.
+    /// Replaces the device's token; the old one stays valid for `old_life`.
     async fn replace_token(&self, device: &str, old_life: Duration) -> anyhow::Result<String> {
         let new = access::replace_token(&self.engine, &self.operator(), device, old_life).await?;
         Ok(format!("TargetToken {}", new.token))
@@ -53,7 +53,11 @@ async fn a_token_is_replaced_without_a_gap() -> anyhow::Result<()> {
     let day = Duration::from_hours(24);
     let second = server.replace_token("dev-1", day).await?;
     for _ in 0..2 {
-        assert_eq!(server.poll_status(BASE, first).await?, 200, "not told yet");
+        assert_eq!(
+            server.poll_status(BASE, first).await?,
+            200,
+            "the new token was not used yet"
+        );
     }
     assert_eq!(server.poll_status(BASE, &second).await?, 200);
     assert_eq!(
@@ -63,7 +67,7 @@ async fn a_token_is_replaced_without_a_gap() -> anyhow::Result<()> {
     );
     assert_eq!(server.poll_status(BASE, &second).await?, 200);
 
-    // A device that never hears of its new token is out when the time has come.
+    // A device that never uses its new token is refused once the old one has expired.
     let third = server.replace_token("dev-1", day).await?;
     server.clock.advance(24 * 60 * 60 - 1);
     assert_eq!(server.poll_status(BASE, &second).await?, 200);
@@ -72,7 +76,11 @@ async fn a_token_is_replaced_without_a_gap() -> anyhow::Result<()> {
     assert_eq!(server.poll_status(BASE, &third).await?, 200);
 
     let fourth = server.replace_token("dev-1", Duration::ZERO).await?;
-    assert_eq!(server.poll_status(BASE, &third).await?, 401, "at once");
+    assert_eq!(
+        server.poll_status(BASE, &third).await?,
+        401,
+        "the old token is invalid immediately"
+    );
     assert_eq!(server.poll_status(BASE, &fourth).await?, 200);
     Ok(())
 }
@@ -125,9 +133,9 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
     let yard = access::create_gateway(engine, tenant, "yard", Some("yard")).await?;
     let hall_token = format!("GatewayToken {}", hall.token);
     let yard_token = format!("GatewayToken {}", yard.token);
-    server.put_device("of-nobody", "secret").await?;
+    server.put_device("ungrouped", "secret").await?;
 
-    // What it registers is its own from then on.
+    // A device that it registers is put into its group.
     assert_eq!(server.poll_status(BASE, &hall_token).await?, 200);
     let device = engine.store().device(tenant, "dev-1").await?;
     assert_eq!(
@@ -137,7 +145,7 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
     for (path, token, status) in [
         (BASE, &hall_token, 200),
         (BASE, &yard_token, 404),
-        ("/LAB/controller/v1/of-nobody", &hall_token, 404),
+        ("/LAB/controller/v1/ungrouped", &hall_token, 404),
         ("/LAB/controller/v1/dev-2", &yard_token, 200),
         ("/LAB/controller/v1/dev-2", &hall_token, 404),
     ] {
@@ -169,7 +177,7 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
         401
     );
 
-    // It is noted when it was used, though not for each request.
+    // The time of its last use is recorded, though not for each request.
     let used_at = engine.now();
     access::flush_gateways_used(engine).await?;
     let gateways = access::gateways(engine, tenant).await?;
@@ -210,7 +218,7 @@ async fn only_the_first_token_is_trusted() -> anyhow::Result<()> {
     ] {
         assert_eq!(server.poll_status(BASE, token).await?, status, "{token}");
     }
-    // Whoever was registered without a token, or lost it, gets none that way.
+    // A device that was registered without a token, or whose token was revoked, gets none this way.
     let gate = "/LAB/controller/v1/behind-the-gate";
     assert_eq!(server.poll_status(gate, GATEWAY).await?, 200);
     assert_eq!(server.poll_status(gate, "TargetToken mine").await?, 401);
@@ -230,7 +238,7 @@ async fn only_one_of_concurrent_first_tokens_is_trusted() -> anyhow::Result<()> 
     let statuses = futures::future::try_join_all(polls).await?;
     let again = tokens.iter().map(|token| server.poll_status(BASE, token));
     let again = futures::future::try_join_all(again).await?;
-    assert_eq!(statuses, again, "whoever was let in first stays in");
+    assert_eq!(statuses, again, "only the first token stays valid");
     let authenticated = again.iter().filter(|&&status| status == 200);
     assert_eq!(authenticated.count(), 1, "{again:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Somebody at the device is asked.
+//! Confirmation of updates at the device.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn confirmation_options(on_denied: OnDenied) -> UpdateOptions {
     }
 }
 
-/// A device that is asked whether an update may begin.
+/// A device with an update that waits for confirmation.
 async fn waiting_for_confirmation(on_denied: OnDenied) -> anyhow::Result<(TestServer, UpdateId)> {
     let server = TestServer::anonymous().await?;
     server.send(get(BASE)).await?;
@@ -52,7 +52,7 @@ impl TestServer {
         Ok(self.post(path, &body).await?.status)
     }
 
-    /// What a poll links to, but for configData.
+    /// The links of a poll, except configData.
     async fn poll_links(&self) -> anyhow::Result<Vec<String>> {
         let links = self.get_resource("").await?.json()["_links"].clone();
         let links = links.as_object().cloned().unwrap_or_default();
@@ -81,11 +81,15 @@ async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
     let shown = shown.json();
     assert_eq!(shown["id"], update.to_string());
     assert_eq!(shown["deployment"], Value::Null);
-    assert_eq!(shown["actionHistory"], Value::Null, "nothing was said yet");
+    assert_eq!(
+        shown["actionHistory"],
+        Value::Null,
+        "there is no feedback yet"
+    );
     let chunk = &shown["confirmation"]["chunks"][0];
     assert_eq!(chunk["artifacts"][0]["filename"], "edge 1.bin");
 
-    // Until then there is nothing to install, and nothing to report.
+    // Until it is confirmed, the update cannot be installed or reported on.
     let deployment = format!("/deploymentBase/{update}");
     assert_eq!(server.get_resource(&deployment).await?.status, 404);
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
@@ -121,7 +125,7 @@ async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
         .json();
     assert_eq!(
         body["deployment"], shown["confirmation"],
-        "it is what was agreed to"
+        "it is the confirmed deployment"
     );
     assert_eq!(body["actionHistory"]["messages"], json!(["said"]));
     Ok(())
@@ -135,7 +139,7 @@ async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
         ("denied", 200, "confirmationBase"),
         ("confirmed", 200, "deploymentBase"),
         ("confirmed", 200, "deploymentBase"),
-        // The consent is taken back.
+        // The confirmation is withdrawn.
         ("denied", 200, "confirmationBase"),
         ("confirmed", 200, "deploymentBase"),
     ] {
@@ -147,7 +151,7 @@ async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
     assert_eq!(
         server.post(&path, &other_words).await?.status,
         404,
-        "it is not asked any more"
+        "it no longer waits for confirmation"
     );
 
     let closed = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
@@ -156,7 +160,7 @@ async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
     assert_eq!(
         server.post(&path, &other_words).await?.status,
         410,
-        "too late"
+        "the update is closed"
     );
     for (body, expected) in [(json!({ "confirmation": "closed" }), 400), (json!({}), 400)] {
         assert_eq!(server.post(&path, &body).await?.status, expected, "{body}");
@@ -179,7 +183,7 @@ async fn a_denial_rejects_the_update_if_the_campaign_says_so() -> anyhow::Result
     assert_eq!(
         server.answer(update, "denied").await?,
         200,
-        "the same again changes nothing"
+        "a repeated denial changes nothing"
     );
     for resource in [
         "deploymentBase",
@@ -209,7 +213,7 @@ async fn an_update_without_confirmation_cannot_be_confirmed() -> anyhow::Result<
     for word in ["confirmed", "denied"] {
         assert_eq!(server.answer(update, word).await?, 404, "{word}");
     }
-    // Nor can an answer be smuggled in as something else.
+    // Nor can a denial be sent as deployment feedback.
     let body = json!({"status": {"execution": "denied", "result": {"finished": "none"}}});
     let posted = server.post(format!("/deploymentBase/{update}/feedback"), &body);
     assert_eq!(posted.await?.status, 400);
@@ -247,7 +251,7 @@ async fn auto_confirm_skips_the_confirmation() -> anyhow::Result<()> {
     assert_eq!(
         server.poll_links().await?,
         ["deploymentBase"],
-        "what waits is agreed to"
+        "the waiting update is confirmed"
     );
     let body = server.get_resource("/confirmationBase").await?.json();
     assert_eq!(
@@ -280,7 +284,7 @@ async fn auto_confirm_skips_the_confirmation() -> anyhow::Result<()> {
         json!({ "active": false, "activatedAt": 0 })
     );
 
-    // Without a body it is active all the same.
+    // The body is optional.
     let on = request("POST", format!("{BASE}{path}"));
     assert_eq!(server.send(on).await?.status, 200);
     let body = server.get_resource("/confirmationBase").await?.json();
@@ -307,10 +311,10 @@ async fn one_update_can_be_denied_despite_auto_confirm() -> anyhow::Result<()> {
     }
     assert!(
         server.poll_links().await?.is_empty(),
-        "nobody is left to ask"
+        "the update is closed"
     );
     assert_eq!(server.answer(update, "confirmed").await?, 410);
-    // What comes next is agreed to again.
+    // The next update is auto-confirmed again.
     let options = confirmation_options(OnDenied::OfferAgain);
     server.offer_with("dev-1", "1.2.0", options).await?;
     assert_eq!(server.poll_links().await?, ["deploymentBase"]);
@@ -325,8 +329,8 @@ async fn auto_confirm_fields_are_validated() -> anyhow::Result<()> {
         let server = &server;
         async move { anyhow::Ok(server.post(path, &body).await?.status) }
     };
-    assert_eq!(status(json!({})).await?, 404, "nobody knows the device");
-    // It registers itself as by a poll.
+    assert_eq!(status(json!({})).await?, 404, "the device is unknown");
+    // The request registers the device, like a poll.
     assert_eq!(server.get_resource("/confirmationBase").await?.status, 200);
     for (body, expected) in [
         (json!({ "initiator": "x".repeat(65) }), 400),
@@ -350,7 +354,7 @@ async fn a_waiting_update_is_cancelled_immediately() -> anyhow::Result<()> {
     server.cancel_campaign_of(update).await?;
     assert!(
         server.poll_links().await?.is_empty(),
-        "the device never began"
+        "the device has not started"
     );
     assert_eq!(
         server.update_status(update).await?,

@@ -45,7 +45,7 @@ async fn a_panic_is_answered_500_without_a_body() -> anyhow::Result<()> {
     const CENTURY: i64 = 100 * 365 * 24 * 60 * 60;
     let server = TestServer::anonymous().await?;
     assert_eq!(server.send(get(BASE)).await?.status, 200);
-    // Before 1970 the clock panics.
+    // The clock panics before 1970.
     server.clock.advance(-CENTURY);
     let report = json!({ "data": { "sw_version": "1.0.0" } });
     let report = request("PUT", format!("{BASE}/configData")).json(&report);
@@ -57,7 +57,7 @@ async fn a_panic_is_answered_500_without_a_body() -> anyhow::Result<()> {
     }
     server.clock.advance(CENTURY);
     let answer = server.send(get(BASE)).await?;
-    assert_eq!(answer.status, 200, "the server goes on");
+    assert_eq!(answer.status, 200, "the server continues");
     Ok(())
 }
 

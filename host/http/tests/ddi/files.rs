@@ -30,7 +30,7 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     ] {
         assert_eq!(whole.header(name), Some(expected), "{name}");
     }
-    let tag = whole.header("etag").expect("a tag");
+    let tag = whole.header("etag").expect("an entity tag");
 
     let head = server.send(request("HEAD", PATH)).await?;
     assert_eq!((head.status, head.body.as_slice()), (200, &b""[..]));
@@ -54,7 +54,10 @@ async fn a_file_is_downloaded_whole_and_in_parts() -> anyhow::Result<()> {
     assert_eq!(parts.header("content-length"), Some(length.as_str()));
     let text = parts.text();
     let (first, second) = (text.find("\r\n\r\nthe\r\n"), text.find("\r\n\r\nbytes\r\n"));
-    assert!(first.is_some() && first < second, "in order: {text}");
+    assert!(
+        first.is_some() && first < second,
+        "the ranges are not sorted: {text}"
+    );
     let beyond = server.send(get(PATH).header("Range", "bytes=23-")).await?;
     assert_eq!(
         (beyond.status, beyond.header("content-range")),
@@ -79,13 +82,13 @@ async fn files_of_every_open_update_can_be_downloaded() -> anyhow::Result<()> {
     assert_eq!(server.send(get(PATH)).await?.status, 200);
     assert_eq!(server.send(get(path.as_str())).await?.status, 200);
     server.cancel_campaign_of(first).await?;
-    assert_eq!(server.send(get(PATH)).await?.status, 404, "called back");
+    assert_eq!(server.send(get(PATH)).await?.status, 404, "cancelled");
     assert_eq!(server.send(get(path.as_str())).await?.status, 200);
     server.cancel_campaign_of(second).await?;
     assert_eq!(
         server.send(get(path.as_str())).await?.status,
         404,
-        "called back"
+        "cancelled"
     );
     Ok(())
 }
@@ -125,14 +128,14 @@ async fn files_are_limited_to_devices_with_the_firmware() -> anyhow::Result<()> 
     assert_eq!(
         server.send(get(PATH)).await?.status,
         200,
-        "what is installed can be fetched again"
+        "installed files can be downloaded again"
     );
 
     let next = server.offer("dev-1", "1.2.0").await?;
     let new = PATH.replace("/1/", "/2/");
     assert_eq!(server.send(get(new.as_str())).await?.status, 200);
     server.cancel_campaign_of(next).await?;
-    assert_eq!(server.send(get(new)).await?.status, 404, "called back");
+    assert_eq!(server.send(get(new)).await?.status, 404, "cancelled");
     assert_eq!(server.send(get(PATH)).await?.status, 200);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How much may be asked for.
+//! Request limits.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use crate::{
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
-/// A server with few requests for each client, and its clock in milliseconds.
+/// A server with low limits per client, and its clock in milliseconds.
 async fn limited(
     set: impl FnOnce(&mut HttpSettings),
 ) -> anyhow::Result<(TestServer, Arc<AtomicU64>)> {
@@ -55,7 +55,7 @@ async fn a_rate_limited_device_is_answered_429_without_a_body() -> anyhow::Resul
     let refused = poll(&server).await?;
     assert_eq!((refused.status, refused.text().as_str()), (429, ""));
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Feedback counts apart.
+    // Writes are counted separately.
     let put = request("PUT", format!("{BASE}/configData"))
         .header("Authorization", GATEWAY)
         .json(&serde_json::json!({"data": {"a": "b"}}));
@@ -83,7 +83,7 @@ async fn failed_authentication_counts_and_rest_names_the_problem() -> anyhow::Re
         Some("application/problem+json")
     );
     assert_eq!(rest.json()["code"], "too_often");
-    // Whoever watches the server is not in anybody's way.
+    // Probes are not limited.
     for _ in 0..5 {
         assert_eq!(server.send(get("/health")).await?.status, 200);
     }
@@ -102,7 +102,7 @@ async fn private_networks_are_exempt_by_default() -> anyhow::Result<()> {
 #[tokio::test]
 async fn clients_behind_a_proxy_are_limited_separately() -> anyhow::Result<()> {
     let (server, _) = limited(|settings| {
-        settings.proxies.networks = vec!["127.0.0.0/8".parse().expect("a net")];
+        settings.proxies.networks = vec!["127.0.0.0/8".parse().expect("a valid network")];
     })
     .await?;
     let poll_of = async |client: &str| {
@@ -118,7 +118,7 @@ async fn clients_behind_a_proxy_are_limited_separately() -> anyhow::Result<()> {
     assert_eq!(
         poll_of("10.9.9.9, 192.0.2.1").await?,
         429,
-        "what it says itself is no matter"
+        "the client's own entry is ignored"
     );
     assert_eq!(poll_of("192.0.2.2").await?, 200);
     Ok(())
@@ -133,7 +133,11 @@ async fn a_tenant_has_its_own_limit() -> anyhow::Result<()> {
     .await?;
     for _ in 0..5 {
         let guess = get(BASE).header("Authorization", "TargetToken guess");
-        assert_eq!(server.send(guess).await?.status, 401, "it uses up nothing");
+        assert_eq!(
+            server.send(guess).await?.status,
+            401,
+            "failed authentication does not count for the tenant"
+        );
     }
     for status in [200, 200, 429] {
         let answer = poll(&server).await?;
@@ -165,7 +169,7 @@ async fn connections_above_the_limit_wait() -> anyhow::Result<()> {
     send_health(&mut second).await?;
     let mut third = TcpStream::connect(server.addr).await?;
     let waiting = timeout(Duration::from_millis(300), send_health(&mut third)).await;
-    assert!(waiting.is_err(), "there is no place");
+    assert!(waiting.is_err(), "the connection limit is reached");
     drop(first);
     let mut answer = [0; 12];
     third.read_exact(&mut answer).await?;

@@ -1,4 +1,4 @@
-//! The device API over real connections and a real database, as devices see it on the wire.
+//! Tests of the device API over real connections, with a real database.
 
 mod authentication;
 mod confirmation;

@@ -1,4 +1,4 @@
-//! The example of `docs/operating.md`, behind a real nginx where there is one.
+//! The nginx example of `docs/operating.md`, with a real nginx if one is installed.
 
 use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
 const NGINX: &str = "/usr/sbin/nginx";
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
-/// The example with our own addresses and files, as a whole configuration.
+/// A complete configuration: the example with the test's addresses and files.
 fn configuration(folder: &Path, ours: u16, port: u16) -> anyhow::Result<String> {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md");
     let docs = fs::read_to_string(docs)?;
@@ -46,7 +46,7 @@ async fn nginx(folder: &Path, port: u16) -> anyhow::Result<Child> {
         .arg(folder.join("nginx.conf"))
         .arg("-e")
         .arg(folder.join("error.log"))
-        // Whoever reads what the tests print must not wait for it.
+        // nginx must not keep the test's own output open.
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -67,7 +67,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
         return Ok(());
     }
     let trust = |settings: &mut tidegate_http::HttpSettings| {
-        settings.proxies.networks = vec!["127.0.0.1/32".parse().expect("a net")];
+        settings.proxies.networks = vec!["127.0.0.1/32".parse().expect("a valid network")];
     };
     let server = TestServer::authenticated_with(trust, HttpServer::default()).await?;
     let believe = |access: &mut tidegate_core::access::AccessSettings| {
@@ -119,7 +119,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
             .status,
         200
     );
-    // Nobody names a device past the proxy, in whatever spelling.
+    // A client cannot identify itself with headers of its own, in either pair.
     for (device, authority) in [
         ("X-Controller-Id", "X-Authority"),
         ("X-Controller-Id", "X-Authority-0"),

@@ -1,4 +1,4 @@
-//! How often devices are told to poll.
+//! The polling intervals of devices.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -50,7 +50,7 @@ impl TestServer {
 
 fn override_for(filter: &str, seconds: u64) -> PollingOverride {
     let interval = Duration::from_secs(seconds);
-    PollingOverride::new(filter.to_owned(), interval, None).expect("a selector")
+    PollingOverride::new(filter.to_owned(), interval, None).expect("a valid selector")
 }
 
 #[tokio::test]
@@ -164,9 +164,9 @@ async fn jitter_spreads_the_polls_of_a_fleet() -> anyhow::Result<()> {
             .all(|sleep| ("00:30:00"..="01:30:00").contains(&&**sleep)),
         "{sleeps:?}"
     );
-    // A device hears the same again, so that it can be told that nothing is new.
+    // A device always gets the same interval, so that an unchanged poll can be answered 304.
     let answer = server.send(get("/lab/controller/v1/dev-1")).await?;
-    let tag = answer.header("etag").expect("a tag").to_owned();
+    let tag = answer.header("etag").expect("an entity tag").to_owned();
     let again = get("/lab/controller/v1/dev-1").header("If-None-Match", &tag);
     assert_eq!(server.send(again).await?.status, 304);
     Ok(())

@@ -26,7 +26,7 @@ async fn a_device_is_registered_at_its_first_poll() -> anyhow::Result<()> {
     let again = server.send(get("/LAB/controller/v1/dev-1")).await?;
     assert!(
         again.text().contains("http://gate.example:8080/LAB/"),
-        "as it was asked for"
+        "the tenant is spelled as in the request"
     );
     let devices = server.engine.store().device(server.tenant, "dev-1").await?;
     assert!(devices.is_some());
@@ -41,7 +41,7 @@ async fn attributes_are_requested_once() -> anyhow::Result<()> {
     let unknown = server
         .send(request("PUT", &config_data).json(&attributes))
         .await?;
-    assert_eq!(unknown.status, 404, "this registers nobody");
+    assert_eq!(unknown.status, 404, "only a poll registers a device");
     server.send(get(BASE)).await?;
     let taken = server
         .send(request("PUT", &config_data).json(&attributes))
@@ -67,7 +67,7 @@ async fn attributes_are_requested_once() -> anyhow::Result<()> {
 async fn a_matching_tag_is_answered_304() -> anyhow::Result<()> {
     let server = TestServer::anonymous().await?;
     let first = server.send(get(BASE)).await?;
-    let tag = first.header("etag").expect("a tag").to_owned();
+    let tag = first.header("etag").expect("an entity tag").to_owned();
     assert!(tag.starts_with("\"0") && tag.len() == 35, "{tag}");
     let second = server.send(get(BASE).header("If-None-Match", &tag)).await?;
     assert_eq!((second.status, second.text().as_str()), (304, ""));
@@ -117,7 +117,7 @@ async fn a_token_is_required() -> anyhow::Result<()> {
     let nothing = server.send(get(BASE)).await?;
     assert_eq!(nothing.status, 401);
 
-    // Another device is nobody with this token; with the gateway's it is registered.
+    // The token is not valid for another device; the gateway's token registers it.
     let other = "/LAB/controller/v1/dev-2";
     for (authorization, status) in [("TargetToken secret", 401), (GATEWAY, 200)] {
         let answer = server
@@ -130,7 +130,7 @@ async fn a_token_is_required() -> anyhow::Result<()> {
     assert_eq!(
         unknown_tenant.await?.status,
         401,
-        "which tenants there are is nobody's business"
+        "the existence of a tenant is not revealed"
     );
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
     assert_eq!(
         server.send(poll()).await?.status,
         401,
-        "remembered for a second"
+        "the cache is valid for a second"
     );
     server.clock.advance(1);
     assert_eq!(server.send(poll()).await?.status, 200);
@@ -163,12 +163,12 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
     assert_eq!(
         server.send(elsewhere()).await?.status,
         401,
-        "it is there, with gateways of its own"
+        "the tenant exists, with its own gateways"
     );
     let made = access::create_gateway(&server.engine, new.id, "gate", None).await?;
     let theirs = format!("GatewayToken {}", made.token);
     let poll_new = get("/new/controller/v1/d").header("Authorization", &theirs);
-    assert_eq!(server.send(poll_new).await?.status, 200, "at once");
+    assert_eq!(server.send(poll_new).await?.status, 200, "immediately");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What proxies say, and who believes it.
+//! Headers of trusted proxies and of untrusted hops.
 
 use serde_json::json;
 use tidegate_core::access::{AccessSettings, Registration};
@@ -15,7 +15,7 @@ use crate::{
 
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
-/// A server that believes proxies at this address.
+/// A server that trusts proxies in this network.
 async fn trusting(net: &str) -> anyhow::Result<TestServer> {
     let net = net.parse()?;
     let set = |settings: &mut HttpSettings| settings.proxies.networks = vec![net];
@@ -46,7 +46,7 @@ async fn links_point_to_the_trusted_proxy() -> anyhow::Result<()> {
         link(&server, &forwarded).await?,
         format!("https://updates.example:8443{BASE}/configData")
     );
-    // The proxy itself may ask, too.
+    // The proxy itself may send requests, too.
     assert_eq!(
         link(&server, &[]).await?,
         format!("http://gate.example:8080{BASE}/configData")
@@ -76,7 +76,7 @@ async fn links_point_to_the_trusted_proxy() -> anyhow::Result<()> {
         assert_eq!(
             link(&elsewhere, headers).await?,
             format!("http://gate.example:8080{BASE}/configData"),
-            "anybody could say so"
+            "headers of untrusted hops are ignored"
         );
     }
     Ok(())
@@ -129,7 +129,7 @@ async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
     assert_eq!(
         status(BASE, &new).await?,
         401,
-        "the tenant believes no proxy yet"
+        "the tenant trusts no authority yet"
     );
     server
         .change_access(|access| access.proxy_authorities = vec!["plant".to_owned()])
@@ -141,8 +141,12 @@ async fn a_trusted_proxy_names_the_device() -> anyhow::Result<()> {
     let other = [("X-Controller-Id", "dev-1"), ("X-Authority", "other")];
     assert_eq!(status(BASE, &other).await?, 401);
     let both = [new[0], new[1], old[0], old[1]];
-    assert_eq!(status(BASE, &both).await?, 401, "two names are none");
-    // A token opens the door where the headers do not.
+    assert_eq!(
+        status(BASE, &both).await?,
+        401,
+        "contradicting headers are ignored"
+    );
+    // A token is accepted if the headers are not.
     let token = [other[0], other[1], ("Authorization", GATEWAY)];
     assert_eq!(status(BASE, &token).await?, 200);
     Ok(())

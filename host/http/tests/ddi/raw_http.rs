@@ -1,4 +1,4 @@
-//! A client that shows every byte of an answer's head.
+//! An HTTP client that exposes responses as they are on the wire.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,6 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A request to be sent.
 #[derive(Clone)]
 pub(crate) struct Request {
     method: &'static str,
@@ -17,7 +16,6 @@ pub(crate) struct Request {
     body: Vec<u8>,
 }
 
-/// What came back.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -60,7 +58,7 @@ impl Request {
             .await
     }
 
-    /// Sends it over a connection that there is, and no other after it.
+    /// Sends the request over an open connection, which is closed afterwards.
     pub(crate) async fn send_over(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -83,12 +81,12 @@ impl Request {
             .write_all(head.as_bytes())
             .await
             .context("send the head")?;
-        // A server that refuses by the head alone may hang up before the body is through.
+        // A server that refuses the request by its head may close the connection before it has read the body.
         let _ = stream.write_all(body).await;
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes).await;
-        read.context("read the answer")?;
-        Response::parse(&bytes).context("an answer that is no HTTP")
+        read.context("read the response")?;
+        Response::parse(&bytes).context("invalid HTTP response")
     }
 }
 

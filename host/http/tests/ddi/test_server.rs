@@ -1,4 +1,4 @@
-//! A server with one tenant.
+//! A running server with one tenant.
 
 mod offers;
 mod ports;
@@ -21,7 +21,7 @@ use self::ports::{CountingEntropy, ManualClock, NoSandbox};
 use crate::raw_http::{Request, Response};
 
 pub(crate) const FILE: &[u8] = b"the bytes of a firmware";
-/// The gateway token of the tenant.
+/// The `Authorization` header of the tenant's gateway.
 pub(crate) const GATEWAY: &str = "GatewayToken gateway-secret";
 
 pub(crate) struct TestServer {
@@ -34,12 +34,12 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// A server of tenant LAB, with a gateway, that lets in only who has a token.
+    /// A server with tenant LAB and a gateway. Devices must authenticate.
     pub(crate) async fn authenticated() -> anyhow::Result<Self> {
         Self::start(false, |_| {}, HttpServer::default()).await
     }
 
-    /// The same with other settings.
+    /// The same with changed settings.
     pub(crate) async fn authenticated_with(
         set: impl FnOnce(&mut HttpSettings),
         http_server: HttpServer,
@@ -47,7 +47,7 @@ impl TestServer {
         Self::start(false, set, http_server).await
     }
 
-    /// A server that lets everybody in.
+    /// A server that accepts devices without credentials.
     pub(crate) async fn anonymous() -> anyhow::Result<Self> {
         Self::start(true, |_| {}, HttpServer::default()).await
     }
@@ -105,7 +105,7 @@ impl TestServer {
         request.send(self.addr).await
     }
 
-    /// Changes whom the tenant lets in.
+    /// Changes the tenant's access settings.
     pub(crate) async fn change_access(
         &self,
         change: impl Fn(&mut AccessSettings),
@@ -114,7 +114,7 @@ impl TestServer {
             .await
     }
 
-    /// Whether addresses of devices are kept.
+    /// Sets whether the tenant stores the addresses of devices.
     pub(crate) async fn track_address(&self, enabled: bool) -> anyhow::Result<()> {
         self.change_settings(|settings| settings.track_address = enabled)
             .await
@@ -134,7 +134,7 @@ impl TestServer {
         Ok(())
     }
 
-    /// Makes a device that has a token.
+    /// Creates a device with a token.
     pub(crate) async fn put_device(&self, device_id: &str, token: &str) -> anyhow::Result<()> {
         let device = NewDevice {
             device_id: device_id.to_owned(),

@@ -1,4 +1,4 @@
-//! TLS, and devices that show certificates.
+//! TLS and client certificates of devices.
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
-/// A certificate with those behind it, and its key.
+/// A certificate chain and the key of its first certificate.
 pub(crate) type ClientIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn authority(name: &str) -> anyhow::Result<Authority> {
@@ -34,7 +34,7 @@ fn authority(name: &str) -> anyhow::Result<Authority> {
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
-/// A certificate for a client of this name.
+/// Issues a client certificate with this common name.
 fn signed(
     by: &Authority,
     name: &str,
@@ -50,7 +50,7 @@ fn signed(
     Ok((vec![certificate.der().clone()], key))
 }
 
-/// The server's own.
+/// The server's certificate and its files.
 struct ServerIdentity {
     root: CertificateDer<'static>,
     settings: TlsSettings,
@@ -74,7 +74,7 @@ impl ServerIdentity {
     }
 }
 
-/// Writes a new certificate of the server's; answers it.
+/// Writes a new server certificate, and returns it.
 fn write_server_cert(folder: &Path) -> anyhow::Result<CertificateDer<'static>> {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     fs::write(folder.join("cert.pem"), own.cert.pem())?;
@@ -100,7 +100,7 @@ async fn tls_server(
     ))
 }
 
-/// Sends a request over TLS, with a certificate or without.
+/// Sends a request over TLS, with or without a client certificate.
 async fn send(
     server: &TestServer,
     root: &CertificateDer<'static>,
@@ -110,7 +110,7 @@ async fn send(
     send_to(server.addr, root, identity, request).await
 }
 
-/// The same to another address.
+/// Sends a request over TLS to any address.
 pub(crate) async fn send_to(
     to: SocketAddr,
     root: &CertificateDer<'static>,
@@ -134,7 +134,7 @@ pub(crate) async fn send_to(
     request.send_over(stream).await
 }
 
-/// Trusts an authority in a tenant.
+/// Adds an authority to a tenant.
 async fn trust(
     server: &TestServer,
     tenant: tidegate_core::id::TenantId,
@@ -167,11 +167,11 @@ async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
 
     let by_name = signed(&plant, "dev-1", |_| {})?;
     let san = SanType::DnsName("dev-1".try_into()?);
-    let by_other_name = signed(&plant, "somebody", |params| {
+    let by_other_name = signed(&plant, "other", |params| {
         params.subject_alt_names = vec![san];
     })?;
     let uri = SanType::URI("urn:dev:1".try_into()?);
-    let by_uri = signed(&plant, "somebody", |params| {
+    let by_uri = signed(&plant, "other", |params| {
         params.subject_alt_names = vec![uri];
     })?;
     let two_names = signed(&plant, "fleet", |params| {
@@ -186,7 +186,7 @@ async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
         (Some(&by_name), "/LAB/controller/v1/dev-2", 401),
         (Some(&by_name), "/LAB/controller/v1/DEV-1", 401),
         (Some(&two_names), "/LAB/controller/v1/dev-2", 401),
-        // Another tenant's authority, an authority that only has the right name, and none.
+        // Another tenant's authority, an untrusted authority with the same name, and no certificate.
         (Some(&by_name), "/OTHER/controller/v1/dev-1", 401),
         (Some(&signed(&theirs, "dev-1", |_| {})?), BASE, 401),
         (Some(&signed(&stranger, "dev-1", |_| {})?), BASE, 401),
@@ -195,11 +195,11 @@ async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
         let answer = send(&server, &own.root, identity, get(path)).await?;
         assert_eq!(answer.status, status, "{path} {identity:?}");
     }
-    // It was registered, and its links are encrypted, too.
+    // The device was registered, and its links are https.
     let answer = send(&server, &own.root, Some(&by_name), get(BASE)).await?;
     let link = answer.json()["_links"]["configData"]["href"].clone();
     assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
-    // Tokens open the door as ever.
+    // Tokens are accepted as before.
     let poll = get(BASE).header("Authorization", GATEWAY);
     assert_eq!(send(&server, &own.root, None, poll).await?.status, 200);
     Ok(())
@@ -210,7 +210,7 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
     let (server, own, _) = tls_server(ClientAuth::Optional, |_| {}).await?;
     let plant = authority("plant")?;
     let id = trust(&server, server.tenant, &plant, "plant").await?;
-    // The world's clock stands in November 2023.
+    // The server's clock is in November 2023.
     let expired = signed(&plant, "dev-1", |params| {
         params.not_after = date_time_ymd(2023, 11, 1);
     })?;
@@ -224,7 +224,7 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
         let answer = send(&server, &own.root, Some(identity), get(BASE)).await?;
         assert_eq!(answer.status, 401);
     }
-    // One that runs out is noticed soon after.
+    // An expired certificate is refused soon after.
     let short = signed(&plant, "dev-1", |params| {
         params.not_after = date_time_ymd(2023, 11, 16);
     })?;
@@ -249,7 +249,7 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
     };
     assert_eq!(poll().await?, 200);
     access::delete_authority(&server.engine, server.tenant, id).await?;
-    assert_eq!(poll().await?, 401, "the authority is trusted no more");
+    assert_eq!(poll().await?, 401, "the authority is no longer trusted");
     Ok(())
 }
 
@@ -276,7 +276,7 @@ async fn a_chain_may_have_intermediates() -> anyhow::Result<()> {
     };
     assert_eq!(status(&alone).await?, 401);
     assert_eq!(status(&(chain, key)).await?, 200);
-    // A device's certificate is no authority.
+    // A device's certificate cannot issue others.
     let device = signed(&root, "dev-1", |_| {})?;
     let params = CertificateParams::default();
     let forged = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -289,17 +289,17 @@ async fn a_chain_may_have_intermediates() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_required_certificate_is_enforced() -> anyhow::Result<()> {
     let (server, own, _) = tls_server(ClientAuth::Required, |_| {}).await?;
-    let anybody = signed(&authority("anybody")?, "x", |_| {})?;
+    let untrusted = signed(&authority("untrusted")?, "x", |_| {})?;
     let health = || get("/health");
     assert!(send(&server, &own.root, None, health()).await.is_err());
     assert_eq!(
-        send(&server, &own.root, Some(&anybody), health())
+        send(&server, &own.root, Some(&untrusted), health())
             .await?
             .status,
         200
     );
-    // A certificate without its key is no credential.
-    let (chain, _) = anybody;
+    // A certificate without its key is refused.
+    let (chain, _) = untrusted;
     let (_, key) = signed(&authority("other")?, "x", |_| {})?;
     assert!(
         send(&server, &own.root, Some(&(chain, key)), health())
@@ -312,7 +312,7 @@ async fn a_required_certificate_is_enforced() -> anyhow::Result<()> {
     trust(&server, server.tenant, &plant, "plant").await?;
     let device = signed(&plant, "dev-1", |_| {})?;
     let answer = send(&server, &own.root, Some(&device), get(BASE)).await?;
-    assert_eq!(answer.status, 401, "it was not asked for one");
+    assert_eq!(answer.status, 401, "no client certificate was requested");
     Ok(())
 }
 
@@ -322,7 +322,7 @@ async fn the_server_certificate_is_reloaded() -> anyhow::Result<()> {
     let health = async |root| send(&server, root, None, get("/health")).await;
     assert_eq!(health(&own.root).await?.status, 200);
     assert!(!tls.reload()?, "nothing changed");
-    // Half of it is there: the old one stays.
+    // If only one of the files is valid, the old certificate stays in use.
     let newer = tempfile::tempdir()?;
     let root = write_server_cert(newer.path())?;
     let copy = |name| fs::copy(newer.path().join(name), own.folder.path().join(name));

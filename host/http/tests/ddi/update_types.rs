@@ -1,4 +1,4 @@
-//! How urgent an update is, as the device is told.
+//! Update types, as devices see them.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn a_time_forced_update_becomes_forced() -> anyhow::Result<()> {
     assert_eq!(
         poll().await?,
         (before.clone(), before_etag.clone()),
-        "nothing has changed"
+        "nothing changed yet"
     );
     server.clock.advance(1);
     let (after, after_etag) = poll().await?;
@@ -96,7 +96,7 @@ async fn a_time_forced_update_becomes_forced() -> anyhow::Result<()> {
     let href = after.as_str().expect("a link");
     let path = href
         .strip_prefix("http://gate.example:8080")
-        .expect("our host");
+        .expect("a link to this server");
     let deployment = server.send(get(path)).await?.json();
     assert_eq!(deployment["deployment"]["update"], "forced");
     Ok(())
@@ -131,13 +131,13 @@ async fn a_download_only_update_completes_when_downloaded() -> anyhow::Result<()
     assert_eq!(
         names,
         ["configData"],
-        "it is asked what it is, and nothing is installed"
+        "attributes are requested, and nothing is installed"
     );
     assert_eq!(send_feedback("closed", "success").await?, 410);
     assert_eq!(
         send_feedback("downloaded", "none").await?,
         200,
-        "the same again is one"
+        "repeated feedback is accepted"
     );
     Ok(())
 }

@@ -18,14 +18,14 @@ use crate::{
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
-/// Longest wait for what happens aside; it takes milliseconds.
+/// Maximum wait for background work, which takes milliseconds.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 fn feedback(execution: &str, finished: &str) -> Value {
     json!({"status": {"execution": execution, "result": {"finished": finished}, "details": ["said"]}})
 }
 
-/// A device that has been offered an update.
+/// A device with an offered update.
 async fn offered() -> anyhow::Result<(TestServer, UpdateId)> {
     let server = TestServer::anonymous().await?;
     server.send(get(BASE)).await?;
@@ -49,7 +49,7 @@ impl TestServer {
         Ok(row.map(|row| row.update.state.status))
     }
 
-    /// Waits until the update stands there: that a device took it up is noted aside.
+    /// Waits until the update has this status: retrievals are recorded in the background.
     async fn wait_for_status(&self, update: UpdateId, status: UpdateStatus) -> anyhow::Result<()> {
         let waiting = async {
             while self.status(update).await? != Some(status) {
@@ -81,7 +81,7 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
     assert_eq!(name, "deploymentBase");
     let path = href
         .strip_prefix("http://gate.example:8080")
-        .expect("our host");
+        .expect("a link to this server");
     assert!(
         path.starts_with(&format!("{BASE}/deploymentBase/{update}?c=")),
         "{path}"
@@ -124,7 +124,7 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
     assert_eq!(
         listed.json(),
         body["deployment"]["chunks"][0]["artifacts"],
-        "a bare list of the same files"
+        "a plain list of the same files"
     );
     assert!(listed.header("etag").is_some());
     let stranger = "/LAB/controller/v1/dev-2";
@@ -173,7 +173,7 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
     assert_eq!(
         server.status(update).await?,
         Some(UpdateStatus::Completed),
-        "a GET reopens nothing"
+        "a GET does not reopen the update"
     );
     Ok(())
 }
@@ -204,7 +204,7 @@ async fn duplicate_feedback_is_stored_once_and_late_feedback_is_gone() -> anyhow
     let cancel = server
         .send_feedback("cancelAction", update, &closed)
         .await?;
-    assert_eq!(cancel.status, 405, "nobody calls it back");
+    assert_eq!(cancel.status, 405, "the update is not being cancelled");
     assert_eq!(
         cancel.json()["errorCode"],
         "hawkbit.server.error.action.notCancelable"
@@ -224,7 +224,7 @@ async fn feedback_is_recorded_if_the_device_disconnects() -> anyhow::Result<()> 
         address: None,
     };
     let success = Feedback::new(Execution::Closed, Finished::Success);
-    // The server drops the request of a device that hangs up, and with it what handles it.
+    // When a device disconnects, the server drops the request and the future that handles it.
     let mut handling = Box::pin(devices::record_feedback(
         &server.engine,
         &caller,
@@ -236,7 +236,7 @@ async fn feedback_is_recorded_if_the_device_disconnects() -> anyhow::Result<()> 
     server
         .wait_for_status(update, UpdateStatus::Completed)
         .await?;
-    // What is remembered follows, although nobody waited for it.
+    // The read model is updated although nothing awaits the request.
     let installed = |(name, _): &(String, String)| name == "installedBase";
     let waiting = async {
         while !server.links().await?.iter().all(installed) {
@@ -301,7 +301,7 @@ async fn a_cancelled_update_is_linked_as_a_cancel_action() -> anyhow::Result<()>
     let late = server
         .send_feedback("cancelAction", update, &feedback("rejected", "none"))
         .await?;
-    assert_eq!(late.status, 410, "settled is settled");
+    assert_eq!(late.status, 410, "the cancellation is closed");
     assert_eq!(server.status(update).await?, Some(UpdateStatus::Cancelled));
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const BASE: &str = "/lab/controller/v1/dev-1";
-/// The world begins at 22:13:20; the window opens at 23:00.
+/// The server's clock starts at 22:13:20; the window opens at 23:00.
 const SECONDS_UNTIL_WINDOW: i64 = 46 * 60 + 40;
 
 fn nightly(prefetch: bool) -> UpdateOptions {
@@ -26,12 +26,12 @@ fn nightly(prefetch: bool) -> UpdateOptions {
         prefetch,
     });
     UpdateOptions {
-        window: Some(Arc::new(window.expect("a good window"))),
+        window: Some(Arc::new(window.expect("a valid window"))),
         ..UpdateOptions::forced(Duration::from_mins(30))
     }
 }
 
-/// A world in which the device has an update on these terms.
+/// A server with a device that has an update with these options.
 async fn server(options: UpdateOptions) -> anyhow::Result<(TestServer, UpdateId)> {
     let server = TestServer::anonymous().await?;
     server.send(get(BASE)).await?;
@@ -80,7 +80,7 @@ async fn an_update_is_not_offered_outside_its_window() -> anyhow::Result<()> {
     assert_eq!(
         written.map(|row| row.revision),
         Some(0),
-        "nothing happened to it"
+        "the update is unchanged"
     );
 
     server.clock.advance(SECONDS_UNTIL_WINDOW);
@@ -97,7 +97,7 @@ async fn an_update_is_not_offered_outside_its_window() -> anyhow::Result<()> {
 async fn prefetched_files_are_not_installed() -> anyhow::Result<()> {
     let (server, id) = server(nightly(true)).await?;
     let (before, _) = server.poll().await?;
-    assert!(before.is_some(), "it may be fetched");
+    assert!(before.is_some(), "it may be prefetched");
     let closed = json!(["forced", "skip", "unavailable"]);
     assert_eq!(server.deployment(id).await?, (200, closed));
     for _ in 0..2 {
@@ -115,7 +115,7 @@ async fn prefetched_files_are_not_installed() -> anyhow::Result<()> {
     assert_eq!(
         installed["deployment"]["maintenanceWindow"],
         Value::Null,
-        "what is done waits for nothing"
+        "a completed update does not wait for its window"
     );
     Ok(())
 }

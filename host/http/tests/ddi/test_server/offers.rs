@@ -1,4 +1,4 @@
-//! What devices are offered. No plugin is asked: what a campaign would do is done to the store.
+//! Offers updates to devices. No plugin is called: the store is changed as a campaign would change it.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use tidegate_engine::{
 use super::{FILE, TestServer};
 
 impl TestServer {
-    /// Offers a new firmware to a device that is known.
+    /// Offers a new firmware to a known device.
     pub(crate) async fn offer(&self, device_id: &str, version: &str) -> anyhow::Result<UpdateId> {
         let options = UpdateOptions::forced(Duration::from_mins(30));
         self.offer_with(device_id, version, options).await
     }
 
-    /// The same by itself, done when the device reports the version.
+    /// Offers a single update that completes when the device reports its version.
     pub(crate) async fn offer_attested(
         &self,
         device_id: &str,
@@ -56,7 +56,7 @@ impl TestServer {
         }
     }
 
-    /// A firmware for one device, on these terms.
+    /// Offers a firmware to one device, with these options.
     pub(crate) async fn offer_with(
         &self,
         device_id: &str,
@@ -113,7 +113,7 @@ impl TestServer {
         Ok(row.update.id)
     }
 
-    /// Calls back every open update of the campaign that this one belongs to.
+    /// Cancels all open updates of this update's campaign.
     pub(crate) async fn cancel_campaign_of(&self, update: UpdateId) -> anyhow::Result<()> {
         let (store, now) = (self.engine.store(), self.engine.now());
         let row = store

@@ -1,4 +1,4 @@
-//! Time that a test moves by hand, chance that is none, and plugins that nobody calls.
+//! Ports for tests: a manual clock, deterministic entropy, and a sandbox that refuses every call.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU8, Ordering},
@@ -34,12 +34,12 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         let now = self.0.load(Ordering::SeqCst);
-        assert!(now >= 0, "the clock is broken");
+        assert!(now >= 0, "the clock must not go before 1970");
         Timestamp(now)
     }
 }
 
-/// Never twice the same, and no secret.
+/// Returns different bytes on every call, which are predictable.
 #[derive(Default)]
 pub(super) struct CountingEntropy(AtomicU8);
 
@@ -49,7 +49,7 @@ impl Entropy for CountingEntropy {
     }
 }
 
-/// No device's request needs a plugin.
+/// Requests of devices never call plugins.
 pub(super) struct NoSandbox;
 
 fn failed_call<T>() -> Call<T> {
@@ -64,7 +64,7 @@ fn failed_call<T>() -> Call<T> {
 }
 
 fn no_sandbox_failure() -> CallFailure {
-    CallFailure::Host("no plugin is called here".to_owned())
+    CallFailure::Host("the test has no sandbox".to_owned())
 }
 
 #[async_trait]
