@@ -17,25 +17,25 @@ use crate::{
     rest::{json::JsonBody, response::Time, tokens::TokenIdentity},
 };
 
-/// Exists only when the server runs for development.
+/// Mounted only in development mode.
 pub(super) fn dev_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(make_dev_token))
 }
 
-/// Longest life of a token: 30 days, in seconds.
+/// Maximum lifetime of a token: 30 days, in seconds.
 const MAX_TOKEN_SECONDS: u64 = 30 * 24 * 3600;
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct DevTokenRequest {
-    /// Who acts with it, 1 to 200 characters.
+    /// The user that the token stands for, 1 to 200 characters.
     user_id: String,
-    /// Kept in the token, for people.
+    /// Included in the token as information.
     email: Option<String>,
-    /// What they may do; `admin` when left out.
+    /// The user's role; `admin` when left out.
     role: Option<Role>,
-    /// Whose things they see; `DEFAULT` when left out.
+    /// The user's tenant; `DEFAULT` when left out.
     tenant: Option<String>,
-    /// Seconds until it stops working, an hour when left out, 30 days at most.
+    /// Lifetime in seconds, at most 30 days; an hour when left out.
     expires_in: Option<u64>,
 }
 
@@ -51,12 +51,12 @@ pub(crate) enum Role {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DevToken {
-    /// For `Authorization: Bearer <token>`.
+    /// To be sent as `Authorization: Bearer <token>`.
     token: String,
     expires_at: Time,
 }
 
-/// Hands a token to whoever asks: for development.
+/// Issues a token without authentication, for development.
 #[utoipa::path(
     post, path = "/auth/dev-token", tag = "auth", security(()),
     request_body = DevTokenRequest,

@@ -12,13 +12,13 @@ use utoipa::{
 use super::{deny_unknown::deny_unknown_fields, idempotency};
 use crate::problem::ProblemBody;
 
-/// What is said of the API as a whole.
+/// The parts of the document that concern the API as a whole.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Tidegate",
-        description = "Rolls software out to fleets of devices. Every refusal is `application/problem+json` with a \
-            stable `code`, and changes nothing. Times are RFC 3339 in UTC.",
+        description = "Rolls software out to fleets of devices. Every error is `application/problem+json` with a \
+            stable `code`. A request that is rejected changes nothing. Times are RFC 3339 in UTC.",
         license(name = "MIT OR Apache-2.0")
     ),
     components(schemas(ProblemBody)),
@@ -26,7 +26,7 @@ use crate::problem::ProblemBody;
 )]
 pub(super) struct ApiDocument;
 
-/// Adds what every operation has in common: how to authenticate, how refusals look, and that bodies are read whole.
+/// Adds what all operations share: authentication, error responses, and the rejection of unknown fields.
 pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
     deny_unknown_fields(document);
     let components = document.components.get_or_insert_default();
@@ -44,7 +44,7 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
                 .responses
                 .insert("default".to_owned(), error_response());
         }
-        // Whoever makes things has to be known, and may send a key.
+        // Idempotency keys belong to an authenticated caller.
         if let Some(post) = item.post.as_mut().filter(|post| post.security.is_none()) {
             idempotency::describe(post);
         }
@@ -53,7 +53,8 @@ pub(super) fn add_common_parts(document: &mut utoipa::openapi::OpenApi) {
 
 fn error_response() -> RefOr<utoipa::openapi::Response> {
     let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    let response = ResponseBuilder::new().description("Refused; nothing was changed.");
+    let response =
+        ResponseBuilder::new().description("An error. A request that is rejected changes nothing.");
     RefOr::T(
         response
             .content("application/problem+json", problem)

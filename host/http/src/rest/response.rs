@@ -1,4 +1,4 @@
-//! Shapes that many operations share.
+//! Responses and response types shared by many operations.
 
 use axum::{
     Json,
@@ -15,7 +15,7 @@ use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::PageRequest;
 use utoipa::ToSchema;
 
-/// What may stand in a path's segment as it is.
+/// Characters to percent-encode in a path segment: all but the unreserved ones of RFC 3986.
 const SEGMENT_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -45,23 +45,22 @@ impl From<Timestamp> for Time {
     }
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct List<T> {
-    /// This part.
+    /// This page.
     items: Vec<T>,
-    /// How many there are in this part.
+    /// Number of items on this page.
     count: u64,
-    /// How many there are in all.
+    /// Number of items on all pages.
     total: u64,
-    /// How many were asked for at most.
+    /// Maximum number of items on a page.
     limit: u32,
-    /// How many were skipped.
+    /// Number of items skipped before this page.
     offset: u64,
 }
 
 impl<T> List<T> {
-    /// A part of a list with this many in all.
     pub(crate) fn new(items: Vec<T>, total: u64, page: PageRequest) -> Self {
         Self {
             count: items.len() as u64,
@@ -73,7 +72,7 @@ impl<T> List<T> {
     }
 }
 
-/// Shares of a whole, in percent with one decimal; of nothing: 0.
+/// The share of `part` in `total`, in percent with one decimal; 0 if `total` is 0.
 pub(crate) fn percent(part: u64, total: u64) -> f64 {
     if total == 0 {
         return 0.0;
@@ -100,7 +99,7 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
-/// A text as a path's segment.
+/// Percent-encodes a segment of a path.
 pub(crate) fn encode_segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT_ESCAPES).to_string()
 }

@@ -4,8 +4,8 @@ use jiff::{Span, SpanRelativeTo};
 use serde::{Deserialize, Serialize, de::Error as _};
 use utoipa::ToSchema;
 
-/// A length of time in whole seconds, shown as `HH:MM:SS`. `5m`, `1h 30m`, `7d` (a day has 24 hours) and `PT5M` are
-/// understood as well.
+/// A duration in whole seconds, shown as `HH:MM:SS`. `5m`, `1h 30m`, `7d` (a day has 24 hours) and `PT5M` are accepted
+/// as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, examples("00:05:00"))]
 pub(crate) struct TimeOfDay(pub(crate) Duration);
@@ -23,7 +23,7 @@ impl TimeOfDay {
     }
 }
 
-/// Reads `HH:MM:SS`; there may be more hours than a day has.
+/// Parses `HH:MM:SS` to seconds. Hours may exceed 23.
 fn parse_clock(text: &str) -> Option<i64> {
     let parts: Vec<_> = text.split(':').collect();
     let [hours, minutes, seconds] = parts[..] else {
@@ -56,9 +56,7 @@ impl<'de> Deserialize<'de> for TimeOfDay {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            D::Error::custom(
-                "must be a length of time in whole seconds, such as `00:05:00` or `5m`",
-            )
+            D::Error::custom("must be a duration in whole seconds, such as `00:05:00` or `5m`")
         })
     }
 }
@@ -68,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_are_read_as_people_write_them() {
+    fn durations_are_read_in_several_formats() {
         for (text, shown) in [
             ("00:05:00", Some("00:05:00")),
             ("1:02:03", Some("01:02:03")),

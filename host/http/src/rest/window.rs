@@ -9,25 +9,25 @@ use utoipa::ToSchema;
 
 use super::time_of_day::TimeOfDay;
 
-/// When an update may be installed. Outside it, devices are not offered it, and are not late.
+/// When an update may be installed. Outside the window it is not offered to devices and does not time out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = MaintenanceWindow)]
 pub(crate) struct WindowBody {
-    /// When it opens: cron with five fields, or with six or seven as Quartz has them (`0 0 2 ? * SUN`).
+    /// When the window opens: cron with five fields, or with six or seven as in Quartz (`0 0 2 ? * SUN`).
     #[schema(examples("0 2 * * SUN"))]
     schedule: String,
-    /// How long it is open: `00:01:00` to `168:00:00`, long enough to download, to install and to restart.
+    /// How long it stays open: `00:01:00` to `168:00:00`. It must be long enough to download, install and restart.
     duration: TimeOfDay,
-    /// Whose clock the schedule goes by, an IANA name.
+    /// The time zone of the schedule, an IANA name.
     #[schema(examples("Europe/Berlin"))]
     timezone: String,
-    /// Whether devices may fetch the files before it opens.
+    /// Whether devices may download the files before the window opens.
     #[serde(default)]
     prefetch: bool,
 }
 
 impl WindowBody {
-    /// The window that is meant; what is wrong with it is added to the errors, below `root`.
+    /// Converts to a window and adds what is invalid to `errors`, with paths below `root`.
     pub(crate) fn to_window(
         &self,
         root: &str,

@@ -4,17 +4,17 @@ use utoipa::ToSchema;
 
 use crate::rest::response::Time;
 
-/// An authority whose certificates devices show.
+/// A certificate authority that devices are authenticated with.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeviceAuthority)]
 pub(super) struct AuthorityBody {
     authority_id: i64,
     name: String,
-    /// Whom its certificate names.
+    /// The subject of its certificate.
     subject: String,
-    /// Of its certificate, in hexadecimal digits.
+    /// SHA-256 of its certificate, in hexadecimal digits.
     sha256: String,
-    /// When its certificate ends; from then on it opens nothing.
+    /// When its certificate expires. It authenticates no device from then on.
     expires_at: Time,
     created_at: Time,
 }

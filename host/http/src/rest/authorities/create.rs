@@ -14,14 +14,14 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewDeviceAuthority)]
 pub(crate) struct NewAuthority {
-    /// 1 to 200 characters, once in the tenant.
+    /// 1 to 200 characters, unique in the tenant.
     name: String,
-    /// Its certificate, PEM. Certificates between it and a device's own are sent by the device.
+    /// Its certificate, PEM. Devices send the intermediate certificates themselves.
     certificate: String,
 }
 
-/// Trusts an authority: whoever shows a certificate of it is the device that the certificate names, by its common name or
-/// one of its alternative names, and is registered at its first poll.
+/// Trusts a certificate authority: a client with a certificate of it is authenticated as the device that the
+/// certificate names, by its common name or one of its alternative names. The device is registered at its first poll.
 #[utoipa::path(
     post, path = "/device-authorities", tag = "devices", request_body = NewAuthority,
     responses((status = 201, body = AuthorityBody)),
@@ -35,7 +35,7 @@ pub(crate) async fn create_device_authority(
     let parsed = AuthorityCertificate::from_pem(&request.certificate).map_err(invalid)?;
     let now = state.engine.now();
     if parsed.expires_at <= now {
-        return Err(invalid("has run out"));
+        return Err(invalid("has expired"));
     }
     let authority = ports::NewAuthority {
         name: request.name,

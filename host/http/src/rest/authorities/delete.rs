@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-/// Trusts an authority no more: its certificates open nothing from now on, on other servers of the same database within
-/// ten seconds. Devices that it registered stay.
+/// Stops trusting a certificate authority: its certificates are rejected from now on, on other servers of the same
+/// database within ten seconds. Devices that it registered stay.
 #[utoipa::path(
     delete, path = "/device-authorities/{authority_id}", tag = "devices",
     params(("authority_id" = i64, Path)),
-    responses((status = 204, description = "Forgotten.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_device_authority(
     Admin(actor): Admin,

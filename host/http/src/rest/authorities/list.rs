@@ -6,14 +6,14 @@ use utoipa::ToSchema;
 use super::body::AuthorityBody;
 use crate::{AppState, problem::Result, rest::access::Viewer};
 
-/// All authorities, ordered by name.
+/// All certificate authorities, ordered by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceAuthorities {
     items: Vec<AuthorityBody>,
     count: u64,
 }
 
-/// Lists the authorities whose certificates devices show.
+/// Lists the certificate authorities that devices are authenticated with.
 #[utoipa::path(
     get, path = "/device-authorities", tag = "devices",
     responses((status = 200, body = DeviceAuthorities)),

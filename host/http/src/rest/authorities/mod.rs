@@ -1,4 +1,4 @@
-//! Authorities whose certificates devices show.
+//! Certificate authorities that devices are authenticated with.
 
 mod body;
 mod create;
@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// An operator's "go on" at the gate before a wave.
+/// Lets a campaign advance past the gate before a wave.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/waves/{wave}/advance", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("wave" = u32, Path, description = "Counts from 0.")),

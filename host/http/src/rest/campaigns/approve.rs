@@ -20,14 +20,14 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = ApprovalWish)]
 pub(crate) struct ApprovalRequest {
-    /// True when left out. Whoever does not approve leaves the campaign as it is, or has it cancelled.
+    /// True when left out. False is an error: a campaign that is not approved stays as it is until it is cancelled.
     approved: Option<bool>,
-    /// For people, at most 1000 characters.
+    /// Free text, at most 1000 characters.
     #[serde(default)]
     approval_comment: String,
 }
 
-/// Approves a campaign that somebody else made.
+/// Approves a campaign. Its creator cannot approve it.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/approve", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<ApprovalRequest>,
@@ -42,7 +42,7 @@ pub(crate) async fn approve_campaign(
     let campaign = parse_id("campaign", &campaign)?;
     let comment = check_comment("/approval_comment", request.approval_comment)?;
     if request.approved == Some(false) {
-        let message = "a campaign that is not approved stays as it is; to end it, cancel it";
+        let message = "must be true or left out; cancel the campaign to end it";
         return Err(Problem::field("invalid_approval", "/approved", message));
     }
     let campaign = campaigns::approve(&state.engine, &actor, campaign, comment).await?;

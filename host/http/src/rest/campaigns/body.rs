@@ -20,12 +20,11 @@ use crate::{
     },
 };
 
-/// A campaign.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Campaign)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "what people see of a campaign"
+    reason = "independent properties of a campaign"
 )]
 pub(crate) struct CampaignBody {
     campaign_id: i64,
@@ -48,27 +47,27 @@ pub(crate) struct CampaignBody {
     update_type: &'static str,
     forced_at: Option<Time>,
     requires_confirmation: bool,
-    /// `offer_again` or `reject`; none where nobody is asked.
+    /// `offer_again` or `reject`; null without a confirmation.
     on_denied: Option<&'static str>,
     confirmation_timeout_minutes: Option<u64>,
     timeout_minutes: u64,
     download_timeout_minutes: Option<u64>,
     install_timeout_minutes: Option<u64>,
-    /// When its updates may be installed; none: at any time.
+    /// When its updates may be installed; null: at any time.
     maintenance_window: Option<WindowBody>,
-    /// How often an update is tried again when its device fails or falls silent.
+    /// How often an update is retried when its device fails or times out.
     max_retries: u32,
-    /// Seconds before the first retry; doubled with each one more, up to an hour.
+    /// Seconds before the first retry. It doubles with each retry, up to an hour.
     retry_delay: u64,
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
     success_criteria: &'static str,
-    /// Of `soaked`.
+    /// With `soaked` only.
     soak_minutes: Option<u64>,
-    /// Devices that it selected at its start; 0 before.
+    /// Devices selected when it started; 0 before.
     total_devices: u64,
-    /// Selected devices that are in no wave: no policy allows them, or the plan does not take them.
+    /// Selected devices that are in no wave: a policy rejects them, or the plan leaves them out.
     excluded_devices: u64,
     pending_devices: u64,
     in_progress_devices: u64,
@@ -76,14 +75,14 @@ pub(crate) struct CampaignBody {
     failed_devices: u64,
     timed_out_devices: u64,
     cancelled_devices: u64,
-    /// Somebody at the device said no.
+    /// Devices whose user denied the update.
     rejected_devices: u64,
-    /// Devices of its waves that have come to an end, in percent.
+    /// Share of the devices in its waves whose update has ended, in percent.
     progress_percentage: f64,
-    /// In the plan's order; empty before the start. Lists leave it out.
+    /// In the plan's order; empty before the start. Left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     waves: Option<Vec<WaveBody>>,
-    /// What the last decision said.
+    /// The explanation of the last decision.
     explain: Vec<String>,
     hold: Option<HoldBody>,
     rollback: Option<RollbackBody>,
@@ -97,7 +96,7 @@ pub(crate) struct CampaignBody {
     created_by: String,
 }
 
-/// What a campaign rolls out.
+/// The firmware that a campaign rolls out.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct FirmwareRef {
     firmware_id: i64,
@@ -112,14 +111,14 @@ struct PluginUseBody {
     plugin: String,
     /// `strategy`, `compatibility` or `health`.
     kind: &'static str,
-    /// The revision that the campaign is pinned to.
+    /// The revision that the campaign is pinned to, `sha256:...`.
     revision: String,
     /// The revision's own version.
     version: String,
     config: Value,
 }
 
-/// The host's own stop.
+/// A stop by the server itself; an operator resumes.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Hold)]
 struct HoldBody {
@@ -128,7 +127,7 @@ struct HoldBody {
     since: Time,
 }
 
-/// A rollback that was wanted.
+/// A rollback that was requested.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Rollback)]
 struct RollbackBody {
@@ -151,7 +150,7 @@ pub(super) async fn detail(
     Ok(body)
 }
 
-/// A campaign as lists show it.
+/// A campaign without its waves, for lists.
 pub(super) async fn summary(
     engine: &Engine,
     actor: &Actor,
@@ -162,7 +161,7 @@ pub(super) async fn summary(
     CampaignBody::new(campaign, &firmware, &waves)
 }
 
-/// Where the devices of all waves stand.
+/// The counters of all waves together.
 pub(crate) fn sum_counts(waves: &[Wave]) -> Counts {
     waves
         .iter()

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What is left out stays as it is.
+/// Fields that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CampaignChange {
     priority: Option<Priority>,
@@ -25,7 +25,7 @@ pub(crate) struct CampaignChange {
     max_concurrent_updates: Option<u64>,
 }
 
-/// Changes how urgent a campaign is, and how many of its devices may be in flight.
+/// Changes the priority of a campaign and its limit of concurrent updates.
 #[utoipa::path(
     patch, path = "/campaigns/{campaign_id}", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = CampaignChange,

@@ -1,4 +1,4 @@
-//! Commands that move a campaign from one status to another, without a body but for a reason.
+//! Commands that change the status of a campaign: start, pause, resume, cancel, roll back.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A campaign that an operator steers: the one segment of its path that varies, and who asks.
+/// Extractor for a command: authenticates an operator and reads the campaign's id from the path.
 pub(crate) struct CampaignCommand {
     pub(super) engine: Arc<Engine>,
     pub(super) actor: Actor,
@@ -45,14 +45,14 @@ impl FromRequestParts<AppState> for CampaignCommand {
 }
 
 impl CampaignCommand {
-    /// The answer: the campaign as it has become.
+    /// The response: the campaign after the command.
     pub(super) async fn respond(&self, campaign: Campaign) -> Result<Json<CampaignBody>> {
         let body = detail(&self.engine, &self.actor, campaign).await?;
         Ok(Json(body))
     }
 }
 
-/// Starts a campaign: its devices are chosen, its policies and its strategy are asked, and its waves are fixed.
+/// Starts a campaign: selects its devices, evaluates its policies, asks its strategy for a plan and fixes its waves.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
@@ -63,7 +63,7 @@ pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<Camp
     command.respond(started).await
 }
 
-/// Stops releasing devices until somebody resumes. What is in flight goes on.
+/// Stops releasing devices until the campaign is resumed. Updates in flight continue.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
@@ -79,7 +79,7 @@ pub(crate) async fn pause_campaign(
     command.respond(paused).await
 }
 
-/// Goes on after a pause or a hold.
+/// Resumes a campaign that is paused or held.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
@@ -90,7 +90,7 @@ pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<Cam
     command.respond(resumed).await
 }
 
-/// Ends a campaign for good, and calls back what is in flight.
+/// Ends a campaign for good and cancels its open updates.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<Reason>,
@@ -109,25 +109,25 @@ pub(crate) async fn cancel_campaign(
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = RollbackWish)]
 pub(crate) struct RollbackRequest {
-    /// For people, at most 1000 characters.
+    /// Free text, at most 1000 characters.
     #[serde(default)]
     reason: String,
     #[serde(default)]
     scope: Scope,
 }
 
-/// What a rollback reaches.
+/// Which devices a rollback covers.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Scope {
-    /// Devices in flight and devices already done.
+    /// Devices in flight and devices that completed the update.
     #[default]
     Everything,
-    /// Devices in flight.
+    /// Devices in flight only.
     InFlight,
 }
 
-/// Sends a campaign back: what is in flight is called back, what is done gets the firmware that it had before.
+/// Rolls a campaign back: cancels its open updates and updates devices that completed it to their previous firmware.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns",
     params(("campaign_id" = i64, Path)), request_body = Option<RollbackRequest>,

@@ -24,12 +24,12 @@ use crate::{
     rest::{access::Operator, json::JsonBody, response::Created, window::WindowBody},
 };
 
-/// A campaign to be made: `strategy`, or the short form that begins with `deployment_strategy`, and at least one of
+/// A campaign to be created: `strategy` or the short form that begins with `deployment_strategy`, and at least one of
 /// the three kinds of targets.
 #[derive(Debug, Deserialize, ToSchema)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "what people ask of a campaign"
+    reason = "independent options of a campaign"
 )]
 pub(crate) struct NewCampaign {
     /// 1 to 200 characters.
@@ -44,85 +44,86 @@ pub(crate) struct NewCampaign {
     target_groups: Vec<String>,
     /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0`.
     target_filter: Option<String>,
-    /// Devices that follow this feed, instead of other targets. The newest campaign on a feed wins: what an older one has
-    /// not offered yet to a device that a newer one has, it does not offer any more.
+    /// Devices that follow this feed, instead of other targets. The newest campaign on a feed wins: an older one offers
+    /// nothing more to a device that a newer one selected.
     target_feed: Option<String>,
-    /// Whether beta firmware is meant.
+    /// Allows beta firmware.
     #[serde(default)]
     allow_beta: bool,
     strategy: Option<PluginSelection>,
     #[serde(default)]
     policies: Vec<PluginSelection>,
     deployment_strategy: Option<DeploymentStrategy>,
-    /// Of `staged` and `canary`: how far it goes in all, 1 to 100.
+    /// With `staged` and `canary`: the share of devices that the campaign covers in the end, 1 to 100 percent.
     rollout_percentage: Option<u8>,
-    /// Of `immediate`: 1 to 500.
+    /// With `immediate`: 1 to 500.
     batch_size: Option<u32>,
-    /// Of `staged`.
+    /// With `staged`.
     rollout_stages: Option<Vec<RolloutStage>>,
-    /// Of `canary`.
+    /// With `canary`.
     canary_percentage: Option<f64>,
-    /// Of `canary`.
+    /// With `canary`.
     canary_duration_minutes: Option<f64>,
-    /// Of `blue_green`: names of groups.
+    /// With `blue_green`: names of groups.
     blue_group: Option<Vec<String>>,
-    /// Of `blue_green`: names of groups.
+    /// With `blue_green`: names of groups.
     green_group: Option<Vec<String>>,
     #[serde(default)]
     priority: Priority,
-    /// Most devices in flight at once; left out: no limit.
+    /// Maximum number of devices in flight; unlimited when left out.
     max_concurrent_updates: Option<u64>,
-    /// From offer to end, 5 to 1440; 60 when left out.
+    /// From the offer to the end of the update, 5 to 1440; 60 when left out.
     #[serde(default = "default_timeout_minutes")]
     timeout_minutes: u64,
-    /// From taking it up to the last byte, 1 to `timeout_minutes`; left out: no time of its own.
+    /// From the start of the download to its last byte, 1 to `timeout_minutes`; no separate limit when left out.
     download_timeout_minutes: Option<u64>,
-    /// From the last byte until the device is done, 1 to `timeout_minutes`; left out: no time of its own.
+    /// From the last byte until the device is done, 1 to `timeout_minutes`; no separate limit when left out.
     install_timeout_minutes: Option<u64>,
-    /// When its updates may be installed; left out: at any time. For a device that waits for it no time passes:
-    /// `timeout_minutes` begins when it opens. Updates back do not wait for it.
+    /// When its updates may be installed; at any time when left out. Timeouts do not run while a device waits for the
+    /// window: `timeout_minutes` begins when it opens. Rollbacks do not wait for it.
     maintenance_window: Option<WindowBody>,
-    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    /// How often an update is retried when its device fails or times out, 0 to 10; 0 when left out.
     max_retries: Option<u32>,
-    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
-    /// an hour.
+    /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
+    /// to an hour.
     retry_delay: Option<u64>,
     #[serde(default)]
     update_type: UpdateType,
-    /// Of `time_forced`: RFC 3339.
+    /// With `time_forced`: RFC 3339.
     #[schema(format = DateTime)]
     forced_at: Option<String>,
-    /// Whether somebody at the device has to agree before it begins.
+    /// Whether the device's user must confirm an update before it begins.
     #[serde(default)]
     requires_confirmation: bool,
-    /// Of `requires_confirmation`: `offer_again` when left out.
+    /// With `requires_confirmation`: `offer_again` when left out.
     on_denied: Option<OnDenied>,
-    /// Of `requires_confirmation`: how long to wait for an answer, 5 to 43200; 10080, a week, when left out. The other
-    /// times begin when somebody has agreed.
+    /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
+    /// The other timeouts begin at the confirmation.
     confirmation_timeout_minutes: Option<u64>,
-    /// Whether somebody else than its maker must approve it before it starts.
+    /// Whether a user other than its creator must approve it before it starts.
     #[serde(default)]
     requires_approval: bool,
-    /// Whether the server obeys a policy's roll-back by itself.
+    /// Whether the server carries out a rollback that a policy asks for.
     #[serde(default)]
     auto_rollback: bool,
-    /// Share of a wave, 1 to 100, whose failure stops the campaign whatever plugins say; 20 when left out.
+    /// Share of a wave, 1 to 100 percent, whose failure stops the campaign, whatever its plugins decide; 20 when left
+    /// out.
     #[serde(default = "default_failure_threshold")]
     failure_threshold_percent: u8,
     #[serde(default)]
     success_criteria: SuccessCriteria,
-    /// Of `soaked`: 1 to 43200.
+    /// With `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
 }
 
-/// A plugin by name, with what it is to go by.
+/// A plugin by name, with its config.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = PluginWish)]
 pub(crate) struct PluginSelection {
     plugin: String,
     /// `sha256:...`; the newest enabled revision when left out.
     revision: Option<String>,
-    /// As the plugin's schema has it; `{}` when left out.
+    /// Must match the plugin's config schema; `{}` when left out.
     config: Option<Value>,
 }
 
@@ -137,21 +138,21 @@ pub(crate) enum Priority {
     Emergency,
 }
 
-/// What counts as success.
+/// When an update counts as completed.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SuccessCriteria {
-    /// The device says so.
+    /// When the device reports success.
     #[default]
     Reported,
-    /// The device comes back and reports the new version.
+    /// When the device comes back and reports the new version.
     Attested,
-    /// It does, and reports the same again after `soak_minutes` without a failure.
+    /// As `attested`, and when it reports the same again after `soak_minutes` without a failure.
     Soaked,
 }
 
 impl SuccessCriteria {
-    /// What an update needs to count as done; none where an error was added.
+    /// Converts to the engine's criteria. Returns none after adding an error.
     pub(crate) fn to_criteria(
         self,
         soak_minutes: Option<u64>,
@@ -164,9 +165,9 @@ impl SuccessCriteria {
             (Self::Soaked, Some(time)) => {
                 return Some(update::SuccessCriteria::Soaked(from_minutes(time)));
             }
-            (Self::Soaked, None) => "is needed: how long is the device to stay well?",
+            (Self::Soaked, None) => "is required with success_criteria `soaked`",
             (Self::Reported | Self::Attested, Some(_)) => {
-                "belongs to success_criteria soaked alone"
+                "is only allowed with success_criteria `soaked`"
             }
         };
         errors.push(FieldError {
@@ -177,7 +178,7 @@ impl SuccessCriteria {
     }
 }
 
-/// Makes a campaign. Configs are checked by the plugins' schemas and by the plugins before anything is stored.
+/// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
 #[utoipa::path(
     post, path = "/campaigns", tag = "campaigns", request_body = NewCampaign,
     responses((status = 201, body = CampaignBody)),
@@ -251,7 +252,7 @@ impl NewCampaign {
         }
     }
 
-    /// The strategy, from whichever of its two forms is there.
+    /// The strategy, from either of its two forms.
     fn strategy(&mut self, errors: &mut Vec<FieldError>) -> Option<PluginChoice> {
         let form = ShortForm {
             deployment_strategy: self.deployment_strategy,
@@ -272,13 +273,13 @@ impl NewCampaign {
         match (self.strategy.take(), form.first_field()) {
             (Some(strategy), None) => Some(strategy.into_choice("/strategy", errors)),
             (Some(_), Some(field)) => {
-                error(field, "stands beside `strategy`: say it in one form");
+                error(field, "cannot be combined with `strategy`");
                 None
             }
             (None, None) => {
                 error(
                     "/strategy",
-                    "a campaign needs a strategy, or a deployment_strategy",
+                    "is required unless `deployment_strategy` is given",
                 );
                 None
             }
@@ -294,7 +295,7 @@ impl NewCampaign {
 }
 
 impl PluginSelection {
-    /// The choice that is meant; what is wrong with it is added to the errors.
+    /// Converts to the engine's choice and adds what is invalid to `errors`, with paths below `path`.
     pub(crate) fn into_choice(self, path: &str, errors: &mut Vec<FieldError>) -> PluginChoice {
         let revision = self.revision.map(|text| text.parse::<Digest>()).transpose();
         let revision = revision.unwrap_or_else(|error| {
@@ -319,10 +320,7 @@ impl PluginSelection {
 fn invalid_campaign(errors: Vec<FieldError>) -> Error {
     let message = match &errors[..] {
         [error] => format!("{}: {}", error.path, error.message),
-        many => format!(
-            "{} fields of the campaign are not as they must be",
-            many.len()
-        ),
+        many => format!("{} invalid fields", many.len()),
     };
     Error::Invalid {
         code: "invalid_campaign",
@@ -365,7 +363,7 @@ mod tests {
         if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
             body.extend(extra);
         }
-        let request: NewCampaign = serde_json::from_value(body).expect("it fits the type");
+        let request: NewCampaign = serde_json::from_value(body).expect("a campaign");
         request.into_draft().map_err(|error| match error {
             Error::Invalid { errors, .. } => errors.into_iter().map(|error| error.path).collect(),
             error => vec![error.to_string()],
@@ -376,11 +374,14 @@ mod tests {
     fn a_strategy_is_given_in_one_form() {
         let full = draft(json!({"strategy": {"plugin": "canary", "config": {"steps": [100]}}}));
         assert_eq!(
-            full.expect("it is good").strategy.config,
+            full.expect("a valid campaign").strategy.config,
             r#"{"steps":[100]}"#
         );
         let short = draft(json!({"deployment_strategy": "immediate"}));
-        assert_eq!(short.expect("it is good").strategy.plugin, "immediate");
+        assert_eq!(
+            short.expect("a valid campaign").strategy.plugin,
+            "immediate"
+        );
 
         let both = json!({"strategy": {"plugin": "canary"}, "batch_size": 1});
         assert_eq!(draft(both), Err(vec!["/batch_size".to_owned()]));
@@ -389,7 +390,7 @@ mod tests {
 
     #[test]
     fn defaults_match_the_documentation() {
-        let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("it is good");
+        let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("a valid campaign");
         assert_eq!(
             draft.options,
             UpdateOptions::forced(Duration::from_hours(1))

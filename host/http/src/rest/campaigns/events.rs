@@ -23,15 +23,15 @@ use crate::{
     },
 };
 
-/// Most decisions that are read at once.
+/// Maximum number of journal entries read in one poll.
 const JOURNAL_PAGE: PageRequest = PageRequest {
     limit: 100,
     offset: 0,
 };
 
-/// Follows a campaign as Server-Sent Events. `campaign` events carry the campaign with its waves, `decision` events an
-/// entry of its journal; the event's id is the `seq` of the last entry, and `Last-Event-ID` goes on after it. Without
-/// one the stream begins with the campaign as it stands.
+/// Streams a campaign as Server-Sent Events. `campaign` events carry the campaign with its waves, `decision` events an
+/// entry of its journal. The id of an event is the `seq` of the last entry; with `Last-Event-ID` the stream continues
+/// after that entry, without it the stream begins with the current campaign.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/events", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("Last-Event-ID" = Option<i64>, Header)),
@@ -61,14 +61,14 @@ pub(crate) async fn follow_campaign(
     event_stream(&state, tenant, signals, source)
 }
 
-/// A campaign as one client follows it.
+/// Event source for one client of a campaign.
 struct CampaignEvents {
     run: RunRef,
     engine: Arc<Engine>,
     actor: Actor,
-    /// The last journal entry that was sent.
+    /// The `seq` of the last journal entry sent.
     after: i64,
-    /// The campaign as it was last sent.
+    /// The last state of the campaign sent.
     last_sent: Option<CampaignBody>,
 }
 
@@ -112,7 +112,7 @@ fn last_event_id(headers: &HeaderMap) -> Option<i64> {
     (seq >= 0).then_some(seq)
 }
 
-/// Entries count from 1 without gaps, so the last one's number is how many there are.
+/// Entries are numbered from 1 without gaps, so the total is the last number.
 async fn last_seq(state: &AppState, actor: &Actor, campaign: CampaignId) -> Result<i64> {
     let first = PageRequest {
         limit: 1,

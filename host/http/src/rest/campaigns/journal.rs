@@ -24,25 +24,25 @@ pub(crate) struct JournalQuery {
     offset: Option<u64>,
 }
 
-/// One question that was asked of a plugin, or one of the host's own acts.
+/// A call of a plugin, or an action of the server itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JournalEntry)]
 pub(crate) struct EntryBody {
-    /// Counts from 1 in each campaign.
+    /// Numbered from 1 in each campaign.
     pub(super) seq: i64,
     at: Time,
     /// `plan`, `assign`, `check`, `evaluate`, `decide` or `host`.
     kind: &'static str,
-    /// Empty for the host's own acts.
+    /// Empty for actions of the server itself.
     plugin: String,
     revision: Option<String>,
     observation_digest: Option<String>,
     fuel: u64,
     duration_us: u64,
-    /// One word: what came of it.
+    /// The result, as one word.
     outcome: String,
     explain: Vec<String>,
-    /// Whether it had its effect.
+    /// Whether the decision was applied.
     applied: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CampaignsQuery {
-    /// Only those that stand here.
+    /// Only campaigns with this status.
     status: Option<String>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,

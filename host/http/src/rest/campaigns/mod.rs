@@ -1,4 +1,4 @@
-//! Campaigns: made, steered and watched.
+//! Campaigns: creating, controlling and watching them.
 
 mod advance;
 mod approve;
@@ -27,7 +27,7 @@ pub(crate) use waves::CountsBody;
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_campaigns, create::create_campaign))
@@ -45,7 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(replay::replay_decision))
 }
 
-/// Answered for as long as somebody watches.
+/// Event streams, which stay open.
 pub(super) fn slow_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(events::follow_campaign))
 }

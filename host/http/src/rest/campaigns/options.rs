@@ -1,4 +1,4 @@
-//! How an update is put to its device, as operators say it.
+//! Update options as requests give them.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use utoipa::ToSchema;
 
 use crate::rest::window::WindowBody;
 
-/// How long to wait for an answer when nobody says: a week.
+/// Default confirmation timeout: a week.
 const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
 
-/// How urgent it is.
+/// How urgent an update is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum UpdateType {
-    /// At once.
+    /// Installed immediately.
     #[default]
     Forced,
-    /// When it suits the device, or its user.
+    /// Installed when it suits the device or its user.
     Soft,
-    /// Soft, and forced from `forced_at` on.
+    /// `soft` until `forced_at`, then `forced`.
     TimeForced,
-    /// Downloaded at once and not installed.
+    /// Downloaded immediately, not installed.
     DownloadOnly,
 }
 
-/// What a "no" means.
+/// What follows when the user denies an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnDenied {
-    /// Not now: it stays on offer.
+    /// It stays on offer.
     OfferAgain,
-    /// Never: it ends as rejected.
+    /// It ends as rejected.
     Reject,
 }
 
-/// The fields of a body that say how an update is put to its device.
+/// The fields of a request body that make up the update options.
 #[derive(Debug)]
 pub(crate) struct UpdateOptionsForm {
     pub(crate) update_type: UpdateType,
@@ -56,7 +56,7 @@ pub(crate) struct UpdateOptionsForm {
     pub(crate) retries: RetryForm,
 }
 
-/// The fields of a body that say how often it is tried again.
+/// The fields of a request body that make up the retry policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RetryForm {
     pub(crate) max_retries: Option<u32>,
@@ -64,10 +64,10 @@ pub(crate) struct RetryForm {
 }
 
 impl RetryForm {
-    /// How often; none where nothing is given. A delay of no retries is an error.
+    /// Returns none when `max_retries` is left out. `retry_delay` without it is an error.
     pub(crate) fn to_policy(self, errors: &mut Vec<FieldError>) -> Option<RetryPolicy> {
         let Some(max_retries) = self.max_retries else {
-            let needs = |_| error("/retry_delay", "needs max_retries beside it");
+            let needs = |_| error("/retry_delay", "requires `max_retries`");
             errors.extend(self.retry_delay.map(needs));
             return None;
         };
@@ -80,7 +80,7 @@ impl RetryForm {
 }
 
 impl UpdateOptionsForm {
-    /// The terms, good only where no errors were added. Their ranges are the engine's to check.
+    /// Converts to the engine's options, valid only if no errors were added. The engine checks the ranges.
     pub(crate) fn to_options(&self, errors: &mut Vec<FieldError>) -> Option<UpdateOptions> {
         let update_type = self.update_type(errors);
         let confirmation = self.confirmation(errors);
@@ -109,24 +109,24 @@ impl UpdateOptionsForm {
         };
         let message = match (fixed, self.forced_at.as_deref()) {
             (Some(fixed), None) => return Some(fixed),
-            (Some(_), Some(_)) => "belongs to update_type time_forced alone",
-            (None, None) => "is needed: from when on is it forced?",
+            (Some(_), Some(_)) => "is only allowed with update_type `time_forced`",
+            (None, None) => "is required with update_type `time_forced`",
             (None, Some(text)) => match text.parse::<JiffTimestamp>() {
                 Ok(at) => {
                     let at = Timestamp(at.as_millisecond());
                     return Some(update::UpdateType::TimeForced(at));
                 }
                 Err(_) if is_full_timestamp(text) => {
-                    "is no time that there is: they end at 9999-12-30T22:00:00Z"
+                    "is out of range: the latest time is 9999-12-30T22:00:00Z"
                 }
-                Err(_) => "is no time as RFC 3339 has it: 2026-05-01T12:00:00Z",
+                Err(_) => "must be an RFC 3339 time, such as 2026-05-01T12:00:00Z",
             },
         };
         errors.push(error("/forced_at", message));
         None
     }
 
-    /// What is said of a confirmation; where there is none, nothing may be said of it.
+    /// The confirmation, if it is required. Its fields are errors without `requires_confirmation`.
     fn confirmation(&self, errors: &mut Vec<FieldError>) -> Option<Confirmation> {
         if self.requires_confirmation {
             let on_denied = self.on_denied.unwrap_or(OnDenied::OfferAgain);
@@ -144,14 +144,12 @@ impl UpdateOptionsForm {
             ),
         ];
         let given = given.into_iter().filter(|(_, is_given)| *is_given);
-        errors.extend(
-            given.map(|(field, _)| error(field, "needs requires_confirmation: true beside it")),
-        );
+        errors
+            .extend(given.map(|(field, _)| error(field, "requires `requires_confirmation: true`")));
         None
     }
 }
 
-/// So many minutes.
 pub(crate) fn from_minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60))
 }
@@ -164,15 +162,15 @@ fn error(path: &str, message: &str) -> FieldError {
 }
 
 impl From<OnDenied> for update::OnDenied {
-    fn from(answer: OnDenied) -> Self {
-        match answer {
+    fn from(on_denied: OnDenied) -> Self {
+        match on_denied {
             OnDenied::OfferAgain => Self::OfferAgain,
             OnDenied::Reject => Self::Reject,
         }
     }
 }
 
-/// Whether it has the shape of a time with its offset, whatever moment that is.
+/// Whether `text` is a syntactically complete timestamp with an offset, whether or not it is in range.
 fn is_full_timestamp(text: &str) -> bool {
     let pieces = jiff::fmt::temporal::Pieces::parse(text);
     pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
@@ -257,8 +255,8 @@ mod tests {
             requires_confirmation: true,
             ..form()
         };
-        let confirmation = read(&asks).expect("it is good").confirmation;
-        let confirmation = confirmation.expect("somebody is asked");
+        let confirmation = read(&asks).expect("valid options").confirmation;
+        let confirmation = confirmation.expect("a confirmation");
         assert_eq!(confirmation.on_denied, update::OnDenied::OfferAgain);
         assert_eq!(confirmation.timeout, Duration::from_hours(7 * 24));
     }

@@ -18,25 +18,25 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReplayQuery {
-    /// Another revision of the same plugin to ask.
+    /// Another revision of the same plugin to call instead.
     revision: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Replayed {
-    /// Whether the answer is the same, bit for bit; of the recorded revision the fuel too.
+    /// Whether the output is identical, bit for bit; with the recorded revision, the fuel too.
     same: bool,
-    /// The answer now.
+    /// The output of the replay.
     decision: Value,
-    /// The answer then.
+    /// The recorded output.
     recorded: Value,
-    /// Fuel now.
+    /// Fuel used by the replay.
     fuel: u64,
-    /// Fuel then.
+    /// Recorded fuel.
     recorded_fuel: u64,
 }
 
-/// Asks a recorded question again. Nothing comes of the answer.
+/// Repeats a recorded plugin call. The output has no effect.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/journal/{seq}/replay", tag = "campaigns",
     params(("campaign_id" = i64, Path), ("seq" = i64, Path), ReplayQuery),
@@ -69,5 +69,5 @@ pub(crate) async fn replay_decision(
 }
 
 fn json(text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|error| Error::internal("read answer", error))
+    serde_json::from_str(text).map_err(|error| Error::internal("parse plugin output", error))
 }

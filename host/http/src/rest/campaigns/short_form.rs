@@ -6,14 +6,14 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::campaigns::PluginChoice;
 use utoipa::ToSchema;
 
-/// What the canary strategy does when nobody says otherwise: percentages after the canaries.
+/// The canary strategy's default percentages after the canary wave.
 const CANARY_STEPS: [u8; 3] = [25, 50, 100];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DeploymentStrategy {
     Immediate,
-    /// Not offered by this server yet: start the campaign when its time has come.
+    /// Not supported: start the campaign at the planned time instead.
     Scheduled,
     Staged,
     Canary,
@@ -23,12 +23,12 @@ pub(crate) enum DeploymentStrategy {
 /// One stage of `staged`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
 pub(crate) struct RolloutStage {
-    /// Stages go in this order.
+    /// Stages are ordered by this number.
     #[serde(skip_serializing)]
     stage: u32,
-    /// Of all devices, this stage and those before it together.
+    /// Share of all devices covered by this stage and those before it.
     percentage: f64,
-    /// How long after it opened the next one opens, at the earliest.
+    /// Minimum time from the opening of this stage to the opening of the next.
     #[serde(default)]
     duration_hours: f64,
 }
@@ -47,7 +47,7 @@ pub(super) struct ShortForm {
 }
 
 impl ShortForm {
-    /// The first field of the short form that is there.
+    /// The JSON pointer of the first field of the short form that is present.
     pub(super) fn first_field(&self) -> Option<&'static str> {
         let strategy = self.deployment_strategy.map(|_| "/deployment_strategy");
         strategy.or_else(|| {
@@ -57,12 +57,12 @@ impl ShortForm {
         })
     }
 
-    /// The plugin and the config that the short form means; none when there is no short form.
+    /// The plugin and its config; none if no field of the short form is present.
     pub(super) fn to_choice(&self) -> Result<Option<PluginChoice>, Vec<FieldError>> {
         use DeploymentStrategy as S;
         let Some(strategy) = self.deployment_strategy else {
             return match self.first_field() {
-                Some(field) => Err(vec![error(field, "needs deployment_strategy beside it")]),
+                Some(field) => Err(vec![error(field, "requires `deployment_strategy`")]),
                 None => Ok(None),
             };
         };
@@ -79,7 +79,8 @@ impl ShortForm {
             ),
             S::BlueGreen => ("blue-green", &["/blue_group", "/green_group"]),
             S::Scheduled => {
-                let message = "scheduled is not offered: start the campaign when its time has come";
+                let message =
+                    "`scheduled` is not supported; start the campaign at the planned time";
                 return Err(vec![error("/deployment_strategy", message)]);
             }
         };
@@ -116,7 +117,7 @@ impl ShortForm {
         ]
     }
 
-    /// Fields that this strategy does not take.
+    /// Errors for fields that this strategy does not support.
     fn unsupported_fields(&self, plugin: &str, supported: &[&str]) -> Vec<FieldError> {
         let present = self
             .presence()
@@ -124,7 +125,7 @@ impl ShortForm {
             .filter(|(_, is_present)| *is_present);
         let unsupported_fields = present.filter(|(field, _)| !supported.contains(field));
         unsupported_fields
-            .map(|(field, _)| error(field, &format!("the strategy {plugin} does not take it")))
+            .map(|(field, _)| error(field, &format!("is not supported by the strategy {plugin}")))
             .collect()
     }
 
@@ -152,7 +153,8 @@ impl ShortForm {
             }
             (None, Some(percentage)) => json!({"stages": [{"percentage": percentage}]}),
             _ => {
-                let message = "staged needs either rollout_stages or rollout_percentage";
+                let message =
+                    "`staged` requires exactly one of `rollout_stages` and `rollout_percentage`";
                 errors.push(error("/rollout_stages", message));
                 Value::Null
             }
@@ -168,7 +170,7 @@ impl ShortForm {
         Value::Object(config)
     }
 
-    /// The fields whose names and meanings are the config's own.
+    /// The fields that the plugin's config has under the same name.
     fn verbatim_fields(&self) -> Map<String, Value> {
         let fields = [
             ("batch_size", self.batch_size.map(Value::from)),
@@ -201,14 +203,14 @@ mod tests {
     fn config(form: &ShortForm) -> (String, Value) {
         let choice = form
             .to_choice()
-            .expect("it is good")
-            .expect("it says a strategy");
+            .expect("a valid strategy")
+            .expect("a strategy");
         let config = serde_json::from_str(&choice.config).expect("JSON");
         (choice.plugin, config)
     }
 
     fn fields(form: &ShortForm) -> Vec<String> {
-        let errors = form.to_choice().expect_err("it is wrong");
+        let errors = form.to_choice().expect_err("an error");
         errors.into_iter().map(|error| error.path).collect()
     }
 

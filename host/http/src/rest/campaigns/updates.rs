@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Lists a campaign's updates, newest first; those that bring devices back too.
+/// Lists a campaign's updates, newest first, including its rollbacks.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/updates", tag = "campaigns",
     params(("campaign_id" = i64, Path), PageQuery),

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// One step of a campaign.
+/// A wave of a campaign.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Wave)]
 pub(crate) struct WaveBody {
@@ -25,24 +25,24 @@ pub(crate) struct WaveBody {
     name: String,
     /// `pending`, `open` or `finished`.
     status: &'static str,
-    /// How many devices it has.
+    /// Number of its devices.
     total: u64,
-    /// How many of them the last decision lets in.
+    /// Number of its devices that the last decision releases.
     released: u64,
-    /// For how many of them an update was made.
+    /// Number of its devices that an update was created for.
     admitted: u64,
     counts: CountsBody,
     /// When the first of its devices was released.
     opened_at: Option<Time>,
-    /// When a count last changed.
+    /// When one of the counters last changed.
     moved_at: Option<Time>,
-    /// When an operator let it pass its gate.
+    /// When an operator advanced the campaign past the gate before this wave.
     advanced_at: Option<Time>,
-    /// Why devices failed, most frequent first.
+    /// Failures by code, most frequent first.
     failures: Vec<FailureBody>,
 }
 
-/// How many devices stand where.
+/// Number of devices in each state.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Counts)]
 pub(crate) struct CountsBody {
@@ -56,7 +56,7 @@ pub(crate) struct CountsBody {
     rejected: u64,
 }
 
-/// One reason of failure.
+/// A failure code and the number of devices that failed with it.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Failure)]
 pub(crate) struct FailureBody {
@@ -64,7 +64,7 @@ pub(crate) struct FailureBody {
     devices: u64,
 }
 
-/// Lists a campaign's waves, in the plan's order; empty before it starts.
+/// Lists a campaign's waves in the plan's order; empty before it starts.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/waves", tag = "campaigns",
     params(("campaign_id" = i64, Path)),
@@ -78,7 +78,7 @@ pub(crate) async fn list_waves(
     let campaign = parse_id("campaign", &campaign)?;
     let waves = campaigns::waves(&state.engine, &actor, campaign).await?;
     let waves: Vec<WaveBody> = waves.into_iter().zip(0..).map(WaveBody::from).collect();
-    // A campaign has at most 500 waves, so they are one page.
+    // A campaign has at most 500 waves, so that they fit one page.
     let (total, page) = (
         waves.len() as u64,
         PageRequest {

@@ -17,25 +17,25 @@ use crate::{
     },
 };
 
-/// One attribute that a report of the device changed.
+/// An attribute that a report of the device changed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AttributeChange)]
 pub(crate) struct AttributeChangeBody {
-    /// Counts the changes of the device.
+    /// Numbers the changes of the device.
     seq: u64,
     /// The same for all changes of one report.
     report: u64,
     at: Time,
-    /// How the report joined what was there: `merge`, `replace` or `remove`.
+    /// How the report was combined with the previous attributes: `merge`, `replace` or `remove`.
     mode: &'static str,
     key: String,
-    /// What it was; null: it was not there.
+    /// The previous value; null if there was none.
     before: Option<String>,
-    /// What it became; null: it went.
+    /// The new value; null if it was removed.
     after: Option<String>,
 }
 
-/// Lists what changed when a device reported, newest first. The last 500 changes of each device are kept.
+/// Lists the attribute changes reported by a device, newest first. The last 500 changes of each device are kept.
 #[utoipa::path(
     get, path = "/devices/{device_id}/attributes/history", tag = "devices",
     params(("device_id" = String, Path), PageQuery),

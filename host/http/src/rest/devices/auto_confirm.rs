@@ -11,16 +11,15 @@ use crate::{
     rest::{access::Operator, campaigns::check_comment, extract::PathParams, json::OptionalJson},
 };
 
-/// Why somebody agrees to everything.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = AutoConfirmWish)]
 pub(crate) struct AutoConfirmRequest {
-    /// For people, at most 1000 characters.
+    /// Free text, at most 1000 characters.
     remark: Option<String>,
 }
 
-/// Agrees to all updates of a device in the caller's name, those that wait for it and those that come. Where somebody
-/// agrees already, that stays as it is.
+/// Activates auto-confirm for a device in the caller's name: waiting and future updates count as confirmed. If it is
+/// active already, nothing changes.
 #[utoipa::path(
     put, path = "/devices/{device_id}/auto-confirm", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<AutoConfirmRequest>,
@@ -40,11 +39,11 @@ pub(crate) async fn activate_auto_confirm(
     Ok(Json(device.await?.into()))
 }
 
-/// Agrees to no later updates of a device, whoever agreed; those that were agreed to stay so.
+/// Deactivates auto-confirm for a device, whoever activated it. Updates that were confirmed stay confirmed.
 #[utoipa::path(
     delete, path = "/devices/{device_id}/auto-confirm", tag = "devices",
     params(("device_id" = String, Path)),
-    responses((status = 204, description = "Nobody agrees beforehand any more.")),
+    responses((status = 204, description = "Deactivated.")),
 )]
 pub(crate) async fn deactivate_auto_confirm(
     Operator(actor): Operator,

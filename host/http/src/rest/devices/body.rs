@@ -9,49 +9,48 @@ use utoipa::ToSchema;
 
 use crate::rest::{response::Time, time_of_day::TimeOfDay};
 
-/// A device.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Device)]
 pub(super) struct DeviceBody {
     device_id: String,
-    /// The device id unless somebody named it.
+    /// The device id unless a name was set.
     name: String,
-    /// What it reports of itself.
+    /// Attributes that the device reports.
     attributes: BTreeMap<String, String>,
     hw_model: Option<String>,
     hw_revision: Option<String>,
     sw_version: Option<String>,
     groups: Vec<String>,
-    /// Which feed it follows.
+    /// The feed that it follows.
     feed: Option<String>,
-    /// What operators note of it.
+    /// Labels set by operators.
     labels: BTreeMap<String, String>,
     mode: Mode,
-    /// Nothing new goes to it, whatever its mode.
+    /// A pinned device is offered no updates, whatever its mode.
     pinned: bool,
     /// `unknown`, `registered`, `pending`, `in_sync` or `error`.
     state: &'static str,
-    /// Its last poll.
+    /// When it last polled.
     last_seen: Option<Time>,
-    /// From where that came; null unless the tenant keeps it (`track_address` in its settings).
+    /// The address of its last poll; null unless the tenant keeps addresses (`track_address` in its settings).
     address: Option<String>,
     created_at: Time,
-    /// The id of the firmware that its last completed update brought.
+    /// The id of the firmware that its last completed update installed.
     installed_firmware: Option<i64>,
-    /// Set while it reports another version than its last completed update brought.
+    /// Set while it reports a version other than the one its last completed update installed.
     drift: Option<DriftBody>,
-    /// The id of the update that it is offered now.
+    /// The id of its open update.
     open_update: Option<i32>,
-    /// Who agrees to all of its updates beforehand; none: it is asked where a campaign wants it.
+    /// Set while all updates of the device count as confirmed in advance.
     auto_confirm: Option<AutoConfirmBody>,
-    /// How often it is to poll, where it is told something of its own.
+    /// How often it polls, if set for this device; null: as the tenant's settings say.
     polling_interval: Option<TimeOfDay>,
-    /// How it speaks to the server.
+    /// The protocol that it uses.
     transport: &'static str,
 }
 
-/// How a device comes by its firmware: campaigns give it to it (`rollout`), it gets the newest compatible one by itself
-/// (`latest`), or it gets only what an operator assigns to it (`manual`).
+/// How a device is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or
+/// only by an operator (`manual`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = DeviceMode)]
@@ -62,15 +61,15 @@ pub(crate) enum Mode {
     Manual,
 }
 
-/// A device that is not on the version that it should be on.
+/// A device reports a version other than the expected one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Drift)]
 struct DriftBody {
-    /// What its last completed update brought.
+    /// The version that its last completed update installed.
     expected: String,
-    /// What it reports.
+    /// The version that it reports.
     reported: Option<String>,
-    /// When it first reported another.
+    /// When it first reported a different version.
     since: Time,
 }
 
@@ -94,11 +93,11 @@ impl From<DeviceMode> for Mode {
     }
 }
 
-/// That all updates of a device are agreed to beforehand.
+/// All updates of a device count as confirmed in advance.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AutoConfirm)]
 struct AutoConfirmBody {
-    /// Who said so, in their own words.
+    /// Who activated it, as given by the client.
     initiator: Option<String>,
     remark: Option<String>,
     activated_at: Time,

@@ -20,7 +20,7 @@ pub(crate) struct BulkUpdate {
     update_config: UpdateConfig,
 }
 
-/// What came of it; each part in the order in which the devices were named.
+/// The result for each device; both lists are in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkOutcome {
     accepted: Vec<Accepted>,
@@ -34,17 +34,17 @@ pub(crate) struct Accepted {
     update_id: i32,
 }
 
-/// A device that is not.
+/// A device that is not offered the firmware.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Refused {
     device_id: String,
     /// `not_found`, `named_twice`, `update_open`, `pinned`, `already_installed` or `incompatible`.
     code: &'static str,
-    /// For people.
+    /// An explanation for people.
     reason: String,
 }
 
-/// Offers a firmware to many devices. A device that cannot have it keeps no other from its own.
+/// Offers a firmware to many devices. A refusal for one device does not affect the others.
 #[utoipa::path(
     post, path = "/devices/bulk/update", tag = "devices", request_body = BulkUpdate,
     responses((status = 200, body = BulkOutcome)),

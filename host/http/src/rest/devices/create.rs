@@ -26,31 +26,31 @@ pub(crate) struct NewDevice {
     name: String,
     #[serde(default)]
     groups: Vec<String>,
-    /// What is known of it before it reports, at most 100.
+    /// Attributes assumed until the device reports its own, at most 100.
     #[serde(default)]
     attributes: BTreeMap<String, String>,
-    /// Which feed it follows.
+    /// The feed that it follows.
     feed: Option<String>,
     /// At most 50: keys of 1 to 64 letters, digits, `_`, `.` or `-`, values of at most 256 characters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
     mode: Mode,
-    /// Nothing new goes to a pinned device.
+    /// A pinned device is offered no updates.
     #[serde(default)]
     pinned: bool,
-    /// How often it is to poll, `00:00:01` to `23:59:59`; left out: as others like it.
+    /// How often it polls, `00:00:01` to `23:59:59`; as the tenant's settings say when left out.
     polling_interval: Option<TimeOfDay>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CreatedDevice {
     device: DeviceBody,
-    /// What the device sends: `Authorization: TargetToken <token>`. It is shown this once.
+    /// For the device to send as `Authorization: TargetToken <token>`. It is shown only in this response.
     token: String,
 }
 
-/// Makes a device before it is first seen, and tells its token once.
+/// Creates a device before its first poll and issues its token, which is shown only once.
 #[utoipa::path(
     post, path = "/devices", tag = "devices", request_body = NewDevice,
     responses((status = 201, body = CreatedDevice)),

@@ -35,7 +35,7 @@ pub(crate) async fn get_device(
     ))
 }
 
-/// A merge patch: what is left out stays as it is, null removes.
+/// A merge patch: fields that are left out stay as they are, null resets.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DeviceChange)]
 pub(crate) struct DevicePatch {
@@ -43,15 +43,15 @@ pub(crate) struct DevicePatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     name: Patch<String>,
-    /// All of its groups; null: none.
+    /// Replaces all of its groups; null: none.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     groups: Patch<Vec<String>>,
-    /// Which feed it follows; null: none.
+    /// The feed that it follows; null: none.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     feed: Patch<String>,
-    /// Labels to be set; null removes one, and in the place of all of them all.
+    /// Labels to set. A label that is null is removed; if the field is null, all are removed.
     #[serde(default)]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     labels: Patch<BTreeMap<String, Option<String>>>,
@@ -59,21 +59,22 @@ pub(crate) struct DevicePatch {
     #[serde(default)]
     #[schema(value_type = Option<Mode>)]
     mode: Patch<Mode>,
-    /// Nothing new goes to a pinned device; null: not pinned.
+    /// A pinned device is offered no updates; null: not pinned.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pinned: Patch<bool>,
-    /// How often it is to poll, `00:00:01` to `23:59:59`; null: as others like it.
+    /// How often it polls, `00:00:01` to `23:59:59`; null: as the tenant's settings say.
     #[serde(default)]
     #[schema(value_type = Option<TimeOfDay>)]
     polling_interval: Patch<TimeOfDay>,
-    /// True: it is asked for its attributes, from its next poll until it reports them; false or null: it is asked no more.
+    /// True: the device is asked for its attributes from its next poll until it reports them. False or null: it is no
+    /// longer asked.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     request_attributes: Patch<bool>,
 }
 
-/// Changes a device. An update that it has open goes on, also when it is pinned.
+/// Changes a device. An open update continues, also when the device is pinned.
 #[utoipa::path(
     patch, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
     request_body = DevicePatch, responses((status = 200, body = DeviceBody)),
@@ -94,10 +95,10 @@ pub(crate) async fn change_device(
     Ok(Json(changed.into()))
 }
 
-/// Deletes a device with its updates and all that it said. Campaigns keep what they counted.
+/// Deletes a device with its updates, feedback and logs. Counters of campaigns stay as they are.
 #[utoipa::path(
     delete, path = "/devices/{device_id}", tag = "devices", params(("device_id" = String, Path)),
-    responses((status = 204, description = "Gone.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_device(
     Operator(actor): Operator,
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_stays_and_null_removes() {
+    fn fields_left_out_stay_and_null_resets() {
         assert_eq!(change("{}"), ports::DeviceChange::at(Timestamp(7)));
         let cleared = change(r#"{"name": null, "feed": null, "labels": null, "pinned": null}"#);
         assert_eq!(cleared.name.as_deref(), Some(""));

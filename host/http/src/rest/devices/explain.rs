@@ -13,7 +13,7 @@ use crate::{
     rest::{access::Viewer, extract::PathParams},
 };
 
-/// Why a device has, or has not, been given the firmware of the newest campaigns.
+/// Why a device was, or was not, offered the firmware of the newest campaigns.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanations {
     device: DeviceReasons,
@@ -22,19 +22,19 @@ pub(crate) struct Explanations {
     count: u64,
 }
 
-/// What is so whatever the campaign.
+/// Reasons that do not depend on a campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceReasons {
     mode: Mode,
     pinned: bool,
     feed: Option<String>,
-    /// Whether it reports another version than its last completed update brought.
+    /// Whether it reports a version other than the one its last completed update installed.
     drifted: bool,
-    /// What that means, in sentences.
+    /// The reasons, as sentences.
     reasons: Vec<String>,
 }
 
-/// One campaign's part of it.
+/// Why a device was, or was not, offered the firmware of one campaign.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Explanation)]
 pub(crate) struct ExplanationBody {
@@ -44,13 +44,13 @@ pub(crate) struct ExplanationBody {
     firmware_id: i64,
     /// `not_started`, `not_selected`, `excluded`, `in_no_wave`, `waiting`, `passed_over` or `admitted`.
     standing: &'static str,
-    /// In the order in which they came about.
+    /// In chronological order.
     reasons: Vec<String>,
-    /// The device's updates by this campaign, newest first.
+    /// The device's updates in this campaign, newest first.
     updates: Vec<UpdateBody>,
 }
 
-/// Explains why a device has, or has not, been given each of the newest campaigns' firmware.
+/// Explains why a device was, or was not, offered the firmware of each of the newest campaigns.
 #[utoipa::path(
     get, path = "/devices/{device_id}/explain", tag = "devices",
     params(("device_id" = String, Path)),

@@ -17,10 +17,11 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DevicesQuery {
-    /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0;attribute.site==lab*`. A time is written as answers show it,
-    /// `last_seen=gt=2026-05-01T12:00:00Z`, or in milliseconds since 1970.
+    /// RSQL, such as `hw_model==rpi4;sw_version=lt=2.0.0;attribute.site==lab*`. Times are RFC 3339,
+    /// `last_seen=gt=2026-05-01T12:00:00Z`, or milliseconds since 1970.
     q: Option<String>,
-    /// `device_id`, `name`, `last_seen`, `sw_version`, `hw_model`, `feed`, `mode`, `state` or `created_at`, with `:desc` for the other way round.
+    /// `device_id`, `name`, `last_seen`, `sw_version`, `hw_model`, `feed`, `mode`, `state` or `created_at`, with
+    /// `:desc` for descending order.
     sort: Option<String>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,

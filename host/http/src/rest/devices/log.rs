@@ -25,47 +25,47 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LogQuery {
-    /// One of the device's updates; its newest one when left out.
+    /// One of the device's updates; the newest when left out.
     update_id: Option<i32>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
 }
 
-/// What a device said of one update.
+/// Feedback and log of a device for one update.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceUpdateLog {
-    /// None when the device has had no update.
+    /// Null when the device has had no update.
     update: Option<UpdateBody>,
     /// Newest first.
     items: Vec<FeedbackBody>,
     count: u64,
-    /// The newest lines of its log, in order.
+    /// The newest lines of the log, oldest first.
     lines: Vec<LogLineBody>,
-    /// How many older lines are not kept any more.
+    /// Number of older lines that were dropped.
     dropped_lines: u64,
 }
 
-/// One feedback, as the device sent it.
+/// One feedback message of the device.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Feedback)]
 pub(crate) struct FeedbackBody {
-    /// When it arrived.
+    /// When the server received it.
     at: Time,
-    /// The device's own time.
+    /// The time that the device gave.
     device_time: Option<Time>,
-    /// DDI's word; `confirmed` and `denied` answer whether it may begin.
+    /// DDI's value; `confirmed` and `denied` are answers to a confirmation request.
     execution: &'static str,
     finished: &'static str,
     progress: Option<ProgressBody>,
     code: Option<i32>,
     messages: Vec<String>,
-    /// Whether messages were cut to fit.
+    /// Whether messages were truncated.
     is_cut: bool,
-    /// Whether it answered a call back.
+    /// Whether it was feedback on a cancellation.
     on_cancel: bool,
 }
 
-/// "n of m".
+/// Progress: `count` of `of`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Progress)]
 pub(crate) struct ProgressBody {
@@ -73,9 +73,10 @@ pub(crate) struct ProgressBody {
     of: u32,
 }
 
-/// Shows what a device said of one of its updates. With `Accept: text/event-stream` it follows the log: `update` events
-/// tell of the update, `line` events of each line, each with the update and the line's number as its id, which
-/// `Last-Event-ID` goes on after; `end` events tell that an update has ended and the next one is followed.
+/// Shows the feedback and the log of one of a device's updates. With `Accept: text/event-stream` it streams the log:
+/// `update` events carry an update when it is first shown, `line` events a line, and `end` events an update that has
+/// ended, after which the stream continues with the next one. The id of each event is the update's id and the number of
+/// its last line; with `Last-Event-ID` the stream continues after that line.
 #[utoipa::path(
     get, path = "/devices/{device_id}/log", tag = "devices",
     params(("device_id" = String, Path), LogQuery, ("Last-Event-ID" = Option<String>, Header)),

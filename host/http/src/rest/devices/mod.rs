@@ -1,4 +1,4 @@
-//! Devices as operators see them.
+//! Devices, for operators.
 
 mod attribute_changes;
 mod auto_confirm;
@@ -23,7 +23,7 @@ pub(crate) use update::UpdateBody;
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_devices, create::create_device))

@@ -13,22 +13,22 @@ use crate::{
     },
 };
 
-/// What a device is to go back to.
+/// The version that a device is rolled back to.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct DeviceRollback {
-    /// A version that it had, or that exists for its model under the name of what it has; left out: what it had before its
-    /// last update.
+    /// A version that the device had, or that exists for its model under the name of its current firmware; when left
+    /// out, the version before its last update.
     target_version: Option<String>,
-    /// Goes past the policy about hardware and past a pin, and brings again what is there.
+    /// Ignores the hardware policy and a pin, and reinstalls a version that is already installed.
     #[serde(default)]
     force: bool,
-    /// For people, at most 1000 characters.
+    /// Free text, at most 1000 characters.
     #[serde(default)]
     reason: String,
 }
 
-/// Brings a device back to what it had before its last update, or to a version by name, as an update of its own. Whatever
-/// else is open for the device is called back. 409 when there is nothing to go back to.
+/// Rolls a device back to the version before its last update, or to a given version, with an update without a campaign.
+/// Other open updates of the device are cancelled. 409 when there is no version to roll back to.
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<DeviceRollback>,

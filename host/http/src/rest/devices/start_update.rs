@@ -18,48 +18,48 @@ use crate::{
     },
 };
 
-/// One firmware for one device. (No flattening: that would swallow fields that nobody knows.)
+/// A firmware for one device and the options of the update.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewUpdate {
     firmware_id: i64,
     #[serde(default)]
     priority: Priority,
-    /// Goes past what compatibility policies say and past a pin, and installs again what is installed.
+    /// Ignores compatibility policies and a pin, and reinstalls firmware that is already installed.
     #[serde(default)]
     force: bool,
-    /// Whether beta firmware is meant.
+    /// Allows beta firmware.
     #[serde(default)]
     allow_beta: bool,
-    /// From offer to end, 5 to 1440; 60 when left out.
+    /// From the offer to the end of the update, 5 to 1440; 60 when left out.
     timeout_minutes: Option<u64>,
     /// How urgent it is; `forced` when left out.
     #[serde(default)]
     update_type: UpdateType,
-    /// Of `time_forced`: from when on, RFC 3339.
+    /// With `time_forced`: RFC 3339.
     forced_at: Option<String>,
-    /// Whether somebody at the device has to agree first.
+    /// Whether the device's user must confirm the update before it begins.
     #[serde(default)]
     requires_confirmation: bool,
-    /// Of `requires_confirmation`: `offer_again` when left out.
+    /// With `requires_confirmation`: `offer_again` when left out.
     on_denied: Option<OnDenied>,
-    /// Of `requires_confirmation`: how long to wait for an answer, 5 to 43200; 10080, a week, when left out.
+    /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
     confirmation_timeout_minutes: Option<u64>,
-    /// From taking it up to the last byte, at most `timeout_minutes`.
+    /// From the start of the download to its last byte, at most `timeout_minutes`.
     download_timeout_minutes: Option<u64>,
-    /// From the last byte until the device says that it is done, at most `timeout_minutes`.
+    /// From the last byte until the device is done, at most `timeout_minutes`.
     install_timeout_minutes: Option<u64>,
-    /// When it may be installed; left out: at any time. The times begin when it opens.
+    /// When it may be installed; at any time when left out. Timeouts begin when the window opens.
     maintenance_window: Option<WindowBody>,
-    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    /// How often it is retried when the device fails or times out, 0 to 10; 0 when left out.
     max_retries: Option<u32>,
-    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
-    /// an hour.
+    /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
+    /// to an hour.
     retry_delay: Option<u64>,
     #[serde(default)]
     success_criteria: SuccessCriteria,
-    /// Of `soaked`: 1 to 43200.
+    /// With `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
-    /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
+    /// The compatibility policies to evaluate; `hardware` and `version-path` with their default configs when left out.
     policies: Option<Vec<PluginSelection>>,
     #[schema(ignore)]
     pre_update_commands: Option<Value>,
@@ -67,8 +67,8 @@ pub(crate) struct NewUpdate {
     post_update_commands: Option<Value>,
 }
 
-/// Offers a firmware to a device. What stands against it - an open update of the same firmware, that it is installed
-/// already, a policy - is a 409 with the reason.
+/// Offers a firmware to a device. 409, with the reason, if an update of the same firmware is open, if it is already
+/// installed or if a policy rejects it.
 #[utoipa::path(
     post, path = "/devices/{device_id}/update", tag = "devices",
     params(("device_id" = String, Path)), request_body = NewUpdate,
@@ -112,7 +112,7 @@ impl From<NewUpdate> for UpdateConfig {
     }
 }
 
-/// 201 for an update that was made.
+/// 201 for an update that was created.
 pub(crate) fn created_update(row: tidegate_engine::ports::UpdateRow) -> Created<UpdateBody> {
     Created {
         location: format!("/updates/{}", row.update.id),

@@ -21,20 +21,21 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = TokenWish)]
 pub(crate) struct TokenRequest {
-    /// For how many seconds the token before works on, if the new one is not used earlier; 604800, which is a week, when
-    /// left out. 0 ends it at once.
+    /// How many seconds the previous token stays valid unless the new one is used earlier; 604800, a week, when left
+    /// out. 0 revokes it immediately.
     old_token_expires_in: Option<u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceToken {
-    /// What the device sends: `Authorization: TargetToken <token>`. It is shown this once.
+    /// For the device to send as `Authorization: TargetToken <token>`. It is shown only in this response.
     token: String,
-    /// Until when the token before works, if the new one is not used earlier; null: it does not.
+    /// Until when the previous token is valid unless the new one is used earlier; null: it is not valid.
     old_token_expires_at: Option<Time>,
 }
 
-/// Gives a device a new token, and tells it once. The token before works on until the device has used the new one.
+/// Issues a new token for a device and shows it only once. The previous token stays valid until the device uses the new
+/// one.
 #[utoipa::path(
     post, path = "/devices/{device_id}/token", tag = "devices",
     params(("device_id" = String, Path)), request_body = Option<TokenRequest>,
@@ -58,11 +59,11 @@ pub(crate) async fn replace_token(
     })
 }
 
-/// Takes a device's tokens away: it is let in no more, unless a gateway or a certificate speaks for it.
+/// Revokes a device's tokens. The device can then authenticate only through a gateway or with a certificate.
 #[utoipa::path(
     delete, path = "/devices/{device_id}/token", tag = "devices",
     params(("device_id" = String, Path)),
-    responses((status = 204, description = "Taken away.")),
+    responses((status = 204, description = "Revoked.")),
 )]
 pub(crate) async fn revoke_token(
     Operator(actor): Operator,

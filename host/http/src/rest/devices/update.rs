@@ -11,16 +11,16 @@ use crate::rest::{
     window::WindowBody,
 };
 
-/// One firmware for one device.
+/// An update of one device to one firmware.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Update)]
 pub(crate) struct UpdateBody {
     update_id: i32,
     device_id: String,
     campaign_id: Option<i64>,
-    /// The wave that let the device in; none for an update back.
+    /// The wave that released the device; null for a rollback and without a campaign.
     wave: Option<u32>,
-    /// Whether it brings back what was there before its campaign.
+    /// Whether it is the rollback of a campaign to the previous firmware.
     is_return: bool,
     firmware_id: i64,
     firmware_name: String,
@@ -33,33 +33,33 @@ pub(crate) struct UpdateBody {
     update_type: &'static str,
     forced_at: Option<Time>,
     requires_confirmation: bool,
-    /// `offer_again` or `reject`; none where nobody is asked.
+    /// `offer_again` or `reject`; null without a confirmation.
     on_denied: Option<&'static str>,
-    /// When it may be installed; none: at any time.
+    /// When it may be installed; null: at any time.
     maintenance_window: Option<WindowBody>,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
-    /// What the device last said of itself: `download`, `downloaded`, `proceeding`, `scheduled`, `resumed`, `rejected`, `canceled`,
-    /// `closed`, or `confirmed` or `denied`; null before it said anything.
+    /// The last `execution` that the device reported: `download`, `downloaded`, `proceeding`, `scheduled`, `resumed`,
+    /// `rejected`, `canceled`, `closed`, `confirmed` or `denied`; null before the first.
     phase: Option<&'static str>,
-    /// The last status code that it gave.
+    /// The last status code that the device reported.
     code: Option<i32>,
-    /// How many tries of it came before this one.
+    /// How many attempts preceded this one.
     retry_count: u32,
-    /// The first of them.
+    /// The update that was the first attempt.
     retry_of: Option<i32>,
     max_retries: u32,
-    /// Whether it failed and another try took its place: it counts for nothing any more.
+    /// Whether it failed and a retry replaced it. Counters ignore it from then on.
     is_retried: bool,
-    /// Of a retry: when it is offered at the earliest.
+    /// Of a retry: the earliest time of its offer.
     scheduled_at: Option<Time>,
     error_code: Option<String>,
     error_message: Option<String>,
     created_at: Time,
     started_at: Option<Time>,
     completed_at: Option<Time>,
-    /// When it ends by itself if nothing more comes: the deadline of its phase, at the latest its own. While it is
-    /// `scheduled`: when it is to be offered.
+    /// When it times out without further feedback: the earlier of the deadlines of its phase and of the update. While
+    /// it is `scheduled`: when it is offered.
     timeout_at: Time,
 }
 

@@ -12,48 +12,48 @@ use crate::rest::{
     window::WindowBody,
 };
 
-/// How an update is to go.
+/// Options of an update.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = UpdateConfig)]
 pub(crate) struct UpdateConfig {
     #[serde(default)]
     pub(super) priority: Priority,
-    /// Goes past what compatibility policies say and past a pin, and installs again what is installed.
+    /// Ignores compatibility policies and a pin, and reinstalls firmware that is already installed.
     #[serde(default)]
     pub(super) force: bool,
-    /// Whether beta firmware is meant.
+    /// Allows beta firmware.
     #[serde(default)]
     pub(super) allow_beta: bool,
-    /// From offer to end, 5 to 1440; 60 when left out.
+    /// From the offer to the end of the update, 5 to 1440; 60 when left out.
     pub(super) timeout_minutes: Option<u64>,
     /// How urgent it is; `forced` when left out.
     #[serde(default)]
     pub(super) update_type: UpdateType,
-    /// Of `time_forced`: from when on, RFC 3339.
+    /// With `time_forced`: RFC 3339.
     pub(super) forced_at: Option<String>,
-    /// Whether somebody at the device has to agree first.
+    /// Whether the device's user must confirm the update before it begins.
     #[serde(default)]
     pub(super) requires_confirmation: bool,
-    /// Of `requires_confirmation`: `offer_again` when left out.
+    /// With `requires_confirmation`: `offer_again` when left out.
     pub(super) on_denied: Option<OnDenied>,
-    /// Of `requires_confirmation`: how long to wait for an answer, 5 to 43200; 10080, a week, when left out.
+    /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
     pub(super) confirmation_timeout_minutes: Option<u64>,
-    /// From taking it up to the last byte, at most `timeout_minutes`.
+    /// From the start of the download to its last byte, at most `timeout_minutes`.
     pub(super) download_timeout_minutes: Option<u64>,
-    /// From the last byte until the device says that it is done, at most `timeout_minutes`.
+    /// From the last byte until the device is done, at most `timeout_minutes`.
     pub(super) install_timeout_minutes: Option<u64>,
-    /// When it may be installed; left out: at any time. The times begin when it opens.
+    /// When it may be installed; at any time when left out. Timeouts begin when the window opens.
     pub(super) maintenance_window: Option<WindowBody>,
-    /// How often it is tried again when its device fails or falls silent, 0 to 10; 0 when left out.
+    /// How often it is retried when the device fails or times out, 0 to 10; 0 when left out.
     pub(super) max_retries: Option<u32>,
-    /// Of `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up to
-    /// an hour.
+    /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
+    /// to an hour.
     pub(super) retry_delay: Option<u64>,
     #[serde(default)]
     pub(super) success_criteria: SuccessCriteria,
-    /// Of `soaked`: 1 to 43200.
+    /// With `soaked`: 1 to 43200.
     pub(super) soak_minutes: Option<u64>,
-    /// The compatibility policies that are asked; `hardware` and `version-path` with their defaults when left out.
+    /// The compatibility policies to evaluate; `hardware` and `version-path` with their default configs when left out.
     pub(super) policies: Option<Vec<PluginSelection>>,
     #[schema(ignore)]
     pub(super) pre_update_commands: Option<Value>,
@@ -62,7 +62,7 @@ pub(crate) struct UpdateConfig {
 }
 
 impl UpdateConfig {
-    /// The wish for this firmware. Fields are named by their path below `root`.
+    /// The update request for this firmware. Errors name fields by their path below `root`.
     pub(super) fn into_request(self, firmware: i64, root: &str) -> Result<UpdateRequest, Error> {
         let mut errors = Vec::new();
         for (field, commands) in [
@@ -72,7 +72,7 @@ impl UpdateConfig {
             if commands {
                 errors.push(FieldError {
                     path: format!("{root}/{field}"),
-                    message: "devices run no commands of the server's: let the firmware bring them"
+                    message: "is not supported: devices run no commands from the server; put them into the firmware"
                         .to_owned(),
                 });
             }

@@ -16,25 +16,26 @@ use crate::{
     },
 };
 
-/// A part of a device's updates, and how all of them went.
+/// A page of a device's updates, with totals of all of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceUpdates {
-    /// This part, newest first.
+    /// This page, newest first.
     items: Vec<UpdateBody>,
-    /// How many there are in this part.
+    /// Number of items on this page.
     count: u64,
-    /// How many there are in all.
+    /// Number of items on all pages.
     total: u64,
-    /// How many were asked for at most.
+    /// Maximum number of items on a page.
     limit: u32,
-    /// How many were skipped.
+    /// Number of items skipped before this page.
     offset: u64,
     totals: UpdateTotals,
-    /// Completed ones among those that completed, failed, timed out or were rejected, in percent; none before the first.
+    /// Completed updates among those that completed, failed, timed out or were rejected, in percent; null if there are
+    /// none.
     success_rate: Option<f64>,
 }
 
-/// How many updates of a device stand where; of the tries of one, the last.
+/// Number of a device's updates in each state. Of the attempts of one update only the last counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UpdateTotals {
     open: u64,
@@ -45,7 +46,7 @@ pub(crate) struct UpdateTotals {
     rejected: u64,
 }
 
-/// Lists a device's updates, newest first, and says how all of them went.
+/// Lists a device's updates, newest first, with totals.
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates", tag = "devices",
     params(("device_id" = String, Path), PageQuery),
@@ -79,7 +80,7 @@ pub(crate) async fn list_device_updates(
     }))
 }
 
-/// Those that were called back went neither well nor badly.
+/// Cancelled updates count neither as successes nor as failures.
 fn success_rate(counts: &Counts) -> Option<f64> {
     let ended = counts.completed + counts.unsuccessful() + counts.rejected;
     (ended > 0).then(|| percent(counts.completed, ended))

@@ -20,15 +20,15 @@ pub(crate) struct FirmwareBody {
     manufacturer: Option<String>,
     min_hardware_version: Option<String>,
     max_hardware_version: Option<String>,
-    /// Bytes of all files.
+    /// Size of all files in bytes.
     file_size: u64,
-    /// Where the file is; of several files, `?file=` names one.
+    /// URL of the file; with several files, `?file=` selects one.
     file_url: String,
-    /// Of the only file.
+    /// Null if there are several files.
     checksum_md5: Option<String>,
-    /// Of the only file.
+    /// Null if there are several files.
     checksum_sha1: Option<String>,
-    /// Of the only file.
+    /// Null if there are several files.
     checksum_sha256: Option<String>,
     tags: Vec<String>,
     metadata: BTreeMap<String, String>,
@@ -45,11 +45,11 @@ pub(crate) struct FirmwareBody {
 #[schema(as = Module)]
 pub(crate) struct ModuleBody {
     module_id: i64,
-    /// What devices call it: `os`, `bApp`, ...
+    /// The module type known to devices: `os`, `bApp`, ...
     part: String,
     name: String,
     version: String,
-    /// What devices are told of it.
+    /// Sent to devices with the module.
     metadata: Vec<MetadataEntry>,
     encrypted: bool,
     artifacts: Vec<ArtifactBody>,

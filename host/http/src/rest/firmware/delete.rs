@@ -11,11 +11,11 @@ use crate::{
     },
 };
 
-/// Hides a firmware from lists and new campaigns. One that a campaign still rolls out is 409.
+/// Deletes a firmware: it is hidden from lists and new campaigns. 409 while a campaign rolls it out.
 #[utoipa::path(
     delete, path = "/firmware/{firmware_id}", tag = "firmware",
     params(("firmware_id" = i64, Path)),
-    responses((status = 204, description = "Hidden.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_firmware(
     Publisher(actor): Publisher,

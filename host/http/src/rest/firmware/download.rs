@@ -23,11 +23,11 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DownloadQuery {
-    /// Name of the file; can be left out when there is only one.
+    /// Name of the file; may be left out when there is only one.
     file: Option<String>,
 }
 
-/// Sends a file of a firmware, whole or in part (`Range`), with `ETag` and conditions.
+/// Downloads a file of a firmware, with range (`Range`) and conditional requests (`ETag`).
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/download", tag = "firmware",
     params(("firmware_id" = i64, Path), DownloadQuery),
@@ -55,8 +55,8 @@ pub(crate) async fn download_firmware(
         let (engine, file) = (Arc::clone(&state.engine), file.clone());
         async move { file.open(&engine, range).await }
     };
-    let answer = file::respond(&method, &headers, &artifact, modified, open).await?;
-    Ok(with_problem_body(answer))
+    let response = file::respond(&method, &headers, &artifact, modified, open).await?;
+    Ok(with_problem_body(response))
 }
 
 fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a Artifact> {
@@ -65,7 +65,7 @@ fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a
         (None, [only]) => Ok(only),
         (None, _) => {
             let names: Vec<_> = files.iter().map(|file| &*file.filename).collect();
-            let message = format!("name one of {}", names.join(", "));
+            let message = format!("is required: one of {}", names.join(", "));
             Err(Problem::field("file_needed", "file", message))
         }
         (Some(name), _) => {
@@ -76,21 +76,21 @@ fn choose_file<'a>(firmware: &'a Firmware, filename: Option<&str>) -> Result<&'a
     }
 }
 
-/// Gives a refusal the body that every refusal of this API has.
-fn with_problem_body(answer: Response) -> Response {
-    let (code, detail) = match answer.status() {
+/// Adds a problem body to an error response of the file handler.
+fn with_problem_body(response: Response) -> Response {
+    let (code, detail) = match response.status() {
         StatusCode::PRECONDITION_FAILED => (
             "precondition_failed",
-            "the file is another than the request's conditions name",
+            "the file does not meet the conditions of the request",
         ),
         StatusCode::RANGE_NOT_SATISFIABLE => (
             "range_not_satisfiable",
-            "the file has no such part; Content-Range says how long it is",
+            "the range is outside the file; Content-Range has its length",
         ),
-        _ => return answer,
+        _ => return response,
     };
-    let mut refusal = Problem::new(answer.status(), code, detail).into_response();
-    if let Some(length) = answer.headers().get(CONTENT_RANGE) {
+    let mut refusal = Problem::new(response.status(), code, detail).into_response();
+    if let Some(length) = response.headers().get(CONTENT_RANGE) {
         refusal.headers_mut().insert(CONTENT_RANGE, length.clone());
     }
     refusal

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Shows a firmware. A deleted one is shown as long as a campaign, an update or a device refers to it.
+/// Shows a firmware. A deleted one is shown while a campaign, an update or a device refers to it.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}", tag = "firmware",
     params(("firmware_id" = i64, Path)),

@@ -5,34 +5,34 @@ use tidegate_core::firmware::{self, FirmwareDetails};
 use tidegate_engine::firmware::{Checksums, FileSpec, FirmwareSpec, ModuleSpec};
 use utoipa::ToSchema;
 
-/// What the uploader says of a firmware.
+/// The uploader's description of a firmware.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct FirmwareMetadata {
-    /// 1 to 200 characters. Unique with version and model. May be left out for an update image (`.swu`, `.raucb`),
-    /// which says what it is called, or else is called by its file's name.
+    /// 1 to 200 characters. Unique with version and model. May be left out for an update image (`.swu`, `.raucb`): the
+    /// default is the name in its description, or its file name.
     #[serde(default)]
     name: String,
-    /// `SemVer`, at most 50 characters. May be left out for an update image; where it is given, it must be the
-    /// image's.
+    /// `SemVer`, at most 50 characters. May be left out for an update image; if given, it must equal the image's
+    /// version.
     #[serde(default)]
     version: String,
-    /// Left out: what an update image says.
+    /// The update image's description when left out.
     #[serde(default)]
     description: String,
-    /// Hardware that it is for, 1 to 100 characters; left out: the board, if it is an update image for one, else any.
+    /// The hardware model that it is for, 1 to 100 characters. When left out: the update image's board, or any model.
     device_model: Option<String>,
     /// 1 to 100 characters.
     manufacturer: Option<String>,
-    /// Left out with the highest: both as an update image lists them, if it lists plain numbers.
+    /// When this and the maximum are left out, both are taken from the update image, if it lists plain numbers.
     min_hardware_version: Option<String>,
     max_hardware_version: Option<String>,
-    /// What the only file must hash to, in hexadecimal digits.
+    /// Expected checksums of the only file, in hexadecimal digits.
     checksum_md5: Option<String>,
     checksum_sha1: Option<String>,
     checksum_sha256: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
-    /// What an update image says is added: `swu.hardware_compatibility`, `swu.boards`, `rauc.compatible`, ...
+    /// Metadata of the update image is added: `swu.hardware_compatibility`, `swu.boards`, `rauc.compatible`, ...
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default)]
@@ -41,31 +41,31 @@ pub(super) struct FirmwareMetadata {
     is_security_update: bool,
     #[serde(default)]
     changelog: String,
-    /// How files make modules; left out: all of them make one module `os`.
+    /// Assigns files to modules; when left out, all files make up one module `os`.
     #[serde(default)]
     modules: Vec<ModuleMetadata>,
 }
 
-/// A module to be made of files.
+/// A module of a firmware to be created.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ModuleMetadata {
-    /// What devices call it: `os`, `bApp`, ...
+    /// The module type known to devices: `os`, `bApp`, ...
     part: String,
     /// The firmware's when left out.
     name: Option<String>,
     /// The firmware's when left out.
     version: Option<String>,
-    /// What devices are told of it, at most 50, each key once.
+    /// Sent to devices with the module; at most 50 entries with unique keys.
     #[serde(default)]
     metadata: Vec<MetadataEntry>,
-    /// Whether its files are encrypted; devices are told.
+    /// Whether its files are encrypted. Sent to devices.
     #[serde(default)]
     encrypted: bool,
-    /// Those of the files that are sent that it is made of, or none; each is in one module.
+    /// The uploaded files that belong to the module, possibly none. A file belongs to one module only.
     files: Vec<FileMetadata>,
 }
 
-/// Something that devices are told of a module.
+/// An entry of a module's metadata, sent to devices.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct MetadataEntry {
     /// 1 to 128 characters.
@@ -77,9 +77,9 @@ pub(super) struct MetadataEntry {
 /// A file of a module.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct FileMetadata {
-    /// As it is sent.
+    /// The file name of its part of the upload.
     filename: String,
-    /// What it must hash to, in hexadecimal digits.
+    /// Expected checksums, in hexadecimal digits.
     md5: Option<String>,
     sha1: Option<String>,
     sha256: Option<String>,

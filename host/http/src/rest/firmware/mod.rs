@@ -14,14 +14,14 @@ pub(crate) use body::FirmwareBody;
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_firmware))
         .routes(routes!(get::get_firmware, delete::delete_firmware))
 }
 
-/// Answered when the bytes are through.
+/// Uploads and downloads, which have no time limit.
 pub(super) fn slow_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(upload::upload_firmware))

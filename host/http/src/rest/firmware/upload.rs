@@ -19,12 +19,12 @@ use crate::{
     },
 };
 
-/// Largest metadata, in bytes.
+/// Maximum size of the metadata.
 const MAX_METADATA_BYTES: usize = 1 << 20;
 
 /// The parts of an upload.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only described")]
+#[expect(dead_code, reason = "documentation only")]
 pub(crate) struct FirmwareUpload {
     metadata: FirmwareMetadata,
     /// One or more parts of this name, each with a file name.
@@ -32,8 +32,8 @@ pub(crate) struct FirmwareUpload {
     file: Vec<u8>,
 }
 
-/// Uploads a firmware. Checksums that are given must match what arrives. What the metadata leaves out is read from
-/// update images (`.swu`, `.raucb`); one that is damaged is refused.
+/// Uploads a firmware. Checksums, if given, must match the files. Metadata that is left out is read from update images
+/// (`.swu`, `.raucb`); a damaged image is rejected.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware",
     request_body(content = FirmwareUpload, content_type = "multipart/form-data"),
@@ -45,10 +45,13 @@ pub(crate) async fn upload_firmware(
     request: Request,
 ) -> Result<Created<FirmwareBody>> {
     let reader = read_multipart(request, &state)?;
-    // A task of its own, so that it also comes to its end, and leaves nothing behind, when the client is gone.
+    // Runs in its own task, so that it finishes and cleans up even if the client disconnects.
     let received = tokio::spawn(async move { receive_upload(&state, &actor, reader).await }).await;
     let firmware = received.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "receive firmware");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "firmware upload failed"
+        );
         Problem::internal()
     })??;
     Ok(firmware)
@@ -79,7 +82,7 @@ async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Re
     while let Some(field) = next_part(reader).await? {
         match field.name() {
             Some("metadata") if metadata.is_some() => {
-                return Err(invalid_part("metadata", "came twice"));
+                return Err(invalid_part("metadata", "must be sent only once"));
             }
             Some("metadata") => {
                 let text = read_part(field, MAX_METADATA_BYTES).await?;
@@ -87,7 +90,7 @@ async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Re
             }
             Some("file") => {
                 let Some(filename) = field.file_name().map(str::to_owned) else {
-                    return Err(invalid_part("file", "has no file name"));
+                    return Err(invalid_part("file", "must have a file name"));
                 };
                 upload.add(filename, part_stream(field)).await?;
             }
@@ -95,12 +98,12 @@ async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Re
                 let name = other.unwrap_or_default().to_owned();
                 return Err(invalid_part(
                     &name,
-                    "is not known; send `metadata` and `file`",
+                    "is unknown; send `metadata` and `file`",
                 ));
             }
         }
     }
     metadata
         .map(FirmwareSpec::from)
-        .ok_or_else(|| invalid_part("metadata", "is missing"))
+        .ok_or_else(|| invalid_part("metadata", "is required"))
 }

@@ -10,10 +10,10 @@ use crate::rest::response::Time;
 pub(super) struct GatewayBody {
     gateway_id: i64,
     name: String,
-    /// It speaks only for devices of this group; null: for every device.
+    /// It authenticates only devices of this group; null: every device.
     group: Option<String>,
     created_at: Time,
-    /// To some seconds.
+    /// Accurate to a few seconds.
     last_used: Option<Time>,
 }
 

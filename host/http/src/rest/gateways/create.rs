@@ -12,20 +12,20 @@ use crate::{
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewGateway {
-    /// 1 to 200 characters, once in the tenant.
+    /// 1 to 200 characters, unique in the tenant.
     name: String,
-    /// It speaks only for devices of this group, and devices that it registers are put into it.
+    /// The gateway authenticates only devices of this group. Devices that it registers join the group.
     group: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CreatedGateway {
     gateway: GatewayBody,
-    /// What the gateway sends: `Authorization: GatewayToken <token>`. It is shown this once.
+    /// For the gateway to send as `Authorization: GatewayToken <token>`. It is shown only in this response.
     token: String,
 }
 
-/// Makes a gateway, and tells its token once.
+/// Creates a gateway and issues its token, which is shown only once.
 #[utoipa::path(
     post, path = "/gateways", tag = "devices", request_body = NewGateway,
     responses((status = 201, body = CreatedGateway)),

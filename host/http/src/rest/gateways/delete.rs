@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-/// Forgets a gateway: its token opens nothing any more, on other servers of the same database within ten seconds. Devices
-/// that it registered stay.
+/// Deletes a gateway: its token is rejected from now on, on other servers of the same database within ten seconds.
+/// Devices that it registered stay.
 #[utoipa::path(
     delete, path = "/gateways/{gateway_id}", tag = "devices",
     params(("gateway_id" = i64, Path)),
-    responses((status = 204, description = "Forgotten.")),
+    responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_gateway(
     Admin(actor): Admin,

@@ -1,4 +1,4 @@
-//! Gateways, which speak for devices.
+//! Gateways, which authenticate on behalf of devices.
 
 mod body;
 mod create;
@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_gateways, create::create_gateway))

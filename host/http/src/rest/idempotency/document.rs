@@ -5,15 +5,15 @@ use utoipa::openapi::{
 
 use super::key::MAX_KEY_LENGTH;
 
-const KEY: &str = "A key of the client's own, such as a UUID, for this one request: `8e03978e-40d5-43e8-bc93-6894a57f9324`, \
-    in quotes or without. The same request sent again with it within 24 hours is not done again: it is answered the same, \
-    with `Idempotent-Replayed: true`. Of files that are uploaded it is not looked whether they are the same.";
-const CONFLICT: &str = "Refused by what is there. With `Idempotency-Key` also: `request_in_progress`, send it again in a \
-    moment; `request_interrupted` and `answer_not_kept`, look whether it was done.";
-const INVALID: &str = "Refused for what was sent. With `Idempotency-Key` also: `idempotency_key_reused`, the key was sent \
+const KEY: &str = "A key of the client's own for this one request, such as a UUID: `8e03978e-40d5-43e8-bc93-6894a57f9324`, \
+    with or without quotes. If the same request is sent again with it within 24 hours, it is not executed again, but gets \
+    the same response, with `Idempotent-Replayed: true`. Uploaded files are not compared.";
+const CONFLICT: &str = "The current state does not allow it. With `Idempotency-Key` also: `request_in_progress`, send it \
+    again in a moment; `request_interrupted` and `answer_not_kept`, check whether it was executed.";
+const INVALID: &str = "The request is invalid. With `Idempotency-Key` also: `idempotency_key_reused`, the key was sent \
     with another request before.";
 
-/// Says of an operation that makes something that it takes a key, and what it then may answer.
+/// Documents the `Idempotency-Key` header of a `POST` operation and the responses that come with it.
 pub(in crate::rest) fn describe(operation: &mut Operation) {
     let text = ObjectBuilder::new()
         .schema_type(Type::String)

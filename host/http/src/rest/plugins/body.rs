@@ -24,29 +24,29 @@ pub(super) struct RevisionBody {
     revision: String,
     plugin: String,
     kind: &'static str,
-    /// Its own version.
+    /// The plugin's own version.
     version: String,
     summary: String,
     /// The version of the plugin contract that it was built for.
     contract: String,
-    /// What was found at upload: always `verified`, for what is rejected is not stored.
+    /// The result of the validation at upload: always `verified`, because rejected revisions are not stored.
     status: &'static str,
-    /// Whether it may start new campaigns.
+    /// Whether new campaigns may use it.
     enabled: bool,
     /// JSON Schema (2020-12) of its config.
     config_schema: Value,
-    /// Telemetry metrics that it wants.
+    /// Telemetry metrics that it reads.
     metrics: Vec<String>,
-    /// Device attributes that it wants devices told apart by.
+    /// Device attributes by which observations group devices.
     attributes: Vec<String>,
-    /// Bytes.
+    /// In bytes.
     size: u64,
     usage: UsageBody,
     created_at: Time,
     created_by: String,
 }
 
-/// What its calls have cost.
+/// Total cost of its calls.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Usage)]
 pub(super) struct UsageBody {
@@ -55,7 +55,7 @@ pub(super) struct UsageBody {
     fuel: u64,
 }
 
-/// Revisions, ordered by plugin, as plugins.
+/// Groups revisions that are ordered by plugin.
 pub(super) fn group_by_plugin(revisions: Vec<Revision>) -> Result<Vec<PluginBody>> {
     let mut plugins: Vec<PluginBody> = Vec::new();
     for revision in revisions {

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Lets a revision start new campaigns.
+/// Allows new campaigns to use a revision.
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/enable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),
@@ -25,7 +25,7 @@ pub(crate) async fn enable_revision(
     set_enabled(&state, &actor, &name, &revision, true).await
 }
 
-/// Lets a revision start no new campaign. Campaigns that run with it go on.
+/// Prevents new campaigns from using a revision. Campaigns that use it already continue.
 #[utoipa::path(
     post, path = "/plugins/{name}/revisions/{revision}/disable", tag = "plugins",
     params(("name" = String, Path), ("revision" = String, Path, description = "`sha256:...`")),

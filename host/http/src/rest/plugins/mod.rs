@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::list_plugins))
@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(validate::validate_config))
 }
 
-/// Answered when the component has been compiled and tried.
+/// Uploads, which end after the component is compiled and validated.
 pub(super) fn slow_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(upload::upload_plugin))
 }

@@ -16,15 +16,15 @@ use crate::{
 
 /// The parts of an upload.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only described")]
+#[expect(dead_code, reason = "documentation only")]
 pub(crate) struct PluginUpload {
     /// A WebAssembly component.
     #[schema(value_type = String, format = Binary)]
     component: Vec<u8>,
 }
 
-/// Uploads a component. It is compiled, tried under limits and stored as a revision of the plugin that it says it is;
-/// what is no plugin is 422 `plugin_rejected`, and the detail says why.
+/// Uploads a component. It is compiled, run under limits and stored as a revision of the plugin that it describes. A
+/// component that is not a valid plugin is 422 `plugin_rejected` with the reason.
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins",
     request_body(content = PluginUpload, content_type = "multipart/form-data"),
@@ -38,13 +38,13 @@ pub(crate) async fn upload_plugin(
     let mut reader = read_multipart(request, &state)?;
     let limit = usize::try_from(state.settings.max_component_bytes).unwrap_or(usize::MAX);
     let component = read_component(&mut reader, limit).await?;
-    // A task of its own, so that it also comes to its end when the client is gone.
+    // Runs in its own task, so that it finishes even if the client disconnects.
     let engine = state.engine.clone();
     let uploaded = tokio::spawn(async move { plugins::upload(&engine, &actor, component).await });
     let revision = uploaded.await.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "take in component"
+            "plugin upload failed"
         );
         Problem::internal()
     })??;
@@ -64,14 +64,14 @@ async fn read_component(reader: &mut MultipartReader, limit: usize) -> Result<By
     while let Some(field) = next_part(reader).await? {
         match field.name() {
             Some("component") if component.is_some() => {
-                return Err(invalid_part("component", "came twice"));
+                return Err(invalid_part("component", "must be sent only once"));
             }
             Some("component") => component = Some(read_part(field, limit).await?),
             other => {
                 let name = other.unwrap_or_default().to_owned();
-                return Err(invalid_part(&name, "is not known; send `component`"));
+                return Err(invalid_part(&name, "is unknown; send `component`"));
             }
         }
     }
-    component.ok_or_else(|| invalid_part("component", "is missing"))
+    component.ok_or_else(|| invalid_part("component", "is required"))
 }

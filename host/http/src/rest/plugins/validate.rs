@@ -13,21 +13,21 @@ use crate::{
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ConfigToValidate {
-    /// What would be the plugin's config.
+    /// The plugin config to validate.
     config: Value,
-    /// One of its revisions; the newest enabled one when left out.
+    /// A revision of the plugin; the newest enabled one when left out.
     revision: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Validated {
-    /// Whether the config is good.
+    /// Whether the config is valid.
     ok: bool,
-    /// What is wrong with it; fields are JSON pointers into the config.
+    /// What is invalid; fields are JSON pointers into the config.
     errors: Vec<BrokenRule>,
 }
 
-/// Tries a config on a plugin. Nothing is stored.
+/// Validates a config of a plugin. Nothing is stored.
 #[utoipa::path(
     post, path = "/plugins/{name}/validate", tag = "plugins", params(("name" = String, Path)),
     request_body = ConfigToValidate,

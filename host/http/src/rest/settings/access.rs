@@ -2,21 +2,22 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::access::{AccessSettings, Registration};
 use utoipa::ToSchema;
 
-/// Who is let in as a device.
+/// How devices are registered and authenticated.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(as = AccessSettings)]
 pub(super) struct AccessBody {
-    /// `open`: whoever may speak for a device registers it by its first poll. `allow_list`: only an operator makes devices.
+    /// `open`: an authenticated device that is unknown is registered at its first poll. `allow_list`: only operators
+    /// create devices.
     registration: Option<RegistrationBody>,
-    /// Whether a device that is not known is registered with the first token of its own that it shows; a later one never
-    /// takes its place.
+    /// Whether an unknown device is registered with the first token that it presents; a later token never replaces it.
+    /// False by default.
     trust_on_first_use: Option<bool>,
-    /// Whether devices' own tokens open the door; true unless it is set.
+    /// Whether device tokens are accepted; true by default.
     target_tokens: Option<bool>,
-    /// Whether gateways' tokens do; true unless it is set.
+    /// Whether gateway tokens are accepted; true by default.
     gateway_tokens: Option<bool>,
-    /// Whose certificates trusted proxies may vouch for, at most 100; none: they vouch for nobody.
+    /// Certificate authorities whose client certificates trusted proxies may forward, at most 100; empty: none.
     proxy_authorities: Option<Vec<String>>,
 }
 

@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use super::access::AccessBody;
 use crate::rest::{extract::object_or_null, time_of_day::TimeOfDay};
 
-/// What a tenant set for itself, and what holds where it set nothing.
+/// The settings of a tenant, and the server's defaults.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Settings {
     #[serde(flatten)]
     settings: SettingsBody,
-    /// The server's.
+    /// The server's defaults.
     defaults: Defaults,
 }
 
@@ -27,8 +27,8 @@ pub(crate) struct SettingsBody {
     polling: Option<PollingBody>,
     #[serde(deserialize_with = "object_or_null")]
     access: Option<AccessBody>,
-    /// Whether the address that a device last asked from is kept and shown; false unless it is set. Once it is false,
-    /// those that were kept are forgotten.
+    /// Whether the address of a device's last poll is stored and shown; false by default. When it becomes false, stored
+    /// addresses are deleted.
     track_address: Option<bool>,
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct SettingsBody {
 struct PollingBody {
     /// `00:00:01` to `23:59:59`.
     interval: Option<TimeOfDay>,
-    /// A device sleeps so many percent shorter or longer, 0 to 100.
+    /// Random deviation of each interval, 0 to 100 percent in both directions.
     jitter_percent: Option<u8>,
-    /// For some devices another, at most 32: the first that fits.
+    /// Intervals for some devices, at most 32; the first that matches applies.
     overrides: Option<Vec<OverrideBody>>,
 }
 
@@ -49,7 +49,7 @@ struct PollingBody {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = PollingOverride)]
 struct OverrideBody {
-    /// RSQL, such as `hw_model==rpi4`; anything but `last_seen`.
+    /// RSQL, such as `hw_model==rpi4`; all fields but `last_seen`.
     filter: String,
     /// `00:00:01` to `23:59:59`.
     interval: TimeOfDay,
@@ -58,7 +58,7 @@ struct OverrideBody {
     jitter_percent: Option<u8>,
 }
 
-/// The server's settings, which hold where a tenant set nothing.
+/// The server's settings, used where a tenant set none.
 #[derive(Debug, Serialize, ToSchema)]
 struct Defaults {
     polling: DefaultPolling,

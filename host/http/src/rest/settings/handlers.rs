@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What the tenant set for itself, and the server's defaults.
+/// Shows the settings of the tenant and the server's defaults.
 #[utoipa::path(
     get, path = "/settings", tag = "settings", responses((status = 200, body = Settings)),
 )]
@@ -26,8 +26,8 @@ pub(crate) async fn show_settings(
     Ok(Json(Settings::new(&settings, &state.engine.settings)))
 }
 
-/// Changes what the tenant set for itself, as a JSON merge patch (RFC 7396): what is left out stays as it is, null goes
-/// back to the server's default, a list takes the place of the one that was there.
+/// Changes the settings of the tenant with a JSON merge patch (RFC 7396): fields that are left out stay as they are,
+/// null restores the server's default, a list replaces the previous one.
 #[utoipa::path(
     patch, path = "/settings", tag = "settings", request_body = SettingsBody,
     responses((status = 200, body = Settings)),
@@ -37,7 +37,7 @@ pub(crate) async fn change_settings(
     State(state): State<AppState>,
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<Settings>> {
-    // Merging drops what is null: what nobody knows is named before.
+    // Merging drops members that are null, so that unknown fields must be rejected before.
     from_value::<SettingsBody>(&patch)?;
     let change = |before: TenantSettings| -> Result<TenantSettings> {
         let mut body =
@@ -50,5 +50,5 @@ pub(crate) async fn change_settings(
 }
 
 fn serialize_error() -> Problem {
-    tidegate_engine::Error::internal("write settings", "they are no JSON").into()
+    tidegate_engine::Error::internal("serialize settings", "not JSON").into()
 }

@@ -1,4 +1,4 @@
-//! What a tenant sets for itself.
+//! Settings of a tenant.
 
 mod access;
 mod body;
@@ -8,7 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(handlers::show_settings, handlers::change_settings))
 }

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A campaign's figures.
+/// Statistics of a campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CampaignStats {
     campaign_id: i64,
@@ -24,18 +24,18 @@ pub(crate) struct CampaignStats {
     /// Devices in its waves.
     total: u64,
     counts: CountsBody,
-    /// Devices that have come to an end, in percent.
+    /// Share of devices whose update has ended, in percent.
     progress_percentage: f64,
-    /// Completed among those that completed, failed or timed out, in percent.
+    /// Completed updates among those that completed, failed or timed out, in percent.
     success_rate: f64,
-    /// Failed or timed out among the same, in percent.
+    /// Failed or timed out updates among the same, in percent.
     failure_rate: f64,
     failures_by_code: BTreeMap<String, u64>,
-    /// When a count last changed.
+    /// When one of the counters last changed.
     last_change: Option<Time>,
 }
 
-/// Shows a campaign's figures.
+/// Shows the statistics of a campaign.
 #[utoipa::path(
     get, path = "/stats/campaigns/{campaign_id}", tag = "stats",
     params(("campaign_id" = i64, Path)),

@@ -1,4 +1,4 @@
-//! Figures.
+//! Statistics.
 
 mod campaign;
 mod tenant;
@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(tenant::show_stats))

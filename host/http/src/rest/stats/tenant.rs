@@ -15,10 +15,9 @@ use crate::{
     },
 };
 
-/// What "of late" means.
 const LAST_24_HOURS: Duration = Duration::from_hours(24);
 
-/// A tenant's figures.
+/// Statistics of a tenant.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub(crate) struct StatsBody {
@@ -30,21 +29,21 @@ pub(crate) struct StatsBody {
     last_change: Option<Time>,
 }
 
-/// How many there are, and how many stand where.
+/// The total number, and the number in each status.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Figures {
     total: u64,
     by_status: BTreeMap<String, u64>,
 }
 
-/// How many devices there are, and of which sort. `unknown` are those that do not report it.
+/// The total number of devices, and the number of each kind. `unknown` counts devices that do not report the value.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceFigures {
     total: u64,
     by_state: BTreeMap<String, u64>,
     by_version: BTreeMap<String, u64>,
     by_model: BTreeMap<String, u64>,
-    /// Those that report another version than their last completed update brought.
+    /// Devices that report a version other than the one their last completed update installed.
     drifted: u64,
 }
 
@@ -54,11 +53,11 @@ pub(crate) struct Last24Hours {
     completed: u64,
     /// Failed or timed out.
     failed: u64,
-    /// Completed among those that ended either way, in percent.
+    /// Completed updates among those that completed, failed or timed out, in percent.
     success_rate: f64,
 }
 
-/// Shows figures of all devices, updates and campaigns.
+/// Shows statistics of all devices, updates and campaigns.
 #[utoipa::path(
     get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
 )]
@@ -94,7 +93,7 @@ impl From<Stats> for StatsBody {
     }
 }
 
-/// What devices do not report is `unknown`, as it is where a decision is explained.
+/// Counts values that are not reported as `unknown`, as explanations of decisions do.
 fn name_unknown(counts: Vec<(String, u64)>) -> BTreeMap<String, u64> {
     let mut figures = BTreeMap::new();
     for (name, devices) in counts {

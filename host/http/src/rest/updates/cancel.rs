@@ -15,21 +15,20 @@ use crate::{
     },
 };
 
-/// How an update is called back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = CancelWish)]
 pub(crate) struct CancelRequest {
-    /// Of an update that is called back already: ends it at once, whatever its device makes of it.
+    /// Ends an update that is being cancelled immediately, without waiting for its device.
     #[serde(default)]
     force: bool,
-    /// For people, at most 1000 characters.
+    /// Free text, at most 1000 characters.
     #[serde(default)]
     reason: String,
 }
 
-/// Calls an update back, of a campaign or not. Its device sees a cancelAction; one that does not agree goes on. `force`
-/// ends an update that is called back without waiting for its device, whose feedback is refused with 410 from then on; 409
-/// where it was not called back.
+/// Cancels an update, of a campaign or not. Its device gets a cancelAction and may refuse it, in which case the update
+/// continues. `force` ends an update that is being cancelled without waiting for its device, whose feedback is rejected
+/// with 410 from then on; 409 if it is not being cancelled.
 #[utoipa::path(
     post, path = "/updates/{update_id}/cancel", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<CancelRequest>,

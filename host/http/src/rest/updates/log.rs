@@ -26,14 +26,15 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LinesQuery {
-    /// The lines after this one; the newest when left out.
+    /// Only lines after this number; the newest when left out.
     after: Option<u64>,
     /// 1 to 500, 50 when left out.
     limit: Option<u32>,
 }
 
-/// Shows the log of an update, or, with `Accept: text/event-stream`, follows it: `line` events, each with the update
-/// and the line's number as its id, which `Last-Event-ID` goes on after; at last an `end` event with the update.
+/// Shows the log of an update. With `Accept: text/event-stream` it streams the log: `line` events, and an `end` event
+/// with the update. The id of each event is the update's id and the number of its last line; with `Last-Event-ID` the
+/// stream continues after that line.
 #[utoipa::path(
     get, path = "/updates/{update_id}/log", tag = "updates",
     params(("update_id" = i32, Path), LinesQuery, ("Last-Event-ID" = Option<String>, Header)),

@@ -5,26 +5,26 @@ use utoipa::ToSchema;
 
 use crate::rest::{devices::UpdateBody, response::Time};
 
-/// What was written while an update was under way.
+/// The log of an update.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UpdateLog)]
 pub(crate) struct UpdateLogBody {
     update: UpdateBody,
-    /// In order.
+    /// Oldest first.
     lines: Vec<LogLineBody>,
-    /// How many older lines are not kept any more.
+    /// Number of older lines that were dropped.
     dropped: u64,
 }
 
-/// One line.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogLine)]
 pub(crate) struct LogLineBody {
-    /// Counts the lines of the update from 1, those that are not kept any more too.
+    /// Numbered from 1 in each update; dropped lines count.
     pub(super) number: u64,
-    /// When it arrived.
+    /// When the server received it.
     at: Time,
-    /// `feedback`: a detail of the device's feedback; `device`: a line of its log; `host`: what an operator did.
+    /// `feedback`: a detail of the device's feedback; `device`: a line of the device's log; `host`: an operator's
+    /// action.
     source: &'static str,
     text: String,
 }

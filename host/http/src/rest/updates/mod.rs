@@ -1,4 +1,4 @@
-//! Updates by themselves, of a campaign or not.
+//! Single updates, of a campaign or not.
 
 mod cancel;
 mod follow;
@@ -14,7 +14,7 @@ pub(crate) use log_body::LogLineBody;
 
 use crate::AppState;
 
-/// Answered at once.
+/// Routes with a time limit.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(get::get_update))

@@ -16,19 +16,19 @@ use crate::{
     },
 };
 
-/// How an update is tried again: at once, and then as this says.
+/// The retry policy of the new update, which is offered immediately.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = RetryWish)]
 pub(crate) struct RetryRequest {
-    /// How often it is tried again by itself if it fails once more, 0 to 10; as before when left out.
+    /// How often it is retried automatically when it fails again, 0 to 10; as before when left out.
     max_retries: Option<u32>,
-    /// Of `max_retries`: seconds before the first of these, 1 to 3600; 60 when left out. It doubles with each one, up to an
-    /// hour.
+    /// With `max_retries`: seconds before the first automatic retry, 1 to 3600; 60 when left out. It doubles with each
+    /// retry, up to an hour.
     retry_delay: Option<u64>,
 }
 
-/// Offers the firmware of an update that failed, timed out, was called back or was rejected to its device again, as a new
-/// update without a campaign. 409 where the update is open or has completed.
+/// Offers the firmware of an update that failed, timed out, was cancelled or was rejected to its device again, with a
+/// new update without a campaign. 409 if the update is open or completed.
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates",
     params(("update_id" = i32, Path)), request_body = Option<RetryRequest>,
