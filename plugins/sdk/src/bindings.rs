@@ -1,8 +1,7 @@
-//! What wit-bindgen makes of the contract.
+//! Bindings that wit-bindgen generates from the contract.
 //!
-//! A part per interface rather than a module per world: what all worlds share exists once, and the export macros put
-//! the parts of a world together again. Plugins reach the types by the crate's own modules, and the modules here by
-//! the export macros alone.
+//! There is one module per interface instead of one per world, so that shared types exist once; the export macros
+//! combine the modules of a world. Plugins use the types through the crate's other modules.
 #![expect(
     missing_docs,
     clippy::same_length_and_capacity,
@@ -10,7 +9,7 @@
     reason = "generated: the contract comments what a name leaves open, and its ABI is unsafe"
 )]
 
-/// What every world has: `log` and `meta`.
+/// The interfaces of every world: `log` and `meta`.
 pub mod every {
     wit_bindgen::generate!({
         inline: "
@@ -28,7 +27,7 @@ pub mod every {
     });
 }
 
-/// The world `strategy`, and the types that the families share.
+/// The world `strategy`, and the types that all worlds share.
 pub mod strategy {
     wit_bindgen::generate!({
         inline: "

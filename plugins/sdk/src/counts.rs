@@ -1,4 +1,4 @@
-//! Arithmetic that every plugin does with a wave's counters.
+//! Arithmetic on counters of waves.
 
 use crate::{
     Percent,
@@ -20,17 +20,17 @@ impl Counts {
         }
     }
 
-    /// Devices admitted and not at an end.
+    /// Devices with an open update.
     pub const fn in_flight(&self) -> u64 {
         self.offered + self.in_progress
     }
 
-    /// Devices at an end of their own: all but those that were called back, which say nothing about a firmware.
+    /// Ended devices without the cancelled ones, which say nothing about the firmware.
     pub const fn conclusive(&self) -> u64 {
         self.completed + self.failed + self.timed_out + self.rejected
     }
 
-    /// Devices at an end.
+    /// Devices whose update has ended.
     pub const fn ended(&self) -> u64 {
         self.conclusive() + self.cancelled
     }
@@ -40,7 +40,7 @@ impl Counts {
         self.pending + self.in_flight() + self.ended()
     }
 
-    /// Both together.
+    /// Sum of both.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -57,29 +57,29 @@ impl Counts {
 }
 
 impl WaveReport {
-    /// Whether any of its devices was released.
+    /// True if any device was released.
     pub const fn is_open(&self) -> bool {
         self.released > 0
     }
 
-    /// Whether every one of its devices has ended.
+    /// True if every device has ended.
     pub const fn has_ended(&self) -> bool {
         self.counts.pending + self.counts.in_flight() == 0
     }
 
-    /// Devices released that may still be, or come, in flight. A level that is not yet carried out counts whole, and
-    /// so does a device that is out although the level does not say so.
+    /// Released devices that have not ended. Released devices without an update count, and so do devices in flight
+    /// beyond the release level.
     pub fn outstanding(&self) -> u64 {
         let carried_out = self.counts.in_flight();
         carried_out.max(self.released.saturating_sub(self.counts.ended()))
     }
 
-    /// How many devices have to complete for this share of success. Devices that were called back do not count.
+    /// Completed devices required for this share of success. Cancelled devices are not counted.
     pub fn required_successes(&self, success: Percent) -> u64 {
         success.of(self.size.saturating_sub(self.counts.cancelled))
     }
 
-    /// Whether enough devices have completed for this share of success.
+    /// True if enough devices have completed for this share of success.
     pub fn has_succeeded(&self, success: Percent) -> bool {
         self.counts.completed >= self.required_successes(success)
     }

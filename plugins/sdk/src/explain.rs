@@ -1,5 +1,4 @@
-//! Words for people, cut to what the host takes: a name that is longer than anyone thought must not cost a campaign
-//! its decision.
+//! Truncates texts to the host's limits, so that an overlong name does not invalidate a decision.
 
 use crate::{
     rollout::Outcome,

@@ -1,4 +1,4 @@
-//! From a type to a component.
+//! Exports a plugin type as a component.
 
 use std::marker::PhantomData;
 
@@ -8,11 +8,11 @@ use crate::{
     plugin, policy, rollout, strategy,
 };
 
-/// A plugin behind the contract's interfaces. The export macros name it; nobody else has to.
+/// Implements the contract's interfaces for a plugin; used by the export macros.
 #[derive(Debug)]
 pub struct PluginGuest<P>(PhantomData<P>);
 
-/// Makes this crate the component of a [`Strategy`].
+/// Exports a [`Strategy`] as this crate's component.
 #[macro_export]
 macro_rules! export_strategy {
     ($plugin:ty) => {
@@ -20,7 +20,7 @@ macro_rules! export_strategy {
     };
 }
 
-/// Makes this crate the component of a [`CompatibilityPolicy`].
+/// Exports a [`CompatibilityPolicy`] as this crate's component.
 #[macro_export]
 macro_rules! export_compatibility_policy {
     ($plugin:ty) => {
@@ -28,7 +28,7 @@ macro_rules! export_compatibility_policy {
     };
 }
 
-/// Makes this crate the component of a [`HealthPolicy`].
+/// Exports a [`HealthPolicy`] as this crate's component.
 #[macro_export]
 macro_rules! export_health_policy {
     ($plugin:ty) => {
@@ -36,7 +36,7 @@ macro_rules! export_health_policy {
     };
 }
 
-/// What the three have in common. Native builds export nothing.
+/// Common part of the export macros. Native builds export nothing.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export_component {
@@ -54,7 +54,7 @@ macro_rules! export_component {
     };
 }
 
-/// A call is an instance's first and last, so each begins by arming the panic hook.
+/// Each instance serves a single call, so that every call installs the hook.
 fn install_panic_hook() {
     #[cfg(target_arch = "wasm32")]
     crate::log::log_panics();

@@ -1,4 +1,4 @@
-//! Gates that several strategies put before a wave.
+//! Gates shared by several strategies.
 
 use crate::{
     Gate, Percent, WaveTransition, duration_text, milliseconds_left, percent_text,
@@ -6,8 +6,8 @@ use crate::{
 };
 
 impl WaveReport {
-    /// What this share of success has to say about the wave that follows: nothing once it is reached, shut until
-    /// then, and a hold when every device has ended and it is not.
+    /// The gate that a required share of success puts in front of the next wave: `None` once it is reached,
+    /// [`Gate::Wait`] until then, [`Gate::Hold`] if all devices have ended without reaching it.
     pub fn success_gate(&self, success: Percent) -> Option<Gate> {
         if self.has_succeeded(success) {
             return None;
@@ -22,7 +22,7 @@ impl WaveReport {
             Gate::Hold {
                 reason: format!(
                     "Wave '{}' has ended with {completed} of {size} devices updated; \
-                     {required_successes} ({percent}) were asked for.",
+                     {required_successes} ({percent}) were required.",
                     self.name
                 ),
             }
@@ -30,7 +30,7 @@ impl WaveReport {
             Gate::Wait {
                 reason: format!(
                     "{completed} of {size} devices of wave '{}' are updated; \
-                     {required_successes} ({percent}) open the next wave.",
+                     the next wave opens at {required_successes} ({percent}).",
                     self.name
                 ),
                 opens_in: None,
@@ -39,16 +39,16 @@ impl WaveReport {
     }
 }
 
-/// What the first wave has to stand before all others follow it: every one of its devices ends, enough of them well,
-/// then nothing bad shows for a while, and where that is wanted an operator says "go on". Of each wave after it, enough
-/// have to be updated before the next one begins.
+/// Criteria for opening the next wave. After the first wave all its devices must have ended, enough of them with
+/// success, and the soak time must have passed; an approval can be required. After any other wave enough devices must
+/// have succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromotionCriteria {
-    /// So much of a wave has to be updated.
+    /// Required share of success of a wave.
     pub success: Percent,
-    /// How long it is watched after the last of its devices has ended, in milliseconds.
+    /// Soak time after the last device of the first wave has ended, in milliseconds.
     pub soak_time: u64,
-    /// Whether an operator has the last word.
+    /// Requires an operator to advance the campaign after the first wave.
     pub requires_approval: bool,
 }
 
@@ -79,13 +79,13 @@ impl PromotionCriteria {
                 opens_in: None,
             };
         }
-        if let Some(shut) = before.success_gate(self.success) {
-            return shut;
+        if let Some(gate) = before.success_gate(self.success) {
+            return gate;
         }
         if let Some(left) = milliseconds_left(*now, before.moved_at, self.soak_time) {
             return Gate::Wait {
                 reason: format!(
-                    "Wave '{}' is watched for {} after its last device, {} more.",
+                    "Wave '{}' soaks for {} after its last device has ended; {} remain.",
                     before.name,
                     duration_text(self.soak_time),
                     duration_text(left)
@@ -96,8 +96,8 @@ impl PromotionCriteria {
         if self.requires_approval && next.advanced_at.is_none() {
             return Gate::Operator {
                 reason: format!(
-                    "Wave '{}' has passed with {} of {} devices updated; \
-                     an operator decides whether '{}' follows.",
+                    "Wave '{}' has succeeded with {} of {} devices updated; \
+                     wave '{}' needs an operator's approval.",
                     before.name, before.counts.completed, before.size, next.name
                 ),
             };

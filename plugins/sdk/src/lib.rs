@@ -1,7 +1,7 @@
-//! Writes Tidegate plugins in Rust.
+//! SDK for Tidegate plugins in Rust.
 //!
-//! A plugin is a type that says what it is ([`Plugin`]) and answers one family's questions: a [`Strategy`], a
-//! [`CompatibilityPolicy`] or a [`HealthPolicy`]. One macro turns it into a component:
+//! A plugin is a type that implements [`Plugin`] and one of [`Strategy`], [`CompatibilityPolicy`] and
+//! [`HealthPolicy`]. A macro exports it as a component:
 //!
 //! ```
 //! use serde::Deserialize;
@@ -33,13 +33,13 @@
 //! tidegate_plugin_sdk::export_strategy!(AllAtOnce);
 //! ```
 //!
-//! The types are those of the contract in `wit/`, whose comments give each field's unit and meaning. Shares are basis
-//! points, times and durations milliseconds.
+//! The types are those of the contract in `wit/`, where each field's unit and meaning are documented. Shares are in
+//! basis points, times and durations in milliseconds.
 //!
 //! # Architecture invariant
 //!
-//! Nothing here knows more than it is handed: no clock, no randomness, no iteration order of a hash map. The same call
-//! gives the same answer, native or as a component, which is why one set of goldens serves both.
+//! Results depend on the inputs alone: no clock, no randomness, no iteration order of hash maps. A call returns the
+//! same native and as a component, so that one set of goldens covers both.
 
 pub mod bindings;
 mod counts;
@@ -78,7 +78,7 @@ pub use bindings::{
     strategy::exports::tidegate::plugin::rollout, strategy::tidegate::plugin::types,
 };
 
-/// What a plugin's source usually needs.
+/// Common imports of plugins.
 pub mod prelude {
     pub use crate::{
         CompatibilityPolicy, Gate, HealthPolicy, Hours, Minutes, Percent, Plugin,
@@ -98,7 +98,7 @@ pub mod prelude {
     };
 }
 
-/// The code in the guide for authors is compiled with the documentation's tests.
+/// Compiles the code in the guide for plugin authors as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/writing-plugins.md")]
 struct WritingPlugins;

@@ -1,6 +1,6 @@
-//! Lines for the operator.
+//! Log lines for operators.
 
-/// Writes one line for the operator. The host keeps 16 KiB of lines for a call; in native tests lines go nowhere.
+/// Writes a log line for operators. The host keeps 16 KiB per call; native builds discard the line.
 pub fn line(text: &str) {
     #[cfg(target_arch = "wasm32")]
     crate::bindings::every::tidegate::plugin::log::line(text);
@@ -8,7 +8,7 @@ pub fn line(text: &str) {
     let _ = text;
 }
 
-/// A trapped instance cannot be asked what went wrong, so a panic says it before it traps.
+/// Logs a panic before it traps, since a trapped instance cannot report its cause.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| line(&panic.to_string())));

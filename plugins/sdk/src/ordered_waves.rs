@@ -1,4 +1,4 @@
-//! Waves that open one after the other: what most strategies do, with only the gates between the waves left to say.
+//! Waves that open in order: the common part of most strategies, which only add the gates between waves.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,52 +9,52 @@ use crate::{
     write_state,
 };
 
-/// What stands before a wave that has not opened. Reasons are sentences for people.
+/// Condition for opening the next wave. Reasons are sentences for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// Nothing.
+    /// The wave opens.
     Open,
-    /// Something that will pass.
+    /// The wave opens later.
     Wait {
-        /// What.
+        /// What it waits for.
         reason: String,
-        /// In so many milliseconds it opens, when nothing but time is missing.
+        /// Milliseconds until it opens, if only time is missing.
         opens_in: Option<u64>,
     },
-    /// An operator has to say "go on".
+    /// An operator must advance the campaign.
     Operator {
-        /// What the operator should look at.
+        /// What the operator should check.
         reason: String,
     },
-    /// Something that will not pass by itself: hold the campaign.
+    /// The campaign is held until an operator resumes it.
     Hold {
-        /// What.
+        /// Why it is held.
         reason: String,
     },
 }
 
-/// From one wave to the next. Waves without devices are no stops.
+/// Transition from an open wave to the next one. Empty waves are skipped.
 #[derive(Debug, Clone, Copy)]
 pub struct WaveTransition<'a> {
-    /// When.
+    /// Current time in milliseconds since 1970.
     pub now: u64,
-    /// Index of the wave that is open.
+    /// Index of the open wave.
     pub from: usize,
-    /// That wave: every one of its devices is released.
+    /// The open wave, with all devices released.
     pub before: &'a WaveReport,
-    /// The wave that may open.
+    /// The wave to open.
     pub next: &'a WaveReport,
 }
 
-/// Releases the waves one after the other, each behind its gate.
+/// Releases the waves in order, each behind its gate.
 ///
-/// - Never more than `max-in-flight` devices, nor more than `at_once`, are out at the same time.
-/// - The worst verdict of the policies counts: `roll-back` and `hold` are answered as they are, and while one is
-///   `inconclusive` no wave opens but the first, though a wave under way goes on.
-/// - A gate that holds gives way when an operator resumes the campaign over it; a policy that says hold does not.
-/// - The campaign is complete when every device has ended.
+/// - At most `max-in-flight` devices, and at most `at_once`, are outstanding.
+/// - The worst verdict of the policies applies. `roll-back` and `hold` are returned as the outcome. While it is
+/// `inconclusive` no wave opens except the first; open waves continue.
+/// - An operator who resumes the campaign overrides a gate that holds, but not a policy that holds.
+/// - The campaign is complete when all devices have ended.
 ///
-/// The decision's state belongs to this function. `Err`: the state that was handed in is not its own.
+/// The decision's state belongs to this function; it returns `Err` if it cannot read the state of the observation.
 pub fn in_order(
     observation: &Observation,
     at_once: Option<u64>,
@@ -103,7 +103,7 @@ pub fn in_order(
     Ok(builder.decision)
 }
 
-/// What needs no look at the waves one by one.
+/// Decides the cases that do not depend on single waves.
 fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> Option<Decision> {
     let waves = observation.waves.iter();
     let total = waves.fold(Counts::zero(), |sum, wave| sum.plus(wave.counts));
@@ -111,18 +111,21 @@ fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> O
     let (outcome, sentence) = match worst {
         WorstVerdict::RollBack { policy, request } => (
             Outcome::RollBack(request.clone()),
-            format!("Policy {policy} asks to go back: {}", request.reason),
+            format!("Policy {policy} requests a rollback: {}", request.reason),
         ),
         _ if has_ended && total.total() == 0 => {
             (Outcome::Complete, "There is no device to update.".into())
         }
         _ if has_ended => (
             Outcome::Complete,
-            format!("All have ended: {}.", progress_text(&total, total.total())),
+            format!(
+                "All devices have ended: {}.",
+                progress_text(&total, total.total())
+            ),
         ),
         WorstVerdict::Hold { policy, reason } => (
             Outcome::Hold(reason.to_owned()),
-            format!("Policy {policy} says hold: {reason}"),
+            format!("Policy {policy} holds the campaign: {reason}"),
         ),
         WorstVerdict::Healthy | WorstVerdict::Inconclusive { .. } => return None,
     };
@@ -135,14 +138,14 @@ fn decide_without_gates(observation: &Observation, worst: WorstVerdict<'_>) -> O
     })
 }
 
-/// Since when a gate holds the campaign; forgotten when the wave behind the gate opens.
+/// When a gate first held the campaign; cleared when the wave behind the gate opens.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct HoldState {
     held_at: Option<u64>,
 }
 
 impl HoldState {
-    /// An operator has resumed what was held, and so has seen why.
+    /// True if an operator has resumed the campaign since the gate held it.
     fn is_overridden(self, observation: &Observation) -> bool {
         self.held_at.is_some_and(|held_at| {
             observation
@@ -153,9 +156,9 @@ impl HoldState {
     }
 }
 
-/// A decision in the making.
+/// Builds a decision.
 struct DecisionBuilder {
-    /// How many more devices may be out; none: any number.
+    /// How many more devices may be released; `None`: unlimited.
     remaining: Option<u64>,
     limit: Option<u64>,
     waves: usize,
@@ -187,7 +190,7 @@ impl DecisionBuilder {
         self.decision.explain.push(sentence);
     }
 
-    /// Does as the gate before a wave says.
+    /// Applies the gate of the next wave.
     fn apply_gate(
         &mut self,
         gate: Gate,
@@ -208,13 +211,13 @@ impl DecisionBuilder {
             Gate::Hold { reason } => {
                 let mut hold_state: HoldState = read_state(&observation.state)?;
                 if hold_state.is_overridden(observation) {
-                    self.explain(format!("{reason} An operator resumed it all the same."));
+                    self.explain(format!("{reason} An operator has resumed the campaign."));
                     self.open(index, next);
                     return Ok(());
                 }
                 hold_state.held_at.get_or_insert(observation.context.now);
                 self.decision.state = write_state(&hold_state)?;
-                // A device may still be let in where a wave under way has room; a hold lets in nobody.
+                // An open wave may have released devices before; a hold releases none.
                 self.decision.admissions.clear();
                 self.decision.explain = vec![reason.clone()];
                 self.decision.outcome = Outcome::Hold(reason);
@@ -255,14 +258,14 @@ impl DecisionBuilder {
         if wave.released < wave.size {
             let level = match self.release(index, wave) {
                 0 => self.limit_reached(),
-                more => format!("Releases {more} more, {} in all.", wave.released + more),
+                more => format!("Releases {more} more, {} in total.", wave.released + more),
             };
             sentence = format!("{sentence} {level}");
         }
         self.explain(sentence);
     }
 
-    /// Raises a wave's level as far as there is room; answers by how much.
+    /// Raises a wave's level as far as the limit allows; returns the increase.
     fn release(&mut self, index: usize, wave: &WaveReport) -> u64 {
         let pending = wave.size.saturating_sub(wave.released);
         let more = self
@@ -284,16 +287,16 @@ impl DecisionBuilder {
     }
 }
 
-/// Where devices stand, without the zeros: `12 of 30 completed, 1 failed, 17 in flight`.
+/// Non-zero counters as text: `12 of 30 completed, 1 failed, 17 in flight`.
 fn progress_text(counts: &Counts, size: u64) -> String {
     let mut parts = vec![format!("{} of {size} completed", counts.completed)];
     for (devices, what) in [
         (counts.failed, "failed"),
         (counts.timed_out, "timed out"),
         (counts.rejected, "rejected"),
-        (counts.cancelled, "called back"),
+        (counts.cancelled, "cancelled"),
         (counts.in_flight(), "in flight"),
-        (counts.pending, "to come"),
+        (counts.pending, "pending"),
     ] {
         if devices > 0 {
             parts.push(format!("{devices} {what}"));

@@ -2,34 +2,34 @@ use serde::de::DeserializeOwned;
 
 use crate::meta::{Description, FieldError};
 
-/// What every plugin says of itself.
+/// Self-description and config of a plugin.
 pub trait Plugin {
     /// `[a-z0-9-]`, 1 to 64 characters.
     const NAME: &'static str;
-    /// `SemVer`; usually `env!("CARGO_PKG_VERSION")`.
+    /// Version as `SemVer`; usually `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
-    /// One sentence for people.
+    /// One sentence for operators.
     const SUMMARY: &'static str;
     /// JSON Schema (2020-12) of the config; usually `include_str!("../schema.json")`.
     const SCHEMA: &'static str;
-    /// Raise it when a newer build cannot read the state that an older one left.
+    /// Increase it when the state of an older build cannot be read any more.
     const STATE_SCHEMA: u32 = 1;
-    /// Telemetry metrics that a health policy wants to be shown.
+    /// Telemetry metrics that a health policy requests.
     const METRICS: &'static [&'static str] = &[];
-    /// Device attributes that make device classes, beside hardware and version.
+    /// Device attributes that distinguish classes, in addition to hardware and version.
     const ATTRIBUTES: &'static [&'static str] = &[];
 
-    /// The config as the plugin reads it.
+    /// The deserialized config.
     type Config: DeserializeOwned;
 
-    /// What the schema cannot say. Nothing: the config is good.
+    /// Rules beyond the schema; an empty list accepts the config.
     fn validate(_config: &Self::Config) -> Vec<FieldError> {
         Vec::new()
     }
 }
 
 impl FieldError {
-    /// An error at a JSON pointer into the config; "" is the whole.
+    /// An error at a JSON pointer into the config; "" denotes the whole config.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -58,10 +58,9 @@ pub(crate) fn validate<P: Plugin>(config: &str) -> Vec<FieldError> {
     }
 }
 
-/// The host has checked the config against the schema; a plugin that is asked without a host still gets words.
+/// The host has validated the config against the schema; natively a plugin may get any text.
 ///
-/// Read from bytes as the state is, so that a component carries one JSON parser and not two.
+/// Parsed from bytes, as the state is, so that a component contains only one JSON parser.
 pub(crate) fn read_config<P: Plugin>(config: &str) -> Result<P::Config, String> {
-    serde_json::from_slice(config.as_bytes())
-        .map_err(|error| format!("the config cannot be read: {error}"))
+    serde_json::from_slice(config.as_bytes()).map_err(|error| format!("invalid config: {error}"))
 }

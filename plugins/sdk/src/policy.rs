@@ -6,12 +6,12 @@ use crate::{
     types::{DeviceClass, HealthVerdict},
 };
 
-/// Decides which device classes may take a firmware.
+/// A policy that decides which device classes may get a firmware.
 pub trait CompatibilityPolicy: Plugin {
-    /// The verdict on one class.
+    /// Verdict on one class.
     fn check_class(input: &CheckInput, class: &DeviceClass, config: &Self::Config) -> Verdict;
 
-    /// One verdict for each class, in order.
+    /// Verdicts on all classes, in order.
     fn check(input: &CheckInput, config: &Self::Config) -> Result<Vec<Verdict>, String> {
         Ok(input
             .classes
@@ -21,19 +21,19 @@ pub trait CompatibilityPolicy: Plugin {
     }
 }
 
-/// Decides whether a campaign is going well.
+/// A policy that decides whether a campaign is healthy.
 pub trait HealthPolicy: Plugin {
-    /// The verdict on the campaign as it stands.
+    /// Verdict on the current state of the campaign.
     fn evaluate(input: &HealthInput, config: &Self::Config) -> Result<HealthAnswer, String>;
 }
 
 impl Verdict {
-    /// Refuses a class, and says why.
+    /// Excludes a class with a reason.
     pub fn incompatible(reason: impl Into<String>) -> Self {
         Self::Incompatible(reason.into())
     }
 
-    /// Lets a class in once it has another version.
+    /// Excludes a class until it has another version.
     pub fn needs(version: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Needs(Needs {
             version: version.into(),
@@ -43,7 +43,7 @@ impl Verdict {
 }
 
 impl HealthAnswer {
-    /// An answer of a policy that keeps no state.
+    /// Output of a policy without state.
     pub fn new(verdict: HealthVerdict, confidence: u16, explain: Vec<String>) -> Self {
         Self {
             verdict,

@@ -1,18 +1,18 @@
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Reads the state that [`write()`] made. At the first call there is none: then it is the default.
+/// Reads a state that [`write()`] serialized; the default in the first call, which has no state.
 ///
-/// A state that cannot be read is an error and not a fresh start, for a strategy that forgets may release twice; raise
-/// [`STATE_SCHEMA`](crate::Plugin::STATE_SCHEMA) when the shape changes.
+/// An unreadable state is an error: a strategy that restarts from the default may release devices twice. Increase
+/// [`STATE_SCHEMA`](crate::Plugin::STATE_SCHEMA) when the format changes.
 pub fn read<T: DeserializeOwned + Default>(state: &[u8]) -> Result<T, String> {
     if state.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(state).map_err(|error| format!("the state cannot be read: {error}"))
+    serde_json::from_slice(state).map_err(|error| format!("invalid state: {error}"))
 }
 
-/// Makes the bytes that [`read()`] reads. Fields come out as they are declared, so the bytes are the same every time;
-/// keep hash maps out of a state.
+/// Serializes a state for [`read()`]. Fields are written in the order of their declaration, so that the bytes are
+/// deterministic; do not use hash maps in a state.
 pub fn write<T: Serialize>(state: &T) -> Result<Vec<u8>, String> {
-    serde_json::to_vec(state).map_err(|error| format!("the state cannot be written: {error}"))
+    serde_json::to_vec(state).map_err(|error| format!("cannot serialize the state: {error}"))
 }

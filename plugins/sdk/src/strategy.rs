@@ -4,22 +4,22 @@ use crate::{
     rollout::{AssignInput, Decision, Members, Observation, PlanInput, Wave, WavePlan},
 };
 
-/// Decides who gets a firmware, and when.
+/// A strategy: decides which devices get a firmware, and when.
 pub trait Strategy: Plugin {
-    /// The waves, once at the start and for every preview. `Err` tells the operator what cannot be planned.
+    /// Plans the waves: once at the start, and for every preview. `Err` is an explanation for operators.
     fn plan(input: &PlanInput, config: &Self::Config) -> Result<WavePlan, String>;
 
-    /// A wave for each row, 65535 for none. Asked only when the plan has `custom` members.
+    /// Assigns each row to a wave, or to none with 65535. Called only for plans with `custom` members.
     fn assign(_input: &AssignInput, _config: &Self::Config) -> Result<Vec<u16>, String> {
         Err(format!("{} has no custom waves to assign", Self::NAME))
     }
 
-    /// What to release now, at every tick.
+    /// Decides at every tick which devices to release.
     fn decide(observation: &Observation, config: &Self::Config) -> Result<Decision, String>;
 }
 
 impl WavePlan {
-    /// Waves that open one after the other, over the devices that are selected at the start.
+    /// A plan whose waves open in order, over the devices selected at the start.
     pub fn in_order(waves: Vec<Wave>) -> Self {
         Self {
             waves,

@@ -1,26 +1,26 @@
-//! Numbers as configs have them, in the contract's units.
+//! Config values in the contract's units.
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// A config's percentage, 0 to 100, fractions welcome; held in basis points.
+/// A percentage in a config: 0 to 100, with fractions; stored in basis points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u16);
 
-/// A config's minutes, fractions welcome; held in milliseconds.
+/// Minutes in a config, with fractions; stored in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Minutes(u64);
 
-/// A config's hours, fractions welcome; held in milliseconds.
+/// Hours in a config, with fractions; stored in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hours(u64);
 
 impl Percent {
-    /// All of it.
+    /// 100 %.
     pub const ALL: Self = Self(10_000);
 
-    /// Whole percents, at most 100.
+    /// From whole percents, at most 100.
     pub const fn new(percent: u8) -> Self {
-        assert!(percent <= 100, "a share of more than everything");
+        assert!(percent <= 100, "at most 100 percent");
         Self(percent as u16 * 100)
     }
 
@@ -29,14 +29,14 @@ impl Percent {
         self.0
     }
 
-    /// This share of a number of devices, rounded up: a share above zero of any devices is at least one.
+    /// This share of a number of devices, rounded up: at least one device for any share above zero.
     pub const fn of(self, devices: u64) -> u64 {
         (devices as u128 * self.0 as u128).div_ceil(10_000) as u64
     }
 }
 
 impl Minutes {
-    /// Whole minutes.
+    /// From whole minutes.
     pub const fn new(minutes: u32) -> Self {
         Self(minutes as u64 * 60_000)
     }
@@ -48,7 +48,7 @@ impl Minutes {
 }
 
 impl Hours {
-    /// Whole hours.
+    /// From whole hours.
     pub const fn new(hours: u32) -> Self {
         Self(hours as u64 * 3_600_000)
     }
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let percent = f64::deserialize(deserializer)?;
         if !(0.0..=100.0).contains(&percent) {
-            return Err(D::Error::custom("a percentage is between 0 and 100"));
+            return Err(D::Error::custom("a percentage must be between 0 and 100"));
         }
         Ok(Self((percent * 100.0).round() as u16))
     }
@@ -84,12 +84,12 @@ impl<'de> Deserialize<'de> for Hours {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D, unit: f64) -> Result<u64, D::Error> {
     let number = f64::deserialize(deserializer)?;
     if !number.is_finite() || number < 0.0 {
-        return Err(D::Error::custom("a duration is not negative"));
+        return Err(D::Error::custom("a duration must not be negative"));
     }
     Ok((number * unit).round() as u64)
 }
 
-/// A part of a whole in basis points, rounded down; of nothing it is 0. A part larger than its whole is all of it.
+/// The share of `part` in `whole` in basis points, rounded down; 0 if `whole` is 0, at most 10,000.
 pub fn share_of(part: u64, whole: u64) -> u16 {
     if whole == 0 {
         return 0;
@@ -97,7 +97,7 @@ pub fn share_of(part: u64, whole: u64) -> u16 {
     (u128::from(part.min(whole)) * 10_000 / u128::from(whole)) as u16
 }
 
-/// Basis points as people read them: `2000` is `20%`, `1250` is `12.5%`.
+/// Formats basis points: `2000` as `20%`, `1250` as `12.5%`.
 pub fn percent_text(basis_points: u16) -> String {
     let (whole, rest) = (basis_points / 100, basis_points % 100);
     if rest == 0 {
@@ -109,7 +109,7 @@ pub fn percent_text(basis_points: u16) -> String {
     }
 }
 
-/// Milliseconds as people read them, in the two largest units that are not zero: `1 h 30 min`.
+/// Formats milliseconds in the two largest non-zero units: `1 h 30 min`.
 pub fn duration_text(milliseconds: u64) -> String {
     if milliseconds < 1000 {
         return format!("{milliseconds} ms");
@@ -130,7 +130,7 @@ pub fn duration_text(milliseconds: u64) -> String {
     words.join(" ")
 }
 
-/// How long until `since` is `duration` ago; none when it is already, or never began.
+/// Milliseconds until `duration` has passed since `since`; `None` if it has passed or `since` is `None`.
 pub fn milliseconds_left(now: u64, since: Option<u64>, duration: u64) -> Option<u64> {
     let end = since?.saturating_add(duration);
     (end > now).then(|| end - now)

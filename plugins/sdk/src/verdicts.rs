@@ -3,36 +3,36 @@ use crate::{
     types::{HealthVerdict, RollBack},
 };
 
-/// What the health policies say together: the worst of them counts, and the first among equals speaks.
+/// The worst verdict of all health policies; the first of equal ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum WorstVerdict<'a> {
-    /// Nobody objects.
+    /// All policies report a healthy campaign.
     Healthy,
-    /// Somebody knows too little: open no new wave.
+    /// A policy has too little data: no new wave opens.
     Inconclusive {
-        /// Who.
+        /// Name of the policy.
         policy: &'a str,
-        /// In its words.
+        /// Reason that the policy gives.
         reason: &'a str,
     },
-    /// Release nothing more.
+    /// A policy holds the campaign: no more devices are released.
     Hold {
-        /// Who.
+        /// Name of the policy.
         policy: &'a str,
-        /// In its words.
+        /// Reason that the policy gives.
         reason: &'a str,
     },
-    /// Go back.
+    /// A policy requests a rollback.
     RollBack {
-        /// Who.
+        /// Name of the policy.
         policy: &'a str,
-        /// How far, and why.
+        /// Scope and reason.
         request: &'a RollBack,
     },
 }
 
 impl Observation {
-    /// The worst of the policies' verdicts.
+    /// The worst verdict of the policies.
     pub fn worst_verdict(&self) -> WorstVerdict<'_> {
         let mut worst = WorstVerdict::Healthy;
         for PolicyVerdict {

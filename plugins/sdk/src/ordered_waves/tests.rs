@@ -30,7 +30,7 @@ fn released_devices_count_against_the_limit() {
     first.released = 6;
     let mut observation = observation("{}", vec![first]);
     observation.context.max_in_flight = Some(8);
-    let decision = in_order(&observation, None, open).expect("an answer");
+    let decision = in_order(&observation, None, open).expect("a decision");
     assert_eq!(levels(&decision), [(0, 8)]);
 }
 
@@ -39,7 +39,7 @@ fn a_lowered_limit_withdraws_no_device() {
     let first = wave("first", 10).with_counts(counts(6, 0, 0));
     let mut observation = observation("{}", vec![first]);
     observation.context.max_in_flight = Some(3);
-    let decision = in_order(&observation, None, open).expect("an answer");
+    let decision = in_order(&observation, None, open).expect("a decision");
     assert_eq!(levels(&decision), []);
     assert_eq!(decision.outcome, Outcome::Proceed);
 }
@@ -55,7 +55,7 @@ fn the_smaller_limit_applies() {
     ] {
         let mut observation = observation("{}", vec![wave("first", 10)]);
         observation.context.max_in_flight = campaign;
-        let decision = in_order(&observation, config, open).expect("an answer");
+        let decision = in_order(&observation, config, open).expect("a decision");
         assert_eq!(levels(&decision), [(0, level)]);
     }
 }
@@ -64,7 +64,7 @@ fn the_smaller_limit_applies() {
 fn a_wave_opens_only_when_the_previous_one_is_fully_released() {
     let first = wave("first", 10).with_counts(counts(4, 0, 0));
     let observation = observation("{}", vec![first, wave("second", 10)]);
-    let decision = in_order(&observation, None, open).expect("an answer");
+    let decision = in_order(&observation, None, open).expect("a decision");
     assert_eq!(levels(&decision), [(0, 10)]);
 }
 
@@ -80,7 +80,7 @@ fn the_first_of_the_worst_verdicts_applies() {
         .with_verdict("a", HealthVerdict::Hold("one".to_owned()))
         .with_verdict("b", roll_back("two"))
         .with_verdict("c", roll_back("three"));
-    let decision = in_order(&observation, None, open).expect("an answer");
+    let decision = in_order(&observation, None, open).expect("a decision");
     let Outcome::RollBack(request) = decision.outcome else {
         panic!("{:?}", decision.outcome)
     };
@@ -92,16 +92,16 @@ fn the_first_of_the_worst_verdicts_applies() {
 fn a_resume_overrides_a_holding_gate_once() {
     let done = wave("first", 10).with_counts(counts(0, 10, 0));
     let mut observation = observation("{}", vec![done, wave("second", 10)]);
-    let held = in_order(&observation, None, hold).expect("an answer");
+    let held = in_order(&observation, None, hold).expect("a decision");
     assert_eq!(held.outcome, Outcome::Hold("no".to_owned()));
 
-    // The same again, for the state says since when and not again from now.
+    // Unchanged: the state keeps the time of the first hold.
     observation.state.clone_from(&held.state);
     observation.context.now += 1000;
-    let again = in_order(&observation, None, hold).expect("an answer");
+    let again = in_order(&observation, None, hold).expect("a decision");
     assert_eq!(again, held);
 
-    // A policy that is not sure keeps the wave shut, but not from remembering.
+    // An inconclusive policy keeps the wave closed and the state unchanged.
     let resumed = OperatorAct {
         at: NOW + 500,
         kind: OperatorActKind::Resumed,
@@ -111,26 +111,26 @@ fn a_resume_overrides_a_holding_gate_once() {
     let unsure = observation
         .clone()
         .with_verdict("a", HealthVerdict::Inconclusive("too few".to_owned()));
-    let waits = in_order(&unsure, None, hold).expect("an answer");
+    let waits = in_order(&unsure, None, hold).expect("a decision");
     assert_eq!((levels(&waits), &waits.state), (vec![], &held.state));
 
-    let goes_on = in_order(&observation, None, hold).expect("an answer");
-    assert_eq!(levels(&goes_on), [(1, 10)]);
-    assert!(goes_on.state.is_empty());
+    let continued = in_order(&observation, None, hold).expect("a decision");
+    assert_eq!(levels(&continued), [(1, 10)]);
+    assert!(continued.state.is_empty());
 }
 
 #[test]
 fn a_hold_releases_no_device() {
-    // The first wave has room for two more when the gate is asked.
+    // The limit would allow two more devices of the first wave.
     let mut first = wave("first", 10).with_counts(counts(1, 9, 0));
     first.size = 12;
     let observation = observation("{}", vec![first, wave("second", 10)]);
-    let decision = in_order(&observation, None, hold).expect("an answer");
+    let decision = in_order(&observation, None, hold).expect("a decision");
     assert_eq!(decision.outcome, Outcome::Hold("no".to_owned()));
     assert_eq!(levels(&decision), []);
 }
 
-/// A host in small: it carries levels out and lets devices end.
+/// A minimal host that applies levels and ends devices.
 struct Fleet {
     waves: Vec<WaveReport>,
     limit: Option<u64>,
@@ -140,7 +140,7 @@ impl Fleet {
     fn tick(&mut self, ending: u64, failing: bool) -> Decision {
         let mut observation = observation("{}", self.waves.clone());
         observation.context.max_in_flight = self.limit;
-        let decision = in_order(&observation, None, open).expect("an answer");
+        let decision = in_order(&observation, None, open).expect("a decision");
         for admission in &decision.admissions {
             self.admit(admission);
         }
@@ -163,7 +163,7 @@ impl Fleet {
         let before = self.waves[..index].iter();
         assert!(
             before.into_iter().all(|wave| wave.size == wave.released),
-            "out of turn"
+            "out of order"
         );
         let wave = &mut self.waves[index];
         assert!(wave.released < admission.devices && admission.devices <= wave.size);
@@ -184,7 +184,7 @@ proptest! {
         let waves = sizes.iter().map(|size| wave("wave", *size)).collect();
         let mut fleet = Fleet { waves, limit };
         let all: u64 = sizes.iter().sum();
-        // Each tick admits or ends at least one device, or opens nothing at most once a wave.
+        // Each tick releases or ends at least one device, except for at most one tick per wave.
         let max_ticks = all * 2 + 20;
         let ticks = endings.iter().cycle().take(max_ticks as usize);
         let mut last = None;

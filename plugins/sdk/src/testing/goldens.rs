@@ -1,8 +1,8 @@
-//! Goldens: questions with the answers that a plugin must give, native and as a component alike.
+//! Goldens: inputs with the expected outputs of a plugin, native and as a component.
 //!
-//! `golden/*.json` holds one case a file, `{"call", "input", "expect"}`: the name of the call, and question and answer
-//! in the serde form of the contract's types (fields in snake case, cases in upper camel case, results as `Ok` and
-//! `Err`). With `BLESS=1` the answers are written instead of compared; read the difference before committing.
+//! Each file `golden/*.json` holds one case `{"call", "input", "expect"}`: the name of the call, its input and its
+//! output in the serde form of the contract's types (fields in snake case, cases in upper camel case, results as `Ok`
+//! and `Err`). With `BLESS=1` outputs are written instead of compared; review the changes before committing them.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{CompatibilityPolicy, HealthPolicy, Plugin, Strategy, plugin, policy, strategy};
 
-/// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics when an answer differs.
+/// Runs the goldens of a strategy's crate; pass `env!("CARGO_MANIFEST_DIR")`. Panics if an output differs.
 pub fn strategy_goldens<S: Strategy>(crate_folder: &str) {
     run(crate_folder, |call, text| match call {
         "plan" => Some(run_call(text, strategy::plan::<S>)),
@@ -50,11 +50,11 @@ struct CallName {
 struct GoldenCase<Q, A> {
     call: String,
     input: Q,
-    /// Absent in a case that is yet to be blessed.
+    /// Absent until the case is blessed.
     expect: Option<A>,
 }
 
-/// What came of a case: the whole case with the answer that was given, and whether it is the expected one.
+/// A case with its actual output.
 struct GoldenResult {
     text: String,
     as_expected: bool,
@@ -66,11 +66,11 @@ where
     A: Serialize + DeserializeOwned + PartialEq,
 {
     let mut case: GoldenCase<Q, A> =
-        serde_json::from_str(text).expect("the case fits the contract");
+        serde_json::from_str(text).expect("a case of the contract's types");
     let answer = Some(plugin(&case.input));
     let as_expected = answer == case.expect;
     case.expect = answer;
-    let mut text = serde_json::to_string_pretty(&case).expect("the contract's types are JSON");
+    let mut text = serde_json::to_string_pretty(&case).expect("types with a JSON form");
     text.push('\n');
     GoldenResult { text, as_expected }
 }
@@ -79,30 +79,27 @@ fn run(crate_folder: &str, run_call: impl Fn(&str, &str) -> Option<GoldenResult>
     let folder = Path::new(crate_folder).join("golden");
     let bless = std::env::var_os("BLESS").is_some();
     let mut files: Vec<_> = fs::read_dir(&folder)
-        .expect("the crate has a folder `golden`")
-        .map(|entry| entry.expect("the folder can be read").path())
+        .expect("a folder `golden` in the crate")
+        .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "json")
         })
         .collect();
     files.sort();
-    assert!(
-        !files.is_empty(),
-        "there is no golden in {}",
-        folder.display()
-    );
+    assert!(!files.is_empty(), "no golden in {}", folder.display());
 
     let mut differences = Vec::new();
     for file in files {
-        let text = fs::read_to_string(&file).expect("the golden can be read");
-        let CallName { call } = serde_json::from_str(&text).expect("the golden names its call");
+        let text = fs::read_to_string(&file).expect("a readable golden");
+        let CallName { call } = serde_json::from_str(&text).expect("a golden with a call");
         let name = file.display();
-        let result = run_call(&call, &text).unwrap_or_else(|| panic!("{name}: no call `{call}`"));
+        let result =
+            run_call(&call, &text).unwrap_or_else(|| panic!("{name}: unknown call `{call}`"));
         if bless {
-            fs::write(&file, result.text).expect("the golden can be written");
+            fs::write(&file, result.text).expect("a writable golden");
         } else if !result.as_expected {
-            differences.push(format!("{name} is answered otherwise:\n{}", result.text));
+            differences.push(format!("{name} has another output:\n{}", result.text));
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));

@@ -1,4 +1,4 @@
-//! Questions as a host would ask them, to be changed where a test cares.
+//! Inputs of a typical campaign, to be modified by tests.
 
 use crate::{
     compatibility::CheckInput,
@@ -7,7 +7,7 @@ use crate::{
     types::{Context, Counts, DeviceClass, Firmware, HealthVerdict, WaveReport},
 };
 
-/// When the questions are asked: 2026-01-01T00:00:00Z.
+/// Time of the calls: 2026-01-01T00:00:00Z.
 pub const NOW: u64 = 1_767_225_600_000;
 
 const HOUR: u64 = 3_600_000;
@@ -53,7 +53,7 @@ pub fn class() -> DeviceClass {
     }
 }
 
-/// Counters of devices that are all at work or at an end.
+/// Counters of devices in progress or ended.
 pub fn counts(in_progress: u64, completed: u64, failed: u64) -> Counts {
     Counts {
         in_progress,
@@ -81,8 +81,8 @@ pub fn wave(name: &str, size: u64) -> WaveReport {
 }
 
 impl WaveReport {
-    /// As it is when its devices stand so: what `counts` leaves out is pending, and what is not pending was released.
-    /// It opened two hours ago and last moved an hour ago.
+    /// With these counters; the remaining devices are pending, all others released. The wave opened two hours ago,
+    /// with the last progress an hour ago.
     #[must_use]
     pub fn with_counts(mut self, counts: Counts) -> Self {
         let released = counts.in_flight() + counts.ended();
@@ -97,7 +97,7 @@ impl WaveReport {
     }
 }
 
-/// A plan's question over so many devices, without groups.
+/// Input of `plan` for this many devices, without groups.
 pub fn plan_input(config: &str, devices: u64) -> PlanInput {
     PlanInput {
         context: Context {
@@ -114,7 +114,7 @@ pub fn plan_input(config: &str, devices: u64) -> PlanInput {
     }
 }
 
-/// What a strategy sees of these waves, without policies and with an operator who has only started it.
+/// Input of `decide` for these waves, without policies; the only operator action is the start.
 pub fn observation(config: &str, waves: Vec<WaveReport>) -> Observation {
     Observation {
         context: context(),
@@ -132,7 +132,7 @@ pub fn observation(config: &str, waves: Vec<WaveReport>) -> Observation {
 }
 
 impl Observation {
-    /// With the verdict of one more policy.
+    /// Adds the verdict of a policy.
     #[must_use]
     pub fn with_verdict(mut self, policy: &str, verdict: HealthVerdict) -> Self {
         self.verdicts.push(PolicyVerdict {
@@ -144,7 +144,7 @@ impl Observation {
     }
 }
 
-/// A compatibility policy's question about these classes.
+/// Input of `check` for these classes.
 pub fn check_input(config: &str, classes: Vec<DeviceClass>) -> CheckInput {
     CheckInput {
         context: context(),
@@ -154,7 +154,7 @@ pub fn check_input(config: &str, classes: Vec<DeviceClass>) -> CheckInput {
     }
 }
 
-/// A health policy's question about these waves, without telemetry.
+/// Input of `evaluate` for these waves, without telemetry.
 pub fn health_input(config: &str, waves: Vec<WaveReport>) -> HealthInput {
     let total = waves
         .iter()

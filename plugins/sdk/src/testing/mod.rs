@@ -1,6 +1,6 @@
-//! Native tests of a plugin: questions to ask it, goldens, and a check of its schema.
+//! Native tests of a plugin: inputs, goldens and a check of its config schema.
 //!
-//! Behind the feature `testing`, which belongs under `[dev-dependencies]`.
+//! Requires the feature `testing`; enable it under `[dev-dependencies]`.
 
 mod goldens;
 mod inputs;
