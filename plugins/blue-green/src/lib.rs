@@ -1,4 +1,4 @@
-//! The strategy `blue-green`: one group goes first and is watched, then the other follows all at once.
+//! The strategy `blue-green`: one group is updated first and soaks, then the other follows all at once.
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
@@ -7,7 +7,7 @@ use tidegate_plugin_sdk::prelude::*;
 #[derive(Debug)]
 pub struct BlueGreen;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -48,7 +48,7 @@ impl Plugin for BlueGreen {
             .map(|(index, name)| {
                 FieldError::new(
                     format!("/blue_group/{index}"),
-                    format!("`{name}` is a green group already"),
+                    format!("`{name}` is also a green group"),
                 )
             })
             .collect()
@@ -77,8 +77,7 @@ impl Strategy for BlueGreen {
     }
 }
 
-/// The devices of these groups. None at all is a name misspelt, and to go on without them would be the opposite of
-/// what was asked for.
+/// A wave of the devices in these groups. Fails without any device: a misspelt group name must not skip the wave.
 fn group_wave(colour: &str, names: &[String], input: &PlanInput) -> Result<Wave, String> {
     let groups = input.census.groups.iter();
     let devices: u64 = groups
@@ -87,14 +86,14 @@ fn group_wave(colour: &str, names: &[String], input: &PlanInput) -> Result<Wave,
         .sum();
     if devices == 0 {
         return Err(format!(
-            "no device of this campaign is in the {colour} group: {}",
+            "no device of the campaign is in a {colour} group ({})",
             names.join(", ")
         ));
     }
     Ok(Wave::new(colour, Members::Selector(selector(names))))
 }
 
-/// RSQL for devices in any of these groups.
+/// RSQL selector of the devices in any of these groups.
 fn selector(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| quote(name)).collect();
     match &quoted[..] {
@@ -103,7 +102,7 @@ fn selector(names: &[String]) -> String {
     }
 }
 
-/// Group names are anybody's choice: without quotes one could end the selector and begin another.
+/// Quotes a group name, which may contain RSQL syntax.
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,4 +1,4 @@
-//! The strategy `canary`: a few devices go first and are watched, then the rest follow in steps.
+//! The strategy `canary`: a few devices are updated first and soak, then the rest follows in steps.
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::{percent_text, prelude::*};
@@ -7,14 +7,14 @@ use tidegate_plugin_sdk::{percent_text, prelude::*};
 #[derive(Debug)]
 pub struct Canary;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     canary_percentage: Percent,
     canary_duration_minutes: Minutes,
     require_approval: bool,
-    /// Of all devices, each together with those before it.
+    /// Cumulative percentages of all devices.
     steps: Vec<Percent>,
     success_percentage: Percent,
 }
@@ -34,7 +34,7 @@ impl Default for Config {
 impl Plugin for Canary {
     const NAME: &'static str = "canary";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Tries the firmware on a few devices, then follows in steps.";
+    const SUMMARY: &'static str = "Updates a few devices first, then the rest in steps.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 
@@ -43,7 +43,7 @@ impl Plugin for Canary {
         for (index, pair) in config.steps.windows(2).enumerate() {
             if pair[1] <= pair[0] {
                 let message = format!(
-                    "must be more than {}: percentages add up",
+                    "must be more than {}: percentages are cumulative",
                     percent_text(pair[0].basis_points())
                 );
                 errors.push(FieldError::new(format!("/steps/{}", index + 1), message));
@@ -77,7 +77,8 @@ impl Strategy for Canary {
     }
 }
 
-/// From one percentage of all devices up to another. Shares are rounded up, so the last wave takes what is left.
+/// Members from one percentage of all devices up to another. Shares are rounded up, so that the last wave takes the
+/// rest.
 fn members(below: u16, up_to: Percent) -> Members {
     if up_to == Percent::ALL {
         Members::Rest

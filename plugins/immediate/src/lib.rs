@@ -1,4 +1,4 @@
-//! The strategy `immediate`: one wave with every device, as many at once as may be.
+//! The strategy `immediate`: a single wave, released as fast as the limits allow.
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::prelude::*;
@@ -7,11 +7,11 @@ use tidegate_plugin_sdk::prelude::*;
 #[derive(Debug)]
 pub struct Immediate;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How many devices may be out at once.
+    /// Maximum devices in flight.
     batch_size: Option<u64>,
 }
 

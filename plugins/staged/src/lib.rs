@@ -1,4 +1,4 @@
-//! The strategy `staged`: stages that grow by percentage, each for a time.
+//! The strategy `staged`: stages of growing size, each with a minimum duration.
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::{duration_text, milliseconds_left, percent_text, prelude::*};
@@ -7,7 +7,7 @@ use tidegate_plugin_sdk::{duration_text, milliseconds_left, percent_text, prelud
 #[derive(Debug)]
 pub struct Staged;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -16,11 +16,11 @@ pub struct Config {
     success_percentage: Percent,
 }
 
-/// One stage of it.
+/// A stage.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Of all devices, together with the stages before it.
+    /// Cumulative percentage of all devices.
     percentage: Percent,
     #[serde(default = "default_duration_hours")]
     duration_hours: Hours,
@@ -50,7 +50,7 @@ impl Plugin for Staged {
                 errors.push(FieldError::new(
                     format!("/stages/{index}/percentage"),
                     format!(
-                        "must be more than {}: percentages add up",
+                        "must be more than {}: percentages are cumulative",
                         percent_text(below)
                     ),
                 ));
@@ -86,8 +86,8 @@ impl Strategy for Staged {
 
 fn gate(transition: &WaveTransition<'_>, config: &Config) -> Gate {
     let WaveTransition { before, next, .. } = transition;
-    if let Some(shut) = before.success_gate(config.success_percentage) {
-        return shut;
+    if let Some(gate) = before.success_gate(config.success_percentage) {
+        return gate;
     }
     let duration = config
         .stages

@@ -11,7 +11,7 @@ use sample::{Sample, SampleVerdict};
 #[derive(Debug)]
 pub struct FailureRate;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -22,7 +22,7 @@ pub struct Config {
     action: Action,
 }
 
-/// An end that counts as a failure.
+/// Final status that counts as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum FailureKind {
@@ -31,7 +31,7 @@ enum FailureKind {
     Rejected,
 }
 
-/// What is judged together.
+/// Devices that form one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SampleScope {
@@ -39,7 +39,7 @@ enum SampleScope {
     Campaign,
 }
 
-/// What is done about too many failures.
+/// Reaction to a sample over the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Action {
@@ -84,7 +84,7 @@ impl HealthPolicy for FailureRate {
     }
 }
 
-/// The worst sample speaks: one over the threshold, else one that is too small, else all are well.
+/// The verdict of the worst sample: over the threshold, else too small, else healthy.
 fn answer(samples: &[Sample<'_>], config: &Config) -> HealthAnswer {
     let explain: Vec<String> = samples.iter().map(|sample| sample.text(config)).collect();
     let find = |verdict| {

@@ -1,23 +1,23 @@
-//! One sample of devices held against the threshold.
+//! Compares a sample of devices with the threshold.
 
 use tidegate_plugin_sdk::{percent_text, prelude::*, share_of};
 
 use crate::{Config, FailureKind};
 
-/// Devices that are judged together.
+/// Devices that are evaluated together.
 pub(crate) struct Sample<'a> {
-    /// For people: `Wave 'canary'`.
+    /// Name in explanations, such as `Wave 'canary'`.
     name: String,
-    /// Devices that have ended by themselves.
+    /// Ended devices without the cancelled ones.
     ended: u64,
-    /// Those of them that count as failures.
+    /// Ended devices that count as failures.
     failures: u64,
-    /// Nothing more will come.
+    /// True if no more devices will end.
     has_ended: bool,
     codes: &'a [Failure],
 }
 
-/// What a sample says.
+/// Evaluation of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SampleVerdict {
     WithinThreshold,
@@ -36,7 +36,7 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// The whole campaign. It is over when what has been opened of it is: the next wave may be waiting for the verdict.
+    /// The whole campaign. It has ended when its open waves have: the next wave may be waiting for the verdict.
     pub(crate) fn of_campaign(input: &'a HealthInput, config: &Config) -> Self {
         let mut opened = input.waves.iter().filter(|wave| wave.is_open()).peekable();
         Self {
@@ -52,7 +52,7 @@ impl<'a> Sample<'a> {
         if self.ended < config.minimum_sample && !self.has_ended {
             return SampleVerdict::TooSmall;
         }
-        // Compared as products, for a rounded share could lie on the other side of the threshold.
+        // Compared as products, since rounding a share could move it across the threshold.
         let share = u128::from(self.failures) * 10_000;
         let threshold =
             u128::from(self.ended) * u128::from(config.threshold_percent.basis_points());
@@ -63,8 +63,8 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// How sure the verdict is: all of it when nothing more will come, else a half at the minimum sample and more with
-    /// every device.
+    /// Confidence in basis points: 100 % for an ended sample, otherwise 50 % at the minimum size and more with each
+    /// device.
     pub(crate) fn confidence(&self, config: &Config) -> u16 {
         if self.has_ended {
             10_000
@@ -85,7 +85,10 @@ impl<'a> Sample<'a> {
     pub(crate) fn reason(&self, config: &Config) -> String {
         match self.codes.first() {
             Some(Failure { code, devices }) => {
-                format!("{} Most frequent is {code} ({devices}).", self.text(config))
+                format!(
+                    "{} The most frequent error is {code} ({devices}).",
+                    self.text(config)
+                )
             }
             None => self.text(config),
         }
@@ -93,7 +96,7 @@ impl<'a> Sample<'a> {
 
     pub(crate) fn too_few(&self, config: &Config) -> String {
         format!(
-            "{}: too few devices have ended to judge, {} of {}.",
+            "{}: too few devices have ended to evaluate, {} of {}.",
             self.name, self.ended, config.minimum_sample
         )
     }

@@ -1,4 +1,4 @@
-//! What an update image says of the hardware that it is for, as the host keeps it in the firmware's metadata.
+//! Hardware requirements of an update image, which the host stores in the firmware's metadata.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use tidegate_plugin_sdk::prelude::*;
 
 use crate::Incompatibility;
 
-/// A JSON list of revisions.
+/// Metadata key: JSON list of revisions.
 const REVISIONS: &str = "swu.hardware_compatibility";
-/// A JSON object of such lists, by the name of a board.
+/// Metadata key: JSON object of such lists by board name.
 const BOARDS: &str = "swu.boards";
-/// The system that a bundle is for.
+/// Metadata key: the system that a bundle is for.
 const COMPATIBLE: &str = "rauc.compatible";
-/// Makes a regular expression of what follows.
+/// Prefix of a revision that is a regular expression.
 const EXPRESSION_PREFIX: &str = "#RE:";
 
-/// An image's demands. Reading them once serves all classes of a call.
+/// Requirements of an image, parsed once for all classes of a call.
 #[derive(Debug, Default)]
 pub(crate) struct ImageRequirements {
-    /// The one system that a bundle is for.
+    /// The system that a bundle is for.
     pub(crate) model: Option<String>,
-    /// For boards that are not named.
+    /// Revisions for boards without a list of their own.
     revisions: Option<Revisions>,
     boards: BTreeMap<String, Revisions>,
-    /// What cannot be read, since somebody wrote it by hand.
+    /// Parse error; metadata may have been edited by hand.
     unreadable: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl ImageRequirements {
         })
     }
 
-    /// What it has against a class.
+    /// Why a class does not meet the requirements; `None`: it does.
     pub(crate) fn incompatibility(&self, class: &DeviceClass) -> Option<Incompatibility> {
         if let Some(unreadable) = &self.unreadable {
             return Some(Incompatibility::Unknown(unreadable.clone()));
@@ -67,7 +67,7 @@ impl ImageRequirements {
         let listed = listed.join(", ");
         Some(match model {
             None | Some("") => Incompatibility::Unknown(format!(
-                "The device does not say its hardware model; the image is for {listed}."
+                "The device reports no hardware model; the image is for {listed}."
             )),
             Some(model) => Incompatibility::Mismatch(format!(
                 "The hardware is {model}; the image is for {listed}."
@@ -76,14 +76,14 @@ impl ImageRequirements {
     }
 }
 
-/// A list of revisions.
+/// Revisions in an image.
 #[derive(Debug)]
 struct Revisions {
-    /// As the image has them.
+    /// Comma-separated, for explanations.
     listed: String,
     plain: Vec<String>,
     expressions: Vec<Regex>,
-    /// Whether one of its expressions is none that is understood here.
+    /// True if an expression cannot be compiled.
     has_unsupported_expressions: bool,
 }
 
@@ -111,7 +111,7 @@ impl Revisions {
         let revision = class.hardware_revision.as_deref().map(str::trim);
         let Some(revision) = revision.filter(|revision| !revision.is_empty()) else {
             return Some(Incompatibility::Unknown(format!(
-                "The device does not say its hardware revision; the image is for {listed}."
+                "The device reports no hardware revision; the image is for {listed}."
             )));
         };
         let is_listed = self.plain.iter().any(|plain| plain.trim() == revision)
@@ -132,7 +132,5 @@ fn value<'a>(firmware: &'a Firmware, key: &str) -> Option<&'a str> {
 
 fn json<T: DeserializeOwned>(firmware: &Firmware, key: &str) -> Result<Option<T>, String> {
     let read = value(firmware, key).map(serde_json::from_str).transpose();
-    read.map_err(|error| {
-        format!("What the firmware's metadata says as {key} cannot be read: {error}.")
-    })
+    read.map_err(|error| format!("The metadata {key} of the firmware cannot be parsed: {error}."))
 }

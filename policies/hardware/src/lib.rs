@@ -1,4 +1,4 @@
-//! The compatibility policy `hardware`: a firmware goes onto the hardware that it was made for.
+//! The compatibility policy `hardware`: restricts a firmware to the hardware that it supports.
 
 mod image;
 mod revision;
@@ -13,21 +13,21 @@ use revision::Revision;
 #[derive(Debug)]
 pub struct Hardware;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Instead of the firmware's own model.
+    /// Overrides the firmware's device model.
     models: Vec<String>,
     allow_unknown: bool,
-    /// What an update image says counts for nothing.
+    /// Ignores the requirements of the update image.
     ignore_image: bool,
 }
 
 impl Plugin for Hardware {
     const NAME: &'static str = "hardware";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Keeps a firmware to the hardware it was made for.";
+    const SUMMARY: &'static str = "Restricts a firmware to the hardware it supports.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 }
@@ -71,9 +71,9 @@ fn verdict(
     }
 }
 
-/// Why a class may not take the firmware.
+/// Why a class may not get the firmware.
 enum Incompatibility {
-    /// Too little is known of it.
+    /// Not enough is known about the hardware.
     Unknown(String),
     Mismatch(String),
 }
@@ -96,7 +96,7 @@ fn model(
     let listed = expected_models.join(", ");
     match class.hardware_model.as_deref().map(str::trim) {
         None | Some("") => Some(Incompatibility::Unknown(format!(
-            "The device does not say its hardware model; the firmware is for {listed}."
+            "The device reports no hardware model; the firmware is for {listed}."
         ))),
         Some(model) if expected_models.contains(&model) => None,
         Some(model) => Some(Incompatibility::Mismatch(format!(
@@ -114,7 +114,7 @@ fn revision(firmware: &Firmware, class: &DeviceClass) -> Option<Incompatibility>
         let bound = bound?;
         let Some(revision) = class.hardware_revision.as_deref() else {
             return Some(Incompatibility::Unknown(format!(
-                "The device does not say its hardware revision; the firmware needs {bound} {words}."
+                "The device reports no hardware revision; the firmware needs {bound} {words}."
             )));
         };
         let reason =

@@ -1,11 +1,11 @@
 use std::cmp::Ordering;
 
-/// A hardware revision: dotted numbers, as in `1.2` or `v3.0.1-rc.1`, or anything else, as in `B`.
+/// A hardware revision: dotted numbers, such as `1.2` or `v3.0.1-rc.1`, or a text, such as `B`.
 ///
-/// - A leading `v` and what follows a `+` do not count; missing parts are zero, so `1.2` is `1.2.0`.
-/// - What follows a `-` comes before the revision without it, and its parts compare as `SemVer` has it.
-/// - Revisions without numbers compare by their text, `A` before `B`, whether large or small letters.
-/// - A number and a text cannot be compared.
+/// - A leading `v` and a suffix after `+` are ignored. Missing parts are zero: `1.2` equals `1.2.0`.
+/// - A revision with a suffix after `-` sorts before the same one without; suffixes compare as in `SemVer`.
+/// - Texts compare without regard to case.
+/// - A number and a text are not comparable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Revision<'a> {
     Numbers {
@@ -34,7 +34,7 @@ impl<'a> Revision<'a> {
         }
     }
 
-    /// None: they cannot be compared.
+    /// `None` if they are not comparable.
     pub(crate) fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (

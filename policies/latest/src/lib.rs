@@ -1,6 +1,6 @@
-//! The compatibility policy `latest`: a firmware is for devices whose hardware it names and that are behind it.
+//! The compatibility policy `latest`: allows a firmware on devices with matching hardware and an older version.
 //!
-//! Whether the hardware that an update image names is theirs, the policy `hardware` decides.
+//! Hardware requirements of update images are checked by the policy `hardware`.
 
 use semver::Version;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use tidegate_plugin_sdk::prelude::*;
 #[derive(Debug)]
 pub struct Latest;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -22,7 +22,7 @@ impl Plugin for Latest {
     const NAME: &'static str = "latest";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str =
-        "Lets a device in mode latest onto a newer release for its hardware.";
+        "Offers devices in mode latest newer releases for their hardware.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 }
@@ -33,25 +33,25 @@ impl CompatibilityPolicy for Latest {
         let Some(offered) = parse(&firmware.version) else {
             let version = &firmware.version;
             return Verdict::incompatible(format!(
-                "Its version {version} is no version such as 1.2.3."
+                "The firmware's version {version} is not SemVer, such as 1.2.3."
             ));
         };
         if !config.allow_beta && (firmware.beta || !offered.pre.is_empty()) {
-            return Verdict::incompatible("It is a beta.");
+            return Verdict::incompatible("The firmware is a beta.");
         }
         match (firmware.device_model.as_deref(), model(class)) {
             (None, _) if is_named_by_image(firmware) => check_version(&offered, class, config),
-            (None, _) => Verdict::incompatible("It does not say which hardware it is for."),
-            (Some(_), None) => Verdict::incompatible("The device does not say its hardware model."),
-            (Some(wanted), Some(model)) if wanted != model => {
-                Verdict::incompatible(format!("It is for {wanted}; the device is a {model}."))
-            }
+            (None, _) => Verdict::incompatible("The firmware names no hardware."),
+            (Some(_), None) => Verdict::incompatible("The device reports no hardware model."),
+            (Some(wanted), Some(model)) if wanted != model => Verdict::incompatible(format!(
+                "The hardware is {model}; the firmware is for {wanted}."
+            )),
             _ => check_version(&offered, class, config),
         }
     }
 }
 
-/// Whether an update image said which hardware it is for, as the host keeps it in the firmware's metadata.
+/// True if the metadata of an update image names the supported hardware.
 fn is_named_by_image(firmware: &Firmware) -> bool {
     let declares = |key, empty_value: &str| {
         let mut metadata = firmware.metadata.iter();
@@ -67,25 +67,23 @@ fn model(class: &DeviceClass) -> Option<&str> {
     model.filter(|model| !model.is_empty())
 }
 
-/// Compatible, if the class is behind the offered version.
+/// Compatible if the offered version is newer than the installed one.
 fn check_version(offered: &Version, class: &DeviceClass, config: &Config) -> Verdict {
     let reported = class.version.as_deref().map(str::trim).unwrap_or_default();
     match parse(reported) {
         Some(installed) if offered.cmp_precedence(&installed).is_gt() => Verdict::Compatible,
         Some(installed) => Verdict::incompatible(format!(
-            "The device is on {installed}, and {offered} is not newer."
+            "{installed} is installed, and {offered} is not newer."
         )),
         None if config.allow_unknown => Verdict::Compatible,
-        None if reported.is_empty() => {
-            Verdict::incompatible("The device does not say which version it is on.")
-        }
+        None if reported.is_empty() => Verdict::incompatible("The device reports no version."),
         None => Verdict::incompatible(format!(
-            "The device is on {reported}, which is no version such as 1.2.3."
+            "The installed version {reported} is not SemVer, such as 1.2.3."
         )),
     }
 }
 
-/// `SemVer`, with a leading `v` or without.
+/// Parses `SemVer` with or without a leading `v`.
 fn parse(text: &str) -> Option<Version> {
     let text = text.trim();
     Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text)).ok()

@@ -1,4 +1,4 @@
-//! The health policy `timeout`: stops a campaign when devices fall silent or slow.
+//! The health policy `timeout`: stops a campaign when devices time out or take too long.
 
 use serde::Deserialize;
 use tidegate_plugin_sdk::{duration_text, percent_text, prelude::*, share_of};
@@ -7,7 +7,7 @@ use tidegate_plugin_sdk::{duration_text, percent_text, prelude::*, share_of};
 #[derive(Debug)]
 pub struct Timeout;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -17,7 +17,7 @@ pub struct Config {
     action: Action,
 }
 
-/// What is done about it.
+/// Reaction to a limit that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Action {
@@ -39,7 +39,7 @@ impl Default for Config {
 impl Plugin for Timeout {
     const NAME: &'static str = "timeout";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Stops or rolls back when devices fall silent or slow.";
+    const SUMMARY: &'static str = "Stops or rolls back when devices time out or take too long.";
     const SCHEMA: &'static str = include_str!("../schema.json");
     type Config = Config;
 }
@@ -56,7 +56,7 @@ impl HealthPolicy for Timeout {
         };
         if ended < config.minimum_sample && !has_ended {
             let reason = format!(
-                "Too few devices have ended to judge: {ended} of {}.",
+                "Too few devices have ended to evaluate: {ended} of {}.",
                 config.minimum_sample
             );
             let verdict = HealthVerdict::Inconclusive(reason.clone());
@@ -79,22 +79,23 @@ impl HealthPolicy for Timeout {
     }
 }
 
-/// One thing looked at.
+/// Comparison of a measurement with its limit.
 struct Finding {
     text: String,
     exceeds_limit: bool,
 }
 
 fn timeout_finding(input: &HealthInput, config: &Config) -> Finding {
-    let (silent, ended) = (input.total.timed_out, input.total.conclusive());
+    let (timed_out_devices, ended) = (input.total.timed_out, input.total.conclusive());
     let limit = config.max_timed_out_percent.basis_points();
     Finding {
         text: format!(
-            "{silent} of {ended} ended devices timed out, {}; at most {} may.",
-            percent_text(share_of(silent, ended)),
+            "{timed_out_devices} of {ended} ended devices timed out, {}; the limit is {}.",
+            percent_text(share_of(timed_out_devices, ended)),
             percent_text(limit)
         ),
-        exceeds_limit: u128::from(silent) * 10_000 > u128::from(ended) * u128::from(limit),
+        exceeds_limit: u128::from(timed_out_devices) * 10_000
+            > u128::from(ended) * u128::from(limit),
     }
 }
 
@@ -106,7 +107,7 @@ fn duration_finding(input: &HealthInput, config: &Config) -> Option<Finding> {
     let p95 = input.durations.p95;
     Some(Finding {
         text: format!(
-            "19 devices in 20 took up to {}; {} is the limit.",
+            "The 95th percentile of update durations is {}; the limit is {}.",
             duration_text(p95),
             duration_text(limit)
         ),

@@ -1,4 +1,4 @@
-//! The compatibility policy `version-path`: no way back, and no step over an intermediate version.
+//! The compatibility policy `version-path`: prevents downgrades and enforces intermediate versions.
 
 mod version;
 
@@ -12,17 +12,17 @@ use version::Range;
 #[derive(Debug)]
 pub struct VersionPath;
 
-/// Its config; `schema.json` describes it.
+/// Config, see `schema.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     allow_downgrade: bool,
     intermediate: Vec<IntermediateStep>,
-    /// None: what is wise, see [`check_unknown_version`].
+    /// `None`: decided by [`check_unknown_version`].
     allow_unknown: Option<bool>,
 }
 
-/// A step that must not be skipped.
+/// An intermediate version that must be installed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntermediateStep {
@@ -49,17 +49,17 @@ impl Plugin for VersionPath {
             };
             let from = Range::new(&step.from);
             if from.is_none() {
-                refuse("from", "is no range of versions, such as `<2.0.0`");
+                refuse("from", "must be a range of versions, such as `<2.0.0`");
             }
             if Range::new(&step.to).is_none() {
-                refuse("to", "is no range of versions, such as `>=3.0.0`");
+                refuse("to", "must be a range of versions, such as `>=3.0.0`");
             }
             match version::parse(&step.via) {
-                None => refuse("via", "is no version, such as `2.5.0`"),
+                None => refuse("via", "must be a version, such as `2.5.0`"),
                 Some(via) if from.is_some_and(|from| from.contains(&via)) => {
                     refuse(
                         "via",
-                        "lies in `from`, so a device that has it would need it again",
+                        "must be outside `from`: a device on it would have to install it again",
                     );
                 }
                 Some(_) => {}
@@ -87,20 +87,20 @@ impl CompatibilityPolicy for VersionPath {
         };
         if !config.allow_downgrade && target.cmp_precedence(&installed).is_lt() {
             return Verdict::incompatible(format!(
-                "{installed} is installed; going back to {target} is not allowed."
+                "{installed} is installed; a downgrade to {target} is not allowed."
             ));
         }
         match required_intermediate(&installed, &target, config) {
             None => Verdict::Compatible,
             Some(via) => Verdict::needs(
                 via.to_string(),
-                format!("The way from {installed} to {target} leads over {via}."),
+                format!("An update from {installed} to {target} must go through {via}."),
             ),
         }
     }
 }
 
-/// The version that has to come first, if any. A step to or over `via` itself is taken already.
+/// The intermediate version to install first, if any. Devices on `via`, and a firmware of that version, need none.
 fn required_intermediate(
     installed: &Version,
     target: &Version,
@@ -116,9 +116,8 @@ fn required_intermediate(
     })
 }
 
-/// A device that has not told its version is most often a new one: it has nothing to go back from, and to leave it
-/// out would leave out whole fleets whose devices never tell. But where a step must not be skipped, nobody knows
-/// whether this device would.
+/// By default a device that reports no version is allowed: most often it is new, and some fleets never report one. It
+/// is excluded where an intermediate version leads to the firmware, since the device might skip it.
 fn check_unknown_version(target: &Version, config: &Config) -> Verdict {
     let steps = &config.intermediate;
     let applies =
@@ -129,7 +128,7 @@ fn check_unknown_version(target: &Version, config: &Config) -> Verdict {
     if allowed {
         Verdict::Compatible
     } else {
-        Verdict::incompatible("The device has not told which version is installed.")
+        Verdict::incompatible("The device reports no version.")
     }
 }
 
@@ -137,7 +136,9 @@ fn check_unreadable_version(what: &str, version: &str, config: &Config) -> Verdi
     if config.allow_unknown == Some(true) {
         Verdict::Compatible
     } else {
-        Verdict::incompatible(format!("{what} `{version}` is no version such as 1.2.3."))
+        Verdict::incompatible(format!(
+            "{what} `{version}` is not a version such as 1.2.3."
+        ))
     }
 }
 

@@ -1,6 +1,6 @@
 use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 
-/// Reads a version as devices report them: `SemVer`, with a leading `v` or without, and with minor or patch missing.
+/// Parses a reported version: `SemVer`, with or without a leading `v`, minor and patch.
 pub(crate) fn parse(text: &str) -> Option<Version> {
     let text = text.trim();
     let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
@@ -21,8 +21,8 @@ impl Range {
         VersionReq::parse(text).ok().map(Self)
     }
 
-    /// `SemVer` keeps pre-releases out of ranges that do not name one, which would let a device on 1.9.0-rc.1 skip a
-    /// step that 1.9.0 must take: so a pre-release counts as the version that it leads to.
+    /// A pre-release matches if its release does. `SemVer` excludes pre-releases from ranges that name none, so that
+    /// a device on 1.9.0-rc.1 could skip a version that 1.9.0 must install.
     pub(crate) fn contains(&self, version: &Version) -> bool {
         let release = Version {
             pre: Prerelease::EMPTY,
