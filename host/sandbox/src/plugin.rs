@@ -142,7 +142,7 @@ impl Plugin {
             Ok(errors) if errors.is_empty() => self.run_validate(config),
             outcome => Validation {
                 outcome,
-                asked: None,
+                cost: None,
             },
         }
     }
@@ -163,7 +163,7 @@ impl Plugin {
             .map(|(errors,)| errors.into_iter().map(Into::into).collect());
         Validation {
             outcome,
-            asked: Some((run.fuel, run.duration)),
+            cost: Some((run.fuel, run.duration)),
         }
     }
 

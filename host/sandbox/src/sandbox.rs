@@ -274,7 +274,7 @@ impl Sandbox for WasmSandbox {
     async fn validate(&self, plugin: Digest, config: &str) -> Validation {
         let failed_validation = |failure| Validation {
             outcome: Err(failure),
-            asked: None,
+            cost: None,
         };
         let plugin = match self.plugin(plugin).await {
             Ok(plugin) => plugin,
@@ -323,7 +323,7 @@ impl Sandbox for WasmSandbox {
         .await
     }
 
-    fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {
+    fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         record::decompress(record).map_err(|error| CallFailure::Host(error.to_string()))
     }
 }

@@ -129,7 +129,7 @@ fn output_json(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) ->
     match failure {
         Some(failure) => Ok(failure_json(failure.class(), &failure.to_string())),
         None if record.is_empty() => Ok("null".to_owned()),
-        None => Ok(engine.sandbox().readable(record)?),
+        None => Ok(engine.sandbox().record_json(record)?),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn validate_config(
     config: &str,
 ) -> Result<Vec<FieldError>> {
     let validation = engine.sandbox().validate(revision, config).await;
-    if let Some((fuel, duration)) = validation.asked {
+    if let Some((fuel, duration)) = validation.cost {
         let failure = validation.outcome.as_ref().err();
         let observer = &engine.ports.observer;
         observer.plugin_called(plugin, "validate", failure, fuel, duration);

@@ -41,7 +41,7 @@ pub trait Sandbox: Send + Sync {
     async fn replay(&self, plugin: Digest, input: &[u8]) -> Call<()>;
 
     /// A recorded input or output as readable JSON text.
-    fn readable(&self, record: &[u8]) -> Result<String, CallFailure>;
+    fn record_json(&self, record: &[u8]) -> Result<String, CallFailure>;
 }
 
 /// Components by digest. Used when the cache of compiled code misses.
@@ -82,7 +82,7 @@ pub struct Validation {
     pub outcome: Result<Vec<FieldError>, CallFailure>,
     /// Fuel and time of the plugin's own `validate`. `None`: the plugin was not called, because the schema check failed
     /// or it could not be loaded.
-    pub asked: Option<(u64, Duration)>,
+    pub cost: Option<(u64, Duration)>,
 }
 
 /// One call of a plugin: its result and its resource usage.

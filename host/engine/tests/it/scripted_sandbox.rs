@@ -117,7 +117,7 @@ impl Sandbox for ScriptedSandbox {
     async fn validate(&self, _: Digest, _: &str) -> Validation {
         Validation {
             outcome: Ok(Vec::new()),
-            asked: Some((7, Duration::ZERO)),
+            cost: Some((7, Duration::ZERO)),
         }
     }
 
@@ -150,7 +150,7 @@ impl Sandbox for ScriptedSandbox {
         call(&Mutex::new(Box::new(|_: &Vec<u8>| Ok(()))), &input.to_vec())
     }
 
-    fn readable(&self, record: &[u8]) -> Result<String, CallFailure> {
+    fn record_json(&self, record: &[u8]) -> Result<String, CallFailure> {
         Ok(format!("{:?}", String::from_utf8_lossy(record)))
     }
 }

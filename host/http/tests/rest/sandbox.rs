@@ -57,7 +57,7 @@ impl Sandbox for ScriptedSandbox {
         };
         Validation {
             outcome: Ok(is_bad.then_some(error).into_iter().collect()),
-            asked: Some((3, Duration::ZERO)),
+            cost: Some((3, Duration::ZERO)),
         }
     }
 
@@ -100,7 +100,7 @@ impl Sandbox for ScriptedSandbox {
         call_result(Ok(()))
     }
 
-    fn readable(&self, _: &[u8]) -> Result<String, CallFailure> {
+    fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {
         Ok(r#"{"waves": 2}"#.to_owned())
     }
 }

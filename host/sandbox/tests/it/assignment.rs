@@ -50,7 +50,7 @@ async fn long_pages_are_recorded_by_digest() -> Result<()> {
     let digest = fixture.components.put(strategy_assigning(rows)?);
     let call = fixture.sandbox.assign(digest, page(rows)).await;
     assert!(call.record.input.len() < 1_000);
-    let answer = fixture.sandbox.readable(&call.record.output)?;
+    let answer = fixture.sandbox.record_json(&call.record.output)?;
     assert!(
         answer.contains(r#""rows":100000,"digest":"sha256:"#),
         "{answer}"

@@ -100,11 +100,11 @@ fn check(
     let input = encode_input(&golden.call, golden.input.get())?;
     let first = plugin.replay(&input);
     let second = plugin.replay(&input);
-    let readable = fixture.sandbox.readable(&first.record.output)?;
-    let answered: Value = serde_json::from_str(&readable)?;
+    let record_json = fixture.sandbox.record_json(&first.record.output)?;
+    let answered: Value = serde_json::from_str(&record_json)?;
     ensure!(
         answered["answer"] == golden.expect,
-        "the output is {readable}"
+        "the output is {record_json}"
     );
     ensure!(first.record == second.record, "the second record differs");
     ensure!(
@@ -122,7 +122,8 @@ fn check(
     );
     ensure!(first.record.input == input);
     ensure!(
-        first.record.input_digest == Some(Digest::of(fixture.sandbox.readable(&input)?.as_bytes()))
+        first.record.input_digest
+            == Some(Digest::of(fixture.sandbox.record_json(&input)?.as_bytes()))
     );
     Ok(())
 }

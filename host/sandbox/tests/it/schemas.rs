@@ -20,7 +20,7 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
         .validate(digest, r#"{"waves": [{"percent": 100}]}"#)
         .await;
     assert_eq!(good.outcome?, []);
-    assert!(good.asked.is_some_and(|(fuel, _)| fuel > 0));
+    assert!(good.cost.is_some_and(|(fuel, _)| fuel > 0));
     for (config, path) in [
         (
             r#"{"waves": [{"percent": 1}, {"percent": 101}]}"#,
@@ -32,7 +32,7 @@ async fn errors_name_the_field_by_pointer() -> Result<()> {
     ] {
         let refused = fixture.sandbox.validate(digest, config).await;
         assert_eq!(
-            refused.asked, None,
+            refused.cost, None,
             "the plugin is not called if the schema finds errors"
         );
         let errors = refused.outcome?;

@@ -164,7 +164,7 @@ async fn a_plugin_may_refuse_the_trial_campaign() -> Result<()> {
         Some("the plugin returned an error: hostile")
     );
     assert_eq!(
-        fixture.sandbox.readable(&call.record.output)?,
+        fixture.sandbox.record_json(&call.record.output)?,
         r#"{"call":"decide","answer":{"Err":"hostile"}}"#
     );
     Ok(())

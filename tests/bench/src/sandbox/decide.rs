@@ -32,7 +32,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let observation = observation();
     let first = rig.plugin.decide(observation.clone());
     first.outcome.clone().context("decide")?;
-    let readable = rig.sandbox.readable(&first.record.input)?;
+    let readable = rig.sandbox.record_json(&first.record.input)?;
 
     time_calls(&rig.plugin, &observation, calls / 10);
     let (mut one_thread, mut native, mut two_threads) = (Vec::new(), Vec::new(), Vec::new());

@@ -76,7 +76,7 @@ impl Sandbox for NoSandbox {
     async fn validate(&self, _: Digest, _: &str) -> Validation {
         Validation {
             outcome: Err(no_sandbox_failure()),
-            asked: None,
+            cost: None,
         }
     }
 
@@ -104,7 +104,7 @@ impl Sandbox for NoSandbox {
         failed_call()
     }
 
-    fn readable(&self, _: &[u8]) -> Result<String, CallFailure> {
+    fn record_json(&self, _: &[u8]) -> Result<String, CallFailure> {
         Err(no_sandbox_failure())
     }
 }
