@@ -58,11 +58,11 @@ pub(crate) enum NextPoll {
 /// Responds with a stream of events. Events are read only as fast as the client receives them.
 ///
 /// The caller must subscribe to `signals` before it reads any state, so that no change in between is missed.
-pub(crate) fn event_stream<F: EventSource>(
+pub(crate) fn event_stream<S: EventSource>(
     state: &AppState,
     tenant: TenantId,
-    signals: Receiver<F::Topic>,
-    source: F,
+    signals: Receiver<S::Topic>,
+    source: S,
 ) -> Result<Response> {
     let events = EventStream {
         _permit: state.limits.acquire_event_stream(tenant)?,
@@ -103,16 +103,16 @@ pub(crate) fn json_event(kind: &str, id: impl AsRef<str>, body: &impl Serialize)
     Ok(Event::default().event(kind).id(id).data(json))
 }
 
-struct EventStream<F: EventSource> {
-    source: F,
-    signals: Receiver<F::Topic>,
+struct EventStream<S: EventSource> {
+    source: S,
+    signals: Receiver<S::Topic>,
     pending: vec::IntoIter<Event>,
     next: NextPoll,
     polled_at: Instant,
     _permit: StreamPermit,
 }
 
-impl<F: EventSource> EventStream<F> {
+impl<S: EventSource> EventStream<S> {
     fn into_events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(self, |mut stream| async move {
             let event = stream.next_event().await?;
@@ -157,7 +157,7 @@ impl<F: EventSource> EventStream<F> {
             }
         };
         // A timeout means that a poll is due.
-        let _ = timeout(F::MAX_POLL_INTERVAL, signal).await;
+        let _ = timeout(S::MAX_POLL_INTERVAL, signal).await;
         sleep_until(self.polled_at + MIN_POLL_INTERVAL).await;
     }
 }

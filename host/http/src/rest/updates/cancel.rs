@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = CancelWish)]
 pub(crate) struct CancelRequest {
-    /// Ends an update that is being cancelled immediately, without waiting for its device.
+    /// Immediately ends an update that is being cancelled, without waiting for its device.
     #[serde(default)]
     force: bool,
     /// Free text, at most 1000 characters.
