@@ -4,12 +4,12 @@ use tidegate_core::{device::Device, mode::DeviceMode};
 pub fn reasons(device: &Device) -> Vec<String> {
     let mut reasons = vec![
         match device.mode {
-            DeviceMode::Rollout => "its mode is rollout: campaigns update it",
+            DeviceMode::Rollout => "its mode is rollout: campaigns assign its firmware",
             DeviceMode::Latest => {
                 "its mode is latest: it gets the newest compatible firmware, and campaigns skip it"
             }
             DeviceMode::Manual => {
-                "its mode is manual: only operators update it, and campaigns skip it"
+                "its mode is manual: only operators assign its firmware, and campaigns skip it"
             }
         }
         .to_owned(),
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(
             reasons(&device),
             [
-                "its mode is manual: only operators update it, and campaigns skip it",
+                "its mode is manual: only operators assign its firmware, and campaigns skip it",
                 "it is pinned: it gets no new updates; its open update 7 continues",
                 "it follows the feed beta",
                 "it has drifted: its last update installed 2.0.0, but it reports 1.0.0; drift is not corrected automatically",

@@ -1,4 +1,4 @@
-//! Keys, tokens, tenants.
+//! API keys, bearer tokens and tenants.
 
 use axum::body::Body;
 use http::Request;
@@ -98,11 +98,11 @@ async fn development_tokens_exist_only_in_development() {
         .expect_problem(404);
 
     let server = TestServer::with(|settings| settings.dev = true).await;
-    let made = server
+    let created = server
         .send("POST", "/api/v1/auth/dev-token", "", &payload)
         .await
         .expect(200);
-    let token = made["token"].as_str().expect("a token");
+    let token = created["token"].as_str().expect("a token");
     server
         .send_request(bearer("/api/v1/devices", token))
         .await
@@ -117,16 +117,16 @@ async fn development_tokens_exist_only_in_development() {
         .await
         .expect_problem(401);
 
-    let nobody = json!({"user_id": "", "expires_in": 60});
+    let without_user = json!({"user_id": "", "expires_in": 60});
     let refused = server
-        .post("/api/v1/auth/dev-token", &nobody)
+        .post("/api/v1/auth/dev-token", &without_user)
         .await
         .expect_problem(422);
     assert_eq!(refused.1, ["/user_id"]);
-    let nowhere = json!({"user_id": "maker", "tenant": "nowhere"});
+    let unknown_tenant = json!({"user_id": "maker", "tenant": "nowhere"});
     assert_eq!(
         server
-            .post("/api/v1/auth/dev-token", &nowhere)
+            .post("/api/v1/auth/dev-token", &unknown_tenant)
             .await
             .expect_problem(422)
             .1,

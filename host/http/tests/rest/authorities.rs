@@ -1,4 +1,4 @@
-//! Authorities as operators see them.
+//! Certificate authorities.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
@@ -12,8 +12,8 @@ fn pem(name: &str, until: i32) -> String {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.not_after = rcgen::date_time_ymd(until, 1, 1);
     let key = KeyPair::generate().expect("a key");
-    let made = CertifiedIssuer::self_signed(params, key).expect("a certificate");
-    made.pem()
+    let created = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+    created.pem()
 }
 
 #[tokio::test]
@@ -21,8 +21,8 @@ async fn an_authority_is_created_listed_and_deleted() {
     let server = TestServer::new().await;
     let path = "/api/v1/device-authorities";
     let payload = json!({"name": "plant", "certificate": pem("plant root", 2040)});
-    let made = server.post(path, &payload).await;
-    let body = made.expect(201);
+    let created = server.post(path, &payload).await;
+    let body = created.expect(201);
     assert_eq!(body["expires_at"], "2040-01-01T00:00:00.000Z");
     assert!(
         body["subject"]
@@ -30,7 +30,7 @@ async fn an_authority_is_created_listed_and_deleted() {
             .is_some_and(|subject| subject.contains("plant root"))
     );
     assert_eq!(body["sha256"].as_str().map(str::len), Some(64));
-    let location = made.headers["location"]
+    let location = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();

@@ -1,4 +1,4 @@
-//! Campaigns from their making to their end.
+//! Campaigns from creation to end.
 
 use serde_json::{Value, json};
 use tidegate_engine::ports::Role;
@@ -12,15 +12,15 @@ async fn a_campaign_is_created_started_changed_and_ended() {
     let path = server
         .campaign(json!({"priority": "high", "max_concurrent_updates": 2}))
         .await;
-    let made = server.get(&path).await.expect(200);
+    let created = server.get(&path).await.expect(200);
     assert_eq!(
-        (&made["status"], &made["waves"]),
+        (&created["status"], &created["waves"]),
         (&json!("created"), &json!([]))
     );
-    assert_eq!(made["strategy"]["config"], json!({}));
-    assert_eq!(made["firmware"]["version"], "1.1.0");
+    assert_eq!(created["strategy"]["config"], json!({}));
+    assert_eq!(created["firmware"]["version"], "1.1.0");
     assert_eq!(
-        (&made["timeout_minutes"], &made["created_by"]),
+        (&created["timeout_minutes"], &created["created_by"]),
         (&json!(60), &json!("admin"))
     );
 
@@ -255,7 +255,7 @@ async fn the_journal_can_be_replayed() {
         .clone();
     let other = other.as_str().expect("a digest");
     for (revision, status, code, words) in [
-        (other, 409, "other_plugin", "one of the plugin staged"),
+        (other, 409, "other_plugin", "belongs to the plugin staged"),
         (
             &format!("sha256:{}", "0".repeat(64)),
             404,
@@ -283,7 +283,7 @@ async fn the_journal_lists_unknown_target_devices() {
         "target_devices": ["pi-0", "g7", "g1", "g2", "g3", "g4", "g5", "g6", "g1"],
     });
     let path = server.campaign(named).await;
-    // Until it starts, a device may still come.
+    // A device may be created until the campaign starts.
     let late = json!({"device_id": "g7"});
     server.post("/api/v1/devices", &late).await.expect(201);
     let start = format!("{path}/start");
@@ -297,7 +297,7 @@ async fn the_journal_lists_unknown_target_devices() {
             &json!("host"),
             &json!("missing"),
             &json!(
-                "of the devices in target_devices 6 are not known here and stay out: g1, g2, g3, g4, g5 and 1 more"
+                "6 of the devices in target_devices do not exist and are not included: g1, g2, g3, g4, g5 and 1 more"
             )
         )
     );
@@ -344,14 +344,14 @@ async fn a_maintenance_window_is_shown_and_an_invalid_one_refused() {
     let window =
         json!({"schedule": "0 0 2 ? * SUN", "duration": "2h", "timezone": "Europe/Berlin"});
     let path = server.campaign(json!({"maintenance_window": window})).await;
-    let made = server.get(&path).await.expect(200);
+    let created = server.get(&path).await.expect(200);
     let shown = json!({
         "schedule": "0 0 2 ? * SUN", "duration": "02:00:00", "timezone": "Europe/Berlin", "prefetch": false,
     });
-    assert_eq!(made["maintenance_window"], shown);
+    assert_eq!(created["maintenance_window"], shown);
 
     let refused = json!({
-        "name": "autumn", "firmware_id": made["firmware_id"], "target_groups": ["lab"],
+        "name": "autumn", "firmware_id": created["firmware_id"], "target_groups": ["lab"],
         "strategy": {"plugin": "canary"},
         "maintenance_window": {"schedule": "daily", "duration": "169h", "timezone": "", "prefetch": true},
     });

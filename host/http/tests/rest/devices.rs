@@ -1,4 +1,4 @@
-//! Devices as operators see them.
+//! Devices of operators.
 
 use serde_json::json;
 
@@ -11,11 +11,14 @@ async fn a_device_is_created_once_and_its_token_shown_once() {
         "device_id": "bay 7/é".replace(' ', "-"), "name": "Bay 7", "groups": ["lab"],
         "attributes": {"hw_model": "rpi4", "site": "lab-7"},
     });
-    let made = server.post("/api/v1/devices", &device).await;
-    let body = made.expect(201);
+    let created = server.post("/api/v1/devices", &device).await;
+    let body = created.expect(201);
     assert_eq!(body["token"].as_str().map(str::len), Some(64));
-    assert_eq!(made.headers["location"], "/api/v1/devices/bay-7%2F%C3%A9");
-    assert_eq!(made.headers["cache-control"], "no-store");
+    assert_eq!(
+        created.headers["location"],
+        "/api/v1/devices/bay-7%2F%C3%A9"
+    );
+    assert_eq!(created.headers["cache-control"], "no-store");
 
     let shown = server
         .get("/api/v1/devices/bay-7%2F%C3%A9")
@@ -102,9 +105,9 @@ async fn a_device_is_changed_field_by_field() {
         "device_id": "a", "name": "Bay 7", "groups": ["lab"], "feed": "stable",
         "labels": {"rack": "7", "row": "b"}, "mode": "manual", "pinned": true,
     });
-    let made = server.post("/api/v1/devices", &device).await.expect(201)["device"].clone();
+    let created = server.post("/api/v1/devices", &device).await.expect(201)["device"].clone();
     assert_eq!(
-        (&made["mode"], &made["pinned"]),
+        (&created["mode"], &created["pinned"]),
         (&json!("manual"), &json!(true))
     );
     let patch = async |patch: serde_json::Value| {
@@ -112,7 +115,7 @@ async fn a_device_is_changed_field_by_field() {
             .send("PATCH", "/api/v1/devices/a", &server.admin, &patch)
             .await
     };
-    assert_eq!(patch(json!({})).await.expect(200), made);
+    assert_eq!(patch(json!({})).await.expect(200), created);
     let changed = patch(json!({
         "feed": null, "labels": {"row": null, "column": "3"}, "mode": "latest", "pinned": false,
     }));
@@ -139,10 +142,10 @@ async fn a_device_is_changed_field_by_field() {
 #[tokio::test]
 async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
     let server = TestServer::new().await;
-    let made = server
+    let created = server
         .post("/api/v1/devices", &json!({"device_id": "a"}))
         .await;
-    let made = made.expect(201)["device"].clone();
+    let created = created.expect(201)["device"].clone();
     for (patch, fields) in [
         (json!({"nmae": "x", "pinned": true}), &["/nmae"][..]),
         (json!({"mode": "auto"}), &["/mode"]),
@@ -173,11 +176,11 @@ async fn a_change_that_breaks_rules_is_refused_and_changes_nothing() {
         .send("PATCH", "/api/v1/devices/a", &server.admin, &many)
         .await;
     assert_eq!(response.expect_problem(422).1, ["/labels"]);
-    assert_eq!(server.get("/api/v1/devices/a").await.expect(200), made);
-    let nobody = server
+    assert_eq!(server.get("/api/v1/devices/a").await.expect(200), created);
+    let unknown = server
         .send("PATCH", "/api/v1/devices/b", &server.admin, &json!({}))
         .await;
-    assert_eq!(nobody.expect_problem(404).0, "not_found");
+    assert_eq!(unknown.expect_problem(404).0, "not_found");
 }
 
 #[tokio::test]
@@ -250,10 +253,10 @@ async fn an_operator_activates_and_deactivates_auto_confirm() {
         .expect(201);
     let put = async |body| server.send("PUT", PATH, &server.admin, &body).await;
     let agreed = put(json!({"remark": "no screen"})).await.expect(200);
-    let said = &agreed["auto_confirm"];
-    assert_eq!(said["remark"], "no screen");
-    assert!(said["initiator"].is_string() && said["activated_at"].is_string());
-    // Whoever agreed first is remembered.
+    let auto_confirm = &agreed["auto_confirm"];
+    assert_eq!(auto_confirm["remark"], "no screen");
+    assert!(auto_confirm["initiator"].is_string() && auto_confirm["activated_at"].is_string());
+    // The first activation is kept.
     assert_eq!(put(json!({})).await.expect(200), agreed);
     let long = json!({"remark": "x".repeat(1001)});
     assert_eq!(put(long).await.expect_problem(422).0, "invalid_reason");
@@ -265,9 +268,11 @@ async fn an_operator_activates_and_deactivates_auto_confirm() {
     let shown = server.get("/api/v1/devices/a").await.expect(200);
     assert_eq!(shown["auto_confirm"], json!(null));
 
-    let nobody = "/api/v1/devices/b/auto-confirm";
+    let unknown = "/api/v1/devices/b/auto-confirm";
     for method in ["PUT", "DELETE"] {
-        let refused = server.send(method, nobody, &server.admin, &json!({})).await;
+        let refused = server
+            .send(method, unknown, &server.admin, &json!({}))
+            .await;
         refused.expect_problem(404);
     }
     let viewer = server
@@ -281,8 +286,8 @@ async fn an_operator_activates_and_deactivates_auto_confirm() {
 async fn a_device_polls_as_often_as_an_operator_says() {
     let server = TestServer::new().await;
     let device = json!({"device_id": "a", "polling_interval": "00:00:10"});
-    let made = server.post("/api/v1/devices", &device).await.expect(201);
-    assert_eq!(made["device"]["polling_interval"], "00:00:10");
+    let created = server.post("/api/v1/devices", &device).await.expect(201);
+    assert_eq!(created["device"]["polling_interval"], "00:00:10");
     let patch = async |interval| {
         let body = json!({"polling_interval": interval});
         server

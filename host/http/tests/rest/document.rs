@@ -1,4 +1,4 @@
-//! The OpenAPI document is committed, and says the truth.
+//! The OpenAPI document is committed and correct.
 
 use axum::body::Body;
 use http::Request;
@@ -9,10 +9,10 @@ use crate::test_server::{TestServer, request};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
-/// Operations that change nothing although they are no `GET`.
+/// Operations that change nothing although they are not `GET`.
 const READING: [&str; 2] = ["validate_config", "replay_decision"];
 
-/// Every operation: method, path with its variables filled in, and its id.
+/// Every operation: method, path with its variables filled in, and operation id.
 fn operations() -> Vec<(String, String, String)> {
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
     let mut operations = Vec::new();
@@ -95,11 +95,11 @@ fn bodies_say_that_unknown_fields_are_refused() {
     ] {
         let schema = &schemas[name];
         assert!(schema.is_object(), "{name} is not there");
-        let said = schema.get("additionalProperties");
+        let additional_properties = schema.get("additionalProperties");
         assert_eq!(
-            said == Some(&Value::Bool(false)),
+            additional_properties == Some(&Value::Bool(false)),
             closed,
-            "{name}: {said:?}"
+            "{name}: {additional_properties:?}"
         );
     }
 }

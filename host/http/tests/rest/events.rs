@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::test_server::{TestServer, request};
 
-/// A stream of events, read one by one.
+/// An event stream, read one event at a time.
 pub(crate) struct Events {
     body: axum::body::BodyDataStream,
     text: String,
@@ -21,7 +21,7 @@ impl Events {
         Self::at(server, &format!("{path}/events"), last.as_deref()).await
     }
 
-    /// What is streamed under this path.
+    /// Opens the event stream at this path.
     pub(crate) async fn at(server: &TestServer, path: &str, last: Option<&str>) -> Self {
         let mut request = request("GET", path, &server.admin).header("accept", "text/event-stream");
         if let Some(last) = last {
@@ -42,7 +42,7 @@ impl Events {
         }
     }
 
-    /// The next event: its name, its id and its data. None: the stream has ended.
+    /// The next event: name, id and data. `None`: the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<(String, String, Value)> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
@@ -122,7 +122,7 @@ async fn event_streams_are_limited_per_tenant() {
     assert_eq!(refused.0, "too_many_streams");
     drop(log);
     Events::of(&server, &campaign, None).await;
-    // One that is refused takes no place.
+    // A refused stream takes no permit.
     server
         .get("/api/v1/campaigns/4711/events")
         .await

@@ -1,4 +1,4 @@
-//! Firmware goes in whole or not at all, and comes out as it went in.
+//! Firmware uploads and downloads.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -13,9 +13,9 @@ use tidegate_engine::{
 
 use crate::test_server::{TestServer, request};
 
-async fn has(server: &TestServer, bytes: &[u8]) -> bool {
+async fn is_stored(server: &TestServer, bytes: &[u8]) -> bool {
     let opened = server.artifacts.open(Digest::of(bytes).0, 0..1).await;
-    opened.expect("a store that works").is_some()
+    opened.expect("the artifact store").is_some()
 }
 
 async fn upload(
@@ -40,9 +40,9 @@ async fn an_uploaded_firmware_is_shown_and_downloaded() {
         "name": "edge", "version": "1.1.0", "device_model": "rpi4", "tags": ["lab"], "is_beta": true,
         "checksum_sha256": Digest::of(b"tide and time").to_string().trim_start_matches("sha256:"),
     });
-    let made = upload(&server, metadata, &[("edge.bin", b"tide and time")]).await;
-    let firmware = made.expect(201);
-    let path = made.headers["location"]
+    let created = upload(&server, metadata, &[("edge.bin", b"tide and time")]).await;
+    let firmware = created.expect(201);
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -109,7 +109,10 @@ async fn lists_are_filtered_and_omit_deleted_firmware() {
         .expect(204);
     assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 1);
     server.get(&path).await.expect_problem(404);
-    assert!(has(&server, b"b").await, "a device may fetch it again");
+    assert!(
+        is_stored(&server, b"b").await,
+        "a device may fetch it again"
+    );
 }
 
 #[tokio::test]
@@ -121,8 +124,8 @@ async fn a_deleted_firmware_is_shown_while_it_is_referenced() {
         server.post("/api/v1/devices", &device).await.expect(201);
     }
     let payload = json!({"firmware_id": firmware});
-    let made = server.post("/api/v1/devices/a/update", &payload).await;
-    made.expect(201);
+    let created = server.post("/api/v1/devices/a/update", &payload).await;
+    created.expect(201);
     let path = format!("/api/v1/firmware/{firmware}");
     let deleted = server.send("DELETE", &path, &server.admin, &json!(null));
     deleted.await.expect(204);
@@ -230,7 +233,7 @@ async fn a_refused_upload_leaves_nothing_behind() {
     let large = vec![0; (1 << 20) + 1];
     let refused = upload(&server, good, &[("a.bin", b"unwanted"), ("b.bin", &large)]).await;
     assert_eq!(refused.expect_problem(413).0, "too_large");
-    assert!(!has(&server, b"unwanted").await);
+    assert!(!is_stored(&server, b"unwanted").await);
     assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 0);
 }
 
@@ -244,8 +247,8 @@ async fn the_same_firmware_twice_is_a_conflict_and_keeps_the_first() {
     upload(&server, again, &[("a.bin", b"second")])
         .await
         .expect_problem(409);
-    assert!(has(&server, b"first").await);
-    assert!(!has(&server, b"second").await);
+    assert!(is_stored(&server, b"first").await);
+    assert!(!is_stored(&server, b"second").await);
     let download = server.get(&format!("/api/v1/firmware/{id}/download")).await;
     assert_eq!(&*download.bytes, b"first");
 }
@@ -257,16 +260,16 @@ async fn files_make_the_modules_that_the_uploader_names() {
         {"part": "os", "files": [{"filename": "root.img"}]},
         {"part": "bApp", "name": "app", "version": "7", "files": [{"filename": "app.bin"}]},
     ]});
-    let made = upload(
+    let created = upload(
         &server,
         metadata,
         &[("app.bin", b"app"), ("root.img", b"root")],
     )
     .await;
-    let firmware = made.expect(201);
+    let firmware = created.expect(201);
     assert_eq!(firmware["modules"].as_array().map(Vec::len), Some(2));
     assert_eq!(firmware["checksum_md5"], Value::Null);
-    let path = made.headers["location"]
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -306,22 +309,22 @@ async fn an_upload_keeps_files_that_another_one_uses() {
         ..FirmwareSpec::default()
     };
     let bytes = || stream::iter([Ok(Bytes::from_static(b"shared"))]).boxed();
-    // The first brings the bytes and is given up while the second, which found them there, goes on.
+    // The first upload stores the bytes and is abandoned while the second one, which found them stored, continues.
     let mut first = Upload::begin(engine, &actor).expect("a publisher");
     first.add("a".to_owned(), bytes()).await.expect("stored");
     let mut second = Upload::begin(engine, &actor).expect("a publisher");
     second.add("a".to_owned(), bytes()).await.expect("stored");
     first.abandon().await;
-    assert!(has(&server, b"shared").await);
+    assert!(is_stored(&server, b"shared").await);
     second.finish(spec("1.0.0")).await.expect("a firmware");
-    assert!(has(&server, b"shared").await);
+    assert!(is_stored(&server, b"shared").await);
 
     let mut third = Upload::begin(engine, &actor).expect("a publisher");
     third.add("a".to_owned(), bytes()).await.expect("stored");
     third.finish(spec("one")).await.expect_err("no version");
     assert!(
-        has(&server, b"shared").await,
-        "the second one's firmware has it"
+        is_stored(&server, b"shared").await,
+        "the second firmware uses it"
     );
 }
 
@@ -336,5 +339,5 @@ async fn an_interrupted_upload_leaves_nothing_behind() {
         .send_request(request.body(Body::from(head)).expect("a request"))
         .await;
     assert!((400..500).contains(&response.status), "{}", response.status);
-    assert!(!has(&server, b"unwanted").await);
+    assert!(!is_stored(&server, b"unwanted").await);
 }

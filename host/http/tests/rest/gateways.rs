@@ -1,4 +1,4 @@
-//! Gateways and tokens as operators see them.
+//! Gateways and device tokens.
 
 use serde_json::json;
 use tidegate_engine::ports::Role;
@@ -9,15 +9,15 @@ use crate::test_server::TestServer;
 async fn a_gateway_is_created_listed_and_deleted() {
     let server = TestServer::new().await;
     let payload = json!({"name": "hall 3", "group": "hall"});
-    let made = server.post("/api/v1/gateways", &payload).await;
-    let body = made.expect(201);
+    let created = server.post("/api/v1/gateways", &payload).await;
+    let body = created.expect(201);
     assert!(
         body["token"]
             .as_str()
             .is_some_and(|token| token.starts_with("tgw_"))
     );
-    assert_eq!(made.headers["cache-control"], "no-store");
-    let path = made.headers["location"]
+    assert_eq!(created.headers["cache-control"], "no-store");
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -85,7 +85,7 @@ async fn only_an_admin_makes_gateways() {
 #[tokio::test]
 async fn a_device_token_is_replaced_and_revoked() {
     let server = TestServer::new().await;
-    let made = server
+    let created = server
         .post("/api/v1/devices", &json!({"device_id": "pi/1"}))
         .await
         .expect(201);
@@ -93,7 +93,7 @@ async fn a_device_token_is_replaced_and_revoked() {
     let replaced = server.post(path, &json!({})).await;
     let body = replaced.expect(201);
     assert_eq!(replaced.headers["location"], "/api/v1/devices/pi%2F1");
-    assert_ne!(body["token"], made["token"]);
+    assert_ne!(body["token"], created["token"]);
     assert_eq!(body["old_token_expires_at"], "2026-05-08T12:00:00.000Z");
     let at_once = server
         .post(path, &json!({"old_token_expires_in": 0}))

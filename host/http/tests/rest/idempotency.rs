@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is sent again is done once.
+//! `Idempotency-Key`: repeated requests are executed once.
 
 use std::{
     io,
@@ -57,19 +57,19 @@ async fn a_repeated_request_is_executed_once() {
     let server = TestServer::new().await;
     let device = json!({"device_id": "pi-1"});
     let first = send(&server, "/api/v1/devices", KEY, &device).await;
-    let made = first.expect(201);
-    assert!(made["token"].is_string() && !is_replayed(&first));
+    let created = first.expect(201);
+    assert!(created["token"].is_string() && !is_replayed(&first));
     let quoted = format!("\"{KEY}\"");
     for key in [KEY, &quoted] {
         let again = send(&server, "/api/v1/devices", key, &device).await;
-        assert_eq!(again.expect(201), made);
+        assert_eq!(again.expect(201), created);
         assert!(is_replayed(&again));
         for name in ["location", "content-type", "cache-control"] {
             assert_eq!(again.headers.get(name), first.headers.get(name), "{name}");
         }
     }
     assert_eq!(devices(&server).await, 1);
-    // Without a key, and with another, it is another request.
+    // Without a key, or with another one, it is another request.
     let without = server.post("/api/v1/devices", &device).await;
     assert_eq!(without.expect_problem(409).0, "device_exists");
     let other = send(&server, "/api/v1/devices", "other", &device).await;
@@ -130,11 +130,11 @@ async fn keys_are_scoped_to_tenant_user_and_role() {
     for (n, sender) in senders.iter().enumerate() {
         let gateway = json!({"name": format!("hall {}", n % 2)});
         let path = "/api/v1/gateways";
-        let made = server.send_request(post(path, sender, KEY, &gateway)).await;
-        made.expect(201);
-        assert!(!is_replayed(&made));
+        let created = server.send_request(post(path, sender, KEY, &gateway)).await;
+        created.expect(201);
+        assert!(!is_replayed(&created));
     }
-    // The same user with fewer rights does not see what the other got.
+    // The same user with a lower role does not see the response.
     let viewer = server.key("admin", Role::Viewer).await;
     let gateway = json!({"name": "hall 0"});
     let seen = server
@@ -155,9 +155,9 @@ async fn a_refused_request_may_be_corrected() {
         assert_eq!(refused.expect_problem(422).0, code);
     }
     let device = json!({"device_id": "pi-1"});
-    let made = send(&server, "/api/v1/devices", KEY, &device).await;
-    made.expect(201);
-    assert!(!is_replayed(&made));
+    let created = send(&server, "/api/v1/devices", KEY, &device).await;
+    created.expect(201);
+    assert!(!is_replayed(&created));
 }
 
 #[tokio::test]
@@ -179,10 +179,10 @@ async fn malformed_keys_are_refused() {
         .append("idempotency-key", KEY.parse().expect("a value"));
     let refused = server.send_request(twice).await.expect_problem(400);
     assert_eq!(refused.0, "invalid_idempotency_key");
-    let nobody = server
+    let unauthenticated = server
         .send_request(post("/api/v1/devices", "", "a b", &device))
         .await;
-    nobody.expect_problem(401);
+    unauthenticated.expect_problem(401);
     let large = json!({"device_id": "x".repeat(1000)});
     let large = send(&server, "/api/v1/devices", KEY, &large).await;
     assert_eq!(large.expect_problem(413).0, "too_large");
@@ -212,22 +212,22 @@ async fn of_concurrent_requests_one_is_executed() {
     let server = TestServer::new().await;
     let device = json!({"device_id": "pi-1"});
     let sent = (0..8).map(|_| send(&server, "/api/v1/devices", KEY, &device));
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for response in join_all(sent).await {
         if response.status == 409 {
             assert_eq!(response.expect_problem(409).0, "request_in_progress");
             assert_eq!(response.headers["retry-after"], "1");
         } else {
-            made.push(response.expect(201));
+            created.push(response.expect(201));
         }
     }
     let again = send(&server, "/api/v1/devices", KEY, &device).await;
-    made.push(again.expect(201));
-    assert!(made.iter().all(|one| *one == made[0]), "{made:?}");
+    created.push(again.expect(201));
+    assert!(created.iter().all(|one| *one == created[0]), "{created:?}");
     assert_eq!(devices(&server).await, 1);
 }
 
-/// An upload of a firmware with a key, whose parts come as they are sent.
+/// An upload of a firmware with a key, with a streamed body.
 fn upload(server: &TestServer, boundary: &str, body: Body) -> Request<Body> {
     let content_type = format!("multipart/form-data; boundary={boundary}");
     request("POST", "/api/v1/firmware", &server.admin)
@@ -259,7 +259,7 @@ async fn an_upload_outlives_its_client_and_its_response_is_stored() {
     let mut first = Box::pin(server.send_request(upload(&server, "tide", body)));
     tokio::select! {
         _ = &mut first => panic!("nothing was sent yet"),
-        listens = listens => listens.expect("somebody reads the body"),
+        listens = listens => listens.expect("the handler reads the body"),
     }
     let again = || {
         server.send_request(upload(
@@ -271,13 +271,15 @@ async fn an_upload_outlives_its_client_and_its_response_is_stored() {
     let waiting = again().await;
     assert_eq!(waiting.expect_problem(409).0, "request_in_progress");
     drop(first);
-    // Whoever has said nothing for long is taken for dead.
+    // A request whose lease has expired counts as interrupted.
     server.clock.advance_seconds(60);
     let spent = again().await.expect_problem(409);
     assert_eq!(spent.0, "request_interrupted");
 
     let text = Bytes::from(parts("tide", "1.0.0"));
-    chunks.unbounded_send(Ok(text)).expect("somebody listens");
+    chunks
+        .unbounded_send(Ok(text))
+        .expect("the handler reads the body");
     drop(chunks);
     let done = async {
         loop {
@@ -290,14 +292,14 @@ async fn an_upload_outlives_its_client_and_its_response_is_stored() {
         }
     };
     let response = timeout(Duration::from_secs(20), done).await;
-    let response = response.expect("it is done without its client");
+    let response = response.expect("it completes without its client");
     assert!(is_replayed(&response));
-    let made = response.expect(201);
-    assert_eq!(made["version"], "1.0.0");
+    let created = response.expect(201);
+    assert_eq!(created["version"], "1.0.0");
     let listed = server.get("/api/v1/firmware").await.expect(200);
     assert_eq!(listed["total"], 1, "{listed}");
 
-    // Files are not compared, but read to their end: whoever sends them looks for an answer then.
+    // Files are not compared, but read to their end, because the client reads the response only then.
     let read = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&read);
     let files = stream::iter(0..100).map(move |_| {
@@ -305,7 +307,7 @@ async fn an_upload_outlives_its_client_and_its_response_is_stored() {
         io::Result::Ok(Bytes::from_static(b"whatever"))
     });
     let repeat = upload(&server, "a", Body::from_stream(files));
-    assert_eq!(server.send_request(repeat).await.expect(201), made);
+    assert_eq!(server.send_request(repeat).await.expect(201), created);
     assert_eq!(read.load(Ordering::SeqCst), 100);
 }
 
@@ -316,7 +318,7 @@ async fn a_timed_out_request_completes_and_is_replayed() {
     let device = json!({"device_id": "pi-1"});
     server.post("/api/v1/devices", &device).await.expect(201);
     let replace = |body| {
-        // Nobody reads files beforehand.
+        // Multipart bodies are not buffered before the handler runs.
         let request = request("POST", "/api/v1/devices/pi-1/token", &server.admin)
             .header("content-type", "multipart/form-data; boundary=a")
             .header("idempotency-key", KEY);
@@ -337,7 +339,7 @@ async fn a_timed_out_request_completes_and_is_replayed() {
         }
     };
     let response = timeout(Duration::from_secs(20), done).await;
-    let response = response.expect("it is done without its client");
+    let response = response.expect("it completes without its client");
     assert!(is_replayed(&response));
     assert!(response.expect(201)["token"].is_string());
 }
@@ -349,11 +351,11 @@ async fn an_interrupted_upload_may_be_repeated() {
     let half = Body::from(whole[..whole.len() / 2].to_owned());
     let broken = server.send_request(upload(&server, "tide", half)).await;
     assert_eq!(broken.expect_problem(400).0, "broken_body");
-    let made = server
+    let created = server
         .send_request(upload(&server, "tide", Body::from(whole)))
         .await;
-    made.expect(201);
-    assert!(!is_replayed(&made));
+    created.expect(201);
+    assert!(!is_replayed(&created));
 }
 
 #[tokio::test]
@@ -361,10 +363,10 @@ async fn development_tokens_ignore_the_key() {
     let server = TestServer::with(|settings| settings.dev = true).await;
     let payload = json!({"user_id": "maker"});
     for _ in 0..2 {
-        let made = server
+        let created = server
             .send_request(post("/api/v1/auth/dev-token", "", KEY, &payload))
             .await;
-        made.expect(200);
-        assert!(!is_replayed(&made));
+        created.expect(200);
+        assert!(!is_replayed(&created));
     }
 }

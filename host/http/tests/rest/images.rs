@@ -1,4 +1,4 @@
-//! Update images say what their uploader leaves out, and damaged ones are refused.
+//! Update images fill omitted metadata; damaged ones are refused.
 
 use std::path::Path;
 
@@ -23,9 +23,9 @@ async fn upload(server: &TestServer, metadata: &Value, files: &[(&str, &[u8])]) 
     server.upload("/api/v1/firmware", &parts).await
 }
 
-async fn has(server: &TestServer, bytes: &[u8]) -> bool {
+async fn is_stored(server: &TestServer, bytes: &[u8]) -> bool {
     let opened = server.artifacts.open(Digest::of(bytes).0, 0..1).await;
-    opened.expect("a store that works").is_some()
+    opened.expect("the artifact store").is_some()
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn fields_that_no_image_holds_are_required() {
         (
             vec![("dock.swu", &odd[..])],
             "/version",
-            "dock.swu says that it is 24.05",
+            "dock.swu has version 24.05",
         ),
         (vec![], "/file", "at least one file"),
     ] {
@@ -126,15 +126,15 @@ async fn fields_of_the_uploader_win_except_the_version() {
         refused,
         ("image_contradicts".to_owned(), vec!["/version".to_owned()])
     );
-    assert!(!has(&server, &image).await);
+    assert!(!is_stored(&server, &image).await);
 
     let metadata = json!({
         "name": "dock", "version": "1.4.0", "description": "ours", "min_hardware_version": "1.1",
         "metadata": { "swu.hardware_compatibility": "[]", "site": "north" },
     });
     let firmware = upload(&server, &metadata, &file).await.expect(201);
-    for (field, said) in metadata.as_object().expect("an object") {
-        assert_eq!(&firmware[field], said, "{field}");
+    for (field, value) in metadata.as_object().expect("an object") {
+        assert_eq!(&firmware[field], value, "{field}");
     }
     assert_eq!(firmware["max_hardware_version"], Value::Null);
 }
@@ -166,11 +166,11 @@ async fn damaged_images_leave_nothing_behind() {
             "{name}"
         );
         assert!(
-            !has(&server, bytes).await && !has(&server, b"beside").await,
+            !is_stored(&server, bytes).await && !is_stored(&server, b"beside").await,
             "{name}"
         );
     }
     assert_eq!(server.get("/api/v1/firmware").await.expect(200)["total"], 0);
-    // Under another name it is a file as any other.
+    // Under another name it is an ordinary file.
     upload(&server, &good, &[("a.bin", cut)]).await.expect(201);
 }

@@ -20,9 +20,9 @@ impl DeviceWithUpdate {
     async fn new() -> Self {
         let server = TestServer::new().await;
         let device = json!({"device_id": "pi-0"});
-        let made = server.post("/api/v1/devices", &device).await.expect(201);
+        let created = server.post("/api/v1/devices", &device).await.expect(201);
         let mut fixture = Self {
-            token: made["token"].as_str().expect("a token").to_owned(),
+            token: created["token"].as_str().expect("a token").to_owned(),
             server,
             update: 0,
         };
@@ -33,11 +33,11 @@ impl DeviceWithUpdate {
     async fn offer(&self, version: &str) -> i64 {
         let firmware = self.server.firmware(version, b"new").await;
         let payload = json!({"firmware_id": firmware});
-        let made = self
+        let created = self
             .server
             .post("/api/v1/devices/pi-0/update", &payload)
             .await;
-        made.expect(201)["update_id"].as_i64().expect("an id")
+        created.expect(201)["update_id"].as_i64().expect("an id")
     }
 
     async fn send(
@@ -140,10 +140,10 @@ async fn device_log_lines_are_kept_in_order() {
     let reason = json!({"reason": "not today"});
     let path = format!("/api/v1/updates/{}/cancel", fixture.update);
     fixture.server.post(&path, &reason).await.expect(200);
-    let said = fixture.log_texts("?after=4").await;
+    let lines = fixture.log_texts("?after=4").await;
     assert!(
-        said[0].starts_with("called back by ") && said[0].ends_with(": not today"),
-        "{said:?}"
+        lines[0].starts_with("cancelled by ") && lines[0].ends_with(": not today"),
+        "{lines:?}"
     );
     fixture
         .server
@@ -244,12 +244,12 @@ async fn a_failed_update_is_retried() {
     assert_eq!(open.expect_problem(409).0, "nothing_to_retry");
     fixture.report("closed", "failure", "flash worn out").await;
     let failed = fixture.update;
-    let made = fixture.server.post(&retry(failed), &json!({})).await;
-    let again = made.expect(201);
+    let created = fixture.server.post(&retry(failed), &json!({})).await;
+    let again = created.expect(201);
     fixture.update = again["update_id"].as_i64().expect("an id");
     assert_ne!(
         fixture.update, failed,
-        "the device would take the same one for the one that failed"
+        "devices ignore an update id that failed"
     );
     assert_eq!(
         (&again["status"], &again["to_version"]),

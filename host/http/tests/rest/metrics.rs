@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! Prometheus metrics and statistics.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         r#"tidegate_plugin_calls_total{call="plan",outcome="ok",plugin="canary"} 1"#,
         r#"tidegate_plugin_fuel_total{call="plan",plugin="canary"} 7"#,
         r#"tidegate_plugin_call_seconds_count{call="plan",plugin="canary"} 1"#,
-        // Once for the campaign, once for whoever asked.
+        // Once for the campaign, once for the request.
         r#"tidegate_plugin_calls_total{call="validate",outcome="ok",plugin="canary"} 2"#,
         r#"tidegate_plugin_fuel_total{call="validate",plugin="canary"} 6"#,
         r#"tidegate_plugin_call_seconds_count{call="validate",plugin="canary"} 2"#,

@@ -1,4 +1,4 @@
-//! Plugins are taken in, listed, enabled and tried.
+//! Plugins: upload, list, enable, validate configs.
 
 use serde_json::json;
 use tidegate_core::id::Digest;
@@ -11,10 +11,10 @@ const COMPONENT: &[u8] = b"plugin canary strategy";
 #[tokio::test]
 async fn a_component_becomes_a_revision() {
     let server = TestServer::new().await;
-    let made = server
+    let created = server
         .upload("/api/v1/plugins", &[("component", None, COMPONENT)])
         .await;
-    let revision = made.expect(201);
+    let revision = created.expect(201);
     let digest = Digest::of(COMPONENT).to_string();
     assert_eq!(revision["revision"], digest);
     assert_eq!(
@@ -22,7 +22,7 @@ async fn a_component_becomes_a_revision() {
         (&json!("strategy"), &json!("verified"))
     );
     assert_eq!(revision["config_schema"], json!({"type": "object"}));
-    let path = made.headers["location"]
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -96,11 +96,11 @@ async fn an_invalid_component_is_refused_and_not_stored() {
         .upload("/api/v1/plugins", &[("component", None, b"no component")])
         .await;
     assert_eq!(refused.expect_problem(422).0, "plugin_rejected");
-    let kept = server
+    let stored = server
         .artifacts
         .open(Digest::of(b"no component").0, 0..1)
         .await;
-    assert!(kept.expect("a store that works").is_none());
+    assert!(stored.expect("the artifact store").is_none());
 
     let large = [b'x'; 101];
     let refused = server
@@ -125,8 +125,8 @@ async fn an_invalid_component_is_refused_and_not_stored() {
         .upload("/api/v1/plugins", &[("component", None, other)])
         .await;
     assert_eq!(refused.expect_problem(409).0, "plugin_kind");
-    let kept = server.artifacts.open(Digest::of(other).0, 0..1).await;
-    assert!(kept.expect("a store that works").is_none());
+    let stored = server.artifacts.open(Digest::of(other).0, 0..1).await;
+    assert!(stored.expect("the artifact store").is_none());
     assert_eq!(server.get("/api/v1/plugins").await.expect(200)["total"], 1);
 }
 

@@ -1,4 +1,4 @@
-//! Bad input changes nothing and is told why.
+//! Invalid requests change nothing and get a problem response.
 
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ async fn parameters_are_checked() {
 #[tokio::test]
 async fn a_slow_request_times_out() {
     let server = TestServer::with(|settings| settings.request_timeout = Duration::ZERO).await;
-    // What it says never comes.
+    // The body never arrives.
     let silence = Body::from_stream(futures::stream::pending::<std::io::Result<bytes::Bytes>>());
     let request = request("POST", "/api/v1/devices", &server.admin)
         .header("content-type", "application/json")

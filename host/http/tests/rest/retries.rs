@@ -1,4 +1,4 @@
-//! Updates that are tried again.
+//! Retries of updates.
 
 use axum::body::Body;
 use http::Request;
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::test_server::TestServer;
 
-/// A device, its token, and a firmware that it has not got.
+/// Creates a device and a firmware; returns the device's token and the firmware's id.
 async fn create_device_and_firmware(server: &TestServer) -> (String, i64) {
     let device = json!({"device_id": "pi-0"});
-    let made = server.post("/api/v1/devices", &device).await.expect(201);
-    let token = made["token"].as_str().expect("a token").to_owned();
+    let created = server.post("/api/v1/devices", &device).await.expect(201);
+    let token = created["token"].as_str().expect("a token").to_owned();
     (token, server.firmware("1.1.0", b"new").await)
 }
 
-/// The device says that this update failed.
+/// The device reports that this update failed.
 async fn report_failure(server: &TestServer, token: &str, update: &Value) {
     let id = &update["update_id"];
-    let said = json!({"status": {"execution": "closed", "result": {"finished": "failure"}}});
+    let feedback = json!({"status": {"execution": "closed", "result": {"finished": "failure"}}});
     let request = Request::builder()
         .method("POST")
         .uri(format!(
@@ -26,7 +26,7 @@ async fn report_failure(server: &TestServer, token: &str, update: &Value) {
         .header("host", "localhost")
         .header("authorization", format!("TargetToken {token}"))
         .header("content-type", "application/json")
-        .body(Body::from(said.to_string()))
+        .body(Body::from(feedback.to_string()))
         .expect("a request");
     assert_eq!(server.send_request(request).await.status, 200);
 }
@@ -93,8 +93,8 @@ async fn retries_have_their_bounds() {
     let server = TestServer::new().await;
     let (_, firmware) = create_device_and_firmware(&server).await;
     let device = "/api/v1/devices/pi-0/update";
-    let made = server.post(device, &json!({"firmware_id": firmware})).await;
-    let id = made.expect(201)["update_id"].clone();
+    let created = server.post(device, &json!({"firmware_id": firmware})).await;
+    let id = created.expect(201)["update_id"].clone();
     let path = format!("/api/v1/updates/{id}");
     server
         .post(&format!("{path}/cancel"), &json!({}))

@@ -1,4 +1,4 @@
-//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is good unless it has the key `bad`.
+//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is valid unless it has the key `bad`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Sandbox for ScriptedSandbox {
             words.next().and_then(PluginKind::parse),
         ) else {
             return Err(Rejection::Invalid(
-                "it is no component: it has no header".to_owned(),
+                "it is not a component: it has no header".to_owned(),
             ));
         };
         let description = Description {
@@ -106,7 +106,7 @@ impl Sandbox for ScriptedSandbox {
 }
 
 fn unexpected_call() -> CallFailure {
-    CallFailure::Host("nobody asks this here".to_owned())
+    CallFailure::Host("not called in these tests".to_owned())
 }
 
 fn call_result<T>(outcome: Result<T, CallFailure>) -> Call<T> {

@@ -1,4 +1,4 @@
-//! The server's own loop, over real connections.
+//! The HTTP server, over real connections.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a tenant sets for itself.
+//! Settings of a tenant.
 
 use serde_json::{Value, json};
 use tidegate_engine::{ports::Role, tenants};
@@ -44,7 +44,7 @@ async fn settings_are_merged_and_go_back_to_the_defaults() {
     assert_eq!(set.expect(200), expected);
     assert_eq!(server.get(PATH).await.expect(200), expected);
 
-    // Another tenant has its own.
+    // Another tenant has its own settings.
     let other = tenants::create(&server.state.engine, "other")
         .await
         .expect("a tenant");
@@ -142,8 +142,8 @@ async fn no_change_is_lost_when_many_change_at_once() {
         json!({"polling": {"jitter_percent": 9}}),
         json!({"polling": {"overrides": [{"filter": "group==lab", "interval": "5s"}]}}),
     ];
-    let made = changes.into_iter().map(|change| patch(&server, change));
-    for response in futures::future::join_all(made).await {
+    let created = changes.into_iter().map(|change| patch(&server, change));
+    for response in futures::future::join_all(created).await {
         response.expect(200);
     }
     let polling = &server.get(PATH).await.expect(200)["polling"];

@@ -1,4 +1,4 @@
-//! A server in memory, and how tests ask it.
+//! A server in memory, and a client for it.
 
 use std::sync::{
     Arc,
@@ -28,12 +28,11 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) tenant: Tenant,
-    /// The first admin's.
+    /// The first admin's API key.
     pub(crate) admin: String,
     _folder: tempfile::TempDir,
 }
 
-/// What came back.
 pub(crate) struct TestResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -50,7 +49,7 @@ impl TestServer {
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
         let artifacts = Arc::new(ArtifactStore::in_memory());
-        let metrics = Arc::new(Metrics::new().expect("every metric has a name of its own"));
+        let metrics = Arc::new(Metrics::new().expect("metric names are unique"));
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await.expect("a database")),
             artifacts: artifacts.clone(),
@@ -79,7 +78,7 @@ impl TestServer {
         }
     }
 
-    /// A key of another user of the first tenant.
+    /// Creates an API key of another user of the first tenant.
     pub(crate) async fn key(&self, user: &str, role: Role) -> String {
         self.key_of(&self.tenant, user, role).await
     }
@@ -117,7 +116,7 @@ impl TestServer {
         }
     }
 
-    /// Asks as the first admin.
+    /// Sends as the first admin.
     pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.send_request(
             request("GET", path, &self.admin)
@@ -147,7 +146,7 @@ impl TestServer {
         .await
     }
 
-    /// Uploads with these parts: name, file name, bytes.
+    /// Uploads a form with these parts: name, file name, bytes.
     pub(crate) async fn upload(
         &self,
         path: &str,
@@ -170,18 +169,18 @@ impl TestServer {
             .await
     }
 
-    /// A firmware of one file, by its id.
+    /// Uploads a firmware with one file; returns its id.
     pub(crate) async fn firmware(&self, version: &str, bytes: &[u8]) -> i64 {
         let metadata = json!({"name": "edge", "version": version}).to_string();
         let parts = [
             ("metadata", None, metadata.as_bytes()),
             ("file", Some("edge.bin"), bytes),
         ];
-        let made = self.upload("/api/v1/firmware", &parts).await;
-        made.expect(201)["firmware_id"].as_i64().expect("an id")
+        let created = self.upload("/api/v1/firmware", &parts).await;
+        created.expect(201)["firmware_id"].as_i64().expect("an id")
     }
 
-    /// A strategy, and as many devices, in the group `lab`.
+    /// Creates a strategy, and this many devices in the group `lab`.
     pub(crate) async fn fleet(&self, devices: usize) {
         let component: &[u8] = b"plugin canary strategy";
         self.upload("/api/v1/plugins", &[("component", None, component)])
@@ -193,7 +192,7 @@ impl TestServer {
         }
     }
 
-    /// A campaign on the group `lab`, by its path.
+    /// Creates a campaign for the group `lab`; returns its path.
     pub(crate) async fn campaign(&self, extra: Value) -> String {
         let firmware = self.firmware("1.1.0", b"new").await;
         let mut body = json!({
@@ -203,9 +202,9 @@ impl TestServer {
         if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
             body.extend(extra);
         }
-        let made = self.post("/api/v1/campaigns", &body).await;
-        made.expect(201);
-        made.headers["location"]
+        let created = self.post("/api/v1/campaigns", &body).await;
+        created.expect(201);
+        created.headers["location"]
             .to_str()
             .expect("a path")
             .to_owned()
@@ -213,7 +212,7 @@ impl TestServer {
 }
 
 impl TestResponse {
-    /// The JSON body, after a check of the status.
+    /// Checks the status and returns the JSON body.
     #[track_caller]
     pub(crate) fn expect(&self, status: u16) -> Value {
         let text = String::from_utf8_lossy(&self.bytes);
@@ -224,7 +223,7 @@ impl TestResponse {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// A refusal: its code, and the fields that it names.
+    /// Checks a problem response; returns its code and the fields that it names.
     #[track_caller]
     pub(crate) fn expect_problem(&self, status: u16) -> (String, Vec<String>) {
         let body = self.expect(status);
@@ -260,7 +259,7 @@ pub(crate) fn request(method: &str, path: &str, key: &str) -> http::request::Bui
         .header("x-api-key", key)
 }
 
-/// A clock that tests move.
+/// A clock that tests advance.
 pub(crate) struct ManualClock(AtomicI64);
 
 impl ManualClock {
@@ -275,7 +274,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Never twice the same, and no secret.
+/// Deterministic bytes that never repeat; not secret.
 struct CountingEntropy(AtomicU64);
 
 impl Entropy for CountingEntropy {

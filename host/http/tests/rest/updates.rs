@@ -1,4 +1,4 @@
-//! Updates by themselves.
+//! Single updates.
 
 use axum::body::Body;
 use http::Request;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::test_server::{TestServer, request};
 
-/// A device, and a firmware that it has not got.
+/// Creates a device and a firmware; returns the firmware's id.
 async fn create_device_and_firmware(server: &TestServer) -> i64 {
     let device = json!({"device_id": "pi-0", "attributes": {"hw_model": "rpi4"}});
     server.post("/api/v1/devices", &device).await.expect(201);
@@ -18,8 +18,8 @@ async fn a_device_is_offered_a_firmware_once() {
     let server = TestServer::new().await;
     let firmware = create_device_and_firmware(&server).await;
     let payload = json!({"firmware_id": firmware, "priority": "high", "timeout_minutes": 10});
-    let made = server.post("/api/v1/devices/pi-0/update", &payload).await;
-    let update = made.expect(201);
+    let created = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let update = created.expect(201);
     assert_eq!(
         (
             &update["status"],
@@ -28,7 +28,7 @@ async fn a_device_is_offered_a_firmware_once() {
         ),
         (&json!("offered"), &Value::Null, &json!("1.1.0"))
     );
-    let path = made.headers["location"]
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -44,7 +44,7 @@ async fn a_device_is_offered_a_firmware_once() {
     assert_eq!(
         forced.expect_problem(409).0,
         "update_open",
-        "force does not go past this"
+        "`force` does not override this"
     );
 }
 
@@ -145,8 +145,8 @@ async fn cancelling_ends_at_the_timeout_without_an_answer() {
     let server = TestServer::new().await;
     let firmware = create_device_and_firmware(&server).await;
     let payload = json!({"firmware_id": firmware});
-    let made = server.post("/api/v1/devices/pi-0/update", &payload).await;
-    let path = made.headers["location"]
+    let created = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let path = created.headers["location"]
         .to_str()
         .expect("a path")
         .to_owned();
@@ -178,8 +178,8 @@ async fn force_ends_a_cancelling_update() {
     let device = server.post("/api/v1/devices", &device).await.expect(201);
     let token = device["token"].as_str().expect("a token");
     let payload = json!({"firmware_id": server.firmware("1.1.0", b"new").await});
-    let made = server.post("/api/v1/devices/pi-0/update", &payload).await;
-    let id = made.expect(201)["update_id"].clone();
+    let created = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let id = created.expect(201)["update_id"].clone();
     let path = format!("/api/v1/updates/{id}/cancel");
     for (payload, code, field) in [
         (json!({"force": 1}), "wrong_type", "/force"),
@@ -192,13 +192,13 @@ async fn force_ends_a_cancelling_update() {
     let early = server.post(&path, &force).await;
     assert_eq!(early.expect_problem(409).0, "update_not_cancelling");
 
-    // Without a body it is an ordinary cancel.
+    // Without a body it is an ordinary cancellation.
     let plain = request("POST", &path, &server.admin).body(Body::empty());
-    let called = server
+    let cancelling = server
         .send_request(plain.expect("a request"))
         .await
         .expect(200);
-    assert_eq!(called["status"], "cancelling");
+    assert_eq!(cancelling["status"], "cancelling");
     let ended = server.post(&path, &force).await.expect(200);
     assert_eq!(ended["status"], "cancelled");
     assert_eq!(
@@ -206,7 +206,7 @@ async fn force_ends_a_cancelling_update() {
         "update_ended"
     );
 
-    let said = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
+    let feedback = json!({"status": {"execution": "closed", "result": {"finished": "success"}}});
     for resource in ["deploymentBase", "cancelAction"] {
         let late = Request::builder()
             .method("POST")
@@ -216,7 +216,7 @@ async fn force_ends_a_cancelling_update() {
             .header("host", "localhost")
             .header("authorization", format!("TargetToken {token}"))
             .header("content-type", "application/json")
-            .body(Body::from(said.to_string()));
+            .body(Body::from(feedback.to_string()));
         let late = server.send_request(late.expect("a request")).await;
         assert_eq!(late.status, 410, "{resource}");
     }
@@ -271,8 +271,8 @@ async fn a_pinned_device_is_updated_only_with_force() {
     let refused = server.post("/api/v1/devices/pi-0/update", &payload).await;
     assert_eq!(refused.expect_problem(409).0, "pinned");
     let forced = json!({"firmware_id": firmware, "force": true});
-    let made = server.post("/api/v1/devices/pi-0/update", &forced).await;
-    made.expect(201);
+    let created = server.post("/api/v1/devices/pi-0/update", &forced).await;
+    created.expect(201);
 }
 
 #[tokio::test]
@@ -376,7 +376,7 @@ async fn a_rollback_without_a_target_is_refused() {
         server.post(path, &payload).await.expect_problem(422).0,
         "invalid_reason"
     );
-    // Of a device that never had one, nobody knows which product it is.
+    // For a device without an installation, the name of the firmware is unknown.
     let payload = json!({"target_version": "1.1.0"});
     let refused = server.post(path, &payload).await;
     assert_eq!(refused.expect_problem(409).0, "nothing_to_go_back_to");
@@ -401,8 +401,8 @@ async fn an_update_shows_its_window_and_is_explained() {
     let window = json!({"schedule": "0 2 * * *", "duration": "3h", "timezone": "Europe/Berlin", "prefetch": true});
     let payload =
         json!({"firmware_id": firmware, "timeout_minutes": 60, "maintenance_window": window});
-    let made = server.post("/api/v1/devices/pi-0/update", &payload).await;
-    let update = made.expect(201);
+    let created = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let update = created.expect(201);
     let shown = json!({"schedule": "0 2 * * *", "duration": "03:00:00", "timezone": "Europe/Berlin", "prefetch": true});
     assert_eq!(update["maintenance_window"], shown);
     assert_eq!(
@@ -413,7 +413,7 @@ async fn an_update_shows_its_window_and_is_explained() {
     let explained = server.get("/api/v1/devices/pi-0/explain").await.expect(200);
     let reasons = explained["device"]["reasons"].to_string();
     let waits =
-        "its maintenance window is closed, and opens at 2026-05-02 02:00:00 CEST (Europe/Berlin)";
+        "its maintenance window is closed and opens at 2026-05-02 02:00:00 CEST (Europe/Berlin)";
     assert!(reasons.contains(waits), "{reasons}");
 }
 
@@ -426,18 +426,18 @@ async fn the_open_update_is_explained() {
         explained["device"]["reasons"].to_string()
     };
     let none = explained().await;
-    assert!(!none.contains("update "), "{none}");
+    assert!(!none.contains("current update"), "{none}");
 
     let payload = json!({"firmware_id": firmware});
-    let made = server.post("/api/v1/devices/pi-0/update", &payload).await;
-    let id = &made.expect(201)["update_id"];
+    let created = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let id = &created.expect(201)["update_id"];
     let offered = explained().await;
-    let told = format!("update {id} is what it is told to do now: it is offered");
-    assert!(offered.contains(&told), "{offered}");
+    let current = format!("its current update is {id}: it is offered");
+    assert!(offered.contains(&current), "{offered}");
 
     let cancel = format!("/api/v1/updates/{id}/cancel");
     server.post(&cancel, &json!({})).await.expect(200);
     let cancelling = explained().await;
-    let waits = format!("update {id} is called back, and the device has not answered");
+    let waits = format!("update {id} is being cancelled and the device has not answered");
     assert!(cancelling.contains(&waits), "{cancelling}");
 }
