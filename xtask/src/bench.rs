@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures, each beside what it is compared with.
+//! `cargo xtask bench`: the benchmarks, with the programs to compare with.
 
 mod compare;
 
@@ -15,7 +15,7 @@ use crate::{components, debian, shell};
 
 pub(crate) use compare::Comparison;
 
-/// What a revision was built into.
+/// The build of a revision.
 struct Programs {
     bench: PathBuf,
     server: PathBuf,
@@ -23,7 +23,7 @@ struct Programs {
 }
 
 impl Programs {
-    /// Where a release build of this checkout puts them.
+    /// The paths of a release build of this checkout.
     fn of(workspace: &Workspace) -> Self {
         Self {
             bench: demo::program(workspace, Profile::Release, "tidegate-bench"),
@@ -33,8 +33,8 @@ impl Programs {
     }
 }
 
-/// Builds host and benchmark for release and runs them with a PostgreSQL that waits for its disk,
-/// and with nginx where it can be had. `arguments` go on to the benchmark.
+/// Builds server and benchmark for release and runs them with a PostgreSQL with durable commits,
+/// and with nginx if available. `arguments` are passed on to the benchmark.
 pub(crate) fn run(
     workspace: &Workspace,
     comparison: Option<&Comparison>,
@@ -59,17 +59,17 @@ pub(crate) fn run(
     shell::run(command.args(arguments))
 }
 
-/// Names nginx to the benchmark, where it can be had.
+/// Adds the path of nginx, if available, to the benchmark's arguments.
 fn add_tools(workspace: &Workspace, command: &mut Command) {
     match nginx(workspace) {
         Ok(path) => {
             command.arg("--nginx").arg(path);
         }
-        Err(error) => println!("without nginx to compare with: {error:#}"),
+        Err(error) => println!("without nginx to compare downloads with: {error:#}"),
     }
 }
 
-/// One call for both: with the same features of what they share, that is built once.
+/// One call for both, so that shared dependencies have the same features and are built once.
 fn build(workspace: &Workspace) -> Result<()> {
     let packages = ["--package", "tidegate", "--package", "tidegate-bench"];
     shell::run(
@@ -80,7 +80,7 @@ fn build(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// The machine's nginx, else Debian's, unpacked and not installed: installing it would start it.
+/// The installed nginx, else Debian's, unpacked but not installed, because that would start it.
 fn nginx(workspace: &Workspace) -> Result<PathBuf> {
     let installed = PathBuf::from("/usr/sbin/nginx");
     if installed.exists() {

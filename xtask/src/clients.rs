@@ -1,4 +1,4 @@
-//! Device clients that others wrote, installing something from a server of ours.
+//! Tests with third-party device clients, which install an update from a server.
 
 use std::env;
 
@@ -8,25 +8,25 @@ use crate::postgres::{self, Cluster};
 use crate::workspace::Workspace;
 use crate::{debian, shell};
 
-/// The packages that the tests take their programs from, and the programs.
+/// The programs that the tests need, with their Debian packages: (program, package).
 const PROGRAMS: [(&str, &str); 3] = [
     ("swupdate", "swupdate"),
     ("cpio", "cpio"),
     ("openssl", "openssl"),
 ];
 
-/// Runs their tests if they are asked for, or if this is continuous integration and they can run here; says so loudly
-/// if not.
+/// Runs the tests if they were requested, or if this is continuous integration and they can run
+/// here. Prints a message if they are skipped.
 pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
     if !asked && env::var_os("CI").is_none_or(|ci| ci != "true") {
-        println!("=== SKIPPED: swupdate and the like; ask for them with --clients");
+        println!("=== SKIPPED: third-party clients such as swupdate; request them with --clients");
         return Ok(());
     }
     if let Err(error) = prepare() {
         if asked {
             return Err(error);
         }
-        println!("=== SKIPPED: swupdate and the like cannot run here: {error:#}");
+        println!("=== SKIPPED: third-party clients such as swupdate cannot run here: {error:#}");
         return Ok(());
     }
     let mut command = workspace.cargo();
@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, asked: bool) -> Result<()> {
 
 fn prepare() -> Result<()> {
     if !debian::is_root() {
-        bail!("swupdate installs as root only");
+        bail!("swupdate needs root");
     }
     let missing: Vec<_> = PROGRAMS
         .iter()
@@ -58,6 +58,6 @@ fn prepare() -> Result<()> {
     }
     debian::install(
         &missing,
-        "a device client that others wrote, and what makes its images",
+        "a third-party device client, and the tools for its images",
     )
 }

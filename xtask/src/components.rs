@@ -1,5 +1,5 @@
-//! Guests to components: built for Wasm, wrapped by wit-component, checked, and written only when
-//! their bytes changed, so that nothing that watches or includes them is disturbed.
+//! Builds components from guests: compiled to Wasm, wrapped by wit-component, checked, and written
+//! only if their bytes changed, so that programs that watch or include them are not triggered.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 /// Cargo's profile for guests, in the root manifest.
 const PROFILE: &str = "guest";
 
-/// Builds every guest of the workspace into its `target/components`, and returns that folder.
+/// Builds all guests of the workspace into `target/components`. Returns that directory.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("components");
     let toolchain = WasmToolchain::find(workspace)?;
@@ -25,7 +25,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds every guest with one cargo call, and puts the components into `folder`.
+/// Builds all guests with one cargo call, and writes the components into `folder`.
 fn build_into(
     workspace: &Workspace,
     toolchain: &WasmToolchain,
@@ -43,7 +43,7 @@ fn build_into(
     }
     shell::run(&mut cargo).context("build the guests")?;
 
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let modules = target.join(TARGET).join(PROFILE);
     let mut written = 0;
     let mut failures = Vec::new();
@@ -55,7 +55,7 @@ fn build_into(
         }
     }
     if !failures.is_empty() {
-        bail!("make a component of {}", failures.join("; of "));
+        bail!("build the component of {}", failures.join("; of "));
     }
     println!(
         "{} components in {}, {written} changed",
@@ -75,8 +75,8 @@ fn encode(guest: &Guest, module: &Path) -> Result<Vec<u8>> {
     Ok(component)
 }
 
-/// A manifest that names one of the contract's worlds must keep its word, or the mistake would
-/// show only at upload.
+/// Checks that a guest exports the interface of the world in its manifest; otherwise the mistake
+/// would be found only at upload.
 fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
     let interface = match guest.world.as_str() {
         "strategy" => "rollout",
@@ -85,7 +85,7 @@ fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
         _ => return Ok(()),
     };
     let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
-        bail!("it is a WIT package");
+        bail!("the component is a WIT package");
     };
     let exports = &resolve.worlds[world].exports;
     let exported = exports.keys().any(|key| {
@@ -96,7 +96,7 @@ fn check_world(guest: &Guest, component: &[u8]) -> Result<()> {
     });
     if !exported {
         bail!(
-            "its world is `{}`, but it exports no `tidegate:plugin/{interface}`",
+            "its world is `{}`, but it does not export `tidegate:plugin/{interface}`",
             guest.world
         );
     }
@@ -111,14 +111,14 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
         }
         _ => {}
     }
-    // By rename: a server that reads the folder never sees half a component.
+    // Renamed into place, so that a server that reads the directory never sees a partial component.
     let partial = path.with_extension("partial");
     fs::write(&partial, bytes).with_context(|| format!("write {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("write {}", path.display()))?;
     Ok(true)
 }
 
-/// Removes components whose guest is no longer there: a server would go on loading them.
+/// Removes components without a guest, which a server would still load.
 fn remove_stale(folder: &Path, guests: &[Guest]) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let path = entry?.path();

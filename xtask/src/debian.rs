@@ -1,4 +1,4 @@
-//! What Debian's package archive can add to a bare machine.
+//! Packages from Debian's archive.
 
 use std::env;
 use std::fs;
@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// Whether this machine has Debian's packages and we may install them.
+/// Whether Debian packages can be installed: this is Debian, and the process is root.
 pub(crate) fn may_install() -> bool {
     is_debian() && is_root()
 }
 
-/// Whether this is Debian or one of its descendants.
+/// Whether this is Debian or a derivative.
 pub(crate) fn is_debian() -> bool {
     fs::read_to_string("/etc/os-release").is_ok_and(|text| {
         text.lines().any(|line| {
@@ -25,24 +25,24 @@ pub(crate) fn is_debian() -> bool {
     })
 }
 
-/// Whether a program can be started by its name.
+/// Whether a program is in the PATH.
 pub(crate) fn is_on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Whether we run as root.
+/// Whether the process runs as root.
 pub(crate) fn is_root() -> bool {
     shell::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0")
 }
 
-/// Installs packages without their recommendations, saying in one line what and why.
+/// Installs packages without their recommendations, and prints which and why.
 ///
-/// The lists are brought up to date first: with old ones apt finds old packages, or files that
+/// The package lists are updated first: with outdated ones apt finds old packages, or files that
 /// the archive no longer has.
 pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
     println!("installing {} from Debian: {why}", packages.join(" "));
-    // Lists of other archives may fail to load; whether Debian's came shows at the install.
+    // Updating other archives may fail; if Debian's failed, the installation reports it.
     let _ = shell::output(apt().args(["update", "--quiet"]));
     shell::output(
         apt()
@@ -58,7 +58,7 @@ pub(crate) fn install(packages: &[&str], why: &str) -> Result<()> {
     })
 }
 
-/// Downloads a package and unpacks its files into a folder, without installing it.
+/// Downloads a package and unpacks its files into a directory, without installing it.
 pub(crate) fn unpack(package: &str, folder: &Path, why: &str) -> Result<()> {
     if !is_debian() {
         bail!("{package} is not installed");
@@ -68,11 +68,11 @@ pub(crate) fn unpack(package: &str, folder: &Path, why: &str) -> Result<()> {
         folder.display()
     );
     let archives = folder.with_extension("download");
-    fs::create_dir_all(&archives).with_context(|| format!("make {}", archives.display()))?;
+    fs::create_dir_all(&archives).with_context(|| format!("create {}", archives.display()))?;
     if is_root() {
         let _ = shell::output(apt().args(["update", "--quiet"]));
     }
-    // As root apt would step down to a user who may not be able to write here.
+    // As root apt would switch to a user who may not be able to write here.
     shell::output(apt().current_dir(&archives).args([
         "-o",
         "APT::Sandbox::User=root",

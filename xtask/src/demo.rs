@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the host and a fleet on this machine, from nothing to a rollback.
+//! `cargo xtask demo`: a server and a fleet on this machine, up to a rollback.
 
 use std::convert::Infallible;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::Workspace;
 use crate::{components, shell};
 
-/// How the host is built.
+/// The build profile of the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Profile {
     /// Quick to build
@@ -21,7 +21,7 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// Cargo's folder for it.
+    /// Cargo's directory of the profile.
     fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
@@ -37,12 +37,13 @@ impl Profile {
     }
 }
 
-/// The file that says a folder was made by the demo, and may be emptied by it.
+/// Marks a directory as created by the demo, which may therefore delete its contents.
 const MARKER: &str = ".tidegate-demo";
 
-/// Builds what the demo needs, and runs it. With `exit` it ends when the campaigns have.
+/// Builds what the demo needs, and runs it. With `exit` it ends with the campaigns.
 ///
-/// The demo takes the place of this process, with its signals and its code: with `exit` 0 only if all went as it must.
+/// The demo replaces this process, so that its signals and its exit code apply: with `exit`, 0 only
+/// if all results are as expected.
 pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Infallible> {
     components::build(workspace)?;
     build(workspace, profile, &["tidegate", "tidegate-demo"])?;
@@ -51,12 +52,12 @@ pub(crate) fn run(workspace: &Workspace, profile: Profile, exit: bool) -> Result
     Err(error).with_context(|| format!("start `{}`", shell::line(&command)))
 }
 
-/// Runs the demo to its end with what is built; an error when something went as it must not.
+/// Runs the demo with the existing build until it ends. Fails if a result is not as expected.
 pub(crate) fn run_to_end(workspace: &Workspace, profile: Profile) -> Result<()> {
     shell::run(&mut command(workspace, profile, true)?)
 }
 
-/// A call of the demo on an empty folder.
+/// A command that runs the demo on an empty data directory.
 fn command(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Command> {
     let data = workspace.target.join("demo");
     empty(&data)?;
@@ -75,7 +76,7 @@ fn command(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Comman
     Ok(command)
 }
 
-/// Builds programs of the host and of its tests.
+/// Builds programs of the server and of the fleet.
 pub(crate) fn build(workspace: &Workspace, profile: Profile, programs: &[&str]) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--profile", profile.name()]);
@@ -86,24 +87,24 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile, programs: &[&str]) 
     shell::run(&mut cargo)
 }
 
-/// Where cargo puts a program.
+/// The path of a program that cargo built.
 pub(crate) fn program(workspace: &Workspace, profile: Profile, name: &str) -> PathBuf {
     workspace.target.join(profile.folder()).join(name)
 }
 
-/// Makes an empty folder that is marked as ours; what somebody else put there is never removed.
+/// Creates an empty, marked directory. Directories that the demo did not create are never removed.
 fn empty(folder: &Path) -> Result<()> {
     let mark = folder.join(MARKER);
     if folder.exists() {
         let is_empty = fs::read_dir(folder)?.next().is_none();
         if !mark.exists() && !is_empty {
             bail!(
-                "{} was not made by the demo: move it away, then try again",
+                "{} was not created by the demo: move it away, then try again",
                 folder.display()
             );
         }
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     fs::write(mark, "").with_context(|| format!("mark {}", folder.display()))
 }

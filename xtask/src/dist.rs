@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what is shipped, in `target/dist`.
+//! `cargo xtask dist`: the shipped files, in `target/dist`.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use crate::workspace::Workspace;
 use crate::{components, shell};
 
-/// Builds the host slowly and well (cargo puts it into `target/dist`), and lays the components
-/// beside it.
+/// Builds the server with the profile `dist` (into `target/dist`), and copies the components next
+/// to it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let built = components::build(workspace)?;
     shell::run(
@@ -19,9 +19,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let dist = workspace.target.join("dist");
     let shipped = dist.join("components");
     if shipped.exists() {
-        fs::remove_dir_all(&shipped).context("remove the last components")?;
+        fs::remove_dir_all(&shipped).context("remove the previous components")?;
     }
-    fs::create_dir_all(&shipped).with_context(|| format!("make {}", shipped.display()))?;
+    fs::create_dir_all(&shipped).with_context(|| format!("create {}", shipped.display()))?;
     for entry in fs::read_dir(&built).with_context(|| format!("list {}", built.display()))? {
         let entry = entry?;
         fs::copy(entry.path(), shipped.join(entry.file_name()))

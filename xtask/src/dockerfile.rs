@@ -1,10 +1,11 @@
-//! The Dockerfile cannot be tried wherever tests run, but what it copies can be looked for.
+//! Checks of the Dockerfile without Docker, which is not available wherever tests run: the copied
+//! files must exist.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A `COPY`: from which stage, or from the checkout, which files.
+/// A `COPY` instruction: its stage, or `None` for the checkout, and its sources.
 struct CopyInstruction<'a> {
     stage: Option<&'a str>,
     sources: Vec<&'a str>,
@@ -39,12 +40,12 @@ fn root() -> PathBuf {
 }
 
 fn dockerfile() -> Vec<String> {
-    instructions(&fs::read_to_string(root().join("Dockerfile")).expect("the Dockerfile is there"))
+    instructions(&fs::read_to_string(root().join("Dockerfile")).expect("the Dockerfile exists"))
 }
 
 #[test]
 fn every_copied_file_is_there_and_not_ignored() {
-    let ignored = fs::read_to_string(root().join(".dockerignore")).expect(".dockerignore is there");
+    let ignored = fs::read_to_string(root().join(".dockerignore")).expect(".dockerignore exists");
     for instruction in dockerfile() {
         let Some(CopyInstruction {
             stage: None,
@@ -56,12 +57,12 @@ fn every_copied_file_is_there_and_not_ignored() {
         for source in sources {
             assert!(
                 root().join(source).exists(),
-                "{instruction}: there is no {source}"
+                "{instruction}: {source} does not exist"
             );
             let is_ignored = ignored.lines().any(|line| line == source);
             assert!(
                 !is_ignored,
-                "{instruction}: .dockerignore leaves {source} out"
+                "{instruction}: .dockerignore excludes {source}"
             );
         }
     }
@@ -86,10 +87,13 @@ fn copied_files_exist_in_their_stage() {
         {
             let made = stages
                 .get(stage)
-                .unwrap_or_else(|| panic!("there is no stage {stage}"));
+                .unwrap_or_else(|| panic!("unknown stage {stage}"));
             for source in sources {
                 let is_made = made.split_whitespace().any(|word| word == source);
-                assert!(is_made, "{instruction}: stage {stage} makes no {source}");
+                assert!(
+                    is_made,
+                    "{instruction}: stage {stage} does not create {source}"
+                );
             }
         }
         let stage = stages.entry(current.clone()).or_default();
@@ -98,7 +102,7 @@ fn copied_files_exist_in_their_stage() {
     }
 }
 
-/// Cargo reads every member's manifest, so the context must hold every folder with one.
+/// Cargo reads the manifests of all members, so the build context must contain them.
 #[test]
 fn every_member_of_the_workspace_is_copied() {
     let copied: Vec<String> = dockerfile()
@@ -112,7 +116,7 @@ fn every_member_of_the_workspace_is_copied() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the root manifest");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the root manifest exists");
     let members = manifest
         .split("members = [")
         .nth(1)
@@ -123,7 +127,7 @@ fn every_member_of_the_workspace_is_copied() {
         let is_copied = folder.is_empty() || copied.iter().any(|source| source == folder);
         assert!(
             is_copied,
-            "the Dockerfile does not copy {folder}, where {member} is"
+            "the Dockerfile does not copy {folder}, which contains {member}"
         );
     }
 }

@@ -1,8 +1,9 @@
-//! `cargo xtask fuzz`: parsers of what comes from outside, led by coverage into what no test thought of.
+//! `cargo xtask fuzz`: coverage-guided fuzzing of the parsers of untrusted input.
 //!
-//! A target is a test named `fuzz_...` beside its parser, made by bolero. `cargo test` gives it the kept inputs of
-//! `__fuzz__/<name>/corpus` next to its source. Here the same tests are built with libFuzzer in them and the counters that
-//! lead it, which a stable compiler can do, and go on from the kept inputs.
+//! A target is a test named `fuzz_...` next to its parser, defined with bolero. `cargo test` runs
+//! it on the inputs in `__fuzz__/<name>/corpus` next to its source. Here the same tests are built
+//! with libFuzzer and its coverage counters, which a stable compiler can do, and continue from
+//! these inputs.
 
 mod build;
 mod target;
@@ -18,32 +19,33 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::Workspace;
 use target::{FuzzStats, Target};
 
-/// How each target is explored.
+/// How each target is fuzzed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FuzzOptions {
-    /// For how long.
+    /// The duration.
     pub(crate) seconds: u32,
-    /// Where chance begins: the same seed goes the same way, as far as the time allows.
+    /// The seed of the random generator: the same seed repeats the same run, as far as the time
+    /// allows.
     pub(crate) seed: u32,
 }
 
 impl FuzzOptions {
-    /// What continuous integration does.
+    /// The options of continuous integration.
     pub(crate) const SHORT: Self = Self {
         seconds: 3,
         seed: 1,
     };
 }
 
-/// Explores the named targets (all when empty), as many at once as there are processors. An error names those that
-/// failed, after all have ended.
+/// Fuzzes the named targets (all if empty), as many in parallel as there are processors. The error
+/// names those that failed, after all have ended.
 pub(crate) fn run(workspace: &Workspace, names: &[String], options: FuzzOptions) -> Result<()> {
     let mut targets = target::find(workspace, &build::programs(workspace)?)?;
     check_names(names, &targets)?;
     targets.retain(|target| names.is_empty() || names.contains(&target.name));
     let artifacts = artifacts(workspace)?;
     println!(
-        "{} s for each target; what it says and finds is in {}",
+        "{} s for each target; logs and findings are in {}",
         options.seconds,
         artifacts.display()
     );
@@ -56,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[String], options: FuzzOptions)
     Ok(())
 }
 
-/// Tells how each target did, as they end. Returns the names of those that failed.
+/// Prints the result of each target when it ends. Returns the names of those that failed.
 fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<FuzzStats> + Sync) -> Vec<String> {
     let waiting = Mutex::new(targets.into_iter());
     let failed = Mutex::new(Vec::new());
@@ -83,11 +85,12 @@ fn explore(targets: Vec<Target>, run: impl Fn(&Target) -> Result<FuzzStats> + Sy
     failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A new folder for what this run makes, as a path from the root: libFuzzer's arguments are split at spaces.
+/// Creates an empty directory for the results, as a path relative to the root: libFuzzer's
+/// arguments are split at spaces.
 fn artifacts(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("fuzz");
     if folder.exists() {
-        fs::remove_dir_all(&folder).context("remove what the last run found")?;
+        fs::remove_dir_all(&folder).context("remove the results of the last run")?;
     }
     let from_root = folder.strip_prefix(&workspace.root).unwrap_or(&folder);
     Ok(from_root.to_path_buf())
@@ -98,7 +101,7 @@ fn check_names(names: &[String], targets: &[Target]) -> Result<()> {
         if targets.iter().all(|target| target.name != *name) {
             let known: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
             bail!(
-                "there is no target `{name}`; the targets are {}",
+                "unknown target `{name}`; the targets are {}",
                 known.join(", ")
             );
         }

@@ -1,9 +1,9 @@
-//! Which crates of the workspace are guests: those whose manifest says into which world they fit.
+//! Finds the guests of the workspace: the crates whose manifest names a world.
 //!
 //! ```toml
 //! [package.metadata.tidegate]
 //! world = "strategy"      # or compatibility-policy, health-policy, or a world of a test
-//! component = "canary"    # the file's name; the crate's folder when absent
+//! component = "canary"    # the file's name; by default the name of the crate's directory
 //! ```
 
 use std::path::Path;
@@ -11,24 +11,24 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// A crate that becomes a component.
+/// A crate that is built into a component.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Guest {
-    /// Cargo's name of the package.
+    /// The package name.
     pub(crate) package: String,
     /// The world that it exports.
     pub(crate) world: String,
     /// The component's file name without `.wasm`.
     pub(crate) component: String,
-    /// The core module's file name, as cargo makes it.
+    /// The file name of the core module that cargo builds.
     pub(crate) module: String,
 }
 
-/// The guests among the packages of a `cargo metadata`, by component name.
+/// The guests among the packages of `cargo metadata`, sorted by component name.
 pub(crate) fn find(metadata: &Value) -> Result<Vec<Guest>> {
     let packages = metadata["packages"]
         .as_array()
-        .context("cargo metadata names no packages")?;
+        .context("cargo metadata has no packages")?;
     let mut guests = Vec::new();
     for package in packages {
         let name = package["name"].as_str().context("a package has no name")?;
@@ -38,7 +38,7 @@ pub(crate) fn find(metadata: &Value) -> Result<Vec<Guest>> {
     for pair in guests.windows(2) {
         if pair[0].component == pair[1].component {
             bail!(
-                "{} and {} both make {}.wasm: give one of them another `component`",
+                "{} and {} both build {}.wasm: give one of them another `component`",
                 pair[0].package,
                 pair[1].package,
                 pair[0].component
@@ -55,9 +55,11 @@ fn guest(name: &str, package: &Value) -> Result<Option<Guest>> {
     };
     let component = match ours["component"].as_str() {
         Some(component) => component.to_owned(),
-        None => folder(package).context("the manifest has no folder")?,
+        None => folder(package).context("the manifest path has no directory")?,
     };
-    let targets = package["targets"].as_array().context("it has no targets")?;
+    let targets = package["targets"]
+        .as_array()
+        .context("the package has no targets")?;
     let library = targets
         .iter()
         .find(|target| {
@@ -66,7 +68,7 @@ fn guest(name: &str, package: &Value) -> Result<Option<Guest>> {
                 .is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
         })
         .and_then(|target| target["name"].as_str())
-        .context("it needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`")?;
+        .context("the crate needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`")?;
     Ok(Some(Guest {
         package: name.to_owned(),
         world: world.to_owned(),

@@ -1,4 +1,4 @@
-//! A PostgreSQL cluster to throw away: made on a free port of loopback, gone with this process.
+//! A temporary PostgreSQL cluster on a free port of loopback, which ends with this process.
 
 mod binaries;
 
@@ -15,28 +15,28 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 use binaries::Binaries;
 
-/// Where tests find a PostgreSQL on which they may make databases.
+/// Names a PostgreSQL server on which tests may create databases.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 
-/// Whether what the cluster has committed outlives the machine.
+/// Whether commits survive a crash of the machine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Durability {
-    /// Commits wait for nothing: right for tests.
+    /// Commits do not wait for the disk: right for tests.
     None,
     /// Commits wait for the disk, as in production: right for measurements.
     Fsync,
 }
 
-/// A running cluster. It stops and its files go when this is dropped, and also when this process
-/// dies of a panic, Ctrl-C or `kill -9`.
+/// A running cluster. It is stopped and deleted when this is dropped, and also when this process
+/// ends by a panic, Ctrl-C or `kill -9`.
 pub(crate) struct Cluster {
     url: String,
     guard: ClusterGuard,
 }
 
 impl Cluster {
-    /// Makes and starts a cluster; takes about a second. Installs PostgreSQL when it is missing
-    /// and may be installed.
+    /// Creates and starts a cluster, which takes about a second. Installs PostgreSQL if it is
+    /// missing and may be installed.
     pub(crate) fn start(durability: Durability) -> Result<Self> {
         let binaries = Binaries::find_or_install()?;
         let folder = create_folder(&binaries)?;
@@ -56,7 +56,7 @@ impl Cluster {
         })
     }
 
-    /// One for tests, unless the environment names a server for them.
+    /// A cluster for tests; `None` if the environment names a server for them.
     pub(crate) fn start_unless_configured() -> Result<Option<Self>> {
         match env::var_os(VARIABLE) {
             Some(_) => Ok(None),
@@ -64,12 +64,12 @@ impl Cluster {
         }
     }
 
-    /// The address of the cluster's first database, for a user who may make others.
+    /// The URL of the cluster's first database, with a user who may create databases.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Keeps the cluster until this process is told to end.
+    /// Blocks until this process is killed.
     pub(crate) fn park(self) -> ! {
         let Self {
             url: _,
@@ -81,7 +81,7 @@ impl Cluster {
     }
 }
 
-/// Starts the server on a port that is free now, or on another when something was faster.
+/// Starts the server on a free port; tries another one if the port was taken meanwhile.
 fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> Result<u16> {
     let log = folder.join("log");
     let mut failure = None;
@@ -107,10 +107,10 @@ fn start_server(binaries: &Binaries, folder: &Path, durability: Durability) -> R
         || anyhow::anyhow!("no attempt was made"),
         |error| error.context(log_text),
     ))
-    .context("start a throw-away PostgreSQL")
+    .context("start a temporary PostgreSQL")
 }
 
-/// TCP only: a socket's path would have to be short, and its folder reachable.
+/// TCP only: the path of a Unix socket would have to be short, and its directory accessible.
 fn server_options(port: u16, durability: Durability) -> String {
     let durable = match durability {
         Durability::None => "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
@@ -122,11 +122,11 @@ fn server_options(port: u16, durability: Durability) -> String {
     )
 }
 
-/// A new folder that belongs to whoever runs the server. Not under `target`: the server's user
-/// may not be able to reach the checkout.
+/// Creates a directory for the user that runs the server. Not below `target`, because that user may
+/// not have access to the checkout.
 fn create_folder(binaries: &Binaries) -> Result<PathBuf> {
-    for run_step in 0..100 {
-        let name = format!("tidegate-postgres-{}-{run_step}", process::id());
+    for attempt in 0..100 {
+        let name = format!("tidegate-postgres-{}-{attempt}", process::id());
         let folder = env::temp_dir().join(name);
         match fs::create_dir(&folder) {
             Ok(()) => {
@@ -135,19 +135,19 @@ fn create_folder(binaries: &Binaries) -> Result<PathBuf> {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("make {}", folder.display()));
+                return Err(error).with_context(|| format!("create {}", folder.display()));
             }
         }
     }
     bail!(
-        "too many folders tidegate-postgres-* in {}",
+        "too many directories tidegate-postgres-* in {}",
         env::temp_dir().display()
     )
 }
 
-/// A process that outlives us by the moment it takes to stop the server and remove its files: it
-/// waits for the end of a pipe whose other end only we hold, and the kernel closes that however we
-/// end.
+/// A process that outlives this one until it has stopped the server and removed its files. It waits
+/// for the end of a pipe that only this process holds open, which the kernel closes however this
+/// process ends.
 struct ClusterGuard {
     process: Child,
     pipe: Option<ChildStdin>,
@@ -173,7 +173,7 @@ impl ClusterGuard {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("start sh to keep the throw-away PostgreSQL")?;
+            .context("start sh, which stops the temporary PostgreSQL")?;
         let pipe = process.stdin.take();
         Ok(Self { process, pipe })
     }
@@ -182,7 +182,7 @@ impl ClusterGuard {
 impl Drop for ClusterGuard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // It cannot be helped here when this fails, and nobody is left to be told.
+        // Nothing can be done here if this fails.
         let _ = self.process.wait();
     }
 }

@@ -1,5 +1,5 @@
-//! The same sources give the same bytes: all components once more, from a copy of the sources in
-//! another folder, with another target folder and another home of cargo.
+//! Reproducible builds: builds all components again, from a copy of the sources in another
+//! directory, with another target directory and another cargo home.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +13,8 @@ use crate::components;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Builds everything again elsewhere and compares. Takes about a minute, for nothing is shared with
-/// the first build.
+/// Builds everything again and compares. Takes about a minute, because nothing is shared with the
+/// first build.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let first = components::build(workspace)?;
     build_again(workspace, &first)
@@ -23,7 +23,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 fn build_again(workspace: &Workspace, first: &Path) -> Result<()> {
     let elsewhere = workspace.target.join("reproducible");
     if elsewhere.exists() {
-        fs::remove_dir_all(&elsewhere).context("remove the last second build")?;
+        fs::remove_dir_all(&elsewhere).context("remove the previous second build")?;
     }
     let copy = Workspace {
         root: elsewhere.join("some/other/checkout"),
@@ -33,25 +33,25 @@ fn build_again(workspace: &Workspace, first: &Path) -> Result<()> {
     copy_folder(&workspace.root, &copy.root, &|name| {
         name != "target" && name != ".git"
     })?;
-    // The dependencies' sources are the same files, under another name.
+    // The sources of the dependencies are the same files, at another path.
     symlink(&workspace.cargo_home, &copy.cargo_home).context("link another home for cargo")?;
     let second = components::build(&copy)?;
 
     let different = different(first, &second)?;
     if !different.is_empty() {
         bail!(
-            "built from {} these differ: {}; compare with {}",
+            "built from {}, these components differ: {}; compare with {}",
             copy.root.display(),
             different.join(", "),
             first.display()
         );
     }
-    println!("all components are the same, byte for byte");
+    println!("all components are identical");
     fs::remove_dir_all(&elsewhere).context("remove the second build")?;
     record(workspace, first)
 }
 
-/// The same, unless what there is was built twice already by this compiler.
+/// The same, unless these components were already built twice by this compiler.
 pub(crate) fn check_changed(workspace: &Workspace) -> Result<()> {
     let components = components::build(workspace)?;
     let recorded_folder = recorded_folder(workspace);
@@ -60,7 +60,7 @@ pub(crate) fn check_changed(workspace: &Workspace) -> Result<()> {
         && different(&components, &recorded_folder.join(COMPONENTS))?.is_empty()
     {
         println!(
-            "these components were built twice before: `cargo xtask reproducible` does it again"
+            "these components were already built twice: run `cargo xtask reproducible` to do it again"
         );
         return Ok(());
     }
@@ -70,7 +70,7 @@ pub(crate) fn check_changed(workspace: &Workspace) -> Result<()> {
 const COMPILER: &str = "compiler";
 const COMPONENTS: &str = "components";
 
-/// Where the components are that were the same twice, and what compiled them.
+/// The directory of the components that were identical twice, and of the compiler's version.
 fn recorded_folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("reproduced")
 }
@@ -78,17 +78,17 @@ fn recorded_folder(workspace: &Workspace) -> PathBuf {
 fn record(workspace: &Workspace, components: &Path) -> Result<()> {
     let recorded_folder = recorded_folder(workspace);
     if recorded_folder.exists() {
-        fs::remove_dir_all(&recorded_folder).context("forget the last components")?;
+        fs::remove_dir_all(&recorded_folder).context("remove the recorded components")?;
     }
     copy_folder(components, &recorded_folder.join(COMPONENTS), &|_| true)?;
-    fs::write(recorded_folder.join(COMPILER), compiler_version()?).context("note the compiler")
+    fs::write(recorded_folder.join(COMPILER), compiler_version()?).context("record the compiler")
 }
 
 fn compiler_version() -> Result<String> {
     shell::output(Command::new("rustc").arg("-vV"))
 }
 
-/// The names of the components that are not the same in two folders, or in one of them only.
+/// The names of the components that differ, or exist in one directory only.
 fn different(one: &Path, other: &Path) -> Result<Vec<String>> {
     let mut names = components(one)?;
     names.append(&mut components(other)?);
@@ -106,9 +106,9 @@ fn components(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Copies a folder but for the entries at its top that `is_wanted` refuses by name.
+/// Copies a directory except for top-level entries that `is_wanted` rejects by name.
 fn copy_folder(from: &Path, to: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
+    fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("list {}", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();

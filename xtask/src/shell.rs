@@ -1,11 +1,12 @@
-//! Running other programs, with errors that name the call.
+//! Running other programs, with errors that name the command.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs a command on our terminal. Errors when it cannot start or does not succeed.
+/// Runs a command with this process's standard streams. Fails if it cannot start or does not
+/// succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -16,8 +17,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it printed, without the last line's end. What it says to
-/// standard error becomes part of the error when it fails.
+/// Runs a command and returns its standard output without the trailing line break. If it fails, its
+/// standard error becomes part of the error.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
@@ -32,12 +33,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         );
     }
     let mut text = String::from_utf8(output.stdout)
-        .with_context(|| format!("read what `{}` printed", line(command)))?;
+        .with_context(|| format!("read the output of `{}`", line(command)))?;
     text.truncate(text.trim_end().len());
     Ok(text)
 }
 
-/// The command as one would type it.
+/// The command as it would be typed.
 pub(crate) fn line(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())

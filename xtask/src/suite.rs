@@ -16,7 +16,7 @@ use test_counts::TestCounts;
 /// What the steps share.
 struct SuiteRun<'a> {
     workspace: &'a Workspace,
-    /// Whether clients of others were asked for.
+    /// Whether tests with third-party clients were requested.
     clients: bool,
     test_counts: Option<TestCounts>,
 }
@@ -25,12 +25,12 @@ struct SuiteRun<'a> {
 enum StepOutcome {
     Passed,
     Failed,
-    /// Not run, because the named step that it needs failed.
+    /// Not run, because the named step, which it needs, failed.
     Blocked(&'static str),
 }
 
-/// Runs the steps named in `only` (all when empty) but for those in `skip`, in the list's order. A
-/// step that fails stops only those that need it; an error tells which did.
+/// Runs the steps named in `only` (all if empty) except those in `skip`, in the order of the list.
+/// A failed step blocks only the steps that need it. The error names the failed and blocked steps.
 pub(crate) fn run(
     workspace: &Workspace,
     only: &[String],
@@ -71,7 +71,7 @@ pub(crate) fn names() -> String {
 fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<()> {
     for name in names {
         if STEPS.iter().all(|step| step.name != name) {
-            bail!("there is no step `{name}`; the steps are {}", self::names());
+            bail!("unknown step `{name}`; the steps are {}", self::names());
         }
     }
     Ok(())
@@ -114,7 +114,7 @@ fn summarize(
         println!("{:>8.1} s  {:<14}{word}", time.as_secs_f64(), step.name);
     }
     let total: Duration = done.iter().map(|(_, _, time)| time).sum();
-    println!("{:>8.1} s  in all", total.as_secs_f64());
+    println!("{:>8.1} s  total", total.as_secs_f64());
     if let Some(test_counts) = test_counts {
         println!("{test_counts}");
     }

@@ -1,4 +1,5 @@
-//! The compiler for guests: the toolchain's own where it has the target, else Debian's, else rustup.
+//! The compiler for guests: the toolchain's own if it has the target, else Debian's, else one from
+//! rustup.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,11 +11,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::workspace::{Workspace, cargo_program, is_ci};
 use crate::{debian, shell};
 
-/// The target that guests are built for: no WASI, so nothing to import.
+/// The target of guests: without WASI, so that there is nothing to import.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// More than the built-in plugins need for a decision, so that their memory does not grow in a call. It is address
-/// space: what is not touched takes no memory.
+/// More than the built-in plugins need for a decision, so that their memory does not grow during a
+/// call. This is address space: untouched pages use no memory.
 const INITIAL_HEAP: &str = "-Clink-arg=--initial-heap=262144";
 
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -22,16 +23,16 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 
-/// The ways to a compiler for [`TARGET`]. Each has a standard library of its own, so the bytes of
-/// a component differ between them, and only between them.
+/// The compilers for [`TARGET`]. Each has a standard library of its own, so the bytes of a
+/// component differ between them, but not otherwise.
 #[derive(Clone, Debug)]
 pub(crate) enum WasmToolchain {
-    /// The toolchain that builds the host has the target.
+    /// The default toolchain has the target.
     Rustup {
-        /// Where its compiler and standard library are.
+        /// The directory of its compiler and standard library.
         sysroot: PathBuf,
     },
-    /// Debian's compiler builds the standard library from its sources.
+    /// Debian's compiler, which builds the standard library from source.
     Debian {
         /// The linker for Wasm.
         linker: PathBuf,
@@ -39,7 +40,7 @@ pub(crate) enum WasmToolchain {
 }
 
 impl WasmToolchain {
-    /// Finds a compiler for guests, or gets one.
+    /// Finds a compiler for guests, or installs one.
     pub(crate) fn find(workspace: &Workspace) -> Result<Self> {
         let sysroot = sysroot(workspace)?;
         if has_target(&sysroot) {
@@ -61,14 +62,12 @@ impl WasmToolchain {
                 Err(error) => tried.push(error),
             }
         }
-        // What rustup downloads from is not reachable everywhere, so CI does not depend on it.
+        // rustup's download server is not reachable everywhere, so CI does not depend on it.
         if !is_ci() {
             println!("adding {TARGET} by rustup: plugins and policies are WebAssembly");
             match shell::output(Command::new("rustup").args(["target", "add", TARGET])) {
                 Ok(_) if has_target(&sysroot) => return Ok(Self::Rustup { sysroot }),
-                Ok(_) => tried.push(anyhow!(
-                    "rustup added it to another toolchain than this one"
-                )),
+                Ok(_) => tried.push(anyhow!("rustup added the target to another toolchain")),
                 Err(error) => tried.push(error),
             }
         }
@@ -81,15 +80,15 @@ impl WasmToolchain {
         )
     }
 
-    /// A `cargo build` for [`TARGET`] in a workspace, without packages. The same sources give the
-    /// same bytes, whatever folders the sources, the target and cargo's home are in.
+    /// A `cargo build` for [`TARGET`], without packages. The same sources give the same bytes,
+    /// whatever the directories of the sources, the target and cargo's home.
     pub(crate) fn cargo_build(&self, workspace: &Workspace, target: &Path) -> Command {
         let mut command = match self {
             Self::Rustup { .. } => Command::new(cargo_program()),
             Self::Debian { linker } => {
                 let mut command = Command::new(DEBIAN_CARGO);
                 command
-                    // It names the libraries of the cargo that started us.
+                    // It points to the libraries of the cargo that started this program.
                     .env_remove("LD_LIBRARY_PATH")
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("RUSTC", DEBIAN_RUSTC)
@@ -111,8 +110,9 @@ impl WasmToolchain {
         command
     }
 
-    /// What the compiler is told, in cargo's encoding. Most of it takes this machine's folders out of what the compiler
-    /// writes. Of the prefixes that match a path the last one counts, so what may lie inside another comes after it.
+    /// Compiler flags in cargo's encoding. Most of them remove this machine's directories from the
+    /// output. Of several matching prefixes the last one wins, so nested directories come after the
+    /// outer ones.
     fn flags(&self, workspace: &Workspace, target: &Path) -> OsString {
         let source = match self {
             Self::Rustup { sysroot } => sysroot.join("lib/rustlib/src/rust"),
@@ -145,7 +145,7 @@ fn install_from_debian(workspace: &Workspace) -> Result<()> {
     )?;
     if !debian_is_ready(workspace)? {
         bail!(
-            "Debian's compiler is older than the `rust-version` in Cargo.toml: is \
+            "Debian's compiler is older than `rust-version` in Cargo.toml: is \
              bookworm-security among apt's sources?"
         );
     }
@@ -169,7 +169,7 @@ fn has_target(sysroot: &Path) -> bool {
         .is_dir()
 }
 
-/// Whether Debian's compiler, cargo and library sources are here and new enough for our crates.
+/// Whether Debian's compiler, cargo and library sources are installed and recent enough.
 fn debian_is_ready(workspace: &Workspace) -> Result<bool> {
     let installed = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE]
         .iter()
@@ -186,21 +186,21 @@ fn debian_is_ready(workspace: &Workspace) -> Result<bool> {
         .is_some_and(|found| found >= required))
 }
 
-/// The minor version of Rust that the workspace asks for.
+/// The minor version of Rust that the workspace requires.
 fn rust_version(workspace: &Workspace) -> Result<u32> {
     let metadata = workspace.metadata()?;
     let versions = metadata["packages"].as_array().into_iter().flatten();
     versions
         .filter_map(|package| package["rust_version"].as_str().and_then(minor))
         .max()
-        .context("no package of the workspace says its rust-version")
+        .context("no package of the workspace has a rust-version")
 }
 
 fn minor(version: &str) -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
 }
 
-/// A linker for Wasm: the one inside the host's toolchain, else LLVM's from Debian.
+/// A linker for Wasm: that of the default toolchain, else LLVM's from Debian.
 fn linker(sysroot: &Path) -> Result<PathBuf> {
     let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let bundled = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
@@ -214,7 +214,7 @@ fn linker(sysroot: &Path) -> Result<PathBuf> {
         }
         debian::install(
             &["lld-22"],
-            "this Rust toolchain brings no linker for WebAssembly",
+            "this Rust toolchain has no linker for WebAssembly",
         )?;
     }
     Ok(packaged)

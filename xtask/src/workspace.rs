@@ -1,5 +1,4 @@
-//! Where things are: the repository's folders, the cargo that runs us, and what cargo knows of the
-//! workspace.
+//! The checkout: its directories, the cargo that runs xtask, and cargo's metadata.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,21 +9,21 @@ use serde_json::Value;
 
 use crate::shell;
 
-/// A checkout of the repository, and where its build products go.
+/// A checkout of the repository, with the directories of its build.
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
-    /// The folder with the root `Cargo.toml`.
+    /// The directory with the root `Cargo.toml`.
     pub(crate) root: PathBuf,
-    /// Cargo's target folder for the host.
+    /// Cargo's target directory for host programs.
     pub(crate) target: PathBuf,
-    /// Cargo's home, where the sources of dependencies are.
+    /// Cargo's home, with the sources of dependencies.
     pub(crate) cargo_home: PathBuf,
 }
 
 impl Workspace {
-    /// The checkout that this program was built from.
+    /// The checkout from which this program was built.
     pub(crate) fn find() -> Result<Self> {
-        // Cargo says at run time where the manifest is; at build time only when started by hand.
+        // Cargo sets the variable at run time too, unless the program is started directly.
         let manifest = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest
@@ -42,29 +41,29 @@ impl Workspace {
         })
     }
 
-    /// The cargo that started us, in the root folder.
+    /// The cargo that started this program, in the root directory.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_program());
         command
             .current_dir(&self.root)
             .env("CARGO_HOME", &self.cargo_home);
         if is_ci() {
-            // Nothing is built a second time there.
+            // Incremental builds are useless there, because nothing is built a second time.
             command.env("CARGO_INCREMENTAL", "0");
         }
         command
     }
 
-    /// What `cargo metadata` says of the workspace's own packages.
+    /// The output of `cargo metadata` for the workspace's own packages.
     pub(crate) fn metadata(&self) -> Result<Value> {
         let mut command = self.cargo();
         command.args(["metadata", "--format-version", "1", "--no-deps"]);
         let json = shell::output(&mut command)?;
-        serde_json::from_str(&json).context("read the answer of cargo metadata")
+        serde_json::from_str(&json).context("parse the output of cargo metadata")
     }
 }
 
-/// The path of the cargo that started us.
+/// The path of the cargo that started this program.
 pub(crate) fn cargo_program() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }

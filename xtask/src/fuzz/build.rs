@@ -1,4 +1,4 @@
-//! The tests of all packages with fuzz targets, built with libFuzzer.
+//! Builds the tests of all packages with fuzz targets, with libFuzzer.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 use crate::{debian, shell};
 
-/// What `cargo bolero test --sanitizer NONE` builds with (cargo-bolero 0.13, `src/libfuzzer.rs`): counters in each edge of
-/// the code, and what is compared there.
+/// The flags of `cargo bolero test --sanitizer NONE` (cargo-bolero 0.13, `src/libfuzzer.rs`):
+/// counters for each edge of the code, and tracing of comparisons.
 const FLAGS: [&str; 8] = [
     "--cfg fuzzing",
     "--cfg fuzzing_libfuzzer",
@@ -23,7 +23,8 @@ const FLAGS: [&str; 8] = [
     "-Cllvm-args=-sanitizer-coverage-stack-depth",
 ];
 
-/// What the tests are linked with, takes minutes to optimise, and no target calls.
+/// Packages that the tests are linked with, that take minutes to optimise, and that no target
+/// calls.
 const UNOPTIMISED: [&str; 5] = [
     "libsqlite3-sys",
     "sqlx-core",
@@ -32,7 +33,7 @@ const UNOPTIMISED: [&str; 5] = [
     "tidegate-store",
 ];
 
-/// Builds them and returns where they are.
+/// Builds the test programs and returns their paths.
 pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     ensure_cxx_compiler()?;
     let mut command = workspace.cargo();
@@ -43,7 +44,8 @@ pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         "--message-format",
         "json-render-diagnostics",
     ]);
-    // With a target, build scripts and macros stay as they are, and are those of every other build.
+    // With `--target`, build scripts and macros are not instrumented and are shared with every
+    // other build.
     command.args(["--target", &host()?]);
     for package in packages(&workspace.metadata()?) {
         command.args(["--package", &package]);
@@ -54,9 +56,9 @@ pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     }
     command
         .env("RUSTFLAGS", FLAGS.join(" "))
-        // Dozens of times the inputs.
+        // Optimised code runs dozens of times as many inputs.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        // The linker drops counters of a crate in parts.
+        // With several codegen units the linker drops counters.
         .env("CARGO_PROFILE_DEV_CODEGEN_UNITS", "1")
         .env("CARGO_INCREMENTAL", "0")
         .stderr(Stdio::inherit());
@@ -64,14 +66,14 @@ pub(super) fn programs(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     Ok(messages.lines().filter_map(program).collect())
 }
 
-/// The program that a message of cargo's is about.
+/// The test program that a message of cargo reports.
 fn program(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
     is_test.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 
-/// The packages that have targets: those that know bolero.
+/// The packages with targets: those that depend on bolero.
 fn packages(metadata: &Value) -> Vec<String> {
     let knows = |package: &&Value| {
         let dependencies = package["dependencies"].as_array().into_iter().flatten();
@@ -93,16 +95,18 @@ fn host() -> Result<String> {
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
-        .context("rustc does not say which machine it is for")
+        .context("rustc does not report its host")
 }
 
-/// libFuzzer is C++, and built with the first use.
+/// libFuzzer is C++ code, compiled at its first use.
 fn ensure_cxx_compiler() -> Result<()> {
     if env::var_os("CXX").is_some() || debian::is_on_path("c++") {
         return Ok(());
     }
     if !debian::may_install() {
-        bail!("install a C++ compiler, such as Debian's package g++: libFuzzer is built with it");
+        bail!(
+            "install a C++ compiler, such as Debian's package g++: libFuzzer is compiled with it"
+        );
     }
-    debian::install(&["g++"], "libFuzzer is built with it")
+    debian::install(&["g++"], "libFuzzer is compiled with it")
 }

@@ -1,4 +1,4 @@
-//! One target: where its inputs are, and a run of it.
+//! A fuzz target: its inputs, and a run of it.
 
 use std::fmt;
 use std::fs;
@@ -12,32 +12,32 @@ use super::FuzzOptions;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Seconds that an input may take, built without optimisation and beside other work.
+/// Maximum seconds for one input, built without full optimisation and next to other work.
 const MAX_INPUT_SECONDS: u32 = 5;
-/// What the process may take up. The test program itself has some 30 MiB.
+/// Maximum memory of the process. The test program itself needs about 30 MiB.
 const MAX_MEMORY_MIB: u32 = 512;
 
 /// A fuzz target in a test program.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// Of its folder below `__fuzz__`.
+    /// The name of its directory below `__fuzz__`.
     pub(super) name: String,
     program: PathBuf,
-    /// The test's path.
+    /// The path of the test.
     test: String,
-    /// The kept inputs, from the root.
+    /// The stored inputs, relative to the root.
     corpus: PathBuf,
 }
 
-/// What a run did.
+/// Statistics of a run.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct FuzzStats {
     runs: u64,
     inputs: u64,
 }
 
-/// All targets of some test programs. Errors when there is none, or one without kept inputs: a corpus that moved away
-/// from its test would be missed by nobody.
+/// All targets of the test programs. Fails if there is none, or if one has no stored inputs: a
+/// corpus that was moved away from its test would otherwise go unnoticed.
 pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
     for program in programs {
@@ -52,7 +52,9 @@ pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Ta
         }
     }
     if targets.is_empty() {
-        bail!("no test is a fuzz target: they are named fuzz_... and call bolero::check!");
+        bail!(
+            "no fuzz target was found: targets are tests named fuzz_... that call bolero::check!"
+        );
     }
     for target in &targets {
         let kept = fs::read_dir(workspace.root.join(&target.corpus));
@@ -69,7 +71,7 @@ pub(super) fn find(workspace: &Workspace, programs: &[PathBuf]) -> Result<Vec<Ta
 }
 
 impl Target {
-    /// From the line with which bolero answers who asks for its targets.
+    /// Parses a line in which bolero lists a target.
     fn from_listing(line: &str, program: &Path, root: &Path) -> Option<Self> {
         let output: Value = serde_json::from_str(line).ok()?;
         output.get("__bolero_target")?;
@@ -82,8 +84,8 @@ impl Target {
         })
     }
 
-    /// Goes on from the kept inputs. What is found goes into `artifacts`, and when the target fails the input that made
-    /// it fail.
+    /// Continues from the stored inputs. Found inputs go into `artifacts`, including the input that
+    /// makes the target fail.
     pub(super) fn explore(
         &self,
         root: &Path,
@@ -91,7 +93,7 @@ impl Target {
         options: FuzzOptions,
     ) -> Result<FuzzStats> {
         let found = artifacts.join("found");
-        fs::create_dir_all(root.join(&found)).context("make a folder for what is found")?;
+        fs::create_dir_all(root.join(&found)).context("create the directory for found inputs")?;
         let output = self.libfuzzer(
             root,
             &[
@@ -106,19 +108,20 @@ impl Target {
             ],
         )?;
         let log = artifacts.join("log");
-        fs::write(root.join(&log), &output.text).context("keep what libFuzzer said")?;
+        fs::write(root.join(&log), &output.text).context("write libFuzzer's log")?;
         if !output.succeeded {
             bail!(
-                "{}\nthe input is in {}: keep it in {}, where `cargo test` repeats it",
+                "{}\nthe input is in {}: copy it to {}, so that `cargo test` repeats it",
                 failure_text(&output.text),
                 artifacts.display(),
                 self.corpus.display()
             );
         }
-        FuzzStats::read(&output.text).with_context(|| format!("{} has no figures", log.display()))
+        FuzzStats::read(&output.text)
+            .with_context(|| format!("{} has no statistics", log.display()))
     }
 
-    /// Runs the target under libFuzzer, on its arguments.
+    /// Runs the target under libFuzzer with these arguments.
     fn libfuzzer(&self, root: &Path, arguments: &[String]) -> Result<LibfuzzerOutput> {
         let arguments = arguments.join(" ");
         let mut command = Command::new(&self.program);
@@ -140,7 +143,7 @@ impl Target {
     }
 }
 
-/// What libFuzzer says after the last line of its progress: why it ended.
+/// The output after libFuzzer's last progress line: why it ended.
 fn failure_text(text: &str) -> &str {
     let after_progress = text
         .rsplit_once("\n#")
@@ -148,14 +151,14 @@ fn failure_text(text: &str) -> &str {
     after_progress.map_or(text, |(_, rest)| rest).trim()
 }
 
-/// How a run of libFuzzer ended.
+/// The result of a libFuzzer run.
 struct LibfuzzerOutput {
     succeeded: bool,
     text: String,
 }
 
 impl FuzzStats {
-    /// From the figures at the end of what libFuzzer says.
+    /// Reads the statistics at the end of libFuzzer's output.
     fn read(text: &str) -> Option<Self> {
         let figure = |name: &str| {
             text.lines()
@@ -179,7 +182,7 @@ impl fmt::Display for FuzzStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} runs, {} new ways through the code",
+            "{} runs, {} inputs with new coverage",
             self.runs, self.inputs
         )
     }

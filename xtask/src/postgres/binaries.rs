@@ -11,14 +11,14 @@ use crate::{debian, shell};
 
 const PACKAGE_USER: &str = "postgres";
 
-/// A folder with `initdb` and `pg_ctl`, and who may run them.
+/// A directory with `initdb` and `pg_ctl`, and the user that runs them.
 pub(super) struct Binaries {
     folder: PathBuf,
     user: Option<&'static str>,
 }
 
 impl Binaries {
-    /// The newest PostgreSQL of this machine, installed from Debian when there is none.
+    /// The newest PostgreSQL of this machine; installs Debian's if there is none.
     pub(super) fn find_or_install() -> Result<Self> {
         let folder = match newest() {
             Some(folder) => folder,
@@ -36,7 +36,7 @@ impl Binaries {
         Ok(Self { folder, user })
     }
 
-    /// One of the programs, run in a folder that its user can read.
+    /// A command of one of the programs, run in a directory that its user can read.
     pub(super) fn command(&self, program: &str, folder: &Path) -> Command {
         let program = self.folder.join(program);
         let mut command = match self.user {
@@ -55,7 +55,7 @@ impl Binaries {
         command
     }
 
-    /// Makes a folder theirs and nobody else's.
+    /// Makes the user the owner of a directory, and grants access to no other user.
     pub(super) fn set_owner(&self, folder: &Path) -> Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         if let Some(user) = self.user {
@@ -64,13 +64,13 @@ impl Binaries {
             };
             let (uid, gid) = (id("-u")?, id("-g")?);
             chown(folder, Some(uid), Some(gid))
-                .with_context(|| format!("give {} to {user}", folder.display()))?;
+                .with_context(|| format!("change the owner of {} to {user}", folder.display()))?;
         }
         Ok(())
     }
 }
 
-/// Debian keeps each major version in a folder of its own; elsewhere they are in the PATH.
+/// Debian has a directory for each major version; elsewhere the programs are in the PATH.
 fn newest() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/postgresql")
         .into_iter()

@@ -1,5 +1,5 @@
-//! cargo-deny over the dependencies. Advisories are left out: they change without us, and need a
-//! network.
+//! Checks the dependencies with cargo-deny. Advisories are not checked: they change without a
+//! commit, and need the network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 
 const VERSION: &str = "0.20.2";
 
-/// Checks what `deny.toml` states: licences and sources of everything, bans of what ships.
+/// Checks the rules of `deny.toml`: licences and sources of all packages, bans for the shipped
+/// ones.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let program = find_or_build(workspace)?;
     let deny = || {
@@ -32,8 +33,8 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     shell::run(bans.args(["check", "bans"]))
 }
 
-/// The packages under `tests`: a benchmark may serve axum itself, a third-party device brings its
-/// own TLS.
+/// The packages below `tests`: a benchmark may use axum directly, a third-party device client has a
+/// TLS library of its own.
 fn tests_only(metadata: &Value) -> Vec<String> {
     let Some(root) = metadata["workspace_root"].as_str() else {
         return Vec::new();
@@ -60,7 +61,7 @@ fn find_or_build(workspace: &Workspace) -> Result<PathBuf> {
     }
     println!("building cargo-deny {VERSION}: it reads deny.toml");
     let build = tools.join("build");
-    // Quick to build: it runs for a second.
+    // Optimised for a quick build: it runs for a second.
     shell::run(
         workspace
             .cargo()
@@ -80,7 +81,9 @@ fn find_or_build(workspace: &Workspace) -> Result<PathBuf> {
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
     )
-    .context("cargo-deny is fetched by cargo: connect once, or use --skip deny")?;
-    fs::remove_dir_all(&build).context("remove what only the build needed")?;
+    .context(
+        "cargo-deny is downloaded by cargo: connect to the network once, or use --skip deny",
+    )?;
+    fs::remove_dir_all(&build).context("remove the build directory of cargo-deny")?;
     Ok(program)
 }

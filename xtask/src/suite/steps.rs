@@ -4,17 +4,17 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{commits, SuiteRun, deny, test_counts};
+use super::{SuiteRun, commits, deny, test_counts};
 use crate::demo::{self, Profile};
 use crate::fuzz::{self, FuzzOptions};
 use crate::postgres::{self, Cluster};
 use crate::{clients, components, reproducible, shell};
 
-/// One thing that continuous integration runs.
+/// A step of continuous integration.
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// Earlier steps without whose products this one cannot run.
+    /// Earlier steps whose products this step needs.
     pub(super) needs: &'static [&'static str],
     pub(super) run: fn(&mut SuiteRun) -> Result<()>,
 }
@@ -58,7 +58,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "build",
-        about: "host and tests",
+        about: "server and tests",
         needs: &[],
         run: build,
     },
@@ -70,25 +70,25 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzz",
-        about: "parsers, from their kept inputs",
+        about: "parsers, from their stored inputs",
         needs: &[],
         run: |run| fuzz::run(run.workspace, &[], FuzzOptions::SHORT),
     },
     Step {
         name: "clients",
-        about: "device clients of others, with --clients or CI=true",
+        about: "third-party device clients, with --clients or CI=true",
         needs: &["components", "build"],
         run: |run| clients::run(run.workspace, run.clients),
     },
     Step {
         name: "reproducible",
-        about: "the same components from another folder",
+        about: "the same components from another directory",
         needs: &["components"],
         run: |run| reproducible::check_changed(run.workspace),
     },
     Step {
         name: "demo",
-        about: "the first campaigns, end to end",
+        about: "complete campaigns, end to end",
         needs: &["components", "build"],
         run: |run| demo::run_to_end(run.workspace, Profile::Dev),
     },
@@ -114,13 +114,13 @@ fn docs(run: &mut SuiteRun) -> Result<()> {
     )
 }
 
-/// With all targets, so that the tests and the demo find everything built with one set of
-/// features, and nothing is built twice.
+/// With all targets, so that the tests and the demo use the same features, and nothing is built
+/// twice.
 fn build(run: &mut SuiteRun) -> Result<()> {
     shell::run(cargo(run).args(["build", "--workspace", "--all-targets"]))
 }
 
-/// On the server that the environment names, else on one of our own.
+/// On the server that the environment names, else on a temporary one.
 fn unit(run: &mut SuiteRun) -> Result<()> {
     let mut command = cargo(run);
     command.args(["test", "--workspace", "--no-fail-fast"]);

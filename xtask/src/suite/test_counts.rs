@@ -1,4 +1,4 @@
-//! How many tests ran, counted from the line with which each test program ends.
+//! Counts tests, from the last line of each test program.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::shell;
 
-/// The sum over test programs.
+/// The sums over all test programs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct TestCounts {
     passed: u64,
@@ -16,8 +16,8 @@ pub(super) struct TestCounts {
     ignored: u64,
 }
 
-/// Runs a command, passes on what it prints, and counts. The inner result is the command's own:
-/// a test program that died has no line to count.
+/// Runs a command, passes on its output, and counts. The inner result is that of the command,
+/// because a test program that crashed prints no counts.
 pub(super) fn watch(command: &mut Command) -> Result<(TestCounts, Result<()>)> {
     let line = shell::line(command);
     let mut child = command
