@@ -1,4 +1,4 @@
-//! The device API as a device speaks it.
+//! A client of the device API.
 
 mod messages;
 
@@ -11,46 +11,46 @@ use sha2::{Digest as _, Sha256};
 
 pub use messages::{Deployment, File, Offer, Poll};
 
-/// How a device shows who it is.
+/// The credentials of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Credentials {
-    /// Not at all.
+    /// No credentials.
     #[default]
     Anonymous,
-    /// By its own token.
+    /// A device token.
     Target(String),
-    /// By the token of a gateway that speaks for many.
+    /// A gateway token, which is valid for many devices.
     Gateway(String),
 }
 
-/// Why a request had no good answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DdiError {
-    /// The server was not reached, or broke off.
+    /// The server could not be reached, or the connection broke.
     #[error("{0}")]
     Network(#[from] reqwest::Error),
-    /// The server answered something else.
+    /// The server answered with another status than 200.
     #[error("{method} {path}: {status}")]
     Status {
         /// GET, POST, PUT.
         method: String,
-        /// Of the request.
+        /// Path of the request.
         path: String,
-        /// Of the answer.
+        /// Status of the response.
         status: StatusCode,
     },
-    /// The bytes that came are not those that were announced.
+    /// The downloaded bytes do not match the description.
     #[error("{name}: {what}")]
     Corrupt {
-        /// The file.
+        /// The file name.
         name: String,
-        /// What is wrong.
+        /// The difference.
         what: &'static str,
     },
 }
 
 impl DdiError {
-    /// The status that the server answered with.
+    /// The status of the response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Network(error) => error.status(),
@@ -59,7 +59,7 @@ impl DdiError {
         }
     }
 
-    /// Whether the update is gone, so that there is no use in trying again.
+    /// Whether the update no longer exists for this device, so that a retry is useless.
     pub fn is_gone(&self) -> bool {
         matches!(
             self.status(),
@@ -70,7 +70,7 @@ impl DdiError {
 
 /// DDI's `execution`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the device API")]
+#[expect(missing_docs, reason = "the values of the device API")]
 pub enum Execution {
     Closed,
     Proceeding,
@@ -81,30 +81,30 @@ pub enum Execution {
 
 /// DDI's `result.finished`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words of the device API")]
+#[expect(missing_docs, reason = "the values of the device API")]
 pub enum Finished {
     Success,
     Failure,
     None,
 }
 
-/// What a device reports of an update.
+/// Feedback on an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feedback {
-    /// What it does.
+    /// The status of the installation.
     pub execution: Execution,
-    /// How it went.
+    /// The result, for `closed`.
     pub finished: Finished,
-    /// "n of m".
+    /// Finished steps and total steps.
     pub progress: Option<(u32, u32)>,
-    /// Its own code.
+    /// A code of the device's own.
     pub code: Option<i32>,
-    /// In words.
+    /// Messages.
     pub details: Vec<String>,
 }
 
 impl Feedback {
-    /// A report without progress, code and words.
+    /// Feedback without progress, code and messages.
     pub fn new(execution: Execution, finished: Finished) -> Self {
         Self {
             execution,
@@ -115,7 +115,7 @@ impl Feedback {
         }
     }
 
-    /// As it goes over the wire.
+    /// The JSON body.
     pub fn body(&self) -> serde_json::Value {
         let execution = match self.execution {
             Execution::Closed => "closed",
@@ -142,7 +142,7 @@ impl Feedback {
     }
 }
 
-/// One device's end of the device API.
+/// A client of the device API for one device.
 #[derive(Debug, Clone)]
 pub struct Ddi {
     http: reqwest::Client,
@@ -151,7 +151,7 @@ pub struct Ddi {
 }
 
 impl Ddi {
-    /// A device of a tenant, at a server.
+    /// A client for a device of a tenant.
     pub fn new(
         http: reqwest::Client,
         url: &str,
@@ -173,24 +173,24 @@ impl Ddi {
         }
     }
 
-    /// Asks what there is to do.
+    /// Polls the root resource.
     pub async fn poll(&self) -> Result<Poll, DdiError> {
         self.get(&self.base).await
     }
 
-    /// Reports what the device is.
+    /// Sends attributes, merging them.
     pub async fn config_data(&self, data: &BTreeMap<String, String>) -> Result<(), DdiError> {
         let url = format!("{}/configData", self.base);
         let body = json!({ "mode": "merge", "data": data });
         self.send(self.http.put(url).json(&body)).await.map(drop)
     }
 
-    /// Fetches the update behind a poll's `deploymentBase`.
+    /// Reads the update at a poll's `deploymentBase` or `confirmationBase` link.
     pub async fn offer(&self, href: &str) -> Result<Offer, DdiError> {
         self.get(href).await
     }
 
-    /// Reports on an update.
+    /// Sends feedback on an update.
     pub async fn feedback(&self, update: &str, feedback: &Feedback) -> Result<(), DdiError> {
         let url = format!("{}/deploymentBase/{update}/feedback", self.base);
         self.send(self.http.post(url).json(&feedback.body()))
@@ -198,7 +198,7 @@ impl Ddi {
             .map(drop)
     }
 
-    /// Answers whether an update may begin.
+    /// Confirms or denies an update.
     pub async fn confirm(&self, update: &str, agrees: bool, why: &str) -> Result<(), DdiError> {
         let url = format!("{}/confirmationBase/{update}/feedback", self.base);
         let word = if agrees { "confirmed" } else { "denied" };
@@ -206,7 +206,7 @@ impl Ddi {
         self.send(self.http.post(url).json(&body)).await.map(drop)
     }
 
-    /// Agrees to all updates beforehand. That it did so already is fine.
+    /// Activates automatic confirmation. Succeeds if it is active already.
     pub async fn activate_auto_confirm(&self, initiator: &str) -> Result<(), DdiError> {
         let url = format!("{}/confirmationBase/activateAutoConfirm", self.base);
         let body = json!({ "initiator": initiator });
@@ -216,13 +216,13 @@ impl Ddi {
         }
     }
 
-    /// Fetches the call back behind a poll's `cancelAction`; answers which update is meant.
+    /// Reads the cancellation at a poll's `cancelAction` link. Returns the id of the update.
     pub async fn cancel(&self, href: &str) -> Result<String, DdiError> {
         let cancel: messages::Cancel = self.get(href).await?;
         Ok(cancel.cancel_action.stop_id)
     }
 
-    /// Answers a call back.
+    /// Sends feedback on a cancellation.
     pub async fn cancel_feedback(&self, update: &str, feedback: &Feedback) -> Result<(), DdiError> {
         let url = format!("{}/cancelAction/{update}/feedback", self.base);
         self.send(self.http.post(url).json(&feedback.body()))
@@ -230,7 +230,7 @@ impl Ddi {
             .map(drop)
     }
 
-    /// Downloads a file, keeping none of it, and checks its length and sha256.
+    /// Downloads a file without storing it, and checks its size and sha256.
     pub async fn download(&self, file: &File) -> Result<(), DdiError> {
         let mut response = self.send(self.http.get(file.href())).await?;
         let (mut length, mut hash) = (0, Sha256::new());
@@ -243,11 +243,11 @@ impl Ddi {
             what,
         };
         if length != file.size {
-            return Err(corrupt("it has not the length that was announced"));
+            return Err(corrupt("the size does not match the description"));
         }
         let sha256 = hex::encode(hash.finalize());
         if !sha256.eq_ignore_ascii_case(&file.hashes.sha256) {
-            return Err(corrupt("its sha256 is not the one that was announced"));
+            return Err(corrupt("the sha256 does not match the description"));
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Ddi {
         Ok(self.send(self.http.get(url)).await?.json().await?)
     }
 
-    /// Sends a request; success is exactly 200, as for the clients that exist.
+    /// Sends a request. Only 200 is success, as for existing clients.
     async fn send(&self, mut request: RequestBuilder) -> Result<Response, DdiError> {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);

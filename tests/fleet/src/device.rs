@@ -1,4 +1,4 @@
-//! One device: what it does, in its order.
+//! A simulated device.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,9 @@ use crate::{
     Profiles, profile::DeviceBehavior,
 };
 
-/// Progress reports of an install.
+/// Number of progress reports of an installation.
 const PROGRESS_STEPS: u32 = 3;
-/// How much longer a slow install takes.
+/// Factor by which a slow installation takes longer.
 const SLOW_FACTOR: u32 = 10;
 
 /// A device that runs until it is dropped.
@@ -28,14 +28,14 @@ pub(crate) struct Device {
     pub(crate) seed: u64,
     pub(crate) pace: Pace,
     pub(crate) profiles: Arc<Profiles>,
-    /// Whether it is still to agree to everything beforehand.
+    /// Whether automatic confirmation must still be activated.
     pub(crate) auto_confirm: bool,
-    /// What it reports beside its version.
+    /// Attributes in addition to the version.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// When it polls; never what it does.
+    /// Random numbers for the time of polls; not for the device's behavior.
     pub(crate) jitter: StdRng,
     pub(crate) record: Arc<Mutex<DeviceRecord>>,
-    /// Bounds the connections of the whole fleet.
+    /// Limits the connections of the whole fleet.
     pub(crate) connection_permits: Arc<Semaphore>,
     pub(crate) record_changed: Arc<Notify>,
 }
@@ -45,14 +45,14 @@ enum UpdateEnd {
     Installed(String),
     Failed,
     Cancelled,
-    /// It drops off.
+    /// The device stopped communicating.
     Disconnected,
-    /// The server does not want to hear of it any more.
+    /// The server no longer accepts feedback on the update.
     Gone,
 }
 
 impl Device {
-    /// Polls and does what it is told, until it is dropped or falls silent.
+    /// Polls and installs updates until it is dropped or stops communicating.
     pub(crate) async fn run(mut self) {
         sleep(self.pause(Duration::ZERO)).await;
         let mut restarted = true;
@@ -70,7 +70,7 @@ impl Device {
         }
     }
 
-    /// One poll and what follows from it. False: the device has dropped off.
+    /// One poll and the actions that follow from it. Returns false if the device has stopped communicating.
     async fn poll_once(&mut self, restarted: &mut bool) -> Result<bool, DdiError> {
         let poll = self.with_permit(self.ddi.poll()).await?;
         self.update_record(|record| record.polls += 1);
@@ -84,7 +84,7 @@ impl Device {
             *restarted = false;
         }
         if let Some(href) = poll.cancel_action() {
-            // It is not working on it: there is nothing to stop.
+            // The device is not installing, so there is nothing to stop.
             let update = self.with_permit(self.ddi.cancel(href)).await?;
             self.confirm_cancel(&update).await?;
             return Ok(true);
@@ -110,7 +110,7 @@ impl Device {
                     record.version = version;
                 });
                 *restarted = true;
-                // The restart itself: nobody answers meanwhile.
+                // The device does not communicate during the restart.
                 sleep(self.pace.step).await;
             }
             UpdateEnd::Failed => self.update_record(|record| record.failed += 1),
@@ -124,7 +124,7 @@ impl Device {
         Ok(true)
     }
 
-    /// Its people read what is on offer, and say yes or no.
+    /// The device's user reads the update and confirms or denies it.
     async fn confirm(&self, href: &str) -> Result<(), DdiError> {
         let offer = self.with_permit(self.ddi.offer(href)).await?;
         let agrees = !self.behavior(&offer).denies;
@@ -211,7 +211,7 @@ impl Device {
         Ok(UpdateEnd::Failed)
     }
 
-    /// Looks whether the update is being called back, and answers that.
+    /// Checks whether the update is being cancelled, and if so confirms or rejects that.
     async fn check_cancellation(
         &self,
         update: &str,
@@ -251,7 +251,7 @@ impl Device {
         self.with_permit(self.ddi.config_data(&data)).await
     }
 
-    /// Reports until the server acknowledges it or does not want it: a device keeps what it has to say.
+    /// Repeats the feedback until the server acknowledges or rejects it: devices do not drop feedback.
     async fn send_feedback(&self, update: &str, feedback: Feedback) -> Result<(), DdiError> {
         loop {
             match self.with_permit(self.ddi.feedback(update, &feedback)).await {
@@ -279,7 +279,7 @@ impl Device {
         Ok(())
     }
 
-    /// Runs a request when there is a connection for it.
+    /// Runs a request as soon as a connection is free.
     async fn with_permit<T>(&self, request: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
         let _permit = self.connection_permits.acquire().await;

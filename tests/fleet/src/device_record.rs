@@ -2,49 +2,49 @@ use std::collections::BTreeSet;
 
 use crate::{Execution, Finished};
 
-/// What a device remembers.
+/// The state and the counters of a simulated device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRecord {
     /// DDI's controllerId.
     pub device_id: String,
-    /// What it runs.
+    /// The version that it runs.
     pub version: String,
-    /// Every version that it was ever offered.
+    /// All versions that it was offered.
     pub offered: BTreeSet<String>,
-    /// The update that it is working on.
+    /// The update in progress.
     pub working_on: Option<String>,
-    /// Whether it dropped off for good.
+    /// Whether it has stopped communicating for good.
     pub silent: bool,
-    /// Updates that it ended well.
+    /// Updates ended with success.
     pub succeeded: u32,
-    /// Updates that it ended badly.
+    /// Updates ended with failure.
     pub failed: u32,
-    /// Updates that were called back.
+    /// Cancelled updates.
     pub cancelled: u32,
-    /// Updates that it agreed to.
+    /// Confirmed updates.
     pub confirmed: u32,
-    /// How often it said no.
+    /// Denied confirmations.
     pub denied: u32,
-    /// Files whose bytes were not those that were announced.
+    /// Files with an unexpected size or sha256.
     pub corrupt: u32,
-    /// Polls that were answered.
+    /// Successful polls.
     pub polls: u64,
-    /// Requests that were not answered as they must be.
+    /// Failed requests.
     pub errors: u64,
-    /// The last of them.
+    /// The latest of these errors.
     pub last_error: Option<String>,
-    /// Every feedback that the server acknowledged.
+    /// All feedback that the server acknowledged.
     pub acknowledged: Vec<AcknowledgedFeedback>,
 }
 
-/// A feedback that the server answered with 200.
+/// Feedback that the server answered with 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcknowledgedFeedback {
     /// DDI's action id.
     pub update: String,
-    /// What the device said it does.
+    /// The reported `execution`.
     pub execution: Execution,
-    /// How it said it went.
+    /// The reported `finished`.
     pub finished: Finished,
 }
 

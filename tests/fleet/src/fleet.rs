@@ -12,46 +12,46 @@ use tokio::{
 
 use crate::{Credentials, Ddi, DeviceRecord, Profiles, device::Device, install_tls, profile::rng};
 
-/// What a fleet is made of.
+/// The options of a fleet.
 #[derive(Debug, Clone)]
 pub struct FleetOptions {
-    /// The server.
+    /// The server's URL.
     pub url: String,
-    /// Whose devices they are.
+    /// The tenant of the devices.
     pub tenant: String,
-    /// How many.
+    /// The number of devices.
     pub devices: usize,
-    /// Their ids are this and a number of four digits or more, from 0.
+    /// Prefix of the device ids, which end in a number of at least four digits, from 0.
     pub prefix: String,
-    /// What everything that is drawn is drawn from.
+    /// The seed of all random decisions.
     pub seed: u64,
-    /// What they run at first.
+    /// The initial version.
     pub version: String,
-    /// What they report beside their version.
+    /// Attributes in addition to the version.
     pub attributes: BTreeMap<String, String>,
-    /// How fast they are.
+    /// How fast devices act.
     pub pace: Pace,
-    /// Most connections at once.
+    /// Maximum number of concurrent connections.
     pub connections: usize,
-    /// How they show who they are.
+    /// The credentials of all devices.
     pub credentials: Credentials,
-    /// What firmware does to them.
+    /// How devices react to versions.
     pub profiles: Profiles,
-    /// Whether their people agree to all updates beforehand.
+    /// Whether devices activate automatic confirmation.
     pub auto_confirm: bool,
 }
 
-/// How fast devices are.
+/// How fast devices act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Shortest and longest time between two polls.
     pub poll: (Duration, Duration),
-    /// Time for a step of an install, and for a restart.
+    /// Duration of one installation step, and of a restart.
     pub step: Duration,
 }
 
 impl FleetOptions {
-    /// A fleet that polls every third of a second to every second, without credentials.
+    /// A fleet that polls at intervals of 0.3 to 1 s, without credentials.
     pub fn new(url: impl Into<String>, devices: usize) -> Self {
         let attributes = [("hw_model", "tide-box"), ("hw_revision", "2.0.0")];
         Self {
@@ -84,7 +84,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Switches a fleet on.
+    /// Starts a fleet.
     pub fn start(options: FleetOptions) -> reqwest::Result<Self> {
         install_tls();
         let http = reqwest::Client::builder()
@@ -129,7 +129,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// What every device remembers, in the order of their numbers.
+    /// The records of all devices, in the order of their numbers.
     pub fn records(&self) -> Vec<DeviceRecord> {
         let read = |record: &Arc<Mutex<DeviceRecord>>| {
             record
@@ -140,7 +140,7 @@ impl Fleet {
         self.records.iter().map(read).collect()
     }
 
-    /// How many devices run each version.
+    /// The number of devices on each version.
     pub fn versions(&self) -> BTreeMap<String, usize> {
         let mut versions = BTreeMap::new();
         for record in self.records() {
@@ -149,21 +149,21 @@ impl Fleet {
         versions
     }
 
-    /// Waits until the devices remember what is asked for.
+    /// Waits until the records meet a condition.
     pub async fn wait_until(&self, mut condition: impl FnMut(&[DeviceRecord]) -> bool) {
         loop {
-            // Before looking: what happens while we look wakes us too.
+            // Created before the check, so that changes during the check are not missed.
             let record_changed = self.record_changed.notified();
             if condition(&self.records()) {
                 return;
             }
             record_changed.await;
-            // A thousand devices change something all the time.
+            // A large fleet changes all the time; this limits the number of checks.
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Switches every device off.
+    /// Stops all devices.
     pub async fn stop(mut self) {
         self.devices.shutdown().await;
     }

@@ -1,10 +1,10 @@
-//! A fleet of simulated devices that speak DDI over real HTTP.
+//! A fleet of simulated devices that use DDI over real HTTP.
 //!
-//! One process plays thousands of devices. Each polls, reports what it is, downloads and checks what it is offered,
-//! reports every step, restarts into the new version or stays on the old one, and answers a call back. What a device
-//! does with an update is drawn from the fleet's seed, the device and the version, so a fleet does the same every time,
-//! whatever the order in which things happen. An [`Operator`] is the other end: whoever uploads firmware and steers
-//! campaigns.
+//! One process simulates thousands of devices. Each polls, reports its attributes, downloads and verifies updates,
+//! reports every step, restarts into the new version or stays on the old one, and confirms or rejects
+//! cancellations. How a device reacts to an update follows from the fleet's seed, the device and the version, so
+//! that every run of a fleet behaves the same, whatever the order of events. An [`Operator`] uploads firmware and
+//! controls campaigns.
 
 mod ddi;
 mod device;
@@ -21,8 +21,8 @@ pub use fleet::{Fleet, FleetOptions, Pace};
 pub use operator::{Operator, RestError};
 pub use profile::{Profile, Profiles};
 
-/// Makes ring the process's TLS, which every HTTP client needs before it is built.
+/// Installs ring as the process's TLS provider, which HTTP clients need.
 pub fn install_tls() {
-    // A second call finds the provider in place.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

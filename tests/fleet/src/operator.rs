@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::install_tls;
 
-/// The other end of the server: whoever uploads firmware and steers campaigns, over REST.
+/// A client of the REST API, which uploads firmware and controls campaigns.
 #[derive(Debug, Clone)]
 pub struct Operator {
     http: reqwest::Client,
@@ -14,28 +14,28 @@ pub struct Operator {
     token: Option<String>,
 }
 
-/// Why a request had no good answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
-    /// The server was not reached, or broke off.
+    /// The server could not be reached, or the connection broke.
     #[error("{0}")]
     Network(#[from] reqwest::Error),
-    /// The server refused.
+    /// The server answered with an error.
     #[error("{method} {path}: {status}: {problem}")]
     Refused {
         /// GET, POST, ...
         method: Method,
-        /// Below `/api/v1/`.
+        /// Path below `/api/v1/`.
         path: String,
-        /// Of the answer.
+        /// Status of the response.
         status: StatusCode,
-        /// The answer's body; null when it was no JSON.
+        /// The body of the response; null if it is not JSON.
         problem: Value,
     },
 }
 
 impl Operator {
-    /// An operator at a server, who has shown no token yet.
+    /// An operator without a token.
     pub fn new(url: &str) -> reqwest::Result<Self> {
         install_tls();
         let http = reqwest::Client::builder().no_proxy().build()?;
@@ -46,7 +46,7 @@ impl Operator {
         })
     }
 
-    /// The same with this bearer token.
+    /// The same operator with this bearer token.
     #[must_use]
     pub fn with_token(self, token: impl Into<String>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Operator {
         }
     }
 
-    /// Asks a server that runs with `--dev` for a token.
+    /// Gets a token from a server that runs with `--dev`.
     pub async fn dev_token(&self, user: &str, role: &str) -> Result<String, RestError> {
         let body = json!({
             "user_id": user, "email": format!("{user}@example.com"), "role": role, "expires_in": 86_400,
@@ -64,18 +64,18 @@ impl Operator {
         Ok(response["token"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Reads something.
+    /// Sends GET.
     pub async fn get(&self, path: &str) -> Result<Value, RestError> {
         self.send(Method::GET, path, |request| request).await
     }
 
-    /// Makes something, or takes a step.
+    /// Posts JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, RestError> {
         self.send(Method::POST, path, |request| request.json(body))
             .await
     }
 
-    /// Every item of a list, page by page.
+    /// All items of a list, read page by page.
     pub async fn list_all(&self, path: &str) -> Result<Vec<Value>, RestError> {
         let sign = if path.contains('?') { '&' } else { '?' };
         let mut items: Vec<Value> = Vec::new();
@@ -95,7 +95,7 @@ impl Operator {
         }
     }
 
-    /// Uploads a firmware of one file; answers the firmware.
+    /// Uploads a firmware with one file. Returns the firmware.
     pub async fn upload(
         &self,
         metadata: &Value,
@@ -104,7 +104,7 @@ impl Operator {
     ) -> Result<Value, RestError> {
         let text = metadata.to_string();
         self.send(Method::POST, "firmware", |request| {
-            // A part with a type that is fixed and good: the builder cannot fail.
+            // The media type is a valid constant, so this cannot fail.
             let metadata = Part::text(text)
                 .mime_str("application/json")
                 .unwrap_or_else(|_| Part::text(""));

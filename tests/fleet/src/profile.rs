@@ -3,28 +3,28 @@ use std::collections::BTreeMap;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 
-/// What a firmware version does to devices, as shares from 0 to 1.
+/// How devices react to a firmware version, as probabilities from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Profile {
-    /// Installs that fail; the device stays on its old version.
+    /// Installations that fail; the device stays on its old version.
     pub fails: f64,
-    /// Installs that take ten times as long.
+    /// Installations that take ten times as long.
     pub slow: f64,
-    /// Devices that drop off in the middle and are never heard of again.
+    /// Devices that stop communicating during the installation, for good.
     pub silent: f64,
-    /// Devices that refuse to be called back.
+    /// Devices that reject a cancellation.
     pub rejects_cancel: f64,
-    /// Devices whose people say no, where somebody is asked.
+    /// Devices whose user denies the update, if a confirmation is requested.
     pub denies: f64,
 }
 
-/// A profile for each version; versions that have none install well everywhere.
+/// A profile for each version; a version without a profile installs on all devices.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Profiles(pub BTreeMap<String, Profile>);
 
-/// What one device does with one update.
+/// How one device reacts to one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn independently")]
 pub(crate) struct DeviceBehavior {
     pub(crate) fails: bool,
     pub(crate) slow: bool,
@@ -34,14 +34,14 @@ pub(crate) struct DeviceBehavior {
 }
 
 impl Profiles {
-    /// Changes the profile of a version, which is made when it is not there.
+    /// Changes the profile of a version.
     #[must_use]
     pub fn with(mut self, version: &str, change: impl FnOnce(&mut Profile)) -> Self {
         change(self.0.entry(version.to_owned()).or_default());
         self
     }
 
-    /// The same for the same arguments, always.
+    /// Deterministic: the same arguments always give the same result.
     pub(crate) fn behavior(&self, seed: u64, device_id: &str, version: &str) -> DeviceBehavior {
         let profile = self.0.get(version).copied().unwrap_or_default();
         let mut rng = rng(seed, &[device_id, version]);
@@ -56,7 +56,7 @@ impl Profiles {
     }
 }
 
-/// Randomness that depends on nothing but the seed and the names.
+/// A random number generator that depends only on the seed and the names.
 pub(crate) fn rng(seed: u64, names: &[&str]) -> StdRng {
     let mut hash = Sha256::new_with_prefix(seed.to_le_bytes());
     for name in names {

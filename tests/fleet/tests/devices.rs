@@ -1,4 +1,4 @@
-//! What simulated devices do, against a server that is made up.
+//! The behavior of simulated devices, against a fake server.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,26 +19,26 @@ use tokio::net::TcpListener;
 
 const FILE: &[u8] = b"not much of a firmware";
 
-/// A server with one update for whoever asks.
+/// A server with one update for every device.
 #[derive(Clone)]
 struct FakeServer {
     url: String,
-    /// What the file is said to hash to.
+    /// The sha256 in the description of the file.
     sha256: String,
     with_script: Arc<Mutex<ServerScript>>,
 }
 
 #[derive(Default)]
 struct ServerScript {
-    /// Executions and results, in the order in which they came.
+    /// The received executions and results, in order.
     received: Vec<String>,
-    /// Answers to the next reports, before they are answered with 200.
+    /// Statuses of the next responses to feedback, the last one first; then 200.
     refusals: Vec<StatusCode>,
-    /// The update is called back once the device is at it.
+    /// Cancels the update once the device has downloaded it.
     cancels: bool,
-    /// Somebody has to agree first.
+    /// Requires a confirmation.
     requires_confirmation: bool,
-    /// What the device said of itself.
+    /// The attributes of the device.
     attributes: Value,
 }
 
@@ -81,7 +81,7 @@ impl FakeServer {
         )
     }
 
-    /// Runs one device until it remembers what is asked for.
+    /// Runs one device until its record meets a condition.
     async fn device(
         &self,
         profiles: Profiles,
@@ -292,7 +292,7 @@ async fn auto_confirm_is_activated_once() -> Result<()> {
         line.iter().filter(|line| *line == "confirmed all").count(),
         1
     );
-    assert_eq!(record.errors, 0, "that it had agreed already is fine");
+    assert_eq!(record.errors, 0, "the conflict must not count as an error");
     Ok(())
 }
 
@@ -325,7 +325,7 @@ async fn files_with_a_wrong_checksum_are_not_installed() -> Result<()> {
 
 #[tokio::test]
 async fn cancellations_are_confirmed_or_rejected() -> Result<()> {
-    for (rejects, confirmation_feedback, version) in [
+    for (rejects, feedback, version) in [
         (0.0, "cancel: closed success", "1.0.0"),
         (1.0, "cancel: rejected none", "1.1.0"),
     ] {
@@ -338,10 +338,8 @@ async fn cancellations_are_confirmed_or_rejected() -> Result<()> {
             .device(profiles, |record| record.succeeded + record.cancelled == 1)
             .await?;
         assert!(
-            server.with_script(|with_script| with_script
-                .received
-                .contains(&confirmation_feedback.to_owned())),
-            "{confirmation_feedback}"
+            server.with_script(|with_script| with_script.received.contains(&feedback.to_owned())),
+            "{feedback}"
         );
         assert_eq!(record.version, version);
     }
@@ -389,9 +387,6 @@ async fn a_410_ends_the_update() -> Result<()> {
     let record = server
         .device(Profiles::default(), |record| record.succeeded == 1)
         .await?;
-    assert_eq!(
-        record.errors, 0,
-        "the first try ended without an error, and it came back"
-    );
+    assert_eq!(record.errors, 0, "a 410 must not count as an error");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A fleet of simulated devices, from the command line.
+//! The command line of the fleet simulator.
 
 use std::time::Duration;
 
@@ -6,69 +6,69 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use tidegate_fleet::{Credentials, DeviceRecord, Fleet, FleetOptions, Pace, Profiles};
 
-/// Simulates devices that speak DDI, until it is interrupted.
+/// Simulate devices that use DDI, until interrupted
 #[derive(Debug, Parser)]
 #[command(name = "tidegate-fleet", version)]
 struct Arguments {
-    /// The server
+    /// The server's URL
     #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// Whose devices they are
+    /// The tenant of the devices
     #[arg(long, default_value = "DEFAULT")]
     tenant: String,
-    /// How many
+    /// Number of devices
     #[arg(long, default_value_t = 100)]
     devices: usize,
-    /// What their ids begin with
+    /// Prefix of the device ids
     #[arg(long, default_value = "box-")]
     prefix: String,
-    /// The same seed, the same fleet
+    /// Seed of all random decisions; the same seed gives the same fleet
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What they run at first
+    /// Initial version of the devices
     #[arg(long, default_value = "1.0.0")]
     initial_version: String,
-    /// An attribute that they report; may be given several times
+    /// An attribute of the devices; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
     attributes: Vec<(String, String)>,
-    /// Share of devices on which a version fails to install; may be given several times
+    /// Share of devices on which a version fails to install; may be repeated
     #[arg(long = "fail", value_name = "VERSION=SHARE", value_parser = share)]
     fails: Vec<(String, f64)>,
-    /// Share of devices on which a version installs slowly
+    /// Share of devices on which a version installs slowly; may be repeated
     #[arg(long = "slow", value_name = "VERSION=SHARE", value_parser = share)]
     slow: Vec<(String, f64)>,
-    /// Share of devices that drop off while they install a version
+    /// Share of devices that stop communicating while they install a version; may be repeated
     #[arg(long = "silent", value_name = "VERSION=SHARE", value_parser = share)]
     silent: Vec<(String, f64)>,
-    /// Share of devices that refuse to be called back from a version
+    /// Share of devices that reject the cancellation of a version; may be repeated
     #[arg(long = "reject-cancel", value_name = "VERSION=SHARE", value_parser = share)]
     rejects_cancel: Vec<(String, f64)>,
-    /// Share of devices whose people say no to a version, where they are asked
+    /// Share of devices whose user denies a version if a confirmation is requested; may be repeated
     #[arg(long = "deny", value_name = "VERSION=SHARE", value_parser = share)]
     denies: Vec<(String, f64)>,
-    /// Their people agree to all updates beforehand
+    /// Activate automatic confirmation on all devices
     #[arg(long)]
     confirm_all: bool,
-    /// Shortest time between two polls, in milliseconds
+    /// Minimum time between two polls, in milliseconds
     #[arg(long, default_value_t = 1000)]
     poll_from: u64,
-    /// Longest time between two polls, in milliseconds
+    /// Maximum time between two polls, in milliseconds
     #[arg(long, default_value_t = 3000)]
     poll_to: u64,
-    /// Time for a step of an install, in milliseconds
+    /// Duration of one installation step, in milliseconds
     #[arg(long, default_value_t = 500)]
     step: u64,
-    /// Most connections at once
+    /// Maximum number of concurrent connections
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// A gateway's token, for servers that want one
+    /// Gateway token, for servers that require authentication
     #[arg(long, env = "TIDEGATE_GATEWAY_TOKEN", hide_env_values = true)]
     gateway_token: Option<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let fleet = Fleet::start(Arguments::parse().options()).context("switch the fleet on")?;
+    let fleet = Fleet::start(Arguments::parse().options()).context("start the fleet")?;
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
@@ -129,7 +129,7 @@ impl Arguments {
 
 #[expect(
     clippy::print_stdout,
-    reason = "a command line talks to whoever typed it"
+    reason = "a command line program prints to its terminal"
 )]
 fn show(fleet: &Fleet) {
     let records = fleet.records();
@@ -157,7 +157,7 @@ fn show(fleet: &Fleet) {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("there is no `=` in it")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -167,7 +167,7 @@ fn share(text: &str) -> Result<(String, f64), String> {
     if (0.0..=1.0).contains(&share) {
         return Ok((version, share));
     }
-    Err(format!("a share is between 0 and 1, and {share} is not"))
+    Err(format!("expected a share between 0 and 1, not {share}"))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 use serde::Deserialize;
 
-/// The answer to a poll.
+/// The response to a poll.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Poll {
-    /// What the server wants of the device.
+    /// Settings from the server.
     pub config: PollConfig,
     #[serde(rename = "_links", default)]
     links: Links,
 }
 
-/// What the server wants of the device.
+/// Settings from the server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PollConfig {
     /// How often to poll.
@@ -39,27 +39,27 @@ struct Link {
 }
 
 impl Poll {
-    /// Where an update waits.
+    /// The link to the offered update.
     pub fn deployment_base(&self) -> Option<&str> {
         href(self.links.deployment_base.as_ref())
     }
 
-    /// Where an update waits for somebody to agree.
+    /// The link to the update that must be confirmed.
     pub fn confirmation_base(&self) -> Option<&str> {
         href(self.links.confirmation_base.as_ref())
     }
 
-    /// Where a call back waits.
+    /// The link to the cancellation.
     pub fn cancel_action(&self) -> Option<&str> {
         href(self.links.cancel_action.as_ref())
     }
 
-    /// Where the device is to report what it is.
+    /// The link to which attributes must be sent, if they are requested.
     pub fn config_data(&self) -> Option<&str> {
         href(self.links.config_data.as_ref())
     }
 
-    /// Where the installed firmware is described.
+    /// The link to the installed update.
     pub fn installed_base(&self) -> Option<&str> {
         href(self.links.installed_base.as_ref())
     }
@@ -69,17 +69,17 @@ fn href(link: Option<&Link>) -> Option<&str> {
     link.map(|link| link.href.as_str())
 }
 
-/// An update as a device is offered it.
+/// The description of an update.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Offer {
     /// DDI's action id.
     pub id: String,
-    /// What to do; what may be done, where somebody is asked first.
+    /// The deployment, or the deployment to confirm.
     #[serde(alias = "confirmation")]
     pub deployment: Deployment,
 }
 
-/// What to do.
+/// How to install the update, and its modules.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Deployment {
     /// `skip`, `attempt` or `forced`.
@@ -95,9 +95,9 @@ pub struct Deployment {
 pub struct Chunk {
     /// `os`, `bApp`, ...
     pub part: String,
-    /// For people.
+    /// Display name.
     pub name: String,
-    /// What the device runs once it is installed.
+    /// The version that the device runs after the installation.
     pub version: String,
     /// Its files.
     #[serde(default)]
@@ -109,15 +109,15 @@ pub struct Chunk {
 pub struct File {
     /// Its name.
     pub filename: String,
-    /// What its bytes hash to.
+    /// Hashes of the contents.
     pub hashes: Hashes,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     #[serde(rename = "_links", default)]
     links: FileLinks,
 }
 
-/// What a file's bytes hash to, in hexadecimal.
+/// Hashes of a file, in hexadecimal.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Hashes {
     /// 40 digits.
@@ -136,7 +136,7 @@ struct FileLinks {
 }
 
 impl File {
-    /// Where its bytes are; empty when the server did not say.
+    /// The download URL; empty if the server sent none.
     pub fn href(&self) -> &str {
         let links = &self.links;
         href(links.download.as_ref().or(links.download_http.as_ref())).unwrap_or_default()
@@ -144,7 +144,7 @@ impl File {
 }
 
 impl Offer {
-    /// The version that the update brings.
+    /// The version of the update.
     pub fn version(&self) -> &str {
         self.deployment
             .chunks

@@ -1,4 +1,4 @@
-//! What must be so at the end, by the devices' own memory and by what the server says.
+//! The expected results, checked in the devices' records and in the server's data.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{BAD, GOOD};
 
-/// How long devices may take to restart and report.
+/// Maximum time for devices to restart and report.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The good campaign completed, and every device runs what it brought.
+/// The good campaign completed, and every device runs its version.
 pub(crate) async fn completed(operator: &Operator, fleet: &Fleet, campaign: Value) -> Result<()> {
     ensure!(
         campaign["status"] == "completed",
@@ -22,7 +22,8 @@ pub(crate) async fn completed(operator: &Operator, fleet: &Fleet, campaign: Valu
     wait_until_settled(operator, fleet).await
 }
 
-/// The bad campaign was rolled back by the policy, every device is back, and only released waves saw it.
+/// The policy rolled the bad campaign back, every device runs the good version again, and only devices of released
+/// waves were offered the bad one.
 pub(crate) async fn rolled_back(
     operator: &Operator,
     fleet: &Fleet,
@@ -61,7 +62,7 @@ pub(crate) async fn rolled_back(
         let wave = update["wave"].as_u64();
         ensure!(
             wave.is_some_and(|wave| released.contains(&wave)),
-            "{device} was made an offer in wave {wave:?}, which was not released"
+            "{device} was offered an update in wave {wave:?}, which was not released"
         );
         members.insert(device.to_owned());
     }
@@ -73,13 +74,13 @@ pub(crate) async fn rolled_back(
     for record in &saw {
         ensure!(
             members.contains(&record.device_id),
-            "{} saw {BAD} outside the released waves",
+            "{} was offered {BAD} outside the released waves",
             record.device_id
         );
     }
     let failed: u32 = records.iter().map(|record| record.failed).sum();
     Ok(format!(
-        "as it must be: {} of {} devices saw {BAD}, all in released waves ({} of {}); {failed} failed; \
+        "as expected: {} of {} devices were offered {BAD}, all in released waves ({} of {}); {failed} failed; \
          the policy rolled it back; every device is on {GOOD}",
         saw.len(),
         records.len(),
@@ -88,7 +89,7 @@ pub(crate) async fn rolled_back(
     ))
 }
 
-/// It was the policy that wanted it, and neither the strategy nor the host's own ceiling.
+/// The policy requested the rollback, not the strategy or the server's failure ceiling.
 async fn rolled_back_by_policy(operator: &Operator, id: &Value) -> Result<()> {
     let journal = operator
         .list_all(&format!("campaigns/{id}/journal"))
@@ -101,12 +102,12 @@ async fn rolled_back_by_policy(operator: &Operator, id: &Value) -> Result<()> {
     });
     ensure!(
         requested,
-        "the failure-rate policy did not ask for the rollback"
+        "the failure-rate policy did not request the rollback"
     );
     Ok(())
 }
 
-/// Waits until every device runs the good version, by itself and by the server.
+/// Waits until every device runs the good version, according to the devices and to the server.
 async fn wait_until_settled(operator: &Operator, fleet: &Fleet) -> Result<()> {
     let total = fleet.records().len();
     let devices = fleet.wait_until(|records| records.iter().all(|record| record.version == GOOD));
@@ -127,5 +128,5 @@ async fn wait_until_settled(operator: &Operator, fleet: &Fleet) -> Result<()> {
     };
     timeout(SETTLE_TIMEOUT, server)
         .await
-        .context("the server does not know every device as up to date")?
+        .context("not every device is up to date according to the server")?
 }

@@ -1,8 +1,8 @@
-//! The first campaigns, end to end: a good firmware goes out to the end, a bad one is stopped and comes back.
+//! A complete demo: a good firmware is rolled out to all devices, a bad one is stopped and rolled back.
 
 #![expect(
     clippy::print_stdout,
-    reason = "a command line talks to whoever typed it"
+    reason = "a command line program prints to its terminal"
 )]
 
 mod checks;
@@ -20,36 +20,36 @@ use tokio::signal::unix::{SignalKind, signal};
 use server::Server;
 use view::View;
 
-/// The version that goes out to the end.
+/// The version that is rolled out to all devices.
 const GOOD: &str = "1.1.0";
-/// The version that fails on three devices in ten.
+/// The version that fails on three of ten devices.
 const BAD: &str = "1.2.0";
-/// The longest that both campaigns together may take.
+/// Maximum time for both campaigns.
 const TIMEOUT: Duration = Duration::from_mins(6);
 
-/// Starts a server and a fleet on this machine, and rolls two firmware versions out.
+/// Start a server and a fleet on this machine and roll out two firmware versions
 #[derive(Debug, Parser)]
 #[command(name = "tidegate-demo", version)]
 struct Arguments {
     /// The server's program
     #[arg(long, value_name = "PATH")]
     server_bin: PathBuf,
-    /// Folder of the components
+    /// Directory of the components
     #[arg(long, value_name = "DIR")]
     components: PathBuf,
-    /// An empty folder for everything that is stored
+    /// An empty directory for all data
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Where the server listens [default: 8080, or any that is free]
+    /// Port of the server [default: 8080, or any free port]
     #[arg(long)]
     port: Option<u16>,
-    /// How many devices
+    /// Number of devices
     #[arg(long, default_value_t = 300)]
     devices: usize,
-    /// What everything that is drawn is drawn from
+    /// Seed of all random decisions
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// UpdateEnd when the campaigns have; code 0 only if all went as it must
+    /// Exit when both campaigns have ended; with code 0 only if all results are as expected
     #[arg(long)]
     exit: bool,
 }
@@ -90,7 +90,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         shown = shown => shown,
         error_with_log = server.ended() => return Err(error_with_log),
         signalled = stop_signal() => match signalled {
-            Ok(()) if arguments.exit => Err(anyhow!("it was stopped before both campaigns had ended")),
+            Ok(()) if arguments.exit => Err(anyhow!("stopped before both campaigns had ended")),
             signalled => signalled,
         },
     };
@@ -98,7 +98,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     ended
 }
 
-/// Returns when somebody stops the demo: it must not leave its server behind.
+/// Waits for a signal that stops the demo, so that the server is stopped too.
 async fn stop_signal() -> Result<()> {
     let listen = |kind| signal(kind).context("listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -127,24 +127,24 @@ async fn run_campaigns(arguments: &Arguments, url: &str, view: &View) -> Result<
         step: Duration::from_millis(250),
     };
     options.profiles = Profiles::default().with(BAD, |profile| profile.fails = 0.3);
-    let fleet = Fleet::start(options).context("switch the fleet on")?;
+    let fleet = Fleet::start(options).context("start the fleet")?;
     view.print(&format!(
-        "{} devices are switched on, with version 1.0.0",
+        "{} devices are started, on version 1.0.0",
         arguments.devices
     ));
 
     let campaigns = async {
         steps::wait_for_devices(&operator, arguments.devices).await?;
-        view.print("every device is registered and has said what it is");
+        view.print("every device is registered and has reported its attributes");
         let good = steps::roll_out(&operator, view, &fleet, GOOD).await?;
         checks::completed(&operator, &fleet, good).await?;
-        view.print(&format!("as it must be: every device runs {GOOD}"));
+        view.print(&format!("as expected: every device runs {GOOD}"));
         let bad = steps::roll_out(&operator, view, &fleet, BAD).await?;
         checks::rolled_back(&operator, &fleet, bad).await
     };
     let summary = tokio::time::timeout(TIMEOUT, campaigns)
         .await
-        .context("it took too long")??;
+        .context("the campaigns took too long")??;
     view.print(&summary);
     Ok(fleet)
 }

@@ -17,23 +17,23 @@ use tokio::{
 
 use crate::Arguments;
 
-/// How long a server may take to start: it compiles the components that come with it.
+/// Maximum time for the server to start, including the compilation of the built-in components.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long it may take to stop.
+/// Maximum time for the server to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 const DEFAULT_PORT: u16 = 8080;
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Server {
-    /// Where it is.
+    /// Its URL.
     pub(crate) url: String,
-    /// What it logs.
+    /// Its log file.
     pub(crate) log: PathBuf,
     program: PathBuf,
-    /// The first admin's key, which it prints at its first start.
+    /// The first administrator's API key, which the server prints at its first start.
     first_key: Option<String>,
     child: Child,
-    /// Held open: a server that cannot print is no happy server.
+    /// Kept open, because a server fails to print to a closed pipe.
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
@@ -54,7 +54,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(file)
             .kill_on_drop(true)
-            // Ctrl-C is for the demo, which then stops the server.
+            // Ctrl-C is handled by the demo, which then stops the server.
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", arguments.server_bin.display()))?;
@@ -68,17 +68,23 @@ impl Server {
             stdout: BufReader::new(stdout).lines(),
         };
         let ready = timeout(START_TIMEOUT, server.ready()).await;
-        ready.map_err(|_| server.error_with_log("it did not start in time"))??;
+        ready.map_err(|_| {
+            server.error_with_log(&format!("it did not start within {START_TIMEOUT:?}"))
+        })??;
         Ok(server)
     }
 
-    /// Returns when the server can serve.
+    /// Waits until the server is ready.
     async fn ready(&mut self) -> Result<()> {
         tidegate_fleet::install_tls();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("{}/readyz", self.url);
         loop {
-            if let Some(status) = self.child.try_wait().context("look at the server")? {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .context("check whether the server runs")?
+            {
                 return Err(self.error_with_log(&format!("it ended with {status}")));
             }
             if http
@@ -91,7 +97,7 @@ impl Server {
             }
             sleep(Duration::from_millis(100)).await;
         }
-        // It prints the key before it listens, if at all.
+        // The server prints the key, if any, before it listens.
         while let Ok(Ok(Some(line))) =
             timeout(Duration::from_millis(200), self.stdout.next_line()).await
         {
@@ -103,7 +109,7 @@ impl Server {
         Ok(())
     }
 
-    /// How to go on by hand.
+    /// How to continue by hand.
     pub(crate) fn hints(&self) -> String {
         let (url, program) = (&self.url, self.program.display());
         let key = self
@@ -119,7 +125,7 @@ impl Server {
         )
     }
 
-    /// Returns when the server has ended, which it must not.
+    /// Waits for the unexpected end of the server.
     pub(crate) async fn ended(&mut self) -> Error {
         let status = self.child.wait().await;
         self.error_with_log(&status.map_or_else(
@@ -128,7 +134,7 @@ impl Server {
         ))
     }
 
-    /// Stops the server as an operator would, and waits for it.
+    /// Sends SIGTERM and waits for the server.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         let Some(id) = self.child.id() else {
             return Ok(());
@@ -144,16 +150,16 @@ impl Server {
         }
     }
 
-    /// What went wrong, with the end of the log.
+    /// An error with the end of the log.
     fn error_with_log(&self, what: &str) -> Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(15)..].join("\n  ");
-        anyhow!("the server is not there: {what}\n  {tail}")
+        anyhow!("the server is not running: {what}\n  {tail}")
     }
 }
 
-/// The wanted port, else the usual one, else any that is free.
+/// The requested port, else the default port, else any free port.
 fn port(requested: Option<u16>) -> Result<u16> {
     if let Some(port) = requested {
         return Ok(port);

@@ -1,4 +1,4 @@
-//! What the operator does.
+//! The steps of the operator.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::sleep;
 
 use crate::{BAD, view::View};
 
-/// How often the operator looks.
+/// Interval between two requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Waits until the server knows every device and what it runs.
+/// Waits until the server has all devices with their versions.
 pub(crate) async fn wait_for_devices(operator: &Operator, devices: usize) -> Result<()> {
     loop {
         let known = operator
@@ -26,7 +26,7 @@ pub(crate) async fn wait_for_devices(operator: &Operator, devices: usize) -> Res
     }
 }
 
-/// Uploads a firmware and rolls it out to every device by canary; answers the campaign when it has come to its end.
+/// Uploads a firmware and rolls it out to all devices with the strategy canary. Returns the ended campaign.
 pub(crate) async fn roll_out(
     operator: &Operator,
     view: &View,
@@ -36,7 +36,7 @@ pub(crate) async fn roll_out(
     let metadata = json!({
         "name": "tide-os", "version": version, "device_model": "tide-box", "manufacturer": "Tidegate",
         "min_hardware_version": "1.0.0", "max_hardware_version": "3.0.0",
-        "changelog": "Made up on the spot, for the demo.",
+        "changelog": "Generated for the demo.",
     });
     let file = format!("tide-os-{version}.img");
     let firmware = operator
@@ -52,7 +52,7 @@ pub(crate) async fn roll_out(
     let made = operator
         .post("campaigns", &body)
         .await
-        .context("make the campaign")?;
+        .context("create the campaign")?;
     let id = made["campaign_id"]
         .as_i64()
         .context("the campaign has no id")?;
@@ -82,14 +82,14 @@ fn campaign(version: &str, firmware: &Value) -> Value {
         ],
         "timeout_minutes": 10,
         "auto_rollback": true,
-        // High, so that it is the policy that stops the bad firmware.
+        // Disabled, so that the policy stops the bad firmware.
         "failure_threshold_percent": 100,
         "success_criteria": "attested",
-        "description": if version == BAD { "Fails on three devices in ten." } else { "Fine." },
+        "description": if version == BAD { "Fails on three of ten devices." } else { "Installs on all devices." },
     })
 }
 
-/// A few hundred KiB that are the same at every run.
+/// Some hundred KiB, the same in every run.
 fn image(version: &str) -> Vec<u8> {
     let mut state = version
         .bytes()
@@ -99,7 +99,7 @@ fn image(version: &str) -> Vec<u8> {
     let words = (300 << 10) / 8;
     let mut bytes = Vec::with_capacity(words * 8);
     for _ in 0..words {
-        // xorshift64: enough for bytes that do not compress.
+        // xorshift64 is good enough for incompressible bytes.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -108,7 +108,7 @@ fn image(version: &str) -> Vec<u8> {
     bytes
 }
 
-/// Shows a campaign until it has come to its end.
+/// Shows a campaign until it has ended.
 async fn watch(operator: &Operator, view: &View, fleet: &Fleet, id: i64) -> Result<Value> {
     let mut seen = 0;
     loop {

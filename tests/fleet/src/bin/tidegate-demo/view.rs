@@ -1,4 +1,4 @@
-//! What is seen: bars in a terminal, plain lines elsewhere.
+//! The output: progress bars in a terminal, plain lines elsewhere.
 
 use std::{
     cell::RefCell,
@@ -10,21 +10,21 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-/// Shows the demo.
+/// Shows the progress of the demo.
 pub(crate) struct View {
     started: Instant,
     bars: Option<MultiProgress>,
     current: RefCell<CampaignView>,
 }
 
-/// What is shown of the campaign of the moment.
+/// The current campaign.
 #[derive(Default)]
 struct CampaignView {
     waves: Vec<ProgressBar>,
     fleet: Option<ProgressBar>,
-    /// What was decided last.
+    /// The latest explanation.
     notes: Option<ProgressBar>,
-    /// Lines that were shown already: a decision says the same at every tick.
+    /// Lines that were printed already: a decision explains the same at every tick.
     printed: HashSet<String>,
 }
 
@@ -38,25 +38,25 @@ impl View {
         }
     }
 
-    /// Says something once.
+    /// Prints a line.
     pub(crate) fn print(&self, text: &str) {
         let line = format!("{:>6.1}s  {text}", self.started.elapsed().as_secs_f64());
         match &self.bars {
-            // Nothing depends on it.
+            // Output is best effort.
             Some(bars) => drop(bars.println(line)),
             None => println!("{line}"),
         }
     }
 
-    /// Takes the bars away; what was said stays.
+    /// Removes the bars.
     pub(crate) fn clear(&self) {
         if let Some(bars) = &self.bars {
-            // Nothing depends on it.
+            // Output is best effort.
             let _ = bars.clear();
         }
     }
 
-    /// Turns to another campaign.
+    /// Starts the view of another campaign.
     pub(crate) fn campaign(&self, title: &str) {
         let mut current = self.current.borrow_mut();
         for bar in current.waves.drain(..) {
@@ -67,7 +67,7 @@ impl View {
         self.print(title);
     }
 
-    /// Shows where a campaign and the fleet stand, and what was decided since the last time.
+    /// Shows the state of a campaign and of the fleet, and the new journal entries.
     pub(crate) fn update(
         &self,
         campaign: &Value,
@@ -95,7 +95,7 @@ impl View {
                 .iter()
                 .filter_map(|name| counts[*name].as_u64())
                 .sum::<u64>();
-            // Without a terminal only what matters: a wave that opens, and one that ends.
+            // Without a terminal, print only when a wave starts or ends.
             if counts["pending"].as_u64() != Some(total) && (ended == 0 || ended == total) {
                 self.print_once(&format!("wave {}: {}", name(wave), wave_counts(wave)));
             }
@@ -103,7 +103,8 @@ impl View {
         self.print_once(&format!("campaign is {status}"));
     }
 
-    /// Every note that is new; in a terminal only those that are more than new numbers, for the rest is in the bars.
+    /// Prints new explanations; in a terminal only those that differ in more than numbers, because the bars show
+    /// the numbers.
     fn decision(&self, entry: &Value) {
         let who = entry["plugin"]
             .as_str()
@@ -169,7 +170,7 @@ fn name(wave: &Value) -> String {
         .map_or_else(|| wave["index"].to_string(), str::to_owned)
 }
 
-/// The counters of a wave that are not zero.
+/// The non-zero counters of a wave.
 fn wave_counts(wave: &Value) -> String {
     let counts = [
         "pending",
