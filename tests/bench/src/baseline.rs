@@ -1,5 +1,5 @@
-//! What Tidegate's answers are compared with: axum that answers the same bytes and does nothing else. It is a process of
-//! its own, as the server is.
+//! The baseline for the server's responses: an axum server that sends the same bytes and does nothing else. It is a
+//! process of its own, as the server is.
 
 use std::{net::SocketAddr, path::Path, process::Command, sync::Arc};
 
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{http1::HttpResponse, process::Process};
 
-/// What is answered, as the server once did.
+/// A recorded response of the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CannedResponse {
     headers: Vec<(String, String)>,
     body: String,
 }
 
-/// Everything that a bare server answers; feedback with nothing.
+/// All recorded responses; the response to feedback is empty.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CannedResponses {
     pub(crate) poll: CannedResponse,
@@ -29,7 +29,7 @@ pub(crate) struct CannedResponses {
 }
 
 impl CannedResponse {
-    /// What was answered, without what every server adds by itself.
+    /// Records a response, without the fields that every server adds.
     pub(crate) fn of(response: &HttpResponse<'_>) -> Self {
         let headers = response.headers().into_iter();
         Self {
@@ -41,16 +41,16 @@ impl CannedResponse {
     }
 }
 
-/// Starts this very program as such a server.
+/// Starts this program as a baseline server.
 pub(crate) fn start(folder: &Path, answers: &CannedResponses) -> Result<Process> {
     let file = folder.join("answers.json");
-    std::fs::write(&file, serde_json::to_vec(answers)?).context("write what to answer")?;
+    std::fs::write(&file, serde_json::to_vec(answers)?).context("write the responses")?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("bare").arg(file);
     Process::start(&mut command, |line| line.parse().ok())
 }
 
-/// Such a server: two worker threads or what the machine has, as the server has them.
+/// Runs a baseline server, with as many worker threads as the server has.
 pub(crate) fn run(file: &Path) -> Result<()> {
     let answers: CannedResponses = serde_json::from_slice(&std::fs::read(file)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,4 +1,4 @@
-//! Starting a campaign, and looking at one that runs: the engine in this process, on a real database, stepped by hand.
+//! Start and ticks of a campaign: the engine in this process, on a real database, called directly.
 
 use std::{collections::BTreeMap, time::Duration, time::Instant};
 
@@ -40,7 +40,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
 
     let mut starts = Vec::new();
     let mut running = None;
-    // The last one goes on; those before it are cancelled, and their devices are free again.
+    // The last campaign stays running; the others are cancelled, which frees their devices.
     for round in 0..bench.size(3, 1) {
         if let Some((run, _)) = running {
             fixture.cancel(run).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
         starts.push(started.1);
         running = Some(started);
     }
-    let (large, _) = running.context("nothing was started")?;
+    let (large, _) = running.context("no campaign was started")?;
     let (small, _) = fixture.start("small", 0, few).await?;
     let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
     for _ in 0..bench.size(200, 50) {
@@ -84,13 +84,13 @@ fn figures(
     let kind = kind.name();
     vec![
         Figure::new(
-            format!("start of a campaign on {many} devices, {kind}: to the first admitted wave"),
+            format!("start of a campaign on {many} devices, {kind}: until the first wave is offered"),
             of(|steps| steps.start + steps.admit),
             "s",
         )
         .of_which("selecting, planning and storing", of(|steps| steps.start))
         .of_which(
-            format!("admitting its {} devices", many / 10),
+            format!("offering its {} devices the update", many / 10),
             of(|steps| steps.admit),
         )
         .below(2.0),
@@ -110,7 +110,7 @@ fn figures(
     ]
 }
 
-/// Seconds.
+/// Durations of the start of a campaign, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct StartTimes {
     /// Until the campaign, its waves and their members are stored.
@@ -119,7 +119,7 @@ struct StartTimes {
     admit: f64,
 }
 
-/// An engine whose loops do not run.
+/// An engine without background loops.
 struct EngineFixture {
     app: AppContext,
     actor: Actor,
@@ -149,7 +149,7 @@ impl EngineFixture {
         plugins::install_builtins(&app.engine, &bench.components).await?;
         let tenant = tenants::by_name(&app.engine, DEFAULT_TENANT).await?;
         let actor = Actor {
-            tenant: tenant.context("the first tenant is missing")?.id,
+            tenant: tenant.context("the default tenant is missing")?.id,
             user: "bench".to_owned(),
             role: Role::Admin,
         };
@@ -161,7 +161,7 @@ impl EngineFixture {
         })
     }
 
-    /// Devices of a model, in three revisions, on version 1.0.0.
+    /// Creates devices of a model, in three hardware revisions, on version 1.0.0.
     async fn create_devices(&self, model: &str, size: usize) -> Result<()> {
         let (engine, tenant) = (&self.app.engine, self.actor.tenant);
         let numbers: Vec<usize> = (0..size).collect();
@@ -217,7 +217,7 @@ impl EngineFixture {
                 return Ok((run, steps));
             }
         }
-        bail!("the first wave was not admitted")
+        bail!("the first wave was not offered the update")
     }
 
     async fn cancel(&self, run: RunRef) -> Result<()> {
@@ -229,7 +229,7 @@ impl EngineFixture {
         Ok(())
     }
 
-    /// Looks at a campaign; answers how long that took, in milliseconds.
+    /// Ticks a campaign once. Returns the duration in milliseconds.
     async fn tick(&self, run: RunRef) -> Result<f64> {
         let began = Instant::now();
         campaigns::tick(&self.app.engine, run).await?;

@@ -1,9 +1,9 @@
-//! The databases that figures are taken on.
+//! The databases of the measurements.
 
 use anyhow::{Context as _, Result};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-/// A kind of database.
+/// A database system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DatabaseKind {
     Sqlite,
@@ -19,7 +19,7 @@ impl DatabaseKind {
     }
 }
 
-/// A new, empty database on a PostgreSQL server; answers its address.
+/// Creates an empty database on a PostgreSQL server. Returns its URL.
 pub(crate) async fn create_database(server: &str, name: &str) -> Result<String> {
     let mut connection = PgConnection::connect(server)
         .await

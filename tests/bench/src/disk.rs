@@ -1,4 +1,4 @@
-//! What the disk itself can do.
+//! The speed of the disk.
 
 use std::{
     fs::File,
@@ -11,14 +11,14 @@ use anyhow::Result;
 
 use crate::report::median;
 
-/// How long the disk takes to make a few kilobytes durable.
+/// How fast the disk makes a few kilobytes durable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SyncRate {
     pub(crate) per_second: f64,
     pub(crate) median_ms: f64,
 }
 
-/// Appends 4 KiB and waits for the disk, one after the other.
+/// Appends 4 KiB and calls fdatasync, repeatedly.
 pub(crate) fn sync_rate(folder: &Path, time: Duration) -> Result<SyncRate> {
     let path = folder.join("syncs");
     let mut file = File::create(&path)?;

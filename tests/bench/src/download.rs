@@ -1,4 +1,4 @@
-//! A large file, from the server and from nginx.
+//! Downloads of a large file, from the server and from nginx.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use crate::{
     tidegate::Tidegate,
 };
 
-/// What is sent at once when the file is uploaded.
+/// Size of the writes during the upload.
 const CHUNK_BYTES: usize = 1 << 20;
 
 pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> {
@@ -31,7 +31,10 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     let piece: Vec<u8> = (0..CHUNK_BYTES).map(|at| ((at * 31) >> 3) as u8).collect();
     let firmware = server.upload("1.0.0", &piece, pieces).await?;
     let file = stored_path(&server, firmware).await?;
-    ensure!(fs::metadata(&file)?.len() == size, "the stored file is cut");
+    ensure!(
+        fs::metadata(&file)?.len() == size,
+        "the stored file has another size"
+    );
 
     let theirs = start_nginx(bench, nginx, &file)?;
     let name = file.file_name().and_then(|name| name.to_str());
@@ -40,7 +43,7 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
     let path = format!("/api/v1/firmware/{firmware}/download");
     let ours = request("GET", &path, server.addr(), &server.admin(), b"");
 
-    // Once each, so that the file is in memory for both.
+    // Once each, so that the file is in the page cache for both.
     fetch(theirs.addr, &from_nginx, size)?;
     fetch(server.addr(), &ours, size)?;
     let before = anonymous_memory(server.process.id())?;
@@ -62,22 +65,22 @@ pub(crate) async fn measure(bench: &Bench, nginx: &Path) -> Result<Vec<Figure>> 
             .compared_to("nginx, same file", median(at_nginx), "MB/s")
             .ratio_at_least(0.7)
             .note(format!(
-                "one connection; the server took {:.2} s of processor time for a GB; nginx sends by sendfile",
+                "one connection; the server used {:.2} s of CPU time per GB; nginx uses sendfile",
                 median(cpu)
             )),
         Figure::new(
-            format!("{what}: the server's memory at most meanwhile"),
+            format!("{what}: peak memory of the server"),
             megabytes(most),
             "MiB",
         )
         .compared_to("before", megabytes(before), "MiB")
         .compared_to("after", megabytes(after), "MiB")
         .below(megabytes(before) + 16.0)
-        .note("its own pages, without the files that it has mapped"),
+        .note("anonymous memory, without mapped files"),
     ])
 }
 
-/// Where the server keeps the firmware's one file.
+/// The path of the firmware's only file in the server's storage.
 async fn stored_path(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
     let path = format!("firmware/{firmware}");
     let shown = server.rest("GET", &path, &Value::Null).await?;
@@ -88,7 +91,7 @@ async fn stored_path(server: &Tidegate, firmware: i64) -> Result<PathBuf> {
     Ok(folder.join(sha256))
 }
 
-/// Reads the whole answer and keeps nothing; megabytes (10^6) a second.
+/// Downloads a file without storing it. Returns megabytes (10^6) per second.
 fn fetch(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
     let mut stream = TcpStream::connect(addr)?;
     let mut buffer = vec![0; 256 << 10];
@@ -100,21 +103,24 @@ fn fetch(addr: SocketAddr, request: &[u8], size: u64) -> Result<f64> {
         if let Some(head) = end_of_head(&buffer[..filled]) {
             break head;
         }
-        ensure!(filled < buffer.len(), "the head has no end");
+        ensure!(filled < buffer.len(), "the response header is too long");
     };
     let text = String::from_utf8_lossy(&buffer[..head]);
     ensure!(text.starts_with("HTTP/1.1 200"), "{text}");
-    ensure!(length(&buffer[..head])? as u64 == size, "another length");
+    ensure!(
+        length(&buffer[..head])? as u64 == size,
+        "the response has another length"
+    );
     let mut got = (filled - head) as u64;
     while got < size {
         let read = stream.read(&mut buffer)?;
-        ensure!(read > 0, "it broke off after {got} bytes");
+        ensure!(read > 0, "the connection was closed after {got} bytes");
         got += read as u64;
     }
     Ok(size as f64 / 1e6 / began.elapsed().as_secs_f64())
 }
 
-/// Does something and sees how much memory the server has at most meanwhile.
+/// Runs a function. Returns its result and the peak of the server's memory meanwhile.
 fn with_peak_memory<T: Send>(
     server: &Process,
     act: impl FnOnce() -> Result<T> + Send,
@@ -128,14 +134,14 @@ fn with_peak_memory<T: Send>(
             thread::sleep(Duration::from_millis(20));
         }
         let Ok(done) = acting.join() else {
-            bail!("the download broke this program");
+            bail!("the download thread panicked");
         };
         Ok((done?, most))
     })
 }
 
-/// nginx with what Debian sets, but for the paths, and in one process: one connection keeps one busy, and this program
-/// ends what it started.
+/// nginx with Debian's settings, except for the paths and a single process: one connection uses only one process,
+/// and this program kills only the process that it started.
 fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
     let folder = bench.work.join("nginx");
     create_empty_dir(&folder)?;
@@ -176,5 +182,5 @@ fn start_nginx(bench: &Bench, program: &Path, file: &Path) -> Result<Process> {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    bail!("nginx does not listen")
+    bail!("nginx did not start to listen")
 }

@@ -1,4 +1,4 @@
-//! A large fleet: polls, memory and a restart; and a storm of devices that nobody has seen before.
+//! A large fleet: polls, memory and a restart; and many unknown devices at the same time.
 
 use std::time::Instant;
 
@@ -16,21 +16,21 @@ use crate::{
     tidegate::Tidegate,
 };
 
-/// Connections of a storm: whoever is new has no connection yet.
+/// Connections for unknown devices; more than usual, because each would open a new one.
 const STORM_CONNECTIONS: usize = 256;
 
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let (many, few) = (bench.size(1_000_000, 50_000), bench.size(10_000, 2_000));
     let large = FleetServer::of(bench, "fleet_large", many).await?;
     let small = FleetServer::of(bench, "fleet_small", few).await?;
-    // Everybody once, so that polls are answered from memory.
+    // Every device polls once, so that later polls are answered from memory.
     let first = large.poll_all_once().await?;
     small.poll_all_once().await?;
     let time = bench.time(6.0, 1.5);
     let (mut at_large, mut at_small) = (Vec::new(), Vec::new());
     for round in 0..=bench.size(5, 2) {
         let (small, large) = (small.poll_for(time).await?, large.poll_for(time).await?);
-        // The first is for warming up.
+        // The first round is a warm-up.
         if round > 0 {
             at_small.push(small.rate());
             at_large.push(large.rate());
@@ -46,20 +46,22 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         )
         .compared_to(format!("{few} devices"), median(at_small), "requests/s")
         .compared_to(
-            "everybody's first poll after a restart",
+            "the first poll of each device after a restart",
             first.rate(),
             "requests/s",
         )
         .ratio_at_least(0.8),
         Figure::new(
-            format!("{many} devices, all in memory: resident memory of the host"),
+            format!("{many} devices, all in memory: resident memory of the server"),
             mib(resident_memory),
             "MiB",
         )
-        .note(format!("{:.0} MiB at its most", mib(most)))
+        .note(format!("{:.0} MiB at its peak", mib(most)))
         .below(600.0),
         Figure::new(
-            format!("{many} devices: from a restart after a crash to the first answered poll"),
+            format!(
+                "{many} devices: from the restart after a crash to the first response to a poll"
+            ),
             large.restart_seconds,
             "s",
         )
@@ -67,7 +69,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Devices that nobody has seen before, all at once.
+/// Many unknown devices poll at the same time.
 pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figure>> {
     let devices = bench.size(100_000, 5_000);
     let name = format!("storm_{}", kind.name().to_lowercase());
@@ -82,7 +84,7 @@ pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figur
     let listed = server.rest("GET", "devices?limit=1", &Value::Null).await?;
     ensure!(
         listed["total"] == devices,
-        "each is registered once: {listed}"
+        "a device was not registered exactly once: {listed}"
     );
     Ok(vec![
         Figure::new(
@@ -94,7 +96,7 @@ pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figur
             "devices/s",
         )
         .note(format!(
-            "p99 {:.0} ms; the server's processor time {:.0} µs/device",
+            "p99 {:.0} ms; the server's CPU time {:.0} µs/device",
             load.p99(),
             cpu * 1e6 / load.requests as f64
         ))
@@ -102,11 +104,11 @@ pub(crate) async fn storm(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Figur
     ])
 }
 
-/// A server that has so many devices, after a crash.
+/// A server with many devices, restarted after a crash.
 struct FleetServer {
     server: Tidegate,
     devices: usize,
-    /// Seconds from its start to its first answer.
+    /// Seconds from the start to the first response.
     restart_seconds: f64,
 }
 
@@ -155,7 +157,7 @@ impl FleetServer {
     }
 }
 
-/// Makes the one device of an SQLite database so many: each as it is, but for its name.
+/// Copies the only device of an SQLite database, under other ids, until there are `devices`.
 async fn copy_device(url: &str, devices: usize) -> Result<()> {
     sqlx::any::install_default_drivers();
     let mut connection = AnyConnection::connect(url)

@@ -1,4 +1,4 @@
-//! As little of an HTTP/1.1 client as a load generator needs: it must not be what is measured.
+//! A minimal HTTP/1.1 client for the load generator, so that the client is not what is measured.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A connection that is kept, with one request at a time.
+/// A keep-alive connection, with one request at a time.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// An answer, as long as the next request is not sent.
+/// A response, valid until the next request is sent.
 pub(crate) struct HttpResponse<'a> {
     pub(crate) status: u16,
     pub(crate) head: &'a str,
@@ -31,13 +31,13 @@ impl Connection {
         })
     }
 
-    /// Sends a whole request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<HttpResponse<'_>> {
         self.stream.write_all(request).await.context("send")?;
         self.read_response().await
     }
 
-    /// Reads the answer to what was sent.
+    /// Reads the response to a request that was sent already.
     pub(crate) async fn read_response(&mut self) -> Result<HttpResponse<'_>> {
         let mut filled = 0;
         let head = loop {
@@ -50,10 +50,11 @@ impl Connection {
         while filled < end {
             filled += self.read(filled).await?;
         }
-        let head_text = str::from_utf8(&self.buffer[..head]).context("read the head")?;
+        let head_text =
+            str::from_utf8(&self.buffer[..head]).context("the response header is not UTF-8")?;
         let status = head_text.get(9..12).and_then(|status| status.parse().ok());
         Ok(HttpResponse {
-            status: status.context("the answer has no status")?,
+            status: status.context("the response has no status")?,
             head: head_text,
             body: &self.buffer[head..end],
         })
@@ -65,14 +66,14 @@ impl Connection {
         }
         let read = self.stream.read(&mut self.buffer[filled..]).await?;
         if read == 0 {
-            bail!("the server hung up");
+            bail!("the server closed the connection");
         }
         Ok(read)
     }
 }
 
 impl HttpResponse<'_> {
-    /// Its header fields, names in lower case.
+    /// The header fields, names in lower case.
     pub(crate) fn headers(&self) -> Vec<(String, String)> {
         let lines = self.head.lines().skip(1);
         lines
@@ -84,34 +85,34 @@ impl HttpResponse<'_> {
     pub(crate) fn expect_status(&self, status: u16) -> Result<()> {
         if self.status != status {
             let body = String::from_utf8_lossy(self.body);
-            bail!("{status} was expected, not {}: {body}", self.status);
+            bail!("expected {status}, not {}: {body}", self.status);
         }
         Ok(())
     }
 }
 
-/// Where the body begins.
+/// The offset of the body.
 pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let at = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     Some(at + 4)
 }
 
-/// The body's length by the head. Bodies of unknown length are not for this client.
+/// The `Content-Length` of a response header. Other framing is not supported.
 pub(crate) fn length(head: &[u8]) -> Result<usize> {
     for line in head.split(|byte| *byte == b'\n') {
         const NAME: &[u8] = b"content-length:";
         if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
             let text = str::from_utf8(&line[NAME.len()..])?;
-            return text.trim().parse().context("read the length");
+            return text.trim().parse().context("invalid Content-Length");
         }
     }
     bail!(
-        "the answer has no length: {}",
+        "the response has no Content-Length: {}",
         String::from_utf8_lossy(head)
     )
 }
 
-/// A whole request. `fields` are header lines, each with its line's end.
+/// Builds a request. `fields` are header lines, each with its CRLF.
 pub(crate) fn request(
     method: &str,
     path: &str,

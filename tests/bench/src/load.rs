@@ -1,4 +1,4 @@
-//! The load generator: so many connections, each with one request at a time, on one thread.
+//! The load generator: many connections, each with one request at a time, on one thread.
 
 use std::{
     net::SocketAddr,
@@ -21,14 +21,14 @@ use crate::{
 /// Connections of every load.
 pub(crate) const CONNECTIONS: usize = 64;
 
-/// What came of a load.
+/// The measurements of a load.
 #[derive(Debug, Default)]
 pub(crate) struct LoadResult {
     pub(crate) requests: u64,
     pub(crate) seconds: f64,
-    /// FloorSubject each request, in milliseconds.
+    /// Latency of each request in milliseconds.
     pub(crate) times: Vec<f64>,
-    /// Processor seconds of the generator.
+    /// CPU seconds of the load generator.
     pub(crate) cpu: f64,
 }
 
@@ -42,7 +42,7 @@ impl LoadResult {
     }
 }
 
-/// Sends requests again and again, each connection from another place in the list on.
+/// Repeats a list of requests, each connection starting at another position.
 pub(crate) async fn repeat(
     addr: SocketAddr,
     requests: &Arc<Vec<Vec<u8>>>,
@@ -80,7 +80,7 @@ pub(crate) async fn repeat(
     })
 }
 
-/// Polls of devices that are spread over the whole fleet, until the time is up.
+/// Polls by devices from the whole fleet, until the time is up.
 pub(crate) async fn poll_random(
     addr: SocketAddr,
     fields: &str,
@@ -94,7 +94,7 @@ pub(crate) async fn poll_random(
     .await
 }
 
-/// Each device polls once.
+/// Polls once by each device.
 pub(crate) async fn poll_all(
     addr: SocketAddr,
     fields: &str,
@@ -107,14 +107,14 @@ pub(crate) async fn poll_all(
     .await
 }
 
-/// The devices in another order, each once in as many numbers as there are devices.
+/// Enumerates the devices in another order, each once.
 fn scatter(number: usize, devices: usize) -> usize {
-    // A prime that divides no number of devices that is measured.
+    // A prime that divides none of the measured numbers of devices.
     const STRIDE: usize = 7_368_787;
     number.wrapping_mul(STRIDE) % devices
 }
 
-/// One poll of each device that `which` names for the next number, until it names none.
+/// Polls by the device that `which` returns for the next number, until it returns none.
 async fn polls(
     addr: SocketAddr,
     fields: &str,
@@ -143,16 +143,15 @@ async fn polls(
     })
 }
 
-/// Whole updates, without their files.
+/// The measurements of whole updates, without downloads.
 #[derive(Debug, Default)]
 pub(crate) struct UpdateLoadResult {
     pub(crate) updates: u64,
-    /// FloorSubject the feedbacks alone.
+    /// The feedback requests only.
     pub(crate) feedbacks: LoadResult,
 }
 
-/// Each device polls, looks at what it is to install and says three things of it, until all have done so or the time
-/// is up.
+/// Each device polls, reads its update and sends three feedbacks, until all devices have done so or the time is up.
 pub(crate) async fn update(
     addr: SocketAddr,
     fields: &str,
@@ -205,7 +204,7 @@ async fn run_update(
     let response = connection.exchange(&poll).await?;
     response.expect_status(200)?;
     let path = offered_path(str::from_utf8(response.body)?)
-        .with_context(|| format!("device {device} is offered nothing: {:?}", response.head))?
+        .with_context(|| format!("device {device} is offered no update: {:?}", response.head))?
         .to_owned();
     let detect = request("GET", &path, addr, fields, b"");
     connection.exchange(&detect).await?.expect_status(200)?;
@@ -235,7 +234,7 @@ pub(crate) fn offered_path(poll: &str) -> Option<&str> {
     rest.find('/').map(|at| &rest[at..])
 }
 
-/// Lets devices in and has them say what they are.
+/// Registers devices with their attributes.
 pub(crate) async fn register_devices(
     addr: SocketAddr,
     fields: impl Fn(usize) -> String + Send + Sync + 'static,
@@ -243,7 +242,7 @@ pub(crate) async fn register_devices(
 ) -> Result<()> {
     let next = Arc::new(AtomicUsize::new(0));
     let fields = Arc::new(fields);
-    // More than the loads have: this is not measured, and each commit takes as many as wait.
+    // More connections than the loads use: this is not measured, and a group commit takes all waiting requests.
     let workers = (0..4 * CONNECTIONS).map(|_| {
         let (next, fields) = (Arc::clone(&next), Arc::clone(&fields));
         tokio::spawn(async move {
@@ -266,7 +265,7 @@ pub(crate) async fn register_devices(
     joined(workers).await.map(drop)
 }
 
-/// Where a device asks what there is to do.
+/// The path of a device's root resource.
 pub(crate) fn device_path(device: usize) -> String {
     format!("/DEFAULT/controller/v1/edge-device-{device:06}")
 }

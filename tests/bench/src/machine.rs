@@ -1,13 +1,13 @@
-//! Where the figures were taken.
+//! The machine on which the figures are measured.
 
 use serde::Serialize;
 
-/// What else may explain a figure.
+/// Properties that may explain a figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     cores: usize,
     processor: String,
-    /// FloorSubject the last minute, before the first figure was taken.
+    /// One-minute load average before the first figure.
     load_before: f64,
 }
 

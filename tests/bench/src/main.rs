@@ -1,7 +1,7 @@
-//! How fast Tidegate is. `cargo xtask bench` builds it, gives it what it compares with, and runs it.
+//! Benchmarks of Tidegate. `cargo xtask bench` builds and runs them, with the programs to compare with.
 //!
-//! Every figure is a ratio inside one run, on loopback: what it is compared with is measured beside it, by the same
-//! generator. A figure that misses its floor is printed as missed; only with `--strict` is that an error.
+//! Figures are compared with other measurements of the same run, on loopback, by the same load generator. A figure
+//! that misses its floor is printed as missed; this is an error only with `--strict`.
 
 mod baseline;
 mod campaigns;
@@ -31,10 +31,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{database::DatabaseKind, machine::Machine, report::Figure};
 
-/// The argument with which this program compiles a component and ends.
+/// The argument with which this program compiles a component and exits.
 const COMPILE: &str = "compile-component";
 
-/// Measures, and prints each figure beside what it is compared with.
+/// Measure Tidegate, and print each figure with what it is compared with
 #[derive(Debug, Parser)]
 struct Bench {
     #[command(subcommand)]
@@ -42,33 +42,33 @@ struct Bench {
     /// The server's program
     #[arg(long, value_name = "PATH", default_value = "target/release/tidegate")]
     server_bin: PathBuf,
-    /// Folder of the plugins that come with the server
+    /// Directory of the built-in components
     #[arg(long, value_name = "DIR", default_value = "target/components")]
     components: PathBuf,
-    /// A PostgreSQL server that waits for its disk; without it SQLite alone is measured
+    /// A PostgreSQL server with durable commits; without it only SQLite is measured
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
-    /// nginx, to compare downloads with; without it they are left out
+    /// nginx, to compare downloads with; without it downloads are not measured
     #[arg(long, value_name = "PATH")]
     nginx: Option<PathBuf>,
-    /// Where databases and files go, and the report
+    /// Directory of databases, files and the report
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     work: PathBuf,
-    /// Take these figures only (separated by commas)
+    /// Measure only these figures (separated by commas)
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<FigureGroup>,
-    /// Small sizes: about a minute, to see that all works
+    /// Use small sizes: about a minute, to check that everything works
     #[arg(long)]
     quick: bool,
-    /// End with code 1 when a floor is missed
+    /// Exit with code 1 if a floor is missed
     #[arg(long)]
     strict: bool,
 }
 
-/// What this program is besides: servers to compare with are processes of their own.
+/// Other roles of this program: baseline servers are processes of their own.
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Serve what a file says, with nothing behind it
+    /// Serve the responses in a file
     #[command(hide = true)]
     Bare { answers: PathBuf },
 }
@@ -109,12 +109,12 @@ fn main() -> ExitCode {
 }
 
 impl Bench {
-    /// False: a floor was missed, and that is to be an error.
+    /// Returns false if a floor was missed and `--strict` is set.
     fn run(&self) -> Result<bool> {
-        // A second call would find the provider in place.
+        // Fails if a provider is installed already, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(&self.work)
-            .with_context(|| format!("make {}", self.work.display()))?;
+            .with_context(|| format!("create {}", self.work.display()))?;
         let machine = Machine::detect();
         log(&machine.to_string());
         let mut figures = Vec::new();
@@ -156,14 +156,14 @@ impl Bench {
             FigureGroup::Updates => {
                 self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))
             }
-            // The engine is in this process, with the threads that a server has.
+            // The engine runs in this process, with as many threads as a server has.
             FigureGroup::Campaigns => self.on_each(|kind| {
                 let threads = Builder::new_multi_thread().enable_all().build()?;
                 threads.block_on(campaigns::measure(self, kind))
             }),
             FigureGroup::Download => {
                 let Some(nginx) = &self.nginx else {
-                    log("  left out: there is no nginx to compare with");
+                    log("  skipped: nginx is needed for comparison");
                     return Ok(Vec::new());
                 };
                 one_thread()?.block_on(download::measure(self, nginx))
@@ -197,12 +197,12 @@ impl Bench {
     }
 }
 
-/// The generator has one thread: the servers are to have the rest of the machine.
+/// The load generator uses one thread and leaves the rest of the machine to the servers.
 fn one_thread() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Tells whoever watches.
+/// Prints progress to standard error.
 fn log(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Polls with nothing to do.
+//! Polls of devices without an update.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     for round in 0..=bench.size(5, 2) {
         let (baseline, own) = (theirs.round(time).await?, own.round(time).await?);
         let gateway = gateway.round(time).await?;
-        // The first is for warming up.
+        // The first round is a warm-up.
         if round > 0 {
             at_bare.push(baseline);
             at_own.push(own);
@@ -55,7 +55,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     Ok(all)
 }
 
-/// The header line of a device that shows a token of its own.
+/// The header line of a device with a token of its own.
 fn device_header(device: usize) -> String {
     format!("authorization: TargetToken 4f6c1b0a9d8e7f605142{device:012}\r\n")
 }
@@ -79,7 +79,7 @@ fn figures(
     let what = format!("poll, {devices} devices, {shown}, {CONNECTIONS} connections");
     let shared = format!(
         "the generator, one thread, took {:.2} of a core against the server and {:.2} against bare axum, of the same \
-         {} cores: both share them with whoever answers",
+         {} cores, which it shares with the server",
         generator(ours),
         generator(baseline),
         crate::machine::cores(),
@@ -93,7 +93,7 @@ fn figures(
             .compared_to("bare axum", p99(baseline), "ms")
             .below(10.0),
         Figure::new(
-            format!("{what}: the server's processor time"),
+            format!("{what}: the server's CPU time"),
             cost(ours),
             "µs/request",
         )
@@ -101,7 +101,7 @@ fn figures(
     ]
 }
 
-/// A server and what it is asked.
+/// A server and the requests that it gets.
 struct LoadTarget<'a> {
     process: &'a Process,
     requests: Arc<Vec<Vec<u8>>>,
@@ -109,7 +109,7 @@ struct LoadTarget<'a> {
 
 struct RoundResult {
     load: LoadResult,
-    /// Processor seconds of the server.
+    /// CPU seconds of the server.
     cpu: f64,
 }
 
@@ -132,7 +132,7 @@ impl RoundResult {
     }
 }
 
-/// Bare axum that answers what the server answers to a poll.
+/// Starts the baseline server, with the server's response to a poll.
 async fn start_baseline(bench: &Bench, server: &Tidegate) -> Result<Process> {
     let poll = request(
         "GET",
@@ -145,7 +145,10 @@ async fn start_baseline(bench: &Bench, server: &Tidegate) -> Result<Process> {
     let response = connection.exchange(&poll).await?;
     response.expect_status(200)?;
     let body = str::from_utf8(response.body)?;
-    ensure!(!body.contains("_links"), "there is something to do: {body}");
+    ensure!(
+        !body.contains("_links"),
+        "the poll offers something: {body}"
+    );
     let canned = CannedResponse::of(&response);
     let answers = CannedResponses {
         poll: canned.clone(),
@@ -156,22 +159,22 @@ async fn start_baseline(bench: &Bench, server: &Tidegate) -> Result<Process> {
     let mut connection = Connection::open(process.addr).await?;
     let response = connection.exchange(&poll).await?;
     let same = (response.head.len(), response.body.to_vec()) == ours;
-    ensure!(same, "bare axum answers something else: {}", response.head);
+    ensure!(same, "bare axum sends another response: {}", response.head);
     Ok(process)
 }
 
 impl Bench {
-    /// A number of things, or fewer when it has to be quick.
+    /// A size, smaller with `--quick`.
     pub(crate) fn size(&self, whole: usize, quick: usize) -> usize {
         if self.quick { quick } else { whole }
     }
 
-    /// Seconds, or fewer when it has to be quick.
+    /// A duration, shorter with `--quick`.
     pub(crate) fn time(&self, whole: f64, quick: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { quick } else { whole })
     }
 
-    /// The address of a new PostgreSQL database.
+    /// Creates a PostgreSQL database. Returns its URL.
     pub(crate) async fn postgres(&self, name: &str) -> Result<String> {
         let server = self.postgres.as_deref().context("--postgres is needed")?;
         crate::database::create_database(server, name).await

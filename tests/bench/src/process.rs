@@ -1,4 +1,4 @@
-//! Servers as processes of their own, and what they cost.
+//! Server processes, and their use of CPU and memory.
 
 use std::{
     env, fs,
@@ -13,17 +13,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How long a server may take to listen.
+/// Maximum time until a server listens.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A server that is killed with this.
+/// A server process, killed when this is dropped.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     child: Child,
 }
 
 impl Process {
-    /// Starts a program that says where it listens in a line of its standard error, as `find` reads it.
+    /// Starts a program. `find` extracts the listening address from a line of its standard error.
     pub(crate) fn start(
         command: &mut Command,
         find: fn(&str) -> Option<SocketAddr>,
@@ -38,12 +38,12 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
-        let stderr = child.stderr.take().context("read its log")?;
+        let stderr = child.stderr.take().context("read the server's log")?;
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 match find(&line) {
-                    // Nobody asks any more once it listens.
+                    // The receiver is dropped once the server listens.
                     Some(addr) => drop(sender.send(addr)),
                     None if line.contains("\"level\":\"INFO\"") => {}
                     None => crate::log(&format!("    {line}")),
@@ -57,14 +57,14 @@ impl Process {
         Ok(Self { addr, child })
     }
 
-    /// A child that listens there once it answers.
+    /// A child process that listens at this address.
     pub(crate) fn of(child: Child, addr: SocketAddr) -> Self {
         Self { addr, child }
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills it, as a crash would.
     pub(crate) fn kill(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -73,15 +73,19 @@ impl Process {
         self.child.id()
     }
 
-    /// The first line that it prints.
+    /// The first line of its standard output.
     pub(crate) fn first_line(&mut self) -> Result<String> {
-        let stdout = self.child.stdout.take().context("read what it prints")?;
+        let stdout = self
+            .child
+            .stdout
+            .take()
+            .context("read the server's output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         Ok(line)
     }
 
-    /// Processor seconds that it and its threads have taken; to a hundredth.
+    /// CPU seconds of the process and its threads, with a resolution of 10 ms.
     pub(crate) fn cpu(&self) -> Result<f64> {
         cpu_of(&self.child.id().to_string())
     }
@@ -93,10 +97,10 @@ impl Drop for Process {
     }
 }
 
-/// Processor seconds of a process; `self` is this one.
+/// CPU seconds of a process; `self` is this one.
 pub(crate) fn cpu_of(process: &str) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name may hold spaces; what follows its bracket does not.
+    // The process name may contain spaces; the fields after its bracket do not.
     let (_, fields) = stat.rsplit_once(')').context("read stat")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let ticks = |index: usize| -> Result<f64> {
@@ -105,12 +109,12 @@ pub(crate) fn cpu_of(process: &str) -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-/// Bytes of memory that are a process's own, files that it has mapped left out.
+/// Anonymous memory of a process in bytes, without mapped files.
 pub(crate) fn anonymous_memory(process: u32) -> Result<u64> {
     status(process, "RssAnon:")
 }
 
-/// Bytes of memory that a process holds, and has ever held at once.
+/// Resident memory of a process in bytes, now and at its peak.
 pub(crate) fn resident_memory(process: u32) -> Result<(u64, u64)> {
     Ok((status(process, "VmRSS:")?, status(process, "VmHWM:")?))
 }
@@ -122,10 +126,10 @@ fn status(process: u32, name: &'static str) -> Result<u64> {
     Ok(kilobytes.context(name)? * 1024)
 }
 
-/// Makes an empty folder.
+/// Creates an empty directory.
 pub(crate) fn create_empty_dir(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))
 }

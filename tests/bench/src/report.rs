@@ -1,4 +1,4 @@
-//! What was measured, beside what it is compared with, and whether the floor holds.
+//! The report: what was measured, what it is compared with, and whether the floor holds.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -9,17 +9,17 @@ pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
-    /// Measured in the same run, in turns where that is possible.
+    /// Measured in the same run, alternating where possible.
     compared_with: Vec<Comparison>,
-    /// FloorSubject the value to the first that it is compared with.
+    /// The value divided by the first one it is compared with.
     ratio: Option<f64>,
     floor: Option<Floor>,
-    /// None where there is no floor.
+    /// `None` if there is no floor.
     holds: Option<bool>,
     notes: Vec<String>,
 }
 
-/// What a figure is compared with.
+/// A measurement that a figure is compared with.
 #[derive(Debug, Clone, Serialize)]
 struct Comparison {
     what: String,
@@ -27,7 +27,7 @@ struct Comparison {
     unit: &'static str,
 }
 
-/// What a figure must reach.
+/// The required bound of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Floor {
     of: FloorSubject,
@@ -64,7 +64,7 @@ impl Figure {
         }
     }
 
-    /// Puts something beside it; the ratio is to the first.
+    /// Adds a comparison; the ratio refers to the first.
     pub(crate) fn compared_to(
         mut self,
         what: impl Into<String>,
@@ -79,7 +79,7 @@ impl Figure {
         self
     }
 
-    /// Puts a part of it beside it.
+    /// Adds a part of the value.
     pub(crate) fn of_which(mut self, what: impl Into<String>, value: f64) -> Self {
         let (what, unit) = (format!("of which {}", what.into()), self.unit);
         self.compared_with.push(Comparison { what, value, unit });
@@ -129,7 +129,7 @@ impl Figure {
         &self.name
     }
 
-    /// One line, for whoever watches.
+    /// One line, for progress output.
     pub(crate) fn line(&self) -> String {
         let mut line = format!("{}: {}", self.name, amount(self.value, self.unit));
         for comparison in &self.compared_with {
@@ -166,7 +166,7 @@ impl std::fmt::Display for Floor {
     }
 }
 
-/// All figures as a table for people.
+/// All figures as a text table.
 pub(crate) fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
     table
@@ -219,7 +219,7 @@ fn amount(value: f64, unit: &str) -> String {
     format!("{} {unit}", number(value))
 }
 
-/// Three digits that count, or all before the point.
+/// Three significant digits, or all digits before the point.
 fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 1e6 {
@@ -233,12 +233,12 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The middle of some measurements.
+/// The median of some measurements.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The measurement below which this share of them lies; NaN of none.
+/// The quantile of some measurements; NaN if there are none.
 pub(crate) fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The server under measurement, and whoever speaks to it.
+//! The server under measurement, and clients of it.
 
 use std::{
     net::SocketAddr,
@@ -16,18 +16,18 @@ use crate::{
     process::{Process, create_empty_dir},
 };
 
-/// A server as operators run it: with keys and tokens.
+/// A server as in production: with API keys and tokens.
 pub(crate) struct Tidegate {
     pub(crate) process: Process,
     pub(crate) data_dir: PathBuf,
-    /// The header line of a gateway, which may speak for every device.
+    /// The header line with a gateway token, which authenticates every device.
     pub(crate) gateway: String,
     key: String,
     database: Option<String>,
 }
 
 impl Tidegate {
-    /// Starts one on an empty folder, on SQLite unless a database is named.
+    /// Starts a server with an empty data directory, on SQLite unless a database is given.
     pub(crate) fn start(bench: &Bench, name: &str, database: Option<&str>) -> Result<Self> {
         let data_dir = bench.work.join(name);
         create_empty_dir(&data_dir)?;
@@ -45,7 +45,7 @@ impl Tidegate {
         })
     }
 
-    /// Kills it, changes what it left behind, and starts it again. It listens when this returns.
+    /// Kills the server, changes its database, and starts it again. Returns when it listens.
     pub(crate) async fn restart(
         &mut self,
         bench: &Bench,
@@ -67,18 +67,18 @@ impl Tidegate {
         self.process.addr
     }
 
-    /// The header line of the first admin.
+    /// The header line with the first administrator's API key.
     pub(crate) fn admin(&self) -> String {
         format!("x-api-key: {}\r\n", self.key)
     }
 
-    /// The header line with which any device comes through the gateway.
+    /// The same header line as a function of the device.
     pub(crate) fn gateway_header(&self) -> impl Fn(usize) -> String + Send + Sync + 'static {
         let gateway = self.gateway.clone();
         move |_| gateway.clone()
     }
 
-    /// Asks the REST API; answers the JSON of a success.
+    /// Calls the REST API. Returns the JSON body of a successful response.
     pub(crate) async fn rest(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let body = match body {
             Value::Null => Vec::new(),
@@ -91,7 +91,7 @@ impl Tidegate {
         success(&response, &path)
     }
 
-    /// Uploads a firmware whose one file is `pieces` times `piece`; answers its id.
+    /// Uploads a firmware with one file, which is `pieces` times `piece`. Returns its id.
     pub(crate) async fn upload(&self, version: &str, piece: &[u8], pieces: u64) -> Result<i64> {
         let metadata = json!({
             "name": "edge-os", "version": version, "device_model": "edge", "manufacturer": "Tide",
@@ -141,11 +141,12 @@ fn success(response: &crate::http1::HttpResponse<'_>, path: &str) -> Result<Valu
     Ok(serde_json::from_slice(response.body)?)
 }
 
-/// Compiled code is the same for every server of this build.
+/// Shares the cache of compiled components between all servers of this build.
 pub(crate) fn share_compiled_code(bench: &Bench, data_dir: &Path) -> Result<()> {
     let shared = std::path::absolute(bench.work.join("compiled"))?;
     std::fs::create_dir_all(&shared)?;
-    std::os::unix::fs::symlink(&shared, data_dir.join("compiled")).context("link compiled code")
+    std::os::unix::fs::symlink(&shared, data_dir.join("compiled"))
+        .context("link the compiled components")
 }
 
 fn set_environment(command: &mut Command, database: Option<&str>) {
@@ -161,10 +162,10 @@ fn gateway_token(bench: &Bench, data_dir: &Path, database: Option<&str>) -> Resu
         .args(["gateway-token", "create", "--name", "bench", "--data-dir"])
         .arg(data_dir);
     set_environment(&mut command, database);
-    let output = command.output().context("make a gateway token")?;
+    let output = command.output().context("create a gateway token")?;
     if !output.status.success() {
         bail!(
-            "make a gateway token: {}",
+            "create a gateway token: {}",
             String::from_utf8_lossy(&output.stderr)
         );
     }

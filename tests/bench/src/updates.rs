@@ -1,4 +1,4 @@
-//! Whole updates: poll, deploymentBase, three feedbacks.
+//! Whole updates: a poll, deploymentBase, and three feedbacks.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
     .compared_to("the disk: 4 KiB and fdatasync", sync_rate.per_second, "syncs/s")
     .at_least(2000.0)
     .note(format!(
-        "{} updates in {:.1} s; the server's processor time {:.0} µs/feedback (polls and descriptions included), the \
+        "{} updates in {:.1} s; the server's CPU time {:.0} µs/feedback (polls and descriptions included), the \
          generator's {:.0} µs",
         done.updates,
         feedbacks.seconds,
@@ -82,11 +82,11 @@ pub(crate) async fn measure(bench: &Bench, kind: DatabaseKind) -> Result<Vec<Fig
     ])
 }
 
-/// A firmware for every device at once; answers the campaign.
+/// Rolls a firmware out to all devices at once. Returns the campaign.
 async fn roll_out(server: &Tidegate) -> Result<i64> {
     let firmware = server.upload("2.0.0", &[7; 1024], 1).await?;
     let draft = json!({
-        "name": "everybody", "firmware_id": firmware, "target_filter": "hw_model==edge",
+        "name": "all devices", "firmware_id": firmware, "target_filter": "hw_model==edge",
         "strategy": { "plugin": "immediate", "config": {} },
     });
     let made = server.rest("POST", "campaigns", &draft).await?;
@@ -101,7 +101,7 @@ async fn all_offered(server: &Tidegate, campaign: i64, devices: usize) -> Result
     for _ in 0..600 {
         let shown = server.rest("GET", &path, &Value::Null).await?;
         if shown["status"] != "in_progress" {
-            bail!("the campaign does not go on: {shown}");
+            bail!("the campaign is not in progress: {shown}");
         }
         if shown["in_progress_devices"] == devices {
             return Ok(());
@@ -111,14 +111,15 @@ async fn all_offered(server: &Tidegate, campaign: i64, devices: usize) -> Result
     bail!("not every device was offered the firmware within a minute")
 }
 
-/// What a device is answered that has something to do.
+/// Records the responses to a device with an update.
 async fn canned(server: &Tidegate) -> Result<CannedResponses> {
     let mut connection = Connection::open(server.addr()).await?;
     let addr = server.addr();
     let poll = request("GET", &load::device_path(0), addr, &server.gateway, b"");
     let response = connection.exchange(&poll).await?;
     let poll = CannedResponse::of(&response);
-    let path = load::offered_path(str::from_utf8(response.body)?).context("nothing is offered")?;
+    let path =
+        load::offered_path(str::from_utf8(response.body)?).context("no update is offered")?;
     let detect = request("GET", path, addr, &server.gateway, b"");
     let deployment = CannedResponse::of(&connection.exchange(&detect).await?);
     Ok(CannedResponses { poll, deployment })

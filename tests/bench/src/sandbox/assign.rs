@@ -11,13 +11,13 @@ use crate::{
     report::{Figure, median},
 };
 
-/// The strategy's `assign`: a wave by the device's place, one after the other.
+/// The strategy's `assign`: consecutive waves by the device's place.
 const ASSIGN: &str = include_str!("assign.wat");
 const WAVES: u16 = 10;
 
 pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let hooks = Hooks::default()
-        .assign("(call $spread (local.get $question))")
+        .assign("(call $spread (local.get $input))")
         .extra(ASSIGN);
     let rig = SandboxFixture::new(bench, strategy_with(&hooks)?).await?;
     let rows = 1_000_000;
@@ -30,11 +30,14 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         let call = rig.plugin.assign(asked);
         let cpu = began.elapsed();
         let wall = call.duration;
-        ensure!(call.outcome.context("assign")? == expected, "other waves");
+        ensure!(
+            call.outcome.context("assign")? == expected,
+            "the plugin returned wrong waves"
+        );
         let at = Instant::now();
         black_box(assign_natively(black_box(&page)));
         let at = at.elapsed();
-        // The first is for warming up.
+        // The first round is a warm-up.
         if round > 0 {
             let rate = |time: std::time::Duration| rows as f64 / time.as_secs_f64() / 1e6;
             whole.push(rate(cpu));
@@ -50,18 +53,18 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             "million devices/s",
         )
         .compared_to(
-            "the same loop natively",
+            "the same loop, native",
             median(native),
             "million devices/s",
         )
         .at_least(20.0)
-        .note("store, instance, columns in, the guest's loop, column out, by the sandbox's own clock; the guest is WebAssembly text"),
+        .note("store, instance, columns in, the guest's loop, column out, measured by the sandbox; the guest is WebAssembly text"),
         Figure::new(
             format!("{what}: with the journal's record"),
             median(whole),
             "million devices/s",
         )
-        .note("digests of all columns included, by the thread's processor time"),
+        .note("digests of all columns included, CPU time of the thread"),
     ])
 }
 

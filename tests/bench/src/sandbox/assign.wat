@@ -1,10 +1,10 @@
-;; The wave of a device: its place, 0 to 4294967295, times the number of waves, over 4294967296.
-;; In the question, `waves` has its length at 92, `place` its pointer at 128 and its length at 132.
-(func $spread (param $question i32) (result i32)
+;; The wave of a device: its place, 0 to 4294967295, times the number of waves, divided by 4294967296.
+;; In the input, `waves` has its length at 92, `place` its pointer at 128 and its length at 132.
+(func $spread (param $input i32) (result i32)
   (local $from i32) (local $end i32) (local $to i32) (local $rows i32) (local $waves i64)
-  (local.set $rows (i32.load (i32.add (local.get $question) (i32.const 132))))
-  (local.set $from (i32.load (i32.add (local.get $question) (i32.const 128))))
-  (local.set $waves (i64.load32_u (i32.add (local.get $question) (i32.const 92))))
+  (local.set $rows (i32.load (i32.add (local.get $input) (i32.const 132))))
+  (local.set $from (i32.load (i32.add (local.get $input) (i32.const 128))))
+  (local.set $waves (i64.load32_u (i32.add (local.get $input) (i32.const 92))))
   (local.set $to
     (i32.shl
       (memory.grow $memory

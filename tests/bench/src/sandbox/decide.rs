@@ -32,14 +32,14 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let observation = observation();
     let first = rig.plugin.decide(observation.clone());
     first.outcome.clone().context("decide")?;
-    let readable = rig.sandbox.record_json(&first.record.input)?;
+    let record_json = rig.sandbox.record_json(&first.record.input)?;
 
     time_calls(&rig.plugin, &observation, calls / 10);
     let (mut one_thread, mut native, mut two_threads) = (Vec::new(), Vec::new(), Vec::new());
-    // In turns, so that whatever else the machine does meets all of them.
+    // Alternating, so that other load of the machine affects all of them.
     for _ in 0..bench.size(5, 3) {
         one_thread.push(time_calls(&rig.plugin, &observation, calls));
-        native.push(decide_natively(&readable, calls)?);
+        native.push(decide_natively(&record_json, calls)?);
         two_threads.extend(decide_on_two_threads(&rig.plugin, &observation, calls));
     }
     let middle = |rounds: &[Cost], of: fn(&Cost) -> f64| median(rounds.iter().map(of));
@@ -51,7 +51,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             middle(&one_thread, |cost| cost.cpu),
             "µs of CPU",
         )
-        .compared_to("the same decision made natively", by_native, "µs of CPU")
+        .compared_to("the same decision, native", by_native, "µs of CPU")
         .below(100.0)
         .note(format!(
             "p99 {:.1} µs; {} units of fuel, {} KiB of memory, {} and {} bytes of record",
@@ -66,8 +66,8 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
             middle(&one_thread, |cost| cost.run),
             "µs",
         )
-        .compared_to("the same decision made natively", by_native, "µs")
-        .note("store, instance, call and drop of the instance's memory, by the wall clock"),
+        .compared_to("the same decision, native", by_native, "µs")
+        .note("store, instance, call and drop of the instance's memory, wall clock"),
         Figure::new(
             format!("{what}: two threads at once"),
             middle(&two_threads, |cost| cost.cpu),
@@ -80,7 +80,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         )
         .ratio_at_most(1.5),
         Figure::new(
-            format!("{what}: two threads at once, by the wall clock"),
+            format!("{what}: two threads at once, wall clock"),
             middle(&two_threads, |cost| cost.wall),
             "µs",
         )
@@ -92,11 +92,11 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
 /// Medians, in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
-    /// FloorSubject the thread, for the whole call.
+    /// CPU time of the thread for the whole call.
     cpu: f64,
     p99: f64,
     wall: f64,
-    /// By the sandbox's own clock, which leaves the record out.
+    /// Duration of the call as the sandbox measures it, without the journal's record.
     run: f64,
 }
 
@@ -133,12 +133,15 @@ fn decide_on_two_threads(plugin: &Plugin, observation: &Observation, calls: usiz
     })
 }
 
-/// The median of the strategy's own code, run as it is.
-fn decide_natively(readable: &str, calls: usize) -> Result<f64> {
-    let asked: serde_json::Value = serde_json::from_str(readable)?;
+/// The median of the same decision by the strategy's native code.
+fn decide_natively(record_json: &str, calls: usize) -> Result<f64> {
+    let asked: serde_json::Value = serde_json::from_str(record_json)?;
     let observation: rollout::Observation = serde_json::from_value(asked["input"].clone())
-        .context("read the recorded question as the SDK has it")?;
-    ensure!(observation.waves.len() == WAVES, "another question");
+        .context("convert the recorded observation to the SDK's type")?;
+    ensure!(
+        observation.waves.len() == WAVES,
+        "the recorded observation has another number of waves"
+    );
     let mut cpu = Vec::new();
     for _ in 0..calls {
         let observation = observation.clone();
@@ -156,7 +159,7 @@ fn microseconds(time: Duration) -> f64 {
 
 const WAVES: usize = 10;
 
-/// The fourth wave is on its way.
+/// An observation in which the fourth of ten waves is in progress.
 fn observation() -> Observation {
     let waves = (0..WAVES as u64).map(|number| {
         let size = 10_000;

@@ -1,4 +1,4 @@
-//! Calls of plugins through the sandbox, each with a store of its own.
+//! Plugin calls through the sandbox, each with a store of its own.
 
 mod assign;
 mod decide;
@@ -17,7 +17,7 @@ use tidegate_sandbox::{CompilerCommand, Plugin, SandboxConfig, WasmSandbox};
 
 use crate::Bench;
 
-/// Has this very program compile components.
+/// Compiles components with this program.
 pub(crate) fn compiler() -> Result<CompilerCommand> {
     Ok(CompilerCommand {
         program: std::env::current_exe()?,
@@ -25,7 +25,7 @@ pub(crate) fn compiler() -> Result<CompilerCommand> {
     })
 }
 
-/// What was handed in is compiled by then, and asked for no more.
+/// A source without components: the uploaded component is compiled already.
 struct NoComponents;
 
 #[async_trait]
@@ -35,7 +35,7 @@ impl ComponentSource for NoComponents {
     }
 }
 
-/// A sandbox with a plugin in it.
+/// A sandbox with one plugin.
 struct SandboxFixture {
     sandbox: WasmSandbox,
     plugin: Plugin,
@@ -49,13 +49,13 @@ impl SandboxFixture {
         let inspection = sandbox
             .inspect(component.into())
             .await
-            .context("take in the component")?;
+            .context("inspect the component")?;
         let plugin = sandbox.plugin(inspection.digest).await?;
         Ok(Self { sandbox, plugin })
     }
 }
 
-/// A campaign that is on its way.
+/// The context of a running campaign.
 fn context() -> Context {
     Context {
         now: Timestamp(1_767_225_600_000),
