@@ -1,4 +1,4 @@
-//! A component that is small to send and long to compile.
+//! Components that are small but expensive to compile.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::build::{Hooks, strategy_with};
 
-/// An honest strategy with so many functions beside it, each with so many nested blocks that all branch to one another.
+/// An honest strategy with additional functions, each with nested blocks that branch to all enclosing blocks.
 pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
     let mut text = String::new();
     for function in 0..functions {
@@ -18,7 +18,7 @@ pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
             text.push_str("(block ");
         }
         for block in 0..blocks {
-            // Every block reads what every other may have written, so nothing can be told apart.
+            // Every block reads what every other block may have written, so the compiler cannot simplify them.
             write!(
                 text,
                 "(br_if {} (i32.eqz (local.get 0)))
@@ -33,7 +33,7 @@ pub fn compile_bomb(functions: u32, blocks: u32) -> Result<Vec<u8>> {
     strategy_with(&Hooks::default().extra(&text))
 }
 
-/// A strategy whose code is small, but has so many functions that what a compiler keeps of each adds up.
+/// A strategy with little code but so many functions that the compiler's memory for each of them adds up.
 pub fn many_functions(functions: u32) -> Result<Vec<u8>> {
     let functions = usize::try_from(functions)?;
     strategy_with(&Hooks::default().extra(&"(func)\n".repeat(functions)))

@@ -1,4 +1,4 @@
-//! From text to component.
+//! Builds components from WebAssembly text.
 
 use anyhow::{Context as _, Result};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -7,10 +7,10 @@ use wit_parser::Resolve;
 const BASE: &str = include_str!("../wat/base.wat");
 const CONTRACT: &str = include_str!("../../../wit/since-1.0/package.wit");
 
-/// What replaces parts of the honest strategy: bodies of functions, in WebAssembly text.
+/// Replacements for parts of the honest strategy, in WebAssembly text.
 ///
-/// Bodies are handed the pointer to the question as `$question` and return a pointer to the answer. They may call
-/// `$line` with a pointer and a length; the body of `decide` has a local `$at`.
+/// The body of a function gets the pointer to the input as `$input` and returns a pointer to the output. It may
+/// call `$line` with a pointer and a length. The body of `decide` has a local `$at`.
 #[derive(Debug, Clone, Copy)]
 pub struct Hooks<'a> {
     plan: &'a str,
@@ -33,38 +33,38 @@ impl Default for Hooks<'_> {
 }
 
 impl<'a> Hooks<'a> {
-    /// Another body of `plan`.
+    /// Sets the body of `plan`.
     #[must_use]
     pub fn plan(self, plan: &'a str) -> Self {
         Self { plan, ..self }
     }
 
-    /// Another body of `assign`.
+    /// Sets the body of `assign`.
     #[must_use]
     pub fn assign(self, assign: &'a str) -> Self {
         Self { assign, ..self }
     }
 
-    /// Another body of `decide`.
+    /// Sets the body of `decide`.
     #[must_use]
     pub fn decide(self, decide: &'a str) -> Self {
         Self { decide, ..self }
     }
 
-    /// Another config schema.
+    /// Sets the config schema.
     #[must_use]
     pub fn schema(self, schema: &'a str) -> Self {
         Self { schema, ..self }
     }
 
-    /// More fields of the module.
+    /// Adds fields to the module.
     #[must_use]
     pub fn extra(self, extra: &'a str) -> Self {
         Self { extra, ..self }
     }
 }
 
-/// A strategy with these hooks.
+/// Builds a strategy with these hooks.
 pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
     let text = BASE
         .replace(";;PLAN", hooks.plan)
@@ -76,7 +76,7 @@ pub fn strategy_with(hooks: &Hooks<'_>) -> Result<Vec<u8>> {
     encode(&text, CONTRACT)
 }
 
-/// The honest strategy, made for a contract whose `decide` takes a number.
+/// The honest strategy, built for a contract in which `decide` takes a number.
 pub(crate) fn wrong_signature() -> Result<Vec<u8>> {
     let contract = CONTRACT.replace(
         "decide: func(observation: observation)",
@@ -93,11 +93,11 @@ pub(crate) fn wrong_signature() -> Result<Vec<u8>> {
 }
 
 fn encode(text: &str, contract: &str) -> Result<Vec<u8>> {
-    let mut module = wat::parse_str(text).context("read the module's text")?;
+    let mut module = wat::parse_str(text).context("parse the module")?;
     let mut resolve = Resolve::default();
     let package = resolve
         .push_str("package.wit", contract)
-        .context("read the contract")?;
+        .context("parse the contract")?;
     let world = resolve.select_world(&[package], Some("strategy"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     ComponentEncoder::default()

@@ -1,8 +1,8 @@
-//! Components that mean harm, for tests of whatever runs plugins.
+//! Hostile plugins, for tests of the plugin sandbox and of the server.
 //!
-//! Each is a core module in WebAssembly text under `wat/`, wrapped by wit-component with the contract's own WIT, so no
-//! guest toolchain is needed. What they share stands in `wat/base.wat`: a strategy that describes itself properly. A
-//! hostile one replaces some of its functions.
+//! Each is a core module in WebAssembly text under `wat/`, wrapped by wit-component with the contract's own WIT, so
+//! that no guest toolchain is needed. They share `wat/base.wat`: an honest strategy, of which a hostile plugin
+//! replaces some functions.
 
 mod bomb;
 mod build;
@@ -12,55 +12,55 @@ pub use build::{Hooks, strategy_with};
 
 use anyhow::{Context as _, Result};
 
-/// A way to do harm.
+/// A plugin and what it does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostilePlugin {
-    /// None: plans one wave of all devices, and completes.
+    /// Nothing: it plans one wave of all devices, and completes.
     Honest,
     /// `decide` never ends.
     EndlessLoop,
-    /// Making an instance never ends.
+    /// Instantiation never ends.
     LoopInStart,
-    /// `decide` asks for memory until it gets no more, and then panics.
+    /// `decide` grows its memory until that fails, and then panics.
     MemoryBomb,
-    /// `decide` fills one of several memories after the other.
+    /// `decide` grows several memories, one after the other.
     ManyMemories,
-    /// `decide` calls itself without end.
+    /// `decide` recurses without end.
     DeepRecursion,
-    /// `decide` answers with megabytes of text.
+    /// `decide` returns megabytes of text.
     HugeAnswer,
-    /// `decide` answers with a list of a million texts that all lie in the same place.
+    /// `decide` returns a list of a million strings that all overlap.
     OverlappingAnswer,
-    /// `decide` traps, with no word before.
+    /// `decide` traps without a log line.
     Trap,
-    /// `decide` writes a line and then traps, as a panic does.
+    /// `decide` writes a log line and then traps, as a panic does.
     Panic,
-    /// `decide` writes lines without end.
+    /// `decide` writes log lines without end.
     LogFlood,
-    /// `decide` grows memory by nothing, without end: little fuel, much work for the host.
+    /// `decide` grows its memory by 0 pages without end: little fuel, much work for the host.
     GrowLoop,
     /// `decide` fills megabytes with one instruction, without end.
     FillLoop,
-    /// `decide` answers with a pointer to nowhere.
+    /// `decide` returns a pointer outside its memory.
     WildPointer,
-    /// `decide` answers with a text that is no UTF-8.
+    /// `decide` returns a string that is not UTF-8.
     BadText,
-    /// `decide` admits a billion devices of a wave that does not exist: well-formed, and a lie.
+    /// `decide` releases a billion devices of a wave that does not exist. The output is well-formed.
     InvalidDecision,
-    /// `decide` admits a device of wave 1 before wave 0 was opened: a lie where there are two waves.
+    /// `decide` releases a device of wave 1 before wave 0, which is invalid if there are two waves.
     OutOfOrder,
-    /// `decide` admits one device of wave 0, and one more as soon as its first policy says hold.
+    /// `decide` releases one device of wave 0, and one more as soon as its first policy says hold.
     ReleasesOnHold,
-    /// `decide` admits one device of wave 0 at first, and then completes, whatever became of it.
+    /// `decide` releases one device of wave 0 at first, and then completes, even if the device is in flight.
     CompletesInFlight,
-    /// `plan` answers with waves of more than all devices: well-formed, and a lie.
+    /// `plan` returns a wave with more devices than there are. The output is well-formed.
     InvalidPlan,
-    /// `plan` answers with a share of more than the whole.
+    /// `plan` returns a share above 100 %.
     ImpossibleShare,
 }
 
 impl HostilePlugin {
-    /// All of them.
+    /// All plugins.
     pub const ALL: [Self; 21] = [
         Self::Honest,
         Self::EndlessLoop,
@@ -85,7 +85,7 @@ impl HostilePlugin {
         Self::ImpossibleShare,
     ];
 
-    /// The component: a strategy.
+    /// Builds the component, a strategy.
     pub fn component(self) -> Result<Vec<u8>> {
         strategy_with(&self.hooks()).with_context(|| format!("build {self:?}"))
     }
@@ -124,7 +124,7 @@ impl HostilePlugin {
     }
 }
 
-/// A component that is sound but for its import of a clock.
+/// A component that is valid except for its import of a clock.
 pub fn forbidden_import() -> Result<Vec<u8>> {
     let text = r#"(component
         (import "wasi:clocks/monotonic-clock@0.2.3" (instance
@@ -137,7 +137,7 @@ pub fn wrong_signature() -> Result<Vec<u8>> {
     build::wrong_signature()
 }
 
-/// A core module, wrapped by nobody.
+/// A core module that is not wrapped into a component.
 pub fn core_module() -> Result<Vec<u8>> {
     Ok(wat::parse_str("(module (memory 1))")?)
 }

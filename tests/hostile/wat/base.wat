@@ -1,9 +1,9 @@
-;; An honest strategy, in the shapes that the canonical ABI gives the contract.
+;; An honest strategy, in the layout that the canonical ABI gives the contract.
 ;;
-;; Memory:    16  lists of nothing              256  what `describe` answers
-;;           512  what `plan` answers           640  what `decide` answers
-;;           800  the plan's one wave          1024  texts
-;;          8192  the config schema           65536  where the host puts questions
+;; Memory:    16  empty lists                   256  output of `describe`
+;;           512  output of `plan`              640  output of `decide`
+;;           800  the plan's one wave          1024  strings
+;;          8192  the config schema           65536  inputs from the host
 (module
   (import "tidegate:plugin/log@1.0.0" "line" (func $line (param i32 i32)))
   (memory $memory (export "memory") 4)
@@ -35,7 +35,7 @@
     (i32.const 16))
 
   ;; ok: one wave of the rest. A wave is a name and its members: case 4.
-  (func (export "tidegate:plugin/rollout@1.0.0#plan") (param $question i32) (result i32)
+  (func (export "tidegate:plugin/rollout@1.0.0#plan") (param $input i32) (result i32)
     (i32.store (i32.const 512) (i32.const 0))
     (i32.store (i32.const 516) (i32.const 800))
     (i32.store (i32.const 520) (i32.const 1))
@@ -46,16 +46,16 @@
     ;;PLAN
   )
 
-  ;; err: it has no custom waves.
-  (func (export "tidegate:plugin/rollout@1.0.0#assign") (param $question i32) (result i32)
+  ;; err: the strategy has no custom waves.
+  (func (export "tidegate:plugin/rollout@1.0.0#assign") (param $input i32) (result i32)
     (i32.store (i32.const 512) (i32.const 1))
     (i32.store (i32.const 516) (i32.const 1046))
     (i32.store (i32.const 520) (i32.const 4))
     ;;ASSIGN
   )
 
-  ;; ok: no admissions, and complete: case 4.
-  (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $question i32) (result i32)
+  ;; ok: releases nothing, and completes: case 4.
+  (func (export "tidegate:plugin/rollout@1.0.0#decide") (param $input i32) (result i32)
     (local $at i32)
     (i64.store (i32.const 640) (i64.const 0))
     (i32.store (i32.const 648) (i32.const 16))
@@ -70,7 +70,7 @@
     ;;DECIDE
   )
 
-  ;; Hands out memory and never takes it back.
+  ;; Allocates memory and never frees it.
   (func (export "cabi_realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
     (local $at i32)
     (local.set $at

@@ -1,6 +1,6 @@
-;; Without a state, proceed, admit one device of wave 0, and leave a state of one byte; with one, complete. In a question
-;; the state stands at 196.
-(if (i32.eqz (i32.load offset=200 (local.get $question)))
+;; Without a state: proceed, release one device of wave 0, and return a state of one byte. With a state: complete.
+;; In the input the state is at 196.
+(if (i32.eqz (i32.load offset=200 (local.get $input)))
   (then
     (i32.store (i32.const 912) (i32.const 0))
     (i64.store (i32.const 920) (i64.const 1))

@@ -1,4 +1,4 @@
-;; Proceed, and admit a billion devices of wave 7.
+;; Proceed, and release a billion devices of wave 7.
 (i32.store (i32.const 912) (i32.const 7))
 (i64.store (i32.const 920) (i64.const 1000000000))
 (i32.store (i32.const 648) (i32.const 912))

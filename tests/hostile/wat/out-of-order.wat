@@ -1,4 +1,4 @@
-;; Proceed, and admit one device of wave 1.
+;; Proceed, and release one device of wave 1.
 (i32.store (i32.const 912) (i32.const 1))
 (i64.store (i32.const 920) (i64.const 1))
 (i32.store (i32.const 648) (i32.const 912))

@@ -1,4 +1,4 @@
-;; A million sentences: the list itself is 8 MiB, and each entry could lead to 1 MiB more.
+;; A million sentences: the list itself has 8 MiB, and each entry could refer to 1 MiB more.
 (drop (memory.grow $memory (i32.const 200)))
 (i32.store (i32.const 696) (i32.const 131072))
 (i32.store (i32.const 700) (i32.const 1000000))
