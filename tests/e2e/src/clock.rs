@@ -9,7 +9,7 @@ use tidegate_engine::ports::Clock;
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600_000;
 
-/// A clock that moves when a test says so.
+/// A clock that is advanced by the test.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -20,7 +20,7 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    /// Moves it on.
+    /// Advances the clock.
     pub fn advance(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_add(millis, Ordering::SeqCst);

@@ -8,28 +8,30 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 
-/// The databases that a server runs on.
+/// The database that a server uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
-    /// A file in the server's own folder.
+    /// A file in the server's data directory.
     Sqlite,
-    /// A new database on the server that the environment names.
+    /// A new database on the PostgreSQL server that the environment names.
     Postgres,
 }
 
 impl Database {
-    /// Whether there is one here. In continuous integration it is an error when there is none.
+    /// Whether the database can be used here. In continuous integration an unavailable database is an error.
     pub fn is_available(self) -> Result<bool> {
         if self == Self::Sqlite || env::var_os(VARIABLE).is_some() {
             return Ok(true);
         }
         if env::var("CI").is_ok_and(|ci| ci == "true") {
-            bail!("{VARIABLE} must name a PostgreSQL server: run this by `cargo xtask postgres`");
+            bail!(
+                "{VARIABLE} must name a PostgreSQL server: run the tests with `cargo xtask postgres`"
+            );
         }
         Ok(false)
     }
 
-    /// The address of a new one; none: the server makes its own.
+    /// The URL of a new database; `None` if the server creates its own.
     pub(crate) async fn create(self) -> Result<Option<String>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 

@@ -5,26 +5,26 @@ use sha2::{Digest as _, Sha256};
 
 use crate::HttpResponse;
 
-/// A device that does what a test tells it, over the device API.
+/// A device that is controlled by a test and uses the device API.
 #[derive(Debug, Clone)]
 pub struct Device {
     /// DDI's controllerId.
     pub id: String,
-    /// What it runs, and reports.
+    /// The version that it runs and reports.
     pub version: String,
     http: reqwest::Client,
     base: String,
     authorization: Option<String>,
 }
 
-/// What a poll answered.
+/// The response to a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poll {
     /// The whole body.
     pub body: Value,
 }
 
-/// An update as it is described to its device.
+/// The description of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The update's id.
@@ -34,7 +34,7 @@ pub struct Offer {
 }
 
 impl Device {
-    /// A device of a tenant, at the server of this address.
+    /// A device of a tenant on the server at this URL.
     pub fn new(http: reqwest::Client, url: &str, tenant: &str, id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -45,21 +45,21 @@ impl Device {
         }
     }
 
-    /// The same with what it shows at the door: `GatewayToken ...` or `TargetToken ...`.
+    /// The same with this `Authorization`: `GatewayToken ...` or `TargetToken ...`.
     #[must_use]
     pub fn authorized(mut self, authorization: impl Into<String>) -> Self {
         self.authorization = Some(authorization.into());
         self
     }
 
-    /// The same with nothing to show.
+    /// The same without credentials.
     #[must_use]
     pub fn unauthorized(mut self) -> Self {
         self.authorization = None;
         self
     }
 
-    /// A request to a path below its own; a whole address is taken as it is.
+    /// A request to a path relative to the device's root resource, or to a whole URL.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = match path {
             whole if whole.starts_with("http") => whole.to_owned(),
@@ -73,19 +73,19 @@ impl Device {
         }
     }
 
-    /// Reads.
+    /// Sends GET.
     pub async fn get(&self, path: &str) -> Result<HttpResponse> {
         HttpResponse::fetch(self.request(Method::GET, path)).await
     }
 
-    /// Asks what there is to do.
+    /// Polls the root resource.
     pub async fn poll(&self) -> Result<Poll> {
         Ok(Poll {
             body: self.get("").await?.expect_status(200)?.json()?,
         })
     }
 
-    /// Reports attributes.
+    /// Sends attributes, merging them.
     pub async fn report(&self, attributes: Value) -> Result<()> {
         let body = json!({ "mode": "merge", "data": attributes });
         HttpResponse::fetch(self.request(Method::PUT, "configData").json(&body))
@@ -94,7 +94,7 @@ impl Device {
         Ok(())
     }
 
-    /// Polls for the first time and says what it is: model `edge`, revision 1.0, its version.
+    /// Polls for the first time and reports model `edge`, revision 1.0 and its version.
     pub async fn identify(&self) -> Result<()> {
         self.poll().await?;
         self.report(json!({
@@ -105,7 +105,7 @@ impl Device {
         .await
     }
 
-    /// Takes up an update that a poll offers.
+    /// Reads the update that a poll offers.
     pub async fn offer(&self) -> Result<Option<Offer>> {
         let poll = self.poll().await?;
         let Some(href) = poll.deployment() else {
@@ -113,7 +113,7 @@ impl Device {
         };
         let answer = self.get(href).await?;
         if answer.status == 404 {
-            // Called back since the poll.
+            // The update was cancelled after the poll.
             return Ok(None);
         }
         let body = answer.expect_status(200)?.json()?;
@@ -124,7 +124,7 @@ impl Device {
         Ok(Some(Offer { id, body }))
     }
 
-    /// Fetches every file of an update and checks it. False: there is none any more, for the update was called back.
+    /// Downloads and verifies all files of an update. Returns false if the update has been cancelled.
     pub async fn download(&self, offer: &Offer) -> Result<bool> {
         for artifact in offer.artifacts() {
             let href = artifact["_links"]["download-http"]["href"].as_str();
@@ -135,30 +135,31 @@ impl Device {
             let file = file.expect_status(200)?;
             ensure!(
                 artifact["size"] == file.body.len(),
-                "another size: {artifact}"
+                "the downloaded file has another size: {artifact}"
             );
             let sha256 = hex(&Sha256::digest(&file.body));
             ensure!(
                 artifact["hashes"]["sha256"] == sha256,
-                "another file: {artifact}"
+                "the downloaded file has another sha256: {artifact}"
             );
         }
         Ok(true)
     }
 
-    /// Says something of an update.
+    /// Sends feedback on an update.
     pub async fn feedback(&self, update: &str, body: &Value) -> Result<HttpResponse> {
         let path = format!("deploymentBase/{update}/feedback");
         HttpResponse::fetch(self.request(Method::POST, &path).json(body)).await
     }
 
-    /// Answers a call back.
+    /// Sends feedback on a cancellation.
     pub async fn cancel_feedback(&self, update: &str, body: &Value) -> Result<HttpResponse> {
         let path = format!("cancelAction/{update}/feedback");
         HttpResponse::fetch(self.request(Method::POST, &path).json(body)).await
     }
 
-    /// Polls, and installs what is offered, as devices do; agrees to a call back. True when there was something to do.
+    /// Polls and installs the offered update, or confirms a cancellation. Returns whether there was something to
+    /// do.
     pub async fn install(&mut self) -> Result<bool> {
         if self.confirm_cancel().await? {
             return Ok(true);
@@ -180,7 +181,8 @@ impl Device {
         Ok(true)
     }
 
-    /// Polls, and fails what is offered with this message; agrees to a call back. True when there was something to do.
+    /// Polls and fails the offered update with this message, or confirms a cancellation. Returns whether there was
+    /// something to do.
     pub async fn fail(&mut self, message: &str) -> Result<bool> {
         if self.confirm_cancel().await? {
             return Ok(true);
@@ -213,31 +215,31 @@ impl Device {
 }
 
 impl Poll {
-    /// Where the update is described that is offered.
+    /// The link to the offered update.
     pub fn deployment(&self) -> Option<&str> {
         self.link("deploymentBase")
     }
 
-    /// Where the call back is described.
+    /// The link to the cancellation.
     pub fn cancel(&self) -> Option<&str> {
         self.link("cancelAction")
     }
 
-    /// Where one of the links leads.
+    /// The link with this name.
     pub fn link(&self, name: &str) -> Option<&str> {
         self.body["_links"][name]["href"].as_str()
     }
 }
 
 impl Offer {
-    /// The version that it brings.
+    /// The version of the update.
     pub fn version(&self) -> &str {
         self.body["deployment"]["chunks"][0]["version"]
             .as_str()
             .unwrap_or_default()
     }
 
-    /// Its files.
+    /// The files of the update.
     pub fn artifacts(&self) -> impl Iterator<Item = &Value> {
         let chunks = self.body["deployment"]["chunks"]
             .as_array()
@@ -247,12 +249,12 @@ impl Offer {
     }
 }
 
-/// A feedback's body.
+/// A feedback body.
 pub fn feedback(execution: &str, finished: &str) -> Value {
     json!({ "status": { "execution": execution, "result": { "finished": finished } } })
 }
 
-/// The body of a feedback that closes.
+/// The body of feedback that closes an update.
 pub fn close(finished: &str) -> Value {
     feedback("closed", finished)
 }

@@ -17,14 +17,14 @@ pub struct Events {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its kind.
+    /// The event type.
     pub name: String,
-    /// What it says.
+    /// The event data, decoded from JSON.
     pub data: Value,
 }
 
 impl Events {
-    /// Follows the events at a path.
+    /// Opens the event stream at a path.
     pub async fn follow(rest: &RestClient, path: &str) -> Result<Self> {
         let request = rest
             .request(Method::GET, path)
@@ -45,18 +45,18 @@ impl Events {
         })
     }
 
-    /// The next event; none: the server ended the stream.
+    /// The next event; `None` if the server ended the stream.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
             let chunk = timeout(WAIT_TIMEOUT, self.response.chunk()).await;
-            let Some(chunk) = chunk.context("no event came for a long time")?? else {
+            let Some(chunk) = chunk.context("timed out waiting for an event")?? else {
                 return Ok(None);
             };
             self.text
-                .push_str(std::str::from_utf8(&chunk).context("an event is no UTF-8")?);
+                .push_str(std::str::from_utf8(&chunk).context("an event is not UTF-8")?);
             while let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
                 self.pending.extend(parse(&event)?);
@@ -64,7 +64,7 @@ impl Events {
         }
     }
 
-    /// All events up to the first that is wanted, that one included.
+    /// All events up to and including the first that matches.
     pub async fn collect_until(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
         let mut seen = Vec::new();
         while let Some(event) = self.next().await? {
@@ -74,11 +74,11 @@ impl Events {
                 return Ok(seen);
             }
         }
-        bail!("the stream ended before what was waited for: {seen:#?}")
+        bail!("the stream ended before the expected event: {seen:#?}")
     }
 }
 
-/// One block of lines; none: a comment that keeps the connection alive.
+/// Parses one event; `None` for a keep-alive comment.
 fn parse(block: &str) -> Result<Option<Event>> {
     let (mut name, mut data) = ("message".to_owned(), Vec::new());
     for line in block.lines() {

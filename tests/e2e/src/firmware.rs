@@ -11,23 +11,23 @@ use crate::{HttpResponse, RestClient};
 /// A file of a firmware.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// As it is sent.
+    /// The file name.
     pub name: String,
     /// Its bytes.
     pub bytes: Bytes,
 }
 
-/// A firmware as it is uploaded.
+/// A firmware upload.
 #[derive(Debug, Clone)]
 pub struct FirmwareForm {
-    /// The JSON part.
+    /// The `metadata` part.
     pub metadata: Value,
-    /// The file parts.
+    /// The `file` parts.
     pub files: Vec<File>,
 }
 
 impl FirmwareForm {
-    /// A good one: a small file for the model `edge`.
+    /// A valid upload: a small file for the model `edge`.
     pub fn new(version: &str) -> Self {
         Self {
             metadata: json!({
@@ -43,7 +43,7 @@ impl FirmwareForm {
         }
     }
 
-    /// The same with other metadata, field by field; null takes a field out.
+    /// The same with these metadata fields changed; null removes a field.
     #[must_use]
     pub fn with(mut self, changes: Value) -> Self {
         merge(&mut self.metadata, changes);
@@ -61,7 +61,7 @@ impl FirmwareForm {
         self
     }
 
-    /// As it goes over the wire.
+    /// The multipart form.
     pub fn form(&self) -> Result<Form> {
         let metadata = Part::text(self.metadata.to_string()).mime_str("application/json")?;
         let mut form = Form::new().part("metadata", metadata);
@@ -75,7 +75,7 @@ impl FirmwareForm {
         Ok(form)
     }
 
-    /// Uploads it.
+    /// Uploads it and returns the response.
     pub async fn send(&self, rest: &RestClient) -> Result<HttpResponse> {
         HttpResponse::fetch(
             rest.request(Method::POST, "firmware")
@@ -84,16 +84,16 @@ impl FirmwareForm {
         .await
     }
 
-    /// Uploads it; answers its id.
+    /// Uploads it. Returns the id of the firmware.
     pub async fn upload(&self, rest: &RestClient) -> Result<i64> {
-        let made = self.send(rest).await?.expect_status(201)?.json()?;
-        made["firmware_id"]
+        let created = self.send(rest).await?.expect_status(201)?.json()?;
+        created["firmware_id"]
             .as_i64()
-            .with_context(|| format!("no id: {made}"))
+            .with_context(|| format!("no id: {created}"))
     }
 }
 
-/// Changes an object field by field; null takes a field out.
+/// Changes fields of an object; null removes a field.
 pub(crate) fn merge(object: &mut Value, changes: Value) {
     let (Value::Object(fields), Value::Object(changes)) = (object, changes) else {
         return;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{Database, Fixture, ServerOptions, TestServer, TestTenant};
 
-/// A lab on a server that nobody else uses, so that its time may be moved.
+/// A tenant on a server of its own, whose clock the test may advance.
 pub struct IsolatedTenant(TestTenant);
 
 impl Fixture for IsolatedTenant {
@@ -14,13 +14,13 @@ impl Fixture for IsolatedTenant {
 }
 
 impl IsolatedTenant {
-    /// On a server that is set up like this.
+    /// Starts a server with these options.
     pub async fn with(database: Database, options: ServerOptions) -> Result<Self> {
         let server = TestServer::start(database, options).await?;
         TestTenant::new(Arc::new(server)).await.map(Self)
     }
 
-    /// Moves time on.
+    /// Advances the server's clock.
     pub fn advance(&self, time: Duration) {
         self.server.clock.advance(time);
     }

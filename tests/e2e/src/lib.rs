@@ -1,12 +1,12 @@
-//! A harness for end-to-end tests: whole servers on real databases, operators and devices that speak HTTP to them, and
-//! time that a test moves by hand.
+//! Harness for end-to-end tests: whole servers on real databases, operators and devices that use HTTP, and clocks
+//! that tests advance.
 //!
 //! A test is an async function of one argument, and [`both_databases!`] runs it on each database:
 //!
-//! - [`TestTenant`]: a tenant of its own on a server that many tests share. Its time stands still.
-//! - [`IsolatedTenant`]: the same on a server that nobody else uses, whose time the test may move.
+//! - [`TestTenant`]: a tenant of its own on a server that many tests share. Its clock stands still.
+//! - [`IsolatedTenant`]: a tenant on a server of its own, whose clock the test may advance.
 //!
-//! Nothing here sleeps and hopes: [`wait_until`] waits for a condition, and says what it waited for when it gives up.
+//! No test relies on fixed pauses: [`wait_until`] waits for a condition and names it when it times out.
 
 mod clock;
 mod database;

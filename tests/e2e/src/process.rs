@@ -18,7 +18,7 @@ use tidegate_sandbox::CompilerCommand;
 
 use crate::{Database, Fixture, WAIT_TIMEOUT, components, dirs, server::share_compiled_code};
 
-/// What a program leaves behind, and finds again: a folder and a database.
+/// The data directory and the database of a server process, which outlive the process.
 pub struct ServerStorage {
     dir: TempDir,
     database_url: Option<String>,
@@ -36,12 +36,12 @@ impl Fixture for ServerStorage {
 }
 
 impl ServerStorage {
-    /// Where the program's files are.
+    /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A command of the program, which finds the ground in its environment and nothing else.
+    /// A command of the server's program, with this storage and without any other setting from the environment.
     pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(program()?);
         for (name, _) in env::vars_os() {
@@ -59,7 +59,7 @@ impl ServerStorage {
     }
 }
 
-/// What a command prints; an error where it fails.
+/// The standard output of a command. Fails if the command fails.
 pub fn output_of(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     let stderr_text = String::from_utf8_lossy(&output.stderr);
@@ -67,7 +67,7 @@ pub fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The program as a process of its own.
+/// The server as a process of its own.
 pub struct ServerProcess {
     /// `http://127.0.0.1:PORT`, also where it speaks TLS.
     pub url: String,
@@ -75,12 +75,12 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts it in development mode; it listens when this returns.
+    /// Starts it in development mode and waits until it listens.
     pub fn start(storage: &ServerStorage) -> Result<Self> {
         Self::start_with(storage, &[("TIDEGATE_DEV", "true".into())])
     }
 
-    /// The same with these settings in its environment, in development mode only if they say so.
+    /// Starts it with these environment variables; in development mode only if they set it.
     pub fn start_with(storage: &ServerStorage, settings: &[(&str, OsString)]) -> Result<Self> {
         let mut child = storage
             .command()?
@@ -92,7 +92,7 @@ impl ServerProcess {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("start the program")?;
+            .context("start the server")?;
         let stderr = child.stderr.take().context("read its log")?;
         let address = listen_to(stderr);
         let mut program = Self {
@@ -101,12 +101,12 @@ impl ServerProcess {
         };
         match address.recv_timeout(WAIT_TIMEOUT) {
             Ok(address) => program.url = format!("http://{address}"),
-            Err(_) => bail!("the program did not listen within {WAIT_TIMEOUT:?}; its log is above"),
+            Err(_) => bail!("the server did not listen within {WAIT_TIMEOUT:?}; its log is above"),
         }
         Ok(program)
     }
 
-    /// Bytes of memory that are its own, files that it has mapped left out.
+    /// Its anonymous memory in bytes, without mapped files.
     pub fn memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
@@ -116,18 +116,18 @@ impl ServerProcess {
         Ok(kilobytes.context("read RssAnon")? * 1024)
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Kills it, as a power cut would.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         let status = self.child.wait()?;
         anyhow::ensure!(
             status.signal() == Some(9),
-            "it ended by itself before: {status}"
+            "the server ended before it was killed: {status}"
         );
         Ok(())
     }
 
-    /// Asks it to end, and waits for it.
+    /// Sends SIGTERM and waits for the end of the process.
     pub fn terminate(mut self) -> Result<ExitStatus> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM)?;
@@ -137,22 +137,22 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Lines of its log that nobody needs to see.
-const EXPECTED: [&str; 2] = ["\"level\":\"INFO\"", "--dev: devices need no token"];
+/// Parts of log lines that are not passed on.
+const EXPECTED: [&str; 2] = ["\"level\":\"INFO\"", "development mode (--dev)"];
 
-/// Passes its log on, and tells the address that it says it listens on.
+/// Passes the log on, and sends the address at which the server listens.
 fn listen_to(stderr: std::process::ChildStderr) -> mpsc::Receiver<SocketAddr> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if let Some(address) = address(&line) {
-                // Nobody asks any more once it listens.
+                // The receiver is dropped once the server listens.
                 let _ = sender.send(address);
             } else if !EXPECTED.iter().any(|part| line.contains(part)) {
                 let _ = writeln!(std::io::stderr(), "tidegate: {line}");
@@ -167,24 +167,24 @@ fn address(line: &str) -> Option<SocketAddr> {
     (line["message"] == "listening").then(|| line["addr"].as_str()?.parse().ok())?
 }
 
-/// The program that cargo built beside the tests.
+/// The server's program, which cargo built with the tests.
 fn program() -> Result<PathBuf> {
     let test = env::current_exe().context("find the test's own program")?;
     let profile = test
         .parent()
         .and_then(Path::parent)
-        .context("find the folder of the profile")?;
+        .context("find the build profile's directory")?;
     let program = profile.join("tidegate-under-test");
     if !program.exists() {
         bail!(
-            "there is no {}: run the tests by cargo, which builds it",
+            "{} does not exist: run the tests with cargo, which builds it",
             program.display()
         );
     }
     Ok(program)
 }
 
-/// Has the program compile components, for servers in a process that cannot.
+/// The command by which servers in this process compile components.
 pub(crate) fn compiler() -> Result<CompilerCommand> {
     Ok(CompilerCommand {
         program: program()?,

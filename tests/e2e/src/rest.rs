@@ -6,7 +6,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
-/// Somebody who speaks to the REST API.
+/// A client of the REST API.
 #[derive(Debug, Clone)]
 pub struct RestClient {
     http: reqwest::Client,
@@ -15,7 +15,7 @@ pub struct RestClient {
 }
 
 impl RestClient {
-    /// Somebody without a key, at the server of this address.
+    /// A client without credentials.
     pub fn anonymous(http: reqwest::Client, url: &str) -> Self {
         Self {
             http,
@@ -24,28 +24,28 @@ impl RestClient {
         }
     }
 
-    /// The same at another address.
+    /// The same client for another server address.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
         url.clone_into(&mut self.url);
         self
     }
 
-    /// The same with a key.
+    /// The same client with an API key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
         self.header = Some(("X-API-Key", key.into()));
         self
     }
 
-    /// The same with a token.
+    /// The same client with a bearer token.
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         self.header = Some(("Authorization", format!("Bearer {token}")));
         self
     }
 
-    /// A request to a path below `/api/v1`; a path that starts with `/` is one of the server.
+    /// A request to a path below `/api/v1`; a path that starts with `/` is relative to the server's root.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = match path.strip_prefix('/') {
             Some(path) => format!("{}/{path}", self.url),
@@ -58,17 +58,17 @@ impl RestClient {
         }
     }
 
-    /// Reads.
+    /// Sends GET.
     pub async fn get(&self, path: &str) -> Result<HttpResponse> {
         HttpResponse::fetch(self.request(Method::GET, path)).await
     }
 
-    /// Sends JSON.
+    /// Posts JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<HttpResponse> {
         HttpResponse::fetch(self.request(Method::POST, path).json(body)).await
     }
 
-    /// Sends bytes as JSON that may be none.
+    /// Posts a text, which may be invalid JSON, as `application/json`.
     pub async fn post_text(&self, path: &str, body: impl Into<String>) -> Result<HttpResponse> {
         let request = self
             .request(Method::POST, path)
@@ -76,7 +76,7 @@ impl RestClient {
         HttpResponse::fetch(request.body(body.into())).await
     }
 
-    /// All items of a list, page by page.
+    /// All items of a list, read page by page.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut items = Vec::new();
@@ -97,10 +97,10 @@ impl RestClient {
     }
 }
 
-/// What the server answered.
+/// A response of the server.
 #[derive(Debug, Clone)]
 pub struct HttpResponse {
-    /// What was asked, for messages.
+    /// Method and URL of the request, for messages.
     pub request_line: String,
     /// The status.
     pub status: u16,
@@ -111,7 +111,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub async fn fetch(request: RequestBuilder) -> Result<Self> {
         let (client, request) = request.build_split();
         let request = request?;
@@ -133,7 +133,7 @@ impl HttpResponse {
         })
     }
 
-    /// A header field's text; empty when it is not there.
+    /// The text of a header field; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -148,42 +148,42 @@ impl HttpResponse {
 
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("{self} is no JSON"))
+        serde_json::from_slice(&self.body).with_context(|| format!("invalid JSON: {self}"))
     }
 
-    /// It has this status.
+    /// Fails unless the status is this.
     pub fn expect_status(self, status: u16) -> Result<Self> {
-        ensure!(self.status == status, "{status} was expected: {self}");
+        ensure!(self.status == status, "expected {status}: {self}");
         Ok(self)
     }
 
-    /// JSON, of any status of success.
+    /// The JSON body of a successful response.
     pub fn expect_success(self) -> Result<Value> {
         ensure!(
             (200..300).contains(&self.status),
-            "success was expected: {self}"
+            "expected success: {self}"
         );
         self.json()
     }
 
-    /// A refusal as it must be: this status, problem+json with this code.
+    /// Fails unless the response is a valid problem+json with this status and code. Returns the problem.
     pub fn expect_problem(self, status: u16, code: &str) -> Result<Value> {
         let problem = self.clone().expect_any_problem()?;
         if self.status != status || problem["code"] != code {
-            bail!("{status} with code {code} was expected: {self}");
+            bail!("expected {status} with code {code}: {self}");
         }
         Ok(problem)
     }
 
-    /// A refusal as it must be, of any status and code.
+    /// Fails unless the response is a valid problem+json. Returns the problem.
     pub fn expect_any_problem(self) -> Result<Value> {
         ensure!(
             (400..600).contains(&self.status),
-            "a refusal was expected: {self}"
+            "expected an error: {self}"
         );
         ensure!(
             self.header("content-type") == "application/problem+json",
-            "problem+json was expected: {self}"
+            "expected problem+json: {self}"
         );
         let problem = self.json()?;
         for (field, good) in [
@@ -203,7 +203,7 @@ impl HttpResponse {
                     .is_some_and(|code| !code.is_empty()),
             ),
         ] {
-            ensure!(good, "the problem's {field} is not as it must be: {self}");
+            ensure!(good, "the problem's {field} is invalid: {self}");
         }
         Ok(problem)
     }

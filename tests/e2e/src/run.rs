@@ -5,30 +5,30 @@ use tokio::runtime::Runtime;
 
 use crate::Database;
 
-/// Servers that tests share outlive each of them, and so does what they run on.
+/// Shared servers outlive the tests, so their runtime does too.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    // A second call finds the provider in place.
+    // Fails if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .expect("the operating system gives threads")
+        .expect("a runtime can be created")
 });
 
-/// What a test is given.
+/// What a test gets as its argument.
 pub trait Fixture: Sized {
-    /// Sets it up on this database.
+    /// Creates it on this database.
     fn set_up(database: Database) -> impl Future<Output = Result<Self>>;
 }
 
-/// Runs a test on a database, or says that there is none.
+/// Runs a test on a database; prints that it is skipped if the database is not available.
 pub fn run<S: Fixture>(
     database: Database,
     name: &str,
     test: impl AsyncFnOnce(S) -> Result<()>,
 ) -> Result<()> {
     if !database.is_available()? {
-        // Not `eprintln!`: that is captured, and nobody would see it.
+        // Not `eprintln!`: its output is captured.
         let _ = writeln!(
             std::io::stderr(),
             "SKIPPED on PostgreSQL: {name} (TIDEGATE_TEST_POSTGRES names no server)"
@@ -38,12 +38,12 @@ pub fn run<S: Fixture>(
     RUNTIME.block_on(async { test(S::set_up(database).await?).await })
 }
 
-/// Runs a test that brings its own server.
+/// Runs a test that creates its own fixture.
 pub fn run_standalone(test: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     RUNTIME.block_on(test())
 }
 
-/// Makes of each function a test on SQLite and one on PostgreSQL. Once in a module.
+/// Turns each function into a test on SQLite and one on PostgreSQL. To be used once in a module.
 #[macro_export]
 macro_rules! both_databases {
     ($($test:ident),+ $(,)?) => {

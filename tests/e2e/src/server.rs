@@ -16,32 +16,32 @@ use tidegate_engine::Engine;
 
 use crate::{Database, ManualClock, dirs, process};
 
-/// What is different about a server.
+/// Settings of a test server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ServerOptions {
-    /// Runs as with `--dev`.
+    /// Development mode, as with `--dev`.
     pub dev: bool,
-    /// Largest file of a firmware, in bytes; none: the server's own.
+    /// Maximum size of a firmware file in bytes; `None` for the default.
     pub max_artifact_bytes: Option<u64>,
-    /// How often devices are to poll; none: the server's own.
+    /// The polling interval of devices; `None` for the default.
     pub polling_interval: Option<Duration>,
-    /// CPU time that compiling a component may take; none: the server's own.
+    /// Maximum CPU time for compiling a component; `None` for the default.
     pub compile_cpu: Option<Duration>,
-    /// Whether whoever comes over loopback is a proxy that is trusted.
+    /// Whether clients on loopback are trusted proxies.
     pub trust_loopback: bool,
 }
 
-/// A whole server in this process, on loopback, with a clock that is moved by hand.
+/// A whole server in this process, on loopback, with a manual clock.
 pub struct TestServer {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
-    /// The server's only clock.
+    /// The clock of the server.
     pub clock: Arc<ManualClock>,
-    /// The server's use cases, for what has no way in over HTTP: tenants, keys, gateway tokens.
+    /// The use cases of the server, for what the REST API does not offer: tenants, API keys, gateway tokens.
     pub engine: Arc<Engine>,
-    /// The first administrator's key.
+    /// The API key of the first administrator.
     pub first_key: Option<String>,
-    /// For all requests to it.
+    /// The HTTP client for requests to it.
     pub http: reqwest::Client,
     app: RunningApp,
     config: Config,
@@ -49,7 +49,7 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Starts one on a new database.
+    /// Starts a server on a new database.
     pub async fn start(database: Database, options: ServerOptions) -> Result<Self> {
         let dir = dirs::new()?;
         let mut config = Config {
@@ -74,8 +74,7 @@ impl TestServer {
         Self::with(config, Arc::default(), dir).await
     }
 
-    /// Starts another host of the same server: on the same database and files, with the same secret, at the same time of
-    /// day.
+    /// Starts a second server on the same database and artifacts, with the same secret and the same clock.
     pub async fn start_replica(&self) -> Result<Self> {
         const SECRET: &str = "auth-secret";
         let dir = dirs::new()?;
@@ -111,33 +110,33 @@ impl TestServer {
         })
     }
 
-    /// Where its files are.
+    /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Stops it as SIGTERM would.
+    /// Stops the server as SIGTERM does.
     pub async fn stop(self) -> Result<()> {
         self.app.shutdown().await
     }
 }
 
-/// The components that come with the server.
+/// The directory of the built-in components.
 pub fn components() -> Result<PathBuf> {
     let dir = dirs::build_dir()?.join("components");
     let canary = dir.join("canary.wasm");
     if !canary.exists() {
         bail!(
-            "there is no {}: run `cargo xtask components` first",
+            "{} does not exist: run `cargo xtask components` first",
             canary.display()
         );
     }
     Ok(dir)
 }
 
-/// Compiled code is the same for every server of this build: what one compiled, the others find.
+/// Shares the cache of compiled components between all servers of this build.
 pub(crate) fn share_compiled_code(data_dir: &Path) -> Result<()> {
     let shared = dirs::build_dir()?.join("tmp/e2e-compiled");
-    fs::create_dir_all(&shared).with_context(|| format!("make {}", shared.display()))?;
+    fs::create_dir_all(&shared).with_context(|| format!("create {}", shared.display()))?;
     symlink(&shared, data_dir.join("compiled")).context("link the compiled code")
 }

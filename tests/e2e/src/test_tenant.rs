@@ -18,24 +18,24 @@ use crate::{
     components, firmware::merge, wait_until,
 };
 
-/// A tenant of its own, with people and a gateway.
+/// A tenant of its own, with one client for each role and a gateway token.
 #[derive(Clone)]
 pub struct TestTenant {
-    /// Where it is.
+    /// The server of the tenant.
     pub server: Arc<TestServer>,
-    /// In upper case.
+    /// The tenant. Its name is in upper case.
     pub record: Tenant,
-    /// Everybody: each has a key of that role and its name as user.
+    /// Administrator. Each client has an API key of its role; the role's name is also the user's name.
     pub admin: RestClient,
-    /// Makes and steers campaigns.
+    /// Operator.
     pub operator: RestClient,
-    /// Another operator than that, who may approve too.
+    /// Approver, another user than the operator.
     pub approver: RestClient,
-    /// Uploads.
+    /// Publisher.
     pub publisher: RestClient,
-    /// Reads.
+    /// Viewer.
     pub viewer: RestClient,
-    /// Lets any device in.
+    /// Gateway token, which authenticates every device.
     pub gateway: String,
 }
 
@@ -59,7 +59,7 @@ impl Fixture for TestTenant {
 }
 
 impl TestTenant {
-    /// A new tenant on a server.
+    /// Creates a tenant on a server.
     pub async fn new(server: Arc<TestServer>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -93,7 +93,7 @@ impl TestTenant {
         })
     }
 
-    /// The same tenant and people at another host of the same server.
+    /// The same tenant on another server with the same database.
     #[must_use]
     pub fn at_server(&self, server: Arc<TestServer>) -> Self {
         let mut copy = self.clone();
@@ -109,14 +109,14 @@ impl TestTenant {
         Self { server, ..copy }
     }
 
-    /// A device that comes through the gateway.
+    /// A device that authenticates with the gateway token.
     pub fn device(&self, id: &str) -> Device {
         let TestServer { http, url, .. } = &*self.server;
         let authorization = format!("GatewayToken {}", self.gateway);
         Device::new(http.clone(), url, &self.record.name, id).authorized(authorization)
     }
 
-    /// So many devices that have said what they are, `name-0` and so on.
+    /// Creates devices `name-0`, `name-1` and so on, which have polled and reported their attributes.
     pub async fn create_devices(&self, name: &str, count: usize) -> Result<Vec<Device>> {
         let devices: Vec<_> = (0..count)
             .map(|n| self.device(&format!("{name}-{n}")))
@@ -125,12 +125,12 @@ impl TestTenant {
         Ok(devices)
     }
 
-    /// Uploads a good firmware of this version; answers its id.
+    /// Uploads a valid firmware of this version. Returns its id.
     pub async fn upload_firmware(&self, version: &str) -> Result<i64> {
         FirmwareForm::new(version).upload(&self.publisher).await
     }
 
-    /// A good body for a campaign on all devices of model `edge`, all at once.
+    /// A valid request body for a campaign on all devices of model `edge`, without waves.
     pub fn campaign_body(firmware: i64) -> Value {
         json!({
             "name": format!("roll out {firmware}"),
@@ -140,29 +140,29 @@ impl TestTenant {
         })
     }
 
-    /// Makes a campaign of a good body with changes, field by field; answers its id.
+    /// Creates a campaign from a valid body with these fields changed. Returns its id.
     pub async fn create_campaign(&self, firmware: i64, changes: Value) -> Result<i64> {
         let mut body = Self::campaign_body(firmware);
         merge(&mut body, changes);
-        let made = self
+        let created = self
             .operator
             .post("campaigns", &body)
             .await?
             .expect_status(201)?
             .json()?;
-        made["campaign_id"]
+        created["campaign_id"]
             .as_i64()
-            .with_context(|| format!("no id: {made}"))
+            .with_context(|| format!("no id: {created}"))
     }
 
-    /// Makes a campaign and starts it; answers its id.
+    /// Creates and starts a campaign. Returns its id.
     pub async fn start_campaign(&self, firmware: i64, changes: Value) -> Result<i64> {
         let id = self.create_campaign(firmware, changes).await?;
         self.send_command(id, "start").await?;
         Ok(id)
     }
 
-    /// Has a campaign take a step; answers the campaign.
+    /// Sends a command such as `start` or `pause` to a campaign. Returns the campaign.
     pub async fn send_command(&self, id: i64, step: &str) -> Result<Value> {
         self.operator
             .post(&format!("campaigns/{id}/{step}"), &json!({}))
@@ -170,7 +170,7 @@ impl TestTenant {
             .expect_success()
     }
 
-    /// The campaign as it is shown.
+    /// A campaign, as the REST API shows it.
     pub async fn get_campaign(&self, id: i64) -> Result<Value> {
         self.viewer
             .get(&format!("campaigns/{id}"))
@@ -179,7 +179,7 @@ impl TestTenant {
             .json()
     }
 
-    /// The campaign's waves.
+    /// The waves of a campaign, in their order.
     pub async fn waves(&self, id: i64) -> Result<Vec<Value>> {
         let waves = self
             .viewer
@@ -194,38 +194,39 @@ impl TestTenant {
             .with_context(|| format!("no waves: {waves}"))
     }
 
-    /// Every update of a campaign.
+    /// All updates of a campaign.
     pub async fn updates(&self, id: i64) -> Result<Vec<Value>> {
         self.viewer.list(&format!("campaigns/{id}/updates")).await
     }
 
-    /// Every entry of a campaign's journal, oldest first.
+    /// All journal entries of a campaign, oldest first.
     pub async fn journal(&self, id: i64) -> Result<Vec<Value>> {
         self.viewer.list(&format!("campaigns/{id}/journal")).await
     }
 
-    /// Waits until a campaign stands there; answers the campaign. An end that was not waited for is an error.
+    /// Waits until a campaign has this status. Returns the campaign. Fails if the campaign ends with another
+    /// status.
     pub async fn wait_for_status(&self, id: i64, status: &str) -> Result<Value> {
         self.wait_for_status_while(id, status, async || Ok(()))
             .await
     }
 
-    /// The same while something goes on, which is done once before each look.
+    /// The same; `before_each_check` runs before each check.
     pub async fn wait_for_status_while(
         &self,
         id: i64,
         status: &str,
-        mut go_on: impl AsyncFnMut() -> Result<()>,
+        mut before_each_check: impl AsyncFnMut() -> Result<()>,
     ) -> Result<Value> {
         wait_until(&format!("campaign {id} is {status}"), async || {
-            go_on().await?;
+            before_each_check().await?;
             let campaign = self.get_campaign(id).await?;
             let at = campaign["status"].as_str().unwrap_or_default();
             if at == status {
                 return Ok(Some(campaign));
             }
-            let goes_on = ["created", "in_progress", "paused", "rolling_back"].contains(&at);
-            if !goes_on && status != "rolled_back" {
+            let is_active = ["created", "in_progress", "paused", "rolling_back"].contains(&at);
+            if !is_active && status != "rolled_back" {
                 bail!("the campaign is {at}: {campaign}");
             }
             Ok(None)
@@ -233,20 +234,20 @@ impl TestTenant {
         .await
     }
 
-    /// Waits until a campaign's counters say this: `{"in_progress_devices": 3, ...}`; answers the campaign.
+    /// Waits until a campaign has these counters: `{"in_progress_devices": 3, ...}`. Returns the campaign.
     pub async fn wait_for_counts(&self, id: i64, counts: Value) -> Result<Value> {
         wait_until(&format!("campaign {id} shows {counts}"), async || {
             let campaign = self.get_campaign(id).await?;
-            let says = |(name, count): (&String, &Value)| campaign[name] == *count;
+            let is_equal = |(name, count): (&String, &Value)| campaign[name] == *count;
             let all = counts
                 .as_object()
-                .is_some_and(|counts| counts.iter().all(says));
+                .is_some_and(|counts| counts.iter().all(is_equal));
             Ok(all.then_some(campaign))
         })
         .await
     }
 
-    /// Follows a campaign's events.
+    /// Opens the event stream of a campaign.
     pub async fn follow_campaign(&self, id: i64) -> Result<Events> {
         Events::follow(&self.viewer, &format!("campaigns/{id}/events")).await
     }

@@ -1,4 +1,5 @@
-//! The program, for tests that start it, measure it and kill it. It also compiles components for servers in process.
+//! The server's program, for tests that start it as a process. It also compiles components for servers inside a
+//! test.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Who may do what, over every operation that the OpenAPI document has.
+//! Authentication and roles, for every operation of the OpenAPI document.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::Method;
@@ -10,7 +10,7 @@ use tidegate_e2e::{
 
 both_databases!(every_operation_requires_authentication);
 
-/// What whoever may read may send.
+/// Ends of POST paths that need the role viewer only.
 const READ_ONLY_POSTS: [&str; 2] = ["/validate", "/replay"];
 
 async fn every_operation_requires_authentication(tenant: TestTenant) -> Result<()> {
@@ -26,7 +26,7 @@ async fn every_operation_requires_authentication(tenant: TestTenant) -> Result<(
         anonymous.clone().with_key("tg_nonsense"),
         anonymous.with_token("a.b.c"),
     ];
-    let mut asked = 0;
+    let mut called = 0;
     for (path, item) in document["paths"].as_object().context("paths")? {
         let filled: Vec<&str> = path
             .split('/')
@@ -49,19 +49,19 @@ async fn every_operation_requires_authentication(tenant: TestTenant) -> Result<(
             let may_read =
                 method == Method::GET || READ_ONLY_POSTS.iter().any(|end| path.ends_with(end));
             match viewed.status {
-                401 => bail!("a viewer is nobody: {viewed}"),
+                401 => bail!("a viewer is not authenticated: {viewed}"),
                 403 if may_read => bail!("a viewer may not read: {viewed}"),
                 _ if may_read => {}
                 _ => drop(viewed.expect_problem(403, "role_missing")?),
             }
-            asked += 1;
+            called += 1;
         }
     }
-    ensure!(asked > 25, "only {asked} operations were asked");
+    ensure!(called > 25, "only {called} operations were called");
     Ok(())
 }
 
-/// In development whoever asks is handed a token, which works for as long as it says and for its tenant alone.
+/// In development mode tokens are issued without authentication. They expire, and are valid for their tenant only.
 #[test]
 fn dev_tokens() -> Result<()> {
     run_standalone(async || {
@@ -75,14 +75,14 @@ fn dev_tokens() -> Result<()> {
         .await?;
         let anonymous = RestClient::anonymous(tenant.server.http.clone(), &tenant.server.url);
         let ask = async |body: serde_json::Value| -> Result<RestClient> {
-            let made = anonymous
+            let created = anonymous
                 .post("auth/dev-token", &body)
                 .await?
                 .expect_status(200)?
                 .json()?;
             Ok(anonymous
                 .clone()
-                .with_token(made["token"].as_str().context("a token")?))
+                .with_token(created["token"].as_str().context("no token")?))
         };
         tenant.upload_firmware("1.0.0").await?;
         let ours = json!({ "user_id": "maker", "tenant": tenant.record.name, "role": "viewer", "expires_in": 60 });
@@ -100,7 +100,7 @@ fn dev_tokens() -> Result<()> {
         );
         for (body, field) in [
             (json!({ "user_id": "" }), "/user_id"),
-            (json!({ "user_id": "maker", "tenant": "nobody" }), "/tenant"),
+            (json!({ "user_id": "maker", "tenant": "unknown" }), "/tenant"),
             (
                 json!({ "user_id": "maker", "expires_in": 0 }),
                 "/expires_in",
@@ -116,7 +116,7 @@ fn dev_tokens() -> Result<()> {
                 .expect_problem(422, "invalid_token")?;
             ensure!(refused["errors"][0]["field"] == field, "{refused}");
         }
-        // Devices need no token, and are registered as they come.
+        // Devices need no token, and are registered at their first poll.
         let device = tenant.device("edge-0").unauthorized();
         device.identify().await?;
 
@@ -128,7 +128,7 @@ fn dev_tokens() -> Result<()> {
     })
 }
 
-/// Without development mode the first start shows a key, once, and it is an administrator's.
+/// Without development mode the first start prints an administrator's API key, once.
 #[test]
 fn the_first_key() -> Result<()> {
     run_standalone(async || {
@@ -137,7 +137,7 @@ fn the_first_key() -> Result<()> {
             .server
             .first_key
             .clone()
-            .context("no key at the first start")?;
+            .context("the first start created no key")?;
         let rest =
             RestClient::anonymous(tenant.server.http.clone(), &tenant.server.url).with_key(key);
         rest.post("devices", &json!({ "device_id": "a" }))
@@ -145,7 +145,7 @@ fn the_first_key() -> Result<()> {
             .expect_status(201)?;
         ensure!(
             tenant.viewer.list("devices").await?.is_empty(),
-            "it is another tenant's key"
+            "the key is valid for another tenant"
         );
         Ok(())
     })

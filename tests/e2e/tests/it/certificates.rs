@@ -1,4 +1,4 @@
-//! Devices that show certificates to the program itself, and the commands that have to do with who is let in.
+//! Device certificates with a server process, and the commands for credentials.
 
 use std::{ffi::OsString, fs, path::Path};
 
@@ -21,13 +21,16 @@ async fn a_trusted_certificate_authenticates_its_device(storage: ServerStorage) 
     let plant = Authority::new(storage.dir(), "plant")?;
     let other = Authority::new(storage.dir(), "other")?;
     let dock = server.device("dock-0", Some(&plant.issue("dock-0")?))?;
-    ensure!(dock.get("").await?.status == 401, "nobody trusts the plant");
+    ensure!(
+        dock.get("").await?.status == 401,
+        "the authority is not trusted yet"
+    );
 
-    let pem = plant.file.to_str().context("a path")?;
+    let pem = plant.file.to_str().context("no path")?;
     let created = server.run(&["device-authority", "add", "plant", "--certificate", pem])?;
     ensure!(created["subject"] == "CN=plant", "{created}");
     let again = ["device-authority", "add", "plant", "--certificate", pem];
-    ensure!(server.run(&again).is_err(), "there is one of this name");
+    ensure!(server.run(&again).is_err(), "the name was accepted twice");
     dock.poll().await?;
     let shown = server.run(&["device", "show", "dock-0"])?;
     ensure!(shown["state"] == "registered", "{shown}");
@@ -46,11 +49,14 @@ async fn a_trusted_certificate_authenticates_its_device(storage: ServerStorage) 
     server.run(&["device-authority", "remove", "plant"])?;
     let left = server.run(&["device-authority", "list"])?;
     ensure!(left["count"] == 0, "{left}");
-    ensure!(dock.get("").await?.status == 401, "it is trusted no more");
+    ensure!(
+        dock.get("").await?.status == 401,
+        "the removed authority is trusted"
+    );
     tokens(&server).await
 }
 
-/// The other ways in, by the same commands.
+/// Device tokens and gateway tokens, by the command line.
 async fn tokens(server: &TlsServer<'_>) -> Result<()> {
     let created = server.run(&["device", "token", "rotate", "dock-0"])?;
     let old = token("TargetToken", &created)?;
@@ -61,7 +67,10 @@ async fn tokens(server: &TlsServer<'_>) -> Result<()> {
     let new = token("TargetToken", &created)?;
     dock.clone().authorized(&new).poll().await?;
     let used = dock.clone().authorized(&old).get("").await?;
-    ensure!(used.status == 401, "the new one was used");
+    ensure!(
+        used.status == 401,
+        "the old token is valid after the new one was used"
+    );
     server.run(&["device", "token", "revoke", "dock-0"])?;
     let revoked = dock.clone().authorized(&new).get("").await?;
     ensure!(revoked.status == 401, "{revoked}");
@@ -79,15 +88,18 @@ async fn tokens(server: &TlsServer<'_>) -> Result<()> {
     let table = server.run_text(&["gateway", "list"])?;
     ensure!(table.contains("NAME") && table.contains("hall"), "{table}");
     server.run(&["gateway", "revoke", "hall"])?;
-    ensure!(crane.get("").await?.status == 401, "it opens nothing");
+    ensure!(
+        crane.get("").await?.status == 401,
+        "the revoked gateway token is valid"
+    );
     ensure!(
         server.run(&["gateway", "revoke", "hall"]).is_err(),
-        "it is gone"
+        "the gateway was revoked twice"
     );
     keys(server).await
 }
 
-/// A key that got out is found among the others, and opens nothing any more.
+/// An API key can be listed by its id and revoked.
 async fn keys(server: &TlsServer<'_>) -> Result<()> {
     let command = |arguments: &[&str]| output_of(server.storage.command()?.args(arguments));
     let create = ["key", "create", "--user", "bob", "--role", "viewer"];
@@ -100,7 +112,7 @@ async fn keys(server: &TlsServer<'_>) -> Result<()> {
         let response = request.header("X-API-Key", &key).send().await?;
         anyhow::Ok(response.status().as_u16())
     };
-    ensure!(list().await? == 200, "it opens");
+    ensure!(list().await? == 200, "the key is not valid");
     let listed = command(&["key", "list"])?;
     ensure!(!listed.contains(&key), "{listed}");
     let row = listed.lines().find(|row| row.contains("bob"));
@@ -109,15 +121,21 @@ async fn keys(server: &TlsServer<'_>) -> Result<()> {
     command(&["tenant", "create", "other"])?;
     ensure!(command(&["tenant", "list"])? == "DEFAULT\nOTHER\n");
     let elsewhere = ["key", "revoke", "--tenant", "OTHER", id];
-    ensure!(command(&elsewhere).is_err(), "it is not theirs");
+    ensure!(
+        command(&elsewhere).is_err(),
+        "another tenant revoked the key"
+    );
     command(&["key", "revoke", id])?;
-    ensure!(list().await? == 401, "it opens nothing");
-    ensure!(command(&["key", "revoke", id]).is_err(), "it is gone");
+    ensure!(list().await? == 401, "the revoked key is valid");
+    ensure!(
+        command(&["key", "revoke", id]).is_err(),
+        "the key was revoked twice"
+    );
     Ok(())
 }
 
 fn token(scheme: &str, created: &Value) -> Result<String> {
-    let token = created["token"].as_str().context("a token")?;
+    let token = created["token"].as_str().context("no token")?;
     Ok(format!("{scheme} {token}"))
 }
 
@@ -125,13 +143,19 @@ async fn connecting_without_a_required_certificate_fails(storage: ServerStorage)
     let server = TlsServer::new(&storage, "required")?;
     let plant = Authority::new(storage.dir(), "plant")?;
     let connection = server.device("dock-0", None)?.get("").await;
-    ensure!(connection.is_err(), "nobody is let in without one");
+    ensure!(
+        connection.is_err(),
+        "the connection succeeded without a certificate"
+    );
     let dock = server.device("dock-0", Some(&plant.issue("dock-0")?))?;
-    ensure!(dock.get("").await?.status == 401, "nobody trusts the plant");
+    ensure!(
+        dock.get("").await?.status == 401,
+        "the authority is not trusted"
+    );
     Ok(())
 }
 
-/// The program, which speaks TLS, and an administrator.
+/// A server process that uses TLS, and an administrator's API key.
 struct TlsServer<'a> {
     storage: &'a ServerStorage,
     /// `https://localhost:PORT`.
@@ -153,7 +177,7 @@ impl<'a> TlsServer<'a> {
             ("TIDEGATE_TLS__CLIENT_AUTH", client_auth.into()),
         ];
         let program = ServerProcess::start_with(storage, &settings)?;
-        // The tenant is there once the server is.
+        // The tenant exists once the server has started.
         let key = ["key", "create", "--user", "ada", "--role", "admin"];
         let key = output_of(storage.command()?.args(key))?;
         Ok(Self {
@@ -165,7 +189,7 @@ impl<'a> TlsServer<'a> {
         })
     }
 
-    /// A device that shows this certificate, or none.
+    /// A device with this client certificate, or without one.
     fn device(&self, id: &str, identity: Option<&str>) -> Result<Device> {
         let client = Client::builder().tls_certs_only([self.root.clone()]);
         let client = match identity {
@@ -175,7 +199,7 @@ impl<'a> TlsServer<'a> {
         Ok(Device::new(client.build()?, &self.url, "DEFAULT", id))
     }
 
-    /// What a command of the administrator's is answered by the server; null where that is nothing.
+    /// Runs a command as the administrator. Returns its JSON output; null if it prints nothing.
     fn run(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.run_text(&[arguments, &["--json"]].concat())?;
         if text.trim().is_empty() {
@@ -184,7 +208,7 @@ impl<'a> TlsServer<'a> {
         serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
     }
 
-    /// What it prints.
+    /// Runs a command as the administrator. Returns its output.
     fn run_text(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.storage.command()?;
         command
@@ -197,17 +221,17 @@ impl<'a> TlsServer<'a> {
     }
 }
 
-/// Who signs certificates of devices.
+/// A certificate authority for device certificates.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Its own certificate, PEM.
+    /// The file with its own certificate, PEM.
     file: std::path::PathBuf,
 }
 
 impl Authority {
     fn new(folder: &Path, name: &str) -> Result<Self> {
         let mut params = CertificateParams::default();
-        // Nothing but the name that it is given.
+        // The subject is only this common name.
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -217,7 +241,7 @@ impl Authority {
         Ok(Self { issuer, file })
     }
 
-    /// A certificate for a device of this name and its key, PEM.
+    /// A client certificate with this common name and its key, PEM.
     fn issue(&self, name: &str) -> Result<String> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);

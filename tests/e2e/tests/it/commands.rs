@@ -1,4 +1,4 @@
-//! What the commands of the program ask of a server, where it is more than one request of the same name.
+//! Commands of the command line that are more than one REST request of the same name.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Client;
@@ -17,23 +17,23 @@ async fn force_cancel_requires_a_cancelling_update(storage: ServerStorage) -> Re
     let device = server.device();
     device.identify().await?;
     let created = server.offer("1.1.0").await?;
-    device.offer().await?.context("an offer")?;
+    device.offer().await?.context("no offer")?;
     let id = created["update_id"].to_string();
 
-    server.refuses(
+    server.expect_rejection(
         &["update", "cancel", &id, "--force"],
         "update_not_cancelling",
     )?;
     let cancelled = server.run(&["update", "cancel", &id, "--reason", "the wrong one"])?;
     ensure!(cancelled["status"] == "cancelling", "{cancelled}");
-    // Without force it waits for the device.
+    // Without force it still waits for the device.
     let asked_again = server.run(&["update", "cancel", &id])?;
     ensure!(asked_again["status"] == "cancelling", "{asked_again}");
     let ended = server.run(&["update", "cancel", &id, "--force"])?;
     ensure!(ended["status"] == "cancelled", "{ended}");
     ensure!(
         device.poll().await?.cancel().is_none(),
-        "there is nothing left to answer"
+        "the cancellation is still offered"
     );
     Ok(())
 }
@@ -44,23 +44,26 @@ async fn force_rolls_back_a_pinned_device(storage: ServerStorage) -> Result<()> 
     device.identify().await?;
     for version in ["1.1.0", "1.2.0"] {
         server.offer(version).await?;
-        ensure!(device.install().await?, "it had nothing to install");
+        ensure!(
+            device.install().await?,
+            "the device has no update to install"
+        );
     }
     server.run(&["device", "set", ID, "--pin"])?;
 
     let rollback = ["device", "rollback", ID, "--reason", "it hums"];
-    server.refuses(&rollback, "pinned")?;
+    server.expect_rejection(&rollback, "pinned")?;
     let created = server.run(&[&rollback[..], &["--force"]].concat())?;
     ensure!(
         created["to_version"] == "1.1.0" && created["status"] == "offered",
         "{created}"
     );
-    ensure!(device.install().await?, "it had nothing to go back to");
+    ensure!(device.install().await?, "the device has no rollback update");
     ensure!(device.version == "1.1.0", "{}", device.version);
-    // What is there comes again only by force.
+    // Firmware that is already installed is installed again only by force.
     let same = ["device", "rollback", ID, "--to", "1.1.0"];
     server.run(&["device", "set", ID, "--unpin"])?;
-    server.refuses(&same, "already_installed")?;
+    server.expect_rejection(&same, "already_installed")?;
     let again = server.run(&[&same[..], &["--force"]].concat())?;
     ensure!(again["to_version"] == "1.1.0", "{again}");
     Ok(())
@@ -68,7 +71,7 @@ async fn force_rolls_back_a_pinned_device(storage: ServerStorage) -> Result<()> 
 
 const ID: &str = "pump-0";
 
-/// The program in development mode, and an administrator.
+/// A server process in development mode, and an administrator's API key.
 struct DevServer<'a> {
     storage: &'a ServerStorage,
     key: String,
@@ -91,21 +94,21 @@ impl<'a> DevServer<'a> {
         Device::new(Client::new(), &self.program.url, "DEFAULT", ID)
     }
 
-    /// Uploads a firmware and offers it to the device.
+    /// Uploads a firmware and creates an update for the device.
     async fn offer(&self, version: &str) -> Result<Value> {
         let rest = RestClient::anonymous(Client::new(), &self.program.url).with_key(&self.key);
         let firmware = FirmwareForm::new(version).upload(&rest).await?.to_string();
         self.run(&["device", "update", ID, "--firmware", &firmware])
     }
 
-    /// What a command answers.
+    /// The JSON output of a command.
     fn run(&self, arguments: &[&str]) -> Result<Value> {
         let text = output_of(&mut self.command(arguments)?)?;
         serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))
     }
 
-    /// A command that the server refuses, with this code.
-    fn refuses(&self, arguments: &[&str], code: &str) -> Result<()> {
+    /// Fails unless the server rejects the command with this problem code.
+    fn expect_rejection(&self, arguments: &[&str], code: &str) -> Result<()> {
         let output = self.command(arguments)?.output()?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(

@@ -1,4 +1,4 @@
-//! The program as a process: killed, and asked to stop, amid a storm of feedback.
+//! The server process under load: killed, and terminated.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,7 +16,7 @@ use tidegate_e2e::{
 use tokio::time::timeout;
 
 const DEVICES: usize = 24;
-/// Acknowledged feedbacks before the end comes.
+/// Number of acknowledged feedbacks before the process ends.
 const MIN_ACKNOWLEDGED: usize = 300;
 
 both_databases!(
@@ -33,11 +33,11 @@ async fn acknowledged_feedback_survives_a_kill(storage: ServerStorage) -> Result
 async fn accepted_data_survives_a_shutdown(storage: ServerStorage) -> Result<()> {
     kill_under_load(&storage, |process| {
         let status = process.terminate()?;
-        ensure!(status.success(), "it ended with {status}");
+        ensure!(status.success(), "the server ended with {status}");
         Ok(())
     })
     .await?;
-    // When devices were last seen is gathered in memory; a stop writes it.
+    // Last-seen times are buffered in memory; shutdown flushes them.
     let process = ServerProcess::start(&storage)?;
     for device in DevServer::new(&process.url)
         .await?
@@ -72,12 +72,7 @@ async fn kill_under_load(
         .expect_status(200)?;
     let mut offers = Vec::new();
     for device in &devices {
-        offers.push(
-            wait_until("the device is offered the firmware", async || {
-                device.offer().await
-            })
-            .await?,
-        );
+        offers.push(wait_until("the update is offered", async || device.offer().await).await?);
     }
 
     let (acknowledged, over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -86,12 +81,12 @@ async fn kill_under_load(
         .zip(&offers)
         .enumerate()
         .map(|(n, (device, offer))| {
-            // A third of them is done in the middle of it.
+            // A third of the devices close their update under load.
             let last = if n % 3 == 0 { 3 + n / 3 } else { usize::MAX };
             send_feedback_until_stopped(device, offer, last, &acknowledged, &over)
         });
     let stop = async {
-        wait_until("enough is acknowledged", async || {
+        wait_until("enough feedback is acknowledged", async || {
             Ok((acknowledged.load(Ordering::SeqCst) >= MIN_ACKNOWLEDGED).then_some(()))
         })
         .await?;
@@ -111,7 +106,7 @@ async fn kill_under_load(
     for (device, acknowledged_feedback) in devices.iter().zip(&acknowledged_feedback) {
         ensure!(
             acknowledged_feedback.messages > 0,
-            "{} said nothing",
+            "{} sent no feedback",
             device.id
         );
         let log = server
@@ -120,16 +115,16 @@ async fn kill_under_load(
             .await?
             .expect_status(200)?
             .json()?;
-        let kept: Vec<&Value> = log["items"].as_array().into_iter().flatten().collect();
+        let log_lines: Vec<&Value> = log["items"].as_array().into_iter().flatten().collect();
         for n in 0..acknowledged_feedback.messages {
             let message = json!([format!("line {n}")]);
-            let count = kept
+            let count = log_lines
                 .iter()
                 .filter(|line| line["messages"] == message)
                 .count();
             ensure!(
                 count == 1,
-                "line {n} of {} is kept {count} times: {log}",
+                "line {n} of {} is stored {count} times: {log}",
                 device.id
             );
         }
@@ -145,14 +140,14 @@ async fn kill_under_load(
         .iter()
         .filter(|acknowledged_feedback| acknowledged_feedback.is_done)
         .count() as u64;
-    ensure!(done > 0, "nobody was done");
-    // Whoever was not told may have been heard all the same.
+    ensure!(done > 0, "no device closed its update");
+    // An unacknowledged feedback may have been stored as well.
     ensure!(
         campaign["completed_devices"].as_u64() >= Some(done),
-        "{done} were done: {campaign}"
+        "{done} devices closed their updates: {campaign}"
     );
 
-    wait_until("the campaign comes to its end", async || {
+    wait_until("the campaign completes", async || {
         for device in &mut devices {
             device.install().await?;
         }
@@ -161,17 +156,18 @@ async fn kill_under_load(
     })
     .await?;
     let status = process.terminate()?;
-    ensure!(status.success(), "it ended with {status}");
+    ensure!(status.success(), "the server ended with {status}");
     Ok(())
 }
 
-/// What a device was told is kept.
+/// What the server acknowledged of one device's feedback.
 struct AcknowledgedFeedback {
     messages: usize,
     is_done: bool,
 }
 
-/// Says one thing after the other until the server is gone; closes after `last` of them.
+/// Sends one feedback after the other until the server is gone; the feedback after `last` of them closes the
+/// update.
 async fn send_feedback_until_stopped(
     device: &Device,
     offer: &Offer,
@@ -199,14 +195,14 @@ async fn send_feedback_until_stopped(
                 }
                 acknowledged_feedback.messages += 1;
             }
-            // The server is gone, or going.
+            // The server is down or shutting down.
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
     acknowledged_feedback
 }
 
-/// An upload that is under way when the program is asked to stop comes to its end.
+/// An upload that is running when the process is terminated is completed.
 async fn shutdown_completes_running_uploads(storage: ServerStorage) -> Result<()> {
     let process = ServerProcess::start(&storage)?;
     let server = DevServer::new(&process.url).await?;
@@ -223,14 +219,14 @@ async fn shutdown_completes_running_uploads(storage: ServerStorage) -> Result<()
         .multipart(form);
     let upload = tokio::spawn(async move { request.send().await });
     send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
-    // The file is begun: the server has the request.
+    // The server receives the upload once it has created the file.
     let incoming = storage.dir().join("artifacts/incoming");
-    wait_until("the server has begun to store it", async || {
+    wait_until("the server has started to store the file", async || {
         Ok((!files_below(&incoming).is_empty()).then_some(()))
     })
     .await?;
     let stop = tokio::task::spawn_blocking(move || process.terminate());
-    wait_until("it listens no more", async || {
+    wait_until("the server has stopped listening", async || {
         Ok(server.rest.get("/health").await.is_err().then_some(()))
     })
     .await?;
@@ -239,10 +235,13 @@ async fn shutdown_completes_running_uploads(storage: ServerStorage) -> Result<()
     let response = upload.await??;
     ensure!(
         response.status() == 201,
-        "the upload was answered {}",
+        "the upload was answered with {}",
         response.status()
     );
-    ensure!(stop.await??.success(), "it did not end well");
+    ensure!(
+        stop.await??.success(),
+        "the server did not exit successfully"
+    );
 
     let process = ServerProcess::start(&storage)?;
     let firmware = server.at_url(&process.url).rest.list("firmware").await?;
@@ -253,7 +252,7 @@ async fn shutdown_completes_running_uploads(storage: ServerStorage) -> Result<()
     Ok(())
 }
 
-/// Whoever watches a campaign does not keep the program from ending.
+/// Open event streams do not delay the shutdown.
 async fn shutdown_does_not_wait_for_event_streams(storage: ServerStorage) -> Result<()> {
     let process = ServerProcess::start(&storage)?;
     let server = DevServer::new(&process.url).await?;
@@ -266,17 +265,20 @@ async fn shutdown_does_not_wait_for_event_streams(storage: ServerStorage) -> Res
         .json()?;
     let path = format!("campaigns/{}/events", created["campaign_id"]);
     let mut events = Events::follow(&server.rest, &path).await?;
-    ensure!(events.next().await?.is_some(), "there was nothing to see");
+    ensure!(
+        events.next().await?.is_some(),
+        "the stream has no first event"
+    );
     let stop = tokio::task::spawn_blocking(move || process.terminate());
     while events.next().await?.is_some() {}
     ensure!(
         timeout(Duration::from_secs(10), stop).await???.success(),
-        "it did not end well"
+        "the server did not exit successfully"
     );
     Ok(())
 }
 
-/// A server in development mode, from outside.
+/// Clients of a server process in development mode.
 struct DevServer {
     http: reqwest::Client,
     url: String,
@@ -294,7 +296,7 @@ impl DevServer {
             .await?
             .expect_status(200)?
             .json()?;
-        let token = created["token"].as_str().context("a token")?.to_owned();
+        let token = created["token"].as_str().context("no token")?.to_owned();
         Ok(Self {
             http,
             url: url.to_owned(),
@@ -303,7 +305,7 @@ impl DevServer {
         })
     }
 
-    /// The same at another address: tokens outlive the program.
+    /// The same for another URL: tokens survive a restart of the process.
     fn at_url(&self, url: &str) -> Self {
         let rest = RestClient::anonymous(self.http.clone(), url).with_token(&self.token);
         Self {

@@ -1,4 +1,4 @@
-//! The device API: the conformance suite, held against this server.
+//! The DDI conformance suite against this server.
 
 use std::{fmt::Write as _, io::Write as _};
 
@@ -22,7 +22,7 @@ both_databases!(
 async fn the_server_conforms(tenant: TestTenant) -> Result<()> {
     let report = run_suite(&tenant, &[], false).await?;
     let is_lacking = |entry: &&CaseResult| match &entry.outcome {
-        // Those are the next test's.
+        // The next test runs the cases that need a proxy.
         CaseOutcome::Skipped(reason) => !reason.contains("proxy"),
         _ => false,
     };
@@ -35,18 +35,22 @@ async fn the_server_conforms(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// What the suite says as a proxy that the server trusts.
+/// Cases in which the suite acts as a trusted proxy.
 async fn the_server_conforms_behind_a_proxy(
     TenantBehindProxy(tenant): TenantBehindProxy,
 ) -> Result<()> {
-    let only = ["back through a proxy", "a proxy's X-Forwarded-Host", "in a second"];
+    let only = [
+        "back through a proxy",
+        "a proxy's X-Forwarded-Host",
+        "in a second",
+    ];
     let report = run_suite(&tenant, &only, true).await?;
     let (all, skipped) = (report.entries.len(), report.count("skipped"));
     ensure!(all >= 8 && skipped == 0, "{}", report.table());
     Ok(())
 }
 
-/// A lab whose server trusts whoever comes over loopback.
+/// A tenant whose server trusts clients on loopback as proxies.
 struct TenantBehindProxy(IsolatedTenant);
 
 impl Fixture for TenantBehindProxy {
@@ -59,7 +63,7 @@ impl Fixture for TenantBehindProxy {
     }
 }
 
-/// What came of the cases with these words in their names, none of which failed; no words: of all.
+/// Runs the cases with one of these texts in their names, all if there is none. Fails if a case fails.
 async fn run_suite(tenant: &TestTenant, only: &[&str], is_proxy: bool) -> Result<Report> {
     let key = NewApiKey {
         tenant: tenant.record.id,
@@ -81,19 +85,19 @@ async fn run_suite(tenant: &TestTenant, only: &[&str], is_proxy: bool) -> Result
         concurrency: 8,
     };
     let report = tidegate_ddi_suite::run(&tidegate, &options).await?;
-    // Not `println!`: that is captured, and nobody would see it.
+    // Not `println!`: its output is captured.
     let _ = writeln!(std::io::stderr(), "{}", report.summary());
     if report.passed() {
         return Ok(report);
     }
-    let mut text = String::from("the standard is not kept:");
+    let mut text = String::from("cases failed:");
     for (entry, reason) in report.failures() {
         let _ = write!(text, "\n- {} {}: {reason}", entry.row, entry.name);
     }
     bail!(text)
 }
 
-/// Of two ends that are said at once, one comes too late; and what was said at once is kept once.
+/// Of two concurrent closing feedbacks one is rejected; concurrent equal feedback is stored once.
 async fn one_of_two_concurrent_closes_wins(tenant: TestTenant) -> Result<()> {
     let device = tenant.create_devices("edge", 1).await?.swap_remove(0);
     let firmware = tenant.upload_firmware("2.0.0").await?;
@@ -103,13 +107,14 @@ async fn one_of_two_concurrent_closes_wins(tenant: TestTenant) -> Result<()> {
     tenant
         .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
         .await?;
-    let offer = tidegate_e2e::wait_until("it is offered", async || device.offer().await).await?;
+    let offer =
+        tidegate_e2e::wait_until("the update is offered", async || device.offer().await).await?;
     let say = async || {
         let mut body = feedback("proceeding", "none");
         body["status"]["details"] = json!(["line"]);
         device.feedback(&offer.id, &body).await?.expect_status(200)
     };
-    tokio::try_join!(say(), say(), say(), say()).context("the same at once")?;
+    tokio::try_join!(say(), say(), say(), say()).context("concurrent equal feedback")?;
     let (good, bad) = (close("success"), close("failure"));
     let ends = tokio::join!(
         device.feedback(&offer.id, &good),

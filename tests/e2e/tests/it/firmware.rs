@@ -1,4 +1,4 @@
-//! Firmware from its upload to its end.
+//! Firmware, from upload to deletion.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -43,7 +43,7 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     tenant
         .wait_for_counts(campaign, json!({ "in_progress_devices": 1 }))
         .await?;
-    let offer = device.offer().await?.context("an offer")?;
+    let offer = device.offer().await?.context("no offer")?;
     let mut names: Vec<_> = offer
         .artifacts()
         .filter_map(|file| file["filename"].as_str())
@@ -52,18 +52,18 @@ async fn many_files_and_odd_names(tenant: TestTenant) -> Result<()> {
     let mut wanted = files.map(|(name, _)| name);
     wanted.sort_unstable();
     ensure!(names == wanted, "{names:?}");
-    // Every link leads to its file, and so does the link to its MD5 sum.
+    // Every link leads to its file, as does the link to its MD5 sum.
     device.download(&offer).await?;
     for file in offer.artifacts() {
-        let name = file["filename"].as_str().context("a name")?;
+        let name = file["filename"].as_str().context("no name")?;
         let link = file["_links"]["md5sum-http"]["href"]
             .as_str()
-            .context("a link")?;
+            .context("no link")?;
         let sum = device.get(link).await?.expect_status(200)?;
-        let md5 = file["hashes"]["md5"].as_str().context("a hash")?;
-        let (found, of) = sum.body.split_at_checked(32).context("a sum")?;
+        let md5 = file["hashes"]["md5"].as_str().context("no hash")?;
+        let (found, of) = sum.body.split_at_checked(32).context("no sum")?;
         ensure!(found == md5.as_bytes(), "{sum}");
-        // Other alphabets do not fit into it.
+        // The file has no room for non-ASCII names.
         ensure!(
             !name.is_ascii() || of == format!("  {name}").as_bytes(),
             "{sum}"
@@ -104,17 +104,20 @@ async fn unused_firmware_can_be_deleted(tenant: TestTenant) -> Result<()> {
         .await
     };
     delete().await?.expect_problem(409, "firmware_in_use")?;
-    ensure!(device.install().await?, "there was nothing to install");
+    ensure!(
+        device.install().await?,
+        "the device has no update to install"
+    );
     tenant.wait_for_status(id, "completed").await?;
     delete().await?.expect_status(204)?;
     ensure!(
         tenant.viewer.list("firmware").await?.is_empty(),
-        "it is still listed"
+        "the deleted firmware is listed"
     );
 
-    // Who has it may fetch it again; nobody new gets it.
+    // A device that installed it may download it again, but no other device gets it.
     let poll = device.poll().await?;
-    let installed = poll.link("installedBase").context("a link")?;
+    let installed = poll.link("installedBase").context("no link")?;
     let body = device.get(installed).await?.expect_status(200)?.json()?;
     let offer = Offer {
         id: String::new(),

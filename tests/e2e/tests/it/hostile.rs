@@ -1,5 +1,4 @@
-//! Components that mean harm, over REST: each is refused, or its campaign is stopped. The server lives, and so do all
-//! other campaigns.
+//! Hostile plugins, over REST: each is rejected, or its campaign is held. The server and all other campaigns go on.
 
 use std::time::Duration;
 
@@ -37,7 +36,8 @@ async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Resu
         "the import is not named: {detail}"
     );
     let mut stopped = Vec::new();
-    // These say nothing false as long as nobody is in flight; their own test is below.
+    // Their decisions are invalid only while a device is in flight or a policy stops the campaign; they have a test
+    // of their own below.
     let tested_separately = [
         HostilePlugin::ReleasesOnHold,
         HostilePlugin::CompletesInFlight,
@@ -51,26 +51,26 @@ async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Resu
             201 => match run_until_stopped(&tenant, firmware, &response.json()?).await? {
                 Some(how) => how,
                 None if hostile == HostilePlugin::Honest => continue,
-                // A wave of more devices than there are is one of all that there are.
-                None if hostile == HostilePlugin::InvalidPlan => "tamed".to_owned(),
-                None => bail!("{hostile:?} did as it liked"),
+                // A wave with more devices than the campaign has is cut to all of them.
+                None if hostile == HostilePlugin::InvalidPlan => "corrected".to_owned(),
+                None => bail!("{hostile:?} was not stopped"),
             },
-            // On a machine under load the deadline may come before the end of the fuel.
+            // On a busy machine the deadline may expire before the fuel.
             503 if hostile != HostilePlugin::Honest => response
                 .expect_problem(503, "unavailable")
-                .map(|_| "refused for now".to_owned())?,
+                .map(|_| "rejected for now".to_owned())?,
             _ => {
                 response.expect_problem(422, "plugin_rejected")?;
                 ensure!(
                     hostile != HostilePlugin::Honest,
-                    "the honest one is refused"
+                    "the honest plugin is rejected"
                 );
                 "refused".to_owned()
             }
         };
         stopped.push((hostile, result));
-        // Meanwhile the other campaign goes on.
-        wait_until("another campaign goes on", async || {
+        // Meanwhile the other campaign makes progress.
+        wait_until("the other campaign makes progress", async || {
             let mut moved = tenant.get_campaign(honest_campaign).await?["status"] == "completed";
             for device in &mut fleet {
                 moved |= device.install().await?;
@@ -98,30 +98,30 @@ async fn hostile_plugins_are_rejected_or_stopped(tenant: IsolatedTenant) -> Resu
         .await?;
     ensure!(
         fleet.iter().all(|device| device.version == "2.0.0"),
-        "somebody was left out"
+        "a device was left out"
     );
     tenant.viewer.get("/readyz").await?.expect_status(200)?;
     Ok(())
 }
 
-/// A strategy that lies about what is in flight, or goes on although a policy says stop, lets nobody else in.
+/// A strategy that ignores devices in flight, or a policy that stops the campaign, releases no more devices.
 async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Result<()> {
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let policy = json!({
         "plugin": "failure-rate", "config": { "threshold_percent": 10, "minimum_sample": 1, "action": "hold" },
     });
-    for (name, hostile, said, reason) in [
+    for (name, hostile, body, reason) in [
         (
             "busy",
             HostilePlugin::CompletesInFlight,
             feedback("proceeding", "none"),
-            "complete, although 1 devices are in flight",
+            "the outcome is complete although 1 devices are in flight",
         ),
         (
             "bad",
             HostilePlugin::ReleasesOnHold,
             close("failure"),
-            "devices were released although the policy failure-rate says stop",
+            "the decision releases devices although policy failure-rate stops the campaign",
         ),
     ] {
         let fleet = tenant.create_devices(name, 3).await?;
@@ -145,7 +145,7 @@ async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Re
         for device in &fleet {
             if let Some(offer) = device.offer().await? {
                 device
-                    .feedback(&offer.id, &said)
+                    .feedback(&offer.id, &body)
                     .await?
                     .expect_status(200)?;
             }
@@ -167,7 +167,7 @@ async fn invalid_decisions_hold_a_running_campaign(tenant: IsolatedTenant) -> Re
     Ok(())
 }
 
-/// Some show their teeth only once they are in a campaign: their schema has no example, so they are never tried.
+/// Plugins whose schema has no example config are not called at upload, so they fail only in a campaign.
 async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 2).await?;
     let firmware = tenant.upload_firmware("2.0.0").await?;
@@ -179,7 +179,10 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
             "(loop $more (br $more)) unreachable",
             "the plugin ran out of fuel",
         ),
-        ("(i32.const -4)", "the plugin's answer breaks the contract"),
+        (
+            "(i32.const -4)",
+            "the plugin's output violates the contract",
+        ),
     ] {
         let component = strategy_with(&Hooks::default().schema(schema).decide(decide))?;
         let revision = upload(&tenant, component)
@@ -200,10 +203,10 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
                 Ok(())
             })
             .await?;
-        let said = campaign["hold"]["reason"].as_str().unwrap_or_default();
+        let text = campaign["hold"]["reason"].as_str().unwrap_or_default();
         ensure!(
-            said.contains(reason) && said.contains("3 times"),
-            "{decide}: {said}"
+            text.contains(reason) && text.contains("3 times"),
+            "{decide}: {text}"
         );
         ensure!(
             campaign["in_progress_devices"] == 0 && campaign["pending_devices"] == 2,
@@ -220,7 +223,7 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
             "{failed:?}"
         );
 
-        // Somebody who resumes it all the same is no worse off.
+        // Resuming such a campaign holds it again.
         tenant.send_command(id, "resume").await?;
         tenant
             .wait_for_status_while(id, "held", async || {
@@ -242,7 +245,7 @@ async fn failures_after_upload_hold_the_campaign(tenant: IsolatedTenant) -> Resu
     Ok(())
 }
 
-/// One that takes minutes to compile is given up, and the server serves meanwhile.
+/// Compiling a component that takes minutes is aborted, and the server stays responsive.
 #[test]
 fn compiling_a_bomb_is_aborted() -> Result<()> {
     run_standalone(async || {
@@ -280,7 +283,7 @@ async fn upload(tenant: &IsolatedTenant, component: Vec<u8>) -> Result<HttpRespo
     .await
 }
 
-/// Runs a campaign with a revision, and tells how it was stopped; none: it came to a good end.
+/// Runs a campaign with a revision. Returns how it was stopped, or `None` if it completed.
 async fn run_until_stopped(
     tenant: &IsolatedTenant,
     firmware: i64,
@@ -304,24 +307,24 @@ async fn run_until_stopped(
         return Ok(Some("no plan".to_owned()));
     }
     let status = wait_until("the campaign is stopped", async || {
-        // A plugin that failed is asked again after a while, three times in all.
+        // A failed plugin is called again after a delay, three times in all.
         tenant.advance(Duration::from_secs(5));
         let campaign = tenant.get_campaign(id).await?;
-        let status = campaign["status"].as_str().context("a status")?.to_owned();
+        let status = campaign["status"].as_str().context("no status")?.to_owned();
         Ok((status != "in_progress").then_some((status, campaign)))
     })
     .await?;
     let (status, campaign) = status;
     ensure!(
         campaign["in_progress_devices"] == 0,
-        "it let somebody in: {campaign}"
+        "devices are in progress: {campaign}"
     );
     if status == "completed" {
         let waves = campaign["waves"].as_array().into_iter().flatten();
         let devices: u64 = waves.filter_map(|wave| wave["total"].as_u64()).sum();
         ensure!(
             devices == 1,
-            "it has more devices than were meant: {campaign}"
+            "the waves have more devices than the campaign: {campaign}"
         );
         return Ok(None);
     }

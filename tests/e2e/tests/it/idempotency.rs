@@ -1,4 +1,4 @@
-//! Requests that are sent again with the same `Idempotency-Key`.
+//! Repeated requests with the same `Idempotency-Key`.
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
@@ -43,10 +43,10 @@ async fn a_device_is_created_once(tenant: TestTenant) -> Result<()> {
     let devices = tenant.viewer.list("devices").await?;
     ensure!(devices.len() == 1, "{devices:?}");
 
-    // The device gets in with the token of either answer.
+    // The token of either response authenticates the device.
     let token = repeated.json()?["token"]
         .as_str()
-        .context("a token")?
+        .context("no token")?
         .to_owned();
     let poll = format!("/{}/controller/v1/edge-1", tenant.record.name);
     let anonymous = RestClient::anonymous(tenant.server.http.clone(), &tenant.server.url);
@@ -66,7 +66,10 @@ async fn concurrent_requests_create_one_campaign(tenant: TestTenant) -> Result<(
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let draft = TestTenant::campaign_body(firmware);
     let (created, refused) = send_concurrently(&[&tenant.operator], &draft).await?;
-    ensure!(created.len() + refused == 16, "{refused} were refused");
+    ensure!(
+        created.len() + refused == 16,
+        "{refused} requests were rejected"
+    );
     let repeated = send(&tenant.operator, "campaigns", &draft)
         .await?
         .expect_status(201)?;
@@ -77,7 +80,8 @@ async fn concurrent_requests_create_one_campaign(tenant: TestTenant) -> Result<(
     Ok(())
 }
 
-/// Sends the same sixteen times at once; answers what was made, and how many were told to come again.
+/// Sends the same request sixteen times concurrently. Returns the created campaigns, and the number of requests to
+/// retry.
 async fn send_concurrently(senders: &[&RestClient], draft: &Value) -> Result<(Vec<Value>, usize)> {
     let sent = (0..16).map(|n| send(senders[n % senders.len()], "campaigns", draft));
     let (mut created, mut refused) = (Vec::new(), 0);
@@ -90,7 +94,7 @@ async fn send_concurrently(senders: &[&RestClient], draft: &Value) -> Result<(Ve
             created.push(response.expect_status(201)?.json()?);
         }
     }
-    ensure!(!created.is_empty(), "nobody made it");
+    ensure!(!created.is_empty(), "no request succeeded");
     Ok((created, refused))
 }
 
@@ -129,7 +133,7 @@ async fn keys_are_scoped_to_the_caller(ours: TestTenant) -> Result<()> {
         .expect_status(201)?;
     ensure!(!is_replayed(&other), "{other}");
     ensure!(first_response.json()?["token"] != other.json()?["token"]);
-    // The same tenant's administrator is somebody else, and makes the device a second time.
+    // An administrator of the same tenant is another caller, for whom the device exists already.
     let admin = send(&ours.admin, "devices", &device).await?;
     admin.expect_problem(409, "device_exists")?;
     let unknown = RestClient::anonymous(ours.server.http.clone(), &ours.server.url);
@@ -159,7 +163,7 @@ async fn an_upload_is_stored_once(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// Somebody at a program in development mode.
+/// A client with a token of a server process in development mode.
 async fn dev_client(url: &str) -> Result<RestClient> {
     let rest = RestClient::anonymous(reqwest::Client::new(), url);
     let body = json!({ "user_id": "maker", "role": "admin" });
@@ -168,7 +172,7 @@ async fn dev_client(url: &str) -> Result<RestClient> {
         .await?
         .expect_status(200)?
         .json()?;
-    Ok(rest.with_token(created["token"].as_str().context("a token")?))
+    Ok(rest.with_token(created["token"].as_str().context("no token")?))
 }
 
 async fn a_response_survives_a_restart(storage: ServerStorage) -> Result<()> {
@@ -192,7 +196,7 @@ async fn a_response_survives_a_restart(storage: ServerStorage) -> Result<()> {
     Ok(())
 }
 
-/// Nobody knows how far a request came whose program was killed.
+/// After a kill it is unknown how far the request got.
 async fn a_killed_request_keeps_its_key_reserved(storage: ServerStorage) -> Result<()> {
     let process = ServerProcess::start(&storage)?;
     let rest = dev_client(&process.url).await?;
@@ -205,21 +209,24 @@ async fn a_killed_request_keeps_its_key_reserved(storage: ServerStorage) -> Resu
     let pending = tokio::spawn(request.send());
     send.unbounded_send(Ok(vec![b'a'; 100_000]))?;
     let incoming = storage.dir().join("artifacts/incoming");
-    tidegate_e2e::wait_until("the server has begun to store it", async || {
+    tidegate_e2e::wait_until("the server has started to store the file", async || {
         Ok((!tidegate_e2e::files_below(&incoming).is_empty()).then_some(()))
     })
     .await?;
     tokio::task::spawn_blocking(move || process.kill()).await??;
-    ensure!(pending.await?.is_err(), "it was answered by who was killed");
+    ensure!(pending.await?.is_err(), "the killed server answered");
 
     let process = ServerProcess::start(&storage)?;
     let rest = rest.at(&process.url);
     let repeated = rest.request(Method::POST, "firmware");
     let repeated = repeated.header("Idempotency-Key", KEY);
-    // Another host might be at it still, for as long as a lease is.
+    // Until its lease expires, another server might still be processing the request.
     let repeated = HttpResponse::fetch(repeated.multipart(form.form()?)).await?;
     repeated.expect_problem(409, "request_in_progress")?;
-    ensure!(rest.list("firmware").await?.is_empty(), "it was made");
+    ensure!(
+        rest.list("firmware").await?.is_empty(),
+        "firmware was created"
+    );
     form.upload(&rest).await?;
     Ok(())
 }

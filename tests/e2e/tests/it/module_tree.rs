@@ -1,4 +1,4 @@
-//! That every file of this folder is part of the program: one that is forgotten tests nothing, and nobody notices.
+//! Checks that every file in this directory is compiled: the tests of a forgotten file would never run.
 
 use std::{
     fs,
@@ -14,15 +14,15 @@ fn every_file_is_compiled() -> Result<()> {
         let name = file
             .file_stem()
             .and_then(|name| name.to_str())
-            .context("a name")?;
-        let (parent, module) = match (name, file.parent().context("a parent")?) {
+            .context("no name")?;
+        let (parent, module) = match (name, file.parent().context("no parent")?) {
             ("main", _) => continue,
             ("mod", own) => {
                 let module = own
                     .file_name()
                     .and_then(|name| name.to_str())
-                    .context("a name")?;
-                (own.parent().context("a parent")?, module)
+                    .context("no name")?;
+                (own.parent().context("no parent")?, module)
             }
             (module, parent) => (parent, module),
         };
@@ -30,7 +30,7 @@ fn every_file_is_compiled() -> Result<()> {
         let above = above
             .iter()
             .find(|file| file.exists())
-            .context("a file above")?;
+            .context("no main.rs or mod.rs")?;
         let names = format!("mod {module};");
         ensure!(
             fs::read_to_string(above)?

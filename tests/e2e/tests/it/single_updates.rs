@@ -1,4 +1,4 @@
-//! Updates of one device, from an operator's wish to the device's end of it.
+//! Updates of single devices, from the operator's request to the final feedback.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -19,7 +19,10 @@ async fn a_device_is_updated_and_rolled_back(tenant: TestTenant) -> Result<()> {
         let created = create_update(&tenant, &fleet[0], firmware).await?;
         ensure!(created["status"] == "offered", "{created}");
         ensure!(created["campaign_id"].is_null(), "{created}");
-        ensure!(fleet[0].install().await?, "it had nothing to install");
+        ensure!(
+            fleet[0].install().await?,
+            "the device has no update to install"
+        );
         ensure!(fleet[0].version == version, "{}", fleet[0].version);
         let shown = get_update(&tenant, &created).await?;
         ensure!(shown["status"] == "completed", "{shown}");
@@ -33,12 +36,12 @@ async fn a_device_is_updated_and_rolled_back(tenant: TestTenant) -> Result<()> {
         .expect_status(201)?
         .json()?;
     ensure!(rollback["to_version"] == "1.1.0", "{rollback}");
-    ensure!(fleet[0].install().await?, "it had nothing to go back to");
-    ensure!(fleet[0].version == "1.1.0", "{}", fleet[0].version);
     ensure!(
-        !fleet[1].install().await?,
-        "the other one has nothing to do with it"
+        fleet[0].install().await?,
+        "the device has no rollback update"
     );
+    ensure!(fleet[0].version == "1.1.0", "{}", fleet[0].version);
+    ensure!(!fleet[1].install().await?, "the other device has an update");
 
     let history = tenant
         .viewer
@@ -58,18 +61,21 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
     let path = format!("updates/{}", created["update_id"]);
     let mut events = Events::follow(&tenant.viewer, &format!("{path}/log")).await?;
 
-    let taken = device.offer().await?.context("an offer")?;
-    let mut begun = feedback("proceeding", "none");
-    begun["status"]["details"] = json!(["erasing"]);
+    let offered = device.offer().await?.context("no offer")?;
+    let mut started = feedback("proceeding", "none");
+    started["status"]["details"] = json!(["erasing"]);
     device
-        .feedback(&taken.id, &begun)
+        .feedback(&offered.id, &started)
         .await?
         .expect_status(200)?;
     let lines = device
         .request(Method::PUT, "log")
         .header("content-type", "text/plain")
         .body("block 1\nblock 2\n");
-    ensure!(lines.send().await?.status() == 200, "its log is not taken");
+    ensure!(
+        lines.send().await?.status() == 200,
+        "the device's log lines were rejected"
+    );
 
     let body = json!({ "reason": "the wrong one" });
     let called = tenant
@@ -84,7 +90,7 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
         "{poll:?}"
     );
     device
-        .cancel_feedback(&taken.id, &close("success"))
+        .cancel_feedback(&offered.id, &close("success"))
         .await?
         .expect_status(200)?;
     let shown = get_update(&tenant, &created).await?;
@@ -103,7 +109,7 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
         lines.iter().any(|line| line.ends_with(": the wrong one")),
         "{lines:?}"
     );
-    let end = seen.last().context("an event")?;
+    let end = seen.last().context("no event")?;
     ensure!(end.data["status"] == "cancelled", "{end:?}");
 
     let again = tenant
@@ -112,7 +118,10 @@ async fn an_update_is_cancelled_and_retried(tenant: TestTenant) -> Result<()> {
         .await?;
     let again = again.expect_status(201)?.json()?;
     ensure!(again["update_id"] != created["update_id"], "{again}");
-    ensure!(device.install().await?, "it had nothing to install");
+    ensure!(
+        device.install().await?,
+        "the device has no update to install"
+    );
     ensure!(
         get_update(&tenant, &again).await?["status"] == "completed",
         "{again}"
@@ -126,25 +135,28 @@ async fn a_rollback_cancels_open_updates(tenant: TestTenant) -> Result<()> {
     for version in ["1.1.0", "1.2.0"] {
         let firmware = tenant.upload_firmware(version).await?;
         create_update(&tenant, device, firmware).await?;
-        ensure!(device.install().await?, "it had nothing to install");
+        ensure!(
+            device.install().await?,
+            "the device has no update to install"
+        );
     }
     let bad = tenant.upload_firmware("1.3.0").await?;
     let open = create_update(&tenant, device, bad).await?;
-    device.offer().await?.context("an offer")?;
+    device.offer().await?.context("no offer")?;
 
     let path = format!("devices/{}/rollback", device.id);
     let rollback = tenant.operator.post(&path, &json!({})).await?;
     let rollback = rollback.expect_status(201)?.json()?;
     ensure!(rollback["to_version"] == "1.1.0", "{rollback}");
-    ensure!(device.install().await?, "it had nothing to go back to");
+    ensure!(device.install().await?, "the device has no rollback update");
     ensure!(device.version == "1.1.0", "{}", device.version);
     let poll = device.poll().await?;
     ensure!(
         poll.deployment().is_none() && poll.cancel().is_some(),
         "{poll:?}"
     );
-    ensure!(device.install().await?, "it was not called back");
-    ensure!(!device.install().await?, "there is more to do");
+    ensure!(device.install().await?, "the open update was not cancelled");
+    ensure!(!device.install().await?, "there is another update");
     ensure!(device.version == "1.1.0", "{}", device.version);
     let shown = get_update(&tenant, &open).await?;
     ensure!(shown["status"] == "cancelled", "{shown}");

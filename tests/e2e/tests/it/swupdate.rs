@@ -1,6 +1,7 @@
-//! A device client that others wrote: `SWUpdate`, as Debian has it, with a signed image and a device's own token.
+//! A third-party device client: `SWUpdate` from Debian, with a signed image and a device token.
 //!
-//! It needs the programs `swupdate`, `cpio` and `openssl`, and the rights to install: `cargo xtask test --clients` sees to them.
+//! It needs the programs `swupdate`, `cpio` and `openssl`, and root to install. `cargo xtask test --clients`
+//! provides them.
 
 use std::{
     env, fs,
@@ -34,7 +35,7 @@ fn it_installs_a_signed_image_on_postgres() -> Result<()> {
 
 fn run_if_enabled(database: Database) -> Result<()> {
     if env::var_os("TIDEGATE_TEST_CLIENTS").is_none() {
-        // Not `eprintln!`: that is captured, and nobody would see it.
+        // Not `eprintln!`: its output is captured.
         let _ = writeln!(
             std::io::stderr(),
             "SKIPPED: swupdate (run `cargo xtask test --clients`)"
@@ -44,7 +45,7 @@ fn run_if_enabled(database: Database) -> Result<()> {
     if !database.is_available()? {
         let _ = writeln!(
             std::io::stderr(),
-            "SKIPPED on PostgreSQL: swupdate (run it by `cargo xtask test --clients`)"
+            "SKIPPED on PostgreSQL: swupdate (run `cargo xtask test --clients`)"
         );
         return Ok(());
     }
@@ -57,7 +58,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         ..ServerOptions::default()
     };
     let tenant = IsolatedTenant::with(database, options).await?;
-    // Its sockets are there, and their paths may not be long.
+    // It contains sockets, whose paths must be short.
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let image = image(folder, "1.4.0")?;
@@ -75,7 +76,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         "{firmware}"
     );
 
-    let made = tenant
+    let created = tenant
         .operator
         .post("devices", &json!({ "device_id": "dock-0" }))
         .await?
@@ -84,16 +85,16 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
     let device = Settings {
         url: &tenant.server.url,
         tenant: &tenant.record.name,
-        token: made["token"].as_str().context("a token")?,
+        token: created["token"].as_str().context("no token")?,
     };
     let running = device.run(folder, "1.0.0", "")?;
-    // The image is not for this one, which the policy knows from the image.
+    // The policy `hardware` excludes this device because of the image's metadata.
     let other = tenant.device("dock-1");
     other.poll().await?;
     other
         .report(json!({ "hw_boardname": "dock", "hw_revision": "2.0", "sw_version": "1.0.0" }))
         .await?;
-    wait_until("it says what it is", async || {
+    wait_until("the device reports its attributes", async || {
         let shown = tenant
             .viewer
             .get("devices/dock-0")
@@ -104,21 +105,21 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
     })
     .await?;
 
-    let id = firmware["firmware_id"].as_i64().context("an id")?;
+    let id = firmware["firmware_id"].as_i64().context("no id")?;
     let changes = json!({
         "target_filter": "hw_model==dock",
         "policies": [{ "plugin": "hardware", "config": {} }],
     });
     let campaign = tenant.start_campaign(id, changes).await?;
     let installed = folder.join("installed");
-    wait_until("it has installed the file", async || {
+    wait_until("the device has installed the file", async || {
         Ok(fs::read(&installed)
             .is_ok_and(|found| found == CONTENT)
             .then_some(()))
     })
     .await
     .with_context(|| running.log(folder))?;
-    wait_until("it has said that it is installing", async || {
+    wait_until("the device reports that it is installing", async || {
         let update = tenant.updates(campaign).await?.swap_remove(0);
         Ok((update["status"] == "installing").then_some(()))
     })
@@ -126,7 +127,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
     .with_context(|| running.log(folder))?;
     drop(running);
 
-    // As after a reboot into what it installed.
+    // As after a reboot into the installed version.
     let running = device.run(folder, "1.4.0", "-c 2")?;
     let ended = tenant
         .wait_for_status(campaign, "completed")
@@ -136,7 +137,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
         ended["excluded_devices"] == 1 && ended["completed_devices"] == 1,
         "{ended}"
     );
-    wait_until("it says what it runs", async || {
+    wait_until("the device reports the new version", async || {
         let shown = tenant
             .viewer
             .get("devices/dock-0")
@@ -158,7 +159,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
     Ok(())
 }
 
-/// An image of one file, whose description is signed with a new key; its certificate is left in the folder.
+/// An image with one file and a signed description. The new certificate is left in the directory.
 fn image(folder: &Path, version: &str) -> Result<Vec<u8>> {
     let sum = hex(&Sha256::digest(CONTENT));
     let installed = folder.join("installed");
@@ -195,7 +196,7 @@ fn succeed(command: &mut Command, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the device is told of its server.
+/// The server settings of the device.
 struct Settings<'a> {
     url: &'a str,
     tenant: &'a str,
@@ -224,7 +225,7 @@ impl Settings<'_> {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // It starts processes of its own, which end with it only together.
+            // It starts child processes; the group is killed as a whole.
             .process_group(0)
             .spawn()
             .context("start swupdate")?;
@@ -232,11 +233,11 @@ impl Settings<'_> {
     }
 }
 
-/// The client and the processes that it started, as long as this is kept.
+/// The client and its child processes, which are killed when this is dropped.
 struct Client(Child);
 
 impl Client {
-    /// The end of what it wrote.
+    /// The end of the log.
     fn log(&self, folder: &Path) -> String {
         let log = fs::read(folder.join("swupdate.log")).unwrap_or_default();
         let end = log.len().saturating_sub(8000);
@@ -250,7 +251,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The processes may have ended already.
         let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
         let _ = self.0.wait();
     }

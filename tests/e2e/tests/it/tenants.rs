@@ -1,4 +1,4 @@
-//! Tenants apart: what is one's does not exist for the other.
+//! Isolation of tenants: what belongs to one tenant does not exist for another.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -29,25 +29,25 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
         .json()?;
     let revision = plugin["revisions"][0]["revision"]
         .as_str()
-        .context("a revision")?;
+        .context("no revision")?;
     let updates = ours.viewer.list(&format!("campaigns/{id}/updates")).await?;
-    let update = &updates.first().context("an update")?["update_id"];
+    let update = &updates.first().context("no update")?["update_id"];
     let gateway = create_and_get_id(&ours, "gateways", json!({ "name": "north" })).await?;
     let certificate = rcgen::generate_simple_self_signed(["plant".to_owned()])?;
     let certificate = json!({ "name": "plant", "certificate": certificate.cert.pem() });
     let authority = create_and_get_id(&ours, "device-authorities", certificate).await?;
     let theirs = TestTenant::new(ours.server.clone()).await?;
 
-    // Every operation that names something, asked for by somebody who may do everything, but of another tenant.
+    // Every operation with an id in its path, called by an administrator of another tenant.
     let document = theirs
         .viewer
         .get("openapi.json")
         .await?
         .expect_status(200)?
         .json()?;
-    let mut asked = 0;
+    let mut called = 0;
     for (path, item) in document["paths"].as_object().context("paths")? {
-        // Both tenants have the plugins that come with the server.
+        // Both tenants have the built-in plugins.
         if !path.contains('{') || path.contains("/plugins/") {
             continue;
         }
@@ -62,7 +62,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
             .replace("{authority_id}", &authority);
         ensure!(
             !filled.contains('{'),
-            "this test does not know how to fill {path}"
+            "this test has no value for a parameter of {path}"
         );
         for method in ["get", "put", "post", "patch", "delete"] {
             if item.get(method).is_none() {
@@ -78,16 +78,16 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
             HttpResponse::fetch(request)
                 .await?
                 .expect_problem(404, "not_found")?;
-            asked += 1;
+            called += 1;
         }
     }
-    ensure!(asked > 15, "only {asked} operations were asked");
+    ensure!(called > 15, "only {called} operations were called");
 
-    // Nothing of it shows in lists and figures, and its names are free.
+    // Lists and statistics do not include it, and its names are free.
     for list in ["firmware", "campaigns", "devices"] {
         ensure!(
             theirs.viewer.list(list).await?.is_empty(),
-            "{list} are seen"
+            "{list} of another tenant are listed"
         );
     }
     let stats = theirs
@@ -119,7 +119,7 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
         .await?
         .expect_problem(409, "no_devices")?;
 
-    // Disabling a plugin is one tenant's own affair.
+    // Disabling a plugin affects one tenant only.
     let disable = format!("plugins/canary/revisions/{revision}/disable");
     theirs
         .publisher
@@ -138,15 +138,15 @@ async fn every_route_is_scoped_to_its_tenant(ours: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// Makes something; the last part of where it is.
+/// Creates something. Returns its id, the last part of `Location`.
 async fn create_and_get_id(tenant: &TestTenant, path: &str, body: Value) -> Result<String> {
     let response = tenant.admin.post(path, &body).await?.expect_status(201)?;
     let location = response.header("location").to_owned();
-    let id = location.rsplit('/').next().context("an id")?;
+    let id = location.rsplit('/').next().context("no id")?;
     Ok(id.to_owned())
 }
 
-/// A body that the operation takes, so that it looks at the id.
+/// A valid body for the operation, so that the id is looked up.
 fn valid_body(path: &str, firmware: i64) -> Value {
     match path {
         path if path.ends_with("/approve") => json!({ "approval_comment": "mine" }),
@@ -158,7 +158,7 @@ fn valid_body(path: &str, firmware: i64) -> Value {
 
 async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
     let theirs = TestTenant::new(ours.server.clone()).await?;
-    // Both have a device of this name, and each an update.
+    // Both tenants have a device of this name, each with an update.
     let mut updates = Vec::new();
     for tenant in [&ours, &theirs] {
         let device = tenant.create_devices("edge", 2).await?.swap_remove(0);
@@ -168,16 +168,16 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
         tenant
             .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
             .await?;
-        let offer = device.offer().await?.context("an offer")?;
+        let offer = device.offer().await?.context("no offer")?;
         updates.push(offer);
     }
-    // A gateway opens no other tenant's door.
+    // A gateway token is valid for its own tenant only.
     let foreign_gateway = ours
         .device("edge-0")
         .authorized(format!("GatewayToken {}", theirs.gateway));
     foreign_gateway.get("").await?.expect_status(401)?;
 
-    // A device's own token opens its own door alone.
+    // A device token is valid for its own device only.
     let created = ours
         .operator
         .post("devices", &json!({ "device_id": "own-0" }))
@@ -186,7 +186,7 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
         .json()?;
     let token = format!(
         "TargetToken {}",
-        created["token"].as_str().context("a token")?
+        created["token"].as_str().context("no token")?
     );
     ours.device("own-0")
         .authorized(&token)
@@ -210,7 +210,7 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
         .await?
         .expect_status(401)?;
 
-    // Another's update and another's file are not there.
+    // Updates and files of other devices are not found.
     let device = ours.device("edge-0");
     let other = ours.device("edge-1");
     for asking in [&device, &other] {
@@ -232,9 +232,9 @@ async fn devices_access_only_their_own_updates(ours: TestTenant) -> Result<()> {
             .await?
             .expect_status(404)?;
         let link =
-            offer.artifacts().next().context("a file")?["_links"]["download-http"]["href"].clone();
-        let link = link.as_str().context("a link")?;
-        let below = link.split_once("/softwaremodules/").context("a link")?.1;
+            offer.artifacts().next().context("no file")?["_links"]["download-http"]["href"].clone();
+        let link = link.as_str().context("no link")?;
+        let below = link.split_once("/softwaremodules/").context("no link")?.1;
         asking
             .get(&format!("softwaremodules/{below}"))
             .await?

@@ -1,4 +1,4 @@
-//! A device client that others wrote: the crate `hawkbit`.
+//! A third-party device client: the crate `hawkbit`.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,13 +23,13 @@ both_databases!(
 );
 
 async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()> {
-    let made = tenant
+    let created = tenant
         .operator
         .post("devices", &json!({ "device_id": "third-0" }))
         .await?
         .expect_status(201)?
         .json()?;
-    let token = made["token"].as_str().context("a token")?.to_owned();
+    let token = created["token"].as_str().context("no token")?.to_owned();
     let authorization = ClientAuthorization::TargetToken(token);
     let client = Client::new(
         &tenant.server.url,
@@ -50,7 +50,7 @@ async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()
     ensure!(reply.update().is_none() && reply.cancel_action().is_none());
     let request = reply
         .config_data_request()
-        .context("it is not asked what it is")?;
+        .context("no attributes are requested")?;
     let data = json!({ "hw_model": "edge", "sw_version": "1.0.0" });
     request
         .upload(
@@ -63,12 +63,12 @@ async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()
         .await?;
     ensure!(
         client.poll().await?.config_data_request().is_none(),
-        "it is asked again"
+        "attributes are requested again"
     );
 
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let id = tenant.start_campaign(firmware, json!({})).await?;
-    let update = wait_until("it is offered an update", async || {
+    let update = wait_until("an update is offered", async || {
         Ok(client.poll().await?.update())
     })
     .await?;
@@ -111,27 +111,27 @@ async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()
     ensure!(campaign["completed_devices"] == 1, "{campaign}");
     ensure!(
         client.poll().await?.update().is_none(),
-        "it is offered it again"
+        "the update is offered again"
     );
 
     let firmware = tenant.upload_firmware("3.0.0").await?;
     let id = tenant.start_campaign(firmware, json!({})).await?;
-    let update = wait_until("it is offered another", async || {
+    let update = wait_until("another update is offered", async || {
         Ok(client.poll().await?.update())
     })
     .await?;
     let update = update.fetch().await?;
     tenant.send_command(id, "cancel").await?;
-    let cancel = wait_until("it is called back", async || {
+    let cancel = wait_until("the update is being cancelled", async || {
         Ok(client.poll().await?.cancel_action())
     })
     .await?;
     ensure!(
         cancel.id().await? == update.action_id(),
-        "another update is called back"
+        "another update is being cancelled"
     );
     cancel
-        .send_feedback(Execution::Closed, Finished::Success, vec!["as you like"])
+        .send_feedback(Execution::Closed, Finished::Success, vec!["stopped"])
         .await?;
     tenant
         .wait_for_counts(id, json!({ "cancelled_devices": 1 }))
@@ -139,16 +139,16 @@ async fn it_installs_and_accepts_a_cancellation(tenant: TestTenant) -> Result<()
     let reply = client.poll().await?;
     ensure!(
         reply.update().is_none() && reply.cancel_action().is_none(),
-        "there is something left"
+        "there is another update or cancellation"
     );
     let late = update
         .send_feedback(Execution::Closed, Finished::Success, vec![])
         .await;
-    ensure!(late.is_err(), "what was called back was taken all the same");
+    ensure!(late.is_err(), "feedback on a cancelled update was accepted");
     Ok(())
 }
 
-/// Somebody at the device is asked, says no, is asked again, and says yes.
+/// The device's user declines, is asked again, and confirms.
 async fn it_confirms_before_installing(tenant: TestTenant) -> Result<()> {
     let client = identified_client(&tenant, &tenant.server.url).await?;
     let firmware = tenant.upload_firmware("2.0.0").await?;
@@ -156,7 +156,7 @@ async fn it_confirms_before_installing(tenant: TestTenant) -> Result<()> {
         .start_campaign(firmware, json!({ "requires_confirmation": true }))
         .await?;
     let file_requests = async || {
-        wait_until("it is asked", async || {
+        wait_until("a confirmation is requested", async || {
             Ok(client.poll().await?.confirmation_base())
         })
         .await
@@ -166,20 +166,26 @@ async fn it_confirms_before_installing(tenant: TestTenant) -> Result<()> {
     ensure!(request.metadata().await?.is_empty(), "there is metadata");
     ensure!(
         client.poll().await?.update().is_none(),
-        "it is offered before anybody agreed"
+        "the update is offered before it is confirmed"
     );
     request.decline().await?;
     let request = file_requests().await?;
     ensure!(
         request.update_info().await?.action_id() == update,
-        "it is asked about another"
+        "another update is to be confirmed"
     );
     request.confirm().await?;
     let reply = client.poll().await?;
-    ensure!(reply.confirmation_base().is_none(), "it is asked once more");
-    let offered = reply.update().context("it is offered nothing")?;
+    ensure!(
+        reply.confirmation_base().is_none(),
+        "a confirmation is requested again"
+    );
+    let offered = reply.update().context("no update is offered")?;
     let offered = offered.fetch().await?;
-    ensure!(offered.action_id() == update, "it is offered another");
+    ensure!(
+        offered.action_id() == update,
+        "the offered update is another one"
+    );
     offered
         .send_feedback(Execution::Closed, Finished::Success, vec![])
         .await?;
@@ -187,7 +193,7 @@ async fn it_confirms_before_installing(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// The connection breaks in the middle of a file; the rest is fetched, and not the whole again.
+/// The connection breaks during a download; only the rest is downloaded again.
 async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
     let proxy = Proxy::start(&tenant.server.url).await?;
     let client = identified_client(&tenant, &proxy.url).await?;
@@ -195,7 +201,7 @@ async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
     let form = FirmwareForm::new("2.0.0").files(&[("edge.bin", &bytes)]);
     let firmware = form.upload(&tenant.publisher).await?;
     let id = tenant.start_campaign(firmware, json!({})).await?;
-    let update = wait_until("it is offered an update", async || {
+    let update = wait_until("an update is offered", async || {
         Ok(client.poll().await?.update())
     });
     let update = update.await?.fetch().await?;
@@ -204,10 +210,10 @@ async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
         update.download(folder.path()).await.is_err(),
         "the connection did not break"
     );
-    // The client leaves what came last to a thread that writes it.
-    let chunk = update.chunks().next().context("it is sent nothing")?;
+    // The client writes the last bytes on another thread.
+    let chunk = update.chunks().next().context("the update has no chunk")?;
     let part = folder.path().join(chunk.name()).join("edge.bin.part");
-    wait_until("what came is in the file", async || {
+    wait_until("the first part is written to the file", async || {
         Ok((std::fs::metadata(&part)?.len() == CUT_AFTER).then_some(()))
     })
     .await?;
@@ -216,7 +222,7 @@ async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
     files[0].check_sha256().await?;
     ensure!(
         std::fs::read(files[0].file())? == bytes,
-        "it is another file"
+        "the file has other bytes"
     );
     let file_requests = proxy.file_requests();
     let ranged = |head: &String| head.to_ascii_lowercase().contains("\r\nrange: bytes=");
@@ -229,7 +235,8 @@ async fn a_broken_download_resumes(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// In an open window files are streamed, by every way of checking them; before it opens they are only fetched.
+/// In an open window files can be streamed with every kind of checksum; before it opens they can only be
+/// downloaded.
 async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> {
     let client = identified_client(&tenant, &tenant.server.url).await?;
     let bytes: Vec<u8> = (0..=250_u8).cycle().take(300_000).collect();
@@ -242,7 +249,7 @@ async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> 
         let id = tenant
             .start_campaign(firmware, json!({ "maintenance_window": window }))
             .await?;
-        let update = wait_until("it is offered an update", async || {
+        let update = wait_until("an update is offered", async || {
             Ok(client.poll().await?.update())
         });
         anyhow::Ok((id, update.await?.fetch().await?))
@@ -251,8 +258,8 @@ async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> 
     let (id, update) = offer("2.0.0", "0 0 * * *", "24:00:00").await?;
     ensure!(update.maintenance_window() == Some(MaintenanceWindow::Available));
     ensure!(update.update_type() == Type::Forced);
-    let chunk = update.chunks().next().context("it is sent nothing")?;
-    let file = chunk.artifacts().next().context("there is no file")?;
+    let chunk = update.chunks().next().context("the update has no chunk")?;
+    let file = chunk.artifacts().next().context("the chunk has no file")?;
     ensure!(read_all(file.download_stream().await?).await? == bytes);
     ensure!(read_all(file.download_stream_with_md5_check().await?).await? == bytes);
     ensure!(read_all(file.download_stream_with_sha1_check().await?).await? == bytes);
@@ -262,12 +269,12 @@ async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> 
         .await?;
     tenant.wait_for_status(id, "completed").await?;
 
-    // A minute in a year.
+    // One minute a year.
     let (id, update) = offer("3.0.0", "59 23 24 12 *", "00:01:00").await?;
     ensure!(update.maintenance_window() == Some(MaintenanceWindow::Unavailable));
     ensure!(update.download_type() == Type::Forced && update.update_type() == Type::Skip);
-    let chunk = update.chunks().next().context("it is sent nothing")?;
-    let file = chunk.artifacts().next().context("there is no file")?;
+    let chunk = update.chunks().next().context("the update has no chunk")?;
+    let file = chunk.artifacts().next().context("the chunk has no file")?;
     ensure!(read_all(file.download_stream_with_sha256_check().await?).await? == bytes);
     update
         .send_feedback(Execution::Closed, Finished::Success, vec!["skipped"])
@@ -280,7 +287,7 @@ async fn it_streams_in_its_maintenance_window(tenant: TestTenant) -> Result<()> 
         .await?;
     ensure!(
         client.poll().await?.update().is_some(),
-        "what was not installed counts as done"
+        "the skipped update counts as done"
     );
     Ok(())
 }
@@ -293,7 +300,7 @@ where
     Ok(parts.concat())
 }
 
-/// A device of model `edge` that comes through the gateway, to this address, with a connection for each request.
+/// A device of model `edge` that uses the gateway token at this URL, with a new connection for each request.
 async fn identified_client(tenant: &TestTenant, url: &str) -> Result<Client> {
     let authorization = ClientAuthorization::GatewayToken(tenant.gateway.clone());
     let builder = reqwest::Client::builder().pool_max_idle_per_host(0);
@@ -307,19 +314,19 @@ async fn identified_client(tenant: &TestTenant, url: &str) -> Result<Client> {
     let request = client.poll().await?.config_data_request();
     let data = json!({ "hw_model": "edge", "sw_version": "1.0.0" });
     request
-        .context("it is not asked what it is")?
+        .context("no attributes are requested")?
         .upload(Execution::Closed, Finished::Success, None, data, vec![])
         .await?;
     Ok(client)
 }
 
-/// After so many bytes of the first file the proxy hangs up.
+/// Number of bytes of the first file after which the proxy closes the connection.
 const CUT_AFTER: u64 = 100_000;
 
-/// Stands before the server, and breaks the first download.
+/// A proxy in front of the server that breaks the first download.
 struct Proxy {
     url: String,
-    /// Requests for files, up to their bodies.
+    /// The heads of all requests for files.
     file_requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -334,7 +341,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (server, log) = (server.clone(), Arc::clone(&log));
-                // What breaks here, the client sees.
+                // The client sees errors of the proxy.
                 tokio::spawn(async move { forward(client, &server, &log).await });
             }
         });
@@ -374,7 +381,7 @@ async fn forward(
     Ok(())
 }
 
-/// The head of a message, byte by byte, so that nothing of its body is taken.
+/// Reads the head of a message byte by byte, so that no byte of its body is consumed.
 async fn head(stream: &mut TcpStream) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

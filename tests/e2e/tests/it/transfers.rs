@@ -1,4 +1,4 @@
-//! Files that are large, broken off, or fetched in parts; and the memory that they take.
+//! Large files, aborted uploads and range requests, and the memory that transfers use.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use tidegate_e2e::{
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const SIZE: usize = 64 << 20;
-/// What transfers may take, several at once, however large the file is.
+/// Maximum growth of memory during several concurrent transfers, whatever the size of the file.
 const MAX_MEMORY_GROWTH: u64 = 40 << 20;
 
 both_databases!(
@@ -39,8 +39,8 @@ fn memory_use_does_not_depend_on_file_size() -> Result<()> {
             .await?
             .expect_status(200)?
             .json()?;
-        let rest = rest.with_token(token["token"].as_str().context("a token")?);
-        // What the first upload and download take once is not the file's.
+        let rest = rest.with_token(token["token"].as_str().context("no token")?);
+        // Memory that the first upload and download allocate once does not depend on the file.
         let small = FirmwareForm::new("1.0.0").upload(&rest).await?;
         rest.get(&format!("firmware/{small}/download"))
             .await?
@@ -85,12 +85,12 @@ async fn upload_and_download(rest: &RestClient) -> Result<()> {
         .part("metadata", multipart::Part::text(metadata.to_string()))
         .part("file", file);
     let request = rest.request(Method::POST, "firmware").multipart(form);
-    let made = HttpResponse::fetch(request)
+    let created = HttpResponse::fetch(request)
         .await?
         .expect_status(201)?
         .json()?;
-    ensure!(made["file_size"] == SIZE, "{made}");
-    let path = format!("firmware/{}/download", made["firmware_id"]);
+    ensure!(created["file_size"] == SIZE, "{created}");
+    let path = format!("firmware/{}/download", created["firmware_id"]);
 
     let head = HttpResponse::fetch(rest.request(Method::HEAD, &path))
         .await?
@@ -103,7 +103,7 @@ async fn upload_and_download(rest: &RestClient) -> Result<()> {
     let etag = head.header("etag").to_owned();
     try_join_all((0..3).map(|_| download_all(rest, &path))).await?;
 
-    // Parts from everywhere, and the whole where it is another file by now.
+    // Ranges all over the file, and the whole file if If-Range does not match.
     let part = |range: String, etag: &str| {
         let request = rest.request(Method::GET, &path);
         request.header("Range", range).header("If-Range", etag)
@@ -113,7 +113,7 @@ async fn upload_and_download(rest: &RestClient) -> Result<()> {
         let response = HttpResponse::fetch(response).await?.expect_status(206)?;
         ensure!(
             response.body == LARGE[from..from + 7],
-            "from {from} came {:?}",
+            "wrong bytes from offset {from}: {:?}",
             response.body
         );
         let range = format!("bytes {from}-{}/{SIZE}", from + 6);
@@ -143,14 +143,14 @@ async fn download_all(rest: &RestClient, path: &str) -> Result<()> {
     let mut size = 0;
     while let Some(bytes) = response.chunk().await? {
         let same = LARGE.get(size..size + bytes.len()) == Some(&bytes[..]);
-        ensure!(same, "other bytes came from {size} on");
+        ensure!(same, "wrong bytes from offset {size}");
         size += bytes.len();
     }
-    ensure!(size == SIZE, "{size} bytes came");
+    ensure!(size == SIZE, "received {size} bytes");
     Ok(())
 }
 
-/// A file that repeats itself nowhere near a power of two.
+/// Bytes that do not repeat at a power of two.
 static LARGE: LazyLock<Bytes> = LazyLock::new(|| {
     let bytes = (0..251_u8).cycle().enumerate();
     bytes
@@ -165,17 +165,17 @@ async fn an_aborted_upload_leaves_no_files(tenant: IsolatedTenant) -> Result<()>
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
     for (what, head, body) in [
         (
-            "amid a file",
+            "during a file",
             "Content-Length: 1000000\r\n",
             format!("{form}{}", "x".repeat(100_000)),
         ),
         (
-            "amid a chunk",
+            "during a chunk",
             "Transfer-Encoding: chunked\r\n",
             format!("186a0\r\n{form}{}", "x".repeat(50_000)),
         ),
         (
-            "before anything",
+            "before the body",
             "Content-Length: 1000000\r\n",
             String::new(),
         ),
@@ -190,21 +190,21 @@ async fn an_aborted_upload_leaves_no_files(tenant: IsolatedTenant) -> Result<()>
         );
         stream.write_all(request.as_bytes()).await?;
         if !body.is_empty() {
-            wait_until("the server has begun to store it", async || {
+            wait_until("the server has started to store the file", async || {
                 Ok((files_below(&files).len() > before).then_some(()))
             })
             .await?;
         }
         drop(stream);
         wait_until(
-            &format!("nothing is left of what broke off {what}"),
+            &format!("no file is left of the upload aborted {what}"),
             async || Ok((files_below(&files).len() == before).then_some(())),
         )
         .await?;
     }
     ensure!(
         tenant.viewer.list("firmware").await?.is_empty(),
-        "there is firmware"
+        "firmware was created"
     );
     Ok(())
 }
@@ -212,13 +212,13 @@ async fn an_aborted_upload_leaves_no_files(tenant: IsolatedTenant) -> Result<()>
 async fn identical_files_are_stored_once(tenant: IsolatedTenant) -> Result<()> {
     let files = tenant.server.dir().join("artifacts");
     let before = files_below(&files).len();
-    // The same file twice is kept once, and goes only when both are gone.
+    // Identical files are stored once.
     let form = |version: &str| FirmwareForm::new(version).files(&[("same.bin", b"the same bytes")]);
     form("1.0.0").upload(&tenant.publisher).await?;
     form("2.0.0").upload(&tenant.publisher).await?;
     ensure!(
         files_below(&files).len() == before + 1,
-        "the same bytes are kept twice"
+        "the same bytes are stored twice"
     );
     let refused = form("3.0.0")
         .with(json!({ "checksum_md5": "0" }))
@@ -233,7 +233,7 @@ async fn identical_files_are_stored_once(tenant: IsolatedTenant) -> Result<()> {
     Ok(())
 }
 
-/// A file over the server's limit is refused, wherever it is over it, and nothing of it is kept.
+/// A file over the size limit is rejected, however far it exceeds the limit, and nothing of it is stored.
 #[test]
 fn an_oversized_upload_leaves_no_files() -> Result<()> {
     run_standalone(async || {
@@ -250,7 +250,7 @@ fn an_oversized_upload_leaves_no_files() -> Result<()> {
             form.send(&tenant.publisher)
                 .await?
                 .expect_problem(413, "too_large")?;
-            wait_until("nothing is left of it", async || {
+            wait_until("no file is left of the upload", async || {
                 Ok((files_below(&files).len() == before).then_some(()))
             })
             .await?;

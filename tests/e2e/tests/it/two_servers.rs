@@ -1,4 +1,5 @@
-//! Two hosts on one PostgreSQL: each answers every device, and a campaign is worked on by one of them at a time.
+//! Two servers on one PostgreSQL database: each serves every device, and a campaign is processed by one of them at
+//! a time.
 
 use std::sync::Arc;
 
@@ -23,11 +24,11 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
         .iter()
         .map(|device| theirs.device(&device.id))
         .collect();
-    // Both know every device, and remember that there is nothing to do.
+    // Both servers cache that there is nothing to do for each device.
     for device in &same {
         ensure!(
             device.poll().await?.deployment().is_none(),
-            "there is something to do"
+            "an update is offered"
         );
     }
 
@@ -38,9 +39,9 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
     tenant
         .wait_for_counts(id, json!({ "in_progress_devices": 4 }))
         .await?;
-    // What one host offers, the other offers too; what is told to one, the other knows.
+    // Both servers offer the same updates, and each knows what was reported to the other.
     for at_one_host in [&fleet, &same] {
-        let offered = wait_until("both hosts offer it", async || {
+        let offered = wait_until("both servers offer the update", async || {
             let mut offered = 0;
             for device in at_one_host {
                 offered += usize::from(device.poll().await?.deployment().is_some());
@@ -52,7 +53,7 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
     tenant
         .wait_for_status_while(id, "completed", async || {
             for (here, there) in fleet.iter_mut().zip(&mut same) {
-                // Each device changes hosts with every request.
+                // Each device changes the server with every request.
                 here.install().await?;
                 there.install().await?;
             }
@@ -68,7 +69,7 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
     let updates = tenant.updates(id).await?;
     ensure!(
         updates.len() == 6,
-        "a device was given it twice: {updates:?}"
+        "a device has more than one update: {updates:?}"
     );
     let mut seqs: Vec<i64> = tenant
         .journal(id)
@@ -80,7 +81,7 @@ async fn on_two_servers(tenant: IsolatedTenant) -> Result<()> {
     seqs.dedup();
     ensure!(
         seqs.len() == count,
-        "a decision was written twice: {seqs:?}"
+        "a journal entry was written twice: {seqs:?}"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Steps that a campaign cannot take, and changes that cannot be made to it.
+//! Invalid transitions and changes of campaigns.
 
 use reqwest::Method;
 use serde_json::json;
@@ -10,62 +10,62 @@ const INVALID: &str = "invalid_campaign";
 pub(super) fn cases() -> Vec<BadRequest> {
     vec![
         BadRequest::post(
-            "a start before its approval",
+            "start before approval",
             "campaigns/{waiting}/start",
             409,
             "not_approved",
         ),
         BadRequest::post(
-            "a second start",
+            "second start",
             "campaigns/{running}/start",
             409,
             "invalid_transition",
         ),
         BadRequest::post(
-            "an approval of one's own",
+            "approval of a running campaign",
             "campaigns/{running}/approve",
             409,
             "not_waiting",
         )
         .json(json!({})),
         BadRequest::post(
-            "a pause before the start",
+            "pause before start",
             "campaigns/{created}/pause",
             409,
             "invalid_transition",
         ),
         BadRequest::post(
-            "a resume of what runs",
+            "resume of a running campaign",
             "campaigns/{running}/resume",
             409,
             "invalid_transition",
         ),
         BadRequest::post(
-            "a rollback before the start",
+            "rollback before start",
             "campaigns/{created}/rollback",
             409,
             "invalid_transition",
         ),
         BadRequest::post(
-            "a gate of what waits",
+            "advance before start",
             "campaigns/{created}/waves/0/advance",
             409,
             "invalid_transition",
         ),
         BadRequest::post(
-            "a gate that is open",
+            "advance of a released wave",
             "campaigns/{running}/waves/0/advance",
             409,
             "gate_passed",
         ),
         BadRequest::post(
-            "a gate that is not there",
+            "advance of an unknown wave",
             "campaigns/{running}/waves/4294967295/advance",
             404,
             "not_found",
         ),
         BadRequest::post(
-            "a reason without end",
+            "too long reason",
             "campaigns/{running}/pause",
             422,
             "invalid_reason",
@@ -73,7 +73,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "reason": "x".repeat(1001) }))
         .field("/reason"),
         BadRequest::post(
-            "a reason that is no text",
+            "reason that is not a string",
             "campaigns/{running}/cancel",
             422,
             "wrong_type",
@@ -81,7 +81,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "reason": 7 }))
         .field("/reason"),
         BadRequest::post(
-            "a step with an unknown field",
+            "command with an unknown field",
             "campaigns/{running}/cancel",
             422,
             "unknown_field",
@@ -89,7 +89,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "why": "because" }))
         .field("/why"),
         BadRequest::post(
-            "a scope that nobody knows",
+            "unknown scope",
             "campaigns/{running}/rollback",
             422,
             "wrong_type",
@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "scope": "half" }))
         .field("/scope"),
         BadRequest::new(
-            "a limit of nothing",
+            "limit of 0",
             Method::PATCH,
             "campaigns/{running}",
             422,
@@ -106,7 +106,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "max_concurrent_updates": 0 }))
         .field("/max_concurrent_updates"),
         BadRequest::new(
-            "a change of what cannot change",
+            "change of an immutable field",
             Method::PATCH,
             "campaigns/{running}",
             422,
@@ -115,13 +115,13 @@ pub(super) fn cases() -> Vec<BadRequest> {
         .json(json!({ "name": "another" }))
         .field("/name"),
         BadRequest::post(
-            "a replay of nothing",
+            "replay of an unknown entry",
             "campaigns/{created}/journal/1/replay",
             404,
             "not_found",
         ),
         BadRequest::post(
-            "a replay by no revision",
+            "replay with an invalid revision",
             "campaigns/{running}/journal/1/replay?revision=x",
             422,
             "wrong_type",

@@ -1,4 +1,4 @@
-//! Campaigns that cannot be made.
+//! Invalid campaigns.
 
 use serde_json::{Value, json};
 use tidegate_e2e::TestTenant;
@@ -19,10 +19,10 @@ pub(super) fn cases(fixture: &BadInputFixture) -> Vec<BadRequest> {
             .field(field)
     };
     let wholes = [
-        BadRequest::post("nothing of it", "campaigns", 422, "wrong_type").json(json!({})),
+        BadRequest::post("an empty object", "campaigns", 422, "wrong_type").json(json!({})),
         BadRequest::post("a list", "campaigns", 422, "wrong_type").json(json!([])),
         BadRequest::post("null", "campaigns", 422, "wrong_type").json(Value::Null),
-        BadRequest::post("nobody", "campaigns", 422, INVALID).json(
+        BadRequest::post("no targets", "campaigns", 422, INVALID).json(
             json!({ "name": "x", "firmware_id": firmware, "strategy": { "plugin": "immediate" } }),
         ),
         BadRequest::post("no strategy", "campaigns", 422, INVALID).json(
@@ -38,7 +38,7 @@ pub(super) fn cases(fixture: &BadInputFixture) -> Vec<BadRequest> {
 
 type Field = (&'static str, Value, u16, &'static str, &'static str);
 
-/// What is changed in a good body, and what is said of it.
+/// Changes to a valid body, with status, code and field of the problem.
 fn fields(fixture: &BadInputFixture) -> Vec<Field> {
     let config =
         |plugin: &str, config: Value| json!({ "strategy": { "plugin": plugin, "config": config } });
@@ -59,21 +59,21 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/name",
         ),
         (
-            "a name that is no text",
+            "a name that is not a string",
             json!({ "name": 7 }),
             422,
             "wrong_type",
             "/name",
         ),
         (
-            "a description without end",
+            "a too long description",
             json!({ "description": "x".repeat(10_001) }),
             422,
             INVALID,
             "/description",
         ),
         (
-            "firmware that is not there",
+            "unknown firmware",
             json!({ "firmware_id": 987_654 }),
             422,
             INVALID,
@@ -87,7 +87,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/firmware_id",
         ),
         (
-            "beta firmware that nobody allowed",
+            "beta firmware without allow_beta",
             json!({ "firmware_id": fixture.id("{beta}") }),
             422,
             INVALID,
@@ -101,14 +101,14 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/colour",
         ),
         (
-            "an unknown field, deep",
+            "an unknown nested field",
             json!({ "strategy": { "plugin": "immediate", "speed": 9 } }),
             422,
             "unknown_field",
             "/strategy/speed",
         ),
         (
-            "a selector that is none",
+            "an invalid selector",
             json!({ "target_filter": "hw_model==" }),
             422,
             INVALID,
@@ -122,7 +122,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/target_filter",
         ),
         (
-            "a selector that nests without end",
+            "a deeply nested selector",
             json!({ "target_filter": "(".repeat(5000) }),
             422,
             INVALID,
@@ -136,7 +136,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/target_filter",
         ),
         (
-            "targets that are no list",
+            "targets that are not a list",
             json!({ "target_devices": "edge-0" }),
             422,
             "wrong_type",
@@ -157,7 +157,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/target_devices",
         ),
         (
-            "a strategy that is not there",
+            "an unknown strategy",
             config("teleport", json!({})),
             422,
             INVALID,
@@ -178,7 +178,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/strategy/config/speed",
         ),
         (
-            "a config beyond its limits",
+            "a config value out of range",
             config("canary", json!({ "canary_percentage": 101 })),
             422,
             INVALID,
@@ -192,35 +192,35 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/strategy/config/steps",
         ),
         (
-            "a config that only the plugin can judge",
+            "a config that only the plugin rejects",
             config("canary", json!({ "steps": [50, 20] })),
             422,
             INVALID,
             "/strategy/config/steps/1",
         ),
         (
-            "a config that is no object",
+            "a config that is not an object",
             config("canary", json!([])),
             422,
             INVALID,
             "/strategy/config",
         ),
         (
-            "a revision that is no digest",
+            "a revision that is not a digest",
             json!({ "strategy": { "plugin": "canary", "revision": "newest" } }),
             422,
             INVALID,
             "/strategy/revision",
         ),
         (
-            "a revision that is not there",
+            "an unknown revision",
             json!({ "strategy": { "plugin": "canary", "revision": unknown_digest().to_string() } }),
             422,
             INVALID,
             "/strategy/plugin",
         ),
         (
-            "a policy that is not there",
+            "an unknown policy",
             policies(json!([{ "plugin": "luck" }])),
             422,
             INVALID,
@@ -234,7 +234,7 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/policies/1/plugin",
         ),
         (
-            "a policy's config",
+            "an invalid config of a policy",
             policies(json!([{ "plugin": "failure-rate", "config": { "threshold_percent": 0 } }])),
             422,
             INVALID,
@@ -255,119 +255,119 @@ fn fields(fixture: &BadInputFixture) -> Vec<Field> {
             "/priority",
         ),
         (
-            "nobody at once",
+            "a limit of 0 concurrent updates",
             json!({ "max_concurrent_updates": 0 }),
             422,
             INVALID,
             "/max_concurrent_updates",
         ),
         (
-            "less than nobody at once",
+            "a negative limit of concurrent updates",
             json!({ "max_concurrent_updates": -1 }),
             422,
             "wrong_type",
             "/max_concurrent_updates",
         ),
         (
-            "four minutes",
+            "a timeout of four minutes",
             json!({ "timeout_minutes": 4 }),
             422,
             INVALID,
             "/timeout_minutes",
         ),
         (
-            "more than a day",
+            "a timeout of more than a day",
             json!({ "timeout_minutes": 1441 }),
             422,
             INVALID,
             "/timeout_minutes",
         ),
         (
-            "no end of minutes",
+            "a timeout of 2^64-1 minutes",
             json!({ "timeout_minutes": u64::MAX }),
             422,
             INVALID,
             "/timeout_minutes",
         ),
         (
-            "no failures at all",
+            "a failure threshold of 0",
             json!({ "failure_threshold_percent": 0 }),
             422,
             INVALID,
             "/failure_threshold_percent",
         ),
         (
-            "more than all fail",
+            "a failure threshold above 100 %",
             json!({ "failure_threshold_percent": 101 }),
             422,
             INVALID,
             "/failure_threshold_percent",
         ),
         (
-            "more than a byte fail",
+            "a failure threshold above 255",
             json!({ "failure_threshold_percent": 300 }),
             422,
             "wrong_type",
             "/failure_threshold_percent",
         ),
         (
-            "another success",
+            "unknown success criteria",
             json!({ "success_criteria": "luck" }),
             422,
             "wrong_type",
             "/success_criteria",
         ),
         (
-            "a soak of no length",
+            "soaked without soak_minutes",
             json!({ "success_criteria": "soaked" }),
             422,
             INVALID,
             "/soak_minutes",
         ),
         (
-            "a soak that nobody asked for",
+            "soak_minutes without soaked",
             json!({ "success_criteria": "attested", "soak_minutes": 5 }),
             422,
             INVALID,
             "/soak_minutes",
         ),
         (
-            "a soak of months",
+            "a too long soak",
             json!({ "success_criteria": "soaked", "soak_minutes": 43_201 }),
             422,
             INVALID,
             "/soak_minutes",
         ),
         (
-            "both forms",
+            "a short form and a strategy",
             json!({ "deployment_strategy": "canary" }),
             422,
             INVALID,
             "/deployment_strategy",
         ),
         (
-            "a short form beside a strategy",
+            "a field of a short form and a strategy",
             json!({ "batch_size": 5 }),
             422,
             INVALID,
             "/batch_size",
         ),
         (
-            "a short form that nobody knows",
+            "an unknown short form",
             json!({ "strategy": null, "deployment_strategy": "yolo" }),
             422,
             "wrong_type",
             "/deployment_strategy",
         ),
         (
-            "a short form with another's field",
+            "a short form with a field of another",
             json!({ "strategy": null, "deployment_strategy": "canary", "batch_size": 5 }),
             422,
             INVALID,
             "/batch_size",
         ),
         (
-            "a short form beyond its limits",
+            "a short form with a value out of range",
             json!({ "strategy": null, "deployment_strategy": "immediate", "batch_size": 501 }),
             422,
             INVALID,

@@ -1,4 +1,4 @@
-//! Devices that cannot be.
+//! Invalid devices and device queries.
 
 use serde_json::{Value, json};
 
@@ -11,35 +11,35 @@ pub(super) fn cases() -> Vec<BadRequest> {
         (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
     let table: Vec<(&str, Value, u16, &'static str, &str)> = vec![
         (
-            "no name",
+            "empty id",
             json!({ "device_id": "" }),
             422,
             INVALID,
             "/device_id",
         ),
         (
-            "a name of 257 characters",
+            "id of 257 characters",
             json!({ "device_id": "x".repeat(257) }),
             422,
             INVALID,
             "/device_id",
         ),
         (
-            "white space in a name",
+            "white space in an id",
             json!({ "device_id": "a b" }),
             422,
             INVALID,
             "/device_id",
         ),
         (
-            "a control character in a name",
+            "control character in an id",
             json!({ "device_id": "a\u{7}" }),
             422,
             INVALID,
             "/device_id",
         ),
         (
-            "a name for people of 201 characters",
+            "name of 201 characters",
             json!({ "device_id": "a", "name": "x".repeat(201) }),
             422,
             INVALID,
@@ -53,7 +53,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
             "/groups",
         ),
         (
-            "a group without name",
+            "group without a name",
             json!({ "device_id": "a", "groups": [""] }),
             422,
             INVALID,
@@ -67,35 +67,35 @@ pub(super) fn cases() -> Vec<BadRequest> {
             "/attributes",
         ),
         (
-            "a long attribute",
+            "too long attribute",
             json!({ "device_id": "a", "attributes": { "k": "v".repeat(129) } }),
             422,
             INVALID,
             "/attributes",
         ),
         (
-            "an attribute that is no text",
+            "attribute that is not a string",
             json!({ "device_id": "a", "attributes": { "k": 1 } }),
             422,
             "wrong_type",
             "/attributes/k",
         ),
         (
-            "polls that never end",
+            "polling interval of 0",
             json!({ "device_id": "a", "polling_interval": "00:00:00" }),
             422,
             INVALID,
             "/polling_interval",
         ),
         (
-            "an unknown field",
+            "unknown field",
             json!({ "device_id": "a", "token": "mine" }),
             422,
             "unknown_field",
             "/token",
         ),
         (
-            "a name that is no text",
+            "id that is not a string",
             json!({ "device_id": 7 }),
             422,
             "wrong_type",
@@ -111,44 +111,44 @@ pub(super) fn cases() -> Vec<BadRequest> {
         })
         .collect();
     cases.extend([
-        BadRequest::post("a device that is there", "devices", 409, "device_exists")
+        BadRequest::post("existing device", "devices", 409, "device_exists")
             .json(json!({ "device_id": "edge-0" })),
         BadRequest::get(
-            "a question that is none",
+            "invalid selector",
             "devices?q=hw_model",
             422,
             "invalid_selector",
         )
         .field("q"),
         BadRequest::get(
-            "a question of an unknown field",
+            "selector with an unknown field",
             "devices?q=secret==x",
             422,
             "invalid_selector",
         )
         .field("q"),
         BadRequest::get(
-            "an order that nobody knows",
+            "unknown sort field",
             "devices?sort=secret",
             422,
             "invalid_sort",
         )
         .field("sort"),
         BadRequest::get(
-            "a direction that nobody knows",
+            "unknown sort direction",
             "devices?sort=name:up",
             422,
             "invalid_sort",
         )
         .field("sort"),
         BadRequest::get(
-            "a log of another's update",
+            "log of another device's update",
             "devices/edge-0/log?update_id=987654",
             404,
             "not_found",
         ),
         BadRequest::get(
-            "a log of no update",
+            "log of an invalid update id",
             "devices/edge-0/log?update_id=x",
             422,
             "wrong_type",

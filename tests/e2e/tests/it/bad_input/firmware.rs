@@ -1,4 +1,4 @@
-//! Firmware that is not what it is said to be.
+//! Invalid firmware uploads.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,15 +18,15 @@ pub(super) fn cases() -> Vec<BadRequest> {
     let files = |files: &[(&str, &[u8])]| FirmwareForm::new("3.0.0").files(files);
     cases.extend([
         upload("no file", files(&[]), 422, INVALID),
-        upload("a path as name", files(&[("../../etc/passwd", b"x")]), 422, INVALID).field("/file"),
-        upload("no name", files(&[("", b"x")]), 422, INVALID).field("/file"),
-        upload("one name twice", files(&[("a", b"x"), ("a", b"y")]), 422, INVALID).field("/file"),
-        upload("a file in no module", modules(&json!([{ "part": "os", "files": [{ "filename": "a" }] }])), 422, INVALID)
+        upload("a path as a file name", files(&[("../../etc/passwd", b"x")]), 422, INVALID).field("/file"),
+        upload("an empty file name", files(&[("", b"x")]), 422, INVALID).field("/file"),
+        upload("a duplicate file name", files(&[("a", b"x"), ("a", b"y")]), 422, INVALID).field("/file"),
+        upload("a file that is in no module", modules(&json!([{ "part": "os", "files": [{ "filename": "a" }] }])), 422, INVALID)
             .field("/modules"),
-        upload("files that no module has", modules(&json!([{ "part": "os", "files": [] }])), 422, INVALID)
+        upload("a module without files", modules(&json!([{ "part": "os", "files": [] }])), 422, INVALID)
             .field("/modules"),
         upload(
-            "a module of what did not come",
+            "a module with a missing file",
             modules(&json!([{ "part": "os", "files": [{ "filename": "a" }, { "filename": "b" }, { "filename": "c" }] }])),
             422,
             INVALID,
@@ -46,26 +46,26 @@ pub(super) fn cases() -> Vec<BadRequest> {
             INVALID,
         )
         .field("/modules/0/part"),
-        upload("the same again", FirmwareForm::new("1.1.0"), 409, "firmware_exists"),
+        upload("existing firmware", FirmwareForm::new("1.1.0"), 409, "firmware_exists"),
         BadRequest::post("JSON in place of a form", "firmware", 415, "unsupported_media_type").json(json!({})),
-        BadRequest::post("a form without boundary", "firmware", 415, "unsupported_media_type")
+        BadRequest::post("a form without a boundary", "firmware", 415, "unsupported_media_type")
             .text("multipart/form-data", "x"),
-        BadRequest::post("a form that breaks off", "firmware", 422, "upload_broken")
+        BadRequest::post("an incomplete form", "firmware", 422, "upload_broken")
             .text("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nhalf"),
-        BadRequest::post("a form of nothing", "firmware", 422, "wrong_part").text("multipart/form-data; boundary=b", "--b--\r\n"),
-        BadRequest::post("a part that nobody knows", "firmware", 422, "wrong_part")
+        BadRequest::post("an empty form", "firmware", 422, "wrong_part").text("multipart/form-data; boundary=b", "--b--\r\n"),
+        BadRequest::post("an unknown part", "firmware", 422, "wrong_part")
             .text("multipart/form-data; boundary=b", part("x", "", "y")),
-        BadRequest::post("a file without name", "firmware", 422, "wrong_part")
+        BadRequest::post("a file without a name", "firmware", 422, "wrong_part")
             .text("multipart/form-data; boundary=b", part("file", "", "y")),
-        BadRequest::post("metadata that is no JSON", "firmware", 400, "malformed_json")
+        BadRequest::post("metadata that is not JSON", "firmware", 400, "malformed_json")
             .text("multipart/form-data; boundary=b", part("metadata", "", "{")),
-        BadRequest::post("metadata after a file, that is no JSON", "firmware", 400, "malformed_json").text(
+        BadRequest::post("metadata that is not JSON, after a file", "firmware", 400, "malformed_json").text(
             "multipart/form-data; boundary=b",
             format!("{}{}", part("file", "; filename=\"a\"", "bytes").trim_end_matches("--b--\r\n"), part("metadata", "", "{")),
         ),
-        BadRequest::post("a check of firmware's own kind", "firmware/{firmware}", 405, "method_not_allowed").json(json!({})),
-        BadRequest::new("firmware that is not there is not deleted", Method::DELETE, "firmware/987654", 404, "not_found"),
-        BadRequest::get("another file", "firmware/{firmware}/download?file=another", 404, "not_found"),
+        BadRequest::post("POST to a firmware", "firmware/{firmware}", 405, "method_not_allowed").json(json!({})),
+        BadRequest::new("deletion of unknown firmware", Method::DELETE, "firmware/987654", 404, "not_found"),
+        BadRequest::get("download of an unknown file", "firmware/{firmware}/download?file=another", 404, "not_found"),
     ]);
     cases
 }
@@ -114,7 +114,7 @@ fn metadata() -> Vec<Field> {
             "/version",
         ),
         (
-            "a version that is none",
+            "an invalid version",
             json!({ "version": "one" }),
             422,
             INVALID,
@@ -149,7 +149,7 @@ fn metadata() -> Vec<Field> {
             "/manufacturer",
         ),
         (
-            "hardware from above to below",
+            "a minimum hardware version above the maximum",
             json!({ "min_hardware_version": "2.0", "max_hardware_version": "1.10" }),
             422,
             INVALID,
@@ -163,7 +163,7 @@ fn metadata() -> Vec<Field> {
             "/tags",
         ),
         (
-            "tags that are no list",
+            "tags that are not a list",
             json!({ "tags": "t" }),
             422,
             "wrong_type",
@@ -191,7 +191,7 @@ fn metadata() -> Vec<Field> {
             "/checksum_md5",
         ),
         (
-            "no checksum at all",
+            "an invalid checksum",
             json!({ "checksum_md5": "x" }),
             422,
             "checksum_mismatch",
@@ -205,7 +205,7 @@ fn metadata() -> Vec<Field> {
             "/colour",
         ),
         (
-            "a truth that is none",
+            "an invalid boolean",
             json!({ "is_beta": "yes" }),
             422,
             "wrong_type",

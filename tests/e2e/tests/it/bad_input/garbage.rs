@@ -1,4 +1,4 @@
-//! Garbage on every route: never a 500, and the server goes on.
+//! Random input on every route: never a 500, and the server stays responsive.
 
 use anyhow::{Context as _, Result, ensure};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -28,7 +28,7 @@ async fn random_input_never_causes_500(tenant: TestTenant) -> Result<()> {
     ensure!(operations.len() > 20, "only {operations:?}");
     operations.extend(device_operations(&tenant.record.name));
     for (method, path) in &operations {
-        // It would be followed for ever where it is good.
+        // A valid request would return an endless stream.
         let is_stream = path.ends_with("/events");
         for _ in 0..ROUNDS {
             let path = fill(path, &mut random);
@@ -56,7 +56,8 @@ async fn random_input_never_causes_500(tenant: TestTenant) -> Result<()> {
     }
     tenant.viewer.get("/health").await?.expect_status(200)?;
     tenant.viewer.get("/readyz").await?.expect_status(200)?;
-    // What is good by chance is done: devices and gateways are gone, doors shut. So another tenant is asked.
+    // Requests that are valid by chance took effect and may have deleted devices or revoked tokens, so another
+    // tenant is used.
     let tenant = TestTenant::new(tenant.server.clone()).await?;
     let mut fleet = tenant.create_devices("edge", 2).await?;
     let firmware = tenant.upload_firmware("2.0.0").await?;
@@ -70,7 +71,7 @@ async fn random_input_never_causes_500(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// Every operation of the OpenAPI document.
+/// All operations of the OpenAPI document.
 fn operations(document: &Value) -> Result<Vec<(Method, String)>> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().context("paths")? {
@@ -123,7 +124,7 @@ const SEGMENTS: [&str; 16] = [
     "%F0%9F%8C%8A",
 ];
 
-/// The path with something in place of each parameter, and perhaps a query.
+/// The path with a random value for each parameter, and perhaps a query.
 fn fill(path: &str, random: &mut StdRng) -> String {
     let segments = path.split('/').map(|segment| match segment.find('{') {
         Some(at) => {
@@ -148,7 +149,7 @@ fn fill(path: &str, random: &mut StdRng) -> String {
     format!("{path}{}", pick(&queries, random))
 }
 
-/// The request with a body that may be anything.
+/// The request with a random body.
 fn garble(request: RequestBuilder, method: &Method, random: &mut StdRng) -> RequestBuilder {
     if *method == Method::GET {
         let headers = [
@@ -210,7 +211,7 @@ const KEYS: [&str; 14] = [
     "details",
 ];
 
-/// Any JSON, with keys that are known somewhere.
+/// Random JSON with keys that some operation knows.
 fn json_of(random: &mut StdRng, depth: usize) -> Value {
     match random.random_range(0..if depth < 4 { 8 } else { 6 }) {
         0 => Value::Null,

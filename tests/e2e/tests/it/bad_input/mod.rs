@@ -1,4 +1,4 @@
-//! BadRequest input: every refusal has its status, its code and the field that it is about, and changes nothing.
+//! Bad requests: each is rejected with the right status, problem code and field, and changes nothing.
 
 mod campaign_commands;
 mod campaign_creation;
@@ -24,18 +24,18 @@ use tidegate_e2e::{
 
 both_databases!(every_bad_request_is_rejected);
 
-/// A request that must be refused.
+/// A request that must be rejected.
 pub(crate) struct BadRequest {
     name: String,
     method: Method,
     /// Below `/api/v1`; `{firmware}`, `{beta}`, `{created}`, `{waiting}` and `{running}` stand for ids.
     path: String,
     body: Body,
-    /// Caller asks; anybody but an administrator has to be named.
+    /// The caller; an administrator by default.
     caller: Caller,
     status: u16,
     code: &'static str,
-    /// The field that the refusal names.
+    /// The field that the problem names.
     field: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl BadRequest {
     }
 }
 
-/// What is there before anything is refused.
+/// A tenant with firmware and campaigns, whose ids the requests use.
 struct BadInputFixture {
     tenant: IsolatedTenant,
     ids: Vec<(&'static str, i64)>,
@@ -163,7 +163,7 @@ impl BadInputFixture {
         })
     }
 
-    /// Everything that a refusal could have changed: lists, figures, files.
+    /// Everything that a rejected request could have changed: lists, statistics, files.
     async fn snapshot(&self) -> Result<Vec<(&'static str, Value)>> {
         let rest = &self.tenant.viewer;
         let mut all = Vec::new();
@@ -190,8 +190,8 @@ impl BadInputFixture {
     }
 }
 
-/// Last-seen times are written when their batch is, what plugins cost as they are asked, and what a strategy says when
-/// it is asked again.
+/// Removes what changes by itself: last-seen times, the usage of plugins, and the explanation of the latest
+/// decision.
 fn remove_volatile_fields(item: &mut Value) {
     let Some(fields) = item.as_object_mut() else {
         return;
@@ -223,7 +223,7 @@ async fn every_bad_request_is_rejected(tenant: IsolatedTenant) -> Result<()> {
     .into_iter()
     .flatten()
     .collect();
-    ensure!(cases.len() > 100, "there are only {} cases", cases.len());
+    ensure!(cases.len() > 100, "there are only {} requests", cases.len());
     let mut report = String::new();
     let mut before = fixture.snapshot().await?;
     for request in &cases {
@@ -244,29 +244,29 @@ async fn every_bad_request_is_rejected(tenant: IsolatedTenant) -> Result<()> {
         before = after;
     }
     if !report.is_empty() {
-        bail!("of {} cases these failed:{report}", cases.len());
+        bail!("of {} requests these failed:{report}", cases.len());
     }
     Ok(())
 }
 
 fn check_response(request: &BadRequest, response: HttpResponse) -> Result<()> {
     if request.status == 413 {
-        // What of the body is still on its way must not be taken for the next request.
+        // The rest of the body must not be read as the next request.
         ensure!(
             response.header("connection") == "close",
-            "the connection is kept: {response}"
+            "the connection is kept alive: {response}"
         );
     }
     let problem = response.expect_problem(request.status, request.code)?;
     if let Some(field) = &request.field {
         let errors = problem["errors"].as_array().into_iter().flatten();
         let named = errors.filter(|error| error["field"] == *field).count();
-        ensure!(named > 0, "{field} is not named: {problem}");
+        ensure!(named > 0, "the problem does not name {field}: {problem}");
     }
     Ok(())
 }
 
-/// The name of something that is as good as any, and not there.
+/// A valid digest of no component.
 fn unknown_digest() -> Digest {
     Digest::of(b"nothing has this digest")
 }

@@ -1,4 +1,4 @@
-//! Components that are none, and revisions that are not there.
+//! Invalid components, and unknown revisions.
 
 use anyhow::Result;
 use serde_json::json;
@@ -8,12 +8,12 @@ use super::{BadRequest, Body, unknown_digest};
 
 pub(super) fn cases() -> Result<Vec<BadRequest>> {
     let mut cases = vec![
-        component("nothing at all", Vec::new()),
+        component("an empty file", Vec::new()),
         component("text", b"hello".to_vec()),
-        component("only the magic", b"\0asm".to_vec()),
+        component("only the magic number", b"\0asm".to_vec()),
         component("a core module", core_module()?),
         component("a component that imports a clock", forbidden_import()?),
-        component("a component of another shape", wrong_signature()?),
+        component("a component with a wrong signature", wrong_signature()?),
         BadRequest::post(
             "JSON in place of a form",
             "plugins",
@@ -21,19 +21,19 @@ pub(super) fn cases() -> Result<Vec<BadRequest>> {
             "unsupported_media_type",
         )
         .json(json!({})),
-        BadRequest::post("a part that nobody knows", "plugins", 422, "wrong_part").text(
+        BadRequest::post("an unknown part", "plugins", 422, "wrong_part").text(
             "multipart/form-data; boundary=b",
             "--b\r\nContent-Disposition: form-data; name=\"wasm\"\r\n\r\nx\r\n--b--\r\n",
         ),
         BadRequest::post(
-            "a config for nobody",
+            "a config for an unknown plugin",
             "plugins/nothing/validate",
             404,
             "not_found",
         )
         .json(json!({ "config": {} })),
         BadRequest::post(
-            "a config for no revision",
+            "a config for an invalid revision",
             "plugins/canary/validate",
             422,
             "wrong_type",
@@ -45,14 +45,14 @@ pub(super) fn cases() -> Result<Vec<BadRequest>> {
     let mut truncated = core_module()?;
     truncated.truncate(truncated.len() / 2);
     cases.push(component("half a module", truncated));
-    for step in ["enable", "disable"] {
+    for command in ["enable", "disable"] {
         for (revision, name) in [
-            (unknown_digest().to_string(), "not there"),
-            ("x".to_owned(), "no digest"),
+            (unknown_digest().to_string(), "an unknown revision"),
+            ("x".to_owned(), "an invalid revision"),
         ] {
-            let path = format!("plugins/canary/revisions/{revision}/{step}");
+            let path = format!("plugins/canary/revisions/{revision}/{command}");
             cases.push(BadRequest::post(
-                &format!("{step} what is {name}"),
+                &format!("{command} {name}"),
                 &path,
                 404,
                 "not_found",

@@ -1,4 +1,4 @@
-//! Requests that are wrong before anybody looks at what they want.
+//! Requests that are rejected before their content is validated.
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,42 +9,42 @@ const JSON: &str = "application/json";
 
 pub(super) fn cases() -> Vec<BadRequest> {
     let mut cases = vec![
-        BadRequest::get("a path that is not there", "nothing", 404, "no_such_route"),
         BadRequest::get(
-            "a path that is not there, outside",
-            "/nothing",
+            "unknown path below /api/v1",
+            "nothing",
             404,
             "no_such_route",
         ),
+        BadRequest::get("unknown path", "/nothing", 404, "no_such_route"),
         BadRequest::get(
-            "tokens are for development only",
+            "dev token without development mode",
             "auth/dev-token",
             404,
             "no_such_route",
         ),
         BadRequest::post(
-            "tokens are for development only",
+            "dev token without development mode",
             "auth/dev-token",
             404,
             "no_such_route",
         )
         .json(json!({ "user_id": "mallory" })),
         BadRequest::new(
-            "another method",
+            "other method",
             Method::PUT,
             "campaigns",
             405,
             "method_not_allowed",
         ),
         BadRequest::new(
-            "another method",
+            "other method",
             Method::DELETE,
             "campaigns/{created}",
             405,
             "method_not_allowed",
         ),
         BadRequest::new(
-            "another method, outside",
+            "other method on a path outside /api/v1",
             Method::POST,
             "/health",
             405,
@@ -55,46 +55,61 @@ pub(super) fn cases() -> Vec<BadRequest> {
         BadRequest::post("no credentials", "campaigns", 401, "unauthenticated")
             .as_caller(Caller::Anonymous)
             .text(JSON, "{"),
-        BadRequest::post("a viewer makes nothing", "campaigns", 403, "role_missing")
+        BadRequest::post("campaign by a viewer", "campaigns", 403, "role_missing")
             .as_caller(Caller::Viewer)
             .text(JSON, "{"),
         BadRequest::post(
-            "a viewer starts nothing",
+            "start by a viewer",
             "campaigns/{created}/start",
             403,
             "role_missing",
         )
         .as_caller(Caller::Viewer),
         BadRequest::post(
-            "a publisher starts nothing",
+            "start by a publisher",
             "campaigns/{created}/start",
             403,
             "role_missing",
         )
         .as_caller(Caller::Publisher),
         BadRequest::new(
-            "a viewer deletes nothing",
+            "deletion by a viewer",
             Method::DELETE,
             "firmware/{beta}",
             403,
             "role_missing",
         )
         .as_caller(Caller::Viewer),
-        BadRequest::post("a viewer uploads nothing", "plugins", 403, "role_missing")
+        BadRequest::post("upload by a viewer", "plugins", 403, "role_missing")
             .as_caller(Caller::Viewer),
         BadRequest::post("no body", "campaigns", 415, "unsupported_media_type"),
-        BadRequest::post("no JSON", "campaigns", 415, "unsupported_media_type")
-            .text("text/plain", "{}"),
-        BadRequest::post("a form", "campaigns", 415, "unsupported_media_type")
-            .text("application/x-www-form-urlencoded", "name=x"),
-        BadRequest::post("an empty body", "campaigns", 400, "malformed_json").text(JSON, ""),
+        BadRequest::post(
+            "text in place of JSON",
+            "campaigns",
+            415,
+            "unsupported_media_type",
+        )
+        .text("text/plain", "{}"),
+        BadRequest::post(
+            "form in place of JSON",
+            "campaigns",
+            415,
+            "unsupported_media_type",
+        )
+        .text("application/x-www-form-urlencoded", "name=x"),
+        BadRequest::post("empty body", "campaigns", 400, "malformed_json").text(JSON, ""),
         BadRequest::post("half an object", "campaigns", 400, "malformed_json")
             .text(JSON, r#"{"name": "#),
         BadRequest::post("two objects", "campaigns", 400, "malformed_json").text(JSON, "{}{}"),
-        BadRequest::post("bytes", "campaigns", 400, "malformed_json")
-            .text(JSON, vec![0xff, 0xfe, 0x00]),
         BadRequest::post(
-            "a step with half an object",
+            "bytes that are not UTF-8",
+            "campaigns",
+            400,
+            "malformed_json",
+        )
+        .text(JSON, vec![0xff, 0xfe, 0x00]),
+        BadRequest::post(
+            "command with half an object",
             "campaigns/{running}/pause",
             400,
             "malformed_json",
@@ -103,7 +118,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         BadRequest::post("more than four megabytes", "campaigns", 413, "too_large")
             .text(JSON, format!(r#"{{"name": "{}"}}"#, "x".repeat(5 << 20))),
         BadRequest::post(
-            "more than four megabytes for a step",
+            "command with more than four megabytes",
             "campaigns/{running}/cancel",
             413,
             "too_large",
@@ -128,21 +143,21 @@ pub(super) fn cases() -> Vec<BadRequest> {
     }
     cases.extend([
         BadRequest::get(
-            "a parameter that nobody knows",
+            "unknown parameter",
             "campaigns?color=red",
             422,
             "unknown_field",
         )
         .field("color"),
         BadRequest::get(
-            "a status that nobody knows",
+            "unknown status",
             "campaigns?status=asleep",
             422,
             "wrong_type",
         )
         .field("status"),
         BadRequest::get(
-            "a truth that is none",
+            "invalid boolean",
             "firmware?is_beta=maybe",
             422,
             "wrong_type",
@@ -162,10 +177,10 @@ pub(super) fn cases() -> Vec<BadRequest> {
         "firmware/987654321",
         "firmware/987654321/download",
         "firmware/x",
-        "devices/nobody",
-        "devices/nobody/updates",
-        "devices/nobody/log",
-        "devices/nobody/explain",
+        "devices/unknown",
+        "devices/unknown/updates",
+        "devices/unknown/log",
+        "devices/unknown/explain",
         "devices/%F0%9F%8C%8A",
         "plugins/nothing",
         "plugins/%20",
@@ -178,7 +193,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
             "not_found",
         ));
     }
-    for step in [
+    for command in [
         "start",
         "pause",
         "resume",
@@ -187,7 +202,7 @@ pub(super) fn cases() -> Vec<BadRequest> {
         "approve",
         "waves/0/advance",
     ] {
-        let path = format!("campaigns/987654321/{step}");
+        let path = format!("campaigns/987654321/{command}");
         cases.push(BadRequest::post(&path, &path, 404, "not_found"));
     }
     cases

@@ -1,4 +1,4 @@
-//! Four eyes.
+//! Approval of a campaign by a second user.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -11,14 +11,14 @@ async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let mut body = TestTenant::campaign_body(firmware);
     body["requires_approval"] = json!(true);
-    // Made by somebody who may do everything, but not approve what they made.
-    let made = tenant
+    // Created by an administrator, who may not approve a campaign of their own.
+    let created = tenant
         .admin
         .post("campaigns", &body)
         .await?
         .expect_status(201)?
         .json()?;
-    let path = format!("campaigns/{}", made["campaign_id"]);
+    let path = format!("campaigns/{}", created["campaign_id"]);
     let approve = format!("{path}/approve");
     let comment = json!({ "approval_comment": "tried on my desk" });
 
@@ -66,7 +66,7 @@ async fn another_user_must_approve(tenant: TestTenant) -> Result<()> {
         .post(&approve, &comment)
         .await?
         .expect_problem(409, "not_waiting")?;
-    // Who approves does not start.
+    // An approver may not start it.
     tenant
         .approver
         .post(&format!("{path}/start"), &json!({}))

@@ -1,4 +1,4 @@
-//! A canary campaign, whole.
+//! A complete canary campaign.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
         )
         .await?;
 
-    // Two canaries are offered the firmware, and nobody else is.
+    // Only two canaries are offered the firmware.
     tenant
         .wait_for_counts(id, json!({ "total_devices": 10, "in_progress_devices": 2 }))
         .await?;
@@ -33,9 +33,9 @@ async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
     for device in &mut fleet {
         canaries += u32::from(device.install().await?);
     }
-    ensure!(canaries == 2, "{canaries} devices had something to install");
+    ensure!(canaries == 2, "{canaries} devices had an update");
 
-    // They are watched for half an hour, however often the strategy is asked.
+    // The observation time is half an hour, however often the strategy is called.
     tenant
         .wait_for_counts(
             id,
@@ -46,7 +46,7 @@ async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
     wait_for_next_decision(&tenant, id).await?;
     ensure!(
         tenant.get_campaign(id).await?["in_progress_devices"] == 0,
-        "it did not wait"
+        "the strategy did not wait"
     );
 
     tenant.advance(Duration::from_mins(2));
@@ -79,19 +79,19 @@ async fn releases_wave_by_wave(tenant: IsolatedTenant) -> Result<()> {
         );
         ensure!(
             device.poll().await?.deployment().is_none(),
-            "{} is offered more",
+            "{} is offered another update",
             device.id
         );
     }
     Ok(())
 }
 
-/// Waits until the strategy was asked once more at the time that it is now.
+/// Waits until the strategy has been called once more at the current time.
 async fn wait_for_next_decision(tenant: &IsolatedTenant, id: i64) -> Result<()> {
     let before = tenant.journal(id).await?.len();
     tenant.send_command(id, "pause").await?;
     tenant.send_command(id, "resume").await?;
-    wait_until("the strategy is asked again", async || {
+    wait_until("the strategy is called again", async || {
         Ok((tenant.journal(id).await?.len() > before).then_some(()))
     })
     .await

@@ -1,4 +1,4 @@
-//! What operators do to a campaign that runs.
+//! Commands of operators to a running campaign.
 
 use anyhow::{Result, ensure};
 use reqwest::Method;
@@ -32,7 +32,7 @@ async fn a_pause_stops_new_offers(tenant: TestTenant) -> Result<()> {
         "{paused}"
     );
 
-    // Those in flight go on, and are counted.
+    // Updates in flight continue and are counted.
     for device in &mut fleet {
         device.install().await?;
     }
@@ -44,7 +44,11 @@ async fn a_pause_stops_new_offers(tenant: TestTenant) -> Result<()> {
         .await?;
     let asked = tenant.journal(id).await?.len();
     for device in &mut fleet {
-        ensure!(!device.install().await?, "{} was let in", device.id);
+        ensure!(
+            !device.install().await?,
+            "{} was offered an update during the pause",
+            device.id
+        );
     }
     let campaign = tenant.get_campaign(id).await?;
     ensure!(
@@ -53,7 +57,7 @@ async fn a_pause_stops_new_offers(tenant: TestTenant) -> Result<()> {
     );
     ensure!(
         tenant.journal(id).await?.len() == asked,
-        "plugins were asked during the pause"
+        "plugins were called during the pause"
     );
 
     tenant.send_command(id, "resume").await?;
@@ -78,7 +82,7 @@ async fn a_cancel_cancels_every_open_update(tenant: TestTenant) -> Result<()> {
     tenant
         .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
         .await?;
-    // One is done before.
+    // One device is done before the cancellation.
     for device in &mut fleet {
         if device.install().await? {
             break;
@@ -104,17 +108,20 @@ async fn a_cancel_cancels_every_open_update(tenant: TestTenant) -> Result<()> {
             continue;
         }
         cancelled += 1;
-        wait_until("the device is called back", async || {
+        wait_until("the update is being cancelled", async || {
             Ok(device.poll().await?.cancel().map(drop))
         })
         .await?;
         ensure!(
             device.poll().await?.deployment().is_none(),
-            "it is offered what is called back"
+            "the cancelling update is offered"
         );
-        ensure!(device.install().await?, "it had nothing to agree to");
+        ensure!(
+            device.install().await?,
+            "there was no cancellation to confirm"
+        );
     }
-    ensure!(cancelled == 3, "{cancelled} were called back");
+    ensure!(cancelled == 3, "{cancelled} updates were cancelled");
     let campaign = tenant
         .wait_for_counts(id, json!({ "cancelled_devices": 3 }))
         .await?;
@@ -191,10 +198,10 @@ async fn invalid_transitions_change_nothing(tenant: TestTenant) -> Result<()> {
     tenant.create_devices("edge", 1).await?;
     let firmware = tenant.upload_firmware("2.0.0").await?;
     let id = tenant.create_campaign(firmware, json!({})).await?;
-    let rejects_commands = async |steps: &[&str]| -> Result<()> {
-        for step in steps {
+    let rejects_commands = async |commands: &[&str]| -> Result<()> {
+        for command in commands {
             let before = stable_fields(&tenant, id).await?;
-            let path = format!("campaigns/{id}/{step}");
+            let path = format!("campaigns/{id}/{command}");
             tenant
                 .operator
                 .post(&path, &json!({}))
@@ -202,7 +209,7 @@ async fn invalid_transitions_change_nothing(tenant: TestTenant) -> Result<()> {
                 .expect_problem(409, "invalid_transition")?;
             ensure!(
                 stable_fields(&tenant, id).await? == before,
-                "{step} changed something"
+                "{command} changed the campaign"
             );
         }
         Ok(())
@@ -229,7 +236,7 @@ async fn invalid_transitions_change_nothing(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// What operators see of a campaign, but for the sentences and counters that its own loop writes meanwhile.
+/// A campaign without the fields that its own loop changes meanwhile.
 async fn stable_fields(tenant: &TestTenant, id: i64) -> Result<Value> {
     let mut campaign = tenant.get_campaign(id).await?;
     for moving in ["explain", "waves", "pending_devices", "in_progress_devices"] {
@@ -269,6 +276,6 @@ async fn max_concurrent_updates_is_respected(tenant: TestTenant) -> Result<()> {
             Ok(())
         })
         .await?;
-    ensure!(most == 4, "{most} were in flight at once");
+    ensure!(most == 4, "{most} devices were in flight");
     Ok(())
 }

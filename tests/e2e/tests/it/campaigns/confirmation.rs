@@ -1,4 +1,4 @@
-//! Campaigns that ask somebody first, and those whose devices are not told to install.
+//! Campaigns whose updates must be confirmed, download-only campaigns, and phase timeouts.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ both_databases!(
     a_phase_timeout_names_the_phase,
 );
 
-/// A device of the simulator, of model `edge`.
+/// A fleet of one simulated device of model `edge`.
 fn simulated(
     tenant: &TestTenant,
     prefix: &str,
@@ -106,13 +106,13 @@ async fn download_only_updates_are_not_installed(tenant: TestTenant) -> Result<(
     tenant
         .wait_for_counts(id, json!({ "in_progress_devices": 1 }))
         .await?;
-    let offer = fleet[0].offer().await?.context("an offer")?;
+    let offer = fleet[0].offer().await?.context("no offer")?;
     let deployment = &offer.body["deployment"];
     ensure!(
         deployment["download"] == "forced" && deployment["update"] == "skip",
         "{deployment}"
     );
-    ensure!(fleet[0].download(&offer).await?, "it is there");
+    ensure!(fleet[0].download(&offer).await?, "the update was cancelled");
     fleet[0]
         .feedback(&offer.id, &feedback("downloaded", "none"))
         .await?
@@ -159,7 +159,7 @@ async fn a_phase_timeout_names_the_phase(tenant: IsolatedTenant) -> Result<()> {
         .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
     for (device, execution) in fleet.iter().zip(["download", "proceeding"]) {
-        let offer = device.offer().await?.context("an offer")?;
+        let offer = device.offer().await?.context("no offer")?;
         device
             .feedback(&offer.id, &feedback(execution, "none"))
             .await?

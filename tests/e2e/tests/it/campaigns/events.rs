@@ -1,4 +1,4 @@
-//! TestServer-sent events.
+//! Server-sent events.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ async fn a_campaign_is_followed_to_its_end(tenant: TestTenant) -> Result<()> {
         .create_campaign(firmware, json!({ "max_concurrent_updates": 2 }))
         .await?;
     let mut events = tenant.follow_campaign(id).await?;
-    let first = events.next().await?.context("an event")?;
+    let first = events.next().await?.context("no event")?;
     ensure!(
         first.name == "campaign" && first.data["status"] == "created",
         "{first:?}"
@@ -32,7 +32,7 @@ async fn a_campaign_is_followed_to_its_end(tenant: TestTenant) -> Result<()> {
         .await?;
     let events = follow.await??;
 
-    // Decisions come once each and in order; so do the campaign's states and its counters.
+    // Each decision is sent once and in order, as are the status and the counters of the campaign.
     let seqs: Vec<i64> = of_kind(&events, "decision")
         .filter_map(|data| data["seq"].as_i64())
         .collect();
@@ -42,14 +42,17 @@ async fn a_campaign_is_followed_to_its_end(tenant: TestTenant) -> Result<()> {
         .iter()
         .filter_map(|entry| entry["seq"].as_i64())
         .collect();
-    ensure!(seqs == written, "{seqs:?} came, {written:?} were written");
+    ensure!(
+        seqs == written,
+        "events for {seqs:?}, journal entries {written:?}"
+    );
     let mut completed = 0;
     let mut status = "created";
     for campaign in of_kind(&events, "campaign") {
-        let now = campaign["completed_devices"].as_u64().context("a count")?;
-        ensure!(now >= completed, "the counter went back: {campaign}");
+        let now = campaign["completed_devices"].as_u64().context("no count")?;
+        ensure!(now >= completed, "the counter decreased: {campaign}");
         completed = now;
-        let now = campaign["status"].as_str().context("a status")?;
+        let now = campaign["status"].as_str().context("no status")?;
         let goes = [
             ("created", "created"),
             ("created", "in_progress"),

@@ -1,4 +1,4 @@
-//! Why a device has, or has not, been given a firmware.
+//! Explanations why a device was or was not offered a firmware.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -59,7 +59,11 @@ async fn every_membership_is_explained(tenant: TestTenant) -> Result<()> {
                 explained["updates"][0]["to_version"] == "2.0.0",
                 "{explained}"
             );
-            ensure!(device.install().await?, "{} was not let in", device.id);
+            ensure!(
+                device.install().await?,
+                "{} was not offered the update",
+                device.id
+            );
         }
         memberships.push(
             explained["standing"]
@@ -81,7 +85,7 @@ async fn every_membership_is_explained(tenant: TestTenant) -> Result<()> {
     );
     tenant
         .viewer
-        .get("devices/nobody/explain")
+        .get("devices/unknown/explain")
         .await?
         .expect_problem(404, "not_found")?;
     Ok(())

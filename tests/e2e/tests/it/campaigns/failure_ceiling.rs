@@ -1,4 +1,4 @@
-//! The failure ceiling, which the host keeps whatever plugins say.
+//! The failure ceiling, which the server enforces independently of plugins.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -34,12 +34,12 @@ async fn a_campaign_without_policies_is_held(tenant: TestTenant) -> Result<()> {
     let failed = campaign["failed_devices"].as_u64().unwrap_or_default();
     ensure!((3..=10).contains(&failed), "{failed} failed");
 
-    // Nobody new is let in, and nobody is called back.
+    // No more devices are released, and no update is cancelled.
     let pending = tenant.get_campaign(id).await?["pending_devices"].clone();
     for device in &mut fleet {
         ensure!(
             device.poll().await?.cancel().is_none(),
-            "{} is called back",
+            "the update of {} is being cancelled",
             device.id
         );
         device.fail("DOWNLOAD_FAILED").await?;
@@ -69,7 +69,7 @@ async fn auto_rollback_rolls_back(tenant: TestTenant) -> Result<()> {
     for device in &mut fleet[..2] {
         device.fail("HEALTH_CHECK_FAILED").await?;
     }
-    // The others are called back before they did anything, and agree.
+    // The other updates are cancelled before they start, and the devices confirm.
     let campaign = tenant
         .wait_for_status_while(id, "rolled_back", async || {
             for device in &mut fleet {
@@ -90,7 +90,7 @@ async fn auto_rollback_rolls_back(tenant: TestTenant) -> Result<()> {
     );
     ensure!(
         fleet.iter().all(|device| device.version == "1.0.0"),
-        "somebody changed"
+        "a device has another version"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Campaigns from their making to their end, with devices that speak the device API.
+//! Complete campaigns, with devices that use the device API.
 
 mod approval;
 mod canary;

@@ -1,4 +1,4 @@
-//! Several campaigns that mean the same device, and what lifts one.
+//! Priorities of several campaigns for the same device.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -27,13 +27,16 @@ async fn the_highest_priority_goes_first(tenant: TestTenant) -> Result<()> {
             .await?;
         started.push(id);
     }
-    // One at a time: the most urgent, then the older of the two that are alike.
+    // One at a time: the highest priority first, among equals the oldest.
     for version in ["3.0.0", "2.0.0", "4.0.0", "5.0.0"] {
-        wait_until("the device is offered something", async || {
+        wait_until("an update is offered", async || {
             Ok(device.poll().await?.deployment().map(drop))
         })
         .await?;
-        ensure!(device.install().await?, "there was nothing to install");
+        ensure!(
+            device.install().await?,
+            "the device has no update to install"
+        );
         ensure!(
             device.version == version,
             "{} came before {version}",

@@ -1,4 +1,4 @@
-//! The journal: every decision can be asked again, and is the same.
+//! The journal: every decision can be replayed with the same result.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -50,11 +50,11 @@ async fn every_entry_replays_identically(tenant: TestTenant) -> Result<()> {
         ensure!(replayed["fuel"] == entry["fuel"], "{entry}: {replayed}");
     }
 
-    // Another plugin's revision is no revision of this one.
+    // A revision of another plugin is not accepted.
     let decided = journal
         .iter()
         .find(|entry| entry["kind"] == "decide")
-        .context("a decision")?;
+        .context("no decision")?;
     let staged = tenant
         .viewer
         .get("plugins/staged")

@@ -1,4 +1,4 @@
-//! Devices that are worth another try.
+//! Retries of failed updates.
 
 use std::time::Duration;
 
@@ -20,10 +20,17 @@ async fn retried_failures_do_not_count(tenant: IsolatedTenant) -> Result<()> {
 
     let mut offered = Vec::new();
     for (count, wait) in [(1, 60), (2, 120)] {
-        let offer = fleet[0].offer().await?.context("an offer")?;
-        ensure!(!offered.contains(&offer.id), "{} once more", offer.id);
+        let offer = fleet[0].offer().await?.context("no offer")?;
+        ensure!(
+            !offered.contains(&offer.id),
+            "update {} is offered again",
+            offer.id
+        );
         offered.push(offer.id);
-        ensure!(fleet[0].fail("CHECKSUM_MISMATCH").await?, "nothing to fail");
+        ensure!(
+            fleet[0].fail("CHECKSUM_MISMATCH").await?,
+            "the device has no update to fail"
+        );
         let newest_update = newest_update(&tenant).await?;
         ensure!(newest_update["status"] == "scheduled", "{newest_update}");
         ensure!(newest_update["retry_count"] == count, "{newest_update}");
@@ -39,16 +46,22 @@ async fn retried_failures_do_not_count(tenant: IsolatedTenant) -> Result<()> {
         ensure!(reasons.contains("CHECKSUM_MISMATCH"), "{reasons}");
 
         tenant.advance(Duration::from_secs(wait - 1));
-        ensure!(fleet[0].offer().await?.is_none(), "it is offered too early");
-        // With what is scattered upwards.
+        ensure!(
+            fleet[0].offer().await?.is_none(),
+            "the retry is offered too early"
+        );
+        // The delay and its maximum jitter.
         tenant.advance(Duration::from_secs(wait / 4 + 2));
-        wait_until("the next try is offered", async || {
+        wait_until("the retry is offered", async || {
             let poll = fleet[0].poll().await?;
             Ok(poll.deployment().is_some().then_some(()))
         })
         .await?;
     }
-    ensure!(fleet[0].install().await?, "it had nothing to install");
+    ensure!(
+        fleet[0].install().await?,
+        "the device has no update to install"
+    );
 
     let campaign = tenant.wait_for_status(id, "completed").await?;
     for (name, devices) in [

@@ -1,4 +1,4 @@
-//! Going back: of a policy's accord and of an operator's, for devices that are done and for devices in flight.
+//! Rollbacks by a policy and by an operator, of finished updates and of updates in flight.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
         .wait_for_counts(id, json!({ "in_progress_devices": 6 }))
         .await?;
 
-    // Of six canaries two take it up and linger, three install it, and one cannot.
+    // Of six canaries two start and go on, three install it, and one fails.
     let mut canaries = Vec::new();
     for (n, device) in fleet.iter().enumerate() {
         if device.poll().await?.deployment().is_some() {
@@ -41,26 +41,29 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     }
     ensure!(canaries.len() == 6, "{canaries:?}");
     for n in &canaries[..2] {
-        let offer = fleet[*n].offer().await?.context("an offer")?;
+        let offer = fleet[*n].offer().await?.context("no offer")?;
         fleet[*n]
             .feedback(&offer.id, &feedback("proceeding", "none"))
             .await?
             .expect_status(200)?;
     }
     for n in &canaries[2..5] {
-        ensure!(fleet[*n].install().await?, "it had nothing to install");
+        ensure!(
+            fleet[*n].install().await?,
+            "the device has no update to install"
+        );
     }
     tenant
         .wait_for_counts(id, json!({ "completed_devices": 3, "failed_devices": 0 }))
         .await?;
     ensure!(
         tenant.get_campaign(id).await?["status"] == "in_progress",
-        "it goes back without reason"
+        "the campaign is rolled back too early"
     );
     fleet[canaries[5]]
         .fail("CHECKSUM_MISMATCH: of the root file system")
         .await?;
-    // Two more successes before the policy looks would make one failure in six, which it lets pass.
+    // With two more successes the failure rate would be one in six, below the policy's threshold.
     tenant.wait_for_status(id, "rolling_back").await?;
 
     let campaign = tenant
@@ -75,7 +78,7 @@ async fn a_policy_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     );
     check_rolled_back(&tenant, &fleet, bad).await?;
 
-    // Nobody outside the canaries ever had anything to do with it.
+    // No device other than the canaries had an update to it.
     for (n, device) in fleet.iter().enumerate() {
         let updates = tenant
             .viewer
@@ -96,7 +99,7 @@ async fn an_operator_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
         .await?;
     ensure!(
         fleet.iter().all(|device| device.version == "1.2.0"),
-        "not everybody has it"
+        "not all devices are on 1.2.0"
     );
 
     let body = json!({ "reason": "the customer does not like it" });
@@ -118,7 +121,7 @@ async fn an_operator_rolls_back_all_devices(tenant: TestTenant) -> Result<()> {
     Ok(())
 }
 
-/// One device was rolled back by itself, and is at it, when its campaign goes back.
+/// One device is already rolling back by itself when its campaign is rolled back.
 async fn a_device_already_rolling_back_is_skipped(tenant: TestTenant) -> Result<()> {
     let mut fleet = devices_on_good_firmware(&tenant).await?;
     let bad = tenant.upload_firmware("1.2.0").await?;
@@ -156,12 +159,18 @@ async fn a_device_already_rolling_back_is_skipped(tenant: TestTenant) -> Result<
         .expect_success()?;
     let left = format!("leaves this device to update {}", own["update_id"]);
     ensure!(explained.to_string().contains(&left), "{explained}");
-    ensure!(fleet[0].install().await?, "it had nothing to go back to");
-    ensure!(!fleet[0].install().await?, "it is to go back twice");
+    ensure!(
+        fleet[0].install().await?,
+        "the device has no rollback update"
+    );
+    ensure!(
+        !fleet[0].install().await?,
+        "the device has a second rollback update"
+    );
     check_rolled_back(&tenant, &fleet, bad).await
 }
 
-/// Devices that came with a version that was not rolled out from here, which exists for two of their three models.
+/// Devices that came with a version that the server did not roll out, and has for two of their three models.
 async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 3).await?;
     let models = ["edge", "gate", "buoy"];
@@ -222,7 +231,7 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
     Ok(())
 }
 
-/// Ten devices that a campaign has brought to 1.1.0.
+/// Ten devices on 1.1.0, installed by a campaign.
 async fn devices_on_good_firmware(tenant: &TestTenant) -> Result<Vec<Device>> {
     let mut fleet = tenant.create_devices("edge", 10).await?;
     let good = tenant.upload_firmware("1.1.0").await?;

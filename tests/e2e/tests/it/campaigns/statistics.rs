@@ -1,4 +1,4 @@
-//! Figures: what the server says happened is what happened.
+//! Statistics and metrics.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -70,7 +70,7 @@ async fn statistics_and_metrics_agree(tenant: IsolatedTenant) -> Result<()> {
         "{one}"
     );
 
-    // No other tenant has anything on this server, so its sums are these.
+    // No other tenant uses this server, so the sums are those of this tenant.
     let metrics = tenant.viewer.get("/metrics").await?.expect_status(200)?;
     ensure!(
         metrics.header("content-type").starts_with("text/plain"),
@@ -118,7 +118,7 @@ async fn statistics_and_metrics_agree(tenant: IsolatedTenant) -> Result<()> {
     ensure!(polls.is_some(), "polls are not counted: {text}");
     ensure!(
         !text.contains(&tenant.record.name) && !text.contains("edge-0"),
-        "metrics name somebody"
+        "metrics contain a tenant or a device"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every strategy that comes with the server, in the short form, to its end.
+//! Every built-in strategy, in the short form, until the campaign completes.
 
 use std::time::Duration;
 
@@ -31,18 +31,18 @@ async fn immediate_in_batches(tenant: IsolatedTenant) -> Result<()> {
             most = most.max(
                 tenant.get_campaign(id).await?["in_progress_devices"]
                     .as_u64()
-                    .context("a count")?,
+                    .context("no count")?,
             );
             install(&mut fleet).await
         })
         .await?;
-    ensure!(most == 3, "{most} were in flight at once");
+    ensure!(most == 3, "{most} devices were in flight");
     Ok(())
 }
 
 async fn staged_over_hours(tenant: IsolatedTenant) -> Result<()> {
     let mut fleet = tenant.create_devices("edge", 8).await?;
-    // Out of order, as somebody may write them.
+    // Stages may be listed in any order.
     let form = json!({ "deployment_strategy": "staged", "rollout_stages": [
         { "stage": 2, "percentage": 100 },
         { "stage": 1, "percentage": 25, "duration_hours": 24 },
@@ -56,20 +56,23 @@ async fn staged_over_hours(tenant: IsolatedTenant) -> Result<()> {
         .wait_for_counts(id, json!({ "completed_devices": 2 }))
         .await?;
     tenant.advance(Duration::from_hours(23));
-    // Asked again, for it was told to wake up only later.
+    // Pausing and resuming calls the strategy before its wake-up time.
     tenant.send_command(id, "pause").await?;
     tenant.send_command(id, "resume").await?;
-    let campaign = wait_until("it says how long it waits", async || {
-        let campaign = tenant.get_campaign(id).await?;
-        Ok(campaign["explain"]
-            .to_string()
-            .contains("opens in 1 h")
-            .then_some(campaign))
-    })
+    let campaign = wait_until(
+        "the explanation says how long the strategy waits",
+        async || {
+            let campaign = tenant.get_campaign(id).await?;
+            Ok(campaign["explain"]
+                .to_string()
+                .contains("opens in 1 h")
+                .then_some(campaign))
+        },
+    )
     .await?;
     ensure!(
         campaign["in_progress_devices"] == 0,
-        "it did not wait: {campaign}"
+        "the strategy did not wait: {campaign}"
     );
     tenant.advance(Duration::from_hours(2));
     tenant
@@ -91,13 +94,13 @@ async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
         ("e", "grey"),
     ] {
         let body = json!({ "device_id": name, "groups": [group] });
-        let made = tenant
+        let created = tenant
             .operator
             .post("devices", &body)
             .await?
             .expect_status(201)?
             .json()?;
-        let token = made["token"].as_str().context("a token")?;
+        let token = created["token"].as_str().context("no token")?;
         let device = tenant
             .device(name)
             .authorized(format!("TargetToken {token}"));
@@ -113,7 +116,7 @@ async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
         let is_green = ["a", "b"].contains(&&*device.id);
         ensure!(
             device.install().await? == is_green,
-            "{} is of the wrong colour",
+            "{} is in the wrong group",
             device.id
         );
     }
@@ -134,7 +137,7 @@ async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
         let is_blue = ["c", "d"].contains(&&*device.id);
         ensure!(
             device.install().await? == is_blue,
-            "{} is of the wrong colour",
+            "{} is in the wrong group",
             device.id
         );
     }
@@ -143,10 +146,10 @@ async fn green_before_blue(tenant: IsolatedTenant) -> Result<()> {
         .await?;
     ensure!(
         fleet.iter().all(|device| device.version == "2.0.0"),
-        "somebody was left out"
+        "a device was left out"
     );
 
-    // A group without devices is a name misspelt.
+    // A group without devices is likely a misspelt name.
     let form = json!({ "deployment_strategy": "blue_green", "green_group": ["gren"] });
     let id = tenant
         .create_campaign(tenant.upload_firmware("3.0.0").await?, short(form))
@@ -181,11 +184,11 @@ async fn canary_up_to_a_percentage(tenant: IsolatedTenant) -> Result<()> {
         .iter()
         .filter(|device| device.version == "2.0.0")
         .count();
-    ensure!(updated == 10, "{updated} were updated: {campaign}");
+    ensure!(updated == 10, "{updated} devices were updated: {campaign}");
     Ok(())
 }
 
-/// A short form in place of the good body's strategy.
+/// Replaces the strategy of the valid body by a short form.
 fn short(mut form: Value) -> Value {
     form["strategy"] = Value::Null;
     form

@@ -1,4 +1,4 @@
-//! Success that a device has to prove.
+//! Success criteria beyond the device's feedback.
 
 use std::time::Duration;
 
@@ -31,20 +31,20 @@ async fn attested_success_requires_the_new_version(tenant: IsolatedTenant) -> Re
         let update = updates
             .into_iter()
             .find(|update| update["device_id"] == device);
-        Ok(update.context("an update")?["status"].clone())
+        Ok(update.context("no update")?["status"].clone())
     };
     for device in &fleet {
         ensure!(
             status(&device.id).await? == "verifying",
-            "{} counts already",
+            "{} counts as done too early",
             device.id
         );
         ensure!(
             device.poll().await?.deployment().is_none(),
-            "it is offered again"
+            "the update is offered again"
         );
     }
-    // One comes back with what it was to get, one with what it had, one not at all.
+    // The first device reports the new version, the second the old one, the third nothing.
     fleet[0].report(json!({ "sw_version": "2.0.0" })).await?;
     fleet[1].report(json!({ "sw_version": "1.0.0" })).await?;
     tenant
@@ -55,10 +55,10 @@ async fn attested_success_requires_the_new_version(tenant: IsolatedTenant) -> Re
         .await?;
     ensure!(
         status("edge-0").await? == "completed",
-        "the wrong one counts"
+        "the wrong device counts"
     );
 
-    // The second one had not restarted yet, and spells versions in its own way.
+    // The second device had not restarted yet. It writes versions in another form.
     fleet[1].report(json!({ "sw_version": "v2.0" })).await?;
     tenant
         .wait_for_counts(id, json!({ "completed_devices": 2 }))
@@ -91,10 +91,10 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
         device.report(json!({ "sw_version": "2.0.0" })).await?;
         ensure!(
             device.poll().await?.link("configData").is_none(),
-            "it is left in peace"
+            "attributes are requested during the soak"
         );
     }
-    // One falls back, one stays, one is never heard of again.
+    // The first device falls back, the second stays on the version, the third reports nothing more.
     tenant.advance(Duration::from_hours(1));
     fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
     tenant
@@ -106,11 +106,11 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
     fleet[1].report(json!({ "sw_version": "2.0.0" })).await?;
     ensure!(
         tenant.get_campaign(id).await?["completed_devices"] == 0,
-        "it is early"
+        "an update completed before the end of the soak"
     );
 
     tenant.advance(Duration::from_mins(61));
-    let asked = wait_until("it is asked for its version", async || {
+    let asked = wait_until("attributes are requested after the soak", async || {
         let poll = fleet[1].poll().await?;
         Ok(poll.link("configData").map(str::to_owned))
     });
@@ -126,7 +126,7 @@ async fn soaked_success_requires_the_version_after_the_soak(tenant: IsolatedTena
 }
 
 async fn close_successfully(device: &Device) -> Result<()> {
-    let offer = device.offer().await?.context("an offer")?;
+    let offer = device.offer().await?.context("no offer")?;
     device
         .feedback(&offer.id, &close("success"))
         .await?

@@ -1,4 +1,4 @@
-//! Devices that say nothing more.
+//! Timeouts of silent devices.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
         .wait_for_counts(id, json!({ "in_progress_devices": 3 }))
         .await?;
 
-    // One never comes, one takes it up and falls silent, one does as it should.
-    let offer = fleet[1].offer().await?.context("an offer")?;
+    // The first device never polls, the second starts and falls silent, the third installs the update.
+    let offer = fleet[1].offer().await?.context("no offer")?;
     fleet[1]
         .feedback(&offer.id, &feedback("download", "none"))
         .await?
@@ -46,7 +46,7 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
             );
         }
     }
-    // Who comes too late is told so, and has nothing more to do.
+    // Late feedback is rejected, and no device has anything left to do.
     fleet[1]
         .feedback(&offer.id, &close("success"))
         .await?
@@ -54,7 +54,7 @@ async fn silent_devices_time_out(tenant: IsolatedTenant) -> Result<()> {
     for device in &fleet {
         ensure!(
             device.poll().await?.deployment().is_none(),
-            "{} is offered it",
+            "{} is offered the update",
             device.id
         );
     }
@@ -71,7 +71,7 @@ async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<
         .wait_for_counts(id, json!({ "in_progress_devices": 2 }))
         .await?;
     tenant.send_command(id, "cancel").await?;
-    wait_until("the device is called back", async || {
+    wait_until("the update is being cancelled", async || {
         Ok(fleet[0].poll().await?.cancel().map(drop))
     })
     .await?;
@@ -81,7 +81,7 @@ async fn cancelling_a_silent_device_times_out(tenant: IsolatedTenant) -> Result<
         .await?;
     ensure!(
         fleet[0].poll().await?.cancel().is_none(),
-        "it is still called back"
+        "the update is still being cancelled"
     );
     Ok(())
 }

@@ -14,11 +14,14 @@ async fn drift_is_reported_and_not_corrected(tenant: IsolatedTenant) -> Result<(
     ensure!(fleet[0].install().await?);
     tenant.wait_for_status(id, "completed").await?;
     let device = &fleet[0];
-    // It starts again with what it had, as often as it likes.
+    // It reports its old version, repeatedly.
     for _ in 0..3 {
         device.report(json!({ "sw_version": "1.0.0" })).await?;
         let poll = device.poll().await?;
-        ensure!(poll.deployment().is_none(), "it is sent round: {poll:?}");
+        ensure!(
+            poll.deployment().is_none(),
+            "an update is offered: {poll:?}"
+        );
     }
     let shown = tenant
         .viewer

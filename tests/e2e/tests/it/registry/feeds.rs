@@ -68,7 +68,10 @@ async fn the_newest_campaign_on_a_feed_wins(tenant: IsolatedTenant) -> Result<()
         superseded += u32::from(standing == "passed_over" && reasons.contains("newer campaign"));
     }
     ensure!(superseded == 2, "{superseded}");
-    ensure!(fleet[3].version == "1.0.0", "it is on no feed");
+    ensure!(
+        fleet[3].version == "1.0.0",
+        "a device without a feed was updated"
+    );
     let (standing, reasons) = explain_membership(&tenant, "edge-3", newer).await?;
     ensure!(
         standing == "not_selected" && reasons.contains("feed beta"),

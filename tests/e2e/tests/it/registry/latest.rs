@@ -85,16 +85,17 @@ async fn mode_latest_does_not_offer_a_failed_release_again(tenant: IsolatedTenan
     let mut fleet = tenant.create_devices("edge", 1).await?;
     update_device(&tenant, "edge-0", json!({ "mode": "latest" })).await?;
     upload(&tenant, "2.0.0", false).await?;
-    wait_until("it failed", async || {
+    wait_until("the update failed", async || {
         Ok(fleet[0].fail("worn out").await?.then_some(()))
     })
     .await?;
-    // What comes next is chosen after the failure was looked at: had it been offered 2.0.0 again, it would show.
+    // The next release is selected after the failure was processed; if 2.0.0 had been offered again, it would be
+    // listed.
     fleet[0].report(json!({ "sw_version": "1.0.1" })).await?;
     upload(&tenant, "3.0.0", false).await?;
     install_until(&mut fleet[0], "3.0.0").await?;
 
-    // It starts again with what it had, as often as it likes.
+    // It reports an old version, repeatedly.
     for _ in 0..3 {
         fleet[0].report(json!({ "sw_version": "1.0.0" })).await?;
         ensure!(fleet[0].poll().await?.deployment().is_none());
@@ -111,7 +112,7 @@ async fn mode_latest_does_not_offer_a_failed_release_again(tenant: IsolatedTenan
     Ok(())
 }
 
-/// An image that real tools made.
+/// An image made by the real tools.
 fn fixture(name: &str) -> Result<Vec<u8>> {
     let images = "../../host/images/tests/fixtures";
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(images);

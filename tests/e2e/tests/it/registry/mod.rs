@@ -1,4 +1,4 @@
-//! What operators say of devices, and what follows from it.
+//! Device settings by operators, and their effects.
 
 mod drift;
 mod feeds;
@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tidegate_e2e::{HttpResponse, TestTenant};
 
-/// Changes a device; answers it.
+/// Changes a device. Returns the device.
 async fn update_device(tenant: &TestTenant, id: &str, change: Value) -> Result<Value> {
     let request = tenant
         .operator
@@ -21,7 +21,7 @@ async fn update_device(tenant: &TestTenant, id: &str, change: Value) -> Result<V
         .json()
 }
 
-/// What is said of a device in a campaign: its standing and the reasons, one text.
+/// The membership of a device in a campaign, and its reasons as one text.
 async fn explain_membership(
     tenant: &TestTenant,
     id: &str,

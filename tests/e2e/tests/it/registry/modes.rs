@@ -25,7 +25,7 @@ async fn campaigns_update_only_devices_in_mode_rollout(tenant: IsolatedTenant) -
     );
     ensure!(
         !fleet[1].install().await?,
-        "a manual device is given something"
+        "a manual device is offered an update"
     );
     let (standing, reasons) = explain_membership(&tenant, "edge-1", id).await?;
     ensure!(
@@ -63,12 +63,15 @@ async fn a_pin_blocks_new_updates(tenant: IsolatedTenant) -> Result<()> {
     );
     ensure!(
         !fleet[1].install().await?,
-        "a pinned device is given something"
+        "a pinned device is offered an update"
     );
 
-    // One is pinned with an open update: that it may finish.
+    // A device that is pinned with an open update may finish it.
     update_device(&tenant, "edge-0", json!({ "pinned": true })).await?;
-    ensure!(fleet[0].install().await?, "it may not finish");
+    ensure!(
+        fleet[0].install().await?,
+        "the open update of the pinned device is not offered"
+    );
     update_device(&tenant, "edge-1", json!({ "pinned": false })).await?;
     tenant
         .wait_for_counts(
