@@ -50,7 +50,7 @@ fn headers() -> Vec<Case> {
             .with_header("Authorization", "gatewaytoken {gateway}")
             .status_in(&[200, 401]),
         case("an unknown tenant", Identified)
-            .get("/NOBODY/controller/v1/{device}")
+            .get("/UNKNOWN/controller/v1/{device}")
             .status_in(&[401, 404])
             .empty(),
         case(
