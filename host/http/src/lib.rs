@@ -102,10 +102,10 @@ mod tests {
         let router = Router::<()>::new()
             .route("/", get(broken))
             .layer(CatchPanicLayer::custom(problem::from_panic));
-        let answer = router.oneshot(Request::new(Body::empty())).await;
-        let answer = answer.expect("a router never fails");
-        assert_eq!(answer.status(), 500);
-        let body = answer
+        let response = router.oneshot(Request::new(Body::empty())).await;
+        let response = response.expect("a router never fails");
+        assert_eq!(response.status(), 500);
+        let body = response
             .into_body()
             .collect()
             .await

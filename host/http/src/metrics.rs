@@ -73,7 +73,7 @@ impl Metrics {
             requests: register_counters(
                 &registry,
                 "tidegate_http_requests_total",
-                "Requests answered, by route.",
+                "Requests by route and status.",
                 &["method", "route", "status"],
             )?,
             ddi_seconds: request_seconds.with_label_values(&["ddi"]),

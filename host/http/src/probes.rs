@@ -25,7 +25,7 @@ async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Readiness: the database answers, the background loops are healthy, and the server is not shutting down.
+/// Readiness: the database responds, the background loops are healthy, and the server is not shutting down.
 async fn ready(State(state): State<AppState>) -> Response {
     if state.shutdown.is_cancelled() {
         return unready("the server is shutting down");
@@ -38,7 +38,7 @@ async fn ready(State(state): State<AppState>) -> Response {
         Ok(_) => Json(json!({"status": "ready"})).into_response(),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
-            unready("the database does not answer")
+            unready("the database does not respond")
         }
     }
 }

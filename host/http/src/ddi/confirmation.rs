@@ -79,8 +79,8 @@ pub(super) async fn feedback(
     UpdateParam(update): UpdateParam,
     Body(body): Body<ConfirmationBody>,
 ) -> Result<Response, DdiError> {
-    let answer = body.try_into()?;
-    devices::record_confirmation_feedback(&state.engine, &device.caller, update, answer).await?;
+    let feedback = body.try_into()?;
+    devices::record_confirmation_feedback(&state.engine, &device.caller, update, feedback).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -176,12 +176,12 @@ impl TryFrom<ConfirmationBody> for Feedback {
     type Error = DdiError;
 
     fn try_from(body: ConfirmationBody) -> Result<Self, DdiError> {
-        let answer = Execution::parse(&body.confirmation).filter(|word| word.is_confirmation());
+        let execution = Execution::parse(&body.confirmation).filter(|word| word.is_confirmation());
         Ok(Self {
             code: parse_code(body.code.as_ref())?,
             messages: body.details,
             ..Self::new(
-                answer.ok_or_else(|| unknown_value("confirmation", &body.confirmation))?,
+                execution.ok_or_else(|| unknown_value("confirmation", &body.confirmation))?,
                 Finished::None,
             )
         })
@@ -222,10 +222,10 @@ mod tests {
                 &[],
             ),
         ] {
-            let answer = read(&body).expect("it is parsed");
-            assert_eq!(answer.execution.as_str(), execution, "{body}");
-            assert_eq!(answer.code, code, "{body}");
-            assert_eq!(answer.messages, messages, "{body}");
+            let feedback = read(&body).expect("it is parsed");
+            assert_eq!(feedback.execution.as_str(), execution, "{body}");
+            assert_eq!(feedback.code, code, "{body}");
+            assert_eq!(feedback.messages, messages, "{body}");
         }
     }
 

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::client::Client;
 
-    fn answer(view: &PollView) -> String {
+    fn poll_json(view: &PollView) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("h"))]);
         let client = Client::default();
         let links = Links::from_request(&Uri::from_static("/"), &headers, &client, "t", "d");
@@ -135,8 +135,8 @@ mod tests {
             view: view.clone(),
             sleep: Duration::from_mins(5),
         };
-        let answer = PollBody::new(&polled, &links, Timestamp(1000));
-        serde_json::to_string(&answer).expect("writes")
+        let body = PollBody::new(&polled, &links, Timestamp(1000));
+        serde_json::to_string(&body).expect("writes")
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
                 format!(r#","_links":{{"cancelAction":{{"href":"{base}/cancelAction/8"}}}}}}"#),
             ),
         ] {
-            assert_eq!(answer(&view), format!("{config}{links}"));
+            assert_eq!(poll_json(&view), format!("{config}{links}"));
         }
     }
 
@@ -212,7 +212,7 @@ mod tests {
                 forced_at: Some(Timestamp(forced_at)),
                 window: None,
             };
-            answer(&PollView {
+            poll_json(&PollView {
                 device: DeviceKey(1),
                 token_sha256: None,
                 old_token: None,

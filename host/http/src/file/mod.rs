@@ -157,8 +157,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
             .collect();
-        let answer = respond(&method, &headers, &file, Timestamp(784_111_777_123), open).await;
-        let (parts, body) = answer.expect("infallible").into_parts();
+        let response = respond(&method, &headers, &file, Timestamp(784_111_777_123), open).await;
+        let (parts, body) = response.expect("infallible").into_parts();
         let body = body.collect().await.expect("reads").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         (Response::from_parts(parts, Body::empty()), text)
@@ -254,10 +254,10 @@ mod tests {
         };
         for (ranges, starts) in [("bytes=0-0,2-2", true), ("bytes=1-1,2-2", false)] {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(ranges))]);
-            let answer = respond(&Method::GET, &headers, &file, Timestamp(0), open).await;
-            assert_eq!(answer.is_ok(), starts, "{ranges}");
-            if let Ok(answer) = answer {
-                assert!(answer.into_body().collect().await.is_err());
+            let response = respond(&Method::GET, &headers, &file, Timestamp(0), open).await;
+            assert_eq!(response.is_ok(), starts, "{ranges}");
+            if let Ok(response) = response {
+                assert!(response.into_body().collect().await.is_err());
             }
         }
     }

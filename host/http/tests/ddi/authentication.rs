@@ -26,14 +26,14 @@ impl TestServer {
 
     /// The status of a poll with this `Authorization` header.
     async fn poll_status(&self, path: &str, authorization: &str) -> anyhow::Result<u16> {
-        let answer = self
+        let response = self
             .send(get(path).header("Authorization", authorization))
             .await?;
         assert!(
-            answer.status == 200 || answer.body.is_empty(),
+            response.status == 200 || response.body.is_empty(),
             "a refusal has no body"
         );
-        Ok(answer.status)
+        Ok(response.status)
     }
 
     /// Replaces the device's token; the old one stays valid for `old_life`.

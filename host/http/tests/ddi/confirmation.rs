@@ -46,7 +46,7 @@ impl TestServer {
         self.send(request("POST", path).json(body)).await
     }
 
-    async fn answer(&self, update: UpdateId, word: &str) -> anyhow::Result<u16> {
+    async fn send_confirmation(&self, update: UpdateId, word: &str) -> anyhow::Result<u16> {
         let body = json!({ "confirmation": word, "details": ["said"] });
         let path = format!("/confirmationBase/{update}/feedback");
         Ok(self.post(path, &body).await?.status)
@@ -74,19 +74,19 @@ async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
     assert_eq!(poll["_links"]["confirmationBase"]["href"], href);
     assert_eq!(server.poll_links().await?, ["confirmationBase"]);
 
-    let shown = server
+    let response = server
         .get_resource(format!("/confirmationBase/{update}?c=7&actionHistory=3"))
         .await?;
-    assert_eq!(shown.status, 200);
-    let shown = shown.json();
-    assert_eq!(shown["id"], update.to_string());
-    assert_eq!(shown["deployment"], Value::Null);
+    assert_eq!(response.status, 200);
+    let waiting = response.json();
+    assert_eq!(waiting["id"], update.to_string());
+    assert_eq!(waiting["deployment"], Value::Null);
     assert_eq!(
-        shown["actionHistory"],
+        waiting["actionHistory"],
         Value::Null,
         "there is no feedback yet"
     );
-    let chunk = &shown["confirmation"]["chunks"][0];
+    let chunk = &waiting["confirmation"]["chunks"][0];
     assert_eq!(chunk["artifacts"][0]["filename"], "edge 1.bin");
 
     // Until it is confirmed, the update cannot be installed or reported on.
@@ -110,7 +110,7 @@ async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
         404
     );
 
-    assert_eq!(server.answer(update, "confirmed").await?, 200);
+    assert_eq!(server.send_confirmation(update, "confirmed").await?, 200);
     assert_eq!(server.poll_links().await?, ["deploymentBase"]);
     assert_eq!(
         server
@@ -124,7 +124,7 @@ async fn an_update_is_confirmed_and_then_installed() -> anyhow::Result<()> {
         .await?
         .json();
     assert_eq!(
-        body["deployment"], shown["confirmation"],
+        body["deployment"], waiting["confirmation"],
         "it is the confirmed deployment"
     );
     assert_eq!(body["actionHistory"]["messages"], json!(["said"]));
@@ -143,7 +143,11 @@ async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
         ("denied", 200, "confirmationBase"),
         ("confirmed", 200, "deploymentBase"),
     ] {
-        assert_eq!(server.answer(update, word).await?, status, "{word}");
+        assert_eq!(
+            server.send_confirmation(update, word).await?,
+            status,
+            "{word}"
+        );
         assert_eq!(server.poll_links().await?, [linked], "{word}");
     }
     let other_words = json!({ "confirmation": "confirmed", "code": 5 });
@@ -173,15 +177,15 @@ async fn a_denial_can_be_repeated_and_reversed() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_denial_rejects_the_update_if_the_campaign_says_so() -> anyhow::Result<()> {
     let (server, update) = waiting_for_confirmation(OnDenied::Reject).await?;
-    assert_eq!(server.answer(update, "denied").await?, 200);
+    assert_eq!(server.send_confirmation(update, "denied").await?, 200);
     assert_eq!(
         server.update_status(update).await?,
         Some(UpdateStatus::Rejected)
     );
     assert!(server.poll_links().await?.is_empty());
-    assert_eq!(server.answer(update, "confirmed").await?, 410);
+    assert_eq!(server.send_confirmation(update, "confirmed").await?, 410);
     assert_eq!(
-        server.answer(update, "denied").await?,
+        server.send_confirmation(update, "denied").await?,
         200,
         "a repeated denial changes nothing"
     );
@@ -191,8 +195,8 @@ async fn a_denial_rejects_the_update_if_the_campaign_says_so() -> anyhow::Result
         "confirmationBase",
         "cancelAction",
     ] {
-        let shown = server.get_resource(format!("/{resource}/{update}")).await?;
-        assert_eq!(shown.status, 404, "{resource}");
+        let response = server.get_resource(format!("/{resource}/{update}")).await?;
+        assert_eq!(response.status, 404, "{resource}");
     }
     Ok(())
 }
@@ -211,7 +215,7 @@ async fn an_update_without_confirmation_cannot_be_confirmed() -> anyhow::Result<
         404
     );
     for word in ["confirmed", "denied"] {
-        assert_eq!(server.answer(update, word).await?, 404, "{word}");
+        assert_eq!(server.send_confirmation(update, word).await?, 404, "{word}");
     }
     // Nor can a denial be sent as deployment feedback.
     let body = json!({"status": {"execution": "denied", "result": {"finished": "none"}}});
@@ -303,7 +307,7 @@ async fn one_update_can_be_denied_despite_auto_confirm() -> anyhow::Result<()> {
     assert_eq!(server.post(on, &json!({})).await?.status, 200);
     assert_eq!(server.poll_links().await?, ["deploymentBase"]);
     for _ in 0..2 {
-        assert_eq!(server.answer(update, "denied").await?, 200);
+        assert_eq!(server.send_confirmation(update, "denied").await?, 200);
         assert_eq!(
             server.update_status(update).await?,
             Some(UpdateStatus::Rejected)
@@ -313,7 +317,7 @@ async fn one_update_can_be_denied_despite_auto_confirm() -> anyhow::Result<()> {
         server.poll_links().await?.is_empty(),
         "the update is closed"
     );
-    assert_eq!(server.answer(update, "confirmed").await?, 410);
+    assert_eq!(server.send_confirmation(update, "confirmed").await?, 410);
     // The next update is auto-confirmed again.
     let options = confirmation_options(OnDenied::OfferAgain);
     server.offer_with("dev-1", "1.2.0", options).await?;
@@ -360,6 +364,6 @@ async fn a_waiting_update_is_cancelled_immediately() -> anyhow::Result<()> {
         server.update_status(update).await?,
         Some(UpdateStatus::Cancelled)
     );
-    assert_eq!(server.answer(update, "confirmed").await?, 410);
+    assert_eq!(server.send_confirmation(update, "confirmed").await?, 410);
     Ok(())
 }

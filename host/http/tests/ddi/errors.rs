@@ -22,8 +22,12 @@ async fn a_missing_resource_is_answered_without_a_body() -> anyhow::Result<()> {
         "/cancelAction/1",
         "/installedBase/1",
     ] {
-        let answer = server.send(get(format!("{BASE}{path}"))).await?;
-        assert_eq!((answer.status, answer.text().as_str()), (404, ""), "{path}");
+        let response = server.send(get(format!("{BASE}{path}"))).await?;
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (404, ""),
+            "{path}"
+        );
     }
     for path in [
         "/deploymentBase/x",
@@ -50,14 +54,14 @@ async fn a_panic_is_answered_500_without_a_body() -> anyhow::Result<()> {
     let report = json!({ "data": { "sw_version": "1.0.0" } });
     let report = request("PUT", format!("{BASE}/configData")).json(&report);
     for request in [get(BASE), report] {
-        let answer = server.send(request).await?;
-        assert_eq!((answer.status, answer.text().as_str()), (500, ""));
-        assert_eq!(answer.header("content-type"), None);
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let response = server.send(request).await?;
+        assert_eq!((response.status, response.text().as_str()), (500, ""));
+        assert_eq!(response.header("content-type"), None);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
     }
     server.clock.advance(CENTURY);
-    let answer = server.send(get(BASE)).await?;
-    assert_eq!(answer.status, 200, "the server continues");
+    let response = server.send(get(BASE)).await?;
+    assert_eq!(response.status, 200, "the server continues");
     Ok(())
 }
 
@@ -71,11 +75,11 @@ async fn a_wrong_method_is_answered_405() -> anyhow::Result<()> {
         ("PUT", "/deploymentBase/1/feedback"),
         ("DELETE", "/installedBase/1"),
     ] {
-        let answer = server
+        let response = server
             .send(request(method, format!("{BASE}{path}")))
             .await?;
-        assert_eq!(answer.status, 405, "{method} {path}");
-        assert!(answer.header("allow").is_some());
+        assert_eq!(response.status, 405, "{method} {path}");
+        assert!(response.header("allow").is_some());
     }
     Ok(())
 }
@@ -122,18 +126,18 @@ async fn malformed_bodies_change_nothing() -> anyhow::Result<()> {
         (put(), 415, ""),
         (put().body("application/json", huge), 413, ""),
     ] {
-        let answer = server.send(refused).await?;
-        assert_eq!(answer.status, status, "{}", answer.text());
+        let response = server.send(refused).await?;
+        assert_eq!(response.status, status, "{}", response.text());
         assert_eq!(
-            answer.json()["errorCode"].as_str().unwrap_or_default(),
+            response.json()["errorCode"].as_str().unwrap_or_default(),
             code
         );
     }
     let many: serde_json::Map<_, _> = (0..101).map(|n| (format!("k{n}"), json!("v"))).collect();
-    let answer = server.send(put().json(&json!({"data": many}))).await?;
-    assert_eq!(answer.status, 429);
+    let response = server.send(put().json(&json!({"data": many}))).await?;
+    assert_eq!(response.status, 429);
     assert_eq!(
-        answer.json()["errorCode"],
+        response.json()["errorCode"],
         "hawkbit.server.error.quota.tooManyEntries"
     );
     let device = server.engine.store().device(server.tenant, "dev-1").await?;

@@ -140,9 +140,9 @@ async fn a_tenant_has_its_own_limit() -> anyhow::Result<()> {
         );
     }
     for status in [200, 200, 429] {
-        let answer = poll(&server).await?;
-        assert_eq!(answer.status, status);
-        assert!(status == 200 || answer.body.is_empty());
+        let response = poll(&server).await?;
+        assert_eq!(response.status, status);
+        assert!(status == 200 || response.body.is_empty());
     }
     Ok(())
 }
@@ -158,9 +158,9 @@ async fn connections_above_the_limit_wait() -> anyhow::Result<()> {
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             .await?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await?;
-        assert_eq!(&answer, b"HTTP/1.1 200");
+        let mut response = [0; 12];
+        stream.read_exact(&mut response).await?;
+        assert_eq!(&response, b"HTTP/1.1 200");
         anyhow::Ok(())
     };
     let mut first = TcpStream::connect(server.addr).await?;
@@ -171,8 +171,8 @@ async fn connections_above_the_limit_wait() -> anyhow::Result<()> {
     let waiting = timeout(Duration::from_millis(300), send_health(&mut third)).await;
     assert!(waiting.is_err(), "the connection limit is reached");
     drop(first);
-    let mut answer = [0; 12];
-    third.read_exact(&mut answer).await?;
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut response = [0; 12];
+    third.read_exact(&mut response).await?;
+    assert_eq!(&response, b"HTTP/1.1 200");
     Ok(())
 }

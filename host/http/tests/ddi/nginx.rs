@@ -104,17 +104,18 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
     let identity: ClientIdentity = (chain, key);
     let gate = ([127, 0, 0, 1], port).into();
-    let ask = async |identity, request| send_to(gate, own.cert.der(), identity, request).await;
+    let send_with =
+        async |identity, request| send_to(gate, own.cert.der(), identity, request).await;
     let other = || get("/LAB/controller/v1/dev-2");
 
-    let answer = ask(Some(&identity), get(BASE)).await?;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let link = answer.json()["_links"]["configData"]["href"].clone();
+    let response = send_with(Some(&identity), get(BASE)).await?;
+    assert_eq!(response.status, 200, "{response:?}");
+    let link = response.json()["_links"]["configData"]["href"].clone();
     assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
-    assert_eq!(ask(Some(&identity), other()).await?.status, 401);
-    assert_eq!(ask(None, get(BASE)).await?.status, 401);
+    assert_eq!(send_with(Some(&identity), other()).await?.status, 401);
+    assert_eq!(send_with(None, get(BASE)).await?.status, 401);
     assert_eq!(
-        ask(None, get(BASE).header("Authorization", GATEWAY))
+        send_with(None, get(BASE).header("Authorization", GATEWAY))
             .await?
             .status,
         200
@@ -129,7 +130,7 @@ async fn the_example_in_the_docs_works() -> anyhow::Result<()> {
         for identity in [None, Some(&identity)] {
             let forged = other().header(device, "dev-2").header(authority, "plant");
             assert_eq!(
-                ask(identity, forged).await?.status,
+                send_with(identity, forged).await?.status,
                 401,
                 "{device} {authority}"
             );

@@ -40,10 +40,10 @@ impl TestServer {
     }
 
     async fn sleep(&self, device: &str) -> anyhow::Result<String> {
-        let answer = self
+        let response = self
             .send(get(format!("/lab/controller/v1/{device}")))
             .await?;
-        let sleep = answer.json()["config"]["polling"]["sleep"].clone();
+        let sleep = response.json()["config"]["polling"]["sleep"].clone();
         Ok(sleep.as_str().unwrap_or_default().to_owned())
     }
 }
@@ -165,8 +165,8 @@ async fn jitter_spreads_the_polls_of_a_fleet() -> anyhow::Result<()> {
         "{sleeps:?}"
     );
     // A device always gets the same interval, so that an unchanged poll can be answered 304.
-    let answer = server.send(get("/lab/controller/v1/dev-1")).await?;
-    let tag = answer.header("etag").expect("an entity tag").to_owned();
+    let response = server.send(get("/lab/controller/v1/dev-1")).await?;
+    let tag = response.header("etag").expect("an entity tag").to_owned();
     let again = get("/lab/controller/v1/dev-1").header("If-None-Match", &tag);
     assert_eq!(server.send(again).await?.status, 304);
     Ok(())

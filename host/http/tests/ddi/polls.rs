@@ -11,13 +11,16 @@ const BASE: &str = "/lab/controller/v1/dev-1";
 #[tokio::test]
 async fn a_device_is_registered_at_its_first_poll() -> anyhow::Result<()> {
     let server = TestServer::anonymous().await?;
-    let answer = server.send(get(BASE)).await?;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("application/hal+json"));
-    let length = answer.body.len().to_string();
-    assert_eq!(answer.header("content-length"), Some(length.as_str()));
+    let response = server.send(get(BASE)).await?;
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.json(),
+        response.header("content-type"),
+        Some("application/hal+json")
+    );
+    let length = response.body.len().to_string();
+    assert_eq!(response.header("content-length"), Some(length.as_str()));
+    assert_eq!(
+        response.json(),
         json!({
             "config": {"polling": {"sleep": "00:05:00"}},
             "_links": {"configData": {"href": format!("http://gate.example:8080{BASE}/configData")}},
@@ -50,9 +53,9 @@ async fn attributes_are_requested_once() -> anyhow::Result<()> {
         (taken.status, taken.header("content-length")),
         (200, Some("0"))
     );
-    let answer = server.send(get(BASE)).await?;
+    let response = server.send(get(BASE)).await?;
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({"config": {"polling": {"sleep": "00:05:00"}}})
     );
     let device = server.engine.store().device(server.tenant, "dev-1").await?;
@@ -83,9 +86,9 @@ async fn content_is_negotiated() -> anyhow::Result<()> {
         ("application/cbor", 200, Some("application/cbor")),
         ("text/html", 406, None),
     ] {
-        let answer = server.send(get(BASE).header("Accept", accept)).await?;
+        let response = server.send(get(BASE).header("Accept", accept)).await?;
         assert_eq!(
-            (answer.status, answer.header("content-type")),
+            (response.status, response.header("content-type")),
             (status, content_type)
         );
     }
@@ -108,11 +111,11 @@ async fn a_token_is_required() -> anyhow::Result<()> {
         ("GatewayToken secret", 401),
         (GATEWAY, 200),
     ] {
-        let answer = server
+        let response = server
             .send(get(BASE).header("Authorization", authorization))
             .await?;
-        assert_eq!(answer.status, status, "{authorization}");
-        assert!(status == 200 || answer.body.is_empty());
+        assert_eq!(response.status, status, "{authorization}");
+        assert!(status == 200 || response.body.is_empty());
     }
     let nothing = server.send(get(BASE)).await?;
     assert_eq!(nothing.status, 401);
@@ -120,10 +123,10 @@ async fn a_token_is_required() -> anyhow::Result<()> {
     // The token is not valid for another device; the gateway's token registers it.
     let other = "/LAB/controller/v1/dev-2";
     for (authorization, status) in [("TargetToken secret", 401), (GATEWAY, 200)] {
-        let answer = server
+        let response = server
             .send(get(other).header("Authorization", authorization))
             .await?;
-        assert_eq!(answer.status, status, "{authorization}");
+        assert_eq!(response.status, status, "{authorization}");
     }
     let unknown_tenant =
         server.send(get("/nowhere/controller/v1/dev-1").header("Authorization", GATEWAY));

@@ -27,9 +27,9 @@ async fn link(server: &TestServer, headers: &[(&str, &str)]) -> anyhow::Result<S
     let poll = headers
         .iter()
         .fold(poll, |poll, (name, value)| poll.header(name, value));
-    let answer = server.send(poll).await?;
-    anyhow::ensure!(answer.status == 200, "{answer:?}");
-    let link = answer.json()["_links"]["configData"]["href"].clone();
+    let response = server.send(poll).await?;
+    anyhow::ensure!(response.status == 200, "{response:?}");
+    let link = response.json()["_links"]["configData"]["href"].clone();
     Ok(link.as_str().unwrap_or_default().to_owned())
 }
 
@@ -100,9 +100,9 @@ async fn location_has_the_proxys_prefix() -> anyhow::Result<()> {
             .json(&json!({ "device_id": "dev-9" }))
             .header("X-API-Key", &key)
             .header("X-Forwarded-Prefix", "/ota");
-        let answer = server.send(made).await?;
-        assert_eq!(answer.status, 201, "{answer:?}");
-        assert_eq!(answer.header("location"), Some(expected));
+        let response = server.send(made).await?;
+        assert_eq!(response.status, 201, "{response:?}");
+        assert_eq!(response.header("location"), Some(expected));
     }
     Ok(())
 }
@@ -166,8 +166,8 @@ async fn an_untrusted_hop_cannot_name_a_device() -> anyhow::Result<()> {
             .header(device, "dev-1")
             .header(authority, "plant")
             .header("X-Forwarded-For", "10.0.0.1");
-        let answer = server.send(forged).await?;
-        assert_eq!((answer.status, answer.text().as_str()), (401, ""));
+        let response = server.send(forged).await?;
+        assert_eq!((response.status, response.text().as_str()), (401, ""));
     }
     Ok(())
 }
@@ -191,9 +191,9 @@ async fn a_device_not_on_the_allow_list_is_not_registered() -> anyhow::Result<()
     };
     for (device, header, value, status) in named("unknown") {
         let poll = get(format!("/LAB/controller/v1/{device}")).header(header, value);
-        let answer = server.send(poll).await?;
+        let response = server.send(poll).await?;
         assert_eq!(
-            (answer.status, answer.text().as_str()),
+            (response.status, response.text().as_str()),
             (status, ""),
             "{value}"
         );

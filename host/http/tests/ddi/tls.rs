@@ -192,12 +192,12 @@ async fn a_device_is_identified_by_its_certificate() -> anyhow::Result<()> {
         (Some(&signed(&stranger, "dev-1", |_| {})?), BASE, 401),
         (None, BASE, 401),
     ] {
-        let answer = send(&server, &own.root, identity, get(path)).await?;
-        assert_eq!(answer.status, status, "{path} {identity:?}");
+        let response = send(&server, &own.root, identity, get(path)).await?;
+        assert_eq!(response.status, status, "{path} {identity:?}");
     }
     // The device was registered, and its links are https.
-    let answer = send(&server, &own.root, Some(&by_name), get(BASE)).await?;
-    let link = answer.json()["_links"]["configData"]["href"].clone();
+    let response = send(&server, &own.root, Some(&by_name), get(BASE)).await?;
+    let link = response.json()["_links"]["configData"]["href"].clone();
     assert_eq!(link, format!("https://gate.example:8080{BASE}/configData"));
     // Tokens are accepted as before.
     let poll = get(BASE).header("Authorization", GATEWAY);
@@ -221,8 +221,8 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     })?;
     for identity in [&expired, &early, &server_only] {
-        let answer = send(&server, &own.root, Some(identity), get(BASE)).await?;
-        assert_eq!(answer.status, 401);
+        let response = send(&server, &own.root, Some(identity), get(BASE)).await?;
+        assert_eq!(response.status, 401);
     }
     // An expired certificate is refused soon after.
     let short = signed(&plant, "dev-1", |params| {
@@ -311,8 +311,8 @@ async fn a_required_certificate_is_enforced() -> anyhow::Result<()> {
     let plant = authority("plant")?;
     trust(&server, server.tenant, &plant, "plant").await?;
     let device = signed(&plant, "dev-1", |_| {})?;
-    let answer = send(&server, &own.root, Some(&device), get(BASE)).await?;
-    assert_eq!(answer.status, 401, "no client certificate was requested");
+    let response = send(&server, &own.root, Some(&device), get(BASE)).await?;
+    assert_eq!(response.status, 401, "no client certificate was requested");
     Ok(())
 }
 

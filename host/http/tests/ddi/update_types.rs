@@ -64,9 +64,9 @@ async fn a_time_forced_update_becomes_forced() -> anyhow::Result<()> {
         .offer_with("dev-1", "1.1.0", options_of(UpdateType::TimeForced(noon)))
         .await?;
     let poll = async || {
-        let answer = server.send(get(BASE)).await?;
-        let etag = answer.header("etag").map(str::to_owned);
-        let href = answer.json()["_links"]["deploymentBase"]["href"].clone();
+        let response = server.send(get(BASE)).await?;
+        let etag = response.header("etag").map(str::to_owned);
+        let href = response.json()["_links"]["deploymentBase"]["href"].clone();
         anyhow::Ok((href, etag))
     };
     let handling = async || {

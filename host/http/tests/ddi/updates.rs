@@ -61,8 +61,8 @@ impl TestServer {
     }
 
     async fn links(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let answer = self.send(get(BASE)).await?.json();
-        let links = answer["_links"].as_object().cloned().unwrap_or_default();
+        let response = self.send(get(BASE)).await?.json();
+        let links = response["_links"].as_object().cloned().unwrap_or_default();
         let links = links.into_iter();
         let links = links.filter(|(name, _)| name != "configData");
         Ok(links
@@ -87,9 +87,9 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
         "{path}"
     );
 
-    let answer = server.send(get(path)).await?;
-    assert_eq!(answer.status, 200);
-    let body = answer.json();
+    let response = server.send(get(path)).await?;
+    assert_eq!(response.status, 200);
+    let body = response.json();
     let file =
         "http://gate.example:8080/LAB/controller/v1/dev-1/softwaremodules/1/artifacts/edge%201.bin";
     assert_eq!(
@@ -161,11 +161,11 @@ async fn an_update_is_installed() -> anyhow::Result<()> {
         )]
     );
     for resource in ["installedBase", "deploymentBase"] {
-        let shown = server
+        let response = server
             .send(get(format!("{BASE}/{resource}/{update}")))
             .await?;
         assert_eq!(
-            (shown.status, shown.json()),
+            (response.status, response.json()),
             (200, body.clone()),
             "{resource}"
         );
@@ -183,11 +183,11 @@ async fn duplicate_feedback_is_stored_once_and_late_feedback_is_gone() -> anyhow
     let (server, update) = offered().await?;
     let closed = feedback("closed", "success");
     for _ in 0..2 {
-        let answer = server
+        let response = server
             .send_feedback("deploymentBase", update, &closed)
             .await?;
         assert_eq!(
-            (answer.status, answer.header("content-length")),
+            (response.status, response.header("content-length")),
             (200, Some("0"))
         );
     }
@@ -274,11 +274,11 @@ async fn a_cancelled_update_is_linked_as_a_cancel_action() -> anyhow::Result<()>
         404
     );
     let id = update.to_string();
-    let answer = server
+    let response = server
         .send(get(format!("{BASE}/cancelAction/{update}")))
         .await?;
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({"id": id, "cancelAction": {"stopId": id}})
     );
 
@@ -312,8 +312,8 @@ async fn an_update_belongs_to_its_device() -> anyhow::Result<()> {
     server.send(get("/lab/controller/v1/dev-2")).await?;
     let other = "/lab/controller/v1/dev-2";
     for path in ["deploymentBase", "installedBase", "cancelAction"] {
-        let answer = server.send(get(format!("{other}/{path}/{update}"))).await?;
-        assert_eq!(answer.status, 404, "{path}");
+        let response = server.send(get(format!("{other}/{path}/{update}"))).await?;
+        assert_eq!(response.status, 404, "{path}");
     }
     for path in ["deploymentBase", "cancelAction"] {
         let posted = request("POST", format!("{other}/{path}/{update}/feedback"));
@@ -347,10 +347,10 @@ async fn the_history_is_included_on_request() -> anyhow::Result<()> {
             json!({"status": "RUNNING", "messages": ["third", "second", "first"]}),
         ),
     ] {
-        let answer = server
+        let response = server
             .send(get(format!("{BASE}/deploymentBase/{update}{query}")))
             .await?;
-        assert_eq!(answer.json()["actionHistory"], expected, "{query}");
+        assert_eq!(response.json()["actionHistory"], expected, "{query}");
     }
     Ok(())
 }
@@ -361,10 +361,10 @@ async fn unusual_texts_are_stored() -> anyhow::Result<()> {
     let mut body = feedback("closed", "failure");
     body["status"]["details"] = json!(["a\u{0}b", "<script>", "x".repeat(10_000)]);
     body["timestamp"] = json!(i64::MAX);
-    let answer = server
+    let response = server
         .send_feedback("deploymentBase", update, &body)
         .await?;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(response.status, 200, "{}", response.text());
     assert_eq!(server.status(update).await?, Some(UpdateStatus::Failed));
     Ok(())
 }

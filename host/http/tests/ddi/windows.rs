@@ -51,15 +51,15 @@ impl TestServer {
     }
 
     async fn deployment(&self, id: UpdateId) -> anyhow::Result<(u16, Value)> {
-        let answer = self
+        let response = self
             .send(get(format!("{BASE}/deploymentBase/{id}")))
             .await?;
-        if answer.status != 200 {
-            return Ok((answer.status, Value::Null));
+        if response.status != 200 {
+            return Ok((response.status, Value::Null));
         }
-        let body = &answer.json()["deployment"];
+        let body = &response.json()["deployment"];
         let fields = ["download", "update", "maintenanceWindow"].map(|field| body[field].clone());
-        Ok((answer.status, fields.into_iter().collect()))
+        Ok((response.status, fields.into_iter().collect()))
     }
 
     async fn report_success(&self, id: UpdateId) -> anyhow::Result<UpdateStatus> {
