@@ -1,27 +1,27 @@
-//! Lists that are stored as one blob, because nobody searches them by SQL: a row for each of 100,000 devices would make
-//! the start of a campaign slow.
+//! Lists that are stored as one blob, because no statement searches them: 100,000 rows, one for each device, would
+//! make the start of a campaign slow.
 
 use tidegate_core::id::DeviceKey;
 
-/// Devices of a wave in one row.
+/// Number of wave members in one row.
 pub(crate) const MEMBERS_PER_CHUNK: usize = 4096;
-/// Selected devices in one row.
+/// Number of selected devices in one row.
 pub(crate) const SELECTED_PER_CHUNK: usize = 1024;
 
-/// A blob that is not what this version writes.
+/// A blob that has an invalid length.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a packed list of {what} has {bytes} bytes")]
+#[error("a packed list of {what} has an invalid length of {bytes} bytes")]
 pub(crate) struct InvalidBlob {
     what: &'static str,
     bytes: usize,
 }
 
-/// Keys as i64, little endian.
+/// Packs device keys as i64, little endian.
 pub(crate) fn pack_keys(keys: &[DeviceKey]) -> Vec<u8> {
     keys.iter().flat_map(|key| key.0.to_le_bytes()).collect()
 }
 
-/// What [`pack_keys`] packed.
+/// Reverses [`pack_keys`].
 pub(crate) fn unpack_keys(blob: &[u8]) -> Result<Vec<DeviceKey>, InvalidBlob> {
     let (keys, rest) = blob.as_chunks::<8>();
     if !rest.is_empty() {
@@ -34,20 +34,20 @@ pub(crate) fn unpack_keys(blob: &[u8]) -> Result<Vec<DeviceKey>, InvalidBlob> {
         .collect())
 }
 
-/// What a campaign fixed for a device at its start.
+/// The class, wave and position of a device, fixed when the campaign starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemberSlot {
     pub(crate) key: DeviceKey,
-    /// Index of its class.
+    /// Index of the device class.
     pub(crate) class: u32,
-    /// Its wave, and how many of the wave come before it.
+    /// The wave, and the position in it, counted from 0.
     pub(crate) wave: Option<(u32, u32)>,
 }
 
 const SLOT_BYTES: usize = 20;
 const NO_WAVE: u32 = u32::MAX;
 
-/// Places as key, class, wave and position, little endian.
+/// Packs slots as key, class, wave and position, little endian.
 pub(crate) fn pack_slots(slots: &[MemberSlot]) -> Vec<u8> {
     let mut blob = Vec::with_capacity(slots.len() * SLOT_BYTES);
     for slot in slots {
@@ -60,11 +60,11 @@ pub(crate) fn pack_slots(slots: &[MemberSlot]) -> Vec<u8> {
     blob
 }
 
-/// The place of a device among places that are ordered by key.
+/// Finds the slot of a device in a blob that is ordered by key.
 pub(crate) fn find_slot(blob: &[u8], key: DeviceKey) -> Result<Option<MemberSlot>, InvalidBlob> {
     let (slots, rest) = blob.as_chunks::<SLOT_BYTES>();
     if !rest.is_empty() {
-        let (what, bytes) = ("places", blob.len());
+        let (what, bytes) = ("slots", blob.len());
         return Err(InvalidBlob { what, bytes });
     }
     let found = slots.binary_search_by_key(&key, |slot| unpack_slot(slot).key);
@@ -82,7 +82,7 @@ fn unpack_slot(bytes: &[u8; SLOT_BYTES]) -> MemberSlot {
     }
 }
 
-/// Byte strings, each its length as u32, little endian, then its bytes.
+/// Packs byte strings: each as its length (u32, little endian), then its bytes.
 pub(crate) fn pack_states(states: &[Vec<u8>]) -> Vec<u8> {
     let mut blob = Vec::new();
     for state in states {
@@ -92,7 +92,7 @@ pub(crate) fn pack_states(states: &[Vec<u8>]) -> Vec<u8> {
     blob
 }
 
-/// What [`pack_states`] packed.
+/// Reverses [`pack_states`].
 pub(crate) fn unpack_states(mut blob: &[u8]) -> Result<Vec<Vec<u8>>, InvalidBlob> {
     let (what, bytes) = ("plugin states", blob.len());
     let mut states = Vec::new();
@@ -117,10 +117,10 @@ mod tests {
     fn keys_are_packed_and_invalid_blobs_are_refused() {
         let keys = vec![DeviceKey(1), DeviceKey(i64::MAX), DeviceKey(-7)];
         assert_eq!(unpack_keys(&pack_keys(&keys)), Ok(keys));
-        let error = unpack_keys(&[0; 9]).expect_err("nine bytes are no keys");
+        let error = unpack_keys(&[0; 9]).expect_err("9 is no multiple of 8");
         assert_eq!(
             error.to_string(),
-            "a packed list of device keys has 9 bytes"
+            "a packed list of device keys has an invalid length of 9 bytes"
         );
     }
 

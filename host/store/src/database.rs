@@ -1,7 +1,7 @@
 //! Connections and transactions.
 //!
-//! SQLite takes one writer at a time, so there is one connection that writes and a pool that reads beside it (WAL).
-//! PostgreSQL has one pool for both, and another for the reads of single things that devices cause by the thousand.
+//! SQLite allows one writer at a time: one connection writes, and a pool of connections reads concurrently (WAL).
+//! PostgreSQL has one pool for reads and writes, and another pool for the single-row reads of polls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,41 +18,40 @@ use crate::{
     migrations,
 };
 
-/// How long to wait for a free connection, and SQLite for its lock.
+/// The maximum wait for a free connection, and for SQLite's lock.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A connection that lay idle for longer is tried before it is used.
+/// A connection that was idle for longer is pinged before use.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 const BEGIN: &str = "begin a transaction";
 
-/// A database that has this version's tables.
+/// A database with all migrations applied.
 #[derive(Clone)]
 pub(crate) struct Database {
     dialect: Dialect,
-    /// This host's name.
-    host: Arc<str>,
+    server_name: Arc<str>,
     url: String,
     readers: AnyPool,
     writers: AnyPool,
     point_readers: AnyPool,
 }
 
-/// A handle on the database: a transaction that is undone when it is dropped before it is committed.
+/// A transaction. Dropping it before the commit rolls it back.
 pub(crate) struct Tx {
     inner: Inner,
     dialect: Dialect,
-    host: Arc<str>,
+    server_name: Arc<str>,
 }
 
 enum Inner {
     Transaction(Transaction<'static, Any>),
-    /// For one statement, which is a transaction by itself.
+    /// For one statement, which is its own transaction.
     Single(PoolConnection<Any>),
 }
 
 impl Database {
     pub(crate) async fn open(
         url: &str,
-        host: String,
+        server_name: String,
         connections: u32,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
@@ -64,9 +63,7 @@ impl Database {
             }
             _ => url.to_owned(),
         };
-        let options: AnyConnectOptions = url
-            .parse()
-            .map_err(failed("read the address of the database"))?;
+        let options: AnyConnectOptions = url.parse().map_err(failed("parse the database URL"))?;
         let (shared_connections, point_connections) = match dialect {
             Dialect::Sqlite => (connections, 0),
             Dialect::Postgres => (connections.div_ceil(2), (connections / 2).max(1)),
@@ -86,7 +83,7 @@ impl Database {
         };
         Ok(Self {
             dialect,
-            host: host.into(),
+            server_name: server_name.into(),
             url,
             readers,
             writers,
@@ -94,8 +91,8 @@ impl Database {
         })
     }
 
-    /// For one statement that reads a handful of rows by index, and is asked again and again: PostgreSQL plans it once
-    /// for each connection. (Planning it takes ten times as long as doing it.)
+    /// For one frequent statement that reads few rows by index. PostgreSQL plans it once for each connection:
+    /// planning it takes ten times as long as running it.
     pub(crate) async fn point_read(&self) -> Result<Tx, StoreError> {
         let connection = self
             .point_readers
@@ -105,7 +102,7 @@ impl Database {
         Ok(self.tx(Inner::Single(connection)))
     }
 
-    /// For one reading statement: spares the round trips of a transaction.
+    /// For one reading statement, without the round trips of a transaction.
     pub(crate) async fn read_single(&self) -> Result<Tx, StoreError> {
         let connection = self
             .readers
@@ -115,7 +112,7 @@ impl Database {
         Ok(self.tx(Inner::Single(connection)))
     }
 
-    /// For several reading statements that must see the same state.
+    /// For several reading statements that must see the same snapshot.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN",
@@ -125,8 +122,8 @@ impl Database {
         Ok(self.tx(Inner::Transaction(transaction)))
     }
 
-    /// For changes. On SQLite nobody else writes until it ends; on PostgreSQL a row that is compared and then set must
-    /// be locked, see [`Dialect::for_update`].
+    /// For changes. On SQLite, no other writer runs until it ends. On PostgreSQL, a row must be locked before it is
+    /// compared and set, see [`Dialect::for_update`].
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
@@ -145,8 +142,8 @@ impl Database {
         &self.writers
     }
 
-    pub(crate) fn host(&self) -> Arc<str> {
-        Arc::clone(&self.host)
+    pub(crate) fn server_name(&self) -> Arc<str> {
+        Arc::clone(&self.server_name)
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -163,13 +160,14 @@ impl Database {
         Tx {
             inner,
             dialect: self.dialect,
-            host: Arc::clone(&self.host),
+            server_name: Arc::clone(&self.server_name),
         }
     }
 }
 
-/// A task of its own sees the beginning through when whoever asked for it has gone away, and then undoes it: else sqlx
-/// 0.9.0 gives the connection back with the transaction still open (its issue 4393), and the next one is inside it.
+/// Begins the transaction in a separate task, which rolls it back if the caller was cancelled meanwhile. Otherwise
+/// sqlx 0.9.0 returns the connection to the pool with the transaction still open (its issue 4393), and the next
+/// caller runs inside it.
 async fn begin_detached(
     pool: &AnyPool,
     statement: &'static str,
@@ -183,7 +181,6 @@ async fn begin_detached(
 }
 
 impl Tx {
-    /// What statements are executed on.
     pub(crate) fn conn(&mut self) -> &mut AnyConnection {
         match &mut self.inner {
             Inner::Transaction(transaction) => transaction,
@@ -191,16 +188,15 @@ impl Tx {
         }
     }
 
-    /// The name of the host that writes.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+    /// The name of this server.
+    pub(crate) fn server_name(&self) -> &str {
+        &self.server_name
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Makes the changes durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.inner {
             Inner::Transaction(transaction) => transaction.commit().await.map_err(failed("commit")),
@@ -261,7 +257,7 @@ async fn pool(
     };
     let error = match pool.connect_with(options.clone()).await {
         Ok(pool) => return Ok(pool),
-        // The pool tried again and again, and does not say what it met.
+        // A pool that timed out does not report why its attempts failed: connect once more for the error.
         Err(sqlx::Error::PoolTimedOut) => AnyConnection::connect_with(options).await.err(),
         Err(error) => Some(error),
     };
@@ -269,13 +265,14 @@ async fn pool(
     Err(failed("connect to the database")(error))
 }
 
-/// A plan that was kept from when a table was small would read all of it for a handful of rows. So each statement is
-/// planned each time, but for those of which the right plan is known from the start: they go by an index.
+/// The planner settings of a PostgreSQL connection. A cached plan that was made while a table was small may scan the
+/// whole table later, so statements are planned each time. Point reads are an exception: their plan is known in
+/// advance and uses an index.
 fn planner_settings(purpose: PoolRole) -> &'static str {
     match purpose {
         PoolRole::Read | PoolRole::Write => "SET plan_cache_mode = force_custom_plan",
-        // What is left to choose from are walks along the indexes that are made for it. (And to compile what costs so
-        // much, as it seems then, would take longer still.)
+        // Leaves only index scans to choose from. JIT compilation would cost more than the statement, because the
+        // disabled plan nodes inflate the estimated cost.
         PoolRole::Point => {
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
              SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; SET jit = off"
@@ -283,8 +280,9 @@ fn planner_settings(purpose: PoolRole) -> &'static str {
     }
 }
 
-/// Readers are many, and keep little more than the upper levels of the trees that they go through: the rest is in the
-/// system's own cache, which they share. Durable at every commit; the busy timeout is [`ACQUIRE_TIMEOUT`], and only another process can make it wait.
+/// The pragmas of an SQLite connection. Readers have a small page cache, for the upper levels of the B-trees; the
+/// operating system's cache, which they share, contains the rest. Writes are durable at every commit. The busy
+/// timeout is [`ACQUIRE_TIMEOUT`]; only another process can hold the lock.
 fn pragmas(purpose: PoolRole) -> &'static str {
     match purpose {
         PoolRole::Write => {

@@ -1,17 +1,16 @@
-//! The few places where the SQL of the two databases differs.
+//! The differences between the SQL of the two databases.
 
 use std::borrow::Cow;
 
 use tidegate_engine::ports::StoreError;
 
-/// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
     Postgres,
 }
 
-/// The type of a column of [`Dialect::json_rows`].
+/// The type of a column in [`Dialect::json_rows`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ColumnType {
     Int,
@@ -22,17 +21,21 @@ impl Dialect {
     pub(crate) fn from_url(url: &str) -> Result<Self, StoreError> {
         let scheme = url.split(':').next().unwrap_or_default();
         match scheme {
-            // Each connection would have a database of its own.
-            "sqlite" if url.contains(":memory:") || url.contains("mode=memory") => Err(
-                invalid_url("a database in memory would be another for each connection"),
-            ),
+            // Each connection would open its own database.
+            "sqlite" if url.contains(":memory:") || url.contains("mode=memory") => {
+                Err(invalid_url(
+                    "an in-memory database is not supported: every connection would have its own",
+                ))
+            }
             "sqlite" => Ok(Self::Sqlite),
             "postgres" | "postgresql" => Ok(Self::Postgres),
-            _ => Err(invalid_url("it must begin with `sqlite:` or `postgres:`")),
+            _ => Err(invalid_url(
+                "the database URL must begin with `sqlite:` or `postgres:`",
+            )),
         }
     }
 
-    /// Ends a SELECT whose rows nobody else may change until the transaction ends.
+    /// Suffix of a SELECT: locks its rows against changes by others until the transaction ends.
     pub(crate) fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -40,7 +43,7 @@ impl Dialect {
         }
     }
 
-    /// Ends a SELECT whose rows nobody may change until the transaction ends, though others may refer to them.
+    /// Suffix of a SELECT: locks its rows against changes until the transaction ends; others may still refer to them.
     pub(crate) fn for_share(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -48,7 +51,7 @@ impl Dialect {
         }
     }
 
-    /// A table with the column `value`: the texts of a JSON array, which is a parameter or a column.
+    /// A table with the column `value`: the strings of a JSON array. `json` is a parameter or a column.
     pub(crate) fn json_texts(self, json: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS texts"),
@@ -58,7 +61,7 @@ impl Dialect {
         }
     }
 
-    /// A table with the column `value`: the whole numbers of a JSON array.
+    /// A table with the column `value`: the integers of a JSON array.
     pub(crate) fn json_numbers(self, json: &str) -> String {
         match self {
             Self::Sqlite => format!("(SELECT value FROM json_each({json})) AS numbers"),
@@ -69,10 +72,10 @@ impl Dialect {
         }
     }
 
-    /// A condition: the whole number in `column`, which an index begins with, is in a JSON array. Unlike a join with
-    /// [`Self::json_numbers`] it makes PostgreSQL go by that index even while it has no statistics of the table. The array is a
-    /// subquery of its own there, or it would be read anew for every row of a plan that goes by another index, and its
-    /// length would speak against this one.
+    /// A condition: the integer `column`, which is the first column of an index, is in a JSON array. Unlike a join
+    /// with [`Self::json_numbers`], it makes PostgreSQL use that index even without statistics of the table. The
+    /// array is a subquery: PostgreSQL would otherwise parse it for every row of a plan that uses another index, and
+    /// its length would raise the estimated cost of this one.
     pub(crate) fn key_in_json(self, column: &str, json: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} IN (SELECT value FROM json_each({json}))"),
@@ -83,8 +86,8 @@ impl Dialect {
         }
     }
 
-    /// Ends the condition of an `UPDATE .. FROM` [`Self::json_rows`], where the rows are also joined by `column`. PostgreSQL
-    /// needs [`Self::key_in_json`] to find them quickly, SQLite finds them quickly only without.
+    /// Suffix of the condition of an `UPDATE .. FROM` [`Self::json_rows`] whose rows are joined by `column`.
+    /// PostgreSQL needs [`Self::key_in_json`] to find them quickly; it would slow SQLite down.
     pub(crate) fn joined_key_in_json(self, column: &str, json: &str) -> String {
         match self {
             Self::Sqlite => format!("{json} IS NOT NULL"),
@@ -92,8 +95,8 @@ impl Dialect {
         }
     }
 
-    /// The table `name`: a row for each object of a JSON array, whose members are the columns. This is how a batch
-    /// becomes one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
+    /// The table `name` with a row for each object of a JSON array; the members are the columns. It writes a batch in
+    /// one statement: `INSERT INTO .. SELECT .. FROM {rows}`.
     pub(crate) fn json_rows(
         self,
         name: &str,
@@ -122,7 +125,8 @@ impl Dialect {
         }
     }
 
-    /// A condition: the text matches the pattern of a parameter that [`Self::pattern`] made. Case-sensitive.
+    /// A condition: the text matches a pattern from [`Self::pattern`], which is bound to the parameter.
+    /// Case-sensitive.
     pub(crate) fn matches(self, text: &str, parameter: &str) -> String {
         match self {
             Self::Sqlite => format!("{text} GLOB {parameter}"),
@@ -130,7 +134,7 @@ impl Dialect {
         }
     }
 
-    /// A pattern in which only `*` is special, for [`Self::matches`].
+    /// Converts a pattern in which only `*` is special, for [`Self::matches`].
     pub(crate) fn pattern(self, pattern: &str) -> String {
         let mut escaped = String::with_capacity(pattern.len() + 8);
         for c in pattern.chars() {
@@ -151,10 +155,10 @@ impl Dialect {
         escaped
     }
 
-    /// The text of a migration for this database.
+    /// Replaces the placeholders in a migration.
     ///
-    /// `{{text}}` is a text that compares and sorts by its bytes, whatever the database's locale; `{{id}}` a key that
-    /// the database hands out and never twice, `{{id32}}` one that fits a signed 32-bit integer, `{{blob}}` bytes.
+    /// `{{text}}` is a text that is compared by its bytes, independent of the database's locale. `{{id}}` is a
+    /// generated key that is never reused, `{{id32}}` one that fits a signed 32-bit integer. `{{blob}}` is bytes.
     pub(crate) fn migration(self, text: &str) -> String {
         let tokens = match self {
             Self::Sqlite => [
@@ -184,8 +188,8 @@ impl Dialect {
     }
 }
 
-/// A text as both databases can keep it: PostgreSQL has no place for U+0000, so that becomes U+FFFD. Whatever comes
-/// from outside and is bound or put into JSON goes through here.
+/// Replaces U+0000 by U+FFFD, because PostgreSQL cannot store it. Applied to all external text that is bound or
+/// written to JSON.
 pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         text.replace('\0', "\u{FFFD}").into()
@@ -196,7 +200,7 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
 
 fn invalid_url(why: &'static str) -> StoreError {
     StoreError::Internal {
-        context: "read the address of the database",
+        context: "parse the database URL",
         source: why.into(),
     }
 }

@@ -1,16 +1,16 @@
 use tidegate_engine::ports::StoreError;
 
-/// What a failed statement is to the engine. `context` is verb and object: `read firmware`.
+/// Converts the error of a statement. `context` is a verb and an object: `read firmware`.
 pub(crate) fn failed(context: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         if is_unavailable(&error) {
             return StoreError::Unavailable(format!("{context}: {error}"));
         }
         if is_conflict(&error) {
-            return StoreError::Conflict(format!("{context}: it is there already"));
+            return StoreError::Conflict(format!("{context}: it exists already"));
         }
         let source = match error {
-            // sqlx says what the database said, and names that as its source, which says it again.
+            // sqlx's message contains the message of its source: keep the source only.
             sqlx::Error::Database(error) => error.into_error(),
             error => Box::new(error),
         };
@@ -18,21 +18,21 @@ pub(crate) fn failed(context: &'static str) -> impl Fn(sqlx::Error) -> StoreErro
     }
 }
 
-/// Like [`failed`], and names what stands against it when a rule of uniqueness does.
+/// Like [`failed`], with the message `message` for a violated unique constraint.
 pub(crate) fn conflict(
     context: &'static str,
-    there: String,
+    message: String,
 ) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |error| {
         if is_conflict(&error) {
-            StoreError::Conflict(there)
+            StoreError::Conflict(message)
         } else {
             failed(context)(error)
         }
     }
 }
 
-/// Something else than sqlx failed, or what was read is not what was written.
+/// Converts errors that do not come from sqlx, such as invalid stored data.
 pub(crate) fn internal(
     context: &'static str,
 ) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> StoreError {
@@ -45,7 +45,7 @@ fn is_conflict(error: &sqlx::Error) -> bool {
         .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
-/// Whether asking again may help.
+/// Whether a retry may succeed.
 fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
@@ -56,12 +56,12 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
         | Error::WorkerCrashed
         | Error::BeginFailed => true,
         Error::Database(error) => error.code().is_some_and(|code| {
-            // SQLite: busy and locked, plainly and in their extended forms; a full disk.
+            // SQLite: busy and locked, with their extended codes, and a full disk.
             let sqlite = code
                 .parse::<u32>()
                 .is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 13))
                 && code.len() < 5;
-            // PostgreSQL: connection lost, no room, shutting down, chosen to end a deadlock.
+            // PostgreSQL: connection lost, insufficient resources, shutting down, deadlock victim.
             let postgres = code.len() == 5
                 && (["08", "53", "57"]
                     .iter()

@@ -1,4 +1,4 @@
-//! Which files are wanted.
+//! Leases and garbage collection of stored files.
 
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
@@ -15,7 +15,7 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Holders that one look lets go.
+/// The maximum number of rows that one round of garbage collection reads.
 const MAX_PER_ROUND: i64 = 100;
 
 #[async_trait]
@@ -53,35 +53,36 @@ impl Files for SqlStore {
         .bind(hex(&sha256))
         .execute(tx.conn())
         .await
-        .map_err(failed("forget a deleted file"))?;
+        .map_err(failed("confirm a deleted file"))?;
         tx.commit().await
     }
 
     async fn orphaned_files(
         &self,
         now: Timestamp,
-        doomed_before: Timestamp,
+        deleting_before: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError> {
         let holders = expired_holders(&mut self.database.read_single().await?, now).await?;
-        let mut strays = Vec::new();
+        let mut orphans = Vec::new();
         for holder in holders {
-            strays.extend(self.end_file_leases(&holder, now).await?);
+            orphans.extend(self.end_file_leases(&holder, now).await?);
         }
-        strays
-            .extend(stale_deletions(&mut self.database.read_single().await?, doomed_before).await?);
-        Ok(strays)
+        orphans.extend(
+            stale_deletions(&mut self.database.read_single().await?, deleting_before).await?,
+        );
+        Ok(orphans)
     }
 }
 
-/// False: it is doomed.
+/// Returns false if the file is being deleted.
 async fn acquire_lease(
     tx: &mut Tx,
     sha256: &str,
     holder: &str,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
-    const HOLD: &str = "hold a file";
-    // Changes nothing of a row that is there, but locks it.
+    const LEASE: &str = "lease a file";
+    // Locks an existing row; does not change it.
     let row = sqlx::query(
         "INSERT INTO unreferenced_files (sha256) VALUES ($1) \
          ON CONFLICT (sha256) DO UPDATE SET deleting_since = unreferenced_files.deleting_since RETURNING deleting_since",
@@ -89,8 +90,8 @@ async fn acquire_lease(
     .bind(sha256)
     .fetch_one(tx.conn())
     .await
-    .map_err(failed(HOLD))?;
-    let deleting_since: Option<i64> = row.take("deleting_since").map_err(row_error(HOLD))?;
+    .map_err(failed(LEASE))?;
+    let deleting_since: Option<i64> = row.take("deleting_since").map_err(row_error(LEASE))?;
     if deleting_since.is_some() {
         return Ok(false);
     }
@@ -103,7 +104,7 @@ async fn acquire_lease(
     .bind(until.0)
     .execute(tx.conn())
     .await
-    .map_err(failed(HOLD))?;
+    .map_err(failed(LEASE))?;
     Ok(true)
 }
 
@@ -112,8 +113,8 @@ async fn end_leases(
     holder: &str,
     now: Timestamp,
 ) -> Result<Vec<[u8; 32]>, StoreError> {
-    const LET_GO: &str = "let go of files";
-    // Locked in one order, so that two who hold the same do not wait for each other.
+    const END_LEASES: &str = "end file leases";
+    // A fixed order prevents deadlocks between holders of the same files.
     let lock = tx.dialect().for_update();
     let sql = format!(
         "SELECT sha256 FROM unreferenced_files WHERE sha256 IN (SELECT sha256 FROM file_leases WHERE holder = $1) \
@@ -123,16 +124,16 @@ async fn end_leases(
         .bind(holder)
         .fetch_all(tx.conn())
         .await
-        .map_err(failed(LET_GO))?;
+        .map_err(failed(END_LEASES))?;
     let held: Result<Vec<String>, _> = rows.iter().map(|row| row.take("sha256")).collect();
     sqlx::query("DELETE FROM file_leases WHERE holder = $1")
         .bind(holder)
         .execute(tx.conn())
         .await
-        .map_err(failed(LET_GO))?;
+        .map_err(failed(END_LEASES))?;
     let mut stale_deletions = Vec::new();
-    for sha256 in held.map_err(row_error(LET_GO))? {
-        let bytes: [u8; 32] = parse_hex(&sha256).map_err(row_error(LET_GO))?;
+    for sha256 in held.map_err(row_error(END_LEASES))? {
+        let bytes: [u8; 32] = parse_hex(&sha256).map_err(row_error(END_LEASES))?;
         if mark_pending_delete(tx, &sha256, bytes, now).await? {
             stale_deletions.push(bytes);
         }
@@ -140,15 +141,15 @@ async fn end_leases(
     Ok(stale_deletions)
 }
 
-/// Dooms a file that nobody holds and nothing refers to; its row is locked. One that is wanted needs no row when nobody
-/// holds it any more.
+/// Marks a file for deletion if it is neither leased nor referenced. Its row is locked. A referenced file without a
+/// lease needs no row.
 async fn mark_pending_delete(
     tx: &mut Tx,
     sha256: &str,
     bytes: [u8; 32],
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    const DOOM: &str = "doom a file";
+    const MARK: &str = "mark a file for deletion";
     let stale_deletions = sqlx::query(
         "UPDATE unreferenced_files SET deleting_since = $3 WHERE sha256 = $1 AND deleting_since IS NULL \
          AND NOT EXISTS (SELECT 1 FROM file_leases WHERE file_leases.sha256 = $1) \
@@ -160,7 +161,7 @@ async fn mark_pending_delete(
     .bind(now.0)
     .execute(tx.conn())
     .await
-    .map_err(failed(DOOM))?;
+    .map_err(failed(MARK))?;
     if stale_deletions.rows_affected() > 0 {
         return Ok(true);
     }
@@ -171,13 +172,13 @@ async fn mark_pending_delete(
     .bind(sha256)
     .execute(tx.conn())
     .await
-    .map_err(failed(DOOM))?;
+    .map_err(failed(MARK))?;
     Ok(false)
 }
 
-/// Holders whose time is up.
+/// Holders with an expired lease.
 async fn expired_holders(tx: &mut Tx, now: Timestamp) -> Result<Vec<String>, StoreError> {
-    const READ: &str = "read holds of files";
+    const READ: &str = "read expired file leases";
     let rows =
         sqlx::query("SELECT DISTINCT holder FROM file_leases WHERE expires_at <= $1 LIMIT $2")
             .bind(now.0)
@@ -189,9 +190,9 @@ async fn expired_holders(tx: &mut Tx, now: Timestamp) -> Result<Vec<String>, Sto
     holders.map_err(row_error(READ))
 }
 
-/// Files that have been doomed for so long that whoever doomed them is dead.
+/// Files whose deletion was not confirmed: the server that deleted them stopped.
 async fn stale_deletions(tx: &mut Tx, before: Timestamp) -> Result<Vec<[u8; 32]>, StoreError> {
-    const READ: &str = "read doomed files";
+    const READ: &str = "read unconfirmed file deletions";
     let rows =
         sqlx::query("SELECT sha256 FROM unreferenced_files WHERE deleting_since < $1 LIMIT $2")
             .bind(before.0)

@@ -1,4 +1,4 @@
-//! What hosts tell one another: the devices and tenants whose remembered answers are out of date.
+//! Cache invalidation between servers, over PostgreSQL's LISTEN and NOTIFY.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,39 +18,39 @@ use crate::{
     rows::to_json,
 };
 
-/// PostgreSQL's channel. A message of it is [`Message`] as JSON.
+/// The channel. A message is a [`Message`] as JSON.
 const CHANNEL: &str = "tidegate_devices";
-/// PostgreSQL takes messages of less than 8000 bytes.
+/// PostgreSQL limits messages to less than 8000 bytes.
 const MAX_MESSAGE_BYTES: usize = 7000;
-/// How long to wait before trying to listen again.
+/// The delay before a new attempt to listen.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-/// Something that another host changed, and that may be remembered here.
+/// Cached data that another server changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invalidation {
-    /// What is remembered of this device is out of date.
+    /// Cached data about this device is stale.
     Device {
-        /// Whose it is.
+        /// Its tenant.
         tenant: TenantId,
-        /// Its id.
+        /// The device's id, as operators use it.
         device_id: String,
     },
-    /// What is remembered of this tenant, its devices aside, is out of date.
+    /// Cached data about this tenant is stale, except about its devices.
     Tenant(TenantId),
-    /// Messages may have been missed: everything that is remembered may be out of date.
+    /// Messages may have been lost: all cached data may be stale.
     Everything,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
-    /// Who says so.
-    host: String,
+    /// The sender.
+    server_name: String,
     tenant: i64,
-    /// None: the tenant itself.
+    /// None: the message is about the tenant.
     devices: Option<Vec<String>>,
 }
 
-/// Tells every other host of these devices when the transaction commits. On SQLite there is no other host.
+/// Notifies other servers about these devices when the transaction commits. On SQLite there are no other servers.
 pub(crate) async fn notify_devices<'a>(
     tx: &mut Tx,
     tenant: TenantId,
@@ -65,7 +65,7 @@ pub(crate) async fn notify_devices<'a>(
     Ok(())
 }
 
-/// Tells every other host that this tenant changed, when the transaction commits.
+/// Notifies other servers about this tenant when the transaction commits.
 pub(crate) async fn notify_tenant(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     if tx.dialect() == Dialect::Sqlite {
         return Ok(());
@@ -78,9 +78,9 @@ async fn send(
     tenant: TenantId,
     devices: Option<Vec<String>>,
 ) -> Result<(), StoreError> {
-    let (host, tenant) = (tx.host().to_owned(), tenant.0);
+    let (server_name, tenant) = (tx.server_name().to_owned(), tenant.0);
     let message = to_json(&Message {
-        host,
+        server_name,
         tenant,
         devices,
     })?;
@@ -89,38 +89,38 @@ async fn send(
         .bind(message)
         .execute(tx.conn())
         .await
-        .map_err(failed("announce changes"))?;
+        .map_err(failed("notify other servers"))?;
     Ok(())
 }
 
 fn split_into_messages<'a>(device_ids: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {
     let mut messages: Vec<Vec<String>> = Vec::new();
-    let mut room = 0;
+    let mut remaining = 0;
     for id in device_ids {
-        // Escaping can double a character at most: ids have no control characters.
+        // Ids contain no control characters, so JSON escaping at most doubles their length.
         let bytes = id.len() * 2 + 3;
         match messages.last_mut() {
-            Some(message) if bytes <= room => message.push(id.to_owned()),
+            Some(message) if bytes <= remaining => message.push(id.to_owned()),
             _ => {
                 messages.push(vec![id.to_owned()]);
-                room = MAX_MESSAGE_BYTES;
+                remaining = MAX_MESSAGE_BYTES;
             }
         }
-        room = room.saturating_sub(bytes);
+        remaining = remaining.saturating_sub(bytes);
     }
     messages
 }
 
-/// All that other hosts announce from now on; begins with [`Invalidation::Everything`] as soon as it listens.
+/// The invalidations of other servers. Begins with [`Invalidation::Everything`] once it listens.
 pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation> {
     if database.dialect() == Dialect::Sqlite {
         return stream::pending().boxed();
     }
-    let (host, url) = (database.host(), database.url().to_owned());
+    let (server_name, url) = (database.server_name(), database.url().to_owned());
     stream::unfold(None::<PgListener>, move |listener| {
-        let (host, url) = (Arc::clone(&host), url.clone());
+        let (server_name, url) = (Arc::clone(&server_name), url.clone());
         async move {
-            let (changes, listener) = next_invalidations(listener, &host, &url).await;
+            let (changes, listener) = next_invalidations(listener, &server_name, &url).await;
             Some((stream::iter(changes), Some(listener)))
         }
     })
@@ -130,22 +130,22 @@ pub(crate) fn subscribe(database: &Database) -> BoxStream<'static, Invalidation>
 
 async fn next_invalidations(
     listener: Option<PgListener>,
-    host: &str,
+    server_name: &str,
     url: &str,
 ) -> (Vec<Invalidation>, PgListener) {
     if let Some(mut listener) = listener {
         match listener.try_recv().await {
-            Ok(Some(message)) => return (parse_message(message.payload(), host), listener),
-            // It has connected anew by itself.
+            Ok(Some(message)) => return (parse_message(message.payload(), server_name), listener),
+            // The listener reconnected.
             Ok(None) => return (vec![Invalidation::Everything], listener),
-            Err(error) => tracing::warn!(%error, "changes of other hosts are not heard"),
+            Err(error) => tracing::warn!(%error, "failed to listen for invalidations"),
         }
     }
     loop {
         match listen(url).await {
             Ok(listener) => return (vec![Invalidation::Everything], listener),
             Err(error) => {
-                tracing::warn!(%error, "changes of other hosts are not heard");
+                tracing::warn!(%error, "failed to listen for invalidations");
                 tokio::time::sleep(RECONNECT_DELAY).await;
             }
         }
@@ -158,10 +158,10 @@ async fn listen(url: &str) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-fn parse_message(message: &str, host: &str) -> Vec<Invalidation> {
+fn parse_message(message: &str, server_name: &str) -> Vec<Invalidation> {
     match serde_json::from_str::<Message>(message) {
-        // What this host did, it knows already.
-        Ok(message) if message.host == host => Vec::new(),
+        // Ignore this server's own messages.
+        Ok(message) if message.server_name == server_name => Vec::new(),
         Ok(message) => {
             let tenant = TenantId(message.tenant);
             let Some(devices) = message.devices else {
@@ -172,7 +172,7 @@ fn parse_message(message: &str, host: &str) -> Vec<Invalidation> {
                 .map(|device_id| Invalidation::Device { tenant, device_id })
                 .collect()
         }
-        // A newer host's word: something changed.
+        // The format of a newer server.
         Err(_) => vec![Invalidation::Everything],
     }
 }
@@ -194,7 +194,7 @@ mod tests {
             assert_eq!(messages.iter().map(Vec::len).sum::<usize>(), count);
             for devices in messages {
                 let message = to_json(&Message {
-                    host: "host-0123456789abcdef".to_owned(),
+                    server_name: "server-0123456789abcdef".to_owned(),
                     tenant: i64::MAX,
                     devices: Some(devices),
                 })
@@ -216,11 +216,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_hosts_receive_committed_invalidations() -> anyhow::Result<()> {
+    async fn other_servers_receive_committed_invalidations() -> anyhow::Result<()> {
         let Some(store) = TestStore::on_postgres().await? else {
             return Ok(());
         };
-        let other = store.another_host().await?;
+        let other = store.another_server().await?;
         let mut changes = store.invalidations();
         assert_eq!(changes.next().await, Some(Invalidation::Everything));
         for (database, tenant, id, is_committed) in [
@@ -246,7 +246,7 @@ mod tests {
         let theirs = Invalidation::Tenant(store.theirs);
         assert_eq!(changes.next().await, Some(theirs));
 
-        // A cut connection is heard of, too.
+        // A lost connection yields `Everything`.
         let mut tx = store.database.write().await?;
         sqlx::query(
             "SELECT CASE WHEN pg_terminate_backend(pid) THEN 1 ELSE 0 END FROM pg_stat_activity \

@@ -1,4 +1,4 @@
-//! Every decision with its observation.
+//! The journal: every plugin call with its input and output.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Journal for SqlStore {
     }
 }
 
-/// Appends entries after the campaign's last one, which the caller has locked.
+/// Appends entries after the campaign's last one. The caller has locked the campaign.
 pub(crate) async fn append(
     tx: &mut Tx,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Requests that their clients named with a key.
+//! REST requests with an idempotency key.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -20,8 +20,8 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-const DELETE_EXPIRED: &str = "forget requests";
-const READ: &str = "read a request that was reserved";
+const DELETE_EXPIRED: &str = "delete expired requests";
+const READ: &str = "read a reserved request";
 
 #[async_trait]
 impl KeyedRequests for SqlStore {
@@ -73,25 +73,25 @@ impl KeyedRequests for SqlStore {
         &self,
         tenant: TenantId,
         reservation: ReservationId,
-        sealed: Option<Vec<u8>>,
+        encrypted: Option<Vec<u8>>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let size = to_i64(sealed.as_ref().map_or(0, Vec::len) as u64);
+        let size = to_i64(encrypted.as_ref().map_or(0, Vec::len) as u64);
         let mut tx = self.database.write().await?;
-        let kept = sqlx::query(
+        let updated = sqlx::query(
             "UPDATE keyed_requests SET lease_until = NULL, response = $4, response_bytes = $5, expires_at = $6 \
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
         .bind(hex(&reservation.digest))
         .bind(hex(&reservation.salt))
-        .bind(sealed)
+        .bind(encrypted)
         .bind(size)
         .bind(expires_at.0)
         .execute(tx.conn())
         .await
-        .map_err(failed("keep an answer"))?;
-        if kept.rows_affected() > 0 {
+        .map_err(failed("store a response"))?;
+        if updated.rows_affected() > 0 {
             totals::change(&mut tx, tenant, 0, size).await?;
         }
         tx.commit().await
@@ -103,7 +103,7 @@ impl KeyedRequests for SqlStore {
         reservation: ReservationId,
     ) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
-        let given_back = sqlx::query(
+        let deleted = sqlx::query(
             "DELETE FROM keyed_requests \
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
@@ -112,39 +112,39 @@ impl KeyedRequests for SqlStore {
         .bind(hex(&reservation.salt))
         .execute(tx.conn())
         .await
-        .map_err(failed("give a request back"))?;
-        if given_back.rows_affected() > 0 {
+        .map_err(failed("release a request"))?;
+        if deleted.rows_affected() > 0 {
             totals::change(&mut tx, tenant, -1, 0).await?;
         }
         tx.commit().await
     }
 
-    async fn delete_expired_requests(&self, now: Timestamp, most: u32) -> Result<u64, StoreError> {
+    async fn delete_expired_requests(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let mut tx = self.database.write().await?;
-        let forgotten = sqlx::query(
+        let deleted = sqlx::query(
             "DELETE FROM keyed_requests WHERE (tenant_id, digest) IN (\
              SELECT tenant_id, digest FROM keyed_requests WHERE expires_at <= $1 \
              ORDER BY expires_at LIMIT $2) RETURNING tenant_id, response_bytes",
         )
         .bind(now.0)
-        .bind(i64::from(most))
+        .bind(i64::from(limit))
         .fetch_all(tx.conn())
         .await
         .map_err(failed(DELETE_EXPIRED))?;
-        totals::subtract(&mut tx, &forgotten).await?;
+        totals::subtract(&mut tx, &deleted).await?;
         tx.commit().await?;
-        Ok(forgotten.len() as u64)
+        Ok(deleted.len() as u64)
     }
 }
 
-/// Makes place for a request whose key was used so long ago that it is forgotten.
+/// Deletes an expired request, so that its key can be used again.
 async fn delete_expired(
     tx: &mut Tx,
     tenant: TenantId,
     digest: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let forgotten = sqlx::query(
+    let deleted = sqlx::query(
         "DELETE FROM keyed_requests WHERE tenant_id = $1 AND digest = $2 AND expires_at <= $3 \
          RETURNING tenant_id, response_bytes",
     )
@@ -154,10 +154,10 @@ async fn delete_expired(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(DELETE_EXPIRED))?;
-    totals::subtract(tx, &forgotten).await
+    totals::subtract(tx, &deleted).await
 }
 
-/// Whether nobody had it.
+/// Returns false if the key is in use.
 async fn insert(tx: &mut Tx, tenant: TenantId, request: &NewRequest) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO keyed_requests \

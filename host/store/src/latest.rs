@@ -1,4 +1,4 @@
-//! What keeps devices in mode `latest` going.
+//! Devices in mode `latest`.
 
 use std::collections::HashSet;
 
@@ -17,9 +17,9 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-const READ: &str = "read which tenants were stirred";
+const READ: &str = "read dirty tenants";
 
-/// Something happened that may leave a device in mode `latest` behind.
+/// Marks the tenant dirty: an event may have outdated a device in mode `latest`.
 pub(crate) async fn mark_dirty(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO latest_dirty_flags (tenant_id, changes, processed) VALUES ($1, 1, 0) \
@@ -28,7 +28,7 @@ pub(crate) async fn mark_dirty(tx: &mut Tx, tenant: TenantId) -> Result<(), Stor
     .bind(tenant.0)
     .execute(tx.conn())
     .await
-    .map_err(failed("stir a tenant"))?;
+    .map_err(failed("mark a tenant dirty"))?;
     Ok(())
 }
 
@@ -51,16 +51,16 @@ impl LatestDevices for SqlStore {
             .map_err(row_error(READ))
     }
 
-    async fn clear_dirty(&self, tenant: TenantId, mark_dirty: i64) -> Result<(), StoreError> {
+    async fn clear_dirty(&self, tenant: TenantId, changes: i64) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
             "UPDATE latest_dirty_flags SET processed = $2 WHERE tenant_id = $1 AND processed < $2",
         )
         .bind(tenant.0)
-        .bind(mark_dirty)
+        .bind(changes)
         .execute(tx.conn())
         .await
-        .map_err(failed("note that a tenant was looked at"))?;
+        .map_err(failed("clear the dirty flag of a tenant"))?;
         tx.commit().await
     }
 
@@ -70,7 +70,7 @@ impl LatestDevices for SqlStore {
         firmware: FirmwareId,
         devices: &[DeviceKey],
     ) -> Result<HashSet<DeviceKey>, StoreError> {
-        const READ: &str = "read who had a firmware";
+        const READ: &str = "read which devices were offered a firmware";
         let keys: Vec<i64> = devices.iter().map(|key| key.0).collect();
         let mut tx = self.database.read_single().await?;
         let which = tx.dialect().key_in_json("u.device_key", "$3");

@@ -1,14 +1,13 @@
-//! Tidegate's storage: SQLite, embedded, and PostgreSQL, for many hosts at once, from one set of SQL.
+//! The storage of Tidegate: SQLite (embedded) and PostgreSQL (for several servers), from one set of SQL statements.
 //!
-//! Every method of the engine's ports is one transaction here. `database` says how transactions are had on either
-//! database, `dialect` holds the few places where their SQL differs, `gather` commits many small writes as one.
+//! Each method of the engine's ports runs in one transaction. `database` opens transactions on either database,
+//! `dialect` contains the places where the SQL differs, `batch_writer` commits many small writes in one transaction.
 //!
 //! # Architecture invariant
 //!
-//! Only this crate names sqlx. Every table but `tenants`, and those of files, which tenants
-//! share, has a `tenant_id`, every statement names it, and every
-//! reference from row to row carries it, so that no row can point into another tenant; a test reads all statements of
-//! this crate and fails when one forgets.
+//! Only this crate uses sqlx. Every table has a `tenant_id`, except `tenants` and the tables of files, which tenants
+//! share. Every statement names the `tenant_id`, and every foreign key contains it, so that a row cannot refer to
+//! another tenant. The tests in `tenant_isolation` read all statements of this crate and check this.
 
 mod access;
 mod batch_writer;

@@ -1,4 +1,4 @@
-//! Maintenance windows, as JSON that SQL never looks into.
+//! Maintenance windows as JSON, which SQL does not read.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use crate::{
     rows::{RowError, RowExt as _, to_json},
 };
 
-/// How many may be known before those that nobody holds any more are let go.
+/// The size at which unused entries are removed from the cache.
 const MAX_CACHED: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub(crate) fn to_text(
     json.as_ref().map(to_json).transpose()
 }
 
-/// The window in this column, if there is one.
+/// Reads the window in this column.
 pub(crate) fn from_row(
     row: &AnyRow,
     column: &'static str,
@@ -51,7 +51,7 @@ pub(crate) fn from_row(
     text.map(|text| from_text(text, column)).transpose()
 }
 
-/// A window stands in thousands of updates: it is parsed once, and they share it.
+/// Parses a window, once for all updates with the same window: they share one value.
 fn from_text(text: &str, column: &'static str) -> Result<Arc<MaintenanceWindow>, RowError> {
     static CACHE: LazyLock<Mutex<HashMap<Box<str>, Weak<MaintenanceWindow>>>> =
         LazyLock::new(Mutex::default);
@@ -97,7 +97,7 @@ mod tests {
                     timezone: "Europe/Berlin".to_owned(),
                     prefetch: true,
                 })
-                .expect("a good window"),
+                .expect("a valid window"),
             )
         };
         let nightly = window("0 2 * * *");

@@ -1,4 +1,4 @@
-//! The tables, as `migrations/` at the root of the repository has them: written once, for both databases.
+//! Runs the migrations of `migrations/` in the root of the repository, which are written once for both databases.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use tidegate_engine::ports::StoreError;
 
 use crate::{dialect::Dialect, error::internal};
 
-/// Every migration: its number, its name, its text. One that was released never changes.
+/// Every migration: number, name and text. A released migration never changes.
 pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (
         1,
@@ -54,7 +54,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     ),
 ];
 
-/// Brings the database to the last migration. Hosts that start at the same time wait for one another.
+/// Applies all migrations. Servers that start concurrently wait for each other.
 pub(crate) async fn run(dialect: Dialect, pool: &AnyPool) -> Result<(), StoreError> {
     migrator(dialect)
         .run(pool)
@@ -62,12 +62,12 @@ pub(crate) async fn run(dialect: Dialect, pool: &AnyPool) -> Result<(), StoreErr
         .map_err(|error| internal("migrate the database")(explained(error)))
 }
 
-/// The one error that an operator meets, when an older server is started again, in words that say what to do.
+/// Explains the error that occurs when an older server is started on the database of a newer one.
 fn explained(error: MigrateError) -> Box<dyn Error + Send + Sync> {
     match error {
         MigrateError::VersionMissing(version) => format!(
-            "it belongs to a newer server: this one does not know migration {version}; start the newer one, or restore \
-             the backup that was taken before it"
+            "the database belongs to a newer server: it has migration {version}, which this server does not know. Start \
+             the newer server, or restore the backup that was taken before the upgrade"
         )
         .into(),
         error => Box::new(error),
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn every_migration_file_is_listed_under_its_number() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-        let files = std::fs::read_dir(folder).expect("the folder of migrations");
+        let files = std::fs::read_dir(folder).expect("the folder `migrations`");
         let mut files: Vec<_> = files
             .map(|file| {
                 file.expect("a file")

@@ -37,7 +37,7 @@ impl Plugins for SqlStore {
         let kind = put_plugin(&mut tx, tenant, &revision).await?;
         if kind != revision.kind {
             return Err(StoreError::Conflict(format!(
-                "the plugin {} is a {} plugin and stays one",
+                "plugin {} exists with the kind `{}`, which cannot change",
                 revision.description.name,
                 kind.as_str()
             )));
@@ -124,7 +124,7 @@ impl Plugins for SqlStore {
     }
 }
 
-/// Makes the plugin when it is not there; answers the kind that it has.
+/// Creates the plugin if it does not exist; returns its kind.
 async fn put_plugin(
     tx: &mut Tx,
     tenant: TenantId,
@@ -209,7 +209,7 @@ async fn record_plugin_usage(
         ("failures", ColumnType::Int),
         ("fuel", ColumnType::Int),
     ];
-    // The same digest may stand there more than once; CAST, for a sum is no BIGINT on PostgreSQL.
+    // A digest may occur several times. SUM of BIGINT is NUMERIC on PostgreSQL.
     let sql = format!(
         "WITH used AS (SELECT digest, CAST(SUM(calls) AS BIGINT) AS calls, \
          CAST(SUM(failures) AS BIGINT) AS failures, CAST(SUM(fuel) AS BIGINT) AS fuel \
@@ -218,14 +218,14 @@ async fn record_plugin_usage(
          failures = plugin_revisions.failures + used.failures, \
          fuel = plugin_revisions.fuel + used.fuel FROM used \
          WHERE plugin_revisions.tenant_id = $1 AND plugin_revisions.digest = used.digest",
-        tx.dialect().json_rows("given", "$2", &columns)
+        tx.dialect().json_rows("input", "$2", &columns)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(to_json(&rows.collect::<Vec<_>>())?)
         .execute(tx.conn())
         .await
-        .map_err(failed("note what plugins cost"))?;
+        .map_err(failed("record plugin usage"))?;
     Ok(())
 }
 

@@ -1,76 +1,64 @@
-//! From rows to domain types.
+//! Conversion of rows to domain types.
 
 use sqlx::{ColumnIndex, Decode, Row, Type, any::AnyRow};
 use tidegate_engine::ports::StoreError;
 
 use crate::error::internal;
 
-/// A row that does not say what a row of its table may say.
+/// A row with a value that its column does not allow.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RowError {
-    /// The column is missing or of another type.
+    /// The column is missing or has another type.
     #[error(transparent)]
     Column(#[from] sqlx::Error),
-    /// A word that is none of those there are.
-    #[error("`{value}` is no {column}")]
-    UnknownValue {
-        /// The column.
-        column: &'static str,
-        /// What it says.
-        value: String,
-    },
-    /// A number outside its range.
+    /// A text that is none of the defined values.
+    #[error("`{value}` is not a valid {column}")]
+    UnknownValue { column: &'static str, value: String },
+    /// An integer outside its range.
     #[error("{value} is out of range for {column}")]
-    OutOfRange {
-        /// The column.
-        column: &'static str,
-        /// What it says.
-        value: i64,
-    },
-    /// JSON that is not what was stored.
-    #[error("the JSON of {column}: {error}")]
+    OutOfRange { column: &'static str, value: i64 },
+    /// Invalid JSON.
+    #[error("invalid JSON in {column}: {error}")]
     Json {
-        /// The column.
         column: &'static str,
-        /// What is wrong.
         #[source]
         error: serde_json::Error,
     },
 }
 
-/// Makes a [`StoreError`] of it: `read device row`.
+/// Converts it to a [`StoreError`]; `context` is for example `read device row`.
 pub(crate) fn row_error(context: &'static str) -> impl Fn(RowError) -> StoreError {
     move |error| internal(context)(Box::new(error))
 }
 
-/// Reading columns as the domain has them.
+/// Conversion of columns to domain types.
 pub(crate) trait RowExt {
-    /// The column as it is.
+    /// Reads the column without a conversion.
     fn take<'r, T>(&'r self, column: impl ColumnIndex<AnyRow>) -> Result<T, RowError>
     where
         T: Decode<'r, sqlx::Any> + Type<sqlx::Any>;
 
-    /// A number that is never negative.
+    /// Reads a non-negative integer.
     fn count(&self, column: &'static str) -> Result<u64, RowError>;
 
-    /// 0 or 1.
+    /// Reads 0 or 1.
     fn flag(&self, column: &'static str) -> Result<bool, RowError>;
 
-    /// A word that stands for something.
+    /// Reads a text and parses it.
     fn parse_column<T>(
         &self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, RowError>;
 
-    /// A word, or nothing.
+    /// Reads a text that may be null and parses it.
     fn parse_optional<T>(
         &self,
         column: &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, RowError>;
 
-    /// JSON text.
+    /// Reads a text that contains JSON.
     fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError>;
 }
 
@@ -130,18 +118,18 @@ fn parse_value<T>(
     })
 }
 
-/// A number as SQL has it; what is too large for it does not occur.
+/// Converts to SQL's integer. Larger values do not occur and are clamped.
 pub(crate) fn to_i64(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// JSON for a parameter. Texts in it have gone through [`crate::dialect::storable`].
+/// Writes a parameter as JSON. Its texts must have been converted by [`crate::dialect::storable`].
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value)
         .map_err(|error| internal("write a parameter as JSON")(Box::new(error)))
 }
 
-/// The bytes that these hexadecimal digits stand for, when there are as many as wanted.
+/// Parses hexadecimal digits; none unless there are `N` bytes.
 pub(crate) fn bytes_of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let digits = text.as_bytes();

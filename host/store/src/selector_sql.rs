@@ -1,5 +1,5 @@
-//! Selectors over devices as SQL. They hold for the same devices as `tidegate_core::selector::matches`; a test holds
-//! both against random fleets.
+//! Selectors over devices as SQL. They match the same devices as `tidegate_core::selector::matches`; a test compares
+//! both on random fleets.
 
 use tidegate_core::{
     selector::{Comparison, FieldKind, Operator, Selector},
@@ -11,7 +11,7 @@ use crate::{
     sql::Parameters,
 };
 
-/// A condition on the table `devices d`, never NULL. Its values are bound.
+/// A condition on `devices d` that is never NULL. Its values are bound.
 pub(crate) fn condition(
     selector: &Selector,
     dialect: Dialect,
@@ -33,7 +33,7 @@ pub(crate) fn condition(
 
 fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameters) -> String {
     let (operator, is_negated) = match comparison.operator {
-        // They also hold for what has no such field.
+        // Negated operators also match devices without the field.
         Operator::NotEqual => (Operator::Equal, true),
         Operator::Out => (Operator::In, true),
         operator => (operator, false),
@@ -92,7 +92,7 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
                      AND l.device_key = d.id AND l.label_key = {key} AND {any})"
                 )
             } else {
-                // A device has no such field.
+                // Not a field of devices.
                 "(1 = 0)".to_owned()
             }
         }
@@ -104,7 +104,7 @@ fn compare(comparison: &Comparison, dialect: Dialect, parameters: &mut Parameter
     }
 }
 
-/// Where a field's value is, and for versions where its [`sort_key`] is.
+/// The column of a field and, for versions, the column of its [`sort_key`].
 struct Column<'a> {
     text: &'a str,
     key: &'a str,

@@ -1,11 +1,11 @@
-//! Statements whose text depends on what is asked. Values never become part of the text: they are bound.
+//! Statements that are built at run time. Values are bound; they never become part of the text.
 
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type, any::AnyArguments, query::Query};
 use tidegate_engine::ports::StoreError;
 
 use crate::error::internal;
 
-/// The parameters of a statement that is being written.
+/// The parameters of a statement under construction.
 #[derive(Default)]
 pub(crate) struct Parameters {
     arguments: AnyArguments,
@@ -13,7 +13,7 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Binds a value and answers its place, such as `$3`. Text from outside has gone through
+    /// Binds a value and returns its placeholder, such as `$3`. External text must have been converted by
     /// [`crate::dialect::storable`].
     pub(crate) fn bind<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, value: T) -> String {
         if let Err(error) = self.arguments.add(value) {
@@ -22,7 +22,7 @@ impl Parameters {
         format!("${}", self.arguments.len())
     }
 
-    /// The statement with its parameters.
+    /// Returns the statement with its parameters.
     pub(crate) fn query(
         self,
         sql: String,

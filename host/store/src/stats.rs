@@ -1,4 +1,4 @@
-//! Figures for people and metrics, read from the tallies.
+//! Statistics, read from the tenant counters.
 
 use async_trait::async_trait;
 use tidegate_core::{
@@ -19,10 +19,10 @@ mod tests;
 
 #[async_trait]
 impl Statistics for SqlStore {
-    /// `since` counts from the beginning of its hour.
+    /// Hours are counted as a whole, from the hour that contains `since`.
     async fn stats(&self, tenant: TenantId, since: Timestamp) -> Result<Stats, StoreError> {
         let mut tx = self.database.read_single().await?;
-        // What goes by the hour has a row for every hour that ever was: only the late ones are read.
+        // Hourly counters are never deleted: read the recent ones only.
         let rows = sqlx::query(
             "SELECT kind, counter_key, value FROM tenant_counters WHERE tenant_id = $1 AND value > 0 \
              AND (kind NOT IN ('completed_in_hour', 'failed_in_hour') OR counter_key >= $2) \
@@ -32,7 +32,7 @@ impl Statistics for SqlStore {
         .bind(hour_key(since))
         .fetch_all(tx.conn())
         .await
-        .map_err(failed("read the tallies"))?;
+        .map_err(failed("read tenant counters"))?;
         let mut stats = Stats::default();
         for row in &rows {
             let mut read = || -> Result<(), RowError> {
@@ -45,7 +45,7 @@ impl Statistics for SqlStore {
                 );
                 Ok(())
             };
-            read().map_err(row_error("read tally row"))?;
+            read().map_err(row_error("read tenant counter row"))?;
         }
         Ok(stats)
     }
@@ -63,7 +63,7 @@ impl Statistics for SqlStore {
         .bind(campaign.0)
         .fetch_optional(tx.conn())
         .await
-        .map_err(failed("read when a campaign moved"))?;
+        .map_err(failed("read the last progress of a campaign"))?;
         let Some(row) = row else { return Ok(None) };
         let last_progress_at: Option<i64> = row
             .take("last_progress_at")

@@ -12,12 +12,10 @@ use crate::{
     updates::ReportBatch,
 };
 
-/// Most registrations of one transaction.
 const MAX_REGISTRATIONS_PER_BATCH: usize = 512;
-/// Most reports of devices in one transaction.
 const MAX_REPORTS_PER_BATCH: usize = 256;
 
-/// The engine's `Store`, on SQLite or PostgreSQL.
+/// Implements the engine's `Store` on SQLite or PostgreSQL.
 pub struct SqlStore {
     pub(crate) database: Database,
     pub(crate) attribute_names: AttributeNames,
@@ -25,32 +23,32 @@ pub struct SqlStore {
     pub(crate) reports: BatchWriter<ReportBatch>,
 }
 
-/// Where the database is and how to use it.
+/// The address of the database and the settings of the connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// `sqlite:` and a path, or `postgres://user:password@host/database`.
     pub url: String,
-    /// A name that no other host on this database has.
-    pub host: String,
-    /// Most connections at once: to PostgreSQL in all, of which half read single things, to SQLite for reading. At least
-    /// 1; to PostgreSQL 2.
+    /// The name of this server, unique among the servers of the database.
+    pub server_name: String,
+    /// The maximum number of connections. PostgreSQL: all connections, at least 2; half of them serve single-row
+    /// reads. SQLite: the readers, at least 1.
     pub connections: u32,
-    /// Which attributes of a device made by an operator say what hardware it is.
+    /// The names of the attributes that contain the hardware of a device, for devices that an operator creates.
     pub attribute_names: AttributeNames,
 }
 
 impl Options {
-    /// The database at this address, with what is usual for the rest.
+    /// The database at this URL, with default settings.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            host: "tidegate".to_owned(),
+            server_name: "tidegate".to_owned(),
             connections: 16,
             attribute_names: AttributeNames::default(),
         }
     }
 
-    /// The SQLite database in this file, which is made when it is not there.
+    /// The SQLite database in this file. Opening it creates the file if it does not exist.
     pub fn sqlite(file: &Path) -> Self {
         use std::fmt::Write as _;
 
@@ -70,10 +68,14 @@ impl Options {
 }
 
 impl SqlStore {
-    /// Connects, and brings the database to this version's tables. Several hosts may do so at once.
+    /// Connects to the database and runs the migrations. Several servers may do so concurrently.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        let database =
-            Database::open(&options.url, options.host, options.connections.max(1)).await?;
+        let database = Database::open(
+            &options.url,
+            options.server_name,
+            options.connections.max(1),
+        )
+        .await?;
         let registrations = RegistrationBatch {
             database: database.clone(),
         };
@@ -88,15 +90,15 @@ impl SqlStore {
         })
     }
 
-    /// Devices about which another host changed something, as it happens. Every host hears of its own changes too. On
-    /// SQLite, which has one host, the stream never yields.
+    /// Cached data that other servers changed. A server does not receive its own invalidations. On SQLite, which has
+    /// one server, the stream never yields.
     ///
-    /// Belongs to whoever remembers what polls are answered: it forgets what is named.
+    /// The consumer is the read model of polls: it drops the named entries.
     pub fn invalidations(&self) -> BoxStream<'static, Invalidation> {
         invalidation::subscribe(&self.database)
     }
 
-    /// Waits for what is running and closes every connection. Whatever is asked afterwards is unavailable.
+    /// Waits for running transactions and closes all connections. Later calls return `StoreError::Unavailable`.
     pub async fn close(&self) {
         self.database.close().await;
     }

@@ -1,4 +1,4 @@
-//! Counters for people and metrics, kept with every change and never counted.
+//! Counters for statistics and metrics, updated in the transaction that changes what they count.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ use crate::{
     rows::{RowExt as _, row_error, to_json},
 };
 
-/// What is counted, by a key.
+/// The kind of a counter; most kinds have a counter for each key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CounterKind {
     DevicesByState,
     DevicesByVersion,
     DevicesByModel,
-    /// Those that report another version than their last completed update brought; no key.
+    /// Devices that report another version than their last completed update installed. No key.
     DevicesDrifted,
     UpdatesByStatus,
     CampaignsByStatus,
-    /// By the hour of their end, see [`hour_key`].
+    /// By the hour of completion, see [`hour_key`].
     CompletedInHour,
-    /// Failed or timed out.
+    /// Failed or timed out, by hour.
     FailedInHour,
-    /// No count: the time of the last change, in milliseconds.
+    /// Not a count: the time of the last change, in milliseconds. No key.
     LastChange,
 }
 
@@ -66,7 +66,7 @@ impl CounterKind {
     }
 }
 
-/// What a device is counted by. None: unknown, counted under the empty name.
+/// The values that a device is counted by. None is unknown, and counted under the empty key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceTraits {
     pub state: DeviceState,
@@ -75,8 +75,8 @@ pub(crate) struct DeviceTraits {
     pub drifted: bool,
 }
 
-/// The counts that a transaction moves. BatchWriter them while it runs and [`Self::write`] them last: every transaction
-/// then takes these much-wanted rows in the same order, and holds them for the shortest time.
+/// The counter changes of a transaction. They are collected while it runs, and [`Self::write`] is called last: all
+/// transactions lock these contended rows in the same order and for the shortest time.
 #[derive(Debug, Default)]
 pub(crate) struct TenantCounters {
     deltas: BTreeMap<(TenantId, CounterKind, String), i64>,
@@ -84,7 +84,6 @@ pub(crate) struct TenantCounters {
 }
 
 impl TenantCounters {
-    /// Adds to one count.
     pub(crate) fn add(&mut self, tenant: TenantId, kind: CounterKind, key: &str, delta: i64) {
         let count = self
             .deltas
@@ -93,7 +92,7 @@ impl TenantCounters {
         *count += delta;
     }
 
-    /// A device was made (no `before`) or changed.
+    /// Counts a created device (no `before`) or a changed one.
     pub(crate) fn count_device(
         &mut self,
         tenant: TenantId,
@@ -106,7 +105,7 @@ impl TenantCounters {
         self.add_device(tenant, after, 1);
     }
 
-    /// A device is not there any more.
+    /// Removes a deleted device from the counters.
     pub(crate) fn uncount_device(&mut self, tenant: TenantId, before: &DeviceTraits) {
         self.add_device(tenant, before, -1);
     }
@@ -127,7 +126,7 @@ impl TenantCounters {
         }
     }
 
-    /// An update was made (no `before`) or moved on.
+    /// Counts a created update (no `before`) or a changed one.
     pub(crate) fn count_update(
         &mut self,
         tenant: TenantId,
@@ -148,7 +147,7 @@ impl TenantCounters {
         }
     }
 
-    /// An update failed, and its next try was made: that it failed is nobody's failure.
+    /// Counts a failed update that was replaced by a retry: it is not counted as a failure.
     pub(crate) fn count_retried_update(
         &mut self,
         tenant: TenantId,
@@ -175,7 +174,7 @@ impl TenantCounters {
         *last_changes = at.0.max(*last_changes);
     }
 
-    /// A campaign was made (no `before`) or changed its status.
+    /// Counts a created campaign (no `before`) or a changed status.
     pub(crate) fn count_campaign(
         &mut self,
         tenant: TenantId,
@@ -188,7 +187,7 @@ impl TenantCounters {
         self.add(tenant, CounterKind::CampaignsByStatus, after.as_str(), 1);
     }
 
-    /// Writes them; the last thing before the commit.
+    /// Writes the changes. Must be the last statement before the commit.
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), StoreError> {
         let deltas = self.deltas.iter().filter(|(_, delta)| **delta != 0);
         let deltas = deltas.map(|((tenant, kind, key), delta)| CounterRow {
@@ -207,15 +206,15 @@ impl TenantCounters {
     }
 }
 
-/// The sum of what is kept of a kind, of one key or of all.
+/// The sum of the counters of a kind, for one key or for all.
 pub(crate) async fn total(
     tx: &mut Tx,
     tenant: TenantId,
     kind: CounterKind,
     key: Option<&str>,
 ) -> Result<u64, StoreError> {
-    const READ: &str = "read the tallies";
-    // A sum of integers is a NUMERIC on PostgreSQL.
+    const READ: &str = "read tenant counters";
+    // SUM of integers is NUMERIC on PostgreSQL.
     let sql = "SELECT CAST(COALESCE(SUM(value), 0) AS BIGINT) AS total FROM tenant_counters \
          WHERE tenant_id = $1 AND kind = $2 AND (counter_key = $3 OR $3 IS NULL)";
     let row = sqlx::query(sql)
@@ -262,11 +261,11 @@ async fn upsert(tx: &mut Tx, rows: &[CounterRow<'_>]) -> Result<(), StoreError> 
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("keep the tallies"))?;
+        .map_err(failed("write tenant counters"))?;
     Ok(())
 }
 
-/// The hour in which a time lies, as a key: byte order is the order of the hours.
+/// The hour of a time as a key. Byte order is chronological.
 pub(crate) fn hour_key(at: Timestamp) -> String {
     format!("{:012}", at.as_millis() / 3_600_000)
 }

@@ -1,4 +1,4 @@
-//! No statement forgets the tenant: the texts of all statements in this crate are read from its sources.
+//! Checks that every statement names the tenant. Reads the texts of all statements from the sources of this crate.
 
 use std::{
     collections::BTreeSet,
@@ -8,52 +8,52 @@ use std::{
 
 use crate::migrations::MIGRATIONS;
 
-/// Statements that go across tenants: the file, a part of the text, why.
+/// Exceptions, which read or write across tenants: file, part of the text, reason.
 const ACROSS_TENANTS: &[(&str, &str, &str)] = &[
     (
         "tenants.rs",
         "WHERE k.sha256 = $1",
-        "the key says whose it is",
+        "the key determines the tenant",
     ),
     (
         "tenants.rs",
         "SELECT tenant_id FROM api_keys LIMIT 1",
-        "asked once, before there is anybody",
+        "used only while there is no key",
     ),
     (
         "files.rs",
         "UPDATE unreferenced_files SET deleting_since",
-        "whoever refers to a file keeps it",
+        "a reference of any tenant keeps a file",
     ),
     (
         "keyed_requests.rs",
         "WHERE expires_at <= $1",
-        "the loop goes through all",
+        "a loop processes all tenants",
     ),
     (
         "latest.rs",
         "WHERE changes > processed",
-        "the loop goes through all",
+        "a loop processes all tenants",
     ),
     (
         "runs/due.rs",
         "ORDER BY 3, 1, 2 LIMIT $2",
-        "the loop goes through all",
+        "a loop processes all tenants",
     ),
     (
         "runs/expire.rs",
         "timeout_at <= $1",
-        "the loop goes through all",
+        "a loop processes all tenants",
     ),
 ];
 
-/// Tables of things that belong to no tenant, and why.
+/// Tables without a tenant, with the reason.
 const SHARED: &[(&str, &str)] = &[
     (
         "unreferenced_files",
-        "the same bytes are one file, whoever sent them",
+        "equal bytes are one file for all tenants",
     ),
-    ("file_leases", "a request of a host holds them"),
+    ("file_leases", "a lease belongs to a request of a server"),
 ];
 
 #[test]
@@ -102,7 +102,7 @@ fn references_to_devices_and_updates_cascade() {
 }
 
 #[test]
-fn no_statement_forgets_the_tenant() {
+fn every_statement_names_the_tenant() {
     let tables = tables().into_iter().map(|(table, _)| table);
     let tables: BTreeSet<_> = tables.filter(|table| !is_shared(table)).collect();
     let mut statements = 0;
@@ -131,7 +131,11 @@ fn no_statement_forgets_the_tenant() {
         }
     }
     assert!(violations.is_empty(), "{}", violations.join("\n\n"));
-    assert_eq!(allowed, ACROSS_TENANTS.len(), "an exception is idle");
+    assert_eq!(
+        allowed,
+        ACROSS_TENANTS.len(),
+        "an exception matches no statement"
+    );
     assert!(statements > 40, "only {statements} statements were found");
 }
 
@@ -139,7 +143,7 @@ fn is_shared(table: &str) -> bool {
     SHARED.iter().any(|(shared, _)| *shared == table)
 }
 
-/// How often a text reads or writes a table of a tenant.
+/// Counts the references to tables of tenants.
 fn mentions(text: &str, tables: &BTreeSet<String>) -> usize {
     let words: Vec<_> = text.split_whitespace().collect();
     let named = words.windows(2).filter(|pair| {
@@ -150,7 +154,7 @@ fn mentions(text: &str, tables: &BTreeSet<String>) -> usize {
     named.count()
 }
 
-/// How often a text says which tenant: a condition on `tenant_id`, or its place among the columns of an INSERT.
+/// Counts the conditions on `tenant_id`, and its occurrences among the columns of an INSERT.
 fn tenant_conditions(text: &str) -> usize {
     let conditions = [
         "tenant_id = ",
@@ -168,7 +172,7 @@ fn tenant_conditions(text: &str) -> usize {
     conditions + inserts.count()
 }
 
-/// The tables of all migrations, each with the lines of its columns.
+/// The tables of all migrations with their column definitions.
 fn tables() -> Vec<(String, String)> {
     let mut tables = Vec::new();
     for (_, _, text) in MIGRATIONS {
@@ -181,7 +185,7 @@ fn tables() -> Vec<(String, String)> {
     tables
 }
 
-/// All source files but tests.
+/// All source files except tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of sources") {
@@ -202,7 +206,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The string literals of a source, with the line ends that a backslash swallows taken out.
+/// The string literals of a source, without escaped line breaks.
 fn literals(source: &str) -> Vec<String> {
     let mut literals = Vec::new();
     let mut rest = source;

@@ -19,7 +19,7 @@ use crate::{
 impl Tenants for SqlStore {
     async fn create_tenant(&self, name: &str, now: Timestamp) -> Result<Tenant, StoreError> {
         let mut tx = self.database.write().await?;
-        let there = || format!("there is a tenant {name} already");
+        let message = || format!("tenant {name} exists already");
         let row = sqlx::query(
             "INSERT INTO tenants (name, settings, settings_revision, created_at) \
              VALUES ($1, '{}', 0, $2) RETURNING id, name, settings, settings_revision",
@@ -28,7 +28,7 @@ impl Tenants for SqlStore {
         .bind(now.0)
         .fetch_one(tx.conn())
         .await
-        .map_err(conflict("create a tenant", there()))?;
+        .map_err(conflict("create a tenant", message()))?;
         tx.commit().await?;
         tenant(&row).map_err(row_error("read tenant row"))
     }
@@ -118,7 +118,7 @@ impl Tenants for SqlStore {
         .await
         .map_err(conflict(
             "create an API key",
-            "this key is there already".to_owned(),
+            "the API key exists already".to_owned(),
         ))?;
         tx.commit().await
     }
@@ -168,7 +168,7 @@ impl Tenants for SqlStore {
 
     async fn has_keys(&self) -> Result<bool, StoreError> {
         let mut tx = self.database.read_single().await?;
-        // Across tenants: asked once, before there is anybody.
+        // Reads across tenants: used only while there is no key.
         let row = sqlx::query("SELECT tenant_id FROM api_keys LIMIT 1")
             .fetch_optional(tx.conn())
             .await
@@ -177,13 +177,13 @@ impl Tenants for SqlStore {
     }
 }
 
-/// There are none but when the tenant wanted to know until now.
+/// Deletes stored addresses after the tenant stopped tracking them.
 async fn delete_addresses(tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET address = NULL WHERE tenant_id = $1 AND address IS NOT NULL")
         .bind(tenant.0)
         .execute(tx.conn())
         .await
-        .map_err(failed("forget the addresses of devices"))?;
+        .map_err(failed("delete device addresses"))?;
     Ok(())
 }
 

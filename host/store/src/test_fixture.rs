@@ -1,4 +1,4 @@
-//! What tests of campaigns and updates start from: a fleet on firmware 1.0.0 and a campaign that brings 1.1.0.
+//! The fixture of campaign and update tests: a fleet with firmware 1.0.0 and a campaign that installs 1.1.0.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,17 +22,17 @@ use tidegate_engine::ports::{
 
 use crate::testing::TestStore;
 
-/// When the campaign began.
+/// The start of the campaign.
 pub(crate) const NOON: Timestamp = Timestamp(43_200_000);
-/// From offer to end.
+/// The update timeout.
 pub(crate) const TIMEOUT: Duration = Duration::from_hours(1);
-/// A whole list.
+/// A page that contains all items.
 pub(crate) const ALL: PageRequest = PageRequest {
     limit: 500,
     offset: 0,
 };
 
-/// A fleet and a campaign that began at [`NOON`].
+/// A fleet and a campaign that started at [`NOON`].
 pub(crate) struct StoreFixture<'a> {
     store: &'a TestStore,
     pub(crate) tenant: TenantId,
@@ -45,12 +45,11 @@ pub(crate) struct StoreFixture<'a> {
     options: UpdateOptions,
 }
 
-/// This much after [`NOON`].
+/// Seconds after [`NOON`].
 pub(crate) fn later(seconds: i64) -> Timestamp {
     Timestamp(NOON.0 + seconds * 1000)
 }
 
-/// A firmware of this version.
 pub(crate) fn firmware(version: &str) -> NewFirmware {
     NewFirmware {
         details: FirmwareDetails {
@@ -70,7 +69,7 @@ pub(crate) fn firmware(version: &str) -> NewFirmware {
     }
 }
 
-/// What an operator asks for.
+/// A campaign specification with a non-default value in most fields.
 pub(crate) fn spec(firmware: FirmwareId, success_criteria: SuccessCriteria) -> CampaignSpec {
     let plugin = |name: &str, kind| PluginUse {
         plugin: name.into(),
@@ -106,7 +105,7 @@ pub(crate) fn spec(firmware: FirmwareId, success_criteria: SuccessCriteria) -> C
 }
 
 impl<'a> StoreFixture<'a> {
-    /// Waves of these sizes, in progress; everything is ours.
+    /// A campaign in progress with waves of these sizes, for the tenant `ours`.
     pub(crate) async fn new(store: &'a TestStore, waves: &[usize]) -> anyhow::Result<Self> {
         Self::with_success_criteria(store, waves, SuccessCriteria::Reported).await
     }
@@ -165,7 +164,7 @@ impl<'a> StoreFixture<'a> {
         let begun = store
             .start_campaign(tenant, campaign, 0, fixture.campaign_start(waves))
             .await?;
-        anyhow::ensure!(begun, "the campaign begins");
+        anyhow::ensure!(begun, "the campaign did not start");
         Ok(fixture)
     }
 
@@ -193,17 +192,16 @@ impl<'a> StoreFixture<'a> {
         self.store
     }
 
-    /// The campaign as it stands.
     pub(crate) async fn read_run(&self) -> anyhow::Result<Run> {
         self.store.run(self.run).await?.context("the campaign")
     }
 
     pub(crate) async fn lease(&self) -> anyhow::Result<Fence> {
         let fence = self.store.lease(self.run, "us", NOON, NOON).await?;
-        fence.context("a lease that has ended is taken")
+        fence.context("an expired lease can be acquired")
     }
 
-    /// Another campaign on the same devices, which began then.
+    /// Starts another campaign with the same devices.
     pub(crate) async fn start_another_campaign(&self, at: Timestamp) -> anyhow::Result<RunRef> {
         let campaign = NewCampaign {
             spec: spec(self.new, self.success_criteria),
@@ -218,14 +216,14 @@ impl<'a> StoreFixture<'a> {
         let begun = self
             .store
             .start_campaign(self.tenant, campaign, 0, campaign_start);
-        anyhow::ensure!(begun.await?, "the campaign begins");
+        anyhow::ensure!(begun.await?, "the campaign did not start");
         Ok(RunRef {
             campaign,
             ..self.run
         })
     }
 
-    /// What changes nothing, at the campaign's generation.
+    /// A tick outcome that changes nothing, at the campaign's generation.
     pub(crate) async fn noop(&self) -> anyhow::Result<TickOutcome> {
         self.noop_for(self.run).await
     }
@@ -239,7 +237,7 @@ impl<'a> StoreFixture<'a> {
         ))
     }
 
-    /// Releases waves to these levels and admits their devices.
+    /// Raises the waves to these levels and admits their devices.
     pub(crate) async fn release(&self, levels: &[u64]) -> anyhow::Result<()> {
         let fence = self.lease().await?;
         let applied = TickOutcome {
@@ -277,7 +275,7 @@ impl<'a> StoreFixture<'a> {
         }
     }
 
-    /// Sends the campaign back, under a new lease.
+    /// Starts a rollback and acquires a new lease.
     pub(crate) async fn start_rollback(&self) -> anyhow::Result<Fence> {
         let generation = self.read_run().await?.campaign.generation;
         let rollback = Rollback {
@@ -295,11 +293,10 @@ impl<'a> StoreFixture<'a> {
             .store
             .change_campaign(tenant, id, generation, change)
             .await?;
-        anyhow::ensure!(changed, "the campaign turns back");
+        anyhow::ensure!(changed, "the rollback did not start");
         self.lease().await
     }
 
-    /// The newest update of a device.
     pub(crate) async fn latest_update(&self, device: DeviceKey) -> anyhow::Result<UpdateRow> {
         let updates = self.updates_of(device).await?.items;
         updates
@@ -320,7 +317,7 @@ impl<'a> StoreFixture<'a> {
         Ok(self.latest_update(device).await?.update.state.status)
     }
 
-    /// An event of the newest update of a device.
+    /// Records an event for the device's latest update.
     pub(crate) async fn record_event(
         &self,
         device: DeviceKey,
@@ -348,7 +345,6 @@ impl<'a> StoreFixture<'a> {
         self.store.record(report).await
     }
 
-    /// The device says that it is done.
     pub(crate) async fn report_success(
         &self,
         device: DeviceKey,
@@ -359,7 +355,6 @@ impl<'a> StoreFixture<'a> {
         Ok(())
     }
 
-    /// The device says that it failed.
     pub(crate) async fn report_failure(
         &self,
         device: DeviceKey,
@@ -371,7 +366,6 @@ impl<'a> StoreFixture<'a> {
         Ok(())
     }
 
-    /// The device reports its version.
     pub(crate) async fn report_version(
         &self,
         device: DeviceKey,
@@ -382,7 +376,7 @@ impl<'a> StoreFixture<'a> {
             .await
     }
 
-    /// The device reports something of itself.
+    /// Reports one attribute.
     pub(crate) async fn report_attribute(
         &self,
         device: DeviceKey,
@@ -408,7 +402,7 @@ impl<'a> StoreFixture<'a> {
     }
 }
 
-/// What a device says in these words.
+/// Feedback with one message.
 pub(crate) fn feedback(execution: Execution, finished: Finished, message: &str) -> Feedback {
     Feedback {
         messages: vec![message.to_owned()],

@@ -1,5 +1,5 @@
-//! Stores for tests, each a new database: SQLite in a folder of its own, PostgreSQL on the server whose address stands
-//! in `TIDEGATE_TEST_POSTGRES` (`cargo xtask postgres` has one to throw away).
+//! Test stores, each with a new database: SQLite in a temporary folder, PostgreSQL on the server in
+//! `TIDEGATE_TEST_POSTGRES` (`cargo xtask postgres` starts a temporary one).
 
 use std::{
     env,
@@ -17,12 +17,12 @@ use crate::{Options, SqlStore};
 
 const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 
-/// A store on a new database, with two tenants.
+/// A store on a new database with two tenants.
 pub(crate) struct TestStore {
     store: SqlStore,
-    /// Whose things the test makes.
+    /// The tenant that the test writes to.
     pub ours: TenantId,
-    /// Who must see none of them.
+    /// The tenant that must not see the test's rows.
     pub theirs: TenantId,
     _folder: Option<TempDir>,
 }
@@ -42,7 +42,7 @@ impl TestStore {
         Self::new(options, Some(folder)).await
     }
 
-    /// None: there is no server to test on, and it has been said.
+    /// None without a PostgreSQL server; prints that the test is skipped.
     pub(crate) async fn on_postgres() -> anyhow::Result<Option<Self>> {
         let Some(url) = postgres_url().await? else {
             return Ok(None);
@@ -50,11 +50,15 @@ impl TestStore {
         Self::new(Options::new(url), None).await.map(Some)
     }
 
-    /// Another host on the same database.
-    pub(crate) async fn another_host(&self) -> anyhow::Result<SqlStore> {
+    /// Another server on the same database.
+    pub(crate) async fn another_server(&self) -> anyhow::Result<SqlStore> {
         let options = Options::new(self.database.url());
-        let host = "another".to_owned();
-        Ok(SqlStore::open(Options { host, ..options }).await?)
+        let server_name = "another".to_owned();
+        Ok(SqlStore::open(Options {
+            server_name,
+            ..options
+        })
+        .await?)
     }
 
     async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {
@@ -68,7 +72,7 @@ impl TestStore {
     }
 }
 
-/// The address of a new database.
+/// Creates a database and returns its URL.
 async fn postgres_url() -> anyhow::Result<Option<String>> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -91,11 +95,11 @@ async fn postgres_url() -> anyhow::Result<Option<String>> {
     connection.close().await?;
     let (address, _) = server
         .rsplit_once('/')
-        .context("an address ends with a database")?;
+        .context("the URL must end with a database name")?;
     Ok(Some(format!("{address}/{name}")))
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see it")]
+#[expect(clippy::print_stderr, reason = "shows in the test output")]
 fn skipped() {
     eprintln!("SKIPPED on PostgreSQL: {VARIABLE} is not set; run this by `cargo xtask postgres`");
 }

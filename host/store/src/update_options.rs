@@ -1,4 +1,4 @@
-//! How an update is put to its device, as campaigns and updates have it: the same columns in both tables.
+//! Update options, which are the same columns in `campaigns` and `updates`.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) const UPDATE_OPTION_COLUMNS: [(&str, ColumnType); 10] = [
     ("retry_delay_ms", ColumnType::Int),
 ];
 
-/// The values of [`UPDATE_OPTION_COLUMNS`]. Where nobody is asked, the two of the confirmation are none.
+/// The values of [`UPDATE_OPTION_COLUMNS`]. `on_denied` and `confirmation_timeout_ms` are none without confirmation.
 #[derive(Debug, Serialize)]
 pub(crate) struct UpdateOptionsRow {
     pub(crate) update_type: &'static str,
@@ -71,7 +71,7 @@ impl UpdateOptionsRow {
     }
 }
 
-/// The terms of a row that has [`UPDATE_OPTION_COLUMNS`].
+/// Reads the [`UPDATE_OPTION_COLUMNS`].
 pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
     let forced_at = row.take::<Option<i64>>("forced_at")?.map(Timestamp);
     let on_denied = row.parse_optional("on_denied", OnDenied::parse)?;
@@ -97,7 +97,7 @@ pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
     })
 }
 
-/// What an update needs to count as done, of a row that has `success_criteria` and `soak_ms`.
+/// Reads `success_criteria` and `soak_ms`.
 pub(crate) fn success_criteria(row: &AnyRow) -> Result<SuccessCriteria, RowError> {
     let soak = duration(row, "soak_ms")?;
     row.parse_column("success_criteria", |text| {
@@ -110,7 +110,7 @@ pub(crate) fn soak_millis(success_criteria: SuccessCriteria) -> Option<i64> {
     success_criteria.soak().map(millis)
 }
 
-/// A number that is never big.
+/// Reads an integer that fits 32 bits.
 pub(crate) fn take_u32(row: &AnyRow, column: &'static str) -> Result<u32, RowError> {
     let value: i64 = row.take(column)?;
     u32::try_from(value).map_err(|_| RowError::OutOfRange { column, value })

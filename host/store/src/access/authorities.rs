@@ -13,7 +13,6 @@ use crate::{
     rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
-/// Makes an authority.
 pub(super) async fn create(
     database: &Database,
     tenant: TenantId,
@@ -21,7 +20,7 @@ pub(super) async fn create(
 ) -> Result<AuthorityId, StoreError> {
     let mut tx = database.write().await?;
     let name = storable(&authority.name).into_owned();
-    let there = format!("there is an authority {name} already, or one with this certificate");
+    let message = format!("authority {name} exists already, or another one with this certificate");
     let row = sqlx::query(
         "INSERT INTO device_authorities \
          (tenant_id, name, certificate_sha256, certificate, subject, expires_at, created_at) \
@@ -36,14 +35,13 @@ pub(super) async fn create(
     .bind(authority.created_at.0)
     .fetch_one(tx.conn())
     .await
-    .map_err(conflict("create an authority", there))?;
+    .map_err(conflict("create an authority", message))?;
     tx.commit().await?;
     row.take("id")
         .map(AuthorityId)
         .map_err(row_error("read authority row"))
 }
 
-/// A tenant's authorities, ordered by name.
 pub(super) async fn list(
     database: &Database,
     tenant: TenantId,
@@ -63,7 +61,6 @@ pub(super) async fn list(
         .map_err(row_error("read authority row"))
 }
 
-/// Forgets an authority.
 pub(super) async fn delete(
     database: &Database,
     tenant: TenantId,

@@ -14,14 +14,13 @@ use crate::{
     rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
 };
 
-/// Makes a gateway.
 pub(super) async fn create(
     database: &Database,
     tenant: TenantId,
     gateway: &NewGateway,
 ) -> Result<GatewayId, StoreError> {
     let mut tx = database.write().await?;
-    let there = format!("there is a gateway {} already", gateway.name);
+    let message = format!("gateway {} exists already", gateway.name);
     let group = gateway.group.as_deref();
     let row = sqlx::query(
         "INSERT INTO gateways (tenant_id, name, token_sha256, group_name, created_at) \
@@ -34,14 +33,13 @@ pub(super) async fn create(
     .bind(gateway.created_at.0)
     .fetch_one(tx.conn())
     .await
-    .map_err(conflict("create a gateway", there))?;
+    .map_err(conflict("create a gateway", message))?;
     tx.commit().await?;
     row.take("id")
         .map(GatewayId)
         .map_err(row_error("read gateway row"))
 }
 
-/// A tenant's gateways, ordered by name.
 pub(super) async fn list(
     database: &Database,
     tenant: TenantId,
@@ -61,7 +59,6 @@ pub(super) async fn list(
         .map_err(row_error("read gateway row"))
 }
 
-/// Forgets a gateway.
 pub(super) async fn delete(
     database: &Database,
     tenant: TenantId,
@@ -78,7 +75,7 @@ pub(super) async fn delete(
     Ok(deleted.rows_affected() > 0)
 }
 
-/// Notes when gateways were last used; what is noted later stays.
+/// Records when gateways were last used; a later time is kept.
 pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
@@ -98,7 +95,7 @@ pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Resu
     if rows.is_empty() {
         return Ok(());
     }
-    // In one order, so that hosts that note the same gateways do not block one another.
+    // A fixed order prevents deadlocks between servers.
     rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
     rows.dedup_by_key(|row| (row.tenant_id, row.id));
     let columns = [
@@ -117,7 +114,7 @@ pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Resu
         .bind(to_json(&rows)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("note when gateways were used"))?;
+        .map_err(failed("record gateway use"))?;
     tx.commit().await
 }
 

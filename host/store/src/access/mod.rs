@@ -1,4 +1,4 @@
-//! Who may speak for devices.
+//! Credentials of devices, gateways and certificate authorities.
 
 mod authorities;
 mod gateways;

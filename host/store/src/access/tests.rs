@@ -63,7 +63,7 @@ on_both! {
         let other = store.create_gateway(store.ours, gateway("other", [2; 32], None)).await?;
         let at = |tenant, gateway, at| GatewayUse { tenant, gateway, at: Timestamp(at) };
         store.record_gateway_use(vec![at(store.ours, one, 5), at(store.ours, one, 9)]).await?;
-        // Late news, and one of another tenant.
+        // A late record, and one with the wrong tenant.
         store.record_gateway_use(vec![at(store.ours, one, 7), at(store.theirs, other, 9)]).await?;
         store.record_gateway_use(Vec::new()).await?;
         let used: Vec<_> = store.gateways(store.ours).await?.iter().map(|one| one.last_used).collect();
@@ -113,16 +113,16 @@ on_both! {
         assert_eq!(tokens().await?, (Some(1), None));
         replace(Some(2), Some(100), 10).await?;
         assert_eq!(tokens().await?, (Some(2), Some((1, 100))));
-        // The device never used the second one: the first is still what it has.
+        // The second token was never used: the device still has the first one.
         replace(Some(3), Some(200), 20).await?;
         assert_eq!(tokens().await?, (Some(3), Some((1, 200))));
-        // It is another one's turn now.
+        // Neither an older token nor another tenant deletes the old token.
         store.delete_old_token(store.ours, key, [2; 32]).await?;
         store.delete_old_token(store.theirs, key, [3; 32]).await?;
         assert_eq!(tokens().await?, (Some(3), Some((1, 200))));
         store.delete_old_token(store.ours, key, [3; 32]).await?;
         assert_eq!(tokens().await?, (Some(3), None));
-        // What has run out does not come back.
+        // An expired token does not become valid again.
         replace(Some(4), Some(300), 250).await?;
         replace(Some(5), Some(400), 300).await?;
         assert_eq!(tokens().await?, (Some(5), Some((4, 400))));
@@ -130,14 +130,13 @@ on_both! {
         assert_eq!(tokens().await?, (Some(6), None));
         replace(None, None, 320).await?;
         assert_eq!(tokens().await?, (None, None));
-        // A device without a token has no old one either.
         replace(Some(7), Some(900), 330).await?;
         assert_eq!(tokens().await?, (Some(7), None));
         replace(Some(8), Some(900), 340).await?;
         assert_eq!(tokens().await?, (Some(8), Some((7, 900))));
 
-        let nobody = store.replace_token(store.ours, "gate-2\0", None, None, Timestamp(0)).await?;
-        assert!(!nobody);
+        let replaced = store.replace_token(store.ours, "gate-2\0", None, None, Timestamp(0)).await?;
+        assert!(!replaced);
         let theirs = store.poll_view(store.theirs, "gate-1").await?.expect("it was made");
         assert_eq!((theirs.token_sha256, theirs.old_token), (Some([1; 32]), None::<Box<OldToken>>));
     }
@@ -151,7 +150,7 @@ on_both! {
         let view = enrol(ours, "gate-1", Some("lab"), Some([1; 32])).await?;
         assert_eq!(view.token_sha256, Some([1; 32]));
         let view = enrol(ours, "gate-1", Some("office"), Some([2; 32])).await?;
-        assert_eq!(view.token_sha256, Some([1; 32]), "the first stays");
+        assert_eq!(view.token_sha256, Some([1; 32]), "the first token is kept");
         assert_eq!(store.device_groups(ours, "gate-1").await?, Some(vec!["lab".to_owned()]));
 
         let bare = enrol(ours, "gate-2", None, None).await?;
@@ -162,7 +161,7 @@ on_both! {
         assert_eq!(store.device_groups(ours, "gate-3").await?, None);
         assert_eq!(store.device_groups(theirs, "gate-1").await?, None);
 
-        // Of many at once the first one's is kept, and each gets its own.
+        // Concurrent enrolments of one device keep the first token.
         let tokens: Vec<u8> = (10..60).collect();
         let all = tokens.iter().map(|&n| {
             let (tenant, id) = if n % 2 == 0 { (ours, format!("many-{n}")) } else { (theirs, "same".to_owned()) };

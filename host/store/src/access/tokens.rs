@@ -14,10 +14,10 @@ use crate::{
     rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
-/// What of a device says which tokens open its door.
+/// The columns of a device's tokens.
 pub(crate) const TOKEN_COLUMNS: &str = "token_sha256, old_token_sha256, old_token_until";
 
-/// The old token of a row of [`TOKEN_COLUMNS`].
+/// Reads the old token from [`TOKEN_COLUMNS`].
 pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError> {
     let sha256 = row.parse_optional("old_token_sha256", bytes_of_hex)?;
     let until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);
@@ -25,7 +25,7 @@ pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError>
     Ok(old.map(|(sha256, until)| Box::new(OldToken { sha256, until })))
 }
 
-/// Gives a device another token, or none.
+/// Replaces or removes a device's token.
 pub(super) async fn replace(
     database: &Database,
     tenant: TenantId,
@@ -35,7 +35,7 @@ pub(super) async fn replace(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    // The device has the old token as long as it has not used the new one: a token that it was never told is not kept.
+    // If the device has not used the current token, it still has the old one: keep the old one, drop the unused one.
     let rows = sqlx::query(
         "UPDATE devices SET \
          old_token_sha256 = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL \
@@ -60,7 +60,6 @@ pub(super) async fn replace(
     Ok(true)
 }
 
-/// Forgets the token before this one.
 pub(super) async fn forget_old(
     database: &Database,
     tenant: TenantId,
@@ -78,7 +77,7 @@ pub(super) async fn forget_old(
     .bind(hex(&current))
     .fetch_all(tx.conn())
     .await
-    .map_err(failed("forget a device's old token"))?;
+    .map_err(failed("delete a device's old token"))?;
     for row in &rows {
         let device_id: String = row
             .take("device_id")
@@ -88,7 +87,6 @@ pub(super) async fn forget_old(
     tx.commit().await
 }
 
-/// The groups of a device, ordered by name.
 pub(super) async fn device_groups(
     database: &Database,
     tenant: TenantId,

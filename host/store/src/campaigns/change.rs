@@ -13,7 +13,7 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// Applies a change if the campaign is still at this generation. False: it is not.
+/// Applies a change if the campaign is still at this generation; otherwise returns false.
 pub(super) async fn change(
     database: &Database,
     tenant: TenantId,
@@ -93,11 +93,11 @@ async fn record_advance(
     .bind(act.at.0)
     .execute(tx.conn())
     .await
-    .map_err(failed("note that a gate was advanced"))?;
+    .map_err(failed("record an advance"))?;
     Ok(())
 }
 
-/// From here on the failures so far count no more against the ceiling.
+/// Excludes the failures so far from the failure ceiling.
 async fn accept_failures(tx: &mut Tx, tenant: TenantId, id: CampaignId) -> Result<(), StoreError> {
     lock_counters(tx, tenant, id).await?;
     sqlx::query(

@@ -16,7 +16,7 @@ use crate::{
 
 const CREATE: &str = "create campaign";
 
-/// Stores a campaign as `created`, generation 0.
+/// Stores a campaign with the status `created` and generation 0.
 pub(super) async fn create(
     database: &Database,
     tenant: TenantId,
@@ -98,8 +98,8 @@ pub(super) async fn create(
     Ok(CampaignId(id))
 }
 
-/// Whoever deletes the firmware waits until what needs it is there, and then must not; a deleted one is a conflict.
-/// Shared, for others have their devices already and come here with what they admit: neither may wait for the other.
+/// Locks a firmware against deletion; a deleted one is a conflict. The lock is shared: transactions that already hold
+/// device locks come here to offer updates, and must not wait for each other.
 pub(crate) async fn lock_firmware(
     tx: &mut Tx,
     tenant: TenantId,
@@ -109,16 +109,14 @@ pub(crate) async fn lock_firmware(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
         tx.dialect().for_share()
     );
-    let there = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read a firmware"))?;
-    match there {
+    match row {
         Some(_) => Ok(()),
-        None => Err(StoreError::Conflict(format!(
-            "the firmware {id} was deleted"
-        ))),
+        None => Err(StoreError::Conflict(format!("firmware {id} was deleted"))),
     }
 }

@@ -1,4 +1,4 @@
-//! The columns of a campaign that hold JSON: what SQL never looks into.
+//! The JSON columns of a campaign, which SQL does not read.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::any::AnyRow;
@@ -10,7 +10,7 @@ use tidegate_core::{
 
 use crate::rows::{RowError, RowExt as _};
 
-/// Most acts of operators that are kept for strategies.
+/// The number of operator acts that are kept for strategies.
 pub(super) const MAX_OPERATOR_ACTS: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl From<TargetsJson> for Targets {
             devices: json.devices,
             groups: json.groups,
             filter: json.filter,
-            // A column of its own.
+            // Stored in a separate column.
             feed: None,
         }
     }
@@ -75,7 +75,7 @@ impl TryFrom<PluginJson> for PluginUse {
                 .parse()
                 .map_err(|_| unknown_value("plugin revision", revision)())?,
             version: json.version,
-            kind: PluginKind::parse(&kind).ok_or_else(unknown_value("kind of plugin", kind))?,
+            kind: PluginKind::parse(&kind).ok_or_else(unknown_value("plugin kind", kind))?,
             config: json.config,
         })
     }
@@ -159,7 +159,7 @@ impl TryFrom<RollbackJson> for Rollback {
         let value = json.scope;
         Ok(Self {
             scope: RollbackScope::parse(&value).ok_or(RowError::UnknownValue {
-                column: "scope of a rollback",
+                column: "rollback scope",
                 value,
             })?,
             reason: json.reason,
@@ -193,7 +193,7 @@ impl TryFrom<ActJson> for OperatorAct {
         Ok(Self {
             at: Timestamp(json.at),
             kind: OperatorActKind::parse(&value).ok_or(RowError::UnknownValue {
-                column: "act of an operator",
+                column: "operator act",
                 value,
             })?,
             wave: json.wave,
@@ -231,7 +231,7 @@ impl From<ClassJson> for ClassKey {
     }
 }
 
-/// A list of JSON objects as the domain's values.
+/// Reads a list of JSON objects.
 pub(super) fn json_list<Json, T>(row: &AnyRow, column: &'static str) -> Result<Vec<T>, RowError>
 where
     Json: DeserializeOwned,
@@ -241,7 +241,7 @@ where
     json_list.into_iter().map(T::try_from).collect()
 }
 
-/// JSON that may be missing.
+/// Reads JSON that may be null.
 pub(super) fn json_optional<Json: DeserializeOwned>(
     row: &AnyRow,
     column: &'static str,

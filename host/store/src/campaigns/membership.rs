@@ -12,7 +12,7 @@ use crate::{
 
 const READ: &str = "read membership";
 
-/// What a campaign decided for one device at its start.
+/// What the campaign decided for a device when it started.
 pub(super) async fn membership(
     tx: &mut Tx,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Campaigns, as operators make and change them.
+//! Campaigns: the part that operators create and change.
 
 mod change;
 mod create;
@@ -73,7 +73,7 @@ impl Campaigns for SqlStore {
         generation: i64,
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError> {
-        start::begin(&self.database, tenant, id, generation, campaign_start).await
+        start::start(&self.database, tenant, id, generation, campaign_start).await
     }
 
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {

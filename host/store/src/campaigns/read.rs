@@ -30,7 +30,6 @@ const COLUMNS: &str = "\
 const TABLES: &str = "campaigns c \
     JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id";
 
-/// The campaign of this id.
 pub(crate) async fn campaign(
     tx: &mut Tx,
     tenant: TenantId,
@@ -49,7 +48,7 @@ pub(crate) async fn campaign(
         .map_err(row_error(READ))
 }
 
-/// A part of the campaigns, newest first.
+/// A page of campaigns, newest first.
 pub(super) async fn page(
     tx: &mut Tx,
     tenant: TenantId,

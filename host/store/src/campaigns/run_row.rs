@@ -16,7 +16,7 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// Where a campaign stands, locked until the transaction ends: read, compared, moved and written back.
+/// A row of `campaign_runs`, locked until the transaction ends: read, compared, changed and written back.
 #[derive(Debug)]
 pub(crate) struct CampaignRunRow {
     tenant: TenantId,
@@ -33,7 +33,7 @@ pub(crate) struct CampaignRunRow {
     pub(crate) ended_at: Option<Timestamp>,
     journal_seq: i64,
     acts: Vec<OperatorAct>,
-    /// JSON, as it is stored.
+    /// JSON, as stored.
     hold: Option<String>,
     approval: Option<String>,
     rollback: Option<String>,
@@ -41,7 +41,6 @@ pub(crate) struct CampaignRunRow {
 }
 
 impl CampaignRunRow {
-    /// None: there is no such campaign.
     pub(crate) async fn lock(
         tx: &mut Tx,
         tenant: TenantId,
@@ -51,7 +50,7 @@ impl CampaignRunRow {
         Self::select(tx, tenant, campaign, lock).await
     }
 
-    /// To look at it only.
+    /// Reads without a lock.
     pub(crate) async fn read(
         tx: &mut Tx,
         tenant: TenantId,
@@ -66,7 +65,7 @@ impl CampaignRunRow {
         campaign: CampaignId,
         lock: &str,
     ) -> Result<Option<Self>, StoreError> {
-        const READ: &str = "read where a campaign stands";
+        const READ: &str = "read campaign run";
         let sql = format!(
             "SELECT status, generation, fence, plugin_failures, plugin_timeouts, plugin_retry_at, wake_at, parallel, total_devices, started_at, ended_at, \
              journal_seq, operator_acts, hold, approval, rollback, explain \
@@ -115,12 +114,11 @@ impl CampaignRunRow {
         self.status
     }
 
-    /// The last acts of operators, oldest first.
     pub(crate) fn into_acts(self) -> Vec<OperatorAct> {
         self.acts
     }
 
-    /// Leaving `held` clears the hold and the trouble with plugins; going back over an end, the end.
+    /// Leaving `held` clears the hold and the plugin failures. Leaving a final status clears the end.
     pub(crate) fn set_status(&mut self, status: CampaignStatus) {
         if self.status == CampaignStatus::Held && status != CampaignStatus::Held {
             self.hold = None;
@@ -154,11 +152,10 @@ impl CampaignRunRow {
 
     pub(crate) fn push_operator_act(&mut self, act: OperatorAct) {
         self.acts.push(act);
-        let forgotten = self.acts.len().saturating_sub(MAX_OPERATOR_ACTS);
-        self.acts.drain(..forgotten);
+        let excess = self.acts.len().saturating_sub(MAX_OPERATOR_ACTS);
+        self.acts.drain(..excess);
     }
 
-    /// Appends to the campaign's journal.
     pub(crate) async fn append_journal(
         &mut self,
         tx: &mut Tx,
@@ -169,7 +166,7 @@ impl CampaignRunRow {
         Ok(())
     }
 
-    /// Writes it, and counts the change of status. Whoever changed something has moved the generation on.
+    /// Writes the row and counts a changed status. The caller has incremented the generation if something changed.
     pub(crate) async fn write(
         self,
         tx: &mut Tx,
@@ -202,7 +199,7 @@ impl CampaignRunRow {
         .bind(self.plugin_failures.retry_at.map(|at| at.0))
         .execute(tx.conn())
         .await
-        .map_err(failed("write where a campaign stands"))?;
+        .map_err(failed("write campaign run"))?;
         if self.status_before != self.status {
             tenant_counters.count_campaign(self.tenant, Some(self.status_before), self.status);
         }

@@ -19,10 +19,10 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-const START: &str = "begin campaign";
+const START: &str = "start campaign";
 
-/// Starts a campaign if it is still at this generation. False: it is not.
-pub(super) async fn begin(
+/// Starts a campaign if it is still at this generation; otherwise returns false.
+pub(super) async fn start(
     database: &Database,
     tenant: TenantId,
     id: CampaignId,
@@ -63,14 +63,14 @@ pub(super) async fn begin(
     Ok(true)
 }
 
-/// Every selected device with its class and its place in a wave, ordered by key.
+/// The slot of every selected device, ordered by key.
 fn slots(campaign_start: &CampaignStart) -> Result<Vec<MemberSlot>, StoreError> {
     let mut waves: HashMap<DeviceKey, (u32, u32)> = HashMap::new();
     for (index, wave) in (0..).zip(&campaign_start.waves) {
         for (position, key) in (0..).zip(&wave.members) {
             if waves.insert(*key, (index, position)).is_some() {
                 return Err(internal(START)(
-                    format!("device {key} is in it twice").into(),
+                    format!("device {key} is in two waves").into(),
                 ));
             }
         }
@@ -83,7 +83,7 @@ fn slots(campaign_start: &CampaignStart) -> Result<Vec<MemberSlot>, StoreError> 
     let mut slots: Vec<MemberSlot> = campaign_start.selected.iter().map(slot).collect();
     if let Some(key) = waves.keys().next() {
         return Err(internal(START)(
-            format!("device {key} is in a wave and was not selected").into(),
+            format!("device {key} is in a wave but was not selected").into(),
         ));
     }
     slots.sort_unstable_by_key(|slot| slot.key);

@@ -106,7 +106,7 @@ on_both! {
         let campaign = store.campaign(store.ours, id).await?.expect("it is there");
         assert_eq!((campaign.status, campaign.ended_at), (CampaignStatus::Cancelled, Some(later(2))));
         assert_eq!(campaign.explain, ["approved"]);
-        // A rollback takes the end back.
+        // A rollback clears the end.
         let back = CampaignChange { status: Some(CampaignStatus::RollingBack), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 2, back).await?);
         assert_eq!(store.campaign(store.ours, id).await?.expect("it is there").ended_at, None);

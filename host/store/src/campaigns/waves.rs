@@ -17,7 +17,7 @@ use crate::{
 
 const READ: &str = "read waves";
 
-/// The campaign's waves, in order; empty before it starts.
+/// The campaign's waves, in order; empty before the start.
 pub(crate) async fn waves(
     tx: &mut Tx,
     tenant: TenantId,
@@ -43,7 +43,8 @@ pub(crate) async fn waves(
         .map_err(row_error(READ))
 }
 
-/// Feedback changes waves too; who changes several has this row first.
+/// Locks the campaign's counters. Feedback changes waves as well; a transaction that changes several waves locks this
+/// row first.
 pub(crate) async fn lock_counters(
     tx: &mut Tx,
     tenant: TenantId,
@@ -62,7 +63,7 @@ pub(crate) async fn lock_counters(
     Ok(())
 }
 
-/// Why devices failed, most frequent first, by wave.
+/// Failure codes by wave, most frequent first.
 async fn failures(
     tx: &mut Tx,
     tenant: TenantId,

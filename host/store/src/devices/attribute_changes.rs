@@ -14,9 +14,9 @@ use crate::{
     rows::{RowError, RowExt as _, row_error, to_i64, to_json},
 };
 
-const READ: &str = "read changes of attributes";
+const READ: &str = "read attribute changes";
 
-/// AttributeChangeLog of a device's attributes, newest first; none: there is no such device.
+/// A page of attribute changes of a device, newest first; none if the device does not exist.
 pub(super) async fn page(
     database: &Database,
     tenant: TenantId,
@@ -34,7 +34,7 @@ pub(super) async fn page(
     .map_err(failed(READ))?;
     let Some(row) = row else { return Ok(None) };
     let read = || Ok((row.take("id")?, row.count("attribute_change_seq")?));
-    let (key, noted): (i64, u64) = read().map_err(row_error(READ))?;
+    let (key, change_count): (i64, u64) = read().map_err(row_error(READ))?;
     let rows = sqlx::query(
         "SELECT seq, report_seq, at, mode, attribute_key, value_before, value_after FROM device_attribute_changes \
          WHERE tenant_id = $1 AND device_key = $2 ORDER BY seq DESC LIMIT $3 OFFSET $4",
@@ -49,7 +49,7 @@ pub(super) async fn page(
     let items: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
     Ok(Some(Page {
         items: items.map_err(row_error(READ))?,
-        total: noted.min(MAX_CHANGES.unsigned_abs()),
+        total: change_count.min(MAX_CHANGES.unsigned_abs()),
     }))
 }
 
@@ -80,11 +80,11 @@ fn parse_attribute_mode(text: &str) -> Option<AttributeMode> {
         .find(|mode| attribute_mode_as_str(*mode) == text)
 }
 
-/// AttributeChangeLog that a transaction notes, and those that it forgets for them.
+/// The attribute changes that a transaction adds, and the ones that exceed the limit and are deleted.
 #[derive(Debug, Default)]
 pub(crate) struct AttributeChangeLog {
     new: Vec<ChangeRow>,
-    forgotten: Vec<ForgottenChange>,
+    expired: Vec<ExpiredChange>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,16 +101,16 @@ struct ChangeRow {
 }
 
 #[derive(Debug, Serialize)]
-struct ForgottenChange {
+struct ExpiredChange {
     tenant_id: i64,
     device_key: i64,
     seq: i64,
 }
 
 impl AttributeChangeLog {
-    /// Notes what a report changed: keys with what they were and became. `last` is the number of the device's last
-    /// change; answers the new one.
-    pub(crate) fn note<'a>(
+    /// Adds the changes of a report: keys with their old and new values. `last` is the device's last sequence number;
+    /// returns the new one.
+    pub(crate) fn add<'a>(
         &mut self,
         report: &AttributesReport,
         last: i64,
@@ -133,7 +133,7 @@ impl AttributeChangeLog {
             });
             if seq > MAX_CHANGES {
                 let seq = seq - MAX_CHANGES;
-                self.forgotten.push(ForgottenChange {
+                self.expired.push(ExpiredChange {
                     tenant_id,
                     device_key,
                     seq,
@@ -164,7 +164,7 @@ impl AttributeChangeLog {
             );
             execute(tx, sql, to_json(&self.new)?).await?;
         }
-        if !self.forgotten.is_empty() {
+        if !self.expired.is_empty() {
             let columns = [
                 ("tenant_id", ColumnType::Int),
                 ("device_key", ColumnType::Int),
@@ -175,7 +175,7 @@ impl AttributeChangeLog {
                 "DELETE FROM device_attribute_changes WHERE (tenant_id, device_key, seq) IN \
                  (SELECT g.tenant_id, g.device_key, g.seq FROM {from})"
             );
-            execute(tx, sql, to_json(&self.forgotten)?).await?;
+            execute(tx, sql, to_json(&self.expired)?).await?;
         }
         Ok(())
     }
@@ -186,11 +186,11 @@ async fn execute(tx: &mut Tx, sql: String, rows: String) -> Result<(), StoreErro
         .bind(rows)
         .execute(tx.conn())
         .await
-        .map_err(failed("note changes of attributes"))?;
+        .map_err(failed("write attribute changes"))?;
     Ok(())
 }
 
-/// Which keys two sets of attributes differ in, and how, by key.
+/// The keys in which two sets of attributes differ, with both values, ordered by key.
 pub(crate) fn differences<'a>(
     before: &'a BTreeMap<String, String>,
     after: &'a BTreeMap<String, String>,

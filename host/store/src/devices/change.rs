@@ -23,7 +23,7 @@ use crate::{
 
 const CHANGE: &str = "change a device";
 
-/// Changes a device; answers the campaigns that may have something to do now.
+/// Changes a device; returns the campaigns that must recheck it.
 pub(super) async fn change(
     database: &Database,
     tenant: TenantId,
@@ -61,7 +61,7 @@ pub(super) async fn change(
     Ok(campaigns)
 }
 
-/// The key of a device, which nobody else changes until the transaction ends.
+/// Locks a device until the transaction ends; returns its key.
 pub(super) async fn lock_device(
     tx: &mut Tx,
     tenant: TenantId,
@@ -131,7 +131,7 @@ async fn delete_groups(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<
     Ok(())
 }
 
-/// The labels that are there, with the change made.
+/// The current labels with the change applied.
 async fn merged_labels(
     tx: &mut Tx,
     tenant: TenantId,

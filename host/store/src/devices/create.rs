@@ -19,7 +19,7 @@ use crate::{
     tenant_counters::{DeviceTraits, TenantCounters},
 };
 
-/// Makes a device that nobody has seen.
+/// Creates a device with the state `unknown`.
 pub(super) async fn create(
     database: &Database,
     names: &AttributeNames,
@@ -59,7 +59,7 @@ async fn insert(
     } else {
         &device.name
     };
-    let there = format!("there is a device {} already", device.device_id);
+    let message = format!("device {} exists already", device.device_id);
     let row = sqlx::query(
         "INSERT INTO devices (tenant_id, device_id, name, token_sha256, hw_model, hw_revision, \
          hw_revision_key, sw_version, sw_version_key, state, wants_attributes, polling_seconds, created_at, mode, \
@@ -83,7 +83,7 @@ async fn insert(
     .bind(device.feed.as_deref().map(|feed| storable(feed).into_owned()))
     .fetch_one(tx.conn())
     .await
-    .map_err(conflict("create a device", there))?;
+    .map_err(conflict("create a device", message))?;
     row.take("id")
         .map(DeviceKey)
         .map_err(row_error("read device row"))
@@ -115,7 +115,7 @@ async fn insert_attributes(
         ("attribute_key", ColumnType::Text),
         ("value", ColumnType::Text),
     ];
-    let rows = tx.dialect().json_rows("given", "$3", &columns);
+    let rows = tx.dialect().json_rows("input", "$3", &columns);
     let sql = format!(
         "INSERT INTO device_attributes (tenant_id, device_key, attribute_key, value) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), attribute_key, value FROM {rows}"

@@ -21,8 +21,8 @@ use crate::{
 
 const DELETE: &str = "delete a device";
 
-/// Deletes a device with everything that belongs to it, after what it has open came to its end and a rollback has
-/// nothing left to look at. Answers its campaigns with something to look at; none: there is no such device.
+/// Deletes a device and its rows, after ending its open updates and removing them from the rollback backlog. Returns
+/// the affected campaigns; none if the device does not exist.
 pub(super) async fn delete(
     database: &Database,
     tenant: TenantId,
@@ -33,14 +33,14 @@ pub(super) async fn delete(
     let Some(key) = lock_device(&mut tx, tenant, device_id).await? else {
         return Ok(None);
     };
-    let updates = unsettled_updates(&mut tx, tenant, key).await?;
+    let updates = unfinished_updates(&mut tx, tenant, key).await?;
     let mut tenant_counters = TenantCounters::default();
     let mut work =
         UpdateUnitOfWork::open(&mut tx, tenant, &BTreeSet::from([key]), &updates, now).await?;
     let mut campaigns = BTreeSet::new();
     for id in updates {
-        let settled = work.step(id, &UpdateEvent::DeviceGone, now, &mut tenant_counters);
-        settled.map_err(|refusal| internal(DELETE)(Box::new(refusal)))?;
+        let ended = work.step(id, &UpdateEvent::DeviceGone, now, &mut tenant_counters);
+        ended.map_err(|refusal| internal(DELETE)(Box::new(refusal)))?;
         let update = work.loaded(id).and_then(|loaded| loaded.update.campaign);
         if let Some((campaign, purpose)) = update {
             campaigns.insert(campaign);
@@ -58,8 +58,8 @@ pub(super) async fn delete(
     Ok(Some(campaigns.into_iter().collect()))
 }
 
-/// Updates that are open, or that a rollback of their campaign would still look at.
-async fn unsettled_updates(
+/// Updates that are open or that a rollback of their campaign has not processed.
+async fn unfinished_updates(
     tx: &mut Tx,
     tenant: TenantId,
     key: DeviceKey,
@@ -80,7 +80,7 @@ async fn unsettled_updates(
         .map_err(row_error(DELETE))
 }
 
-/// The tables take what belongs to it along.
+/// Foreign keys cascade to the device's rows.
 async fn remove(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM devices WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.0)

@@ -12,7 +12,7 @@ use crate::{
     rows::{RowError, RowExt as _, row_error, to_json},
 };
 
-/// What operators note of these devices, a JSON array of keys.
+/// The labels of these devices; `keys` is a JSON array of device keys.
 pub(super) async fn labels(
     tx: &mut Tx,
     tenant: TenantId,
@@ -48,7 +48,7 @@ struct Label<'a> {
     value: std::borrow::Cow<'a, str>,
 }
 
-/// Notes these of a device that has none of them.
+/// Adds labels to a device that has none of them.
 pub(super) async fn insert_labels(
     tx: &mut Tx,
     tenant: TenantId,
@@ -66,7 +66,7 @@ pub(super) async fn insert_labels(
         })
         .collect();
     let columns = [("label_key", ColumnType::Text), ("value", ColumnType::Text)];
-    let rows = tx.dialect().json_rows("given", "$3", &columns);
+    let rows = tx.dialect().json_rows("input", "$3", &columns);
     let sql = format!(
         "INSERT INTO device_labels (tenant_id, device_key, label_key, value) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), label_key, value FROM {rows}"
@@ -81,7 +81,6 @@ pub(super) async fn insert_labels(
     Ok(())
 }
 
-/// Forgets all of a device.
 pub(super) async fn delete_labels(
     tx: &mut Tx,
     tenant: TenantId,

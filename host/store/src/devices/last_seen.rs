@@ -10,11 +10,11 @@ use crate::{
     rows::to_json,
 };
 
-/// So many in one transaction: others who want to write wait no longer than for these.
+/// The maximum number of rows in one transaction. Other writers wait no longer than for one of these.
 const MAX_PER_TRANSACTION: usize = 2000;
 
-/// Notes when devices were last seen; what is noted later stays.
-pub(super) async fn note(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
+/// Records when devices were last seen; a later time is kept.
+pub(super) async fn write(database: &Database, seen: &[LastSeenRecord]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant_id: i64,
@@ -32,7 +32,7 @@ pub(super) async fn note(database: &Database, seen: &[LastSeenRecord]) -> Result
             address: seen.address,
         })
         .collect();
-    // The latest of each device comes first, and is the only one that stays.
+    // Keep the latest record of each device.
     rows.sort_unstable_by_key(|row| (row.tenant_id, row.id, std::cmp::Reverse(row.at)));
     rows.dedup_by_key(|row| (row.tenant_id, row.id));
 
@@ -43,16 +43,17 @@ pub(super) async fn note(database: &Database, seen: &[LastSeenRecord]) -> Result
             .bind(to_json(&chunk)?)
             .execute(tx.conn())
             .await
-            .map_err(failed("note when devices were seen"))?;
+            .map_err(failed("record last-seen times"))?;
         tx.commit().await?;
     }
     Ok(())
 }
 
-/// What a tenant does not want to know is not written, however late it comes after the tenant said so. A device that is
-/// registered at this very moment was seen then, too.
+/// Stores addresses only while the tenant tracks them, even if a record arrives late. A record with the time of the
+/// registration is applied as well.
 ///
-/// Locks the rows in the order of their keys before it changes them, as everybody does who changes many.
+/// Locks the rows in the order of their keys before it changes them, as all transactions do that change several
+/// devices.
 fn update_sql(dialect: Dialect) -> String {
     let columns = [
         ("tenant_id", ColumnType::Int),

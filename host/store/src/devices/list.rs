@@ -11,7 +11,7 @@ use crate::{
     tenant_counters::{self, CounterKind},
 };
 
-/// A part of the devices that match.
+/// A page of the devices that match.
 pub(super) async fn list(
     database: &Database,
     tenant: TenantId,
@@ -25,7 +25,7 @@ pub(super) async fn list(
     let matching = matching(&tx, filter, &mut parameters);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(to_i64(page.offset));
-    // The page first: what else belongs to a device is not wanted of those that are skipped.
+    // Select the page first: the subquery of the open update must not run for skipped rows.
     let order = order(filter);
     let sql = format!(
         "SELECT {} FROM (SELECT d.* FROM devices d WHERE d.tenant_id = {of_tenant} AND {matching} \
@@ -80,7 +80,8 @@ fn order(filter: &DeviceFilter) -> String {
         DeviceSort::State => ("d.state", false),
     };
     let direction = if filter.descending { "DESC" } else { "ASC" };
-    // What is unknown comes last either way. Where nothing is, saying so would keep SQLite from its index.
+    // Unknown values are last in both directions. For columns without nulls, NULLS LAST would prevent SQLite from
+    // using the index.
     let nulls = if may_be_unknown { " NULLS LAST" } else { "" };
     format!("{column} {direction}{nulls}, d.id {direction}")
 }

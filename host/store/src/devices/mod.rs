@@ -1,4 +1,4 @@
-//! Devices.
+//! Devices, their groups, labels and attributes.
 
 mod attribute_changes;
 mod change;
@@ -86,7 +86,7 @@ impl Devices for SqlStore {
     }
 
     async fn record_last_seen(&self, seen: Vec<LastSeenRecord>) -> Result<(), StoreError> {
-        last_seen::note(&self.database, &seen).await
+        last_seen::write(&self.database, &seen).await
     }
 
     async fn select(

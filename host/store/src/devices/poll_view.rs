@@ -18,19 +18,19 @@ use crate::{
     rows::{RowError, RowExt as _, bytes_of_hex, row_error},
 };
 
-/// What of a device `d` and the update `u` that it is shown makes a [`PollView`].
+/// The columns of a [`PollView`]: the device `d` and its visible update `u`.
 const COLUMNS: &str = "d.tenant_id, d.id, d.device_id, d.token_sha256, d.old_token_sha256, \
      d.old_token_until, d.wants_attributes, d.state, d.installed_update_id, d.polling_seconds, \
      u.id AS open_id, u.status AS open_status, \
      u.revision AS open_revision, u.forced_at AS open_forced_at, u.maintenance_window AS open_window";
 
-/// The update that a device `d` is shown: the heaviest open one, then the oldest, and none that waits for its proof or for
-/// its time.
+/// The update that a poll of device `d` shows: the open one with the highest weight, then the oldest. Updates that
+/// wait for verification or for their retry time are not shown.
 pub(super) const VISIBLE_UPDATE: &str = "(SELECT o.id FROM updates o \
      WHERE o.tenant_id = d.tenant_id AND o.device_key = d.id AND o.completed_at IS NULL \
      AND o.status NOT IN ('verifying', 'scheduled') ORDER BY o.weight DESC, o.id LIMIT 1)";
 
-/// What a poll of this device needs: one round trip, by index.
+/// What a poll of this device needs, in one round trip.
 pub(super) async fn poll_view(
     database: &Database,
     tenant: TenantId,
@@ -42,14 +42,14 @@ pub(super) async fn poll_view(
         .bind(storable(device_id).into_owned())
         .fetch_optional(tx.conn())
         .await
-        .map_err(failed("read what a poll needs"))?;
+        .map_err(failed("read poll view"))?;
     row.map(|row| view(&row))
         .transpose()
         .map_err(row_error("read device row"))
 }
 
-/// The statement that reads it for the tenant `$1` and the id `$2`. The plus keeps its plan, which is made while the
-/// tables are empty, from walking through all updates of the tenant.
+/// Reads it for the tenant `$1` and the device id `$2`. The unary plus keeps the plan, which is made while the tables
+/// are empty, from scanning all updates of the tenant.
 pub(super) fn poll_view_sql() -> String {
     format!(
         "SELECT {COLUMNS} FROM devices d \
@@ -58,7 +58,7 @@ pub(super) fn poll_view_sql() -> String {
     )
 }
 
-/// The same for many devices, a JSON array of tenants and ids, as the transaction sees them.
+/// The same for many devices, a JSON array of tenants and ids, inside a transaction.
 pub(super) async fn poll_views(
     tx: &mut Tx,
     json: &str,
@@ -68,7 +68,7 @@ pub(super) async fn poll_views(
         ("device_id", ColumnType::Text),
     ];
     let wanted_rows = tx.dialect().json_rows("wanted", "$1", &columns);
-    // A cross join keeps SQLite from walking through all devices: it joins in the order in which they stand.
+    // A cross join makes SQLite join in this order, instead of scanning all devices.
     let sql = format!(
         "SELECT {COLUMNS} FROM {wanted_rows} CROSS JOIN devices d \
          LEFT JOIN updates u ON u.tenant_id = d.tenant_id AND u.id = {VISIBLE_UPDATE} \
@@ -78,7 +78,7 @@ pub(super) async fn poll_views(
         .bind(json)
         .fetch_all(tx.conn())
         .await
-        .map_err(failed("read what polls need"))?;
+        .map_err(failed("read poll views"))?;
     let named = |row: &AnyRow| {
         let tenant = TenantId(row.take("tenant_id")?);
         Ok(((tenant, row.take("device_id")?), view(row)?))
@@ -115,7 +115,7 @@ fn view(row: &AnyRow) -> Result<PollView, RowError> {
     })
 }
 
-/// How often a device is to poll, where it is told something of its own.
+/// The device's own polling interval; none: the default.
 pub(crate) fn seconds(row: &AnyRow) -> Result<Option<u32>, RowError> {
     let column = "polling_seconds";
     let seconds: Option<i64> = row.take(column)?;

@@ -35,7 +35,6 @@ pub(super) fn columns() -> String {
     )
 }
 
-/// The device of this id.
 pub(super) async fn device(
     database: &Database,
     tenant: TenantId,
@@ -55,7 +54,7 @@ pub(super) async fn device(
     Ok(devices(&mut tx, tenant, &rows).await?.pop())
 }
 
-/// Devices from rows of [`columns`], with their attributes and groups, in the rows' order.
+/// Converts rows of [`columns`] to devices with attributes, groups and labels, in the same order.
 pub(super) async fn devices(
     tx: &mut Tx,
     tenant: TenantId,

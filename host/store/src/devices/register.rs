@@ -15,7 +15,7 @@ use crate::{
     tenant_counters::{CounterKind, DeviceTraits, TenantCounters},
 };
 
-/// A device that polls and is to be there.
+/// The registration of a device that polled.
 pub(crate) struct Registration {
     tenant: TenantId,
     device_id: String,
@@ -60,7 +60,7 @@ const COLUMNS: [(&str, ColumnType); 4] = [
     ("at", ColumnType::Int),
 ];
 
-/// Each device once, with whoever came first.
+/// The first registration of each device.
 type FirstByDevice<'a> = BTreeMap<(TenantId, &'a str), &'a Registration>;
 
 impl Batch for RegistrationBatch {
@@ -68,7 +68,8 @@ impl Batch for RegistrationBatch {
     type Output = PollView;
 
     async fn write(&self, items: &[Registration]) -> Result<Vec<PollView>, StoreError> {
-        // Each once, and in one order, so that hosts that register the same devices do not block one another.
+        // Duplicates are removed, and a fixed order prevents deadlocks between servers that register the same
+        // devices.
         let mut first_by_device = FirstByDevice::new();
         for item in items {
             first_by_device
@@ -100,14 +101,14 @@ impl Batch for RegistrationBatch {
                 let view = views.get(&(item.tenant, item.device_id.clone()));
                 view.cloned().ok_or_else(|| StoreError::Internal {
                     context: "register a device",
-                    source: "it is not there after it was made".into(),
+                    source: "the device does not exist after its registration".into(),
                 })
             })
             .collect()
     }
 }
 
-/// Makes those that are not there; answers how many.
+/// Creates the devices that do not exist; returns how many.
 async fn insert(
     tx: &mut Tx,
     json: &str,
@@ -152,7 +153,7 @@ struct GroupMembership<'a> {
     name: Cow<'a, str>,
 }
 
-/// The group that a device that was just made is given.
+/// The group of a created device, from its enrolment.
 fn group_membership<'a>(
     row: &AnyRow,
     tenant: TenantId,
@@ -190,11 +191,11 @@ async fn insert_group_memberships(
         .bind(to_json(&memberships)?)
         .execute(tx.conn())
         .await
-        .map_err(failed("put devices into groups"))?;
+        .map_err(failed("write group memberships"))?;
     Ok(())
 }
 
-/// Those that an operator made are seen now.
+/// Marks devices that an operator created, and that were not seen before, as registered.
 async fn mark_first_seen(
     tx: &mut Tx,
     json: &str,

@@ -18,11 +18,10 @@ use crate::{
     sql::Parameters,
 };
 
-/// The devices that a campaign means, with what plugins tell them by: three statements, however many devices.
+/// Selects the targeted devices with their classes and groups, in three statements for any number of devices.
 ///
-/// A row costs the driver more than the database, so rows are few: each lists many devices. SQLite knows nothing of the
-/// tables' sizes and joins in the order in which they stand when the join is a cross join: devices first, then what
-/// each has, by its key.
+/// A row costs the driver more than the database, so each row lists many devices. SQLite has no statistics and joins
+/// cross joins in the written order: devices first, then their groups or attributes by key.
 pub(super) async fn select(
     database: &Database,
     tenant: TenantId,
@@ -49,7 +48,6 @@ pub(super) async fn select(
     Ok(selected)
 }
 
-/// The keys of the devices that match a selector.
 pub(super) async fn matching(
     database: &Database,
     tenant: TenantId,
@@ -77,7 +75,7 @@ pub(super) async fn matching(
     read().map_err(row_error("read device row"))
 }
 
-/// Which devices are meant.
+/// The targets of a campaign.
 struct DeviceTarget<'a> {
     tenant: TenantId,
     targets: &'a Targets,
@@ -85,7 +83,7 @@ struct DeviceTarget<'a> {
 }
 
 impl DeviceTarget<'_> {
-    /// A condition on the table `devices d`, besides that they are the tenant's.
+    /// A condition on `devices d`, without the tenant.
     fn condition(
         &self,
         dialect: Dialect,
@@ -119,7 +117,7 @@ impl DeviceTarget<'_> {
     }
 }
 
-/// One row for each class and mode: what its devices share, and their keys and ids.
+/// One row for each class and mode, with the keys and ids of its devices.
 async fn devices(
     tx: &mut Tx,
     target: &DeviceTarget<'_>,
@@ -166,7 +164,7 @@ async fn devices(
     Ok(selected)
 }
 
-/// One row for each group: its name, and the keys of its devices.
+/// One row for each group, with the keys of its devices.
 async fn add_groups(
     tx: &mut Tx,
     target: &DeviceTarget<'_>,
@@ -202,7 +200,7 @@ async fn add_groups(
     Ok(())
 }
 
-/// The wanted attributes that each device has, in the order in which they are wanted: one row for each value.
+/// Adds the wanted attributes in the wanted order: one row for each value.
 async fn add_attributes(
     tx: &mut Tx,
     target: &DeviceTarget<'_>,

@@ -4,7 +4,7 @@ use tidegate_core::{device::AttributeNames, version::sort_key};
 
 use crate::dialect::storable;
 
-/// What the host reads itself of a device's attributes, as its row has it.
+/// The attributes that the server interprets, as columns of the device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct WellKnownAttributes {
     pub(crate) hw_model: Option<String>,
@@ -15,7 +15,7 @@ pub(crate) struct WellKnownAttributes {
 }
 
 impl WellKnownAttributes {
-    /// What these attributes say; nothing where they say nothing.
+    /// Reads them from reported attributes; missing ones are none.
     pub(crate) fn of(names: &AttributeNames, attributes: &BTreeMap<String, String>) -> Self {
         let read =
             |names| AttributeNames::read(names, attributes).map(|text| storable(text).into_owned());

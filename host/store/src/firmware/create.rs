@@ -17,7 +17,6 @@ use crate::{
     rows::{RowExt as _, row_error, to_i64, to_json},
 };
 
-/// Stores a firmware with its modules and their files.
 pub(super) async fn create(
     database: &Database,
     tenant: TenantId,
@@ -77,8 +76,8 @@ async fn insert(
 fn conflict_message(details: &FirmwareDetails) -> String {
     let FirmwareDetails { name, version, .. } = details;
     match &details.device_model {
-        Some(model) => format!("there is a firmware {name} {version} for {model} already"),
-        None => format!("there is a firmware {name} {version} already"),
+        Some(model) => format!("firmware {name} {version} for {model} exists already"),
+        None => format!("firmware {name} {version} exists already"),
     }
 }
 
@@ -170,7 +169,7 @@ async fn insert_artifacts(
          (tenant_id, module_id, position, filename, size, sha1, md5, sha256) \
          SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), position, filename, size, sha1, md5, sha256 \
          FROM {}",
-        tx.dialect().json_rows("given", "$3", &columns)
+        tx.dialect().json_rows("input", "$3", &columns)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)

@@ -12,7 +12,7 @@ use crate::{
     rows::{RowExt as _, row_error},
 };
 
-/// Hides a firmware, unless a campaign that has not ended uses it. False: there is none.
+/// Marks a firmware as deleted, unless a campaign that has not ended uses it. Returns false if it does not exist.
 pub(super) async fn delete(
     database: &Database,
     tenant: TenantId,
@@ -24,13 +24,13 @@ pub(super) async fn delete(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
         tx.dialect().for_update()
     );
-    let there = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read a firmware"))?;
-    if there.is_none() {
+    if row.is_none() {
         return Ok(false);
     }
     if let Some(campaign) = active_campaign(&mut tx, tenant, id).await? {
@@ -51,7 +51,6 @@ pub(super) async fn delete(
     Ok(true)
 }
 
-/// A campaign that uses the firmware and has not ended.
 async fn active_campaign(
     tx: &mut Tx,
     tenant: TenantId,

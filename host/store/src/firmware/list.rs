@@ -10,7 +10,7 @@ use crate::{
     sql::Parameters,
 };
 
-/// A part of the firmware that is not deleted, newest first.
+/// A page of firmware that is not deleted, newest first.
 pub(super) async fn list(
     database: &Database,
     tenant: TenantId,

@@ -1,5 +1,3 @@
-//! Firmware, its modules and their files.
-
 mod create;
 mod delete;
 mod list;

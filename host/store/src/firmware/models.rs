@@ -1,4 +1,4 @@
-//! Which models a firmware may be for: what devices in mode `latest` are given firmware by.
+//! The device models that a firmware supports, which select firmware for devices in mode `latest`.
 
 use serde::Serialize;
 use tidegate_core::{
@@ -20,7 +20,7 @@ use crate::{
     sql::Parameters,
 };
 
-/// Stands for models that are not named.
+/// Any model.
 const ANY: &str = "";
 
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ struct Row {
     model: String,
 }
 
-/// Notes which models a new firmware names.
+/// Stores the models that a new firmware names.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
@@ -60,11 +60,11 @@ pub(super) async fn insert(
         .bind(storable(&sort_key(&details.version)).into_owned())
         .execute(tx.conn())
         .await
-        .map_err(failed("note the models of a firmware"))?;
+        .map_err(failed("write the models of a firmware"))?;
     Ok(())
 }
 
-/// Forgets which models a firmware named, for it is deleted.
+/// Deletes the models of a deleted firmware.
 pub(super) async fn delete(
     tx: &mut Tx,
     tenant: TenantId,
@@ -75,11 +75,11 @@ pub(super) async fn delete(
         .bind(firmware.0)
         .execute(tx.conn())
         .await
-        .map_err(failed("forget the models of a firmware"))?;
+        .map_err(failed("delete the models of a firmware"))?;
     Ok(())
 }
 
-/// Releases for a model.
+/// Releases that support a model.
 pub(super) async fn candidates(
     database: &Database,
     tenant: TenantId,
@@ -90,7 +90,7 @@ pub(super) async fn candidates(
     search.fetch(database, &releases).await
 }
 
-/// Betas and pre-releases for a model, and what names none.
+/// Betas and pre-releases that support a model, and firmware that names no model.
 pub(super) async fn excluded_candidates(
     database: &Database,
     tenant: TenantId,
@@ -103,11 +103,11 @@ pub(super) async fn excluded_candidates(
     search.fetch(database, &either).await
 }
 
-/// A statement that is being written: conditions on a firmware `f`, and what they are bound to.
+/// A statement under construction: conditions on a firmware `f` and their parameters.
 struct Search<'a> {
     tenant: TenantId,
     wanted: &'a CandidateFilter,
-    /// The place of the tenant among the parameters.
+    /// The placeholder of the tenant.
     of_tenant: String,
     parameters: Parameters,
 }
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// It may be for the model.
+    /// The firmware supports the model.
     fn for_model(&mut self, is_release: i32) -> String {
         let model = storable(&self.wanted.model).into_owned();
         let model = self.parameters.bind(model);
@@ -135,7 +135,6 @@ impl<'a> Search<'a> {
         )
     }
 
-    /// It names no model at all.
     fn names_no_model(&mut self) -> String {
         let range = self.range("f.version_key", "f.id");
         let of_tenant = &self.of_tenant;
@@ -158,7 +157,7 @@ impl<'a> Search<'a> {
         at_least.into_iter().chain(after).collect()
     }
 
-    /// What fits, the highest versions first.
+    /// The matching firmware, highest version first.
     async fn fetch(
         mut self,
         database: &Database,

@@ -38,7 +38,7 @@ pub(super) async fn by_id(
     Ok(load_modules(&mut tx, tenant, &rows).await?.pop())
 }
 
-/// Whether a campaign, an update or a device has this firmware, or had it.
+/// Whether a campaign, an update or a device refers to this firmware.
 pub(super) async fn is_used(
     database: &Database,
     tenant: TenantId,
@@ -61,7 +61,7 @@ pub(super) async fn is_used(
     row.flag("used").map_err(row_error(READ))
 }
 
-/// The firmware that this module is of, deleted or not.
+/// The firmware of a module, deleted or not.
 pub(super) async fn by_module(
     database: &Database,
     tenant: TenantId,
@@ -82,9 +82,9 @@ pub(super) async fn by_module(
     Ok(load_modules(&mut tx, tenant, &rows).await?.pop())
 }
 
-/// The firmware of this name and version that fits a device of this model: one that was made for the model, or else one
-/// that names none, the newest of several. A device that does not tell its model gets none that is for one. Versions
-/// compare as versions do, so that `1.2` and `v1.2.0` are the same.
+/// The newest firmware of this name and version that fits the device model: one for the model, otherwise one without
+/// a model. A device without a model gets only firmware without a model. Versions are compared by their sort key:
+/// `1.2` equals `v1.2.0`.
 pub(crate) async fn id_by_version(
     tx: &mut Tx,
     tenant: TenantId,
@@ -103,13 +103,13 @@ pub(crate) async fn id_by_version(
     .bind(storable(model.unwrap_or_default().trim()).into_owned())
     .fetch_optional(tx.conn())
     .await
-    .map_err(failed("look for a firmware of a version"))?;
+    .map_err(failed("find a firmware by version"))?;
     row.map(|row| row.take("id").map(FirmwareId))
         .transpose()
         .map_err(row_error("read firmware row"))
 }
 
-/// Firmware from rows of [`COLUMNS`], with modules and files, in the rows' order.
+/// Converts rows of [`COLUMNS`] to firmware with modules and files, in the same order.
 pub(super) async fn load_modules(
     tx: &mut Tx,
     tenant: TenantId,

@@ -77,7 +77,7 @@ on_both! {
     async fn a_firmware_is_read_as_it_was_made(store) {
         let mut new = firmware("edge", "1.2.0");
         new.details = FirmwareDetails {
-            description: "för \0 everybody".into(),
+            description: "for \0 gateways".into(),
             device_model: Some("rpi4".into()),
             manufacturer: Some("tide works".into()),
             min_hardware_version: Some("1".into()),
@@ -103,7 +103,7 @@ on_both! {
         let expected = Firmware {
             id,
             tenant: store.ours,
-            details: FirmwareDetails { description: "för \u{FFFD} everybody".into(), ..new.details },
+            details: FirmwareDetails { description: "for \u{FFFD} gateways".into(), ..new.details },
             modules: modules.collect(),
             created_at: Timestamp(5),
             created_by: "maker".into(),
@@ -129,7 +129,7 @@ on_both! {
         let mut twice = firmware("edge", "2.0.0");
         twice.modules[1].artifacts = vec![artifact("x", 1), artifact("x", 1)];
         assert!(matches!(store.create_firmware(store.ours, twice).await, Err(StoreError::Conflict(_))));
-        // Nothing of it stayed.
+        // Nothing was stored.
         assert_eq!(versions(store, &FirmwareFilter::default()).await?, "1.0.0 1.0.0");
     }
 
@@ -149,7 +149,7 @@ on_both! {
             (FirmwareFilter { device_model: Some("rpi4".into()), ..none() }, "2.0.0"),
             (FirmwareFilter { version: Some("1.0.0".into()), ..none() }, "1.0.0"),
             (FirmwareFilter { is_security_update: Some(true), ..none() }, ""),
-            (FirmwareFilter { manufacturer: Some("nobody".into()), ..none() }, ""),
+            (FirmwareFilter { manufacturer: Some("unknown".into()), ..none() }, ""),
         ] {
             assert_eq!(versions(store, &filter).await?, expected, "{filter:?}");
         }
@@ -161,30 +161,30 @@ on_both! {
             change(&mut new.details);
             new
         };
-        let says = |key: &'static str, value: &'static str| {
+        let with_metadata = |key: &'static str, value: &'static str| {
             move |details: &mut FirmwareDetails| {
                 details.metadata.insert(key.to_owned(), value.to_owned());
             }
         };
-        let is = |model: &'static str| move |details: &mut FirmwareDetails| details.device_model = Some(model.into());
-        let deleted = store.create_firmware(store.ours, with("9.0.0", &is("rpi4"))).await?;
+        let for_device_model = |model: &'static str| move |details: &mut FirmwareDetails| details.device_model = Some(model.into());
+        let deleted = store.create_firmware(store.ours, with("9.0.0", &for_device_model("rpi4"))).await?;
         for new in [
-            with("1.10.0", &is("rpi4")),
-            with("1.9.0", &is("rpi4")),
-            with("1.11.0", &says("rauc.compatible", "rpi4")),
-            with("1.8.0", &says("swu.hardware_compatibility", r#"["1.0"]"#)),
+            with("1.10.0", &for_device_model("rpi4")),
+            with("1.9.0", &for_device_model("rpi4")),
+            with("1.11.0", &with_metadata("rauc.compatible", "rpi4")),
+            with("1.8.0", &with_metadata("swu.hardware_compatibility", r#"["1.0"]"#)),
             with("1.7.0", &|details| {
-                says("swu.boards", r#"{"cm4":[],"rpi4":[]}"#)(details);
-                says("swu.hardware_compatibility", r#"["1.0"]"#)(details);
+                with_metadata("swu.boards", r#"{"cm4":[],"rpi4":[]}"#)(details);
+                with_metadata("swu.hardware_compatibility", r#"["1.0"]"#)(details);
             }),
-            with("2.0.0", &is("cm4")),
-            with("3.0.0-rc.1", &is("rpi4")),
-            with("3.0.0", &|details| { is("rpi4")(details); details.is_beta = true; }),
+            with("2.0.0", &for_device_model("cm4")),
+            with("3.0.0-rc.1", &for_device_model("rpi4")),
+            with("3.0.0", &|details| { for_device_model("rpi4")(details); details.is_beta = true; }),
             with("4.0.0", &|_| {}),
         ] {
             store.create_firmware(store.ours, new).await?;
         }
-        store.create_firmware(store.theirs, with("8.0.0", &is("rpi4"))).await?;
+        store.create_firmware(store.theirs, with("8.0.0", &for_device_model("rpi4"))).await?;
         store.delete_firmware(store.ours, deleted, Timestamp(9)).await?;
         let names = |found: Vec<Firmware>| {
             let versions: Vec<_> = found.into_iter().map(|one| one.details.version).collect();
@@ -227,8 +227,7 @@ on_both! {
             ("edge", "2.0.0", Some(""), None),
             ("edge", "2.0.0", None, None),
             ("gateway", "1.0.0", Some("rpi4"), Some(other)),
-            // Another product of the same version is another product.
-            ("unheard of", "1.0.0", Some("rpi4"), None),
+            ("unknown", "1.0.0", Some("rpi4"), None),
             ("edge", "3.0.0", None, None),
         ] {
             let found = store.firmware_of_version(store.ours, name, version, model).await?;
@@ -242,8 +241,8 @@ on_both! {
         assert!(store.delete_firmware(store.ours, id, Timestamp(9)).await?);
         assert!(!store.delete_firmware(store.ours, id, Timestamp(9)).await?);
         assert_eq!(versions(store, &FirmwareFilter::default()).await?, "");
-        let kept = store.firmware(store.ours, id).await?.expect("it is kept");
-        assert_eq!(kept.deleted_at, Some(Timestamp(9)));
+        let deleted = store.firmware(store.ours, id).await?.expect("the firmware");
+        assert_eq!(deleted.deleted_at, Some(Timestamp(9)));
         assert!(!store.firmware_is_used(store.ours, id).await?);
         assert_eq!(store.firmware_of_version(store.ours, "edge", "1.0.0", None).await?, None);
         let again = store.create_firmware(store.ours, firmware("edge", "1.0.0")).await?;
@@ -259,12 +258,12 @@ on_both! {
         let unused = store.create_firmware(store.ours, firmware("edge", "2.0.0")).await?;
         insert_campaign(store, store.ours, unused, Some(7)).await?;
         assert!(store.delete_firmware(store.ours, unused, Timestamp(9)).await?);
-        assert!(store.firmware_is_used(store.ours, unused).await?, "by a campaign that ended");
+        assert!(store.firmware_is_used(store.ours, unused).await?, "an ended campaign uses it");
         assert!(!store.firmware_is_used(store.theirs, unused).await?);
     }
 }
 
-/// A campaign of this firmware, written past the store.
+/// Inserts a campaign directly into the database.
 async fn insert_campaign(
     store: &TestStore,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! How many requests with keys each tenant has, and the bytes of their answers.
+//! The number of stored requests of each tenant and the bytes of their responses.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const COUNT: &str = "count requests";
 
-/// Counts one more. False: there is no room for it.
+/// Counts a new request. Returns false if the quota is exhausted.
 pub(super) async fn reserve_one(
     tx: &mut Tx,
     tenant: TenantId,
@@ -34,7 +34,7 @@ pub(super) async fn reserve_one(
     Ok(counted.rows_affected() > 0)
 }
 
-/// Counts so many more, or fewer.
+/// Adds to the totals; negative numbers subtract.
 pub(super) async fn change(
     tx: &mut Tx,
     tenant: TenantId,
@@ -54,16 +54,16 @@ pub(super) async fn change(
     Ok(())
 }
 
-/// Counts these no more: rows with their `tenant_id` and `response_bytes`.
+/// Subtracts deleted rows, which have a `tenant_id` and `response_bytes`.
 pub(super) async fn subtract(tx: &mut Tx, rows: &[AnyRow]) -> Result<(), StoreError> {
-    // In the order of tenants, so that hosts that forget at once do not block one another.
-    let mut forgotten = BTreeMap::<i64, (i64, i64)>::new();
+    // A fixed order of tenants prevents deadlocks between servers.
+    let mut deleted = BTreeMap::<i64, (i64, i64)>::new();
     for row in rows {
         let (tenant, size) = from_row(row).map_err(row_error(COUNT))?;
-        let total = forgotten.entry(tenant).or_default();
+        let total = deleted.entry(tenant).or_default();
         *total = (total.0 + 1, total.1 + size);
     }
-    for (tenant, (requests, bytes)) in forgotten {
+    for (tenant, (requests, bytes)) in deleted {
         change(tx, TenantId(tenant), -requests, -bytes).await?;
     }
     Ok(())

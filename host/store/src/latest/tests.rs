@@ -9,46 +9,46 @@ use crate::{
     testing::{TestStore, on_both},
 };
 
-/// How often our tenant was stirred since the last time that it was asked.
-async fn stirs(store: &TestStore) -> anyhow::Result<bool> {
-    let stirred = store.dirty_tenants().await?;
-    assert!(stirred.iter().all(|(tenant, _)| *tenant == store.ours));
-    for (tenant, stir) in &stirred {
-        store.clear_dirty(*tenant, *stir).await?;
+/// Whether the tenant is dirty; clears its dirty flag.
+async fn is_dirty(store: &TestStore) -> anyhow::Result<bool> {
+    let dirty = store.dirty_tenants().await?;
+    assert!(dirty.iter().all(|(tenant, _)| *tenant == store.ours));
+    for (tenant, changes) in &dirty {
+        store.clear_dirty(*tenant, *changes).await?;
     }
-    Ok(!stirred.is_empty())
+    Ok(!dirty.is_empty())
 }
 
 on_both! {
     async fn events_that_may_outdate_a_device_mark_its_tenant_dirty(store) {
         let fixture = StoreFixture::new(store, &[2]).await?;
-        assert!(stirs(store).await?, "firmware came");
-        assert!(!stirs(store).await?, "once");
+        assert!(is_dirty(store).await?, "new firmware");
+        assert!(!is_dirty(store).await?, "the flag was cleared");
         let key = fixture.devices[0];
         fixture.report_version(key, "1.0.1", later(1)).await?;
-        assert!(!stirs(store).await?, "campaigns see to this one");
+        assert!(!is_dirty(store).await?, "the device is in mode rollout");
 
         let latest = DeviceChange { mode: Some(DeviceMode::Latest), ..DeviceChange::at(NOON) };
         store.change_device(store.ours, "d-0", latest).await?;
-        assert!(stirs(store).await?);
+        assert!(is_dirty(store).await?);
         fixture.report_version(key, "1.0.2", later(2)).await?;
-        assert!(stirs(store).await?);
+        assert!(is_dirty(store).await?);
         fixture.report_version(key, "1.0.2", later(3)).await?;
-        assert!(!stirs(store).await?, "nothing is new");
+        assert!(!is_dirty(store).await?, "an unchanged version");
         let made = NewDevice {
             device_id: "e-0".into(),
             mode: DeviceMode::Latest,
             ..NewDevice::default()
         };
         store.create_device(store.ours, made).await?;
-        assert!(stirs(store).await?);
+        assert!(is_dirty(store).await?);
         let new = store.create_firmware(store.ours, firmware("3.0.0")).await?;
-        let stirred = store.dirty_tenants().await?;
+        let dirty = store.dirty_tenants().await?;
         store.delete_firmware(store.ours, new, NOON).await?;
-        for (tenant, stir) in stirred {
-            store.clear_dirty(tenant, stir).await?;
+        for (tenant, changes) in dirty {
+            store.clear_dirty(tenant, changes).await?;
         }
-        assert!(stirs(store).await?, "what came meanwhile is not forgotten");
+        assert!(is_dirty(store).await?, "a later change keeps the flag");
     }
 
     async fn devices_that_were_offered_a_firmware_are_known_by_any_outcome(store) {

@@ -21,7 +21,6 @@ fn new(name: &str, build: &[u8], created_at: i64) -> NewRevision {
     }
 }
 
-/// The digest of the newest enabled revision.
 async fn latest(store: &TestStore, name: &str) -> anyhow::Result<Option<Digest>> {
     let revision = store.revision(store.ours, name, None).await?;
     Ok(revision.map(|revision| revision.stored.digest))

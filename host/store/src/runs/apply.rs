@@ -11,8 +11,8 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// Applies what a tick decided, if the campaign is still at this generation and under this fence. False: it was not,
-/// and nothing was done.
+/// Applies the outcome of a tick if the campaign is still at this generation and under this fence; otherwise does
+/// nothing and returns false.
 pub(super) async fn apply(
     database: &Database,
     run: RunRef,
@@ -43,7 +43,8 @@ pub(super) async fn apply(
     Ok(true)
 }
 
-/// A new wake-up alone is no change: it must not make what an operator does meanwhile come too late.
+/// Whether the outcome increments the generation. A new wake-up time alone does not: it must not make a concurrent
+/// operator command fail.
 fn is_change(run_row: &CampaignRunRow, applied: &TickOutcome) -> bool {
     let wakes_only = TickOutcome {
         wake_at: applied.wake_at,
@@ -71,14 +72,14 @@ fn apply_to_row(run_row: &mut CampaignRunRow, applied: &TickOutcome) -> Result<(
     Ok(())
 }
 
-/// Raises the levels of waves; one that is not higher than before stays.
+/// Raises the levels of waves; a level never decreases.
 async fn raise_levels(
     tx: &mut Tx,
     run: RunRef,
     levels: &[u64],
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    const RAISE: &str = "release devices";
+    const RAISE: &str = "raise the levels of waves";
     let rows = sqlx::query(
         "SELECT wave, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 ORDER BY wave",
     )
@@ -114,7 +115,7 @@ async fn raise_levels(
     Ok(())
 }
 
-/// Keeps the new states of plugins; what is none stays as it is.
+/// Writes the new plugin states; none keeps the old state.
 async fn write_plugin_states(
     tx: &mut Tx,
     run: RunRef,
@@ -134,6 +135,6 @@ async fn write_plugin_states(
     .bind(policies)
     .execute(tx.conn())
     .await
-    .map_err(failed("keep the states of plugins"))?;
+    .map_err(failed("write plugin states"))?;
     Ok(())
 }

@@ -17,10 +17,10 @@ use crate::{
     updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
 };
 
-const CANCEL: &str = "call back updates";
+const CANCEL: &str = "cancel updates";
 
-/// Calls back up to `limit` open updates of the campaign's waves, each once: a device that does not agree goes on.
-/// Under a lost fence it does nothing.
+/// Cancels up to `limit` open updates of the campaign's waves. Each is cancelled once: a device may reject the
+/// cancellation and continue. Does nothing under a lost fence.
 pub(super) async fn cancel_updates(
     database: &Database,
     run: RunRef,
@@ -55,7 +55,7 @@ pub(super) async fn cancel_updates(
     let mut work = UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, now).await?;
     let mut tenant_counters = TenantCounters::default();
     for id in updates {
-        // One that came to its end before its device was locked has nothing to call back.
+        // An update that ended before its device was locked cannot be cancelled.
         let _ = work.step(id, &UpdateEvent::CancelRequested, now, &mut tenant_counters);
         if let Some(loaded) = work.loaded_mut(id) {
             loaded.cancel_requested_at = Some(now);
@@ -72,7 +72,6 @@ pub(super) async fn cancel_updates(
     Ok(affected)
 }
 
-/// An update and its device.
 pub(super) fn update_and_device(row: &AnyRow) -> Result<(UpdateId, DeviceKey), RowError> {
     Ok((
         UpdateId(row.take("id")?),

@@ -12,12 +12,11 @@ use crate::{
 
 const READ: &str = "read which campaigns are due";
 
-/// Campaigns whose wake-up has come and that nobody is at, of every tenant, the longest overdue first. A lease that ran
-/// out and was not given back is a wake-up too: its host died over the campaign, perhaps between what it decided and what
-/// follows from that.
+/// Campaigns of all tenants that are due and not leased, the longest overdue first. A campaign is due at its wake-up
+/// time, while it is dirty, and when its lease expired without being released: that server may have stopped between
+/// the decision and its effects.
 ///
-/// Taking a lease puts a campaign's wake-ups off, so that one that fails at every look goes behind all others: however
-/// many of them there are, everybody's turn comes.
+/// Acquiring the lease postpones the wake-up, so a campaign whose ticks fail does not delay the others.
 pub(super) async fn due(
     tx: &mut Tx,
     now: Timestamp,
@@ -51,7 +50,7 @@ pub(super) async fn due(
         .map_err(row_error(READ))
 }
 
-/// Asks for a campaign to be looked at no later than `at`.
+/// Marks the campaign dirty from `at` on, unless it already is earlier.
 pub(super) async fn wake(tx: &mut Tx, run: RunRef, at: Timestamp) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE campaign_counters SET dirty_since = $3 \

@@ -22,13 +22,13 @@ use crate::{
 
 const EXPIRE: &str = "end overdue updates";
 
-/// Ends up to `limit` open updates of all tenants whose time is up, and puts those to their devices that waited for it.
+/// Ends up to `limit` open updates of all tenants whose deadline passed, and offers retries whose time has come.
 pub(super) async fn expire(
     database: &Database,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
-    // Most of the time there are none: looking for them takes no writer.
+    // Usually there are none: check without the write lock.
     if overdue(&mut database.read_single().await?, now, 1)
         .await?
         .is_empty()
@@ -43,7 +43,7 @@ pub(super) async fn expire(
         let updates: BTreeSet<UpdateId> = overdue.iter().map(|one| one.id).collect();
         let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
         for one in overdue {
-            // Another host may have been quicker; then it is at its end, and nothing happens.
+            // Another server may have been faster; then the update has ended and nothing happens.
             if expire_one(&mut work, &one, now, &mut tenant_counters) {
                 let campaign = work
                     .loaded(one.id)
@@ -59,7 +59,7 @@ pub(super) async fn expire(
     Ok(affected)
 }
 
-/// What happens to an update when its time is up; whether anything does.
+/// Applies the deadline of an update; returns whether it changed.
 fn expire_one(
     work: &mut UpdateUnitOfWork,
     one: &Overdue,
@@ -87,35 +87,35 @@ fn expire_one(
         .step(one.id, &event, now, tenant_counters)
         .unwrap_or(false);
     if auto_confirms {
-        // One that asks nobody, or was dropped, takes no notice.
+        // Without confirmation, or after the cancellation, this does nothing.
         let _ = work.step(one.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
     }
     moved
 }
 
-/// Looks at a try again later: the longer it has waited, the later, and never later than in ten minutes, so that those
-/// of a campaign that is paused for days cost little and go on soon after it does.
+/// Postpones a retry by a quarter of the time that it has waited, between one and ten minutes: retries of a campaign
+/// that is paused for days cost little and start soon after it resumes.
 fn postpone_retry(work: &mut UpdateUnitOfWork, id: UpdateId, now: Timestamp) -> bool {
-    const SHORTEST: Duration = Duration::from_mins(1);
-    const LONGEST: Duration = Duration::from_mins(10);
+    const MIN_DELAY: Duration = Duration::from_mins(1);
+    const MAX_DELAY: Duration = Duration::from_mins(10);
     let Some(loaded) = work.loaded_mut(id) else {
         return false;
     };
     let waited = now.since(loaded.update.offered_at());
-    let again_at = now.plus((waited / 4).clamp(SHORTEST, LONGEST));
+    let again_at = now.plus((waited / 4).clamp(MIN_DELAY, MAX_DELAY));
     loaded.update.state.timeout_at = again_at;
     true
 }
 
-/// An update whose time is up.
+/// An update whose deadline passed.
 struct Overdue {
     id: UpdateId,
     device: DeviceKey,
-    /// How its campaign stands, if it has one.
+    /// The status of its campaign, if it has one.
     campaign_status: Option<CampaignStatus>,
 }
 
-/// Open updates whose time is up, the longest overdue first, by tenant.
+/// Open updates whose deadline passed, the longest overdue first, by tenant.
 async fn overdue(
     tx: &mut Tx,
     now: Timestamp,

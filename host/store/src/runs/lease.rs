@@ -8,11 +8,11 @@ use crate::{
     rows::{RowExt as _, row_error},
 };
 
-/// Takes the campaign for this host until then. None: another host has it, or there is no such campaign.
+/// Acquires the lease of a campaign until `until`. Returns none if another server has it, or if the campaign does not
+/// exist.
 ///
-/// Whoever takes it looks at everything that stirred it before, so that is forgotten here: what comes later stirs it
-/// anew. Should the host die over it, or fail before it decides when to look again, the campaign is due again when the
-/// lease would end.
+/// Acquiring the lease clears the dirty flag; later events set it again. If the server stops, or fails before it
+/// decides on the next wake-up, the campaign is due again when the lease expires.
 pub(super) async fn lease(
     database: &Database,
     run: RunRef,
@@ -20,7 +20,7 @@ pub(super) async fn lease(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Fence>, StoreError> {
-    const LEASE: &str = "take the lease of a campaign";
+    const LEASE: &str = "acquire a campaign lease";
     let mut tx = database.write().await?;
     let row = sqlx::query(
         "UPDATE campaign_runs SET lease_owner = $3, lease_until = $5, fence = fence + 1, wake_at = $5 \
@@ -49,7 +49,7 @@ pub(super) async fn lease(
     Ok(Some(Fence(fence)))
 }
 
-/// Gives a lease back; a lease that was lost is fine.
+/// Releases a lease. Does nothing if the lease was lost.
 pub(super) async fn release(
     database: &Database,
     run: RunRef,
@@ -65,11 +65,11 @@ pub(super) async fn release(
     .bind(fence.0)
     .execute(tx.conn())
     .await
-    .map_err(failed("give back the lease of a campaign"))?;
+    .map_err(failed("release a campaign lease"))?;
     tx.commit().await
 }
 
-/// Where the campaign stands, if it is still under this fence; nobody else can take it before the transaction ends.
+/// Locks the campaign if it is still under this fence; no other server can acquire it before the transaction ends.
 pub(super) async fn lock_if_fenced(
     tx: &mut Tx,
     run: RunRef,

@@ -1,4 +1,4 @@
-//! Campaigns, as the loops keep them going.
+//! Campaigns: the part that the campaign loops run.
 
 mod apply;
 mod cancel;

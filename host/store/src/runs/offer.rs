@@ -25,8 +25,8 @@ use crate::{
 
 const OFFER: &str = "admit devices";
 
-/// Makes updates for released devices that have none yet: the next `limit` of this wave. Under a lost fence, and for a
-/// campaign that is not in progress, it does nothing.
+/// Creates updates for the next `limit` released devices of a wave. Does nothing under a lost fence, or if the
+/// campaign is not in progress.
 pub(super) async fn offer_updates(
     database: &Database,
     run: RunRef,
@@ -65,12 +65,12 @@ pub(super) async fn offer_updates(
             None => new.push(new_update(run, wave, *key, device, offer)),
         }
     }
-    // Those that are not there any more are among them.
-    let left_out = members.len() - new.len();
+    // Includes devices that were deleted.
+    let skipped_count = members.len() - new.len();
     skipped::insert(&mut tx, run, &skipped_devices, offer.now).await?;
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
-    work.count_admitted(run.campaign, wave, until - admitted, left_out as u64);
+    work.count_admitted(run.campaign, wave, until - admitted, skipped_count as u64);
     let affected: Vec<_> = members
         .iter()
         .filter_map(|key| work.affected(*key, Some(run.campaign)))
@@ -85,7 +85,8 @@ pub(super) async fn offer_updates(
     })
 }
 
-/// What a campaign offers to a device. One that has the firmware is done at once, unless it says that it does not.
+/// The update that a campaign creates for a device. It is completed at creation if the device has the firmware and
+/// has not drifted.
 pub(super) fn new_update(
     run: RunRef,
     wave: u32,
@@ -111,7 +112,7 @@ pub(super) fn new_update(
     }
 }
 
-/// How many of a wave's devices are admitted and how many are released.
+/// The numbers of admitted and of released devices of a wave.
 async fn levels(tx: &mut Tx, run: RunRef, wave: u32) -> Result<Option<(u64, u64)>, StoreError> {
     let row = sqlx::query(
         "SELECT admitted, released FROM waves WHERE tenant_id = $1 AND campaign_id = $2 AND wave = $3",
@@ -127,7 +128,7 @@ async fn levels(tx: &mut Tx, run: RunRef, wave: u32) -> Result<Option<(u64, u64)
     read().map(Some).map_err(row_error(OFFER))
 }
 
-/// The members of a wave from one place to another.
+/// The members of a wave in a range of positions.
 async fn members(
     tx: &mut Tx,
     run: RunRef,

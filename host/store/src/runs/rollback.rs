@@ -24,10 +24,10 @@ use crate::{
     updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, notify_affected_devices},
 };
 
-const ROLL_BACK: &str = "send devices back";
+const ROLL_BACK: &str = "roll back devices";
 
-/// Looks at up to `limit` ended updates of the campaign's waves that were not looked at yet, and makes an update back
-/// wherever one is needed. Under a lost fence it does nothing.
+/// Processes up to `limit` ended updates of the campaign's waves from the rollback backlog, and creates rollback
+/// updates where needed. Does nothing under a lost fence.
 pub(super) async fn roll_back(
     database: &Database,
     run: RunRef,
@@ -58,7 +58,7 @@ pub(super) async fn roll_back(
         work.mark_rollback_processed(run.campaign, *id, decided);
         match decided {
             RollbackAction::Install(firmware) => {
-                new.push(previous.new_update(run, *device, firmware, offer))
+                new.push(previous.new_update(run, *device, firmware, offer));
             }
             RollbackAction::Pinned => pinned.extend(pinned_device(&work, *id)),
             RollbackAction::NotNeeded
@@ -127,7 +127,7 @@ fn decide(
     })
 }
 
-/// A device that the way back passes over.
+/// A pinned device, which the rollback skips.
 fn pinned_device(work: &UpdateUnitOfWork, id: UpdateId) -> Option<SkippedDevice> {
     let update = &work.loaded(id)?.update;
     let (_, Purpose::Forward { wave }) = update.campaign? else {
@@ -136,14 +136,14 @@ fn pinned_device(work: &UpdateUnitOfWork, id: UpdateId) -> Option<SkippedDevice>
     Some(SkippedDevice::new(update.device, wave, SkipReason::Pinned))
 }
 
-/// What devices had before the campaign, where the server has it. What it did not bring itself is the firmware of the same
-/// name, of the version that was there, for the device's model: another product is nothing to go back to.
+/// The firmware that devices had before the campaign. If the server did not install it, it is the firmware of the
+/// same name, of the version that the device reported, and for the device's model.
 struct PreviousFirmware {
     by_version: HashMap<PreviousVersion, FirmwareId>,
     versions: BTreeMap<FirmwareId, String>,
 }
 
-/// A version that a device had, and the device's model.
+/// A version and the device model.
 type PreviousVersion = (String, Option<String>);
 
 impl PreviousFirmware {

@@ -14,7 +14,7 @@ use crate::{
     updates::unit_of_work::durations,
 };
 
-/// Everything that a tick looks at, as it stands at one moment.
+/// Everything that a tick needs, from one snapshot.
 pub(super) async fn run(database: &Database, run: RunRef) -> Result<Option<Run>, StoreError> {
     let mut tx = database.read().await?;
     let (tenant, id) = (run.tenant, run.campaign);
@@ -43,7 +43,7 @@ async fn states(
     tenant: TenantId,
     id: CampaignId,
 ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
-    const READ: &str = "read the states of plugins";
+    const READ: &str = "read plugin states";
     let row = sqlx::query(
         "SELECT strategy_state, policy_states FROM campaign_states \
          WHERE tenant_id = $1 AND campaign_id = $2",
@@ -83,7 +83,7 @@ async fn rollback_progress(
     tenant: TenantId,
     id: CampaignId,
 ) -> Result<RollbackProgress, StoreError> {
-    const READ: &str = "read how far a campaign is from its end";
+    const READ: &str = "read rollback progress";
     let row = sqlx::query(
         "SELECT open_updates, rollback_pending, open_rollbacks, rolled_back, rollback_failed, rollback_impossible, pinned, already_rolling_back \
          FROM campaign_counters WHERE tenant_id = $1 AND campaign_id = $2",

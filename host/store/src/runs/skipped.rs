@@ -20,17 +20,16 @@ use crate::{
     updates::unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
 };
 
-const READ: &str = "read which devices were passed over";
-const WRITE: &str = "note which devices were passed over";
+const READ: &str = "read skipped devices";
+const WRITE: &str = "write skipped devices";
 
-/// Says which devices a campaign passes over.
+/// Decides which devices a campaign skips.
 pub(super) struct SkipRules {
     feed: Option<String>,
     superseded: HashSet<DeviceKey>,
 }
 
 impl SkipRules {
-    /// For these devices of a campaign.
     pub(super) async fn load(
         tx: &mut Tx,
         run: RunRef,
@@ -58,7 +57,7 @@ impl SkipRules {
     }
 }
 
-/// A device that a campaign passes over.
+/// A row of `skipped_devices`.
 #[derive(Debug, Serialize)]
 pub(super) struct SkippedDevice {
     device_key: i64,
@@ -82,7 +81,7 @@ const COLUMNS: [(&str, ColumnType); 3] = [
     ("reason", ColumnType::Text),
 ];
 
-/// Notes which devices a campaign passes over, and why; of one that was passed over before, the new reason.
+/// Stores the skipped devices; for a device that was skipped before, updates the reason.
 pub(super) async fn insert(
     tx: &mut Tx,
     run: RunRef,
@@ -110,8 +109,8 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Looks again at up to `limit` devices that were passed over and whose reason may be gone; makes updates for those
-/// whose reason is. Under a lost fence, and for a campaign that is not in progress, it does nothing.
+/// Rechecks up to `limit` skipped devices and creates updates for those whose reason no longer applies. Does nothing
+/// under a lost fence, or if the campaign is not in progress.
 pub(super) async fn offer_skipped_updates(
     database: &Database,
     run: RunRef,
@@ -119,7 +118,7 @@ pub(super) async fn offer_skipped_updates(
     limit: u32,
     offer: &Offer,
 ) -> Result<Vec<AffectedDevice>, StoreError> {
-    // Most of the time there are none: looking for them takes no writer.
+    // Usually there are none: check without the write lock.
     if to_recheck(&mut database.read_single().await?, run, 1)
         .await?
         .is_empty()
@@ -167,7 +166,7 @@ pub(super) async fn offer_skipped_updates(
     Ok(affected)
 }
 
-/// Devices that are to be looked at again, with their waves.
+/// Devices to recheck, with their waves.
 async fn to_recheck(
     tx: &mut Tx,
     run: RunRef,
@@ -216,7 +215,7 @@ async fn remove(tx: &mut Tx, run: RunRef, devices: &[DeviceKey]) -> Result<(), S
     Ok(())
 }
 
-/// A device was changed: the campaigns that passed over it for what it was are to look at it again. Answers them.
+/// Marks a changed device for a recheck by the campaigns that skipped it; returns them.
 pub(crate) async fn mark_for_recheck(
     tx: &mut Tx,
     tenant: TenantId,
@@ -247,7 +246,7 @@ pub(crate) async fn mark_for_recheck(
     Ok(campaigns.into_iter().collect())
 }
 
-/// Why a campaign passed over a device.
+/// Why the campaign skipped the device; none: it did not.
 pub(crate) async fn skip_reason(
     tx: &mut Tx,
     tenant: TenantId,

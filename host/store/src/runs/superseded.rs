@@ -11,10 +11,10 @@ use crate::{
     rows::{RowExt as _, row_error},
 };
 
-const READ: &str = "read which campaigns are newer";
+const READ: &str = "read newer campaigns";
 
-/// Those of the devices that a newer campaign on the same feed has in one of its waves. A newer one that was withdrawn
-/// (cancelled, given up or rolled back) does not count.
+/// The devices that are in a wave of a newer campaign on the same feed. Newer campaigns that were cancelled, failed
+/// or rolled back do not count.
 pub(super) async fn superseded(
     tx: &mut Tx,
     run: RunRef,
@@ -49,7 +49,7 @@ async fn newer(tx: &mut Tx, run: RunRef, feed: &str) -> Result<Vec<CampaignId>, 
         .map_err(row_error(READ))
 }
 
-/// What a campaign selected stands in packed lists, ordered by key: each is looked through for those that may be in it.
+/// Selected devices are stored in packed chunks, ordered by key: search each chunk for the devices in its key range.
 async fn add_members(
     tx: &mut Tx,
     run: RunRef,

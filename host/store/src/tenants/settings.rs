@@ -1,4 +1,4 @@
-//! What a tenant set for itself, as JSON that SQL never looks into. What is not there is the server's default.
+//! Tenant settings as JSON, which SQL does not read. A missing member means the server's default.
 
 use std::time::Duration;
 

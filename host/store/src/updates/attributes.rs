@@ -24,24 +24,24 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// The attributes of the devices that report some, as they were and as they are now.
+/// The attributes of the devices in the reports: the stored and the new ones.
 pub(super) struct ReportedAttributes {
-    was: BTreeMap<DeviceKey, BTreeMap<String, String>>,
-    now: BTreeMap<DeviceKey, BTreeMap<String, String>>,
+    before: BTreeMap<DeviceKey, BTreeMap<String, String>>,
+    after: BTreeMap<DeviceKey, BTreeMap<String, String>>,
     changes: AttributeChangeLog,
 }
 
-/// Joins what a device reports of itself to what is known of it, and lets updates that waited for its version complete.
+/// Merges reported attributes into the stored ones, and completes updates that waited for the reported version.
 pub(super) fn apply_report(
     work: &mut UpdateUnitOfWork,
-    known: &mut ReportedAttributes,
+    reported: &mut ReportedAttributes,
     report: &AttributesReport,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
     if work.device(report.device).is_none() {
         return Err(RecordError::NotFound);
     }
-    let attributes = known.now.entry(report.device).or_default();
+    let attributes = reported.after.entry(report.device).or_default();
     let merged_attributes = merged_attributes(attributes, report);
     if merged_attributes.len() > MAX_ATTRIBUTES {
         return Err(RecordError::TooMany(MAX_ATTRIBUTES));
@@ -51,7 +51,7 @@ pub(super) fn apply_report(
             device.attribute_change_seq,
             differences(attributes, &merged_attributes),
         );
-        device.attribute_change_seq = known.changes.note(report, last, changed);
+        device.attribute_change_seq = reported.changes.add(report, last, changed);
     }
     *attributes = merged_attributes;
     let read = |names: &[String]| AttributeNames::read(names, attributes).map(str::to_owned);
@@ -70,26 +70,26 @@ pub(super) fn apply_report(
         }
         None => ChangedUpdates::new(),
     };
-    // Many devices report before they restart: as long as the proof is outstanding they are asked again.
-    let waits_for_proof = work
+    // Many devices report before they restart: request attributes until the success criteria are met.
+    let needs_version_report = work
         .updates_of(report.device)
         .any(|loaded| loaded.update.state.needs_version_report(report.at));
     if let Some(device) = work.device_mut(report.device) {
-        device.wants_attributes = waits_for_proof;
+        device.wants_attributes = needs_version_report;
     }
     Ok(moved)
 }
 
-/// Notes whether the device is on the version that it should be on. One that an open update brings is on its way.
+/// Sets or clears the drift. A version that an open update installs is no drift.
 fn update_drift(work: &mut UpdateUnitOfWork, report: &AttributesReport, version: &str) {
-    let is_on_its_way = work.updates_of(report.device).any(|loaded| {
+    let is_being_installed = work.updates_of(report.device).any(|loaded| {
         let update = &loaded.update;
         update.state.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
     });
     if let Some(device) = work.device_mut(report.device) {
         let expected = device.expected_version.as_deref();
-        let is_elsewhere = !is_on_its_way && has_drifted(expected, Some(version));
-        device.drifted_at = is_elsewhere.then(|| device.drifted_at.unwrap_or(report.at));
+        let is_drift = !is_being_installed && has_drifted(expected, Some(version));
+        device.drifted_at = is_drift.then(|| device.drifted_at.unwrap_or(report.at));
     }
 }
 
@@ -115,7 +115,7 @@ fn merged_attributes(
     merged_attributes
 }
 
-/// An attribute that was there before may be older than what an update brought meanwhile.
+/// Whether the report contains a version. A stored version may be older than one that an update installed meanwhile.
 fn contains_version(report: &AttributesReport) -> bool {
     report.mode != AttributeMode::Remove
         && report
@@ -125,7 +125,7 @@ fn contains_version(report: &AttributesReport) -> bool {
             .any(|name| report.data.get(name).is_some_and(Option::is_some))
 }
 
-/// The updates that the version completes, each by its campaign.
+/// Applies the version to the device's open updates; returns the changed ones.
 fn complete_by_version(
     work: &mut UpdateUnitOfWork,
     report: &AttributesReport,
@@ -153,16 +153,16 @@ fn complete_by_version(
     Ok(moved)
 }
 
-/// What a reported version is to an open update. One that soaks has failed by another version, unless a later update has
-/// brought that: then there is nothing left to prove.
+/// The event that a reported version is for an open update. Another version fails a soak, unless a later update
+/// installed it: then nothing is left to verify, and the soak is cancelled.
 fn version_event(work: &UpdateUnitOfWork, update: &Update, version: &str) -> UpdateEvent {
     let is_target = is_same(&update.to_version, version);
     if is_target || update.state.soaks_until.is_none() {
         return UpdateEvent::VersionReported { is_target };
     }
     let device = work.device(update.device);
-    let was_replaced = device.and_then(|device| device.installed_update) > Some(update.id);
-    let is_replaced = work
+    let was_superseded = device.and_then(|device| device.installed_update) > Some(update.id);
+    let is_superseded = work
         .updates_of(update.device)
         .map(|loaded| &loaded.update)
         .any(|other| {
@@ -170,7 +170,7 @@ fn version_event(work: &UpdateUnitOfWork, update: &Update, version: &str) -> Upd
                 && other.id > update.id
                 && is_same(&other.to_version, version)
         });
-    if was_replaced || is_replaced {
+    if was_superseded || is_superseded {
         UpdateEvent::CancelRequested
     } else {
         UpdateEvent::VersionReported { is_target }
@@ -220,7 +220,7 @@ impl ReportedAttributes {
                 DeviceReport::UpdateEvent(_) | DeviceReport::Log(_) => None,
             })
             .collect();
-        let mut was: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
+        let mut before: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
         if !devices.is_empty() {
             let which = tx.dialect().key_in_json("device_key", "$2");
             let sql = format!(
@@ -238,33 +238,34 @@ impl ReportedAttributes {
                     Ok((device, row.take("attribute_key")?, row.take("value")?))
                 };
                 let (device, key, value) = read().map_err(row_error(READ))?;
-                was.entry(device).or_default().insert(key, value);
+                before.entry(device).or_default().insert(key, value);
             }
         }
-        let now = was.clone();
+        let after = before.clone();
         Ok(Self {
-            was,
-            now,
+            before,
+            after,
             changes: AttributeChangeLog::default(),
         })
     }
 
-    /// Writes what changed.
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
         self.changes.write(tx).await?;
         let none = BTreeMap::new();
         let (mut gone, mut set) = (Vec::new(), Vec::new());
-        for (device, now) in &self.now {
-            let was = self.was.get(device).unwrap_or(&none);
+        for (device, after) in &self.after {
+            let before = self.before.get(device).unwrap_or(&none);
             let row = |key, value| row(tenant, *device, key, value);
             gone.extend(
-                was.keys()
-                    .filter(|key| !now.contains_key(*key))
+                before
+                    .keys()
+                    .filter(|key| !after.contains_key(*key))
                     .map(|key| row(key.as_str(), None)),
             );
             set.extend(
-                now.iter()
-                    .filter(|(key, value)| was.get(*key) != Some(value))
+                after
+                    .iter()
+                    .filter(|(key, value)| before.get(*key) != Some(value))
                     .map(|(key, value)| row(key.as_str(), Some(value.as_str()))),
             );
         }

@@ -54,7 +54,7 @@ async fn read(
     tenant: TenantId,
     device: DeviceKey,
 ) -> Result<Option<AutoConfirm>, StoreError> {
-    const READ: &str = "read who confirms";
+    const READ: &str = "read auto-confirm";
     let row = sqlx::query(
         "SELECT auto_confirm_at, auto_confirm_by, auto_confirm_remark FROM devices \
          WHERE tenant_id = $1 AND id = $2",
@@ -68,7 +68,7 @@ async fn read(
     Ok(auto_confirm.map_err(row_error(READ))?.flatten())
 }
 
-/// Who agreed beforehand, from a device's row.
+/// Reads the auto-confirm columns of a device.
 pub(crate) fn from_row(row: &sqlx::any::AnyRow) -> Result<Option<AutoConfirm>, RowError> {
     let Some(at) = row.take::<Option<i64>>("auto_confirm_at")? else {
         return Ok(None);
@@ -127,7 +127,7 @@ async fn deactivate(
     now: Timestamp,
 ) -> Result<(), RecordError> {
     let mut tx = database.write().await?;
-    // Under the device's lock: an update that is made at this moment either is agreed to or waits.
+    // Locks the device, so that a concurrently created update is either confirmed or waits.
     load(&mut tx, tenant, device, now).await?;
     write_columns(&mut tx, tenant, device, None).await?;
     tx.commit().await?;
@@ -154,7 +154,7 @@ async fn write_columns(
     device: DeviceKey,
     auto_confirm: Option<&AutoConfirm>,
 ) -> Result<(), StoreError> {
-    const SET: &str = "set who confirms";
+    const SET: &str = "write auto-confirm";
     let text = |text: Option<&String>| text.map(|text| storable(text).into_owned());
     let write_columns = sqlx::query(
         "UPDATE devices SET auto_confirm_at = $3, auto_confirm_by = $4, auto_confirm_remark = $5 \
@@ -170,6 +170,6 @@ async fn write_columns(
     .map_err(failed(SET))?;
     match write_columns.rows_affected() {
         1 => Ok(()),
-        _ => Err(internal(SET)("the device is not there".into())),
+        _ => Err(internal(SET)("the device does not exist".into())),
     }
 }

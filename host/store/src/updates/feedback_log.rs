@@ -19,7 +19,7 @@ use crate::{
     rows::{RowExt as _, row_error, to_json},
 };
 
-/// What was reports of updates before, and is reports now.
+/// Stored feedback, and new feedback to be stored.
 pub(super) struct FeedbackLog {
     keys: HashSet<FeedbackKey>,
     new: Vec<NewFeedbackRow>,
@@ -60,16 +60,16 @@ const FEEDBACK_COLUMNS: [(&str, ColumnType); 14] = [
     ("truncated", ColumnType::Int),
 ];
 
-/// Where a feedback stands among what was reports of its update.
+/// The position of feedback in an update's history and log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogPosition {
-    /// Counts feedback_count, from 1.
+    /// Numbers the feedback of an update, from 1.
     pub(super) seq: u32,
-    /// The number in the update's log of its first message; 0: it has none.
+    /// The log line number of its first message; 0: it has no messages.
     pub(super) first_line: u64,
 }
 
-/// Tells the same feedback sent twice from two feedback_count.
+/// Identifies repeated feedback.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct FeedbackKey {
     update_id: i32,
@@ -78,19 +78,19 @@ pub(super) struct FeedbackKey {
 }
 
 impl FeedbackKey {
-    /// `cancel_request`: which one the device answers, 0 when none.
+    /// `cancel_request` is the number of the cancellation request that it answers, 0 for other feedback.
     pub(super) fn of(update: UpdateId, cancel_request: u32, feedback: &Feedback) -> Self {
         Self {
             update_id: update.0,
             cancel_request,
-            // Half of the sha256 tells them apart well enough.
+            // The first half of the sha256 suffices.
             digest: hex(&feedback.digest().0[..16]),
         }
     }
 }
 
 impl FeedbackLog {
-    /// Which of these feedback_count are kept already.
+    /// Reads which feedback of these reports is stored already.
     pub(super) async fn read(
         tx: &mut Tx,
         tenant: TenantId,
@@ -106,7 +106,7 @@ impl FeedbackLog {
                 };
                 let progress = &work.loaded(report.update)?.update.state;
                 let (feedback, _) = feedback(&report.event, progress, report.at)?;
-                // Whatever call back it answers: that is seen in the rows.
+                // The digest selects the rows; they contain the cancellation request.
                 Some(FeedbackKey::of(report.update, 0, &feedback))
             })
             .collect();
@@ -198,7 +198,7 @@ impl FeedbackLog {
     }
 }
 
-/// What a device means by this event of an update that stands so, and whether it answers a call back.
+/// The feedback in an event, as interpreted for the update's state, and whether it answers a cancellation.
 pub(super) fn feedback<'a>(
     event: &'a UpdateEvent,
     progress: &UpdateState,

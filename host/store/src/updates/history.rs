@@ -15,7 +15,7 @@ use crate::{
 
 const READ: &str = "read feedback";
 
-/// What a device said of an update, newest first.
+/// Feedback on an update, newest first.
 pub(super) async fn history(
     tx: &mut Tx,
     tenant: TenantId,
@@ -35,7 +35,7 @@ pub(super) async fn history(
     from_rows(&rows)
 }
 
-/// What of it has messages or a code, newest first by the device's own time.
+/// Feedback with messages or a code, newest first by the device's time.
 pub(super) async fn messages(
     tx: &mut Tx,
     tenant: TenantId,

@@ -22,8 +22,8 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// Records what a device says that it has installed. Devices say it once after they were made or set up anew, so it is
-/// a transaction of its own.
+/// Records the firmware that a device reports as installed. Devices report it once after they were manufactured or
+/// set up again, so each report has its own transaction.
 pub(super) async fn record(
     database: &Database,
     report: &InstalledReport,
@@ -53,7 +53,7 @@ pub(super) async fn record(
             .create_updates(&mut tx, vec![update], &mut tenant_counters)
             .await?;
         let id = new_installed_update.get(&key).ok_or_else(|| {
-            internal("record what is installed")("the update was not made".into())
+            internal("record what is installed")("the update was not created".into())
         })?;
         work.mark_installed(*id);
         is_new = installed_by.is_none();
@@ -80,7 +80,7 @@ fn has_open_update(work: &UpdateUnitOfWork, report: &InstalledReport) -> bool {
     updates.any(|loaded| loaded.update.state.status.is_open())
 }
 
-/// What a device has is proof for the update that brought it, and for no other.
+/// Completes the verifying update of this firmware, if there is one.
 fn complete_verifying(
     work: &mut UpdateUnitOfWork,
     report: &InstalledReport,
@@ -102,7 +102,7 @@ fn complete_verifying(
     Ok(changed_update(moved, campaign))
 }
 
-/// An update that is over as it begins.
+/// An update that is completed at creation.
 fn new_installed_update(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
     let state = UpdateState::offered(
         SuccessCriteria::Reported,
@@ -121,14 +121,14 @@ fn new_installed_update(report: &InstalledReport, firmware: FirmwareId) -> NewUp
     }
 }
 
-/// A firmware of the name and version that the device tells.
+/// A firmware of the reported name and version.
 struct Candidate {
     firmware: FirmwareId,
     model: Option<String>,
 }
 
-/// Which of them the device has: the one for its own model, else the one for any. A device that has not said what it is
-/// has the only one there is, or of several the one that it was brought from here; there is no further guess.
+/// The firmware that the device has: the one for its model, otherwise the one for any model. A device without a known
+/// model gets the only candidate or, of several, one that this server offered it; otherwise none.
 fn matching_firmware(
     candidates: &[Candidate],
     work: &UpdateUnitOfWork,
@@ -148,7 +148,7 @@ fn matching_firmware(
     found.map(|it| it.firmware)
 }
 
-/// At most one for each model, and one for any.
+/// At most one for each model, and one for any model.
 async fn candidates(tx: &mut Tx, report: &InstalledReport) -> Result<Vec<Candidate>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, device_model FROM firmware \
@@ -159,7 +159,7 @@ async fn candidates(tx: &mut Tx, report: &InstalledReport) -> Result<Vec<Candida
     .bind(storable(&report.version).into_owned())
     .fetch_all(tx.conn())
     .await
-    .map_err(failed("look for what is installed"))?;
+    .map_err(failed("find the installed firmware"))?;
     let read = |row: &AnyRow| {
         Ok::<_, RowError>(Candidate {
             firmware: FirmwareId(row.take("id")?),

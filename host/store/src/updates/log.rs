@@ -49,7 +49,7 @@ impl Logs for SqlStore {
     }
 }
 
-/// Lines that a transaction adds to logs. Lines of feedback stand with the feedback.
+/// Log lines that a transaction adds. Messages of feedback are stored with the feedback.
 #[derive(Default)]
 pub(super) struct NewLogLines(Vec<LogChunk>);
 
@@ -73,16 +73,16 @@ const LOG_CHUNK_COLUMNS: [(&str, ColumnType); 6] = [
 ];
 
 impl NewLogLines {
-    /// Adds the lines to the update that is meant, or that the device is at.
+    /// Adds lines to the named update, or to the device's current one.
     pub(super) fn add(&mut self, work: &mut UpdateUnitOfWork, report: &LogReport) -> RecordOutcome {
-        let effective_event = match report.update {
+        let id = match report.update {
             Some(id) => work
                 .loaded(id)
                 .filter(|loaded| loaded.update.device == report.device)
                 .map(|loaded| loaded.update.id),
             None => current_update(work, report.device),
         };
-        let id = effective_event.ok_or(RecordError::NotFound)?;
+        let id = id.ok_or(RecordError::NotFound)?;
         let lines: Vec<_> = report.lines.iter().map(|line| storable(line)).collect();
         let first = work
             .add_lines(id, lines.len())
@@ -100,7 +100,7 @@ impl NewLogLines {
         Ok(ChangedUpdates::new())
     }
 
-    /// Writes them, and takes away what is older than is kept.
+    /// Writes the lines and deletes those beyond the limit.
     pub(super) async fn write(self, tx: &mut Tx, tenant: TenantId) -> Result<(), StoreError> {
         if self.0.is_empty() {
             return Ok(());
@@ -124,13 +124,13 @@ impl NewLogLines {
             .bind(to_i64(chunk.last_line - MAX_LINES))
             .execute(tx.conn())
             .await
-            .map_err(failed("shorten a log"))?;
+            .map_err(failed("delete old log lines"))?;
         }
         Ok(())
     }
 }
 
-/// The update that a device is at: the one that it is shown, else one that has yet to prove itself.
+/// The device's current update: the visible one, otherwise one that is being verified.
 fn current_update(work: &UpdateUnitOfWork, device: DeviceKey) -> Option<UpdateId> {
     let open = work
         .updates_of(device)
@@ -170,7 +170,7 @@ async fn total(tx: &mut Tx, tenant: TenantId, update: UpdateId) -> Result<u64, S
         .map_err(row_error(READ))
 }
 
-/// Every row has a line at least, so as many rows as lines are wanted are enough.
+/// Each row has at least one line, so `limit` rows suffice.
 async fn chunks(
     tx: &mut Tx,
     tenant: TenantId,
@@ -193,7 +193,7 @@ async fn chunks(
     all(rows.iter().map(read))
 }
 
-/// A feedback knows its first line alone; some that end before `after` are read as well.
+/// Feedback stores its first line number only, so rows that end before `after` are read as well.
 async fn feedback(
     tx: &mut Tx,
     tenant: TenantId,

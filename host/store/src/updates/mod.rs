@@ -1,4 +1,4 @@
-//! Updates, and what devices say of them.
+//! Updates, and the reports of devices on them.
 
 mod attributes;
 pub(crate) mod auto_confirm;

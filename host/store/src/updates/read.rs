@@ -12,12 +12,11 @@ use crate::{
 
 const READ: &str = "read updates";
 
-/// Whoever selects from these names the tenant of `u`.
+/// Statements that use it have a condition on the tenant of `u`.
 const TABLES: &str = "updates u \
     JOIN devices d ON d.tenant_id = u.tenant_id AND d.id = u.device_key \
     JOIN firmware f ON f.tenant_id = u.tenant_id AND f.id = u.firmware_id";
 
-/// The update of this id.
 pub(super) async fn one(
     tx: &mut Tx,
     tenant: TenantId,
@@ -39,27 +38,27 @@ pub(super) async fn one(
         .map_err(row_error(READ))
 }
 
-/// A part of the updates that match, newest first.
+/// A page of updates, newest first.
 pub(super) async fn page(
     tx: &mut Tx,
     tenant: TenantId,
     filter: UpdateFilter,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>, StoreError> {
-    let (parameters, which) = which(tenant, filter);
-    let sql = format!("SELECT COUNT(*) AS total FROM updates u WHERE u.tenant_id = $1{which}");
+    let (parameters, conditions) = conditions(tenant, filter);
+    let sql = format!("SELECT COUNT(*) AS total FROM updates u WHERE u.tenant_id = $1{conditions}");
     let row = parameters
         .query(sql)?
         .fetch_one(tx.conn())
         .await
         .map_err(failed("count updates"))?;
     let total = row.count("total").map_err(row_error("count updates"))?;
-    let (mut parameters, which) = self::which(tenant, filter);
+    let (mut parameters, conditions) = self::conditions(tenant, filter);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(to_i64(page.offset));
     let sql = format!(
         "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
-         WHERE u.tenant_id = $1{which} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
+         WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters
         .query(sql)?
@@ -73,8 +72,8 @@ pub(super) async fn page(
     })
 }
 
-/// The conditions that a filter is; the tenant is the first parameter.
-fn which(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
+/// The conditions of a filter. The tenant is the first parameter.
+fn conditions(tenant: TenantId, filter: UpdateFilter) -> (Parameters, String) {
     let mut parameters = Parameters::default();
     parameters.bind(tenant.0);
     let mut equal = |column, id: Option<i64>| match id {

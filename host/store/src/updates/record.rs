@@ -27,14 +27,12 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// What a device says.
+/// A report of a device.
 #[derive(Debug)]
 pub(crate) enum DeviceReport {
-    /// Of an update.
+    /// Feedback on an update, or another event of it.
     UpdateEvent(UpdateReport),
-    /// Of itself.
     Attributes(AttributesReport),
-    /// In the log of an update.
     Log(LogReport),
 }
 
@@ -64,12 +62,12 @@ impl DeviceReport {
     }
 }
 
-/// Records what many devices say in one transaction.
+/// Records many reports in one transaction.
 pub(crate) struct ReportBatch {
     pub(crate) database: Database,
 }
 
-/// What came of one of them: the updates that moved, each by its campaign.
+/// The result of one report: the campaigns of the updates that it changed, none for an update without a campaign.
 pub(super) type RecordOutcome = Result<ChangedUpdates, RecordError>;
 pub(super) type ChangedUpdates = Vec<Option<CampaignId>>;
 
@@ -100,11 +98,11 @@ impl Batch for ReportBatch {
             .await?;
             for (_, report) in &reports {
                 let key = report.device();
-                let is_other =
+                let device_changed =
                     work.changes_device(key) || matches!(report, DeviceReport::Attributes(_));
                 if let Some(view) = work.view(key) {
                     let (_, changes_device) = views.entry(key).or_insert((view, false));
-                    *changes_device |= is_other;
+                    *changes_device |= device_changed;
                 }
             }
             work.write(&mut tx, &mut tenant_counters).await?;
@@ -112,12 +110,12 @@ impl Batch for ReportBatch {
         tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
         let answers = items.iter().zip(outcomes).map(|(report, outcome)| {
-            let moved = outcome.unwrap_or(Err(RecordError::NotFound))?;
+            let changes_update = outcome.unwrap_or(Err(RecordError::NotFound))?;
             let (view, changes_device) =
                 views.get(&report.device()).ok_or(RecordError::NotFound)?;
             Ok(RecordedFeedback {
-                changes_update: !moved.is_empty(),
-                campaigns: moved.into_iter().flatten().collect(),
+                changes_update: !changes_update.is_empty(),
+                campaigns: changes_update.into_iter().flatten().collect(),
                 view: view.clone(),
                 changes_device: *changes_device,
             })
@@ -126,7 +124,7 @@ impl Batch for ReportBatch {
     }
 }
 
-/// Records what devices of one tenant say, in order; the ledger is still to be written.
+/// Records the reports of one tenant in order. The caller writes the unit of work.
 async fn record(
     tx: &mut Tx,
     tenant: TenantId,
@@ -187,8 +185,8 @@ fn record_event(
     let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
     let feedback = feedback(&event, &loaded.update.state, report.at);
     let Some((feedback, is_cancel_answer)) = feedback else {
-        let moved = work.step(report.update, &event, report.at, tenant_counters)?;
-        return Ok(changed_update(moved, campaign));
+        let changes_update = work.step(report.update, &event, report.at, tenant_counters)?;
+        return Ok(changed_update(changes_update, campaign));
     };
     let cancel_request = if is_cancel_answer {
         loaded.cancel_requests
@@ -196,32 +194,32 @@ fn record_event(
         0
     };
     let key = FeedbackKey::of(report.update, cancel_request, &feedback);
-    // Whoever answers a call back that was never sent says nothing twice.
-    let is_answer_to_none = is_cancel_answer && cancel_request == 0;
-    let is_known = !is_answer_to_none && history.has(&key);
+    // An answer to a cancellation that was never requested is never a repetition.
+    let answers_no_request = is_cancel_answer && cancel_request == 0;
+    let is_known = !answers_no_request && history.has(&key);
     let is_confirmation = feedback.execution.is_confirmation();
-    // An answer may be given again in the same words after the other one was given, and counts again.
+    // A confirmation can be repeated after its opposite, and takes effect again.
     if is_known && !is_confirmation {
         return Ok(ChangedUpdates::new());
     }
-    // Asked of a copy first: what is refused leaves no trace.
+    // Apply the event to a copy first, so that a refused event changes nothing.
     let before = &loaded.update.state;
     let after = match before.clone().after(&event, report.at) {
         Err(_) if is_known => return Ok(ChangedUpdates::new()),
         after => after?,
     };
-    // What was meant otherwise was said to close it, too.
+    // An owned value is closing feedback that was interpreted differently.
     let closes = feedback.execution == Execution::Closed
         || matches!(feedback, Cow::Owned(_))
         || !after.status.is_open();
-    let decides = is_confirmation && !after.differs_only_in_report(before);
+    let changes_confirmation = is_confirmation && !after.differs_only_in_report(before);
     let stored = loaded.feedback_count;
-    if stored >= MAX_PER_UPDATE && !closes && !decides {
+    if stored >= MAX_PER_UPDATE && !closes && !changes_confirmation {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
-    let moved = work.step(report.update, &event, report.at, tenant_counters)?;
+    let changes_update = work.step(report.update, &event, report.at, tenant_counters)?;
     if is_known {
-        return Ok(changed_update(moved, campaign));
+        return Ok(changed_update(changes_update, campaign));
     }
     if let Some(loaded) = work.loaded_mut(report.update) {
         loaded.feedback_count += 1;
@@ -235,18 +233,18 @@ fn record_event(
     if let Some(word) = feedback.log_summary() {
         new_lines.add(work, &log_line_for(report, word))?;
     }
-    Ok(changed_update(moved, campaign))
+    Ok(changed_update(changes_update, campaign))
 }
 
-/// A "no" of a device that agrees to everything beforehand is the last word.
+/// A denial of a device with auto-confirm is final.
 fn effective_event<'a>(work: &UpdateUnitOfWork, report: &'a UpdateReport) -> Cow<'a, UpdateEvent> {
-    let agrees = || {
+    let auto_confirms = || {
         let device = work.device(report.device);
         device.is_some_and(|device| device.auto_confirms)
     };
     match &report.event {
         UpdateEvent::ConfirmationFeedback(answer)
-            if answer.execution == Execution::Denied && agrees() =>
+            if answer.execution == Execution::Denied && auto_confirms() =>
         {
             Cow::Owned(UpdateEvent::Declined(answer.clone()))
         }
@@ -254,7 +252,7 @@ fn effective_event<'a>(work: &UpdateUnitOfWork, report: &'a UpdateReport) -> Cow
     }
 }
 
-/// What stands in the log for a feedback without words.
+/// The log line of feedback without messages.
 fn log_line_for(report: &UpdateReport, word: String) -> LogReport {
     LogReport {
         tenant: report.tenant,
@@ -266,16 +264,15 @@ fn log_line_for(report: &UpdateReport, word: String) -> LogReport {
     }
 }
 
-/// The one update that may have moved.
-pub(super) fn changed_update(moved: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
-    if moved {
+pub(super) fn changed_update(changes_update: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
+    if changes_update {
         vec![campaign]
     } else {
         ChangedUpdates::new()
     }
 }
 
-/// The host that a device spoke to knows; the others remember what was.
+/// Other servers may cache stale data; the server that received the reports does not.
 async fn notify_other_hosts(
     tx: &mut Tx,
     tenant: TenantId,
@@ -286,10 +283,10 @@ async fn notify_other_hosts(
     let changed: BTreeSet<&str> = reports
         .iter()
         .filter(|(index, report)| {
-            let Some(Ok(moved)) = &outcomes[*index] else {
+            let Some(Ok(changes_update)) = &outcomes[*index] else {
                 return false;
             };
-            !moved.is_empty() || matches!(report, DeviceReport::Attributes(_))
+            !changes_update.is_empty() || matches!(report, DeviceReport::Attributes(_))
         })
         .filter_map(|(_, report)| Some(work.device(report.device())?.device_id.as_str()))
         .collect();

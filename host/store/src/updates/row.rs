@@ -11,7 +11,7 @@ use crate::{
     update_options::{options, success_criteria, take_u32},
 };
 
-/// What [`update`] reads of an update `u`.
+/// The columns of an update `u` that [`update`] reads.
 pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
     u.weight, u.status, u.success_criteria, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
     u.from_version, u.to_version, u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, \
@@ -19,11 +19,11 @@ pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_key, u.firmware_id
     u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_timeout_ms, u.update_timeout_ms, u.download_timeout_ms, u.install_timeout_ms, \
     u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
 
-/// The names of [`Purpose`] in SQL.
+/// The values of `purpose`.
 pub(crate) const FORWARD: &str = "forward";
 pub(crate) const ROLLBACK: &str = "rollback";
 
-/// An update and its revision.
+/// Reads an update and its revision.
 pub(crate) fn update(row: &AnyRow) -> Result<(Update, i32), RowError> {
     let update = Update {
         id: UpdateId(row.take("id")?),
@@ -62,7 +62,7 @@ fn campaign(row: &AnyRow) -> Result<Option<(CampaignId, Purpose)>, RowError> {
         (Some(ROLLBACK), None) => Purpose::Rollback,
         (purpose, _) => {
             return Err(RowError::UnknownValue {
-                column: "purpose of an update",
+                column: "purpose",
                 value: purpose.unwrap_or_default().to_owned(),
             });
         }
@@ -96,19 +96,19 @@ fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
     })
 }
 
-/// A code of a device, as updates and feedback have it.
+/// Reads `code`.
 pub(super) fn code(row: &AnyRow) -> Result<Option<i32>, RowError> {
     let code: Option<i64> = row.take("code")?;
     let take_u32 = |value| {
         i32::try_from(value).map_err(|_| RowError::OutOfRange {
-            column: "code of a device",
+            column: "code",
             value,
         })
     };
     code.map(take_u32).transpose()
 }
 
-/// "n of m", as updates and feedback have it.
+/// Reads `progress_n` and `progress_of`.
 pub(super) fn n_of_m(row: &AnyRow) -> Result<Option<(u32, u32)>, RowError> {
     let optional_u32 = |column| {
         let value: Option<i64> = row.take(column)?;

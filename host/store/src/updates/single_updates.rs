@@ -83,8 +83,8 @@ async fn create(
     let result = |key| match (obstacles.get(key), made.get(key), affected.get(key)) {
         (Some(obstacle), ..) => Ok(obstacle.clone()),
         (None, Some(id), Some(affected)) => Ok(OfferResult::Created(*id, affected.clone())),
-        _ => Err(internal("make updates")(
-            format!("device {key} has got none").into(),
+        _ => Err(internal("create updates")(
+            format!("no update was created for device {key}").into(),
         )),
     };
     devices.iter().map(result).collect()
@@ -105,24 +105,24 @@ async fn roll_back_device(
         return Ok((obstacle, CancelledUpdates::new()));
     }
     let mut tenant_counters = TenantCounters::default();
-    let called_back = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
+    let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
     let new = vec![new_update(key, offer)];
     let made = work
         .create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
     let affected = affected(&mut tx, &work, &made).await?;
     let (Some(id), Some(affected)) = (made.get(&key), affected.get(&key)) else {
-        let error = format!("device {key} has got none");
-        return Err(internal("make updates")(error.into()));
+        let error = format!("no update was created for device {key}");
+        return Err(internal("create updates")(error.into()));
     };
     let made = OfferResult::Created(*id, affected.clone());
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
-    Ok((made, called_back))
+    Ok((made, cancelled))
 }
 
-/// Calls back whatever is open for the device.
+/// Cancels all open updates of the device.
 fn cancel_open(
     work: &mut UpdateUnitOfWork,
     key: DeviceKey,
@@ -136,11 +136,11 @@ fn cancel_open(
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)))
         .collect();
     for (id, _) in &open {
-        // All of these are open, and such are called back whatever their state.
+        // Open updates can be cancelled in any state.
         let _ = work.step(*id, &UpdateEvent::CancelRequested, now, tenant_counters);
         let status = work.loaded(*id).map(|loaded| loaded.update.state.status);
         if status == Some(UpdateStatus::Verifying) {
-            // What is gone again is not proven any more, and must not be tried again.
+            // A verifying update ends: its firmware is being replaced, and it must not be retried.
             let _ = work.step(*id, &UpdateEvent::ForceCancel, now, tenant_counters);
         }
     }

@@ -13,7 +13,6 @@ use tidegate_engine::ports::Tenants as _;
 use super::*;
 use crate::testing::{TestStore, on_both};
 
-/// A device with these groups and attributes.
 fn device(id: &str, groups: &[&str], attributes: &[(&str, &str)]) -> NewDevice {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     NewDevice {
@@ -32,7 +31,7 @@ fn selector(text: &str) -> anyhow::Result<Selector> {
     Ok(tidegate_core::selector::parse(text, &DEVICE_FIELDS)?)
 }
 
-/// An update for a device, written past the store; answers its id.
+/// Inserts an update directly into the database; returns its id.
 async fn insert_update(
     store: &TestStore,
     tenant: TenantId,
@@ -72,7 +71,7 @@ async fn insert_update(
 on_both! {
     async fn a_device_is_read_as_it_was_made(store) {
         let new = NewDevice {
-            name: "the one at the gate".into(),
+            name: "front gate".into(),
             ..device(
                 "gate-1",
                 &["lab", "berlin", "lab"],
@@ -86,7 +85,7 @@ on_both! {
             key,
             tenant: store.ours,
             device_id: "gate-1".into(),
-            name: "the one at the gate".into(),
+            name: "front gate".into(),
             attributes: BTreeMap::from(attributes.map(|(key, value)| (key.to_owned(), value.to_owned()))),
             hw_model: Some("rpi4".into()),
             hw_revision: Some("1.2".into()),
@@ -137,7 +136,7 @@ on_both! {
         let seen = |tenant, device, at| LastSeenRecord { tenant, device, at: Timestamp(at), address: None };
         let ours = store.ours;
         store.record_last_seen(vec![seen(ours, key, 5), seen(ours, key, 9), seen(ours, other, 3)]).await?;
-        // Late news, and a key in the wrong tenant.
+        // A late record, and one with the wrong tenant.
         store.record_last_seen(vec![seen(ours, key, 7), seen(store.theirs, other, 99)]).await?;
         store.record_last_seen(vec![]).await?;
         let last_seen = async |id| -> anyhow::Result<_> {
@@ -152,31 +151,31 @@ on_both! {
         let key = store.create_device(ours, device("gate-1", &[], &[])).await?;
         let theirs = store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
         let address = |last| std::net::IpAddr::from([192, 0, 2, last]);
-        let sees = async |tenant, device, at, from| {
+        let record_seen = async |tenant, device, at, from| {
             let seen = LastSeenRecord { tenant, device, at: Timestamp(at), address: from };
             store.record_last_seen(vec![seen]).await
         };
-        let shown = async |tenant| -> anyhow::Result<_> {
+        let last_seen_and_address = async |tenant| -> anyhow::Result<_> {
             let device = store.device(tenant, "gate-1").await?.expect("it was made");
             Ok((device.last_seen.map(|at| at.0), device.address))
         };
-        let wants = async |revision, track_address| {
+        let set_tracking = async |revision, track_address| {
             let settings = TenantSettings { track_address, ..TenantSettings::default() };
             store.change_settings(ours, revision, &settings).await
         };
-        sees(ours, key, 1, Some(address(1))).await?;
-        assert_eq!(shown(ours).await?, (Some(1), None));
-        assert!(wants(0, true).await?);
-        sees(ours, key, 2, Some(address(2))).await?;
-        sees(store.theirs, theirs, 2, Some(address(3))).await?;
-        assert_eq!(shown(ours).await?, (Some(2), Some(address(2))));
-        assert_eq!(shown(store.theirs).await?, (Some(2), None));
-        sees(ours, key, 3, Some("2001:db8::7".parse()?)).await?;
-        assert_eq!(shown(ours).await?, (Some(3), Some("2001:db8::7".parse()?)));
-        assert!(wants(1, false).await?);
-        assert_eq!(shown(ours).await?, (Some(3), None));
-        // What was noted before, and is written only now.
-        sees(ours, key, 4, Some(address(4))).await?;
-        assert_eq!(shown(ours).await?, (Some(4), None));
+        record_seen(ours, key, 1, Some(address(1))).await?;
+        assert_eq!(last_seen_and_address(ours).await?, (Some(1), None));
+        assert!(set_tracking(0, true).await?);
+        record_seen(ours, key, 2, Some(address(2))).await?;
+        record_seen(store.theirs, theirs, 2, Some(address(3))).await?;
+        assert_eq!(last_seen_and_address(ours).await?, (Some(2), Some(address(2))));
+        assert_eq!(last_seen_and_address(store.theirs).await?, (Some(2), None));
+        record_seen(ours, key, 3, Some("2001:db8::7".parse()?)).await?;
+        assert_eq!(last_seen_and_address(ours).await?, (Some(3), Some("2001:db8::7".parse()?)));
+        assert!(set_tracking(1, false).await?);
+        assert_eq!(last_seen_and_address(ours).await?, (Some(3), None));
+        // A late record from before the change.
+        record_seen(ours, key, 4, Some(address(4))).await?;
+        assert_eq!(last_seen_and_address(ours).await?, (Some(4), None));
     }
 }

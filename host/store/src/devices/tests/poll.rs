@@ -29,7 +29,7 @@ on_both! {
         let shown = store.device(store.ours, "gate-1").await?.expect("a device");
         assert_eq!(shown.polling_interval, Some(Duration::from_secs(90)));
 
-        // Done, and waiting for its proof: neither is shown.
+        // Completed and verifying updates are not shown.
         insert_update(store, store.ours, key, 9000, "completed").await?;
         insert_update(store, store.ours, key, 9000, "verifying").await?;
         assert_eq!(view().await?, Some(idle.clone()));
@@ -44,7 +44,7 @@ on_both! {
         let heaviest = insert_update(store, store.ours, key, 800, "cancelling").await?;
         assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling));
 
-        // No row can point into another tenant.
+        // A row cannot refer to another tenant.
         assert!(insert_update(store, store.theirs, key, 9999, "offered").await.is_err());
         assert_eq!(view().await?, shown(heaviest, UpdateStatus::Cancelling));
         assert_eq!(store.poll_view(store.theirs, "gate-1").await?, None);

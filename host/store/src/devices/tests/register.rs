@@ -38,13 +38,13 @@ on_both! {
         assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);
     }
 
-    async fn hosts_that_register_the_same_devices_do_not_deadlock(store) {
-        let (one, other) = tokio::try_join!(store.another_host(), store.another_host())?;
-        let on = |host, seed: u64| {
-            // Each host hears of them in an order of its own.
+    async fn servers_that_register_the_same_devices_do_not_deadlock(store) {
+        let (one, other) = tokio::try_join!(store.another_server(), store.another_server())?;
+        let on = |server, seed: u64| {
+            // Each server registers the devices in another order.
             let order = (0..400_u64).map(move |n| (n * seed) % 401);
             join_all(order.map(move |n| async move {
-                SqlStore::register(host, store.ours, &format!("gate-{n}"), Timestamp(1)).await
+                SqlStore::register(server, store.ours, &format!("gate-{n}"), Timestamp(1)).await
             }))
         };
         let (ones, others) = tokio::join!(on(&one, 7), on(&other, 11));
@@ -56,9 +56,9 @@ on_both! {
     }
 
     async fn an_unknown_tenant_fails_only_its_own_registration(store) {
-        let nobody = TenantId(4711);
+        let unknown_tenant = TenantId(4711);
         let (bad, good) = tokio::join!(
-            store.register(nobody, "gate-1", Timestamp(0)),
+            store.register(unknown_tenant, "gate-1", Timestamp(0)),
             store.register(store.ours, "gate-2", Timestamp(0)),
         );
         assert!(matches!(bad, Err(StoreError::Internal { .. })), "{bad:?}");

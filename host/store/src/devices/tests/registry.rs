@@ -1,4 +1,4 @@
-//! What operators change of devices, and delete.
+//! Changes and deletions of devices by operators.
 
 use tidegate_core::{
     mode::DeviceMode,
@@ -131,7 +131,7 @@ on_both! {
         assert_eq!(stats.devices_by_state, []);
         assert_eq!((stats.devices_by_version, stats.devices_by_model), (vec![], vec![]));
 
-        // Its turn in the campaign passes, and a rollback finds nobody.
+        // The deleted device is skipped by its wave, and a rollback does not find it.
         fixture.release(&[3]).await?;
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.cancelled, 2);
         fixture.start_rollback().await?;

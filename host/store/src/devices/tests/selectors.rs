@@ -1,4 +1,4 @@
-//! Selectors hold for the same devices in memory and in SQL.
+//! Selectors match the same devices in memory and in SQL.
 
 use proptest::{prelude::*, sample::select, strategy::ValueTree as _, test_runner::TestRunner};
 use tidegate_core::{
@@ -21,12 +21,12 @@ const FIELDS: &[(&str, FieldKind)] = &[
     ("drifted", FieldKind::Text),
     ("created_at", FieldKind::Time),
     ("label.rack", FieldKind::Text),
-    ("label.nobody-has-it", FieldKind::Text),
+    ("label.missing", FieldKind::Text),
     ("state", FieldKind::Text),
     ("last_seen", FieldKind::Time),
     ("attribute.site", FieldKind::Text),
     ("attribute.floor", FieldKind::Text),
-    ("attribute.nobody-has-it", FieldKind::Text),
+    ("attribute.missing", FieldKind::Text),
 ];
 
 const OPERATORS: &[Operator] = &[
@@ -40,7 +40,7 @@ const OPERATORS: &[Operator] = &[
     Operator::Out,
 ];
 
-/// Whatever SQL could take for something else.
+/// Texts with characters that are special in SQL patterns.
 const TEXTS: &[&str] = &[
     "",
     "a",
@@ -141,7 +141,7 @@ fn any_device() -> impl Strategy<Value = NewDevice> {
     let version = || prop::option::of(select(VERSIONS));
     let groups = prop::collection::vec(select(TEXTS), 0..3);
     let modes = &[DeviceMode::Rollout, DeviceMode::Latest, DeviceMode::Manual];
-    let told = (text(), text(), select(modes), any::<bool>());
+    let registry_fields = (text(), text(), select(modes), any::<bool>());
     (
         text(),
         text(),
@@ -150,7 +150,7 @@ fn any_device() -> impl Strategy<Value = NewDevice> {
         text(),
         text(),
         groups,
-        told,
+        registry_fields,
     )
         .prop_map(
             |(name, model, revision, version, site, floor, groups, (feed, rack, mode, pinned))| {
@@ -180,7 +180,6 @@ fn any_device() -> impl Strategy<Value = NewDevice> {
         )
 }
 
-/// Sixty devices, some of them registered and seen.
 async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec<Device>> {
     let mut devices = Vec::new();
     for n in 0..60 {

@@ -50,7 +50,7 @@ on_both! {
         applied.journal = vec![entry("proceed"), entry("hold")];
         assert!(store.apply(fixture.run, fence, applied.clone()).await?);
         let after = fixture.read_run().await?;
-        // The same again was decided on what is past.
+        // The generation has changed.
         assert!(!store.apply(fixture.run, fence, applied.clone()).await?);
         assert_eq!(fixture.read_run().await?, after);
 
@@ -63,7 +63,7 @@ on_both! {
         assert_eq!((wave.released, wave.opened_at, wave.counts.pending), (3, Some(later(1)), 5));
         assert_eq!((after.waves[1].report.released, after.waves[1].report.opened_at), (0, None));
 
-        // A level never sinks, a wave opens once, and what is none stays as it is.
+        // A level never decreases, a wave opens once, and none keeps the old state.
         applied = fixture.noop().await?;
         applied.at = later(9);
         applied.levels = Some(vec![1, 2]);
@@ -83,10 +83,10 @@ on_both! {
         applied.journal = vec![entry("proceed"), entry("hold")];
         assert!(store.apply(fixture.run, fence, applied).await?);
         let mut applied = fixture.noop().await?;
-        let mut host = entry("");
-        host.kind = EntryKind::Host;
-        (host.revision, host.input_digest, host.output) = (None, None, Vec::new());
-        applied.journal = vec![host];
+        let mut host_entry = entry("");
+        host_entry.kind = EntryKind::Host;
+        (host_entry.revision, host_entry.input_digest, host_entry.output) = (None, None, Vec::new());
+        applied.journal = vec![host_entry];
         assert!(store.apply(fixture.run, fence, applied).await?);
 
         let (ours, theirs, id) = (store.ours, store.theirs, fixture.campaign());
@@ -97,12 +97,12 @@ on_both! {
         assert_eq!((later.items, later.total), (all.items[2..].to_vec(), 1));
         assert_eq!(store.journal(theirs, id, 0, ALL).await?.total, 0);
         assert_eq!(store.recorded_call(theirs, id, 1).await?, None);
-        let RecordedCall { entry: kept, input, output } =
+        let RecordedCall { entry: stored, input, output } =
             store.recorded_call(ours, id, 2).await?.expect("the second entry");
-        let given = entry("hold");
-        assert_eq!((input, output), (given.input, given.output));
-        assert_eq!((kept.fuel, kept.duration, kept.explain), (given.fuel, given.duration, given.explain));
-        assert_eq!((kept.revision, kept.input_digest), (given.revision, given.input_digest));
+        let written = entry("hold");
+        assert_eq!((input, output), (written.input, written.output));
+        assert_eq!((stored.fuel, stored.duration, stored.explain), (written.fuel, written.duration, written.explain));
+        assert_eq!((stored.revision, stored.input_digest), (written.revision, written.input_digest));
     }
 
     async fn a_new_wake_up_is_no_change(store) {

@@ -8,15 +8,15 @@ use crate::{
 on_both! {
     async fn one_host_at_a_time_and_every_lease_has_a_higher_fence(store) {
         let fixture = StoreFixture::new(store, &[1]).await?;
-        let first = store.lease(fixture.run, "a", NOON, later(30)).await?.expect("it is free");
+        let first = store.lease(fixture.run, "a", NOON, later(30)).await?.expect("it is not leased");
         assert_eq!(store.lease(fixture.run, "b", later(29), later(60)).await?, None);
-        let second = store.lease(fixture.run, "b", later(30), later(60)).await?.expect("it has ended");
+        let second = store.lease(fixture.run, "b", later(30), later(60)).await?.expect("the lease expired");
         assert!(second.0 > first.0);
-        // Giving back what was lost gives back nothing.
+        // Releasing a lost lease does nothing.
         store.release(fixture.run, first).await?;
         assert_eq!(store.lease(fixture.run, "a", later(31), later(60)).await?, None);
         store.release(fixture.run, second).await?;
-        let third = store.lease(fixture.run, "a", later(31), later(60)).await?.expect("it was given back");
+        let third = store.lease(fixture.run, "a", later(31), later(60)).await?.expect("it was released");
         assert!(third.0 > second.0);
         let theirs = tidegate_engine::ports::RunRef { tenant: store.theirs, ..fixture.run };
         assert_eq!(store.lease(theirs, "a", later(99), later(100)).await?, None);
@@ -25,33 +25,33 @@ on_both! {
 
     async fn a_campaign_is_due_at_its_wake_up_and_when_dirty(store) {
         let fixture = StoreFixture::new(store, &[2]).await?;
-        assert_eq!(store.due(NOON, 10).await?, [fixture.run], "it has just begun");
+        assert_eq!(store.due(NOON, 10).await?, [fixture.run], "it has just started");
         assert_eq!(store.due(later(-1), 10).await?, []);
-        let fence = store.lease(fixture.run, "a", NOON, later(1000)).await?.expect("free");
+        let fence = store.lease(fixture.run, "a", NOON, later(1000)).await?.expect("it is not leased");
         let mut applied = fixture.noop().await?;
         applied.wake_at = Some(later(100));
         applied.levels = Some(vec![2]);
         assert!(store.apply(fixture.run, fence, applied).await?);
         fixture.offer_updates(fence, 0, 10).await?;
-        assert_eq!(store.due(later(100), 10).await?, [], "somebody is at it");
+        assert_eq!(store.due(later(100), 10).await?, [], "it is leased");
         store.release(fixture.run, fence).await?;
-        assert_eq!(store.due(later(99), 10).await?, [], "its own offers are no news");
+        assert_eq!(store.due(later(99), 10).await?, [], "its own offers do not make it dirty");
         assert_eq!(store.due(later(100), 10).await?, [fixture.run]);
 
-        // While it is being looked at, a device reports: it is due although the look ends without a wish.
-        let fence = store.lease(fixture.run, "a", later(40), later(1000)).await?.expect("free");
+        // A report during the lease makes the campaign due, although the tick sets no wake-up.
+        let fence = store.lease(fixture.run, "a", later(40), later(1000)).await?.expect("it is not leased");
         fixture.report_success(fixture.devices[0], later(50)).await?;
         assert!(store.apply(fixture.run, fence, fixture.noop().await?).await?);
-        assert_eq!(store.due(later(50), 10).await?, [], "somebody is at it");
+        assert_eq!(store.due(later(50), 10).await?, [], "it is leased");
         store.release(fixture.run, fence).await?;
         assert_eq!(store.due(later(50), 10).await?, [fixture.run]);
 
-        let fence = store.lease(fixture.run, "a", later(51), later(80)).await?.expect("free");
-        assert_eq!(store.due(later(51), 10).await?, [], "who took it has seen it");
-        assert_eq!(store.due(later(80), 10).await?, [fixture.run], "a host that dies over it loses it");
+        let fence = store.lease(fixture.run, "a", later(51), later(80)).await?.expect("it is not leased");
+        assert_eq!(store.due(later(51), 10).await?, [], "acquiring the lease cleared the dirty flag");
+        assert_eq!(store.due(later(80), 10).await?, [fixture.run], "the lease expired");
         assert!(store.apply(fixture.run, fence, fixture.noop().await?).await?);
         assert_eq!(store.due(later(79), 10).await?, []);
-        assert_eq!(store.due(later(80), 10).await?, [fixture.run], "or after it decided, before it acted on that");
+        assert_eq!(store.due(later(80), 10).await?, [fixture.run], "the lease expired after the decision");
         store.release(fixture.run, fence).await?;
         assert_eq!(store.due(later(10_000), 10).await?, []);
         store.wake(fixture.run, later(200)).await?;
@@ -65,13 +65,13 @@ on_both! {
         let failing = fixture.run;
         let second = fixture.start_another_campaign(later(1)).await?;
         assert_eq!(store.due(later(2), 1).await?, [failing]);
-        // Its looks come to nothing: all that is left of each is the wish to be looked at again.
-        let fence = store.lease(failing, "a", later(2), later(32)).await?.expect("free");
-        assert_eq!(store.due(later(2), 1).await?, [second], "nobody waits for what is being looked at");
+        // Its ticks fail: only the new wake-up remains.
+        let fence = store.lease(failing, "a", later(2), later(32)).await?.expect("it is not leased");
+        assert_eq!(store.due(later(2), 1).await?, [second], "a leased campaign is not due");
         store.wake(failing, later(4)).await?;
         store.release(failing, fence).await?;
-        assert_eq!(store.due(later(5), 1).await?, [second], "the other has waited for longer");
-        let fence = store.lease(second, "a", later(5), later(35)).await?.expect("free");
+        assert_eq!(store.due(later(5), 1).await?, [second], "the other campaign is longer overdue");
+        let fence = store.lease(second, "a", later(5), later(35)).await?.expect("it is not leased");
         assert_eq!(store.due(later(5), 1).await?, [failing]);
         assert!(store.apply(second, fence, fixture.noop_for(second).await?).await?);
         store.release(second, fence).await?;

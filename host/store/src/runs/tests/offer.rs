@@ -66,16 +66,16 @@ on_both! {
         let id = store.create_campaign(store.ours, campaign).await?;
         assert!(store.start_campaign(store.ours, id, 0, fixture.campaign_start(&[1])).await?);
         let run = RunRef { tenant: store.ours, campaign: id };
-        let fence = store.lease(run, "us", NOON, NOON).await?.expect("free");
+        let fence = store.lease(run, "us", NOON, NOON).await?.expect("it is not leased");
         let mut applied = fixture.noop().await?;
         (applied.generation, applied.levels) = (1, Some(vec![1]));
         assert!(store.apply(run, fence, applied).await?);
         let admitted = store.offer_updates(run, fence, 0, 10, &fixture.offer(later(2))).await?;
         assert_eq!(admitted.affected.len(), 1);
-        let looked = store.run(run).await?.expect("the campaign");
-        assert_eq!(looked.waves[0].report.counts.completed, 1);
-        assert_eq!((looked.rollback_progress.open_updates, looked.durations.count), (0, 0));
-        assert_eq!(store.due(later(2), 9).await?.len(), 2, "the strategy has something to see");
+        let run_after = store.run(run).await?.expect("the campaign");
+        assert_eq!(run_after.waves[0].report.counts.completed, 1);
+        assert_eq!((run_after.rollback_progress.open_updates, run_after.durations.count), (0, 0));
+        assert_eq!(store.due(later(2), 9).await?.len(), 2, "both campaigns are due");
         let view = store.poll_view(store.ours, "d-0").await?.expect("the device");
         assert_eq!((view.open, view.installed), (None, Some(installed)));
     }
@@ -104,7 +104,7 @@ on_both! {
         let id = store.create_campaign(store.ours, campaign).await?;
         assert!(store.start_campaign(store.ours, id, 0, fixture.campaign_start(&[1])).await?);
         let run = RunRef { tenant: store.ours, campaign: id };
-        let fence = store.lease(run, "us", NOON, NOON).await?.expect("free");
+        let fence = store.lease(run, "us", NOON, NOON).await?.expect("it is not leased");
         let mut applied = fixture.noop().await?;
         (applied.generation, applied.levels) = (1, Some(vec![1]));
         assert!(store.apply(run, fence, applied).await?);
@@ -112,17 +112,17 @@ on_both! {
         (offer.weight, offer.firmware) = (900, fixture.old);
         store.offer_updates(run, fence, 0, 10, &offer).await?;
         let open = async || anyhow::Ok(store.poll_view(store.ours, "d-0").await?.and_then(|view| view.open));
-        let heavy = open().await?.expect("an update");
-        assert_ne!(heavy.id, first);
+        let heaviest = open().await?.expect("an update");
+        assert_ne!(heaviest.id, first);
         assert_eq!(store.cancel_updates(run, fence, 9, later(2)).await?.len(), 1);
         let cancel = UpdateEvent::CancelFeedback(feedback(
             Execution::Closed,
             Finished::Success,
-            "as you wish",
+            "cancelled",
         ));
-        let recorded = fixture.report(fixture.devices[0], heavy.id, cancel, later(3)).await?;
+        let recorded = fixture.report(fixture.devices[0], heaviest.id, cancel, later(3)).await?;
         assert_eq!(recorded.view.open.as_ref().map(|open| (open.id, open.status)), Some((first, UpdateStatus::Offered)));
         assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
-        assert_eq!(store.update(store.ours, heavy.id).await?.expect("it").update.state.status, UpdateStatus::Cancelled);
+        assert_eq!(store.update(store.ours, heaviest.id).await?.expect("the update").update.state.status, UpdateStatus::Cancelled);
     }
 }

@@ -35,7 +35,7 @@ fn options(most: u32) -> UpdateOptions {
     }
 }
 
-/// A campaign of so many devices, all of them admitted, that tries so often again.
+/// A campaign of this many devices with this retry limit; all devices are admitted.
 async fn admitted(
     store: &TestStore,
     devices: usize,
@@ -48,13 +48,13 @@ async fn admitted(
     Ok(fixture)
 }
 
-/// When the newest update of the first device is to go out.
+/// The retry time of the first device's latest update.
 async fn scheduled_at(fixture: &StoreFixture<'_>) -> anyhow::Result<Timestamp> {
     let latest_update = fixture.latest_update(fixture.devices[0]).await?.update;
     latest_update.attempt.scheduled_at.context("it is a retry")
 }
 
-async fn goes(
+async fn set_status(
     fixture: &StoreFixture<'_>,
     store: &TestStore,
     to: CampaignStatus,
@@ -65,11 +65,11 @@ async fn goes(
         ..CampaignChange::default()
     };
     let changed = store.change_campaign(fixture.tenant, fixture.campaign(), generation, change);
-    anyhow::ensure!(changed.await?, "it goes there");
+    anyhow::ensure!(changed.await?, "the status did not change");
     Ok(())
 }
 
-async fn shown(store: &TestStore) -> anyhow::Result<Option<UpdateId>> {
+async fn visible_update(store: &TestStore) -> anyhow::Result<Option<UpdateId>> {
     let view = store.poll_view(store.ours, "d-0").await?;
     Ok(view.context("the device")?.open.map(|open| open.id))
 }
@@ -84,7 +84,7 @@ on_both! {
             let failed = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure, "CHECKSUM_MISMATCH"));
             let recorded = fixture.record_event(key, failed.clone(), at).await??;
             assert_eq!((&recorded.view.open, recorded.campaigns), (&None, vec![fixture.campaign()]));
-            assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view), "memory and rows agree");
+            assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view), "the cached view equals the stored one");
 
             let next = fixture.latest_update(key).await?.update;
             assert_eq!((next.state.status, next.attempt.count), (UpdateStatus::Scheduled, count));
@@ -97,27 +97,27 @@ on_both! {
             let device = store.device(store.ours, "d-0").await?.context("the device")?;
             assert_eq!(device.state, DeviceState::Pending);
 
-            // The device cannot know of it, and is not shown it before its time.
+            // A scheduled retry accepts no feedback and is not visible_update.
             let early = fixture.record_event(key, failed, at).await?;
             assert!(matches!(early, Err(RecordError::Refused(EventError::Closed))), "{early:?}");
             assert!(store.expire_updates(Timestamp(due.0 - 1), 10).await?.is_empty());
-            assert_eq!(shown(store).await?, None);
+            assert_eq!(visible_update(store).await?, None);
             assert_eq!(store.expire_updates(due, 10).await?.len(), 1);
-            assert_eq!(shown(store).await?, Some(next.id));
+            assert_eq!(visible_update(store).await?, Some(next.id));
             at = due.plus(Duration::from_secs(1));
         }
         fixture.report_success(key, at).await?;
 
-        let tries = fixture.updates_of(key).await?.items;
-        let tries: Vec<_> = tries.iter().map(|row| (row.update.state.status, row.update.attempt.is_retried)).collect();
+        let attempts = fixture.updates_of(key).await?.items;
+        let attempts: Vec<_> = attempts.iter().map(|row| (row.update.state.status, row.update.attempt.is_retried)).collect();
         let failed = (UpdateStatus::Failed, true);
-        assert_eq!(tries, [(UpdateStatus::Completed, false), failed, failed]);
+        assert_eq!(attempts, [(UpdateStatus::Completed, false), failed, failed]);
         let run = fixture.read_run().await?;
         let report = &run.waves[0].report;
         assert_eq!((report.counts.completed, report.counts.failed, report.failures.len()), (1, 0, 0));
         assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 1));
         assert_eq!(run.durations.count, 1);
-        assert!(run.durations.p95 < MINUTE, "a try is timed from its own offer: {:?}", run.durations);
+        assert!(run.durations.p95 < MINUTE, "an attempt is timed from its own offer: {:?}", run.durations);
         let totals = store.totals(store.ours, key).await?;
         assert_eq!((totals.completed, totals.failed), (1, 0));
     }
@@ -128,7 +128,7 @@ on_both! {
         fixture.report_failure(key, "no", later(1)).await?;
         let due = scheduled_at(&fixture).await?;
         store.expire_updates(due, 10).await?;
-        // Silence is a failure as well.
+        // A timeout is retried as well.
         assert_eq!(store.expire_updates(due.plus(TIMEOUT), 10).await?.len(), 1);
         let last = fixture.latest_update(key).await?.update;
         assert_eq!((last.state.status, last.attempt.count), (UpdateStatus::TimedOut, 1));
@@ -147,7 +147,7 @@ on_both! {
         fixture.report_failure(waits, "no", later(1)).await?;
         let fence = fixture.start_rollback().await?;
         assert_eq!(store.cancel_updates(fixture.run, fence, 10, later(2)).await?.len(), 3);
-        assert_eq!(fixture.status_of(waits).await?, UpdateStatus::Cancelled, "at once: it was not offered");
+        assert_eq!(fixture.status_of(waits).await?, UpdateStatus::Cancelled, "immediately: it was not offered");
         fixture.report_failure(report_failure, "no", later(3)).await?;
         let no = UpdateEvent::CancelFeedback(feedback(Execution::Rejected, Finished::None, "busy"));
         fixture.record_event(goes_on, no, later(3)).await??;
@@ -155,7 +155,7 @@ on_both! {
         let run = fixture.read_run().await?;
         let counts = run.waves[0].report.counts;
         assert_eq!((counts.cancelled, counts.failed, counts.in_flight()), (1, 2, 0));
-        assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 3), "the last tries alone");
+        assert_eq!((run.rollback_progress.open_updates, run.rollback_progress.rollback_pending), (0, 3), "only the last attempts count");
         store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &fixture.offer(later(5))).await?;
         assert_eq!(fixture.read_run().await?.rollback_progress.rollback_pending, 0);
     }
@@ -163,7 +163,7 @@ on_both! {
     async fn a_retry_of_a_cancelled_campaign_is_dropped(store) {
         let fixture = admitted(store, 1, 3).await?;
         fixture.report_failure(fixture.devices[0], "no", later(1)).await?;
-        goes(&fixture, store, CampaignStatus::Cancelled).await?;
+        set_status(&fixture, store, CampaignStatus::Cancelled).await?;
         store.expire_updates(scheduled_at(&fixture).await?, 10).await?;
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Cancelled);
         assert_eq!(fixture.read_run().await?.rollback_progress.open_updates, 0);
@@ -172,18 +172,18 @@ on_both! {
     async fn a_retry_waits_while_its_campaign_is_paused(store) {
         let fixture = admitted(store, 1, 3).await?;
         fixture.report_failure(fixture.devices[0], "no", later(1)).await?;
-        goes(&fixture, store, CampaignStatus::Paused).await?;
+        set_status(&fixture, store, CampaignStatus::Paused).await?;
         let due = scheduled_at(&fixture).await?;
-        assert_eq!(store.expire_updates(due, 10).await?.len(), 1, "it is looked at");
-        assert!(store.expire_updates(due.plus(MINUTE / 2), 10).await?.is_empty(), "and not at every turn");
-        assert_eq!((fixture.status_of(fixture.devices[0]).await?, shown(store).await?), (UpdateStatus::Scheduled, None));
+        assert_eq!(store.expire_updates(due, 10).await?.len(), 1, "it is postponed");
+        assert!(store.expire_updates(due.plus(MINUTE / 2), 10).await?.is_empty(), "it is not due in every round");
+        assert_eq!((fixture.status_of(fixture.devices[0]).await?, visible_update(store).await?), (UpdateStatus::Scheduled, None));
         assert_eq!(scheduled_at(&fixture).await?, due);
 
-        goes(&fixture, store, CampaignStatus::InProgress).await?;
+        set_status(&fixture, store, CampaignStatus::InProgress).await?;
         assert_eq!(store.expire_updates(due.plus(MINUTE), 10).await?.len(), 1);
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Offered);
         let offered = fixture.latest_update(fixture.devices[0]).await?.update;
-        assert_eq!(offered.state.timeout_at, due.plus(MINUTE).plus(TIMEOUT), "it has all of its time");
+        assert_eq!(offered.state.timeout_at, due.plus(MINUTE).plus(TIMEOUT), "the full timeout applies");
     }
 
     async fn a_pinned_device_gets_no_retry(store) {
@@ -205,7 +205,7 @@ on_both! {
         let back = fixture.latest_update(key).await?.update;
         assert_eq!(back.campaign, Some((fixture.campaign(), Purpose::Rollback)));
         assert_eq!(back.state.status, UpdateStatus::Scheduled);
-        assert!(store.cancel_updates(fixture.run, fence, 10, later(4)).await?.is_empty(), "the way back is not called back");
+        assert!(store.cancel_updates(fixture.run, fence, 10, later(4)).await?.is_empty(), "rollback updates are not cancelled");
         store.expire_updates(scheduled_at(&fixture).await?, 10).await?;
         fixture.report_success(key, later(200)).await?;
         let rollback_progress = fixture.read_run().await?.rollback_progress;
@@ -232,7 +232,7 @@ on_both! {
         assert_eq!(fixture.status_of(fixture.devices[1]).await?, UpdateStatus::WaitingConfirmation);
         let no = UpdateEvent::ConfirmationFeedback(feedback(Execution::Denied, Finished::None, "never"));
         fixture.record_event(fixture.devices[1], no, later(601)).await??;
-        assert_eq!(fixture.status_of(fixture.devices[1]).await?, UpdateStatus::Rejected, "and that is that");
+        assert_eq!(fixture.status_of(fixture.devices[1]).await?, UpdateStatus::Rejected, "there is no further retry");
     }
 
     async fn a_single_update_is_retried_and_blocks_others_meanwhile(store) {

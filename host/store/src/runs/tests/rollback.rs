@@ -16,7 +16,7 @@ use crate::{
     testing::on_both,
 };
 
-fn heavy(fixture: &StoreFixture<'_>) -> Offer {
+fn rollback_offer(fixture: &StoreFixture<'_>) -> Offer {
     Offer {
         weight: ROLLBACK_WEIGHT,
         ..fixture.offer(later(100))
@@ -38,24 +38,24 @@ on_both! {
         let fence = fixture.start_rollback().await?;
         let affected = store.cancel_updates(fixture.run, fence, 10, later(10)).await?;
         assert_eq!(affected.len(), 2);
-        assert!(store.cancel_updates(fixture.run, fence, 10, later(10)).await?.is_empty(), "each once");
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        assert!(store.cancel_updates(fixture.run, fence, 10, later(10)).await?.is_empty(), "each is cancelled once");
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (3, 2));
-        let again = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let again = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!(again.processed, 0);
 
         let back = fixture.latest_update(done).await?.update;
         assert_eq!(back.campaign, Some((fixture.campaign(), Purpose::Rollback)));
         assert_eq!((back.firmware, back.to_version.as_str(), back.weight), (fixture.old, "1.0.0", ROLLBACK_WEIGHT));
         assert_eq!((back.from_version.as_deref(), back.from_firmware), (Some("1.1.0"), Some(fixture.new)));
-        assert_eq!(fixture.updates_of(failed).await?.total, 1, "it never went over");
+        assert_eq!(fixture.updates_of(failed).await?.total, 1, "it did not install the firmware");
 
         let answer = |execution| UpdateEvent::CancelFeedback(feedback(execution, Finished::None, "heard"));
         fixture.record_event(in_flight, answer(Execution::Canceled), later(11)).await??;
         fixture.record_event(stubborn, answer(Execution::Rejected), later(11)).await??;
-        assert!(store.cancel_updates(fixture.run, fence, 10, later(12)).await?.is_empty(), "it has said no");
+        assert!(store.cancel_updates(fixture.run, fence, 10, later(12)).await?.is_empty(), "it rejected the cancellation");
         fixture.report_success(stubborn, later(12)).await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (2, 1));
         let rollback_progress = fixture.read_run().await?.rollback_progress;
         assert_eq!((rollback_progress.open_updates, rollback_progress.rollback_pending, rollback_progress.open_rollbacks), (0, 0, 3));
@@ -66,7 +66,7 @@ on_both! {
         let run = fixture.read_run().await?;
         assert_eq!((run.rollback_progress.rolled_back, run.rollback_progress.rollback_failed, run.rollback_progress.open_rollbacks), (2, 1, 0));
         let counts = run.waves[0].report.counts;
-        assert_eq!((counts.completed, counts.failed, counts.cancelled), (2, 2, 1), "waves count the way there");
+        assert_eq!((counts.completed, counts.failed, counts.cancelled), (2, 2, 1), "waves count forward updates only");
         let device = store.device(store.ours, "d-0").await?.expect("the device");
         assert_eq!((device.state, device.sw_version.as_deref()), (DeviceState::InSync, Some("1.0.0")));
         assert_eq!(device.installed_firmware, Some(fixture.old));
@@ -77,7 +77,7 @@ on_both! {
         fixture.release(&[2]).await?;
         fixture.report_success(fixture.devices[0], later(1)).await?;
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (1, 0));
         assert_eq!(fixture.status_of(fixture.devices[0]).await?, UpdateStatus::Completed);
     }
@@ -89,10 +89,10 @@ on_both! {
         for key in &fixture.devices {
             fixture.report_success(*key, later(1)).await?;
         }
-        // Deleted firmware is not looked for by version.
+        // A deleted firmware is not found by version.
         assert!(store.delete_firmware(store.ours, fixture.old, later(2)).await?);
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (2, 0));
         let rollback_progress = fixture.read_run().await?.rollback_progress;
         assert_eq!((rollback_progress.rollback_impossible, rollback_progress.rollback_pending), (2, 0));
@@ -125,7 +125,7 @@ on_both! {
             fixture.report_success(*key, later(1)).await?;
         }
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (4, 1));
         assert_eq!(fixture.latest_update(ours).await?.update.firmware, for_a);
         let rollback_progress = fixture.read_run().await?.rollback_progress;
@@ -145,9 +145,9 @@ on_both! {
         }
         let fence = fixture.start_rollback().await?;
         store.cancel_updates(fixture.run, fence, 10, later(2)).await?;
-        // What came later is not this campaign's to take back.
+        // The campaign does not roll back a later update.
         let other = store.create_firmware(store.ours, firmware("1.2.0")).await?;
-        let offer = Offer { firmware: other, to_version: "1.2.0".into(), success_criteria: SuccessCriteria::Reported, ..heavy(&fixture) };
+        let offer = Offer { firmware: other, to_version: "1.2.0".into(), success_criteria: SuccessCriteria::Reported, ..rollback_offer(&fixture) };
         let OfferResult::Created(id, _) = store.create_update(store.ours, moved_on, &offer).await? else {
             anyhow::bail!("nothing stands against it");
         };
@@ -156,7 +156,7 @@ on_both! {
 
         store.expire_updates(later(8000), 10).await?;
         assert_eq!(fixture.status_of(unproven).await?, UpdateStatus::TimedOut);
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (4, 1));
         let back = fixture.latest_update(unproven).await?.update;
         assert_eq!((back.firmware, back.campaign), (fixture.old, Some((fixture.campaign(), Purpose::Rollback))));
@@ -179,7 +179,7 @@ on_both! {
         assert_eq!((again.state.status, again.state.installed_reported), (UpdateStatus::Scheduled, true));
         let fence = fixture.start_rollback().await?;
         store.cancel_updates(fixture.run, fence, 10, later(3601)).await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::InFlight, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (1, 1));
         assert_eq!(fixture.latest_update(key).await?.update.firmware, fixture.old);
     }
@@ -193,7 +193,7 @@ on_both! {
         let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
         store.change_device(store.ours, "d-0", pin).await?;
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (2, 1));
         assert_eq!(returned.affected[0].device_id, "d-1");
         let rollback_progress = fixture.read_run().await?.rollback_progress;
@@ -212,22 +212,22 @@ on_both! {
         for key in &fixture.devices {
             fixture.report_success(*key, later(1)).await?;
         }
-        let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..heavy(&fixture) };
+        let back = Offer { firmware: fixture.old, to_version: "1.0.0".into(), ..rollback_offer(&fixture) };
         let light = Offer { weight: ROLLBACK_WEIGHT - 1, ..back.clone() };
         for (key, offer) in [(on_its_way, &back), (called_back, &back), (lighter, &light)] {
             let (made, _) = store.roll_back_device(store.ours, key, offer, OfferOverrides::default()).await?;
             let OfferResult::Created(id, _) = made else {
-                anyhow::bail!("it is not brought back: {made:?}");
+                anyhow::bail!("no rollback update: {made:?}");
             };
             if key == called_back {
                 fixture.report(key, id, UpdateEvent::CancelRequested, later(2)).await?;
             }
         }
-        // A way back goes past a pin, once it is there.
+        // A pin does not stop an existing rollback update.
         let pin = DeviceChange { pinned: Some(true), ..DeviceChange::at(later(2)) };
         store.change_device(store.ours, "d-0", pin).await?;
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!(returned.processed, 3);
         let affected: Vec<_> = returned.affected.iter().map(|affected| affected.device).collect();
         assert_eq!(affected, [called_back, lighter]);
@@ -247,7 +247,7 @@ on_both! {
             .await?;
         tx.commit().await?;
         let fence = fixture.start_rollback().await?;
-        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &heavy(&fixture)).await?;
+        let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &rollback_offer(&fixture)).await?;
         assert_eq!((returned.processed, returned.affected.len()), (1, 0));
         assert_eq!(fixture.read_run().await?.rollback_progress.rollback_impossible, 0);
     }

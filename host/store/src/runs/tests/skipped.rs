@@ -35,7 +35,7 @@ fn follow(feed: &str) -> DeviceChange {
     }
 }
 
-/// A campaign of this scene's devices on a feed that begins then, one wave of the devices of this range.
+/// Starts a campaign on a feed with one wave of these devices of the fixture.
 async fn on_feed(
     fixture: &StoreFixture<'_>,
     store: &TestStore,
@@ -76,7 +76,7 @@ async fn on_feed(
     })
 }
 
-/// Releases a whole campaign of one wave; answers how many of it stand where: offered and cancelled.
+/// Releases a campaign of one wave completely; returns its numbers of offered and of cancelled devices.
 async fn release(
     fixture: &StoreFixture<'_>,
     store: &TestStore,
@@ -115,13 +115,13 @@ on_both! {
         assert_eq!(why(3).await?, Some(SkipReason::Mode));
         assert_eq!(fixture.updates_of(fixture.devices[1]).await?.total, 0);
 
-        // Another pin does not help one that is pinned and manual; both must go.
+        // A device that is pinned and in mode manual is skipped until both reasons are gone.
         let fence = fixture.lease().await?;
         let again = async || store.offer_skipped_updates(fixture.run, fence, 10, &fixture.offer(later(60))).await;
         assert_eq!(again().await?, []);
         let woken = store.change_device(store.ours, "d-1", mode(DeviceMode::Manual)).await?;
         assert_eq!(woken, [fixture.campaign()]);
-        assert!(store.due(later(51), 9).await?.contains(&fixture.run), "the campaign is to look");
+        assert!(store.due(later(51), 9).await?.contains(&fixture.run), "the campaign is due");
         assert_eq!(again().await?, []);
         store.change_device(store.ours, "d-1", pin(false)).await?;
         assert_eq!(again().await?, []);
@@ -136,7 +136,7 @@ on_both! {
         fixture.report_success(fixture.devices[1], later(61)).await?;
         assert_eq!(counts().await?.completed, 1);
 
-        // What was passed over when the campaign ends stays so.
+        // A device that was skipped when the campaign ended stays skipped.
         let change = CampaignChange { status: Some(CampaignStatus::Completed), ..CampaignChange::default() };
         let generation = fixture.read_run().await?.campaign.generation;
         assert!(store.change_campaign(store.ours, fixture.campaign(), generation, change).await?);
@@ -165,9 +165,9 @@ on_both! {
             store.change_device(store.ours, id, follow("beta")).await?;
         }
         let older = on_feed(&fixture, store, 10, 0..4).await?;
-        assert_eq!(release(&fixture, store, older, 1).await?, (1, 0), "there is no newer one yet");
+        assert_eq!(release(&fixture, store, older, 1).await?, (1, 0), "there is no newer campaign");
         let newer = on_feed(&fixture, store, 20, 0..3).await?;
-        // One leaves the feed before its turn comes.
+        // A device leaves the feed before its wave is released.
         store.change_device(store.ours, "d-2", follow("stable")).await?;
         assert_eq!(release(&fixture, store, older, 4).await?, (2, 2));
         let why = async |run: RunRef, n: usize| {
@@ -175,7 +175,7 @@ on_both! {
         };
         assert_eq!(why(older, 1).await?, Some(SkipReason::Superseded));
         assert_eq!(why(older, 2).await?, Some(SkipReason::Feed));
-        assert_eq!(why(older, 3).await?, None, "the newer one does not have it");
+        assert_eq!(why(older, 3).await?, None, "it is not in the newer campaign");
         assert_eq!(release(&fixture, store, newer, 3).await?, (2, 1));
         assert_eq!(why(newer, 0).await?, None);
     }
@@ -194,12 +194,12 @@ on_both! {
         fixture.release(&[1]).await?;
         fixture.report_success(fixture.devices[0], later(1)).await?;
         fixture.report_version(fixture.devices[0], "1.0.0", later(2)).await?;
-        // Nobody does anything: nothing comes.
+        // The drift alone creates no update.
         let view = store.poll_view(store.ours, "d-0").await?.expect("the device");
         assert_eq!(view.open, None);
         store.change_device(store.ours, "d-0", follow("beta")).await?;
         let again = on_feed(&fixture, store, 10, 0..1).await?;
-        assert_eq!(release(&fixture, store, again, 1).await?, (1, 0), "it is not done at once");
+        assert_eq!(release(&fixture, store, again, 1).await?, (1, 0), "it is not completed at creation");
     }
 }
 

@@ -79,22 +79,22 @@ on_both! {
         let fixture = StoreFixture::with_success_criteria(store, &[1], SuccessCriteria::Attested).await?;
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
-        // Before the device is done, its version says nothing.
+        // The version counts only after the device has reported success.
         assert!(!fixture.report_version(key, "1.1.0", later(1)).await?.changes_update);
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         let recorded = fixture.record_event(key, done, later(2)).await??;
-        assert_eq!(recorded.view.open, None, "nothing is left to show");
-        assert!(recorded.view.wants_attributes, "the proof is asked for");
+        assert_eq!(recorded.view.open, None, "no update is visible");
+        assert!(recorded.view.wants_attributes, "its attributes are requested");
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
         let recorded = fixture.report_version(key, "1.0.0", later(3)).await?;
         assert!(!recorded.changes_update);
-        assert!(recorded.view.wants_attributes, "it has yet to restart: it is asked again");
+        assert!(recorded.view.wants_attributes, "it reported before the restart: attributes are requested again");
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
 
-        // Versions compare as versions.
+        // Versions are compared by their sort key.
         let recorded = fixture.report_version(key, "v1.1", later(4)).await?;
         assert_eq!((recorded.changes_update, recorded.campaigns), (true, vec![fixture.campaign()]));
-        assert!(!recorded.view.wants_attributes, "it has just said");
+        assert!(!recorded.view.wants_attributes, "it has just reported");
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
     }
@@ -124,15 +124,15 @@ on_both! {
             let report = AttributesReport { at: later(second), ..report(store, key, mode, data) };
             store.record_attributes(report).await?;
         }
-        let page = PageRequest { limit: 50, offset: 0 };
-        let kept = store.attribute_changes(store.ours, "d-0", page).await?.expect("the device");
-        assert_eq!(kept.total, 6);
-        let told: Vec<_> = kept.items.iter().map(|change| {
+        let all = PageRequest { limit: 50, offset: 0 };
+        let page = store.attribute_changes(store.ours, "d-0", all).await?.expect("the device");
+        assert_eq!(page.total, 6);
+        let changes: Vec<_> = page.items.iter().map(|change| {
             let (before, after) = (change.before.as_deref(), change.after.as_deref());
             (change.seq, change.report, change.at, change.mode, change.key.as_str(), before, after)
         }).collect();
         let b2 = "2\u{FFFD}";
-        assert_eq!(told, [
+        assert_eq!(changes, [
             (6, 5, later(5), M::Replace, "c", None, Some("3")),
             (5, 5, later(5), M::Replace, "b", Some(b2), None),
             (4, 4, later(4), M::Remove, "a", Some("1"), None),
@@ -142,8 +142,8 @@ on_both! {
         ]);
         let part = PageRequest { limit: 2, offset: 3 };
         let part = store.attribute_changes(store.ours, "d-0", part).await?.expect("the device");
-        assert_eq!(part.items, kept.items[3..5]);
-        assert_eq!(store.attribute_changes(store.theirs, "d-0", page).await?, None);
+        assert_eq!(part.items, page.items[3..5]);
+        assert_eq!(store.attribute_changes(store.theirs, "d-0", all).await?, None);
     }
 
     async fn a_bounded_number_of_changes_is_kept(store) {
@@ -155,9 +155,9 @@ on_both! {
             store.record_attributes(report(store, key, AttributeMode::Merge, &data)).await?;
         }
         let end = PageRequest { limit: 10, offset: 495 };
-        let kept = store.attribute_changes(store.ours, "d-0", end).await?.expect("the device");
-        assert_eq!((kept.total, kept.items.len()), (500, 5));
-        assert_eq!(kept.items[4].seq, 131);
+        let page = store.attribute_changes(store.ours, "d-0", end).await?.expect("the device");
+        assert_eq!((page.total, page.items.len()), (500, 5));
+        assert_eq!(page.items[4].seq, 131);
     }
 
     async fn a_device_that_reports_another_version_than_it_should_has_drifted(store) {
@@ -169,7 +169,7 @@ on_both! {
             Ok((drift.map(|drift| (drift.expected, drift.since)), count))
         };
         fixture.report_version(key, "0.9.0", later(1)).await?;
-        assert_eq!(drifted().await?, (None, 0), "nothing was installed yet");
+        assert_eq!(drifted().await?, (None, 0), "no update has completed");
         fixture.release(&[2]).await?;
         fixture.report_version(key, "1.1.0", later(2)).await?;
         fixture.report_success(key, later(3)).await?;
@@ -179,14 +179,14 @@ on_both! {
         let since = Some(("1.1.0".to_owned(), later(4)));
         assert_eq!(drifted().await?, (since.clone(), 1));
         let recorded = fixture.report_version(key, "0.9.0", later(5)).await?;
-        assert_eq!(drifted().await?, (since, 1), "it counts once, from the first time");
-        assert_eq!(recorded.view.open, None, "it is not sent round");
+        assert_eq!(drifted().await?, (since, 1), "the drift has its first time");
+        assert_eq!(recorded.view.open, None, "the drift creates no update");
 
         let unrelated = report(store, key, AttributeMode::Merge, &[("ip", Some("10.0.0.7"))]);
         store.record_attributes(unrelated).await?;
         assert_eq!(drifted().await?.1, 1);
         fixture.report_version(key, "v1.1", later(6)).await?;
-        assert_eq!(drifted().await?, (None, 0), "the same version in another spelling");
+        assert_eq!(drifted().await?, (None, 0), "an equal version");
 
         fixture.report_version(key, "1.0.0", later(7)).await?;
         assert_eq!(drifted().await?.1, 1);
@@ -200,7 +200,7 @@ on_both! {
         let key = fixture.devices[0];
         fixture.report_success(key, later(1)).await?;
         let another = fixture.start_another_campaign(later(2)).await?;
-        let fence = store.lease(another, "us", later(2), later(2)).await?.expect("a lease");
+        let fence = store.lease(another, "us", later(2), later(2)).await?.expect("it is not leased");
         let applied = TickOutcome { levels: Some(vec![1]), ..fixture.noop_for(another).await? };
         assert!(store.apply(another, fence, applied).await?);
         store.offer_updates(another, fence, 0, 10, &fixture.offer(later(2))).await?;
@@ -222,7 +222,7 @@ on_both! {
         let fence = fixture.start_rollback().await?;
         let returned = store.create_rollback_updates(fixture.run, fence, RollbackScope::Everything, 10, &fixture.offer(later(2))).await?;
         assert_eq!(returned.affected.len(), 1);
-        // It restarts before it says that it is done.
+        // It restarts before it reports success.
         fixture.report_version(key, "1.0.0", later(3)).await?;
         assert_eq!(device(store, 0).await?.drift, None);
         fixture.report_success(key, later(4)).await?;

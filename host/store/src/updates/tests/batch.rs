@@ -5,7 +5,7 @@ use tidegate_core::{
 
 use super::*;
 
-fn said(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
+fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
     UpdateEvent::Feedback(feedback(execution, finished, message))
 }
 
@@ -18,10 +18,10 @@ on_both! {
             let update = fixture.latest_update(*key).await?.update.id;
             for event in [
                 UpdateEvent::Retrieved,
-                said(Execution::Proceeding, Finished::None, "half way"),
-                said(Execution::Proceeding, Finished::None, "half way"),
-                said(Execution::Closed, Finished::Success, "done"),
-                said(Execution::Proceeding, Finished::None, "after the end"),
+                event(Execution::Proceeding, Finished::None, "half way"),
+                event(Execution::Proceeding, Finished::None, "half way"),
+                event(Execution::Closed, Finished::Success, "done"),
+                event(Execution::Proceeding, Finished::None, "after the end"),
             ] {
                 reports.push(fixture.report(*key, update, event, later(5)));
             }

@@ -1,4 +1,4 @@
-//! Counters are kept with every change and never counted, except here.
+//! Compares the stored counters with a recount.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use tidegate_engine::ports::{Offer, Runs as _};
 use super::*;
 use crate::test_fixture::TIMEOUT;
 
-/// Numbers that look random and are the same in every run.
+/// A deterministic pseudo-random generator.
 struct Dice(u64);
 
 impl Dice {
@@ -47,7 +47,7 @@ async fn numbers(store: &TestStore, what: &str, sql: &str) -> anyhow::Result<Cou
 const BUCKET: &str = "CASE WHEN status IN ('downloading', 'installing', 'verifying', 'cancelling') \
     THEN 'in_progress' WHEN status = 'scheduled' THEN 'offered' ELSE status END";
 
-/// Every kept counter and the same counted: they must be equal. Of the tries of an update only the last one counts.
+/// Checks that every stored counter equals a recount. Of the attempts of an update only the last one counts.
 async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
     let forward = "FROM updates WHERE tenant_id = $1 AND purpose = 'forward' AND is_retried = 0";
     let back = "FROM updates WHERE tenant_id = $1 AND purpose = 'rollback' AND is_retried = 0";
@@ -128,18 +128,22 @@ async fn adds_up(store: &TestStore) -> anyhow::Result<()> {
             format!("SELECT '{kind}', COUNT(*) FROM updates WHERE tenant_id = $1 AND status IN ({statuses}) AND is_retried = 0"),
         ));
     }
-    let (mut kept, mut counted) = (Counts::new(), Counts::new());
-    for (what, keeps, counts) in pairs {
-        kept.extend(numbers(store, &what, &keeps).await?);
-        counted.extend(numbers(store, &what, &counts).await?);
+    let (mut stored, mut counted) = (Counts::new(), Counts::new());
+    for (what, read, recount) in pairs {
+        stored.extend(numbers(store, &what, &read).await?);
+        counted.extend(numbers(store, &what, &recount).await?);
     }
-    assert_eq!(kept, counted);
+    assert_eq!(stored, counted);
 
-    let astray = "SELECT device_id, 1 FROM devices d WHERE d.tenant_id = $1 AND (d.state = 'pending') <> EXISTS \
+    let wrong_states = "SELECT device_id, 1 FROM devices d WHERE d.tenant_id = $1 AND (d.state = 'pending') <> EXISTS \
         (SELECT 1 FROM updates u WHERE u.tenant_id = d.tenant_id AND u.device_key = d.id AND u.completed_at IS NULL)";
-    // SQLite casts BIGINT of a literal as it is; PostgreSQL needs to be told.
-    let astray = astray.replace("device_id, 1 FROM", "device_id, CAST(1 AS BIGINT) FROM");
-    assert_eq!(numbers(store, "astray", &astray).await?, Counts::new());
+    // PostgreSQL needs the cast.
+    let wrong_states =
+        wrong_states.replace("device_id, 1 FROM", "device_id, CAST(1 AS BIGINT) FROM");
+    assert_eq!(
+        numbers(store, "wrong_states", &wrong_states).await?,
+        Counts::new()
+    );
     Ok(())
 }
 
@@ -189,8 +193,8 @@ async fn storm(fixture: &StoreFixture<'_>, dice: &mut Dice, at: i64) -> anyhow::
     Ok(())
 }
 
-/// The first device that is on its way back arrives.
-async fn one_arrives(fixture: &StoreFixture<'_>, at: i64) -> anyhow::Result<()> {
+/// The first device with an open rollback update completes it.
+async fn complete_one_rollback(fixture: &StoreFixture<'_>, at: i64) -> anyhow::Result<()> {
     for key in &fixture.devices {
         let latest_update = fixture.updates_of(*key).await?.items.into_iter().next();
         let is_on_its_way = latest_update.is_some_and(|row| {
@@ -223,10 +227,10 @@ async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Re
             storm(&fixture, &mut dice, 10 + round as i64),
         )?;
         adds_up(store).await?;
-        // Tries that wait for their time go out.
+        // Due retries are offered.
         store.expire_updates(later(80 + round as i64), 5).await?;
     }
-    // Some fall silent while others speak; then everything goes back.
+    // Some updates time out while others report; then the rollback starts.
     let silent = async { anyhow::Ok(store.expire_updates(later(3600), 5).await?) };
     futures::try_join!(silent, storm(&fixture, &mut dice, 3600))?;
     adds_up(store).await?;
@@ -252,7 +256,7 @@ async fn weathers_a_storm(store: &TestStore, retries: RetryPolicy) -> anyhow::Re
             anyhow::Ok(())
         };
         futures::try_join!(back, storm(&fixture, &mut dice, 3610 + round))?;
-        one_arrives(&fixture, 3610 + round).await?;
+        complete_one_rollback(&fixture, 3610 + round).await?;
         adds_up(store).await?;
     }
     for round in 1..9 {
@@ -286,7 +290,7 @@ on_both! {
     async fn stored_counters_equal_a_recount_with_retries(store) {
         let retries = RetryPolicy { max_retries: 2, delay: Duration::from_mins(1) };
         weathers_a_storm(store, retries).await?;
-        let tries = "SELECT 'tries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
-        assert!(numbers(store, "all", tries).await?["all tries"] > 10);
+        let retries = "SELECT 'retries', COUNT(*) FROM updates WHERE tenant_id = $1 AND is_retried = 1";
+        assert!(numbers(store, "all", retries).await?["all retries"] > 10);
     }
 }

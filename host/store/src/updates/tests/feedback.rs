@@ -24,7 +24,7 @@ on_both! {
         assert_eq!(offered.update.from_version.as_deref(), Some("1.0.0"));
         assert_eq!((offered.device_id.as_str(), offered.firmware_name.as_str()), ("d-0", "edge"));
 
-        // That the device looked is no news for it.
+        // A retrieval does not change the revision.
         for (event, status, revision, moved) in [
             (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, true),
             (UpdateEvent::Retrieved, UpdateStatus::Downloading, 0, false),
@@ -49,10 +49,10 @@ on_both! {
         assert_eq!(done.installed_firmware, Some(fixture.new));
         assert_eq!(device(store, 1).await?.state, DeviceState::Registered);
 
-        let said = store.history(store.ours, offered.update.id, 10).await?;
-        let words: Vec<_> = said.iter().map(|row| row.feedback.messages[0].as_str()).collect();
+        let history = store.history(store.ours, offered.update.id, 10).await?;
+        let words: Vec<_> = history.iter().map(|row| row.feedback.messages[0].as_str()).collect();
         assert_eq!(words, ["the end", "writing"]);
-        assert_eq!(said[0].at, later(9));
+        assert_eq!(history[0].at, later(9));
         assert!(store.history(store.theirs, offered.update.id, 10).await?.is_empty());
     }
 
@@ -81,18 +81,18 @@ on_both! {
         let fixture = StoreFixture::new(store, &[1]).await?;
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
-        let mut said = feedback(Execution::Download, Finished::None, "50\0% \\u0000 \"é\"");
-        said.device_time = Some(Timestamp(7));
-        said.progress = Some((1, 2));
-        said.code = Some(-4);
-        said.cut = true;
-        fixture.record_event(key, UpdateEvent::Feedback(said.clone()), later(1)).await??;
+        let mut report = feedback(Execution::Download, Finished::None, "50\0% \\u0000 \"é\"");
+        report.device_time = Some(Timestamp(7));
+        report.progress = Some((1, 2));
+        report.code = Some(-4);
+        report.cut = true;
+        fixture.record_event(key, UpdateEvent::Feedback(report.clone()), later(1)).await??;
         let update = fixture.latest_update(key).await?.update;
         assert_eq!(update.state.progress, Some((1, 2)));
         let rows = store.history(store.ours, update.id, 10).await?;
-        said.messages[0] = said.messages[0].replace('\0', "\u{FFFD}");
+        report.messages[0] = report.messages[0].replace('\0', "\u{FFFD}");
         assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0].feedback, said);
+        assert_eq!(rows[0].feedback, report);
         assert!(!rows[0].on_cancel);
     }
 
@@ -103,11 +103,11 @@ on_both! {
         for (n, (device_time, message)) in
             [(Some(2), "second"), (Some(1), "first"), (None, "fourth"), (Some(3), "third")].into_iter().enumerate()
         {
-            let mut said = feedback(Execution::Proceeding, Finished::None, message);
-            said.device_time = device_time.map(Timestamp);
-            fixture.record_event(key, UpdateEvent::Feedback(said.clone()), later(n as i64)).await??;
-            said.messages.clear();
-            fixture.record_event(key, UpdateEvent::Feedback(said), later(n as i64)).await??;
+            let mut report = feedback(Execution::Proceeding, Finished::None, message);
+            report.device_time = device_time.map(Timestamp);
+            fixture.record_event(key, UpdateEvent::Feedback(report.clone()), later(n as i64)).await??;
+            report.messages.clear();
+            fixture.record_event(key, UpdateEvent::Feedback(report), later(n as i64)).await??;
         }
         let update = fixture.latest_update(key).await?.update.id;
         for (limit, expected) in
@@ -147,13 +147,13 @@ on_both! {
         let answer = |execution| UpdateEvent::CancelFeedback(feedback(execution, Finished::None, "heard"));
         let refused = fixture.record_event(key, answer(Execution::Closed), later(1)).await?;
         assert!(matches!(refused, Err(RecordError::Refused(EventError::NotCancelling))));
-        // Twice in the same words: these are two answers.
+        // Equal answers to two cancellations are stored twice.
         for _ in 0..2 {
             fixture.record_event(key, UpdateEvent::CancelRequested, later(2)).await??;
             fixture.record_event(key, UpdateEvent::CancelRequested, later(2)).await??;
             fixture.record_event(key, answer(Execution::Rejected), later(3)).await??;
             assert_eq!(fixture.status_of(key).await?, UpdateStatus::Installing);
-            // Sent once more, it is the same answer.
+            // A repetition of the answer.
             assert!(!fixture.record_event(key, answer(Execution::Rejected), later(3)).await??.changes_update);
         }
         fixture.record_event(key, UpdateEvent::CancelRequested, later(4)).await??;
@@ -169,10 +169,10 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let update = fixture.latest_update(key).await?.update.id;
-        let said = (0..MAX_PER_UPDATE).map(|n| {
+        let reports = (0..MAX_PER_UPDATE).map(|n| {
             fixture.report(key, update, proceeding(&n.to_string()), later(1))
         });
-        for recorded in futures::future::join_all(said).await {
+        for recorded in futures::future::join_all(reports).await {
             recorded?;
         }
         let refused = fixture.report(key, update, proceeding("once more"), later(2)).await;
@@ -187,9 +187,9 @@ on_both! {
         let fixture = StoreFixture::new(store, &[70]).await?;
         fixture.release(&[70]).await?;
         for (n, key) in fixture.devices.iter().enumerate() {
-            let mut said = feedback(Execution::Closed, Finished::Failure, "no");
-            said.code = Some(n as i32);
-            fixture.record_event(*key, UpdateEvent::Feedback(said), later(1)).await??;
+            let mut report = feedback(Execution::Closed, Finished::Failure, "no");
+            report.code = Some(n as i32);
+            fixture.record_event(*key, UpdateEvent::Feedback(report), later(1)).await??;
         }
         let failures = fixture.read_run().await?.waves[0].report.failures.clone();
         assert_eq!(failures.len(), 65);

@@ -10,7 +10,7 @@ use tidegate_engine::ports::{
 use super::*;
 
 impl StoreFixture<'_> {
-    async fn told(
+    async fn report_installed(
         &self,
         device: DeviceKey,
         version: &str,
@@ -31,10 +31,10 @@ on_both! {
     async fn an_installed_firmware_is_recorded_as_a_completed_update(store) {
         let fixture = StoreFixture::new(store, &[2]).await?;
         let key = fixture.devices[0];
-        let told = fixture.told(key, "1.1.0", 1).await?;
-        assert!(told.is_new && !told.recorded.changes_update);
+        let recorded = fixture.report_installed(key, "1.1.0", 1).await?;
+        assert!(recorded.is_new && !recorded.recorded.changes_update);
         let view = store.poll_view(store.ours, "d-0").await?.context("a view")?;
-        assert_eq!(told.recorded.view, view);
+        assert_eq!(recorded.recorded.view, view);
         let row = store.update(store.ours, view.installed.context("an update")?).await?;
         let update = row.context("it is there")?.update;
         assert_eq!((update.firmware, update.campaign), (fixture.new, None));
@@ -44,11 +44,11 @@ on_both! {
         assert_eq!((shown.state, shown.installed_firmware), (DeviceState::InSync, Some(fixture.new)));
         assert_eq!(shown.sw_version.as_deref(), Some("1.1.0"));
 
-        let again = fixture.told(key, "1.1.0", 2).await?;
+        let again = fixture.report_installed(key, "1.1.0", 2).await?;
         assert!(!again.is_new);
-        assert_eq!(again.recorded.view, view, "nothing is made twice");
+        assert_eq!(again.recorded.view, view, "no second update");
 
-        // Nobody offers it what it has.
+        // An installed firmware is not offered.
         let made = store.create_update(fixture.tenant, key, &fixture.offer(later(3))).await?;
         assert_eq!(made, OfferResult::AlreadyInstalled);
         fixture.release(&[2]).await?;
@@ -62,7 +62,7 @@ on_both! {
         let gone = store.create_firmware(fixture.tenant, crate::test_fixture::firmware("9.9.9")).await?;
         assert!(store.delete_firmware(fixture.tenant, gone, NOON).await?);
         for (device, version) in [(key, "9.9.9"), (key, "v1.1.0"), (DeviceKey(987_654), "1.1.0")] {
-            let refused = fixture.told(device, version, 1).await;
+            let refused = fixture.report_installed(device, version, 1).await;
             assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         }
         let report = InstalledReport {
@@ -88,7 +88,7 @@ on_both! {
         let key = fixture.devices[0];
         for (model, own) in [("a", ids[0]), ("b", ids[2]), ("c", ids[1])] {
             fixture.report_attribute(key, "hw_model", model, later(2)).await?;
-            assert!(fixture.told(key, "7.0.0", 3).await?.is_new);
+            assert!(fixture.report_installed(key, "7.0.0", 3).await?.is_new);
             assert_eq!(device(store, 0).await?.installed_firmware, Some(own), "{model}");
         }
 
@@ -96,8 +96,8 @@ on_both! {
         firmware.details.device_model = Some("b".to_owned());
         store.create_firmware(fixture.tenant, firmware).await?;
         fixture.report_attribute(key, "hw_model", "a", later(4)).await?;
-        let refused = fixture.told(key, "8.0.0", 4).await;
-        assert!(refused.is_err(), "another model's firmware is not its own: {refused:?}");
+        let refused = fixture.report_installed(key, "8.0.0", 4).await;
+        assert!(refused.is_err(), "firmware of another model: {refused:?}");
         assert_eq!(device(store, 0).await?.installed_firmware, Some(ids[1]));
     }
 
@@ -108,36 +108,36 @@ on_both! {
             firmware.details.device_model = Some(model.to_owned());
             store.create_firmware(fixture.tenant, firmware).await
         };
-        let [told, brought] = fixture.devices[..] else {
+        let [reported, updated] = fixture.devices[..] else {
             anyhow::bail!("two devices");
         };
-        // Of one there is no doubt.
-        assert!(fixture.told(told, "1.1.0", 1).await?.is_new);
+        // A single candidate is unambiguous.
+        assert!(fixture.report_installed(reported, "1.1.0", 1).await?.is_new);
         fixture.release(&[2]).await?;
-        fixture.report_success(brought, later(1)).await?;
+        fixture.report_success(updated, later(1)).await?;
         let for_a = for_model("a").await?;
-        // Neither is there of the one that the server brought, or that it had told before.
-        assert!(!fixture.told(told, "1.1.0", 2).await?.is_new);
-        assert!(fixture.told(brought, "1.1.0", 2).await?.recorded.changes_update);
+        // So is one that the server offered, or that was reported before.
+        assert!(!fixture.report_installed(reported, "1.1.0", 2).await?.is_new);
+        assert!(fixture.report_installed(updated, "1.1.0", 2).await?.recorded.changes_update);
 
-        // Of several it has one as soon as it says what it is, be it the one for any.
+        // Once it reports its model, it gets one of several candidates, or the one for any model.
         let silent = store.register(fixture.tenant, "d-2", later(3)).await?.device;
-        let refused = fixture.told(silent, "1.1.0", 3).await;
+        let refused = fixture.report_installed(silent, "1.1.0", 3).await;
         assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         assert_eq!(device(store, 2).await?.installed_firmware, None);
         fixture.report_attribute(silent, "hw_model", "a", later(4)).await?;
-        assert!(fixture.told(silent, "1.1.0", 4).await?.is_new);
+        assert!(fixture.report_installed(silent, "1.1.0", 4).await?.is_new);
         assert_eq!(device(store, 2).await?.installed_firmware, Some(for_a));
     }
 
     async fn an_installed_report_of_the_expected_version_ends_the_drift(store) {
         let fixture = StoreFixture::new(store, &[1]).await?;
         let key = fixture.devices[0];
-        fixture.told(key, "1.1.0", 1).await?;
+        fixture.report_installed(key, "1.1.0", 1).await?;
         fixture.report_version(key, "0.9.0", later(2)).await?;
-        let drift = device(store, 0).await?.drift.context("it is elsewhere")?;
+        let drift = device(store, 0).await?.drift.context("it has drifted")?;
         assert_eq!((&*drift.expected, drift.since), ("1.1.0", later(2)));
-        assert!(!fixture.told(key, "1.1.0", 3).await?.is_new);
+        assert!(!fixture.report_installed(key, "1.1.0", 3).await?.is_new);
         let shown = device(store, 0).await?;
         assert_eq!((shown.drift, shown.sw_version.as_deref()), (None, Some("1.1.0")));
     }
@@ -147,8 +147,8 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         for version in ["1.1.0", "1.0.0"] {
-            let told = fixture.told(key, version, 1).await?;
-            assert!(!told.is_new && !told.recorded.changes_update);
+            let recorded = fixture.report_installed(key, version, 1).await?;
+            assert!(!recorded.is_new && !recorded.recorded.changes_update);
         }
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Offered);
         assert_eq!(device(store, 0).await?.installed_firmware, None);
@@ -160,11 +160,11 @@ on_both! {
         let key = fixture.devices[0];
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         fixture.record_event(key, done, later(1)).await??;
-        assert!(!fixture.told(key, "1.0.0", 2).await?.recorded.changes_update);
+        assert!(!fixture.report_installed(key, "1.0.0", 2).await?.recorded.changes_update);
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
-        let told = fixture.told(key, "1.1.0", 3).await?;
-        assert!(told.recorded.changes_update && !told.is_new);
-        assert_eq!(told.recorded.campaigns, [fixture.campaign()]);
+        let recorded = fixture.report_installed(key, "1.1.0", 3).await?;
+        assert!(recorded.recorded.changes_update && !recorded.is_new);
+        assert_eq!(recorded.recorded.campaigns, [fixture.campaign()]);
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
     }

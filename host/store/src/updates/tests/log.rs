@@ -18,9 +18,10 @@ fn report(fixture: &StoreFixture<'_>, update: Option<UpdateId>, lines: &[&str]) 
     }
 }
 
-fn told(lines: &[LogLine]) -> Vec<(u64, &'static str, &str)> {
-    let told = lines.iter();
-    told.map(|line| (line.number, line.source.as_str(), line.text.as_str()))
+fn texts(lines: &[LogLine]) -> Vec<(u64, &'static str, &str)> {
+    let lines = lines.iter();
+    lines
+        .map(|line| (line.number, line.source.as_str(), line.text.as_str()))
         .collect()
 }
 
@@ -32,13 +33,13 @@ on_both! {
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let id = fixture.latest_update(key).await?.update.id;
-        let said = |text| UpdateEvent::Feedback(feedback(Execution::Proceeding, Finished::None, text));
-        fixture.record_event(key, said("one"), later(1)).await??;
+        let event = |text| UpdateEvent::Feedback(feedback(Execution::Proceeding, Finished::None, text));
+        fixture.record_event(key, event("one"), later(1)).await??;
         let (first, last) = (&["two", "three\0"], &["five"]);
         let recorded = store.record_log(report(&fixture, None, first)).await?;
         assert_eq!((recorded.changes_update, recorded.view.open.map(|open| open.id)), (false, Some(id)));
-        fixture.record_event(key, said("four"), later(3)).await??;
-        fixture.record_event(key, said("four"), later(3)).await??;
+        fixture.record_event(key, event("four"), later(3)).await??;
+        fixture.record_event(key, event("four"), later(3)).await??;
         store.record_log(report(&fixture, None, last)).await?;
 
         let log = store.log(fixture.tenant, id, 0, 100).await?;
@@ -49,20 +50,20 @@ on_both! {
             (4, "feedback", "four"),
             (5, "device", "five"),
         ];
-        assert_eq!((told(&log.lines), log.total), (expected.to_vec(), 5));
+        assert_eq!((texts(&log.lines), log.total), (expected.to_vec(), 5));
         assert_eq!(log.lines[1].at, later(2));
         for (after, limit, numbers) in [(2, 2, 2..4), (4, 100, 4..5), (5, 100, 5..5), (0, 1, 0..1)] {
             let part = store.log(fixture.tenant, id, after, limit).await?;
-            assert_eq!(told(&part.lines), expected[numbers], "{after} {limit}");
+            assert_eq!(texts(&part.lines), expected[numbers], "{after} {limit}");
         }
         assert_eq!(store.log(store.theirs, id, 0, 100).await?, tidegate_engine::ports::Log::default());
 
         fixture.report_success(key, later(9)).await?;
         let late = store.record_log(report(&fixture, None, &["late"])).await;
-        assert!(matches!(late, Err(RecordError::NotFound)), "it is at no update any more");
-        let mut note = report(&fixture, Some(id), &["said of one that has ended"]);
-        note.source = LogSource::Host;
-        store.record_log(note).await?;
+        assert!(matches!(late, Err(RecordError::NotFound)), "it has no current update");
+        let mut late = report(&fixture, Some(id), &["a line after the end"]);
+        late.source = LogSource::Host;
+        store.record_log(late).await?;
         assert_eq!(store.log(fixture.tenant, id, 6, 9).await?.lines[0].source, LogSource::Host);
         let foreign = LogReport { device: fixture.devices[1], ..report(&fixture, Some(id), &["x"]) };
         assert!(matches!(store.record_log(foreign).await, Err(RecordError::NotFound)));
@@ -75,10 +76,10 @@ on_both! {
         let made = fixture.latest_update(key).await?.update;
         assert_eq!((made.state.phase, made.state.code), (None, None));
         let wordless = |execution, code| {
-            let mut said = feedback(execution, Finished::None, "");
-            said.messages.clear();
-            said.code = code;
-            UpdateEvent::Feedback(said)
+            let mut feedback = feedback(execution, Finished::None, "");
+            feedback.messages.clear();
+            feedback.code = code;
+            UpdateEvent::Feedback(feedback)
         };
         for (execution, code, moves, expected) in [
             (Execution::Proceeding, None, true, None),
@@ -98,7 +99,7 @@ on_both! {
             (2, "feedback", "rejected"),
             (3, "feedback", "proceeding, code -7"),
         ];
-        assert_eq!((told(&log.lines), log.total), (expected.to_vec(), 3));
+        assert_eq!((texts(&log.lines), log.total), (expected.to_vec(), 3));
         let history = store.history(fixture.tenant, made.id, 10).await?;
         assert_eq!(history.len(), 4);
         assert!(history.iter().all(|row| row.feedback.messages.is_empty()));
@@ -121,6 +122,6 @@ on_both! {
         let mut tx = store.database.read().await?;
         let sql = "SELECT COUNT(*) AS n FROM update_log WHERE tenant_id = $1";
         let row = sqlx::query(sql).bind(fixture.tenant.0).fetch_one(tx.conn()).await?;
-        assert_eq!(sqlx::Row::try_get::<i64, _>(&row, "n")?, 3, "the first thousand is gone");
+        assert_eq!(sqlx::Row::try_get::<i64, _>(&row, "n")?, 3, "the first thousand lines were deleted");
     }
 }

@@ -23,8 +23,8 @@ use crate::{
     testing::{TestStore, on_both},
 };
 
-/// The device of this number of a scene.
+/// The device with this index.
 async fn device(store: &TestStore, number: usize) -> anyhow::Result<Device> {
     let device = store.device(store.ours, &format!("d-{number}")).await?;
-    device.context("a device of the scene")
+    device.context("a device of the fixture")
 }

@@ -17,7 +17,7 @@ on_both! {
         let key = fixture.devices[0];
         let offer = fixture.offer(NOON);
         let OfferResult::Created(id, affected) = store.create_update(fixture.tenant, key, &offer).await? else {
-            anyhow::bail!("nothing stands against it");
+            anyhow::bail!("no obstacle");
         };
         assert_eq!((affected.device_id.as_str(), affected.campaign), ("d-0", None));
         assert_eq!(device(store, 0).await?.state, DeviceState::Pending);
@@ -32,20 +32,20 @@ on_both! {
         assert_eq!(row.update.state.status, UpdateStatus::Completed);
         assert_eq!(row.update.from_version.as_deref(), Some("1.0.0"));
         assert_eq!(device(store, 0).await?.installed_firmware, Some(fixture.new));
-        assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 0, "no campaign has to do with it");
+        assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 0, "it has no campaign");
     }
 
     async fn no_device_gets_the_same_firmware_twice(store) {
         let fixture = StoreFixture::new(store, &[3]).await?;
         let offer = fixture.offer(NOON);
-        let nobody = DeviceKey(987_654);
-        let keys = [fixture.devices[1], nobody, fixture.devices[0], fixture.devices[1]];
+        let unknown = DeviceKey(987_654);
+        let keys = [fixture.devices[1], unknown, fixture.devices[0], fixture.devices[1]];
         let made = store.create_updates(fixture.tenant, &keys, &offer, false).await?;
         let [OfferResult::Created(second, _), OfferResult::DeviceNotFound, OfferResult::Created(first, _), again] = &made[..] else {
             anyhow::bail!("{made:?}");
         };
         assert_ne!(first, second);
-        assert!(matches!(again, OfferResult::Created(id, _) if id == second), "named twice, made once");
+        assert!(matches!(again, OfferResult::Created(id, _) if id == second), "a repeated device gets one update");
 
         let again = store.create_update(fixture.tenant, fixture.devices[0], &offer).await?;
         assert_eq!(again, OfferResult::AlreadyOpen(*first));
@@ -90,7 +90,7 @@ on_both! {
         let none = OfferOverrides::default();
         for (key, status) in [(busy, UpdateStatus::Cancelling), (unproven, UpdateStatus::Cancelled)] {
             let open = fixture.latest_update(key).await?.update.id;
-            // An obstacle calls nothing back.
+            // A refused rollback cancels nothing.
             let same = Offer { firmware: fixture.new, ..back.clone() };
             let refused = store.roll_back_device(store.ours, key, &same, none).await?;
             assert_eq!(refused, (OfferResult::AlreadyOpen(open), vec![]));
@@ -99,15 +99,15 @@ on_both! {
             assert_eq!(called_back, [(open, Some(fixture.campaign()))]);
             assert_eq!(fixture.status_of(key).await?, status);
             let OfferResult::Created(id, affected) = made else {
-                anyhow::bail!("nothing stands against it");
+                anyhow::bail!("no obstacle");
             };
             let view = store.poll_view(store.ours, &affected.device_id).await?.context("a view")?;
-            assert_eq!(view.open.map(|open| open.id), Some(id), "it is shown first");
+            assert_eq!(view.open.map(|open| open.id), Some(id), "it is visible");
             let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "back"));
             let recorded = fixture.report(key, id, done, later(3)).await?;
             let next = recorded.view.open.map(|open| (open.id, open.status));
             let next_is = (status == UpdateStatus::Cancelling).then_some((open, status));
-            assert_eq!(next, next_is, "nothing undoes it");
+            assert_eq!(next, next_is, "it stays cancelled");
         }
         let counts = fixture.read_run().await?.waves[0].report.counts;
         assert_eq!((counts.cancelled, counts.in_progress), (1, 1));
@@ -119,7 +119,7 @@ on_both! {
         let offer = fixture.offer(NOON);
         let none = OfferOverrides::default();
         let (OfferResult::Created(id, _), _) = store.roll_back_device(store.ours, key, &offer, none).await? else {
-            anyhow::bail!("nothing stands against it");
+            anyhow::bail!("no obstacle");
         };
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         fixture.report(key, id, done, later(1)).await?;

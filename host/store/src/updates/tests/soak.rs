@@ -10,17 +10,20 @@ use super::*;
 use crate::test_fixture::ALL;
 
 const SOAK: SuccessCriteria = SuccessCriteria::Soaked(Duration::from_hours(2));
-/// When a device that begins to soak in the second second has soaked.
+/// When the soak ends: it starts in the second second.
 const OVER: i64 = 2 + 7200;
 
-/// A scene with one device, which has just reported the new version.
+/// A fixture with one device, which has just reported the new version.
 async fn soaking(store: &TestStore) -> anyhow::Result<StoreFixture<'_>> {
     let fixture = StoreFixture::with_success_criteria(store, &[1], SOAK).await?;
     fixture.release(&[1]).await?;
     let key = fixture.devices[0];
     fixture.report_success(key, later(1)).await?;
     let recorded = fixture.report_version(key, "1.1.0", later(2)).await?;
-    anyhow::ensure!(!recorded.view.wants_attributes, "it is left in peace");
+    anyhow::ensure!(
+        !recorded.view.wants_attributes,
+        "its attributes are not requested"
+    );
     Ok(fixture)
 }
 
@@ -35,7 +38,7 @@ on_both! {
 
         assert_eq!(store.expire_updates(later(OVER), 10).await?.len(), 1);
         let view = store.poll_view(store.ours, "d-0").await?.expect("the device");
-        assert!(view.wants_attributes, "it is asked for its version");
+        assert!(view.wants_attributes, "its version is requested");
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
         let recorded = fixture.report_version(key, "1.1.0", later(OVER + 1)).await?;
         assert!(recorded.changes_update);

@@ -12,7 +12,7 @@ use crate::test_fixture::TIMEOUT;
 
 const HOUR: i64 = 60 * 60;
 
-/// From two to three in the afternoon: two hours after a scene begins.
+/// A window from 14:00 to 15:00, two hours after the fixture's start.
 fn afternoon(prefetch: bool) -> UpdateOptions {
     let window = MaintenanceWindow::new(WindowSpec {
         schedule: "0 14 * * *".to_owned(),
@@ -34,15 +34,15 @@ on_both! {
         assert_eq!(fixture.read_run().await?.campaign.spec.options, options);
         let state = fixture.latest_update(fixture.devices[0]).await?.update.state;
         assert_eq!(state.options, options);
-        assert_eq!(state.timeout_at, later(3 * HOUR), "it has an hour from the opening on");
-        assert!(store.expire_updates(later(2 * HOUR), 9).await?.is_empty(), "nobody is late who waits");
+        assert_eq!(state.timeout_at, later(3 * HOUR), "the timeout starts when the window opens");
+        assert!(store.expire_updates(later(2 * HOUR), 9).await?.is_empty(), "waiting for the window does not time out");
 
         let mut shared = Vec::new();
         for device in ["d-0", "d-1"] {
             let view = store.poll_view(store.ours, device).await?.context("the device")?;
             shared.push(view.open.context("it is open")?.window.context("it has one")?);
         }
-        assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one for all");
+        assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one shared value");
         assert_eq!(store.expire_updates(later(3 * HOUR), 9).await?.len(), 2);
     }
 
@@ -64,13 +64,13 @@ on_both! {
             assert_eq!(store.poll_view(store.ours, "d-0").await?, Some(recorded.view));
         }
         let update = fixture.latest_update(key).await?.update.id;
-        let said = store.history(store.ours, update, 10).await?;
-        let words: Vec<_> = said.iter().map(|row| row.feedback.execution).collect();
+        let stored = store.history(store.ours, update, 10).await?;
+        let words: Vec<_> = stored.iter().map(|row| row.feedback.execution).collect();
         assert_eq!(words, [Execution::Closed, Execution::Downloaded]);
         let run = fixture.read_run().await?;
         let counts = run.waves[0].report.counts;
         assert_eq!((counts.completed, counts.total()), (1, 1));
         let durations = (run.durations.count, run.durations.p95.as_secs());
-        assert_eq!(durations, (1, 0), "nobody is slow who waits");
+        assert_eq!(durations, (1, 0), "waiting does not count as duration");
     }
 }

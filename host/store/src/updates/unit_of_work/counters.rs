@@ -19,12 +19,12 @@ use crate::{
     rows::{RowExt as _, row_error, to_json},
 };
 
-/// Different error codes that are kept of one wave. Devices can make up as many as they like; the rest are one.
+/// The maximum number of error codes per wave. Devices can report any code; the remaining ones are counted together.
 const MAX_ERROR_CODES: usize = 64;
-/// What the rest are called.
+/// The code that counts the remaining ones.
 const OTHER_CODE: &str = "OTHER";
 
-/// How a transaction changes the counters of the campaigns of one tenant.
+/// The changes of a transaction to the campaign counters of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct CampaignCounters(BTreeMap<CampaignId, CampaignDelta>);
 
@@ -38,7 +38,7 @@ struct CampaignDelta {
     rollback_impossible: i64,
     pinned: i64,
     already_rolling_back: i64,
-    /// Whether its loop has something new to look at.
+    /// Whether the campaign is to be marked dirty.
     dirty: bool,
     waves: BTreeMap<u32, WaveDelta>,
     failures: BTreeMap<(u32, String), i64>,
@@ -51,7 +51,7 @@ struct WaveDelta {
     buckets: BTreeMap<Bucket, i64>,
 }
 
-/// Where an update stands for its campaign.
+/// The status that the campaign counts.
 fn counted_status(update: &Update) -> UpdateStatus {
     if update.attempt.is_retried {
         UpdateStatus::Scheduled
@@ -61,8 +61,8 @@ fn counted_status(update: &Update) -> UpdateStatus {
 }
 
 impl CampaignCounters {
-    /// An update was made (no `before`) or took a step. One that failed and is tried again stands where the next try does:
-    /// that one is not counted when it is made.
+    /// Counts a created update (no `before`) or a changed one. An update that was replaced by a retry counts as the
+    /// retry, which is not counted when it is created.
     pub(super) fn count_update(&mut self, update: &Update, before: Option<UpdateStatus>) {
         let Some((campaign, purpose)) = update.campaign else {
             return;
@@ -88,8 +88,7 @@ impl CampaignCounters {
         }
     }
 
-    /// So many devices of a wave were admitted. Those that are not there any more, or were passed over, count as called
-    /// back.
+    /// Counts admitted devices. `gone` of them were deleted or skipped, and count as cancelled.
     pub(super) fn count_admitted(
         &mut self,
         campaign: CampaignId,
@@ -104,14 +103,14 @@ impl CampaignCounters {
         campaign.dirty |= gone > 0;
     }
 
-    /// A device that was passed over is admitted after all, and does not count as called back any more.
+    /// Counts a skipped device that is admitted after all: it no longer counts as cancelled.
     pub(super) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
         let campaign = self.0.entry(campaign).or_default();
         let wave = campaign.waves.entry(wave).or_default();
         *wave.buckets.entry(Bucket::Cancelled).or_default() -= 1;
     }
 
-    /// A rollback has dealt with an ended update of the campaign.
+    /// Counts an ended update that a rollback processed.
     pub(super) fn mark_rollback_processed(
         &mut self,
         campaign: CampaignId,
@@ -125,7 +124,8 @@ impl CampaignCounters {
             i64::from(matches!(decided, RollbackAction::AlreadyRollingBack(_)));
     }
 
-    /// Adds everything to what is there. The campaigns' own rows come first and in order: they are the locks.
+    /// Adds the changes to the stored counters. The rows of `campaign_counters` come first and in order, because they
+    /// are the locks.
     pub(super) async fn write(
         self,
         tx: &mut Tx,
@@ -243,14 +243,14 @@ impl CampaignDelta {
         if after.is_open() {
             return;
         }
-        // Who says no says nothing of the firmware, nor of how long it takes.
+        // A rejection is no failure and has no duration.
         if after == UpdateStatus::Rejected {
             return;
         }
         if let Some(error) = &update.state.error {
             *self.failures.entry((wave, error.code.clone())).or_default() += 1;
         }
-        // A device that had the firmware already took no time at all, and says nothing of how long it takes.
+        // An update that was completed at creation has no duration.
         if let (Some(_), Some(end)) = (before, update.state.completed_at) {
             let took = end.since(update.state.timeout_starts_at(update.offered_at()));
             *self.durations.entry(bucket(took)).or_default() += 1;
@@ -342,7 +342,7 @@ struct DurationRow {
     updates: i64,
 }
 
-/// The error codes that are kept of each wave.
+/// The stored error codes of each wave.
 #[derive(Default)]
 struct KnownCodes(BTreeMap<(i64, u32), HashSet<String>>);
 

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use tidegate_core::plugin::Durations;
 
-/// Steps within each doubling: an answer is at most an eighth too long.
+/// Steps within each doubling: a percentile is at most an eighth too long.
 const STEPS: u32 = 8;
 
-/// The bucket that counts a duration. Buckets ascend with the durations.
+/// The bucket of a duration. Buckets ascend with the durations.
 pub(crate) fn bucket(duration: Duration) -> i64 {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms < u64::from(STEPS) {
@@ -16,7 +16,7 @@ pub(crate) fn bucket(duration: Duration) -> i64 {
     i64::from((octave + 1) * STEPS + step)
 }
 
-/// The longest duration that a bucket counts.
+/// The longest duration in a bucket.
 fn longest(bucket: i64) -> Duration {
     let bucket = u32::try_from(bucket).unwrap_or(0);
     if bucket < STEPS {

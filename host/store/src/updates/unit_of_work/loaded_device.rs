@@ -23,7 +23,7 @@ use crate::{
     tenant_counters::{DeviceTraits, TenantCounters},
 };
 
-/// What an update changes of its device, and what a device reports of itself.
+/// The columns that updates and reports change, and the ones that they need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceRow {
     pub(crate) device_id: String,
@@ -33,11 +33,11 @@ pub(crate) struct DeviceRow {
     pub(crate) sw_version: Option<String>,
     pub(crate) installed_firmware: Option<FirmwareId>,
     pub(crate) installed_update: Option<UpdateId>,
-    /// The version that the last completed update brought.
+    /// The version of the last completed update.
     pub(crate) expected_version: Option<String>,
-    /// Since when it reports another.
+    /// Since when the device reports another version than `expected_version`.
     pub(crate) drifted_at: Option<Timestamp>,
-    /// The number of the last change of its attributes.
+    /// The sequence number of the last attribute change.
     pub(crate) attribute_change_seq: i64,
     pub(crate) mode: DeviceMode,
     pub(crate) pinned: bool,
@@ -45,13 +45,13 @@ pub(crate) struct DeviceRow {
     pub(crate) wants_attributes: bool,
     pub(crate) token_sha256: Option<[u8; 32]>,
     pub(crate) old_token: Option<Box<OldToken>>,
-    /// Whether all of its updates are agreed to beforehand; written elsewhere.
+    /// Whether auto-confirm is active. Not written here.
     pub(crate) auto_confirms: bool,
     pub(crate) polling_seconds: Option<u32>,
 }
 
 impl DeviceRow {
-    /// Whether a selector could tell the two apart.
+    /// Whether no selector distinguishes the two.
     pub(super) fn same_to_selectors(&self, other: &Self) -> bool {
         self.state == other.state
             && self.hw_model == other.hw_model
@@ -60,7 +60,7 @@ impl DeviceRow {
             && self.drifted_at == other.drifted_at
     }
 
-    /// What decides whether campaigns pass over it.
+    /// The values that decide whether campaigns skip the device.
     pub(crate) fn eligibility(&self) -> Eligibility<'_> {
         Eligibility {
             mode: self.mode,
@@ -69,9 +69,9 @@ impl DeviceRow {
         }
     }
 
-    /// Whether it is for itself to be up to date, and this change of it may have left it behind.
-    pub(super) fn may_need_latest(&self, was: &Self) -> bool {
-        let facts = |device: &Self| {
+    /// Whether the device is in mode `latest` and the change may have outdated it.
+    pub(super) fn may_need_latest(&self, before: &Self) -> bool {
+        let relevant = |device: &Self| {
             let known = (device.hw_model.clone(), device.hw_revision.clone());
             (
                 device.state,
@@ -80,10 +80,10 @@ impl DeviceRow {
                 device.drifted_at,
             )
         };
-        self.mode == DeviceMode::Latest && facts(self) != facts(was)
+        self.mode == DeviceMode::Latest && relevant(self) != relevant(before)
     }
 
-    /// It runs what this update brought.
+    /// Sets the firmware of this update as installed.
     pub(super) fn set_installed(&mut self, update: &Update) {
         self.installed_firmware = Some(update.firmware);
         self.installed_update = Some(update.id);
@@ -102,7 +102,7 @@ impl DeviceRow {
     }
 }
 
-/// Reads these devices, in the order of their keys, and locks them.
+/// Reads and locks these devices in the order of their keys.
 pub(super) async fn lock(
     tx: &mut Tx,
     tenant: TenantId,
@@ -199,7 +199,7 @@ impl UpdatableRow for DeviceJson<'_> {
     }
 }
 
-/// Writes the devices that changed, each with how it was, and counts them.
+/// Writes the changed devices and counts them; each with its row before and after the change.
 pub(super) async fn write(
     tx: &mut Tx,
     tenant: TenantId,
@@ -208,22 +208,22 @@ pub(super) async fn write(
 ) -> Result<(), StoreError> {
     let rows: Vec<_> = changed
         .iter()
-        .map(|(key, was, now)| {
-            tenant_counters.count_device(tenant, Some(&was.traits()), &now.traits());
+        .map(|(key, before, after)| {
+            tenant_counters.count_device(tenant, Some(&before.traits()), &after.traits());
             DeviceJson {
                 id: key.0,
-                state: now.state.as_str(),
-                hw_model: now.hw_model.as_deref(),
-                hw_revision: now.hw_revision.as_deref(),
-                hw_revision_key: now.hw_revision.as_deref().map(sort_key),
-                sw_version: now.sw_version.as_deref(),
-                sw_version_key: now.sw_version.as_deref().map(sort_key),
-                installed_firmware_id: now.installed_firmware.map(|id| id.0),
-                installed_update_id: now.installed_update.map(|id| id.0),
-                expected_version: now.expected_version.as_deref(),
-                drifted_at: now.drifted_at.map(|at| at.0),
-                attribute_change_seq: now.attribute_change_seq,
-                wants_attributes: i64::from(now.wants_attributes),
+                state: after.state.as_str(),
+                hw_model: after.hw_model.as_deref(),
+                hw_revision: after.hw_revision.as_deref(),
+                hw_revision_key: after.hw_revision.as_deref().map(sort_key),
+                sw_version: after.sw_version.as_deref(),
+                sw_version_key: after.sw_version.as_deref().map(sort_key),
+                installed_firmware_id: after.installed_firmware.map(|id| id.0),
+                installed_update_id: after.installed_update.map(|id| id.0),
+                expected_version: after.expected_version.as_deref(),
+                drifted_at: after.drifted_at.map(|at| at.0),
+                attribute_change_seq: after.attribute_change_seq,
+                wants_attributes: i64::from(after.wants_attributes),
             }
         })
         .collect();

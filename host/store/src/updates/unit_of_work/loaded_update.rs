@@ -20,46 +20,45 @@ use crate::{
     updates::row,
 };
 
-/// An update as a transaction works on it.
+/// An update that a transaction reads and changes.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadedUpdate {
     pub(crate) update: Update,
     pub(crate) revision: i32,
-    /// How many feedback_count are kept of it.
+    /// Number of stored feedback messages.
     pub(crate) feedback_count: u32,
-    /// How many lines its log has had.
+    /// Number of log lines written so far.
     pub(crate) log_lines: u64,
-    /// How often it was called back.
+    /// How often a cancellation was requested.
     pub(crate) cancel_requests: u32,
     pub(crate) cancel_requested_at: Option<Timestamp>,
     pub(crate) rollback_processed_at: Option<Timestamp>,
-    /// Whether it is to be written.
+    /// Whether it must be written.
     pub(crate) changed: bool,
 }
 
-/// An update to be made.
+/// An update to be created.
 #[derive(Debug, Clone)]
 pub(crate) struct NewUpdate {
     pub(crate) device: DeviceKey,
     pub(crate) firmware: FirmwareId,
-    /// Its campaign, and what it is there for; none: an operator made it, or the device's mode.
+    /// The campaign and the purpose; none for updates by an operator or by the mode `latest`.
     pub(crate) campaign: Option<(CampaignId, Purpose)>,
     pub(crate) weight: i32,
     pub(crate) to_version: String,
     pub(crate) state: UpdateState,
     pub(crate) created_at: Timestamp,
-    /// Which try it is.
     pub(crate) attempt: Attempt,
 }
 
-/// What a device runs when an update is made for it.
+/// What the device had installed when the update was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InstalledBefore {
     pub(super) version: Option<String>,
     pub(super) firmware: Option<FirmwareId>,
 }
 
-/// Reads these updates, and all open ones of these devices, which the caller has locked.
+/// Reads these updates and all open ones of these devices, which the caller has locked.
 pub(super) async fn read(
     tx: &mut Tx,
     tenant: TenantId,
@@ -164,7 +163,6 @@ impl UpdatableRow for LoadedUpdateJson<'_> {
     }
 }
 
-/// Writes what changed.
 pub(super) async fn write<'a>(
     tx: &mut Tx,
     tenant: TenantId,
@@ -253,13 +251,13 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
     ("scheduled_at", ColumnType::Int),
 ];
 
-/// Makes updates; each comes with what its device ran before.
+/// Creates updates; each with what its device had installed before.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
     new: &[(NewUpdate, InstalledBefore)],
 ) -> Result<Vec<(DeviceKey, UpdateId)>, StoreError> {
-    const MAKE: &str = "make updates";
+    const CREATE: &str = "create updates";
     let rows = new
         .iter()
         .map(new_update_json)
@@ -270,7 +268,7 @@ pub(super) async fn insert(
         .bind(to_json(&rows)?)
         .fetch_all(tx.conn())
         .await
-        .map_err(failed(MAKE))?;
+        .map_err(failed(CREATE))?;
     rows.iter()
         .map(|row| {
             Ok((
@@ -279,7 +277,7 @@ pub(super) async fn insert(
             ))
         })
         .collect::<Result<_, _>>()
-        .map_err(row_error(MAKE))
+        .map_err(row_error(CREATE))
 }
 
 fn insert_sql(dialect: Dialect) -> String {

@@ -1,7 +1,7 @@
-//! Updates and their devices as one transaction changes them: read and locked once, stepped in memory, written once.
+//! Unit of work: the devices and updates that a transaction reads and locks once, changes in memory, and writes once.
 //!
-//! This is the one place where an update takes a step, so that everything that follows from it follows always: its
-//! device's state and version, the counters of its wave and campaign, and the tenant's tallies.
+//! All state transitions of updates happen here, so that their effects are always applied: the device's state and
+//! version, the counters of wave and campaign, and the tenant counters.
 
 mod counters;
 mod histogram;
@@ -36,7 +36,7 @@ use crate::{
 use counters::CampaignCounters;
 use loaded_update::InstalledBefore;
 
-/// Devices of one tenant and their updates: all that are open, and those that were asked for.
+/// Devices of one tenant with their open updates, and other updates that were requested by id.
 #[derive(Debug)]
 pub(crate) struct UpdateUnitOfWork {
     tenant: TenantId,
@@ -45,7 +45,7 @@ pub(crate) struct UpdateUnitOfWork {
     updates: BTreeMap<UpdateId, LoadedUpdate>,
     by_device: HashMap<DeviceKey, Vec<UpdateId>>,
     counters: CampaignCounters,
-    /// The next tries of updates that failed: made when everything is written.
+    /// Retries of failed updates, which are inserted after all other changes are written.
     pending_retries: BTreeMap<DeviceKey, Vec<Update>>,
 }
 
@@ -56,7 +56,7 @@ struct LoadedDevice {
 }
 
 impl UpdateUnitOfWork {
-    /// Reads and locks. Devices that are not there are left out.
+    /// Reads and locks the devices. Devices that do not exist are left out.
     pub(crate) async fn open(
         tx: &mut Tx,
         tenant: TenantId,
@@ -103,7 +103,7 @@ impl UpdateUnitOfWork {
         self.updates.get(&id)
     }
 
-    /// Takes numbers for new lines of an update's log; answers the first one. 0: there are no lines.
+    /// Allocates line numbers in an update's log; returns the first one, or 0 for no lines.
     pub(crate) fn add_lines(&mut self, id: UpdateId, lines: usize) -> Option<u64> {
         if lines == 0 {
             return self.loaded(id).map(|_| 0);
@@ -114,20 +114,20 @@ impl UpdateUnitOfWork {
         Some(first)
     }
 
-    /// For what is no step: the loaded is written.
+    /// For changes that are no state transition. Marks the update as changed.
     pub(crate) fn loaded_mut(&mut self, id: UpdateId) -> Option<&mut LoadedUpdate> {
         let loaded = self.updates.get_mut(&id)?;
         loaded.changed = true;
         Some(loaded)
     }
 
-    /// The updates of a device that are known here.
+    /// The loaded updates of a device.
     pub(crate) fn updates_of(&self, key: DeviceKey) -> impl Iterator<Item = &LoadedUpdate> {
         let ids = self.by_device.get(&key).into_iter().flatten();
         ids.filter_map(|id| self.updates.get(id))
     }
 
-    /// What the event makes of the update, and all that follows. False: nothing, or there is no such update here.
+    /// Applies an event and its effects. Returns false if nothing changed, or if the update is not loaded.
     pub(crate) fn step(
         &mut self,
         id: UpdateId,
@@ -149,7 +149,7 @@ impl UpdateUnitOfWork {
             loaded.cancel_requests += 1;
         }
         loaded.update.state = after;
-        // That the device looks is noted after it is answered, and is no news for it.
+        // The device learns nothing from its own retrieval: the revision does not change.
         if *event != UpdateEvent::Retrieved {
             loaded.revision = loaded.revision.wrapping_add(1);
         }
@@ -166,7 +166,7 @@ impl UpdateUnitOfWork {
         Ok(true)
     }
 
-    /// Makes updates, offered or completed at once, for devices that are here; answers the id of each.
+    /// Creates updates, offered or completed, for loaded devices; returns their ids.
     pub(crate) async fn create_updates(
         &mut self,
         tx: &mut Tx,
@@ -177,11 +177,11 @@ impl UpdateUnitOfWork {
         for mut new in new {
             let device = self.device(new.device).cloned();
             let device = device.ok_or_else(|| {
-                internal("make updates")(format!("device {} is not locked", new.device).into())
+                internal("create updates")(format!("device {} is not locked", new.device).into())
             })?;
             if device.auto_confirms {
-                let agreed = new.state.after(&UpdateEvent::AutoConfirmed, new.created_at);
-                new.state = agreed.map_err(|error| internal("make updates")(error.into()))?;
+                let confirmed = new.state.after(&UpdateEvent::AutoConfirmed, new.created_at);
+                new.state = confirmed.map_err(|error| internal("create updates")(error.into()))?;
             }
             let from = InstalledBefore {
                 version: device.sw_version,
@@ -229,7 +229,7 @@ impl UpdateUnitOfWork {
         Ok(ids)
     }
 
-    /// Everything that follows when an update was made (no `before`) or took a step.
+    /// Applies the effects of a created update (no `before`) or of a transition.
     fn apply_effects(
         &mut self,
         update: &Update,
@@ -244,7 +244,7 @@ impl UpdateUnitOfWork {
         } else {
             tenant_counters.count_update(self.tenant, before, after, at);
         }
-        let waits = self.pending_retries.contains_key(&update.device)
+        let has_open = self.pending_retries.contains_key(&update.device)
             || self
                 .updates_of(update.device)
                 .any(|loaded| loaded.update.state.status.is_open());
@@ -252,16 +252,16 @@ impl UpdateUnitOfWork {
             return;
         };
         let device = &mut loaded.after;
-        // What was there already when the update was made changes nothing on the device.
-        let has_it = before.is_some() && update.state.status == UpdateStatus::Completed;
-        if has_it && update.state.options.update_type.installs() {
+        // An update that was completed at creation changes nothing on the device.
+        let is_installed = before.is_some() && update.state.status == UpdateStatus::Completed;
+        if is_installed && update.state.options.update_type.installs() {
             device.set_installed(update);
         }
-        device.wants_attributes |= has_it;
-        // The proof is asked for: a device that reported its version too early would else stay silent about it.
+        device.wants_attributes |= is_installed;
+        // Requests the attributes: a device that reported its version too early would not report it again.
         device.wants_attributes |= update.state.needs_version_report(at);
         device.state = match update.state.status {
-            _ if waits => DeviceState::Pending,
+            _ if has_open => DeviceState::Pending,
             UpdateStatus::Completed => DeviceState::InSync,
             UpdateStatus::Failed | UpdateStatus::TimedOut => DeviceState::Error,
             _ if device.installed_update.is_some() => DeviceState::InSync,
@@ -269,7 +269,7 @@ impl UpdateUnitOfWork {
         };
     }
 
-    /// The device has what this update brings, of which it is not known yet.
+    /// Sets the update's firmware as installed on a device for which this was not known.
     pub(crate) fn mark_installed(&mut self, id: UpdateId) {
         let Some(update) = self.updates.get(&id).map(|loaded| &loaded.update) else {
             return;
@@ -279,7 +279,7 @@ impl UpdateUnitOfWork {
         }
     }
 
-    /// What polls of a device are to be answered from now on: the rule of `devices/poll_view.rs`, in memory.
+    /// The poll view of a device from memory, by the same rule as `devices/poll_view.rs`.
     pub(crate) fn view(&self, key: DeviceKey) -> Option<PollView> {
         let device = self.device(key)?;
         let shown = self
@@ -304,13 +304,13 @@ impl UpdateUnitOfWork {
         })
     }
 
-    /// Whether a selector could tell a device from what it was before this transaction, its attributes aside.
+    /// Whether a selector may distinguish the device from its state before the transaction. Ignores attributes.
     pub(crate) fn changes_device(&self, key: DeviceKey) -> bool {
         let loaded = self.devices.get(&key);
         loaded.is_none_or(|loaded| !loaded.before.same_to_selectors(&loaded.after))
     }
 
-    /// So many devices of a wave were admitted, and so many of them are not there any more or were passed over.
+    /// Counts admitted devices; `gone` of them were deleted or skipped.
     pub(crate) fn count_admitted(
         &mut self,
         campaign: CampaignId,
@@ -321,12 +321,12 @@ impl UpdateUnitOfWork {
         self.counters.count_admitted(campaign, wave, devices, gone);
     }
 
-    /// A device of a wave that was passed over is admitted after all.
+    /// Counts a skipped device that is admitted after all.
     pub(crate) fn count_readmitted(&mut self, campaign: CampaignId, wave: u32) {
         self.counters.count_readmitted(campaign, wave);
     }
 
-    /// A rollback has dealt with this ended update.
+    /// Marks an ended update as processed by a rollback.
     pub(crate) fn mark_rollback_processed(
         &mut self,
         campaign: CampaignId,
@@ -342,14 +342,14 @@ impl UpdateUnitOfWork {
         }
     }
 
-    /// A device is about to be deleted: it is counted no more, and not written.
+    /// Removes a device that is being deleted from the counters; it is not written.
     pub(crate) fn remove_device(&mut self, key: DeviceKey, tenant_counters: &mut TenantCounters) {
         if let Some(loaded) = self.devices.remove(&key) {
             tenant_counters.uncount_device(self.tenant, &loaded.before.traits());
         }
     }
 
-    /// Who is to be told that a device's updates changed.
+    /// The device for notifications about its updates.
     pub(crate) fn affected(
         &self,
         key: DeviceKey,
@@ -363,7 +363,7 @@ impl UpdateUnitOfWork {
         })
     }
 
-    /// Writes everything that changed, but for the tallies: they come last in the transaction.
+    /// Writes all changes except the tenant counters, which are written last in the transaction.
     pub(crate) async fn write(
         self,
         tx: &mut Tx,
@@ -384,14 +384,17 @@ impl UpdateUnitOfWork {
             .map(|(key, loaded)| (*key, &loaded.before, &loaded.after))
             .collect();
         loaded_device::write(tx, self.tenant, &changed, tenant_counters).await?;
-        if changed.iter().any(|(_, was, now)| now.may_need_latest(was)) {
+        if changed
+            .iter()
+            .any(|(_, before, after)| after.may_need_latest(before))
+        {
             mark_dirty(tx, self.tenant).await?;
         }
         self.counters.write(tx, self.tenant, self.now).await
     }
 }
 
-/// An update that is done as it is made: the device has the firmware.
+/// A state that is completed at creation: the device has the firmware already.
 pub(crate) fn completed_at_creation(offered: UpdateState, now: Timestamp) -> UpdateState {
     UpdateState {
         status: UpdateStatus::Completed,
@@ -401,7 +404,7 @@ pub(crate) fn completed_at_creation(offered: UpdateState, now: Timestamp) -> Upd
     }
 }
 
-/// Tells other hosts of devices whose updates changed. (This host's loops are told by what is returned.)
+/// Notifies other servers about devices with changed updates. This server's loops use the return value.
 pub(crate) async fn notify_affected_devices(
     tx: &mut Tx,
     affected: &[AffectedDevice],

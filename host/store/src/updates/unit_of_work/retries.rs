@@ -9,15 +9,15 @@ use super::loaded_update::{self, InstalledBefore, LoadedUpdate, NewUpdate};
 use crate::database::Tx;
 
 impl LoadedUpdate {
-    /// The next try, if the step that the update just took from `before` is followed by one; it still needs an id. What
-    /// was called back once is not tried again, whatever its device made of that.
+    /// The retry that follows a transition from `before`, if there is one; it has no id yet. A cancelled update is
+    /// not retried, whatever its device answered.
     pub(super) fn next_retry(&mut self, before: UpdateStatus, at: Timestamp) -> Option<Update> {
         if self.cancel_requests > 0 || self.cancel_requested_at.is_some() {
             return None;
         }
         let scheduled_at = self.update.next_retry_at(before, at)?;
         self.update.attempt.is_retried = true;
-        // A rollback looks at the last try alone.
+        // A rollback processes the last attempt only.
         self.rollback_processed_at = Some(at);
         let (state, attempt) = (&self.update.state, self.update.attempt);
         Some(Update {
@@ -41,14 +41,14 @@ impl LoadedUpdate {
     }
 }
 
-/// Makes the next tries, after those that they follow were written. What the device ran before the first try is what it
-/// goes back to after the last one.
+/// Inserts retries after the failed updates were written. They keep the firmware from before the first attempt, to
+/// which a rollback returns.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
-    tries: impl Iterator<Item = Update>,
+    retries: impl Iterator<Item = Update>,
 ) -> Result<(), StoreError> {
-    let new: Vec<_> = tries.map(new).collect();
+    let new: Vec<_> = retries.map(new).collect();
     if !new.is_empty() {
         loaded_update::insert(tx, tenant, &new).await?;
     }

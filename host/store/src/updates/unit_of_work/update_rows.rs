@@ -5,18 +5,18 @@ use tidegate_engine::ports::StoreError;
 
 use crate::{database::Tx, dialect::ColumnType, error::failed, rows::to_json};
 
-/// A row as it is to stand, which serde writes as an object of its columns.
+/// A row to write, which serde serialises as an object of its columns.
 pub(super) trait UpdatableRow: Serialize {
     const TABLE: &'static str;
-    /// What is being done, for an error.
+    /// The context of errors.
     const CONTEXT: &'static str;
-    /// All that is written, without the `id`.
+    /// The written columns, without `id`.
     const COLUMNS: &'static [(&'static str, ColumnType)];
 
     fn id(&self) -> i64;
 }
 
-/// Writes these rows over those of a tenant that have their ids, in one statement.
+/// Updates the rows of these ids in one statement.
 pub(super) async fn update_rows<R: UpdatableRow>(
     tx: &mut Tx,
     tenant: TenantId,
@@ -39,7 +39,7 @@ pub(super) async fn update_rows<R: UpdatableRow>(
         .dialect()
         .joined_key_in_json(&format!("{table}.id"), "$3");
     let ids: Vec<_> = rows.iter().map(R::id).collect();
-    // The plus keeps SQLite from walking through all rows of the tenant.
+    // The unary plus keeps SQLite from scanning all rows of the tenant.
     let sql = format!(
         "UPDATE {table} SET {written} FROM {from} \
          WHERE +{table}.tenant_id = $1 AND {table}.id = n.id AND {which}"
