@@ -166,7 +166,7 @@ pub(crate) async fn count_requests(
 /// Refreshes the fleet's gauges. If the database fails, they keep their last values.
 pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
     match load_stats(state).await {
-        Ok(stats) => state.metrics.fleet.update(&stats),
+        Ok(by_tenant) => state.metrics.fleet.update(&by_tenant),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -178,12 +178,12 @@ pub(crate) async fn refresh_fleet_gauges(state: &AppState) {
 
 async fn load_stats(state: &AppState) -> Result<Vec<Stats>> {
     let store = state.engine.store();
-    let mut stats = Vec::new();
+    let mut by_tenant = Vec::new();
     for tenant in store.tenants().await? {
         // The statistics of the last 24 hours are not exported, so the time does not matter.
-        stats.push(store.stats(tenant.id, state.engine.now()).await?);
+        by_tenant.push(store.stats(tenant.id, state.engine.now()).await?);
     }
-    Ok(stats)
+    Ok(by_tenant)
 }
 
 impl FleetGauges {

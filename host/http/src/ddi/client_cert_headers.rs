@@ -117,8 +117,8 @@ mod tests {
             headers.append(*name, value);
         }
         let trusted = ["AB:CD".to_owned(), "plant".to_owned()];
-        let names = ClientCertHeaderNames::default();
-        let named = names.parse(&headers);
+        let header_names = ClientCertHeaderNames::default();
+        let named = header_names.parse(&headers);
         named.is_some_and(|named| named.identifies("gerät-1", &trusted))
     }
 
