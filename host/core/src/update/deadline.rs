@@ -16,7 +16,7 @@ impl UpdateState {
                 self.ends_at = now.plus(confirmation.timeout);
             }
             (UpdateStatus::Offered, _) => {
-                self.ends_at = self.deadline_in_window(now, timeouts.update)
+                self.ends_at = self.deadline_in_window(now, timeouts.update);
             }
             _ => {}
         }
