@@ -183,13 +183,13 @@ async fn write_part(
     hasher: FileHasher,
     upload: &mut dyn MultipartUpload,
 ) -> Result<FileHasher, PutError> {
-    let hashed = tokio::task::spawn_blocking({
+    let hash_task = tokio::task::spawn_blocking({
         let part = part.clone();
         move || hasher.with(&part)
     });
-    let (hashed, written) = future::join(hashed, upload.put_part(part.into())).await;
+    let (joined, written) = future::join(hash_task, upload.put_part(part.into())).await;
     written.map_err(|error| PutError::Store(error.into()))?;
-    hashed.map_err(|error| PutError::Store(error.into()))
+    joined.map_err(|error| PutError::Store(error.into()))
 }
 
 /// A complete file that has no final name yet. It is deleted if it is dropped before that.

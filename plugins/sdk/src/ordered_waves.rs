@@ -50,7 +50,7 @@ pub struct WaveTransition<'a> {
 ///
 /// - At most `max-in-flight` devices, and at most `at_once`, are outstanding.
 /// - The worst verdict of the policies applies. `roll-back` and `hold` are returned as the outcome. While it is
-/// `inconclusive` no wave opens except the first; open waves continue.
+///   `inconclusive` no wave opens except the first; open waves continue.
 /// - An operator who resumes the campaign overrides a gate that holds, but not a policy that holds.
 /// - The campaign is complete when all devices have ended.
 ///
