@@ -190,23 +190,37 @@ pub(crate) async fn install_builtins(engine: &Engine, folder: &Path) -> Result<(
     Ok(())
 }
 
-/// The folder of the built-in components.
+/// The folder of the built-in components: the configured one, else the first that exists.
 pub(crate) fn components_folder(config: &Config) -> Result<PathBuf> {
     if let Some(folder) = &config.components {
         return Ok(folder.clone());
     }
     let program = std::env::current_exe().ok();
-    let next_to_program = program.and_then(|program| Some(program.parent()?.join("components")));
-    [next_to_program, Some(PathBuf::from(SHARED_COMPONENTS))]
-        .into_iter()
-        .flatten()
-        .find(|folder| folder.is_dir())
-        .ok_or_else(|| {
-            anyhow!(
-                "there is no folder `components` next to this program and no {SHARED_COMPONENTS}: \
-                 set `--components`"
-            )
-        })
+    let program_dir = program.as_deref().and_then(Path::parent);
+    let next_to_program = program_dir.map(|folder| folder.join("components"));
+    [
+        next_to_program,
+        program_dir.and_then(built_components),
+        Some(PathBuf::from(SHARED_COMPONENTS)),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|folder| folder.is_dir())
+    .ok_or_else(|| {
+        anyhow!(
+            "there is no folder `components` next to this program and no {SHARED_COMPONENTS}: set `--components`, or in a \
+             checkout run `cargo xtask components`"
+        )
+    })
+}
+
+/// Where `cargo xtask components` puts them, if the program is in cargo's target folder: `target/release/tidegate` finds
+/// `target/components`. Cargo marks that folder as a cache.
+fn built_components(program_dir: &Path) -> Option<PathBuf> {
+    let target = program_dir.parent()?;
+    let is_target =
+        target.join("CACHEDIR.TAG").is_file() && target.join(".rustc_info.json").is_file();
+    is_target.then(|| target.join("components"))
 }
 
 /// Spawns the background loops except the campaign loop.
@@ -255,5 +269,22 @@ async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static,
             Invalidation::Tenant(_) => devices::invalidate_tenants(&engine),
             Invalidation::Everything => devices::invalidate_all(&engine),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_found_in_a_built_checkout() {
+        let target = tempfile::tempdir().expect("a folder");
+        let program_dir = target.path().join("release");
+        assert_eq!(built_components(&program_dir), None, "not cargo's folder");
+        for mark in ["CACHEDIR.TAG", ".rustc_info.json"] {
+            std::fs::write(target.path().join(mark), "").expect("a file");
+        }
+        let expected = target.path().join("components");
+        assert_eq!(built_components(&program_dir), Some(expected));
     }
 }

@@ -86,6 +86,11 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
         1,
         "the environment variable `TIDEGATE_LISTN` is an unknown setting",
     );
+    check(
+        &serve(&file).env("TIDEGATE_LISTN", "127.0.0.1:0").output()?,
+        1,
+        "did you mean `TIDEGATE_LISTEN`?",
+    );
     fs::write(&file, "[log]\nlevel = 'info'")?;
     for (name, value, stderr) in [
         (
@@ -113,6 +118,39 @@ fn an_invalid_configuration_stops_the_start() -> Result<()> {
         let output = serve(&file).env(name, value).output()?;
         check(&output, 1, &format!("the environment variable {stderr}"));
     }
+    Ok(())
+}
+
+#[test]
+fn variables_of_kubernetes_services_are_ignored() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    // The start gets as far as this address, which is in use.
+    let occupied = TcpListener::bind("127.0.0.1:0")?;
+    let mut serve = tidegate();
+    serve.arg("serve").arg("--data-dir").arg(folder.path());
+    serve.arg("--components").arg(folder.path());
+    serve.args(["--listen", &occupied.local_addr()?.to_string()]);
+    let output = serve
+        .env("TIDEGATE_LOG__LEVEL", "debug")
+        .env("TIDEGATE_SERVICE_HOST", "10.0.0.1")
+        .env("TIDEGATE_SERVICE_PORT_HTTP", "8080")
+        .env("TIDEGATE_PORT", "tcp://10.0.0.1:8080")
+        .env("TIDEGATE_PORT_8080_TCP_ADDR", "10.0.0.1")
+        .env("TIDEGATE_DB_PORT_5432_TCP", "tcp://10.0.0.2:5432")
+        .output()?;
+    check(&output, 1, "listen on");
+    let log = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    for variable in ["TIDEGATE_SERVICE_HOST", "TIDEGATE_DB_PORT_5432_TCP"] {
+        let named = log
+            .lines()
+            .any(|line| line.contains("DEBUG") && line.contains(variable));
+        assert!(named, "{variable}: {log}");
+    }
+    check(
+        &serve.env("TIDEGATE_PORT", "8080").output()?,
+        1,
+        "`TIDEGATE_PORT` is an unknown setting",
+    );
     Ok(())
 }
 

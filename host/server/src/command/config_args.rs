@@ -18,8 +18,8 @@ pub(super) struct ConfigArgs {
     /// Data folder of the server
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Folder of the built-in plugins [default: components/ next to this program, or else
-    /// /usr/share/tidegate/components]
+    /// Folder of the built-in plugins [default: components/ next to this program, target/components
+    /// in a built checkout, or else /usr/share/tidegate/components]
     #[arg(long, value_name = "DIR")]
     components: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     app::{App, Environment},
-    logging,
+    config, logging,
 };
 
 /// Run the server until SIGTERM or SIGINT.
@@ -25,6 +25,9 @@ impl Serve {
         let mut config = self.config_args.config()?;
         self.flags.apply(&mut config);
         logging::start(&config.log)?;
+        for variable in config::service_variables() {
+            tracing::debug!(variable, "ignored a variable of a Kubernetes Service");
+        }
         // Registered first, so that a signal during the start also stops the server gracefully.
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;

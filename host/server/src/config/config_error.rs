@@ -7,6 +7,8 @@ use figment::{
     error::{Actual, Kind, OneOf},
 };
 
+use super::suggestion::nearest;
+
 /// Prefix of the server's environment variables.
 pub(super) const PREFIX: &str = "TIDEGATE_";
 /// Separator between the parts of a key in an environment variable.
@@ -47,7 +49,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The message for a configuration that cannot be parsed.
-pub(super) fn describe_figment_error(error: &Error) -> String {
+pub(super) fn describe_figment_error(error: &Error, defaults: &Figment) -> String {
     if error.path.is_empty() {
         return match value_origin(error.metadata.as_ref()) {
             ValueOrigin::File(file) => format!("{file} cannot be read: {}", error.kind),
@@ -71,7 +73,15 @@ pub(super) fn describe_figment_error(error: &Error) -> String {
             format!("{name} is {found:?}, but must be {}", OneOf(expected))
         }
         Kind::UnknownField(_, expected) => {
-            format!("{name} is an unknown setting: expected {}", OneOf(expected))
+            let suggestion = nearest(&error.path.join("."), defaults).map(|key| {
+                let known = suggested_name(&key, error.metadata.as_ref());
+                format!("; did you mean {known}?")
+            });
+            format!(
+                "{name} is an unknown setting: expected {}{}",
+                OneOf(expected),
+                suggestion.unwrap_or_default()
+            )
         }
         other => format!("{name} is invalid: {other}"),
     }
@@ -101,6 +111,17 @@ fn setting_name(path: &[String], origin: Option<&Metadata>) -> String {
             format!("the environment variable `{}`", variable_name(path, names))
         }
         ValueOrigin::Default => format!("`{key}`"),
+    }
+}
+
+/// A known setting as it is written where the unknown one stands.
+fn suggested_name(key: &str, origin: Option<&Metadata>) -> String {
+    match value_origin(origin) {
+        ValueOrigin::Environment => {
+            let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+            format!("`{}`", variable_name(&path, std::iter::empty()))
+        }
+        ValueOrigin::File(_) | ValueOrigin::Default => format!("`{key}`"),
     }
 }
 

@@ -3,6 +3,8 @@
 mod config_duration;
 mod config_error;
 mod network;
+mod service_variables;
+mod suggestion;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -18,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
+pub use service_variables::service_variables;
 
 /// The configuration of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,13 +198,21 @@ impl Config {
     /// Reads the defaults, the file if one is named, and the environment. An error names invalid and unknown settings
     /// as they were written, and what is expected.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let defaults = Figment::from(Serialized::defaults(Self::default()));
+        let mut figment = defaults.clone();
         if let Some(file) = file {
             // Without this check a missing file would count as an empty one.
             std::fs::metadata(file).with_context(|| format!("read {}", file.display()))?;
             figment = figment.merge(Toml::file_exact(file));
         }
-        let environment = Env::prefixed(config_error::PREFIX).ignore(&CLIENT_VARIABLES);
+        let services = service_variables();
+        let services: Vec<&str> = services
+            .iter()
+            .filter_map(|name| name.strip_prefix(config_error::PREFIX))
+            .collect();
+        let environment = Env::prefixed(config_error::PREFIX)
+            .ignore(&CLIENT_VARIABLES)
+            .ignore(&services);
         figment = figment.merge(environment.split(config_error::SEPARATOR));
         let message = match figment.extract::<Self>() {
             Ok(config) => match config.check() {
@@ -211,7 +222,7 @@ impl Config {
             Err(errors) => {
                 let lines: Vec<_> = errors
                     .into_iter()
-                    .map(|it| config_error::describe_figment_error(&it))
+                    .map(|it| config_error::describe_figment_error(&it, &defaults))
                     .collect();
                 lines.join("; ")
             }

@@ -78,6 +78,7 @@ fn unknown_keys_are_named() {
     assert!(message.contains("`polling_interval`"), "{message}");
     let message = error("lsiten = '127.0.0.1:1'");
     assert!(message.contains("`lsiten` in tidegate.toml"), "{message}");
+    assert!(message.ends_with("did you mean `listen`?"), "{message}");
 }
 
 #[test]
