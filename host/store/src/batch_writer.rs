@@ -22,7 +22,7 @@ pub(crate) trait Batch: Send + Sync + 'static {
 /// Passes items to one task, which writes the queued items as one batch, up to a maximum size. Items queue while a
 /// batch is being committed, so batches grow with the load and a single item is written immediately.
 pub(crate) struct BatchWriter<B: Batch> {
-    waiting: mpsc::Sender<QueuedItem<B>>,
+    queued: mpsc::Sender<QueuedItem<B>>,
 }
 
 struct QueuedItem<B: Batch> {
@@ -34,29 +34,29 @@ impl<B: Batch> BatchWriter<B> {
     /// Starts the task. It ends when the writer is dropped and all queued items are written. `bound` is the maximum
     /// batch size; [`Self::submit`] waits while twice as many items are queued.
     pub(crate) fn start(batch: B, bound: usize) -> Self {
-        let (waiting, queue) = mpsc::channel(bound * 2);
+        let (queued, queue) = mpsc::channel(bound * 2);
         tokio::spawn(write_batches(batch, queue, bound));
-        Self { waiting }
+        Self { queued }
     }
 
     /// Writes the item in a batch. It is durable when this returns.
     pub(crate) async fn submit(&self, item: B::Item) -> Result<B::Output, StoreError> {
         let (reply, receiver) = oneshot::channel();
         let stopped = || StoreError::Unavailable("the store is closed".to_owned());
-        let waiting = QueuedItem { item, reply };
-        self.waiting.send(waiting).await.map_err(|_| stopped())?;
+        let queued = QueuedItem { item, reply };
+        self.queued.send(queued).await.map_err(|_| stopped())?;
         receiver.await.map_err(|_| stopped())?
     }
 }
 
 async fn write_batches<B: Batch>(batch: B, mut queue: mpsc::Receiver<QueuedItem<B>>, bound: usize) {
-    let mut waiting = Vec::with_capacity(bound);
-    while queue.recv_many(&mut waiting, bound).await > 0 {
-        let (items, results): (Vec<_>, Vec<_>) = waiting
+    let mut queued = Vec::with_capacity(bound);
+    while queue.recv_many(&mut queued, bound).await > 0 {
+        let (items, replies): (Vec<_>, Vec<_>) = queued
             .drain(..)
-            .map(|waiting| (waiting.item, waiting.reply))
+            .map(|queued| (queued.item, queued.reply))
             .unzip();
-        for (result, reply) in write_batch(&batch, &items).await.into_iter().zip(results) {
+        for (result, reply) in write_batch(&batch, &items).await.into_iter().zip(replies) {
             // The caller may have been cancelled; the item is written nevertheless.
             let _ = reply.send(result);
         }
@@ -141,7 +141,7 @@ mod tests {
         // The futures are polled in order: the first item is written alone, the others queue behind it.
         let all = futures::future::join_all((0..6).map(|item| writer.submit(item)));
         let free = async {
-            while writer.waiting.capacity() > 16 - 5 {
+            while writer.queued.capacity() > 16 - 5 {
                 tokio::task::yield_now().await;
             }
             test_batch.permits.add_permits(100);

@@ -40,9 +40,9 @@ impl Files for SqlStore {
         now: Timestamp,
     ) -> Result<Vec<[u8; 32]>, StoreError> {
         let mut tx = self.database.write().await?;
-        let stale_deletions = end_leases(&mut tx, holder, now).await?;
+        let deletable = end_leases(&mut tx, holder, now).await?;
         tx.commit().await?;
-        Ok(stale_deletions)
+        Ok(deletable)
     }
 
     async fn confirm_file_deleted(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
@@ -125,20 +125,20 @@ async fn end_leases(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(END_LEASES))?;
-    let held: Result<Vec<String>, _> = rows.iter().map(|row| row.take("sha256")).collect();
+    let leased: Result<Vec<String>, _> = rows.iter().map(|row| row.take("sha256")).collect();
     sqlx::query("DELETE FROM file_leases WHERE holder = $1")
         .bind(holder)
         .execute(tx.conn())
         .await
         .map_err(failed(END_LEASES))?;
-    let mut stale_deletions = Vec::new();
-    for sha256 in held.map_err(row_error(END_LEASES))? {
+    let mut deletable = Vec::new();
+    for sha256 in leased.map_err(row_error(END_LEASES))? {
         let bytes: [u8; 32] = parse_hex(&sha256).map_err(row_error(END_LEASES))?;
         if mark_pending_delete(tx, &sha256, bytes, now).await? {
-            stale_deletions.push(bytes);
+            deletable.push(bytes);
         }
     }
-    Ok(stale_deletions)
+    Ok(deletable)
 }
 
 /// Marks a file for deletion if it is neither leased nor referenced. Its row is locked. A referenced file without a
@@ -150,7 +150,7 @@ async fn mark_pending_delete(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     const MARK: &str = "mark a file for deletion";
-    let stale_deletions = sqlx::query(
+    let marked = sqlx::query(
         "UPDATE unreferenced_files SET deleting_since = $3 WHERE sha256 = $1 AND deleting_since IS NULL \
          AND NOT EXISTS (SELECT 1 FROM file_leases WHERE file_leases.sha256 = $1) \
          AND NOT EXISTS (SELECT 1 FROM artifacts WHERE artifacts.sha256 = $1) \
@@ -162,7 +162,7 @@ async fn mark_pending_delete(
     .execute(tx.conn())
     .await
     .map_err(failed(MARK))?;
-    if stale_deletions.rows_affected() > 0 {
+    if marked.rows_affected() > 0 {
         return Ok(true);
     }
     sqlx::query(

@@ -40,7 +40,7 @@ on_both! {
         let again = store.create_gateway(store.ours, gateway("hall 1", [4; 32], None)).await;
         assert!(matches!(&again, Err(StoreError::Conflict(why)) if why.contains("hall 1")), "{again:?}");
 
-        let made = |id, name: &str, sha256, group: Option<&str>| Gateway {
+        let created = |id, name: &str, sha256, group: Option<&str>| Gateway {
             id,
             name: name.to_owned(),
             sha256,
@@ -48,7 +48,7 @@ on_both! {
             created_at: Timestamp(3),
             last_used: None,
         };
-        let ours = [made(hall_1, "hall 1", [1; 32], None), made(hall_2, "hall 2", [2; 32], Some("lab"))];
+        let ours = [created(hall_1, "hall 1", [1; 32], None), created(hall_2, "hall 2", [2; 32], Some("lab"))];
         assert_eq!(store.gateways(store.ours).await?, ours);
 
         assert!(!store.delete_gateway(store.ours, theirs).await?);
@@ -100,7 +100,7 @@ on_both! {
         let key = store.create_device(store.ours, new.clone()).await?;
         store.create_device(store.theirs, new).await?;
         let tokens = async || {
-            let view = store.poll_view(store.ours, "gate-1").await?.expect("it was made");
+            let view = store.poll_view(store.ours, "gate-1").await?.expect("it was created");
             let old = view.old_token.map(|old| (old.sha256[0], old.until.0));
             anyhow::Ok((view.token_sha256.map(|sha256| sha256[0]), old))
         };
@@ -137,7 +137,7 @@ on_both! {
 
         let replaced = store.replace_token(store.ours, "gate-2\0", None, None, Timestamp(0)).await?;
         assert!(!replaced);
-        let theirs = store.poll_view(store.theirs, "gate-1").await?.expect("it was made");
+        let theirs = store.poll_view(store.theirs, "gate-1").await?.expect("it was created");
         assert_eq!((theirs.token_sha256, theirs.old_token), (Some([1; 32]), None::<Box<OldToken>>));
     }
 

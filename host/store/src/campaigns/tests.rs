@@ -37,10 +37,10 @@ fn act(kind: OperatorActKind, second: i64, wave: Option<u32>) -> CampaignChange 
 on_both! {
     async fn a_campaign_is_read_as_it_was_created_and_only_by_its_tenant(store) {
         let id = created(store, "1.0.0").await?;
-        let campaign = store.campaign(store.ours, id).await?.expect("it was made");
-        let mut asked = spec(campaign.spec.firmware, SOAKED);
-        asked.description = asked.description.replace('\0', "\u{FFFD}");
-        assert_eq!(campaign.spec, asked);
+        let campaign = store.campaign(store.ours, id).await?.expect("it was created");
+        let mut expected = spec(campaign.spec.firmware, SOAKED);
+        expected.description = expected.description.replace('\0', "\u{FFFD}");
+        assert_eq!(campaign.spec, expected);
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Created, 0));
         assert_eq!((campaign.created_at, campaign.started_at), (Timestamp(5), None));
         assert_eq!(store.campaign(store.theirs, id).await?, None);
@@ -95,7 +95,7 @@ on_both! {
         assert!(!store.change_campaign(store.theirs, id, 0, first.clone()).await?);
         assert!(store.change_campaign(store.ours, id, 0, first).await?);
         assert!(!store.change_campaign(store.ours, id, 0, second.clone()).await?);
-        let campaign = store.campaign(store.ours, id).await?.expect("it is there");
+        let campaign = store.campaign(store.ours, id).await?.expect("it exists");
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Created, 1));
         assert_eq!((campaign.approval, campaign.ended_at), (Some(approval), None));
         assert_eq!((campaign.spec.priority, campaign.spec.max_concurrent_updates), (Priority::Critical, Some(7)));
@@ -103,13 +103,13 @@ on_both! {
         assert_eq!(due, [id]);
 
         assert!(store.change_campaign(store.ours, id, 1, second).await?);
-        let campaign = store.campaign(store.ours, id).await?.expect("it is there");
+        let campaign = store.campaign(store.ours, id).await?.expect("it exists");
         assert_eq!((campaign.status, campaign.ended_at), (CampaignStatus::Cancelled, Some(later(2))));
         assert_eq!(campaign.explain, ["approved"]);
         // A rollback clears the end.
         let back = CampaignChange { status: Some(CampaignStatus::RollingBack), ..CampaignChange::default() };
         assert!(store.change_campaign(store.ours, id, 2, back).await?);
-        assert_eq!(store.campaign(store.ours, id).await?.expect("it is there").ended_at, None);
+        assert_eq!(store.campaign(store.ours, id).await?.expect("it exists").ended_at, None);
     }
 
     async fn a_campaign_starts_once_and_stores_all_members(store) {
@@ -152,7 +152,7 @@ on_both! {
         let mut campaign_start = fixture.campaign_start(&[2]);
         campaign_start.waves.push(NewWave { name: "again".into(), members: vec![fixture.devices[0]] });
         assert!(store.start_campaign(store.ours, id, 0, campaign_start).await.is_err());
-        let campaign = store.campaign(store.ours, id).await?.expect("it is there");
+        let campaign = store.campaign(store.ours, id).await?.expect("it exists");
         assert_eq!((campaign.status, campaign.generation), (CampaignStatus::Created, 0));
         assert!(store.waves(store.ours, id).await?.is_empty());
     }

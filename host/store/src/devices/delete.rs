@@ -39,7 +39,7 @@ pub(super) async fn delete(
         UpdateUnitOfWork::open(&mut tx, tenant, &BTreeSet::from([key]), &updates, now).await?;
     let mut campaigns = BTreeSet::new();
     for id in updates {
-        let ended = work.step(id, &UpdateEvent::DeviceGone, now, &mut tenant_counters);
+        let ended = work.apply_event(id, &UpdateEvent::DeviceGone, now, &mut tenant_counters);
         ended.map_err(|refusal| internal(DELETE)(Box::new(refusal)))?;
         let update = work.loaded(id).and_then(|loaded| loaded.update.campaign);
         if let Some((campaign, purpose)) = update {

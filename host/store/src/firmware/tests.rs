@@ -90,7 +90,7 @@ on_both! {
             ..new.details
         };
         let id = store.create_firmware(store.ours, new.clone()).await?;
-        let read = store.firmware(store.ours, id).await?.expect("it was made");
+        let read = store.firmware(store.ours, id).await?.expect("it was created");
         let modules = new.modules.iter().zip(&read.modules).map(|(new, read)| Module {
             id: read.id,
             part: new.part.clone(),

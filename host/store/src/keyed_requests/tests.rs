@@ -63,11 +63,11 @@ on_both! {
                 let server = if n % 2 == 0 { store } else { &other };
                 server.reserve_request(store.ours, request.clone(), QUOTA, NOW)
             });
-            let mut made = 0;
+            let mut reserved_count = 0;
             for reserved in join_all(reserved).await {
-                made += usize::from(reserved? == ReserveResult::Reserved);
+                reserved_count += usize::from(reserved? == ReserveResult::Reserved);
             }
-            assert_eq!(made, 1);
+            assert_eq!(reserved_count, 1);
         }
     }
 

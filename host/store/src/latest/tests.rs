@@ -35,12 +35,12 @@ on_both! {
         assert!(is_dirty(store).await?);
         fixture.report_version(key, "1.0.2", later(3)).await?;
         assert!(!is_dirty(store).await?, "an unchanged version");
-        let made = NewDevice {
+        let created = NewDevice {
             device_id: "e-0".into(),
             mode: DeviceMode::Latest,
             ..NewDevice::default()
         };
-        store.create_device(store.ours, made).await?;
+        store.create_device(store.ours, created).await?;
         assert!(is_dirty(store).await?);
         let new = store.create_firmware(store.ours, firmware("3.0.0")).await?;
         let dirty = store.dirty_tenants().await?;

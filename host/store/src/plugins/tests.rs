@@ -74,7 +74,7 @@ on_both! {
         store.put_revision(store.ours, revision.clone()).await?;
         store.put_revision(store.theirs, revision.clone()).await?;
         let usage = |calls, failures, fuel| (revision.digest, Usage { calls, failures, fuel });
-        store.record_plugin_usage(store.ours, vec![usage(1, 0, 10), usage(2, 1, 30), (Digest::of(b"gone"), Usage::default())]).await?;
+        store.record_plugin_usage(store.ours, vec![usage(1, 0, 10), usage(2, 1, 30), (Digest::of(b"unknown"), Usage::default())]).await?;
         store.record_plugin_usage(store.ours, vec![usage(1, 0, 1 << 60)]).await?;
         store.record_plugin_usage(store.ours, vec![]).await?;
         let cost = async |tenant| -> anyhow::Result<_> {

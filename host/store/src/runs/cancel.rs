@@ -42,21 +42,21 @@ pub(super) async fn cancel_updates(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(CANCEL))?;
-    let found = rows
+    let open = rows
         .iter()
         .map(update_and_device)
         .collect::<Result<Vec<_>, _>>()
         .map_err(row_error(CANCEL))?;
-    if found.is_empty() {
+    if open.is_empty() {
         return Ok(Vec::new());
     }
-    let devices: BTreeSet<DeviceKey> = found.iter().map(|(_, device)| *device).collect();
-    let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
+    let devices: BTreeSet<DeviceKey> = open.iter().map(|(_, device)| *device).collect();
+    let updates: BTreeSet<UpdateId> = open.iter().map(|(id, _)| *id).collect();
     let mut work = UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, now).await?;
     let mut tenant_counters = TenantCounters::default();
     for id in updates {
         // An update that ended before its device was locked cannot be cancelled.
-        let _ = work.step(id, &UpdateEvent::CancelRequested, now, &mut tenant_counters);
+        let _ = work.apply_event(id, &UpdateEvent::CancelRequested, now, &mut tenant_counters);
         if let Some(loaded) = work.loaded_mut(id) {
             loaded.cancel_requested_at = Some(now);
         }

@@ -39,16 +39,17 @@ pub(super) async fn expire(
     let mut tenant_counters = TenantCounters::default();
     let mut affected = Vec::new();
     for (tenant, overdue) in overdue(&mut tx, now, limit).await? {
-        let devices: BTreeSet<DeviceKey> = overdue.iter().map(|one| one.device).collect();
-        let updates: BTreeSet<UpdateId> = overdue.iter().map(|one| one.id).collect();
+        let devices: BTreeSet<DeviceKey> = overdue.iter().map(|update| update.device).collect();
+        let updates: BTreeSet<UpdateId> = overdue.iter().map(|update| update.id).collect();
         let mut work = UpdateUnitOfWork::open(&mut tx, tenant, &devices, &updates, now).await?;
-        for one in overdue {
+        for update in overdue {
             // Another server may have been faster; then the update has ended and nothing happens.
-            if expire_one(&mut work, &one, now, &mut tenant_counters) {
+            if expire_one(&mut work, &update, now, &mut tenant_counters) {
                 let campaign = work
-                    .loaded(one.id)
+                    .loaded(update.id)
                     .and_then(|loaded| loaded.update.campaign);
-                affected.extend(work.affected(one.device, campaign.map(|(campaign, _)| campaign)));
+                affected
+                    .extend(work.affected(update.device, campaign.map(|(campaign, _)| campaign)));
             }
         }
         work.write(&mut tx, &mut tenant_counters).await?;
@@ -62,38 +63,43 @@ pub(super) async fn expire(
 /// Applies the deadline of an update; returns whether it changed.
 fn expire_one(
     work: &mut UpdateUnitOfWork,
-    one: &Overdue,
+    update: &Overdue,
     now: Timestamp,
     tenant_counters: &mut TenantCounters,
 ) -> bool {
-    let Some(loaded) = work.loaded(one.id) else {
+    let Some(loaded) = work.loaded(update.id) else {
         return false;
     };
     if loaded.update.state.status != UpdateStatus::Scheduled {
         return work
-            .step(one.id, &UpdateEvent::DeadlinePassed, now, tenant_counters)
+            .apply_event(
+                update.id,
+                &UpdateEvent::DeadlinePassed,
+                now,
+                tenant_counters,
+            )
             .unwrap_or(false);
     }
     let purpose = loaded.update.campaign.map(|(_, purpose)| purpose);
-    let device = work.device(one.device);
+    let device = work.device(update.device);
     let is_pinned = device.is_some_and(|device| device.pinned);
     let auto_confirms = device.is_some_and(|device| device.auto_confirms);
-    let event = match retry_action(one.campaign_status.zip(purpose), is_pinned) {
-        RetryAction::Wait => return postpone_retry(work, one.id, now),
+    let event = match retry_action(update.campaign_status.zip(purpose), is_pinned) {
+        RetryAction::Wait => return postpone_retry(work, update.id, now),
         RetryAction::Cancel => UpdateEvent::CancelRequested,
         RetryAction::Offer => UpdateEvent::DeadlinePassed,
     };
-    let moved = work
-        .step(one.id, &event, now, tenant_counters)
+    let changed = work
+        .apply_event(update.id, &event, now, tenant_counters)
         .unwrap_or(false);
     if auto_confirms {
         // Without confirmation, or after the cancellation, this does nothing.
-        let _ = work.step(one.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
+        let _ = work.apply_event(update.id, &UpdateEvent::AutoConfirmed, now, tenant_counters);
     }
-    moved
+    changed
 }
 
-/// Postpones a retry by a quarter of the time that it has waited, between one and ten minutes: retries of a campaign
+/// Postpones a retry by a quarter of the time that it has waited, between update and ten minutes: retries of a campaign
 /// that is paused for days cost little and start soon after it resumes.
 fn postpone_retry(work: &mut UpdateUnitOfWork, id: UpdateId, now: Timestamp) -> bool {
     const MIN_DELAY: Duration = Duration::from_mins(1);
@@ -111,7 +117,7 @@ fn postpone_retry(work: &mut UpdateUnitOfWork, id: UpdateId, now: Timestamp) -> 
 struct Overdue {
     id: UpdateId,
     device: DeviceKey,
-    /// The status of its campaign, if it has one.
+    /// The status of its campaign, if it has update.
     campaign_status: Option<CampaignStatus>,
 }
 

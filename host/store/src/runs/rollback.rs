@@ -40,23 +40,23 @@ pub(super) async fn roll_back(
     if lock_if_fenced(&mut tx, run, fence).await?.is_none() {
         return Ok(RollbackBatch::default());
     }
-    let found = rollback_pending(&mut tx, run, limit).await?;
-    if found.is_empty() {
+    let pending = rollback_pending(&mut tx, run, limit).await?;
+    if pending.is_empty() {
         return Ok(RollbackBatch::default());
     }
-    let devices: BTreeSet<DeviceKey> = found.iter().map(|(_, device)| *device).collect();
-    let updates: BTreeSet<UpdateId> = found.iter().map(|(id, _)| *id).collect();
+    let devices: BTreeSet<DeviceKey> = pending.iter().map(|(_, device)| *device).collect();
+    let updates: BTreeSet<UpdateId> = pending.iter().map(|(id, _)| *id).collect();
     let mut work =
         UpdateUnitOfWork::open(&mut tx, run.tenant, &devices, &updates, offer.now).await?;
     let previous = PreviousFirmware::load(&mut tx, run, &work, &updates).await?;
     let (mut new, mut pinned) = (Vec::new(), Vec::new());
-    for (id, device) in &found {
-        let decided = match (work.loaded(*id), work.device(*device)) {
+    for (id, device) in &pending {
+        let action = match (work.loaded(*id), work.device(*device)) {
             (Some(loaded), Some(device)) => decide(&loaded.update, device, &work, &previous, scope),
             _ => RollbackAction::NotNeeded,
         };
-        work.mark_rollback_processed(run.campaign, *id, decided);
-        match decided {
+        work.mark_rollback_processed(run.campaign, *id, action);
+        match action {
             RollbackAction::Install(firmware) => {
                 new.push(previous.new_update(run, *device, firmware, offer));
             }
@@ -79,7 +79,7 @@ pub(super) async fn roll_back(
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     Ok(RollbackBatch {
-        processed: found.len() as u64,
+        processed: pending.len() as u64,
         affected,
     })
 }
@@ -231,12 +231,12 @@ async fn versions(
     run: RunRef,
     wanted: &BTreeSet<FirmwareId>,
 ) -> Result<BTreeMap<FirmwareId, String>, StoreError> {
-    let update_and_device: Vec<i64> = wanted.iter().map(|id| id.0).collect();
+    let ids: Vec<i64> = wanted.iter().map(|id| id.0).collect();
     let which = tx.dialect().key_in_json("id", "$2");
     let sql = format!("SELECT id, version FROM firmware WHERE tenant_id = $1 AND {which}");
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(run.tenant.0)
-        .bind(to_json(&update_and_device)?)
+        .bind(to_json(&ids)?)
         .fetch_all(tx.conn())
         .await
         .map_err(failed(ROLL_BACK))?;

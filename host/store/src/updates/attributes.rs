@@ -146,7 +146,7 @@ fn complete_by_version(
         .collect();
     let mut moved = ChangedUpdates::new();
     for (id, campaign, event) in updates {
-        if work.step(id, &event, report.at, tenant_counters)? {
+        if work.apply_event(id, &event, report.at, tenant_counters)? {
             moved.push(campaign);
         }
     }

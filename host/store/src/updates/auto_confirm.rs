@@ -100,7 +100,7 @@ async fn activate(
     let mut tenant_counters = TenantCounters::default();
     let mut campaigns: Vec<CampaignId> = Vec::new();
     for (id, campaign) in &waiting {
-        work.step(*id, &UpdateEvent::AutoConfirmed, at, &mut tenant_counters)?;
+        work.apply_event(*id, &UpdateEvent::AutoConfirmed, at, &mut tenant_counters)?;
         campaigns.extend(campaign.map(|(campaign, _)| campaign));
     }
     let view = work.view(device).ok_or(RecordError::NotFound)?;

@@ -104,8 +104,8 @@ impl FeedbackLog {
                 let DeviceReport::UpdateEvent(report) = report else {
                     return None;
                 };
-                let progress = &work.loaded(report.update)?.update.state;
-                let (feedback, _) = feedback(&report.event, progress, report.at)?;
+                let state = &work.loaded(report.update)?.update.state;
+                let (feedback, _) = feedback(&report.event, state, report.at)?;
                 // The digest selects the rows; they contain the cancellation request.
                 Some(FeedbackKey::of(report.update, 0, &feedback))
             })
@@ -201,11 +201,11 @@ impl FeedbackLog {
 /// The feedback in an event, as interpreted for the update's state, and whether it answers a cancellation.
 pub(super) fn feedback<'a>(
     event: &'a UpdateEvent,
-    progress: &UpdateState,
+    state: &UpdateState,
     at: Timestamp,
 ) -> Option<(Cow<'a, Feedback>, bool)> {
     match event {
-        UpdateEvent::Feedback(feedback) => Some((progress.interpret_feedback(feedback, at), false)),
+        UpdateEvent::Feedback(feedback) => Some((state.interpret_feedback(feedback, at), false)),
         UpdateEvent::ConfirmationFeedback(feedback) | UpdateEvent::Declined(feedback) => {
             Some((Cow::Borrowed(feedback), false))
         }

@@ -44,16 +44,16 @@ pub(super) async fn record(
     let has_drifted = device.drifted_at.is_some();
     let mut tenant_counters = TenantCounters::default();
     let mut is_new = false;
-    let mut moved = ChangedUpdates::new();
+    let mut changed = ChangedUpdates::new();
     if has_open_update(&work, report) {
-        moved = complete_verifying(&mut work, report, firmware, &mut tenant_counters)?;
+        changed = complete_verifying(&mut work, report, firmware, &mut tenant_counters)?;
     } else if installed_by.is_none() || has_drifted {
         let update = new_installed_update(report, firmware);
-        let new_installed_update = work
+        let created = work
             .create_updates(&mut tx, vec![update], &mut tenant_counters)
             .await?;
-        let id = new_installed_update.get(&key).ok_or_else(|| {
-            internal("record what is installed")("the update was not created".into())
+        let id = created.get(&key).ok_or_else(|| {
+            internal("record installed firmware")("the update was not created".into())
         })?;
         work.mark_installed(*id);
         is_new = installed_by.is_none();
@@ -67,8 +67,8 @@ pub(super) async fn record(
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
     let recorded = RecordedFeedback {
-        changes_update: !moved.is_empty(),
-        campaigns: moved.into_iter().flatten().collect(),
+        changes_update: !changed.is_empty(),
+        campaigns: changed.into_iter().flatten().collect(),
         view,
         changes_device,
     };
@@ -98,8 +98,8 @@ fn complete_verifying(
         return Ok(ChangedUpdates::new());
     };
     let event = UpdateEvent::VersionReported { is_target: true };
-    let moved = work.step(id, &event, report.at, tenant_counters)?;
-    Ok(changed_update(moved, campaign))
+    let changed = work.apply_event(id, &event, report.at, tenant_counters)?;
+    Ok(changed_update(changed, campaign))
 }
 
 /// An update that is completed at creation.

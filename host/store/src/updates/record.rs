@@ -109,18 +109,18 @@ impl Batch for ReportBatch {
         }
         tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
-        let answers = items.iter().zip(outcomes).map(|(report, outcome)| {
-            let changes_update = outcome.unwrap_or(Err(RecordError::NotFound))?;
+        let outputs = items.iter().zip(outcomes).map(|(report, outcome)| {
+            let changed = outcome.unwrap_or(Err(RecordError::NotFound))?;
             let (view, changes_device) =
                 views.get(&report.device()).ok_or(RecordError::NotFound)?;
             Ok(RecordedFeedback {
-                changes_update: !changes_update.is_empty(),
-                campaigns: changes_update.into_iter().flatten().collect(),
+                changes_update: !changed.is_empty(),
+                campaigns: changed.into_iter().flatten().collect(),
                 view: view.clone(),
                 changes_device: *changes_device,
             })
         });
-        Ok(answers.collect())
+        Ok(outputs.collect())
     }
 }
 
@@ -163,7 +163,7 @@ async fn record(
             DeviceReport::Log(report) => new_lines.add(&mut work, report),
         });
     }
-    notify_other_hosts(tx, tenant, &work, reports, outcomes).await?;
+    notify_other_servers(tx, tenant, &work, reports, outcomes).await?;
     history.write(tx, tenant).await?;
     attributes.write(tx, tenant).await?;
     new_lines.write(tx, tenant).await?;
@@ -185,8 +185,8 @@ fn record_event(
     let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
     let feedback = feedback(&event, &loaded.update.state, report.at);
     let Some((feedback, is_cancel_answer)) = feedback else {
-        let changes_update = work.step(report.update, &event, report.at, tenant_counters)?;
-        return Ok(changed_update(changes_update, campaign));
+        let changed = work.apply_event(report.update, &event, report.at, tenant_counters)?;
+        return Ok(changed_update(changed, campaign));
     };
     let cancel_request = if is_cancel_answer {
         loaded.cancel_requests
@@ -217,9 +217,9 @@ fn record_event(
     if stored >= MAX_PER_UPDATE && !closes && !changes_confirmation {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
-    let changes_update = work.step(report.update, &event, report.at, tenant_counters)?;
+    let changed = work.apply_event(report.update, &event, report.at, tenant_counters)?;
     if is_known {
-        return Ok(changed_update(changes_update, campaign));
+        return Ok(changed_update(changed, campaign));
     }
     if let Some(loaded) = work.loaded_mut(report.update) {
         loaded.feedback_count += 1;
@@ -233,7 +233,7 @@ fn record_event(
     if let Some(word) = feedback.log_summary() {
         new_lines.add(work, &log_line_for(report, word))?;
     }
-    Ok(changed_update(changes_update, campaign))
+    Ok(changed_update(changed, campaign))
 }
 
 /// A denial of a device with auto-confirm is final.
@@ -264,8 +264,8 @@ fn log_line_for(report: &UpdateReport, word: String) -> LogReport {
     }
 }
 
-pub(super) fn changed_update(changes_update: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
-    if changes_update {
+pub(super) fn changed_update(changed: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
+    if changed {
         vec![campaign]
     } else {
         ChangedUpdates::new()
@@ -273,7 +273,7 @@ pub(super) fn changed_update(changes_update: bool, campaign: Option<CampaignId>)
 }
 
 /// Other servers may cache stale data; the server that received the reports does not.
-async fn notify_other_hosts(
+async fn notify_other_servers(
     tx: &mut Tx,
     tenant: TenantId,
     work: &UpdateUnitOfWork,
@@ -283,10 +283,10 @@ async fn notify_other_hosts(
     let changed: BTreeSet<&str> = reports
         .iter()
         .filter(|(index, report)| {
-            let Some(Ok(changes_update)) = &outcomes[*index] else {
+            let Some(Ok(changed)) = &outcomes[*index] else {
                 return false;
             };
-            !changes_update.is_empty() || matches!(report, DeviceReport::Attributes(_))
+            !changed.is_empty() || matches!(report, DeviceReport::Attributes(_))
         })
         .filter_map(|(_, report)| Some(work.device(report.device())?.device_id.as_str()))
         .collect();

@@ -73,14 +73,14 @@ async fn create(
         .iter()
         .filter(|key| !obstacles.contains_key(key))
         .map(|key| new_update(*key, offer));
-    let made = work
+    let created = work
         .create_updates(&mut tx, new.collect(), &mut tenant_counters)
         .await?;
-    let affected = affected(&mut tx, &work, &made).await?;
+    let affected = affected(&mut tx, &work, &created).await?;
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
-    let result = |key| match (obstacles.get(key), made.get(key), affected.get(key)) {
+    let result = |key| match (obstacles.get(key), created.get(key), affected.get(key)) {
         (Some(obstacle), ..) => Ok(obstacle.clone()),
         (None, Some(id), Some(affected)) => Ok(OfferResult::Created(*id, affected.clone())),
         _ => Err(internal("create updates")(
@@ -107,19 +107,19 @@ async fn roll_back_device(
     let mut tenant_counters = TenantCounters::default();
     let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
     let new = vec![new_update(key, offer)];
-    let made = work
+    let created = work
         .create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
-    let affected = affected(&mut tx, &work, &made).await?;
-    let (Some(id), Some(affected)) = (made.get(&key), affected.get(&key)) else {
+    let affected = affected(&mut tx, &work, &created).await?;
+    let (Some(id), Some(affected)) = (created.get(&key), affected.get(&key)) else {
         let error = format!("no update was created for device {key}");
         return Err(internal("create updates")(error.into()));
     };
-    let made = OfferResult::Created(*id, affected.clone());
+    let created = OfferResult::Created(*id, affected.clone());
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
     tx.commit().await?;
-    Ok((made, cancelled))
+    Ok((created, cancelled))
 }
 
 /// Cancels all open updates of the device.
@@ -137,11 +137,11 @@ fn cancel_open(
         .collect();
     for (id, _) in &open {
         // Open updates can be cancelled in any state.
-        let _ = work.step(*id, &UpdateEvent::CancelRequested, now, tenant_counters);
+        let _ = work.apply_event(*id, &UpdateEvent::CancelRequested, now, tenant_counters);
         let status = work.loaded(*id).map(|loaded| loaded.update.state.status);
         if status == Some(UpdateStatus::Verifying) {
             // A verifying update ends: its firmware is being replaced, and it must not be retried.
-            let _ = work.step(*id, &UpdateEvent::ForceCancel, now, tenant_counters);
+            let _ = work.apply_event(*id, &UpdateEvent::ForceCancel, now, tenant_counters);
         }
     }
     open
@@ -186,9 +186,9 @@ fn new_update(device: DeviceKey, offer: &Offer) -> NewUpdate {
 async fn affected(
     tx: &mut Tx,
     work: &UpdateUnitOfWork,
-    made: &HashMap<DeviceKey, UpdateId>,
+    created: &HashMap<DeviceKey, UpdateId>,
 ) -> Result<HashMap<DeviceKey, AffectedDevice>, StoreError> {
-    let affected: Vec<_> = made
+    let affected: Vec<_> = created
         .keys()
         .filter_map(|key| work.affected(*key, None))
         .collect();

@@ -79,7 +79,7 @@ on_both! {
             )
         };
         let key = store.create_device(store.ours, new).await?;
-        let made = store.device(store.ours, "gate-1").await?.expect("it was made");
+        let created = store.device(store.ours, "gate-1").await?.expect("it was created");
         let attributes = [("hw_boardname", "rpi4"), ("hw_revision", "1.2"), ("site", "a\u{FFFD}b"), ("sw_version", "v2")];
         let expected = Device {
             key,
@@ -105,14 +105,14 @@ on_both! {
             auto_confirm: None,
             polling_interval: None,
         };
-        assert_eq!(made, expected);
+        assert_eq!(created, expected);
     }
 
     async fn a_device_is_made_once_in_each_tenant(store) {
         store.create_device(store.ours, device("gate-1", &["lab"], &[])).await?;
         let again = store.create_device(store.ours, device("gate-1", &["office"], &[])).await;
         assert!(matches!(&again, Err(StoreError::Conflict(why)) if why.contains("gate-1")), "{again:?}");
-        let ours = store.device(store.ours, "gate-1").await?.expect("it was made");
+        let ours = store.device(store.ours, "gate-1").await?.expect("it was created");
         assert_eq!(ours.name, "gate-1");
         assert_eq!(ours.groups, ["lab"]);
 
@@ -126,7 +126,7 @@ on_both! {
         let key = store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         insert_update(store, store.ours, key, 9000, "completed").await?;
         let open = insert_update(store, store.ours, key, 500, "downloading").await?;
-        let read = store.device(store.ours, "gate-1").await?.expect("it was made");
+        let read = store.device(store.ours, "gate-1").await?.expect("it was created");
         assert_eq!(read.open_update, Some(tidegate_core::id::UpdateId(open)));
     }
 
@@ -140,7 +140,7 @@ on_both! {
         store.record_last_seen(vec![seen(ours, key, 7), seen(store.theirs, other, 99)]).await?;
         store.record_last_seen(vec![]).await?;
         let last_seen = async |id| -> anyhow::Result<_> {
-            Ok(store.device(ours, id).await?.expect("it was made").last_seen)
+            Ok(store.device(ours, id).await?.expect("it was created").last_seen)
         };
         assert_eq!(last_seen("gate-1").await?, Some(Timestamp(9)));
         assert_eq!(last_seen("gate-2").await?, Some(Timestamp(3)));
@@ -156,7 +156,7 @@ on_both! {
             store.record_last_seen(vec![seen]).await
         };
         let last_seen_and_address = async |tenant| -> anyhow::Result<_> {
-            let device = store.device(tenant, "gate-1").await?.expect("it was made");
+            let device = store.device(tenant, "gate-1").await?.expect("it was created");
             Ok((device.last_seen.map(|at| at.0), device.address))
         };
         let set_tracking = async |revision, track_address| {

@@ -30,9 +30,9 @@ on_both! {
         let keys: HashSet<_> = views.iter().map(|view| view.device).collect();
         assert_eq!(keys.len(), 300);
 
-        let made = store.device(store.ours, "gate-7").await?.expect("an operator made it");
-        assert_eq!((made.state, made.last_seen), (DeviceState::Registered, Some(Timestamp(7))));
-        assert_eq!(made.groups, ["lab"]);
+        let created = store.device(store.ours, "gate-7").await?.expect("an operator created it");
+        assert_eq!((created.state, created.last_seen), (DeviceState::Registered, Some(Timestamp(7))));
+        assert_eq!(created.groups, ["lab"]);
         let all = PageRequest { limit: 1, offset: 0 };
         assert_eq!(store.list_devices(store.ours, &DeviceFilter::default(), all).await?.total, 200);
         assert_eq!(store.list_devices(store.theirs, &DeviceFilter::default(), all).await?.total, 100);

@@ -17,7 +17,7 @@ fn labels(labels: &[(&str, Option<&str>)]) -> BTreeMap<String, Option<String>> {
 }
 
 async fn read(store: &TestStore, id: &str) -> anyhow::Result<Device> {
-    Ok(store.device(store.ours, id).await?.expect("it is there"))
+    Ok(store.device(store.ours, id).await?.expect("it exists"))
 }
 
 on_both! {
@@ -32,13 +32,13 @@ on_both! {
         };
         store.create_device(store.ours, new).await?;
         store.create_device(store.theirs, device("gate-1", &["lab"], &[])).await?;
-        let made = read(store, "gate-1").await?;
-        assert_eq!((made.feed.as_deref(), made.mode, made.pinned), (Some("stable"), DeviceMode::Manual, true));
-        assert_eq!(made.labels["row"], "b");
+        let created = read(store, "gate-1").await?;
+        assert_eq!((created.feed.as_deref(), created.mode, created.pinned), (Some("stable"), DeviceMode::Manual, true));
+        assert_eq!(created.labels["row"], "b");
 
         let nothing = store.change_device(store.ours, "gate-1", DeviceChange::at(NOON)).await?;
         assert!(nothing.is_empty());
-        assert_eq!(read(store, "gate-1").await?, made);
+        assert_eq!(read(store, "gate-1").await?, created);
 
         let change = DeviceChange {
             groups: Some(vec!["berlin".into(), "attic".into(), "berlin".into()]),
@@ -53,7 +53,7 @@ on_both! {
         assert_eq!(changed.groups, ["attic", "berlin"]);
         assert_eq!((changed.feed, changed.mode), (None, DeviceMode::Latest));
         assert_eq!(changed.labels, [("column", ""), ("rack", "8\u{FFFD}")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
-        assert_eq!(changed.attributes, made.attributes);
+        assert_eq!(changed.attributes, created.attributes);
 
         let change = DeviceChange {
             name: Some(String::new()),
@@ -74,7 +74,7 @@ on_both! {
         store.create_device(store.ours, device("gate-1", &[], &[])).await?;
         store.create_device(store.theirs, device("gate-1", &[], &[])).await?;
         let is_asked = async |tenant| -> anyhow::Result<bool> {
-            Ok(store.poll_view(tenant, "gate-1").await?.expect("it is there").wants_attributes)
+            Ok(store.poll_view(tenant, "gate-1").await?.expect("it exists").wants_attributes)
         };
         for (requests_attributes, expected) in [(Some(false), false), (Some(true), true), (None, true), (Some(false), false)] {
             let change = DeviceChange { requests_attributes, ..DeviceChange::at(NOON) };
@@ -112,7 +112,7 @@ on_both! {
         fixture.report_success(fixture.devices[0], later(1)).await?;
         let open = fixture.latest_update(fixture.devices[1]).await?.update.id;
         for id in ["d-0", "d-1", "d-2"] {
-            let campaigns = store.delete_device(store.ours, id, later(2)).await?.expect("it was there");
+            let campaigns = store.delete_device(store.ours, id, later(2)).await?.expect("it existed");
             assert_eq!(campaigns.contains(&fixture.campaign()), id != "d-2", "{id}");
             assert_eq!(store.device(store.ours, id).await?, None);
             assert_eq!(store.poll_view(store.ours, id).await?, None);
@@ -139,8 +139,8 @@ on_both! {
     }
 
     async fn a_deleted_device_comes_back_as_a_new_one(store) {
-        let made = device("gate-1", &["lab"], &[("site", "1")]);
-        let was = store.create_device(store.ours, made).await?;
+        let created = device("gate-1", &["lab"], &[("site", "1")]);
+        let was = store.create_device(store.ours, created).await?;
         store.delete_device(store.ours, "gate-1", NOON).await?;
         let is = store.register(store.ours, "gate-1", later(1)).await?.device;
         assert_ne!(was, is);

@@ -62,7 +62,7 @@ on_both! {
         let mut devices = store.select(store.ours, &targets(&["c"], &["lab"]), None, &wanted).await?;
         devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
         for selected in &devices {
-            let whole = store.device(store.ours, &selected.device_id).await?.expect("it is there");
+            let whole = store.device(store.ours, &selected.device_id).await?.expect("it exists");
             assert_eq!(selected.key, whole.key);
             assert_eq!(selected.class, whole.class(&wanted));
             assert_eq!(selected.groups, whole.groups);

@@ -206,7 +206,7 @@ async fn fleet(store: &TestStore, runner: &mut TestRunner) -> anyhow::Result<Vec
             store
                 .device(store.ours, &device_id)
                 .await?
-                .expect("it was made"),
+                .expect("it was created"),
         );
     }
     Ok(devices)
@@ -236,11 +236,11 @@ on_both! {
     async fn selectors_accept_rfc_3339_times_and_milliseconds(store) {
         let seen = 1_777_636_800_120;
         store.register(store.ours, "device-1", Timestamp(seen)).await?;
-        let device = store.device(store.ours, "device-1").await?.expect("it was made");
+        let device = store.device(store.ours, "device-1").await?.expect("it was created");
         store
             .record_last_seen(vec![LastSeenRecord { tenant: store.ours, device: device.key, at: Timestamp(seen), address: None }])
             .await?;
-        let device = store.device(store.ours, "device-1").await?.expect("it was made");
+        let device = store.device(store.ours, "device-1").await?.expect("it was created");
         for (text, expected) in [
             ("last_seen==2026-05-01T12:00:00.120Z", true),
             ("last_seen==2026-05-01T14:00:00.120+02:00", true),

@@ -239,9 +239,9 @@ on_both! {
         let fixture = StoreFixture::new(store, &[1]).await?;
         let key = fixture.devices[0];
         let offer = Offer { options: options(1), ..fixture.offer(NOON) };
-        let made = store.create_update(store.ours, key, &offer).await?;
-        let tidegate_engine::ports::OfferResult::Created(first, _) = made else {
-            anyhow::bail!("{made:?}");
+        let created = store.create_update(store.ours, key, &offer).await?;
+        let tidegate_engine::ports::OfferResult::Created(first, _) = created else {
+            anyhow::bail!("{created:?}");
         };
         let failed = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Failure, "no"));
         fixture.report(key, first, failed, later(1)).await?;

@@ -53,7 +53,10 @@ async fn on_feed(
         created_at: later(second),
     };
     let id = store.create_campaign(store.ours, campaign).await?;
-    let read = store.campaign(store.ours, id).await?.expect("it was made");
+    let read = store
+        .campaign(store.ours, id)
+        .await?
+        .expect("it was created");
     assert_eq!(read.spec.targets.feed.as_deref(), Some("beta"));
     let members = fixture.devices[range].to_vec();
     let wave = NewWave {

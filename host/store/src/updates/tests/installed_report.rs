@@ -36,7 +36,7 @@ on_both! {
         let view = store.poll_view(store.ours, "d-0").await?.context("a view")?;
         assert_eq!(recorded.recorded.view, view);
         let row = store.update(store.ours, view.installed.context("an update")?).await?;
-        let update = row.context("it is there")?.update;
+        let update = row.context("it exists")?.update;
         assert_eq!((update.firmware, update.campaign), (fixture.new, None));
         assert_eq!(update.state.status, UpdateStatus::Completed);
         assert_eq!((update.from_version.as_deref(), &*update.to_version), (Some("1.0.0"), "1.1.0"));

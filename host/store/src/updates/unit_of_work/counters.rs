@@ -33,7 +33,7 @@ struct CampaignDelta {
     open_updates: i64,
     rollback_pending: i64,
     open_rollbacks: i64,
-    returned: i64,
+    rolled_back: i64,
     rollback_failed: i64,
     rollback_impossible: i64,
     pinned: i64,
@@ -82,7 +82,7 @@ impl CampaignCounters {
             }
             Purpose::Rollback => {
                 campaign.open_rollbacks += opens;
-                campaign.returned += i64::from(after == UpdateStatus::Completed);
+                campaign.rolled_back += i64::from(after == UpdateStatus::Completed);
                 campaign.rollback_failed += i64::from(ends && after != UpdateStatus::Completed);
             }
         }
@@ -111,17 +111,13 @@ impl CampaignCounters {
     }
 
     /// Counts an ended update that a rollback processed.
-    pub(super) fn mark_rollback_processed(
-        &mut self,
-        campaign: CampaignId,
-        decided: RollbackAction,
-    ) {
+    pub(super) fn mark_rollback_processed(&mut self, campaign: CampaignId, action: RollbackAction) {
         let campaign = self.0.entry(campaign).or_default();
         campaign.rollback_pending -= 1;
-        campaign.rollback_impossible += i64::from(decided == RollbackAction::Impossible);
-        campaign.pinned += i64::from(decided == RollbackAction::Pinned);
+        campaign.rollback_impossible += i64::from(action == RollbackAction::Impossible);
+        campaign.pinned += i64::from(action == RollbackAction::Pinned);
         campaign.already_rolling_back +=
-            i64::from(matches!(decided, RollbackAction::AlreadyRollingBack(_)));
+            i64::from(matches!(action, RollbackAction::AlreadyRollingBack(_)));
     }
 
     /// Adds the changes to the stored counters. The rows of `campaign_counters` come first and in order, because they
@@ -276,7 +272,7 @@ impl CampaignDelta {
         .bind(self.open_updates)
         .bind(self.rollback_pending)
         .bind(self.open_rollbacks)
-        .bind(self.returned)
+        .bind(self.rolled_back)
         .bind(self.rollback_failed)
         .bind(self.rollback_impossible)
         .bind(self.pinned)

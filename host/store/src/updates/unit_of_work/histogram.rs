@@ -12,8 +12,8 @@ pub(crate) fn bucket(duration: Duration) -> i64 {
         return ms as i64;
     }
     let octave = ms.ilog2() - STEPS.ilog2();
-    let step = (ms >> octave) as u32 - STEPS;
-    i64::from((octave + 1) * STEPS + step)
+    let apply_event = (ms >> octave) as u32 - STEPS;
+    i64::from((octave + 1) * STEPS + apply_event)
 }
 
 /// The longest duration in a bucket.

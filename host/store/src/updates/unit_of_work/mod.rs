@@ -128,7 +128,7 @@ impl UpdateUnitOfWork {
     }
 
     /// Applies an event and its effects. Returns false if nothing changed, or if the update is not loaded.
-    pub(crate) fn step(
+    pub(crate) fn apply_event(
         &mut self,
         id: UpdateId,
         event: &UpdateEvent,
@@ -282,7 +282,7 @@ impl UpdateUnitOfWork {
     /// The poll view of a device from memory, by the same rule as `devices/poll_view.rs`.
     pub(crate) fn view(&self, key: DeviceKey) -> Option<PollView> {
         let device = self.device(key)?;
-        let shown = self
+        let visible = self
             .updates_of(key)
             .filter(|loaded| loaded.update.state.status.is_offered_to_device())
             .max_by_key(|loaded| (loaded.update.weight, Reverse(loaded.update.id)));
@@ -292,7 +292,7 @@ impl UpdateUnitOfWork {
             old_token: device.old_token.clone(),
             wants_attributes: device.wants_attributes,
             is_unseen: device.state == DeviceState::Unknown,
-            open: shown.map(|loaded| OpenUpdate {
+            open: visible.map(|loaded| OpenUpdate {
                 id: loaded.update.id,
                 status: loaded.update.state.status,
                 revision: loaded.revision,
@@ -331,14 +331,14 @@ impl UpdateUnitOfWork {
         &mut self,
         campaign: CampaignId,
         id: UpdateId,
-        decided: RollbackAction,
+        action: RollbackAction,
     ) {
         let now = self.now;
         if let Some(loaded) = self.loaded_mut(id)
             && loaded.rollback_processed_at.is_none()
         {
             loaded.rollback_processed_at = Some(now);
-            self.counters.mark_rollback_processed(campaign, decided);
+            self.counters.mark_rollback_processed(campaign, action);
         }
     }
 
