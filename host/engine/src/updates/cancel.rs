@@ -29,7 +29,7 @@ pub async fn cancel(
         return Err(Error::conflict("update_installed", message));
     }
     let (event, action) = if force {
-        (UpdateEvent::ForceCancel, "cancelled by force")
+        (UpdateEvent::ForceCancel, "force-cancelled")
     } else {
         (UpdateEvent::CancelRequested, "cancelled")
     };

@@ -67,10 +67,10 @@ pub async fn retry(
         options,
         now: engine.now(),
     };
-    let retried = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
+    let new_update = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
         .await?
         .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
-    let action = format!("retried update {id}");
-    note(engine, actor, &retried.update, &action, "").await;
-    Ok(retried)
+    let action = format!("retry of update {id}");
+    note(engine, actor, &new_update.update, &action, "").await;
+    Ok(new_update)
 }
