@@ -104,7 +104,7 @@ fn stem(filename: &str, version: &str) -> String {
         .to_owned()
 }
 
-/// The error for an image whose version is not SemVer: the uploader must give one.
+/// The error for an image whose version is not in `SemVer` form: the uploader must give one.
 fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let mut said_by = images
         .iter()
