@@ -169,13 +169,13 @@ impl Case {
                 Step::Operator(OperatorAction::Cancel) => add(true, Capability::Cancel),
                 Step::Operator(OperatorAction::ForceCancel) => add(true, Capability::ForceCancel),
                 Step::Operator(OperatorAction::ExpectState(_)) => {
-                    add(true, Capability::UpdateState)
+                    add(true, Capability::UpdateState);
                 }
                 Step::Operator(OperatorAction::ExpectAttributes(_)) => {
-                    add(true, Capability::Attributes)
+                    add(true, Capability::Attributes);
                 }
                 Step::Operator(OperatorAction::RequestAttributes) => {
-                    add(true, Capability::RequestAttributes)
+                    add(true, Capability::RequestAttributes);
                 }
                 Step::Operator(OperatorAction::Assign(bundle, options)) => {
                     add(device_state.has_open_update(), Capability::SeveralUpdates);

@@ -138,7 +138,7 @@ impl Report {
                 CaseOutcome::Conforms => {}
                 CaseOutcome::Differs(which) => case["differences"] = json!(which),
                 CaseOutcome::Fails(reason) | CaseOutcome::Skipped(reason) => {
-                    case["reason"] = json!(reason)
+                    case["reason"] = json!(reason);
                 }
             }
             case

@@ -123,7 +123,7 @@ impl<'a> Suite<'a> {
             .context("the other device is missing")?
             .context("prepare the other device")?;
         let named =
-            |case_device: Result<CaseDevice>| Ok(self.into_prepared(case_device?, &other_device));
+            |case_device: Result<CaseDevice>| Ok(self.prepared_case(case_device?, &other_device));
         Ok(case_devices.into_iter().map(named).collect())
     }
 
@@ -309,7 +309,7 @@ impl<'a> Suite<'a> {
         Ok(case_device)
     }
 
-    fn into_prepared(&self, case_device: CaseDevice, other_device: &CaseDevice) -> PreparedCase {
+    fn prepared_case(&self, case_device: CaseDevice, other_device: &CaseDevice) -> PreparedCase {
         let target = self.adapter.target();
         let mut placeholders = Placeholders::default();
         placeholders.set("server", &target.url);

@@ -1,4 +1,4 @@
-//! Update types other than forced: what the device is told, and when they end.
+//! Update types other than forced: their descriptions, and when they end.
 
 use super::payloads;
 use crate::{
