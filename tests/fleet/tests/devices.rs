@@ -25,7 +25,7 @@ struct FakeServer {
     url: String,
     /// The sha256 in the description of the file.
     sha256: String,
-    with_script: Arc<Mutex<ServerScript>>,
+    script: Arc<Mutex<ServerScript>>,
 }
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl FakeServer {
         let mut server = Self {
             url: format!("http://{}", listener.local_addr()?),
             sha256: hex::encode(Sha256::digest(FILE)),
-            with_script: Arc::default(),
+            script: Arc::default(),
         };
         prepare(&mut server);
         let device = Router::new()
@@ -73,12 +73,7 @@ impl FakeServer {
     }
 
     fn with_script<T>(&self, change: impl FnOnce(&mut ServerScript) -> T) -> T {
-        change(
-            &mut self
-                .with_script
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        change(&mut self.script.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Runs one device until its record meets a condition.
@@ -122,21 +117,12 @@ impl FakeServer {
 
 async fn poll(State(server): State<FakeServer>, Path(device): Path<String>) -> Json<Value> {
     let base = server.base(&device);
-    let links = server.with_script(|with_script| {
-        let ended = with_script
-            .received
-            .iter()
-            .any(|line| line.contains("closed"));
-        let is_at_it = with_script
-            .received
-            .iter()
-            .any(|line| line == "downloaded none");
-        let rejected = with_script
-            .received
-            .iter()
-            .any(|line| line.contains("rejected"));
-        if with_script.requires_confirmation
-            && !with_script
+    let links = server.with_script(|script| {
+        let ended = script.received.iter().any(|line| line.contains("closed"));
+        let is_at_it = script.received.iter().any(|line| line == "downloaded none");
+        let rejected = script.received.iter().any(|line| line.contains("rejected"));
+        if script.requires_confirmation
+            && !script
                 .received
                 .iter()
                 .any(|line| line.contains("confirmed"))
@@ -144,7 +130,7 @@ async fn poll(State(server): State<FakeServer>, Path(device): Path<String>) -> J
             json!({ "confirmationBase": { "href": format!("{base}/confirmationBase/7?c=1") } })
         } else if ended {
             json!({})
-        } else if with_script.cancels && is_at_it && !rejected {
+        } else if script.cancels && is_at_it && !rejected {
             json!({ "cancelAction": { "href": format!("{base}/cancelAction/7") } })
         } else {
             json!({ "deploymentBase": { "href": format!("{base}/deploymentBase/7?c=1") } })
@@ -154,7 +140,7 @@ async fn poll(State(server): State<FakeServer>, Path(device): Path<String>) -> J
 }
 
 async fn config_data(State(server): State<FakeServer>, Json(body): Json<Value>) {
-    server.with_script(|with_script| with_script.attributes = body["data"].clone());
+    server.with_script(|script| script.attributes = body["data"].clone());
 }
 
 async fn confirmation(state: State<FakeServer>, device: Path<String>) -> Json<Value> {
@@ -165,11 +151,11 @@ async fn confirmation(state: State<FakeServer>, device: Path<String>) -> Json<Va
 
 async fn confirmation_feedback(State(server): State<FakeServer>, Json(body): Json<Value>) {
     let word = body["confirmation"].as_str().unwrap_or("?").to_owned();
-    server.with_script(|with_script| with_script.received.push(word));
+    server.with_script(|script| script.received.push(word));
 }
 
 async fn activate_auto_confirm(State(server): State<FakeServer>) -> StatusCode {
-    server.with_script(|with_script| with_script.received.push("confirmed all".to_owned()));
+    server.with_script(|script| script.received.push("confirmed all".to_owned()));
     StatusCode::CONFLICT
 }
 
@@ -188,9 +174,9 @@ async fn offer(State(server): State<FakeServer>, Path(device): Path<String>) -> 
 }
 
 async fn feedback(State(server): State<FakeServer>, Json(body): Json<Value>) -> StatusCode {
-    server.with_script(|with_script| match with_script.refusals.pop() {
+    server.with_script(|script| match script.refusals.pop() {
         Some(refusal) => refusal,
-        None => record_feedback(with_script, "", &body),
+        None => record_feedback(script, "", &body),
     })
 }
 
@@ -199,10 +185,10 @@ async fn cancel() -> Json<Value> {
 }
 
 async fn cancel_feedback(State(server): State<FakeServer>, Json(body): Json<Value>) -> StatusCode {
-    server.with_script(|with_script| record_feedback(with_script, "cancel: ", &body))
+    server.with_script(|script| record_feedback(script, "cancel: ", &body))
 }
 
-fn record_feedback(with_script: &mut ServerScript, about: &str, body: &Value) -> StatusCode {
+fn record_feedback(script: &mut ServerScript, about: &str, body: &Value) -> StatusCode {
     let word = |pointer: &str| {
         body.pointer(pointer)
             .and_then(Value::as_str)
@@ -210,7 +196,7 @@ fn record_feedback(with_script: &mut ServerScript, about: &str, body: &Value) ->
             .to_owned()
     };
     let (execution, finished) = (word("/status/execution"), word("/status/result/finished"));
-    with_script
+    script
         .received
         .push(format!("{about}{execution} {finished}"));
     StatusCode::OK
@@ -233,11 +219,11 @@ async fn a_good_update_is_installed_and_the_new_version_reported() -> Result<()>
         })
         .await?;
     assert_eq!(
-        server.with_script(|with_script| with_script.received.clone()),
+        server.with_script(|script| script.received.clone()),
         [&INSTALL[..], &["closed success"]].concat()
     );
     assert_eq!(
-        server.with_script(|with_script| with_script.attributes["sw_version"].clone()),
+        server.with_script(|script| script.attributes["sw_version"].clone()),
         "1.1.0"
     );
     assert_eq!((record.succeeded, record.failed, record.errors), (1, 0, 0));
@@ -255,7 +241,7 @@ async fn a_good_update_is_installed_and_the_new_version_reported() -> Result<()>
 async fn confirmation_requests_are_answered() -> Result<()> {
     let requires_confirmation = || {
         FakeServer::new(|server| {
-            server.with_script(|with_script| with_script.requires_confirmation = true)
+            server.with_script(|script| script.requires_confirmation = true);
         })
     };
     let server = requires_confirmation().await?;
@@ -264,7 +250,7 @@ async fn confirmation_requests_are_answered() -> Result<()> {
         .await?;
     assert_eq!((record.confirmed, record.denied, record.errors), (1, 0, 0));
     assert_eq!(
-        server.with_script(|with_script| with_script.received[0].clone()),
+        server.with_script(|script| script.received[0].clone()),
         "confirmed"
     );
 
@@ -272,9 +258,7 @@ async fn confirmation_requests_are_answered() -> Result<()> {
     let profiles = Profiles::default().with("1.1.0", |profile| profile.denies = 1.0);
     let record = server.device(profiles, |record| record.denied > 1).await?;
     assert_eq!((record.confirmed, record.succeeded), (0, 0));
-    assert!(
-        server.with_script(|with_script| with_script.received.iter().all(|line| line == "denied"))
-    );
+    assert!(server.with_script(|script| script.received.iter().all(|line| line == "denied")));
     Ok(())
 }
 
@@ -287,9 +271,9 @@ async fn auto_confirm_is_activated_once() -> Result<()> {
             |record| record.succeeded == 1,
         )
         .await?;
-    let line = server.with_script(|with_script| with_script.received.clone());
+    let lines = server.with_script(|script| script.received.clone());
     assert_eq!(
-        line.iter().filter(|line| *line == "confirmed all").count(),
+        lines.iter().filter(|line| *line == "confirmed all").count(),
         1
     );
     assert_eq!(record.errors, 0, "the conflict must not count as an error");
@@ -302,7 +286,7 @@ async fn a_failed_install_leaves_the_old_version() -> Result<()> {
     let profiles = Profiles::default().with("1.1.0", |profile| profile.fails = 1.0);
     let record = server.device(profiles, |record| record.failed == 1).await?;
     assert_eq!(
-        server.with_script(|with_script| with_script.received.clone()),
+        server.with_script(|script| script.received.clone()),
         [&INSTALL[..], &["closed failure"]].concat()
     );
     assert_eq!(record.version, "1.0.0");
@@ -316,7 +300,7 @@ async fn files_with_a_wrong_checksum_are_not_installed() -> Result<()> {
         .device(Profiles::default(), |record| record.failed == 1)
         .await?;
     assert_eq!(
-        server.with_script(|with_script| with_script.received.clone()),
+        server.with_script(|script| script.received.clone()),
         ["download none", "closed failure"]
     );
     assert_eq!((record.version.as_str(), record.corrupt), ("1.0.0", 1));
@@ -330,15 +314,14 @@ async fn cancellations_are_confirmed_or_rejected() -> Result<()> {
         (1.0, "cancel: rejected none", "1.1.0"),
     ] {
         let server =
-            FakeServer::new(|server| server.with_script(|with_script| with_script.cancels = true))
-                .await?;
+            FakeServer::new(|server| server.with_script(|script| script.cancels = true)).await?;
         let profiles =
             Profiles::default().with("1.1.0", |profile| profile.rejects_cancel = rejects);
         let record = server
             .device(profiles, |record| record.succeeded + record.cancelled == 1)
             .await?;
         assert!(
-            server.with_script(|with_script| with_script.received.contains(&feedback.to_owned())),
+            server.with_script(|script| script.received.contains(&feedback.to_owned())),
             "{feedback}"
         );
         assert_eq!(record.version, version);
@@ -351,12 +334,10 @@ async fn a_silent_device_sends_no_more_feedback() -> Result<()> {
     let server = FakeServer::new(|_| {}).await?;
     let profiles = Profiles::default().with("1.1.0", |profile| profile.silent = 1.0);
     let record = server.device(profiles, |record| record.silent).await?;
-    assert!(!server.with_script(|with_script| {
-        with_script
-            .received
-            .iter()
-            .any(|line| line.contains("closed"))
-    }));
+    assert!(
+        !server
+            .with_script(|script| { script.received.iter().any(|line| line.contains("closed")) })
+    );
     assert_eq!(record.version, "1.0.0");
     Ok(())
 }
@@ -365,23 +346,19 @@ async fn a_silent_device_sends_no_more_feedback() -> Result<()> {
 async fn feedback_is_repeated_until_acknowledged() -> Result<()> {
     let refusals = vec![StatusCode::INTERNAL_SERVER_ERROR; 3];
     let server =
-        FakeServer::new(|server| server.with_script(|with_script| with_script.refusals = refusals))
-            .await?;
+        FakeServer::new(|server| server.with_script(|script| script.refusals = refusals)).await?;
     let record = server
         .device(Profiles::default(), |record| record.succeeded == 1)
         .await?;
     assert_eq!(record.errors, 3);
-    assert_eq!(
-        server.with_script(|with_script| with_script.received.len()),
-        6
-    );
+    assert_eq!(server.with_script(|script| script.received.len()), 6);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_410_ends_the_update() -> Result<()> {
     let server = FakeServer::new(|server| {
-        server.with_script(|with_script| with_script.refusals = vec![StatusCode::GONE])
+        server.with_script(|script| script.refusals = vec![StatusCode::GONE]);
     })
     .await?;
     let record = server
