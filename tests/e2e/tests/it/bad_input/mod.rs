@@ -92,7 +92,7 @@ impl BadRequest {
         self
     }
 
-    fn as_caller(mut self, caller: Caller) -> Self {
+    fn with_caller(mut self, caller: Caller) -> Self {
         self.caller = caller;
         self
     }

@@ -51,12 +51,12 @@ pub(super) fn cases() -> Vec<BadRequest> {
             "method_not_allowed",
         ),
         BadRequest::get("no credentials", "campaigns", 401, "unauthenticated")
-            .as_caller(Caller::Anonymous),
+            .with_caller(Caller::Anonymous),
         BadRequest::post("no credentials", "campaigns", 401, "unauthenticated")
-            .as_caller(Caller::Anonymous)
+            .with_caller(Caller::Anonymous)
             .text(JSON, "{"),
         BadRequest::post("campaign by a viewer", "campaigns", 403, "role_missing")
-            .as_caller(Caller::Viewer)
+            .with_caller(Caller::Viewer)
             .text(JSON, "{"),
         BadRequest::post(
             "start by a viewer",
@@ -64,14 +64,14 @@ pub(super) fn cases() -> Vec<BadRequest> {
             403,
             "role_missing",
         )
-        .as_caller(Caller::Viewer),
+        .with_caller(Caller::Viewer),
         BadRequest::post(
             "start by a publisher",
             "campaigns/{created}/start",
             403,
             "role_missing",
         )
-        .as_caller(Caller::Publisher),
+        .with_caller(Caller::Publisher),
         BadRequest::new(
             "deletion by a viewer",
             Method::DELETE,
@@ -79,9 +79,9 @@ pub(super) fn cases() -> Vec<BadRequest> {
             403,
             "role_missing",
         )
-        .as_caller(Caller::Viewer),
+        .with_caller(Caller::Viewer),
         BadRequest::post("upload by a viewer", "plugins", 403, "role_missing")
-            .as_caller(Caller::Viewer),
+            .with_caller(Caller::Viewer),
         BadRequest::post("no body", "campaigns", 415, "unsupported_media_type"),
         BadRequest::post(
             "text in place of JSON",
