@@ -49,7 +49,7 @@ pub enum HostilePlugin {
     InvalidDecision,
     /// `decide` releases a device of wave 1 before wave 0, which is invalid if there are two waves.
     OutOfOrder,
-    /// `decide` releases one device of wave 0, and one more as soon as its first policy says hold.
+    /// `decide` releases one device of wave 0, and one more as soon as its first policy returns hold.
     ReleasesOnHold,
     /// `decide` releases one device of wave 0 at first, and then completes, even if the device is in flight.
     CompletesInFlight,

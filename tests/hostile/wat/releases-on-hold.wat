@@ -1,4 +1,4 @@
-;; Proceed, and release one device of wave 0; two if the first policy says hold or roll back. In the input the list
+;; Proceed, and release one device of wave 0; two if the first policy returns hold or roll back. In the input the list
 ;; of verdicts is at 180, and in a verdict the case at 8.
 (i32.store (i32.const 912) (i32.const 0))
 (i64.store (i32.const 920) (i64.const 1))
