@@ -120,11 +120,11 @@ impl Bench {
         let mut figures = Vec::new();
         for part in FigureGroup::value_variants() {
             if self.only.is_empty() || self.only.contains(part) {
-                let taken = self.run_group(*part).with_context(|| format!("{part:?}"))?;
-                for figure in &taken {
+                let group = self.run_group(*part).with_context(|| format!("{part:?}"))?;
+                for figure in &group {
                     log(&format!("  {}", figure.line()));
                 }
-                figures.extend(taken);
+                figures.extend(group);
             }
         }
         let missed: Vec<&str> = figures
