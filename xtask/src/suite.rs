@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn an_unknown_step_is_rejected() {
         let names = ["format".to_owned(), "fromat".to_owned()];
-        let error = check_names(names.iter()).expect_err("fromat is no step");
+        let error = check_names(names.iter()).expect_err("fromat is not a step");
         assert!(error.to_string().contains("`fromat`"), "{error}");
     }
 }
