@@ -1,8 +1,8 @@
-//! `cargo xtask ...`: every chore of development, from a bare toolchain to a tested build.
+//! `cargo xtask ...`: the development tasks, from a bare toolchain to a tested build.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line program speaks to its terminal"
+    reason = "a command line program prints to its terminal"
 )]
 
 mod bench;
@@ -16,6 +16,8 @@ mod dockerfile;
 mod fuzz;
 mod guests;
 mod postgres;
+#[cfg(test)]
+mod prose;
 mod reproducible;
 mod shell;
 mod suite;
@@ -34,7 +36,7 @@ use crate::fuzz::FuzzOptions;
 use crate::postgres::{Cluster, Durability};
 use crate::workspace::Workspace;
 
-/// Chores of developing Tidegate. Each gets what it is missing, and says so.
+/// Development tasks. Each installs the tools that it needs, and prints which
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -44,67 +46,67 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Roll a firmware out to a simulated fleet, and a bad one back
+    /// Roll a firmware out to a simulated fleet, and roll a bad one back
     Demo {
-        /// End with the campaigns: code 0 only when all went as it must
+        /// Exit when the campaigns have ended, with code 0 only if all results are as expected
         #[arg(long)]
         exit: bool,
-        /// How the host is built
+        /// Build profile of the server
         #[arg(long, value_enum, default_value = "release")]
         profile: Profile,
     },
-    /// SuiteRun everything that continuous integration runs
+    /// Run everything that continuous integration runs
     #[command(after_help = format!("Steps: {}", suite::names()))]
     Test {
-        /// SuiteRun these steps only (separated by commas)
+        /// Run only these steps (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         only: Vec<String>,
-        /// Leave these steps out (separated by commas)
+        /// Skip these steps (separated by commas)
         #[arg(long, value_delimiter = ',', value_name = "STEP")]
         skip: Vec<String>,
-        /// Also have device clients that others wrote install something, which needs their packages and
-        /// root's rights; with CI=true that is done wherever it can be
+        /// Also test third-party device clients, which needs their packages and root; with CI=true
+        /// they are tested wherever possible
         #[arg(long)]
         clients: bool,
     },
     /// Build every plugin and policy into target/components
     Components,
-    /// SuiteRun a throw-away PostgreSQL: for a command, which finds its address in the environment, or
-    /// until Ctrl-C
+    /// Run a temporary PostgreSQL, for a command that gets its URL in the environment, or until
+    /// Ctrl-C
     Postgres {
-        /// Wait for the disk at each commit, as in production
+        /// Make commits durable, as in production
         #[arg(long)]
         durable: bool,
-        /// What to run with it, after `--`
+        /// The command to run with it, after `--`
         #[arg(last = true)]
         command: Vec<OsString>,
     },
-    /// Build all components twice, in different folders, and compare their bytes
+    /// Build all components twice, in different directories, and compare their bytes
     Reproducible,
-    /// Give the parsers of what comes from outside inputs that nobody thought of, led by coverage
+    /// Fuzz the parsers of untrusted input, guided by coverage
     Fuzz {
-        /// Explore these targets only
+        /// Fuzz only these targets
         targets: Vec<String>,
-        /// How long to explore each of them
+        /// Duration for each target
         #[arg(long, value_name = "SECONDS", default_value_t = FuzzOptions::SHORT.seconds)]
         seconds: u32,
-        /// Begin elsewhere
+        /// Seed of the random generator
         #[arg(long, value_name = "NUMBER", default_value_t = FuzzOptions::SHORT.seed)]
         seed: u32,
     },
-    /// Measure, each figure beside what it is compared with
+    /// Measure, and print each figure with what it is compared with
     Bench {
-        /// Also measure another revision in turns with this one, and show both side by side
+        /// Also measure another revision, alternating with this one, and print both side by side
         #[arg(long, value_name = "REV")]
         compare: Option<String>,
-        /// How often each of both is measured
+        /// Number of measurements of each revision
         #[arg(long, value_name = "NUMBER", default_value_t = 3, requires = "compare")]
         rounds: u32,
-        /// What tidegate-bench is told besides
+        /// Further arguments of tidegate-bench
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Build what is shipped into target/dist: the host, and the components beside it
+    /// Build the shipped files into target/dist: the server, and the components next to it
     Dist,
 }
 
@@ -112,7 +114,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.task) {
         Ok(code) => code,
-        // Not by returning the error: that would print a backtrace, which helps nobody here.
+        // Returning the error would print a backtrace, which is not useful here.
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -61,7 +61,7 @@ async fn links_point_to_the_trusted_proxy() -> anyhow::Result<()> {
         format!("https://gate.example:8443/ota{BASE}/configData")
     );
     let nonsense = [
-        ("X-Forwarded-For", "nobody"),
+        ("X-Forwarded-For", "unknown"),
         ("X-Forwarded-Proto", ""),
         ("X-Forwarded-Port", "65536"),
         ("X-Forwarded-Prefix", "//evil.example"),

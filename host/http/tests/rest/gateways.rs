@@ -107,11 +107,11 @@ async fn a_device_token_is_replaced_and_revoked() {
 
     let revoke = |path| server.send("DELETE", path, &server.admin, &json!(null));
     revoke(path).await.expect(204);
-    revoke("/api/v1/devices/nobody/token")
+    revoke("/api/v1/devices/unknown/token")
         .await
         .expect_problem(404);
     server
-        .post("/api/v1/devices/nobody/token", &json!({}))
+        .post("/api/v1/devices/unknown/token", &json!({}))
         .await
         .expect_problem(404);
 }

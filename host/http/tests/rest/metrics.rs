@@ -26,7 +26,7 @@ async fn requests_plugins_and_the_fleet_are_measured() {
         server.post(&replay, &json!({})).await.expect(200);
     }
     server
-        .get("/api/v1/devices/nobody")
+        .get("/api/v1/devices/unknown")
         .await
         .expect_problem(404);
     server.get("/nothing/at/all").await.expect_problem(404);

@@ -72,7 +72,7 @@ async fn unknown_paths_and_ids_are_problems() {
         "/api/v1/firmware/7",
         "/api/v1/firmware/seven",
         "/api/v1/campaigns/99999999999999999999",
-        "/api/v1/devices/nobody",
+        "/api/v1/devices/unknown",
         "/api/v1/plugins/nothing",
         "/api/v1/plugins/nothing/revisions/latest",
     ] {

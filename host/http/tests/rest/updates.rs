@@ -64,7 +64,7 @@ async fn an_invalid_update_names_its_fields_and_creates_nothing() {
             "/firmware_id",
         ),
         (
-            json!({"policies": [{"plugin": "nobody"}]}),
+            json!({"policies": [{"plugin": "unknown"}]}),
             "invalid_update",
             "/policies/0/plugin",
         ),
@@ -123,7 +123,7 @@ async fn an_invalid_update_names_its_fields_and_creates_nothing() {
     let payload = json!({"firmware_id": firmware});
     assert_eq!(
         server
-            .post("/api/v1/devices/nobody/update", &payload)
+            .post("/api/v1/devices/unknown/update", &payload)
             .await
             .expect_problem(404)
             .0,
@@ -294,7 +294,7 @@ async fn bulk_updates_accept_or_refuse_each_device() {
         .await
         .expect(201);
     let payload = json!({
-        "device_ids": ["pi-1", "nobody", "pi-0", "toaster", "pi-1"], "firmware_id": firmware,
+        "device_ids": ["pi-1", "unknown", "pi-0", "toaster", "pi-1"], "firmware_id": firmware,
         "update_config": {"priority": "low"},
     });
     let outcome = server
@@ -312,7 +312,7 @@ async fn bulk_updates_accept_or_refuse_each_device() {
     assert_eq!(
         refused,
         [
-            ("nobody", "not_found"),
+            ("unknown", "not_found"),
             ("pi-0", "update_open"),
             ("toaster", "incompatible"),
             ("pi-1", "named_twice")
@@ -389,7 +389,7 @@ async fn a_rollback_without_a_target_is_refused() {
     }
     let payload = json!({});
     server
-        .post("/api/v1/devices/nobody/rollback", &payload)
+        .post("/api/v1/devices/unknown/rollback", &payload)
         .await
         .expect_problem(404);
 }

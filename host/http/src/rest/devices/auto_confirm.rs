@@ -39,7 +39,7 @@ pub(crate) async fn activate_auto_confirm(
     Ok(Json(device.await?.into()))
 }
 
-/// Deactivates auto-confirm for a device, whoever activated it. Updates that were confirmed stay confirmed.
+/// Deactivates auto-confirm for a device, even if the device activated it. Updates that were confirmed stay confirmed.
 #[utoipa::path(
     delete, path = "/devices/{device_id}/auto-confirm", tag = "devices",
     params(("device_id" = String, Path)),
