@@ -12,6 +12,7 @@ mod event_stream;
 mod extract;
 mod firmware;
 mod gateways;
+mod hs256;
 mod idempotency;
 mod json;
 mod multipart;

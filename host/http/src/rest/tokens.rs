@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use tidegate_core::time::Timestamp;
 use tidegate_engine::ports::Role;
 
+use super::hs256;
+
 /// Signs and verifies tokens.
 pub(crate) struct Tokens {
     signing_key: EncodingKey,
@@ -41,6 +43,7 @@ struct Claims {
 
 impl Tokens {
     pub(crate) fn new(secret: &[u8], is_dev: bool) -> Self {
+        hs256::install();
         let mut validation = Validation::new(Algorithm::HS256);
         // Times are verified below, with the caller's clock.
         validation.validate_exp = false;
