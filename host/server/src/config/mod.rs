@@ -5,17 +5,20 @@ mod config_error;
 mod network;
 mod service_variables;
 mod suggestion;
+mod toml_format;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use figment::{
     Figment,
-    providers::{Env, Format as _, Serialized, Toml},
+    providers::{Env, Format as _, Serialized},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Unexpected};
 use tidegate_sandbox::SandboxLimits;
 use tracing_subscriber::EnvFilter;
+
+use toml_format::Toml;
 
 pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
