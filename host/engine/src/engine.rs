@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use tidegate_core::time::Timestamp;
+use tidegate_core::{id::TenantId, time::Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::{
-    FileLeases, HealthRegistry, Settings, Signals,
+    Actor, Authorized, Ctx, FileLeases, HealthRegistry, Settings, Signals,
     campaigns::UsageLog,
+    ctx::draw_request_id,
     devices::{AuthCache, FirmwareCache, LastSeenBuffer, ReadModel},
-    ports::{Artifacts, Clock, Entropy, Observer, Sandbox, Store},
+    ports::{Artifacts, Clock, Entropy, Observer, Role, Sandbox, Store},
 };
 
 /// The context of every use case: the ports, and the server's state between requests.
@@ -70,6 +71,18 @@ impl Engine {
     /// The current time of the engine's clock.
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
+    }
+
+    /// The context of a request that does not come from outside: of the command line, whose operator has access to the
+    /// database, or of the server itself.
+    pub fn trusted_ctx<R>(&self, tenant: TenantId, actor: Actor) -> Authorized<R> {
+        Authorized::trusted(Ctx {
+            tenant,
+            actor,
+            role: Role::Admin,
+            request_id: draw_request_id(&*self.ports.entropy),
+            now: self.now(),
+        })
     }
 
     /// The database.

@@ -1,6 +1,7 @@
 //! The use cases of Tidegate, the ports they need, and the background loops.
 //!
-//! A use case is a function that takes the [`Engine`]; each has its own file. A failure is an [`Error`]; every adapter
+//! A use case is a function; each has its own file. Its first argument is the context of the request ([`Ctx`]), and declares
+//! who may run it ([`Authorized`]); those of devices have a [`devices::Caller`]. A failure is an [`Error`]; every adapter
 //! maps its class to its own status codes.
 //!
 //! # Architecture invariant
@@ -8,6 +9,8 @@
 //! This crate names no database, no wire format and no WebAssembly runtime, and no device request waits for a plugin or
 //! for a campaign's lease.
 
+mod authorize;
+mod ctx;
 mod engine;
 mod error;
 mod files;
@@ -28,6 +31,8 @@ pub mod registry;
 pub mod tenants;
 pub mod updates;
 
+pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRole};
+pub use ctx::{Actor, ActorKind, Ctx, draw_request_id};
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
 pub use files::FileLeases;

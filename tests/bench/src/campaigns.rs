@@ -12,15 +12,15 @@ use tidegate_core::{
     campaign::{Priority, Targets},
     device::AttributeNames,
     firmware::FirmwareDetails,
-    id::FirmwareId,
+    id::{FirmwareId, TenantId},
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    Engine,
+    Actor, Authorized, Engine, Operator,
     campaigns::{self, Draft, PluginChoice},
     plugins,
-    ports::{AttributeMode, AttributesReport, NewFirmware, NewModule, Role, RunRef},
-    tenants::{self, Actor, DEFAULT_TENANT},
+    ports::{AttributeMode, AttributesReport, NewFirmware, NewModule, RunRef},
+    tenants::{self, DEFAULT_TENANT},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ struct StartTimes {
 /// An engine without background loops.
 struct EngineFixture {
     app: AppContext,
-    actor: Actor,
+    tenant: TenantId,
     firmware: FirmwareId,
 }
 
@@ -148,22 +148,23 @@ impl EngineFixture {
         tenants::bootstrap(&app.engine).await?;
         plugins::install_builtins(&app.engine, &bench.components).await?;
         let tenant = tenants::by_name(&app.engine, DEFAULT_TENANT).await?;
-        let actor = Actor {
-            tenant: tenant.context("the default tenant is missing")?.id,
-            user: "bench".to_owned(),
-            role: Role::Admin,
-        };
-        let firmware = firmware(&app.engine, &actor).await?;
+        let tenant = tenant.context("the default tenant is missing")?.id;
+        let firmware = firmware(&app.engine, tenant).await?;
         Ok(Self {
             app,
-            actor,
+            tenant,
             firmware,
         })
     }
 
+    fn ctx(&self) -> Authorized<Operator> {
+        let actor = Actor::command_line();
+        self.app.engine.trusted_ctx(self.tenant, actor)
+    }
+
     /// Creates devices of a model, in three hardware revisions, on version 1.0.0.
     async fn create_devices(&self, model: &str, size: usize) -> Result<()> {
-        let (engine, tenant) = (&self.app.engine, self.actor.tenant);
+        let (engine, tenant) = (&self.app.engine, self.tenant);
         let numbers: Vec<usize> = (0..size).collect();
         for part in numbers.chunks(1024) {
             let one = async |number: &usize| {
@@ -194,21 +195,21 @@ impl EngineFixture {
 
     /// Starts a campaign on all devices of a model.
     async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, StartTimes)> {
-        let (engine, actor) = (&*self.app.engine, &self.actor);
+        let (engine, ctx) = (&*self.app.engine, self.ctx());
         let draft = self.draft(model, round);
-        let campaign = campaigns::create(engine, actor, draft).await?.id;
+        let campaign = campaigns::create(&ctx, engine, draft).await?.id;
         let run = RunRef {
-            tenant: actor.tenant,
+            tenant: ctx.tenant,
             campaign,
         };
         let began = Instant::now();
-        campaigns::start(engine, actor, campaign).await?;
+        campaigns::start(&ctx, engine, campaign).await?;
         let start = began.elapsed();
         let first = (size / 10) as u64;
         for _ in 0..100 {
             campaigns::tick(engine, run).await?;
             let elapsed = began.elapsed();
-            let waves = engine.store().waves(actor.tenant, campaign).await?;
+            let waves = engine.store().waves(ctx.tenant, campaign).await?;
             if waves.first().is_some_and(|wave| wave.admitted == first) {
                 let steps = StartTimes {
                     start: start.as_secs_f64(),
@@ -221,8 +222,8 @@ impl EngineFixture {
     }
 
     async fn cancel(&self, run: RunRef) -> Result<()> {
-        let (engine, actor) = (&*self.app.engine, &self.actor);
-        campaigns::cancel(engine, actor, run.campaign, "measured").await?;
+        let (engine, ctx) = (&*self.app.engine, self.ctx());
+        campaigns::cancel(&ctx, engine, run.campaign, "measured").await?;
         for _ in 0..20 {
             campaigns::tick(engine, run).await?;
         }
@@ -264,7 +265,7 @@ impl EngineFixture {
     }
 }
 
-async fn firmware(engine: &Engine, actor: &Actor) -> Result<FirmwareId> {
+async fn firmware(engine: &Engine, tenant: TenantId) -> Result<FirmwareId> {
     let firmware = NewFirmware {
         details: FirmwareDetails {
             name: "edge-os".to_owned(),
@@ -281,8 +282,5 @@ async fn firmware(engine: &Engine, actor: &Actor) -> Result<FirmwareId> {
         created_by: "bench".to_owned(),
         created_at: engine.now(),
     };
-    Ok(engine
-        .store()
-        .create_firmware(actor.tenant, firmware)
-        .await?)
+    Ok(engine.store().create_firmware(tenant, firmware).await?)
 }

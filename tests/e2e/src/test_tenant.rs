@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tidegate_engine::{
-    access, plugins,
+    Actor, access, plugins,
     ports::{Role, Tenant},
     tenants::{self, NewApiKey},
 };
@@ -67,18 +67,18 @@ impl TestTenant {
         let name = format!("LAB{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let tenant = tenants::create(engine, &name).await?;
         plugins::install_builtins(engine, &components()?).await?;
-        let gateway = access::create_gateway(engine, tenant.id, "gateway", None)
+        let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());
+        let gateway = access::create_gateway(&ctx, engine, "gateway", None)
             .await?
             .token;
         let rest = async |role: Role| {
-            let (tenant, user) = (tenant.id, role.as_str().to_owned());
+            let user = role.as_str().to_owned();
             let key = NewApiKey {
-                tenant,
                 user,
                 role,
                 expires_at: None,
             };
-            let key = tenants::issue_key(engine, key).await?;
+            let key = tenants::issue_key(&ctx, engine, key).await?;
             anyhow::Ok(RestClient::anonymous(server.http.clone(), &server.url).with_key(key))
         };
         Ok(Self {

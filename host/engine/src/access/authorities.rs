@@ -1,30 +1,34 @@
-use tidegate_core::id::{AuthorityId, TenantId};
+use tidegate_core::id::AuthorityId;
 
 use super::{check_count, check_name};
 use crate::{
-    Engine, Error, Result,
+    Admin, Authorized, Engine, Error, Result,
     ports::{Authority, NewAuthority, StoreError},
 };
 
 /// Adds a trusted certificate authority. A client certificate that it issued authenticates the device that the
 /// certificate names.
 pub async fn create_authority(
+    ctx: &Authorized<Admin>,
     engine: &Engine,
-    tenant: TenantId,
     new: NewAuthority,
 ) -> Result<Authority> {
     check_name("invalid_authority", "/name", &new.name)?;
     check_count(
         "too_many_authorities",
-        engine.store().authorities(tenant).await?.len(),
+        engine.store().authorities(ctx.tenant).await?.len(),
     )?;
-    let id = match engine.store().create_authority(tenant, new.clone()).await {
+    let id = match engine
+        .store()
+        .create_authority(ctx.tenant, new.clone())
+        .await
+    {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("authority_exists", message));
         }
         result => result?,
     };
-    engine.auth_cache.invalidate_authorities(tenant);
+    engine.auth_cache.invalidate_authorities(ctx.tenant);
     Ok(Authority {
         id,
         name: new.name,
@@ -37,9 +41,13 @@ pub async fn create_authority(
 }
 
 /// Removes a trusted authority. Its certificates are rejected from now on, on other servers after at most ten seconds.
-pub async fn delete_authority(engine: &Engine, tenant: TenantId, id: AuthorityId) -> Result<()> {
-    let deleted = engine.store().delete_authority(tenant, id).await?;
-    engine.auth_cache.invalidate_authorities(tenant);
+pub async fn delete_authority(
+    ctx: &Authorized<Admin>,
+    engine: &Engine,
+    id: AuthorityId,
+) -> Result<()> {
+    let deleted = engine.store().delete_authority(ctx.tenant, id).await?;
+    engine.auth_cache.invalidate_authorities(ctx.tenant);
     if deleted {
         return Ok(());
     }

@@ -3,9 +3,8 @@ use std::time::Duration;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    Engine, Error, Result,
-    ports::Role,
-    tenants::{Actor, fingerprint, generate_secret},
+    Authorized, Engine, Error, Operator, Result,
+    tenants::{fingerprint, generate_secret},
 };
 
 /// How long a replaced token stays valid by default.
@@ -25,12 +24,11 @@ pub struct NewToken {
 /// Replaces a device's token. The current token stays valid until the new one is first used, for at most
 /// `old_token_lifetime`; zero invalidates it immediately.
 pub async fn replace_token(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     device_id: &str,
     old_token_lifetime: Duration,
 ) -> Result<NewToken> {
-    actor.require(Role::Operator)?;
     if old_token_lifetime > MAX_OLD_TOKEN_LIFETIME {
         let message = format!(
             "must be at most {} seconds",
@@ -39,17 +37,10 @@ pub async fn replace_token(
         let path = "/old_token_expires_in";
         return Err(Error::invalid("invalid_token_life", path, message));
     }
-    let now = engine.now();
+    let now = ctx.now;
     let old_until = (!old_token_lifetime.is_zero()).then(|| now.plus(old_token_lifetime));
     let token = generate_secret(&*engine.ports.entropy, "");
-    replace(
-        engine,
-        actor,
-        device_id,
-        Some(fingerprint(&token)),
-        old_until,
-    )
-    .await?;
+    replace(ctx, engine, device_id, Some(fingerprint(&token)), old_until).await?;
     Ok(NewToken {
         token,
         old_token_expires_at: old_until,
@@ -57,20 +48,23 @@ pub async fn replace_token(
 }
 
 /// Revokes a device's tokens immediately. Gateways and certificates can still authenticate as the device.
-pub async fn revoke_token(engine: &Engine, actor: &Actor, device_id: &str) -> Result<()> {
-    actor.require(Role::Operator)?;
-    replace(engine, actor, device_id, None, None).await
+pub async fn revoke_token(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    device_id: &str,
+) -> Result<()> {
+    replace(ctx, engine, device_id, None, None).await
 }
 
 async fn replace(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     device_id: &str,
     sha256: Option<[u8; 32]>,
     old_until: Option<Timestamp>,
 ) -> Result<()> {
-    let (store, tenant) = (engine.store(), actor.tenant);
-    let replaced = store.replace_token(tenant, device_id, sha256, old_until, engine.now());
+    let (store, tenant) = (engine.store(), ctx.tenant);
+    let replaced = store.replace_token(tenant, device_id, sha256, old_until, ctx.now);
     let replaced = replaced.await;
     // After a store error the result is unknown.
     engine.read_model.invalidate(tenant, device_id);

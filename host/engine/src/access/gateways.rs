@@ -1,8 +1,8 @@
-use tidegate_core::id::{GatewayId, TenantId};
+use tidegate_core::id::GatewayId;
 
 use super::{check_count, check_name};
 use crate::{
-    Engine, Error, Result,
+    Admin, Authorized, Engine, Error, Result,
     ports::{Gateway, NewGateway, StoreError},
     tenants::{fingerprint, generate_secret},
 };
@@ -18,8 +18,8 @@ pub struct CreatedGateway {
 
 /// Creates a gateway. It authenticates as every device of the tenant, or only as the devices of a group.
 pub async fn create_gateway(
+    ctx: &Authorized<Admin>,
     engine: &Engine,
-    tenant: TenantId,
     name: &str,
     group: Option<&str>,
 ) -> Result<CreatedGateway> {
@@ -32,23 +32,23 @@ pub async fn create_gateway(
     }
     check_count(
         "too_many_gateways",
-        engine.store().gateways(tenant).await?.len(),
+        engine.store().gateways(ctx.tenant).await?.len(),
     )?;
     let token = generate_secret(&*engine.ports.entropy, "tgw_");
-    let (sha256, created_at) = (fingerprint(&token), engine.now());
+    let (sha256, created_at) = (fingerprint(&token), ctx.now);
     let new = NewGateway {
         name: name.to_owned(),
         sha256,
         group: group.map(str::to_owned),
         created_at,
     };
-    let id = match engine.store().create_gateway(tenant, new).await {
+    let id = match engine.store().create_gateway(ctx.tenant, new).await {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("gateway_exists", message));
         }
         result => result?,
     };
-    engine.auth_cache.invalidate_gateways(tenant);
+    engine.auth_cache.invalidate_gateways(ctx.tenant);
     let gateway = Gateway {
         id,
         name: name.to_owned(),
@@ -61,9 +61,9 @@ pub async fn create_gateway(
 }
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.
-pub async fn delete_gateway(engine: &Engine, tenant: TenantId, id: GatewayId) -> Result<()> {
-    let deleted = engine.store().delete_gateway(tenant, id).await?;
-    engine.auth_cache.invalidate_gateways(tenant);
+pub async fn delete_gateway(ctx: &Authorized<Admin>, engine: &Engine, id: GatewayId) -> Result<()> {
+    let deleted = engine.store().delete_gateway(ctx.tenant, id).await?;
+    engine.auth_cache.invalidate_gateways(ctx.tenant);
     if deleted {
         return Ok(());
     }

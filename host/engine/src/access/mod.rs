@@ -9,10 +9,8 @@ pub use authorities::{create_authority, delete_authority};
 pub use device_token::{DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token};
 pub use gateways::{CreatedGateway, create_gateway, delete_gateway, flush_gateways_used};
 
-use tidegate_core::id::TenantId;
-
 use crate::{
-    Engine, Error, Result,
+    Ctx, Engine, Error, Result,
     ports::{Authority, Gateway},
 };
 
@@ -20,13 +18,13 @@ use crate::{
 const MAX_PER_TENANT: usize = 1000;
 
 /// A tenant's gateways, ordered by name.
-pub async fn gateways(engine: &Engine, tenant: TenantId) -> Result<Vec<Gateway>> {
-    Ok(engine.store().gateways(tenant).await?)
+pub async fn gateways(ctx: &Ctx, engine: &Engine) -> Result<Vec<Gateway>> {
+    Ok(engine.store().gateways(ctx.tenant).await?)
 }
 
 /// A tenant's authorities, ordered by name.
-pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Vec<Authority>> {
-    Ok(engine.store().authorities(tenant).await?)
+pub async fn authorities(ctx: &Ctx, engine: &Engine) -> Result<Vec<Authority>> {
+    Ok(engine.store().authorities(ctx.tenant).await?)
 }
 
 fn check_name(code: &'static str, path: &str, name: &str) -> Result<()> {

@@ -4,22 +4,17 @@ use tidegate_core::{
 };
 
 use super::commands::apply_command;
-use crate::{
-    Engine, Error, Result,
-    ports::{CampaignChange, Role},
-    tenants::Actor,
-};
+use crate::{Approver, Authorized, Engine, Error, Result, ports::CampaignChange};
 
 /// Approves a campaign that waits for approval. Users cannot approve their own campaigns.
 pub async fn approve(
+    ctx: &Authorized<Approver>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     comment: String,
 ) -> Result<Campaign> {
-    actor.require(Role::Approver)?;
-    apply_command(engine, actor, id, |campaign| {
-        if campaign.created_by == actor.user {
+    apply_command(ctx, engine, id, |campaign| {
+        if campaign.created_by == *ctx.actor.name {
             let message = "a campaign must be approved by another user than its creator".to_owned();
             return Err(Error::Forbidden {
                 code: "own_campaign",
@@ -33,9 +28,9 @@ pub async fn approve(
             ));
         }
         let approval = Approval {
-            by: actor.user.clone(),
+            by: ctx.actor.name.to_string(),
             comment: comment.clone(),
-            at: engine.now(),
+            at: ctx.now,
         };
         Ok(CampaignChange {
             approval: Some(approval),

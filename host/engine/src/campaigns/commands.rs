@@ -5,9 +5,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Engine, Error, Result,
-    ports::{CampaignChange, Role, RunRef},
-    tenants::Actor,
+    Authorized, Ctx, Engine, Error, Operator, Result,
+    ports::{CampaignChange, RunRef},
 };
 
 /// Maximum compare-and-set attempts on a campaign that its loop changes concurrently.
@@ -17,25 +16,28 @@ const CHANGED_MEANWHILE: &str = "changed_meanwhile";
 
 /// Stops releasing devices until an operator resumes. Open updates continue.
 pub async fn pause(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     reason: &str,
 ) -> Result<Campaign> {
     let act = Some(OperatorActKind::Paused);
-    transition(engine, actor, id, Transition::Pause, act, |change| {
-        set_explain(change, actor, "Paused", reason);
+    transition(ctx, engine, id, Transition::Pause, act, |change| {
+        set_explain(change, ctx, "Paused", reason);
     })
     .await
 }
 
 /// Resumes after a pause or a hold. After a hold by the failure ceiling, resuming accepts the failures so far;
 /// otherwise the campaign would be held again immediately.
-pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
-    apply_command(engine, actor, id, |campaign| {
+pub async fn resume(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    id: CampaignId,
+) -> Result<Campaign> {
+    apply_command(ctx, engine, id, |campaign| {
         let act = Some(OperatorActKind::Resumed);
-        let mut change = transition_change(engine, campaign, Transition::Resume, act)?;
+        let mut change = transition_change(ctx, campaign, Transition::Resume, act)?;
         let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());
         change.accepts_failures = by == Some(FAILURE_CEILING);
         let accepted = if change.accepts_failures {
@@ -43,7 +45,7 @@ pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Ca
         } else {
             ""
         };
-        set_explain(&mut change, actor, "Resumed", accepted);
+        set_explain(&mut change, ctx, "Resumed", accepted);
         Ok(change)
     })
     .await
@@ -51,13 +53,13 @@ pub async fn resume(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Ca
 
 /// Ends a campaign: no more devices are released, and open updates are cancelled.
 pub async fn cancel(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     reason: &str,
 ) -> Result<Campaign> {
-    transition(engine, actor, id, Transition::Cancel, None, |change| {
-        set_explain(change, actor, "Cancelled", reason);
+    transition(ctx, engine, id, Transition::Cancel, None, |change| {
+        set_explain(change, ctx, "Cancelled", reason);
     })
     .await
 }
@@ -65,8 +67,8 @@ pub async fn cancel(
 /// Rolls a campaign back: cancels open updates, and with [`RollbackScope::Everything`] returns updated devices to their
 /// previous firmware.
 pub async fn roll_back(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     scope: RollbackScope,
     reason: &str,
@@ -74,32 +76,31 @@ pub async fn roll_back(
     let rollback = Rollback {
         scope,
         reason: reason.to_owned(),
-        by: actor.user.clone(),
+        by: ctx.actor.name.to_string(),
     };
     let fill = |change: &mut CampaignChange| {
-        set_explain(change, actor, "Rolled back", reason);
+        set_explain(change, ctx, "Rolled back", reason);
         change.rollback = Some(rollback.clone());
     };
-    transition(engine, actor, id, Transition::RollBack, None, fill).await
+    transition(ctx, engine, id, Transition::RollBack, None, fill).await
 }
 
 /// Opens the gate before a wave.
 pub async fn advance(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     wave: u32,
 ) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
-    let waves = super::waves(engine, actor, id).await?;
+    let waves = super::waves(ctx, engine, id).await?;
     let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
     let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
     let act = OperatorAct {
-        at: engine.now(),
+        at: ctx.now,
         kind: OperatorActKind::Advanced,
         wave: Some(wave),
     };
-    apply_command(engine, actor, id, |campaign| {
+    apply_command(ctx, engine, id, |campaign| {
         if campaign.status != CampaignStatus::InProgress {
             return Err(invalid_status("advance", campaign));
         }
@@ -122,13 +123,12 @@ pub async fn advance(
 
 /// Changes a campaign's priority and its limit of devices in flight.
 pub async fn change_limits(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     priority: Option<Priority>,
     max_concurrent_updates: Option<u64>,
 ) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
     if max_concurrent_updates == Some(0) {
         return Err(Error::invalid(
             "invalid_campaign",
@@ -136,7 +136,7 @@ pub async fn change_limits(
             "must be at least 1",
         ));
     }
-    apply_command(engine, actor, id, |campaign| {
+    apply_command(ctx, engine, id, |campaign| {
         if campaign.status.is_final() {
             return Err(invalid_status("change", campaign));
         }
@@ -150,16 +150,15 @@ pub async fn change_limits(
 }
 
 async fn transition(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     step: Transition,
     act: Option<OperatorActKind>,
     fill: impl Fn(&mut CampaignChange),
 ) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
-    apply_command(engine, actor, id, |campaign| {
-        let mut command = transition_change(engine, campaign, step, act)?;
+    apply_command(ctx, engine, id, |campaign| {
+        let mut command = transition_change(ctx, campaign, step, act)?;
         fill(&mut command);
         Ok(command)
     })
@@ -168,13 +167,13 @@ async fn transition(
 
 /// The change for a status transition.
 fn transition_change(
-    engine: &Engine,
+    ctx: &Ctx,
     campaign: &Campaign,
     step: Transition,
     act: Option<OperatorActKind>,
 ) -> Result<CampaignChange> {
     let status = campaign.status.after(step)?;
-    let now = engine.now();
+    let now = ctx.now;
     Ok(CampaignChange {
         status: Some(status),
         act: act.map(|kind| OperatorAct {
@@ -190,14 +189,14 @@ fn transition_change(
 /// Applies the change that `command` returns for the current state. The campaign's own loop may change it concurrently;
 /// that must not keep an operator from stopping it, so the campaign is read again and `command` is called again.
 pub(super) async fn apply_command(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     command: impl Fn(&Campaign) -> Result<CampaignChange>,
 ) -> Result<Campaign> {
     let mut attempts = 0;
     loop {
-        let campaign = super::get(engine, actor, id).await?;
+        let campaign = super::get(ctx, engine, id).await?;
         let changed = change(engine, &campaign, command(&campaign)?).await;
         let has_lost_race =
             matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
@@ -246,7 +245,7 @@ pub(super) fn changed_meanwhile() -> Error {
     )
 }
 
-fn set_explain(change: &mut CampaignChange, actor: &Actor, verb: &str, reason: &str) {
+fn set_explain(change: &mut CampaignChange, ctx: &Ctx, verb: &str, reason: &str) {
     let colon = if reason.is_empty() { "" } else { ": " };
-    change.explain = Some(vec![format!("{verb} by {}{colon}{reason}", actor.user)]);
+    change.explain = Some(vec![format!("{verb} by {}{colon}{reason}", ctx.actor.name)]);
 }

@@ -10,10 +10,9 @@ use tidegate_core::{
 
 use super::options::check_options;
 use crate::{
-    Engine, Error, Result,
+    Authorized, Ctx, Engine, Error, Operator, Result,
     plugins::validate_config,
-    ports::{NewCampaign, Role, StoreError},
-    tenants::Actor,
+    ports::{NewCampaign, StoreError},
 };
 
 /// A campaign to be created, as requested.
@@ -51,13 +50,12 @@ pub struct PluginChoice {
 }
 
 /// Creates a campaign. All errors are reported together; nothing is stored then.
-pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
-    let mut errors = draft.validate(engine.now());
-    let firmware = firmware(engine, actor, &draft, &mut errors).await?;
+pub async fn create(ctx: &Authorized<Operator>, engine: &Engine, draft: Draft) -> Result<Campaign> {
+    let mut errors = draft.validate(ctx.now);
+    let firmware = firmware(ctx, engine, &draft, &mut errors).await?;
     let strategy = resolve_plugin(
         engine,
-        actor.tenant,
+        ctx.tenant,
         "/strategy",
         &draft.strategy,
         &mut errors,
@@ -68,7 +66,7 @@ pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Camp
         policies.extend(
             resolve_plugin(
                 engine,
-                actor.tenant,
+                ctx.tenant,
                 &format!("/policies/{index}"),
                 choice,
                 &mut errors,
@@ -83,17 +81,17 @@ pub async fn create(engine: &Engine, actor: &Actor, draft: Draft) -> Result<Camp
     let spec = draft.into_spec(&firmware, strategy, policies);
     let campaign = NewCampaign {
         spec,
-        created_by: actor.user.clone(),
-        created_at: engine.now(),
+        created_by: ctx.actor.name.to_string(),
+        created_at: ctx.now,
     };
-    let created = engine.store().create_campaign(actor.tenant, campaign).await;
+    let created = engine.store().create_campaign(ctx.tenant, campaign).await;
     let id = created.map_err(|error| match error {
         StoreError::Conflict(message) => {
             Error::invalid("invalid_campaign", "/firmware_id", message)
         }
         error => error.into(),
     })?;
-    super::get(engine, actor, id).await
+    super::get(ctx, engine, id).await
 }
 
 fn invalid(errors: Vec<FieldError>) -> Error {
@@ -217,15 +215,12 @@ impl Draft {
 }
 
 async fn firmware(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     draft: &Draft,
     errors: &mut Vec<FieldError>,
 ) -> Result<Option<Firmware>> {
-    let firmware = engine
-        .store()
-        .firmware(actor.tenant, draft.firmware)
-        .await?;
+    let firmware = engine.store().firmware(ctx.tenant, draft.firmware).await?;
     let message = match &firmware {
         None => format!("there is no firmware {}", draft.firmware),
         Some(firmware) if firmware.details.is_beta && !draft.allow_beta => {

@@ -8,9 +8,8 @@ use tidegate_core::{
 
 use super::{explain_retry::explain_retry, explain_rollback::explain_rollback};
 use crate::{
-    Engine, Error, Result,
+    Ctx, Engine, Error, Result,
     ports::{CampaignFilter, Membership, PageRequest, UpdateFilter, UpdateRow, Wave},
-    tenants::Actor,
 };
 
 /// Number of campaigns explained, the newest ones.
@@ -58,8 +57,8 @@ impl MembershipStatus {
 }
 
 /// Explains a device's status in each of the newest campaigns, newest first.
-pub async fn explain(engine: &Engine, actor: &Actor, device_id: &str) -> Result<Vec<Explanation>> {
-    let device = engine.store().device(actor.tenant, device_id).await?;
+pub async fn explain(ctx: &Ctx, engine: &Engine, device_id: &str) -> Result<Vec<Explanation>> {
+    let device = engine.store().device(ctx.tenant, device_id).await?;
     let device = device.ok_or_else(|| Error::not_found("device", device_id))?;
     let newest = PageRequest {
         limit: MAX_CAMPAIGNS,
@@ -67,16 +66,17 @@ pub async fn explain(engine: &Engine, actor: &Actor, device_id: &str) -> Result<
     };
     let campaigns = engine
         .store()
-        .list_campaigns(actor.tenant, &CampaignFilter::default(), newest)
+        .list_campaigns(ctx.tenant, &CampaignFilter::default(), newest)
         .await?;
     let mut explanations = Vec::with_capacity(campaigns.items.len());
     for campaign in campaigns.items {
-        explanations.push(explain_campaign(engine, &device, campaign).await?);
+        explanations.push(explain_campaign(ctx, engine, &device, campaign).await?);
     }
     Ok(explanations)
 }
 
 async fn explain_campaign(
+    ctx: &Ctx,
     engine: &Engine,
     device: &Device,
     campaign: Campaign,
@@ -122,9 +122,9 @@ async fn explain_campaign(
                 wave,
                 position,
                 &updates,
-                engine.now(),
+                ctx.now,
             );
-            reasons.extend(explain_retry(&campaign, &updates, engine.now()));
+            reasons.extend(explain_retry(&campaign, &updates, ctx.now));
             if status == MembershipStatus::Offered {
                 let newest = updates.first();
                 reasons.extend(explain_rollback(engine, &campaign, device, newest).await?);

@@ -2,24 +2,20 @@ use tidegate_core::id::{CampaignId, Digest};
 
 use super::get;
 use crate::{
-    Engine, Error, Result,
-    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall, Role},
-    tenants::Actor,
+    Ctx, Engine, Error, Result,
+    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall},
 };
 
 /// A page of a campaign's journal, oldest first, after the entry with sequence number `after`.
 pub async fn journal(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     after: i64,
     page: PageRequest,
 ) -> Result<Page<JournalEntry>> {
-    get(engine, actor, id).await?;
-    Ok(engine
-        .store()
-        .journal(actor.tenant, id, after, page)
-        .await?)
+    get(ctx, engine, id).await?;
+    Ok(engine.store().journal(ctx.tenant, id, after, page).await?)
 }
 
 /// Result of replaying a recorded call.
@@ -39,20 +35,19 @@ pub struct Replay {
 
 /// Repeats a recorded call with the original revision or another one. The output is not applied.
 pub async fn replay(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     id: CampaignId,
     seq: i64,
     revision: Option<Digest>,
 ) -> Result<Replay> {
-    actor.require(Role::Viewer)?;
-    get(engine, actor, id).await?;
-    let recorded_call = engine.store().recorded_call(actor.tenant, id, seq).await?;
+    get(ctx, engine, id).await?;
+    let recorded_call = engine.store().recorded_call(ctx.tenant, id, seq).await?;
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
     let recorded_revision = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
     if asked != recorded_revision {
-        require_same_plugin(engine, actor, &recorded_call, asked).await?;
+        require_same_plugin(ctx, engine, &recorded_call, asked).await?;
     }
     let call = engine.sandbox().replay(asked, &recorded_call.input).await;
     let failure = call.outcome.as_ref().err();
@@ -100,20 +95,20 @@ fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
 }
 
 async fn require_same_plugin(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     recorded_call: &RecordedCall,
     asked: Digest,
 ) -> Result<()> {
     let plugin = &recorded_call.entry.plugin;
     let found = engine
         .store()
-        .revision(actor.tenant, plugin, Some(asked))
+        .revision(ctx.tenant, plugin, Some(asked))
         .await?;
     if found.is_some() {
         return Ok(());
     }
-    let all = engine.store().revisions(actor.tenant).await?;
+    let all = engine.store().revisions(ctx.tenant).await?;
     let other = all.iter().find(|other| other.stored.digest == asked);
     let Some(other) = other else {
         return Err(Error::not_found("plugin revision", asked));

@@ -7,29 +7,28 @@ use super::{
     commands::{MAX_ATTEMPTS, changed_meanwhile},
     prepare::prepare,
 };
-use crate::{
-    Engine, Error, Result,
-    ports::{Role, RunRef},
-    tenants::Actor,
-};
+use crate::{Authorized, Ctx, Engine, Error, Operator, Result, ports::RunRef};
 
 /// Starts a campaign: selects its devices, calls the compatibility policies and the strategy's plan, and fixes the
 /// waves. The next tick releases the first wave.
-pub async fn start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<Campaign> {
-    actor.require(Role::Operator)?;
+pub async fn start(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    id: CampaignId,
+) -> Result<Campaign> {
     let mut attempts = 0;
-    while !try_start(engine, actor, id).await? {
+    while !try_start(ctx, engine, id).await? {
         attempts += 1;
         if attempts == MAX_ATTEMPTS {
             return Err(changed_meanwhile());
         }
     }
-    super::get(engine, actor, id).await
+    super::get(ctx, engine, id).await
 }
 
 /// False: the campaign changed meanwhile and must be read again.
-async fn try_start(engine: &Engine, actor: &Actor, id: CampaignId) -> Result<bool> {
-    let campaign = super::get(engine, actor, id).await?;
+async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<bool> {
+    let campaign = super::get(ctx, engine, id).await?;
     campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
         let message = "the campaign must be approved by another user first";

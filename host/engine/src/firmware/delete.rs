@@ -1,18 +1,13 @@
 use tidegate_core::id::FirmwareId;
 
-use crate::{
-    Engine, Error, Result,
-    ports::{Role, StoreError},
-    tenants::Actor,
-};
+use crate::{Authorized, Engine, Error, Publisher, Result, ports::StoreError};
 
 /// Hides a firmware from lists and from new campaigns. Its files stay, because devices that have it may download them
 /// again.
-pub async fn delete(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<()> {
-    actor.require(Role::Publisher)?;
+pub async fn delete(ctx: &Authorized<Publisher>, engine: &Engine, id: FirmwareId) -> Result<()> {
     match engine
         .store()
-        .delete_firmware(actor.tenant, id, engine.now())
+        .delete_firmware(ctx.tenant, id, ctx.now)
         .await
     {
         Ok(true) => Ok(()),

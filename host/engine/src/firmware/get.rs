@@ -3,14 +3,13 @@ use tidegate_core::{
     id::FirmwareId,
 };
 
-use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
+use crate::{Ctx, Engine, Error, Result};
 
 /// The firmware of this id. A deleted one is found as long as campaigns, updates or devices refer to it.
-pub async fn get(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<Firmware> {
-    actor.require(Role::Viewer)?;
+pub async fn get(ctx: &Ctx, engine: &Engine, id: FirmwareId) -> Result<Firmware> {
     let (store, absent) = (engine.store(), || Error::not_found("firmware", id));
-    let firmware = store.firmware(actor.tenant, id).await?.ok_or_else(absent)?;
-    if firmware.deleted_at.is_some() && !store.firmware_is_used(actor.tenant, id).await? {
+    let firmware = store.firmware(ctx.tenant, id).await?.ok_or_else(absent)?;
+    if firmware.deleted_at.is_some() && !store.firmware_is_used(ctx.tenant, id).await? {
         return Err(absent());
     }
     Ok(firmware)

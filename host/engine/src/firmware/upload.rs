@@ -5,10 +5,9 @@ use super::{
     inspect_image::inspect, spec::UploadError,
 };
 use crate::{
-    Engine, Error, Result,
+    Authorized, Engine, Error, Publisher, Result,
     files::FileLease,
-    ports::{ByteStream, NewFirmware, NewModule, Role, StoreError},
-    tenants::Actor,
+    ports::{ByteStream, NewFirmware, NewModule, StoreError},
 };
 
 /// Maximum number of files of a firmware.
@@ -17,8 +16,8 @@ const MAX_FILES: usize = 64;
 /// An upload in progress. Files are stored as they arrive. [`Upload::finish`] creates the firmware; otherwise
 /// [`Upload::abandon`] must be called to delete the files.
 pub struct Upload<'a> {
+    ctx: &'a Authorized<Publisher>,
     engine: &'a Engine,
-    actor: &'a Actor,
     lease: FileLease<'a>,
     files: Vec<Artifact>,
     images: Vec<NamedImage>,
@@ -26,15 +25,14 @@ pub struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     /// Starts an upload.
-    pub fn begin(engine: &'a Engine, actor: &'a Actor) -> Result<Self> {
-        actor.require(Role::Publisher)?;
-        Ok(Self {
+    pub fn begin(ctx: &'a Authorized<Publisher>, engine: &'a Engine) -> Self {
+        Self {
+            ctx,
             engine,
-            actor,
             lease: FileLease::new(engine),
             files: Vec::new(),
             images: Vec::new(),
-        })
+        }
     }
 
     /// Stores one file as it arrives. A damaged image is an error.
@@ -84,14 +82,14 @@ impl<'a> Upload<'a> {
         let firmware = NewFirmware {
             details: spec.details,
             modules,
-            created_by: self.actor.user.clone(),
+            created_by: self.ctx.actor.name.to_string(),
             created_at: self.engine.now(),
         };
         let store = self.engine.store();
-        match store.create_firmware(self.actor.tenant, firmware).await {
+        match store.create_firmware(self.ctx.tenant, firmware).await {
             Ok(id) => {
                 self.lease.release().await;
-                super::get(self.engine, self.actor, id).await
+                super::get(self.ctx, self.engine, id).await
             }
             Err(StoreError::Conflict(message)) => {
                 self.lease.release().await;

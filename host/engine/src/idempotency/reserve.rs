@@ -4,9 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{QUOTA, RETENTION, RunningRequest, encrypt};
 use crate::{
-    Engine, Error, Result,
+    Ctx, Engine, Error, Result,
     ports::{ExistingRequest, NewRequest, RequestState, ReservationId, ReserveResult},
-    tenants::Actor,
 };
 
 /// The result of reserving a key.
@@ -25,15 +24,15 @@ pub enum Reservation {
 /// `answer_not_kept` if its response was too large to store. Invalid: `idempotency_key_reused` if the key belongs to
 /// another request. Too many: the tenant's quota is exhausted.
 pub async fn reserve(
+    ctx: &Ctx,
     engine: &Arc<Engine>,
-    actor: &Actor,
     key: &str,
     fingerprint: [u8; 32],
 ) -> Result<Reservation> {
-    let now = engine.now();
+    let now = ctx.now;
     let mut salt = [0; 16];
     engine.ports.entropy.fill(&mut salt);
-    let digest = digest(actor, key);
+    let digest = digest(ctx, key);
     let reservation = ReservationId { digest, salt };
     let request = NewRequest {
         reservation,
@@ -43,12 +42,12 @@ pub async fn reserve(
     };
     let store = engine.store();
     match store
-        .reserve_request(actor.tenant, request, QUOTA, now)
+        .reserve_request(ctx.tenant, request, QUOTA, now)
         .await?
     {
         ReserveResult::Reserved => {
             let engine = Arc::clone(engine);
-            let running = RunningRequest::new(engine, actor.tenant, reservation, key.to_owned());
+            let running = RunningRequest::new(engine, ctx.tenant, reservation, key.to_owned());
             Ok(Reservation::New(running))
         }
         ReserveResult::Exists(existing) if existing.fingerprint != fingerprint => Err(key_reused()),
@@ -71,11 +70,11 @@ pub async fn reserve(
 }
 
 /// Identifies a request by its actor and key.
-fn digest(actor: &Actor, key: &str) -> [u8; 32] {
+fn digest(ctx: &Ctx, key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"tidegate request");
-    hash.update(actor.tenant.0.to_be_bytes());
-    for text in [actor.role.as_str(), &actor.user, key] {
+    hash.update(ctx.tenant.0.to_be_bytes());
+    for text in [ctx.role.as_str(), &*ctx.actor.name, key] {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
@@ -115,26 +114,28 @@ fn quota_exceeded() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::id::TenantId;
+    use tidegate_core::{id::TenantId, time::Timestamp};
 
     use super::*;
-    use crate::ports::Role;
+    use crate::{Actor, ActorKind, ports::Role};
 
     #[test]
     fn keys_are_scoped_to_tenant_user_and_role() {
-        let actor = |tenant, user: &str, role| Actor {
+        let ctx = |tenant, user: &str, role| Ctx {
             tenant: TenantId(tenant),
-            user: user.to_owned(),
+            actor: Actor::new(ActorKind::Key, user),
             role,
+            request_id: "1".into(),
+            now: Timestamp(0),
         };
-        let one = digest(&actor(1, "maker", Role::Operator), "key");
-        assert_eq!(one, digest(&actor(1, "maker", Role::Operator), "key"));
+        let one = digest(&ctx(1, "maker", Role::Operator), "key");
+        assert_eq!(one, digest(&ctx(1, "maker", Role::Operator), "key"));
         for (other, key) in [
-            (actor(2, "maker", Role::Operator), "key"),
-            (actor(1, "makers", Role::Operator), "key"),
-            (actor(1, "maker", Role::Admin), "key"),
-            (actor(1, "maker", Role::Operator), "keys"),
-            (actor(1, "make", Role::Operator), "rkey"),
+            (ctx(2, "maker", Role::Operator), "key"),
+            (ctx(1, "makers", Role::Operator), "key"),
+            (ctx(1, "maker", Role::Admin), "key"),
+            (ctx(1, "maker", Role::Operator), "keys"),
+            (ctx(1, "make", Role::Operator), "rkey"),
         ] {
             assert_ne!(one, digest(&other, key), "{other:?} {key}");
         }

@@ -4,17 +4,16 @@ use super::chooser::{
     FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, class, version_key,
 };
 use crate::{
-    Engine, Result,
+    Ctx, Engine, Result,
     ports::{PageRequest, UpdateFilter},
-    tenants::Actor,
 };
 
 /// What mode `latest` chooses for a device and why, in sentences. Empty for a device in another mode.
-pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<String>> {
+pub async fn explain(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<String>> {
     if device.mode != DeviceMode::Latest {
         return Ok(Vec::new());
     }
-    let Some(chooser) = FirmwareChooser::load(engine, actor.tenant).await? else {
+    let Some(chooser) = FirmwareChooser::load(engine, ctx.tenant).await? else {
         let missing = "the policy latest, which chooses firmware, is missing or disabled";
         return Ok(vec![missing.to_owned()]);
     };
@@ -46,7 +45,7 @@ pub async fn explain(engine: &Engine, actor: &Actor, device: &Device) -> Result<
     };
     let updates = engine
         .store()
-        .list_updates(actor.tenant, &filter, last)
+        .list_updates(ctx.tenant, &filter, last)
         .await?;
     let previous = updates
         .items

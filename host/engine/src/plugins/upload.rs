@@ -3,21 +3,23 @@ use futures::{StreamExt as _, stream};
 use tidegate_core::id::{Digest, TenantId};
 
 use crate::{
-    Engine, Error, Result,
+    Authorized, Engine, Error, Publisher, Result,
     files::FileLease,
-    ports::{Inspection, NewRevision, Rejection, Revision, Role, StoreError},
-    tenants::Actor,
+    ports::{Inspection, NewRevision, Rejection, Revision, StoreError},
 };
 
 /// Uploads a component: the sandbox inspects it, then it is stored as a revision of the plugin that it names. Repeating
 /// an upload changes nothing.
-pub async fn upload(engine: &Engine, actor: &Actor, component: Bytes) -> Result<Revision> {
-    actor.require(Role::Publisher)?;
+pub async fn upload(
+    ctx: &Authorized<Publisher>,
+    engine: &Engine,
+    component: Bytes,
+) -> Result<Revision> {
     let inspection = inspect_component(engine, &component).await?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
-    store_component(engine, actor.tenant, &actor.user, component, inspection).await?;
-    super::revision(engine, actor, &plugin, digest).await
+    store_component(engine, ctx.tenant, &ctx.actor.name, component, inspection).await?;
+    super::revision(ctx, engine, &plugin, digest).await
 }
 
 pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Result<Inspection> {

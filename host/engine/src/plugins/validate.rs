@@ -1,21 +1,17 @@
 use tidegate_core::{id::Digest, plugin::FieldError};
 
-use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
+use crate::{Ctx, Engine, Error, Result};
 
 /// Validates a config, JSON text, against the plugin's schema and then by the plugin. Returns the errors. Without a
 /// digest the newest enabled revision is used.
 pub async fn validate(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     plugin: &str,
     digest: Option<Digest>,
     config: &str,
 ) -> Result<Vec<FieldError>> {
-    actor.require(Role::Viewer)?;
-    let revision = engine
-        .store()
-        .revision(actor.tenant, plugin, digest)
-        .await?;
+    let revision = engine.store().revision(ctx.tenant, plugin, digest).await?;
     let revision = revision.ok_or_else(|| match digest {
         Some(digest) => Error::not_found("plugin revision", digest),
         None => Error::not_found("enabled plugin", plugin),

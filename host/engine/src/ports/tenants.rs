@@ -121,6 +121,12 @@ impl Role {
         }
     }
 
+    /// Whether an actor with this role has the permissions of another one. Every role includes `viewer`; `admin`
+    /// includes all.
+    pub fn includes(self, required: Self) -> bool {
+        required == Self::Viewer || self == Self::Admin || self == required
+    }
+
     /// The role of this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)

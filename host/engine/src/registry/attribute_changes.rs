@@ -1,20 +1,18 @@
 use crate::{
-    Engine, Error, Result,
-    ports::{AttributeChange, Page, PageRequest, Role},
-    tenants::Actor,
+    Ctx, Engine, Error, Result,
+    ports::{AttributeChange, Page, PageRequest},
 };
 
 /// Attribute changes from a device's reports, newest first.
 pub async fn attribute_changes(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device_id: &str,
     page: PageRequest,
 ) -> Result<Page<AttributeChange>> {
-    actor.require(Role::Viewer)?;
     let changes = engine
         .store()
-        .attribute_changes(actor.tenant, device_id, page)
+        .attribute_changes(ctx.tenant, device_id, page)
         .await?;
     changes.ok_or_else(|| Error::not_found("device", device_id))
 }

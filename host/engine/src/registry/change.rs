@@ -2,22 +2,20 @@ use tidegate_core::device::Device;
 
 use super::validate::DeviceValidator;
 use crate::{
-    Engine, Error, Result, devices,
-    ports::{ChangeError, DeviceChange, Role, RunRef},
-    tenants::Actor,
+    Authorized, Engine, Error, Operator, Result, devices,
+    ports::{ChangeError, DeviceChange, RunRef},
 };
 
 /// Changes a device; fields that are `None` stay as they are. Campaigns that skipped the device consider it again. An
 /// open update continues.
 pub async fn change(
+    ctx: &Authorized<Operator>,
     engine: &Engine,
-    actor: &Actor,
     device_id: &str,
     change: DeviceChange,
 ) -> Result<Device> {
-    actor.require(Role::Operator)?;
     check(&change)?;
-    let tenant = actor.tenant;
+    let tenant = ctx.tenant;
     let changed = engine
         .store()
         .change_device(tenant, device_id, change)
@@ -27,7 +25,7 @@ pub async fn change(
     for campaign in campaigns {
         engine.signals.wake_campaign(RunRef { tenant, campaign });
     }
-    super::get(engine, actor, device_id).await
+    super::get(ctx, engine, device_id).await
 }
 
 fn check(change: &DeviceChange) -> Result<()> {

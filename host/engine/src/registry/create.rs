@@ -2,9 +2,9 @@ use tidegate_core::device::Device;
 
 use super::validate::DeviceValidator;
 use crate::{
-    Engine, Error, Result,
-    ports::{MAX_LABELS, NewDevice, Role, StoreError},
-    tenants::{Actor, fingerprint, generate_secret},
+    Authorized, Engine, Error, Operator, Result,
+    ports::{MAX_LABELS, NewDevice, StoreError},
+    tenants::{fingerprint, generate_secret},
 };
 
 /// A new device and its token.
@@ -17,24 +17,27 @@ pub struct DeviceWithToken {
 }
 
 /// Creates a device before it is first seen. Its token and creation time are set here.
-pub async fn create(engine: &Engine, actor: &Actor, device: NewDevice) -> Result<DeviceWithToken> {
-    actor.require(Role::Operator)?;
+pub async fn create(
+    ctx: &Authorized<Operator>,
+    engine: &Engine,
+    device: NewDevice,
+) -> Result<DeviceWithToken> {
     check(&device)?;
     let token = generate_secret(&*engine.ports.entropy, "");
     let device_id = device.device_id.clone();
     let device = NewDevice {
         token_sha256: Some(fingerprint(&token)),
-        created_at: Some(engine.now()),
+        created_at: Some(ctx.now),
         ..device
     };
-    match engine.store().create_device(actor.tenant, device).await {
+    match engine.store().create_device(ctx.tenant, device).await {
         Ok(_) => {}
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("device_exists", message));
         }
         Err(error) => return Err(error.into()),
     }
-    let device = super::get(engine, actor, &device_id).await?;
+    let device = super::get(ctx, engine, &device_id).await?;
     Ok(DeviceWithToken { device, token })
 }
 

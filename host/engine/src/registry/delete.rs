@@ -1,17 +1,12 @@
-use crate::{
-    Engine, Error, Result, devices,
-    ports::{Role, RunRef},
-    tenants::Actor,
-};
+use crate::{Authorized, Engine, Error, Operator, Result, devices, ports::RunRef};
 
 /// Deletes a device and everything that belongs to it. Its open updates end as cancelled; campaigns keep its counts. If
 /// it polls again and its caller may register it, it is a new device.
-pub async fn delete(engine: &Engine, actor: &Actor, device_id: &str) -> Result<()> {
-    actor.require(Role::Operator)?;
-    let tenant = actor.tenant;
+pub async fn delete(ctx: &Authorized<Operator>, engine: &Engine, device_id: &str) -> Result<()> {
+    let tenant = ctx.tenant;
     let deleted = engine
         .store()
-        .delete_device(tenant, device_id, engine.now())
+        .delete_device(tenant, device_id, ctx.now)
         .await;
     // After a store error the result is unknown.
     devices::invalidate_device(engine, tenant, device_id);

@@ -1,9 +1,8 @@
 use tidegate_core::id::UpdateId;
 
 use crate::{
-    Engine, Error, Result,
+    Ctx, Engine, Error, Result,
     ports::{FeedbackRow, PageRequest, UpdateFilter, UpdateRow},
-    tenants::Actor,
 };
 
 /// The feedback on one update of a device.
@@ -17,16 +16,16 @@ pub struct FeedbackLog {
 
 /// The feedback on one update of a device, by default its newest one; at most `limit` entries.
 pub async fn feedback_log(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device_id: &str,
     update: Option<UpdateId>,
     limit: u32,
 ) -> Result<FeedbackLog> {
-    let device = super::get(engine, actor, device_id).await?;
+    let device = super::get(ctx, engine, device_id).await?;
     let store = engine.store();
     let update = if let Some(id) = update {
-        let found = store.update(actor.tenant, id).await?;
+        let found = store.update(ctx.tenant, id).await?;
         let own = found.filter(|row| row.update.device == device.key);
         Some(own.ok_or_else(|| Error::not_found("update", id))?)
     } else {
@@ -39,13 +38,13 @@ pub async fn feedback_log(
             offset: 0,
         };
         store
-            .list_updates(actor.tenant, &filter, newest)
+            .list_updates(ctx.tenant, &filter, newest)
             .await?
             .items
             .pop()
     };
     let lines = match &update {
-        Some(row) => store.history(actor.tenant, row.update.id, limit).await?,
+        Some(row) => store.history(ctx.tenant, row.update.id, limit).await?,
         None => Vec::new(),
     };
     Ok(FeedbackLog { update, lines })

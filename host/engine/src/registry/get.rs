@@ -1,10 +1,9 @@
 use tidegate_core::device::Device;
 
-use crate::{Engine, Error, Result, ports::Role, tenants::Actor};
+use crate::{Ctx, Engine, Error, Result};
 
 /// The device of this id.
-pub async fn get(engine: &Engine, actor: &Actor, device_id: &str) -> Result<Device> {
-    actor.require(Role::Viewer)?;
-    let device = engine.store().device(actor.tenant, device_id).await?;
+pub async fn get(ctx: &Ctx, engine: &Engine, device_id: &str) -> Result<Device> {
+    let device = engine.store().device(ctx.tenant, device_id).await?;
     device.ok_or_else(|| Error::not_found("device", device_id))
 }

@@ -4,20 +4,18 @@ use tidegate_core::{
 };
 
 use crate::{
-    Engine, Error, Result,
-    ports::{DeviceFilter, DeviceSort, Page, PageRequest, Role},
-    tenants::Actor,
+    Ctx, Engine, Error, Result,
+    ports::{DeviceFilter, DeviceSort, Page, PageRequest},
 };
 
 /// Lists devices that match `q` (RSQL), sorted by `sort` (`field` or `field:desc`).
 pub async fn list(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     q: Option<&str>,
     sort: Option<&str>,
     page: PageRequest,
 ) -> Result<Page<Device>> {
-    actor.require(Role::Viewer)?;
     let selector = q.map(|q| parse(q, &DEVICE_FIELDS)).transpose();
     let selector =
         selector.map_err(|error| Error::invalid("invalid_selector", "q", error.to_string()))?;
@@ -29,7 +27,7 @@ pub async fn list(
     };
     Ok(engine
         .store()
-        .list_devices(actor.tenant, &filter, page)
+        .list_devices(ctx.tenant, &filter, page)
         .await?)
 }
 

@@ -1,17 +1,25 @@
-use super::{Actor, fingerprint};
-use crate::{Engine, Result, ports::Tenant};
+use std::sync::Arc;
 
-/// The actor of an API key; `None` if the key is unknown or has expired.
+use super::fingerprint;
+use crate::{Actor, ActorKind, Ctx, Engine, Result, ports::Tenant};
+
+/// The context of a request with an API key; `None` if the key is unknown or has expired.
 ///
 /// The key is looked up by its hash, so the duration of a failed attempt reveals nothing about stored keys.
-pub async fn authenticate(engine: &Engine, presented: &str) -> Result<Option<Actor>> {
+pub async fn authenticate(
+    engine: &Engine,
+    presented: &str,
+    request_id: Arc<str>,
+) -> Result<Option<Ctx>> {
     let key = engine.store().key(fingerprint(presented)).await?;
     let now = engine.now();
     let good = key.filter(|key| key.expires_at.is_none_or(|expires_at| now < expires_at));
-    Ok(good.map(|key| Actor {
+    Ok(good.map(|key| Ctx {
         tenant: key.tenant.id,
-        user: key.user,
+        actor: Actor::new(ActorKind::Key, key.user),
         role: key.role,
+        request_id,
+        now,
     }))
 }
 

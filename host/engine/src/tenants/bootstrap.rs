@@ -1,6 +1,6 @@
 use super::{NewApiKey, issue_key};
 use crate::{
-    Engine, Result,
+    Actor, Engine, Result,
     ports::{Role, StoreError, Tenant},
 };
 
@@ -22,13 +22,13 @@ pub async fn bootstrap(engine: &Engine) -> Result<Bootstrap> {
     let admin_key = if engine.store().has_keys().await? {
         None
     } else {
+        let ctx = engine.trusted_ctx(tenant.id, Actor::server());
         let first = NewApiKey {
-            tenant: tenant.id,
             user: "admin".to_owned(),
             role: Role::Admin,
             expires_at: None,
         };
-        Some(issue_key(engine, first).await?)
+        Some(issue_key(&ctx, engine, first).await?)
     };
     Ok(Bootstrap { tenant, admin_key })
 }

@@ -1,16 +1,14 @@
-use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_core::time::Timestamp;
 
 use super::{fingerprint, generate_secret};
 use crate::{
-    Engine, Error, Result,
+    Admin, Authorized, Engine, Error, Result,
     ports::{ApiKeyRecord, Role},
 };
 
 /// An API key to be issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
-    /// The tenant that it gives access to.
-    pub tenant: TenantId,
     /// The user who acts with it: 1 to 200 characters.
     pub user: String,
     /// The user's role.
@@ -19,17 +17,21 @@ pub struct NewApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Issues an API key. The key is returned once: only its hash is stored.
-pub async fn issue_key(engine: &Engine, new_key: NewApiKey) -> Result<String> {
+/// Issues an API key for the tenant. The key is returned once: only its hash is stored.
+pub async fn issue_key(
+    ctx: &Authorized<Admin>,
+    engine: &Engine,
+    new_key: NewApiKey,
+) -> Result<String> {
     check_user(&new_key.user)?;
     let key = generate_secret(&*engine.ports.entropy, "tg_");
     let stored = ApiKeyRecord {
-        tenant: new_key.tenant,
+        tenant: ctx.tenant,
         user: new_key.user,
         role: new_key.role,
         sha256: fingerprint(&key),
         expires_at: new_key.expires_at,
-        created_at: engine.now(),
+        created_at: ctx.now,
     };
     engine.store().create_key(stored).await?;
     Ok(key)

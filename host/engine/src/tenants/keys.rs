@@ -1,6 +1,6 @@
-use tidegate_core::{firmware::hex, id::TenantId};
+use tidegate_core::firmware::hex;
 
-use crate::{Engine, Error, Result, ports::ApiKeyRecord};
+use crate::{Admin, Authorized, Engine, Error, Result, ports::ApiKeyRecord};
 
 /// How many hexadecimal digits of its sha256 identify a key.
 const ID_DIGITS: usize = 12;
@@ -13,15 +13,15 @@ pub fn key_id(key: &ApiKeyRecord) -> String {
 }
 
 /// The API keys of a tenant, including expired ones, in order of creation.
-pub async fn keys(engine: &Engine, tenant: TenantId) -> Result<Vec<ApiKeyRecord>> {
-    Ok(engine.store().keys(tenant).await?)
+pub async fn keys(ctx: &Authorized<Admin>, engine: &Engine) -> Result<Vec<ApiKeyRecord>> {
+    Ok(engine.store().keys(ctx.tenant).await?)
 }
 
 /// Revokes the API key with this [`key_id`]; the next request with it is rejected.
-pub async fn revoke_key(engine: &Engine, tenant: TenantId, id: &str) -> Result<()> {
-    let keys = engine.store().keys(tenant).await?;
+pub async fn revoke_key(ctx: &Authorized<Admin>, engine: &Engine, id: &str) -> Result<()> {
+    let keys = engine.store().keys(ctx.tenant).await?;
     if let Some(key) = keys.iter().find(|key| key_id(key) == id)
-        && engine.store().delete_key(tenant, key.sha256).await?
+        && engine.store().delete_key(ctx.tenant, key.sha256).await?
     {
         return Ok(());
     }

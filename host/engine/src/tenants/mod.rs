@@ -1,6 +1,5 @@
 //! Use cases of tenants: creation, API keys, roles, settings.
 
-mod actor;
 mod authenticate;
 mod bootstrap;
 mod create;
@@ -9,7 +8,6 @@ mod keys;
 mod secret;
 mod settings;
 
-pub use actor::Actor;
 pub use authenticate::{authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
 pub use create::create;

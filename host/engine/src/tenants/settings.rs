@@ -1,30 +1,24 @@
 use tidegate_core::{plugin::FieldError, settings::TenantSettings};
 
-use super::Actor;
-use crate::{
-    Engine, Error, Result,
-    ports::{Role, Tenant},
-};
+use crate::{Admin, Authorized, Ctx, Engine, Error, Result, ports::Tenant};
 
 /// Maximum compare-and-set attempts.
 const MAX_CAS_ATTEMPTS: usize = 8;
 
 /// The settings of the actor's tenant.
-pub async fn settings(engine: &Engine, actor: &Actor) -> Result<TenantSettings> {
-    actor.require(Role::Viewer)?;
-    Ok(tenant(engine, actor).await?.settings)
+pub async fn settings(ctx: &Ctx, engine: &Engine) -> Result<TenantSettings> {
+    Ok(tenant(ctx, engine).await?.settings)
 }
 
 /// Changes the settings of the actor's tenant and returns the new ones. After a concurrent change, `change` is called
 /// again, so that no change is lost.
 pub async fn change_settings<E: From<Error>>(
+    ctx: &Authorized<Admin>,
     engine: &Engine,
-    actor: &Actor,
     mut change: impl FnMut(TenantSettings) -> std::result::Result<TenantSettings, E>,
 ) -> std::result::Result<TenantSettings, E> {
-    actor.require(Role::Admin)?;
     for _ in 0..MAX_CAS_ATTEMPTS {
-        let before = tenant(engine, actor).await?;
+        let before = tenant(ctx, engine).await?;
         let settings = change(before.settings.clone())?;
         if settings == before.settings {
             return Ok(settings);
@@ -45,9 +39,9 @@ pub async fn change_settings<E: From<Error>>(
     Err(Error::conflict("settings_changed", message).into())
 }
 
-async fn tenant(engine: &Engine, actor: &Actor) -> Result<Tenant> {
-    let tenant = engine.store().tenant_by_id(actor.tenant).await?;
-    tenant.ok_or_else(|| Error::not_found("tenant", actor.tenant))
+async fn tenant(ctx: &Ctx, engine: &Engine) -> Result<Tenant> {
+    let tenant = engine.store().tenant_by_id(ctx.tenant).await?;
+    tenant.ok_or_else(|| Error::not_found("tenant", ctx.tenant))
 }
 
 fn check(errors: Vec<FieldError>) -> Result<()> {

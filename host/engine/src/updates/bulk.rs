@@ -11,9 +11,8 @@ use super::{
     request::invalid,
 };
 use crate::{
-    Engine, Error, Result, devices,
-    ports::{AffectedDevice, Offer, OfferResult, Role},
-    tenants::Actor,
+    Authorized, Ctx, Engine, Error, Operator, Result, devices,
+    ports::{AffectedDevice, Offer, OfferResult},
 };
 
 /// Maximum number of devices per request.
@@ -33,28 +32,27 @@ pub struct BulkResult {
 /// Offers a firmware to many devices. Each device is accepted or refused independently. Accepted batches stay accepted
 /// if a later batch cannot be written.
 pub async fn create_many(
+    ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
-    actor: &Actor,
     device_ids: Vec<String>,
     request: &UpdateRequest,
 ) -> Result<BulkResult> {
-    actor.require(Role::Operator)?;
     if !(1..=MAX_DEVICES).contains(&device_ids.len()) {
         return Err(invalid(vec![FieldError {
             path: "/device_ids".to_owned(),
             message: format!("must name 1 to {MAX_DEVICES} devices"),
         }]));
     }
-    let firmware = request.firmware(engine, actor).await?;
-    let policies = Policies::for_request(engine, actor.tenant, request).await?;
-    let offer = request.offer(engine, &firmware);
+    let firmware = request.firmware(ctx, engine).await?;
+    let policies = Policies::for_request(engine, ctx.tenant, request).await?;
+    let offer = request.offer(ctx, &firmware);
     let mut result = BulkResult::default();
     let mut seen_ids = HashSet::new();
     for chunk in device_ids.chunks(BATCH_SIZE) {
         let checked = policies
             .check(
                 engine,
-                actor.tenant,
+                ctx.tenant,
                 &firmware,
                 request.options.timeouts.update,
                 chunk.to_vec(),
@@ -69,8 +67,7 @@ pub async fn create_many(
             .filter(|(_, refusal)| refusal.is_none());
         let eligible: Vec<String> = eligible.map(|(id, _)| (*id).clone()).collect();
         let results =
-            create_in_transaction(engine, actor, &eligible, &checked, &offer, request.force)
-                .await?;
+            create_in_transaction(ctx, engine, &eligible, &checked, &offer, request.force).await?;
         for (id, refusal) in checked_batch {
             match refusal.map_or_else(|| created_id(results.get(id)), Err) {
                 Ok(update) => result.accepted.push((id.clone(), update)),
@@ -99,8 +96,8 @@ fn check_before_offer(
 /// Creates updates in one transaction and drops the devices from the read model; results by device id. It completes
 /// even if the client disconnects.
 pub(super) async fn create_in_transaction(
+    ctx: &Ctx,
     engine: &Arc<Engine>,
-    actor: &Actor,
     ids: &[String],
     checked: &CheckedDevices,
     offer: &Offer,
@@ -113,7 +110,7 @@ pub(super) async fn create_in_transaction(
     if targets.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let (engine, tenant, offer) = (Arc::clone(engine), actor.tenant, offer.clone());
+    let (engine, tenant, offer) = (Arc::clone(engine), ctx.tenant, offer.clone());
     let task = tokio::spawn(async move {
         let keys: Vec<_> = targets.iter().map(|(_, key)| *key).collect();
         let results = engine

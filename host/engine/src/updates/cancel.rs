@@ -7,23 +7,21 @@ use tidegate_core::{
 
 use super::log::note;
 use crate::{
-    Engine, Error, Result,
+    Authorized, Engine, Error, Operator, Result,
     devices::record_for_device,
-    ports::{RecordError, Role, UpdateReport, UpdateRow},
-    tenants::Actor,
+    ports::{RecordError, UpdateReport, UpdateRow},
 };
 
 /// Cancels an update, with or without a campaign: the device gets a `cancelAction` and may reject it. Cancelling twice
 /// changes nothing. `force` ends a cancelling update without its device; later feedback of the device is refused.
 pub async fn cancel(
+    ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
-    actor: &Actor,
     id: UpdateId,
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    actor.require(Role::Operator)?;
-    let row = super::get(engine, actor, id).await?;
+    let row = super::get(ctx, engine, id).await?;
     if row.update.state.status == UpdateStatus::Verifying {
         let message = "the device has reported the installation, which is being verified: roll the device back instead";
         return Err(Error::conflict("update_installed", message));
@@ -34,24 +32,24 @@ pub async fn cancel(
         (UpdateEvent::CancelRequested, "cancelled")
     };
     let report = UpdateReport {
-        tenant: actor.tenant,
+        tenant: ctx.tenant,
         device: row.update.device,
         update: id,
         event,
-        at: engine.now(),
+        at: ctx.now,
     };
-    let recorded = record_for_device(engine, actor.tenant, &row.device_id, |engine| async move {
+    let recorded = record_for_device(engine, ctx.tenant, &row.device_id, |engine| async move {
         engine.store().record(report).await
     });
     match recorded.await {
         Ok(recorded) => {
             if recorded.changes_update {
-                note(engine, actor, &row.update, action, reason).await;
+                note(ctx, engine, &row.update, action, reason).await;
             }
-            super::get(engine, actor, id).await
+            super::get(ctx, engine, id).await
         }
         Err(RecordError::Refused(EventError::Closed)) => {
-            let ended = super::get(engine, actor, id).await?;
+            let ended = super::get(ctx, engine, id).await?;
             let status = ended.update.state.status.as_str();
             let message = format!("the update is {status} and cannot be cancelled");
             Err(Error::conflict("update_ended", message))

@@ -6,51 +6,49 @@ use super::{
     policies::{CheckedDevices, Policies},
 };
 use crate::{
-    Engine, Error, Result,
-    ports::{Offer, Role, UpdateRow},
-    tenants::Actor,
+    Authorized, Ctx, Engine, Error, Operator, Result,
+    ports::{Offer, UpdateRow},
 };
 
 /// Offers a firmware to a device. If the device is refused, the error is a conflict with the reason, and nothing is
 /// created.
 pub async fn create(
+    ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
-    actor: &Actor,
     device_id: &str,
     request: &UpdateRequest,
 ) -> Result<UpdateRow> {
-    actor.require(Role::Operator)?;
     // The path is checked before the body.
     if engine
         .store()
-        .device(actor.tenant, device_id)
+        .device(ctx.tenant, device_id)
         .await?
         .is_none()
     {
         return Err(Error::not_found("device", device_id));
     }
-    let firmware = request.firmware(engine, actor).await?;
-    let policies = Policies::for_request(engine, actor.tenant, request).await?;
+    let firmware = request.firmware(ctx, engine).await?;
+    let policies = Policies::for_request(engine, ctx.tenant, request).await?;
     let device_ids = vec![device_id.to_owned()];
     let checked = policies
         .check(
             engine,
-            actor.tenant,
+            ctx.tenant,
             &firmware,
             request.options.timeouts.update,
             device_ids,
         )
         .await?;
-    let offer = request.offer(engine, &firmware);
-    create_checked(engine, actor, device_id, &checked, &offer, request.force)
+    let offer = request.offer(ctx, &firmware);
+    create_checked(ctx, engine, device_id, &checked, &offer, request.force)
         .await?
         .map_err(|refusal| refusal.into_error(device_id))
 }
 
 /// Creates the update of a device that the policies have checked, or returns why it is refused.
 pub(super) async fn create_checked(
+    ctx: &Ctx,
     engine: &Arc<Engine>,
-    actor: &Actor,
     device_id: &str,
     checked: &CheckedDevices,
     offer: &Offer,
@@ -60,9 +58,9 @@ pub(super) async fn create_checked(
         return Ok(Err(OfferRefusal::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];
-    let results = create_in_transaction(engine, actor, &ids, checked, offer, force).await?;
+    let results = create_in_transaction(ctx, engine, &ids, checked, offer, force).await?;
     match created_id(results.get(device_id)) {
-        Ok(id) => super::get(engine, actor, id).await.map(Ok),
+        Ok(id) => super::get(ctx, engine, id).await.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
 }

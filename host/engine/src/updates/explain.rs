@@ -1,24 +1,24 @@
 use tidegate_core::{device::Device, update::UpdateStatus};
 
-use crate::{Engine, Error, Result, tenants::Actor};
+use crate::{Ctx, Engine, Error, Result};
 
 /// Explains, in a sentence, a device's open update and what it waits for. For an update of a campaign the campaign's
 /// explanation covers the window.
 pub async fn explain_open_update(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device: &Device,
 ) -> Result<Option<String>> {
     let Some(id) = device.open_update else {
         return Ok(None);
     };
     // It may have been deleted meanwhile.
-    let row = match super::get(engine, actor, id).await {
+    let row = match super::get(ctx, engine, id).await {
         Err(Error::NotFound { .. }) => return Ok(None),
         row => row?,
     };
     let state = &row.update.state;
-    Ok(match state.window_wait_reason(engine.now()) {
+    Ok(match state.window_wait_reason(ctx.now) {
         Some(_) if row.update.campaign.is_some() => None,
         Some(why) => Some(format!("update {id} waits: {why}")),
         None if state.status == UpdateStatus::Cancelling => Some(format!(

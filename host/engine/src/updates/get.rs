@@ -1,14 +1,9 @@
 use tidegate_core::id::UpdateId;
 
-use crate::{
-    Engine, Error, Result,
-    ports::{Role, UpdateRow},
-    tenants::Actor,
-};
+use crate::{Ctx, Engine, Error, Result, ports::UpdateRow};
 
 /// The update of this id.
-pub async fn get(engine: &Engine, actor: &Actor, id: UpdateId) -> Result<UpdateRow> {
-    actor.require(Role::Viewer)?;
-    let row = engine.store().update(actor.tenant, id).await?;
+pub async fn get(ctx: &Ctx, engine: &Engine, id: UpdateId) -> Result<UpdateRow> {
+    let row = engine.store().update(ctx.tenant, id).await?;
     row.ok_or_else(|| Error::not_found("update", id))
 }

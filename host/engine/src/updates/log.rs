@@ -5,9 +5,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Engine, Result,
-    ports::{LogReport, PageRequest, Role, UpdateFilter, UpdateRow},
-    tenants::Actor,
+    Ctx, Engine, Result,
+    ports::{LogReport, PageRequest, UpdateFilter, UpdateRow},
 };
 
 /// A part of an update's log.
@@ -23,22 +22,21 @@ pub struct UpdateLog {
 
 /// The log of an update: the first `limit` lines after `after`, or else the newest ones.
 pub async fn log(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     id: UpdateId,
     after: Option<u64>,
     limit: u32,
 ) -> Result<UpdateLog> {
-    actor.require(Role::Viewer)?;
-    let update = super::get(engine, actor, id).await?;
+    let update = super::get(ctx, engine, id).await?;
     let after = if let Some(after) = after {
         after
     } else {
         // Lines that arrive meanwhile follow these.
-        let all = engine.store().log(actor.tenant, id, u64::MAX, 1).await?;
+        let all = engine.store().log(ctx.tenant, id, u64::MAX, 1).await?;
         all.total.saturating_sub(u64::from(limit))
     };
-    let log = engine.store().log(actor.tenant, id, after, limit).await?;
+    let log = engine.store().log(ctx.tenant, id, after, limit).await?;
     Ok(UpdateLog {
         update,
         lines: log.lines,
@@ -47,21 +45,15 @@ pub async fn log(
 }
 
 /// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken effect.
-pub(super) async fn note(
-    engine: &Engine,
-    actor: &Actor,
-    update: &Update,
-    action: &str,
-    reason: &str,
-) {
+pub(super) async fn note(ctx: &Ctx, engine: &Engine, update: &Update, action: &str, reason: &str) {
     let colon = if reason.is_empty() { "" } else { ": " };
     let report = LogReport {
         tenant: update.tenant,
         device: update.device,
         update: Some(update.id),
         source: LogSource::Host,
-        lines: lines(&format!("{action} by {}{colon}{reason}", actor.user)),
-        at: engine.now(),
+        lines: lines(&format!("{action} by {}{colon}{reason}", ctx.actor.name)),
+        at: ctx.now,
     };
     if let Err(error) = engine.store().record_log(report).await {
         let error = &error as &dyn std::error::Error;
@@ -73,11 +65,10 @@ pub(super) async fn note(
 
 /// The id of a device's newest update.
 pub async fn newest_update(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device: DeviceKey,
 ) -> Result<Option<UpdateId>> {
-    actor.require(Role::Viewer)?;
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device),
@@ -88,7 +79,7 @@ pub async fn newest_update(
     };
     let page = engine
         .store()
-        .list_updates(actor.tenant, &filter, first)
+        .list_updates(ctx.tenant, &filter, first)
         .await?;
     Ok(page.items.first().map(|row| row.update.id))
 }

@@ -8,10 +8,9 @@ use tidegate_core::{
 };
 
 use crate::{
-    Engine, Error, Result,
+    Ctx, Engine, Error, Result,
     campaigns::{PluginChoice, check_options},
     ports::Offer,
-    tenants::Actor,
 };
 
 /// An operator's request to update one or many devices.
@@ -35,9 +34,9 @@ pub struct UpdateRequest {
 
 impl UpdateRequest {
     /// Validates everything except devices and policies, and returns the firmware.
-    pub(super) async fn firmware(&self, engine: &Engine, actor: &Actor) -> Result<Firmware> {
-        let mut errors = self.validation_errors(engine.now());
-        let firmware = engine.store().firmware(actor.tenant, self.firmware).await?;
+    pub(super) async fn firmware(&self, ctx: &Ctx, engine: &Engine) -> Result<Firmware> {
+        let mut errors = self.validation_errors(ctx.now);
+        let firmware = engine.store().firmware(ctx.tenant, self.firmware).await?;
         let firmware = firmware.filter(|firmware| firmware.deleted_at.is_none());
         let message = match &firmware {
             None => Some(format!("there is no firmware {}", self.firmware)),
@@ -73,7 +72,7 @@ impl UpdateRequest {
         errors
     }
 
-    pub(super) fn offer(&self, engine: &Engine, firmware: &Firmware) -> Offer {
+    pub(super) fn offer(&self, ctx: &Ctx, firmware: &Firmware) -> Offer {
         let lifted = firmware.details.is_security_update && self.priority < Priority::High;
         let priority = if lifted {
             Priority::High
@@ -86,7 +85,7 @@ impl UpdateRequest {
             weight: priority.weight(),
             success_criteria: self.success_criteria,
             options: self.options.clone(),
-            now: engine.now(),
+            now: ctx.now,
         }
     }
 }

@@ -8,23 +8,21 @@ use tidegate_core::{
 
 use super::{create::create_checked, log::note, policies::Policies, request::invalid};
 use crate::{
-    Engine, Error, Result,
+    Authorized, Engine, Error, Operator, Result,
     campaigns::check_retries,
-    ports::{Offer, Role, UpdateRow},
-    tenants::Actor,
+    ports::{Offer, UpdateRow},
 };
 
 /// Retries an update that ended without success: offers its firmware again with the same options, as an update of its
 /// own. `retries` replaces its automatic retries; `None` keeps them. Its campaign keeps counting the failure. Policies
 /// are not checked again.
 pub async fn retry(
+    ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
-    actor: &Actor,
     id: UpdateId,
     retries: Option<RetryPolicy>,
 ) -> Result<UpdateRow> {
-    actor.require(Role::Operator)?;
-    let row = super::get(engine, actor, id).await?;
+    let row = super::get(ctx, engine, id).await?;
     let update = &row.update;
     let options = update.state.options.clone();
     let options = UpdateOptions {
@@ -48,16 +46,13 @@ pub async fn retry(
         let message = format!("the update is {} and cannot be retried", status.as_str());
         return Err(Error::conflict("nothing_to_retry", message));
     }
-    let policies = Policies::by_name(engine, actor.tenant, &[]).await?;
-    let found = engine
-        .store()
-        .firmware(actor.tenant, update.firmware)
-        .await?;
+    let policies = Policies::by_name(engine, ctx.tenant, &[]).await?;
+    let found = engine.store().firmware(ctx.tenant, update.firmware).await?;
     let firmware = found.ok_or_else(|| Error::not_found("firmware", update.firmware))?;
     let timeout = options.timeouts.update;
     let device_ids = vec![row.device_id.clone()];
     let checked = policies
-        .check(engine, actor.tenant, &firmware, timeout, device_ids)
+        .check(engine, ctx.tenant, &firmware, timeout, device_ids)
         .await?;
     let offer = Offer {
         firmware: update.firmware,
@@ -65,12 +60,12 @@ pub async fn retry(
         weight: update.weight,
         success_criteria: update.state.success_criteria,
         options,
-        now: engine.now(),
+        now: ctx.now,
     };
-    let new_update = create_checked(engine, actor, &row.device_id, &checked, &offer, false)
+    let new_update = create_checked(ctx, engine, &row.device_id, &checked, &offer, false)
         .await?
         .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
     let action = format!("retry of update {id}");
-    note(engine, actor, &new_update.update, &action, "").await;
+    note(ctx, engine, &new_update.update, &action, "").await;
     Ok(new_update)
 }

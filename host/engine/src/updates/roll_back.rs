@@ -11,10 +11,9 @@ use tidegate_core::{
 
 use super::{OfferRefusal, log::note, offer_rollback::offer_rollback, policies::Policies};
 use crate::{
-    Engine, Error, Result,
-    ports::{Offer, OfferOverrides, PageRequest, Role, UpdateFilter, UpdateRow},
+    Authorized, Ctx, Engine, Error, Operator, Result,
+    ports::{Offer, OfferOverrides, PageRequest, UpdateFilter, UpdateRow},
     registry,
-    tenants::Actor,
 };
 
 /// From the offer to the end.
@@ -30,38 +29,31 @@ const SEARCHED_UPDATES: PageRequest = PageRequest {
 /// cancelled, since they would undo the rollback. `force` ignores policies and a pin, and installs the firmware even if
 /// it is installed.
 pub async fn roll_back(
+    ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
-    actor: &Actor,
     device_id: &str,
     target_version: Option<&str>,
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    actor.require(Role::Operator)?;
-    let device = registry::get(engine, actor, device_id).await?;
-    let updates = updates(engine, actor, &device).await?;
+    let device = registry::get(ctx, engine, device_id).await?;
+    let updates = updates(ctx, engine, &device).await?;
     let last = updates.iter().find(|row| is_running(&device, row));
     let target = match target_version {
-        None => previous_firmware(engine, actor, &device, last).await?,
+        None => previous_firmware(ctx, engine, &device, last).await?,
         Some(version) => match previously_completed(&updates, version) {
             Some(target) => target,
-            None => find_version(engine, actor, &device, last, version).await?,
+            None => find_version(ctx, engine, &device, last, version).await?,
         },
     };
-    let firmware = firmware(engine, actor, target.firmware).await?;
+    let firmware = firmware(ctx, engine, target.firmware).await?;
     // Firmware that ran on the device is compatible, whatever the device reports now.
     let skips_policies = target.has_run || force;
     let policy_names: &[&str] = if skips_policies { &[] } else { &["hardware"] };
-    let policies = Policies::by_name(engine, actor.tenant, policy_names).await?;
+    let policies = Policies::by_name(engine, ctx.tenant, policy_names).await?;
     let device_ids = vec![device_id.to_owned()];
     let checked = policies
-        .check(
-            engine,
-            actor.tenant,
-            &firmware,
-            ROLLBACK_TIMEOUT,
-            device_ids,
-        )
+        .check(engine, ctx.tenant, &firmware, ROLLBACK_TIMEOUT, device_ids)
         .await?;
     if let Some((_, Some(reason))) = checked.get(device_id) {
         return Err(OfferRefusal::Incompatible(reason.clone()).into_error(device_id));
@@ -72,7 +64,7 @@ pub async fn roll_back(
         weight: ROLLBACK_WEIGHT,
         success_criteria: SuccessCriteria::Reported,
         options: UpdateOptions::forced(ROLLBACK_TIMEOUT),
-        now: engine.now(),
+        now: ctx.now,
     };
     // If the device has since reported another installation, it no longer runs what its last completed update
     // installed.
@@ -83,12 +75,12 @@ pub async fn roll_back(
         ignore_installed: force || has_moved_on,
     };
     let (id, cancelled) = offer_rollback(engine, &device, &offer, overrides).await?;
-    let row = super::get(engine, actor, id).await?;
-    note(engine, actor, &row.update, "rolled back", reason).await;
+    let row = super::get(ctx, engine, id).await?;
+    note(ctx, engine, &row.update, "rolled back", reason).await;
     for row in &updates {
         if cancelled.iter().any(|(id, _)| *id == row.update.id) {
             let action = format!("cancelled for update {id}");
-            note(engine, actor, &row.update, &action, reason).await;
+            note(ctx, engine, &row.update, &action, reason).await;
         }
     }
     Ok(row)
@@ -116,8 +108,8 @@ struct RollbackTarget {
 
 /// The firmware that the device had before this update.
 async fn previous_firmware(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device: &Device,
     last: Option<&UpdateRow>,
 ) -> Result<RollbackTarget> {
@@ -136,7 +128,7 @@ async fn previous_firmware(
         ));
     };
     let name = &last.firmware_name;
-    match find_firmware(engine, actor, device, name, version).await? {
+    match find_firmware(ctx, engine, device, name, version).await? {
         Some(found) => Ok(found),
         None => Err(no_rollback_target(&format!(
             "the device had version {version} before its last update, and there is no {name} {version} for its model"
@@ -160,29 +152,29 @@ fn previously_completed(updates: &[UpdateRow], version: &str) -> Option<Rollback
 
 /// The firmware of this version for the device's model, with the name of its current firmware.
 async fn find_version(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device: &Device,
     last: Option<&UpdateRow>,
     version: &str,
 ) -> Result<RollbackTarget> {
     let name = match (last, device.installed_firmware) {
         (Some(last), _) => last.firmware_name.clone(),
-        (None, Some(installed)) => firmware(engine, actor, installed).await?.details.name,
+        (None, Some(installed)) => firmware(ctx, engine, installed).await?.details.name,
         (None, None) => {
             let why = "the firmware of the device is unknown: start an update with a `firmware_id`";
             return Err(no_rollback_target(why));
         }
     };
-    let found = find_firmware(engine, actor, device, &name, version).await?;
+    let found = find_firmware(ctx, engine, device, &name, version).await?;
     let absent = || format!("there is no {name} {version} for the device's model");
     found.ok_or_else(|| no_rollback_target(&absent()))
 }
 
 /// The firmware of this name and version for the device's model.
 async fn find_firmware(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     device: &Device,
     name: &str,
     version: &str,
@@ -190,7 +182,7 @@ async fn find_firmware(
     let model = device.hw_model.as_deref();
     let found = engine
         .store()
-        .firmware_of_version(actor.tenant, name, version, model)
+        .firmware_of_version(ctx.tenant, name, version, model)
         .await?;
     Ok(found.map(|firmware| RollbackTarget {
         firmware,
@@ -199,20 +191,20 @@ async fn find_firmware(
 }
 
 /// The device's updates, newest first.
-async fn updates(engine: &Engine, actor: &Actor, device: &Device) -> Result<Vec<UpdateRow>> {
+async fn updates(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<UpdateRow>> {
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
     };
     let page = engine
         .store()
-        .list_updates(actor.tenant, &filter, SEARCHED_UPDATES)
+        .list_updates(ctx.tenant, &filter, SEARCHED_UPDATES)
         .await?;
     Ok(page.items)
 }
 
-async fn firmware(engine: &Engine, actor: &Actor, id: FirmwareId) -> Result<Firmware> {
-    let firmware = engine.store().firmware(actor.tenant, id).await?;
+async fn firmware(ctx: &Ctx, engine: &Engine, id: FirmwareId) -> Result<Firmware> {
+    let firmware = engine.store().firmware(ctx.tenant, id).await?;
     firmware.ok_or_else(|| Error::not_found("firmware", id))
 }
 

@@ -1,10 +1,9 @@
 use tidegate_core::wave::Counts;
 
-use crate::{Engine, Result, ports::Role, registry, tenants::Actor};
+use crate::{Ctx, Engine, Result, registry};
 
 /// The number of a device's updates by status.
-pub async fn totals(engine: &Engine, actor: &Actor, device_id: &str) -> Result<Counts> {
-    actor.require(Role::Viewer)?;
-    let device = registry::get(engine, actor, device_id).await?;
-    Ok(engine.store().totals(actor.tenant, device.key).await?)
+pub async fn totals(ctx: &Ctx, engine: &Engine, device_id: &str) -> Result<Counts> {
+    let device = registry::get(ctx, engine, device_id).await?;
+    Ok(engine.store().totals(ctx.tenant, device.key).await?)
 }

@@ -2,7 +2,7 @@ use tidegate_core::{
     campaign::{CampaignStatus, Targets},
     plugin::{DecisionOutcome, OperatorActKind},
 };
-use tidegate_engine::{Error, campaigns, ports::Role, tenants::Actor};
+use tidegate_engine::{Actor, Approver, Authorized, Error, campaigns, ports::Role};
 
 use crate::{
     engine_fixture::{EngineFixture, draft},
@@ -20,7 +20,7 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     };
     draft.strategy.plugin = "calm".to_owned();
     draft.policies[0].plugin = "nowhere".to_owned();
-    let error = campaigns::create(&fixture.engine, &fixture.actor, draft)
+    let error = campaigns::create(&fixture.ctx(), &fixture.engine, draft)
         .await
         .expect_err("the draft is invalid");
     let Error::Invalid { errors, .. } = error else {
@@ -49,35 +49,27 @@ async fn a_campaign_is_approved_by_another_user() {
         Error::Conflict { code, .. } | Error::Forbidden { code, .. } => code,
         other => panic!("{other:?}"),
     };
-    let start = campaigns::start(&fixture.engine, &fixture.actor, id).await;
+    let start = campaigns::start(&fixture.ctx(), &fixture.engine, id).await;
     assert_eq!(
         code(start.expect_err("the approval is missing")),
         "not_approved"
     );
-    let own = campaigns::approve(&fixture.engine, &fixture.actor, id, String::new()).await;
+    let admin = Authorized::new(fixture.ctx_of("op", Role::Admin)).expect("an approver");
+    let own = campaigns::approve(&admin, &fixture.engine, id, String::new()).await;
     assert_eq!(
         code(own.expect_err("the campaign is the user's own")),
         "own_campaign"
     );
-    let viewer = Actor {
-        user: "stranger".to_owned(),
-        role: Role::Viewer,
-        ..fixture.actor.clone()
-    };
-    let no_role = campaigns::approve(&fixture.engine, &viewer, id, String::new()).await;
+    let no_role = Authorized::<Approver>::new(fixture.ctx_of("stranger", Role::Viewer));
     assert_eq!(
         code(no_role.expect_err("the role is missing")),
         "role_missing"
     );
-    let approver = Actor {
-        user: "maker".to_owned(),
-        role: Role::Approver,
-        ..fixture.actor.clone()
-    };
-    campaigns::approve(&fixture.engine, &approver, id, "looks good".to_owned())
+    let approver = Authorized::new(fixture.ctx_of("maker", Role::Approver)).expect("an approver");
+    campaigns::approve(&approver, &fixture.engine, id, "looks good".to_owned())
         .await
         .expect("another user may approve");
-    campaigns::start(&fixture.engine, &fixture.actor, id)
+    campaigns::start(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign starts");
 }
@@ -88,7 +80,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     let id = fixture
         .create_and_start(draft(fixture.add_firmware("1.1.0").await))
         .await;
-    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
         .await
         .expect("the campaign pauses");
     fixture
@@ -96,7 +88,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
         .decides(|_| panic!("a paused campaign calls no plugin"));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Paused);
-    campaigns::resume(&fixture.engine, &fixture.actor, id)
+    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign resumes");
 
@@ -109,7 +101,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
         Ok(decision(&[(0, 1)], DecisionOutcome::AwaitOperator(1)))
     });
     fixture.tick(id).await;
-    campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
+    campaigns::advance(&fixture.ctx(), &fixture.engine, id, 1)
         .await
         .expect("the gate opens");
     fixture.sandbox.decides(|observation| {
@@ -118,7 +110,7 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     });
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 3);
-    let again = campaigns::advance(&fixture.engine, &fixture.actor, id, 1)
+    let again = campaigns::advance(&fixture.ctx(), &fixture.engine, id, 1)
         .await
         .expect_err("the wave is released already");
     assert!(matches!(
@@ -142,21 +134,18 @@ async fn another_tenant_sees_nothing() {
         .create_tenant("OTHER", fixture.engine.now())
         .await
         .expect("a tenant");
-    let stranger = Actor {
-        tenant: other.id,
-        ..fixture.actor.clone()
-    };
+    let stranger = fixture.engine.trusted_ctx(other.id, Actor::command_line());
     let engine = &fixture.engine;
     assert!(matches!(
-        campaigns::get(engine, &stranger, id).await,
+        campaigns::get(&stranger, engine, id).await,
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
-        campaigns::pause(engine, &stranger, id, "").await,
+        campaigns::pause(&stranger, engine, id, "").await,
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
-        campaigns::explain(engine, &stranger, "device-000").await,
+        campaigns::explain(&stranger, engine, "device-000").await,
         Err(Error::NotFound { .. })
     ));
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);

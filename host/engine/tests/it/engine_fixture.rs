@@ -23,14 +23,13 @@ use tidegate_core::{
     wave::Counts,
 };
 use tidegate_engine::{
-    Engine, Ports, Settings,
+    Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Settings,
     campaigns::{self, Draft, PluginChoice},
     ports::{
         Artifacts, AttributeMode, AttributesReport, ByteStream, CallFailure, Clock, Entropy,
         EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
         Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateReport, UpdateRow,
     },
-    tenants::Actor,
 };
 
 use crate::scripted_sandbox::ScriptedSandbox;
@@ -39,7 +38,7 @@ pub(crate) struct EngineFixture {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<ScriptedSandbox>,
     pub(crate) clock: Arc<ManualClock>,
-    pub(crate) actor: Actor,
+    tenant: TenantId,
     /// Every plugin call: plugin, call, and outcome as observed for metrics.
     pub(crate) calls: Calls,
     _folder: tempfile::TempDir,
@@ -56,11 +55,6 @@ impl EngineFixture {
             .await
             .expect("a tenant")
             .id;
-        let actor = Actor {
-            tenant,
-            user: "op".to_owned(),
-            role: Role::Admin,
-        };
         let sandbox = Arc::new(ScriptedSandbox::new(plan(&[
             Members::Count(1),
             Members::Count(2),
@@ -80,7 +74,7 @@ impl EngineFixture {
             engine: Arc::new(Engine::new(ports, Settings::default())),
             sandbox,
             clock,
-            actor,
+            tenant,
             calls,
             _folder: folder,
         };
@@ -112,7 +106,7 @@ impl EngineFixture {
         };
         self.engine
             .store()
-            .put_revision(self.actor.tenant, revision)
+            .put_revision(self.tenant, revision)
             .await
             .expect("a revision");
     }
@@ -130,7 +124,7 @@ impl EngineFixture {
             };
             self.engine
                 .store()
-                .create_device(self.actor.tenant, device)
+                .create_device(self.tenant, device)
                 .await
                 .expect("a device");
         }
@@ -175,12 +169,27 @@ impl EngineFixture {
             .expect("a firmware")
     }
 
+    /// The context of a request of the user `op`, an admin.
+    pub(crate) fn ctx(&self) -> Authorized<Operator> {
+        Authorized::new(self.ctx_of("op", Role::Admin)).expect("an operator")
+    }
+
+    pub(crate) fn ctx_of(&self, user: &str, role: Role) -> Ctx {
+        Ctx {
+            tenant: self.tenant,
+            actor: Actor::new(ActorKind::Key, user),
+            role,
+            request_id: "1".into(),
+            now: self.engine.now(),
+        }
+    }
+
     pub(crate) fn tenant(&self) -> TenantId {
-        self.actor.tenant
+        self.tenant
     }
 
     pub(crate) async fn create(&self, draft: Draft) -> Campaign {
-        campaigns::create(&self.engine, &self.actor, draft)
+        campaigns::create(&self.ctx(), &self.engine, draft)
             .await
             .expect("a valid campaign")
     }
@@ -188,7 +197,7 @@ impl EngineFixture {
     /// A started campaign for all devices.
     pub(crate) async fn create_and_start(&self, draft: Draft) -> CampaignId {
         let id = self.create(draft).await.id;
-        campaigns::start(&self.engine, &self.actor, id)
+        campaigns::start(&self.ctx(), &self.engine, id)
             .await
             .expect("the campaign starts");
         id
@@ -205,7 +214,7 @@ impl EngineFixture {
     }
 
     pub(crate) async fn campaign(&self, id: CampaignId) -> Campaign {
-        campaigns::get(&self.engine, &self.actor, id)
+        campaigns::get(&self.ctx(), &self.engine, id)
             .await
             .expect("the campaign exists")
     }
@@ -215,7 +224,7 @@ impl EngineFixture {
     }
 
     pub(crate) async fn counts(&self, id: CampaignId) -> Counts {
-        let waves = campaigns::waves(&self.engine, &self.actor, id)
+        let waves = campaigns::waves(&self.ctx(), &self.engine, id)
             .await
             .expect("waves");
         waves.iter().fold(Counts::default(), |total, wave| {
@@ -301,7 +310,7 @@ impl EngineFixture {
             limit: 500,
             offset: 0,
         };
-        let page = campaigns::journal(&self.engine, &self.actor, id, 0, all)
+        let page = campaigns::journal(&self.ctx(), &self.engine, id, 0, all)
             .await
             .expect("a journal");
         let decisions = page.items.iter();

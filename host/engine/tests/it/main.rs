@@ -9,4 +9,5 @@ mod rollback;
 mod rollout;
 mod scripted_sandbox;
 mod single_updates;
+mod use_cases;
 mod windows;

@@ -33,7 +33,7 @@ async fn start_rollout() -> (EngineFixture, CampaignId) {
 }
 
 async fn reasons(fixture: &EngineFixture) -> String {
-    let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000").await;
+    let explained = campaigns::explain(&fixture.ctx(), &fixture.engine, "device-000").await;
     explained.expect("an explanation")[0].reasons.join("\n")
 }
 
@@ -58,7 +58,7 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         "{explanation}"
     );
 
-    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
         .await
         .expect("the campaign pauses");
     let explanation = reasons(&fixture).await;
@@ -80,7 +80,7 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         UpdateStatus::Scheduled
     );
 
-    campaigns::resume(&fixture.engine, &fixture.actor, id)
+    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign resumes");
     assert!(reasons(&fixture).await.contains("it is offered shortly"));
@@ -105,12 +105,12 @@ async fn a_pinned_device_is_not_rolled_back_and_the_reason_is_explained() {
         pinned: Some(true),
         ..DeviceChange::at(fixture.engine.now())
     };
-    registry::change(&fixture.engine, &fixture.actor, "device-000", pin)
+    registry::change(&fixture.ctx(), &fixture.engine, "device-000", pin)
         .await
         .expect("the device is pinned");
     campaigns::roll_back(
+        &fixture.ctx(),
         &fixture.engine,
-        &fixture.actor,
         id,
         RollbackScope::Everything,
         "it is bad",

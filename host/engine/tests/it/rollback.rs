@@ -109,8 +109,8 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
     let (fixture, id) = half_rolled_out().await;
     let reason = "an operator changed their mind";
     campaigns::roll_back(
+        &fixture.ctx(),
         &fixture.engine,
-        &fixture.actor,
         id,
         RollbackScope::Everything,
         reason,
@@ -153,8 +153,8 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
     fixture.tick(id).await;
     fixture.report_result(id, Finished::Success).await;
     campaigns::roll_back(
+        &fixture.ctx(),
         &fixture.engine,
-        &fixture.actor,
         id,
         RollbackScope::InFlight,
         "it hums",
@@ -190,7 +190,7 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
 #[tokio::test]
 async fn cancelling_a_campaign_cancels_its_open_updates() {
     let (fixture, id) = half_rolled_out().await;
-    campaigns::cancel(&fixture.engine, &fixture.actor, id, "enough")
+    campaigns::cancel(&fixture.ctx(), &fixture.engine, id, "enough")
         .await
         .expect("the campaign is cancelled");
     fixture.tick(id).await;

@@ -107,7 +107,7 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
-    campaigns::resume(&fixture.engine, &fixture.actor, id)
+    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign resumes");
     fixture.tick(id).await;
@@ -281,7 +281,7 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 
-    campaigns::resume(&fixture.engine, &fixture.actor, id)
+    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign resumes");
     let explain = fixture.campaign(id).await.explain;
@@ -310,11 +310,11 @@ async fn resuming_a_pause_accepts_no_failures() {
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
-    campaigns::pause(&fixture.engine, &fixture.actor, id, "lunch")
+    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
         .await
         .expect("the campaign pauses");
     fixture.report_result(id, Finished::Failure).await;
-    campaigns::resume(&fixture.engine, &fixture.actor, id)
+    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign resumes");
     fixture.tick(id).await;
@@ -370,7 +370,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
         .create(draft(fixture.add_firmware("1.1.0").await))
         .await
         .id;
-    let error = campaigns::start(&fixture.engine, &fixture.actor, id)
+    let error = campaigns::start(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect_err("no device is compatible");
     assert!(error.to_string().contains("fits: wrong board"), "{error}");
@@ -379,10 +379,10 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     fixture
         .sandbox
         .checks(|input| Ok(vec![Compatibility::Compatible; input.classes.len()]));
-    campaigns::start(&fixture.engine, &fixture.actor, id)
+    campaigns::start(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign starts");
-    let explained = campaigns::explain(&fixture.engine, &fixture.actor, "device-000")
+    let explained = campaigns::explain(&fixture.ctx(), &fixture.engine, "device-000")
         .await
         .expect("an explanation");
     assert_eq!(explained[0].status, MembershipStatus::Waiting);
@@ -403,7 +403,7 @@ async fn a_second_start_changes_nothing() {
         .create_and_start(draft(fixture.add_firmware("1.1.0").await))
         .await;
     let before = fixture.campaign(id).await;
-    let error = campaigns::start(&fixture.engine, &fixture.actor, id)
+    let error = campaigns::start(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect_err("the campaign has started");
     assert!(
@@ -433,7 +433,7 @@ async fn every_plugin_call_is_in_the_journal() {
         limit: 100,
         offset: 0,
     };
-    let page = campaigns::journal(&fixture.engine, &fixture.actor, id, 0, all)
+    let page = campaigns::journal(&fixture.ctx(), &fixture.engine, id, 0, all)
         .await
         .expect("a journal");
     let kinds: Vec<EntryKind> = page.items.iter().map(|entry| entry.kind).collect();

@@ -55,17 +55,17 @@ impl EngineFixture {
         let Ok(OfferResult::Created(id, _)) = made else {
             panic!("{made:?}");
         };
-        let row = updates::get(&self.engine, &self.actor, id).await;
+        let row = updates::get(&self.ctx(), &self.engine, id).await;
         row.expect("the update")
     }
 
     async fn update(&self, row: &UpdateRow) -> UpdateRow {
-        let row = updates::get(&self.engine, &self.actor, row.update.id).await;
+        let row = updates::get(&self.ctx(), &self.engine, row.update.id).await;
         row.expect("the update")
     }
 
     async fn roll_back_to(&self, version: Option<&str>, force: bool) -> Result<UpdateRow> {
-        updates::roll_back(&self.engine, &self.actor, DEVICE, version, force, "it hums").await
+        updates::roll_back(&self.ctx(), &self.engine, DEVICE, version, force, "it hums").await
     }
 
     /// Stores a firmware of this name and version for this model.
@@ -155,13 +155,8 @@ async fn a_rollback_cancels_an_installed_but_unproven_update() {
         .offer_and_finish(new, SuccessCriteria::Attested, Finished::Success)
         .await;
     assert_eq!(unproven.update.state.status, UpdateStatus::Verifying);
-    let cancelled = updates::cancel(
-        &fixture.engine,
-        &fixture.actor,
-        unproven.update.id,
-        true,
-        "",
-    );
+    let ctx = fixture.ctx();
+    let cancelled = updates::cancel(&ctx, &fixture.engine, unproven.update.id, true, "");
     assert_eq!(refusal(cancelled.await).0, "update_installed");
 
     let back = fixture
@@ -201,7 +196,7 @@ async fn a_rollback_cancels_open_updates() {
     assert_eq!(back.update.firmware, first);
     let open = fixture.update(&open).await;
     assert_eq!(open.update.state.status, UpdateStatus::Cancelling);
-    let log = updates::log(&fixture.engine, &fixture.actor, open.update.id, None, 10).await;
+    let log = updates::log(&fixture.ctx(), &fixture.engine, open.update.id, None, 10).await;
     let lines = log.expect("the log").lines;
     let expected = format!("cancelled for update {} by op: it hums", back.update.id);
     assert!(lines.iter().any(|line| line.text == expected), "{lines:?}");
@@ -225,10 +220,10 @@ async fn force_overrides_a_pin_where_the_command_has_it() {
         pinned: Some(true),
         ..DeviceChange::at(fixture.engine.now())
     };
-    let pinned = registry::change(&fixture.engine, &fixture.actor, DEVICE, pin).await;
+    let pinned = registry::change(&fixture.ctx(), &fixture.engine, DEVICE, pin).await;
     pinned.expect("the device is pinned");
 
-    let retried = updates::retry(&fixture.engine, &fixture.actor, failed.update.id, None).await;
+    let retried = updates::retry(&fixture.ctx(), &fixture.engine, failed.update.id, None).await;
     let (code, why) = refusal(retried);
     assert_eq!(code, "pinned");
     assert!(
@@ -251,7 +246,8 @@ async fn a_forced_cancel_does_not_wait_for_the_device() {
     let firmware = fixture.add_firmware("1.1.0").await;
     let row = fixture.offered(firmware, SuccessCriteria::Reported).await;
     let id = row.update.id;
-    let cancel = |force| updates::cancel(&fixture.engine, &fixture.actor, id, force, "it is gone");
+    let ctx = fixture.ctx();
+    let cancel = |force| updates::cancel(&ctx, &fixture.engine, id, force, "it is gone");
     assert_eq!(refusal(cancel(true).await).0, "update_not_cancelling");
     for _ in 0..2 {
         let cancelled_update = cancel(false).await.expect("the update is cancelled");

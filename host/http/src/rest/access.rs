@@ -1,91 +1,90 @@
-//! Authentication and roles. The first argument of a handler is an extractor for the role that it requires, so that the
-//! rest of the request is read only after the caller is authenticated.
+//! Authentication of callers.
 
-use axum::extract::FromRequestParts;
-use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
-use tidegate_engine::{
-    ports::Role,
-    tenants::{self, Actor},
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
 };
+use http::{header::AUTHORIZATION, request::Parts};
+use tidegate_engine::{Actor, ActorKind, Authorized, Ctx, RequiredRole, draw_request_id, tenants};
+use tower_http::request_id::RequestId;
 
 use crate::{
     AppState,
     problem::{Problem, Result},
 };
 
-macro_rules! role {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        pub(crate) struct $name(pub(crate) Actor);
+/// The context of an authenticated request. It is the first argument of a handler, so that the rest of the request is
+/// read only afterwards. The rejection is a response because a private type cannot be one of a public implementation.
+impl FromRequestParts<AppState> for Ctx {
+    type Rejection = Response;
 
-        impl FromRequestParts<AppState> for $name {
-            type Rejection = Problem;
-
-            async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
-                let actor = match parts.extensions.remove() {
-                    Some(AuthenticatedActor(actor)) => actor,
-                    None => authenticate_and_limit(parts, state).await?,
-                };
-                actor.require(Role::$name)?;
-                Ok(Self(actor))
-            }
-        }
-    };
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        let ctx = context(parts, state).await;
+        ctx.map_err(IntoResponse::into_response)
+    }
 }
 
-role!(
-    /// Any authenticated caller: may read.
-    Viewer
-);
-role!(
-    /// May upload firmware and plugins.
-    Publisher
-);
-role!(
-    /// May approve campaigns.
-    Approver
-);
-role!(
-    /// May create and control devices, campaigns and updates.
-    Operator
-);
-role!(
-    /// May do everything.
-    Admin
-);
+/// The same for a use case that requires a role.
+impl<R: RequiredRole> FromRequestParts<AppState> for Authorized<R> {
+    type Rejection = Response;
 
-/// The caller of a request that a middleware has already authenticated.
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        let ctx = authorize(parts, state).await;
+        ctx.map_err(IntoResponse::into_response)
+    }
+}
+
+/// Authenticates a request; the engine decides whether the actor has the role.
+pub(super) async fn authorize<R: RequiredRole>(
+    parts: &mut Parts,
+    state: &AppState,
+) -> Result<Authorized<R>> {
+    let ctx = context(parts, state).await?;
+    Ok(Authorized::new(ctx)?)
+}
+
+async fn context(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
+    match parts.extensions.remove() {
+        Some(Authenticated(ctx)) => Ok(ctx),
+        None => authenticate_and_limit(parts, state).await,
+    }
+}
+
+/// The context of a request that a middleware has already authenticated.
 #[derive(Clone)]
-struct AuthenticatedActor(Actor);
+struct Authenticated(Ctx);
 
 /// Authenticates a request in a middleware. The handler's extractor reuses the result.
-pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Actor> {
-    let actor = authenticate_and_limit(parts, state).await?;
-    parts.extensions.insert(AuthenticatedActor(actor.clone()));
-    Ok(actor)
+pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
+    let ctx = authenticate_and_limit(parts, state).await?;
+    parts.extensions.insert(Authenticated(ctx.clone()));
+    Ok(ctx)
 }
 
-async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Actor> {
-    let actor = authenticate(&parts.headers, state).await?;
-    if !state.limits.allow_tenant(actor.tenant, &parts.method) {
+async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Ctx> {
+    let ctx = authenticate(parts, state).await?;
+    if !state.limits.allow_tenant(ctx.tenant, &parts.method) {
         return Err(Problem::rate_limited());
     }
-    Ok(actor)
+    Ok(ctx)
 }
 
-async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor> {
-    let actor = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<Ctx> {
+    let (headers, engine) = (&parts.headers, &state.engine);
+    let ctx = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
         (Some(key), _) => match key.to_str() {
-            Ok(key) => tenants::authenticate(&state.engine, key).await?,
+            Ok(key) => tenants::authenticate(engine, key, request_id(parts, state)).await?,
             Err(_) => None,
         },
         (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer_token) {
-            Some(token) => actor_from_token(token, state).await?,
+            Some(token) => ctx_of_token(token, parts, state).await?,
             None => None,
         },
         (None, None) => None,
     };
-    actor.ok_or_else(Problem::unauthenticated)
+    ctx.ok_or_else(Problem::unauthenticated)
 }
 
 /// The token of `Bearer <token>`. The scheme is case-insensitive.
@@ -94,16 +93,28 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn actor_from_token(token: &str, state: &AppState) -> Result<Option<Actor>> {
-    let Some(identity) = state.tokens.verify(token, state.engine.now()) else {
+async fn ctx_of_token(token: &str, parts: &Parts, state: &AppState) -> Result<Option<Ctx>> {
+    let now = state.engine.now();
+    let Some(identity) = state.tokens.verify(token, now) else {
         return Ok(None);
     };
     let tenant = tenants::by_name(&state.engine, &identity.tenant).await?;
-    Ok(tenant.map(|tenant| Actor {
+    Ok(tenant.map(|tenant| Ctx {
         tenant: tenant.id,
-        user: identity.user,
+        actor: Actor::new(ActorKind::Token, identity.user),
         role: identity.role,
+        request_id: request_id(parts, state),
+        now,
     }))
+}
+
+/// The id that a middleware gave the request.
+fn request_id(parts: &Parts, state: &AppState) -> Arc<str> {
+    let id: Option<&RequestId> = parts.extensions.get();
+    match id.and_then(|id| id.header_value().to_str().ok()) {
+        Some(id) => id.into(),
+        None => draw_request_id(&*state.engine.ports.entropy),
+    }
 }
 
 #[cfg(test)]

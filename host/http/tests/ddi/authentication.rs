@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_engine::{
-    access,
-    ports::Role,
-    tenants::{self, Actor},
-};
+use tidegate_engine::{Admin, access, tenants};
 
 use crate::{
     raw_http::{get, request},
@@ -16,14 +12,6 @@ use crate::{
 const BASE: &str = "/LAB/controller/v1/dev-1";
 
 impl TestServer {
-    fn operator(&self) -> Actor {
-        Actor {
-            tenant: self.tenant,
-            user: "op".to_owned(),
-            role: Role::Operator,
-        }
-    }
-
     /// The status of a poll with this `Authorization` header.
     async fn poll_status(&self, path: &str, authorization: &str) -> anyhow::Result<u16> {
         let response = self
@@ -38,7 +26,7 @@ impl TestServer {
 
     /// Replaces the device's token; the old one stays valid for `old_life`.
     async fn replace_token(&self, device: &str, old_life: Duration) -> anyhow::Result<String> {
-        let new = access::replace_token(&self.engine, &self.operator(), device, old_life).await?;
+        let new = access::replace_token(&self.ctx(), &self.engine, device, old_life).await?;
         Ok(format!("TargetToken {}", new.token))
     }
 }
@@ -111,7 +99,7 @@ async fn a_revoked_token_is_refused() -> anyhow::Result<()> {
     let second = server
         .replace_token("dev-1", Duration::from_hours(1))
         .await?;
-    access::revoke_token(&server.engine, &server.operator(), "dev-1").await?;
+    access::revoke_token(&server.ctx(), &server.engine, "dev-1").await?;
     for token in [
         "TargetToken first",
         &second,
@@ -129,8 +117,8 @@ async fn a_revoked_token_is_refused() -> anyhow::Result<()> {
 async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<()> {
     let server = TestServer::authenticated().await?;
     let (engine, tenant) = (&server.engine, server.tenant);
-    let hall = access::create_gateway(engine, tenant, "hall", Some("hall")).await?;
-    let yard = access::create_gateway(engine, tenant, "yard", Some("yard")).await?;
+    let hall = access::create_gateway(&server.ctx(), engine, "hall", Some("hall")).await?;
+    let yard = access::create_gateway(&server.ctx(), engine, "yard", Some("yard")).await?;
     let hall_token = format!("GatewayToken {}", hall.token);
     let yard_token = format!("GatewayToken {}", yard.token);
     server.put_device("ungrouped", "secret").await?;
@@ -165,9 +153,9 @@ async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<(
 #[tokio::test]
 async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
     let server = TestServer::authenticated().await?;
-    let (engine, tenant) = (&server.engine, server.tenant);
+    let engine = &server.engine;
     let other = tenants::create(engine, "other").await?;
-    let made = access::create_gateway(engine, tenant, "hall", None).await?;
+    let made = access::create_gateway(&server.ctx(), engine, "hall", None).await?;
     let token = format!("GatewayToken {}", made.token);
     assert_eq!(server.poll_status(BASE, &token).await?, 200);
     assert_eq!(
@@ -180,17 +168,17 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
     // The time of its last use is recorded, though not for each request.
     let used_at = engine.now();
     access::flush_gateways_used(engine).await?;
-    let gateways = access::gateways(engine, tenant).await?;
+    let gateways = access::gateways(&server.ctx::<Admin>(), engine).await?;
     let hall = gateways.iter().find(|gateway| gateway.name == "hall");
     assert_eq!(hall.and_then(|hall| hall.last_used), Some(used_at));
 
     assert!(
-        access::delete_gateway(engine, other.id, made.gateway.id)
+        access::delete_gateway(&server.ctx_of(other.id), engine, made.gateway.id)
             .await
             .is_err()
     );
     assert_eq!(server.poll_status(BASE, &token).await?, 200);
-    access::delete_gateway(engine, tenant, made.gateway.id).await?;
+    access::delete_gateway(&server.ctx(), engine, made.gateway.id).await?;
     assert_eq!(server.poll_status(BASE, &token).await?, 401);
     Ok(())
 }
@@ -222,7 +210,7 @@ async fn only_the_first_token_is_trusted() -> anyhow::Result<()> {
     let gate = "/LAB/controller/v1/behind-the-gate";
     assert_eq!(server.poll_status(gate, GATEWAY).await?, 200);
     assert_eq!(server.poll_status(gate, "TargetToken mine").await?, 401);
-    access::revoke_token(&server.engine, &server.operator(), "dev-1").await?;
+    access::revoke_token(&server.ctx(), &server.engine, "dev-1").await?;
     assert_eq!(server.poll_status(BASE, "TargetToken first").await?, 401);
     Ok(())
 }

@@ -9,9 +9,8 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Error,
-    ports::{DeviceChange, NewDevice, Role},
-    registry,
-    tenants::{self, Actor},
+    ports::{DeviceChange, NewDevice},
+    registry, tenants,
 };
 
 use crate::{
@@ -20,14 +19,6 @@ use crate::{
 };
 
 impl TestServer {
-    fn admin(&self) -> Actor {
-        Actor {
-            tenant: self.tenant,
-            user: "admin".to_owned(),
-            role: Role::Admin,
-        }
-    }
-
     async fn set_polling(&self, polling: PollingSettings) -> anyhow::Result<()> {
         let change = |_| {
             Ok::<_, Error>(TenantSettings {
@@ -35,7 +26,7 @@ impl TestServer {
                 ..TenantSettings::default()
             })
         };
-        tenants::change_settings(&self.engine, &self.admin(), change).await?;
+        tenants::change_settings(&self.ctx(), &self.engine, change).await?;
         Ok(())
     }
 
@@ -86,14 +77,14 @@ async fn a_change_of_the_interval_takes_effect_at_the_next_poll() -> anyhow::Res
             polling_interval: Some(interval),
             ..DeviceChange::at(server.engine.now())
         };
-        registry::change(&server.engine, &server.admin(), "dev-2", change).await?;
+        registry::change(&server.ctx(), &server.engine, "dev-2", change).await?;
         assert_eq!(server.sleep("dev-2").await?, expected);
     }
     let change = DeviceChange {
         polling_interval: Some(Some(Duration::ZERO)),
         ..DeviceChange::at(server.engine.now())
     };
-    let refused = registry::change(&server.engine, &server.admin(), "dev-2", change).await;
+    let refused = registry::change(&server.ctx(), &server.engine, "dev-2", change).await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     Ok(())
 }

@@ -90,12 +90,11 @@ async fn location_has_the_proxys_prefix() -> anyhow::Result<()> {
     ] {
         let server = trusting(net).await?;
         let key = NewApiKey {
-            tenant: server.tenant,
             user: "ann".to_owned(),
             role: Role::Operator,
             expires_at: None,
         };
-        let key = tenants::issue_key(&server.engine, key).await?;
+        let key = tenants::issue_key(&server.ctx(), &server.engine, key).await?;
         let made = request("POST", "/api/v1/devices")
             .json(&json!({ "device_id": "dev-9" }))
             .header("X-API-Key", &key)

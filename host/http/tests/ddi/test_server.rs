@@ -8,9 +8,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
-    Engine, Ports, Settings,
-    ports::{NewDevice, NewGateway, NoopObserver, Role},
-    tenants::{self, Actor, fingerprint},
+    Actor, Authorized, Engine, Ports, Settings,
+    ports::{NewDevice, NewGateway, NoopObserver},
+    tenants::{self, fingerprint},
 };
 use tidegate_http::{AppState, HttpServer, HttpSettings, Metrics};
 use tidegate_store::{Options, SqlStore};
@@ -121,17 +121,22 @@ impl TestServer {
     }
 
     async fn change_settings(&self, change: impl Fn(&mut TenantSettings)) -> anyhow::Result<()> {
-        let admin = Actor {
-            tenant: self.tenant,
-            user: "admin".to_owned(),
-            role: Role::Admin,
-        };
+        let admin = self.ctx();
         let change = |mut settings: TenantSettings| {
             change(&mut settings);
             Ok::<_, tidegate_engine::Error>(settings)
         };
-        tenants::change_settings(&self.engine, &admin, change).await?;
+        tenants::change_settings(&admin, &self.engine, change).await?;
         Ok(())
+    }
+
+    /// The context of an operator with every role.
+    pub(crate) fn ctx<R>(&self) -> Authorized<R> {
+        self.ctx_of(self.tenant)
+    }
+
+    pub(crate) fn ctx_of<R>(&self, tenant: TenantId) -> Authorized<R> {
+        self.engine.trusted_ctx(tenant, Actor::command_line())
     }
 
     /// Creates a device with a token.

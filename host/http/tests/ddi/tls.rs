@@ -150,9 +150,11 @@ async fn trust(
         expires_at: Timestamp(i64::MAX),
         created_at: server.engine.now(),
     };
-    Ok(access::create_authority(&server.engine, tenant, new)
-        .await?
-        .id)
+    Ok(
+        access::create_authority(&server.ctx_of(tenant), &server.engine, new)
+            .await?
+            .id,
+    )
 }
 
 #[tokio::test]
@@ -248,7 +250,7 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
         )
     };
     assert_eq!(poll().await?, 200);
-    access::delete_authority(&server.engine, server.tenant, id).await?;
+    access::delete_authority(&server.ctx(), &server.engine, id).await?;
     assert_eq!(poll().await?, 401, "the authority is no longer trusted");
     Ok(())
 }

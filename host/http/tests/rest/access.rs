@@ -5,6 +5,7 @@ use http::Request;
 use serde_json::json;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
+    Actor,
     ports::Role,
     tenants::{self, NewApiKey},
 };
@@ -22,12 +23,13 @@ fn bearer(path: &str, token: &str) -> Request<Body> {
 async fn a_key_works_until_it_expires() {
     let server = TestServer::new().await;
     let new_key = NewApiKey {
-        tenant: server.tenant.id,
         user: "maker".to_owned(),
         role: Role::Viewer,
         expires_at: Some(Timestamp(1_777_636_800_000 + 60_000)),
     };
-    let key = tenants::issue_key(&server.state.engine, new_key)
+    let engine = &server.state.engine;
+    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
+    let key = tenants::issue_key(&ctx, engine, new_key)
         .await
         .expect("a key");
     assert!(key.starts_with("tg_") && key.len() == 67, "{key}");

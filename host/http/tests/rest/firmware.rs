@@ -6,9 +6,9 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tidegate_core::{firmware::FirmwareDetails, id::Digest};
 use tidegate_engine::{
+    Actor,
     firmware::{FirmwareSpec, Upload},
-    ports::{Artifacts as _, Role},
-    tenants::Actor,
+    ports::Artifacts as _,
 };
 
 use crate::test_server::{TestServer, request};
@@ -295,11 +295,7 @@ async fn files_make_the_modules_that_the_uploader_names() {
 async fn an_upload_keeps_files_that_another_one_uses() {
     let server = TestServer::new().await;
     let engine = &*server.state.engine;
-    let actor = Actor {
-        tenant: server.tenant.id,
-        user: "maker".to_owned(),
-        role: Role::Publisher,
-    };
+    let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
     let spec = |version: &str| FirmwareSpec {
         details: FirmwareDetails {
             name: "edge".to_owned(),
@@ -310,16 +306,16 @@ async fn an_upload_keeps_files_that_another_one_uses() {
     };
     let bytes = || stream::iter([Ok(Bytes::from_static(b"shared"))]).boxed();
     // The first upload stores the bytes and is abandoned while the second one, which found them stored, continues.
-    let mut first = Upload::begin(engine, &actor).expect("a publisher");
+    let mut first = Upload::begin(&ctx, engine);
     first.add("a".to_owned(), bytes()).await.expect("stored");
-    let mut second = Upload::begin(engine, &actor).expect("a publisher");
+    let mut second = Upload::begin(&ctx, engine);
     second.add("a".to_owned(), bytes()).await.expect("stored");
     first.abandon().await;
     assert!(is_stored(&server, b"shared").await);
     second.finish(spec("1.0.0")).await.expect("a firmware");
     assert!(is_stored(&server, b"shared").await);
 
-    let mut third = Upload::begin(engine, &actor).expect("a publisher");
+    let mut third = Upload::begin(&ctx, engine);
     third.add("a".to_owned(), bytes()).await.expect("stored");
     third.finish(spec("one")).await.expect_err("no version");
     assert!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
-    Engine, Ports, Settings,
+    Actor, Engine, Ports, Settings,
     ports::{Clock, Entropy, Role, Tenant},
     tenants::{self, NewApiKey},
 };
@@ -85,12 +85,13 @@ impl TestServer {
 
     pub(crate) async fn key_of(&self, tenant: &Tenant, user: &str, role: Role) -> String {
         let new_key = NewApiKey {
-            tenant: tenant.id,
             user: user.to_owned(),
             role,
             expires_at: None,
         };
-        tenants::issue_key(&self.state.engine, new_key)
+        let engine = &self.state.engine;
+        let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());
+        tenants::issue_key(&ctx, engine, new_key)
             .await
             .expect("a key")
     }

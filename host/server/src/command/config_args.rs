@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use tidegate_engine::{Engine, ports::Tenant, tenants};
+use tidegate_engine::{Actor, Admin, Authorized, Engine, tenants};
 
 use crate::{
     app::{AppContext, Environment},
@@ -61,9 +61,11 @@ impl ConfigArgs {
     }
 }
 
-pub(super) async fn find_tenant(engine: &Engine, name: &str) -> Result<Tenant> {
+/// The context of a command on the database of this tenant.
+pub(super) async fn ctx_of_tenant(engine: &Engine, name: &str) -> Result<Authorized<Admin>> {
     let found = tenants::by_name(engine, name).await?;
-    found.ok_or_else(|| anyhow!("there is no tenant {name}"))
+    let tenant = found.ok_or_else(|| anyhow!("there is no tenant {name}"))?;
+    Ok(engine.trusted_ctx(tenant.id, Actor::command_line()))
 }
 
 impl ServeFlags {

@@ -2,7 +2,10 @@ use anyhow::{Result, anyhow};
 use clap::Subcommand;
 use tidegate_engine::{access, tenants};
 
-use super::{config_args::ConfigArgs, print};
+use super::{
+    config_args::{ConfigArgs, ctx_of_tenant},
+    print,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GatewayToken {
@@ -43,10 +46,9 @@ impl GatewayToken {
                 group,
             } => {
                 let (_, context) = config_args.open().await?;
-                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
                 let group = group.as_deref();
-                let created =
-                    access::create_gateway(&context.engine, tenant.id, &name, group).await?;
+                let created = access::create_gateway(&ctx, &context.engine, &name, group).await?;
                 context.store.close().await;
                 print(&created.token);
             }
@@ -56,11 +58,11 @@ impl GatewayToken {
                 name,
             } => {
                 let (_, context) = config_args.open().await?;
-                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
-                let gateways = access::gateways(&context.engine, tenant.id).await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
+                let gateways = access::gateways(&ctx, &context.engine).await?;
                 let gateway = gateways.iter().find(|gateway| gateway.name == name);
                 let gateway = gateway.ok_or_else(|| anyhow!("there is no gateway {name}"))?;
-                access::delete_gateway(&context.engine, tenant.id, gateway.id).await?;
+                access::delete_gateway(&ctx, &context.engine, gateway.id).await?;
                 context.store.close().await;
             }
         }

@@ -8,7 +8,10 @@ use tidegate_engine::{
     tenants::{self, NewApiKey},
 };
 
-use super::{config_args::ConfigArgs, print};
+use super::{
+    config_args::{ConfigArgs, ctx_of_tenant},
+    print,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
@@ -62,14 +65,13 @@ impl Key {
                 let (_, context) = config_args.open().await?;
                 let now = context.engine.now();
                 let expires_at = expires.map(|when| expiry(&when, now)).transpose()?;
-                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
                 let key = NewApiKey {
-                    tenant: tenant.id,
                     user,
                     role,
                     expires_at,
                 };
-                let key = tenants::issue_key(&context.engine, key).await?;
+                let key = tenants::issue_key(&ctx, &context.engine, key).await?;
                 context.store.close().await;
                 print(&key);
             }
@@ -78,8 +80,8 @@ impl Key {
                 tenant,
             } => {
                 let (_, context) = config_args.open().await?;
-                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
-                let keys = tenants::keys(&context.engine, tenant.id).await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
+                let keys = tenants::keys(&ctx, &context.engine).await?;
                 context.store.close().await;
                 print(listing(&keys));
             }
@@ -89,8 +91,8 @@ impl Key {
                 id,
             } => {
                 let (_, context) = config_args.open().await?;
-                let tenant = super::config_args::find_tenant(&context.engine, &tenant).await?;
-                tenants::revoke_key(&context.engine, tenant.id, &id).await?;
+                let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
+                tenants::revoke_key(&ctx, &context.engine, &id).await?;
                 context.store.close().await;
                 print(format_args!("key {id} is revoked"));
             }

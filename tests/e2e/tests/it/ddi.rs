@@ -9,6 +9,7 @@ use tidegate_e2e::{
     Database, Fixture, IsolatedTenant, ServerOptions, TestTenant, both_databases, close, feedback,
 };
 use tidegate_engine::{
+    Actor,
     ports::Role,
     tenants::{self, NewApiKey},
 };
@@ -66,12 +67,13 @@ impl Fixture for TenantBehindProxy {
 /// Runs the cases with one of these texts in their names, all if there is none. Fails if a case fails.
 async fn run_suite(tenant: &TestTenant, only: &[&str], is_proxy: bool) -> Result<Report> {
     let key = NewApiKey {
-        tenant: tenant.record.id,
         user: "suite".to_owned(),
         role: Role::Admin,
         expires_at: None,
     };
-    let key = tenants::issue_key(&tenant.server.engine, key).await?;
+    let engine = &tenant.server.engine;
+    let ctx = engine.trusted_ctx(tenant.record.id, Actor::command_line());
+    let key = tenants::issue_key(&ctx, engine, key).await?;
     let target = adapter::Target {
         url: tenant.server.url.clone(),
         tenant: tenant.record.name.clone(),

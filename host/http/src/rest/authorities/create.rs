@@ -1,13 +1,13 @@
 use axum::extract::State;
 use serde::Deserialize;
-use tidegate_engine::{access, ports};
+use tidegate_engine::{Admin, Authorized, access, ports};
 use utoipa::ToSchema;
 
 use super::body::AuthorityBody;
 use crate::{
     AppState,
     problem::{Problem, Result},
-    rest::{access::Admin, json::JsonBody, response::Created},
+    rest::{json::JsonBody, response::Created},
     x509::AuthorityCertificate,
 };
 
@@ -27,13 +27,13 @@ pub(crate) struct NewAuthority {
     responses((status = 201, body = AuthorityBody)),
 )]
 pub(crate) async fn create_device_authority(
-    Admin(actor): Admin,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewAuthority>,
 ) -> Result<Created<AuthorityBody>> {
     let invalid = |message: &str| Problem::field("invalid_authority", "/certificate", message);
     let parsed = AuthorityCertificate::from_pem(&request.certificate).map_err(invalid)?;
-    let now = state.engine.now();
+    let now = ctx.now;
     if parsed.expires_at <= now {
         return Err(invalid("has expired"));
     }
@@ -45,7 +45,7 @@ pub(crate) async fn create_device_authority(
         expires_at: parsed.expires_at,
         created_at: now,
     };
-    let created = access::create_authority(&state.engine, actor.tenant, authority).await?;
+    let created = access::create_authority(&ctx, &state.engine, authority).await?;
     Ok(Created {
         location: format!("/device-authorities/{}", created.id),
         body: created.into(),

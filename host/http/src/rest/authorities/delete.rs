@@ -1,14 +1,11 @@
 use axum::extract::State;
 use http::StatusCode;
-use tidegate_engine::access;
+use tidegate_engine::{Admin, Authorized, access};
 
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Admin,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Stops trusting a certificate authority: its certificates are rejected from now on, on other servers of the same
@@ -19,11 +16,11 @@ use crate::{
     responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_device_authority(
-    Admin(actor): Admin,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     PathParams(authority): PathParams<String>,
 ) -> Result<StatusCode> {
     let authority = parse_id("authority", &authority)?;
-    access::delete_authority(&state.engine, actor.tenant, authority).await?;
+    access::delete_authority(&ctx, &state.engine, authority).await?;
     Ok(StatusCode::NO_CONTENT)
 }

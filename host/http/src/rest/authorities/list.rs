@@ -1,10 +1,10 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::access;
+use tidegate_engine::{Ctx, access};
 use utoipa::ToSchema;
 
 use super::body::AuthorityBody;
-use crate::{AppState, problem::Result, rest::access::Viewer};
+use crate::{AppState, problem::Result};
 
 /// All certificate authorities, ordered by name.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,10 +19,10 @@ pub(crate) struct DeviceAuthorities {
     responses((status = 200, body = DeviceAuthorities)),
 )]
 pub(crate) async fn list_device_authorities(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<DeviceAuthorities>> {
-    let authorities = access::authorities(&state.engine, actor.tenant).await?;
+    let authorities = access::authorities(&ctx, &state.engine).await?;
     let items: Vec<_> = authorities.into_iter().map(AuthorityBody::from).collect();
     Ok(Json(DeviceAuthorities {
         count: items.len() as u64,

@@ -1,14 +1,11 @@
 use axum::{Json, extract::State};
-use tidegate_engine::campaigns;
+use tidegate_engine::{Authorized, Operator, campaigns};
 
 use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Operator,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Lets a campaign advance past the gate before a wave.
@@ -18,11 +15,11 @@ use crate::{
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn advance_campaign(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams((campaign, wave)): PathParams<(String, String)>,
 ) -> Result<Json<CampaignBody>> {
     let (campaign, wave) = (parse_id("campaign", &campaign)?, parse_id("wave", &wave)?);
-    let campaign = campaigns::advance(&state.engine, &actor, campaign, wave).await?;
-    Ok(Json(detail(&state.engine, &actor, campaign).await?))
+    let campaign = campaigns::advance(&ctx, &state.engine, campaign, wave).await?;
+    Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }

@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::campaigns;
+use tidegate_engine::{Approver, Authorized, campaigns};
 use utoipa::ToSchema;
 
 use super::{
@@ -11,7 +11,6 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Approver,
         extract::{PathParams, parse_id},
         json::OptionalJson,
     },
@@ -34,7 +33,7 @@ pub(crate) struct ApprovalRequest {
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn approve_campaign(
-    Approver(actor): Approver,
+    ctx: Authorized<Approver>,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     OptionalJson(request): OptionalJson<ApprovalRequest>,
@@ -45,6 +44,6 @@ pub(crate) async fn approve_campaign(
         let message = "must be true or left out; cancel the campaign to end it";
         return Err(Problem::field("invalid_approval", "/approved", message));
     }
-    let campaign = campaigns::approve(&state.engine, &actor, campaign, comment).await?;
-    Ok(Json(detail(&state.engine, &actor, campaign).await?))
+    let campaign = campaigns::approve(&ctx, &state.engine, campaign, comment).await?;
+    Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }

@@ -8,7 +8,7 @@ use tidegate_core::{
     update::UpdateOptions,
     wave::Counts,
 };
-use tidegate_engine::{Engine, Error, campaigns, firmware, ports::Wave, tenants::Actor};
+use tidegate_engine::{Ctx, Engine, Error, campaigns, firmware, ports::Wave};
 use utoipa::ToSchema;
 
 use super::waves::WaveBody;
@@ -138,13 +138,9 @@ struct RollbackBody {
 }
 
 /// A campaign with its waves.
-pub(super) async fn detail(
-    engine: &Engine,
-    actor: &Actor,
-    campaign: Campaign,
-) -> Result<CampaignBody> {
-    let waves = campaigns::waves(engine, actor, campaign.id).await?;
-    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+pub(super) async fn detail(ctx: &Ctx, engine: &Engine, campaign: Campaign) -> Result<CampaignBody> {
+    let waves = campaigns::waves(ctx, engine, campaign.id).await?;
+    let firmware = firmware::get(ctx, engine, campaign.spec.firmware).await?;
     let mut body = CampaignBody::new(campaign, &firmware, &waves)?;
     body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());
     Ok(body)
@@ -152,12 +148,12 @@ pub(super) async fn detail(
 
 /// A campaign without its waves, for lists.
 pub(super) async fn summary(
+    ctx: &Ctx,
     engine: &Engine,
-    actor: &Actor,
     campaign: Campaign,
 ) -> Result<CampaignBody> {
-    let waves = campaigns::waves(engine, actor, campaign.id).await?;
-    let firmware = firmware::get(engine, actor, campaign.spec.firmware).await?;
+    let waves = campaigns::waves(ctx, engine, campaign.id).await?;
+    let firmware = firmware::get(ctx, engine, campaign.spec.firmware).await?;
     CampaignBody::new(campaign, &firmware, &waves)
 }
 

@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::campaigns;
+use tidegate_engine::{Authorized, Operator, campaigns};
 use utoipa::ToSchema;
 
 use super::{
@@ -11,7 +11,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         extract::{PathParams, parse_id},
         json::JsonBody,
     },
@@ -32,7 +31,7 @@ pub(crate) struct CampaignChange {
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn change_campaign(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     JsonBody(request): JsonBody<CampaignChange>,
@@ -40,6 +39,6 @@ pub(crate) async fn change_campaign(
     let campaign = parse_id("campaign", &campaign)?;
     let priority = request.priority.map(Into::into);
     let limit = request.max_concurrent_updates;
-    let changed = campaigns::change_limits(&state.engine, &actor, campaign, priority, limit);
-    Ok(Json(detail(&state.engine, &actor, changed.await?).await?))
+    let changed = campaigns::change_limits(&ctx, &state.engine, campaign, priority, limit);
+    Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))
 }

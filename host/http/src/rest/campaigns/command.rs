@@ -6,7 +6,7 @@ use axum::{Json, extract::FromRequestParts};
 use http::request::Parts;
 use serde::Deserialize;
 use tidegate_core::{campaign::Campaign, id::CampaignId, plugin};
-use tidegate_engine::{Engine, campaigns, tenants::Actor};
+use tidegate_engine::{Authorized, Engine, Operator, campaigns};
 use utoipa::ToSchema;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Operator,
+        access,
         extract::{PathParams, parse_id},
         json::OptionalJson,
     },
@@ -25,8 +25,8 @@ use crate::{
 
 /// Extractor for a command: authenticates an operator and reads the campaign's id from the path.
 pub(crate) struct CampaignCommand {
+    pub(super) ctx: Authorized<Operator>,
     pub(super) engine: Arc<Engine>,
-    pub(super) actor: Actor,
     pub(super) campaign: CampaignId,
 }
 
@@ -34,11 +34,11 @@ impl FromRequestParts<AppState> for CampaignCommand {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
-        let Operator(actor) = Operator::from_request_parts(parts, state).await?;
+        let ctx = access::authorize(parts, state).await?;
         let PathParams(campaign) = PathParams::<String>::from_request_parts(parts, state).await?;
         Ok(Self {
+            ctx,
             engine: Arc::clone(&state.engine),
-            actor,
             campaign: parse_id("campaign", &campaign)?,
         })
     }
@@ -47,7 +47,7 @@ impl FromRequestParts<AppState> for CampaignCommand {
 impl CampaignCommand {
     /// The response: the campaign after the command.
     pub(super) async fn respond(&self, campaign: Campaign) -> Result<Json<CampaignBody>> {
-        let body = detail(&self.engine, &self.actor, campaign).await?;
+        let body = detail(&self.ctx, &self.engine, campaign).await?;
         Ok(Json(body))
     }
 }
@@ -59,7 +59,7 @@ impl CampaignCommand {
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
-    let started = campaigns::start(&command.engine, &command.actor, command.campaign).await?;
+    let started = campaigns::start(&command.ctx, &command.engine, command.campaign).await?;
     command.respond(started).await
 }
 
@@ -74,8 +74,7 @@ pub(crate) async fn pause_campaign(
     OptionalJson(request): OptionalJson<Reason>,
 ) -> Result<Json<CampaignBody>> {
     let reason = request.into_text()?;
-    let paused =
-        campaigns::pause(&command.engine, &command.actor, command.campaign, &reason).await?;
+    let paused = campaigns::pause(&command.ctx, &command.engine, command.campaign, &reason).await?;
     command.respond(paused).await
 }
 
@@ -86,7 +85,7 @@ pub(crate) async fn pause_campaign(
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
-    let resumed = campaigns::resume(&command.engine, &command.actor, command.campaign).await?;
+    let resumed = campaigns::resume(&command.ctx, &command.engine, command.campaign).await?;
     command.respond(resumed).await
 }
 
@@ -102,7 +101,7 @@ pub(crate) async fn cancel_campaign(
 ) -> Result<Json<CampaignBody>> {
     let reason = request.into_text()?;
     let cancelled =
-        campaigns::cancel(&command.engine, &command.actor, command.campaign, &reason).await?;
+        campaigns::cancel(&command.ctx, &command.engine, command.campaign, &reason).await?;
     command.respond(cancelled).await
 }
 
@@ -143,8 +142,8 @@ pub(crate) async fn roll_back_campaign(
         Scope::InFlight => plugin::RollbackScope::InFlight,
     };
     let rolling_back = campaigns::roll_back(
+        &command.ctx,
         &command.engine,
-        &command.actor,
         command.campaign,
         scope,
         &reason,

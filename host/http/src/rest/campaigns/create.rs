@@ -8,7 +8,7 @@ use tidegate_core::{
     update,
 };
 use tidegate_engine::{
-    Error,
+    Authorized, Error, Operator,
     campaigns::{self, Draft, PluginChoice},
 };
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, json::JsonBody, response::Created, window::WindowBody},
+    rest::{json::JsonBody, response::Created, window::WindowBody},
 };
 
 /// A campaign to be created: `strategy` or the short form that begins with `deployment_strategy`, and at least one of
@@ -184,13 +184,13 @@ impl SuccessCriteria {
     responses((status = 201, body = CampaignBody)),
 )]
 pub(crate) async fn create_campaign(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewCampaign>,
 ) -> Result<Created<CampaignBody>> {
-    let campaign = campaigns::create(&state.engine, &actor, request.into_draft()?).await?;
+    let campaign = campaigns::create(&ctx, &state.engine, request.into_draft()?).await?;
     let location = format!("/campaigns/{}", campaign.id);
-    let body = detail(&state.engine, &actor, campaign).await?;
+    let body = detail(&ctx, &state.engine, campaign).await?;
     Ok(Created { location, body })
 }
 

@@ -4,9 +4,8 @@ use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use tidegate_core::id::CampaignId;
 use tidegate_engine::{
-    Engine, campaigns,
+    Ctx, Engine, campaigns,
     ports::{PageRequest, RunRef},
-    tenants::Actor,
 };
 
 use super::{
@@ -17,7 +16,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         event_stream::{EventBatch, EventSource, NextPoll, event_stream, json_event},
         extract::{PathParams, parse_id},
     },
@@ -38,7 +36,7 @@ const JOURNAL_PAGE: PageRequest = PageRequest {
     responses((status = 200, content_type = "text/event-stream", body = String)),
 )]
 pub(crate) async fn follow_campaign(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     headers: HeaderMap,
@@ -47,14 +45,14 @@ pub(crate) async fn follow_campaign(
     let signals = state.engine.signals.watch();
     let after = match last_event_id(&headers) {
         Some(seq) => seq,
-        None => last_seq(&state, &actor, campaign).await?,
+        None => last_seq(&ctx, &state, campaign).await?,
     };
-    campaigns::get(&state.engine, &actor, campaign).await?;
-    let tenant = actor.tenant;
+    campaigns::get(&ctx, &state.engine, campaign).await?;
+    let tenant = ctx.tenant;
     let source = CampaignEvents {
         run: RunRef { tenant, campaign },
         engine: state.engine.clone(),
-        actor,
+        ctx,
         after,
         last_sent: None,
     };
@@ -65,7 +63,7 @@ pub(crate) async fn follow_campaign(
 struct CampaignEvents {
     run: RunRef,
     engine: Arc<Engine>,
-    actor: Actor,
+    ctx: Ctx,
     /// The `seq` of the last journal entry sent.
     after: i64,
     /// The last state of the campaign sent.
@@ -82,9 +80,9 @@ impl EventSource for CampaignEvents {
     }
 
     async fn poll(&mut self) -> Result<EventBatch> {
-        let (engine, actor) = (&self.engine, &self.actor);
+        let (ctx, engine) = (&self.ctx, &self.engine);
         let page =
-            campaigns::journal(engine, actor, self.run.campaign, self.after, JOURNAL_PAGE).await?;
+            campaigns::journal(ctx, engine, self.run.campaign, self.after, JOURNAL_PAGE).await?;
         let is_last = page.items.len() < JOURNAL_PAGE.limit as usize;
         let mut events = Vec::new();
         for entry in page.items {
@@ -96,8 +94,8 @@ impl EventSource for CampaignEvents {
             let next = NextPoll::Immediately;
             return Ok(EventBatch { events, next });
         }
-        let campaign = campaigns::get(engine, actor, self.run.campaign).await?;
-        let campaign = detail(engine, actor, campaign).await?;
+        let campaign = campaigns::get(ctx, engine, self.run.campaign).await?;
+        let campaign = detail(ctx, engine, campaign).await?;
         if self.last_sent.as_ref() != Some(&campaign) {
             events.push(json_event("campaign", self.after.to_string(), &campaign)?);
             self.last_sent = Some(campaign);
@@ -113,11 +111,11 @@ fn last_event_id(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// Entries are numbered from 1 without gaps, so the total is the last number.
-async fn last_seq(state: &AppState, actor: &Actor, campaign: CampaignId) -> Result<i64> {
+async fn last_seq(ctx: &Ctx, state: &AppState, campaign: CampaignId) -> Result<i64> {
     let first = PageRequest {
         limit: 1,
         offset: 0,
     };
-    let page = campaigns::journal(&state.engine, actor, campaign, 0, first).await?;
+    let page = campaigns::journal(ctx, &state.engine, campaign, 0, first).await?;
     Ok(i64::try_from(page.total).unwrap_or(i64::MAX))
 }

@@ -1,14 +1,11 @@
 use axum::{Json, extract::State};
-use tidegate_engine::campaigns;
+use tidegate_engine::{Ctx, campaigns};
 
 use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Viewer,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Shows a campaign with its waves.
@@ -18,11 +15,11 @@ use crate::{
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn get_campaign(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let campaign = campaigns::get(&state.engine, &actor, campaign).await?;
-    Ok(Json(detail(&state.engine, &actor, campaign).await?))
+    let campaign = campaigns::get(&ctx, &state.engine, campaign).await?;
+    Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }

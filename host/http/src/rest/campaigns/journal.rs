@@ -1,13 +1,12 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::{campaigns, ports::JournalEntry};
+use tidegate_engine::{Ctx, campaigns, ports::JournalEntry};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::{PathParams, parse_id},
         query::{QueryParams, page},
         response::{List, Time},
@@ -53,7 +52,7 @@ pub(crate) struct EntryBody {
     responses((status = 200, body = List<EntryBody>)),
 )]
 pub(crate) async fn list_journal(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     QueryParams(query): QueryParams<JournalQuery>,
@@ -61,7 +60,7 @@ pub(crate) async fn list_journal(
     let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
     let after = query.after.unwrap_or(0);
-    let found = campaigns::journal(&state.engine, &actor, campaign, after, page).await?;
+    let found = campaigns::journal(&ctx, &state.engine, campaign, after, page).await?;
     let items = found.items.into_iter().map(EntryBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

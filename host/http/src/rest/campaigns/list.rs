@@ -1,7 +1,7 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use tidegate_core::campaign::CampaignStatus;
-use tidegate_engine::{campaigns, ports::CampaignFilter};
+use tidegate_engine::{Ctx, campaigns, ports::CampaignFilter};
 use utoipa::IntoParams;
 
 use super::body::{CampaignBody, summary};
@@ -9,7 +9,6 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Viewer,
         query::{QueryParams, page},
         response::List,
     },
@@ -31,7 +30,7 @@ pub(crate) struct CampaignsQuery {
     responses((status = 200, body = List<CampaignBody>)),
 )]
 pub(crate) async fn list_campaigns(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     QueryParams(query): QueryParams<CampaignsQuery>,
 ) -> Result<Json<List<CampaignBody>>> {
@@ -39,10 +38,10 @@ pub(crate) async fn list_campaigns(
     let filter = CampaignFilter {
         status: query.status.as_deref().map(status).transpose()?,
     };
-    let found = campaigns::list(&state.engine, &actor, &filter, page).await?;
+    let found = campaigns::list(&ctx, &state.engine, &filter, page).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for campaign in found.items {
-        items.push(summary(&state.engine, &actor, campaign).await?);
+        items.push(summary(&ctx, &state.engine, campaign).await?);
     }
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -2,14 +2,13 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_core::id::Digest;
-use tidegate_engine::{Error, campaigns};
+use tidegate_engine::{Ctx, Error, campaigns};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Viewer,
         extract::{PathParams, parse_id},
         query::QueryParams,
     },
@@ -43,7 +42,7 @@ pub(crate) struct Replayed {
     responses((status = 200, body = Replayed)),
 )]
 pub(crate) async fn replay_decision(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams((campaign, seq)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<ReplayQuery>,
@@ -58,7 +57,7 @@ pub(crate) async fn replay_decision(
         .transpose();
     let revision =
         revision.map_err(|error| Problem::field("wrong_type", "revision", error.to_string()))?;
-    let replay = campaigns::replay(&state.engine, &actor, campaign, seq, revision).await?;
+    let replay = campaigns::replay(&ctx, &state.engine, campaign, seq, revision).await?;
     Ok(Json(Replayed {
         same: replay.same,
         decision: json(&replay.decision)?,

@@ -1,11 +1,10 @@
 use axum::{Json, extract::State};
-use tidegate_engine::campaigns;
+use tidegate_engine::{Ctx, campaigns};
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         devices::UpdateBody,
         extract::{PathParams, parse_id},
         query::{PageQuery, QueryParams, page},
@@ -20,14 +19,14 @@ use crate::{
     responses((status = 200, body = List<UpdateBody>)),
 )]
 pub(crate) async fn list_campaign_updates(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<UpdateBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
-    let found = campaigns::updates(&state.engine, &actor, campaign, page).await?;
+    let found = campaigns::updates(&ctx, &state.engine, campaign, page).await?;
     let items = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -2,7 +2,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_core::{plugin::Failure, wave::Counts};
 use tidegate_engine::{
-    campaigns,
+    Ctx, campaigns,
     ports::{PageRequest, Wave},
 };
 use utoipa::ToSchema;
@@ -11,7 +11,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::{PathParams, parse_id},
         response::{List, Time},
     },
@@ -71,12 +70,12 @@ pub(crate) struct FailureBody {
     responses((status = 200, body = List<WaveBody>)),
 )]
 pub(crate) async fn list_waves(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<List<WaveBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let waves = campaigns::waves(&state.engine, &actor, campaign).await?;
+    let waves = campaigns::waves(&ctx, &state.engine, campaign).await?;
     let waves: Vec<WaveBody> = waves.into_iter().zip(0..).map(WaveBody::from).collect();
     // A campaign has at most 500 waves, so that they fit one page.
     let (total, page) = (

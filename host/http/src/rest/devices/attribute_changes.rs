@@ -1,6 +1,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_engine::{
+    Ctx,
     ports::{AttributeChange, AttributeMode},
     registry,
 };
@@ -10,7 +11,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::PathParams,
         query::{PageQuery, QueryParams, page},
         response::{List, Time},
@@ -42,13 +42,13 @@ pub(crate) struct AttributeChangeBody {
     responses((status = 200, body = List<AttributeChangeBody>)),
 )]
 pub(crate) async fn list_attribute_changes(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AttributeChangeBody>>> {
     let page = page(query.limit, query.offset)?;
-    let found = registry::attribute_changes(&state.engine, &actor, &device, page).await?;
+    let found = registry::attribute_changes(&ctx, &state.engine, &device, page).await?;
     let items = found.items.into_iter().map(AttributeChangeBody::from);
     Ok(Json(List::new(items.collect(), found.total, page)))
 }

@@ -1,14 +1,14 @@
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Deserialize;
-use tidegate_engine::registry;
+use tidegate_engine::{Authorized, Operator, registry};
 use utoipa::ToSchema;
 
 use super::body::DeviceBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Operator, campaigns::check_comment, extract::PathParams, json::OptionalJson},
+    rest::{campaigns::check_comment, extract::PathParams, json::OptionalJson},
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -26,7 +26,7 @@ pub(crate) struct AutoConfirmRequest {
     responses((status = 200, body = DeviceBody)),
 )]
 pub(crate) async fn activate_auto_confirm(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     OptionalJson(request): OptionalJson<AutoConfirmRequest>,
@@ -35,7 +35,7 @@ pub(crate) async fn activate_auto_confirm(
         .remark
         .map(|remark| check_comment("/remark", remark));
     let engine = &state.engine;
-    let device = registry::activate_auto_confirm(engine, &actor, &device, remark.transpose()?);
+    let device = registry::activate_auto_confirm(&ctx, engine, &device, remark.transpose()?);
     Ok(Json(device.await?.into()))
 }
 
@@ -46,10 +46,10 @@ pub(crate) async fn activate_auto_confirm(
     responses((status = 204, description = "Deactivated.")),
 )]
 pub(crate) async fn deactivate_auto_confirm(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    registry::deactivate_auto_confirm(&state.engine, &actor, &device).await?;
+    registry::deactivate_auto_confirm(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }

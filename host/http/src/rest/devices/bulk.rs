@@ -1,14 +1,10 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::updates;
+use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
 use super::update_config::UpdateConfig;
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{access::Operator, json::JsonBody},
-};
+use crate::{AppState, problem::Result, rest::json::JsonBody};
 
 /// One firmware for many devices.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,14 +46,14 @@ pub(crate) struct Refused {
     responses((status = 200, body = BulkOutcome)),
 )]
 pub(crate) async fn update_devices(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<BulkUpdate>,
 ) -> Result<Json<BulkOutcome>> {
     let update = request
         .update_config
         .into_request(request.firmware_id, "/update_config")?;
-    let outcome = updates::create_many(&state.engine, &actor, request.device_ids, &update).await?;
+    let outcome = updates::create_many(&ctx, &state.engine, request.device_ids, &update).await?;
     let accepted = outcome
         .accepted
         .into_iter()

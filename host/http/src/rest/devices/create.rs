@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::{ports, registry};
+use tidegate_engine::{Authorized, Operator, ports, registry};
 use utoipa::ToSchema;
 
 use super::body::{DeviceBody, Mode};
@@ -10,7 +10,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         json::JsonBody,
         response::{Created, encode_segment},
         time_of_day::TimeOfDay,
@@ -56,11 +55,11 @@ pub(crate) struct CreatedDevice {
     responses((status = 201, body = CreatedDevice)),
 )]
 pub(crate) async fn create_device(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewDevice>,
 ) -> Result<Created<CreatedDevice>> {
-    let created = registry::create(&state.engine, &actor, request.into()).await?;
+    let created = registry::create(&ctx, &state.engine, request.into()).await?;
     let location = format!("/devices/{}", encode_segment(&created.device.device_id));
     let body = CreatedDevice {
         device: created.device.into(),

@@ -4,20 +4,14 @@ use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Deserialize;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::{ports, registry};
+use tidegate_engine::{Authorized, Ctx, Operator, ports, registry};
 use utoipa::ToSchema;
 
 use super::body::{DeviceBody, Mode};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::{Operator, Viewer},
-        extract::PathParams,
-        json::JsonBody,
-        patch::Patch,
-        time_of_day::TimeOfDay,
-    },
+    rest::{extract::PathParams, json::JsonBody, patch::Patch, time_of_day::TimeOfDay},
 };
 
 /// Shows a device.
@@ -26,12 +20,12 @@ use crate::{
     responses((status = 200, body = DeviceBody)),
 )]
 pub(crate) async fn get_device(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<Json<DeviceBody>> {
     Ok(Json(
-        registry::get(&state.engine, &actor, &device).await?.into(),
+        registry::get(&ctx, &state.engine, &device).await?.into(),
     ))
 }
 
@@ -80,14 +74,14 @@ pub(crate) struct DevicePatch {
     request_body = DevicePatch, responses((status = 200, body = DeviceBody)),
 )]
 pub(crate) async fn change_device(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     JsonBody(request): JsonBody<DevicePatch>,
 ) -> Result<Json<DeviceBody>> {
     let changed = registry::change(
+        &ctx,
         &state.engine,
-        &actor,
         &device,
         request.into_change(state.engine.now()),
     )
@@ -101,11 +95,11 @@ pub(crate) async fn change_device(
     responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_device(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    registry::delete(&state.engine, &actor, &device).await?;
+    registry::delete(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,17 +1,14 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_engine::{
+    Ctx,
     campaigns::{self, Explanation},
     latest, registry, updates,
 };
 use utoipa::ToSchema;
 
 use super::{UpdateBody, body::Mode};
-use crate::{
-    AppState,
-    problem::Result,
-    rest::{access::Viewer, extract::PathParams},
-};
+use crate::{AppState, problem::Result, rest::extract::PathParams};
 
 /// Why a device was, or was not, offered the firmware of the newest campaigns.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,15 +54,15 @@ pub(crate) struct ExplanationBody {
     responses((status = 200, body = Explanations)),
 )]
 pub(crate) async fn explain_device(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device_id): PathParams<String>,
 ) -> Result<Json<Explanations>> {
-    let device = registry::get(&state.engine, &actor, &device_id).await?;
+    let device = registry::get(&ctx, &state.engine, &device_id).await?;
     let mut reasons = registry::reasons(&device);
-    reasons.extend(latest::explain(&state.engine, &actor, &device).await?);
-    reasons.extend(updates::explain_open_update(&state.engine, &actor, &device).await?);
-    let explanations = campaigns::explain(&state.engine, &actor, &device_id).await?;
+    reasons.extend(latest::explain(&ctx, &state.engine, &device).await?);
+    reasons.extend(updates::explain_open_update(&ctx, &state.engine, &device).await?);
+    let explanations = campaigns::explain(&ctx, &state.engine, &device_id).await?;
     let items: Vec<_> = explanations
         .into_iter()
         .map(ExplanationBody::from)

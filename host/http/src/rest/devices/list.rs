@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::registry;
+use tidegate_engine::{Ctx, registry};
 use utoipa::IntoParams;
 
 use super::body::DeviceBody;
@@ -8,7 +8,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         query::{QueryParams, page},
         response::List,
     },
@@ -34,13 +33,13 @@ pub(crate) struct DevicesQuery {
     responses((status = 200, body = List<DeviceBody>)),
 )]
 pub(crate) async fn list_devices(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     QueryParams(query): QueryParams<DevicesQuery>,
 ) -> Result<Json<List<DeviceBody>>> {
     let page = page(query.limit, query.offset)?;
     let (q, sort) = (query.q.as_deref(), query.sort.as_deref());
-    let found = registry::list(&state.engine, &actor, q, sort, page).await?;
+    let found = registry::list(&ctx, &state.engine, q, sort, page).await?;
     let items = found.items.into_iter().map(DeviceBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

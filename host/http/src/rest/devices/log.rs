@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tidegate_core::id::UpdateId;
-use tidegate_engine::{ports::FeedbackRow, registry, updates};
+use tidegate_engine::{Ctx, ports::FeedbackRow, registry, updates};
 use utoipa::{IntoParams, ToSchema};
 
 use super::UpdateBody;
@@ -14,7 +14,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::PathParams,
         query::{QueryParams, page},
         response::Time,
@@ -83,26 +82,26 @@ pub(crate) struct ProgressBody {
     responses((status = 200, content((DeviceUpdateLog = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn show_update_log(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     QueryParams(query): QueryParams<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
     if accepts_event_stream(&headers) {
-        let device = registry::get(&state.engine, &actor, &device).await?;
+        let device = registry::get(&ctx, &state.engine, &device).await?;
         let update = query.update_id.map(UpdateId);
-        return follow_logs(&state, actor, device.key, update, &headers);
+        return follow_logs(&state, ctx, device.key, update, &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let update = query.update_id.map(UpdateId);
-    let log = registry::feedback_log(&state.engine, &actor, &device, update, limit).await?;
+    let log = registry::feedback_log(&ctx, &state.engine, &device, update, limit).await?;
     let items: Vec<_> = log.lines.into_iter().map(FeedbackBody::from).collect();
     let count = items.len() as u64;
     let (lines, dropped_lines) = match &log.update {
         None => (Vec::new(), 0),
         Some(row) => {
-            let log = updates::log(&state.engine, &actor, row.update.id, None, limit).await?;
+            let log = updates::log(&ctx, &state.engine, row.update.id, None, limit).await?;
             let lines = log.lines.into_iter().map(LogLineBody::from);
             (lines.collect(), log.dropped)
         }

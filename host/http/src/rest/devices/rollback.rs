@@ -1,16 +1,13 @@
 use axum::extract::State;
 use serde::Deserialize;
-use tidegate_engine::updates;
+use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
 use super::{UpdateBody, start_update::created_update};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Operator, campaigns::check_comment, extract::PathParams, json::OptionalJson,
-        response::Created,
-    },
+    rest::{campaigns::check_comment, extract::PathParams, json::OptionalJson, response::Created},
 };
 
 /// The version that a device is rolled back to.
@@ -35,7 +32,7 @@ pub(crate) struct DeviceRollback {
     responses((status = 201, body = UpdateBody)),
 )]
 pub(crate) async fn roll_back_device(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     OptionalJson(request): OptionalJson<DeviceRollback>,
@@ -43,6 +40,6 @@ pub(crate) async fn roll_back_device(
     let reason = check_comment("/reason", request.reason)?;
     let version = request.target_version.as_deref();
     let force = request.force;
-    let row = updates::roll_back(&state.engine, &actor, &device, version, force, &reason).await?;
+    let row = updates::roll_back(&ctx, &state.engine, &device, version, force, &reason).await?;
     Ok(created_update(row))
 }

@@ -1,7 +1,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_engine::updates;
+use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
 use super::{UpdateBody, update_config::UpdateConfig};
@@ -9,7 +9,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         campaigns::{OnDenied, PluginSelection, Priority, SuccessCriteria, UpdateType},
         extract::PathParams,
         json::JsonBody,
@@ -75,14 +74,14 @@ pub(crate) struct NewUpdate {
     responses((status = 201, body = UpdateBody)),
 )]
 pub(crate) async fn update_device(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     JsonBody(request): JsonBody<NewUpdate>,
 ) -> Result<Created<UpdateBody>> {
     let firmware = request.firmware_id;
     let update = UpdateConfig::from(request).into_request(firmware, "")?;
-    let row = updates::create(&state.engine, &actor, &device, &update).await?;
+    let row = updates::create(&ctx, &state.engine, &device, &update).await?;
     Ok(created_update(row))
 }
 

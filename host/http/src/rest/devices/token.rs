@@ -3,14 +3,13 @@ use std::time::Duration;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::access;
+use tidegate_engine::{Authorized, Operator, access};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         extract::PathParams,
         json::OptionalJson,
         response::Time,
@@ -42,14 +41,14 @@ pub(crate) struct DeviceToken {
     responses((status = 201, body = DeviceToken)),
 )]
 pub(crate) async fn replace_token(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     OptionalJson(request): OptionalJson<TokenRequest>,
 ) -> Result<Created<DeviceToken>> {
     let seconds = request.old_token_expires_in;
     let old_life = seconds.map_or(access::DEFAULT_OLD_TOKEN_LIFETIME, Duration::from_secs);
-    let new = access::replace_token(&state.engine, &actor, &device, old_life).await?;
+    let new = access::replace_token(&ctx, &state.engine, &device, old_life).await?;
     Ok(Created {
         location: format!("/devices/{}", encode_segment(&device)),
         body: DeviceToken {
@@ -66,10 +65,10 @@ pub(crate) async fn replace_token(
     responses((status = 204, description = "Revoked.")),
 )]
 pub(crate) async fn revoke_token(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    access::revoke_token(&state.engine, &actor, &device).await?;
+    access::revoke_token(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_core::wave::Counts;
-use tidegate_engine::{registry, updates};
+use tidegate_engine::{Ctx, registry, updates};
 use utoipa::ToSchema;
 
 use super::UpdateBody;
@@ -9,7 +9,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::PathParams,
         query::{PageQuery, QueryParams, page},
         response::percent,
@@ -53,14 +52,14 @@ pub(crate) struct UpdateTotals {
     responses((status = 200, body = DeviceUpdates)),
 )]
 pub(crate) async fn list_device_updates(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<DeviceUpdates>> {
     let page = page(query.limit, query.offset)?;
-    let found = registry::updates(&state.engine, &actor, &device, page).await?;
-    let counts = updates::totals(&state.engine, &actor, &device).await?;
+    let found = registry::updates(&ctx, &state.engine, &device, page).await?;
+    let counts = updates::totals(&ctx, &state.engine, &device).await?;
     let items: Vec<_> = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(DeviceUpdates {
         count: items.len() as u64,

@@ -1,14 +1,11 @@
 use axum::extract::State;
 use http::StatusCode;
-use tidegate_engine::firmware;
+use tidegate_engine::{Authorized, Publisher, firmware};
 
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Publisher,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Deletes a firmware: it is hidden from lists and new campaigns. 409 while a campaign rolls it out.
@@ -18,11 +15,11 @@ use crate::{
     responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_firmware(
-    Publisher(actor): Publisher,
+    ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     PathParams(firmware): PathParams<String>,
 ) -> Result<StatusCode> {
     let firmware = parse_id("firmware", &firmware)?;
-    firmware::delete(&state.engine, &actor, firmware).await?;
+    firmware::delete(&ctx, &state.engine, firmware).await?;
     Ok(StatusCode::NO_CONTENT)
 }

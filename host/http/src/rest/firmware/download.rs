@@ -7,14 +7,13 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode, header::CONTENT_RANGE};
 use serde::Deserialize;
 use tidegate_core::firmware::{Artifact, Firmware};
-use tidegate_engine::{devices::ArtifactDownload, firmware};
+use tidegate_engine::{Ctx, devices::ArtifactDownload, firmware};
 use utoipa::IntoParams;
 
 use crate::{
     AppState, file,
     problem::{Problem, Result},
     rest::{
-        access::Viewer,
         extract::{PathParams, parse_id},
         query::QueryParams,
     },
@@ -37,7 +36,7 @@ pub(crate) struct DownloadQuery {
     ),
 )]
 pub(crate) async fn download_firmware(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(firmware): PathParams<String>,
     QueryParams(query): QueryParams<DownloadQuery>,
@@ -45,7 +44,7 @@ pub(crate) async fn download_firmware(
     headers: HeaderMap,
 ) -> Result<Response> {
     let firmware = parse_id("firmware", &firmware)?;
-    let firmware = firmware::get(&state.engine, &actor, firmware).await?;
+    let firmware = firmware::get(&ctx, &state.engine, firmware).await?;
     let file = ArtifactDownload {
         artifact: choose_file(&firmware, query.file.as_deref())?.clone(),
         created_at: firmware.created_at,

@@ -1,14 +1,11 @@
 use axum::{Json, extract::State};
-use tidegate_engine::firmware;
+use tidegate_engine::{Ctx, firmware};
 
 use super::FirmwareBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Viewer,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Shows a firmware. A deleted one is shown while a campaign, an update or a device refers to it.
@@ -18,12 +15,12 @@ use crate::{
     responses((status = 200, body = FirmwareBody)),
 )]
 pub(crate) async fn get_firmware(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(firmware): PathParams<String>,
 ) -> Result<Json<FirmwareBody>> {
     let firmware = parse_id("firmware", &firmware)?;
     Ok(Json(
-        firmware::get(&state.engine, &actor, firmware).await?.into(),
+        firmware::get(&ctx, &state.engine, firmware).await?.into(),
     ))
 }

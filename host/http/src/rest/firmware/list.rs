@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::{firmware, ports::FirmwareFilter};
+use tidegate_engine::{Ctx, firmware, ports::FirmwareFilter};
 use utoipa::IntoParams;
 
 use super::FirmwareBody;
@@ -8,7 +8,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         query::{QueryParams, page},
         response::List,
     },
@@ -34,7 +33,7 @@ pub(crate) struct FirmwareQuery {
     responses((status = 200, body = List<FirmwareBody>)),
 )]
 pub(crate) async fn list_firmware(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     QueryParams(query): QueryParams<FirmwareQuery>,
 ) -> Result<Json<List<FirmwareBody>>> {
@@ -47,7 +46,7 @@ pub(crate) async fn list_firmware(
         is_beta: query.is_beta,
         is_security_update: query.is_security_update,
     };
-    let found = firmware::list(&state.engine, &actor, &filter, page).await?;
+    let found = firmware::list(&ctx, &state.engine, &filter, page).await?;
     let items = found.items.into_iter().map(FirmwareBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

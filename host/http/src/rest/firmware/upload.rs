@@ -1,7 +1,7 @@
 use axum::extract::{Request, State};
 use tidegate_engine::{
+    Authorized, Publisher,
     firmware::{FirmwareSpec, Upload},
-    tenants::Actor,
 };
 use utoipa::ToSchema;
 
@@ -10,7 +10,6 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Publisher,
         json,
         multipart::{
             MultipartReader, invalid_part, next_part, part_stream, read_multipart, read_part,
@@ -40,13 +39,13 @@ pub(crate) struct FirmwareUpload {
     responses((status = 201, body = FirmwareBody)),
 )]
 pub(crate) async fn upload_firmware(
-    Publisher(actor): Publisher,
+    ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Created<FirmwareBody>> {
     let reader = read_multipart(request, &state)?;
     // Runs in its own task, so that it finishes and cleans up even if the client disconnects.
-    let received = tokio::spawn(async move { receive_upload(&state, &actor, reader).await }).await;
+    let received = tokio::spawn(async move { receive_upload(&state, &ctx, reader).await }).await;
     let firmware = received.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
@@ -59,10 +58,10 @@ pub(crate) async fn upload_firmware(
 
 async fn receive_upload(
     state: &AppState,
-    actor: &Actor,
+    ctx: &Authorized<Publisher>,
     mut reader: MultipartReader,
 ) -> Result<Created<FirmwareBody>> {
-    let mut upload = Upload::begin(&state.engine, actor)?;
+    let mut upload = Upload::begin(ctx, &state.engine);
     let spec = match read_parts(&mut upload, &mut reader).await {
         Ok(spec) => spec,
         Err(problem) => {

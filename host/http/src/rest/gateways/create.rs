@@ -1,13 +1,13 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tidegate_engine::access;
+use tidegate_engine::{Admin, Authorized, access};
 use utoipa::ToSchema;
 
 use super::body::GatewayBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{access::Admin, json::JsonBody, response::Created},
+    rest::{json::JsonBody, response::Created},
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,13 +31,12 @@ pub(crate) struct CreatedGateway {
     responses((status = 201, body = CreatedGateway)),
 )]
 pub(crate) async fn create_gateway(
-    Admin(actor): Admin,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewGateway>,
 ) -> Result<Created<CreatedGateway>> {
     let NewGateway { name, group } = request;
-    let (engine, tenant) = (&state.engine, actor.tenant);
-    let created = access::create_gateway(engine, tenant, &name, group.as_deref()).await?;
+    let created = access::create_gateway(&ctx, &state.engine, &name, group.as_deref()).await?;
     let location = format!("/gateways/{}", created.gateway.id);
     let body = CreatedGateway {
         gateway: created.gateway.into(),

@@ -1,14 +1,11 @@
 use axum::extract::State;
 use http::StatusCode;
-use tidegate_engine::access;
+use tidegate_engine::{Admin, Authorized, access};
 
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Admin,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Deletes a gateway: its token is rejected from now on, on other servers of the same database within ten seconds.
@@ -19,11 +16,11 @@ use crate::{
     responses((status = 204, description = "Deleted.")),
 )]
 pub(crate) async fn delete_gateway(
-    Admin(actor): Admin,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     PathParams(gateway): PathParams<String>,
 ) -> Result<StatusCode> {
     let gateway = parse_id("gateway", &gateway)?;
-    access::delete_gateway(&state.engine, actor.tenant, gateway).await?;
+    access::delete_gateway(&ctx, &state.engine, gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }

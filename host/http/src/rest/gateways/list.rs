@@ -1,10 +1,10 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::access;
+use tidegate_engine::{Ctx, access};
 use utoipa::ToSchema;
 
 use super::body::GatewayBody;
-use crate::{AppState, problem::Result, rest::access::Viewer};
+use crate::{AppState, problem::Result};
 
 /// All gateways, ordered by name.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,10 +19,10 @@ pub(crate) struct Gateways {
     responses((status = 200, body = Gateways)),
 )]
 pub(crate) async fn list_gateways(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<Gateways>> {
-    let gateways = access::gateways(&state.engine, actor.tenant).await?;
+    let gateways = access::gateways(&ctx, &state.engine).await?;
     let items: Vec<_> = gateways.into_iter().map(GatewayBody::from).collect();
     Ok(Json(Gateways {
         count: items.len() as u64,

@@ -17,9 +17,8 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use tidegate_engine::{
-    Error,
+    Ctx, Error,
     idempotency::{self, Reservation, RunningRequest},
-    tenants::Actor,
 };
 use tracing::Instrument as _;
 
@@ -50,12 +49,12 @@ pub(super) async fn idempotency_layer(
 
 async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
-    let actor = access::pre_authenticate(&mut parts, &state).await?;
+    let ctx = access::pre_authenticate(&mut parts, &state).await?;
     let key = IdempotencyKey::from_headers(&parts.headers)?;
     let request_body = RequestBody::read(&parts.headers, body, &state).await?;
     let keyed = KeyedRequest {
+        ctx,
         state,
-        actor,
         key,
         parts,
         request_body,
@@ -71,8 +70,8 @@ async fn handle_keyed(state: AppState, request: Request, next: Next) -> Result<R
 
 /// A request with a key.
 struct KeyedRequest {
+    ctx: Ctx,
     state: AppState,
-    actor: Actor,
     key: IdempotencyKey,
     parts: Parts,
     request_body: RequestBody,
@@ -82,7 +81,7 @@ impl KeyedRequest {
     async fn respond(self, next: Next) -> Result<Response> {
         let fingerprint = fingerprint::fingerprint(&self.parts, &self.request_body);
         let engine = &self.state.engine;
-        match idempotency::reserve(engine, &self.actor, &self.key.0, fingerprint).await? {
+        match idempotency::reserve(&self.ctx, engine, &self.key.0, fingerprint).await? {
             Reservation::New(running) => {
                 let request = Request::from_parts(self.parts, self.request_body.into_body());
                 let response = tokio::select! {

@@ -1,14 +1,11 @@
 use axum::{Json, extract::State};
-use tidegate_engine::{plugins, tenants::Actor};
+use tidegate_engine::{Authorized, Publisher, plugins};
 
 use super::body::RevisionBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Publisher,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Allows new campaigns to use a revision.
@@ -18,11 +15,11 @@ use crate::{
     responses((status = 200, body = RevisionBody)),
 )]
 pub(crate) async fn enable_revision(
-    Publisher(actor): Publisher,
+    ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
-    set_enabled(&state, &actor, &name, &revision, true).await
+    set_enabled(&ctx, &state, &name, &revision, true).await
 }
 
 /// Prevents new campaigns from using a revision. Campaigns that use it already continue.
@@ -32,21 +29,21 @@ pub(crate) async fn enable_revision(
     responses((status = 200, body = RevisionBody)),
 )]
 pub(crate) async fn disable_revision(
-    Publisher(actor): Publisher,
+    ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
-    set_enabled(&state, &actor, &name, &revision, false).await
+    set_enabled(&ctx, &state, &name, &revision, false).await
 }
 
 async fn set_enabled(
+    ctx: &Authorized<Publisher>,
     state: &AppState,
-    actor: &Actor,
     name: &str,
     revision: &str,
     enabled: bool,
 ) -> Result<Json<RevisionBody>> {
     let digest = parse_id("plugin revision", revision)?;
-    let revision = plugins::enable(&state.engine, actor, name, digest, enabled).await?;
+    let revision = plugins::enable(ctx, &state.engine, name, digest, enabled).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

@@ -1,14 +1,11 @@
 use axum::{Json, extract::State};
-use tidegate_engine::{Error, plugins};
+use tidegate_engine::{Ctx, Error, plugins};
 
 use super::body::{self, PluginBody, RevisionBody};
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Viewer,
-        extract::{PathParams, parse_id},
-    },
+    rest::extract::{PathParams, parse_id},
 };
 
 /// Shows a plugin with all its revisions.
@@ -17,11 +14,11 @@ use crate::{
     responses((status = 200, body = PluginBody)),
 )]
 pub(crate) async fn get_plugin(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<PluginBody>> {
-    let revisions = plugins::get(&state.engine, &actor, &name).await?;
+    let revisions = plugins::get(&ctx, &state.engine, &name).await?;
     let plugin = body::group_by_plugin(revisions)?.pop();
     Ok(Json(
         plugin.ok_or_else(|| Error::not_found("plugin", name))?,
@@ -35,11 +32,11 @@ pub(crate) async fn get_plugin(
     responses((status = 200, body = RevisionBody)),
 )]
 pub(crate) async fn get_revision(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
     let digest = parse_id("plugin revision", &revision)?;
-    let revision = plugins::revision(&state.engine, &actor, &name, digest).await?;
+    let revision = plugins::revision(&ctx, &state.engine, &name, digest).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

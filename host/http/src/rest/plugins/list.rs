@@ -1,6 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::plugins;
+use tidegate_engine::{Ctx, plugins};
 use utoipa::IntoParams;
 
 use super::body::{self, PluginBody};
@@ -8,7 +8,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         query::{QueryParams, page},
         response::List,
     },
@@ -28,12 +27,12 @@ pub(crate) struct PluginsQuery {
     responses((status = 200, body = List<PluginBody>)),
 )]
 pub(crate) async fn list_plugins(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     QueryParams(query): QueryParams<PluginsQuery>,
 ) -> Result<Json<List<PluginBody>>> {
     let page = page(query.limit, query.offset)?;
-    let plugins = body::group_by_plugin(plugins::list(&state.engine, &actor).await?)?;
+    let plugins = body::group_by_plugin(plugins::list(&ctx, &state.engine).await?)?;
     let total = plugins.len() as u64;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let items = plugins

@@ -1,6 +1,6 @@
 use axum::extract::{Request, State};
 use bytes::Bytes;
-use tidegate_engine::plugins;
+use tidegate_engine::{Authorized, Publisher, plugins};
 use utoipa::ToSchema;
 
 use super::body::RevisionBody;
@@ -8,7 +8,6 @@ use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::Publisher,
         multipart::{MultipartReader, invalid_part, next_part, read_multipart, read_part},
         response::{Created, encode_segment},
     },
@@ -31,7 +30,7 @@ pub(crate) struct PluginUpload {
     responses((status = 201, body = RevisionBody)),
 )]
 pub(crate) async fn upload_plugin(
-    Publisher(actor): Publisher,
+    ctx: Authorized<Publisher>,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Created<RevisionBody>> {
@@ -40,7 +39,7 @@ pub(crate) async fn upload_plugin(
     let component = read_component(&mut reader, limit).await?;
     // Runs in its own task, so that it finishes even if the client disconnects.
     let engine = state.engine.clone();
-    let uploaded = tokio::spawn(async move { plugins::upload(&engine, &actor, component).await });
+    let uploaded = tokio::spawn(async move { plugins::upload(&ctx, &engine, component).await });
     let revision = uploaded.await.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,

@@ -2,13 +2,13 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_core::id::Digest;
-use tidegate_engine::plugins;
+use tidegate_engine::{Ctx, plugins};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::{BrokenRule, Problem, Result},
-    rest::{access::Viewer, extract::PathParams, json::JsonBody},
+    rest::{extract::PathParams, json::JsonBody},
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,7 +34,7 @@ pub(crate) struct Validated {
     responses((status = 200, body = Validated)),
 )]
 pub(crate) async fn validate_config(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(name): PathParams<String>,
     JsonBody(request): JsonBody<ConfigToValidate>,
@@ -46,7 +46,7 @@ pub(crate) async fn validate_config(
     let digest =
         digest.map_err(|error| Problem::field("wrong_type", "/revision", error.to_string()))?;
     let config = request.config.to_string();
-    let errors = plugins::validate(&state.engine, &actor, &name, digest, &config).await?;
+    let errors = plugins::validate(&ctx, &state.engine, &name, digest, &config).await?;
     let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
     Ok(Json(Validated {
         ok: errors.is_empty(),

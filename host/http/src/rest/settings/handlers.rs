@@ -1,14 +1,13 @@
 use axum::{Json, extract::State};
 use serde_json::Value;
 use tidegate_core::settings::TenantSettings;
-use tidegate_engine::tenants;
+use tidegate_engine::{Admin, Authorized, Ctx, tenants};
 
 use super::body::{Settings, SettingsBody};
 use crate::{
     AppState,
     problem::{Problem, Result},
     rest::{
-        access::{Admin, Viewer},
         json::{JsonBody, from_value},
         patch::merge,
     },
@@ -19,10 +18,10 @@ use crate::{
     get, path = "/settings", tag = "settings", responses((status = 200, body = Settings)),
 )]
 pub(crate) async fn show_settings(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<Settings>> {
-    let settings = tenants::settings(&state.engine, &actor).await?;
+    let settings = tenants::settings(&ctx, &state.engine).await?;
     Ok(Json(Settings::new(&settings, &state.engine.settings)))
 }
 
@@ -33,7 +32,7 @@ pub(crate) async fn show_settings(
     responses((status = 200, body = Settings)),
 )]
 pub(crate) async fn change_settings(
-    Admin(actor): Admin,
+    ctx: Authorized<Admin>,
     State(state): State<AppState>,
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<Settings>> {
@@ -45,7 +44,7 @@ pub(crate) async fn change_settings(
         merge(&mut body, patch.clone());
         Ok(from_value::<SettingsBody>(&body)?.into_settings()?)
     };
-    let settings = tenants::change_settings(&state.engine, &actor, change).await?;
+    let settings = tenants::change_settings(&ctx, &state.engine, change).await?;
     Ok(Json(Settings::new(&settings, &state.engine.settings)))
 }
 

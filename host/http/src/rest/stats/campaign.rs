@@ -2,14 +2,13 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::{Error, campaigns};
+use tidegate_engine::{Ctx, Error, campaigns};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         campaigns::{CountsBody, sum_counts},
         extract::{PathParams, parse_id},
         response::{Time, percent},
@@ -42,16 +41,16 @@ pub(crate) struct CampaignStats {
     responses((status = 200, body = CampaignStats)),
 )]
 pub(crate) async fn show_campaign_stats(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
-    let campaign = campaigns::get(&state.engine, &actor, parse_id("campaign", &campaign)?).await?;
-    let waves = campaigns::waves(&state.engine, &actor, campaign.id).await?;
+    let campaign = campaigns::get(&ctx, &state.engine, parse_id("campaign", &campaign)?).await?;
+    let waves = campaigns::waves(&ctx, &state.engine, campaign.id).await?;
     let last_change = state
         .engine
         .store()
-        .last_progress_at(actor.tenant, campaign.id)
+        .last_progress_at(ctx.tenant, campaign.id)
         .await;
     let counts = sum_counts(&waves);
     let mut failures_by_code = BTreeMap::new();

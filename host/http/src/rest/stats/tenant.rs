@@ -3,16 +3,13 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::{Json, extract::State};
 use serde::Serialize;
 use tidegate_core::time::Timestamp;
-use tidegate_engine::ports::Stats;
+use tidegate_engine::{Ctx, ports::Stats};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
-    rest::{
-        access::Viewer,
-        response::{Time, percent},
-    },
+    rest::response::{Time, percent},
 };
 
 const LAST_24_HOURS: Duration = Duration::from_hours(24);
@@ -61,12 +58,9 @@ pub(crate) struct Last24Hours {
 #[utoipa::path(
     get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
 )]
-pub(crate) async fn show_stats(
-    Viewer(actor): Viewer,
-    State(state): State<AppState>,
-) -> Result<Json<StatsBody>> {
+pub(crate) async fn show_stats(ctx: Ctx, State(state): State<AppState>) -> Result<Json<StatsBody>> {
     let since = Timestamp(state.engine.now().0 - LAST_24_HOURS.as_millis() as i64);
-    let figures = state.engine.store().stats(actor.tenant, since).await;
+    let figures = state.engine.store().stats(ctx.tenant, since).await;
     Ok(Json(figures.map_err(tidegate_engine::Error::from)?.into()))
 }
 

@@ -1,13 +1,12 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use tidegate_engine::updates;
+use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         campaigns::check_comment,
         devices::UpdateBody,
         extract::{PathParams, parse_id},
@@ -35,13 +34,13 @@ pub(crate) struct CancelRequest {
     responses((status = 200, body = UpdateBody)),
 )]
 pub(crate) async fn cancel_update(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     OptionalJson(request): OptionalJson<CancelRequest>,
 ) -> Result<Json<UpdateBody>> {
     let update = parse_id("update", &update)?;
     let reason = check_comment("/reason", request.reason)?;
-    let row = updates::cancel(&state.engine, &actor, update, request.force, &reason).await?;
+    let row = updates::cancel(&ctx, &state.engine, update, request.force, &reason).await?;
     Ok(Json(row.into()))
 }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::{Response, sse::Event};
 use http::{HeaderMap, header::ACCEPT};
 use tidegate_core::id::{DeviceKey, UpdateId};
-use tidegate_engine::{Engine, tenants::Actor, updates};
+use tidegate_engine::{Ctx, Engine, updates};
 
 use super::log_body::LogLineBody;
 use crate::{
@@ -32,17 +32,17 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
 /// Streams the log of an update until it ends; without an update, the logs of the device's updates one after the other.
 pub(crate) fn follow_logs(
     state: &AppState,
-    actor: Actor,
+    ctx: Ctx,
     device: DeviceKey,
     update: Option<UpdateId>,
     headers: &HeaderMap,
 ) -> Result<Response> {
     let last = last_event_id(headers).filter(|(id, _)| update.is_none_or(|update| update == *id));
     let signals = state.engine.signals.watch_logs();
-    let tenant = actor.tenant;
+    let tenant = ctx.tenant;
     let logs = LogEvents {
         engine: state.engine.clone(),
-        actor,
+        ctx,
         device,
         follows_next_update: update.is_none(),
         current: last.map(|(id, _)| id).or(update),
@@ -55,7 +55,7 @@ pub(crate) fn follow_logs(
 /// Event source for one client of a device's logs.
 struct LogEvents {
     engine: Arc<Engine>,
-    actor: Actor,
+    ctx: Ctx,
     device: DeviceKey,
     /// Whether the stream continues with the device's next update when this one has ended.
     follows_next_update: bool,
@@ -82,8 +82,8 @@ impl EventSource for LogEvents {
             return self.find_newest().await;
         };
         let log = updates::log(
+            &self.ctx,
             &self.engine,
-            &self.actor,
             update,
             Some(self.after),
             PAGE_LINES,
@@ -114,7 +114,7 @@ impl EventSource for LogEvents {
 impl LogEvents {
     /// Looks up the device's newest update, if there is one.
     async fn find_newest(&mut self) -> Result<EventBatch> {
-        self.current = updates::newest_update(&self.engine, &self.actor, self.device).await?;
+        self.current = updates::newest_update(&self.ctx, &self.engine, self.device).await?;
         let next = if self.current.is_some() {
             NextPoll::Immediately
         } else {
@@ -135,7 +135,7 @@ impl LogEvents {
             events.push(json_event("end", self.event_id(update), body)?);
             return Ok(NextPoll::End);
         }
-        let newest = updates::newest_update(&self.engine, &self.actor, self.device).await?;
+        let newest = updates::newest_update(&self.ctx, &self.engine, self.device).await?;
         let Some(newest) = newest.filter(|newest| *newest > update) else {
             return Ok(NextPoll::OnChange);
         };

@@ -1,11 +1,10 @@
 use axum::{Json, extract::State};
-use tidegate_engine::updates;
+use tidegate_engine::{Ctx, updates};
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         devices::UpdateBody,
         extract::{PathParams, parse_id},
     },
@@ -18,11 +17,11 @@ use crate::{
     responses((status = 200, body = UpdateBody)),
 )]
 pub(crate) async fn get_update(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
 ) -> Result<Json<UpdateBody>> {
     let update = parse_id("update", &update)?;
-    let row = updates::get(&state.engine, &actor, update).await?;
+    let row = updates::get(&ctx, &state.engine, update).await?;
     Ok(Json(row.into()))
 }

@@ -6,7 +6,7 @@ use axum::{
 use http::HeaderMap;
 use serde::Deserialize;
 use tidegate_core::id::UpdateId;
-use tidegate_engine::updates;
+use tidegate_engine::{Ctx, updates};
 use utoipa::IntoParams;
 
 use super::{
@@ -17,7 +17,6 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Viewer,
         extract::{PathParams, parse_id},
         query::{QueryParams, page},
     },
@@ -41,7 +40,7 @@ pub(crate) struct LinesQuery {
     responses((status = 200, content((UpdateLogBody = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn show_log(
-    Viewer(actor): Viewer,
+    ctx: Ctx,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     QueryParams(query): QueryParams<LinesQuery>,
@@ -49,10 +48,10 @@ pub(crate) async fn show_log(
 ) -> Result<Response> {
     let update: UpdateId = parse_id("update", &update)?;
     if accepts_event_stream(&headers) {
-        let row = updates::get(&state.engine, &actor, update).await?;
-        return follow_logs(&state, actor, row.update.device, Some(update), &headers);
+        let row = updates::get(&ctx, &state.engine, update).await?;
+        return follow_logs(&state, ctx, row.update.device, Some(update), &headers);
     }
     let limit = page(query.limit, None)?.limit;
-    let log = updates::log(&state.engine, &actor, update, query.after, limit).await?;
+    let log = updates::log(&ctx, &state.engine, update, query.after, limit).await?;
     Ok(Json(UpdateLogBody::from(log)).into_response())
 }

@@ -1,13 +1,12 @@
 use axum::extract::State;
 use serde::Deserialize;
-use tidegate_engine::{Error, updates};
+use tidegate_engine::{Authorized, Error, Operator, updates};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::Result,
     rest::{
-        access::Operator,
         campaigns::RetryForm,
         devices::{UpdateBody, created_update},
         extract::{PathParams, parse_id},
@@ -35,7 +34,7 @@ pub(crate) struct RetryRequest {
     responses((status = 201, body = UpdateBody)),
 )]
 pub(crate) async fn retry_update(
-    Operator(actor): Operator,
+    ctx: Authorized<Operator>,
     State(state): State<AppState>,
     PathParams(update): PathParams<String>,
     OptionalJson(request): OptionalJson<RetryRequest>,
@@ -50,6 +49,6 @@ pub(crate) async fn retry_update(
     if let Some(error) = errors.into_iter().next() {
         return Err(Error::invalid("invalid_update", &error.path, error.message).into());
     }
-    let row = updates::retry(&state.engine, &actor, update, retries).await?;
+    let row = updates::retry(&ctx, &state.engine, update, retries).await?;
     Ok(created_update(row))
 }

@@ -1,0 +1,82 @@
+use std::sync::Arc;
+
+use tidegate_core::{id::TenantId, time::Timestamp};
+
+use crate::ports::{Entropy, Role};
+
+/// The context of a request: who asks for what tenant, with which permission, and when. The first argument of every use
+/// case. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ctx {
+    /// The tenant whose data the actor can access.
+    pub tenant: TenantId,
+    /// Who makes the request.
+    pub actor: Actor,
+    /// The actor's role.
+    pub role: Role,
+    /// Identifies the request in responses, in the log and in the audit trail.
+    pub request_id: Arc<str>,
+    /// Time of the request.
+    pub now: Timestamp,
+}
+
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// How the actor was authenticated.
+    pub kind: ActorKind,
+    /// The user's name.
+    pub name: Arc<str>,
+}
+
+/// How an actor was authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// By an API key.
+    Key,
+    /// By a bearer token.
+    Token,
+    /// Not at all: `tidegate` run by an operator with access to the database.
+    CommandLine,
+    /// Not at all: the server itself.
+    Server,
+}
+
+impl ActorKind {
+    /// Name in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Token => "token",
+            Self::CommandLine => "command_line",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl Actor {
+    /// The user of a key or token.
+    pub fn new(kind: ActorKind, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// The server itself, by the name under which it publishes the built-in plugins.
+    pub fn server() -> Self {
+        Self::new(ActorKind::Server, "tidegate")
+    }
+
+    /// The operator of the command line.
+    pub fn command_line() -> Self {
+        Self::new(ActorKind::CommandLine, "command line")
+    }
+}
+
+/// A new request id: 16 random bytes in hexadecimal digits.
+pub fn draw_request_id(entropy: &dyn Entropy) -> Arc<str> {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    hex::encode(bytes).into()
+}

@@ -1,0 +1,116 @@
+//! Every use case states who may run it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use syn::{FnArg, GenericArgument, Item, ItemFn, PathArguments, Type, TypePath, Visibility};
+
+/// The folders of `src` whose public functions are use cases of actors. Those in `devices` have a `Caller`.
+const AREAS: [&str; 9] = [
+    "access",
+    "campaigns",
+    "firmware",
+    "idempotency",
+    "latest",
+    "plugins",
+    "registry",
+    "tenants",
+    "updates",
+];
+
+/// Functions that have no context.
+const WITHOUT_CONTEXT: [&str; 12] = [
+    // They find out who the actor is.
+    "tenants/authenticate.rs: authenticate",
+    "tenants/authenticate.rs: by_name",
+    // The server itself, or its operator, acts before or across tenants.
+    "plugins/builtins.rs: install_builtins",
+    "tenants/bootstrap.rs: bootstrap",
+    "tenants/create.rs: create",
+    // Loops and their steps.
+    "access/gateways.rs: flush_gateways_used",
+    "campaigns/calls.rs: flush_usage",
+    "campaigns/reconcile.rs: expire_updates_loop",
+    "campaigns/reconcile.rs: reconcile",
+    "campaigns/tick/mod.rs: tick",
+    "latest/update_loop.rs: process_dirty_tenants",
+    "latest/update_loop.rs: run_latest_loop",
+];
+
+#[test]
+fn every_use_case_declares_who_may_run_it() {
+    let mut without = Vec::new();
+    let mut declared = 0;
+    for (file, function) in use_cases() {
+        match declaration(&function) {
+            Some(_) => declared += 1,
+            None => without.push(format!("{file}: {}", function.sig.ident)),
+        }
+    }
+    without.sort_unstable();
+    let mut expected = WITHOUT_CONTEXT.map(str::to_owned);
+    expected.sort_unstable();
+    assert_eq!(without, expected, "their first argument is no context");
+    assert!(declared > 50, "{declared} use cases were found");
+}
+
+/// The public asynchronous functions, each with its file.
+fn use_cases() -> Vec<(String, ItemFn)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in AREAS.iter().flat_map(|area| sources(&src.join(area))) {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let file = syn::parse_file(&text).expect("Rust");
+        let name = path.strip_prefix(&src).expect("a path below src");
+        let name = name.display().to_string();
+        found.extend(file.items.into_iter().filter_map(|item| match item {
+            Item::Fn(function)
+                if matches!(function.vis, Visibility::Public(_))
+                    && function.sig.asyncness.is_some() =>
+            {
+                Some((name.clone(), function))
+            }
+            _ => None,
+        }));
+    }
+    found
+}
+
+/// What the type of the first argument declares: `Ctx`, or the role of `Authorized`.
+fn declaration(function: &ItemFn) -> Option<String> {
+    let FnArg::Typed(first) = function.sig.inputs.first()? else {
+        return None;
+    };
+    let Type::Reference(reference) = &*first.ty else {
+        return None;
+    };
+    let Type::Path(TypePath { path, .. }) = &*reference.elem else {
+        return None;
+    };
+    let last = path.segments.last()?;
+    match (last.ident.to_string().as_str(), &last.arguments) {
+        ("Ctx", PathArguments::None) => Some("Ctx".to_owned()),
+        ("Authorized", PathArguments::AngleBracketed(roles)) => match roles.args.first()? {
+            GenericArgument::Type(Type::Path(role)) => Some(role.path.get_ident()?.to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder of sources");
+    entries
+        .flat_map(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
