@@ -149,7 +149,7 @@ async fn a_device_already_rolling_back_is_skipped(tenant: TestTenant) -> Result<
         .await?;
     let explanation = campaign["explain"].to_string();
     ensure!(
-        explanation.contains("1 were being brought back already"),
+        explanation.contains("1 were already being rolled back by other updates"),
         "{campaign}"
     );
     let explained = tenant
@@ -157,8 +157,11 @@ async fn a_device_already_rolling_back_is_skipped(tenant: TestTenant) -> Result<
         .get(&format!("{path}/explain"))
         .await?
         .expect_success()?;
-    let left = format!("leaves this device to update {}", own["update_id"]);
-    ensure!(explained.to_string().contains(&left), "{explained}");
+    let expected_text = format!(
+        "update {} was already rolling this device back",
+        own["update_id"]
+    );
+    ensure!(explained.to_string().contains(&expected_text), "{explained}");
     ensure!(
         fleet[0].install().await?,
         "the device has no rollback update"
@@ -208,11 +211,11 @@ async fn each_model_rolls_back_to_its_own_firmware(tenant: TestTenant) -> Result
         explanation.contains("for 1 the server does not have the previous firmware"),
         "{campaign}"
     );
-    let brought = "that update brings edge-os 1.0.0 again";
+    let returned = "this update returns the device to edge-os 1.0.0";
     let expected = [
-        ("1.0.0", edge, brought),
-        ("1.0.0", gate, brought),
-        ("1.1.0", bad, "the device stays where it is"),
+        ("1.0.0", edge, returned),
+        ("1.0.0", gate, returned),
+        ("1.1.0", bad, "the device keeps its firmware"),
     ];
     for (device, (version, firmware, why)) in fleet.iter().zip(expected) {
         let path = format!("devices/{}", device.id);

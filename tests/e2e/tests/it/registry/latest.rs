@@ -73,7 +73,7 @@ async fn mode_latest_offers_the_newest_release(tenant: IsolatedTenant) -> Result
     ensure!(
         reasons.contains("4.0.0: it is a beta")
             && reasons.contains("3.0.0 is not newer")
-            && reasons.contains("chooses nothing"),
+            && reasons.contains("chooses no firmware"),
         "{reasons}"
     );
     let rest = tenant.viewer.list("devices/edge-1/updates").await?;
@@ -147,8 +147,8 @@ async fn mode_latest_reads_hardware_from_images(tenant: IsolatedTenant) -> Resul
     let reasons_text = reasons_of(&tenant, "edge-1").await?;
     ensure!(
         reasons_text.contains("hardware: The hardware revision is 2.0")
-            && reasons_text.contains("4.0.0: neither its upload nor its image says")
-            && reasons_text.contains("chooses nothing"),
+            && reasons_text.contains("4.0.0: neither its upload nor its image names the hardware")
+            && reasons_text.contains("chooses no firmware"),
         "{reasons_text}"
     );
     let rest = tenant.viewer.list("devices/edge-1/updates").await?;
