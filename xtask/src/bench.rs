@@ -41,7 +41,7 @@ pub(crate) fn run(
     arguments: &[OsString],
 ) -> Result<()> {
     components::build(workspace)?;
-    build(workspace)?;
+    demo::build(workspace, Profile::Release, &["tidegate", "tidegate-bench"])?;
     let programs = Programs::of(workspace);
     if let Some(comparison) = comparison {
         return compare::run(workspace, &programs, comparison, arguments);
@@ -67,17 +67,6 @@ fn add_tools(workspace: &Workspace, command: &mut Command) {
         }
         Err(error) => println!("without nginx to compare downloads with: {error:#}"),
     }
-}
-
-/// One call for both, so that shared dependencies have the same features and are built once.
-fn build(workspace: &Workspace) -> Result<()> {
-    let packages = ["--package", "tidegate", "--package", "tidegate-bench"];
-    shell::run(
-        workspace
-            .cargo()
-            .args(["build", "--release"])
-            .args(packages),
-    )
 }
 
 /// The installed nginx, else Debian's, unpacked but not installed, because that would start it.

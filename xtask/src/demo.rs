@@ -76,11 +76,11 @@ fn command(workspace: &Workspace, profile: Profile, exit: bool) -> Result<Comman
     Ok(command)
 }
 
-/// Builds programs of the server and of the fleet.
+/// Builds programs of the workspace. Cargo chooses the features of dependencies for the packages it is given, and compiles
+/// a dependency again for other features: with the whole workspace, demo and benchmarks share everything.
 pub(crate) fn build(workspace: &Workspace, profile: Profile, programs: &[&str]) -> Result<()> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--profile", profile.name()]);
-    cargo.args(["--package", "tidegate", "--package", "tidegate-fleet"]);
+    cargo.args(["build", "--workspace", "--profile", profile.name()]);
     for program in programs {
         cargo.args(["--bin", program]);
     }
