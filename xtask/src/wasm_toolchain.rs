@@ -105,7 +105,9 @@ impl WasmToolchain {
             .args(["build", "--target", TARGET, "--target-dir"])
             .arg(target);
         if matches!(self, Self::Debian { .. }) {
-            command.arg("-Zbuild-std=std,panic_abort");
+            // Without its default features, which are unwinding and backtraces: plugins have neither, and the parsers of
+            // debug information take longer to compile than `std` itself.
+            command.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="]);
         }
         command
     }
