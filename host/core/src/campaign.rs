@@ -23,6 +23,10 @@ pub struct Campaign {
     pub tenant: TenantId,
     /// As requested at creation.
     pub spec: CampaignSpec,
+    /// Name of its firmware.
+    pub firmware_name: String,
+    /// Version of its firmware.
+    pub firmware_version: String,
     /// Current status.
     pub status: CampaignStatus,
     /// Why the server holds the campaign.

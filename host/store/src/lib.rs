@@ -39,6 +39,8 @@ mod updates;
 
 #[cfg(test)]
 mod tenant_isolation;
+#[cfg(any(test, feature = "test-database"))]
+pub mod test_database;
 #[cfg(test)]
 mod test_fixture;
 #[cfg(test)]

@@ -1,21 +1,12 @@
-//! Test stores, each with a new database: SQLite in a temporary folder, PostgreSQL on the server in
-//! `TIDEGATE_TEST_POSTGRES` (`cargo xtask postgres` starts a temporary one).
+//! Test stores, each with a new database: SQLite in a temporary folder, PostgreSQL in a [`test_database`].
 
-use std::{
-    env,
-    ops::Deref,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::ops::Deref;
 
-use anyhow::{Context, bail};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tidegate_core::{id::TenantId, time::Timestamp};
 use tidegate_engine::ports::Tenants;
 
-use crate::{Options, SqlStore};
-
-const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
+use crate::{Options, SqlStore, test_database};
 
 /// A store on a new database with two tenants.
 pub(crate) struct TestStore {
@@ -42,9 +33,12 @@ impl TestStore {
         Self::new(options, Some(folder)).await
     }
 
-    /// None without a PostgreSQL server; prints that the test is skipped.
+    /// None without a PostgreSQL server.
     pub(crate) async fn on_postgres() -> anyhow::Result<Option<Self>> {
-        let Some(url) = postgres_url().await? else {
+        let Some(url) = test_database::create()
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+        else {
             return Ok(None);
         };
         Self::new(Options::new(url), None).await.map(Some)
@@ -70,38 +64,6 @@ impl TestStore {
             _folder: folder,
         })
     }
-}
-
-/// Creates a database and returns its URL.
-async fn postgres_url() -> anyhow::Result<Option<String>> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-
-    let Ok(server) = env::var(VARIABLE) else {
-        if env::var("CI").is_ok_and(|ci| ci == "true") {
-            bail!("{VARIABLE} must name a PostgreSQL server: run this by `cargo xtask postgres`");
-        }
-        skipped();
-        return Ok(None);
-    };
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("tidegate_store_{}_{count}", std::process::id());
-    let mut connection = PgConnection::connect(&server).await.context(VARIABLE)?;
-    connection
-        .execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name}")))
-        .await?;
-    connection
-        .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .await?;
-    connection.close().await?;
-    let (address, _) = server
-        .rsplit_once('/')
-        .context("the URL must end with a database name")?;
-    Ok(Some(format!("{address}/{name}")))
-}
-
-#[expect(clippy::print_stderr, reason = "shows in the test output")]
-fn skipped() {
-    eprintln!("SKIPPED on PostgreSQL: {VARIABLE} is not set; run this by `cargo xtask postgres`");
 }
 
 /// Tests that run on both databases:

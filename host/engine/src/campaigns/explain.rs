@@ -69,8 +69,8 @@ pub async fn explain(ctx: &Ctx, engine: &Engine, device_id: &str) -> Result<Vec<
         .list_campaigns(ctx.tenant, &CampaignFilter::default(), newest)
         .await?;
     let mut explanations = Vec::with_capacity(campaigns.items.len());
-    for campaign in campaigns.items {
-        explanations.push(explain_campaign(ctx, engine, &device, campaign).await?);
+    for summary in campaigns.items {
+        explanations.push(explain_campaign(ctx, engine, &device, summary.campaign).await?);
     }
     Ok(explanations)
 }

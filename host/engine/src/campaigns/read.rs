@@ -2,7 +2,7 @@ use tidegate_core::{campaign::Campaign, id::CampaignId};
 
 use crate::{
     Ctx, Engine, Error, Result,
-    ports::{CampaignFilter, Page, PageRequest, UpdateFilter, UpdateRow, Wave},
+    ports::{CampaignFilter, CampaignSummary, Page, PageRequest, UpdateFilter, UpdateRow, Wave},
 };
 
 /// The campaign of this id.
@@ -17,7 +17,7 @@ pub async fn list(
     engine: &Engine,
     filter: &CampaignFilter,
     page: PageRequest,
-) -> Result<Page<Campaign>> {
+) -> Result<Page<CampaignSummary>> {
     Ok(engine
         .store()
         .list_campaigns(ctx.tenant, filter, page)

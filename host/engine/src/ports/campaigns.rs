@@ -4,7 +4,7 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{ClassKey, OperatorAct},
     time::Timestamp,
-    wave::WaveReport,
+    wave::{Counts, WaveReport},
 };
 
 use super::{NewJournalEntry, Page, PageRequest, StoreError};
@@ -32,7 +32,7 @@ pub trait Campaigns: Send + Sync {
         tenant: TenantId,
         filter: &CampaignFilter,
         page: PageRequest,
-    ) -> Result<Page<Campaign>, StoreError>;
+    ) -> Result<Page<CampaignSummary>, StoreError>;
 
     /// Applies a change if the campaign is still at `generation`, and increments the generation. False: it is at
     /// another one.
@@ -64,6 +64,15 @@ pub trait Campaigns: Send + Sync {
         id: CampaignId,
         device: DeviceKey,
     ) -> Result<Membership, StoreError>;
+}
+
+/// A campaign as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignSummary {
+    /// The campaign.
+    pub campaign: Campaign,
+    /// Counters of all its waves together; `None` before the start.
+    pub counts: Option<Counts>,
 }
 
 /// A campaign to be stored.

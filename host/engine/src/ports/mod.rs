@@ -30,8 +30,8 @@ pub use access::{
 pub use artifacts::{Artifacts, ByteStream, PutError, StoredFile};
 pub use auto_confirm::AutoConfirmation;
 pub use campaigns::{
-    CampaignChange, CampaignFilter, CampaignStart, Campaigns, ClassVerdict, Membership,
-    NewCampaign, NewWave, Wave,
+    CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, ClassVerdict,
+    Membership, NewCampaign, NewWave, Wave,
 };
 pub use clock::{Clock, Entropy};
 pub use devices::{

@@ -6,7 +6,8 @@ use tidegate_engine::ports::Role;
 
 use crate::test_server::TestServer;
 
-fn pem(name: &str, until: i32) -> String {
+/// The certificate of an authority that is valid until this year.
+pub(crate) fn pem(name: &str, until: i32) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

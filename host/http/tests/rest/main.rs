@@ -18,5 +18,7 @@ mod retries;
 mod sandbox;
 mod serving;
 mod settings;
+mod statement_log;
+mod statements;
 mod test_server;
 mod updates;

@@ -1,9 +1,11 @@
-//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is valid unless it has the key `bad`.
+//! A sandbox without WebAssembly. A component is `plugin NAME KIND`; a config is valid unless it has the key `bad`, and
+//! its key `canaries` is the number of waves of one device before the last wave.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde_json::Value;
 use tidegate_core::{
     id::Digest,
     plugin::{
@@ -61,16 +63,19 @@ impl Sandbox for ScriptedSandbox {
         }
     }
 
-    async fn plan(&self, _: Digest, _: PlanInput) -> Call<Plan> {
+    async fn plan(&self, _: Digest, input: PlanInput) -> Call<Plan> {
         let wave = |name: &str, members| PlannedWave {
             name: name.to_owned(),
             members,
         };
+        let config: Value = serde_json::from_str(&input.config).unwrap_or_default();
+        let canaries = config["canaries"].as_u64().unwrap_or(1);
+        let mut waves: Vec<_> = (0..canaries)
+            .map(|_| wave("canary", Members::Count(1)))
+            .collect();
+        waves.push(wave("rest", Members::Rest));
         call_result(Ok(Plan {
-            waves: vec![
-                wave("canary", Members::Count(1)),
-                wave("rest", Members::Rest),
-            ],
+            waves,
             parallel: false,
             dynamic: false,
         }))

@@ -9,6 +9,7 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::time::Timestamp;
 use tidegate_engine::{
@@ -17,7 +18,7 @@ use tidegate_engine::{
     tenants::{self, NewApiKey},
 };
 use tidegate_http::{AppState, HttpSettings, Metrics, router};
-use tidegate_store::{Options, SqlStore};
+use tidegate_store::{Options, SqlStore, test_database};
 use tower::ServiceExt as _;
 
 use crate::sandbox::ScriptedSandbox;
@@ -30,7 +31,7 @@ pub(crate) struct TestServer {
     pub(crate) tenant: Tenant,
     /// The first admin's API key.
     pub(crate) admin: String,
-    _folder: tempfile::TempDir,
+    _folder: Option<TempDir>,
 }
 
 pub(crate) struct TestResponse {
@@ -47,6 +48,20 @@ impl TestServer {
     pub(crate) async fn with(set: impl FnOnce(&mut HttpSettings)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
+        Self::open(options, Some(folder), set).await
+    }
+
+    /// None without a PostgreSQL server.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let url = test_database::create().await.expect("a database")?;
+        Some(Self::open(Options::new(url), None, |_| {}).await)
+    }
+
+    async fn open(
+        options: Options,
+        folder: Option<TempDir>,
+        set: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_777_636_800_000)));
         let artifacts = Arc::new(ArtifactStore::in_memory());
         let metrics = Arc::new(Metrics::new().expect("metric names are unique"));
@@ -196,6 +211,11 @@ impl TestServer {
     /// Creates a campaign for the group `lab`; returns its path.
     pub(crate) async fn campaign(&self, extra: Value) -> String {
         let firmware = self.firmware("1.1.0", b"new").await;
+        self.campaign_of(firmware, extra).await
+    }
+
+    /// Creates a campaign that rolls this firmware out to the group `lab`; returns its path.
+    pub(crate) async fn campaign_of(&self, firmware: i64, extra: Value) -> String {
         let mut body = json!({
             "name": "spring", "firmware_id": firmware, "target_groups": ["lab"],
             "strategy": {"plugin": "canary"},

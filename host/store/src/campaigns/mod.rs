@@ -23,8 +23,8 @@ use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
 };
 use tidegate_engine::ports::{
-    CampaignChange, CampaignFilter, CampaignStart, Campaigns, Membership, NewCampaign, Page,
-    PageRequest, StoreError, Wave,
+    CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
+    NewCampaign, Page, PageRequest, StoreError, Wave,
 };
 
 use crate::SqlStore;
@@ -52,7 +52,7 @@ impl Campaigns for SqlStore {
         tenant: TenantId,
         filter: &CampaignFilter,
         page: PageRequest,
-    ) -> Result<Page<Campaign>, StoreError> {
+    ) -> Result<Page<CampaignSummary>, StoreError> {
         read::page(&mut self.database.read().await?, tenant, *filter, page).await
     }
 

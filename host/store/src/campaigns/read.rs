@@ -4,10 +4,13 @@ use tidegate_core::{
     id::{CampaignId, FirmwareId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{CampaignFilter, Page, PageRequest, StoreError};
+use tidegate_engine::ports::{CampaignFilter, CampaignSummary, Page, PageRequest, StoreError};
 
-use super::json::{
-    ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list, json_optional,
+use super::{
+    json::{
+        ApprovalJson, HoldJson, PluginJson, RollbackJson, TargetsJson, json_list, json_optional,
+    },
+    waves::sum_by_campaign,
 };
 use crate::{
     database::Tx,
@@ -25,10 +28,12 @@ const COLUMNS: &str = "\
     c.maintenance_window, c.max_retries, c.retry_delay_ms, \
     c.update_type, c.forced_at, c.on_denied, c.confirmation_timeout_ms, c.requires_approval, c.auto_rollback, \
     c.failure_threshold_percent, c.success_criteria, c.soak_ms, c.created_by, c.created_at, \
+    f.name AS firmware_name, f.version AS firmware_version, \
     r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
 
 const TABLES: &str = "campaigns c \
-    JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id";
+    JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
+    JOIN firmware f ON f.tenant_id = c.tenant_id AND f.id = c.firmware_id";
 
 pub(crate) async fn campaign(
     tx: &mut Tx,
@@ -54,7 +59,7 @@ pub(super) async fn page(
     tenant: TenantId,
     filter: CampaignFilter,
     page: PageRequest,
-) -> Result<Page<Campaign>, StoreError> {
+) -> Result<Page<CampaignSummary>, StoreError> {
     let status = filter.status.map(CampaignStatus::as_str);
     let which = if status.is_some() {
         "r.status = $2"
@@ -74,9 +79,16 @@ pub(super) async fn page(
         .fetch_all(tx.conn())
         .await
         .map_err(failed(READ))?;
-    let items: Result<_, _> = rows.iter().map(from_row).collect();
+    let campaigns: Result<Vec<_>, _> = rows.iter().map(from_row).collect();
+    let campaigns = campaigns.map_err(row_error(READ))?;
+    let ids: Vec<_> = campaigns.iter().map(|campaign| campaign.id).collect();
+    let mut counts = sum_by_campaign(tx, tenant, &ids).await?;
+    let summaries = campaigns.into_iter().map(|campaign| CampaignSummary {
+        counts: counts.remove(&campaign.id),
+        campaign,
+    });
     Ok(Page {
-        items: items.map_err(row_error(READ))?,
+        items: summaries.collect(),
         total,
     })
 }
@@ -86,6 +98,8 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         id: CampaignId(row.take("id")?),
         tenant: TenantId(row.take("tenant_id")?),
         spec: spec_of_row(row)?,
+        firmware_name: row.take("firmware_name")?,
+        firmware_version: row.take("firmware_version")?,
         status: row.parse_column("status", CampaignStatus::parse)?,
         hold: json_optional::<HoldJson>(row, "hold")?.map(Into::into),
         approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),

@@ -71,7 +71,7 @@ on_both! {
         let list = async |tenant, status, limit, offset| {
             let filter = CampaignFilter { status };
             let page = store.list_campaigns(tenant, &filter, PageRequest { limit, offset }).await?;
-            anyhow::Ok((page.items.into_iter().map(|c| c.id).collect::<Vec<_>>(), page.total))
+            anyhow::Ok((page.items.into_iter().map(|summary| summary.campaign.id).collect::<Vec<_>>(), page.total))
         };
         assert_eq!(list(store.ours, None, 2, 0).await?, (vec![ids[2], ids[1]], 3));
         assert_eq!(list(store.ours, None, 2, 2).await?, (vec![ids[0]], 3));

@@ -12,7 +12,7 @@ use tidegate_engine::ports::{StoreError, Wave};
 use crate::{
     database::Tx,
     error::failed,
-    rows::{RowError, RowExt as _, row_error},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
 const READ: &str = "read waves";
@@ -39,6 +39,43 @@ pub(crate) async fn waves(
             let failures = failures.remove(&row.take("wave")?).unwrap_or_default();
             from_row(row, failures)
         })
+        .collect::<Result<_, _>>()
+        .map_err(row_error(READ))
+}
+
+/// The counters of all waves of each campaign together. A campaign that has not started is missing.
+pub(super) async fn sum_by_campaign(
+    tx: &mut Tx,
+    tenant: TenantId,
+    ids: &[CampaignId],
+) -> Result<HashMap<CampaignId, Counts>, StoreError> {
+    const READ: &str = "sum the counters of waves";
+    let sums = [
+        "size",
+        "offered",
+        "in_progress",
+        "completed",
+        "failed",
+        "timed_out",
+        "cancelled",
+        "rejected",
+    ]
+    .map(|column| format!("CAST(SUM({column}) AS BIGINT) AS {column}"))
+    .join(", ");
+    let campaigns = tx.dialect().json_numbers("$2");
+    let sql = format!(
+        "SELECT campaign_id, {sums} FROM waves \
+         WHERE tenant_id = $1 AND campaign_id IN (SELECT value FROM {campaigns}) GROUP BY campaign_id"
+    );
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(to_json(&ids)?)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(failed(READ))?;
+    rows.iter()
+        .map(|row| Ok((CampaignId(row.take("campaign_id")?), counts(row)?)))
         .collect::<Result<_, _>>()
         .map_err(row_error(READ))
 }
@@ -94,29 +131,12 @@ async fn failures(
 }
 
 fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
-    let size = row.count("size")?;
-    let mut counts = Counts {
-        pending: 0,
-        offered: row.count("offered")?,
-        in_progress: row.count("in_progress")?,
-        completed: row.count("completed")?,
-        failed: row.count("failed")?,
-        timed_out: row.count("timed_out")?,
-        cancelled: row.count("cancelled")?,
-        rejected: row.count("rejected")?,
-    };
-    counts.pending = size
-        .checked_sub(counts.total())
-        .ok_or_else(|| RowError::OutOfRange {
-            column: "devices of a wave",
-            value: counts.total() as i64,
-        })?;
     let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
     let report = WaveReport {
         name: row.take("name")?,
-        size,
+        size: row.count("size")?,
         released: row.count("released")?,
-        counts,
+        counts: counts(row)?,
         opened_at: time("opened_at")?,
         last_progress_at: time("last_progress_at")?,
         advanced_at: time("advanced_at")?,
@@ -127,4 +147,26 @@ fn from_row(row: &AnyRow, failures: Vec<Failure>) -> Result<Wave, RowError> {
         admitted: row.count("admitted")?,
         accepted: row.count("accepted_failures")?,
     })
+}
+
+/// The counters of one wave, or of several together. The devices in no other state are pending.
+fn counts(row: &AnyRow) -> Result<Counts, RowError> {
+    let mut counts = Counts {
+        pending: 0,
+        offered: row.count("offered")?,
+        in_progress: row.count("in_progress")?,
+        completed: row.count("completed")?,
+        failed: row.count("failed")?,
+        timed_out: row.count("timed_out")?,
+        cancelled: row.count("cancelled")?,
+        rejected: row.count("rejected")?,
+    };
+    counts.pending = row
+        .count("size")?
+        .checked_sub(counts.total())
+        .ok_or_else(|| RowError::OutOfRange {
+            column: "devices of a wave",
+            value: counts.total() as i64,
+        })?;
+    Ok(counts)
 }

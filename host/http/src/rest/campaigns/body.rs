@@ -4,11 +4,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
-    firmware::Firmware,
     update::UpdateOptions,
     wave::Counts,
 };
-use tidegate_engine::{Ctx, Engine, Error, campaigns, firmware, ports::Wave};
+use tidegate_engine::{
+    Ctx, Engine, Error, campaigns,
+    ports::{CampaignSummary, Wave},
+};
 use utoipa::ToSchema;
 
 use super::waves::WaveBody;
@@ -140,21 +142,15 @@ struct RollbackBody {
 /// A campaign with its waves.
 pub(super) async fn detail(ctx: &Ctx, engine: &Engine, campaign: Campaign) -> Result<CampaignBody> {
     let waves = campaigns::waves(ctx, engine, campaign.id).await?;
-    let firmware = firmware::get(ctx, engine, campaign.spec.firmware).await?;
-    let mut body = CampaignBody::new(campaign, &firmware, &waves)?;
+    let counts = (!waves.is_empty()).then(|| sum_counts(&waves));
+    let mut body = CampaignBody::new(campaign, counts)?;
     body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());
     Ok(body)
 }
 
 /// A campaign without its waves, for lists.
-pub(super) async fn summary(
-    ctx: &Ctx,
-    engine: &Engine,
-    campaign: Campaign,
-) -> Result<CampaignBody> {
-    let waves = campaigns::waves(ctx, engine, campaign.id).await?;
-    let firmware = firmware::get(ctx, engine, campaign.spec.firmware).await?;
-    CampaignBody::new(campaign, &firmware, &waves)
+pub(super) fn summary(summary: CampaignSummary) -> Result<CampaignBody> {
+    CampaignBody::new(summary.campaign, summary.counts)
 }
 
 /// The counters of all waves together.
@@ -165,10 +161,12 @@ pub(crate) fn sum_counts(waves: &[Wave]) -> Counts {
 }
 
 impl CampaignBody {
-    fn new(campaign: Campaign, firmware: &Firmware, waves: &[Wave]) -> Result<Self> {
-        let counts = sum_counts(waves);
-        let has_waves = !waves.is_empty();
-        let excluded = campaign.total_devices.saturating_sub(counts.total());
+    /// `counts`: of all waves together; `None` before the start.
+    fn new(campaign: Campaign, counts: Option<Counts>) -> Result<Self> {
+        let excluded_devices = counts.map_or(0, |counts| {
+            campaign.total_devices.saturating_sub(counts.total())
+        });
+        let counts = counts.unwrap_or_default();
         let spec = campaign.spec;
         let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
         let UpdateOptions {
@@ -186,9 +184,9 @@ impl CampaignBody {
             status: campaign.status.as_str(),
             firmware_id: spec.firmware.0,
             firmware: FirmwareRef {
-                firmware_id: firmware.id.0,
-                name: firmware.details.name.clone(),
-                version: firmware.details.version.clone(),
+                firmware_id: spec.firmware.0,
+                name: campaign.firmware_name,
+                version: campaign.firmware_version,
             },
             target_devices: spec.targets.devices,
             target_groups: spec.targets.groups,
@@ -217,7 +215,7 @@ impl CampaignBody {
             success_criteria: spec.success_criteria.as_str(),
             soak_minutes: spec.success_criteria.soak().map(to_minutes),
             total_devices: campaign.total_devices,
-            excluded_devices: if has_waves { excluded } else { 0 },
+            excluded_devices,
             pending_devices: counts.pending,
             in_progress_devices: counts.in_flight(),
             completed_devices: counts.completed,

@@ -39,11 +39,8 @@ pub(crate) async fn list_campaigns(
         status: query.status.as_deref().map(status).transpose()?,
     };
     let found = campaigns::list(&ctx, &state.engine, &filter, page).await?;
-    let mut items = Vec::with_capacity(found.items.len());
-    for campaign in found.items {
-        items.push(summary(&ctx, &state.engine, campaign).await?);
-    }
-    Ok(Json(List::new(items, found.total, page)))
+    let items: Result<_> = found.items.into_iter().map(summary).collect();
+    Ok(Json(List::new(items?, found.total, page)))
 }
 
 fn status(text: &str) -> Result<CampaignStatus> {

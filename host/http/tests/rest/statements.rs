@@ -1,0 +1,289 @@
+//! How many SQL statements an operation executes.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+use tidegate_core::{
+    id::{CampaignId, FirmwareId},
+    update::{SuccessCriteria, UpdateOptions},
+};
+use tidegate_engine::ports::{
+    Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, RunRef, TickOutcome,
+};
+
+use crate::{statement_log::record_statements, test_server::TestServer};
+
+/// Operations whose statements grow with their rows, with the bound.
+const GROWING: [(&str, &str); 1] = [("explain_device", "at most 50 campaigns")];
+
+const FEW: u64 = 2;
+const MANY: u64 = 60;
+
+#[tokio::test]
+async fn reads_take_as_many_statements_for_many_rows_as_for_few_on_sqlite() {
+    check(&TestServer::new().await, &TestServer::new().await).await;
+}
+
+#[tokio::test]
+async fn reads_take_as_many_statements_for_many_rows_as_for_few_on_postgres() {
+    let servers = (
+        TestServer::on_postgres().await,
+        TestServer::on_postgres().await,
+    );
+    if let (Some(few), Some(many)) = servers {
+        check(&few, &many).await;
+    }
+}
+
+async fn check(few: &TestServer, many: &TestServer) {
+    let (few, many) = (Filled::new(few, FEW).await, Filled::new(many, MANY).await);
+    let mut lists = 0;
+    for (path, operation) in json_reads() {
+        let (short, statements_of_few) = few.read(&path).await;
+        let (long, statements_of_many) = many.read(&path).await;
+        if GROWING.iter().any(|(growing, _)| *growing == operation) {
+            continue;
+        }
+        assert_eq!(
+            statements_of_few.len(),
+            statements_of_many.len(),
+            "{operation}: {statements_of_few:#?} {statements_of_many:#?}"
+        );
+        if let (Some(short), Some(long)) = (rows(&short), rows(&long)) {
+            assert!(
+                short < long && long as u64 >= MANY,
+                "{operation}: {short} {long}"
+            );
+            lists += 1;
+        }
+    }
+    assert!(lists >= 12, "only {lists} lists were read");
+}
+
+/// The number of items of a list.
+fn rows(body: &Value) -> Option<usize> {
+    ["items", "revisions", "lines"]
+        .iter()
+        .find_map(|field| Some(body[field].as_array()?.len()))
+}
+
+/// Every `GET` that returns JSON: path, with the largest page, and operation id.
+fn json_reads() -> Vec<(String, String)> {
+    let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
+    let mut reads = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let content = item.pointer("/get/responses/200/content");
+        if content.is_some_and(|content| content["application/json"].is_object()) {
+            let id = item["get"]["operationId"].as_str().expect("an id");
+            let parameters = item["get"]["parameters"].as_array();
+            let is_paged = parameters
+                .into_iter()
+                .flatten()
+                .any(|parameter| parameter["name"] == "limit");
+            let query = if is_paged { "?limit=500" } else { "" };
+            reads.push((format!("{path}{query}"), id.to_owned()));
+        }
+    }
+    reads
+}
+
+/// A server with this many rows in every list.
+struct Filled<'a> {
+    server: &'a TestServer,
+    campaign: i64,
+    firmware: i64,
+    update: i64,
+    revision: String,
+}
+
+impl<'a> Filled<'a> {
+    async fn new(server: &'a TestServer, rows: u64) -> Self {
+        let mut token = String::new();
+        for n in 0..rows {
+            let device = json!({
+                "device_id": format!("pi-{n}"), "groups": ["lab", "hall"], "labels": {"rack": "7"},
+            });
+            let created = server.post("/api/v1/devices", &device).await.expect(201);
+            if n == 0 {
+                token = created["token"].as_str().expect("a token").to_owned();
+            }
+            let gateway = json!({"name": format!("hall {n}")});
+            server.post("/api/v1/gateways", &gateway).await.expect(201);
+            let authority = json!({
+                "name": format!("plant {n}"),
+                "certificate": crate::authorities::pem(&format!("plant {n}"), 2040),
+            });
+            server
+                .post("/api/v1/device-authorities", &authority)
+                .await
+                .expect(201);
+            // Revisions of one plugin, and plugins.
+            for component in [
+                format!("plugin canary strategy {n}"),
+                format!("plugin canary-{n} strategy"),
+            ] {
+                let part = ("component", None, component.as_bytes());
+                server.upload("/api/v1/plugins", &[part]).await.expect(201);
+            }
+        }
+        let device = TestDevice { server, token };
+        let attributes: serde_json::Map<_, _> = (0..rows)
+            .map(|n| (format!("key-{n}"), json!("value")))
+            .collect();
+        device
+            .send(
+                "PUT",
+                "/configData",
+                &json!({"mode": "merge", "data": attributes}),
+            )
+            .await;
+        let mut campaigns = Vec::new();
+        for n in 0..rows {
+            let version = format!("1.0.{n}");
+            let firmware = server.firmware(&version, version.as_bytes()).await;
+            device
+                .send(
+                    "PUT",
+                    "/installedBase",
+                    &json!({"name": "edge", "version": version}),
+                )
+                .await;
+            let path = server
+                .campaign_of(
+                    firmware,
+                    json!({
+                        "strategy": {"plugin": "canary", "config": {"canaries": rows}},
+                    }),
+                )
+                .await;
+            server
+                .post(&format!("{path}/start"), &json!({}))
+                .await
+                .expect(200);
+            campaigns.push((last_number(&path), firmware));
+        }
+        let (campaign, firmware) = campaigns[0];
+        offer_all(server, campaign, firmware, rows).await;
+        let mut filled = Self {
+            server,
+            campaign,
+            firmware,
+            update: 0,
+            revision: String::new(),
+        };
+        let shown = filled.read("/api/v1/devices/{device_id}").await.0;
+        filled.update = shown["open_update"].as_i64().expect("an update");
+        let plugin = filled.read("/api/v1/plugins/{name}").await.0;
+        let revision = plugin["revisions"][0]["revision"].as_str();
+        revision
+            .expect("a revision")
+            .clone_into(&mut filled.revision);
+        for n in 0..rows {
+            let feedback = json!({"status": {
+                "execution": "proceeding", "result": {"finished": "none"}, "details": [format!("step {n}")],
+            }});
+            let path = format!("/deploymentBase/{}/feedback", filled.update);
+            device.send("POST", &path, &feedback).await;
+        }
+        filled
+    }
+
+    /// Reads this path of the document; returns the body and the statements.
+    async fn read(&self, path: &str) -> (Value, Vec<String>) {
+        let path = path
+            .replace("{campaign_id}", &self.campaign.to_string())
+            .replace("{firmware_id}", &self.firmware.to_string())
+            .replace("{update_id}", &self.update.to_string())
+            .replace("{device_id}", "pi-0")
+            .replace("{name}", "canary")
+            .replace("{revision}", &self.revision);
+        // The first request fills the caches.
+        self.server.get(&path).await.expect(200);
+        let (response, statements) = record_statements(self.server.get(&path)).await;
+        (response.expect(200), statements)
+    }
+}
+
+/// Releases all waves of a campaign and offers its updates, with an entry in its journal for each row.
+async fn offer_all(server: &TestServer, campaign: i64, firmware: i64, rows: u64) {
+    let (store, now) = (server.state.engine.store(), server.clock.now());
+    let run = RunRef {
+        tenant: server.tenant.id,
+        campaign: CampaignId(campaign),
+    };
+    let until = now.plus(Duration::from_mins(1));
+    let lease = store
+        .lease(run, "test", now, until)
+        .await
+        .expect("a database");
+    let fence = lease.expect("a free campaign");
+    let read = store
+        .run(run)
+        .await
+        .expect("a database")
+        .expect("a campaign");
+    let entry = NewJournalEntry {
+        kind: EntryKind::Host,
+        at: now,
+        plugin: String::new(),
+        revision: None,
+        input_digest: None,
+        input: Vec::new(),
+        output: Vec::new(),
+        fuel: 0,
+        duration: Duration::ZERO,
+        outcome: "test".to_owned(),
+        explain: Vec::new(),
+        applied: true,
+    };
+    let outcome = TickOutcome {
+        levels: Some(read.waves.iter().map(|wave| wave.report.size).collect()),
+        journal: (0..rows).map(|_| entry.clone()).collect(),
+        ..TickOutcome::unchanged(read.campaign.generation, now, PluginFailureState::default())
+    };
+    assert!(store.apply(run, fence, outcome).await.expect("a database"));
+    let offer = Offer {
+        firmware: FirmwareId(firmware),
+        to_version: "9.0.0".to_owned(),
+        weight: 500,
+        success_criteria: SuccessCriteria::Reported,
+        options: UpdateOptions::forced(Duration::from_hours(1)),
+        now,
+    };
+    for wave in (0..).take(read.waves.len()) {
+        let offered = store.offer_updates(run, fence, wave, 1000, &offer).await;
+        assert_eq!(offered.expect("a database").remaining, 0);
+    }
+}
+
+/// The first device.
+struct TestDevice<'a> {
+    server: &'a TestServer,
+    token: String,
+}
+
+impl TestDevice<'_> {
+    async fn send(&self, method: &str, path: &str, body: &Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/default/controller/v1/pi-0{path}"))
+            .header("host", "localhost")
+            .header("authorization", format!("TargetToken {}", self.token))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        let response = self.server.send_request(request).await;
+        assert!(
+            (200..300).contains(&response.status),
+            "{path}: {}",
+            response.status
+        );
+    }
+}
+
+fn last_number(path: &str) -> i64 {
+    let (_, number) = path.rsplit_once('/').expect("a path");
+    number.parse().expect("a number")
+}
