@@ -51,6 +51,19 @@ pub struct Campaign {
     pub generation: i64,
 }
 
+impl Campaign {
+    /// Changes the status. Leaving `held` clears the hold, leaving a final status clears the end.
+    pub fn set_status(&mut self, status: CampaignStatus) {
+        if self.status.ends_hold(status) {
+            self.hold = None;
+        }
+        if !status.is_final() {
+            self.ended_at = None;
+        }
+        self.status = status;
+    }
+}
+
 /// A campaign as requested at creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CampaignSpec {
@@ -253,6 +266,11 @@ impl CampaignStatus {
     /// Parses a name that [`Self::as_str`] returns.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether a change to `next` ends a hold.
+    pub fn ends_hold(self, next: Self) -> bool {
+        self == Self::Held && next != Self::Held
     }
 
     /// True if the campaign has ended; only a rollback can continue it.

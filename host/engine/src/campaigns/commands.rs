@@ -92,7 +92,7 @@ pub async fn advance(
     id: CampaignId,
     wave: u32,
 ) -> Result<Campaign> {
-    let waves = super::waves(ctx, engine, id).await?;
+    let waves = engine.store().waves(ctx.tenant, id).await?;
     let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
     let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
     let act = OperatorAct {
@@ -197,7 +197,8 @@ pub(super) async fn apply_command(
     let mut attempts = 0;
     loop {
         let campaign = super::get(ctx, engine, id).await?;
-        let changed = change(engine, &campaign, command(&campaign)?).await;
+        let requested = command(&campaign)?;
+        let changed = change(engine, campaign, requested).await;
         let has_lost_race =
             matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
         attempts += 1;
@@ -215,17 +216,18 @@ fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
     )
 }
 
-/// Applies a change to the campaign as read, and wakes its loop.
+/// Applies a change to the campaign as read, and wakes its loop. Returns the changed campaign.
 async fn change(
     engine: &Engine,
-    campaign: &Campaign,
+    campaign: Campaign,
     mut change: CampaignChange,
 ) -> Result<Campaign> {
     change.wake_at = Some(engine.now());
-    let (tenant, id) = (campaign.tenant, campaign.id);
+    let (tenant, id, generation) = (campaign.tenant, campaign.id, campaign.generation);
+    let changed = change.apply_to(campaign);
     if !engine
         .store()
-        .change_campaign(tenant, id, campaign.generation, change)
+        .change_campaign(tenant, id, generation, change)
         .await?
     {
         return Err(changed_meanwhile());
@@ -234,8 +236,7 @@ async fn change(
         tenant,
         campaign: id,
     });
-    let changed = engine.store().campaign(tenant, id).await?;
-    changed.ok_or_else(|| Error::not_found("campaign", id))
+    Ok(changed)
 }
 
 pub(super) fn changed_meanwhile() -> Error {

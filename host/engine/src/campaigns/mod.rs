@@ -30,7 +30,7 @@ pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
 pub(crate) use options::{check_options, check_retries};
 pub(crate) use prepare::exclusion;
-pub use read::{get, list, updates, waves};
+pub use read::{get, list, updates, waves, waves_of};
 pub use reconcile::{expire_updates_loop, reconcile};
 pub use start::start;
 pub use tick::tick;

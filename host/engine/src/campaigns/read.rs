@@ -30,6 +30,14 @@ pub async fn waves(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Vec<Wav
     Ok(engine.store().waves(ctx.tenant, id).await?)
 }
 
+/// The waves of a campaign that was read, in order. Empty before the start.
+pub async fn waves_of(ctx: &Ctx, engine: &Engine, campaign: &Campaign) -> Result<Vec<Wave>> {
+    if campaign.started_at.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(engine.store().waves(ctx.tenant, campaign.id).await?)
+}
+
 /// A page of the campaign's updates, newest first.
 pub async fn updates(
     ctx: &Ctx,

@@ -16,18 +16,16 @@ pub async fn start(
     engine: &Engine,
     id: CampaignId,
 ) -> Result<Campaign> {
-    let mut attempts = 0;
-    while !try_start(ctx, engine, id).await? {
-        attempts += 1;
-        if attempts == MAX_ATTEMPTS {
-            return Err(changed_meanwhile());
+    for _ in 0..MAX_ATTEMPTS {
+        if let Some(started) = try_start(ctx, engine, id).await? {
+            return Ok(started);
         }
     }
-    super::get(ctx, engine, id).await
+    Err(changed_meanwhile())
 }
 
-/// False: the campaign changed meanwhile and must be read again.
-async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<bool> {
+/// The started campaign. `None`: it changed meanwhile and must be read again.
+async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Option<Campaign>> {
     let campaign = super::get(ctx, engine, id).await?;
     campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
@@ -35,16 +33,18 @@ async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<bool> {
         return Err(Error::conflict("not_approved", message));
     }
     let campaign_start = prepare(engine, &campaign).await?;
-    let tenant = campaign.tenant;
-    let is_started = engine
+    let (tenant, generation) = (campaign.tenant, campaign.generation);
+    let started = campaign_start.apply_to(campaign);
+    if !engine
         .store()
-        .start_campaign(tenant, id, campaign.generation, campaign_start)
-        .await?;
-    if is_started {
-        engine.signals.wake_campaign(RunRef {
-            tenant,
-            campaign: id,
-        });
+        .start_campaign(tenant, id, generation, campaign_start)
+        .await?
+    {
+        return Ok(None);
     }
-    Ok(is_started)
+    engine.signals.wake_campaign(RunRef {
+        tenant,
+        campaign: id,
+    });
+    Ok(Some(started))
 }

@@ -113,6 +113,26 @@ pub struct CampaignChange {
     pub accepts_failures: bool,
 }
 
+impl CampaignChange {
+    /// The campaign after this change. The store changes it in the same way, if it is at the same generation.
+    #[must_use]
+    pub fn apply_to(&self, mut campaign: Campaign) -> Campaign {
+        if let Some(status) = self.status {
+            campaign.set_status(status);
+        }
+        campaign.hold = self.hold.clone().or(campaign.hold);
+        campaign.approval = self.approval.clone().or(campaign.approval);
+        campaign.rollback = self.rollback.clone().or(campaign.rollback);
+        campaign.explain = self.explain.clone().unwrap_or(campaign.explain);
+        campaign.ended_at = self.ended_at.or(campaign.ended_at);
+        let spec = &mut campaign.spec;
+        spec.priority = self.priority.unwrap_or(spec.priority);
+        spec.max_concurrent_updates = self.max_concurrent_updates.or(spec.max_concurrent_updates);
+        campaign.generation += 1;
+        campaign
+    }
+}
+
 /// What a campaign's start stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CampaignStart {
@@ -128,6 +148,18 @@ pub struct CampaignStart {
     pub selected: Vec<(DeviceKey, u32)>,
     /// The plugin calls made for the start.
     pub journal: Vec<NewJournalEntry>,
+}
+
+impl CampaignStart {
+    /// The campaign after this start. The store changes it in the same way, if it is at the same generation.
+    #[must_use]
+    pub fn apply_to(&self, mut campaign: Campaign) -> Campaign {
+        campaign.set_status(CampaignStatus::InProgress);
+        campaign.started_at = Some(self.at);
+        campaign.total_devices = self.selected.len() as u64;
+        campaign.generation += 1;
+        campaign
+    }
 }
 
 /// A wave to be stored.

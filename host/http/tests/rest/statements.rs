@@ -10,7 +10,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::ports::{
-    Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, RunRef, TickOutcome,
+    Clock as _, EntryKind, NewJournalEntry, Offer, PluginFailureState, Role, RunRef, TickOutcome,
 };
 
 use crate::{statement_log::record_statements, test_server::TestServer};
@@ -60,6 +60,65 @@ async fn check(few: &TestServer, many: &TestServer) {
         }
     }
     assert!(lists >= 12, "only {lists} lists were read");
+}
+
+#[tokio::test]
+async fn creating_a_campaign_reads_its_firmware_once_and_no_waves() {
+    let server = TestServer::new().await;
+    server.fleet(1).await;
+    let firmware = server.firmware("1.1.0", b"new").await;
+    let creation = server.campaign_of(firmware, json!({}));
+    let (_, statements) = record_statements(creation).await;
+    assert_eq!(
+        count(&statements, "FROM modules WHERE"),
+        1,
+        "{statements:#?}"
+    );
+    assert_eq!(count(&statements, "FROM campaigns c"), 1, "{statements:#?}");
+    assert_eq!(count(&statements, "FROM waves"), 0, "{statements:#?}");
+}
+
+#[tokio::test]
+async fn a_command_reads_its_campaign_once_and_returns_what_it_stored() {
+    let server = TestServer::new().await;
+    server.fleet(3).await;
+    let approver = server.key("ada", Role::Approver).await;
+    let path = server.campaign(json!({"requires_approval": true})).await;
+    let limits = json!({"priority": "high", "max_concurrent_updates": 7});
+    for (method, command, body) in [
+        ("POST", "/approve", json!({"approval_comment": "go"})),
+        ("POST", "/start", json!({})),
+        ("POST", "/pause", json!({"reason": "lunch"})),
+        ("POST", "/resume", json!({})),
+        ("PATCH", "", limits),
+        ("POST", "/waves/0/advance", json!({})),
+        ("POST", "/cancel", json!({"reason": "enough"})),
+        ("POST", "/rollback", json!({"reason": "bad"})),
+    ] {
+        let key = if command == "/approve" {
+            &approver
+        } else {
+            &server.admin
+        };
+        let command = format!("{path}{command}");
+        let sending = server.send(method, &command, key, &body);
+        let (response, statements) = record_statements(sending).await;
+        let changed = response.expect(200);
+        assert_eq!(
+            count(&statements, "FROM campaigns c"),
+            1,
+            "{command}: {statements:#?}"
+        );
+        assert_eq!(server.get(&path).await.expect(200), changed, "{command}");
+    }
+}
+
+/// The number of statements that contain this text.
+fn count(statements: &[String], text: &str) -> usize {
+    let containing = statements
+        .iter()
+        .filter(|statement| statement.contains(text));
+    containing.count()
 }
 
 /// The number of items of a list.

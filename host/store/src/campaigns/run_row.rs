@@ -120,7 +120,7 @@ impl CampaignRunRow {
 
     /// Leaving `held` clears the hold and the plugin failures. Leaving a final status clears the end.
     pub(crate) fn set_status(&mut self, status: CampaignStatus) {
-        if self.status == CampaignStatus::Held && status != CampaignStatus::Held {
+        if self.status.ends_hold(status) {
             self.hold = None;
             self.plugin_failures = PluginFailureState::default();
         }

@@ -46,7 +46,7 @@ pub(crate) async fn show_campaign_stats(
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
     let campaign = campaigns::get(&ctx, &state.engine, parse_id("campaign", &campaign)?).await?;
-    let waves = campaigns::waves(&ctx, &state.engine, campaign.id).await?;
+    let waves = campaigns::waves_of(&ctx, &state.engine, &campaign).await?;
     let last_change = state
         .engine
         .store()
