@@ -6,6 +6,7 @@
 //! Handlers only translate: each parses a request, calls one use case of the engine and writes a response. Wire types
 //! exist only here, and one module turns every failure of the REST API into `application/problem+json`.
 
+mod access_log;
 mod client;
 mod ddi;
 mod etag;
@@ -16,6 +17,8 @@ mod limits;
 mod metrics;
 mod probes;
 mod problem;
+mod request_id;
+mod request_span;
 mod rest;
 mod serve;
 mod state;
@@ -42,27 +45,46 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, Version, header::CONNECTION};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{
+    ServiceBuilder,
+    util::{MapRequestLayer, MapResponseLayer},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+};
 
 use problem::Problem;
 
 /// The router of all HTTP interfaces.
 pub fn router(state: AppState) -> Router {
+    let access_log = state.settings.access_log;
+    let access_log = access_log.then(|| middleware::from_fn(access_log::log_request));
     Router::new()
         .merge(probes::router())
         .nest("/api/v1", rest::router(&state))
         .nest("/{tenant}/controller/v1/{device}", ddi::router(&state))
         .fallback(|| async { Problem::no_route() })
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(middleware::from_fn(close_after_refused_body))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            client::identify_client,
-        ))
-        .layer(middleware::from_fn_with_state(
-            state.metrics.clone(),
-            metrics::count_requests,
-        ))
+        // One stack instead of one `layer` call for each: every call boxes the request's future.
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(
+                    state.metrics.clone(),
+                    metrics::count_requests,
+                ))
+                .layer(MapRequestLayer::new(request_id::discard_invalid_id))
+                .layer(SetRequestIdLayer::x_request_id(state.request_ids.clone()))
+                .layer(middleware::from_fn_with_state(
+                    state.clone(),
+                    client::identify_client,
+                ))
+                .layer(request_span::layer())
+                .layer(MapResponseLayer::new(problem::add_request_id))
+                .layer(PropagateRequestIdLayer::x_request_id())
+                .option_layer(access_log)
+                .layer(middleware::from_fn(close_after_refused_body))
+                .layer(CatchPanicLayer::custom(problem::from_panic)),
+        )
         .with_state(state)
 }
 

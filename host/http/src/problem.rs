@@ -2,15 +2,20 @@
 
 use std::{any::Any, borrow::Cow};
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::Error;
 use utoipa::ToSchema;
+
+use crate::request_id::{self, X_REQUEST_ID};
 
 /// Why a request was refused. The request changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub(crate) struct Problem {
 }
 
 /// The body of every error response.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
     /// The problem type: `urn:tidegate:problem:` followed by the code.
@@ -39,10 +44,13 @@ pub(crate) struct ProblemBody {
     /// Each rule that the request breaks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<BrokenRule>,
+    /// The request's `X-Request-Id`, which the server's log lines about the request have too.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    request_id: String,
 }
 
 /// One rule that the request breaks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct BrokenRule {
     /// JSON pointer into the body, or the name of a parameter; empty for the whole body.
     field: String,
@@ -191,11 +199,32 @@ impl IntoResponse for Problem {
             detail: self.detail,
             code: self.code.into_owned(),
             errors: self.errors.into_iter().map(BrokenRule::from).collect(),
+            request_id: String::new(),
         };
-        // Strings and numbers always serialize; an empty body would still have the status.
-        let body = serde_json::to_vec(&body).unwrap_or_default();
-        (self.status, headers, body).into_response()
+        let mut response = (self.status, headers, body.to_json()).into_response();
+        response.extensions_mut().insert(body);
+        response
     }
+}
+
+impl ProblemBody {
+    fn to_json(&self) -> Vec<u8> {
+        // Strings and numbers always serialize; an empty body would still have the status.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Adds the request's id to the problem of a response, if it has one.
+pub(crate) fn add_request_id(mut response: Response) -> Response {
+    let Some(mut body) = response.extensions_mut().remove::<ProblemBody>() else {
+        return response;
+    };
+    let id = response.headers().get(X_REQUEST_ID);
+    body.request_id = id.map_or("", request_id::as_str).to_owned();
+    *response.body_mut() = Body::from(body.to_json());
+    // The length of the body without the id.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
 }
 
 /// Turns a panic of a handler into a 500. The connection and the server continue.

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ClientCertHeaderNames, Metrics, RequestLimitSettings, TrustedProxies, limits::RequestLimits,
-    rest::tokens::Tokens, x509::CertificateVerifier,
+    request_id::RequestIds, rest::tokens::Tokens, x509::CertificateVerifier,
 };
 
 /// The state shared by all handlers. Cloning it must be cheap: each request does so several times.
@@ -22,6 +22,7 @@ pub struct Shared {
     pub settings: HttpSettings,
     /// Cancelled when the server shuts down; ends event streams.
     pub shutdown: CancellationToken,
+    pub(crate) request_ids: RequestIds,
     pub(crate) tokens: Tokens,
     pub(crate) limits: RequestLimits,
     pub(crate) certificate_verifier: CertificateVerifier,
@@ -54,6 +55,8 @@ pub struct HttpSettings {
     pub proxies: TrustedProxies,
     /// The headers in which they name a device whose client certificate they have verified.
     pub certificate_headers: ClientCertHeaderNames,
+    /// Logs one line for each answered request.
+    pub access_log: bool,
     /// Request limits.
     pub limits: RequestLimitSettings,
 }
@@ -70,6 +73,7 @@ impl HttpSettings {
             max_component_bytes: 32 << 20,
             proxies: TrustedProxies::default(),
             certificate_headers: ClientCertHeaderNames::default(),
+            access_log: false,
             limits: RequestLimitSettings::default(),
         }
     }
@@ -79,6 +83,7 @@ impl AppState {
     /// The state of a server. `metrics` must be the engine's observer.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
         Self(Arc::new(Shared {
+            request_ids: RequestIds::new(&*engine.ports.entropy),
             engine,
             metrics,
             limits: RequestLimits::new(&settings.limits),

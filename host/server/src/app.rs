@@ -177,6 +177,7 @@ fn http_settings(config: &Config, entropy: &dyn Entropy) -> Result<HttpSettings>
     settings.max_component_bytes = config.sandbox.limits().component_bytes;
     settings.proxies = config.http.proxies()?;
     settings.certificate_headers = config.http.certificate_headers()?;
+    settings.access_log = config.telemetry.access_log;
     settings.limits = config.limits.settings();
     Ok(settings)
 }

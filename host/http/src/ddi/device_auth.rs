@@ -11,7 +11,7 @@ use tidegate_engine::{
 };
 
 use super::{error::DdiError, links::Links};
-use crate::{AppState, client::Client};
+use crate::{AppState, client::Client, request_span::record_caller};
 
 /// Extracts the device that sent the request, authenticated.
 pub(super) struct DeviceAuth {
@@ -60,6 +60,7 @@ impl FromRequestParts<AppState> for DeviceAuth {
             log_refusal(tenant_segment, device_segment, reason);
             return Err(DdiError::Unauthenticated);
         };
+        record_caller(&parts.extensions, tenant.id, &caller.device_id);
         let is_tracked = tenant.settings.track_address;
         caller.address = client.address.filter(|_| is_tracked);
         if !state.limits.allow_tenant(tenant.id, &parts.method) {

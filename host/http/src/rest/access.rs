@@ -13,6 +13,7 @@ use tower_http::request_id::RequestId;
 use crate::{
     AppState,
     problem::{Problem, Result},
+    request_span::record_caller,
 };
 
 /// The context of an authenticated request. It is the first argument of a handler, so that the rest of the request is
@@ -65,6 +66,7 @@ pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Res
 
 async fn authenticate_and_limit(parts: &Parts, state: &AppState) -> Result<Ctx> {
     let ctx = authenticate(parts, state).await?;
+    record_caller(&parts.extensions, ctx.tenant, &ctx.actor.name);
     if !state.limits.allow_tenant(ctx.tenant, &parts.method) {
         return Err(Problem::rate_limited());
     }

@@ -36,11 +36,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::StatusCode;
+use http::{StatusCode, header::CONTENT_TYPE};
+use tower::{ServiceBuilder, util::MapResponseLayer};
+use tower_http::timeout::TimeoutLayer;
 use utoipa::{OpenApi as _, openapi::Paths};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{AppState, client::Client, problem::Problem};
+
+/// The status of a request whose handler does not respond in time.
+const TIMEOUT_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// Everything under `/api/v1`.
 pub(crate) fn router(state: &AppState) -> Router<AppState> {
@@ -83,8 +88,12 @@ fn operations(is_dev: bool, state: Option<&AppState>) -> OpenApiRouter<AppState>
         quick = quick.merge(dev_token::dev_routes());
     }
     if let Some(state) = state {
-        let limit = middleware::from_fn_with_state(state.clone(), limit_time);
-        quick = quick.layer(limit);
+        let limit = state.settings.request_timeout;
+        let explain = move |response| explain_timeout(limit, response);
+        let layers = ServiceBuilder::new()
+            .layer(MapResponseLayer::new(explain))
+            .layer(TimeoutLayer::with_status_code(TIMEOUT_STATUS, limit));
+        quick = quick.layer(layers);
     }
     OpenApiRouter::with_openapi(document::ApiDocument::openapi())
         .merge(quick)
@@ -110,14 +119,16 @@ async fn limit_rate(State(state): State<AppState>, request: Request, next: Next)
     next.run(request).await
 }
 
-async fn limit_time(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let limit: Duration = state.settings.request_timeout;
-    tokio::time::timeout(limit, next.run(request))
-        .await
-        .unwrap_or_else(|_| handler_timeout(limit).into_response())
+/// Adds a problem to the response of the timeout layer, the only one with this status and without a body.
+fn explain_timeout(limit: Duration, response: Response) -> Response {
+    let is_timeout = response.status() == TIMEOUT_STATUS;
+    if is_timeout && !response.headers().contains_key(CONTENT_TYPE) {
+        return handler_timeout(limit).into_response();
+    }
+    response
 }
 
 fn handler_timeout(limit: Duration) -> Problem {
     let detail = format!("no response within {} s", limit.as_secs());
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_slow", detail)
+    Problem::new(TIMEOUT_STATUS, "too_slow", detail)
 }

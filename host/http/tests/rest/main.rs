@@ -1,6 +1,7 @@
 //! The REST API, over a real database and an artifact store in memory. Plugins are scripted.
 
 mod access;
+mod access_log;
 mod authorities;
 mod campaigns;
 mod devices;
@@ -14,6 +15,7 @@ mod logs;
 mod metrics;
 mod plugins;
 mod refusals;
+mod request_ids;
 mod retries;
 mod sandbox;
 mod serving;

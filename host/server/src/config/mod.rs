@@ -5,6 +5,7 @@ mod config_error;
 mod network;
 mod service_variables;
 mod suggestion;
+mod telemetry;
 mod toml_format;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -24,6 +25,7 @@ pub use config_duration::ConfigDuration;
 pub use config_error::ConfigError;
 pub use network::{ClientAuthMode, Forwarded, Http, Limits as RequestLimits, Tls};
 pub use service_variables::service_variables;
+pub use telemetry::Telemetry;
 
 /// The configuration of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// Logging.
     pub log: Log,
+    /// The access log.
+    pub telemetry: Telemetry,
     /// Authentication of users.
     pub auth: Auth,
     /// Proxies in front of the server.
@@ -164,6 +168,7 @@ impl Default for Config {
                 format: LogFormat::Human,
                 level: "info".to_owned(),
             },
+            telemetry: Telemetry::default(),
             auth: Auth::default(),
             http: Http::default(),
             tls: Tls::default(),

@@ -1,0 +1,60 @@
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+use tidegate_captured_log::CapturedLog;
+
+use crate::test_server::TestServer;
+
+/// The line without what differs in every run.
+fn stable(mut line: Value) -> Value {
+    let fields = line.as_object_mut().expect("an object");
+    for field in ["timestamp", "duration_ms"] {
+        assert!(fields.remove(field).is_some(), "{field}");
+    }
+    line
+}
+
+#[tokio::test]
+async fn the_access_log_has_one_line_for_each_answered_request() {
+    let server = TestServer::with(|settings| settings.access_log = true).await;
+    let device = json!({"device_id": "pi-1"});
+    server.post("/api/v1/devices", &device).await.expect(201);
+    let tenant = server.tenant.id.to_string();
+    let log = CapturedLog::start();
+
+    let read = Request::get("/api/v1/devices/pi-1?secret=x")
+        .header("x-api-key", &server.admin)
+        .header("x-request-id", "read-1");
+    let read = read.body(Body::empty()).expect("a request");
+    let read = server.send_request(read).await;
+    let unauthenticated =
+        Request::get("/default/controller/v1/pi-1").header("x-request-id", "poll-1");
+    let unauthenticated = unauthenticated.body(Body::empty()).expect("a request");
+    server.send_request(unauthenticated).await;
+
+    let lines: Vec<_> = log.events("request").into_iter().map(stable).collect();
+    assert_eq!(
+        lines,
+        [
+            json!({
+                "level": "INFO", "target": "tidegate::access", "message": "request", "method": "GET",
+                "route": "/api/v1/devices/{device_id}", "path": "/api/v1/devices/pi-1", "status": 200,
+                "bytes": read.bytes.len(), "tenant": tenant, "actor": "admin", "request_id": "read-1",
+            }),
+            json!({
+                "level": "INFO", "target": "tidegate::access", "message": "request", "method": "GET",
+                "route": "/{tenant}/controller/v1/{device}", "path": "/default/controller/v1/pi-1", "status": 401,
+                "bytes": 0, "request_id": "poll-1",
+            }),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_access_log_is_off_by_default() {
+    let server = TestServer::new().await;
+    let log = CapturedLog::start();
+    server.get("/api/v1/devices").await.expect(200);
+    assert_eq!(log.ended_spans("request", 1).await.len(), 1);
+    assert_eq!(log.events("request"), [] as [Value; 0]);
+}
