@@ -94,6 +94,16 @@ impl Problem {
         Error::invalid(code, field, message).into()
     }
 
+    /// 422 that names invalid fields.
+    pub(crate) fn invalid(code: impl Into<Cow<'static, str>>, errors: Vec<FieldError>) -> Self {
+        let detail = match &errors[..] {
+            [one] if one.path.is_empty() => one.message.clone(),
+            [one] => format!("{}: {}", one.path, one.message),
+            many => format!("{} invalid fields", many.len()),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
+    }
+
     /// Replaces the list of broken rules.
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;

@@ -18,8 +18,8 @@ use crate::{
     rows::{RowError, RowExt as _},
 };
 
-/// The columns, in the order of [`UpdateOptionsRow`].
-pub(crate) const UPDATE_OPTION_COLUMNS: [(&str, ColumnType); 10] = [
+/// The columns, in the order of [`UpdateOptionsRow`]. Both tables are written and read by this list.
+pub(crate) const UPDATE_OPTION_COLUMNS: &[(&str, ColumnType)] = &[
     ("update_type", ColumnType::Text),
     ("forced_at", ColumnType::Int),
     ("on_denied", ColumnType::Text),
@@ -30,25 +30,39 @@ pub(crate) const UPDATE_OPTION_COLUMNS: [(&str, ColumnType); 10] = [
     ("maintenance_window", ColumnType::Text),
     ("max_retries", ColumnType::Int),
     ("retry_delay_ms", ColumnType::Int),
+    ("success_criteria", ColumnType::Text),
+    ("soak_ms", ColumnType::Int),
 ];
+
+/// The columns of the table or alias `table`, for a `SELECT`.
+pub(crate) fn update_option_columns(table: &str) -> String {
+    let columns = UPDATE_OPTION_COLUMNS.iter();
+    let columns: Vec<_> = columns.map(|(name, _)| format!("{table}.{name}")).collect();
+    columns.join(", ")
+}
 
 /// The values of [`UPDATE_OPTION_COLUMNS`]. `on_denied` and `confirmation_timeout_ms` are none without confirmation.
 #[derive(Debug, Serialize)]
 pub(crate) struct UpdateOptionsRow {
-    pub(crate) update_type: &'static str,
-    pub(crate) forced_at: Option<i64>,
-    pub(crate) on_denied: Option<&'static str>,
-    pub(crate) confirmation_timeout_ms: Option<i64>,
-    pub(crate) update_timeout_ms: i64,
-    pub(crate) download_timeout_ms: Option<i64>,
-    pub(crate) install_timeout_ms: Option<i64>,
-    pub(crate) maintenance_window: Option<String>,
-    pub(crate) max_retries: i64,
-    pub(crate) retry_delay_ms: i64,
+    update_type: &'static str,
+    forced_at: Option<i64>,
+    on_denied: Option<&'static str>,
+    confirmation_timeout_ms: Option<i64>,
+    update_timeout_ms: i64,
+    download_timeout_ms: Option<i64>,
+    install_timeout_ms: Option<i64>,
+    maintenance_window: Option<String>,
+    max_retries: i64,
+    retry_delay_ms: i64,
+    success_criteria: &'static str,
+    soak_ms: Option<i64>,
 }
 
 impl UpdateOptionsRow {
-    pub(crate) fn new(options: &UpdateOptions) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        options: &UpdateOptions,
+        success_criteria: SuccessCriteria,
+    ) -> Result<Self, StoreError> {
         let UpdateOptions {
             update_type,
             confirmation,
@@ -67,6 +81,8 @@ impl UpdateOptionsRow {
             maintenance_window: maintenance_windows::to_text(window.as_ref())?,
             max_retries: i64::from(retries.max_retries),
             retry_delay_ms: millis(retries.delay),
+            success_criteria: success_criteria.as_str(),
+            soak_ms: success_criteria.soak().map(millis),
         })
     }
 }
@@ -103,11 +119,6 @@ pub(crate) fn success_criteria(row: &AnyRow) -> Result<SuccessCriteria, RowError
     row.parse_column("success_criteria", |text| {
         SuccessCriteria::parse(text, soak)
     })
-}
-
-/// The value of `soak_ms`.
-pub(crate) fn soak_millis(success_criteria: SuccessCriteria) -> Option<i64> {
-    success_criteria.soak().map(millis)
 }
 
 /// Reads an integer that fits 32 bits.

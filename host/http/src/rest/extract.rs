@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, str::FromStr};
 
 use axum::extract::{FromRequestParts, Path};
-use http::{StatusCode, request::Parts};
+use http::request::Parts;
 use serde::{
     Deserialize,
     de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer},
@@ -37,16 +37,16 @@ pub(crate) fn parse_id<T: FromStr>(what: &'static str, text: &str) -> Result<T> 
         .map_err(|_| Error::not_found(what, text).into())
 }
 
-/// Why a value could not be decoded.
-pub(super) enum DecodeError<E> {
-    /// A value is invalid or missing at `path`.
-    Invalid { path: String, error: E },
-    /// The value has unknown fields at these paths.
-    UnknownFields(Vec<String>),
+/// The result of decoding a value once. Paths are JSON pointers.
+pub(super) struct Attempt<T, E> {
+    /// The value, or the first error with the path of the field that is invalid or missing.
+    pub(super) result: Result<T, (String, E)>,
+    /// The unknown fields, as far as the value was decoded.
+    pub(super) unknown: Vec<String>,
 }
 
-/// Decodes a value and rejects unknown fields. Paths are JSON pointers.
-pub(super) fn decode<'de, T, D>(deserializer: D) -> Result<T, DecodeError<D::Error>>
+/// Decodes a value.
+pub(super) fn decode<'de, T, D>(deserializer: D) -> Attempt<T, D::Error>
 where
     T: DeserializeOwned,
     D: Deserializer<'de>,
@@ -56,50 +56,37 @@ where
     let mut ignored = |path: serde_ignored::Path<'_>| unknown.push(json_pointer(&path));
     let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
     let result = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut ignored));
-    match result {
-        Err(error) => {
-            let segments = track.path();
-            let mut path = String::new();
-            for name in segments.iter().filter_map(pointer_token) {
-                path.push('/');
-                path.push_str(&name);
-            }
-            if let Some(name) = missing_field(&error.to_string()) {
-                path.push('/');
-                path.push_str(&escape_token(name));
-            }
-            Err(DecodeError::Invalid { path, error })
+    let result = result.map_err(|error| {
+        let segments = track.path();
+        let mut path = String::new();
+        for name in segments.iter().filter_map(pointer_token) {
+            path.push('/');
+            path.push_str(&name);
         }
-        Ok(_) if !unknown.is_empty() => Err(DecodeError::UnknownFields(unknown)),
-        Ok(value) => Ok(value),
-    }
+        if let Some(name) = missing_field(&error.to_string()) {
+            path.push('/');
+            path.push_str(&escape_token(name));
+        }
+        (path, error)
+    });
+    Attempt { result, unknown }
 }
 
-/// 422 that names the unknown fields.
-pub(super) fn unknown_fields(paths: Vec<String>) -> Problem {
-    let names = paths.join(", ");
-    let error = |path| FieldError {
+/// 422 that names all fields that are invalid or unknown; `None` if there are none.
+pub(super) fn decode_problem(invalid: Vec<FieldError>, unknown: Vec<String>) -> Option<Problem> {
+    let code = match (&invalid[..], &unknown[..]) {
+        ([], []) => return None,
+        ([], _) => "unknown_field",
+        _ => "wrong_type",
+    };
+    let unknown = unknown.into_iter().map(|path| FieldError {
         path,
         message: "unknown field".to_owned(),
-    };
-    let detail = format!("unknown fields: {names}");
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_field", detail)
-        .with_errors(paths.into_iter().map(error).collect())
-}
-
-/// 422 that names the field with the invalid value.
-pub(super) fn invalid_value(path: String, message: String) -> Problem {
-    let prefix = if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}: ")
-    };
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "wrong_type",
-        format!("{prefix}{message}"),
-    )
-    .with_errors(vec![FieldError { path, message }])
+    });
+    Some(Problem::invalid(
+        code,
+        invalid.into_iter().chain(unknown).collect(),
+    ))
 }
 
 /// The name of the missing field in an error message: serde does not report it in any other way.
@@ -129,7 +116,7 @@ fn json_pointer(path: &serde_ignored::Path<'_>) -> String {
 }
 
 /// Escapes a reference token of a JSON pointer (RFC 6901).
-fn escape_token(key: &str) -> String {
+pub(super) fn escape_token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

@@ -7,10 +7,15 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::error::Category;
+use serde::de::DeserializeSeed as _;
+use serde_json::Value;
+use tidegate_core::plugin::FieldError;
 
-use super::extract::{DecodeError, decode, invalid_value, unknown_fields};
+use super::{
+    decode::FromJson,
+    extract::decode_problem,
+    json_reader::{JsonPath, JsonReader},
+};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -20,7 +25,7 @@ use crate::{
 /// media type 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
+impl<T: FromJson> FromRequest<AppState> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
@@ -35,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
 /// An optional JSON body: a missing or empty one is the default value.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJson<T> {
+impl<T: FromJson + Default> FromRequest<AppState> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
@@ -67,40 +72,48 @@ pub(super) fn too_large(limit: usize) -> Problem {
 }
 
 /// Parses a JSON object.
-pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    // Malformed JSON is reported as such, even if a value before the syntax error is invalid.
-    serde_json::from_slice::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(invalid_value(
-            String::new(),
-            "the body must be a JSON object".to_owned(),
-        ));
+pub(super) fn parse<T: FromJson>(text: &[u8]) -> Result<T> {
+    let (json, repeated) = parse_object(text)?;
+    let decoded = T::from_json(&json);
+    let invalid = repeated.into_iter().chain(decoded.invalid).collect();
+    match (decoded.value, decode_problem(invalid, decoded.unknown)) {
+        (Some(value), None) => Ok(value),
+        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
     }
-    decode(&mut serde_json::Deserializer::from_slice(text)).map_err(|error| match error {
-        DecodeError::UnknownFields(paths) => unknown_fields(paths),
-        DecodeError::Invalid { path, error } => match error.classify() {
-            Category::Data => invalid_value(path, strip_position(&error)),
-            Category::Syntax | Category::Eof | Category::Io => malformed(&error),
-        },
-    })
 }
 
-/// Decodes a parsed JSON value.
-pub(super) fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
-    decode(value).map_err(|error| match error {
-        DecodeError::UnknownFields(paths) => unknown_fields(paths),
-        DecodeError::Invalid { path, error } => invalid_value(path, error.to_string()),
-    })
+/// Parses a JSON object. Members that are given twice are errors.
+fn parse_object(text: &[u8]) -> Result<(Value, Vec<FieldError>)> {
+    let mut repeated = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let reader = JsonReader {
+        path: &JsonPath::Root,
+        repeated: &mut repeated,
+    };
+    let json = reader
+        .deserialize(&mut deserializer)
+        .map_err(|error| malformed(&error))?;
+    deserializer.end().map_err(|error| malformed(&error))?;
+    if !json.is_object() {
+        let error = FieldError {
+            path: String::new(),
+            message: "the body must be a JSON object".to_owned(),
+        };
+        return Err(Problem::invalid("wrong_type", vec![error]));
+    }
+    Ok((json, repeated))
 }
 
-/// The message of an error without the line and column: the path of the field is enough.
-fn strip_position(error: &serde_json::Error) -> String {
-    let mut message = error.to_string();
-    let position = format!(" at line {} column {}", error.line(), error.column());
-    if message.ends_with(&position) {
-        message.truncate(message.len() - position.len());
+/// Decodes a parsed JSON object.
+pub(super) fn from_value<T: FromJson>(value: &Value) -> Result<T> {
+    let decoded = T::from_json(value);
+    match (
+        decoded.value,
+        decode_problem(decoded.invalid, decoded.unknown),
+    ) {
+        (Some(value), None) => Ok(value),
+        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
     }
-    message
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

@@ -4,6 +4,7 @@
 mod access;
 mod authorities;
 mod campaigns;
+mod decode;
 mod deny_unknown;
 mod dev_token;
 mod devices;
@@ -15,6 +16,7 @@ mod gateways;
 mod hs256;
 mod idempotency;
 mod json;
+mod json_reader;
 mod multipart;
 mod patch;
 mod plugins;
@@ -24,6 +26,7 @@ mod settings;
 mod stats;
 mod time_of_day;
 pub(crate) mod tokens;
+mod update_options;
 mod updates;
 mod window;
 

@@ -3,10 +3,11 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::{Deserialize, de::DeserializeOwned};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::ports::PageRequest;
 use utoipa::IntoParams;
 
-use super::extract::{DecodeError, decode, invalid_value, unknown_fields};
+use super::extract::{Attempt, decode, decode_problem};
 use crate::{
     AppState,
     problem::{Problem, Result},
@@ -39,14 +40,22 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
     let pairs = form_urlencoded::parse(query.as_bytes());
-    decode(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| match error {
-        DecodeError::Invalid { path, error } => {
-            invalid_value(parameter_name(&path), error.to_string())
-        }
-        DecodeError::UnknownFields(paths) => {
-            unknown_fields(paths.iter().map(|path| parameter_name(path)).collect())
-        }
-    })
+    let Attempt { result, unknown } = decode(serde_urlencoded::Deserializer::new(pairs));
+    let unknown = unknown.iter().map(|path| parameter_name(path)).collect();
+    let (value, invalid) = match result {
+        Ok(value) => (Some(value), Vec::new()),
+        Err((path, error)) => (
+            None,
+            vec![FieldError {
+                path: parameter_name(&path),
+                message: error.to_string(),
+            }],
+        ),
+    };
+    match (value, decode_problem(invalid, unknown)) {
+        (Some(value), None) => Ok(value),
+        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
+    }
 }
 
 /// The name of the parameter at a JSON pointer.

@@ -89,7 +89,7 @@ fn bodies_say_that_unknown_fields_are_refused() {
     let schemas = &document["components"]["schemas"];
     for (name, closed) in [
         ("NewCampaign", true),
-        ("PluginWish", true),
+        ("PluginSelection", true),
         ("FirmwareMetadata", true),
         ("Problem", false),
     ] {

@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod tenant;
 mod update;
+mod update_options;
 mod window;
 
 use std::process::ExitCode;

@@ -2,9 +2,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{PageArgs, device, listing, print, show};
+use super::{PageArgs, device, listing, print, show, update_options::RetryOptions};
 use crate::client::{RECONNECT_DELAY, Remote, RestClient, table};
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ enum Command {
         /// Id of the update
         id: i32,
         #[command(flatten)]
-        retries: Retries,
+        options: RetryOptions,
     },
     /// Show the log of an update
     Log {
@@ -66,30 +66,6 @@ struct UpdateScope {
     /// Id of the device
     #[arg(long)]
     device: Option<String>,
-}
-
-/// Automatic retries of an update.
-#[derive(Debug, Args)]
-pub(super) struct Retries {
-    /// How often it is retried after a failure or timeout: 0 to 10
-    #[arg(long, value_name = "N")]
-    max_retries: Option<u64>,
-    /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
-    #[arg(long, value_name = "SECONDS", requires = "max_retries")]
-    retry_delay: Option<u64>,
-}
-
-impl Retries {
-    /// The fields of a request body.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Value)> {
-        let fields = [
-            ("max_retries", self.max_retries),
-            ("retry_delay", self.retry_delay),
-        ];
-        let set_fields =
-            |(name, value): (&str, Option<u64>)| Some((name.to_owned(), json!(value?)));
-        fields.into_iter().filter_map(set_fields)
-    }
 }
 
 impl Update {
@@ -118,9 +94,11 @@ impl Update {
                 let update = rest.post(&format!("updates/{id}/cancel"), &body).await?;
                 show(&rest, &update, sheet);
             }
-            Command::Retry { id, retries } => {
-                let body = Value::Object(retries.fields().collect());
-                let update = rest.post(&format!("updates/{id}/retry"), &body).await?;
+            Command::Retry { id, options } => {
+                let mut body = Map::new();
+                options.set(&mut body);
+                let path = format!("updates/{id}/retry");
+                let update = rest.post(&path, &Value::Object(body)).await?;
                 show(&rest, &update, sheet);
             }
             Command::Log { id, follow: true } => {

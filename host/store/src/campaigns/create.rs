@@ -1,3 +1,4 @@
+use sqlx::AssertSqlSafe;
 use tidegate_core::{
     campaign::CampaignStatus,
     id::{CampaignId, FirmwareId, TenantId},
@@ -7,11 +8,11 @@ use tidegate_engine::ports::{NewCampaign, StoreError};
 use super::json::{PluginJson, TargetsJson};
 use crate::{
     database::{Database, Tx},
-    dialect::storable,
+    dialect::{Dialect, storable},
     error::failed,
     rows::{to_i64, to_json},
     tenant_counters::TenantCounters,
-    update_options::{UpdateOptionsRow, soak_millis},
+    update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
 };
 
 const CREATE: &str = "create campaign";
@@ -26,52 +27,34 @@ pub(super) async fn create(
     let spec = campaign.spec;
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
-    let options = UpdateOptionsRow::new(&spec.options)?;
+    let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
     let policies: Vec<PluginJson> = spec.policies.into_iter().map(Into::into).collect();
     let feed = spec
         .targets
         .feed
         .as_deref()
         .map(|feed| storable(feed).into_owned());
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
-         priority, max_concurrent_updates, update_timeout_ms, requires_approval, auto_rollback, failure_threshold_percent, \
-         success_criteria, created_by, created_at, feed, update_type, forced_at, on_denied, confirmation_timeout_ms, download_timeout_ms, \
-         install_timeout_ms, maintenance_window, max_retries, retry_delay_ms, soak_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27, $28) RETURNING id",
-    )
-    .bind(tenant.0)
-    .bind(name.into_owned())
-    .bind(description.into_owned())
-    .bind(spec.firmware.0)
-    .bind(to_json(&TargetsJson::from(spec.targets))?)
-    .bind(i64::from(spec.allow_beta))
-    .bind(to_json(&PluginJson::from(spec.strategy))?)
-    .bind(to_json(&policies)?)
-    .bind(spec.priority.as_str())
-    .bind(spec.max_concurrent_updates.map(to_i64))
-    .bind(options.update_timeout_ms)
-    .bind(i64::from(spec.requires_approval))
-    .bind(i64::from(spec.auto_rollback))
-    .bind(i64::from(spec.failure_threshold_percent))
-    .bind(spec.success_criteria.as_str())
-    .bind(storable(&campaign.created_by).into_owned())
-    .bind(campaign.created_at.0)
-    .bind(feed)
-    .bind(options.update_type)
-    .bind(options.forced_at)
-    .bind(options.on_denied)
-    .bind(options.confirmation_timeout_ms)
-    .bind(options.download_timeout_ms)
-    .bind(options.install_timeout_ms)
-    .bind(options.maintenance_window)
-    .bind(options.max_retries)
-    .bind(options.retry_delay_ms)
-    .bind(soak_millis(spec.success_criteria))
-    .fetch_one(tx.conn())
-    .await
-    .map_err(failed(CREATE))?;
+    let id: i64 = sqlx::query_scalar(AssertSqlSafe(insert_sql(tx.dialect())))
+        .bind(tenant.0)
+        .bind(name.into_owned())
+        .bind(description.into_owned())
+        .bind(spec.firmware.0)
+        .bind(to_json(&TargetsJson::from(spec.targets))?)
+        .bind(i64::from(spec.allow_beta))
+        .bind(to_json(&PluginJson::from(spec.strategy))?)
+        .bind(to_json(&policies)?)
+        .bind(spec.priority.as_str())
+        .bind(spec.max_concurrent_updates.map(to_i64))
+        .bind(i64::from(spec.requires_approval))
+        .bind(i64::from(spec.auto_rollback))
+        .bind(i64::from(spec.failure_threshold_percent))
+        .bind(storable(&campaign.created_by).into_owned())
+        .bind(campaign.created_at.0)
+        .bind(to_json(&[options])?)
+        .bind(feed)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(failed(CREATE))?;
     for sql in [
         "INSERT INTO campaign_runs (tenant_id, campaign_id, status, generation, explain, operator_acts, total_devices, \
          parallel, plugin_failures, plugin_timeouts, journal_seq, fence) \
@@ -98,6 +81,22 @@ pub(super) async fn create(
     Ok(CampaignId(id))
 }
 
+fn insert_sql(dialect: Dialect) -> String {
+    let names: Vec<_> = UPDATE_OPTION_COLUMNS
+        .iter()
+        .map(|(name, _)| *name)
+        .collect();
+    let names = names.join(", ");
+    let options = dialect.json_rows("o", "$16", UPDATE_OPTION_COLUMNS);
+    format!(
+        "INSERT INTO campaigns (tenant_id, name, description, firmware_id, targets, allow_beta, strategy, policies, \
+         priority, max_concurrent_updates, requires_approval, auto_rollback, failure_threshold_percent, created_by, \
+         created_at, feed, {names}) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, {names} FROM {options} \
+         RETURNING id"
+    )
+}
+
 /// Locks a firmware against deletion; a deleted one is a conflict. The lock is shared: transactions that already hold
 /// device locks come here to offer updates, and must not wait for each other.
 pub(crate) async fn lock_firmware(
@@ -109,7 +108,7 @@ pub(crate) async fn lock_firmware(
         "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
         tx.dialect().for_share()
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let row = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
         .fetch_optional(tx.conn())

@@ -17,19 +17,20 @@ use crate::{
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_i64},
     tenant_counters::{self, CounterKind},
-    update_options::{options, success_criteria},
+    update_options::{options, success_criteria, update_option_columns},
 };
 
 const READ: &str = "read campaign";
 
-const COLUMNS: &str = "\
-    c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, c.policies, \
-    c.priority, c.max_concurrent_updates, c.update_timeout_ms, c.download_timeout_ms, c.install_timeout_ms, \
-    c.maintenance_window, c.max_retries, c.retry_delay_ms, \
-    c.update_type, c.forced_at, c.on_denied, c.confirmation_timeout_ms, c.requires_approval, c.auto_rollback, \
-    c.failure_threshold_percent, c.success_criteria, c.soak_ms, c.created_by, c.created_at, \
-    f.name AS firmware_name, f.version AS firmware_version, \
-    r.status, r.generation, r.hold, r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at";
+fn columns() -> String {
+    let options = update_option_columns("c");
+    format!(
+        "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
+         c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
+         c.failure_threshold_percent, c.created_by, c.created_at, {options}, r.status, r.generation, r.hold, \
+         r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at"
+    )
+}
 
 const TABLES: &str = "campaigns c \
     JOIN campaign_runs r ON r.tenant_id = c.tenant_id AND r.campaign_id = c.id \
@@ -40,7 +41,8 @@ pub(crate) async fn campaign(
     tenant: TenantId,
     id: CampaignId,
 ) -> Result<Option<Campaign>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE c.tenant_id = $1 AND c.id = $2");
+    let columns = columns();
+    let sql = format!("SELECT {columns} FROM {TABLES} WHERE c.tenant_id = $1 AND c.id = $2");
     let row = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(id.0)
@@ -67,8 +69,9 @@ pub(super) async fn page(
         "$2 IS NULL"
     };
     let total = tenant_counters::total(tx, tenant, CounterKind::CampaignsByStatus, status).await?;
+    let columns = columns();
     let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
+        "SELECT {columns} FROM {TABLES} WHERE r.tenant_id = $1 AND {which} \
          ORDER BY c.id DESC LIMIT $3 OFFSET $4"
     );
     let rows = sqlx::query(AssertSqlSafe(sql))

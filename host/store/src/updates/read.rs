@@ -2,7 +2,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{Page, PageRequest, StoreError, UpdateFilter, UpdateRow};
 
-use super::row::{COLUMNS, update};
+use super::row::{columns, update};
 use crate::{
     database::Tx,
     error::failed,
@@ -22,8 +22,9 @@ pub(super) async fn one(
     tenant: TenantId,
     id: UpdateId,
 ) -> Result<Option<UpdateRow>, StoreError> {
+    let columns = columns();
     let sql = format!(
-        "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+        "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1 AND u.id = $2"
     );
     let row = sqlx::query(AssertSqlSafe(sql))
@@ -56,8 +57,9 @@ pub(super) async fn page(
     let (mut parameters, conditions) = self::conditions(tenant, filter);
     let limit = parameters.bind(i64::from(page.limit));
     let offset = parameters.bind(to_i64(page.offset));
+    let columns = columns();
     let sql = format!(
-        "SELECT {COLUMNS}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
+        "SELECT {columns}, d.device_id AS device_name, f.name AS firmware_name FROM {TABLES} \
          WHERE u.tenant_id = $1{conditions} ORDER BY u.id DESC LIMIT {limit} OFFSET {offset}"
     );
     let rows = parameters

@@ -8,16 +8,19 @@ use tidegate_core::{
 
 use crate::{
     rows::{RowError, RowExt as _},
-    update_options::{options, success_criteria, take_u32},
+    update_options::{options, success_criteria, take_u32, update_option_columns},
 };
 
 /// The columns of an update `u` that [`update`] reads.
-pub(crate) const COLUMNS: &str = "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, \
-    u.weight, u.status, u.success_criteria, u.soak_ms, u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, \
-    u.from_version, u.to_version, u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, \
-    u.started_at, u.completed_at, u.timeout_at, \
-    u.ends_at, u.update_type, u.forced_at, u.on_denied, u.confirmation_timeout_ms, u.update_timeout_ms, u.download_timeout_ms, u.install_timeout_ms, \
-    u.maintenance_window, u.max_retries, u.retry_delay_ms, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried";
+pub(crate) fn columns() -> String {
+    let options = update_option_columns("u");
+    format!(
+        "u.id, u.tenant_id, u.device_key, u.firmware_id, u.campaign_id, u.purpose, u.wave, u.weight, u.status, \
+         u.soaks_until, u.revision, u.progress_n, u.progress_of, u.phase, u.code, u.from_version, u.to_version, \
+         u.from_firmware_id, u.error_code, u.error_message, u.installed_reported, u.created_at, u.started_at, \
+         u.completed_at, u.timeout_at, u.ends_at, u.retry_count, u.retry_of, u.scheduled_at, u.is_retried, {options}"
+    )
+}
 
 /// The values of `purpose`.
 pub(crate) const FORWARD: &str = "forward";

@@ -17,7 +17,6 @@ use crate::{
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = ApprovalWish)]
 pub(crate) struct ApprovalRequest {
     /// True when left out. False is an error: a campaign that is not approved stays as it is until it is cancelled.
     approved: Option<bool>,

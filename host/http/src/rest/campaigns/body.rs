@@ -1,10 +1,7 @@
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{
     campaign::{Campaign, PluginUse},
-    update::UpdateOptions,
     wave::Counts,
 };
 use tidegate_engine::{
@@ -18,7 +15,7 @@ use crate::{
     problem::Result,
     rest::{
         response::{Time, percent},
-        window::WindowBody,
+        update_options::UpdateOptionsView,
     },
 };
 
@@ -45,28 +42,11 @@ pub(crate) struct CampaignBody {
     policies: Vec<PluginUseBody>,
     priority: &'static str,
     max_concurrent_updates: Option<u64>,
-    /// `forced`, `soft`, `time_forced` or `download_only`.
-    update_type: &'static str,
-    forced_at: Option<Time>,
-    requires_confirmation: bool,
-    /// `offer_again` or `reject`; null without a confirmation.
-    on_denied: Option<&'static str>,
-    confirmation_timeout_minutes: Option<u64>,
-    timeout_minutes: u64,
-    download_timeout_minutes: Option<u64>,
-    install_timeout_minutes: Option<u64>,
-    /// When its updates may be installed; null: at any time.
-    maintenance_window: Option<WindowBody>,
-    /// How often an update is retried when its device fails or times out.
-    max_retries: u32,
-    /// Seconds before the first retry. It doubles with each retry, up to an hour.
-    retry_delay: u64,
+    #[serde(flatten)]
+    options: UpdateOptionsView,
     requires_approval: bool,
     auto_rollback: bool,
     failure_threshold_percent: u8,
-    success_criteria: &'static str,
-    /// With `soaked` only.
-    soak_minutes: Option<u64>,
     /// Devices selected when it started; 0 before.
     total_devices: u64,
     /// Selected devices that are in no wave: a policy rejects them, or the plan leaves them out.
@@ -169,13 +149,6 @@ impl CampaignBody {
         let counts = counts.unwrap_or_default();
         let spec = campaign.spec;
         let policies: Result<_> = spec.policies.into_iter().map(PluginUseBody::new).collect();
-        let UpdateOptions {
-            update_type,
-            confirmation,
-            timeouts,
-            window,
-            retries,
-        } = spec.options;
         let (approval, rollback) = (campaign.approval, campaign.rollback);
         Ok(Self {
             campaign_id: campaign.id.0,
@@ -197,23 +170,10 @@ impl CampaignBody {
             policies: policies?,
             priority: spec.priority.as_str(),
             max_concurrent_updates: spec.max_concurrent_updates,
-            update_type: update_type.as_str(),
-            forced_at: update_type.forced_at().map(Time::from),
-            requires_confirmation: confirmation.is_some(),
-            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
-            confirmation_timeout_minutes: confirmation
-                .map(|confirmation| to_minutes(confirmation.timeout)),
-            timeout_minutes: to_minutes(timeouts.update),
-            download_timeout_minutes: timeouts.download.map(to_minutes),
-            install_timeout_minutes: timeouts.install.map(to_minutes),
-            maintenance_window: window.as_deref().map(WindowBody::from),
-            max_retries: retries.max_retries,
-            retry_delay: retries.delay.as_secs(),
+            options: UpdateOptionsView::new(&spec.options, spec.success_criteria),
             requires_approval: spec.requires_approval,
             auto_rollback: spec.auto_rollback,
             failure_threshold_percent: spec.failure_threshold_percent,
-            success_criteria: spec.success_criteria.as_str(),
-            soak_minutes: spec.success_criteria.soak().map(to_minutes),
             total_devices: campaign.total_devices,
             excluded_devices,
             pending_devices: counts.pending,
@@ -246,10 +206,6 @@ impl CampaignBody {
             created_by: campaign.created_by,
         })
     }
-}
-
-fn to_minutes(duration: Duration) -> u64 {
-    duration.as_secs() / 60
 }
 
 impl PluginUseBody {

@@ -106,7 +106,6 @@ pub(crate) async fn cancel_campaign(
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = RollbackWish)]
 pub(crate) struct RollbackRequest {
     /// Free text, at most 1000 characters.
     #[serde(default)]

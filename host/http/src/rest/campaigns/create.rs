@@ -5,7 +5,6 @@ use tidegate_core::{
     campaign::{self, Targets},
     id::{Digest, FirmwareId},
     plugin::FieldError,
-    update,
 };
 use tidegate_engine::{
     Authorized, Error, Operator,
@@ -15,22 +14,17 @@ use utoipa::ToSchema;
 
 use super::{
     body::{CampaignBody, detail},
-    options::{OnDenied, RetryForm, UpdateOptionsForm, UpdateType, from_minutes},
     short_form::{DeploymentStrategy, RolloutStage, ShortForm},
 };
 use crate::{
     AppState,
     problem::Result,
-    rest::{json::JsonBody, response::Created, window::WindowBody},
+    rest::{decode::Merged, json::JsonBody, response::Created, update_options::WithUpdateOptions},
 };
 
 /// A campaign to be created: `strategy` or the short form that begins with `deployment_strategy`, and at least one of
 /// the three kinds of targets.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent options of a campaign"
-)]
 pub(crate) struct NewCampaign {
     /// 1 to 200 characters.
     name: String,
@@ -72,34 +66,6 @@ pub(crate) struct NewCampaign {
     priority: Priority,
     /// Maximum number of devices in flight; unlimited when left out.
     max_concurrent_updates: Option<u64>,
-    /// From the offer to the end of the update, 5 to 1440; 60 when left out.
-    #[serde(default = "default_timeout_minutes")]
-    timeout_minutes: u64,
-    /// From the start of the download to its last byte, 1 to `timeout_minutes`; no separate limit when left out.
-    download_timeout_minutes: Option<u64>,
-    /// From the last byte until the device is done, 1 to `timeout_minutes`; no separate limit when left out.
-    install_timeout_minutes: Option<u64>,
-    /// When its updates may be installed; at any time when left out. Timeouts do not run while a device waits for the
-    /// window: `timeout_minutes` begins when it opens. Rollbacks do not wait for it.
-    maintenance_window: Option<WindowBody>,
-    /// How often an update is retried when its device fails or times out, 0 to 10; 0 when left out.
-    max_retries: Option<u32>,
-    /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
-    /// to an hour.
-    retry_delay: Option<u64>,
-    #[serde(default)]
-    update_type: UpdateType,
-    /// With `time_forced`: RFC 3339.
-    #[schema(format = DateTime)]
-    forced_at: Option<String>,
-    /// Whether the device's user must confirm an update before it begins.
-    #[serde(default)]
-    requires_confirmation: bool,
-    /// With `requires_confirmation`: `offer_again` when left out.
-    on_denied: Option<OnDenied>,
-    /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
-    /// The other timeouts begin at the confirmation.
-    confirmation_timeout_minutes: Option<u64>,
     /// Whether a user other than its creator must approve it before it starts.
     #[serde(default)]
     requires_approval: bool,
@@ -110,15 +76,13 @@ pub(crate) struct NewCampaign {
     /// out.
     #[serde(default = "default_failure_threshold")]
     failure_threshold_percent: u8,
-    #[serde(default)]
-    success_criteria: SuccessCriteria,
-    /// With `soaked`: 1 to 43200.
-    soak_minutes: Option<u64>,
 }
+
+/// A campaign to be created, with the options of its updates.
+pub(crate) type NewCampaignRequest = WithUpdateOptions<NewCampaign>;
 
 /// A plugin by name, with its config.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = PluginWish)]
 pub(crate) struct PluginSelection {
     plugin: String,
     /// `sha256:...`; the newest enabled revision when left out.
@@ -138,120 +102,57 @@ pub(crate) enum Priority {
     Emergency,
 }
 
-/// When an update counts as completed.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SuccessCriteria {
-    /// When the device reports success.
-    #[default]
-    Reported,
-    /// When the device comes back and reports the new version.
-    Attested,
-    /// As `attested`, and when it reports the same again after `soak_minutes` without a failure.
-    Soaked,
-}
-
-impl SuccessCriteria {
-    /// Converts to the engine's criteria. Returns none after adding an error.
-    pub(crate) fn to_criteria(
-        self,
-        soak_minutes: Option<u64>,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) -> Option<update::SuccessCriteria> {
-        let message = match (self, soak_minutes) {
-            (Self::Reported, None) => return Some(update::SuccessCriteria::Reported),
-            (Self::Attested, None) => return Some(update::SuccessCriteria::Attested),
-            (Self::Soaked, Some(time)) => {
-                return Some(update::SuccessCriteria::Soaked(from_minutes(time)));
-            }
-            (Self::Soaked, None) => "is required with success_criteria `soaked`",
-            (Self::Reported | Self::Attested, Some(_)) => {
-                "is only allowed with success_criteria `soaked`"
-            }
-        };
-        errors.push(FieldError {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        });
-        None
-    }
-}
-
 /// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
 #[utoipa::path(
-    post, path = "/campaigns", tag = "campaigns", request_body = NewCampaign,
+    post, path = "/campaigns", tag = "campaigns", request_body = NewCampaignRequest,
     responses((status = 201, body = CampaignBody)),
 )]
 pub(crate) async fn create_campaign(
     ctx: Authorized<Operator>,
     State(state): State<AppState>,
-    JsonBody(request): JsonBody<NewCampaign>,
+    JsonBody(request): JsonBody<NewCampaignRequest>,
 ) -> Result<Created<CampaignBody>> {
-    let campaign = campaigns::create(&ctx, &state.engine, request.into_draft()?).await?;
+    let campaign = campaigns::create(&ctx, &state.engine, into_draft(request)?).await?;
     let location = format!("/campaigns/{}", campaign.id);
     let body = detail(&ctx, &state.engine, campaign).await?;
     Ok(Created { location, body })
 }
 
+fn into_draft(Merged(mut campaign, options): NewCampaignRequest) -> Result<Draft, Error> {
+    let mut errors = Vec::new();
+    let strategy = campaign.strategy(&mut errors);
+    let mut policies = Vec::with_capacity(campaign.policies.len());
+    for (index, policy) in campaign.policies.into_iter().enumerate() {
+        policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
+    }
+    let (options, success_criteria) = options.to_options(&mut errors);
+    let (Some(strategy), []) = (strategy, &errors[..]) else {
+        return Err(invalid_campaign(errors));
+    };
+    Ok(Draft {
+        name: campaign.name,
+        description: campaign.description,
+        firmware: FirmwareId(campaign.firmware_id),
+        targets: Targets {
+            devices: campaign.target_devices,
+            groups: campaign.target_groups,
+            filter: campaign.target_filter,
+            feed: campaign.target_feed,
+        },
+        allow_beta: campaign.allow_beta,
+        strategy,
+        policies,
+        priority: campaign.priority.into(),
+        max_concurrent_updates: campaign.max_concurrent_updates,
+        options,
+        requires_approval: campaign.requires_approval,
+        auto_rollback: campaign.auto_rollback,
+        failure_threshold_percent: campaign.failure_threshold_percent,
+        success_criteria,
+    })
+}
+
 impl NewCampaign {
-    fn into_draft(mut self) -> Result<Draft, Error> {
-        let mut errors = Vec::new();
-        let strategy = self.strategy(&mut errors);
-        let mut policies = Vec::with_capacity(self.policies.len());
-        for (index, policy) in std::mem::take(&mut self.policies).into_iter().enumerate() {
-            policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
-        }
-        let options = self.options_form().to_options(&mut errors);
-        let success_criteria =
-            self.success_criteria
-                .to_criteria(self.soak_minutes, "/soak_minutes", &mut errors);
-        let (Some(strategy), Some(options), Some(success_criteria), []) =
-            (strategy, options, success_criteria, &errors[..])
-        else {
-            return Err(invalid_campaign(errors));
-        };
-        Ok(Draft {
-            name: self.name,
-            description: self.description,
-            firmware: FirmwareId(self.firmware_id),
-            targets: Targets {
-                devices: self.target_devices,
-                groups: self.target_groups,
-                filter: self.target_filter,
-                feed: self.target_feed,
-            },
-            allow_beta: self.allow_beta,
-            strategy,
-            policies,
-            priority: self.priority.into(),
-            max_concurrent_updates: self.max_concurrent_updates,
-            options,
-            requires_approval: self.requires_approval,
-            auto_rollback: self.auto_rollback,
-            failure_threshold_percent: self.failure_threshold_percent,
-            success_criteria,
-        })
-    }
-
-    fn options_form(&mut self) -> UpdateOptionsForm {
-        UpdateOptionsForm {
-            update_type: self.update_type,
-            forced_at: self.forced_at.take(),
-            requires_confirmation: self.requires_confirmation,
-            on_denied: self.on_denied,
-            timeout_minutes: self.timeout_minutes,
-            confirmation_timeout_minutes: self.confirmation_timeout_minutes,
-            download_timeout_minutes: self.download_timeout_minutes,
-            install_timeout_minutes: self.install_timeout_minutes,
-            maintenance_window: self.maintenance_window.take(),
-            retries: RetryForm {
-                max_retries: self.max_retries,
-                retry_delay: self.retry_delay,
-            },
-        }
-    }
-
     /// The strategy, from either of its two forms.
     fn strategy(&mut self, errors: &mut Vec<FieldError>) -> Option<PluginChoice> {
         let form = ShortForm {
@@ -329,10 +230,6 @@ fn invalid_campaign(errors: Vec<FieldError>) -> Error {
     }
 }
 
-fn default_timeout_minutes() -> u64 {
-    60
-}
-
 fn default_failure_threshold() -> u8 {
     20
 }
@@ -357,14 +254,15 @@ mod tests {
     use tidegate_core::update::UpdateOptions;
 
     use super::*;
+    use crate::rest::decode::FromJson as _;
 
     fn draft(extra: Value) -> Result<Draft, Vec<String>> {
         let mut body = json!({"name": "spring", "firmware_id": 1, "target_groups": ["lab"]});
         if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
             body.extend(extra);
         }
-        let request: NewCampaign = serde_json::from_value(body).expect("a campaign");
-        request.into_draft().map_err(|error| match error {
+        let request = NewCampaignRequest::from_json(&body).value;
+        into_draft(request.expect("a campaign")).map_err(|error| match error {
             Error::Invalid { errors, .. } => errors.into_iter().map(|error| error.path).collect(),
             error => vec![error.to_string()],
         })

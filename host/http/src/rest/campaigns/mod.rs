@@ -10,7 +10,6 @@ mod events;
 mod get;
 mod journal;
 mod list;
-mod options;
 mod reason;
 mod replay;
 mod short_form;
@@ -20,8 +19,7 @@ mod waves;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use body::sum_counts;
-pub(crate) use create::{PluginSelection, Priority, SuccessCriteria};
-pub(crate) use options::{OnDenied, RetryForm, UpdateOptionsForm, UpdateType};
+pub(crate) use create::{PluginSelection, Priority};
 pub(crate) use reason::check_comment;
 pub(crate) use waves::CountsBody;
 

@@ -12,7 +12,6 @@ use crate::{
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = AutoConfirmWish)]
 pub(crate) struct AutoConfirmRequest {
     /// Free text, at most 1000 characters.
     remark: Option<String>,

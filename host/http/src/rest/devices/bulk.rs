@@ -1,19 +1,50 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
-use super::update_config::UpdateConfig;
-use crate::{AppState, problem::Result, rest::json::JsonBody};
+use super::update_config::{UpdateConfigRequest, into_request};
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        decode::{Decoded, FromJson},
+        json::JsonBody,
+    },
+};
 
 /// One firmware for many devices.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub(crate) struct BulkUpdate {
     /// 1 to 10000 device ids.
     device_ids: Vec<String>,
     firmware_id: i64,
+    #[schema(required = false)]
+    update_config: UpdateConfigRequest,
+}
+
+/// The fields of [`BulkUpdate`] that serde decodes.
+#[derive(Deserialize)]
+struct BulkTargets {
+    device_ids: Vec<String>,
+    firmware_id: i64,
     #[serde(default)]
-    update_config: UpdateConfig,
+    update_config: serde_json::Map<String, Value>,
+}
+
+impl FromJson for BulkUpdate {
+    fn from_json(json: &Value) -> Decoded<Self> {
+        let targets = BulkTargets::from_json(json);
+        let config = targets.value.as_ref().map(|body| &body.update_config);
+        let config = Value::Object(config.cloned().unwrap_or_default());
+        let config = UpdateConfigRequest::from_json(&config).below("/update_config");
+        targets.and(config).map(|(targets, update_config)| Self {
+            device_ids: targets.device_ids,
+            firmware_id: targets.firmware_id,
+            update_config,
+        })
+    }
 }
 
 /// The result for each device; both lists are in the order of the request.
@@ -50,9 +81,7 @@ pub(crate) async fn update_devices(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<BulkUpdate>,
 ) -> Result<Json<BulkOutcome>> {
-    let update = request
-        .update_config
-        .into_request(request.firmware_id, "/update_config")?;
+    let update = into_request(request.update_config, request.firmware_id, "/update_config")?;
     let outcome = updates::create_many(&ctx, &state.engine, request.device_ids, &update).await?;
     let accepted = outcome
         .accepted

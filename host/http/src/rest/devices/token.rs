@@ -18,7 +18,6 @@ use crate::{
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = TokenWish)]
 pub(crate) struct TokenRequest {
     /// How many seconds the previous token stays valid unless the new one is used earlier; 604800, a week, when left
     /// out. 0 revokes it immediately.

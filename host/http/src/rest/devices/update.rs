@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::rest::{
     response::{Time, percent},
-    window::WindowBody,
+    update_options::UpdateOptionsView,
 };
 
 /// An update of one device to one firmware.
@@ -29,14 +29,8 @@ pub(crate) struct UpdateBody {
     /// `scheduled`, `waiting_confirmation`, `offered`, `downloading`, `installing`, `verifying`, `cancelling`, `completed`, `failed`,
     /// `timed_out`, `cancelled` or `rejected`.
     status: &'static str,
-    /// `forced`, `soft`, `time_forced` or `download_only`.
-    update_type: &'static str,
-    forced_at: Option<Time>,
-    requires_confirmation: bool,
-    /// `offer_again` or `reject`; null without a confirmation.
-    on_denied: Option<&'static str>,
-    /// When it may be installed; null: at any time.
-    maintenance_window: Option<WindowBody>,
+    #[serde(flatten)]
+    options: UpdateOptionsView,
     /// As the device reports it; 100 when completed.
     progress_percentage: Option<f64>,
     /// The last `execution` that the device reported: `download`, `downloaded`, `proceeding`, `scheduled`, `resumed`,
@@ -48,7 +42,6 @@ pub(crate) struct UpdateBody {
     retry_count: u32,
     /// The update that was the first attempt.
     retry_of: Option<i32>,
-    max_retries: u32,
     /// Whether it failed and a retry replaced it. Counters ignore it from then on.
     is_retried: bool,
     /// Of a retry: the earliest time of its offer.
@@ -69,8 +62,6 @@ impl From<UpdateRow> for UpdateBody {
         let purpose = update.campaign.map(|(_, purpose)| purpose);
         let progress_percentage = to_percentage(&update.state);
         let state = update.state;
-        let window = state.options.window.as_deref().map(WindowBody::from);
-        let (update_type, confirmation) = (state.options.update_type, state.options.confirmation);
         let (error_code, error_message) =
             state.error.map(|error| (error.code, error.message)).unzip();
         Self {
@@ -87,17 +78,12 @@ impl From<UpdateRow> for UpdateBody {
             from_version: update.from_version,
             to_version: update.to_version,
             status: state.status.as_str(),
-            update_type: update_type.as_str(),
-            forced_at: update_type.forced_at().map(Time::from),
-            requires_confirmation: confirmation.is_some(),
-            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
-            maintenance_window: window,
+            options: UpdateOptionsView::new(&state.options, state.success_criteria),
             progress_percentage,
             phase: state.phase.map(Execution::as_str),
             code: state.code,
             retry_count: update.attempt.count,
             retry_of: update.attempt.first.map(|id| id.0),
-            max_retries: state.options.retries.max_retries,
             is_retried: update.attempt.is_retried,
             scheduled_at: update.attempt.scheduled_at.map(Time::from),
             error_code,

@@ -45,7 +45,6 @@ pub(crate) struct DeviceFigures {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OfLate)]
 pub(crate) struct Last24Hours {
     completed: u64,
     /// Failed or timed out.

@@ -15,7 +15,6 @@ use crate::{
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = CancelWish)]
 pub(crate) struct CancelRequest {
     /// Immediately ends an update that is being cancelled, without waiting for its device.
     #[serde(default)]

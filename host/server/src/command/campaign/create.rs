@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{step, view};
 use crate::{
     client::RestClient,
-    command::{plugin::json_argument, show, window::Window},
+    command::{plugin::json_argument, show, update_options::UpdateOptions},
 };
 
 /// Create a campaign from flags or from a file; flags take precedence.
@@ -50,47 +50,11 @@ pub(super) struct Create {
     /// Maximum number of devices in flight
     #[arg(long, value_name = "N")]
     max_concurrent_updates: Option<u64>,
-    /// Total timeout of an update, from offer to end: 5 to 1440
-    #[arg(long, value_name = "MINUTES")]
-    timeout_minutes: Option<u64>,
-    /// Timeout of the download phase, from the first request of the device: 1 to the total
-    #[arg(long, value_name = "MINUTES")]
-    download_timeout_minutes: Option<u64>,
-    /// Timeout of the installation phase, from the end of the download: 1 to the total
-    #[arg(long, value_name = "MINUTES")]
-    install_timeout_minutes: Option<u64>,
     #[command(flatten)]
-    window: Window,
-    /// How often an update is retried after a failure or timeout: 0 to 10
-    #[arg(long, value_name = "N")]
-    max_retries: Option<u64>,
-    /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
-    #[arg(long, value_name = "SECONDS")]
-    retry_delay: Option<u64>,
-    /// Update type: `forced`, `soft`, `time_forced` or `download_only`
-    #[arg(long, value_name = "TYPE")]
-    update_type: Option<String>,
-    /// When a `time_forced` update becomes forced: `2026-05-01T12:00:00Z`
-    #[arg(long, value_name = "TIME")]
-    forced_at: Option<String>,
-    /// A user at the device has to confirm each update before it starts
-    #[arg(long)]
-    requires_confirmation: bool,
-    /// What a denied confirmation does: `offer_again` or `reject`
-    #[arg(long, value_name = "ANSWER")]
-    on_denied: Option<String>,
-    /// How long to wait for a confirmation: 5 to 43200
-    #[arg(long, value_name = "MINUTES")]
-    confirmation_timeout_minutes: Option<u64>,
+    options: UpdateOptions,
     /// Failure ceiling: share of a wave whose failure stops the campaign regardless of plugins, 1 to 100
     #[arg(long, value_name = "PERCENT")]
     failure_threshold: Option<u64>,
-    /// Success criteria: `reported`, `attested` or `soaked`
-    #[arg(long, value_name = "CRITERIA")]
-    success_criteria: Option<String>,
-    /// Soak time on the new version, with `--success-criteria soaked`
-    #[arg(long, value_name = "MINUTES")]
-    soak_minutes: Option<u64>,
     /// Another user has to approve the campaign before it starts
     #[arg(long)]
     requires_approval: bool,
@@ -154,32 +118,11 @@ impl Create {
         set("policies", json!(policies));
         set("priority", json!(self.priority));
         set("max_concurrent_updates", json!(self.max_concurrent_updates));
-        set("timeout_minutes", json!(self.timeout_minutes));
-        set(
-            "download_timeout_minutes",
-            json!(self.download_timeout_minutes),
-        );
-        set(
-            "install_timeout_minutes",
-            json!(self.install_timeout_minutes),
-        );
-        set("maintenance_window", self.window.body());
-        set("max_retries", json!(self.max_retries));
-        set("retry_delay", json!(self.retry_delay));
-        set("update_type", json!(self.update_type));
-        set("forced_at", json!(self.forced_at));
-        set("requires_confirmation", json!(self.requires_confirmation));
-        set("on_denied", json!(self.on_denied));
-        set(
-            "confirmation_timeout_minutes",
-            json!(self.confirmation_timeout_minutes),
-        );
         set("failure_threshold_percent", json!(self.failure_threshold));
-        set("success_criteria", json!(self.success_criteria));
-        set("soak_minutes", json!(self.soak_minutes));
         set("requires_approval", json!(self.requires_approval));
         set("auto_rollback", json!(self.auto_rollback));
         set("allow_beta", json!(self.allow_beta));
+        self.options.set(&mut body);
         Ok(Value::Object(body))
     }
 }

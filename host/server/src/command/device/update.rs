@@ -5,11 +5,7 @@ use serde_json::{Map, Value, json};
 use super::segment;
 use crate::{
     client::RestClient,
-    command::{
-        show,
-        update::{self, Retries},
-        window::Window,
-    },
+    command::{show, update, update_options::UpdateOptions},
 };
 
 /// Offer a firmware to a device.
@@ -29,13 +25,8 @@ pub(super) struct Update {
     /// Allow beta firmware
     #[arg(long)]
     allow_beta: bool,
-    /// Total timeout, from offer to end
-    #[arg(long, value_name = "MINUTES")]
-    timeout: Option<u64>,
     #[command(flatten)]
-    window: Window,
-    #[command(flatten)]
-    retries: Retries,
+    options: UpdateOptions,
 }
 
 impl Update {
@@ -48,13 +39,7 @@ impl Update {
         if let Some(priority) = self.priority {
             body.insert("priority".to_owned(), json!(priority));
         }
-        if let Some(minutes) = self.timeout {
-            body.insert("timeout_minutes".to_owned(), json!(minutes));
-        }
-        if let window @ Value::Object(_) = self.window.body() {
-            body.insert("maintenance_window".to_owned(), window);
-        }
-        body.extend(self.retries.fields());
+        self.options.set(&mut body);
         let path = format!("devices/{}/update", segment(&self.id));
         let created = rest.post(&path, &Value::Object(body)).await?;
         show(rest, &created, update::sheet);

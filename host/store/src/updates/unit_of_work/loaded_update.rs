@@ -16,7 +16,7 @@ use crate::{
     dialect::{ColumnType, Dialect, storable},
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
-    update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow, soak_millis},
+    update_options::{UPDATE_OPTION_COLUMNS, UpdateOptionsRow},
     updates::row,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn read(
     let updates: Vec<i32> = updates.iter().map(|id| id.0).collect();
     let of_devices = tx.dialect().key_in_json("u.device_key", "$2");
     let by_id = tx.dialect().key_in_json("u.id", "$3");
-    let columns = row::COLUMNS;
+    let columns = row::columns();
     let sql = format!(
         "SELECT {columns}, u.feedback_count, u.log_lines, u.cancel_requests, u.cancel_requested_at, u.rollback_processed_at FROM updates u \
          WHERE +u.tenant_id = $1 AND u.completed_at IS NULL AND {of_devices} \
@@ -209,8 +209,6 @@ struct NewUpdateJson<'a> {
     wave: Option<u32>,
     weight: i32,
     status: &'static str,
-    success_criteria: &'static str,
-    soak_ms: Option<i64>,
     from_version: Option<&'a str>,
     to_version: &'a str,
     from_firmware_id: Option<i64>,
@@ -227,7 +225,7 @@ struct NewUpdateJson<'a> {
     options: UpdateOptionsRow,
 }
 
-const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
+const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 19] = [
     ("device_key", ColumnType::Int),
     ("firmware_id", ColumnType::Int),
     ("campaign_id", ColumnType::Int),
@@ -235,8 +233,6 @@ const NEW_UPDATE_COLUMNS: [(&str, ColumnType); 21] = [
     ("wave", ColumnType::Int),
     ("weight", ColumnType::Int),
     ("status", ColumnType::Text),
-    ("success_criteria", ColumnType::Text),
-    ("soak_ms", ColumnType::Int),
     ("from_version", ColumnType::Text),
     ("to_version", ColumnType::Text),
     ("from_firmware_id", ColumnType::Int),
@@ -281,7 +277,7 @@ pub(super) async fn insert(
 }
 
 fn insert_sql(dialect: Dialect) -> String {
-    let columns = [&NEW_UPDATE_COLUMNS[..], &UPDATE_OPTION_COLUMNS].concat();
+    let columns = [&NEW_UPDATE_COLUMNS[..], UPDATE_OPTION_COLUMNS].concat();
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
     let from = dialect.json_rows("n", "$2", &columns);
@@ -308,8 +304,6 @@ fn new_update_json(
         wave,
         weight: new.weight,
         status: new.state.status.as_str(),
-        success_criteria: new.state.success_criteria.as_str(),
-        soak_ms: soak_millis(new.state.success_criteria),
         from_version: from.version.as_deref(),
         to_version: &new.to_version,
         from_firmware_id: from.firmware.map(|id| id.0),
@@ -322,6 +316,6 @@ fn new_update_json(
         retry_count: new.attempt.count,
         retry_of: new.attempt.first.map(|id| id.0),
         scheduled_at: millis(new.attempt.scheduled_at),
-        options: UpdateOptionsRow::new(&new.state.options)?,
+        options: UpdateOptionsRow::new(&new.state.options, new.state.success_criteria)?,
     })
 }

@@ -1,0 +1,402 @@
+//! Update options in requests and responses.
+
+use std::time::Duration;
+
+use jiff::Timestamp as JiffTimestamp;
+use serde::{Deserialize, Serialize};
+use tidegate_core::{
+    plugin::FieldError,
+    time::Timestamp,
+    update::{self, Confirmation, RetryPolicy, Timeouts, UpdateOptions},
+};
+use utoipa::ToSchema;
+
+use super::{decode::Merged, response::Time, window::WindowBody};
+
+/// Default confirmation timeout: a week.
+const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
+/// Default timeout of an update: an hour.
+const DEFAULT_TIMEOUT_MINUTES: u64 = 60;
+
+/// How urgent an update is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UpdateType {
+    /// Installed immediately.
+    #[default]
+    Forced,
+    /// Installed when it suits the device or its user.
+    Soft,
+    /// `soft` until `forced_at`, then `forced`.
+    TimeForced,
+    /// Downloaded immediately, not installed.
+    DownloadOnly,
+}
+
+/// What follows when the user denies an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnDenied {
+    /// It stays on offer.
+    OfferAgain,
+    /// It ends as rejected.
+    Reject,
+}
+
+/// When an update counts as completed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SuccessCriteria {
+    /// When the device reports success.
+    #[default]
+    Reported,
+    /// When the device comes back and reports the new version.
+    Attested,
+    /// As `attested`, and when it reports the same again after `soak_minutes` without a failure.
+    Soaked,
+}
+
+/// A request body with its own fields and all update options.
+pub(crate) type WithUpdateOptions<T> = Merged<T, Merged<UpdateOptionsBody, RetryOptionsBody>>;
+
+/// The options of an update. The retry options are in [`RetryOptionsBody`].
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct UpdateOptionsBody {
+    /// From the offer to the end of the update, 5 to 1440; 60 when left out.
+    timeout_minutes: Option<u64>,
+    /// From the start of the download to its last byte, 1 to `timeout_minutes`; no separate limit when left out.
+    download_timeout_minutes: Option<u64>,
+    /// From the last byte until the device is done, 1 to `timeout_minutes`; no separate limit when left out.
+    install_timeout_minutes: Option<u64>,
+    /// When it may be installed; at any time when left out. Timeouts do not run while a device waits for the window:
+    /// `timeout_minutes` begins when it opens. Rollbacks do not wait for it.
+    maintenance_window: Option<WindowBody>,
+    #[serde(default)]
+    update_type: UpdateType,
+    /// With `time_forced`: RFC 3339.
+    #[schema(format = DateTime)]
+    forced_at: Option<String>,
+    /// Whether the device's user must confirm an update before it begins.
+    #[serde(default)]
+    requires_confirmation: bool,
+    /// With `requires_confirmation`: `offer_again` when left out.
+    on_denied: Option<OnDenied>,
+    /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
+    /// The other timeouts begin at the confirmation.
+    confirmation_timeout_minutes: Option<u64>,
+    #[serde(default)]
+    success_criteria: SuccessCriteria,
+    /// With `soaked`: 1 to 43200.
+    soak_minutes: Option<u64>,
+}
+
+/// The options that a retry may change.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct RetryOptionsBody {
+    /// How often an update is retried automatically when its device fails or times out, 0 to 10; 0 when left out, and
+    /// as before for a retry.
+    max_retries: Option<u32>,
+    /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
+    /// to an hour.
+    retry_delay: Option<u64>,
+}
+
+/// The update options of a campaign or an update.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct UpdateOptionsView {
+    /// `forced`, `soft`, `time_forced` or `download_only`.
+    update_type: &'static str,
+    forced_at: Option<Time>,
+    requires_confirmation: bool,
+    /// `offer_again` or `reject`; null without a confirmation.
+    on_denied: Option<&'static str>,
+    confirmation_timeout_minutes: Option<u64>,
+    timeout_minutes: u64,
+    download_timeout_minutes: Option<u64>,
+    install_timeout_minutes: Option<u64>,
+    /// When an update may be installed; null: at any time.
+    maintenance_window: Option<WindowBody>,
+    /// How often an update is retried when its device fails or times out.
+    max_retries: u32,
+    /// Seconds before the first retry. It doubles with each retry, up to an hour.
+    retry_delay: u64,
+    success_criteria: &'static str,
+    /// With `soaked` only.
+    soak_minutes: Option<u64>,
+}
+
+impl UpdateOptionsView {
+    pub(crate) fn new(options: &UpdateOptions, success_criteria: update::SuccessCriteria) -> Self {
+        let UpdateOptions {
+            update_type,
+            confirmation,
+            timeouts,
+            window,
+            retries,
+        } = options;
+        Self {
+            update_type: update_type.as_str(),
+            forced_at: update_type.forced_at().map(Time::from),
+            requires_confirmation: confirmation.is_some(),
+            on_denied: confirmation.map(|confirmation| confirmation.on_denied.as_str()),
+            confirmation_timeout_minutes: confirmation
+                .map(|confirmation| to_minutes(confirmation.timeout)),
+            timeout_minutes: to_minutes(timeouts.update),
+            download_timeout_minutes: timeouts.download.map(to_minutes),
+            install_timeout_minutes: timeouts.install.map(to_minutes),
+            maintenance_window: window.as_deref().map(WindowBody::from),
+            max_retries: retries.max_retries,
+            retry_delay: retries.delay.as_secs(),
+            success_criteria: success_criteria.as_str(),
+            soak_minutes: success_criteria.soak().map(to_minutes),
+        }
+    }
+}
+
+impl Merged<UpdateOptionsBody, RetryOptionsBody> {
+    /// Converts to the domain's options. Invalid ones have placeholders and errors. The engine checks the ranges.
+    pub(crate) fn to_options(
+        &self,
+        errors: &mut Vec<FieldError>,
+    ) -> (UpdateOptions, update::SuccessCriteria) {
+        let Self(body, retries) = self;
+        let window = body.maintenance_window.as_ref();
+        let options = UpdateOptions {
+            update_type: body.update_type(errors),
+            confirmation: body.confirmation(errors),
+            timeouts: Timeouts {
+                update: from_minutes(body.timeout_minutes.unwrap_or(DEFAULT_TIMEOUT_MINUTES)),
+                download: body.download_timeout_minutes.map(from_minutes),
+                install: body.install_timeout_minutes.map(from_minutes),
+            },
+            window: window.and_then(|window| window.to_window("/maintenance_window", errors)),
+            retries: retries.to_policy(errors).unwrap_or(RetryPolicy::NONE),
+        };
+        (options, body.success_criteria(errors))
+    }
+}
+
+impl RetryOptionsBody {
+    /// Returns none when `max_retries` is left out. `retry_delay` without it is an error.
+    pub(crate) fn to_policy(&self, errors: &mut Vec<FieldError>) -> Option<RetryPolicy> {
+        let Some(max_retries) = self.max_retries else {
+            let needs = |_| error("/retry_delay", "requires `max_retries`");
+            errors.extend(self.retry_delay.map(needs));
+            return None;
+        };
+        let delay = self.retry_delay.map(Duration::from_secs);
+        Some(RetryPolicy {
+            max_retries,
+            delay: delay.unwrap_or(RetryPolicy::NONE.delay),
+        })
+    }
+}
+
+impl UpdateOptionsBody {
+    fn update_type(&self, errors: &mut Vec<FieldError>) -> update::UpdateType {
+        let fixed = match self.update_type {
+            UpdateType::TimeForced => None,
+            UpdateType::Forced => Some(update::UpdateType::Forced),
+            UpdateType::Soft => Some(update::UpdateType::Soft),
+            UpdateType::DownloadOnly => Some(update::UpdateType::DownloadOnly),
+        };
+        let message = match (fixed, self.forced_at.as_deref()) {
+            (Some(fixed), None) => return fixed,
+            (Some(_), Some(_)) => "is only allowed with update_type `time_forced`",
+            (None, None) => "is required with update_type `time_forced`",
+            (None, Some(text)) => match text.parse::<JiffTimestamp>() {
+                Ok(at) => {
+                    let at = Timestamp(at.as_millisecond());
+                    return update::UpdateType::TimeForced(at);
+                }
+                Err(_) if is_full_timestamp(text) => {
+                    "is out of range: the latest time is 9999-12-30T22:00:00Z"
+                }
+                Err(_) => "must be an RFC 3339 time, such as 2026-05-01T12:00:00Z",
+            },
+        };
+        errors.push(error("/forced_at", message));
+        fixed.unwrap_or(update::UpdateType::Forced)
+    }
+
+    /// The confirmation, if it is required. Its fields are errors without `requires_confirmation`.
+    fn confirmation(&self, errors: &mut Vec<FieldError>) -> Option<Confirmation> {
+        if self.requires_confirmation {
+            let on_denied = self.on_denied.unwrap_or(OnDenied::OfferAgain);
+            let timeout = self.confirmation_timeout_minutes;
+            return Some(Confirmation {
+                on_denied: on_denied.into(),
+                timeout: from_minutes(timeout.unwrap_or(DEFAULT_CONFIRMATION_MINUTES)),
+            });
+        }
+        let given = [
+            ("/on_denied", self.on_denied.is_some()),
+            (
+                "/confirmation_timeout_minutes",
+                self.confirmation_timeout_minutes.is_some(),
+            ),
+        ];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given);
+        errors
+            .extend(given.map(|(field, _)| error(field, "requires `requires_confirmation: true`")));
+        None
+    }
+
+    fn success_criteria(&self, errors: &mut Vec<FieldError>) -> update::SuccessCriteria {
+        let (criteria, message) = match (self.success_criteria, self.soak_minutes) {
+            (SuccessCriteria::Reported, None) => return update::SuccessCriteria::Reported,
+            (SuccessCriteria::Attested, None) => return update::SuccessCriteria::Attested,
+            (SuccessCriteria::Soaked, Some(time)) => {
+                return update::SuccessCriteria::Soaked(from_minutes(time));
+            }
+            (SuccessCriteria::Soaked, None) => (
+                update::SuccessCriteria::Attested,
+                "is required with success_criteria `soaked`",
+            ),
+            (SuccessCriteria::Reported, Some(_)) => (
+                update::SuccessCriteria::Reported,
+                "is only allowed with success_criteria `soaked`",
+            ),
+            (SuccessCriteria::Attested, Some(_)) => (
+                update::SuccessCriteria::Attested,
+                "is only allowed with success_criteria `soaked`",
+            ),
+        };
+        errors.push(error("/soak_minutes", message));
+        criteria
+    }
+}
+
+fn from_minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes.saturating_mul(60))
+}
+
+fn to_minutes(duration: Duration) -> u64 {
+    duration.as_secs() / 60
+}
+
+fn error(path: &str, message: &str) -> FieldError {
+    FieldError {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+impl From<OnDenied> for update::OnDenied {
+    fn from(on_denied: OnDenied) -> Self {
+        match on_denied {
+            OnDenied::OfferAgain => Self::OfferAgain,
+            OnDenied::Reject => Self::Reject,
+        }
+    }
+}
+
+/// Whether `text` is a syntactically complete timestamp with an offset, whether or not it is in range.
+fn is_full_timestamp(text: &str) -> bool {
+    let pieces = jiff::fmt::temporal::Pieces::parse(text);
+    pieces.is_ok_and(|pieces| pieces.time().is_some() && pieces.offset().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::decode::FromJson as _;
+
+    /// The options, or the invalid fields.
+    fn read(text: &str) -> Result<(UpdateOptions, update::SuccessCriteria), Vec<String>> {
+        let json = serde_json::from_str(text).expect("JSON");
+        let decoded = Merged::<UpdateOptionsBody, RetryOptionsBody>::from_json(&json);
+        let body = decoded.value.expect("a body");
+        let mut errors = decoded.invalid;
+        let options = body.to_options(&mut errors);
+        if errors.is_empty() {
+            return Ok(options);
+        }
+        Err(errors.into_iter().map(|error| error.path).collect())
+    }
+
+    #[test]
+    fn the_default_is_forced_without_confirmation() {
+        let options = UpdateOptions::forced(Duration::from_hours(1));
+        let criteria = update::SuccessCriteria::Reported;
+        assert_eq!(read("{}"), Ok((options, criteria)));
+    }
+
+    #[test]
+    fn dependent_fields_need_the_fields_that_they_depend_on() {
+        for (text, invalid) in [
+            (
+                r#"{"update_type": "time_forced", "forced_at": "2026-05-01T12:00:00Z"}"#,
+                None,
+            ),
+            (
+                r#"{"update_type": "time_forced", "forced_at": "2026-05-01T12:00:00+02:00"}"#,
+                None,
+            ),
+            (
+                r#"{"update_type": "time_forced", "forced_at": "tomorrow"}"#,
+                Some("/forced_at"),
+            ),
+            (r#"{"update_type": "time_forced"}"#, Some("/forced_at")),
+            (
+                r#"{"update_type": "soft", "forced_at": "2026-05-01T12:00:00Z"}"#,
+                Some("/forced_at"),
+            ),
+            (r#"{"update_type": "download_only"}"#, None),
+            (r#"{"on_denied": "reject"}"#, Some("/on_denied")),
+            (
+                r#"{"confirmation_timeout_minutes": 9}"#,
+                Some("/confirmation_timeout_minutes"),
+            ),
+            (r#"{"success_criteria": "soaked"}"#, Some("/soak_minutes")),
+            (r#"{"success_criteria": "soaked", "soak_minutes": 9}"#, None),
+            (
+                r#"{"success_criteria": "attested", "soak_minutes": 9}"#,
+                Some("/soak_minutes"),
+            ),
+            (r#"{"soak_minutes": 9}"#, Some("/soak_minutes")),
+        ] {
+            let expected = invalid.map_or(Ok(()), |field| Err(vec![field.to_owned()]));
+            assert_eq!(read(text).map(drop), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_confirmation_has_defaults() {
+        let (options, _) = read(r#"{"requires_confirmation": true}"#).expect("valid options");
+        let confirmation = options.confirmation.expect("a confirmation");
+        assert_eq!(confirmation.on_denied, update::OnDenied::OfferAgain);
+        assert_eq!(confirmation.timeout, Duration::from_hours(7 * 24));
+    }
+
+    #[test]
+    fn the_default_retry_delay_is_a_minute() {
+        for (text, expected) in [
+            ("{}", Ok((0, 60))),
+            (r#"{"max_retries": 3}"#, Ok((3, 60))),
+            (r#"{"max_retries": 3, "retry_delay": 5}"#, Ok((3, 5))),
+            (
+                r#"{"retry_delay": 5}"#,
+                Err(vec!["/retry_delay".to_owned()]),
+            ),
+        ] {
+            let retries = read(text).map(|(options, _)| options.retries);
+            let read = retries.map(|retries| (retries.max_retries, retries.delay.as_secs()));
+            assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_out_of_range_is_recognised() {
+        for (text, expected) in [
+            ("9999-12-31T23:59:59Z", true),
+            ("9999-12-31T23:59:59+00:00", true),
+            ("2026-05-01T12:00:00", false),
+            ("2026-05-01", false),
+            ("soon", false),
+        ] {
+            assert_eq!(is_full_timestamp(text), expected, "{text}");
+            assert!(text.parse::<JiffTimestamp>().is_err(), "{text}");
+        }
+    }
+}

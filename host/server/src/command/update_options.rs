@@ -1,0 +1,139 @@
+//! Update options as flags.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::window::Window;
+
+/// The options of an update.
+#[derive(Debug, Args)]
+pub(super) struct UpdateOptions {
+    /// Total timeout of an update, from offer to end: 5 to 1440
+    #[arg(long, visible_alias = "timeout", value_name = "MINUTES")]
+    timeout_minutes: Option<u64>,
+    /// Timeout of the download phase, from the first request of the device: 1 to the total
+    #[arg(long, value_name = "MINUTES")]
+    download_timeout_minutes: Option<u64>,
+    /// Timeout of the installation phase, from the end of the download: 1 to the total
+    #[arg(long, value_name = "MINUTES")]
+    install_timeout_minutes: Option<u64>,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    retry: RetryOptions,
+    /// Update type: `forced`, `soft`, `time_forced` or `download_only`
+    #[arg(long, value_name = "TYPE")]
+    update_type: Option<String>,
+    /// When a `time_forced` update becomes forced: `2026-05-01T12:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    forced_at: Option<String>,
+    /// A user at the device has to confirm each update before it starts
+    #[arg(long)]
+    requires_confirmation: bool,
+    /// What a denied confirmation does: `offer_again` or `reject`
+    #[arg(long, value_name = "ANSWER")]
+    on_denied: Option<String>,
+    /// How long to wait for a confirmation: 5 to 43200
+    #[arg(long, value_name = "MINUTES")]
+    confirmation_timeout_minutes: Option<u64>,
+    /// Success criteria: `reported`, `attested` or `soaked`
+    #[arg(long, value_name = "CRITERIA")]
+    success_criteria: Option<String>,
+    /// Soak time on the new version, with `--success-criteria soaked`
+    #[arg(long, value_name = "MINUTES")]
+    soak_minutes: Option<u64>,
+}
+
+/// The options that a retry may change.
+#[derive(Debug, Args)]
+pub(super) struct RetryOptions {
+    /// How often an update is retried after a failure or timeout: 0 to 10
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u64>,
+    /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
+    #[arg(long, value_name = "SECONDS")]
+    retry_delay: Option<u64>,
+}
+
+impl UpdateOptions {
+    /// Sets the fields of a request body for which a flag is given.
+    pub(super) fn set(&self, body: &mut Map<String, Value>) {
+        let fields = [
+            ("timeout_minutes", json!(self.timeout_minutes)),
+            (
+                "download_timeout_minutes",
+                json!(self.download_timeout_minutes),
+            ),
+            (
+                "install_timeout_minutes",
+                json!(self.install_timeout_minutes),
+            ),
+            ("maintenance_window", self.window.body()),
+            ("update_type", json!(self.update_type)),
+            ("forced_at", json!(self.forced_at)),
+            (
+                "requires_confirmation",
+                json!(self.requires_confirmation.then_some(true)),
+            ),
+            ("on_denied", json!(self.on_denied)),
+            (
+                "confirmation_timeout_minutes",
+                json!(self.confirmation_timeout_minutes),
+            ),
+            ("success_criteria", json!(self.success_criteria)),
+            ("soak_minutes", json!(self.soak_minutes)),
+        ];
+        set_fields(body, fields);
+        self.retry.set(body);
+    }
+}
+
+impl RetryOptions {
+    /// Sets the fields of a request body for which a flag is given.
+    pub(super) fn set(&self, body: &mut Map<String, Value>) {
+        let fields = [
+            ("max_retries", json!(self.max_retries)),
+            ("retry_delay", json!(self.retry_delay)),
+        ];
+        set_fields(body, fields);
+    }
+}
+
+fn set_fields<const N: usize>(body: &mut Map<String, Value>, fields: [(&str, Value); N]) {
+    let given = fields.into_iter().filter(|(_, value)| !value.is_null());
+    body.extend(given.map(|(name, value)| (name.to_owned(), value)));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: UpdateOptions,
+    }
+
+    #[test]
+    fn only_given_flags_are_sent() {
+        let read = |line: &[&str]| {
+            let line = Line::try_parse_from([&["x"], line].concat()).expect("valid flags");
+            let mut body = Map::new();
+            line.options.set(&mut body);
+            Value::Object(body)
+        };
+        assert_eq!(read(&[]), json!({}));
+        assert_eq!(read(&["--timeout", "9"]), json!({"timeout_minutes": 9}));
+        let many = [
+            "--max-retries",
+            "2",
+            "--requires-confirmation",
+            "--on-denied",
+            "reject",
+        ];
+        let body = json!({"max_retries": 2, "requires_confirmation": true, "on_denied": "reject"});
+        assert_eq!(read(&many), body);
+    }
+}
