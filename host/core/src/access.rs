@@ -62,13 +62,13 @@ impl Default for AccessSettings {
 }
 
 impl AccessSettings {
-    /// All broken rules; paths are JSON pointers.
+    /// All broken rules; paths have the names of the fields, separated by dots.
     pub fn validation_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut report = |path: String, message: String| errors.push(FieldError { path, message });
         if self.proxy_authorities.len() > MAX_PROXY_AUTHORITIES {
             report(
-                "/proxy_authorities".to_owned(),
+                "proxy_authorities".to_owned(),
                 format!("must be at most {MAX_PROXY_AUTHORITIES}"),
             );
         }
@@ -78,7 +78,7 @@ impl AccessSettings {
                 && !authority.contains([';', ',']);
             if !is_good {
                 report(
-                    format!("/proxy_authorities/{index}"),
+                    format!("proxy_authorities.{index}"),
                     format!(
                         "must have 1 to {MAX_PROXY_AUTHORITY} characters, no space around them and \
                          neither `;` nor `,`, at which proxies' lists are split"
@@ -107,9 +107,9 @@ mod tests {
         assert!(error_paths(&["AB:CD", "plant root", &"x".repeat(500)]).is_empty());
         let long = "x".repeat(501);
         let bad = ["", " a", "a,b", "a;b", &long];
-        let paths: Vec<_> = (0..5).map(|n| format!("/proxy_authorities/{n}")).collect();
+        let paths: Vec<_> = (0..5).map(|n| format!("proxy_authorities.{n}")).collect();
         assert_eq!(error_paths(&bad), paths);
-        assert_eq!(error_paths(&["a"; 101]), ["/proxy_authorities"]);
+        assert_eq!(error_paths(&["a"; 101]), ["proxy_authorities"]);
     }
 
     #[test]

@@ -121,21 +121,21 @@ impl PollingSettings {
         let is_percent = |percent: Option<u8>| percent.is_none_or(|percent| percent <= 100);
         rule(
             self.interval.is_none_or(is_interval),
-            "/interval".to_owned(),
+            "interval".to_owned(),
             INTERVAL_MESSAGE,
         );
         rule(
             is_percent(self.jitter_percent),
-            "/jitter_percent".to_owned(),
+            "jitter_percent".to_owned(),
             PERCENT_MESSAGE,
         );
         rule(
             self.overrides.len() <= MAX_OVERRIDES,
-            "/overrides".to_owned(),
+            "overrides".to_owned(),
             "must be at most 32",
         );
         for (index, polling_override) in self.overrides.iter().enumerate() {
-            let path = |field: &str| format!("/overrides/{index}/{field}");
+            let path = |field: &str| format!("overrides.{index}.{field}");
             rule(
                 is_interval(polling_override.interval),
                 path("interval"),
@@ -354,11 +354,11 @@ mod tests {
         assert_eq!(
             paths,
             [
-                "/interval",
-                "/jitter_percent",
-                "/overrides/0/interval",
-                "/overrides/0/jitter_percent",
-                "/overrides/1/filter"
+                "interval",
+                "jitter_percent",
+                "overrides.0.interval",
+                "overrides.0.jitter_percent",
+                "overrides.1.filter"
             ]
         );
         assert!(PollingOverride::new("nonsense".to_owned(), minutes(1), None).is_err());

@@ -14,17 +14,17 @@ pub struct TenantSettings {
 }
 
 impl TenantSettings {
-    /// All broken rules; paths are JSON pointers.
+    /// All broken rules; paths have the names of the fields, separated by dots.
     pub fn validation_errors(&self) -> Vec<FieldError> {
         let parts = [
-            ("/polling", self.polling.validation_errors()),
-            ("/access", self.access.validation_errors()),
+            ("polling", self.polling.validation_errors()),
+            ("access", self.access.validation_errors()),
         ];
         let parts = parts.into_iter();
         parts
             .flat_map(|(part, errors)| {
                 errors.into_iter().map(move |error| FieldError {
-                    path: format!("{part}{}", error.path),
+                    path: format!("{part}.{}", error.path),
                     ..error
                 })
             })

@@ -66,7 +66,7 @@ impl WindowState {
 }
 
 impl MaintenanceWindow {
-    /// Parses a definition, or returns all broken rules; paths are JSON pointers.
+    /// Parses a definition, or returns all broken rules; paths have the names of the fields, separated by dots.
     pub fn new(spec: WindowSpec) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut report = |path: &str, message: String| {
@@ -75,16 +75,16 @@ impl MaintenanceWindow {
         };
         let cron = schedule::parse_cron(&spec.schedule);
         if let Err(message) = &cron {
-            report("/schedule", message.clone());
+            report("schedule", message.clone());
         }
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&spec.duration) {
             let message = "must be between 00:01:00 and 168:00:00";
-            report("/duration", message.to_owned());
+            report("duration", message.to_owned());
         }
         let zone = schedule::parse_time_zone(&spec.timezone);
         if zone.is_none() {
             let message = "must be an IANA time zone, such as Europe/Berlin";
-            report("/timezone", message.to_owned());
+            report("timezone", message.to_owned());
         }
         match (cron, zone, errors.is_empty()) {
             (Ok(cron), Some(zone), true) => Ok(Self {

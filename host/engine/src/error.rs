@@ -31,7 +31,9 @@ pub enum Error {
         code: &'static str,
         /// Summary of the violations.
         message: String,
-        /// One error for each violated rule. Paths are JSON pointers into the request.
+        /// One error for each violated rule. A path has the names of the input's fields, separated by dots
+        /// (`targets.filter`, `policies.0.plugin`); a JSON pointer into a plugin's config may follow
+        /// (`strategy.config/steps/1`).
         errors: Vec<FieldError>,
     },
     /// The user lacks the permission.
@@ -99,6 +101,19 @@ impl Error {
             path: path.into(),
             message: message.clone(),
         }];
+        Self::Invalid {
+            code,
+            message,
+            errors,
+        }
+    }
+
+    /// An error for several invalid fields.
+    pub fn invalid_fields(code: &'static str, errors: Vec<FieldError>) -> Self {
+        let message = match &errors[..] {
+            [one] => format!("{}: {}", one.path, one.message),
+            many => format!("{} invalid fields", many.len()),
+        };
         Self::Invalid {
             code,
             message,

@@ -10,6 +10,7 @@ mod access_log;
 mod client;
 mod ddi;
 mod etag;
+mod field_names;
 mod file;
 mod forwarded;
 mod idle_timeout;

@@ -15,7 +15,10 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::Error;
 use utoipa::ToSchema;
 
-use crate::request_id::{self, X_REQUEST_ID};
+use crate::{
+    field_names::to_request_fields,
+    request_id::{self, X_REQUEST_ID},
+};
 
 /// Why a request was refused. The request changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +94,12 @@ impl Problem {
         field: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        Error::invalid(code, field, message).into()
+        let message = message.into();
+        let error = FieldError {
+            path: field.into(),
+            message: message.clone(),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message).with_errors(vec![error])
     }
 
     /// 422 that names invalid fields.
@@ -102,6 +110,18 @@ impl Problem {
             many => format!("{} invalid fields", many.len()),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
+    }
+
+    /// Renames the fields of the broken rules.
+    pub(crate) fn map_fields(self, rename: impl Fn(String) -> String) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let errors = self.errors.into_iter().map(|error| FieldError {
+            path: rename(error.path),
+            message: error.message,
+        });
+        Self::invalid(self.code, errors.collect())
     }
 
     /// Replaces the list of broken rules.
@@ -149,9 +169,7 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             Error::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
-            Error::Invalid { code, errors, .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
-            }
+            Error::Invalid { code, errors, .. } => Self::invalid(code, to_request_fields(errors)),
             Error::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             Error::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail),

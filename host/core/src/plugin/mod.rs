@@ -71,7 +71,8 @@ pub struct Description {
 /// A validation error of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// JSON pointer to the field; empty: the whole value.
+    /// Path of the field. In a plugin's config a JSON pointer; in types of the domain and inputs of the engine the
+    /// names of the fields, separated by dots. Empty: the whole value.
     pub path: String,
     /// The problem and the expected value.
     pub message: String,

@@ -221,7 +221,7 @@ fn broken_rules_are_named() {
                 schedule: schedule.clone(),
                 ..good.clone()
             }),
-            "/schedule",
+            "schedule",
             "{schedule}"
         );
     }
@@ -239,7 +239,7 @@ fn broken_rules_are_named() {
                 timezone: timezone.clone(),
                 ..good.clone()
             }),
-            "/timezone",
+            "timezone",
             "{timezone}"
         );
     }
@@ -250,11 +250,11 @@ fn broken_rules_are_named() {
                 duration,
                 ..good.clone()
             }),
-            "/duration"
+            "duration"
         );
     }
     assert_eq!(
         broken_paths(WindowSpec::default()),
-        "/schedule /duration /timezone"
+        "schedule duration timezone"
     );
 }

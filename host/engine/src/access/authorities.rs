@@ -1,6 +1,6 @@
 use tidegate_core::id::AuthorityId;
 
-use super::{check_count, check_name};
+use super::{accept, check_count, validate_name};
 use crate::{
     Admin, Authorized, Engine, Error, Result,
     ports::{Authority, NewAuthority, StoreError},
@@ -13,7 +13,10 @@ pub async fn create_authority(
     engine: &Engine,
     new: NewAuthority,
 ) -> Result<Authority> {
-    check_name("invalid_authority", "/name", &new.name)?;
+    accept(
+        "invalid_authority",
+        validate_name(&new.name).into_iter().collect(),
+    )?;
     check_count(
         "too_many_authorities",
         engine.store().authorities(ctx.tenant).await?.len(),

@@ -34,7 +34,7 @@ pub async fn replace_token(
             "must be at most {} seconds",
             MAX_OLD_TOKEN_LIFETIME.as_secs()
         );
-        let path = "/old_token_expires_in";
+        let path = "old_token_lifetime";
         return Err(Error::invalid("invalid_token_life", path, message));
     }
     let now = ctx.now;

@@ -1,6 +1,6 @@
-use tidegate_core::id::GatewayId;
+use tidegate_core::{id::GatewayId, plugin::FieldError};
 
-use super::{check_count, check_name};
+use super::{accept, check_count, validate_name};
 use crate::{
     Admin, Authorized, Engine, Error, Result,
     ports::{Gateway, NewGateway, StoreError},
@@ -23,13 +23,7 @@ pub async fn create_gateway(
     name: &str,
     group: Option<&str>,
 ) -> Result<CreatedGateway> {
-    check_name("invalid_gateway", "/name", name)?;
-    if let Some(group) = group
-        && !(1..=100).contains(&group.chars().count())
-    {
-        let message = "must have 1 to 100 characters";
-        return Err(Error::invalid("invalid_gateway", "/group", message));
-    }
+    accept("invalid_gateway", validate_gateway(name, group))?;
     check_count(
         "too_many_gateways",
         engine.store().gateways(ctx.tenant).await?.len(),
@@ -58,6 +52,18 @@ pub async fn create_gateway(
         last_used: None,
     };
     Ok(CreatedGateway { gateway, token })
+}
+
+/// The invalid fields of a gateway to be created.
+pub fn validate_gateway(name: &str, group: Option<&str>) -> Vec<FieldError> {
+    let mut errors: Vec<_> = validate_name(name).into_iter().collect();
+    if group.is_some_and(|group| !(1..=100).contains(&group.chars().count())) {
+        errors.push(FieldError {
+            path: "group".to_owned(),
+            message: "must have 1 to 100 characters".to_owned(),
+        });
+    }
+    errors
 }
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.

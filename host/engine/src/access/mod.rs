@@ -7,7 +7,11 @@ mod gateways;
 
 pub use authorities::{create_authority, delete_authority};
 pub use device_token::{DEFAULT_OLD_TOKEN_LIFETIME, NewToken, replace_token, revoke_token};
-pub use gateways::{CreatedGateway, create_gateway, delete_gateway, flush_gateways_used};
+pub use gateways::{
+    CreatedGateway, create_gateway, delete_gateway, flush_gateways_used, validate_gateway,
+};
+
+use tidegate_core::plugin::FieldError;
 
 use crate::{
     Ctx, Engine, Error, Result,
@@ -27,13 +31,21 @@ pub async fn authorities(ctx: &Ctx, engine: &Engine) -> Result<Vec<Authority>> {
     Ok(engine.store().authorities(ctx.tenant).await?)
 }
 
-fn check_name(code: &'static str, path: &str, name: &str) -> Result<()> {
+/// The error if a name of a gateway or an authority is invalid.
+pub fn validate_name(name: &str) -> Option<FieldError> {
     let is_plain = !name.chars().any(char::is_control);
-    if is_plain && (1..=200).contains(&name.chars().count()) {
+    let fits = is_plain && (1..=200).contains(&name.chars().count());
+    (!fits).then(|| FieldError {
+        path: "name".to_owned(),
+        message: "must have 1 to 200 characters, none of them a control character".to_owned(),
+    })
+}
+
+fn accept(code: &'static str, errors: Vec<FieldError>) -> Result<()> {
+    if errors.is_empty() {
         return Ok(());
     }
-    let message = "must have 1 to 200 characters, none of them a control character";
-    Err(Error::invalid(code, path, message))
+    Err(Error::invalid_fields(code, errors))
 }
 
 fn check_count(code: &'static str, count: usize) -> Result<()> {

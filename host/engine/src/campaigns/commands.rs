@@ -132,7 +132,7 @@ pub async fn change_limits(
     if max_concurrent_updates == Some(0) {
         return Err(Error::invalid(
             "invalid_campaign",
-            "/max_concurrent_updates",
+            "max_concurrent_updates",
             "must be at least 1",
         ));
     }

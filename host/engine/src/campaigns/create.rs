@@ -39,7 +39,7 @@ pub struct Draft {
 }
 
 /// A plugin and its config, as requested.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PluginChoice {
     /// Name of the plugin.
     pub plugin: String,
@@ -51,34 +51,13 @@ pub struct PluginChoice {
 
 /// Creates a campaign. All errors are reported together; nothing is stored then.
 pub async fn create(ctx: &Authorized<Operator>, engine: &Engine, draft: Draft) -> Result<Campaign> {
-    let mut errors = draft.validate(ctx.now);
-    let firmware = firmware(ctx, engine, &draft, &mut errors).await?;
-    let strategy = resolve_plugin(
-        engine,
-        ctx.tenant,
-        "/strategy",
-        &draft.strategy,
-        &mut errors,
-    )
-    .await?;
-    let mut policies = Vec::with_capacity(draft.policies.len());
-    for (index, choice) in draft.policies.iter().enumerate() {
-        policies.extend(
-            resolve_plugin(
-                engine,
-                ctx.tenant,
-                &format!("/policies/{index}"),
-                choice,
-                &mut errors,
-            )
-            .await?,
-        );
-    }
-    check_kinds(strategy.as_ref(), &policies, &mut errors);
-    let (Some(firmware), Some(strategy), []) = (firmware, strategy, &errors[..]) else {
-        return Err(invalid(errors));
+    let checked = check(ctx, engine, &draft).await?;
+    let (Some(firmware), Some(strategy), []) =
+        (checked.firmware, checked.strategy, &checked.errors[..])
+    else {
+        return Err(Error::invalid_fields("invalid_campaign", checked.errors));
     };
-    let spec = draft.into_spec(&firmware, strategy, policies);
+    let spec = draft.into_spec(&firmware, strategy, checked.policies);
     let campaign = NewCampaign {
         spec,
         created_by: ctx.actor.name.to_string(),
@@ -86,24 +65,42 @@ pub async fn create(ctx: &Authorized<Operator>, engine: &Engine, draft: Draft) -
     };
     let created = engine.store().create_campaign(ctx.tenant, campaign).await;
     let id = created.map_err(|error| match error {
-        StoreError::Conflict(message) => {
-            Error::invalid("invalid_campaign", "/firmware_id", message)
-        }
+        StoreError::Conflict(message) => Error::invalid("invalid_campaign", "firmware", message),
         error => error.into(),
     })?;
     super::get(ctx, engine, id).await
 }
 
-fn invalid(errors: Vec<FieldError>) -> Error {
-    let message = match &errors[..] {
-        [one] => format!("{}: {}", one.path, one.message),
-        many => format!("{} invalid fields", many.len()),
-    };
-    Error::Invalid {
-        code: "invalid_campaign",
-        message,
-        errors,
+/// The invalid fields of a campaign to be created. Nothing is stored.
+pub async fn validate(ctx: &Ctx, engine: &Engine, draft: &Draft) -> Result<Vec<FieldError>> {
+    Ok(check(ctx, engine, draft).await?.errors)
+}
+
+/// A draft with the objects that it names. `None`: an error tells why.
+struct CheckedDraft {
+    firmware: Option<Firmware>,
+    strategy: Option<PluginUse>,
+    policies: Vec<PluginUse>,
+    errors: Vec<FieldError>,
+}
+
+async fn check(ctx: &Ctx, engine: &Engine, draft: &Draft) -> Result<CheckedDraft> {
+    let mut errors = draft.validate(ctx.now);
+    let firmware = firmware(ctx, engine, draft, &mut errors).await?;
+    let (tenant, choice) = (ctx.tenant, &draft.strategy);
+    let strategy = resolve_plugin(engine, tenant, "strategy", choice, &mut errors).await?;
+    let mut policies = Vec::with_capacity(draft.policies.len());
+    for (index, choice) in draft.policies.iter().enumerate() {
+        let path = format!("policies.{index}");
+        policies.push(resolve_plugin(engine, tenant, &path, choice, &mut errors).await?);
     }
+    check_kinds(strategy.as_ref(), &policies, &mut errors);
+    Ok(CheckedDraft {
+        firmware,
+        strategy,
+        policies: policies.into_iter().flatten().collect(),
+        errors,
+    })
 }
 
 impl Draft {
@@ -119,66 +116,66 @@ impl Draft {
         };
         rule(
             (1..=200).contains(&self.name.chars().count()),
-            "/name",
+            "name",
             "must have 1 to 200 characters",
         );
         rule(
             self.description.len() <= 10_000,
-            "/description",
+            "description",
             "must have at most 10000 bytes",
         );
         let targets = &self.targets;
         let names_any =
             !targets.devices.is_empty() || !targets.groups.is_empty() || targets.filter.is_some();
-        let message = "needs at least one of target_devices, target_groups and target_filter, or a target_feed";
+        let message = "a campaign needs devices, groups, a filter or a feed as targets";
         rule(
             names_any || targets.feed.is_some(),
-            "/target_filter",
+            "targets.filter",
             message,
         );
         let message = "cannot be combined with other targets: a feed's newest campaign is for all devices that follow \
-                       the feed; to target some of them use target_filter, such as `feed==beta;hw_model==rpi4`";
+                       the feed; to target some of them use a filter, such as `feed==beta;hw_model==rpi4`";
         rule(
             targets.feed.is_none() || !names_any,
-            "/target_feed",
+            "targets.feed",
             message,
         );
         let feed = targets.feed.as_ref().map_or(1, |feed| feed.chars().count());
         rule(
             (1..=100).contains(&feed),
-            "/target_feed",
+            "targets.feed",
             "must have 1 to 100 characters",
         );
         rule(
             targets.devices.len() <= 100_000,
-            "/target_devices",
+            "targets.devices",
             "must name at most 100000 devices",
         );
         rule(
             targets.groups.len() <= 1000,
-            "/target_groups",
+            "targets.groups",
             "must name at most 1000 groups",
         );
         if let Some(filter) = &targets.filter
             && let Err(error) = parse(filter, &DEVICE_FIELDS)
         {
-            rule(false, "/target_filter", &error.to_string());
+            rule(false, "targets.filter", &error.to_string());
         }
         rule(
             self.policies.len() <= MAX_POLICIES,
-            "/policies",
+            "policies",
             "must have at most 16 policies",
         );
         rule(
             self.max_concurrent_updates != Some(0),
-            "/max_concurrent_updates",
+            "max_concurrent_updates",
             "must be at least 1",
         );
         check_options(&self.options, self.success_criteria, now, &mut rule);
         let percent = self.failure_threshold_percent;
         rule(
             (1..=100).contains(&percent),
-            "/failure_threshold_percent",
+            "failure_threshold_percent",
             "must be between 1 and 100",
         );
         errors
@@ -229,7 +226,7 @@ async fn firmware(
         Some(_) => return Ok(firmware),
     };
     errors.push(FieldError {
-        path: "/firmware_id".to_owned(),
+        path: "firmware".to_owned(),
         message,
     });
     Ok(None)
@@ -249,14 +246,11 @@ pub(crate) async fn resolve_plugin(
         .await?;
     let Some(revision) = revision else {
         let message = match choice.revision {
-            None => format!(
-                "there is no enabled plugin {}; see /api/v1/plugins",
-                choice.plugin
-            ),
+            None => format!("there is no enabled plugin {}", choice.plugin),
             Some(digest) => format!("the plugin {} has no revision {digest}", choice.plugin),
         };
         errors.push(FieldError {
-            path: format!("{path}/plugin"),
+            path: format!("{path}.plugin"),
             message,
         });
         return Ok(None);
@@ -264,7 +258,7 @@ pub(crate) async fn resolve_plugin(
     if !revision.enabled {
         let message = format!("the revision {} is disabled", revision.stored.digest);
         errors.push(FieldError {
-            path: format!("{path}/revision"),
+            path: format!("{path}.revision"),
             message,
         });
         return Ok(None);
@@ -273,7 +267,7 @@ pub(crate) async fn resolve_plugin(
     let found = validate_config(engine, &choice.plugin, digest, &choice.config).await?;
     let good = found.is_empty();
     errors.extend(found.into_iter().map(|error| FieldError {
-        path: format!("{path}/config{}", error.path),
+        path: format!("{path}.config{}", error.path),
         message: error.message,
     }));
     Ok(good.then(|| PluginUse {
@@ -285,7 +279,11 @@ pub(crate) async fn resolve_plugin(
     }))
 }
 
-fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], errors: &mut Vec<FieldError>) {
+fn check_kinds(
+    strategy: Option<&PluginUse>,
+    policies: &[Option<PluginUse>],
+    errors: &mut Vec<FieldError>,
+) {
     if let Some(strategy) = strategy
         && strategy.kind != PluginKind::Strategy
     {
@@ -295,15 +293,17 @@ fn check_kinds(strategy: Option<&PluginUse>, policies: &[PluginUse], errors: &mu
             strategy.kind.as_str()
         );
         errors.push(FieldError {
-            path: "/strategy/plugin".to_owned(),
+            path: "strategy.plugin".to_owned(),
             message,
         });
     }
     for (index, policy) in policies.iter().enumerate() {
-        if policy.kind == PluginKind::Strategy {
+        if let Some(policy) = policy
+            && policy.kind == PluginKind::Strategy
+        {
             let message = format!("{} is a strategy, not a policy", policy.plugin);
             errors.push(FieldError {
-                path: format!("/policies/{index}/plugin"),
+                path: format!("policies.{index}.plugin"),
                 message,
             });
         }

@@ -25,7 +25,7 @@ pub(crate) use calls::record_call;
 pub use calls::{UsageLog, flush_usage};
 pub use commands::{advance, cancel, change_limits, pause, resume, roll_back};
 pub(crate) use create::resolve_plugin;
-pub use create::{Draft, PluginChoice, create};
+pub use create::{Draft, PluginChoice, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
 pub(crate) use options::{check_options, check_retries};

@@ -21,21 +21,25 @@ pub(crate) fn check_options(
     let whole = minutes(timeouts.update);
     rule(
         (5..=1440).contains(&whole),
-        "/timeout_minutes",
-        "must be between 5 and 1440",
+        "options.timeouts.update",
+        "must be between 5 and 1440 minutes",
     );
     for (field, phase) in [
-        ("/download_timeout_minutes", timeouts.download),
-        ("/install_timeout_minutes", timeouts.install),
+        ("options.timeouts.download", timeouts.download),
+        ("options.timeouts.install", timeouts.install),
     ] {
         let fits = phase.is_none_or(|phase| (1..=whole).contains(&minutes(phase)));
-        rule(fits, field, "must be between 1 and timeout_minutes");
+        rule(
+            fits,
+            field,
+            "must be between 1 minute and the timeout of the update",
+        );
     }
     if let Some(confirmation) = options.confirmation {
         rule(
             (5..=43_200).contains(&minutes(confirmation.timeout)),
-            "/confirmation_timeout_minutes",
-            "must be between 5 and 43200",
+            "options.confirmation.timeout",
+            "must be between 5 and 43200 minutes",
         );
     }
     if let Some(window) = &options.window {
@@ -45,26 +49,26 @@ pub(crate) fn check_options(
         };
         rule(
             opening.is_some_and(|opening| opening.since(now) <= SOON),
-            "/maintenance_window/schedule",
+            "options.window.schedule",
             "must open within a year",
         );
     }
     check_retries(options.retries, rule);
     if let Some(soak) = success_criteria.soak() {
         let most = minutes(MAX_SOAK);
-        let message = format!("must be between 1 and {most}");
+        let message = format!("must be between 1 and {most} minutes");
         let fits = (1..=most).contains(&minutes(soak));
-        rule(fits, "/soak_minutes", &message);
+        rule(fits, "success_criteria.soak", &message);
     }
     if !options.update_type.installs() {
         rule(
             timeouts.install.is_none(),
-            "/install_timeout_minutes",
+            "options.timeouts.install",
             "must be omitted: a download_only update is not installed",
         );
         rule(
             success_criteria == SuccessCriteria::Reported,
-            "/success_criteria",
+            "success_criteria",
             "must be reported: a download_only update brings no new version to attest",
         );
     }
@@ -73,9 +77,13 @@ pub(crate) fn check_options(
 /// Validates a retry policy.
 pub(crate) fn check_retries(retries: RetryPolicy, rule: &mut impl FnMut(bool, &str, &str)) {
     let message = format!("must be at most {MAX_RETRIES}");
-    rule(retries.max_retries <= MAX_RETRIES, "/max_retries", &message);
+    rule(
+        retries.max_retries <= MAX_RETRIES,
+        "options.retries.max_retries",
+        &message,
+    );
     let most = MAX_RETRY_DELAY.as_secs();
     let message = format!("must be between 1 and {most} seconds");
     let fits = (1..=most).contains(&retries.delay.as_secs());
-    rule(fits, "/retry_delay", &message);
+    rule(fits, "options.retries.delay", &message);
 }

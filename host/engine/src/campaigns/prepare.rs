@@ -330,7 +330,7 @@ pub(crate) fn exclusion(verdict: &Compatibility) -> Option<String> {
 
 fn parse_selector(text: &str) -> Result<Selector> {
     parse(text, &DEVICE_FIELDS)
-        .map_err(|error| Error::invalid("invalid_selector", "/target_filter", error.to_string()))
+        .map_err(|error| Error::invalid("invalid_selector", "targets.filter", error.to_string()))
 }
 
 fn plan_failed(strategy: &PluginUse, why: &dyn std::fmt::Display) -> Error {

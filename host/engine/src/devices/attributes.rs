@@ -38,7 +38,7 @@ pub async fn report_attributes(
 }
 
 fn check(data: &BTreeMap<String, Option<String>>) -> Result<()> {
-    let refuse = |message: String| Err(Error::invalid("invalid_attributes", "/data", message));
+    let refuse = |message: String| Err(Error::invalid("invalid_attributes", "data", message));
     if data.is_empty() {
         return refuse("must contain at least one attribute".to_owned());
     }

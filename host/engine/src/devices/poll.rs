@@ -39,7 +39,7 @@ pub async fn poll(engine: &Engine, tenant: &Tenant, caller: &Caller) -> Result<P
 async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
     check_device_id(device_id)
-        .map_err(|error| Error::invalid("invalid_device_id", "/device_id", error.to_string()))?;
+        .map_err(|error| Error::invalid("invalid_device_id", "device_id", error.to_string()))?;
     let stamp = engine.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());

@@ -37,9 +37,9 @@ pub(super) fn check_versions(
                 .is_some_and(|module| module.version.is_some());
             errors.push(FieldError {
                 path: if own {
-                    format!("/modules/{at}/version")
+                    format!("modules.{at}.version")
                 } else {
-                    "/version".to_owned()
+                    "details.version".to_owned()
                 },
                 message: format!(
                     "is {}, but the image {} has version {version}",
@@ -107,11 +107,11 @@ mod tests {
             })
         };
         assert_eq!(paths("1.2.0", None, &image("1.2")), [""; 0]);
-        assert_eq!(paths("1.3.0", None, &image("1.2")), ["/version"]);
+        assert_eq!(paths("1.3.0", None, &image("1.2")), ["details.version"]);
         assert_eq!(paths("9.0.0", Some("1.2"), &image("1.2")), [""; 0]);
         assert_eq!(
             paths("1.2.0", Some("9"), &image("1.2")),
-            ["/modules/0/version"]
+            ["modules.0.version"]
         );
         assert_eq!(paths("7.0.0", None, &image("2016.08-1")), [""; 0]);
     }

@@ -17,9 +17,10 @@ use super::{
 pub(super) fn fill(spec: &mut FirmwareSpec, images: &[NamedImage]) -> Result<(), UploadError> {
     let details = &mut spec.details;
     if details.version.is_empty()
-        && let Some(version) =
-            unanimous(images.iter().map(|(_, image)| summarize(image).version))
-                .map_err(|()| images_differ("/version", "the version; set it in the metadata"))?
+        && let Some(version) = unanimous(images.iter().map(|(_, image)| summarize(image).version))
+            .map_err(|()| {
+            images_differ("details.version", "the version; set it in the metadata")
+        })?
     {
         details.version = version::semver(version).ok_or_else(|| not_semver(version, images))?;
     }
@@ -113,7 +114,7 @@ fn not_semver(version: &str, images: &[NamedImage]) -> UploadError {
     let message = format!(
         "{filename} has version {version}, which is not SemVer (such as 1.4.0): set `version` in `metadata`"
     );
-    upload_error("invalid_firmware", "/version", message)
+    upload_error("invalid_firmware", "details.version", message)
 }
 
 #[cfg(test)]
@@ -222,7 +223,7 @@ mod tests {
             fill(&mut FirmwareSpec::default(), std::slice::from_ref(&image)).expect_err("no");
         assert_eq!(
             (error.code, &*error.errors[0].path),
-            ("invalid_firmware", "/version")
+            ("invalid_firmware", "details.version")
         );
         let message = &error.errors[0].message;
         assert!(
@@ -245,12 +246,12 @@ mod tests {
             (
                 swu("a.swu", "1.0.0", &[]),
                 swu("b.swu", "2.0.0", &[]),
-                "/version",
+                "details.version",
             ),
             (
                 swu("a.swu", "1.0.0", &["1"]),
                 swu("b.swu", "1.0.0", &["2"]),
-                "/file",
+                "files",
             ),
         ] {
             let error = fill(&mut FirmwareSpec::default(), &[one, other]).expect_err("they differ");

@@ -49,7 +49,7 @@ pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, Strin
     let rows: Vec<_> = rows.into_iter().collect();
     for pair in rows.windows(2) {
         if pair[0].0 == pair[1].0 {
-            return Err(images_differ("/file", pair[0].0));
+            return Err(images_differ("files", pair[0].0));
         }
     }
     if let Some((key, _)) = rows
@@ -57,7 +57,7 @@ pub(super) fn metadata(images: &[NamedImage]) -> Result<Vec<(&'static str, Strin
         .find(|(_, value)| value.chars().count() > MAX_VALUE)
     {
         let message = format!("the image's value for {key} has more than {MAX_VALUE} characters");
-        return Err(upload_error("invalid_image", "/file", message));
+        return Err(upload_error("invalid_image", "files", message));
     }
     Ok(rows)
 }

@@ -24,7 +24,7 @@ pub(super) async fn inspect(engine: &Engine, file: &Artifact) -> Result<Option<I
         Ok(image) => Ok(Some(image)),
         Err(ImageError::Damaged(reason)) => {
             let message = format!("{} is damaged: {reason}", file.filename);
-            Err(Error::invalid("invalid_image", "/file", message))
+            Err(Error::invalid("invalid_image", "files", message))
         }
         Err(ImageError::Io(error)) => Err(Error::internal("read image", error)),
     }

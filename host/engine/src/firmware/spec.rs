@@ -13,7 +13,7 @@ const MAX_MODULES: usize = 32;
 /// The part of a module by default.
 const DEFAULT_PART: &str = "os";
 
-/// The uploader's description of a firmware. Paths of errors are JSON pointers into the JSON part of the upload.
+/// The uploader's description of a firmware. Paths of errors have the names of its fields, separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FirmwareSpec {
     /// Name, version and other metadata.
@@ -69,6 +69,27 @@ pub(super) struct UploadError {
 }
 
 impl FirmwareSpec {
+    /// The invalid fields, as far as they do not depend on the uploaded files. Name and version may be left out, because
+    /// an image may have them.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut check = SpecCheck::default();
+        check.details(&self.details);
+        for (index, module) in self.modules.iter().take(MAX_MODULES).enumerate() {
+            check.module(&format!("modules.{index}"), module);
+        }
+        let (has_name, has_version) = (
+            !self.details.name.is_empty(),
+            !self.details.version.is_empty(),
+        );
+        let mut errors = check.into_errors();
+        errors.retain(|error| match &*error.path {
+            "details.name" => has_name,
+            "details.version" => has_version,
+            _ => true,
+        });
+        errors
+    }
+
     /// Builds the modules from the uploaded files, or reports all errors.
     pub(super) fn build_modules(&self, files: &[Artifact]) -> Result<Vec<NewModule>, UploadError> {
         let mut check = SpecCheck::default();
@@ -76,7 +97,7 @@ impl FirmwareSpec {
         check.files(files);
         let modules = match (&self.modules[..], files) {
             ([], [unanimous]) => {
-                check.checksums("", "checksum_", &self.checksums, unanimous);
+                check.checksums("checksums", &self.checksums, unanimous);
                 vec![self.module(&default_module(), files.to_vec())]
             }
             ([], _) => {
@@ -112,34 +133,34 @@ impl FirmwareSpec {
     ) -> Vec<NewModule> {
         check.rule(
             modules.len() <= MAX_MODULES,
-            "/modules",
+            "modules",
             "must be at most 32",
         );
         let mut remaining: Vec<&Artifact> = files.iter().collect();
         let mut built = Vec::with_capacity(modules.len());
         for (index, module) in modules.iter().take(MAX_MODULES).enumerate() {
-            let path = format!("/modules/{index}");
+            let path = format!("modules.{index}");
             check.module(&path, module);
             let mut artifacts = Vec::with_capacity(module.files.len());
             for (at, file_spec) in module.files.iter().enumerate() {
-                let path = format!("{path}/files/{at}");
+                let path = format!("{path}.files.{at}");
                 let found = remaining
                     .iter()
                     .position(|file| file.filename == file_spec.filename);
                 let Some(found) = found else {
                     let message = "no uploaded file has this name, or it belongs to another module";
-                    check.rule(false, &format!("{path}/filename"), message);
+                    check.rule(false, &format!("{path}.filename"), message);
                     continue;
                 };
                 let file = remaining.remove(found);
-                check.checksums(&path, "", &file_spec.checksums, file);
+                check.checksums(&path, &file_spec.checksums, file);
                 artifacts.push(file.clone());
             }
             built.push(self.module(module, artifacts));
         }
         for file in remaining {
             let message = format!("the file {} belongs to no module", file.filename);
-            check.rule(false, "/modules", &message);
+            check.rule(false, "modules", &message);
         }
         built
     }
@@ -245,11 +266,11 @@ mod tests {
         assert!(with(&"03".repeat(32)).build_modules(&[file("a")]).is_ok());
         assert_eq!(
             paths(&with("00"), &["a"]),
-            ("checksum_mismatch", vec!["/checksum_sha256".to_owned()])
+            ("checksum_mismatch", vec!["checksums.sha256".to_owned()])
         );
         assert_eq!(
             paths(&with(&"03".repeat(32)), &["a", "b"]),
-            ("invalid_firmware", vec!["/checksum_sha256".to_owned()])
+            ("invalid_firmware", vec!["checksums.sha256".to_owned()])
         );
     }
 
@@ -274,17 +295,17 @@ mod tests {
         assert_eq!(modules[0].metadata.len(), 2);
         let long = "k".repeat(129);
         for (metadata, path) in [
-            (vec![("", String::new())], "/0/key"),
-            (vec![(&*long, String::new())], "/0/key"),
-            (vec![("a", String::new()), ("a", String::new())], "/1/key"),
-            (vec![("a", "x".repeat(4001))], "/0/value"),
+            (vec![("", String::new())], ".0.key"),
+            (vec![(&*long, String::new())], ".0.key"),
+            (vec![("a", String::new()), ("a", String::new())], ".1.key"),
+            (vec![("a", "x".repeat(4001))], ".0.value"),
         ] {
-            let path = format!("/modules/0/metadata{path}");
+            let path = format!("modules.0.metadata{path}");
             assert_eq!(paths(&with(metadata), &["a"]).1, [path]);
         }
         let keys: Vec<_> = (0..51).map(|n| n.to_string()).collect();
         let many = keys.iter().map(|key| (&**key, String::new())).collect();
-        assert_eq!(paths(&with(many), &["a"]).1, ["/modules/0/metadata"]);
+        assert_eq!(paths(&with(many), &["a"]).1, ["modules.0.metadata"]);
     }
 
     #[test]
@@ -295,9 +316,9 @@ mod tests {
         };
         assert_eq!(
             paths(&repeated, &["a", "b"]).1,
-            ["/modules/0/files/1/filename", "/modules"]
+            ["modules.0.files.1.filename", "modules"]
         );
-        assert_eq!(paths(&spec(), &["a", "../a", "a"]).1, ["/file", "/file"]);
-        assert_eq!(paths(&spec(), &[]).1, ["/file"]);
+        assert_eq!(paths(&spec(), &["a", "../a", "a"]).1, ["files", "files"]);
+        assert_eq!(paths(&spec(), &[]).1, ["files"]);
     }
 }

@@ -27,6 +27,10 @@ impl SpecCheck {
         }
     }
 
+    pub(super) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
     pub(super) fn finish(self) -> Result<(), UploadError> {
         if self.errors.is_empty() {
             return Ok(());
@@ -44,13 +48,13 @@ impl SpecCheck {
         for broken_rule in details.check() {
             self.rule(
                 false,
-                &format!("/{}", broken_rule.field),
+                &format!("details.{}", broken_rule.field),
                 &broken_rule.message,
             );
         }
         let texts = [
-            ("/description", &details.description),
-            ("/changelog", &details.changelog),
+            ("details.description", &details.description),
+            ("details.changelog", &details.changelog),
         ];
         for (path, text) in texts {
             self.rule(
@@ -63,38 +67,46 @@ impl SpecCheck {
             .tags
             .iter()
             .all(|tag| (1..=100).contains(&tag.chars().count()));
-        self.rule(are_good, "/tags", "each must have 1 to 100 characters");
+        self.rule(
+            are_good,
+            "details.tags",
+            "each must have 1 to 100 characters",
+        );
         self.rule(
             details.tags.len() <= MAX_ENTRIES,
-            "/tags",
+            "details.tags",
             "must be at most 50",
         );
         self.rule(
             details.metadata.len() <= MAX_ENTRIES,
-            "/metadata",
+            "details.metadata",
             "must have at most 50 keys",
         );
         let fits = |(key, value): (&String, &String)| {
             (1..=128).contains(&key.chars().count()) && value.chars().count() <= 4000
         };
         let message = "keys must have 1 to 128 characters, values at most 4000";
-        self.rule(details.metadata.iter().all(fits), "/metadata", message);
+        self.rule(
+            details.metadata.iter().all(fits),
+            "details.metadata",
+            message,
+        );
     }
 
     pub(super) fn files(&mut self, files: &[Artifact]) {
         self.rule(
             !files.is_empty(),
-            "/file",
+            "files",
             "a firmware must have at least one file",
         );
         for (at, file) in files.iter().enumerate() {
             let message = "must have 1 to 255 bytes, no path and no control characters";
-            self.rule(is_filename(&file.filename), "/file", message);
+            self.rule(is_filename(&file.filename), "files", message);
             let is_first = files
                 .iter()
                 .position(|other| other.filename == file.filename)
                 == Some(at);
-            self.rule(is_first, "/file", "file names must be unique");
+            self.rule(is_first, "files", "file names must be unique");
         }
     }
 
@@ -103,7 +115,7 @@ impl SpecCheck {
         let is_part = (1..=64).contains(&part.chars().count())
             && !part.chars().any(|c| c.is_whitespace() || c.is_control());
         let message = "must have 1 to 64 characters and no white space";
-        self.rule(is_part, &format!("{path}/part"), message);
+        self.rule(is_part, &format!("{path}.part"), message);
         let texts = [
             ("name", &module.name, 200),
             ("version", &module.version, 50),
@@ -113,35 +125,29 @@ impl SpecCheck {
                 .as_ref()
                 .is_none_or(|text| (1..=limit).contains(&text.chars().count()));
             let message = format!("must have 1 to {limit} characters");
-            self.rule(fits, &format!("{path}/{field}"), &message);
+            self.rule(fits, &format!("{path}.{field}"), &message);
         }
-        self.module_metadata(&format!("{path}/metadata"), &module.metadata);
+        self.module_metadata(&format!("{path}.metadata"), &module.metadata);
     }
 
     fn module_metadata(&mut self, path: &str, metadata: &[ModuleMetadata]) {
         let fits = metadata.len() <= MAX_ENTRIES;
         self.rule(fits, path, "must be at most 50");
         for (at, ModuleMetadata { key, value }) in metadata.iter().enumerate().take(MAX_ENTRIES) {
-            let path = format!("{path}/{at}");
+            let path = format!("{path}.{at}");
             let fits = (1..=128).contains(&key.chars().count());
             let message = "must have 1 to 128 characters";
-            self.rule(fits, &format!("{path}/key"), message);
+            self.rule(fits, &format!("{path}.key"), message);
             let is_first = !metadata[..at].iter().any(|other| other.key == *key);
             let message = "is a duplicate";
-            self.rule(is_first, &format!("{path}/key"), message);
+            self.rule(is_first, &format!("{path}.key"), message);
             let fits = value.chars().count() <= 4000;
             let message = "must have at most 4000 characters";
-            self.rule(fits, &format!("{path}/value"), message);
+            self.rule(fits, &format!("{path}.value"), message);
         }
     }
 
-    pub(super) fn checksums(
-        &mut self,
-        path: &str,
-        prefix: &str,
-        claimed: &Checksums,
-        file: &Artifact,
-    ) {
+    pub(super) fn checksums(&mut self, path: &str, claimed: &Checksums, file: &Artifact) {
         let hashes = [
             ("md5", &claimed.md5, hex(&file.hashes.md5)),
             ("sha1", &claimed.sha1, hex(&file.hashes.sha1)),
@@ -155,7 +161,7 @@ impl SpecCheck {
                 continue;
             };
             let message = format!("is {claimed}, but the uploaded bytes have {arrived}");
-            self.rule(false, &format!("{path}/{prefix}{name}"), &message);
+            self.rule(false, &format!("{path}.{name}"), &message);
             self.mismatches += 1;
         }
     }
@@ -169,7 +175,7 @@ impl SpecCheck {
             ("sha256", &claimed.sha256),
         ];
         for (name, _) in claimed.into_iter().filter(|(_, claimed)| claimed.is_some()) {
-            self.rule(false, &format!("/checksum_{name}"), message);
+            self.rule(false, &format!("checksums.{name}"), message);
         }
     }
 }

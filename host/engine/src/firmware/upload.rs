@@ -39,7 +39,7 @@ impl<'a> Upload<'a> {
     pub async fn add(&mut self, filename: String, body: ByteStream) -> Result<()> {
         if self.files.len() == MAX_FILES {
             let message = format!("a firmware can have at most {MAX_FILES} files");
-            return Err(Error::invalid("invalid_firmware", "/file", message));
+            return Err(Error::invalid("invalid_firmware", "files", message));
         }
         let stored = self
             .lease

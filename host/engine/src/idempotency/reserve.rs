@@ -83,7 +83,7 @@ fn digest(ctx: &Ctx, key: &str) -> [u8; 32] {
 
 fn key_reused() -> Error {
     let message = "this key was used for another request; generate a new key for each request";
-    Error::invalid("idempotency_key_reused", "Idempotency-Key", message)
+    Error::invalid("idempotency_key_reused", "idempotency_key", message)
 }
 
 fn in_progress() -> Error {

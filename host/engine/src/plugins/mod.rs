@@ -8,7 +8,7 @@ mod validate;
 
 pub use builtins::{BUILTIN_PUBLISHER, install_builtins};
 pub use enable::enable;
-pub use read::{get, list, revision};
+pub use read::{get, list, newest_enabled, revision};
 pub use upload::upload;
 pub use validate::validate;
 pub(crate) use validate::validate_config;

@@ -30,3 +30,8 @@ pub async fn revision(
         .await?;
     revision.ok_or_else(|| Error::not_found("plugin revision", digest))
 }
+
+/// The newest enabled revision of a plugin, which a campaign uses if it does not name another one.
+pub async fn newest_enabled(ctx: &Ctx, engine: &Engine, plugin: &str) -> Result<Option<Revision>> {
+    Ok(engine.store().revision(ctx.tenant, plugin, None).await?)
+}

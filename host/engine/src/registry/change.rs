@@ -1,4 +1,4 @@
-use tidegate_core::device::Device;
+use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::DeviceValidator;
 use crate::{
@@ -14,7 +14,7 @@ pub async fn change(
     device_id: &str,
     change: DeviceChange,
 ) -> Result<Device> {
-    check(&change)?;
+    DeviceValidator::accept(validate_change(&change))?;
     let tenant = ctx.tenant;
     let changed = engine
         .store()
@@ -28,7 +28,8 @@ pub async fn change(
     super::get(ctx, engine, device_id).await
 }
 
-fn check(change: &DeviceChange) -> Result<()> {
+/// The invalid fields of a change.
+pub fn validate_change(change: &DeviceChange) -> Vec<FieldError> {
     let mut validator = DeviceValidator::default();
     if let Some(name) = &change.name {
         validator.name(name);
@@ -45,15 +46,13 @@ fn check(change: &DeviceChange) -> Result<()> {
     for (key, value) in &change.labels {
         validator.label(key, value.as_deref());
     }
-    validator.finish()
+    validator.errors
 }
 
 fn change_error(error: ChangeError, device_id: &str) -> Error {
     match error {
         ChangeError::NotFound => Error::not_found("device", device_id),
-        ChangeError::TooManyLabels => {
-            Error::invalid("invalid_device", "/labels", error.to_string())
-        }
+        ChangeError::TooManyLabels => Error::invalid("invalid_device", "labels", error.to_string()),
         ChangeError::Store(error) => error.into(),
     }
 }

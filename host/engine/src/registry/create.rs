@@ -1,4 +1,4 @@
-use tidegate_core::device::Device;
+use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::DeviceValidator;
 use crate::{
@@ -22,7 +22,7 @@ pub async fn create(
     engine: &Engine,
     device: NewDevice,
 ) -> Result<DeviceWithToken> {
-    check(&device)?;
+    DeviceValidator::accept(validate_new(&device))?;
     let token = generate_secret(&*engine.ports.entropy, "");
     let device_id = device.device_id.clone();
     let device = NewDevice {
@@ -41,7 +41,8 @@ pub async fn create(
     Ok(DeviceWithToken { device, token })
 }
 
-fn check(device: &NewDevice) -> Result<()> {
+/// The invalid fields of a device to be created.
+pub fn validate_new(device: &NewDevice) -> Vec<FieldError> {
     let mut validator = DeviceValidator::default();
     validator.device_id(&device.device_id);
     validator.name(&device.name);
@@ -57,7 +58,7 @@ fn check(device: &NewDevice) -> Result<()> {
         validator.label(key, Some(value));
     }
     if device.labels.len() > MAX_LABELS {
-        validator.add_error("/labels", format!("must be at most {MAX_LABELS}"));
+        validator.add_error("labels", format!("must be at most {MAX_LABELS}"));
     }
-    validator.finish()
+    validator.errors
 }

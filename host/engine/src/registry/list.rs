@@ -17,8 +17,8 @@ pub async fn list(
     page: PageRequest,
 ) -> Result<Page<Device>> {
     let selector = q.map(|q| parse(q, &DEVICE_FIELDS)).transpose();
-    let selector =
-        selector.map_err(|error| Error::invalid("invalid_selector", "q", error.to_string()))?;
+    let selector = selector
+        .map_err(|error| Error::invalid("invalid_selector", "selector", error.to_string()))?;
     let (sort, descending) = sort.map_or(Ok((DeviceSort::default(), false)), parse_sort)?;
     let filter = DeviceFilter {
         selector,

@@ -14,8 +14,8 @@ mod validate;
 
 pub use attribute_changes::attribute_changes;
 pub use auto_confirm::{activate_auto_confirm, deactivate_auto_confirm};
-pub use change::change;
-pub use create::{DeviceWithToken, create};
+pub use change::{change, validate_change};
+pub use create::{DeviceWithToken, create, validate_new};
 pub use delete::delete;
 pub use feedback_log::{FeedbackLog, feedback_log};
 pub use get::get;

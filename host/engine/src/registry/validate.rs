@@ -20,41 +20,41 @@ const MAX_LABEL: usize = 256;
 /// Validates the fields of a device that operators set, and collects all errors.
 #[derive(Default)]
 pub(super) struct DeviceValidator {
-    errors: Vec<FieldError>,
+    pub(super) errors: Vec<FieldError>,
 }
 
 impl DeviceValidator {
     pub(super) fn device_id(&mut self, device_id: &str) {
         if let Err(error) = check_device_id(device_id) {
-            self.add_error("/device_id", error.to_string());
+            self.add_error("device_id", error.to_string());
         }
     }
 
     pub(super) fn name(&mut self, name: &str) {
-        self.require(is_short(name, 200), "/name", || {
+        self.require(is_short(name, 200), "name", || {
             "must have at most 200 characters".to_owned()
         });
     }
 
     pub(super) fn groups(&mut self, groups: &[String]) {
-        self.require(groups.len() <= MAX_GROUPS, "/groups", || {
+        self.require(groups.len() <= MAX_GROUPS, "groups", || {
             format!("must be at most {MAX_GROUPS}")
         });
-        self.require(groups.iter().all(|group| is_name(group)), "/groups", || {
+        self.require(groups.iter().all(|group| is_name(group)), "groups", || {
             format!("each must have 1 to {MAX_NAME} characters")
         });
     }
 
     pub(super) fn feed(&mut self, feed: &str) {
-        self.require(is_name(feed), "/feed", || {
-            format!("must have 1 to {MAX_NAME} characters; null for none")
+        self.require(is_name(feed), "feed", || {
+            format!("must have 1 to {MAX_NAME} characters")
         });
     }
 
     pub(super) fn polling_interval(&mut self, interval: Duration) {
         let range = polling::MIN_POLL_INTERVAL..=polling::MAX_POLL_INTERVAL;
-        self.require(range.contains(&interval), "/polling_interval", || {
-            "must be between 00:00:01 and 23:59:59; null for none".to_owned()
+        self.require(range.contains(&interval), "polling_interval", || {
+            "must be between 00:00:01 and 23:59:59".to_owned()
         });
     }
 
@@ -64,18 +64,18 @@ impl DeviceValidator {
             && key
                 .chars()
                 .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        self.require(is_key, "/labels", || {
+        self.require(is_key, "labels", || {
             format!("a key must have 1 to {MAX_LABEL_KEY} letters, digits, `_`, `.` or `-`")
         });
         self.require(
             value.is_none_or(|value| is_short(value, MAX_LABEL)),
-            "/labels",
+            "labels",
             || format!("a value must have at most {MAX_LABEL} characters"),
         );
     }
 
     pub(super) fn attributes(&mut self, attributes: &BTreeMap<String, String>) {
-        self.require(attributes.len() <= MAX_ATTRIBUTES, "/attributes", || {
+        self.require(attributes.len() <= MAX_ATTRIBUTES, "attributes", || {
             format!("must be at most {MAX_ATTRIBUTES}")
         });
         let fits = |(key, value): (&String, &String)| {
@@ -83,7 +83,7 @@ impl DeviceValidator {
                 && is_short(key, MAX_ATTRIBUTE_CHARS)
                 && is_short(value, MAX_ATTRIBUTE_CHARS)
         };
-        self.require(attributes.iter().all(fits), "/attributes", || {
+        self.require(attributes.iter().all(fits), "attributes", || {
             format!(
                 "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters, values at most {MAX_ATTRIBUTE_CHARS}"
             )
@@ -106,18 +106,12 @@ impl DeviceValidator {
     }
 
     /// Returns all errors as one.
-    pub(super) fn finish(self) -> Result<()> {
-        let errors = self.errors;
-        let message = match &errors[..] {
-            [] => return Ok(()),
-            [one] => format!("{}: {}", one.path, one.message),
-            many => format!("{} invalid fields", many.len()),
-        };
-        Err(Error::Invalid {
-            code: "invalid_device",
-            message,
-            errors,
-        })
+    /// Fails if there are errors.
+    pub(super) fn accept(errors: Vec<FieldError>) -> Result<()> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid_fields("invalid_device", errors))
     }
 }
 
@@ -136,13 +130,8 @@ mod tests {
     fn broken(check: impl FnOnce(&mut DeviceValidator)) -> Vec<String> {
         let mut validator = DeviceValidator::default();
         check(&mut validator);
-        match validator.finish() {
-            Ok(()) => Vec::new(),
-            Err(Error::Invalid { errors, .. }) => {
-                errors.into_iter().map(|error| error.path).collect()
-            }
-            Err(error) => vec![error.to_string()],
-        }
+        let errors = validator.errors.into_iter();
+        errors.map(|error| error.path).collect()
     }
 
     #[test]
@@ -157,12 +146,12 @@ mod tests {
             validator.attributes(&BTreeMap::from([("site".to_owned(), "x".repeat(129))]));
         });
         let expected = [
-            "/device_id",
-            "/name",
-            "/groups",
-            "/feed",
-            "/labels",
-            "/attributes",
+            "device_id",
+            "name",
+            "groups",
+            "feed",
+            "labels",
+            "attributes",
         ];
         assert_eq!(paths, expected);
     }

@@ -18,7 +18,7 @@ fn normalize_name(name: &str) -> Result<String> {
     if !good {
         let message =
             "must have 1 to 64 letters, digits, `-`, `_` or `.`, and start with a letter or digit";
-        return Err(Error::invalid("invalid_tenant", "/name", message));
+        return Err(Error::invalid("invalid_tenant", "name", message));
     }
     Ok(name.to_ascii_uppercase())
 }

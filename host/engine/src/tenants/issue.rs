@@ -42,5 +42,5 @@ fn check_user(user: &str) -> Result<()> {
         return Ok(());
     }
     let message = "must have 1 to 200 characters";
-    Err(Error::invalid("invalid_key", "/user", message))
+    Err(Error::invalid("invalid_key", "user", message))
 }

@@ -45,14 +45,8 @@ async fn tenant(ctx: &Ctx, engine: &Engine) -> Result<Tenant> {
 }
 
 fn check(errors: Vec<FieldError>) -> Result<()> {
-    let message = match &errors[..] {
-        [] => return Ok(()),
-        [one] => format!("{}: {}", one.path, one.message),
-        many => format!("{} invalid settings", many.len()),
-    };
-    Err(Error::Invalid {
-        code: "invalid_settings",
-        message,
-        errors,
-    })
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid_fields("invalid_settings", errors))
 }

@@ -8,7 +8,6 @@ use tidegate_core::{id::UpdateId, plugin::FieldError};
 use super::{
     OfferRefusal, UpdateRequest,
     policies::{CheckedDevices, Policies},
-    request::invalid,
 };
 use crate::{
     Authorized, Ctx, Engine, Error, Operator, Result, devices,
@@ -37,14 +36,10 @@ pub async fn create_many(
     device_ids: Vec<String>,
     request: &UpdateRequest,
 ) -> Result<BulkResult> {
-    if !(1..=MAX_DEVICES).contains(&device_ids.len()) {
-        return Err(invalid(vec![FieldError {
-            path: "/device_ids".to_owned(),
-            message: format!("must name 1 to {MAX_DEVICES} devices"),
-        }]));
-    }
-    let firmware = request.firmware(ctx, engine).await?;
-    let policies = Policies::for_request(engine, ctx.tenant, request).await?;
+    let mut checked = request.check(ctx, engine).await?;
+    checked.errors.extend(check_device_ids(&device_ids));
+    let (firmware, policies) = checked.finish()?;
+    let policies = Policies::for_request(engine, ctx.tenant, request, policies).await?;
     let offer = request.offer(ctx, &firmware);
     let mut result = BulkResult::default();
     let mut seen_ids = HashSet::new();
@@ -76,6 +71,15 @@ pub async fn create_many(
         }
     }
     Ok(result)
+}
+
+/// The error if there are too few or too many devices.
+pub(super) fn check_device_ids(device_ids: &[String]) -> Option<FieldError> {
+    let fits = (1..=MAX_DEVICES).contains(&device_ids.len());
+    (!fits).then(|| FieldError {
+        path: "device_ids".to_owned(),
+        message: format!("must name 1 to {MAX_DEVICES} devices"),
+    })
 }
 
 /// Why a device is refused before the store is asked.

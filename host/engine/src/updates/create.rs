@@ -27,8 +27,8 @@ pub async fn create(
     {
         return Err(Error::not_found("device", device_id));
     }
-    let firmware = request.firmware(ctx, engine).await?;
-    let policies = Policies::for_request(engine, ctx.tenant, request).await?;
+    let (firmware, policies) = request.check(ctx, engine).await?.finish()?;
+    let policies = Policies::for_request(engine, ctx.tenant, request, policies).await?;
     let device_ids = vec![device_id.to_owned()];
     let checked = policies
         .check(

@@ -8,7 +8,7 @@ use tidegate_core::{
     time::Timestamp,
 };
 
-use super::{UpdateRequest, request::invalid};
+use super::UpdateRequest;
 use crate::{
     Engine, Result,
     campaigns::{exclusion, record_call, resolve_plugin},
@@ -27,6 +27,31 @@ pub(super) struct Policies {
 /// Devices by id, each with the reason of a policy that rejects it.
 pub(super) type CheckedDevices = HashMap<String, (SelectedDevice, Option<String>)>;
 
+/// The policies that a request names. What is invalid is added to `errors`.
+pub(super) async fn choose_policies(
+    engine: &Engine,
+    tenant: TenantId,
+    request: &UpdateRequest,
+    errors: &mut Vec<FieldError>,
+) -> Result<Vec<PluginUse>> {
+    let mut chosen = Vec::new();
+    for (index, choice) in request.policies.iter().flatten().enumerate() {
+        let path = format!("policies.{index}");
+        let policy = resolve_plugin(engine, tenant, &path, choice, errors).await?;
+        if let Some(other) = policy
+            .as_ref()
+            .filter(|policy| policy.kind != PluginKind::Compatibility)
+        {
+            errors.push(FieldError {
+                path: format!("{path}.plugin"),
+                message: format!("{} is not a compatibility policy", other.plugin),
+            });
+        }
+        chosen.extend(policy);
+    }
+    Ok(chosen)
+}
+
 impl Policies {
     /// The policies of the request, or else the default policies that the tenant has enabled; none if the request is
     /// forced.
@@ -34,33 +59,15 @@ impl Policies {
         engine: &Engine,
         tenant: TenantId,
         request: &UpdateRequest,
+        chosen: Vec<PluginUse>,
     ) -> Result<Self> {
-        let mut errors = Vec::new();
-        let mut uses = Vec::new();
-        for (index, choice) in request.policies.iter().flatten().enumerate() {
-            let path = format!("/policies/{index}");
-            let chosen = resolve_plugin(engine, tenant, &path, choice, &mut errors).await?;
-            if let Some(other) = chosen
-                .as_ref()
-                .filter(|one| one.kind != PluginKind::Compatibility)
-            {
-                errors.push(FieldError {
-                    path: format!("{path}/plugin"),
-                    message: format!("{} is not a compatibility policy", other.plugin),
-                });
-            }
-            uses.extend(chosen);
-        }
-        if !errors.is_empty() {
-            return Err(invalid(errors));
-        }
         if request.force {
             return Self::load(engine, tenant, Vec::new()).await;
         }
         if request.policies.is_none() {
             return Self::by_name(engine, tenant, &DEFAULT_POLICIES).await;
         }
-        Self::load(engine, tenant, uses).await
+        Self::load(engine, tenant, chosen).await
     }
 
     /// Policies by name, with default configs. Policies that the tenant does not have or has disabled are omitted.

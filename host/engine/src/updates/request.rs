@@ -1,5 +1,5 @@
 use tidegate_core::{
-    campaign::{MAX_POLICIES, Priority},
+    campaign::{MAX_POLICIES, PluginUse, Priority},
     firmware::Firmware,
     id::FirmwareId,
     plugin::FieldError,
@@ -7,6 +7,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 
+use super::{bulk::check_device_ids, policies::choose_policies};
 use crate::{
     Ctx, Engine, Error, Result,
     campaigns::{PluginChoice, check_options},
@@ -32,9 +33,38 @@ pub struct UpdateRequest {
     pub policies: Option<Vec<PluginChoice>>,
 }
 
+/// A request with the objects that it names.
+pub(super) struct CheckedRequest {
+    firmware: Option<Firmware>,
+    policies: Vec<PluginUse>,
+    pub(super) errors: Vec<FieldError>,
+}
+
+impl CheckedRequest {
+    /// The firmware and the chosen policies, or all errors.
+    pub(super) fn finish(self) -> Result<(Firmware, Vec<PluginUse>)> {
+        match (self.firmware, &self.errors[..]) {
+            (Some(firmware), []) => Ok((firmware, self.policies)),
+            _ => Err(invalid(self.errors)),
+        }
+    }
+}
+
+/// The invalid fields of an update of these devices; `None`: of one device, which exists. Nothing is stored.
+pub async fn validate(
+    ctx: &Ctx,
+    engine: &Engine,
+    device_ids: Option<&[String]>,
+    request: &UpdateRequest,
+) -> Result<Vec<FieldError>> {
+    let mut errors = request.check(ctx, engine).await?.errors;
+    errors.extend(device_ids.and_then(check_device_ids));
+    Ok(errors)
+}
+
 impl UpdateRequest {
-    /// Validates everything except devices and policies, and returns the firmware.
-    pub(super) async fn firmware(&self, ctx: &Ctx, engine: &Engine) -> Result<Firmware> {
+    /// Validates everything except the devices, and reads the firmware and the policies.
+    pub(super) async fn check(&self, ctx: &Ctx, engine: &Engine) -> Result<CheckedRequest> {
         let mut errors = self.validation_errors(ctx.now);
         let firmware = engine.store().firmware(ctx.tenant, self.firmware).await?;
         let firmware = firmware.filter(|firmware| firmware.deleted_at.is_none());
@@ -46,13 +76,15 @@ impl UpdateRequest {
             Some(_) => None,
         };
         errors.extend(message.map(|message| FieldError {
-            path: "/firmware_id".to_owned(),
+            path: "firmware".to_owned(),
             message,
         }));
-        match (firmware, &errors[..]) {
-            (Some(firmware), []) => Ok(firmware),
-            _ => Err(invalid(errors)),
-        }
+        let policies = choose_policies(engine, ctx.tenant, self, &mut errors).await?;
+        Ok(CheckedRequest {
+            firmware,
+            policies,
+            errors,
+        })
     }
 
     fn validation_errors(&self, now: Timestamp) -> Vec<FieldError> {
@@ -68,7 +100,7 @@ impl UpdateRequest {
         check_options(&self.options, self.success_criteria, now, &mut rule);
         let policies = self.policies.as_ref().map_or(0, Vec::len);
         let message = format!("must be at most {MAX_POLICIES}");
-        rule(policies <= MAX_POLICIES, "/policies", &message);
+        rule(policies <= MAX_POLICIES, "policies", &message);
         errors
     }
 
@@ -92,13 +124,5 @@ impl UpdateRequest {
 
 /// The error for an update with these invalid fields.
 pub(super) fn invalid(errors: Vec<FieldError>) -> Error {
-    let message = match &errors[..] {
-        [one] => format!("{}: {}", one.path, one.message),
-        many => format!("{} invalid fields", many.len()),
-    };
-    Error::Invalid {
-        code: "invalid_update",
-        message,
-        errors,
-    }
+    Error::invalid_fields("invalid_update", errors)
 }

@@ -13,34 +13,55 @@ use crate::{
     ports::{Offer, UpdateRow},
 };
 
+/// The options that a retry may change. `None` keeps those of the update.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetryOptions {
+    /// Automatic retries.
+    pub retries: Option<RetryPolicy>,
+}
+
+impl RetryOptions {
+    fn apply(self, options: UpdateOptions) -> UpdateOptions {
+        UpdateOptions {
+            retries: self.retries.unwrap_or(options.retries),
+            ..options
+        }
+    }
+
+    /// The invalid fields.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut rule = |good: bool, path: &str, message: &str| {
+            if !good {
+                errors.push(FieldError {
+                    path: path.to_owned(),
+                    message: message.to_owned(),
+                });
+            }
+        };
+        if let Some(retries) = self.retries {
+            check_retries(retries, &mut rule);
+        }
+        errors
+    }
+}
+
 /// Retries an update that ended without success: offers its firmware again with the same options, as an update of its
-/// own. `retries` replaces its automatic retries; `None` keeps them. Its campaign keeps counting the failure. Policies
+/// own. Its campaign keeps counting the failure. Policies
 /// are not checked again.
 pub async fn retry(
     ctx: &Authorized<Operator>,
     engine: &Arc<Engine>,
     id: UpdateId,
-    retries: Option<RetryPolicy>,
+    changes: RetryOptions,
 ) -> Result<UpdateRow> {
     let row = super::get(ctx, engine, id).await?;
     let update = &row.update;
-    let options = update.state.options.clone();
-    let options = UpdateOptions {
-        retries: retries.unwrap_or(options.retries),
-        ..options
-    };
-    let mut errors = Vec::new();
-    check_retries(options.retries, &mut |good, path, message| {
-        if !good {
-            errors.push(FieldError {
-                path: path.to_owned(),
-                message: message.to_owned(),
-            });
-        }
-    });
+    let errors = changes.validate();
     if !errors.is_empty() {
         return Err(invalid(errors));
     }
+    let options = changes.apply(update.state.options.clone());
     let status = update.state.status;
     if status.is_open() || status == UpdateStatus::Completed {
         let message = format!("the update is {} and cannot be retried", status.as_str());

@@ -223,7 +223,8 @@ async fn force_overrides_a_pin_where_the_command_has_it() {
     let pinned = registry::change(&fixture.ctx(), &fixture.engine, DEVICE, pin).await;
     pinned.expect("the device is pinned");
 
-    let retried = updates::retry(&fixture.ctx(), &fixture.engine, failed.update.id, None).await;
+    let keep = updates::RetryOptions::default();
+    let retried = updates::retry(&fixture.ctx(), &fixture.engine, failed.update.id, keep).await;
     let (code, why) = refusal(retried);
     assert_eq!(code, "pinned");
     assert!(

@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{header::AUTHORIZATION, request::Parts};
+use http::{Extensions, header::AUTHORIZATION, request::Parts};
 use tidegate_engine::{Actor, ActorKind, Authorized, Ctx, RequiredRole, draw_request_id, tenants};
 use tower_http::request_id::RequestId;
 
@@ -47,17 +47,23 @@ pub(super) async fn authorize<R: RequiredRole>(
 }
 
 async fn context(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
-    match parts.extensions.remove() {
-        Some(Authenticated(ctx)) => Ok(ctx),
-        None => authenticate_and_limit(parts, state).await,
+    match authenticated(&parts.extensions) {
+        Some(ctx) => Ok(ctx),
+        None => pre_authenticate(parts, state).await,
     }
 }
 
-/// The context of a request that a middleware has already authenticated.
+/// The context of a request that is already authenticated.
 #[derive(Clone)]
 struct Authenticated(Ctx);
 
-/// Authenticates a request in a middleware. The handler's extractor reuses the result.
+/// The context, if the request is already authenticated.
+pub(super) fn authenticated(extensions: &Extensions) -> Option<Ctx> {
+    let Authenticated(ctx) = extensions.get()?;
+    Some(ctx.clone())
+}
+
+/// Authenticates a request. Middlewares and extractors that follow reuse the result.
 pub(super) async fn pre_authenticate(parts: &mut Parts, state: &AppState) -> Result<Ctx> {
     let ctx = authenticate_and_limit(parts, state).await?;
     parts.extensions.insert(Authenticated(ctx.clone()));

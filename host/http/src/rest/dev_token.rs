@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{
     Error, ports,
     tenants::{self, DEFAULT_TENANT},
@@ -14,7 +15,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     AppState,
     problem::{Problem, Result},
-    rest::{json::JsonBody, response::Time, tokens::TokenIdentity},
+    rest::{
+        json::JsonBody,
+        response::Time,
+        rules::{Body, RuleContext},
+        tokens::TokenIdentity,
+    },
 };
 
 /// Mounted only in development mode.
@@ -22,6 +28,8 @@ pub(super) fn dev_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(make_dev_token))
 }
 
+/// Default lifetime of a token: an hour, in seconds.
+const DEFAULT_TOKEN_SECONDS: u64 = 3600;
 /// Maximum lifetime of a token: 30 days, in seconds.
 const MAX_TOKEN_SECONDS: u64 = 30 * 24 * 3600;
 
@@ -66,18 +74,11 @@ pub(crate) async fn make_dev_token(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<DevTokenRequest>,
 ) -> Result<Json<DevToken>> {
-    if !(1..=200).contains(&request.user_id.chars().count()) {
-        return Err(Problem::field(
-            "invalid_token",
-            "/user_id",
-            "must have 1 to 200 characters",
-        ));
+    let errors = request.errors();
+    if !errors.is_empty() {
+        return Err(Problem::invalid("invalid_token", errors));
     }
-    let seconds = request.expires_in.unwrap_or(3600);
-    if !(1..=MAX_TOKEN_SECONDS).contains(&seconds) {
-        let message = format!("must be between 1 and {MAX_TOKEN_SECONDS}");
-        return Err(Problem::field("invalid_token", "/expires_in", message));
-    }
+    let seconds = request.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
     let name = request.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
     let Some(tenant) = tenants::by_name(&state.engine, name).await? else {
         let message = format!("there is no tenant {name}");
@@ -107,5 +108,31 @@ impl From<Role> for ports::Role {
             Role::Operator => Self::Operator,
             Role::Admin => Self::Admin,
         }
+    }
+}
+
+impl DevTokenRequest {
+    fn errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut rule = |fits: bool, path: &str, message: String| {
+            if !fits {
+                let path = path.to_owned();
+                errors.push(FieldError { path, message });
+            }
+        };
+        let has_user = (1..=200).contains(&self.user_id.chars().count());
+        let message = "must have 1 to 200 characters".to_owned();
+        rule(has_user, "/user_id", message);
+        let seconds = self.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
+        let fits = (1..=MAX_TOKEN_SECONDS).contains(&seconds);
+        let message = format!("must be between 1 and {MAX_TOKEN_SECONDS}");
+        rule(fits, "/expires_in", message);
+        errors
+    }
+}
+
+impl Body for DevTokenRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(self.errors())
     }
 }

@@ -72,21 +72,23 @@ where
     Attempt { result, unknown }
 }
 
-/// 422 that names all fields that are invalid or unknown; `None` if there are none.
-pub(super) fn decode_problem(invalid: Vec<FieldError>, unknown: Vec<String>) -> Option<Problem> {
-    let code = match (&invalid[..], &unknown[..]) {
-        ([], []) => return None,
-        ([], _) => "unknown_field",
-        _ => "wrong_type",
+/// 422 that names all fields that cannot be decoded, are unknown or break a rule. The code is that of the first kind.
+pub(super) fn decode_problem(
+    invalid: Vec<FieldError>,
+    unknown: Vec<String>,
+    rules: Vec<FieldError>,
+) -> Problem {
+    let code = if invalid.is_empty() {
+        "unknown_field"
+    } else {
+        "wrong_type"
     };
     let unknown = unknown.into_iter().map(|path| FieldError {
         path,
         message: "unknown field".to_owned(),
     });
-    Some(Problem::invalid(
-        code,
-        invalid.into_iter().chain(unknown).collect(),
-    ))
+    let errors = invalid.into_iter().chain(unknown).chain(rules);
+    Problem::invalid(code, errors.collect())
 }
 
 /// The name of the missing field in an error message: serde does not report it in any other way.

@@ -1,7 +1,7 @@
 //! JSON bodies.
 
 use axum::{
-    body::Body,
+    body::Body as HttpBody,
     extract::{FromRequest, Request},
 };
 use bytes::Bytes;
@@ -10,11 +10,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 use tidegate_core::plugin::FieldError;
+use tidegate_engine::Ctx;
 
 use super::{
-    decode::FromJson,
+    access::authenticated,
     extract::decode_problem,
     json_reader::{JsonPath, JsonReader},
+    rules::{Body, RuleContext, discard_consequences},
 };
 use crate::{
     AppState,
@@ -25,26 +27,28 @@ use crate::{
 /// media type 415.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: FromJson> FromRequest<AppState> for JsonBody<T> {
+impl<T: Body> FromRequest<AppState> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         if !is_json(request.headers()) {
             return Err(unsupported_media_type("application/json"));
         }
+        let ctx = authenticated(request.extensions());
         let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
-        parse(&body).map(Self)
+        parse(&body, &context(state, ctx.as_ref())).await.map(Self)
     }
 }
 
 /// An optional JSON body: a missing or empty one is the default value.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
-impl<T: FromJson + Default> FromRequest<AppState> for OptionalJson<T> {
+impl<T: Body + Default> FromRequest<AppState> for OptionalJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self> {
         let is_json = is_json(request.headers());
+        let ctx = authenticated(request.extensions());
         let body = read_body(request.into_body(), state.settings.max_json_bytes).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
@@ -52,7 +56,14 @@ impl<T: FromJson + Default> FromRequest<AppState> for OptionalJson<T> {
         if !is_json {
             return Err(unsupported_media_type("application/json"));
         }
-        parse(&body).map(Self)
+        parse(&body, &context(state, ctx.as_ref())).await.map(Self)
+    }
+}
+
+fn context<'a>(state: &'a AppState, ctx: Option<&'a Ctx>) -> RuleContext<'a> {
+    RuleContext {
+        engine: &state.engine,
+        ctx,
     }
 }
 
@@ -71,15 +82,35 @@ pub(super) fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
-/// Parses a JSON object.
-pub(super) fn parse<T: FromJson>(text: &[u8]) -> Result<T> {
-    let (json, repeated) = parse_object(text)?;
+/// Parses a JSON object. If it has errors, its rules are checked too.
+pub(super) async fn parse<T: Body>(text: &[u8], context: &RuleContext<'_>) -> Result<T> {
+    let (json, mut invalid) = parse_object(text)?;
     let decoded = T::from_json(&json);
-    let invalid = repeated.into_iter().chain(decoded.invalid).collect();
-    match (decoded.value, decode_problem(invalid, decoded.unknown)) {
-        (Some(value), None) => Ok(value),
-        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
-    }
+    invalid.extend(decoded.invalid);
+    decode_body(decoded.value, invalid, decoded.unknown, context).await
+}
+
+/// Decodes a parsed JSON object. If it has errors, its rules are checked too.
+pub(super) async fn from_value<T: Body>(json: &Value, context: &RuleContext<'_>) -> Result<T> {
+    let decoded = T::from_json(json);
+    decode_body(decoded.value, decoded.invalid, decoded.unknown, context).await
+}
+
+/// Returns the body, or a problem with all of its errors.
+async fn decode_body<T: Body>(
+    body: Option<T>,
+    invalid: Vec<FieldError>,
+    unknown: Vec<String>,
+    context: &RuleContext<'_>,
+) -> Result<T> {
+    let is_valid = invalid.is_empty() && unknown.is_empty();
+    let mut rules = match body {
+        Some(body) if is_valid => return Ok(body),
+        Some(body) => body.broken_rules(context).await?,
+        None => Vec::new(),
+    };
+    discard_consequences::<T>(&mut rules, &invalid);
+    Err(decode_problem(invalid, unknown, rules))
 }
 
 /// Parses a JSON object. Members that are given twice are errors.
@@ -104,18 +135,6 @@ fn parse_object(text: &[u8]) -> Result<(Value, Vec<FieldError>)> {
     Ok((json, repeated))
 }
 
-/// Decodes a parsed JSON object.
-pub(super) fn from_value<T: FromJson>(value: &Value) -> Result<T> {
-    let decoded = T::from_json(value);
-    match (
-        decoded.value,
-        decode_problem(decoded.invalid, decoded.unknown),
-    ) {
-        (Some(value), None) => Ok(value),
-        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
-    }
-}
-
 fn malformed(error: &serde_json::Error) -> Problem {
     let detail = format!("the body is not valid JSON: {error}");
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
@@ -132,7 +151,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
+pub(super) async fn read_body(body: HttpBody, limit: usize) -> Result<Bytes> {
     let body = Limited::new(body, limit).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| {
@@ -155,10 +174,11 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::rest::decode::FromJson as _;
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "deserialized only")]
-    struct Body {
+    struct TestBody {
         name: String,
         #[serde(default)]
         inner: Vec<Inner>,
@@ -172,8 +192,16 @@ mod tests {
         size: u32,
     }
 
+    /// The status and the body of the problem of a [`TestBody`].
     async fn refusal(text: &str) -> (u16, serde_json::Value) {
-        let problem = parse::<Body>(text.as_bytes()).expect_err("an error");
+        let problem = match parse_object(text.as_bytes()) {
+            Err(problem) => problem,
+            Ok((json, mut invalid)) => {
+                let decoded = TestBody::from_json(&json);
+                invalid.extend(decoded.invalid);
+                decode_problem(invalid, decoded.unknown, Vec::new())
+            }
+        };
         let response = problem.into_response();
         let status = response.status().as_u16();
         let body = response
@@ -193,8 +221,8 @@ mod tests {
         assert_eq!((status, &body["code"]), (422, &"unknown_field".into()));
         let fields: Vec<_> = body["errors"].as_array().into_iter().flatten().collect();
         assert_eq!(fields.len(), 2);
-        assert_eq!(fields[0]["field"], "/nmae");
-        assert_eq!(fields[1]["field"], "/inner/0/si~1ze");
+        assert_eq!(fields[0]["field"], "/inner/0/si~1ze");
+        assert_eq!(fields[1]["field"], "/nmae");
     }
 
     #[tokio::test]
@@ -205,6 +233,7 @@ mod tests {
             (r#"{"name": "a", "free": {"x": 300}}"#, "/free/x"),
             ("{}", "/name"),
             (r#"{"name": "a", "inner": [{}]}"#, "/inner/0/size"),
+            (r#"{"name": "a", "free": {"x": 1, "x": 2}}"#, "/free/x"),
             ("[]", ""),
             ("null", ""),
         ] {

@@ -22,6 +22,7 @@ mod patch;
 mod plugins;
 mod query;
 mod response;
+mod rules;
 mod settings;
 mod stats;
 mod time_of_day;

@@ -41,20 +41,17 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryParams<T> {
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let Attempt { result, unknown } = decode(serde_urlencoded::Deserializer::new(pairs));
-    let unknown = unknown.iter().map(|path| parameter_name(path)).collect();
-    let (value, invalid) = match result {
-        Ok(value) => (Some(value), Vec::new()),
-        Err((path, error)) => (
-            None,
-            vec![FieldError {
+    let unknown: Vec<_> = unknown.iter().map(|path| parameter_name(path)).collect();
+    match result {
+        Ok(value) if unknown.is_empty() => Ok(value),
+        Ok(_) => Err(decode_problem(Vec::new(), unknown, Vec::new())),
+        Err((path, error)) => {
+            let invalid = FieldError {
                 path: parameter_name(&path),
                 message: error.to_string(),
-            }],
-        ),
-    };
-    match (value, decode_problem(invalid, unknown)) {
-        (Some(value), None) => Ok(value),
-        (_, problem) => Err(problem.unwrap_or_else(Problem::internal)),
+            };
+            Err(decode_problem(vec![invalid], unknown, Vec::new()))
+        }
     }
 }
 

@@ -9,9 +9,16 @@ use tidegate_core::{
     time::Timestamp,
     update::{self, Confirmation, RetryPolicy, Timeouts, UpdateOptions},
 };
+use tidegate_engine::updates::RetryOptions;
 use utoipa::ToSchema;
 
-use super::{decode::Merged, response::Time, window::WindowBody};
+use super::{
+    decode::Merged,
+    response::Time,
+    rules::{Body, RuleContext, add_errors},
+    window::WindowBody,
+};
+use crate::{field_names::to_request_fields, problem::Result};
 
 /// Default confirmation timeout: a week.
 const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
@@ -92,6 +99,7 @@ pub(crate) struct UpdateOptionsBody {
 
 /// The options that a retry may change.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = RetryOptions)]
 pub(crate) struct RetryOptionsBody {
     /// How often an update is retried automatically when its device fails or times out, 0 to 10; 0 when left out, and
     /// as before for a retry.
@@ -103,6 +111,7 @@ pub(crate) struct RetryOptionsBody {
 
 /// The update options of a campaign or an update.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = UpdateOptions)]
 pub(crate) struct UpdateOptionsView {
     /// `forced`, `soft`, `time_forced` or `download_only`.
     update_type: &'static str,
@@ -177,8 +186,15 @@ impl Merged<UpdateOptionsBody, RetryOptionsBody> {
 }
 
 impl RetryOptionsBody {
+    /// Converts to the engine's options for a retry.
+    pub(crate) fn to_retry_options(&self, errors: &mut Vec<FieldError>) -> RetryOptions {
+        RetryOptions {
+            retries: self.to_policy(errors),
+        }
+    }
+
     /// Returns none when `max_retries` is left out. `retry_delay` without it is an error.
-    pub(crate) fn to_policy(&self, errors: &mut Vec<FieldError>) -> Option<RetryPolicy> {
+    fn to_policy(&self, errors: &mut Vec<FieldError>) -> Option<RetryPolicy> {
         let Some(max_retries) = self.max_retries else {
             let needs = |_| error("/retry_delay", "requires `max_retries`");
             errors.extend(self.retry_delay.map(needs));
@@ -189,6 +205,33 @@ impl RetryOptionsBody {
             max_retries,
             delay: delay.unwrap_or(RetryPolicy::NONE.delay),
         })
+    }
+}
+
+/// Other fields that the rules of an option read.
+pub(crate) fn also_reads(option: &str) -> &'static [&'static str] {
+    match option {
+        "/forced_at" => &["/update_type"],
+        "/on_denied" | "/confirmation_timeout_minutes" => &["/requires_confirmation"],
+        "/download_timeout_minutes" => &["/timeout_minutes"],
+        "/install_timeout_minutes" => &["/timeout_minutes", "/update_type"],
+        "/retry_delay" => &["/max_retries"],
+        "/soak_minutes" => &["/success_criteria"],
+        "/success_criteria" => &["/update_type", "/soak_minutes"],
+        _ => &[],
+    }
+}
+
+impl Body for RetryOptionsBody {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let options = self.to_retry_options(&mut errors);
+        add_errors(&mut errors, to_request_fields(options.validate()));
+        Ok(errors)
+    }
+
+    fn also_reads(field: &str) -> &'static [&'static str] {
+        also_reads(field)
     }
 }
 

@@ -43,7 +43,7 @@ impl WindowBody {
             Ok(window) => Some(Arc::new(window)),
             Err(found) => {
                 errors.extend(found.into_iter().map(|error| FieldError {
-                    path: format!("{root}{}", error.path),
+                    path: format!("{root}/{}", error.path),
                     message: error.message,
                 }));
                 None

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod all_errors;
 mod authorities;
 mod campaigns;
 mod devices;

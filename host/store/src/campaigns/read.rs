@@ -27,8 +27,9 @@ fn columns() -> String {
     format!(
         "c.id, c.tenant_id, c.name, c.description, c.firmware_id, c.targets, c.feed, c.allow_beta, c.strategy, \
          c.policies, c.priority, c.max_concurrent_updates, c.requires_approval, c.auto_rollback, \
-         c.failure_threshold_percent, c.created_by, c.created_at, {options}, r.status, r.generation, r.hold, \
-         r.approval, r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at"
+         c.failure_threshold_percent, c.created_by, c.created_at, {options}, \
+         f.name AS firmware_name, f.version AS firmware_version, r.status, r.generation, r.hold, r.approval, \
+         r.rollback, r.explain, r.total_devices, r.started_at, r.ended_at"
     )
 }
 

@@ -1,13 +1,19 @@
 use axum::extract::State;
 use serde::Deserialize;
+use tidegate_core::{plugin::FieldError, time::Timestamp};
 use tidegate_engine::{Admin, Authorized, access, ports};
 use utoipa::ToSchema;
 
 use super::body::AuthorityBody;
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::{Problem, Result},
-    rest::{json::JsonBody, response::Created},
+    rest::{
+        json::JsonBody,
+        response::Created,
+        rules::{Body, RuleContext},
+    },
     x509::AuthorityCertificate,
 };
 
@@ -31,12 +37,15 @@ pub(crate) async fn create_device_authority(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewAuthority>,
 ) -> Result<Created<AuthorityBody>> {
-    let invalid = |message: &str| Problem::field("invalid_authority", "/certificate", message);
-    let parsed = AuthorityCertificate::from_pem(&request.certificate).map_err(invalid)?;
     let now = ctx.now;
-    if parsed.expires_at <= now {
-        return Err(invalid("has expired"));
-    }
+    let parsed = match parse_certificate(&request.certificate, now) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let mut errors = vec![error];
+            errors.extend(to_request_fields());
+            return Err(Problem::invalid("invalid_authority", errors));
+        }
+    };
     let authority = ports::NewAuthority {
         name: request.name,
         certificate: parsed.certificate,
@@ -50,4 +59,27 @@ pub(crate) async fn create_device_authority(
         location: format!("/device-authorities/{}", created.id),
         body: created.into(),
     })
+}
+
+fn parse_certificate(pem: &str, now: Timestamp) -> Result<AuthorityCertificate, FieldError> {
+    let invalid = |message: &str| FieldError {
+        path: "/certificate".to_owned(),
+        message: message.to_owned(),
+    };
+    let parsed = AuthorityCertificate::from_pem(pem).map_err(invalid)?;
+    if parsed.expires_at <= now {
+        return Err(invalid("has expired"));
+    }
+    Ok(parsed)
+}
+
+impl Body for NewAuthority {
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let errors = access::validate_name(&self.name).into_iter().collect();
+        let certificate = parse_certificate(&self.certificate, context.engine.now()).err();
+        Ok(to_request_fields(errors)
+            .into_iter()
+            .chain(certificate)
+            .collect())
+    }
 }

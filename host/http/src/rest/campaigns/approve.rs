@@ -1,11 +1,12 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Approver, Authorized, campaigns};
 use utoipa::ToSchema;
 
 use super::{
     body::{CampaignBody, detail},
-    reason::check_comment,
+    reason::{check_comment, comment_error},
 };
 use crate::{
     AppState,
@@ -13,6 +14,7 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
+        rules::{Body, RuleContext},
     },
 };
 
@@ -39,10 +41,27 @@ pub(crate) async fn approve_campaign(
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
     let comment = check_comment("/approval_comment", request.approval_comment)?;
-    if request.approved == Some(false) {
-        let message = "must be true or left out; cancel the campaign to end it";
-        return Err(Problem::field("invalid_approval", "/approved", message));
+    if let Some(error) = approved_error(request.approved) {
+        return Err(Problem::invalid("invalid_approval", vec![error]));
     }
     let campaign = campaigns::approve(&ctx, &state.engine, campaign, comment).await?;
     Ok(Json(detail(&ctx, &state.engine, campaign).await?))
+}
+
+/// The error if the campaign is not to be approved.
+fn approved_error(approved: Option<bool>) -> Option<FieldError> {
+    (approved == Some(false)).then(|| FieldError {
+        path: "/approved".to_owned(),
+        message: "must be true or left out; cancel the campaign to end it".to_owned(),
+    })
+}
+
+impl Body for ApprovalRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let comment = comment_error("/approval_comment", &self.approval_comment);
+        Ok(comment
+            .into_iter()
+            .chain(approved_error(self.approved))
+            .collect())
+    }
 }

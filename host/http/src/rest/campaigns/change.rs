@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, campaigns};
 use utoipa::ToSchema;
 
@@ -13,6 +14,7 @@ use crate::{
     rest::{
         extract::{PathParams, parse_id},
         json::JsonBody,
+        rules::{Body, RuleContext},
     },
 };
 
@@ -41,4 +43,15 @@ pub(crate) async fn change_campaign(
     let limit = request.max_concurrent_updates;
     let changed = campaigns::change_limits(&ctx, &state.engine, campaign, priority, limit);
     Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))
+}
+
+impl Body for CampaignChange {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let error = || FieldError {
+            path: "/max_concurrent_updates".to_owned(),
+            message: "must be at least 1".to_owned(),
+        };
+        let is_zero = self.max_concurrent_updates == Some(0);
+        Ok(is_zero.then(error).into_iter().collect())
+    }
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use axum::{Json, extract::FromRequestParts};
 use http::request::Parts;
 use serde::Deserialize;
-use tidegate_core::{campaign::Campaign, id::CampaignId, plugin};
+use tidegate_core::{
+    campaign::Campaign,
+    id::CampaignId,
+    plugin::{self, FieldError},
+};
 use tidegate_engine::{Authorized, Engine, Operator, campaigns};
 use utoipa::ToSchema;
 
 use super::{
     body::{CampaignBody, detail},
-    reason::{Reason, check_comment},
+    reason::{Reason, check_comment, comment_error},
 };
 use crate::{
     AppState,
@@ -20,6 +24,7 @@ use crate::{
         access,
         extract::{PathParams, parse_id},
         json::OptionalJson,
+        rules::{Body, RuleContext},
     },
 };
 
@@ -149,4 +154,10 @@ pub(crate) async fn roll_back_campaign(
     )
     .await?;
     command.respond(rolling_back).await
+}
+
+impl Body for RollbackRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(comment_error("/reason", &self.reason).into_iter().collect())
+    }
 }

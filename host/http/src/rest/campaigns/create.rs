@@ -7,19 +7,26 @@ use tidegate_core::{
     plugin::FieldError,
 };
 use tidegate_engine::{
-    Authorized, Error, Operator,
+    Authorized, Ctx, Engine, Operator,
     campaigns::{self, Draft, PluginChoice},
 };
 use utoipa::ToSchema;
 
 use super::{
     body::{CampaignBody, detail},
-    short_form::{DeploymentStrategy, RolloutStage, ShortForm},
+    short_form::{ShortForm, ShortStrategy},
 };
 use crate::{
     AppState,
-    problem::Result,
-    rest::{decode::Merged, json::JsonBody, response::Created, update_options::WithUpdateOptions},
+    field_names::to_request_fields,
+    problem::{Problem, Result},
+    rest::{
+        decode::{Merged, is_below},
+        json::JsonBody,
+        response::Created,
+        rules::{Body, RuleContext, add_errors},
+        update_options::{self, WithUpdateOptions},
+    },
 };
 
 /// A campaign to be created: `strategy` or the short form that begins with `deployment_strategy`, and at least one of
@@ -47,21 +54,6 @@ pub(crate) struct NewCampaign {
     strategy: Option<PluginSelection>,
     #[serde(default)]
     policies: Vec<PluginSelection>,
-    deployment_strategy: Option<DeploymentStrategy>,
-    /// With `staged` and `canary`: the share of devices that the campaign covers in the end, 1 to 100 percent.
-    rollout_percentage: Option<u8>,
-    /// With `immediate`: 1 to 500.
-    batch_size: Option<u32>,
-    /// With `staged`.
-    rollout_stages: Option<Vec<RolloutStage>>,
-    /// With `canary`.
-    canary_percentage: Option<f64>,
-    /// With `canary`.
-    canary_duration_minutes: Option<f64>,
-    /// With `blue_green`: names of groups.
-    blue_group: Option<Vec<String>>,
-    /// With `blue_green`: names of groups.
-    green_group: Option<Vec<String>>,
     #[serde(default)]
     priority: Priority,
     /// Maximum number of devices in flight; unlimited when left out.
@@ -78,8 +70,8 @@ pub(crate) struct NewCampaign {
     failure_threshold_percent: u8,
 }
 
-/// A campaign to be created, with the options of its updates.
-pub(crate) type NewCampaignRequest = WithUpdateOptions<NewCampaign>;
+/// A campaign to be created, with the short form of its strategy and the options of its updates.
+pub(crate) type NewCampaignRequest = WithUpdateOptions<Merged<NewCampaign, ShortForm>>;
 
 /// A plugin by name, with its config.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -112,86 +104,160 @@ pub(crate) async fn create_campaign(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewCampaignRequest>,
 ) -> Result<Created<CampaignBody>> {
-    let campaign = campaigns::create(&ctx, &state.engine, into_draft(request)?).await?;
+    let context = RuleContext {
+        engine: &state.engine,
+        ctx: Some(&ctx),
+    };
+    let converted = request.convert(&ctx, &state.engine).await?;
+    if !converted.errors.is_empty() {
+        let errors = converted.all_errors(&context).await?;
+        return Err(Problem::invalid("invalid_campaign", errors));
+    }
+    let ConvertedCampaign { draft, short, .. } = converted;
+    let campaign = campaigns::create(&ctx, &state.engine, draft)
+        .await
+        .map_err(|error| Problem::from(error).map_fields(|field| rename(short.as_ref(), field)))?;
     let location = format!("/campaigns/{}", campaign.id);
     let body = detail(&ctx, &state.engine, campaign).await?;
     Ok(Created { location, body })
 }
 
-fn into_draft(Merged(mut campaign, options): NewCampaignRequest) -> Result<Draft, Error> {
-    let mut errors = Vec::new();
-    let strategy = campaign.strategy(&mut errors);
-    let mut policies = Vec::with_capacity(campaign.policies.len());
-    for (index, policy) in campaign.policies.into_iter().enumerate() {
-        policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
-    }
-    let (options, success_criteria) = options.to_options(&mut errors);
-    let (Some(strategy), []) = (strategy, &errors[..]) else {
-        return Err(invalid_campaign(errors));
-    };
-    Ok(Draft {
-        name: campaign.name,
-        description: campaign.description,
-        firmware: FirmwareId(campaign.firmware_id),
-        targets: Targets {
-            devices: campaign.target_devices,
-            groups: campaign.target_groups,
-            filter: campaign.target_filter,
-            feed: campaign.target_feed,
-        },
-        allow_beta: campaign.allow_beta,
-        strategy,
-        policies,
-        priority: campaign.priority.into(),
-        max_concurrent_updates: campaign.max_concurrent_updates,
-        options,
-        requires_approval: campaign.requires_approval,
-        auto_rollback: campaign.auto_rollback,
-        failure_threshold_percent: campaign.failure_threshold_percent,
-        success_criteria,
-    })
+/// The engine's input. Invalid fields have placeholders and errors.
+struct ConvertedCampaign {
+    draft: Draft,
+    /// The strategy, if it was given in the short form.
+    short: Option<ShortStrategy>,
+    errors: Vec<FieldError>,
 }
 
-impl NewCampaign {
-    /// The strategy, from either of its two forms.
-    fn strategy(&mut self, errors: &mut Vec<FieldError>) -> Option<PluginChoice> {
-        let form = ShortForm {
-            deployment_strategy: self.deployment_strategy,
-            rollout_percentage: self.rollout_percentage,
-            batch_size: self.batch_size,
-            rollout_stages: self.rollout_stages.take(),
-            canary_percentage: self.canary_percentage,
-            canary_duration_minutes: self.canary_duration_minutes,
-            blue_group: self.blue_group.take(),
-            green_group: self.green_group.take(),
-        };
-        let mut error = |path: &str, message: &str| {
-            errors.push(FieldError {
-                path: path.to_owned(),
-                message: message.to_owned(),
-            });
-        };
-        match (self.strategy.take(), form.first_field()) {
-            (Some(strategy), None) => Some(strategy.into_choice("/strategy", errors)),
+impl NewCampaignRequest {
+    async fn convert(self, ctx: &Ctx, engine: &Engine) -> Result<ConvertedCampaign> {
+        let Self(Merged(campaign, short_form), options) = self;
+        let mut errors = Vec::new();
+        let (strategy, short) = match (campaign.strategy, short_form.first_field()) {
+            (Some(strategy), None) => (Some(strategy.into_choice("/strategy", &mut errors)), None),
             (Some(_), Some(field)) => {
-                error(field, "cannot be combined with `strategy`");
-                None
+                errors.push(error(field, "cannot be combined with `strategy`"));
+                (None, None)
             }
             (None, None) => {
-                error(
-                    "/strategy",
-                    "is required unless `deployment_strategy` is given",
-                );
-                None
+                let message = "is required unless `deployment_strategy` is given";
+                errors.push(error("/strategy", message));
+                (None, None)
             }
-            (None, Some(_)) => match form.to_choice() {
-                Ok(choice) => choice,
-                Err(found) => {
-                    errors.extend(found);
-                    None
-                }
-            },
+            (None, Some(_)) => {
+                let short = short_form.into_strategy(ctx, engine, &mut errors).await?;
+                (short.as_ref().map(|short| short.choice.clone()), short)
+            }
+        };
+        let mut policies = Vec::with_capacity(campaign.policies.len());
+        for (index, policy) in campaign.policies.into_iter().enumerate() {
+            policies.push(policy.into_choice(&format!("/policies/{index}"), &mut errors));
         }
+        let (options, success_criteria) = options.to_options(&mut errors);
+        let draft = Draft {
+            name: campaign.name,
+            description: campaign.description,
+            firmware: FirmwareId(campaign.firmware_id),
+            targets: Targets {
+                devices: campaign.target_devices,
+                groups: campaign.target_groups,
+                filter: campaign.target_filter,
+                feed: campaign.target_feed,
+            },
+            allow_beta: campaign.allow_beta,
+            strategy: strategy.unwrap_or_default(),
+            policies,
+            priority: campaign.priority.into(),
+            max_concurrent_updates: campaign.max_concurrent_updates,
+            options,
+            requires_approval: campaign.requires_approval,
+            auto_rollback: campaign.auto_rollback,
+            failure_threshold_percent: campaign.failure_threshold_percent,
+            success_criteria,
+        };
+        Ok(ConvertedCampaign {
+            draft,
+            short,
+            errors,
+        })
+    }
+}
+
+impl ConvertedCampaign {
+    /// The errors of the conversion and of the engine.
+    async fn all_errors(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let Self {
+            draft,
+            short,
+            mut errors,
+        } = self;
+        let Some(ctx) = context.ctx else {
+            return Ok(errors);
+        };
+        let found = campaigns::validate(ctx, context.engine, &draft).await?;
+        let found = to_request_fields(found).into_iter();
+        // A strategy that is missing is reported once.
+        let found = found.filter(|error| {
+            !draft.strategy.plugin.is_empty() || !is_below(&error.path, "/strategy")
+        });
+        let found = found.map(|error| FieldError {
+            path: rename(short.as_ref(), error.path),
+            message: error.message,
+        });
+        add_errors(&mut errors, found.collect());
+        Ok(errors)
+    }
+}
+
+impl Body for NewCampaignRequest {
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let Some(ctx) = context.ctx else {
+            return Ok(Vec::new());
+        };
+        let converted = self.convert(ctx, context.engine).await?;
+        converted.all_errors(context).await
+    }
+
+    fn also_reads(field: &str) -> &'static [&'static str] {
+        match field {
+            "/target_filter" => &["/target_devices", "/target_groups", "/target_feed"],
+            "/target_feed" => &["/target_devices", "/target_groups", "/target_filter"],
+            "/firmware_id" => &["/allow_beta"],
+            "/strategy" | "/deployment_strategy" => &[
+                "/deployment_strategy",
+                "/rollout_percentage",
+                "/batch_size",
+                "/rollout_stages",
+                "/canary_percentage",
+                "/canary_duration_minutes",
+                "/blue_group",
+                "/green_group",
+            ],
+            "/rollout_percentage"
+            | "/batch_size"
+            | "/rollout_stages"
+            | "/canary_percentage"
+            | "/canary_duration_minutes"
+            | "/blue_group"
+            | "/green_group" => &["/deployment_strategy", "/strategy", "/rollout_stages"],
+            option => update_options::also_reads(option),
+        }
+    }
+}
+
+/// The request's field for a field that the engine names.
+fn rename(short: Option<&ShortStrategy>, field: String) -> String {
+    match short {
+        Some(short) => short.rename(field),
+        None => field,
+    }
+}
+
+fn error(path: &str, message: &str) -> FieldError {
+    FieldError {
+        path: path.to_owned(),
+        message: message.to_owned(),
     }
 }
 
@@ -218,18 +284,6 @@ impl PluginSelection {
     }
 }
 
-fn invalid_campaign(errors: Vec<FieldError>) -> Error {
-    let message = match &errors[..] {
-        [error] => format!("{}: {}", error.path, error.message),
-        many => format!("{} invalid fields", many.len()),
-    };
-    Error::Invalid {
-        code: "invalid_campaign",
-        message,
-        errors,
-    }
-}
-
 fn default_failure_threshold() -> u8 {
     20
 }
@@ -243,70 +297,5 @@ impl From<Priority> for campaign::Priority {
             Priority::Critical => Self::Critical,
             Priority::Emergency => Self::Emergency,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-    use tidegate_core::update::UpdateOptions;
-
-    use super::*;
-    use crate::rest::decode::FromJson as _;
-
-    fn draft(extra: Value) -> Result<Draft, Vec<String>> {
-        let mut body = json!({"name": "spring", "firmware_id": 1, "target_groups": ["lab"]});
-        if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
-            body.extend(extra);
-        }
-        let request = NewCampaignRequest::from_json(&body).value;
-        into_draft(request.expect("a campaign")).map_err(|error| match error {
-            Error::Invalid { errors, .. } => errors.into_iter().map(|error| error.path).collect(),
-            error => vec![error.to_string()],
-        })
-    }
-
-    #[test]
-    fn a_strategy_is_given_in_one_form() {
-        let full = draft(json!({"strategy": {"plugin": "canary", "config": {"steps": [100]}}}));
-        assert_eq!(
-            full.expect("a valid campaign").strategy.config,
-            r#"{"steps":[100]}"#
-        );
-        let short = draft(json!({"deployment_strategy": "immediate"}));
-        assert_eq!(
-            short.expect("a valid campaign").strategy.plugin,
-            "immediate"
-        );
-
-        let both = json!({"strategy": {"plugin": "canary"}, "batch_size": 1});
-        assert_eq!(draft(both), Err(vec!["/batch_size".to_owned()]));
-        assert_eq!(draft(json!({})), Err(vec!["/strategy".to_owned()]));
-    }
-
-    #[test]
-    fn defaults_match_the_documentation() {
-        let draft = draft(json!({"strategy": {"plugin": "canary"}})).expect("a valid campaign");
-        assert_eq!(
-            draft.options,
-            UpdateOptions::forced(Duration::from_hours(1))
-        );
-        assert_eq!(draft.failure_threshold_percent, 20);
-        assert_eq!(draft.priority, campaign::Priority::Normal);
-        assert_eq!(
-            (draft.requires_approval, draft.auto_rollback),
-            (false, false)
-        );
-        assert_eq!(draft.strategy.config, "{}");
-    }
-
-    #[test]
-    fn a_revision_is_a_digest() {
-        let bad = json!({"strategy": {"plugin": "canary"}, "policies": [
-            {"plugin": "failure-rate", "revision": "latest"},
-        ]});
-        assert_eq!(draft(bad), Err(vec!["/policies/0/revision".to_owned()]));
     }
 }

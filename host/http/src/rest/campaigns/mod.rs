@@ -20,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use body::sum_counts;
 pub(crate) use create::{PluginSelection, Priority};
-pub(crate) use reason::check_comment;
+pub(crate) use reason::{check_comment, comment_error};
 pub(crate) use waves::CountsBody;
 
 use crate::AppState;

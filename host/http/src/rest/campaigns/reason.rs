@@ -1,7 +1,11 @@
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use utoipa::ToSchema;
 
-use crate::problem::{Problem, Result};
+use crate::{
+    problem::{Problem, Result},
+    rest::rules::{Body, RuleContext},
+};
 
 /// Maximum length of a reason or comment.
 const MAX_COMMENT_CHARS: usize = 1000;
@@ -23,9 +27,22 @@ impl Reason {
 
 /// The text, or 422 for `field` if it is too long.
 pub(crate) fn check_comment(field: &str, text: String) -> Result<String> {
-    if text.chars().count() > MAX_COMMENT_CHARS {
-        let message = format!("must have at most {MAX_COMMENT_CHARS} characters");
-        return Err(Problem::field("invalid_reason", field, message));
+    match comment_error(field, &text) {
+        Some(error) => Err(Problem::invalid("invalid_reason", vec![error])),
+        None => Ok(text),
     }
-    Ok(text)
+}
+
+/// The error if the text of `field` is too long.
+pub(crate) fn comment_error(field: &str, text: &str) -> Option<FieldError> {
+    (text.chars().count() > MAX_COMMENT_CHARS).then(|| FieldError {
+        path: field.to_owned(),
+        message: format!("must have at most {MAX_COMMENT_CHARS} characters"),
+    })
+}
+
+impl Body for Reason {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(comment_error("/reason", &self.reason).into_iter().collect())
+    }
 }

@@ -1,6 +1,7 @@
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, registry};
 use utoipa::ToSchema;
 
@@ -8,7 +9,12 @@ use super::body::DeviceBody;
 use crate::{
     AppState,
     problem::Result,
-    rest::{campaigns::check_comment, extract::PathParams, json::OptionalJson},
+    rest::{
+        campaigns::{check_comment, comment_error},
+        extract::PathParams,
+        json::OptionalJson,
+        rules::{Body, RuleContext},
+    },
 };
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -51,4 +57,11 @@ pub(crate) async fn deactivate_auto_confirm(
 ) -> Result<StatusCode> {
     registry::deactivate_auto_confirm(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl Body for AutoConfirmRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let remark = self.remark.unwrap_or_default();
+        Ok(comment_error("/remark", &remark).into_iter().collect())
+    }
 }

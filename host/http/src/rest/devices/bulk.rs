@@ -1,18 +1,25 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
-use super::update_config::{UpdateConfigRequest, into_request};
+use super::update_config::{
+    UpdateConfigRequest, also_reads, below_root, broken_update_rules, into_request,
+};
 use crate::{
     AppState,
-    problem::Result,
+    problem::{Problem, Result},
     rest::{
         decode::{Decoded, FromJson},
         json::JsonBody,
+        rules::{Body, RuleContext},
     },
 };
+
+/// The field with the options.
+const ROOT: &str = "/update_config";
 
 /// One firmware for many devices.
 #[derive(Debug, ToSchema)]
@@ -38,12 +45,25 @@ impl FromJson for BulkUpdate {
         let targets = BulkTargets::from_json(json);
         let config = targets.value.as_ref().map(|body| &body.update_config);
         let config = Value::Object(config.cloned().unwrap_or_default());
-        let config = UpdateConfigRequest::from_json(&config).below("/update_config");
+        let config = UpdateConfigRequest::from_json(&config).below(ROOT);
         targets.and(config).map(|(targets, update_config)| Self {
             device_ids: targets.device_ids,
             firmware_id: targets.firmware_id,
             update_config,
         })
+    }
+}
+
+impl Body for BulkUpdate {
+    const OPTIONS_ROOT: &'static str = ROOT;
+
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let (firmware, ids) = (self.firmware_id, Some(&self.device_ids[..]));
+        broken_update_rules(self.update_config, firmware, ids, ROOT, context).await
+    }
+
+    fn also_reads(field: &str) -> &'static [&'static str] {
+        also_reads(field)
     }
 }
 
@@ -81,8 +101,15 @@ pub(crate) async fn update_devices(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<BulkUpdate>,
 ) -> Result<Json<BulkOutcome>> {
-    let update = into_request(request.update_config, request.firmware_id, "/update_config")?;
-    let outcome = updates::create_many(&ctx, &state.engine, request.device_ids, &update).await?;
+    let context = RuleContext {
+        engine: &state.engine,
+        ctx: Some(&ctx),
+    };
+    let (firmware, ids) = (request.firmware_id, Some(&request.device_ids[..]));
+    let update = into_request(request.update_config, firmware, ids, ROOT, &context).await?;
+    let outcome = updates::create_many(&ctx, &state.engine, request.device_ids, &update)
+        .await
+        .map_err(|error| Problem::from(error).map_fields(|field| below_root(ROOT, field)))?;
     let accepted = outcome
         .accepted
         .into_iter()

@@ -2,16 +2,19 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, ports, registry};
 use utoipa::ToSchema;
 
 use super::body::{DeviceBody, Mode};
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::Result,
     rest::{
         json::JsonBody,
         response::{Created, encode_segment},
+        rules::{Body, RuleContext},
         time_of_day::TimeOfDay,
     },
 };
@@ -82,5 +85,11 @@ impl From<NewDevice> for ports::NewDevice {
             polling_interval: request.polling_interval.map(|interval| interval.0),
             ..Self::default()
         }
+    }
+}
+
+impl Body for NewDevice {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(to_request_fields(registry::validate_new(&self.into())))
     }
 }

@@ -3,15 +3,22 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::Deserialize;
-use tidegate_core::time::Timestamp;
+use tidegate_core::{plugin::FieldError, time::Timestamp};
 use tidegate_engine::{Authorized, Ctx, Operator, ports, registry};
 use utoipa::ToSchema;
 
 use super::body::{DeviceBody, Mode};
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::Result,
-    rest::{extract::PathParams, json::JsonBody, patch::Patch, time_of_day::TimeOfDay},
+    rest::{
+        extract::PathParams,
+        json::JsonBody,
+        patch::Patch,
+        rules::{Body, RuleContext},
+        time_of_day::TimeOfDay,
+    },
 };
 
 /// Shows a device.
@@ -125,6 +132,13 @@ impl DevicePatch {
             requests_attributes: self.request_attributes.or_default(),
             at: now,
         }
+    }
+}
+
+impl Body for DevicePatch {
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let change = self.into_change(context.engine.now());
+        Ok(to_request_fields(registry::validate_change(&change)))
     }
 }
 

@@ -1,5 +1,6 @@
 use axum::extract::State;
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
@@ -7,7 +8,13 @@ use super::{UpdateBody, start_update::created_update};
 use crate::{
     AppState,
     problem::Result,
-    rest::{campaigns::check_comment, extract::PathParams, json::OptionalJson, response::Created},
+    rest::{
+        campaigns::{check_comment, comment_error},
+        extract::PathParams,
+        json::OptionalJson,
+        response::Created,
+        rules::{Body, RuleContext},
+    },
 };
 
 /// The version that a device is rolled back to.
@@ -42,4 +49,10 @@ pub(crate) async fn roll_back_device(
     let force = request.force;
     let row = updates::roll_back(&ctx, &state.engine, &device, version, force, &reason).await?;
     Ok(created_update(row))
+}
+
+impl Body for DeviceRollback {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(comment_error("/reason", &self.reason).into_iter().collect())
+    }
 }

@@ -1,16 +1,23 @@
 use axum::extract::State;
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
 use super::{
     UpdateBody,
-    update_config::{UpdateConfigRequest, into_request},
+    update_config::{UpdateConfigRequest, also_reads, broken_update_rules, into_request},
 };
 use crate::{
     AppState,
     problem::Result,
-    rest::{decode::Merged, extract::PathParams, json::JsonBody, response::Created},
+    rest::{
+        decode::Merged,
+        extract::PathParams,
+        json::JsonBody,
+        response::Created,
+        rules::{Body, RuleContext},
+    },
 };
 
 /// A firmware for one device and the options of the update.
@@ -21,6 +28,17 @@ pub(crate) struct NewUpdate {
 
 /// A firmware for one device, how it is offered, and the update options.
 pub(crate) type NewUpdateRequest = Merged<NewUpdate, UpdateConfigRequest>;
+
+impl Body for NewUpdateRequest {
+    async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let Self(update, config) = self;
+        broken_update_rules(config, update.firmware_id, None, "", context).await
+    }
+
+    fn also_reads(field: &str) -> &'static [&'static str] {
+        also_reads(field)
+    }
+}
 
 /// Offers a firmware to a device. 409, with the reason, if an update of the same firmware is open, if it is already
 /// installed or if a policy rejects it.
@@ -36,7 +54,11 @@ pub(crate) async fn update_device(
     JsonBody(request): JsonBody<NewUpdateRequest>,
 ) -> Result<Created<UpdateBody>> {
     let Merged(update, config) = request;
-    let update = into_request(config, update.firmware_id, "")?;
+    let context = RuleContext {
+        engine: &state.engine,
+        ctx: Some(&ctx),
+    };
+    let update = into_request(config, update.firmware_id, None, "", &context).await?;
     let row = updates::create(&ctx, &state.engine, &device, &update).await?;
     Ok(created_update(row))
 }

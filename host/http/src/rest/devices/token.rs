@@ -14,6 +14,7 @@ use crate::{
         json::OptionalJson,
         response::Time,
         response::{Created, encode_segment},
+        rules::no_rules,
     },
 };
 
@@ -71,3 +72,5 @@ pub(crate) async fn revoke_token(
     access::revoke_token(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+no_rules!(TokenRequest);

@@ -1,13 +1,18 @@
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate_core::{id::FirmwareId, plugin::FieldError};
-use tidegate_engine::{Error, updates::UpdateRequest};
+use tidegate_engine::updates::{self, UpdateRequest};
 use utoipa::ToSchema;
 
-use crate::rest::{
-    campaigns::{PluginSelection, Priority},
-    decode::Merged,
-    update_options::WithUpdateOptions,
+use crate::{
+    field_names::to_request_fields,
+    problem::{Problem, Result},
+    rest::{
+        campaigns::{PluginSelection, Priority},
+        decode::Merged,
+        rules::{RuleContext, add_errors},
+        update_options::{self, WithUpdateOptions},
+    },
 };
 
 /// How a firmware is offered to a device.
@@ -32,23 +37,22 @@ pub(crate) struct UpdateConfig {
 /// How a firmware is offered to a device, with the update options.
 pub(crate) type UpdateConfigRequest = WithUpdateOptions<UpdateConfig>;
 
-/// The update request for this firmware. Errors name fields by their path below `root`.
-pub(super) fn into_request(
+/// The update request for this firmware, and the invalid fields. Those have placeholders.
+fn convert(
     Merged(config, options): UpdateConfigRequest,
     firmware: i64,
-    root: &str,
-) -> Result<UpdateRequest, Error> {
+) -> (UpdateRequest, Vec<FieldError>) {
     let mut errors = Vec::new();
-    for (field, commands) in [
-        ("pre_update_commands", config.pre_update_commands.is_some()),
+    for (field, is_given) in [
+        ("/pre_update_commands", config.pre_update_commands.is_some()),
         (
-            "post_update_commands",
+            "/post_update_commands",
             config.post_update_commands.is_some(),
         ),
     ] {
-        if commands {
+        if is_given {
             errors.push(FieldError {
-                path: format!("/{field}"),
+                path: field.to_owned(),
                 message: "is not supported: devices run no commands from the server; put them into the firmware"
                     .to_owned(),
             });
@@ -65,13 +69,7 @@ pub(super) fn into_request(
             .map(&mut to_choice)
             .collect()
     });
-    if !errors.is_empty() {
-        for error in &mut errors {
-            error.path.insert_str(0, root);
-        }
-        return Err(invalid_update(errors));
-    }
-    Ok(UpdateRequest {
+    let request = UpdateRequest {
         firmware: FirmwareId(firmware),
         priority: config.priority.into(),
         force: config.force,
@@ -79,16 +77,70 @@ pub(super) fn into_request(
         options,
         success_criteria,
         policies,
-    })
+    };
+    (request, errors)
 }
 
-fn invalid_update(errors: Vec<FieldError>) -> Error {
-    let message = errors
-        .first()
-        .map(|first| format!("{}: {}", first.path, first.message));
-    Error::Invalid {
-        code: "invalid_update",
-        message: message.unwrap_or_default(),
-        errors,
+/// The update request for this firmware, or all errors. The options are below `root`; `device_ids` are the devices of
+/// a bulk update.
+pub(super) async fn into_request(
+    config: UpdateConfigRequest,
+    firmware: i64,
+    device_ids: Option<&[String]>,
+    root: &str,
+    context: &RuleContext<'_>,
+) -> Result<UpdateRequest> {
+    let (request, mut errors) = convert(config, firmware);
+    if errors.is_empty() {
+        return Ok(request);
+    }
+    add_engine_errors(&mut errors, &request, device_ids, context).await?;
+    let problem = Problem::invalid("invalid_update", errors);
+    Err(problem.map_fields(|field| below_root(root, field)))
+}
+
+/// All rules that an update breaks. The options are below `root`.
+pub(super) async fn broken_update_rules(
+    config: UpdateConfigRequest,
+    firmware: i64,
+    device_ids: Option<&[String]>,
+    root: &str,
+    context: &RuleContext<'_>,
+) -> Result<Vec<FieldError>> {
+    let (request, mut errors) = convert(config, firmware);
+    add_engine_errors(&mut errors, &request, device_ids, context).await?;
+    let errors = errors.into_iter().map(|error| FieldError {
+        path: below_root(root, error.path),
+        message: error.message,
+    });
+    Ok(errors.collect())
+}
+
+async fn add_engine_errors(
+    errors: &mut Vec<FieldError>,
+    request: &UpdateRequest,
+    device_ids: Option<&[String]>,
+    context: &RuleContext<'_>,
+) -> Result<()> {
+    if let Some(ctx) = context.ctx {
+        let found = updates::validate(ctx, context.engine, device_ids, request).await?;
+        add_errors(errors, to_request_fields(found));
+    }
+    Ok(())
+}
+
+/// The field in a body that has the options below `root`.
+pub(super) fn below_root(root: &str, field: String) -> String {
+    match &*field {
+        "" | "/device_ids" | "/firmware_id" => field,
+        _ => format!("{root}{field}"),
+    }
+}
+
+/// Other fields that the rules of an update read.
+pub(super) fn also_reads(field: &str) -> &'static [&'static str] {
+    match field {
+        "/firmware_id" => &["/allow_beta"],
+        option => update_options::also_reads(option),
     }
 }

@@ -1,9 +1,18 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::firmware::{self, FirmwareDetails};
+use tidegate_core::{
+    firmware::{self, FirmwareDetails},
+    plugin::FieldError,
+};
 use tidegate_engine::firmware::{Checksums, FileSpec, FirmwareSpec, ModuleSpec};
 use utoipa::ToSchema;
+
+use crate::{
+    field_names::to_request_fields,
+    problem::Result,
+    rest::rules::{Body, RuleContext},
+};
 
 /// The uploader's description of a firmware.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -148,5 +157,11 @@ impl From<firmware::ModuleMetadata> for MetadataEntry {
             key: entry.key,
             value: entry.value,
         }
+    }
+}
+
+impl Body for FirmwareMetadata {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(to_request_fields(FirmwareSpec::from(self).validate()))
     }
 }

@@ -15,6 +15,7 @@ use crate::{
             MultipartReader, invalid_part, next_part, part_stream, read_multipart, read_part,
         },
         response::Created,
+        rules::RuleContext,
     },
 };
 
@@ -61,8 +62,12 @@ async fn receive_upload(
     ctx: &Authorized<Publisher>,
     mut reader: MultipartReader,
 ) -> Result<Created<FirmwareBody>> {
+    let context = RuleContext {
+        engine: &state.engine,
+        ctx: Some(ctx),
+    };
     let mut upload = Upload::begin(ctx, &state.engine);
-    let spec = match read_parts(&mut upload, &mut reader).await {
+    let spec = match read_parts(&mut upload, &mut reader, &context).await {
         Ok(spec) => spec,
         Err(problem) => {
             upload.abandon().await;
@@ -76,7 +81,11 @@ async fn receive_upload(
     })
 }
 
-async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Result<FirmwareSpec> {
+async fn read_parts(
+    upload: &mut Upload<'_>,
+    reader: &mut MultipartReader,
+    context: &RuleContext<'_>,
+) -> Result<FirmwareSpec> {
     let mut metadata = None;
     while let Some(field) = next_part(reader).await? {
         match field.name() {
@@ -85,7 +94,7 @@ async fn read_parts(upload: &mut Upload<'_>, reader: &mut MultipartReader) -> Re
             }
             Some("metadata") => {
                 let text = read_part(field, MAX_METADATA_BYTES).await?;
-                metadata = Some(json::parse::<FirmwareMetadata>(&text)?);
+                metadata = Some(json::parse::<FirmwareMetadata>(&text, context).await?);
             }
             Some("file") => {
                 let Some(filename) = field.file_name().map(str::to_owned) else {

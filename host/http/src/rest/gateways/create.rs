@@ -1,13 +1,19 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Admin, Authorized, access};
 use utoipa::ToSchema;
 
 use super::body::GatewayBody;
 use crate::{
     AppState,
+    field_names::to_request_fields,
     problem::Result,
-    rest::{json::JsonBody, response::Created},
+    rest::{
+        json::JsonBody,
+        response::Created,
+        rules::{Body, RuleContext},
+    },
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,4 +49,11 @@ pub(crate) async fn create_gateway(
         token: created.token,
     };
     Ok(Created { location, body })
+}
+
+impl Body for NewGateway {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let errors = access::validate_gateway(&self.name, self.group.as_deref());
+        Ok(to_request_fields(errors))
+    }
 }

@@ -1,14 +1,18 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_core::id::Digest;
+use tidegate_core::{id::Digest, plugin::FieldError};
 use tidegate_engine::{Ctx, plugins};
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     problem::{BrokenRule, Problem, Result},
-    rest::{extract::PathParams, json::JsonBody},
+    rest::{
+        extract::PathParams,
+        json::JsonBody,
+        rules::{Body, RuleContext},
+    },
 };
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -39,12 +43,8 @@ pub(crate) async fn validate_config(
     PathParams(name): PathParams<String>,
     JsonBody(request): JsonBody<ConfigToValidate>,
 ) -> Result<Json<Validated>> {
-    let digest = request
-        .revision
-        .map(|text| text.parse::<Digest>())
-        .transpose();
-    let digest =
-        digest.map_err(|error| Problem::field("wrong_type", "/revision", error.to_string()))?;
+    let digest = parse_revision(request.revision.as_deref())
+        .map_err(|error| Problem::invalid("wrong_type", vec![error]))?;
     let config = request.config.to_string();
     let errors = plugins::validate(&ctx, &state.engine, &name, digest, &config).await?;
     let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
@@ -52,4 +52,21 @@ pub(crate) async fn validate_config(
         ok: errors.is_empty(),
         errors,
     }))
+}
+
+fn parse_revision(revision: Option<&str>) -> Result<Option<Digest>, FieldError> {
+    let digest = revision.map(str::parse::<Digest>).transpose();
+    digest.map_err(|error| FieldError {
+        path: "/revision".to_owned(),
+        message: error.to_string(),
+    })
+}
+
+impl Body for ConfigToValidate {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(parse_revision(self.revision.as_deref())
+            .err()
+            .into_iter()
+            .collect())
+    }
 }

@@ -1,13 +1,22 @@
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidegate_core::{
+    plugin::FieldError,
     polling::{PollInterval, PollingOverride, PollingSettings},
     settings::TenantSettings,
 };
-use tidegate_engine::Error;
 use utoipa::ToSchema;
 
 use super::access::AccessBody;
-use crate::rest::{extract::object_or_null, time_of_day::TimeOfDay};
+use crate::{
+    field_names::to_request_fields,
+    problem::{Problem, Result},
+    rest::{
+        extract::object_or_null,
+        rules::{Body, RuleContext, add_errors, no_rules},
+        time_of_day::TimeOfDay,
+    },
+};
 
 /// The settings of a tenant, and the server's defaults.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,12 +108,48 @@ impl From<&TenantSettings> for SettingsBody {
 }
 
 impl SettingsBody {
-    pub(super) fn into_settings(self) -> Result<TenantSettings, Error> {
-        Ok(TenantSettings {
-            polling: self.polling.unwrap_or_default().into_polling()?,
+    /// Converts stored settings with a patch, each of which was decoded before.
+    pub(super) fn from_merged(json: Value) -> Result<Self> {
+        serde_json::from_value(json)
+            .map_err(|error| Problem::invalid("wrong_type", vec![error_at("", &error)]))
+    }
+
+    pub(super) fn into_settings(self) -> Result<TenantSettings> {
+        let (settings, errors) = self.convert();
+        if errors.is_empty() {
+            return Ok(settings);
+        }
+        let mut all = errors;
+        add_errors(&mut all, to_request_fields(settings.validation_errors()));
+        Err(Problem::invalid("invalid_settings", all))
+    }
+
+    /// The settings without the overrides that are invalid, and the errors of those.
+    fn convert(self) -> (TenantSettings, Vec<FieldError>) {
+        let (polling, errors) = self.polling.unwrap_or_default().into_polling();
+        let settings = TenantSettings {
+            polling,
             access: self.access.unwrap_or_default().into(),
             track_address: self.track_address.unwrap_or_default(),
-        })
+        };
+        (settings, errors)
+    }
+}
+
+impl Body for SettingsBody {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        let (settings, mut errors) = self.convert();
+        add_errors(&mut errors, to_request_fields(settings.validation_errors()));
+        Ok(errors)
+    }
+}
+
+no_rules!(Value);
+
+fn error_at(path: impl Into<String>, error: &impl ToString) -> FieldError {
+    FieldError {
+        path: path.into(),
+        message: error.to_string(),
     }
 }
 
@@ -124,19 +169,22 @@ impl From<&PollingSettings> for PollingBody {
 }
 
 impl PollingBody {
-    fn into_polling(self) -> Result<PollingSettings, Error> {
-        let overrides = self.overrides.unwrap_or_default().into_iter().enumerate();
-        let overrides = overrides.map(|(index, body)| {
-            let item = PollingOverride::new(body.filter, body.interval.0, body.jitter_percent);
-            item.map_err(|error| {
-                let path = format!("/polling/overrides/{index}/filter");
-                Error::invalid("invalid_settings", path, error.to_string())
-            })
-        });
-        Ok(PollingSettings {
+    fn into_polling(self) -> (PollingSettings, Vec<FieldError>) {
+        let (mut overrides, mut errors) = (Vec::new(), Vec::new());
+        for (index, body) in self.overrides.unwrap_or_default().into_iter().enumerate() {
+            match PollingOverride::new(body.filter, body.interval.0, body.jitter_percent) {
+                Ok(item) => overrides.push(item),
+                Err(error) => {
+                    let path = format!("/polling/overrides/{index}/filter");
+                    errors.push(error_at(path, &error));
+                }
+            }
+        }
+        let settings = PollingSettings {
             interval: self.interval.map(|interval| interval.0),
             jitter_percent: self.jitter_percent,
-            overrides: overrides.collect::<Result<_, _>>()?,
-        })
+            overrides,
+        };
+        (settings, errors)
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     rest::{
         json::{JsonBody, from_value},
         patch::merge,
+        rules::RuleContext,
     },
 };
 
@@ -37,12 +38,16 @@ pub(crate) async fn change_settings(
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<Settings>> {
     // Merging drops members that are null, so that unknown fields must be rejected before.
-    from_value::<SettingsBody>(&patch)?;
+    let context = RuleContext {
+        engine: &state.engine,
+        ctx: Some(&ctx),
+    };
+    from_value::<SettingsBody>(&patch, &context).await?;
     let change = |before: TenantSettings| -> Result<TenantSettings> {
         let mut body =
             serde_json::to_value(SettingsBody::from(&before)).map_err(|_| serialize_error())?;
         merge(&mut body, patch.clone());
-        Ok(from_value::<SettingsBody>(&body)?.into_settings()?)
+        SettingsBody::from_merged(body)?.into_settings()
     };
     let settings = tenants::change_settings(&ctx, &state.engine, change).await?;
     Ok(Json(Settings::new(&settings, &state.engine.settings)))

@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
@@ -7,10 +8,11 @@ use crate::{
     AppState,
     problem::Result,
     rest::{
-        campaigns::check_comment,
+        campaigns::{check_comment, comment_error},
         devices::UpdateBody,
         extract::{PathParams, parse_id},
         json::OptionalJson,
+        rules::{Body, RuleContext},
     },
 };
 
@@ -42,4 +44,10 @@ pub(crate) async fn cancel_update(
     let reason = check_comment("/reason", request.reason)?;
     let row = updates::cancel(&ctx, &state.engine, update, request.force, &reason).await?;
     Ok(Json(row.into()))
+}
+
+impl Body for CancelRequest {
+    async fn broken_rules(self, _: &RuleContext<'_>) -> Result<Vec<FieldError>> {
+        Ok(comment_error("/reason", &self.reason).into_iter().collect())
+    }
 }

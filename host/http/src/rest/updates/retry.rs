@@ -3,7 +3,7 @@ use tidegate_engine::{Authorized, Error, Operator, updates};
 
 use crate::{
     AppState,
-    problem::Result,
+    problem::{Problem, Result},
     rest::{
         devices::{UpdateBody, created_update},
         extract::{PathParams, parse_id},
@@ -28,10 +28,10 @@ pub(crate) async fn retry_update(
 ) -> Result<Created<UpdateBody>> {
     let update = parse_id("update", &update)?;
     let mut errors = Vec::new();
-    let retries = request.to_policy(&mut errors);
-    if let Some(error) = errors.into_iter().next() {
-        return Err(Error::invalid("invalid_update", &error.path, error.message).into());
+    let options = request.to_retry_options(&mut errors);
+    if !errors.is_empty() {
+        return Err(Problem::invalid("invalid_update", errors));
     }
-    let row = updates::retry(&ctx, &state.engine, update, retries).await?;
+    let row = updates::retry(&ctx, &state.engine, update, options).await?;
     Ok(created_update(row))
 }
