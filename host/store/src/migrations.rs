@@ -52,6 +52,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "keyed_requests",
         include_str!("../../../migrations/0008_keyed_requests.sql"),
     ),
+    (
+        9,
+        "notes",
+        include_str!("../../../migrations/0009_notes.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -13,7 +13,7 @@ use tidegate_core::{
 use tidegate_engine::ports::StoreError;
 
 use crate::{
-    dialect::ColumnType,
+    dialect::{ColumnType, storable},
     maintenance_windows,
     rows::{RowError, RowExt as _},
 };
@@ -32,6 +32,7 @@ pub(crate) const UPDATE_OPTION_COLUMNS: &[(&str, ColumnType)] = &[
     ("retry_delay_ms", ColumnType::Int),
     ("success_criteria", ColumnType::Text),
     ("soak_ms", ColumnType::Int),
+    ("note", ColumnType::Text),
 ];
 
 /// The columns of the table or alias `table`, for a `SELECT`.
@@ -56,6 +57,7 @@ pub(crate) struct UpdateOptionsRow {
     retry_delay_ms: i64,
     success_criteria: &'static str,
     soak_ms: Option<i64>,
+    note: String,
 }
 
 impl UpdateOptionsRow {
@@ -69,6 +71,7 @@ impl UpdateOptionsRow {
             timeouts,
             window,
             retries,
+            note,
         } = options;
         Ok(Self {
             update_type: update_type.as_str(),
@@ -83,6 +86,7 @@ impl UpdateOptionsRow {
             retry_delay_ms: millis(retries.delay),
             success_criteria: success_criteria.as_str(),
             soak_ms: success_criteria.soak().map(millis),
+            note: storable(note).into_owned(),
         })
     }
 }
@@ -110,6 +114,7 @@ pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
             max_retries: take_u32(row, "max_retries")?,
             delay: Duration::from_millis(row.count("retry_delay_ms")?),
         },
+        note: row.take("note")?,
     })
 }
 

@@ -18,6 +18,9 @@ pub struct UpdateOptions {
     pub window: Option<Arc<MaintenanceWindow>>,
     /// Automatic retries.
     pub retries: RetryPolicy,
+    /// A note of operators, not sent to devices: at most [`Self::MAX_NOTE_CHARS`] characters, none of them a control
+    /// character except newline and tab.
+    pub note: String,
 }
 
 /// Requires a confirmation at the device before the update starts.
@@ -41,6 +44,9 @@ pub struct Timeouts {
 }
 
 impl UpdateOptions {
+    /// Maximum length of a note.
+    pub const MAX_NOTE_CHARS: usize = 1000;
+
     /// A forced update with this timeout, without confirmation, window or retries.
     pub fn forced(timeout: Duration) -> Self {
         Self {
@@ -53,6 +59,7 @@ impl UpdateOptions {
             },
             window: None,
             retries: RetryPolicy::NONE,
+            note: String::new(),
         }
     }
 
@@ -64,7 +71,7 @@ impl UpdateOptions {
         }
     }
 
-    /// Options of a rollback: the same timeouts and retries, but forced and without confirmation or window, since a
+    /// Options of a rollback: the same timeouts, retries and note, but forced and without confirmation or window, since a
     /// device that waited for either would keep running faulty firmware.
     #[must_use]
     pub fn for_rollback(&self) -> Self {
@@ -74,6 +81,7 @@ impl UpdateOptions {
             timeouts: self.timeouts,
             retries: self.retries,
             window: None,
+            note: self.note.clone(),
         }
     }
 }
@@ -259,6 +267,7 @@ mod tests {
                 max_retries: 2,
                 delay: minute,
             },
+            note: "ticket 7".to_owned(),
         };
         let back = options.for_rollback();
         assert_eq!(back.update_type, UpdateType::Forced);
@@ -268,5 +277,6 @@ mod tests {
             (options.timeouts, options.retries)
         );
         assert_eq!(back.window, None);
+        assert_eq!(back.note, "ticket 7");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use create::resolve_plugin;
 pub use create::{Draft, PluginChoice, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
-pub(crate) use options::{check_options, check_retries};
+pub(crate) use options::{check_note, check_options, check_retries};
 pub(crate) use prepare::exclusion;
 pub use read::{get, list, updates, waves, waves_of};
 pub use reconcile::{expire_updates_loop, reconcile};

@@ -54,6 +54,7 @@ pub(crate) fn check_options(
         );
     }
     check_retries(options.retries, rule);
+    check_note(&options.note, rule);
     if let Some(soak) = success_criteria.soak() {
         let most = minutes(MAX_SOAK);
         let message = format!("must be between 1 and {most} minutes");
@@ -72,6 +73,17 @@ pub(crate) fn check_options(
             "must be reported: a download_only update brings no new version to attest",
         );
     }
+}
+
+/// Validates a note.
+pub(crate) fn check_note(note: &str, rule: &mut impl FnMut(bool, &str, &str)) {
+    let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let fits = note.chars().count() <= UpdateOptions::MAX_NOTE_CHARS && note.chars().all(is_text);
+    let message = format!(
+        "must have at most {} characters, none of them a control character except newline and tab",
+        UpdateOptions::MAX_NOTE_CHARS
+    );
+    rule(fits, "options.note", &message);
 }
 
 /// Validates a retry policy.

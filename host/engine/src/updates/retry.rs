@@ -9,7 +9,7 @@ use tidegate_core::{
 use super::{create::create_checked, log::note, policies::Policies, request::invalid};
 use crate::{
     Authorized, Engine, Error, Operator, Result,
-    campaigns::check_retries,
+    campaigns::{check_note, check_retries},
     ports::{Offer, UpdateRow},
 };
 
@@ -18,12 +18,15 @@ use crate::{
 pub struct RetryOptions {
     /// Automatic retries.
     pub retries: Option<RetryPolicy>,
+    /// A note of operators.
+    pub note: Option<String>,
 }
 
 impl RetryOptions {
     fn apply(self, options: UpdateOptions) -> UpdateOptions {
         UpdateOptions {
             retries: self.retries.unwrap_or(options.retries),
+            note: self.note.unwrap_or(options.note),
             ..options
         }
     }
@@ -41,6 +44,9 @@ impl RetryOptions {
         };
         if let Some(retries) = self.retries {
             check_retries(retries, &mut rule);
+        }
+        if let Some(note) = &self.note {
+            check_note(note, &mut rule);
         }
         errors
     }

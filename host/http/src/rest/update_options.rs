@@ -107,6 +107,9 @@ pub(crate) struct RetryOptionsBody {
     /// With `max_retries`: seconds before the first retry, 1 to 3600; 60 when left out. It doubles with each retry, up
     /// to an hour.
     retry_delay: Option<u64>,
+    /// A note for operators, at most 1000 characters; it is not sent to devices. Empty when left out, and as before for
+    /// a retry.
+    note: Option<String>,
 }
 
 /// The update options of a campaign or an update.
@@ -132,6 +135,8 @@ pub(crate) struct UpdateOptionsView {
     success_criteria: &'static str,
     /// With `soaked` only.
     soak_minutes: Option<u64>,
+    /// A note for operators.
+    note: String,
 }
 
 impl UpdateOptionsView {
@@ -142,6 +147,7 @@ impl UpdateOptionsView {
             timeouts,
             window,
             retries,
+            note,
         } = options;
         Self {
             update_type: update_type.as_str(),
@@ -158,6 +164,7 @@ impl UpdateOptionsView {
             retry_delay: retries.delay.as_secs(),
             success_criteria: success_criteria.as_str(),
             soak_minutes: success_criteria.soak().map(to_minutes),
+            note: note.clone(),
         }
     }
 }
@@ -180,6 +187,7 @@ impl Merged<UpdateOptionsBody, RetryOptionsBody> {
             },
             window: window.and_then(|window| window.to_window("/maintenance_window", errors)),
             retries: retries.to_policy(errors).unwrap_or(RetryPolicy::NONE),
+            note: retries.note.clone().unwrap_or_default(),
         };
         (options, body.success_criteria(errors))
     }
@@ -190,6 +198,7 @@ impl RetryOptionsBody {
     pub(crate) fn to_retry_options(&self, errors: &mut Vec<FieldError>) -> RetryOptions {
         RetryOptions {
             retries: self.to_policy(errors),
+            note: self.note.clone(),
         }
     }
 

@@ -10,7 +10,7 @@ async fn a_campaign_is_created_started_changed_and_ended() {
     let server = TestServer::new().await;
     server.fleet(3).await;
     let path = server
-        .campaign(json!({"priority": "high", "max_concurrent_updates": 2}))
+        .campaign(json!({"priority": "high", "max_concurrent_updates": 2, "note": "ticket 7"}))
         .await;
     let created = server.get(&path).await.expect(200);
     assert_eq!(
@@ -18,6 +18,7 @@ async fn a_campaign_is_created_started_changed_and_ended() {
         (&json!("created"), &json!([]))
     );
     assert_eq!(created["strategy"]["config"], json!({}));
+    assert_eq!(created["note"], "ticket 7");
     assert_eq!(created["firmware"]["version"], "1.1.0");
     assert_eq!(
         (&created["timeout_minutes"], &created["created_by"]),

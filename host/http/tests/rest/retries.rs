@@ -126,3 +126,44 @@ async fn retries_have_their_bounds() {
         assert_eq!(refused.1, [field.to_owned()], "{payload}");
     }
 }
+
+#[tokio::test]
+async fn a_note_is_shown_and_a_retry_keeps_it_unless_it_has_another() {
+    let server = TestServer::new().await;
+    let (token, firmware) = create_device_and_firmware(&server).await;
+    let note = "ticket 7:\n\tüber Nacht";
+    let payload = json!({"firmware_id": firmware, "note": note});
+    let first = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let first = first.expect(201);
+    assert_eq!(first["note"], note);
+    report_failure(&server, &token, &first).await;
+
+    let retry = format!("/api/v1/updates/{}/retry", first["update_id"]);
+    for bad in ["a\u{7}", &"x".repeat(1001)] {
+        let refused = server.post(&retry, &json!({"note": bad})).await;
+        assert_eq!(refused.expect_problem(422).1, ["/note"]);
+    }
+    let second = server.post(&retry, &json!({})).await.expect(201);
+    assert_eq!(second["note"], note);
+    report_failure(&server, &token, &second).await;
+    let retry = format!("/api/v1/updates/{}/retry", second["update_id"]);
+    let third = server.post(&retry, &json!({"note": ""})).await.expect(201);
+    assert_eq!(third["note"], "");
+}
+
+#[tokio::test]
+async fn devices_do_not_see_notes() {
+    let server = TestServer::new().await;
+    let (token, firmware) = create_device_and_firmware(&server).await;
+    let payload = json!({"firmware_id": firmware, "note": "ticket 7"});
+    let update = server.post("/api/v1/devices/pi-0/update", &payload).await;
+    let id = update.expect(201)["update_id"].clone();
+    let request = Request::builder()
+        .uri(format!("/default/controller/v1/pi-0/deploymentBase/{id}"))
+        .header("host", "localhost")
+        .header("authorization", format!("TargetToken {token}"))
+        .body(Body::empty())
+        .expect("a request");
+    let deployment = server.send_request(request).await.expect(200);
+    assert!(!deployment.to_string().contains("ticket"), "{deployment}");
+}

@@ -134,6 +134,7 @@ pub(super) fn sheet(update: &Value) -> String {
             ("code", "/code"),
             ("percent", "/progress_percentage"),
             ("window", "/maintenance_window/schedule"),
+            ("note", "/note"),
             ("retry", "/retry_count"),
             ("max retries", "/max_retries"),
             ("retry of", "/retry_of"),

@@ -53,6 +53,9 @@ pub(super) struct RetryOptions {
     /// Delay before the first retry: 1 to 3600; doubled for each further retry, up to an hour
     #[arg(long, value_name = "SECONDS")]
     retry_delay: Option<u64>,
+    /// Note for operators: at most 1000 characters
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
 }
 
 impl UpdateOptions {
@@ -94,6 +97,7 @@ impl RetryOptions {
         let fields = [
             ("max_retries", json!(self.max_retries)),
             ("retry_delay", json!(self.retry_delay)),
+            ("note", json!(self.note)),
         ];
         set_fields(body, fields);
     }
@@ -126,6 +130,7 @@ mod tests {
         };
         assert_eq!(read(&[]), json!({}));
         assert_eq!(read(&["--timeout", "9"]), json!({"timeout_minutes": 9}));
+        assert_eq!(read(&["--note", ""]), json!({"note": ""}));
         let many = [
             "--max-retries",
             "2",

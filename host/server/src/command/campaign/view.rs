@@ -56,6 +56,7 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("strategy", "/strategy/plugin"),
             ("priority", "/priority"),
             ("window", "/maintenance_window/schedule"),
+            ("note", "/note"),
             ("update type", "/update_type"),
             ("forced at", "/forced_at"),
             ("confirmation", "/requires_confirmation"),
