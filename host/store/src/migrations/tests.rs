@@ -1,0 +1,253 @@
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::{Context as _, ensure};
+use sqlx::{Executor as _, any::AnyPoolOptions};
+use tidegate_core::id::Digest;
+
+use super::*;
+use crate::{rows::RowExt as _, test_database, testing::on_both};
+
+on_both! {
+    async fn a_database_that_is_up_to_date_stays_as_it_is(store) {
+        run(store.database.dialect(), store.database.writers()).await?;
+        run(store.database.dialect(), store.database.writers()).await?;
+    }
+
+    async fn a_database_of_a_newer_server_is_left_alone(store) {
+        let last = MIGRATIONS.len();
+        let newer = format!("UPDATE _sqlx_migrations SET version = 999 WHERE version = {last}");
+        sqlx::query(AssertSqlSafe(newer)).execute(store.database.writers()).await?;
+        let refused = run(store.database.dialect(), store.database.writers()).await;
+        let Err(StoreError::Internal { source, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(source.to_string().contains("newer server"), "{source}");
+    }
+}
+
+#[test]
+fn every_placeholder_is_defined() {
+    for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        for (_, name, text) in MIGRATIONS {
+            assert!(!dialect.migration(text).contains("{{"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_migration_file_is_listed_under_its_number() {
+    let files: Vec<_> = migration_files().into_keys().collect();
+    let run = MIGRATIONS
+        .iter()
+        .map(|(number, name, _)| format!("{number:04}_{name}.sql"));
+    assert_eq!(files, run.collect::<Vec<_>>());
+}
+
+/// Servers compare the checksum of each migration that they applied, and refuse to start on another one.
+#[test]
+fn a_committed_migration_never_changes() {
+    const HINT: &str = "restore the file, and put the change into a new one: see \"Change the database\" in CONTRIBUTING.md";
+
+    let sums = fs::read_to_string(folder().join("SHA256SUMS")).expect("migrations/SHA256SUMS");
+    let frozen: BTreeMap<String, String> = sums
+        .lines()
+        .map(|line| {
+            let (sum, file) = line.split_once("  ").expect("a digest and a file");
+            (file.to_owned(), sum.to_owned())
+        })
+        .collect();
+    let files = migration_files();
+    for (file, sum) in &frozen {
+        assert_eq!(files.get(file), Some(sum), "{file} has changed: {HINT}");
+    }
+    for file in files.keys() {
+        assert!(
+            frozen.contains_key(file),
+            "{file} is missing in SHA256SUMS: add its digest"
+        );
+    }
+}
+
+fn folder() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations").into()
+}
+
+/// The files in `migrations/` with the sha256 of their bytes, by name.
+fn migration_files() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for file in fs::read_dir(folder()).expect("the folder `migrations`") {
+        let path = file.expect("a file").path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if name != "SHA256SUMS" {
+            let bytes = fs::read(&path).expect("a readable file");
+            let digest = Digest::of(&bytes).to_string();
+            let sum = digest.trim_start_matches("sha256:").to_owned();
+            files.insert(name, sum);
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn every_migration_keeps_the_rows_of_a_filled_database_on_sqlite() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("tidegate.db");
+    upgrade(&format!("sqlite://{}?mode=rwc", file.display())).await
+}
+
+#[tokio::test]
+async fn every_migration_keeps_the_rows_of_a_filled_database_on_postgres() -> anyhow::Result<()> {
+    let url = test_database::create()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
+    match url {
+        Some(url) => upgrade(&url).await,
+        None => Ok(()),
+    }
+}
+
+/// Applies the migrations one by one. Before each one, all tables get rows.
+async fn upgrade(url: &str) -> anyhow::Result<()> {
+    sqlx::any::install_default_drivers();
+    let dialect = Dialect::from_url(url)?;
+    let pool = AnyPoolOptions::new()
+        .max_connections(1)
+        .connect(url)
+        .await?;
+    let mut filled = Schema::new();
+    for (index, (_, name, _)) in MIGRATIONS.iter().enumerate() {
+        let mut before = BTreeMap::new();
+        for (table, columns) in &filled {
+            before.insert(table, rows(&pool, table, columns).await?);
+        }
+        migrator(dialect, &MIGRATIONS[..=index])
+            .run(&pool)
+            .await
+            .context(*name)?;
+        let schema = schema(dialect, &pool).await?;
+        for (table, columns) in &filled {
+            let kept = schema.iter().find(|(other, _)| other == table);
+            let (_, kept) = kept.with_context(|| format!("{name} drops {table}"))?;
+            for column in columns {
+                ensure!(kept.contains(column), "{name} drops {table}.{column:?}");
+            }
+            ensure!(
+                before[table] == rows(&pool, table, columns).await?,
+                "{name} changes {table}"
+            );
+        }
+        check_foreign_keys(dialect, &pool).await.context(*name)?;
+        let known: Vec<_> = filled.into_iter().map(|(table, _)| table).collect();
+        let new = schema.iter().filter(|(table, _)| !known.contains(table));
+        for (table, columns) in new {
+            fill(&pool, table, columns)
+                .await
+                .with_context(|| format!("fill {table}"))?;
+        }
+        filled = schema;
+    }
+    ensure!(
+        filled.len() > 30,
+        "only {} tables were filled",
+        filled.len()
+    );
+    Ok(())
+}
+
+/// Tables in the order of their creation, each with its columns.
+type Schema = Vec<(String, Vec<Column>)>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Column {
+    name: String,
+    kind: String,
+}
+
+async fn schema(dialect: Dialect, pool: &AnyPool) -> anyhow::Result<Schema> {
+    let sql = match dialect {
+        Dialect::Sqlite => {
+            "SELECT t.name AS owner, c.name AS name, c.type AS kind \
+             FROM sqlite_schema t JOIN pragma_table_info(t.name) c \
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.rowid, c.cid"
+        }
+        Dialect::Postgres => {
+            "SELECT CAST(t.relname AS TEXT) AS owner, CAST(c.attname AS TEXT) AS name, \
+             format_type(c.atttypid, NULL) AS kind \
+             FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid \
+             WHERE t.relkind = 'r' AND t.relnamespace = CAST('public' AS regnamespace) \
+             AND c.attnum > 0 AND NOT c.attisdropped ORDER BY t.oid, c.attnum"
+        }
+    };
+    let mut schema = Schema::new();
+    for row in pool.fetch_all(sql).await? {
+        let table: String = row.take("owner")?;
+        let column = Column {
+            name: row.take("name")?,
+            kind: row.take::<String>("kind")?.to_lowercase(),
+        };
+        match schema.last_mut() {
+            Some((last, columns)) if *last == table => columns.push(column),
+            _ => schema.push((table, vec![column])),
+        }
+    }
+    schema.retain(|(table, _)| table != "_sqlx_migrations");
+    Ok(schema)
+}
+
+/// Inserts two rows. All values of row 1 are 1, all values of row 2 are 2, and so every reference finds its row.
+async fn fill(pool: &AnyPool, table: &str, columns: &[Column]) -> anyhow::Result<()> {
+    let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+    let names = names.join(", ");
+    for number in 1..=2 {
+        let values: Result<Vec<_>, _> = columns
+            .iter()
+            .map(|column| match column.kind.as_str() {
+                "bigint" | "integer" => Ok(number.to_string()),
+                "text" => Ok(format!("'{number}'")),
+                "blob" => Ok(format!("x'0{number}'")),
+                "bytea" => Ok(format!("'\\x0{number}'")),
+                kind => Err(anyhow::anyhow!("{} has the type {kind}", column.name)),
+            })
+            .collect();
+        let values = values?.join(", ");
+        let sql = format!("INSERT INTO {table} ({names}) VALUES ({values})");
+        sqlx::query(AssertSqlSafe(sql)).execute(pool).await?;
+    }
+    Ok(())
+}
+
+/// These columns of all rows, as text.
+async fn rows(pool: &AnyPool, table: &str, columns: &[Column]) -> anyhow::Result<Vec<Vec<String>>> {
+    let texts = columns
+        .iter()
+        .map(|Column { name, .. }| format!("COALESCE(CAST({name} AS TEXT), 'NULL') AS {name}"));
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT {texts} FROM {table} ORDER BY 1, 2");
+    let mut rows = Vec::new();
+    for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(pool).await? {
+        let row: Result<_, _> = (0..columns.len()).map(|index| row.take(index)).collect();
+        rows.push(row?);
+    }
+    Ok(rows)
+}
+
+/// PostgreSQL checks foreign keys itself, unless a migration adds one that is `NOT VALID`.
+async fn check_foreign_keys(dialect: Dialect, pool: &AnyPool) -> anyhow::Result<()> {
+    let sql = match dialect {
+        Dialect::Sqlite => "SELECT \"table\" AS violation FROM pragma_foreign_key_check",
+        Dialect::Postgres => {
+            "SELECT CAST(conname AS TEXT) AS violation FROM pg_constraint WHERE NOT convalidated"
+        }
+    };
+    let violations = pool.fetch_all(sql).await?;
+    ensure!(
+        violations.is_empty(),
+        "{} violated foreign keys",
+        violations.len()
+    );
+    Ok(())
+}
