@@ -100,7 +100,10 @@ fn dev_tokens() -> Result<()> {
         );
         for (body, field) in [
             (json!({ "user_id": "" }), "/user_id"),
-            (json!({ "user_id": "maker", "tenant": "unknown" }), "/tenant"),
+            (
+                json!({ "user_id": "maker", "tenant": "unknown" }),
+                "/tenant",
+            ),
             (
                 json!({ "user_id": "maker", "expires_in": 0 }),
                 "/expires_in",

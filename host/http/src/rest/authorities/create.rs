@@ -42,7 +42,8 @@ pub(crate) async fn create_device_authority(
         Ok(parsed) => parsed,
         Err(error) => {
             let mut errors = vec![error];
-            errors.extend(to_request_fields());
+            let name = access::validate_name(&request.name).into_iter().collect();
+            errors.extend(to_request_fields(name));
             return Err(Problem::invalid("invalid_authority", errors));
         }
     };

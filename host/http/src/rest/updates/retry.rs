@@ -1,5 +1,5 @@
 use axum::extract::State;
-use tidegate_engine::{Authorized, Error, Operator, updates};
+use tidegate_engine::{Authorized, Operator, updates};
 
 use crate::{
     AppState,

@@ -161,7 +161,10 @@ async fn a_device_already_rolling_back_is_skipped(tenant: TestTenant) -> Result<
         "update {} was already rolling this device back",
         own["update_id"]
     );
-    ensure!(explained.to_string().contains(&expected_text), "{explained}");
+    ensure!(
+        explained.to_string().contains(&expected_text),
+        "{explained}"
+    );
     ensure!(
         fleet[0].install().await?,
         "the device has no rollback update"
