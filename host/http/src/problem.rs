@@ -248,7 +248,7 @@ pub(crate) fn add_request_id(mut response: Response) -> Response {
         return response;
     };
     let id = response.headers().get(X_REQUEST_ID);
-    body.request_id = id.map_or("", request_id::as_str).to_owned();
+    id.map_or("", request_id::as_str).clone_into(&mut body.request_id);
     *response.body_mut() = Body::from(body.to_json());
     // The length of the body without the id.
     response.headers_mut().remove(CONTENT_LENGTH);
