@@ -76,7 +76,7 @@ async fn a_wrong_type_an_unknown_field_and_a_broken_rule_are_reported_together()
             "/api/v1/settings",
             json!({
                 "polling": {"jitter_percent": 200, "interval": 7, "x": 1},
-                "access": {"proxy_authorities": ["a"]},
+                "access": {"proxy_authorities": ["a;b"]},
             }),
             vec![
                 "/access/proxy_authorities/0",
