@@ -169,6 +169,9 @@ impl From<Error> for Problem {
         match error {
             Error::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
             Error::Conflict { code, .. } => Self::new(StatusCode::CONFLICT, code, detail),
+            Error::Invalid { code, errors, .. } if errors.is_empty() => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+            }
             Error::Invalid { code, errors, .. } => Self::invalid(code, to_request_fields(errors)),
             Error::Forbidden { code, .. } => Self::new(StatusCode::FORBIDDEN, code, detail),
             Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
@@ -248,7 +251,8 @@ pub(crate) fn add_request_id(mut response: Response) -> Response {
         return response;
     };
     let id = response.headers().get(X_REQUEST_ID);
-    id.map_or("", request_id::as_str).clone_into(&mut body.request_id);
+    id.map_or("", request_id::as_str)
+        .clone_into(&mut body.request_id);
     *response.body_mut() = Body::from(body.to_json());
     // The length of the body without the id.
     response.headers_mut().remove(CONTENT_LENGTH);

@@ -64,15 +64,7 @@ impl<'a> Upload<'a> {
             Ok(modules) => modules,
             Err(error) => {
                 self.lease.release().await;
-                let message = match &error.errors[..] {
-                    [one] => format!("{}: {}", one.path, one.message),
-                    many => format!("{} invalid fields", many.len()),
-                };
-                return Err(Error::Invalid {
-                    code: error.code,
-                    message,
-                    errors: error.errors,
-                });
+                return Err(Error::invalid_fields(error.code, error.errors));
             }
         };
         if let Err(late) = self.lease.check() {
