@@ -30,11 +30,11 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     assert_eq!(
         paths,
         [
-            "/name",
-            "/target_filter",
-            "/firmware_id",
-            "/policies/0/plugin",
-            "/strategy/plugin"
+            "name",
+            "targets.filter",
+            "firmware",
+            "policies.0.plugin",
+            "strategy.plugin"
         ]
     );
 }

@@ -146,10 +146,10 @@ async fn the_document_needs_no_credentials() {
     let bare = Request::builder()
         .uri("/api/v1/openapi.json")
         .body(Body::empty());
-    let served = server
+    let response = server
         .send_request(bare.expect("a request"))
         .await
         .expect(200);
     let document = serde_json::to_value(tidegate_http::openapi()).expect("JSON");
-    assert_eq!(served, document);
+    assert_eq!(response, document);
 }
