@@ -62,10 +62,10 @@ pub(super) async fn sum_by_campaign(
     ]
     .map(|column| format!("CAST(SUM({column}) AS BIGINT) AS {column}"))
     .join(", ");
-    let campaigns = tx.dialect().json_numbers("$2");
+    let id_list = tx.dialect().json_numbers("$2");
     let sql = format!(
         "SELECT campaign_id, {sums} FROM waves \
-         WHERE tenant_id = $1 AND campaign_id IN (SELECT value FROM {campaigns}) GROUP BY campaign_id"
+         WHERE tenant_id = $1 AND campaign_id IN (SELECT value FROM {id_list}) GROUP BY campaign_id"
     );
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query(AssertSqlSafe(sql))
