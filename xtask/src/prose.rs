@@ -55,7 +55,7 @@ fn a_banned_word_is_found_in_prose_and_in_names() {
     assert_eq!(banned_word("let embody = body;"), None);
 }
 
-/// The first banned word of a line. A word ends at anything but a letter, so that parts of snake_case names count.
+/// The first banned word of a line. A word ends at anything but a letter, so that parts of names like `no_device` count.
 fn banned_word(line: &str) -> Option<&'static str> {
     let line = line.to_lowercase();
     let mut words = line.split(|character: char| !character.is_alphabetic());

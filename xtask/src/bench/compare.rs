@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,17 +19,34 @@ use crate::postgres::{Cluster, Durability};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// The benchmark's groups of figures, and whether each measures code that is linked into the benchmark itself.
-const GROUPS: [(&str, bool); 8] = [
-    ("decide", true),
-    ("assign", true),
-    ("campaigns", true),
-    ("poll", false),
-    ("fleet", false),
-    ("storm", false),
-    ("updates", false),
-    ("download", false),
+/// A group of the benchmark's figures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Group {
+    name: &'static str,
+    /// Whether it measures code that is linked into the benchmark itself.
+    is_linked: bool,
+}
+
+const GROUPS: [Group; 8] = [
+    linked("decide"),
+    linked("assign"),
+    linked("campaigns"),
+    of_server("poll"),
+    of_server("fleet"),
+    of_server("storm"),
+    of_server("updates"),
+    of_server("download"),
 ];
+
+const fn linked(name: &'static str) -> Group {
+    let is_linked = true;
+    Group { name, is_linked }
+}
+
+const fn of_server(name: &'static str) -> Group {
+    let is_linked = false;
+    Group { name, is_linked }
+}
 
 /// A figure may be worse by this share before it counts as a regression.
 const TOLERANCE: f64 = 0.05;
@@ -73,19 +91,19 @@ pub(crate) fn run(
     let base = build(workspace, &comparison.revision)?;
     let cluster = Cluster::start(Durability::Fsync)?;
     let mut all: Vec<(String, Series)> = Vec::new();
-    for (group, is_linked) in groups {
+    for group in groups {
         let mut series = BTreeMap::new();
         let mut order = Vec::new();
         for round in 1..=comparison.rounds {
-            println!("{group}, round {round} of {}", comparison.rounds);
-            let harness = if is_linked { &base } else { this };
+            println!("{}, round {round} of {}", group.name, comparison.rounds);
+            let harness = if group.is_linked { &base } else { this };
             let measured = |harness: &Programs, measured: &Programs, name: &str| {
                 let work = workspace.target.join("compare").join(name);
                 measure(
                     workspace,
                     harness,
                     measured,
-                    group,
+                    group.name,
                     &work,
                     cluster.url(),
                     &arguments,
@@ -99,7 +117,7 @@ pub(crate) fn run(
                 let theirs = measured(harness, &base, "base")?;
                 (measured(this, this, "this")?, theirs)
             };
-            add_round(&mut series, &mut order, ours, theirs);
+            add_round(&mut series, &mut order, &ours, &theirs);
         }
         all.extend(order.into_iter().filter_map(|name| {
             let of_name = series.remove(&name)?;
@@ -119,7 +137,7 @@ pub(crate) fn run(
 }
 
 /// The groups to run, and the arguments without `--only`, which the benchmark is given for one group at a time.
-fn select_groups(arguments: &[OsString]) -> Result<(Vec<(&'static str, bool)>, Vec<OsString>)> {
+fn select_groups(arguments: &[OsString]) -> Result<(Vec<Group>, Vec<OsString>)> {
     let mut rest = Vec::new();
     let mut only: Vec<String> = Vec::new();
     let mut arguments = arguments.iter();
@@ -140,13 +158,13 @@ fn select_groups(arguments: &[OsString]) -> Result<(Vec<(&'static str, bool)>, V
     }
     if let Some(unknown) = only
         .iter()
-        .find(|name| GROUPS.iter().all(|group| group.0 != **name))
+        .find(|name| GROUPS.iter().all(|group| group.name != **name))
     {
-        let known: Vec<_> = GROUPS.iter().map(|group| group.0).collect();
+        let known: Vec<_> = GROUPS.iter().map(|group| group.name).collect();
         bail!("no group `{unknown}`; the groups are {}", known.join(", "));
     }
     let is_selected =
-        |group: &&(&str, bool)| only.is_empty() || only.iter().any(|name| name == group.0);
+        |group: &&Group| only.is_empty() || only.iter().any(|name| name == group.name);
     Ok((GROUPS.iter().filter(is_selected).copied().collect(), rest))
 }
 
@@ -250,13 +268,13 @@ fn figures(report: &str) -> Result<Vec<Figure>> {
 fn add_round(
     series: &mut BTreeMap<String, Series>,
     order: &mut Vec<String>,
-    this: Vec<Figure>,
-    base: Vec<Figure>,
+    this: &[Figure],
+    base: &[Figure],
 ) {
     let same_units = this.len() == base.len()
         && this
             .iter()
-            .zip(&base)
+            .zip(base)
             .all(|(ours, theirs)| ours.unit == theirs.unit);
     let mut value = |name: &str, unit: &str, side: fn(&mut Series) -> &mut Vec<f64>, value: f64| {
         if !series.contains_key(name) {
@@ -266,7 +284,7 @@ fn add_round(
         unit.clone_into(&mut of_name.unit);
         side(of_name).push(value);
     };
-    for figure in &this {
+    for figure in this {
         value(
             &figure.name,
             &figure.unit,
@@ -342,13 +360,15 @@ fn table(revision: &str, all: &[(String, Series)]) -> String {
         let ratio = series
             .ratio()
             .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
-        text.push_str(&format!(
-            "{name}\n    this {} {unit}; base {} {unit}; ratio {ratio} {}\n",
+        // Writing to a string never fails.
+        let _ = writeln!(
+            text,
+            "{name}\n    this {} {unit}; base {} {unit}; ratio {ratio} {}",
             side(&series.this),
             side(&series.base),
             series.verdict(),
             unit = series.unit,
-        ));
+        );
     }
     text
 }
@@ -388,7 +408,7 @@ mod tests {
         let (mut all, mut order) = (BTreeMap::new(), Vec::new());
         let this = vec![figure("poll", 2.0, "ms"), figure("new name", 3.0, "MiB")];
         let base = vec![figure("poll", 1.0, "ms"), figure("old name", 4.0, "MiB")];
-        add_round(&mut all, &mut order, this, base);
+        add_round(&mut all, &mut order, &this, &base);
         assert_eq!(order, ["poll", "new name"]);
         assert_eq!(all["new name"], series("MiB", &[4.0], &[3.0]));
     }
@@ -397,7 +417,8 @@ mod tests {
     fn a_figure_of_one_revision_stands_alone() {
         let (mut all, mut order) = (BTreeMap::new(), Vec::new());
         let this = vec![figure("poll", 2.0, "ms"), figure("list", 3.0, "ms")];
-        add_round(&mut all, &mut order, this, vec![figure("poll", 1.0, "ms")]);
+        let base = [figure("poll", 1.0, "ms")];
+        add_round(&mut all, &mut order, &this, &base);
         assert_eq!(all["list"].verdict(), "new");
         assert_eq!(all["poll"].ratio(), Some(2.0));
     }
@@ -406,7 +427,7 @@ mod tests {
     fn groups_are_taken_out_of_the_arguments() {
         let arguments = ["--quick", "--only", "poll,storm"].map(OsString::from);
         let (groups, rest) = select_groups(&arguments).expect("known groups");
-        assert_eq!(groups, [("poll", false), ("storm", false)]);
+        assert_eq!(groups, [of_server("poll"), of_server("storm")]);
         assert_eq!(rest, ["--quick"]);
         let error = select_groups(&["--only=pool".into()]).expect_err("no such group");
         assert!(error.to_string().contains("`pool`"), "{error}");

@@ -32,16 +32,16 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         println!("skipped: {THIS_FILE} is not committed yet");
         return Ok(());
     };
-    let log = git(&["log", "--format=%h %s", &format!("{first}..HEAD")])?;
-    let long = long_subjects(&log);
-    if !long.is_empty() {
+    let commits = git(&["log", "--format=%h %s", &format!("{first}..HEAD")])?;
+    let too_long = long_subjects(&commits);
+    if !too_long.is_empty() {
         bail!(
             "commit subjects of more than {MAX_SUBJECT} characters; shorten them with `git rebase --interactive {}`:\n{}",
             &first[..12],
-            long.join("\n")
+            too_long.join("\n")
         );
     }
-    println!("{} commits since {}", log.lines().count(), &first[..12]);
+    println!("{} commits since {}", commits.lines().count(), &first[..12]);
     Ok(())
 }
 
