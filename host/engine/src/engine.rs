@@ -8,7 +8,7 @@ use crate::{
     campaigns::UsageLog,
     ctx::draw_request_id,
     devices::{AuthCache, FirmwareCache, LastSeenBuffer, ReadModel},
-    ports::{Artifacts, Clock, Entropy, Observer, Role, Sandbox, Store},
+    ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Role, Sandbox, Store},
 };
 
 /// The context of every use case: the ports, and the server's state between requests.
@@ -83,6 +83,16 @@ impl Engine {
             request_id: draw_request_id(&*self.ports.entropy),
             now: self.now(),
         })
+    }
+
+    /// A tenant to be created; there is no context before.
+    pub(crate) fn new_tenant(&self, name: String, created_by: Actor) -> NewTenant {
+        NewTenant {
+            name,
+            created_by,
+            request_id: draw_request_id(&*self.ports.entropy),
+            created_at: self.now(),
+        }
     }
 
     /// The database.

@@ -10,6 +10,7 @@
 //! another tenant. The tests in `tenant_isolation` read all statements of this crate and check this.
 
 mod access;
+mod audit;
 mod batch_writer;
 mod blob;
 mod campaigns;

@@ -61,6 +61,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "notes",
         include_str!("../../../migrations/0009_notes.sql"),
     ),
+    (
+        10,
+        "audit",
+        include_str!("../../../migrations/0010_audit.sql"),
+    ),
 ];
 
 /// Applies all migrations. Servers that start concurrently wait for each other.

@@ -2,16 +2,21 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{Digest, TenantId},
     plugin::{Description, PluginKind},
     time::Timestamp,
 };
-use tidegate_engine::ports::{NewRevision, Plugins, Revision, StoreError, Usage};
+use tidegate_engine::{
+    Ctx,
+    ports::{NewRevision, Plugins, Revision, StoreError, Usage},
+};
 
 use crate::{
     SqlStore,
+    audit::{self, AuditEntry},
     database::Tx,
     dialect::{ColumnType, storable},
     error::failed,
@@ -28,13 +33,9 @@ const COLUMNS: &str = "r.plugin, p.kind, r.digest, r.contract, r.version, r.summ
 
 #[async_trait]
 impl Plugins for SqlStore {
-    async fn put_revision(
-        &self,
-        tenant: TenantId,
-        revision: NewRevision,
-    ) -> Result<(), StoreError> {
+    async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
-        let kind = put_plugin(&mut tx, tenant, &revision).await?;
+        let kind = put_plugin(&mut tx, ctx.tenant, &revision).await?;
         if kind != revision.kind {
             return Err(StoreError::Conflict(format!(
                 "plugin {} exists with the kind `{}`, which cannot change",
@@ -42,7 +43,15 @@ impl Plugins for SqlStore {
                 kind.as_str()
             )));
         }
-        insert(&mut tx, tenant, &revision).await?;
+        if insert(&mut tx, ctx.tenant, &revision).await? {
+            let after = json!({
+                "plugin": revision.description.name,
+                "version": revision.description.version,
+                "kind": revision.kind.as_str(),
+            });
+            let entry = AuditEntry::new("plugin.upload", revision.digest, Value::Null, after);
+            audit::record(&mut tx, ctx, entry).await?;
+        }
         tx.commit().await
     }
 
@@ -92,7 +101,7 @@ impl Plugins for SqlStore {
 
     async fn enable_revision(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         plugin: &str,
         digest: Digest,
         enabled: bool,
@@ -100,17 +109,28 @@ impl Plugins for SqlStore {
         let mut tx = self.database.write().await?;
         let done = sqlx::query(
             "UPDATE plugin_revisions SET enabled = $4 \
-             WHERE tenant_id = $1 AND plugin = $2 AND digest = $3",
+             WHERE tenant_id = $1 AND plugin = $2 AND digest = $3 AND enabled <> $4",
         )
-        .bind(tenant.0)
+        .bind(ctx.tenant.0)
         .bind(storable(plugin).into_owned())
         .bind(digest.to_string())
         .bind(i32::from(enabled))
         .execute(tx.conn())
         .await
         .map_err(failed("enable a plugin revision"))?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let action = if enabled {
+            "plugin.enable"
+        } else {
+            "plugin.disable"
+        };
+        let state = |enabled: bool| json!({ "plugin": plugin, "enabled": enabled });
+        let entry = AuditEntry::of_difference(action, digest, state(!enabled), state(enabled));
+        audit::record(&mut tx, ctx, entry).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(true)
     }
 
     async fn record_plugin_usage(
@@ -151,14 +171,15 @@ async fn put_plugin(
         .map_err(row_error("read plugin row"))
 }
 
-async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result<(), StoreError> {
+/// Returns false if the revision exists already.
+async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result<bool, StoreError> {
     let description = &revision.description;
     let text = |text: &str| storable(text).into_owned();
     let list = |texts: &[String]| {
         let texts: Vec<_> = texts.iter().map(|text| storable(text)).collect();
         to_json(&texts)
     };
-    sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO plugin_revisions (tenant_id, plugin, digest, contract, version, summary, \
          config_schema, state_schema, metrics, attributes, size, created_by, created_at, enabled, \
          calls, failures, fuel) \
@@ -181,7 +202,7 @@ async fn insert(tx: &mut Tx, tenant: TenantId, revision: &NewRevision) -> Result
     .execute(tx.conn())
     .await
     .map_err(failed("create a plugin revision"))?;
-    Ok(())
+    Ok(inserted.rows_affected() > 0)
 }
 
 async fn record_plugin_usage(

@@ -2,12 +2,18 @@ mod access;
 mod settings;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{firmware::hex, id::TenantId, settings::TenantSettings, time::Timestamp};
-use tidegate_engine::ports::{ApiKey, ApiKeyRecord, Role, StoreError, Tenant, Tenants};
+use tidegate_engine::{
+    Ctx,
+    ports::{ApiKey, ApiKeyRecord, NewTenant, Role, StoreError, Tenant, Tenants},
+    tenants::key_id,
+};
 
 use crate::{
     SqlStore,
+    audit::{self, AuditEntry},
     database::Tx,
     dialect::storable,
     error::{conflict, failed},
@@ -17,7 +23,8 @@ use crate::{
 
 #[async_trait]
 impl Tenants for SqlStore {
-    async fn create_tenant(&self, name: &str, now: Timestamp) -> Result<Tenant, StoreError> {
+    async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, StoreError> {
+        let name = &new.name;
         let mut tx = self.database.write().await?;
         let message = || format!("tenant {name} exists already");
         let row = sqlx::query(
@@ -25,12 +32,23 @@ impl Tenants for SqlStore {
              VALUES ($1, '{}', 0, $2) RETURNING id, name, settings, settings_revision",
         )
         .bind(storable(name).into_owned())
-        .bind(now.0)
+        .bind(new.created_at.0)
         .fetch_one(tx.conn())
         .await
         .map_err(conflict("create a tenant", message()))?;
+        let tenant = tenant(&row).map_err(row_error("read tenant row"))?;
+        let after = json!({ "name": tenant.name });
+        let ctx = Ctx {
+            tenant: tenant.id,
+            actor: new.created_by,
+            role: Role::Admin,
+            request_id: new.request_id,
+            now: new.created_at,
+        };
+        let entry = AuditEntry::new("tenant.create", tenant.id, Value::Null, after);
+        audit::record(&mut tx, &ctx, entry).await?;
         tx.commit().await?;
-        tenant(&row).map_err(row_error("read tenant row"))
+        Ok(tenant)
     }
 
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
@@ -75,8 +93,8 @@ impl Tenants for SqlStore {
 
     async fn change_settings(
         &self,
-        tenant: TenantId,
-        revision: i64,
+        ctx: &Ctx,
+        before: &Tenant,
         settings: &TenantSettings,
     ) -> Result<bool, StoreError> {
         let mut tx = self.database.write().await?;
@@ -85,8 +103,8 @@ impl Tenants for SqlStore {
              WHERE id = $2 AND settings_revision = $3",
         )
         .bind(settings::to_text(settings)?)
-        .bind(tenant.0)
-        .bind(revision)
+        .bind(ctx.tenant.0)
+        .bind(before.settings_revision)
         .bind(i64::from(settings.track_address))
         .execute(tx.conn())
         .await
@@ -95,14 +113,20 @@ impl Tenants for SqlStore {
             return Ok(false);
         }
         if !settings.track_address {
-            delete_addresses(&mut tx, tenant).await?;
+            delete_addresses(&mut tx, ctx.tenant).await?;
         }
-        notify_tenant(&mut tx, tenant).await?;
+        let (old, new) = (
+            settings::to_value(&before.settings)?,
+            settings::to_value(settings)?,
+        );
+        let entry = AuditEntry::of_difference("settings.change", ctx.tenant, old, new);
+        audit::record(&mut tx, ctx, entry).await?;
+        notify_tenant(&mut tx, ctx.tenant).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError> {
+    async fn create_key(&self, ctx: &Ctx, key: ApiKeyRecord) -> Result<(), StoreError> {
         let mut tx = self.database.write().await?;
         sqlx::query(
             "INSERT INTO api_keys (sha256, tenant_id, user_name, role, expires_at, created_at) \
@@ -120,6 +144,11 @@ impl Tenants for SqlStore {
             "create an API key",
             "the API key exists already".to_owned(),
         ))?;
+        let expires_at = key.expires_at.map(|at| at.0);
+        let after =
+            json!({ "user": key.user, "role": key.role.as_str(), "expires_at": expires_at });
+        let entry = AuditEntry::new("api_key.create", key_id(&key.sha256), Value::Null, after);
+        audit::record(&mut tx, ctx, entry).await?;
         tx.commit().await
     }
 
@@ -154,16 +183,30 @@ impl Tenants for SqlStore {
             .map_err(row_error("read API key row"))
     }
 
-    async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError> {
+    async fn delete_key(&self, ctx: &Ctx, sha256: [u8; 32]) -> Result<bool, StoreError> {
         let mut tx = self.database.write().await?;
-        let deleted = sqlx::query("DELETE FROM api_keys WHERE tenant_id = $1 AND sha256 = $2")
-            .bind(tenant.0)
-            .bind(hex(&sha256))
-            .execute(tx.conn())
-            .await
-            .map_err(failed("delete an API key"))?;
+        let deleted = sqlx::query(
+            "DELETE FROM api_keys WHERE tenant_id = $1 AND sha256 = $2 \
+             RETURNING user_name, role, expires_at",
+        )
+        .bind(ctx.tenant.0)
+        .bind(hex(&sha256))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(failed("delete an API key"))?;
+        let Some(row) = deleted else {
+            return Ok(false);
+        };
+        let read = || -> Result<Value, RowError> {
+            let (user, role): (&str, &str) = (row.take("user_name")?, row.take("role")?);
+            let expires_at: Option<i64> = row.take("expires_at")?;
+            Ok(json!({ "user": user, "role": role, "expires_at": expires_at }))
+        };
+        let before = read().map_err(row_error("read API key row"))?;
+        let entry = AuditEntry::new("api_key.revoke", key_id(&sha256), before, Value::Null);
+        audit::record(&mut tx, ctx, entry).await?;
         tx.commit().await?;
-        Ok(deleted.rows_affected() > 0)
+        Ok(true)
     }
 
     async fn has_keys(&self) -> Result<bool, StoreError> {

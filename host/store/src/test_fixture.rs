@@ -340,6 +340,7 @@ impl<'a> StoreFixture<'a> {
             device,
             update,
             event,
+            by: None,
             at,
         };
         self.store.record(report).await

@@ -3,8 +3,23 @@
 use std::ops::Deref;
 
 use tempfile::TempDir;
-use tidegate_core::{id::TenantId, time::Timestamp};
-use tidegate_engine::ports::Tenants;
+use tidegate_core::{
+    device::AutoConfirm,
+    id::{AuthorityId, CampaignId, DeviceKey, Digest, FirmwareId, GatewayId, TenantId},
+    settings::TenantSettings,
+    time::Timestamp,
+};
+use tidegate_engine::{
+    Actor, ActorKind, Ctx,
+    ports::{
+        Access as _, ApiKeyRecord, AutoConfirmation as _, CampaignChange, CampaignStart,
+        Campaigns as _, CancelledUpdates, ChangeError, DeviceChange, Devices as _, Firmwares as _,
+        NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, NewTenant,
+        Offer, OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
+        RecordedFeedback, Registry as _, Role, SingleUpdates as _, StoreError, Tenant,
+        Tenants as _,
+    },
+};
 
 use crate::{Options, SqlStore, test_database};
 
@@ -58,11 +73,171 @@ impl TestStore {
     async fn new(options: Options, folder: Option<TempDir>) -> anyhow::Result<Self> {
         let store = SqlStore::open(options).await?;
         Ok(Self {
-            ours: store.create_tenant("DEFAULT", Timestamp(0)).await?.id,
-            theirs: store.create_tenant("OTHER", Timestamp(0)).await?.id,
+            ours: store
+                .create_tenant(new_tenant("DEFAULT", Timestamp(0)))
+                .await?
+                .id,
+            theirs: store
+                .create_tenant(new_tenant("OTHER", Timestamp(0)))
+                .await?
+                .id,
             store,
             _folder: folder,
         })
+    }
+}
+
+/// The context of a user of a tenant.
+pub(crate) fn test_ctx(tenant: TenantId) -> Ctx {
+    Ctx {
+        tenant,
+        actor: Actor::new(ActorKind::Key, "maker"),
+        role: Role::Admin,
+        request_id: "request-1".into(),
+        now: Timestamp(1),
+    }
+}
+
+fn new_tenant(name: &str, created_at: Timestamp) -> NewTenant {
+    NewTenant {
+        name: name.to_owned(),
+        created_by: Actor::server(),
+        request_id: "request-1".into(),
+        created_at,
+    }
+}
+
+/// Methods of the ports, on behalf of [`test_ctx`].
+macro_rules! on_behalf {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        impl TestStore {
+            $(
+                pub(crate) async fn $name(&self, tenant: TenantId, $($argument: $type),*) -> $result {
+                    self.store.$name(&test_ctx(tenant), $($argument),*).await
+                }
+            )*
+        }
+    };
+}
+
+on_behalf! {
+    create_gateway(gateway: NewGateway) -> Result<GatewayId, StoreError>;
+    delete_gateway(id: GatewayId) -> Result<bool, StoreError>;
+    create_authority(authority: NewAuthority) -> Result<AuthorityId, StoreError>;
+    delete_authority(id: AuthorityId) -> Result<bool, StoreError>;
+    replace_token(device_id: &str, sha256: Option<[u8; 32]>, old_until: Option<Timestamp>, now: Timestamp)
+        -> Result<bool, StoreError>;
+    create_campaign(campaign: NewCampaign) -> Result<CampaignId, StoreError>;
+    create_device(device: NewDevice) -> Result<DeviceKey, StoreError>;
+    change_device(device_id: &str, change: DeviceChange) -> Result<Vec<CampaignId>, ChangeError>;
+    delete_device(device_id: &str, now: Timestamp) -> Result<Option<Vec<CampaignId>>, StoreError>;
+    create_firmware(firmware: NewFirmware) -> Result<FirmwareId, StoreError>;
+    delete_firmware(id: FirmwareId, now: Timestamp) -> Result<bool, StoreError>;
+    put_revision(revision: NewRevision) -> Result<(), StoreError>;
+    enable_revision(plugin: &str, digest: Digest, enabled: bool) -> Result<bool, StoreError>;
+    roll_back_device(device: DeviceKey, offer: &Offer, overrides: OfferOverrides)
+        -> Result<(OfferResult, CancelledUpdates), StoreError>;
+    delete_key(sha256: [u8; 32]) -> Result<bool, StoreError>;
+}
+
+impl TestStore {
+    pub(crate) async fn create_tenant(
+        &self,
+        name: &str,
+        created_at: Timestamp,
+    ) -> Result<Tenant, StoreError> {
+        self.store.create_tenant(new_tenant(name, created_at)).await
+    }
+
+    pub(crate) async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError> {
+        self.store.create_key(&test_ctx(key.tenant), key).await
+    }
+
+    /// False also if the tenant does not exist.
+    pub(crate) async fn change_settings(
+        &self,
+        tenant: TenantId,
+        revision: i64,
+        settings: &TenantSettings,
+    ) -> Result<bool, StoreError> {
+        let Some(mut before) = self.tenant_by_id(tenant).await? else {
+            return Ok(false);
+        };
+        before.settings_revision = revision;
+        let ctx = test_ctx(tenant);
+        self.store.change_settings(&ctx, &before, settings).await
+    }
+
+    /// False also if the tenant does not have the campaign.
+    pub(crate) async fn change_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        generation: i64,
+        change: CampaignChange,
+    ) -> Result<bool, StoreError> {
+        let Some(mut campaign) = self.campaign(tenant, id).await? else {
+            return Ok(false);
+        };
+        campaign.generation = generation;
+        let ctx = test_ctx(tenant);
+        self.store.change_campaign(&ctx, &campaign, change).await
+    }
+
+    /// False also if the tenant does not have the campaign.
+    pub(crate) async fn start_campaign(
+        &self,
+        tenant: TenantId,
+        id: CampaignId,
+        generation: i64,
+        start: CampaignStart,
+    ) -> Result<bool, StoreError> {
+        let Some(mut campaign) = self.campaign(tenant, id).await? else {
+            return Ok(false);
+        };
+        campaign.generation = generation;
+        let ctx = test_ctx(tenant);
+        self.store.start_campaign(&ctx, &campaign, start).await
+    }
+
+    pub(crate) async fn create_updates(
+        &self,
+        tenant: TenantId,
+        devices: &[DeviceKey],
+        offer: &Offer,
+        force: bool,
+    ) -> Result<Vec<OfferResult>, StoreError> {
+        let by = OfferedBy {
+            ctx: test_ctx(tenant),
+            action: OfferAction::CreateMany,
+        };
+        self.store
+            .create_updates(tenant, devices, offer, force, Some(&by))
+            .await
+    }
+
+    pub(crate) async fn activate_auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        auto_confirm: AutoConfirm,
+    ) -> Result<RecordedFeedback, RecordError> {
+        let by = test_ctx(tenant);
+        self.store
+            .activate_auto_confirm(tenant, device, auto_confirm, Some(&by))
+            .await
+    }
+
+    pub(crate) async fn deactivate_auto_confirm(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        let by = test_ctx(tenant);
+        self.store
+            .deactivate_auto_confirm(tenant, device, now, Some(&by))
+            .await
     }
 }
 

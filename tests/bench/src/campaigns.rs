@@ -16,7 +16,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    Actor, Authorized, Engine, Operator,
+    Actor, Authorized, Ctx, Engine, Operator, Publisher,
     campaigns::{self, Draft, PluginChoice},
     plugins,
     ports::{AttributeMode, AttributesReport, NewFirmware, NewModule, RunRef},
@@ -149,7 +149,10 @@ impl EngineFixture {
         plugins::install_builtins(&app.engine, &bench.components).await?;
         let tenant = tenants::by_name(&app.engine, DEFAULT_TENANT).await?;
         let tenant = tenant.context("the default tenant is missing")?.id;
-        let firmware = firmware(&app.engine, tenant).await?;
+        let ctx = app
+            .engine
+            .trusted_ctx::<Publisher>(tenant, Actor::command_line());
+        let firmware = firmware(&ctx, &app.engine).await?;
         Ok(Self {
             app,
             tenant,
@@ -265,7 +268,7 @@ impl EngineFixture {
     }
 }
 
-async fn firmware(engine: &Engine, tenant: TenantId) -> Result<FirmwareId> {
+async fn firmware(ctx: &Ctx, engine: &Engine) -> Result<FirmwareId> {
     let firmware = NewFirmware {
         details: FirmwareDetails {
             name: "edge-os".to_owned(),
@@ -282,5 +285,5 @@ async fn firmware(engine: &Engine, tenant: TenantId) -> Result<FirmwareId> {
         created_by: "bench".to_owned(),
         created_at: engine.now(),
     };
-    Ok(engine.store().create_firmware(tenant, firmware).await?)
+    Ok(engine.store().create_firmware(ctx, firmware).await?)
 }

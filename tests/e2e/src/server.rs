@@ -115,6 +115,14 @@ impl TestServer {
         self.dir.path()
     }
 
+    /// The URL of its database.
+    pub fn database_url(&self) -> String {
+        match &self.config.database.url {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.config.database_file().display()),
+        }
+    }
+
     /// Stops the server as SIGTERM does.
     pub async fn stop(self) -> Result<()> {
         self.app.shutdown().await

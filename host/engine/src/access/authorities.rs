@@ -21,11 +21,7 @@ pub async fn create_authority(
         "too_many_authorities",
         engine.store().authorities(ctx.tenant).await?.len(),
     )?;
-    let id = match engine
-        .store()
-        .create_authority(ctx.tenant, new.clone())
-        .await
-    {
+    let id = match engine.store().create_authority(ctx, new.clone()).await {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("authority_exists", message));
         }
@@ -49,7 +45,7 @@ pub async fn delete_authority(
     engine: &Engine,
     id: AuthorityId,
 ) -> Result<()> {
-    let deleted = engine.store().delete_authority(ctx.tenant, id).await?;
+    let deleted = engine.store().delete_authority(ctx, id).await?;
     engine.auth_cache.invalidate_authorities(ctx.tenant);
     if deleted {
         return Ok(());

@@ -64,7 +64,7 @@ async fn replace(
     old_until: Option<Timestamp>,
 ) -> Result<()> {
     let (store, tenant) = (engine.store(), ctx.tenant);
-    let replaced = store.replace_token(tenant, device_id, sha256, old_until, ctx.now);
+    let replaced = store.replace_token(ctx, device_id, sha256, old_until, ctx.now);
     let replaced = replaced.await;
     // After a store error the result is unknown.
     engine.read_model.invalidate(tenant, device_id);

@@ -36,7 +36,7 @@ pub async fn create_gateway(
         group: group.map(str::to_owned),
         created_at,
     };
-    let id = match engine.store().create_gateway(ctx.tenant, new).await {
+    let id = match engine.store().create_gateway(ctx, new).await {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("gateway_exists", message));
         }
@@ -68,7 +68,7 @@ pub fn validate_gateway(name: &str, group: Option<&str>) -> Vec<FieldError> {
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.
 pub async fn delete_gateway(ctx: &Authorized<Admin>, engine: &Engine, id: GatewayId) -> Result<()> {
-    let deleted = engine.store().delete_gateway(ctx.tenant, id).await?;
+    let deleted = engine.store().delete_gateway(ctx, id).await?;
     engine.auth_cache.invalidate_gateways(ctx.tenant);
     if deleted {
         return Ok(());

@@ -198,7 +198,7 @@ pub(super) async fn apply_command(
     loop {
         let campaign = super::get(ctx, engine, id).await?;
         let requested = command(&campaign)?;
-        let changed = change(engine, campaign, requested).await;
+        let changed = change(ctx, engine, campaign, requested).await;
         let has_lost_race =
             matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
         attempts += 1;
@@ -218,16 +218,17 @@ fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
 
 /// Applies a change to the campaign as read, and wakes its loop. Returns the changed campaign.
 async fn change(
+    ctx: &Ctx,
     engine: &Engine,
     campaign: Campaign,
     mut change: CampaignChange,
 ) -> Result<Campaign> {
     change.wake_at = Some(engine.now());
-    let (tenant, id, generation) = (campaign.tenant, campaign.id, campaign.generation);
-    let changed = change.apply_to(campaign);
+    let (tenant, id) = (campaign.tenant, campaign.id);
+    let changed = change.apply_to(campaign.clone());
     if !engine
         .store()
-        .change_campaign(tenant, id, generation, change)
+        .change_campaign(ctx, &campaign, change)
         .await?
     {
         return Err(changed_meanwhile());

@@ -63,7 +63,7 @@ pub async fn create(ctx: &Authorized<Operator>, engine: &Engine, draft: Draft) -
         created_by: ctx.actor.name.to_string(),
         created_at: ctx.now,
     };
-    let created = engine.store().create_campaign(ctx.tenant, campaign).await;
+    let created = engine.store().create_campaign(ctx, campaign).await;
     let id = created.map_err(|error| match error {
         StoreError::Conflict(message) => Error::invalid("invalid_campaign", "firmware", message),
         error => error.into(),

@@ -33,11 +33,11 @@ async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Option<
         return Err(Error::conflict("not_approved", message));
     }
     let campaign_start = prepare(engine, &campaign).await?;
-    let (tenant, generation) = (campaign.tenant, campaign.generation);
-    let started = campaign_start.apply_to(campaign);
+    let tenant = campaign.tenant;
+    let started = campaign_start.apply_to(campaign.clone());
     if !engine
         .store()
-        .start_campaign(tenant, id, generation, campaign_start)
+        .start_campaign(ctx, &campaign, campaign_start)
         .await?
     {
         return Ok(None);

@@ -11,7 +11,7 @@ use super::{
     record::{record_for_device, require_known_device},
 };
 use crate::{
-    Engine,
+    Ctx, Engine,
     ports::{PollView, RecordError, Tenant},
 };
 
@@ -53,21 +53,30 @@ pub async fn activate_auto_confirm(
         remark,
         activated_at,
     };
-    record_auto_confirm(engine, tenant, &caller.device_id, device, auto_confirm).await
+    record_auto_confirm(
+        engine,
+        tenant,
+        &caller.device_id,
+        device,
+        auto_confirm,
+        None,
+    )
+    .await
 }
 
-/// Activates auto-confirm, for a device or an operator.
+/// Activates auto-confirm, for an actor or, without one, for the device itself.
 pub(crate) async fn record_auto_confirm(
     engine: &Arc<Engine>,
     tenant: TenantId,
     device_id: &str,
     device: DeviceKey,
     auto_confirm: AutoConfirm,
+    by: Option<Ctx>,
 ) -> Result<(), RecordError> {
     record_for_device(engine, tenant, device_id, |engine| async move {
         let store = engine.store();
         store
-            .activate_auto_confirm(tenant, device, auto_confirm)
+            .activate_auto_confirm(tenant, device, auto_confirm, by.as_ref())
             .await
     })
     .await?;
@@ -79,6 +88,6 @@ pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result
     let (device, now) = require_known_device(engine, caller).await?;
     let store = engine.store();
     store
-        .deactivate_auto_confirm(caller.tenant, device, now)
+        .deactivate_auto_confirm(caller.tenant, device, now, None)
         .await
 }

@@ -134,6 +134,7 @@ fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, upda
         device: view.device,
         update,
         event: UpdateEvent::Retrieved,
+        by: None,
         at: engine.now(),
     };
     let (engine, caller) = (Arc::clone(engine), caller.clone());

@@ -69,6 +69,7 @@ async fn record_event(
         device,
         update,
         event,
+        by: None,
         at,
     };
     record(engine, caller, |engine| async move {

@@ -78,7 +78,7 @@ impl<'a> Upload<'a> {
             created_at: self.engine.now(),
         };
         let store = self.engine.store();
-        match store.create_firmware(self.ctx.tenant, firmware).await {
+        match store.create_firmware(self.ctx, firmware).await {
             Ok(id) => {
                 self.lease.release().await;
                 super::get(self.ctx, self.engine, id).await

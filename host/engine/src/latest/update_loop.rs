@@ -118,7 +118,7 @@ async fn offer(
         };
         let results = engine
             .store()
-            .create_updates(tenant, &new, &offer, false)
+            .create_updates(tenant, &new, &offer, false, None)
             .await?;
         let affected: Vec<_> = results
             .into_iter()

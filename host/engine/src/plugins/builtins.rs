@@ -4,10 +4,7 @@ use bytes::Bytes;
 use tidegate_core::id::{Digest, TenantId};
 
 use super::upload::{inspect_component, store_component};
-use crate::{Engine, Error, Result};
-
-/// The publisher of built-in plugins.
-pub const BUILTIN_PUBLISHER: &str = "tidegate";
+use crate::{Actor, Engine, Error, Publisher, Result};
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
 /// Revisions that a tenant has already are not inspected again. A rejected component is logged and skipped, so that it
@@ -58,15 +55,8 @@ async fn install(
     };
     let mut installed = 0;
     for tenant in missing {
-        match store_component(
-            engine,
-            tenant,
-            BUILTIN_PUBLISHER,
-            component.clone(),
-            inspection.clone(),
-        )
-        .await
-        {
+        let ctx = engine.trusted_ctx::<Publisher>(tenant, Actor::server());
+        match store_component(&ctx, engine, component.clone(), inspection.clone()).await {
             Ok(()) => installed += 1,
             Err(Error::Conflict { message, .. }) => {
                 let path = path.display();

@@ -1,6 +1,6 @@
 use tidegate_core::id::Digest;
 
-use crate::{Authorized, Engine, Error, Publisher, Result, ports::Revision};
+use crate::{Authorized, Engine, Publisher, Result, ports::Revision};
 
 /// Enables or disables a revision for new campaigns. Running campaigns continue with it.
 pub async fn enable(
@@ -10,12 +10,9 @@ pub async fn enable(
     digest: Digest,
     enabled: bool,
 ) -> Result<Revision> {
-    if !engine
+    engine
         .store()
-        .enable_revision(ctx.tenant, plugin, digest, enabled)
-        .await?
-    {
-        return Err(Error::not_found("plugin revision", digest));
-    }
+        .enable_revision(ctx, plugin, digest, enabled)
+        .await?;
     super::revision(ctx, engine, plugin, digest).await
 }

@@ -6,7 +6,7 @@ mod read;
 mod upload;
 mod validate;
 
-pub use builtins::{BUILTIN_PUBLISHER, install_builtins};
+pub use builtins::install_builtins;
 pub use enable::enable;
 pub use read::{get, list, newest_enabled, revision};
 pub use upload::upload;

@@ -1,9 +1,9 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use tidegate_core::id::{Digest, TenantId};
+use tidegate_core::id::Digest;
 
 use crate::{
-    Authorized, Engine, Error, Publisher, Result,
+    Authorized, Ctx, Engine, Error, Publisher, Result,
     files::FileLease,
     ports::{Inspection, NewRevision, Rejection, Revision, StoreError},
 };
@@ -18,7 +18,7 @@ pub async fn upload(
     let inspection = inspect_component(engine, &component).await?;
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
-    store_component(engine, ctx.tenant, &ctx.actor.name, component, inspection).await?;
+    store_component(ctx, engine, component, inspection).await?;
     super::revision(ctx, engine, &plugin, digest).await
 }
 
@@ -40,9 +40,8 @@ pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Res
 /// Stores an inspected component: first its bytes, then its revision. If the revision is refused, the bytes are
 /// deleted.
 pub(super) async fn store_component(
+    ctx: &Ctx,
     engine: &Engine,
-    tenant: TenantId,
-    user: &str,
     component: Bytes,
     inspection: Inspection,
 ) -> Result<()> {
@@ -61,10 +60,10 @@ pub(super) async fn store_component(
         contract: inspection.contract,
         description: inspection.description,
         size,
-        created_by: user.to_owned(),
+        created_by: ctx.actor.name.to_string(),
         created_at: engine.now(),
     };
-    let stored = engine.store().put_revision(tenant, revision).await;
+    let stored = engine.store().put_revision(ctx, revision).await;
     // After any other error the revision may have been stored nevertheless, so the lease is kept until it expires.
     if matches!(stored, Ok(()) | Err(StoreError::Conflict(_))) {
         lease.release().await;

@@ -6,23 +6,22 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use crate::Ctx;
+
 use super::StoreError;
 
 /// Credentials on behalf of devices: gateways, device tokens and device authorities.
 #[async_trait]
 pub trait Access: Send + Sync {
     /// Creates a gateway. A second one of the same name is a conflict.
-    async fn create_gateway(
-        &self,
-        tenant: TenantId,
-        gateway: NewGateway,
-    ) -> Result<GatewayId, StoreError>;
+    async fn create_gateway(&self, ctx: &Ctx, gateway: NewGateway)
+    -> Result<GatewayId, StoreError>;
 
     /// The tenant's gateways, ordered by name.
     async fn gateways(&self, tenant: TenantId) -> Result<Vec<Gateway>, StoreError>;
 
     /// Deletes a gateway. False: it does not exist.
-    async fn delete_gateway(&self, tenant: TenantId, id: GatewayId) -> Result<bool, StoreError>;
+    async fn delete_gateway(&self, ctx: &Ctx, id: GatewayId) -> Result<bool, StoreError>;
 
     /// Stores when gateways were last used, many at a time.
     async fn record_gateway_use(&self, used: Vec<GatewayUse>) -> Result<(), StoreError>;
@@ -32,7 +31,7 @@ pub trait Access: Send + Sync {
     /// valid. False: the device does not exist.
     async fn replace_token(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         sha256: Option<[u8; 32]>,
         old_until: Option<Timestamp>,
@@ -57,7 +56,7 @@ pub trait Access: Send + Sync {
     /// Trusts a device authority. A second one of the same name or certificate is a conflict.
     async fn create_authority(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         authority: NewAuthority,
     ) -> Result<AuthorityId, StoreError>;
 
@@ -65,8 +64,7 @@ pub trait Access: Send + Sync {
     async fn authorities(&self, tenant: TenantId) -> Result<Vec<Authority>, StoreError>;
 
     /// Deletes an authority. False: it does not exist.
-    async fn delete_authority(&self, tenant: TenantId, id: AuthorityId)
-    -> Result<bool, StoreError>;
+    async fn delete_authority(&self, ctx: &Ctx, id: AuthorityId) -> Result<bool, StoreError>;
 }
 
 /// What a device is given when it is registered at its first poll.

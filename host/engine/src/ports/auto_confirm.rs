@@ -5,6 +5,8 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use crate::Ctx;
+
 use super::{RecordError, RecordedFeedback, StoreError};
 
 /// Auto-confirmation: devices whose updates need no confirmation.
@@ -17,12 +19,14 @@ pub trait AutoConfirmation: Send + Sync {
         device: DeviceKey,
     ) -> Result<Option<AutoConfirm>, StoreError>;
 
-    /// Activates auto-confirmation: confirms the updates that wait for a confirmation, and all later ones.
+    /// Activates auto-confirmation: confirms the updates that wait for a confirmation, and all later ones. `by`: the
+    /// actor; none: the device itself.
     async fn activate_auto_confirm(
         &self,
         tenant: TenantId,
         device: DeviceKey,
         auto_confirm: AutoConfirm,
+        by: Option<&Ctx>,
     ) -> Result<RecordedFeedback, RecordError>;
 
     /// Deactivates auto-confirmation for later updates. Does nothing when it is inactive.
@@ -31,5 +35,6 @@ pub trait AutoConfirmation: Send + Sync {
         tenant: TenantId,
         device: DeviceKey,
         now: Timestamp,
+        by: Option<&Ctx>,
     ) -> Result<(), RecordError>;
 }

@@ -7,6 +7,8 @@ use tidegate_core::{
     wave::{Counts, WaveReport},
 };
 
+use crate::Ctx;
+
 use super::{NewJournalEntry, Page, PageRequest, StoreError};
 
 /// Creates, reads and changes campaigns on behalf of operators.
@@ -15,7 +17,7 @@ pub trait Campaigns: Send + Sync {
     /// Stores a campaign with status `created` and generation 0. A deleted firmware is a conflict.
     async fn create_campaign(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         campaign: NewCampaign,
     ) -> Result<CampaignId, StoreError>;
 
@@ -34,23 +36,21 @@ pub trait Campaigns: Send + Sync {
         page: PageRequest,
     ) -> Result<Page<CampaignSummary>, StoreError>;
 
-    /// Applies a change if the campaign is still at `generation`, and increments the generation. False: it is at
-    /// another one.
+    /// Applies a change if the campaign is still at the generation that was read, and increments the generation. False:
+    /// it is at another one.
     async fn change_campaign(
         &self,
-        tenant: TenantId,
-        id: CampaignId,
-        generation: i64,
+        ctx: &Ctx,
+        campaign: &Campaign,
         change: CampaignChange,
     ) -> Result<bool, StoreError>;
 
-    /// Starts a campaign if it is still at `generation`: stores its waves, their members and the policies' verdicts in
+    /// Starts a campaign if it is still at the generation that was read: stores its waves, their members and the policies' verdicts in
     /// one transaction. False: it is at another one.
     async fn start_campaign(
         &self,
-        tenant: TenantId,
-        id: CampaignId,
-        generation: i64,
+        ctx: &Ctx,
+        campaign: &Campaign,
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError>;
 

@@ -18,17 +18,15 @@ use tidegate_core::{
     window::MaintenanceWindow,
 };
 
+use crate::Ctx;
+
 use super::{Enrolment, OldToken, Page, PageRequest, StoreError};
 
 /// Creates, registers, reads and selects devices.
 #[async_trait]
 pub trait Devices: Send + Sync {
     /// Creates a device that has not polled yet (state `unknown`). A second one of the same id is a conflict.
-    async fn create_device(
-        &self,
-        tenant: TenantId,
-        device: NewDevice,
-    ) -> Result<DeviceKey, StoreError>;
+    async fn create_device(&self, ctx: &Ctx, device: NewDevice) -> Result<DeviceKey, StoreError>;
 
     /// Registers a device that polled (state `registered`), and creates it if it does not exist. Idempotent. Concurrent
     /// registrations share one transaction. Returns what a poll needs.

@@ -5,6 +5,8 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use crate::Ctx;
+
 use super::{Page, PageRequest, StoreError};
 
 /// Firmware and its modules.
@@ -13,7 +15,7 @@ pub trait Firmwares: Send + Sync {
     /// Stores a firmware. The same name, version and model again is a conflict.
     async fn create_firmware(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         firmware: NewFirmware,
     ) -> Result<FirmwareId, StoreError>;
 
@@ -66,7 +68,7 @@ pub trait Firmwares: Send + Sync {
     /// ended is a conflict.
     async fn delete_firmware(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         id: FirmwareId,
         now: Timestamp,
     ) -> Result<bool, StoreError>;

@@ -57,10 +57,12 @@ pub use runs::{
 pub use sandbox::{
     Call, CallFailure, CallRecord, ComponentSource, Inspection, Rejection, Sandbox, Validation,
 };
-pub use single_updates::{CancelledUpdates, OfferOverrides, OfferResult, SingleUpdates};
+pub use single_updates::{
+    CancelledUpdates, OfferAction, OfferOverrides, OfferResult, OfferedBy, SingleUpdates,
+};
 pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
-pub use tenants::{ApiKey, ApiKeyRecord, Role, Tenant, Tenants};
+pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Role, Tenant, Tenants};
 pub use updates::{
     AttributesReport, FeedbackRow, InstalledReport, RecordError, RecordedFeedback,
     RecordedInstallation, UpdateFilter, UpdateReport, UpdateRow, Updates,

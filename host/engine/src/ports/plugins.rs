@@ -5,6 +5,8 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use crate::Ctx;
+
 use super::StoreError;
 
 /// Plugins and their revisions.
@@ -12,8 +14,7 @@ use super::StoreError;
 pub trait Plugins: Send + Sync {
     /// Stores a verified revision, enabled. Idempotent. The kind of a plugin is fixed: another kind under the same name
     /// is a conflict. A built-in revision stays the latest only until any newer revision is stored.
-    async fn put_revision(&self, tenant: TenantId, revision: NewRevision)
-    -> Result<(), StoreError>;
+    async fn put_revision(&self, ctx: &Ctx, revision: NewRevision) -> Result<(), StoreError>;
 
     /// All revisions, ordered by plugin name, then newest first.
     async fn revisions(&self, tenant: TenantId) -> Result<Vec<Revision>, StoreError>;
@@ -26,10 +27,10 @@ pub trait Plugins: Send + Sync {
         digest: Option<Digest>,
     ) -> Result<Option<Revision>, StoreError>;
 
-    /// Enables or disables a revision for new campaigns. False: the revision does not exist.
+    /// Enables or disables a revision for new campaigns. False: it is so already, or does not exist.
     async fn enable_revision(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         plugin: &str,
         digest: Digest,
         enabled: bool,

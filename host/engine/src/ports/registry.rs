@@ -7,6 +7,8 @@ use tidegate_core::{
     time::Timestamp,
 };
 
+use crate::Ctx;
+
 use super::{AttributeMode, Page, PageRequest, StoreError};
 
 /// Changes devices on behalf of operators, and lists how their attributes changed.
@@ -15,7 +17,7 @@ pub trait Registry: Send + Sync {
     /// Changes a device. Returns the campaigns to be woken.
     async fn change_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         change: DeviceChange,
     ) -> Result<Vec<CampaignId>, ChangeError>;
@@ -24,7 +26,7 @@ pub trait Registry: Send + Sync {
     /// campaign counters stay correct. Returns the campaigns affected. `None`: the device does not exist.
     async fn delete_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         now: Timestamp,
     ) -> Result<Option<Vec<CampaignId>>, StoreError>;

@@ -4,6 +4,8 @@ use tidegate_core::{
     wave::Counts,
 };
 
+use crate::Ctx;
+
 use super::{AffectedDevice, Offer, StoreError};
 
 /// Updates without a campaign: created by an operator, or because a device is in mode `latest`.
@@ -11,13 +13,14 @@ use super::{AffectedDevice, Offer, StoreError};
 pub trait SingleUpdates: Send + Sync {
     /// Offers a firmware to these devices in one transaction. Returns one result per device, in the same order. `force`
     /// includes pinned devices and those whose last completed update brought this firmware. A deleted firmware is a
-    /// conflict.
+    /// conflict. `by`: the actor; none: the server.
     async fn create_updates(
         &self,
         tenant: TenantId,
         devices: &[DeviceKey],
         offer: &Offer,
         force: bool,
+        by: Option<&OfferedBy>,
     ) -> Result<Vec<OfferResult>, StoreError>;
 
     /// Offers a firmware to one device, without `force`.
@@ -27,7 +30,9 @@ pub trait SingleUpdates: Send + Sync {
         device: DeviceKey,
         offer: &Offer,
     ) -> Result<OfferResult, StoreError> {
-        let made = self.create_updates(tenant, &[device], offer, false).await?;
+        let made = self
+            .create_updates(tenant, &[device], offer, false, None)
+            .await?;
         Ok(made
             .into_iter()
             .next()
@@ -39,7 +44,7 @@ pub trait SingleUpdates: Send + Sync {
     /// Nothing is cancelled if the firmware is not offered.
     async fn roll_back_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device: DeviceKey,
         offer: &Offer,
         overrides: OfferOverrides,
@@ -48,6 +53,26 @@ pub trait SingleUpdates: Send + Sync {
     /// Number of updates of a device by status, with and without a campaign. Reads one index row for each update of the
     /// device.
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError>;
+}
+
+/// The actor who offers updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedBy {
+    /// The request.
+    pub ctx: Ctx,
+    /// What the actor does.
+    pub action: OfferAction,
+}
+
+/// What an actor does who offers updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferAction {
+    /// Updates one device.
+    Create,
+    /// Updates many devices.
+    CreateMany,
+    /// Retries an update.
+    Retry,
 }
 
 /// Which obstacles an offer ignores.

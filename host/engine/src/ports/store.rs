@@ -4,7 +4,8 @@ use super::{
 };
 
 /// The database. Every method is one transaction. Every row belongs to a tenant, and a method that takes a tenant reads
-/// and writes only that tenant's rows.
+/// and writes only that tenant's rows. A method that changes something for an actor takes the context of the request, and
+/// writes a row of the audit trail in the same transaction; it writes none if nothing changes.
 pub trait Store:
     Tenants
     + Access

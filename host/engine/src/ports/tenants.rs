@@ -1,13 +1,17 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tidegate_core::{id::TenantId, settings::TenantSettings, time::Timestamp};
+
+use crate::{Actor, Ctx};
 
 use super::StoreError;
 
 /// Tenants and their API keys.
 #[async_trait]
 pub trait Tenants: Send + Sync {
-    /// Creates a tenant. Its name is upper case.
-    async fn create_tenant(&self, name: &str, now: Timestamp) -> Result<Tenant, StoreError>;
+    /// Creates a tenant.
+    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, StoreError>;
 
     /// The tenant of this upper-case name.
     async fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
@@ -18,17 +22,17 @@ pub trait Tenants: Send + Sync {
     /// The tenant of this id.
     async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
 
-    /// Changes a tenant's settings if they are still at `revision`, increments the revision, and notifies all servers.
-    /// False: they are at another revision, and nothing was changed.
+    /// Changes a tenant's settings if they are still at the revision of `before`, increments the revision, and notifies
+    /// all servers. False: they are at another revision, and nothing was changed.
     async fn change_settings(
         &self,
-        tenant: TenantId,
-        revision: i64,
+        ctx: &Ctx,
+        before: &Tenant,
         settings: &TenantSettings,
     ) -> Result<bool, StoreError>;
 
     /// Stores an API key by its sha256.
-    async fn create_key(&self, key: ApiKeyRecord) -> Result<(), StoreError>;
+    async fn create_key(&self, ctx: &Ctx, key: ApiKeyRecord) -> Result<(), StoreError>;
 
     /// The key of this sha256, including expired ones.
     async fn key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError>;
@@ -37,7 +41,7 @@ pub trait Tenants: Send + Sync {
     async fn keys(&self, tenant: TenantId) -> Result<Vec<ApiKeyRecord>, StoreError>;
 
     /// Deletes a tenant's key. False: the tenant has no key of this sha256.
-    async fn delete_key(&self, tenant: TenantId, sha256: [u8; 32]) -> Result<bool, StoreError>;
+    async fn delete_key(&self, ctx: &Ctx, sha256: [u8; 32]) -> Result<bool, StoreError>;
 
     /// Whether any API key exists.
     async fn has_keys(&self) -> Result<bool, StoreError>;
@@ -54,6 +58,19 @@ pub struct Tenant {
     pub settings: TenantSettings,
     /// Incremented with every change of the settings.
     pub settings_revision: i64,
+}
+
+/// A tenant to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTenant {
+    /// Upper case.
+    pub name: String,
+    /// Who creates it.
+    pub created_by: Actor,
+    /// The request that creates it.
+    pub request_id: Arc<str>,
+    /// Creation time.
+    pub created_at: Timestamp,
 }
 
 /// An API key as stored.

@@ -9,6 +9,8 @@ use tidegate_core::{
     update::{EventError, Update, UpdateEvent},
 };
 
+use crate::Ctx;
+
 use super::{AttributeMode, Page, PageRequest, PollView, StoreError};
 
 /// Updates, and the reports of devices about them.
@@ -106,6 +108,8 @@ pub struct UpdateReport {
     pub update: UpdateId,
     /// The event.
     pub event: UpdateEvent,
+    /// The actor whose event it is; none: the device.
+    pub by: Option<Ctx>,
     /// Time of the event.
     pub at: Timestamp,
 }

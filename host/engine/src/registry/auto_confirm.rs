@@ -18,8 +18,14 @@ pub async fn activate_auto_confirm(
         remark,
         activated_at: ctx.now,
     };
-    let recorded =
-        devices::record_auto_confirm(engine, ctx.tenant, device_id, device.key, auto_confirm);
+    let recorded = devices::record_auto_confirm(
+        engine,
+        ctx.tenant,
+        device_id,
+        device.key,
+        auto_confirm,
+        Some((**ctx).clone()),
+    );
     match recorded.await {
         Ok(()) | Err(RecordError::AlreadyActive) => {}
         Err(error) => return Err(error.into()),
@@ -35,6 +41,6 @@ pub async fn deactivate_auto_confirm(
 ) -> Result<()> {
     let device = super::get(ctx, engine, device_id).await?;
     let store = engine.store();
-    let stopped = store.deactivate_auto_confirm(ctx.tenant, device.key, ctx.now);
+    let stopped = store.deactivate_auto_confirm(ctx.tenant, device.key, ctx.now, Some(ctx));
     Ok(stopped.await?)
 }

@@ -16,10 +16,7 @@ pub async fn change(
 ) -> Result<Device> {
     DeviceValidator::accept(validate_change(&change))?;
     let tenant = ctx.tenant;
-    let changed = engine
-        .store()
-        .change_device(tenant, device_id, change)
-        .await;
+    let changed = engine.store().change_device(ctx, device_id, change).await;
     let campaigns = changed.map_err(|error| change_error(error, device_id))?;
     devices::invalidate_device(engine, tenant, device_id);
     for campaign in campaigns {

@@ -30,7 +30,7 @@ pub async fn create(
         created_at: Some(ctx.now),
         ..device
     };
-    match engine.store().create_device(ctx.tenant, device).await {
+    match engine.store().create_device(ctx, device).await {
         Ok(_) => {}
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("device_exists", message));

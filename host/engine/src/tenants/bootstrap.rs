@@ -38,7 +38,8 @@ async fn default_tenant(engine: &Engine) -> Result<Tenant> {
     if let Some(tenant) = store.tenant(DEFAULT_TENANT).await? {
         return Ok(tenant);
     }
-    match store.create_tenant(DEFAULT_TENANT, engine.now()).await {
+    let new = engine.new_tenant(DEFAULT_TENANT.to_owned(), Actor::server());
+    match store.create_tenant(new).await {
         // Another server has created it concurrently.
         Err(conflict @ StoreError::Conflict(_)) => store
             .tenant(DEFAULT_TENANT)

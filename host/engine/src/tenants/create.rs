@@ -1,4 +1,4 @@
-use crate::{Engine, Error, Result, ports::Tenant};
+use crate::{Actor, Engine, Error, Result, ports::Tenant};
 
 /// Maximum length of a tenant name, in characters.
 const MAX_NAME: usize = 64;
@@ -6,8 +6,8 @@ const MAX_NAME: usize = 64;
 /// Creates a tenant. Its name is stored in upper case, because the device API ignores case.
 /// [`crate::plugins::install_builtins`] installs the built-in plugins for it.
 pub async fn create(engine: &Engine, name: &str) -> Result<Tenant> {
-    let name = normalize_name(name)?;
-    Ok(engine.store().create_tenant(&name, engine.now()).await?)
+    let new = engine.new_tenant(normalize_name(name)?, Actor::command_line());
+    Ok(engine.store().create_tenant(new).await?)
 }
 
 fn normalize_name(name: &str) -> Result<String> {

@@ -33,7 +33,7 @@ pub async fn issue_key(
         expires_at: new_key.expires_at,
         created_at: ctx.now,
     };
-    engine.store().create_key(stored).await?;
+    engine.store().create_key(ctx, stored).await?;
     Ok(key)
 }
 

@@ -6,8 +6,8 @@ use crate::{Admin, Authorized, Engine, Error, Result, ports::ApiKeyRecord};
 const ID_DIGITS: usize = 12;
 
 /// Identifies an API key without revealing it: the first digits of its sha256.
-pub fn key_id(key: &ApiKeyRecord) -> String {
-    let mut id = hex(&key.sha256);
+pub fn key_id(sha256: &[u8; 32]) -> String {
+    let mut id = hex(sha256);
     id.truncate(ID_DIGITS);
     id
 }
@@ -20,8 +20,8 @@ pub async fn keys(ctx: &Authorized<Admin>, engine: &Engine) -> Result<Vec<ApiKey
 /// Revokes the API key with this [`key_id`]; the next request with it is rejected.
 pub async fn revoke_key(ctx: &Authorized<Admin>, engine: &Engine, id: &str) -> Result<()> {
     let keys = engine.store().keys(ctx.tenant).await?;
-    if let Some(key) = keys.iter().find(|key| key_id(key) == id)
-        && engine.store().delete_key(ctx.tenant, key.sha256).await?
+    if let Some(key) = keys.iter().find(|key| key_id(&key.sha256) == id)
+        && engine.store().delete_key(ctx, key.sha256).await?
     {
         return Ok(());
     }

@@ -24,10 +24,9 @@ pub async fn change_settings<E: From<Error>>(
             return Ok(settings);
         }
         check(settings.validation_errors())?;
-        let revision = before.settings_revision;
         let changed = engine
             .store()
-            .change_settings(before.id, revision, &settings)
+            .change_settings(ctx, &before, &settings)
             .await;
         // After a store error the result is unknown.
         engine.auth_cache.invalidate_tenants();

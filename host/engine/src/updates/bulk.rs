@@ -10,8 +10,8 @@ use super::{
     policies::{CheckedDevices, Policies},
 };
 use crate::{
-    Authorized, Ctx, Engine, Error, Operator, Result, devices,
-    ports::{AffectedDevice, Offer, OfferResult},
+    Authorized, Engine, Error, Operator, Result, devices,
+    ports::{AffectedDevice, Offer, OfferAction, OfferResult, OfferedBy},
 };
 
 /// Maximum number of devices per request.
@@ -41,6 +41,10 @@ pub async fn create_many(
     let (firmware, policies) = checked.finish()?;
     let policies = Policies::for_request(engine, ctx.tenant, request, policies).await?;
     let offer = request.offer(ctx, &firmware);
+    let by = OfferedBy {
+        ctx: (**ctx).clone(),
+        action: OfferAction::CreateMany,
+    };
     let mut result = BulkResult::default();
     let mut seen_ids = HashSet::new();
     for chunk in device_ids.chunks(BATCH_SIZE) {
@@ -62,7 +66,7 @@ pub async fn create_many(
             .filter(|(_, refusal)| refusal.is_none());
         let eligible: Vec<String> = eligible.map(|(id, _)| (*id).clone()).collect();
         let results =
-            create_in_transaction(ctx, engine, &eligible, &checked, &offer, request.force).await?;
+            create_in_transaction(&by, engine, &eligible, &checked, &offer, request.force).await?;
         for (id, refusal) in checked_batch {
             match refusal.map_or_else(|| created_id(results.get(id)), Err) {
                 Ok(update) => result.accepted.push((id.clone(), update)),
@@ -100,7 +104,7 @@ fn check_before_offer(
 /// Creates updates in one transaction and drops the devices from the read model; results by device id. It completes
 /// even if the client disconnects.
 pub(super) async fn create_in_transaction(
-    ctx: &Ctx,
+    by: &OfferedBy,
     engine: &Arc<Engine>,
     ids: &[String],
     checked: &CheckedDevices,
@@ -114,12 +118,13 @@ pub(super) async fn create_in_transaction(
     if targets.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let (engine, tenant, offer) = (Arc::clone(engine), ctx.tenant, offer.clone());
+    let (engine, tenant, offer) = (Arc::clone(engine), by.ctx.tenant, offer.clone());
+    let by = by.clone();
     let task = tokio::spawn(async move {
         let keys: Vec<_> = targets.iter().map(|(_, key)| *key).collect();
         let results = engine
             .store()
-            .create_updates(tenant, &keys, &offer, force)
+            .create_updates(tenant, &keys, &offer, force, Some(&by))
             .await;
         match results {
             Ok(results) => {

@@ -36,6 +36,7 @@ pub async fn cancel(
         device: row.update.device,
         update: id,
         event,
+        by: Some((**ctx).clone()),
         at: ctx.now,
     };
     let recorded = record_for_device(engine, ctx.tenant, &row.device_id, |engine| async move {

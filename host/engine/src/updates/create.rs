@@ -6,8 +6,8 @@ use super::{
     policies::{CheckedDevices, Policies},
 };
 use crate::{
-    Authorized, Ctx, Engine, Error, Operator, Result,
-    ports::{Offer, UpdateRow},
+    Authorized, Engine, Error, Operator, Result,
+    ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 
 /// Offers a firmware to a device. If the device is refused, the error is a conflict with the reason, and nothing is
@@ -40,14 +40,18 @@ pub async fn create(
         )
         .await?;
     let offer = request.offer(ctx, &firmware);
-    create_checked(ctx, engine, device_id, &checked, &offer, request.force)
+    let by = OfferedBy {
+        ctx: (**ctx).clone(),
+        action: OfferAction::Create,
+    };
+    create_checked(&by, engine, device_id, &checked, &offer, request.force)
         .await?
         .map_err(|refusal| refusal.into_error(device_id))
 }
 
 /// Creates the update of a device that the policies have checked, or returns why it is refused.
 pub(super) async fn create_checked(
-    ctx: &Ctx,
+    by: &OfferedBy,
     engine: &Arc<Engine>,
     device_id: &str,
     checked: &CheckedDevices,
@@ -58,9 +62,9 @@ pub(super) async fn create_checked(
         return Ok(Err(OfferRefusal::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];
-    let results = create_in_transaction(ctx, engine, &ids, checked, offer, force).await?;
+    let results = create_in_transaction(by, engine, &ids, checked, offer, force).await?;
     match created_id(results.get(device_id)) {
-        Ok(id) => super::get(ctx, engine, id).await.map(Ok),
+        Ok(id) => super::get(&by.ctx, engine, id).await.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
 }

@@ -10,7 +10,7 @@ use super::{create::create_checked, log::note, policies::Policies, request::inva
 use crate::{
     Authorized, Engine, Error, Operator, Result,
     campaigns::{check_note, check_retries},
-    ports::{Offer, UpdateRow},
+    ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 
 /// The options that a retry may change. `None` keeps those of the update.
@@ -89,7 +89,11 @@ pub async fn retry(
         options,
         now: ctx.now,
     };
-    let new_update = create_checked(ctx, engine, &row.device_id, &checked, &offer, false)
+    let by = OfferedBy {
+        ctx: (**ctx).clone(),
+        action: OfferAction::Retry,
+    };
+    let new_update = create_checked(&by, engine, &row.device_id, &checked, &offer, false)
         .await?
         .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
     let action = format!("retry of update {id}");

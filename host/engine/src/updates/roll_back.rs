@@ -74,7 +74,7 @@ pub async fn roll_back(
         ignore_pin: force,
         ignore_installed: force || has_moved_on,
     };
-    let (id, cancelled) = offer_rollback(engine, &device, &offer, overrides).await?;
+    let (id, cancelled) = offer_rollback(ctx, engine, &device, &offer, overrides).await?;
     let row = super::get(ctx, engine, id).await?;
     note(ctx, engine, &row.update, "rolled back", reason).await;
     for row in &updates {

@@ -5,7 +5,7 @@ use tidegate_core::{
 use tidegate_engine::{Actor, Approver, Authorized, Error, campaigns, ports::Role};
 
 use crate::{
-    engine_fixture::{EngineFixture, draft},
+    engine_fixture::{EngineFixture, draft, new_tenant},
     scripted_sandbox::decision,
 };
 
@@ -131,7 +131,7 @@ async fn another_tenant_sees_nothing() {
     let other = fixture
         .engine
         .store()
-        .create_tenant("OTHER", fixture.engine.now())
+        .create_tenant(new_tenant("OTHER"))
         .await
         .expect("a tenant");
     let stranger = fixture.engine.trusted_ctx(other.id, Actor::command_line());

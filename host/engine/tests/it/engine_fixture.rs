@@ -27,12 +27,22 @@ use tidegate_engine::{
     campaigns::{self, Draft, PluginChoice},
     ports::{
         Artifacts, AttributeMode, AttributesReport, ByteStream, CallFailure, Clock, Entropy,
-        EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, Observer, PageRequest, PutError,
-        Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateReport, UpdateRow,
+        EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer,
+        PageRequest, PutError, Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateReport,
+        UpdateRow,
     },
 };
 
 use crate::scripted_sandbox::ScriptedSandbox;
+
+pub(crate) fn new_tenant(name: &str) -> NewTenant {
+    NewTenant {
+        name: name.to_owned(),
+        created_by: Actor::server(),
+        request_id: "1".into(),
+        created_at: Timestamp(0),
+    }
+}
 
 pub(crate) struct EngineFixture {
     pub(crate) engine: Arc<Engine>,
@@ -51,7 +61,7 @@ impl EngineFixture {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = store(folder.path()).await;
         let tenant = store
-            .create_tenant("LAB", Timestamp(0))
+            .create_tenant(new_tenant("LAB"))
             .await
             .expect("a tenant")
             .id;
@@ -106,7 +116,7 @@ impl EngineFixture {
         };
         self.engine
             .store()
-            .put_revision(self.tenant, revision)
+            .put_revision(&self.ctx(), revision)
             .await
             .expect("a revision");
     }
@@ -124,7 +134,7 @@ impl EngineFixture {
             };
             self.engine
                 .store()
-                .create_device(self.tenant, device)
+                .create_device(&self.ctx(), device)
                 .await
                 .expect("a device");
         }
@@ -164,7 +174,7 @@ impl EngineFixture {
         };
         self.engine
             .store()
-            .create_firmware(self.tenant(), firmware)
+            .create_firmware(&self.ctx(), firmware)
             .await
             .expect("a firmware")
     }
@@ -279,6 +289,7 @@ impl EngineFixture {
             device: row.update.device,
             update: row.update.id,
             event,
+            by: None,
             at: self.engine.now(),
         };
         self.engine

@@ -33,7 +33,7 @@ async fn latest_fixture(
         };
         let id = format!("device-{n:03}");
         let changed = fixture.engine.store();
-        let changed = changed.change_device(fixture.tenant(), &id, change).await;
+        let changed = changed.change_device(&fixture.ctx(), &id, change).await;
         changed.expect("a device");
     }
     let checked_versions = CheckedVersions::default();
@@ -239,7 +239,7 @@ async fn the_models_of_a_firmware_are_read_from_its_image() {
         .stored
         .digest;
     let disabled = store
-        .enable_revision(fixture.tenant(), "hardware", digest, false)
+        .enable_revision(&fixture.ctx(), "hardware", digest, false)
         .await;
     disabled.expect("a revision");
     let explanation = explained(&fixture).await;

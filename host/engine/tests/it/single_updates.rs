@@ -82,7 +82,7 @@ impl EngineFixture {
             created_at: self.engine.now(),
         };
         let store = self.engine.store();
-        let made = store.create_firmware(self.tenant(), firmware).await;
+        let made = store.create_firmware(&self.ctx(), firmware).await;
         made.expect("a firmware")
     }
 }

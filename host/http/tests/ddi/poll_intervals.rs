@@ -8,7 +8,7 @@ use tidegate_core::{
     settings::TenantSettings,
 };
 use tidegate_engine::{
-    Error,
+    Admin, Error,
     ports::{DeviceChange, NewDevice},
     registry, tenants,
 };
@@ -66,7 +66,7 @@ async fn a_change_of_the_interval_takes_effect_at_the_next_poll() -> anyhow::Res
     server
         .engine
         .store()
-        .create_device(server.tenant, own)
+        .create_device(&server.ctx::<Admin>(), own)
         .await?;
     assert_eq!(server.sleep("dev-2").await?, "00:00:12");
     for (interval, expected) in [

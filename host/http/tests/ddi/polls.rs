@@ -1,5 +1,9 @@
 use serde_json::json;
-use tidegate_engine::{access, ports::NewGateway, tenants::fingerprint};
+use tidegate_engine::{
+    Admin, access,
+    ports::NewGateway,
+    tenants::{self, fingerprint},
+};
 
 use crate::{
     raw_http::{get, request},
@@ -150,7 +154,9 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
         group: None,
         created_at: now,
     };
-    store.create_gateway(server.tenant, another).await?;
+    store
+        .create_gateway(&server.ctx::<Admin>(), another)
+        .await?;
     assert_eq!(
         server.send(poll()).await?.status,
         401,
@@ -161,7 +167,7 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
 
     let elsewhere = || get("/new/controller/v1/d").header("Authorization", GATEWAY);
     assert_eq!(server.send(elsewhere()).await?.status, 401);
-    let new = store.create_tenant("NEW", now).await?;
+    let new = tenants::create(&server.engine, "new").await?;
     server.clock.advance(1);
     assert_eq!(
         server.send(elsewhere()).await?.status,

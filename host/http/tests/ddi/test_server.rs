@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_artifacts::ArtifactStore;
 use tidegate_core::{access::AccessSettings, id::TenantId, settings::TenantSettings};
 use tidegate_engine::{
-    Actor, Authorized, Engine, Ports, Settings,
+    Actor, Admin, Authorized, Engine, Ports, Settings,
     ports::{NewDevice, NewGateway, NoopObserver},
     tenants::{self, fingerprint},
 };
@@ -73,14 +73,15 @@ impl TestServer {
             ..Settings::default()
         };
         let engine = Arc::new(Engine::new(ports, settings));
-        let tenant = engine.store().create_tenant("LAB", engine.now()).await?.id;
+        let tenant = tenants::create(&engine, "LAB").await?.id;
         let gateway = NewGateway {
             name: "gateway".to_owned(),
             sha256: fingerprint("gateway-secret"),
             group: None,
             created_at: engine.now(),
         };
-        engine.store().create_gateway(tenant, gateway).await?;
+        let ctx = engine.trusted_ctx::<Admin>(tenant, Actor::command_line());
+        engine.store().create_gateway(&ctx, gateway).await?;
 
         let mut settings = HttpSettings::new(vec![7; 32]);
         set(&mut settings);
@@ -149,7 +150,7 @@ impl TestServer {
         };
         self.engine
             .store()
-            .create_device(self.tenant, device)
+            .create_device(&self.ctx::<Admin>(), device)
             .await?;
         Ok(())
     }

@@ -105,7 +105,7 @@ fn listing(keys: &[ApiKeyRecord]) -> String {
     let moment = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).ok();
     let item = |key: &ApiKeyRecord| {
         json!({
-            "id": tenants::key_id(key),
+            "id": tenants::key_id(&key.sha256),
             "user": key.user,
             "role": key.role.as_str(),
             "created_at": moment(key.created_at),

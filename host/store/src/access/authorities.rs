@@ -1,12 +1,17 @@
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     firmware::hex,
     id::{AuthorityId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Authority, NewAuthority, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{Authority, NewAuthority, StoreError},
+};
 
 use crate::{
+    audit::{self, AuditEntry},
     database::Database,
     dialect::storable,
     error::{conflict, failed},
@@ -15,7 +20,7 @@ use crate::{
 
 pub(super) async fn create(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     authority: NewAuthority,
 ) -> Result<AuthorityId, StoreError> {
     let mut tx = database.write().await?;
@@ -26,20 +31,23 @@ pub(super) async fn create(
          (tenant_id, name, certificate_sha256, certificate, subject, expires_at, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
     )
-    .bind(tenant.0)
+    .bind(ctx.tenant.0)
     .bind(name)
     .bind(hex(&authority.sha256))
-    .bind(authority.certificate)
+    .bind(&authority.certificate)
     .bind(storable(&authority.subject).into_owned())
     .bind(authority.expires_at.0)
     .bind(authority.created_at.0)
     .fetch_one(tx.conn())
     .await
     .map_err(conflict("create an authority", message))?;
+    let id = row.take("id").map(AuthorityId);
+    let id = id.map_err(row_error("read authority row"))?;
+    let after = fields(&authority.name, &authority.subject, authority.expires_at.0);
+    let entry = AuditEntry::new("device_authority.create", id, Value::Null, after);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
-    row.take("id")
-        .map(AuthorityId)
-        .map_err(row_error("read authority row"))
+    Ok(id)
 }
 
 pub(super) async fn list(
@@ -63,18 +71,35 @@ pub(super) async fn list(
 
 pub(super) async fn delete(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     id: AuthorityId,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    let deleted = sqlx::query("DELETE FROM device_authorities WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("delete an authority"))?;
+    let deleted = sqlx::query(
+        "DELETE FROM device_authorities WHERE tenant_id = $1 AND id = $2 \
+         RETURNING name, subject, expires_at",
+    )
+    .bind(ctx.tenant.0)
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed("delete an authority"))?;
+    let Some(row) = deleted else {
+        return Ok(false);
+    };
+    let read = || -> Result<Value, RowError> {
+        let (name, subject) = (row.take("name")?, row.take("subject")?);
+        Ok(fields(name, subject, row.take("expires_at")?))
+    };
+    let before = read().map_err(row_error("read authority row"))?;
+    let entry = AuditEntry::new("device_authority.delete", id, before, Value::Null);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(true)
+}
+
+fn fields(name: &str, subject: &str, expires_at: i64) -> Value {
+    json!({ "name": name, "subject": subject, "expires_at": expires_at })
 }
 
 fn authority(row: &AnyRow) -> Result<Authority, RowError> {

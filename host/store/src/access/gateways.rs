@@ -1,13 +1,18 @@
 use serde::Serialize;
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     firmware::hex,
     id::{GatewayId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Gateway, GatewayUse, NewGateway, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{Gateway, GatewayUse, NewGateway, StoreError},
+};
 
 use crate::{
+    audit::{self, AuditEntry},
     database::Database,
     dialect::{ColumnType, storable},
     error::{conflict, failed},
@@ -16,7 +21,7 @@ use crate::{
 
 pub(super) async fn create(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     gateway: &NewGateway,
 ) -> Result<GatewayId, StoreError> {
     let mut tx = database.write().await?;
@@ -26,7 +31,7 @@ pub(super) async fn create(
         "INSERT INTO gateways (tenant_id, name, token_sha256, group_name, created_at) \
          VALUES ($1, $2, $3, $4, $5) RETURNING id",
     )
-    .bind(tenant.0)
+    .bind(ctx.tenant.0)
     .bind(storable(&gateway.name).into_owned())
     .bind(hex(&gateway.sha256))
     .bind(group.map(|group| storable(group).into_owned()))
@@ -34,10 +39,17 @@ pub(super) async fn create(
     .fetch_one(tx.conn())
     .await
     .map_err(conflict("create a gateway", message))?;
+    let id = row.take("id").map(GatewayId);
+    let id = id.map_err(row_error("read gateway row"))?;
+    let fields = fields(&gateway.name, group);
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("gateway.create", id, Value::Null, fields),
+    )
+    .await?;
     tx.commit().await?;
-    row.take("id")
-        .map(GatewayId)
-        .map_err(row_error("read gateway row"))
+    Ok(id)
 }
 
 pub(super) async fn list(
@@ -61,18 +73,32 @@ pub(super) async fn list(
 
 pub(super) async fn delete(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     id: GatewayId,
 ) -> Result<bool, StoreError> {
     let mut tx = database.write().await?;
-    let deleted = sqlx::query("DELETE FROM gateways WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant.0)
-        .bind(id.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("delete a gateway"))?;
+    let deleted = sqlx::query(
+        "DELETE FROM gateways WHERE tenant_id = $1 AND id = $2 RETURNING name, group_name",
+    )
+    .bind(ctx.tenant.0)
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(failed("delete a gateway"))?;
+    let Some(row) = deleted else {
+        return Ok(false);
+    };
+    let read =
+        || -> Result<Value, RowError> { Ok(fields(row.take("name")?, row.take("group_name")?)) };
+    let before = read().map_err(row_error("read gateway row"))?;
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("gateway.delete", id, before, Value::Null),
+    )
+    .await?;
     tx.commit().await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(true)
 }
 
 /// Records when gateways were last used; a later time is kept.
@@ -116,6 +142,10 @@ pub(super) async fn record_use(database: &Database, used: &[GatewayUse]) -> Resu
         .await
         .map_err(failed("record gateway use"))?;
     tx.commit().await
+}
+
+fn fields(name: &str, group: Option<&str>) -> Value {
+    json!({ "name": name, "group": group })
 }
 
 fn gateway(row: &AnyRow) -> Result<Gateway, RowError> {

@@ -12,8 +12,9 @@ use tidegate_core::{
     id::{AuthorityId, DeviceKey, GatewayId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{
-    Access, Authority, Gateway, GatewayUse, NewAuthority, NewGateway, StoreError,
+use tidegate_engine::{
+    Ctx,
+    ports::{Access, Authority, Gateway, GatewayUse, NewAuthority, NewGateway, StoreError},
 };
 
 use crate::SqlStore;
@@ -24,18 +25,18 @@ pub(crate) use tokens::{TOKEN_COLUMNS, old_token};
 impl Access for SqlStore {
     async fn create_gateway(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         gateway: NewGateway,
     ) -> Result<GatewayId, StoreError> {
-        gateways::create(&self.database, tenant, &gateway).await
+        gateways::create(&self.database, ctx, &gateway).await
     }
 
     async fn gateways(&self, tenant: TenantId) -> Result<Vec<Gateway>, StoreError> {
         gateways::list(&self.database, tenant).await
     }
 
-    async fn delete_gateway(&self, tenant: TenantId, id: GatewayId) -> Result<bool, StoreError> {
-        gateways::delete(&self.database, tenant, id).await
+    async fn delete_gateway(&self, ctx: &Ctx, id: GatewayId) -> Result<bool, StoreError> {
+        gateways::delete(&self.database, ctx, id).await
     }
 
     async fn record_gateway_use(&self, used: Vec<GatewayUse>) -> Result<(), StoreError> {
@@ -44,13 +45,13 @@ impl Access for SqlStore {
 
     async fn replace_token(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         sha256: Option<[u8; 32]>,
         old_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        tokens::replace(&self.database, tenant, device_id, sha256, old_until, now).await
+        tokens::replace(&self.database, ctx, device_id, sha256, old_until, now).await
     }
 
     async fn delete_old_token(
@@ -72,21 +73,17 @@ impl Access for SqlStore {
 
     async fn create_authority(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         authority: NewAuthority,
     ) -> Result<AuthorityId, StoreError> {
-        authorities::create(&self.database, tenant, authority).await
+        authorities::create(&self.database, ctx, authority).await
     }
 
     async fn authorities(&self, tenant: TenantId) -> Result<Vec<Authority>, StoreError> {
         authorities::list(&self.database, tenant).await
     }
 
-    async fn delete_authority(
-        &self,
-        tenant: TenantId,
-        id: AuthorityId,
-    ) -> Result<bool, StoreError> {
-        authorities::delete(&self.database, tenant, id).await
+    async fn delete_authority(&self, ctx: &Ctx, id: AuthorityId) -> Result<bool, StoreError> {
+        authorities::delete(&self.database, ctx, id).await
     }
 }

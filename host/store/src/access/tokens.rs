@@ -1,12 +1,17 @@
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
     firmware::hex,
     id::{DeviceKey, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{OldToken, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{OldToken, StoreError},
+};
 
 use crate::{
+    audit::{self, AuditEntry},
     database::Database,
     dialect::storable,
     error::failed,
@@ -28,7 +33,7 @@ pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError>
 /// Replaces or removes a device's token.
 pub(super) async fn replace(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     device_id: &str,
     sha256: Option<[u8; 32]>,
     old_until: Option<Timestamp>,
@@ -44,7 +49,7 @@ pub(super) async fn replace(
          old_token_until = CAST($4 AS BIGINT), token_sha256 = CAST($3 AS TEXT) \
          WHERE tenant_id = $1 AND device_id = $2 RETURNING id",
     )
-    .bind(tenant.0)
+    .bind(ctx.tenant.0)
     .bind(storable(device_id).into_owned())
     .bind(sha256.map(|sha256| hex(&sha256)))
     .bind(old_until.map(|at| at.0))
@@ -55,7 +60,22 @@ pub(super) async fn replace(
     if rows.is_empty() {
         return Ok(false);
     }
-    notify_devices(&mut tx, tenant, [device_id]).await?;
+    let (action, after) = match sha256 {
+        Some(_) => {
+            let old_token_expires_at = old_until.map(|at| at.0);
+            let after = json!({ "has_token": true, "old_token_expires_at": old_token_expires_at });
+            ("device.replace_token", after)
+        }
+        None => ("device.revoke_token", json!({ "has_token": false })),
+    };
+    // Whether the device had a token is not read.
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new(action, device_id, Value::Null, after),
+    )
+    .await?;
+    notify_devices(&mut tx, ctx.tenant, [device_id]).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -1,12 +1,17 @@
+use serde_json::{Value, json};
 use tidegate_core::{
-    campaign::Priority,
+    campaign::{Campaign, Priority},
     id::{CampaignId, TenantId},
     plugin::{OperatorAct, OperatorActKind},
 };
-use tidegate_engine::ports::{CampaignChange, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{CampaignChange, StoreError},
+};
 
 use super::{run_row::CampaignRunRow, waves::lock_counters};
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     error::failed,
     rows::to_i64,
@@ -16,16 +21,16 @@ use crate::{
 /// Applies a change if the campaign is still at this generation; otherwise returns false.
 pub(super) async fn change(
     database: &Database,
-    tenant: TenantId,
-    id: CampaignId,
-    generation: i64,
+    ctx: &Ctx,
+    campaign: &Campaign,
     change: CampaignChange,
 ) -> Result<bool, StoreError> {
+    let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
     let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
         return Ok(false);
     };
-    if run_row.generation != generation {
+    if run_row.generation != campaign.generation {
         return Ok(false);
     }
     run_row.generation += 1;
@@ -47,8 +52,60 @@ pub(super) async fn change(
     )
     .await?;
     tenant_counters.write(&mut tx).await?;
+    let (before, after) = fields(campaign, &change);
+    let entry = AuditEntry::of_difference(action(&change), id, before, after);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// What the operator did.
+fn action(change: &CampaignChange) -> &'static str {
+    match (change.act.map(|act| act.kind), change.status) {
+        (Some(OperatorActKind::Paused), _) => "campaign.pause",
+        (Some(OperatorActKind::Resumed), _) => "campaign.resume",
+        (Some(OperatorActKind::Advanced), _) => "campaign.advance",
+        _ if change.approval.is_some() => "campaign.approve",
+        _ if change.rollback.is_some() => "campaign.roll_back",
+        (_, Some(_)) => "campaign.cancel",
+        _ => "campaign.change",
+    }
+}
+
+/// The fields before and after a change, for the audit trail.
+fn fields(campaign: &Campaign, change: &CampaignChange) -> (Value, Value) {
+    let before = json!({
+        "status": campaign.status.as_str(),
+        "priority": campaign.spec.priority.as_str(),
+        "max_concurrent_updates": campaign.spec.max_concurrent_updates,
+        "approved_by": campaign.approval.as_ref().map(|approval| &approval.by),
+        "explain": campaign.explain,
+        "advanced_wave": Value::Null,
+    });
+    let mut after = before.clone();
+    if let Some(status) = change.status {
+        after["status"] = status.as_str().into();
+    }
+    if let Some(priority) = change.priority {
+        after["priority"] = priority.as_str().into();
+    }
+    if let Some(limit) = change.max_concurrent_updates {
+        after["max_concurrent_updates"] = limit.into();
+    }
+    if let Some(approval) = &change.approval {
+        after["approved_by"] = approval.by.as_str().into();
+        after["comment"] = approval.comment.as_str().into();
+    }
+    if let Some(rollback) = &change.rollback {
+        after["scope"] = rollback.scope.as_str().into();
+    }
+    if let Some(explain) = &change.explain {
+        after["explain"] = explain.as_slice().into();
+    }
+    if let Some(wave) = change.act.and_then(|act| act.wave) {
+        after["advanced_wave"] = wave.into();
+    }
+    (before, after)
 }
 
 fn apply_to_row(run_row: &mut CampaignRunRow, change: &CampaignChange) -> Result<(), StoreError> {

@@ -1,12 +1,17 @@
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
-    campaign::CampaignStatus,
+    campaign::{CampaignSpec, CampaignStatus, PluginUse},
     id::{CampaignId, FirmwareId, TenantId},
 };
-use tidegate_engine::ports::{NewCampaign, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{NewCampaign, StoreError},
+};
 
 use super::json::{PluginJson, TargetsJson};
 use crate::{
+    audit::{self, AuditEntry, MAX_NAMED},
     database::{Database, Tx},
     dialect::{Dialect, storable},
     error::failed,
@@ -20,11 +25,13 @@ const CREATE: &str = "create campaign";
 /// Stores a campaign with the status `created` and generation 0.
 pub(super) async fn create(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     campaign: NewCampaign,
 ) -> Result<CampaignId, StoreError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     let spec = campaign.spec;
+    let after = fields(&spec);
     lock_firmware(&mut tx, tenant, spec.firmware).await?;
     let (name, description) = (storable(&spec.name), storable(&spec.description));
     let options = UpdateOptionsRow::new(&spec.options, spec.success_criteria)?;
@@ -77,6 +84,12 @@ pub(super) async fn create(
     let mut tenant_counters = TenantCounters::default();
     tenant_counters.count_campaign(tenant, None, CampaignStatus::Created);
     tenant_counters.write(&mut tx).await?;
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("campaign.create", id, Value::Null, after),
+    )
+    .await?;
     tx.commit().await?;
     Ok(CampaignId(id))
 }
@@ -95,6 +108,22 @@ fn insert_sql(dialect: Dialect) -> String {
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, {names} FROM {options} \
          RETURNING id"
     )
+}
+
+/// For the audit trail. The configs of plugins are left out; the campaign keeps them.
+fn fields(spec: &CampaignSpec) -> Value {
+    let plugin = |used: &PluginUse| format!("{} {}", used.plugin, used.revision);
+    json!({
+        "name": spec.name, "firmware_id": spec.firmware.0,
+        "targets": {
+            "devices": spec.targets.devices.iter().take(MAX_NAMED).collect::<Vec<_>>(),
+            "groups": spec.targets.groups, "filter": spec.targets.filter, "feed": spec.targets.feed,
+        },
+        "strategy": plugin(&spec.strategy),
+        "policies": spec.policies.iter().map(plugin).collect::<Vec<_>>(),
+        "priority": spec.priority.as_str(), "max_concurrent_updates": spec.max_concurrent_updates,
+        "requires_approval": spec.requires_approval,
+    })
 }
 
 /// Locks a firmware against deletion; a deleted one is a conflict. The lock is shared: transactions that already hold

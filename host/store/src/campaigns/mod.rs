@@ -22,9 +22,12 @@ use tidegate_core::{
     campaign::Campaign,
     id::{CampaignId, DeviceKey, TenantId},
 };
-use tidegate_engine::ports::{
-    CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
-    NewCampaign, Page, PageRequest, StoreError, Wave,
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        CampaignChange, CampaignFilter, CampaignStart, CampaignSummary, Campaigns, Membership,
+        NewCampaign, Page, PageRequest, StoreError, Wave,
+    },
 };
 
 use crate::SqlStore;
@@ -33,10 +36,10 @@ use crate::SqlStore;
 impl Campaigns for SqlStore {
     async fn create_campaign(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         campaign: NewCampaign,
     ) -> Result<CampaignId, StoreError> {
-        create::create(&self.database, tenant, campaign).await
+        create::create(&self.database, ctx, campaign).await
     }
 
     async fn campaign(
@@ -58,22 +61,20 @@ impl Campaigns for SqlStore {
 
     async fn change_campaign(
         &self,
-        tenant: TenantId,
-        id: CampaignId,
-        generation: i64,
+        ctx: &Ctx,
+        campaign: &Campaign,
         change: CampaignChange,
     ) -> Result<bool, StoreError> {
-        change::change(&self.database, tenant, id, generation, change).await
+        change::change(&self.database, ctx, campaign, change).await
     }
 
     async fn start_campaign(
         &self,
-        tenant: TenantId,
-        id: CampaignId,
-        generation: i64,
+        ctx: &Ctx,
+        campaign: &Campaign,
         campaign_start: CampaignStart,
     ) -> Result<bool, StoreError> {
-        start::start(&self.database, tenant, id, generation, campaign_start).await
+        start::start(&self.database, ctx, campaign, campaign_start).await
     }
 
     async fn waves(&self, tenant: TenantId, id: CampaignId) -> Result<Vec<Wave>, StoreError> {

@@ -1,16 +1,21 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
-    campaign::CampaignStatus,
+    campaign::{Campaign, CampaignStatus},
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{OperatorAct, OperatorActKind},
 };
-use tidegate_engine::ports::{CampaignStart, ClassVerdict, NewWave, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{CampaignStart, ClassVerdict, NewWave, StoreError},
+};
 
 use super::{json::ClassJson, run_row::CampaignRunRow};
 use crate::{
+    audit::{self, AuditEntry},
     blob::{MEMBERS_PER_CHUNK, MemberSlot, SELECTED_PER_CHUNK, pack_keys, pack_slots},
     database::{Database, Tx},
     dialect::{ColumnType, storable},
@@ -24,17 +29,17 @@ const START: &str = "start campaign";
 /// Starts a campaign if it is still at this generation; otherwise returns false.
 pub(super) async fn start(
     database: &Database,
-    tenant: TenantId,
-    id: CampaignId,
-    generation: i64,
+    ctx: &Ctx,
+    campaign: &Campaign,
     campaign_start: CampaignStart,
 ) -> Result<bool, StoreError> {
     let slots = slots(&campaign_start)?;
+    let (tenant, id) = (ctx.tenant, campaign.id);
     let mut tx = database.write().await?;
     let Some(mut run_row) = CampaignRunRow::lock(&mut tx, tenant, id).await? else {
         return Ok(false);
     };
-    if run_row.generation != generation {
+    if run_row.generation != campaign.generation {
         return Ok(false);
     }
     run_row.generation += 1;
@@ -59,6 +64,17 @@ pub(super) async fn start(
     let mut tenant_counters = TenantCounters::default();
     run_row.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
+    let before = json!({ "status": campaign.status.as_str() });
+    let after = json!({
+        "status": CampaignStatus::InProgress.as_str(),
+        "waves": campaign_start.waves.len(), "devices": slots.len(),
+    });
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("campaign.start", id, before, after),
+    )
+    .await?;
     tx.commit().await?;
     Ok(true)
 }

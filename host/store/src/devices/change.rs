@@ -1,17 +1,22 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::AssertSqlSafe;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId},
     mode::DeviceMode,
 };
-use tidegate_engine::ports::{ChangeError, DeviceChange, MAX_LABELS, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{ChangeError, DeviceChange, MAX_LABELS, StoreError},
+};
 
 use super::{
     create::insert_groups,
     labels::{delete_labels, insert_labels, labels},
 };
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     dialect::storable,
     error::failed,
@@ -26,16 +31,28 @@ const CHANGE: &str = "change a device";
 /// Changes a device; returns the campaigns that must recheck it.
 pub(super) async fn change(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     device_id: &str,
     change: &DeviceChange,
 ) -> Result<Vec<CampaignId>, ChangeError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
-    let key = lock_device(&mut tx, tenant, device_id).await?;
-    let key = key.ok_or(ChangeError::NotFound)?;
+    let locked = lock_device(&mut tx, tenant, device_id).await?;
+    let locked = locked.ok_or(ChangeError::NotFound)?;
+    let key = locked.key;
+    let (mut before, mut after) = (locked.fields(), locked.fields_after(device_id, change));
     write_device(&mut tx, tenant, key, change).await?;
     if let Some(groups) = &change.groups {
-        delete_groups(&mut tx, tenant, key).await?;
+        before["groups"] = delete_groups(&mut tx, tenant, key)
+            .await?
+            .into_iter()
+            .collect();
+        after["groups"] = groups
+            .iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect();
         insert_groups(&mut tx, tenant, key, groups).await?;
     }
     if change.clears_labels || !change.labels.is_empty() {
@@ -43,9 +60,12 @@ pub(super) async fn change(
         if labels.len() > MAX_LABELS {
             return Err(ChangeError::TooManyLabels);
         }
-        delete_labels(&mut tx, tenant, key).await?;
+        before["labels"] = json!(delete_labels(&mut tx, tenant, key).await?);
+        after["labels"] = json!(labels);
         insert_labels(&mut tx, tenant, key, &labels).await?;
     }
+    let entry = AuditEntry::of_difference("device.change", device_id, before, after);
+    audit::record(&mut tx, ctx, entry).await?;
     let may_become_eligible =
         change.mode.is_some() || change.pinned.is_some() || change.feed.is_some();
     let campaigns = if may_become_eligible {
@@ -61,14 +81,73 @@ pub(super) async fn change(
     Ok(campaigns)
 }
 
-/// Locks a device until the transaction ends; returns its key.
+/// A device, locked until the transaction ends, with the fields that operators change.
+pub(super) struct LockedDevice {
+    pub(super) key: DeviceKey,
+    name: String,
+    mode: String,
+    pinned: bool,
+    feed: Option<String>,
+    polling_interval: Option<u64>,
+    requests_attributes: bool,
+}
+
+impl LockedDevice {
+    fn from_row(row: &AnyRow) -> Result<Self, RowError> {
+        let seconds: Option<i64> = row.take("polling_seconds")?;
+        Ok(Self {
+            key: DeviceKey(row.take("id")?),
+            name: row.take("name")?,
+            mode: row.take("mode")?,
+            pinned: row.flag("pinned")?,
+            feed: row.take("feed")?,
+            polling_interval: seconds.and_then(|seconds| seconds.try_into().ok()),
+            requests_attributes: row.flag("wants_attributes")?,
+        })
+    }
+
+    /// For the audit trail.
+    pub(super) fn fields(&self) -> Value {
+        json!({
+            "name": self.name, "mode": self.mode, "pinned": self.pinned, "feed": self.feed,
+            "polling_interval": self.polling_interval,
+            "requests_attributes": self.requests_attributes,
+        })
+    }
+
+    /// The fields after a change.
+    fn fields_after(&self, device_id: &str, change: &DeviceChange) -> Value {
+        let name = match change.name.as_deref() {
+            Some("") => device_id,
+            Some(name) => name,
+            None => &self.name,
+        };
+        let mode = match change.mode {
+            Some(mode) => mode.as_str(),
+            None => &self.mode,
+        };
+        let interval = change.polling_interval;
+        let interval = interval.map(|interval| interval.map(|interval| interval.as_secs()));
+        json!({
+            "name": name,
+            "mode": mode,
+            "pinned": change.pinned.unwrap_or(self.pinned),
+            "feed": change.feed.as_ref().unwrap_or(&self.feed),
+            "polling_interval": interval.unwrap_or(self.polling_interval),
+            "requests_attributes": change.requests_attributes.unwrap_or(self.requests_attributes),
+        })
+    }
+}
+
+/// Locks a device until the transaction ends.
 pub(super) async fn lock_device(
     tx: &mut Tx,
     tenant: TenantId,
     device_id: &str,
-) -> Result<Option<DeviceKey>, StoreError> {
+) -> Result<Option<LockedDevice>, StoreError> {
     let sql = format!(
-        "SELECT id FROM devices WHERE tenant_id = $1 AND device_id = $2{}",
+        "SELECT id, name, mode, pinned, feed, polling_seconds, wants_attributes FROM devices \
+         WHERE tenant_id = $1 AND device_id = $2{}",
         tx.dialect().for_update()
     );
     let row = sqlx::query(AssertSqlSafe(sql))
@@ -78,7 +157,7 @@ pub(super) async fn lock_device(
         .await
         .map_err(failed(CHANGE))?;
     row.as_ref()
-        .map(|row| -> Result<DeviceKey, RowError> { row.take("id").map(DeviceKey) })
+        .map(LockedDevice::from_row)
         .transpose()
         .map_err(row_error("read device row"))
 }
@@ -121,14 +200,22 @@ async fn write_device(
     Ok(())
 }
 
-async fn delete_groups(tx: &mut Tx, tenant: TenantId, key: DeviceKey) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM device_groups WHERE tenant_id = $1 AND device_key = $2")
-        .bind(tenant.0)
-        .bind(key.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("write a device's groups"))?;
-    Ok(())
+/// Deletes the groups of a device and returns their names.
+async fn delete_groups(
+    tx: &mut Tx,
+    tenant: TenantId,
+    key: DeviceKey,
+) -> Result<BTreeSet<String>, StoreError> {
+    let rows = sqlx::query(
+        "DELETE FROM device_groups WHERE tenant_id = $1 AND device_key = $2 RETURNING name",
+    )
+    .bind(tenant.0)
+    .bind(key.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("write a device's groups"))?;
+    let names: Result<_, RowError> = rows.iter().map(|row| row.take("name")).collect();
+    names.map_err(row_error("read device group row"))
 }
 
 /// The current labels with the change applied.

@@ -1,16 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use tidegate_core::{
     device::{AttributeNames, DeviceState},
     firmware::hex,
     id::{DeviceKey, TenantId},
     mode::DeviceMode,
 };
-use tidegate_engine::ports::{NewDevice, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{NewDevice, StoreError},
+};
 
 use super::{WellKnownAttributes, labels::insert_labels};
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::{conflict, failed},
@@ -23,10 +28,11 @@ use crate::{
 pub(super) async fn create(
     database: &Database,
     names: &AttributeNames,
-    tenant: TenantId,
+    ctx: &Ctx,
     device: &NewDevice,
 ) -> Result<DeviceKey, StoreError> {
     let reported = WellKnownAttributes::of(names, &device.attributes);
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     let key = insert(&mut tx, tenant, device, &reported).await?;
     insert_attributes(&mut tx, tenant, key, &device.attributes).await?;
@@ -44,6 +50,13 @@ pub(super) async fn create(
         mark_dirty(&mut tx, tenant).await?;
     }
     tenant_counters.write(&mut tx).await?;
+    let after = json!({
+        "name": device.name, "groups": device.groups, "feed": device.feed, "labels": device.labels,
+        "mode": device.mode.as_str(), "pinned": device.pinned,
+        "polling_interval": device.polling_interval.map(|interval| interval.as_secs()),
+    });
+    let entry = AuditEntry::new("device.create", &device.device_id, Value::Null, after);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(key)
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use tidegate_core::{
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
@@ -7,10 +8,11 @@ use tidegate_core::{
     time::Timestamp,
     update::{Purpose, UpdateEvent},
 };
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{Ctx, ports::StoreError};
 
 use super::change::lock_device;
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     error::{failed, internal},
     invalidation::notify_devices,
@@ -25,14 +27,16 @@ const DELETE: &str = "delete a device";
 /// the affected campaigns; none if the device does not exist.
 pub(super) async fn delete(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     device_id: &str,
     now: Timestamp,
 ) -> Result<Option<Vec<CampaignId>>, StoreError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
-    let Some(key) = lock_device(&mut tx, tenant, device_id).await? else {
+    let Some(locked) = lock_device(&mut tx, tenant, device_id).await? else {
         return Ok(None);
     };
+    let key = locked.key;
     let updates = unfinished_updates(&mut tx, tenant, key).await?;
     let mut tenant_counters = TenantCounters::default();
     let mut work =
@@ -54,6 +58,8 @@ pub(super) async fn delete(
     remove(&mut tx, tenant, key).await?;
     notify_devices(&mut tx, tenant, [device_id]).await?;
     tenant_counters.write(&mut tx).await?;
+    let entry = AuditEntry::new("device.delete", device_id, locked.fields(), Value::Null);
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok(Some(campaigns.into_iter().collect()))
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::id::{DeviceKey, TenantId};
 use tidegate_engine::ports::StoreError;
 
@@ -81,16 +81,23 @@ pub(super) async fn insert_labels(
     Ok(())
 }
 
+/// Deletes the labels of a device and returns them.
 pub(super) async fn delete_labels(
     tx: &mut Tx,
     tenant: TenantId,
     device: DeviceKey,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM device_labels WHERE tenant_id = $1 AND device_key = $2")
-        .bind(tenant.0)
-        .bind(device.0)
-        .execute(tx.conn())
-        .await
-        .map_err(failed("write a device's labels"))?;
-    Ok(())
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let rows = sqlx::query(
+        "DELETE FROM device_labels WHERE tenant_id = $1 AND device_key = $2 \
+         RETURNING label_key, value",
+    )
+    .bind(tenant.0)
+    .bind(device.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(failed("write a device's labels"))?;
+    let label =
+        |row: &AnyRow| -> Result<(String, String), RowError> { Ok((row.take(0)?, row.take(1)?)) };
+    let labels: Result<_, RowError> = rows.iter().map(label).collect();
+    labels.map_err(row_error("read device label row"))
 }

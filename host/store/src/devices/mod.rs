@@ -27,9 +27,12 @@ use tidegate_core::{
     selector::Selector,
     time::Timestamp,
 };
-use tidegate_engine::ports::{
-    DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
-    SelectedDevice, StoreError,
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        DeviceFilter, Devices, Enrolment, LastSeenRecord, NewDevice, Page, PageRequest, PollView,
+        SelectedDevice, StoreError,
+    },
 };
 
 use crate::SqlStore;
@@ -41,12 +44,8 @@ pub(crate) use well_known_attributes::WellKnownAttributes;
 
 #[async_trait]
 impl Devices for SqlStore {
-    async fn create_device(
-        &self,
-        tenant: TenantId,
-        device: NewDevice,
-    ) -> Result<DeviceKey, StoreError> {
-        create::create(&self.database, &self.attribute_names, tenant, &device).await
+    async fn create_device(&self, ctx: &Ctx, device: NewDevice) -> Result<DeviceKey, StoreError> {
+        create::create(&self.database, &self.attribute_names, ctx, &device).await
     }
 
     async fn enrol(

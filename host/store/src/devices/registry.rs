@@ -4,8 +4,9 @@ use tidegate_core::{
     mode::SkipReason,
     time::Timestamp,
 };
-use tidegate_engine::ports::{
-    AttributeChange, ChangeError, DeviceChange, Page, PageRequest, Registry, StoreError,
+use tidegate_engine::{
+    Ctx,
+    ports::{AttributeChange, ChangeError, DeviceChange, Page, PageRequest, Registry, StoreError},
 };
 
 use super::{attribute_changes, change, delete};
@@ -15,20 +16,20 @@ use crate::{SqlStore, runs};
 impl Registry for SqlStore {
     async fn change_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         change: DeviceChange,
     ) -> Result<Vec<CampaignId>, ChangeError> {
-        change::change(&self.database, tenant, device_id, &change).await
+        change::change(&self.database, ctx, device_id, &change).await
     }
 
     async fn delete_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device_id: &str,
         now: Timestamp,
     ) -> Result<Option<Vec<CampaignId>>, StoreError> {
-        delete::delete(&self.database, tenant, device_id, now).await
+        delete::delete(&self.database, ctx, device_id, now).await
     }
 
     async fn skip_reason(

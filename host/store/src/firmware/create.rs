@@ -1,15 +1,20 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use tidegate_core::{
     firmware::{Artifact, FirmwareDetails, hex},
     id::{FirmwareId, ModuleId, TenantId},
     version::sort_key,
 };
-use tidegate_engine::ports::{NewFirmware, NewModule, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{NewFirmware, NewModule, StoreError},
+};
 
 use super::models;
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     dialect::{ColumnType, storable},
     error::{conflict, failed},
@@ -19,9 +24,10 @@ use crate::{
 
 pub(super) async fn create(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     firmware: &NewFirmware,
 ) -> Result<FirmwareId, StoreError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     let id = insert(&mut tx, tenant, firmware).await?;
     models::insert(&mut tx, tenant, id, &firmware.details).await?;
@@ -30,6 +36,17 @@ pub(super) async fn create(
         insert_artifacts(&mut tx, tenant, module_id, &module.artifacts).await?;
     }
     mark_dirty(&mut tx, tenant).await?;
+    let details = &firmware.details;
+    let after = json!({
+        "name": details.name, "version": details.version, "device_model": details.device_model,
+        "is_beta": details.is_beta, "is_security_update": details.is_security_update,
+    });
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("firmware.upload", id, Value::Null, after),
+    )
+    .await?;
     tx.commit().await?;
     Ok(id)
 }

@@ -1,27 +1,30 @@
+use serde_json::{Value, json};
 use tidegate_core::{
     id::{FirmwareId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{Ctx, ports::StoreError};
 
 use super::models;
 use crate::{
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     error::failed,
     latest::mark_dirty,
-    rows::{RowExt as _, row_error},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 /// Marks a firmware as deleted, unless a campaign that has not ended uses it. Returns false if it does not exist.
 pub(super) async fn delete(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     id: FirmwareId,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     let sql = format!(
-        "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
+        "SELECT name, version FROM firmware WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL{}",
         tx.dialect().for_update()
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -30,9 +33,12 @@ pub(super) async fn delete(
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read a firmware"))?;
-    if row.is_none() {
+    let Some(row) = row else {
         return Ok(false);
-    }
+    };
+    let name_and_version =
+        || -> Result<(String, String), RowError> { Ok((row.take("name")?, row.take("version")?)) };
+    let (name, version) = name_and_version().map_err(row_error("read firmware row"))?;
     if let Some(campaign) = active_campaign(&mut tx, tenant, id).await? {
         return Err(StoreError::Conflict(format!(
             "campaign {campaign} uses the firmware and has not ended"
@@ -47,6 +53,13 @@ pub(super) async fn delete(
         .map_err(failed("delete a firmware"))?;
     models::delete(&mut tx, tenant, id).await?;
     mark_dirty(&mut tx, tenant).await?;
+    let before = json!({ "name": name, "version": version });
+    audit::record(
+        &mut tx,
+        ctx,
+        AuditEntry::new("firmware.delete", id, before, Value::Null),
+    )
+    .await?;
     tx.commit().await?;
     Ok(true)
 }

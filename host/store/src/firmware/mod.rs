@@ -13,8 +13,11 @@ use tidegate_core::{
     id::{FirmwareId, ModuleId, TenantId},
     time::Timestamp,
 };
-use tidegate_engine::ports::{
-    CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        CandidateFilter, FirmwareFilter, Firmwares, NewFirmware, Page, PageRequest, StoreError,
+    },
 };
 
 use crate::SqlStore;
@@ -25,10 +28,10 @@ pub(crate) use read::id_by_version;
 impl Firmwares for SqlStore {
     async fn create_firmware(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         firmware: NewFirmware,
     ) -> Result<FirmwareId, StoreError> {
-        create::create(&self.database, tenant, &firmware).await
+        create::create(&self.database, ctx, &firmware).await
     }
 
     async fn firmware(
@@ -81,11 +84,11 @@ impl Firmwares for SqlStore {
 
     async fn delete_firmware(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         id: FirmwareId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        delete::delete(&self.database, tenant, id, now).await
+        delete::delete(&self.database, ctx, id, now).await
     }
 
     async fn firmware_of_module(

@@ -12,6 +12,7 @@ use tidegate_engine::ports::StoreError;
 use super::access::AccessJson;
 use crate::{
     dialect::storable,
+    error::internal,
     rows::{RowError, to_json},
 };
 
@@ -46,6 +47,12 @@ struct OverrideJson {
 
 pub(super) fn to_text(settings: &TenantSettings) -> Result<String, StoreError> {
     to_json(&SettingsJson::from(settings))
+}
+
+/// For the audit trail.
+pub(super) fn to_value(settings: &TenantSettings) -> Result<serde_json::Value, StoreError> {
+    serde_json::to_value(SettingsJson::from(settings))
+        .map_err(|error| internal("write settings as JSON")(Box::new(error)))
 }
 
 pub(super) fn from_text(text: &str) -> Result<TenantSettings, RowError> {

@@ -1,17 +1,22 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use serde_json::json;
 use tidegate_core::{
     device::AutoConfirm,
     id::{CampaignId, DeviceKey, TenantId},
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::ports::{AutoConfirmation, RecordError, RecordedFeedback, StoreError};
+use tidegate_engine::{
+    Ctx,
+    ports::{AutoConfirmation, RecordError, RecordedFeedback, StoreError},
+};
 
 use super::unit_of_work::UpdateUnitOfWork;
 use crate::{
     SqlStore,
+    audit::{self, AuditEntry},
     database::{Database, Tx},
     dialect::storable,
     error::{failed, internal},
@@ -35,8 +40,9 @@ impl AutoConfirmation for SqlStore {
         tenant: TenantId,
         device: DeviceKey,
         auto_confirm: AutoConfirm,
+        by: Option<&Ctx>,
     ) -> Result<RecordedFeedback, RecordError> {
-        activate(&self.database, tenant, device, &auto_confirm).await
+        activate(&self.database, tenant, device, &auto_confirm, by).await
     }
 
     async fn deactivate_auto_confirm(
@@ -44,8 +50,9 @@ impl AutoConfirmation for SqlStore {
         tenant: TenantId,
         device: DeviceKey,
         now: Timestamp,
+        by: Option<&Ctx>,
     ) -> Result<(), RecordError> {
-        deactivate(&self.database, tenant, device, now).await
+        deactivate(&self.database, tenant, device, now, by).await
     }
 }
 
@@ -85,6 +92,7 @@ async fn activate(
     tenant: TenantId,
     device: DeviceKey,
     auto_confirm: &AutoConfirm,
+    by: Option<&Ctx>,
 ) -> Result<RecordedFeedback, RecordError> {
     let at = auto_confirm.activated_at;
     let mut tx = database.write().await?;
@@ -108,6 +116,17 @@ async fn activate(
     write_columns(&mut tx, tenant, device, Some(auto_confirm)).await?;
     if let Some(row) = work.device(device) {
         notify_devices(&mut tx, tenant, [row.device_id.as_str()]).await?;
+        if let Some(ctx) = by {
+            let before = json!({ "auto_confirm": false });
+            let after = json!({ "auto_confirm": true, "remark": auto_confirm.remark });
+            let action = "device.activate_auto_confirm";
+            audit::record(
+                &mut tx,
+                ctx,
+                AuditEntry::new(action, &row.device_id, before, after),
+            )
+            .await?;
+        }
     }
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
@@ -125,11 +144,25 @@ async fn deactivate(
     tenant: TenantId,
     device: DeviceKey,
     now: Timestamp,
+    by: Option<&Ctx>,
 ) -> Result<(), RecordError> {
     let mut tx = database.write().await?;
     // Locks the device, so that a concurrently created update is either confirmed or waits.
-    load(&mut tx, tenant, device, now).await?;
+    let work = load(&mut tx, tenant, device, now).await?;
     write_columns(&mut tx, tenant, device, None).await?;
+    if let (Some(ctx), Some(row)) = (by, work.device(device)) {
+        let (before, after) = (
+            json!({ "auto_confirm": row.auto_confirms }),
+            json!({ "auto_confirm": false }),
+        );
+        let action = "device.deactivate_auto_confirm";
+        audit::record(
+            &mut tx,
+            ctx,
+            AuditEntry::new(action, &row.device_id, before, after),
+        )
+        .await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -3,12 +3,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 
+use serde_json::json;
 use tidegate_core::{
     feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::LogSource,
     time::Timestamp,
-    update::UpdateEvent,
+    update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
     AttributesReport, LogReport, RecordError, RecordedFeedback, StoreError, UpdateReport,
@@ -21,6 +22,7 @@ use super::{
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
+    audit::{self, AuditEntry},
     batch_writer::Batch,
     database::{Database, Tx},
     invalidation::notify_devices,
@@ -148,15 +150,24 @@ async fn record(
     let mut history = FeedbackLog::read(tx, tenant, &work, reports).await?;
     let mut attributes = ReportedAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
+    let mut cancellations = Vec::new();
     for (index, report) in reports {
         outcomes[*index] = Some(match report {
-            DeviceReport::UpdateEvent(report) => record_event(
-                &mut work,
-                &mut history,
-                &mut new_lines,
-                report,
-                tenant_counters,
-            ),
+            DeviceReport::UpdateEvent(report) => {
+                let before = status(&work, report.update);
+                let outcome = record_event(
+                    &mut work,
+                    &mut history,
+                    &mut new_lines,
+                    report,
+                    tenant_counters,
+                );
+                if let (Some(by), Ok(_)) = (&report.by, &outcome) {
+                    let after = status(&work, report.update);
+                    cancellations.push((by, cancellation(report, before, after)));
+                }
+                outcome
+            }
             DeviceReport::Attributes(report) => {
                 attributes::apply_report(&mut work, &mut attributes, report, tenant_counters)
             }
@@ -167,7 +178,29 @@ async fn record(
     history.write(tx, tenant).await?;
     attributes.write(tx, tenant).await?;
     new_lines.write(tx, tenant).await?;
+    for (ctx, entry) in cancellations {
+        audit::record(tx, ctx, entry).await?;
+    }
     Ok(work)
+}
+
+fn status(work: &UpdateUnitOfWork, id: UpdateId) -> Option<UpdateStatus> {
+    work.loaded(id).map(|loaded| loaded.update.state.status)
+}
+
+/// An actor's event of an update, for the audit trail.
+fn cancellation(
+    report: &UpdateReport,
+    before: Option<UpdateStatus>,
+    after: Option<UpdateStatus>,
+) -> AuditEntry {
+    let action = match report.event {
+        UpdateEvent::ForceCancel => "update.force_cancel",
+        _ => "update.cancel",
+    };
+    let fields =
+        |status: Option<UpdateStatus>| json!({ "status": status.map(UpdateStatus::as_str) });
+    AuditEntry::of_difference(action, report.update, fields(before), fields(after))
 }
 
 fn record_event(

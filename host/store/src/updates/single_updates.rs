@@ -1,19 +1,25 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 use tidegate_core::{
-    id::{DeviceKey, TenantId, UpdateId},
+    id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
     update::{Attempt, UpdateEvent, UpdateState, UpdateStatus},
     wave::Counts,
 };
-use tidegate_engine::ports::{
-    AffectedDevice, CancelledUpdates, Offer, OfferOverrides, OfferResult, SingleUpdates, StoreError,
+use tidegate_engine::{
+    Ctx,
+    ports::{
+        AffectedDevice, CancelledUpdates, Offer, OfferAction, OfferOverrides, OfferResult,
+        OfferedBy, SingleUpdates, StoreError,
+    },
 };
 
 use super::unit_of_work::{NewUpdate, UpdateUnitOfWork, notify_affected_devices};
 use crate::{
     SqlStore,
+    audit::{self, AuditEntry, MAX_NAMED},
     campaigns::lock_firmware,
     database::{Database, Tx},
     error::{failed, internal},
@@ -29,18 +35,19 @@ impl SingleUpdates for SqlStore {
         devices: &[DeviceKey],
         offer: &Offer,
         force: bool,
+        by: Option<&OfferedBy>,
     ) -> Result<Vec<OfferResult>, StoreError> {
-        create(&self.database, tenant, devices, offer, force).await
+        create(&self.database, tenant, devices, offer, force, by).await
     }
 
     async fn roll_back_device(
         &self,
-        tenant: TenantId,
+        ctx: &Ctx,
         device: DeviceKey,
         offer: &Offer,
         overrides: OfferOverrides,
     ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
-        roll_back_device(&self.database, tenant, device, offer, overrides).await
+        roll_back_device(&self.database, ctx, device, offer, overrides).await
     }
 
     async fn totals(&self, tenant: TenantId, device: DeviceKey) -> Result<Counts, StoreError> {
@@ -54,6 +61,7 @@ async fn create(
     devices: &[DeviceKey],
     offer: &Offer,
     force: bool,
+    by: Option<&OfferedBy>,
 ) -> Result<Vec<OfferResult>, StoreError> {
     let overrides = OfferOverrides {
         ignore_pin: force,
@@ -77,8 +85,13 @@ async fn create(
         .create_updates(&mut tx, new.collect(), &mut tenant_counters)
         .await?;
     let affected = affected(&mut tx, &work, &created).await?;
+    let by = by.filter(|_| !created.is_empty());
+    let entry = by.map(|by| (by, offer_entry(by.action, &work, &created, offer)));
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
+    if let Some((by, entry)) = entry {
+        audit::record(&mut tx, &by.ctx, entry).await?;
+    }
     tx.commit().await?;
     let result = |key| match (obstacles.get(key), created.get(key), affected.get(key)) {
         (Some(obstacle), ..) => Ok(obstacle.clone()),
@@ -92,11 +105,12 @@ async fn create(
 
 async fn roll_back_device(
     database: &Database,
-    tenant: TenantId,
+    ctx: &Ctx,
     key: DeviceKey,
     offer: &Offer,
     overrides: OfferOverrides,
 ) -> Result<(OfferResult, CancelledUpdates), StoreError> {
+    let tenant = ctx.tenant;
     let mut tx = database.write().await?;
     lock_firmware(&mut tx, tenant, offer.firmware).await?;
     let (keys, none) = (BTreeSet::from([key]), BTreeSet::new());
@@ -105,6 +119,9 @@ async fn roll_back_device(
         return Ok((obstacle, CancelledUpdates::new()));
     }
     let mut tenant_counters = TenantCounters::default();
+    let installed = work
+        .device(key)
+        .and_then(|device| device.installed_firmware);
     let cancelled = cancel_open(&mut work, key, offer.now, &mut tenant_counters);
     let new = vec![new_update(key, offer)];
     let created = work
@@ -115,11 +132,69 @@ async fn roll_back_device(
         let error = format!("no update was created for device {key}");
         return Err(internal("create updates")(error.into()));
     };
+    let entry = rollback_entry(&affected.device_id, installed, *id, offer, &cancelled);
     let created = OfferResult::Created(*id, affected.clone());
     work.write(&mut tx, &mut tenant_counters).await?;
     tenant_counters.write(&mut tx).await?;
+    audit::record(&mut tx, ctx, entry).await?;
     tx.commit().await?;
     Ok((created, cancelled))
+}
+
+fn rollback_entry(
+    device_id: &str,
+    installed: Option<FirmwareId>,
+    update: UpdateId,
+    offer: &Offer,
+    cancelled: &CancelledUpdates,
+) -> AuditEntry {
+    let before = json!({ "firmware_id": installed.map(|id| id.0) });
+    let cancelled: Vec<_> = cancelled
+        .iter()
+        .take(MAX_NAMED)
+        .map(|(id, _)| id.0)
+        .collect();
+    let after = json!({
+        "firmware_id": offer.firmware.0, "version": offer.to_version, "update_id": update.0,
+        "cancelled_updates": cancelled,
+    });
+    AuditEntry::new("device.roll_back", device_id, before, after)
+}
+
+/// The updates that an actor created, for the audit trail.
+fn offer_entry(
+    action: OfferAction,
+    work: &UpdateUnitOfWork,
+    created: &HashMap<DeviceKey, UpdateId>,
+    offer: &Offer,
+) -> AuditEntry {
+    let mut created: Vec<_> = created.iter().map(|(key, id)| (*id, *key)).collect();
+    created.sort_unstable();
+    let device_id = |key: DeviceKey| work.device(key).map(|device| &device.device_id);
+    let (firmware, version) = (offer.firmware.0, &offer.to_version);
+    let (action, one) = match action {
+        OfferAction::Create => ("update.create", true),
+        OfferAction::Retry => ("update.retry", true),
+        OfferAction::CreateMany => ("update.create_many", false),
+    };
+    if let (true, [(id, key)]) = (one, &created[..]) {
+        let after =
+            json!({ "device_id": device_id(*key), "firmware_id": firmware, "version": version });
+        return AuditEntry::new(action, id, Value::Null, after);
+    }
+    let updates = created.iter().take(MAX_NAMED);
+    let updates =
+        updates.map(|(id, key)| json!({ "update_id": id.0, "device_id": device_id(*key) }));
+    AuditEntry {
+        action,
+        resource_kind: "update",
+        resource_id: None,
+        before: Value::Null,
+        after: json!({
+            "firmware_id": firmware, "version": version, "count": created.len(),
+            "updates": updates.collect::<Vec<_>>(),
+        }),
+    }
 }
 
 /// Cancels all open updates of the device.

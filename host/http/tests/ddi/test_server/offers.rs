@@ -13,7 +13,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    devices,
+    Admin, devices,
     ports::{
         CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave, Offer,
         OfferResult, PageRequest, PluginFailureState, RunRef, TickOutcome, UpdateFilter,
@@ -46,7 +46,7 @@ impl TestServer {
             now: self.engine.now(),
         };
         let keys = [device.context("the device")?.key];
-        let made = store.create_updates(self.tenant, &keys, &offer, false);
+        let made = store.create_updates(self.tenant, &keys, &offer, false, None);
         match made.await?.pop() {
             Some(OfferResult::Created(id, affected)) => {
                 devices::invalidate_affected(&self.engine, &[affected]);
@@ -77,7 +77,10 @@ impl TestServer {
             created_by: "tests".to_owned(),
             created_at: now,
         };
-        let campaign = store.create_campaign(tenant, new).await?;
+        let ctx = self.ctx::<Admin>();
+        let campaign = store.create_campaign(&ctx, new).await?;
+        let created = store.campaign(tenant, campaign).await?;
+        let created = created.context("the campaign")?;
         let campaign_start = CampaignStart {
             at: now,
             waves: vec![NewWave {
@@ -93,11 +96,7 @@ impl TestServer {
             selected: vec![(device.key, 0)],
             journal: Vec::new(),
         };
-        anyhow::ensure!(
-            store
-                .start_campaign(tenant, campaign, 0, campaign_start)
-                .await?
-        );
+        anyhow::ensure!(store.start_campaign(&ctx, &created, campaign_start).await?);
         let run = RunRef { tenant, campaign };
         self.release_all(run, firmware, version, options).await?;
         let filter = UpdateFilter {
@@ -164,7 +163,9 @@ impl TestServer {
             created_at: self.engine.now(),
         };
         let store = self.engine.store();
-        Ok(store.create_firmware(self.tenant, firmware).await?)
+        Ok(store
+            .create_firmware(&self.ctx::<Admin>(), firmware)
+            .await?)
     }
 
     async fn release_all(

@@ -132,6 +132,7 @@ on_both! {
                 device: fixture.devices[0],
                 update,
                 event: UpdateEvent::Retrieved,
+                by: None,
                 at: later(1),
             })
             .await;

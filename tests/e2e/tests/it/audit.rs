@@ -1,0 +1,544 @@
+//! The audit trail: one row for each change by a user, none for anything else, and no secrets.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use reqwest::{
+    Method, RequestBuilder,
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sqlx::{AnyConnection, Connection as _, Row as _};
+use tidegate_e2e::{
+    FirmwareForm, HttpResponse, RestClient, TestTenant, both_databases, components, wait_until,
+};
+
+both_databases!(every_change_leaves_one_row, reports_of_devices_leave_no_row);
+
+/// Ends of the paths of POST operations that change nothing.
+const READ_ONLY_POSTS: [&str; 2] = ["/validate", "/replay"];
+
+async fn every_change_leaves_one_row(tenant: TestTenant) -> Result<()> {
+    let mut walk = AuditWalk::new(&tenant).await?;
+    let firmware = firmware(&mut walk).await?;
+    plugins(&mut walk).await?;
+    credentials(&mut walk).await?;
+    devices(&mut walk).await?;
+    updates(&mut walk, firmware).await?;
+    campaigns(&mut walk, firmware).await?;
+
+    let unused = send(
+        Method::DELETE,
+        "firmware/{}",
+        &unused_firmware(&tenant).await?,
+        None,
+    );
+    let change = Change::of("delete /firmware/{firmware_id}", "firmware.delete").deleted();
+    walk.succeeds(&tenant.publisher, change, unused).await?;
+    walk.ensure_complete().await?;
+    walk.ensure_no_secrets().await
+}
+
+async fn reports_of_devices_leave_no_row(tenant: TestTenant) -> Result<()> {
+    let walk = AuditWalk::new(&tenant).await?;
+    let before = walk.rows().await?.len();
+    let mut fleet = tenant.create_devices("edge", 2).await?;
+    ensure!(
+        walk.rows().await?.len() == before,
+        "a registration left a row"
+    );
+
+    let firmware = tenant.upload_firmware("1.1.0").await?;
+    for device in &fleet {
+        let path = format!("devices/{}/update", device.id);
+        let body = json!({ "firmware_id": firmware });
+        tenant
+            .operator
+            .post(&path, &body)
+            .await?
+            .expect_status(201)?;
+    }
+    let before = walk.rows().await?.len();
+    ensure!(fleet[0].install().await?, "there is nothing to install");
+    ensure!(
+        fleet[1].fail("no space").await?,
+        "there is nothing to install"
+    );
+    ensure!(walk.rows().await?.len() == before, "feedback left a row");
+    Ok(())
+}
+
+async fn firmware(walk: &mut AuditWalk<'_>) -> Result<i64> {
+    let mut ids = Vec::new();
+    for version in ["1.1.0", "1.2.0"] {
+        let form = FirmwareForm::new(version);
+        let upload = |rest: &RestClient| {
+            let form = form.form().unwrap_or_default();
+            rest.request(Method::POST, "firmware").multipart(form)
+        };
+        let change = Change::of("post /firmware", "firmware.upload").created();
+        let created = walk
+            .succeeds(&walk.tenant.publisher, change, upload)
+            .await?;
+        ids.push(created["firmware_id"].as_i64().context("no id")?);
+    }
+    Ok(ids[1])
+}
+
+async fn unused_firmware(tenant: &TestTenant) -> Result<String> {
+    Ok(tenant.upload_firmware("9.0.0").await?.to_string())
+}
+
+async fn plugins(walk: &mut AuditWalk<'_>) -> Result<()> {
+    let tenant = walk.tenant;
+    // A custom section at the end makes it another revision.
+    let mut component = std::fs::read(components()?.join("immediate.wasm"))?;
+    component.extend_from_slice(b"\x00\x06\x05audit");
+    let upload = |rest: &RestClient| {
+        let part = Part::bytes(component.clone()).file_name("immediate.wasm");
+        let form = Form::new().part("component", part);
+        rest.request(Method::POST, "plugins").multipart(form)
+    };
+    let change = Change::of("post /plugins", "plugin.upload")
+        .created()
+        .large();
+    let uploaded = walk.succeeds(&tenant.publisher, change, upload).await?;
+    walk.changes_nothing(&tenant.publisher, upload).await?;
+    let revision = uploaded["revision"]
+        .as_str()
+        .context("no revision")?
+        .to_owned();
+    for step in ["disable", "enable"] {
+        let path = format!("plugins/immediate/revisions/{revision}/{step}");
+        let operation = format!("post /plugins/{{name}}/revisions/{{revision}}/{step}");
+        let action = format!("plugin.{step}");
+        let send = |rest: &RestClient| rest.request(Method::POST, &path);
+        let change = Change::of(&operation, &action);
+        walk.succeeds(&tenant.publisher, change, send).await?;
+        walk.changes_nothing(&tenant.publisher, send).await?;
+    }
+    Ok(())
+}
+
+async fn credentials(walk: &mut AuditWalk<'_>) -> Result<()> {
+    let tenant = walk.tenant;
+    let settings = send(
+        Method::PATCH,
+        "settings",
+        "",
+        Some(json!({ "track_address": true })),
+    );
+    let change = Change::of("patch /settings", "settings.change");
+    walk.succeeds(&tenant.admin, change, &settings).await?;
+    walk.changes_nothing(&tenant.admin, &settings).await?;
+
+    let body = json!({ "name": "hall", "group": "north" });
+    let create = send(Method::POST, "gateways", "", Some(body));
+    let change = Change::of("post /gateways", "gateway.create").created();
+    let created = walk.succeeds(&tenant.admin, change, create).await?;
+    walk.add_secret(created["token"].as_str().context("no token")?);
+    let id = created["gateway"]["gateway_id"].to_string();
+    let delete = send(Method::DELETE, "gateways/{}", &id, None);
+    let change = Change::of("delete /gateways/{gateway_id}", "gateway.delete").deleted();
+    walk.succeeds(&tenant.admin, change, delete).await?;
+
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate()?;
+    let body = json!({ "name": "plant", "certificate": params.self_signed(&key)?.pem() });
+    let create = send(Method::POST, "device-authorities", "", Some(body));
+    let change = Change::of("post /device-authorities", "device_authority.create").created();
+    let created = walk.succeeds(&tenant.admin, change, create).await?;
+    let id = created["authority_id"].to_string();
+    let delete = send(Method::DELETE, "device-authorities/{}", &id, None);
+    let operation = "delete /device-authorities/{authority_id}";
+    let change = Change::of(operation, "device_authority.delete").deleted();
+    walk.succeeds(&tenant.admin, change, delete).await?;
+    Ok(())
+}
+
+async fn devices(walk: &mut AuditWalk<'_>) -> Result<()> {
+    let operator = &walk.tenant.operator;
+    let body = json!({ "device_id": "shed", "groups": ["north"], "labels": { "site": "a" } });
+    let create = send(Method::POST, "devices", "", Some(body));
+    let change = Change::of("post /devices", "device.create").created();
+    let created = walk.succeeds(operator, change, &create).await?;
+    walk.add_secret(created["token"].as_str().context("no token")?);
+    walk.changes_nothing(operator, &create).await?;
+
+    let body = json!({ "pinned": true, "groups": ["south"], "labels": { "site": "b" } });
+    let patch = send(Method::PATCH, "devices/{}", "shed", Some(body));
+    let change = Change::of("patch /devices/{device_id}", "device.change");
+    walk.succeeds(operator, change, &patch).await?;
+    walk.changes_nothing(operator, &patch).await?;
+    let row = walk.rows().await?.pop().context("no row")?;
+    ensure!(
+        row.before == json!({ "pinned": false, "groups": ["north"], "labels": { "site": "a" } })
+            && row.after
+                == json!({ "pinned": true, "groups": ["south"], "labels": { "site": "b" } }),
+        "{row:?}"
+    );
+
+    let activate = send(
+        Method::PUT,
+        "devices/{}/auto-confirm",
+        "shed",
+        Some(json!({})),
+    );
+    let operation = "put /devices/{device_id}/auto-confirm";
+    let change = Change::of(operation, "device.activate_auto_confirm");
+    walk.succeeds(operator, change, &activate).await?;
+    walk.changes_nothing(operator, &activate).await?;
+    let deactivate = send(Method::DELETE, "devices/{}/auto-confirm", "shed", None);
+    let operation = "delete /devices/{device_id}/auto-confirm";
+    let change = Change::of(operation, "device.deactivate_auto_confirm");
+    walk.succeeds(operator, change, &deactivate).await?;
+    walk.changes_nothing(operator, &deactivate).await?;
+
+    let replace = send(Method::POST, "devices/{}/token", "shed", None);
+    let change = Change::of("post /devices/{device_id}/token", "device.replace_token").created();
+    let replaced = walk.succeeds(operator, change, replace).await?;
+    walk.add_secret(replaced["token"].as_str().context("no token")?);
+    let revoke = send(Method::DELETE, "devices/{}/token", "shed", None);
+    let change = Change::of("delete /devices/{device_id}/token", "device.revoke_token").created();
+    walk.succeeds(operator, change, revoke).await?;
+
+    let delete = send(Method::DELETE, "devices/{}", "shed", None);
+    let change = Change::of("delete /devices/{device_id}", "device.delete").deleted();
+    walk.succeeds(operator, change, &delete).await?;
+    walk.changes_nothing(operator, &delete).await
+}
+
+async fn updates(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+    let tenant = walk.tenant;
+    let operator = &tenant.operator;
+    let mut fleet = tenant.create_devices("press", 3).await?;
+    let body = json!({ "firmware_id": firmware });
+    let update = send(Method::POST, "devices/{}/update", "press-0", Some(body));
+    let change = Change::of("post /devices/{device_id}/update", "update.create").created();
+    let created = walk.succeeds(operator, change, &update).await?;
+    walk.changes_nothing(operator, &update).await?;
+
+    let id = created["update_id"].to_string();
+    let cancel = send(Method::POST, "updates/{}/cancel", &id, Some(json!({})));
+    let change = Change::of("post /updates/{update_id}/cancel", "update.cancel");
+    walk.succeeds(operator, change, &cancel).await?;
+    walk.changes_nothing(operator, &cancel).await?;
+    let body = Some(json!({ "force": true }));
+    let force = send(Method::POST, "updates/{}/cancel", &id, body);
+    let change = Change::of("post /updates/{update_id}/cancel", "update.force_cancel");
+    walk.succeeds(operator, change, &force).await?;
+    let retry = send(Method::POST, "updates/{}/retry", &id, Some(json!({})));
+    let change = Change::of("post /updates/{update_id}/retry", "update.retry").created();
+    walk.succeeds(operator, change, &retry).await?;
+    walk.changes_nothing(operator, &retry).await?;
+
+    ensure!(fleet[0].install().await?, "there is nothing to install");
+    let body = Some(json!({ "target_version": "1.1.0", "reason": "it hums" }));
+    let roll_back = send(Method::POST, "devices/{}/rollback", "press-0", body);
+    let change = Change::of("post /devices/{device_id}/rollback", "device.roll_back");
+    walk.succeeds(operator, change, &roll_back).await?;
+    walk.changes_nothing(operator, &roll_back).await?;
+
+    let body = json!({ "device_ids": ["press-1", "press-2", "unknown"], "firmware_id": firmware });
+    let bulk = send(Method::POST, "devices/bulk/update", "", Some(body));
+    let change = Change::of("post /devices/bulk/update", "update.create_many").created();
+    walk.succeeds(operator, change, &bulk).await?;
+    let row = walk.rows().await?.pop().context("no row")?;
+    ensure!(
+        row.after["count"] == 2 && row.resource_id.is_none(),
+        "{row:?}"
+    );
+    walk.changes_nothing(operator, &bulk).await
+}
+
+async fn campaigns(walk: &mut AuditWalk<'_>, firmware: i64) -> Result<()> {
+    let tenant = walk.tenant;
+    let operator = &tenant.operator;
+    let mut fleet = tenant.create_devices("edge", 4).await?;
+    let mut body = TestTenant::campaign_body(firmware);
+    body["target_filter"] = "device_id==edge-*".into();
+    body["requires_approval"] = true.into();
+    body["strategy"] = json!({ "plugin": "canary", "config": {
+        "canary_percentage": 25, "canary_duration_minutes": 0, "steps": [100], "require_approval": true,
+    } });
+    let create = send(Method::POST, "campaigns", "", Some(body.clone()));
+    let change = Change::of("post /campaigns", "campaign.create").created();
+    let created = walk.succeeds(operator, change, create).await?;
+    let id = created["campaign_id"].to_string();
+
+    let command = |step: &str| {
+        let path = format!("campaigns/{{}}/{step}");
+        send(Method::POST, &path, &id, Some(json!({})))
+    };
+    let operation = |step: &str| format!("post /campaigns/{{campaign_id}}/{step}");
+    let approve = command("approve");
+    let change = Change::of(&operation("approve"), "campaign.approve");
+    walk.succeeds(&tenant.approver, change, &approve).await?;
+    walk.changes_nothing(&tenant.approver, &approve).await?;
+    let patch = send(
+        Method::PATCH,
+        "campaigns/{}",
+        &id,
+        Some(json!({ "priority": "high" })),
+    );
+    let change = Change::of("patch /campaigns/{campaign_id}", "campaign.change");
+    walk.succeeds(operator, change, &patch).await?;
+    walk.changes_nothing(operator, &patch).await?;
+    for step in ["start", "pause", "resume"] {
+        let send = command(step);
+        let action = format!("campaign.{step}");
+        let change = Change::of(&operation(step), &action);
+        walk.succeeds(operator, change, &send).await?;
+        walk.changes_nothing(operator, &send).await?;
+    }
+    let waits = |entry: &Value| entry["outcome"] == "await_operator";
+    let number: i64 = id.parse()?;
+    wait_until("the strategy waits for an operator", async || {
+        for device in &mut fleet {
+            device.install().await?;
+        }
+        Ok(tenant
+            .journal(number)
+            .await?
+            .iter()
+            .any(waits)
+            .then_some(()))
+    })
+    .await?;
+    let advance = command("waves/1/advance");
+    let change = Change::of(&operation("waves/{wave}/advance"), "campaign.advance");
+    walk.succeeds(operator, change, &advance).await?;
+    let roll_back = command("rollback");
+    let change = Change::of(&operation("rollback"), "campaign.roll_back");
+    walk.succeeds(operator, change, &roll_back).await?;
+
+    body["requires_approval"] = false.into();
+    let created = operator
+        .post("campaigns", &body)
+        .await?
+        .expect_status(201)?
+        .json()?;
+    let id = created["campaign_id"].to_string();
+    let cancel = send(Method::POST, "campaigns/{}/cancel", &id, Some(json!({})));
+    let change = Change::of(&operation("cancel"), "campaign.cancel");
+    walk.succeeds(operator, change, &cancel).await?;
+    walk.changes_nothing(operator, &cancel).await
+}
+
+/// A request; `{}` in the path stands for `id`.
+fn send(
+    method: Method,
+    path: &str,
+    id: &str,
+    body: Option<Value>,
+) -> impl Fn(&RestClient) -> RequestBuilder + use<> {
+    let path = path.replace("{}", id);
+    move |rest: &RestClient| {
+        let request = rest.request(method.clone(), &path);
+        match &body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+}
+
+/// Makes changes and compares the rows that they leave.
+struct AuditWalk<'a> {
+    tenant: &'a TestTenant,
+    /// Operations as `method path`, in lower case.
+    covered: BTreeSet<String>,
+    secrets: Vec<String>,
+}
+
+/// An operation and the row that it leaves.
+struct Change {
+    operation: String,
+    action: String,
+    has_before: bool,
+    has_after: bool,
+    /// Whether the body is too large to be read by a server that refuses it.
+    is_large: bool,
+}
+
+impl Change {
+    fn of(operation: &str, action: &str) -> Self {
+        Self {
+            operation: operation.to_owned(),
+            action: action.to_owned(),
+            has_before: true,
+            has_after: true,
+            is_large: false,
+        }
+    }
+
+    /// Nothing before.
+    fn created(mut self) -> Self {
+        self.has_before = false;
+        self
+    }
+
+    fn large(mut self) -> Self {
+        self.is_large = true;
+        self
+    }
+
+    /// Nothing after.
+    fn deleted(mut self) -> Self {
+        self.has_after = false;
+        self
+    }
+}
+
+#[derive(Debug)]
+struct AuditRow {
+    actor: (String, String, String),
+    request_id: String,
+    action: String,
+    resource_kind: String,
+    resource_id: Option<String>,
+    before: Value,
+    after: Value,
+}
+
+impl<'a> AuditWalk<'a> {
+    async fn new(tenant: &'a TestTenant) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        Ok(Self {
+            tenant,
+            covered: BTreeSet::new(),
+            secrets: vec![tenant.gateway.clone()],
+        })
+    }
+
+    /// A viewer is refused and leaves no row; the client succeeds and leaves this one.
+    async fn succeeds(
+        &mut self,
+        rest: &RestClient,
+        change: Change,
+        request: impl Fn(&RestClient) -> RequestBuilder,
+    ) -> Result<Value> {
+        let before = self.rows().await?.len();
+        if !change.is_large {
+            let refused = HttpResponse::fetch(request(&self.tenant.viewer)).await?;
+            refused.expect_problem(403, "role_missing")?;
+            let rows = self.rows().await?.len();
+            ensure!(rows == before, "{}: a refusal left a row", change.operation);
+        }
+
+        let request_id = format!("audit-walk-{before}");
+        let sent = request(rest).header("x-request-id", &request_id);
+        let response = HttpResponse::fetch(sent).await?;
+        ensure!((200..300).contains(&response.status), "{response}");
+        let mut rows = self.rows().await?.split_off(before);
+        ensure!(rows.len() == 1, "{}: {rows:?}", change.operation);
+        let row = rows.remove(0);
+        let (kind, name, role) = &row.actor;
+        ensure!(kind == "key" && name == role && !name.is_empty(), "{row:?}");
+        ensure!(row.request_id == request_id, "{row:?}");
+        ensure!(row.action == change.action, "{row:?}");
+        let kind = change.action.split('.').next();
+        ensure!(kind == Some(row.resource_kind.as_str()), "{row:?}");
+        ensure!(row.before.is_object() == change.has_before, "{row:?}");
+        ensure!(row.after.is_object() == change.has_after, "{row:?}");
+        self.covered.insert(change.operation);
+        if response.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        response.json()
+    }
+
+    /// The client's request is refused or changes nothing, and leaves no row.
+    async fn changes_nothing(
+        &self,
+        rest: &RestClient,
+        request: impl Fn(&RestClient) -> RequestBuilder,
+    ) -> Result<()> {
+        let before = self.rows().await?.len();
+        let response = HttpResponse::fetch(request(rest)).await?;
+        ensure!(response.status < 500, "{response}");
+        let rows = self.rows().await?.split_off(before);
+        ensure!(rows.is_empty(), "{response}: {rows:?}");
+        Ok(())
+    }
+
+    fn add_secret(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
+    }
+
+    /// Every operation of the OpenAPI document that changes something was called.
+    async fn ensure_complete(&self) -> Result<()> {
+        let document = self
+            .tenant
+            .viewer
+            .get("openapi.json")
+            .await?
+            .expect_success()?;
+        let mut operations = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().context("no paths")? {
+            let short = path.strip_prefix("/api/v1").unwrap_or(path);
+            for method in ["put", "post", "patch", "delete"] {
+                let reads = READ_ONLY_POSTS.iter().any(|end| path.ends_with(end));
+                if item.get(method).is_some() && !reads {
+                    operations.insert(format!("{method} {short}"));
+                }
+            }
+        }
+        let missing: Vec<_> = operations.difference(&self.covered).collect();
+        ensure!(missing.is_empty(), "not called: {missing:?}");
+        let unknown: Vec<_> = self.covered.difference(&operations).collect();
+        ensure!(unknown.is_empty(), "not in the document: {unknown:?}");
+        Ok(())
+    }
+
+    /// No row has a token or its hash.
+    async fn ensure_no_secrets(&self) -> Result<()> {
+        let rows = format!("{:?}", self.rows().await?);
+        for secret in &self.secrets {
+            let hash: String = Sha256::digest(secret)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            ensure!(secret.len() >= 32, "{secret} is short");
+            ensure!(
+                !rows.contains(secret.as_str()) && !rows.contains(&hash),
+                "{rows}"
+            );
+        }
+        Ok(())
+    }
+
+    /// The tenant's rows, in order.
+    async fn rows(&self) -> Result<Vec<AuditRow>> {
+        let mut connection = AnyConnection::connect(&self.tenant.server.database_url()).await?;
+        let rows = sqlx::query(
+            "SELECT actor_kind, actor, role, request_id, action, resource_kind, resource_id, \
+             before_json, after_json FROM audit WHERE tenant_id = $1 ORDER BY id",
+        )
+        .bind(self.tenant.record.id.0)
+        .fetch_all(&mut connection)
+        .await?;
+        connection.close().await?;
+        let json = |text: Option<String>| -> Result<Value> {
+            Ok(text
+                .map(|text| serde_json::from_str(&text))
+                .transpose()?
+                .unwrap_or_default())
+        };
+        rows.iter()
+            .map(|row| {
+                Ok(AuditRow {
+                    actor: (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+                    request_id: row.try_get(3)?,
+                    action: row.try_get(4)?,
+                    resource_kind: row.try_get(5)?,
+                    resource_id: row.try_get(6)?,
+                    before: json(row.try_get(7)?)?,
+                    after: json(row.try_get(8)?)?,
+                })
+            })
+            .collect()
+    }
+}
