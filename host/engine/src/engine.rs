@@ -11,30 +11,30 @@ use crate::{
     ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Role, Sandbox, Store},
 };
 
-/// The context of every use case: the ports, and the server's state between requests.
+/// The ports, and the server's state between requests.
 pub struct Engine {
     /// The adapters.
-    pub ports: Ports,
+    pub(crate) ports: Ports,
     /// Settings from the configuration.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     /// Cache that answers polls.
-    pub read_model: ReadModel,
+    pub(crate) read_model: ReadModel,
     /// Cache of tenants, gateways and device authorities for authentication.
-    pub auth_cache: AuthCache,
+    pub(crate) auth_cache: AuthCache,
     /// Cache of the firmware that devices request.
-    pub firmware_cache: FirmwareCache,
+    pub(crate) firmware_cache: FirmwareCache,
     /// Last-seen times that are not written yet.
-    pub last_seen: LastSeenBuffer,
+    pub(crate) last_seen: LastSeenBuffer,
     /// One permit for each device report that may wait for the store.
     pub(crate) reports: Arc<Semaphore>,
     /// Plugin usage that is not written yet.
-    pub usage: UsageLog,
+    pub(crate) usage: UsageLog,
     /// Numbers the requests that lease files.
-    pub file_leases: FileLeases,
+    pub(crate) file_leases: FileLeases,
     /// Health of the background loops.
-    pub health: Arc<HealthRegistry>,
+    pub(crate) health: Arc<HealthRegistry>,
     /// Wakes loops and watchers.
-    pub signals: Signals,
+    pub(crate) signals: Signals,
 }
 
 /// The adapters.
@@ -100,8 +100,28 @@ impl Engine {
         &*self.ports.store
     }
 
+    /// Secure randomness.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.ports.entropy
+    }
+
+    /// Settings from the configuration.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Wakes loops and watchers.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Health of the background loops.
+    pub fn health(&self) -> &HealthRegistry {
+        &self.health
+    }
+
     /// The plugin runtime.
-    pub fn sandbox(&self) -> &dyn Sandbox {
+    pub(crate) fn sandbox(&self) -> &dyn Sandbox {
         &*self.ports.sandbox
     }
 }

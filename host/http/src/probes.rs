@@ -30,7 +30,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     if state.shutdown.is_cancelled() {
         return unready("the server is shutting down");
     }
-    if let Some(unhealthy_reason) = state.engine.health.unhealthy_reason() {
+    if let Some(unhealthy_reason) = state.engine.health().unhealthy_reason() {
         tracing::warn!(unhealthy_reason, "not ready");
         return unready(&unhealthy_reason);
     }

@@ -83,7 +83,7 @@ impl AppState {
     /// The state of a server. `metrics` must be the engine's observer.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: HttpSettings) -> Self {
         Self(Arc::new(Shared {
-            request_ids: RequestIds::new(&*engine.ports.entropy),
+            request_ids: RequestIds::new(engine.entropy()),
             engine,
             metrics,
             limits: RequestLimits::new(&settings.limits),

@@ -139,7 +139,7 @@ impl RunningApp {
     /// Refuses new connections, finishes accepted requests, and flushes buffers.
     pub async fn shutdown(mut self) -> Result<()> {
         self.shutdown.cancel();
-        self.engine.signals.stop();
+        self.engine.signals().stop();
         let served = (&mut self.serving).await;
         if tokio::time::timeout(SHUTDOWN_GRACE, &mut self.campaign_loop)
             .await

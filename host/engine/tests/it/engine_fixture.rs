@@ -49,6 +49,7 @@ pub(crate) struct EngineFixture {
     pub(crate) sandbox: Arc<ScriptedSandbox>,
     pub(crate) clock: Arc<ManualClock>,
     tenant: TenantId,
+    pub(crate) ports: Ports,
     /// Every plugin call: plugin, call, and outcome as observed for metrics.
     pub(crate) calls: Calls,
     _folder: tempfile::TempDir,
@@ -81,10 +82,11 @@ impl EngineFixture {
             observer: Arc::new(CallObserver(Arc::clone(&calls))),
         };
         let fixture = Self {
-            engine: Arc::new(Engine::new(ports, Settings::default())),
+            engine: Arc::new(Engine::new(ports.clone(), Settings::default())),
             sandbox,
             clock,
             tenant,
+            ports,
             calls,
             _folder: folder,
         };

@@ -66,7 +66,7 @@ async fn a_running_request_renews_its_lease() {
         lease: LEASE,
         ..Settings::default()
     };
-    let engine = Arc::new(Engine::new(fixture.engine.ports.clone(), settings));
+    let engine = Arc::new(Engine::new(fixture.ports.clone(), settings));
     let running = reserve_new(&engine, &fixture).await;
     assert_eq!(
         reserve_again(&engine, &fixture).await,

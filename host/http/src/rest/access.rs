@@ -121,7 +121,7 @@ fn request_id(parts: &Parts, state: &AppState) -> Arc<str> {
     let id: Option<&RequestId> = parts.extensions.get();
     match id.and_then(|id| id.header_value().to_str().ok()) {
         Some(id) => id.into(),
-        None => draw_request_id(&*state.engine.ports.entropy),
+        None => draw_request_id(state.engine.entropy()),
     }
 }
 

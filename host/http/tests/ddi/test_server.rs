@@ -29,6 +29,7 @@ pub(crate) struct TestServer {
     pub(crate) tenant: TenantId,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) addr: SocketAddr,
+    artifacts: Arc<ArtifactStore>,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -60,9 +61,10 @@ impl TestServer {
         let folder = tempfile::tempdir()?;
         let options = Options::sqlite(&folder.path().join("tidegate.db"));
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let artifacts = Arc::new(ArtifactStore::in_memory());
         let ports = Ports {
             store: Arc::new(SqlStore::open(options).await?),
-            artifacts: Arc::new(ArtifactStore::in_memory()),
+            artifacts: artifacts.clone(),
             sandbox: Arc::new(NoSandbox),
             clock: clock.clone(),
             entropy: Arc::new(CountingEntropy::default()),
@@ -98,6 +100,7 @@ impl TestServer {
             clock,
             addr,
             shutdown,
+            artifacts,
             _folder: folder,
         })
     }

@@ -95,7 +95,7 @@ async fn a_timeout_has_the_id_of_its_request() {
 #[tokio::test]
 async fn a_log_line_has_the_id_of_its_request() {
     let server = TestServer::new().await;
-    let health = &server.state.engine.health;
+    let health = server.state.engine.health();
     drop(health.register_loop("broken", Duration::MAX));
     let log = CapturedLog::start();
     let response = send(&server, "GET", "/readyz", &["probe-1"]).await;

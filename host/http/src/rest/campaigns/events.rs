@@ -42,7 +42,7 @@ pub(crate) async fn follow_campaign(
     headers: HeaderMap,
 ) -> Result<Response> {
     let campaign = parse_id("campaign", &campaign)?;
-    let signals = state.engine.signals.watch();
+    let signals = state.engine.signals().watch();
     let after = match last_event_id(&headers) {
         Some(seq) => seq,
         None => last_seq(&ctx, &state, campaign).await?,

@@ -44,7 +44,7 @@ impl RequestBody {
             return;
         };
         let idle_timeout = state.settings.upload_idle_timeout;
-        let mut left = state.engine.settings.max_artifact_bytes;
+        let mut left = state.engine.settings().max_artifact_bytes;
         while let Ok(Some(Ok(frame))) = timeout(idle_timeout, body.frame()).await {
             let size = frame.data_ref().map_or(0, Bytes::len);
             let Some(rest) = left.checked_sub(size as u64) else {

@@ -23,7 +23,7 @@ pub(crate) async fn show_settings(
     State(state): State<AppState>,
 ) -> Result<Json<Settings>> {
     let settings = tenants::settings(&ctx, &state.engine).await?;
-    Ok(Json(Settings::new(&settings, &state.engine.settings)))
+    Ok(Json(Settings::new(&settings, state.engine.settings())))
 }
 
 /// Changes the settings of the tenant with a JSON merge patch (RFC 7396): fields that are left out stay as they are,
@@ -50,7 +50,7 @@ pub(crate) async fn change_settings(
         SettingsBody::from_merged(body)?.into_settings()
     };
     let settings = tenants::change_settings(&ctx, &state.engine, change).await?;
-    Ok(Json(Settings::new(&settings, &state.engine.settings)))
+    Ok(Json(Settings::new(&settings, state.engine.settings())))
 }
 
 fn serialize_error() -> Problem {

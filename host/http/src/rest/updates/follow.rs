@@ -38,7 +38,7 @@ pub(crate) fn follow_logs(
     headers: &HeaderMap,
 ) -> Result<Response> {
     let last = last_event_id(headers).filter(|(id, _)| update.is_none_or(|update| update == *id));
-    let signals = state.engine.signals.watch_logs();
+    let signals = state.engine.signals().watch_logs();
     let tenant = ctx.tenant;
     let logs = LogEvents {
         engine: state.engine.clone(),

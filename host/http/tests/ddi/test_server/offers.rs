@@ -15,8 +15,8 @@ use tidegate_core::{
 use tidegate_engine::{
     Admin, devices,
     ports::{
-        CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave, Offer,
-        OfferResult, PageRequest, PluginFailureState, RunRef, TickOutcome, UpdateFilter,
+        Artifacts as _, CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave,
+        Offer, OfferResult, PageRequest, PluginFailureState, RunRef, TickOutcome, UpdateFilter,
     },
 };
 
@@ -137,7 +137,7 @@ impl TestServer {
 
     async fn put_firmware(&self, version: &str) -> anyhow::Result<FirmwareId> {
         let body = stream::iter([Ok(Bytes::from_static(FILE))]).boxed();
-        let stored = self.engine.ports.artifacts.put(body, 1024).await?;
+        let stored = self.artifacts.put(body, 1024).await?;
         let firmware = NewFirmware {
             details: FirmwareDetails {
                 name: "edge".to_owned(),
