@@ -147,7 +147,7 @@ impl EngineFixture {
         let app = AppContext::open(&config, environment).await?;
         tenants::bootstrap(&app.engine).await?;
         plugins::install_builtins(&app.engine, &bench.components).await?;
-        let tenant = tenants::by_name(&app.engine, DEFAULT_TENANT).await?;
+        let tenant = tenants::by_name(app.engine.store(), DEFAULT_TENANT).await?;
         let tenant = tenant.context("the default tenant is missing")?.id;
         let ctx = app
             .engine

@@ -14,21 +14,21 @@ pub use gateways::{
 use tidegate_core::plugin::FieldError;
 
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{Authority, Gateway},
+    Ctx, Error, Result,
+    ports::{Authority, Gateway, Store},
 };
 
 /// Maximum number of gateways, and of authorities, per tenant. Each presented token is compared with all of them.
 const MAX_PER_TENANT: usize = 1000;
 
 /// A tenant's gateways, ordered by name.
-pub async fn gateways(ctx: &Ctx, engine: &Engine) -> Result<Vec<Gateway>> {
-    Ok(engine.store().gateways(ctx.tenant).await?)
+pub async fn gateways(ctx: &Ctx, store: &dyn Store) -> Result<Vec<Gateway>> {
+    Ok(store.gateways(ctx.tenant).await?)
 }
 
 /// A tenant's authorities, ordered by name.
-pub async fn authorities(ctx: &Ctx, engine: &Engine) -> Result<Vec<Authority>> {
-    Ok(engine.store().authorities(ctx.tenant).await?)
+pub async fn authorities(ctx: &Ctx, store: &dyn Store) -> Result<Vec<Authority>> {
+    Ok(store.authorities(ctx.tenant).await?)
 }
 
 /// The error if a name of a gateway or an authority is invalid.

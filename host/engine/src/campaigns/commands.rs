@@ -196,7 +196,7 @@ pub(super) async fn apply_command(
 ) -> Result<Campaign> {
     let mut attempts = 0;
     loop {
-        let campaign = super::get(ctx, engine, id).await?;
+        let campaign = super::get(ctx, engine.store(), id).await?;
         let requested = command(&campaign)?;
         let changed = change(ctx, engine, campaign, requested).await;
         let has_lost_race =

@@ -12,7 +12,7 @@ use super::options::check_options;
 use crate::{
     Authorized, Ctx, Engine, Error, Operator, Result,
     plugins::validate_config,
-    ports::{NewCampaign, StoreError},
+    ports::{NewCampaign, Store, StoreError},
 };
 
 /// A campaign to be created, as requested.
@@ -68,7 +68,7 @@ pub async fn create(ctx: &Authorized<Operator>, engine: &Engine, draft: Draft) -
         StoreError::Conflict(message) => Error::invalid("invalid_campaign", "firmware", message),
         error => error.into(),
     })?;
-    super::get(ctx, engine, id).await
+    super::get(ctx, engine.store(), id).await
 }
 
 /// The invalid fields of a campaign to be created. Nothing is stored.
@@ -86,7 +86,7 @@ struct CheckedDraft {
 
 async fn check(ctx: &Ctx, engine: &Engine, draft: &Draft) -> Result<CheckedDraft> {
     let mut errors = draft.validate(ctx.now);
-    let firmware = firmware(ctx, engine, draft, &mut errors).await?;
+    let firmware = firmware(ctx, engine.store(), draft, &mut errors).await?;
     let (tenant, choice) = (ctx.tenant, &draft.strategy);
     let strategy = resolve_plugin(engine, tenant, "strategy", choice, &mut errors).await?;
     let mut policies = Vec::with_capacity(draft.policies.len());
@@ -213,11 +213,11 @@ impl Draft {
 
 async fn firmware(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     draft: &Draft,
     errors: &mut Vec<FieldError>,
 ) -> Result<Option<Firmware>> {
-    let firmware = engine.store().firmware(ctx.tenant, draft.firmware).await?;
+    let firmware = store.firmware(ctx.tenant, draft.firmware).await?;
     let message = match &firmware {
         None => format!("there is no firmware {}", draft.firmware),
         Some(firmware) if firmware.details.is_beta && !draft.allow_beta => {

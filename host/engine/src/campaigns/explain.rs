@@ -8,8 +8,8 @@ use tidegate_core::{
 
 use super::{explain_retry::explain_retry, explain_rollback::explain_rollback};
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{CampaignFilter, Membership, PageRequest, UpdateFilter, UpdateRow, Wave},
+    Ctx, Error, Result,
+    ports::{CampaignFilter, Membership, PageRequest, Store, UpdateFilter, UpdateRow, Wave},
 };
 
 /// Number of campaigns explained, the newest ones.
@@ -57,32 +57,31 @@ impl MembershipStatus {
 }
 
 /// Explains a device's status in each of the newest campaigns, newest first.
-pub async fn explain(ctx: &Ctx, engine: &Engine, device_id: &str) -> Result<Vec<Explanation>> {
-    let device = engine.store().device(ctx.tenant, device_id).await?;
+pub async fn explain(ctx: &Ctx, store: &dyn Store, device_id: &str) -> Result<Vec<Explanation>> {
+    let device = store.device(ctx.tenant, device_id).await?;
     let device = device.ok_or_else(|| Error::not_found("device", device_id))?;
     let newest = PageRequest {
         limit: MAX_CAMPAIGNS,
         offset: 0,
     };
-    let campaigns = engine
-        .store()
+    let campaigns = store
         .list_campaigns(ctx.tenant, &CampaignFilter::default(), newest)
         .await?;
     let mut explanations = Vec::with_capacity(campaigns.items.len());
     for summary in campaigns.items {
-        explanations.push(explain_campaign(ctx, engine, &device, summary.campaign).await?);
+        explanations.push(explain_campaign(ctx, store, &device, summary.campaign).await?);
     }
     Ok(explanations)
 }
 
 async fn explain_campaign(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: &Device,
     campaign: Campaign,
 ) -> Result<Explanation> {
     let (tenant, id) = (campaign.tenant, campaign.id);
-    let membership = engine.store().membership(tenant, id, device.key).await?;
+    let membership = store.membership(tenant, id, device.key).await?;
     let filter = UpdateFilter {
         campaign: Some(id),
         device: Some(device.key),
@@ -91,11 +90,7 @@ async fn explain_campaign(
         limit: 10,
         offset: 0,
     };
-    let updates = engine
-        .store()
-        .list_updates(tenant, &filter, newest_ten)
-        .await?
-        .items;
+    let updates = store.list_updates(tenant, &filter, newest_ten).await?.items;
     let (status, reasons) = match membership {
         Membership::NotStarted => (
             MembershipStatus::NotStarted,
@@ -114,8 +109,8 @@ async fn explain_campaign(
             (MembershipStatus::InNoWave, vec![selected(), reason])
         }
         Membership::InWave { wave, position } => {
-            let waves = engine.store().waves(tenant, id).await?;
-            let skip_reason = engine.store().skip_reason(tenant, id, device.key).await?;
+            let waves = store.waves(tenant, id).await?;
+            let skip_reason = store.skip_reason(tenant, id, device.key).await?;
             let (mut status, mut reasons) = explain_wave_member(
                 &campaign,
                 waves.get(wave as usize),
@@ -127,7 +122,7 @@ async fn explain_campaign(
             reasons.extend(explain_retry(&campaign, &updates, ctx.now));
             if status == MembershipStatus::Offered {
                 let newest = updates.first();
-                reasons.extend(explain_rollback(engine, &campaign, device, newest).await?);
+                reasons.extend(explain_rollback(store, &campaign, device, newest).await?);
                 reasons.extend(rollback_skip_explanation(&campaign, skip_reason));
             }
             if status == MembershipStatus::Waiting {

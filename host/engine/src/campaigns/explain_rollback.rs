@@ -6,8 +6,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Engine, Result,
-    ports::{PageRequest, UpdateFilter, UpdateRow},
+    Result,
+    ports::{PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
 /// How many of a device's newest updates are searched for one that rolls it back.
@@ -18,7 +18,7 @@ const NEWEST: PageRequest = PageRequest {
 
 /// What the campaign's rollback means for a device with this newest update. `None`: there is no rollback, or no update.
 pub(super) async fn explain_rollback(
-    engine: &Engine,
+    store: &dyn Store,
     campaign: &Campaign,
     device: &Device,
     newest: Option<&UpdateRow>,
@@ -39,14 +39,12 @@ pub(super) async fn explain_rollback(
     let before = match (update.from_firmware, &update.from_version) {
         (None, Some(version)) => {
             let (name, model) = (&newest.firmware_name, device.hw_model.as_deref());
-            let store = engine.store();
             store
                 .firmware_of_version(campaign.tenant, name, version, model)
                 .await?
         }
         (known, _) => known,
     };
-    let store = engine.store();
     let view = store.poll_view(campaign.tenant, &device.device_id).await?;
     let every = UpdateFilter {
         campaign: None,

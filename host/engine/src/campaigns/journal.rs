@@ -3,19 +3,19 @@ use tidegate_core::id::{CampaignId, Digest};
 use super::get;
 use crate::{
     Ctx, Engine, Error, Result,
-    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall},
+    ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall, Store},
 };
 
 /// A page of a campaign's journal, oldest first, after the entry with sequence number `after`.
 pub async fn journal(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     id: CampaignId,
     after: i64,
     page: PageRequest,
 ) -> Result<Page<JournalEntry>> {
-    get(ctx, engine, id).await?;
-    Ok(engine.store().journal(ctx.tenant, id, after, page).await?)
+    get(ctx, store, id).await?;
+    Ok(store.journal(ctx.tenant, id, after, page).await?)
 }
 
 /// Result of replaying a recorded call.
@@ -41,7 +41,7 @@ pub async fn replay(
     seq: i64,
     revision: Option<Digest>,
 ) -> Result<Replay> {
-    get(ctx, engine, id).await?;
+    get(ctx, engine.store(), id).await?;
     let recorded_call = engine.store().recorded_call(ctx.tenant, id, seq).await?;
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
     let recorded_revision = replayable(&recorded_call)?;

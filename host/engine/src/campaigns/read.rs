@@ -1,57 +1,53 @@
 use tidegate_core::{campaign::Campaign, id::CampaignId};
 
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{CampaignFilter, CampaignSummary, Page, PageRequest, UpdateFilter, UpdateRow, Wave},
+    Ctx, Error, Result,
+    ports::{
+        CampaignFilter, CampaignSummary, Page, PageRequest, Store, UpdateFilter, UpdateRow, Wave,
+    },
 };
 
 /// The campaign of this id.
-pub async fn get(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Campaign> {
-    let campaign = engine.store().campaign(ctx.tenant, id).await?;
+pub async fn get(ctx: &Ctx, store: &dyn Store, id: CampaignId) -> Result<Campaign> {
+    let campaign = store.campaign(ctx.tenant, id).await?;
     campaign.ok_or_else(|| Error::not_found("campaign", id))
 }
 
 /// A page of the campaigns, newest first.
 pub async fn list(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     filter: &CampaignFilter,
     page: PageRequest,
 ) -> Result<Page<CampaignSummary>> {
-    Ok(engine
-        .store()
-        .list_campaigns(ctx.tenant, filter, page)
-        .await?)
+    Ok(store.list_campaigns(ctx.tenant, filter, page).await?)
 }
 
 /// The campaign's waves, in order. Empty before the start.
-pub async fn waves(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Vec<Wave>> {
-    get(ctx, engine, id).await?;
-    Ok(engine.store().waves(ctx.tenant, id).await?)
+pub async fn waves(ctx: &Ctx, store: &dyn Store, id: CampaignId) -> Result<Vec<Wave>> {
+    get(ctx, store, id).await?;
+    Ok(store.waves(ctx.tenant, id).await?)
 }
 
 /// The waves of a campaign that was read, in order. Empty before the start.
-pub async fn waves_of(ctx: &Ctx, engine: &Engine, campaign: &Campaign) -> Result<Vec<Wave>> {
+pub async fn waves_of(ctx: &Ctx, store: &dyn Store, campaign: &Campaign) -> Result<Vec<Wave>> {
     if campaign.started_at.is_none() {
         return Ok(Vec::new());
     }
-    Ok(engine.store().waves(ctx.tenant, campaign.id).await?)
+    Ok(store.waves(ctx.tenant, campaign.id).await?)
 }
 
 /// A page of the campaign's updates, newest first.
 pub async fn updates(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     id: CampaignId,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>> {
-    get(ctx, engine, id).await?;
+    get(ctx, store, id).await?;
     let filter = UpdateFilter {
         campaign: Some(id),
         device: None,
     };
-    Ok(engine
-        .store()
-        .list_updates(ctx.tenant, &filter, page)
-        .await?)
+    Ok(store.list_updates(ctx.tenant, &filter, page).await?)
 }

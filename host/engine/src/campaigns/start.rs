@@ -26,7 +26,7 @@ pub async fn start(
 
 /// The started campaign. `None`: it changed meanwhile and must be read again.
 async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Option<Campaign>> {
-    let campaign = super::get(ctx, engine, id).await?;
+    let campaign = super::get(ctx, engine.store(), id).await?;
     campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
         let message = "the campaign must be approved by another user first";

@@ -22,7 +22,7 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
         }
     }
     let (read_at, tenant_version) = (engine.now(), engine.auth_cache.tenant_version());
-    let value = tenants::by_name(engine, name).await?.map(Arc::new);
+    let value = tenants::by_name(engine.store(), name).await?.map(Arc::new);
     let cached = Cached {
         value: value.clone(),
         read_at,

@@ -3,11 +3,11 @@ use tidegate_core::{
     id::FirmwareId,
 };
 
-use crate::{Ctx, Engine, Error, Result};
+use crate::{Ctx, Error, Result, ports::Store};
 
 /// The firmware of this id. A deleted one is found as long as campaigns, updates or devices refer to it.
-pub async fn get(ctx: &Ctx, engine: &Engine, id: FirmwareId) -> Result<Firmware> {
-    let (store, absent) = (engine.store(), || Error::not_found("firmware", id));
+pub async fn get(ctx: &Ctx, store: &dyn Store, id: FirmwareId) -> Result<Firmware> {
+    let absent = || Error::not_found("firmware", id);
     let firmware = store.firmware(ctx.tenant, id).await?.ok_or_else(absent)?;
     if firmware.deleted_at.is_some() && !store.firmware_is_used(ctx.tenant, id).await? {
         return Err(absent());

@@ -1,19 +1,16 @@
 use tidegate_core::firmware::Firmware;
 
 use crate::{
-    Ctx, Engine, Result,
-    ports::{FirmwareFilter, Page, PageRequest},
+    Ctx, Result,
+    ports::{FirmwareFilter, Page, PageRequest, Store},
 };
 
 /// Lists firmware that is not deleted, newest first.
 pub async fn list(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     filter: &FirmwareFilter,
     page: PageRequest,
 ) -> Result<Page<Firmware>> {
-    Ok(engine
-        .store()
-        .list_firmware(ctx.tenant, filter, page)
-        .await?)
+    Ok(store.list_firmware(ctx.tenant, filter, page).await?)
 }

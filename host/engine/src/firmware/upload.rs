@@ -81,7 +81,7 @@ impl<'a> Upload<'a> {
         match store.create_firmware(self.ctx, firmware).await {
             Ok(id) => {
                 self.lease.release().await;
-                super::get(self.ctx, self.engine, id).await
+                super::get(self.ctx, self.engine.store(), id).await
             }
             Err(StoreError::Conflict(message)) => {
                 self.lease.release().await;

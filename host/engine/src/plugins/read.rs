@@ -1,15 +1,18 @@
 use tidegate_core::id::Digest;
 
-use crate::{Ctx, Engine, Error, Result, ports::Revision};
+use crate::{
+    Ctx, Engine, Error, Result,
+    ports::{Revision, Store},
+};
 
 /// All revisions of all plugins, ordered by plugin name, newest first.
-pub async fn list(ctx: &Ctx, engine: &Engine) -> Result<Vec<Revision>> {
-    Ok(engine.store().revisions(ctx.tenant).await?)
+pub async fn list(ctx: &Ctx, store: &dyn Store) -> Result<Vec<Revision>> {
+    Ok(store.revisions(ctx.tenant).await?)
 }
 
 /// The revisions of one plugin, newest first; at least one.
-pub async fn get(ctx: &Ctx, engine: &Engine, plugin: &str) -> Result<Vec<Revision>> {
-    let mut revisions = list(ctx, engine).await?;
+pub async fn get(ctx: &Ctx, store: &dyn Store, plugin: &str) -> Result<Vec<Revision>> {
+    let mut revisions = list(ctx, store).await?;
     revisions.retain(|revision| revision.stored.description.name == plugin);
     if revisions.is_empty() {
         return Err(Error::not_found("plugin", plugin));
@@ -20,14 +23,11 @@ pub async fn get(ctx: &Ctx, engine: &Engine, plugin: &str) -> Result<Vec<Revisio
 /// One revision of a plugin.
 pub async fn revision(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     plugin: &str,
     digest: Digest,
 ) -> Result<Revision> {
-    let revision = engine
-        .store()
-        .revision(ctx.tenant, plugin, Some(digest))
-        .await?;
+    let revision = store.revision(ctx.tenant, plugin, Some(digest)).await?;
     revision.ok_or_else(|| Error::not_found("plugin revision", digest))
 }
 

@@ -19,7 +19,7 @@ pub async fn upload(
     let plugin = inspection.description.name.clone();
     let digest = inspection.digest;
     store_component(ctx, engine, component, inspection).await?;
-    super::revision(ctx, engine, &plugin, digest).await
+    super::revision(ctx, engine.store(), &plugin, digest).await
 }
 
 pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Result<Inspection> {

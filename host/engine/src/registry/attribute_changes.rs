@@ -1,18 +1,15 @@
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{AttributeChange, Page, PageRequest},
+    Ctx, Error, Result,
+    ports::{AttributeChange, Page, PageRequest, Store},
 };
 
 /// Attribute changes from a device's reports, newest first.
 pub async fn attribute_changes(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device_id: &str,
     page: PageRequest,
 ) -> Result<Page<AttributeChange>> {
-    let changes = engine
-        .store()
-        .attribute_changes(ctx.tenant, device_id, page)
-        .await?;
+    let changes = store.attribute_changes(ctx.tenant, device_id, page).await?;
     changes.ok_or_else(|| Error::not_found("device", device_id))
 }

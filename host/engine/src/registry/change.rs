@@ -22,7 +22,7 @@ pub async fn change(
     for campaign in campaigns {
         engine.signals.wake_campaign(RunRef { tenant, campaign });
     }
-    super::get(ctx, engine, device_id).await
+    super::get(ctx, engine.store(), device_id).await
 }
 
 /// The invalid fields of a change.

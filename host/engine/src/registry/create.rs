@@ -37,7 +37,7 @@ pub async fn create(
         }
         Err(error) => return Err(error.into()),
     }
-    let device = super::get(ctx, engine, &device_id).await?;
+    let device = super::get(ctx, engine.store(), &device_id).await?;
     Ok(DeviceWithToken { device, token })
 }
 

@@ -1,8 +1,8 @@
 use tidegate_core::id::UpdateId;
 
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{FeedbackRow, PageRequest, UpdateFilter, UpdateRow},
+    Ctx, Error, Result,
+    ports::{FeedbackRow, PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
 /// The feedback on one update of a device.
@@ -17,13 +17,12 @@ pub struct FeedbackLog {
 /// The feedback on one update of a device, by default its newest one; at most `limit` entries.
 pub async fn feedback_log(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device_id: &str,
     update: Option<UpdateId>,
     limit: u32,
 ) -> Result<FeedbackLog> {
-    let device = super::get(ctx, engine, device_id).await?;
-    let store = engine.store();
+    let device = super::get(ctx, store, device_id).await?;
     let update = if let Some(id) = update {
         let found = store.update(ctx.tenant, id).await?;
         let own = found.filter(|row| row.update.device == device.key);

@@ -4,14 +4,14 @@ use tidegate_core::{
 };
 
 use crate::{
-    Ctx, Engine, Error, Result,
-    ports::{DeviceFilter, DeviceSort, Page, PageRequest},
+    Ctx, Error, Result,
+    ports::{DeviceFilter, DeviceSort, Page, PageRequest, Store},
 };
 
 /// Lists devices that match `q` (RSQL), sorted by `sort` (`field` or `field:desc`).
 pub async fn list(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     q: Option<&str>,
     sort: Option<&str>,
     page: PageRequest,
@@ -25,10 +25,7 @@ pub async fn list(
         sort,
         descending,
     };
-    Ok(engine
-        .store()
-        .list_devices(ctx.tenant, &filter, page)
-        .await?)
+    Ok(store.list_devices(ctx.tenant, &filter, page).await?)
 }
 
 fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {

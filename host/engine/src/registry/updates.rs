@@ -1,22 +1,19 @@
 use crate::{
-    Ctx, Engine, Result,
-    ports::{Page, PageRequest, UpdateFilter, UpdateRow},
+    Ctx, Result,
+    ports::{Page, PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
 /// Lists a device's updates, newest first.
 pub async fn updates(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device_id: &str,
     page: PageRequest,
 ) -> Result<Page<UpdateRow>> {
-    let device = super::get(ctx, engine, device_id).await?;
+    let device = super::get(ctx, store, device_id).await?;
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
     };
-    Ok(engine
-        .store()
-        .list_updates(ctx.tenant, &filter, page)
-        .await?)
+    Ok(store.list_updates(ctx.tenant, &filter, page).await?)
 }

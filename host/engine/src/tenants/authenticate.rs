@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::fingerprint;
-use crate::{Actor, ActorKind, Ctx, Engine, Result, ports::Tenant};
+use crate::{
+    Actor, ActorKind, Ctx, Engine, Result,
+    ports::{Store, Tenant},
+};
 
 /// The context of a request with an API key; `None` if the key is unknown or has expired.
 ///
@@ -24,6 +27,6 @@ pub async fn authenticate(
 }
 
 /// The tenant of this name; case is ignored.
-pub async fn by_name(engine: &Engine, name: &str) -> Result<Option<Tenant>> {
-    Ok(engine.store().tenant(&name.to_ascii_uppercase()).await?)
+pub async fn by_name(store: &dyn Store, name: &str) -> Result<Option<Tenant>> {
+    Ok(store.tenant(&name.to_ascii_uppercase()).await?)
 }

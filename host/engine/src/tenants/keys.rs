@@ -1,6 +1,9 @@
 use tidegate_core::firmware::hex;
 
-use crate::{Admin, Authorized, Engine, Error, Result, ports::ApiKeyRecord};
+use crate::{
+    Admin, Authorized, Error, Result,
+    ports::{ApiKeyRecord, Store},
+};
 
 /// How many hexadecimal digits of its sha256 identify a key.
 const ID_DIGITS: usize = 12;
@@ -13,15 +16,15 @@ pub fn key_id(sha256: &[u8; 32]) -> String {
 }
 
 /// The API keys of a tenant, including expired ones, in order of creation.
-pub async fn keys(ctx: &Authorized<Admin>, engine: &Engine) -> Result<Vec<ApiKeyRecord>> {
-    Ok(engine.store().keys(ctx.tenant).await?)
+pub async fn keys(ctx: &Authorized<Admin>, store: &dyn Store) -> Result<Vec<ApiKeyRecord>> {
+    Ok(store.keys(ctx.tenant).await?)
 }
 
 /// Revokes the API key with this [`key_id`]; the next request with it is rejected.
-pub async fn revoke_key(ctx: &Authorized<Admin>, engine: &Engine, id: &str) -> Result<()> {
-    let keys = engine.store().keys(ctx.tenant).await?;
+pub async fn revoke_key(ctx: &Authorized<Admin>, store: &dyn Store, id: &str) -> Result<()> {
+    let keys = store.keys(ctx.tenant).await?;
     if let Some(key) = keys.iter().find(|key| key_id(&key.sha256) == id)
-        && engine.store().delete_key(ctx, key.sha256).await?
+        && store.delete_key(ctx, key.sha256).await?
     {
         return Ok(());
     }

@@ -1,13 +1,16 @@
 use tidegate_core::{plugin::FieldError, settings::TenantSettings};
 
-use crate::{Admin, Authorized, Ctx, Engine, Error, Result, ports::Tenant};
+use crate::{
+    Admin, Authorized, Ctx, Engine, Error, Result,
+    ports::{Store, Tenant},
+};
 
 /// Maximum compare-and-set attempts.
 const MAX_CAS_ATTEMPTS: usize = 8;
 
 /// The settings of the actor's tenant.
-pub async fn settings(ctx: &Ctx, engine: &Engine) -> Result<TenantSettings> {
-    Ok(tenant(ctx, engine).await?.settings)
+pub async fn settings(ctx: &Ctx, store: &dyn Store) -> Result<TenantSettings> {
+    Ok(tenant(ctx, store).await?.settings)
 }
 
 /// Changes the settings of the actor's tenant and returns the new ones. After a concurrent change, `change` is called
@@ -18,7 +21,7 @@ pub async fn change_settings<E: From<Error>>(
     mut change: impl FnMut(TenantSettings) -> std::result::Result<TenantSettings, E>,
 ) -> std::result::Result<TenantSettings, E> {
     for _ in 0..MAX_CAS_ATTEMPTS {
-        let before = tenant(ctx, engine).await?;
+        let before = tenant(ctx, engine.store()).await?;
         let settings = change(before.settings.clone())?;
         if settings == before.settings {
             return Ok(settings);
@@ -38,8 +41,8 @@ pub async fn change_settings<E: From<Error>>(
     Err(Error::conflict("settings_changed", message).into())
 }
 
-async fn tenant(ctx: &Ctx, engine: &Engine) -> Result<Tenant> {
-    let tenant = engine.store().tenant_by_id(ctx.tenant).await?;
+async fn tenant(ctx: &Ctx, store: &dyn Store) -> Result<Tenant> {
+    let tenant = store.tenant_by_id(ctx.tenant).await?;
     tenant.ok_or_else(|| Error::not_found("tenant", ctx.tenant))
 }
 

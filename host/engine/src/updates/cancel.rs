@@ -21,7 +21,7 @@ pub async fn cancel(
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    let row = super::get(ctx, engine, id).await?;
+    let row = super::get(ctx, engine.store(), id).await?;
     if row.update.state.status == UpdateStatus::Verifying {
         let message = "the device has reported the installation, which is being verified: roll the device back instead";
         return Err(Error::conflict("update_installed", message));
@@ -47,10 +47,10 @@ pub async fn cancel(
             if recorded.changes_update {
                 note(ctx, engine, &row.update, action, reason).await;
             }
-            super::get(ctx, engine, id).await
+            super::get(ctx, engine.store(), id).await
         }
         Err(RecordError::Refused(EventError::Closed)) => {
-            let ended = super::get(ctx, engine, id).await?;
+            let ended = super::get(ctx, engine.store(), id).await?;
             let status = ended.update.state.status.as_str();
             let message = format!("the update is {status} and cannot be cancelled");
             Err(Error::conflict("update_ended", message))

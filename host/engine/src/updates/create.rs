@@ -64,7 +64,7 @@ pub(super) async fn create_checked(
     let ids = [device_id.to_owned()];
     let results = create_in_transaction(by, engine, &ids, checked, offer, force).await?;
     match created_id(results.get(device_id)) {
-        Ok(id) => super::get(&by.ctx, engine, id).await.map(Ok),
+        Ok(id) => super::get(&by.ctx, engine.store(), id).await.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
 }

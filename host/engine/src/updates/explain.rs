@@ -1,19 +1,19 @@
 use tidegate_core::{device::Device, update::UpdateStatus};
 
-use crate::{Ctx, Engine, Error, Result};
+use crate::{Ctx, Error, Result, ports::Store};
 
 /// Explains, in a sentence, a device's open update and what it waits for. For an update of a campaign the campaign's
 /// explanation covers the window.
 pub async fn explain_open_update(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: &Device,
 ) -> Result<Option<String>> {
     let Some(id) = device.open_update else {
         return Ok(None);
     };
     // It may have been deleted meanwhile.
-    let row = match super::get(ctx, engine, id).await {
+    let row = match super::get(ctx, store, id).await {
         Err(Error::NotFound { .. }) => return Ok(None),
         row => row?,
     };

@@ -1,9 +1,12 @@
 use tidegate_core::id::UpdateId;
 
-use crate::{Ctx, Engine, Error, Result, ports::UpdateRow};
+use crate::{
+    Ctx, Error, Result,
+    ports::{Store, UpdateRow},
+};
 
 /// The update of this id.
-pub async fn get(ctx: &Ctx, engine: &Engine, id: UpdateId) -> Result<UpdateRow> {
-    let row = engine.store().update(ctx.tenant, id).await?;
+pub async fn get(ctx: &Ctx, store: &dyn Store, id: UpdateId) -> Result<UpdateRow> {
+    let row = store.update(ctx.tenant, id).await?;
     row.ok_or_else(|| Error::not_found("update", id))
 }

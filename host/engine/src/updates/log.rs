@@ -6,7 +6,7 @@ use tidegate_core::{
 
 use crate::{
     Ctx, Engine, Result,
-    ports::{LogReport, PageRequest, UpdateFilter, UpdateRow},
+    ports::{LogReport, PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
 /// A part of an update's log.
@@ -23,20 +23,20 @@ pub struct UpdateLog {
 /// The log of an update: the first `limit` lines after `after`, or else the newest ones.
 pub async fn log(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     id: UpdateId,
     after: Option<u64>,
     limit: u32,
 ) -> Result<UpdateLog> {
-    let update = super::get(ctx, engine, id).await?;
+    let update = super::get(ctx, store, id).await?;
     let after = if let Some(after) = after {
         after
     } else {
         // Lines that arrive meanwhile follow these.
-        let all = engine.store().log(ctx.tenant, id, u64::MAX, 1).await?;
+        let all = store.log(ctx.tenant, id, u64::MAX, 1).await?;
         all.total.saturating_sub(u64::from(limit))
     };
-    let log = engine.store().log(ctx.tenant, id, after, limit).await?;
+    let log = store.log(ctx.tenant, id, after, limit).await?;
     Ok(UpdateLog {
         update,
         lines: log.lines,
@@ -66,7 +66,7 @@ pub(super) async fn note(ctx: &Ctx, engine: &Engine, update: &Update, action: &s
 /// The id of a device's newest update.
 pub async fn newest_update(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: DeviceKey,
 ) -> Result<Option<UpdateId>> {
     let filter = UpdateFilter {
@@ -77,9 +77,6 @@ pub async fn newest_update(
         limit: 1,
         offset: 0,
     };
-    let page = engine
-        .store()
-        .list_updates(ctx.tenant, &filter, first)
-        .await?;
+    let page = store.list_updates(ctx.tenant, &filter, first).await?;
     Ok(page.items.first().map(|row| row.update.id))
 }

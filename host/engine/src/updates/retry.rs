@@ -61,7 +61,7 @@ pub async fn retry(
     id: UpdateId,
     changes: RetryOptions,
 ) -> Result<UpdateRow> {
-    let row = super::get(ctx, engine, id).await?;
+    let row = super::get(ctx, engine.store(), id).await?;
     let update = &row.update;
     let errors = changes.validate();
     if !errors.is_empty() {

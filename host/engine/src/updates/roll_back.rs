@@ -12,7 +12,7 @@ use tidegate_core::{
 use super::{OfferRefusal, log::note, offer_rollback::offer_rollback, policies::Policies};
 use crate::{
     Authorized, Ctx, Engine, Error, Operator, Result,
-    ports::{Offer, OfferOverrides, PageRequest, UpdateFilter, UpdateRow},
+    ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
     registry,
 };
 
@@ -36,17 +36,17 @@ pub async fn roll_back(
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    let device = registry::get(ctx, engine, device_id).await?;
-    let updates = updates(ctx, engine, &device).await?;
+    let device = registry::get(ctx, engine.store(), device_id).await?;
+    let updates = updates(ctx, engine.store(), &device).await?;
     let last = updates.iter().find(|row| is_running(&device, row));
     let target = match target_version {
-        None => previous_firmware(ctx, engine, &device, last).await?,
+        None => previous_firmware(ctx, engine.store(), &device, last).await?,
         Some(version) => match previously_completed(&updates, version) {
             Some(target) => target,
-            None => find_version(ctx, engine, &device, last, version).await?,
+            None => find_version(ctx, engine.store(), &device, last, version).await?,
         },
     };
-    let firmware = firmware(ctx, engine, target.firmware).await?;
+    let firmware = firmware(ctx, engine.store(), target.firmware).await?;
     // Firmware that ran on the device is compatible, whatever the device reports now.
     let skips_policies = target.has_run || force;
     let policy_names: &[&str] = if skips_policies { &[] } else { &["hardware"] };
@@ -75,7 +75,7 @@ pub async fn roll_back(
         ignore_installed: force || has_moved_on,
     };
     let (id, cancelled) = offer_rollback(ctx, engine, &device, &offer, overrides).await?;
-    let row = super::get(ctx, engine, id).await?;
+    let row = super::get(ctx, engine.store(), id).await?;
     note(ctx, engine, &row.update, "rolled back", reason).await;
     for row in &updates {
         if cancelled.iter().any(|(id, _)| *id == row.update.id) {
@@ -109,7 +109,7 @@ struct RollbackTarget {
 /// The firmware that the device had before this update.
 async fn previous_firmware(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: &Device,
     last: Option<&UpdateRow>,
 ) -> Result<RollbackTarget> {
@@ -128,7 +128,7 @@ async fn previous_firmware(
         ));
     };
     let name = &last.firmware_name;
-    match find_firmware(ctx, engine, device, name, version).await? {
+    match find_firmware(ctx, store, device, name, version).await? {
         Some(found) => Ok(found),
         None => Err(no_rollback_target(&format!(
             "the device had version {version} before its last update, and there is no {name} {version} for its model"
@@ -153,20 +153,20 @@ fn previously_completed(updates: &[UpdateRow], version: &str) -> Option<Rollback
 /// The firmware of this version for the device's model, with the name of its current firmware.
 async fn find_version(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: &Device,
     last: Option<&UpdateRow>,
     version: &str,
 ) -> Result<RollbackTarget> {
     let name = match (last, device.installed_firmware) {
         (Some(last), _) => last.firmware_name.clone(),
-        (None, Some(installed)) => firmware(ctx, engine, installed).await?.details.name,
+        (None, Some(installed)) => firmware(ctx, store, installed).await?.details.name,
         (None, None) => {
             let why = "the firmware of the device is unknown: start an update with a `firmware_id`";
             return Err(no_rollback_target(why));
         }
     };
-    let found = find_firmware(ctx, engine, device, &name, version).await?;
+    let found = find_firmware(ctx, store, device, &name, version).await?;
     let absent = || format!("there is no {name} {version} for the device's model");
     found.ok_or_else(|| no_rollback_target(&absent()))
 }
@@ -174,14 +174,13 @@ async fn find_version(
 /// The firmware of this name and version for the device's model.
 async fn find_firmware(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     device: &Device,
     name: &str,
     version: &str,
 ) -> Result<Option<RollbackTarget>> {
     let model = device.hw_model.as_deref();
-    let found = engine
-        .store()
+    let found = store
         .firmware_of_version(ctx.tenant, name, version, model)
         .await?;
     Ok(found.map(|firmware| RollbackTarget {
@@ -191,20 +190,19 @@ async fn find_firmware(
 }
 
 /// The device's updates, newest first.
-async fn updates(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<UpdateRow>> {
+async fn updates(ctx: &Ctx, store: &dyn Store, device: &Device) -> Result<Vec<UpdateRow>> {
     let filter = UpdateFilter {
         campaign: None,
         device: Some(device.key),
     };
-    let page = engine
-        .store()
+    let page = store
         .list_updates(ctx.tenant, &filter, SEARCHED_UPDATES)
         .await?;
     Ok(page.items)
 }
 
-async fn firmware(ctx: &Ctx, engine: &Engine, id: FirmwareId) -> Result<Firmware> {
-    let firmware = engine.store().firmware(ctx.tenant, id).await?;
+async fn firmware(ctx: &Ctx, store: &dyn Store, id: FirmwareId) -> Result<Firmware> {
+    let firmware = store.firmware(ctx.tenant, id).await?;
     firmware.ok_or_else(|| Error::not_found("firmware", id))
 }
 

@@ -137,7 +137,7 @@ async fn another_tenant_sees_nothing() {
     let stranger = fixture.engine.trusted_ctx(other.id, Actor::command_line());
     let engine = &fixture.engine;
     assert!(matches!(
-        campaigns::get(&stranger, engine, id).await,
+        campaigns::get(&stranger, engine.store(), id).await,
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
@@ -145,7 +145,7 @@ async fn another_tenant_sees_nothing() {
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
-        campaigns::explain(&stranger, engine, "device-000").await,
+        campaigns::explain(&stranger, engine.store(), "device-000").await,
         Err(Error::NotFound { .. })
     ));
     assert_eq!(fixture.status(id).await, CampaignStatus::InProgress);

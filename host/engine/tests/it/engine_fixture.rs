@@ -226,7 +226,7 @@ impl EngineFixture {
     }
 
     pub(crate) async fn campaign(&self, id: CampaignId) -> Campaign {
-        campaigns::get(&self.ctx(), &self.engine, id)
+        campaigns::get(&self.ctx(), self.engine.store(), id)
             .await
             .expect("the campaign exists")
     }
@@ -236,7 +236,7 @@ impl EngineFixture {
     }
 
     pub(crate) async fn counts(&self, id: CampaignId) -> Counts {
-        let waves = campaigns::waves(&self.ctx(), &self.engine, id)
+        let waves = campaigns::waves(&self.ctx(), self.engine.store(), id)
             .await
             .expect("waves");
         waves.iter().fold(Counts::default(), |total, wave| {
@@ -323,7 +323,7 @@ impl EngineFixture {
             limit: 500,
             offset: 0,
         };
-        let page = campaigns::journal(&self.ctx(), &self.engine, id, 0, all)
+        let page = campaigns::journal(&self.ctx(), self.engine.store(), id, 0, all)
             .await
             .expect("a journal");
         let decisions = page.items.iter();

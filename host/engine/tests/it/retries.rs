@@ -33,7 +33,7 @@ async fn start_rollout() -> (EngineFixture, CampaignId) {
 }
 
 async fn reasons(fixture: &EngineFixture) -> String {
-    let explained = campaigns::explain(&fixture.ctx(), &fixture.engine, "device-000").await;
+    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-000").await;
     explained.expect("an explanation")[0].reasons.join("\n")
 }
 

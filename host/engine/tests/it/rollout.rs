@@ -382,7 +382,7 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
     campaigns::start(&fixture.ctx(), &fixture.engine, id)
         .await
         .expect("the campaign starts");
-    let explained = campaigns::explain(&fixture.ctx(), &fixture.engine, "device-000")
+    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-000")
         .await
         .expect("an explanation");
     assert_eq!(explained[0].status, MembershipStatus::Waiting);
@@ -433,7 +433,7 @@ async fn every_plugin_call_is_in_the_journal() {
         limit: 100,
         offset: 0,
     };
-    let page = campaigns::journal(&fixture.ctx(), &fixture.engine, id, 0, all)
+    let page = campaigns::journal(&fixture.ctx(), fixture.engine.store(), id, 0, all)
         .await
         .expect("a journal");
     let kinds: Vec<EntryKind> = page.items.iter().map(|entry| entry.kind).collect();

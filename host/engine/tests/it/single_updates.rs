@@ -55,12 +55,12 @@ impl EngineFixture {
         let Ok(OfferResult::Created(id, _)) = made else {
             panic!("{made:?}");
         };
-        let row = updates::get(&self.ctx(), &self.engine, id).await;
+        let row = updates::get(&self.ctx(), self.engine.store(), id).await;
         row.expect("the update")
     }
 
     async fn update(&self, row: &UpdateRow) -> UpdateRow {
-        let row = updates::get(&self.ctx(), &self.engine, row.update.id).await;
+        let row = updates::get(&self.ctx(), self.engine.store(), row.update.id).await;
         row.expect("the update")
     }
 
@@ -196,7 +196,14 @@ async fn a_rollback_cancels_open_updates() {
     assert_eq!(back.update.firmware, first);
     let open = fixture.update(&open).await;
     assert_eq!(open.update.state.status, UpdateStatus::Cancelling);
-    let log = updates::log(&fixture.ctx(), &fixture.engine, open.update.id, None, 10).await;
+    let log = updates::log(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        open.update.id,
+        None,
+        10,
+    )
+    .await;
     let lines = log.expect("the log").lines;
     let expected = format!("cancelled for update {} by op: it hums", back.update.id);
     assert!(lines.iter().any(|line| line.text == expected), "{lines:?}");

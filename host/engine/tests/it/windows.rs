@@ -33,7 +33,8 @@ fn from_two_to_three(draft: Draft) -> Draft {
 }
 
 async fn reasons(fixture: &EngineFixture, row: &UpdateRow) -> String {
-    let explained = campaigns::explain(&fixture.ctx(), &fixture.engine, &row.device_id).await;
+    let explained =
+        campaigns::explain(&fixture.ctx(), fixture.engine.store(), &row.device_id).await;
     explained.expect("an explanation")[0].reasons.join("; ")
 }
 

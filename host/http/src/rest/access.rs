@@ -106,7 +106,7 @@ async fn ctx_of_token(token: &str, parts: &Parts, state: &AppState) -> Result<Op
     let Some(identity) = state.tokens.verify(token, now) else {
         return Ok(None);
     };
-    let tenant = tenants::by_name(&state.engine, &identity.tenant).await?;
+    let tenant = tenants::by_name(state.engine.store(), &identity.tenant).await?;
     Ok(tenant.map(|tenant| Ctx {
         tenant: tenant.id,
         actor: Actor::new(ActorKind::Token, identity.user),

@@ -80,7 +80,7 @@ pub(crate) async fn make_dev_token(
     }
     let seconds = request.expires_in.unwrap_or(DEFAULT_TOKEN_SECONDS);
     let name = request.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
-    let Some(tenant) = tenants::by_name(&state.engine, name).await? else {
+    let Some(tenant) = tenants::by_name(state.engine.store(), name).await? else {
         let message = format!("there is no tenant {name}");
         return Err(Problem::field("invalid_token", "/tenant", message));
     };

@@ -63,7 +63,7 @@ impl ConfigArgs {
 
 /// The context of a command on the database of this tenant.
 pub(super) async fn ctx_of_tenant(engine: &Engine, name: &str) -> Result<Authorized<Admin>> {
-    let found = tenants::by_name(engine, name).await?;
+    let found = tenants::by_name(engine.store(), name).await?;
     let tenant = found.ok_or_else(|| anyhow!("there is no tenant {name}"))?;
     Ok(engine.trusted_ctx(tenant.id, Actor::command_line()))
 }

@@ -59,7 +59,7 @@ impl GatewayToken {
             } => {
                 let (_, context) = config_args.open().await?;
                 let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
-                let gateways = access::gateways(&ctx, &context.engine).await?;
+                let gateways = access::gateways(&ctx, context.engine.store()).await?;
                 let gateway = gateways.iter().find(|gateway| gateway.name == name);
                 let gateway = gateway.ok_or_else(|| anyhow!("there is no gateway {name}"))?;
                 access::delete_gateway(&ctx, &context.engine, gateway.id).await?;

@@ -81,7 +81,7 @@ impl Key {
             } => {
                 let (_, context) = config_args.open().await?;
                 let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
-                let keys = tenants::keys(&ctx, &context.engine).await?;
+                let keys = tenants::keys(&ctx, context.engine.store()).await?;
                 context.store.close().await;
                 print(listing(&keys));
             }
@@ -92,7 +92,7 @@ impl Key {
             } => {
                 let (_, context) = config_args.open().await?;
                 let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
-                tenants::revoke_key(&ctx, &context.engine, &id).await?;
+                tenants::revoke_key(&ctx, context.engine.store(), &id).await?;
                 context.store.close().await;
                 print(format_args!("key {id} is revoked"));
             }

@@ -22,7 +22,7 @@ pub(crate) async fn list_device_authorities(
     ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<DeviceAuthorities>> {
-    let authorities = access::authorities(&ctx, &state.engine).await?;
+    let authorities = access::authorities(&ctx, state.engine.store()).await?;
     let items: Vec<_> = authorities.into_iter().map(AuthorityBody::from).collect();
     Ok(Json(DeviceAuthorities {
         count: items.len() as u64,

@@ -121,7 +121,7 @@ struct RollbackBody {
 
 /// A campaign with its waves.
 pub(super) async fn detail(ctx: &Ctx, engine: &Engine, campaign: Campaign) -> Result<CampaignBody> {
-    let waves = campaigns::waves_of(ctx, engine, &campaign).await?;
+    let waves = campaigns::waves_of(ctx, engine.store(), &campaign).await?;
     let counts = (!waves.is_empty()).then(|| sum_counts(&waves));
     let mut body = CampaignBody::new(campaign, counts)?;
     body.waves = Some(waves.into_iter().zip(0..).map(WaveBody::from).collect());

@@ -47,7 +47,7 @@ pub(crate) async fn follow_campaign(
         Some(seq) => seq,
         None => last_seq(&ctx, &state, campaign).await?,
     };
-    campaigns::get(&ctx, &state.engine, campaign).await?;
+    campaigns::get(&ctx, state.engine.store(), campaign).await?;
     let tenant = ctx.tenant;
     let source = CampaignEvents {
         run: RunRef { tenant, campaign },
@@ -81,8 +81,14 @@ impl EventSource for CampaignEvents {
 
     async fn poll(&mut self) -> Result<EventBatch> {
         let (ctx, engine) = (&self.ctx, &self.engine);
-        let page =
-            campaigns::journal(ctx, engine, self.run.campaign, self.after, JOURNAL_PAGE).await?;
+        let page = campaigns::journal(
+            ctx,
+            engine.store(),
+            self.run.campaign,
+            self.after,
+            JOURNAL_PAGE,
+        )
+        .await?;
         let is_last = page.items.len() < JOURNAL_PAGE.limit as usize;
         let mut events = Vec::new();
         for entry in page.items {
@@ -94,7 +100,7 @@ impl EventSource for CampaignEvents {
             let next = NextPoll::Immediately;
             return Ok(EventBatch { events, next });
         }
-        let campaign = campaigns::get(ctx, engine, self.run.campaign).await?;
+        let campaign = campaigns::get(ctx, engine.store(), self.run.campaign).await?;
         let campaign = detail(ctx, engine, campaign).await?;
         if self.last_sent.as_ref() != Some(&campaign) {
             events.push(json_event("campaign", self.after.to_string(), &campaign)?);
@@ -116,6 +122,6 @@ async fn last_seq(ctx: &Ctx, state: &AppState, campaign: CampaignId) -> Result<i
         limit: 1,
         offset: 0,
     };
-    let page = campaigns::journal(ctx, &state.engine, campaign, 0, first).await?;
+    let page = campaigns::journal(ctx, state.engine.store(), campaign, 0, first).await?;
     Ok(i64::try_from(page.total).unwrap_or(i64::MAX))
 }

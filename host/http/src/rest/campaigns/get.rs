@@ -20,6 +20,6 @@ pub(crate) async fn get_campaign(
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let campaign = campaigns::get(&ctx, &state.engine, campaign).await?;
+    let campaign = campaigns::get(&ctx, state.engine.store(), campaign).await?;
     Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }

@@ -60,7 +60,7 @@ pub(crate) async fn list_journal(
     let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
     let after = query.after.unwrap_or(0);
-    let found = campaigns::journal(&ctx, &state.engine, campaign, after, page).await?;
+    let found = campaigns::journal(&ctx, state.engine.store(), campaign, after, page).await?;
     let items = found.items.into_iter().map(EntryBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -38,7 +38,7 @@ pub(crate) async fn list_campaigns(
     let filter = CampaignFilter {
         status: query.status.as_deref().map(status).transpose()?,
     };
-    let found = campaigns::list(&ctx, &state.engine, &filter, page).await?;
+    let found = campaigns::list(&ctx, state.engine.store(), &filter, page).await?;
     let items: Result<_> = found.items.into_iter().map(summary).collect();
     Ok(Json(List::new(items?, found.total, page)))
 }

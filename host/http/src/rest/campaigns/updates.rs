@@ -26,7 +26,7 @@ pub(crate) async fn list_campaign_updates(
 ) -> Result<Json<List<UpdateBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
     let page = page(query.limit, query.offset)?;
-    let found = campaigns::updates(&ctx, &state.engine, campaign, page).await?;
+    let found = campaigns::updates(&ctx, state.engine.store(), campaign, page).await?;
     let items = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -75,7 +75,7 @@ pub(crate) async fn list_waves(
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<List<WaveBody>>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let waves = campaigns::waves(&ctx, &state.engine, campaign).await?;
+    let waves = campaigns::waves(&ctx, state.engine.store(), campaign).await?;
     let waves: Vec<WaveBody> = waves.into_iter().zip(0..).map(WaveBody::from).collect();
     // A campaign has at most 500 waves, so that they fit one page.
     let (total, page) = (

@@ -48,7 +48,7 @@ pub(crate) async fn list_attribute_changes(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<List<AttributeChangeBody>>> {
     let page = page(query.limit, query.offset)?;
-    let found = registry::attribute_changes(&ctx, &state.engine, &device, page).await?;
+    let found = registry::attribute_changes(&ctx, state.engine.store(), &device, page).await?;
     let items = found.items.into_iter().map(AttributeChangeBody::from);
     Ok(Json(List::new(items.collect(), found.total, page)))
 }

@@ -32,7 +32,9 @@ pub(crate) async fn get_device(
     PathParams(device): PathParams<String>,
 ) -> Result<Json<DeviceBody>> {
     Ok(Json(
-        registry::get(&ctx, &state.engine, &device).await?.into(),
+        registry::get(&ctx, state.engine.store(), &device)
+            .await?
+            .into(),
     ))
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn list_devices(
 ) -> Result<Json<List<DeviceBody>>> {
     let page = page(query.limit, query.offset)?;
     let (q, sort) = (query.q.as_deref(), query.sort.as_deref());
-    let found = registry::list(&ctx, &state.engine, q, sort, page).await?;
+    let found = registry::list(&ctx, state.engine.store(), q, sort, page).await?;
     let items = found.items.into_iter().map(DeviceBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -89,19 +89,19 @@ pub(crate) async fn show_update_log(
     headers: HeaderMap,
 ) -> Result<Response> {
     if accepts_event_stream(&headers) {
-        let device = registry::get(&ctx, &state.engine, &device).await?;
+        let device = registry::get(&ctx, state.engine.store(), &device).await?;
         let update = query.update_id.map(UpdateId);
         return follow_logs(&state, ctx, device.key, update, &headers);
     }
     let limit = page(query.limit, None)?.limit;
     let update = query.update_id.map(UpdateId);
-    let log = registry::feedback_log(&ctx, &state.engine, &device, update, limit).await?;
+    let log = registry::feedback_log(&ctx, state.engine.store(), &device, update, limit).await?;
     let items: Vec<_> = log.lines.into_iter().map(FeedbackBody::from).collect();
     let count = items.len() as u64;
     let (lines, dropped_lines) = match &log.update {
         None => (Vec::new(), 0),
         Some(row) => {
-            let log = updates::log(&ctx, &state.engine, row.update.id, None, limit).await?;
+            let log = updates::log(&ctx, state.engine.store(), row.update.id, None, limit).await?;
             let lines = log.lines.into_iter().map(LogLineBody::from);
             (lines.collect(), log.dropped)
         }

@@ -58,8 +58,8 @@ pub(crate) async fn list_device_updates(
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<DeviceUpdates>> {
     let page = page(query.limit, query.offset)?;
-    let found = registry::updates(&ctx, &state.engine, &device, page).await?;
-    let counts = updates::totals(&ctx, &state.engine, &device).await?;
+    let found = registry::updates(&ctx, state.engine.store(), &device, page).await?;
+    let counts = updates::totals(&ctx, state.engine.store(), &device).await?;
     let items: Vec<_> = found.items.into_iter().map(UpdateBody::from).collect();
     Ok(Json(DeviceUpdates {
         count: items.len() as u64,

@@ -20,6 +20,6 @@ pub(crate) async fn delete_firmware(
     PathParams(firmware): PathParams<String>,
 ) -> Result<StatusCode> {
     let firmware = parse_id("firmware", &firmware)?;
-    firmware::delete(&ctx, &state.engine, firmware).await?;
+    firmware::delete(&ctx, state.engine.store(), firmware).await?;
     Ok(StatusCode::NO_CONTENT)
 }

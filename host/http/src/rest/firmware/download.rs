@@ -44,7 +44,7 @@ pub(crate) async fn download_firmware(
     headers: HeaderMap,
 ) -> Result<Response> {
     let firmware = parse_id("firmware", &firmware)?;
-    let firmware = firmware::get(&ctx, &state.engine, firmware).await?;
+    let firmware = firmware::get(&ctx, state.engine.store(), firmware).await?;
     let file = ArtifactDownload {
         artifact: choose_file(&firmware, query.file.as_deref())?.clone(),
         created_at: firmware.created_at,

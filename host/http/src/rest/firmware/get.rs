@@ -21,6 +21,8 @@ pub(crate) async fn get_firmware(
 ) -> Result<Json<FirmwareBody>> {
     let firmware = parse_id("firmware", &firmware)?;
     Ok(Json(
-        firmware::get(&ctx, &state.engine, firmware).await?.into(),
+        firmware::get(&ctx, state.engine.store(), firmware)
+            .await?
+            .into(),
     ))
 }

@@ -46,7 +46,7 @@ pub(crate) async fn list_firmware(
         is_beta: query.is_beta,
         is_security_update: query.is_security_update,
     };
-    let found = firmware::list(&ctx, &state.engine, &filter, page).await?;
+    let found = firmware::list(&ctx, state.engine.store(), &filter, page).await?;
     let items = found.items.into_iter().map(FirmwareBody::from).collect();
     Ok(Json(List::new(items, found.total, page)))
 }

@@ -22,7 +22,7 @@ pub(crate) async fn list_gateways(
     ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<Gateways>> {
-    let gateways = access::gateways(&ctx, &state.engine).await?;
+    let gateways = access::gateways(&ctx, state.engine.store()).await?;
     let items: Vec<_> = gateways.into_iter().map(GatewayBody::from).collect();
     Ok(Json(Gateways {
         count: items.len() as u64,

@@ -44,6 +44,6 @@ async fn set_enabled(
     enabled: bool,
 ) -> Result<Json<RevisionBody>> {
     let digest = parse_id("plugin revision", revision)?;
-    let revision = plugins::enable(ctx, &state.engine, name, digest, enabled).await?;
+    let revision = plugins::enable(ctx, state.engine.store(), name, digest, enabled).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

@@ -18,7 +18,7 @@ pub(crate) async fn get_plugin(
     State(state): State<AppState>,
     PathParams(name): PathParams<String>,
 ) -> Result<Json<PluginBody>> {
-    let revisions = plugins::get(&ctx, &state.engine, &name).await?;
+    let revisions = plugins::get(&ctx, state.engine.store(), &name).await?;
     let plugin = body::group_by_plugin(revisions)?.pop();
     Ok(Json(
         plugin.ok_or_else(|| Error::not_found("plugin", name))?,
@@ -37,6 +37,6 @@ pub(crate) async fn get_revision(
     PathParams((name, revision)): PathParams<(String, String)>,
 ) -> Result<Json<RevisionBody>> {
     let digest = parse_id("plugin revision", &revision)?;
-    let revision = plugins::revision(&ctx, &state.engine, &name, digest).await?;
+    let revision = plugins::revision(&ctx, state.engine.store(), &name, digest).await?;
     Ok(Json(RevisionBody::new(revision)?))
 }

@@ -32,7 +32,7 @@ pub(crate) async fn list_plugins(
     QueryParams(query): QueryParams<PluginsQuery>,
 ) -> Result<Json<List<PluginBody>>> {
     let page = page(query.limit, query.offset)?;
-    let plugins = body::group_by_plugin(plugins::list(&ctx, &state.engine).await?)?;
+    let plugins = body::group_by_plugin(plugins::list(&ctx, state.engine.store()).await?)?;
     let total = plugins.len() as u64;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let items = plugins

@@ -22,7 +22,7 @@ pub(crate) async fn show_settings(
     ctx: Ctx,
     State(state): State<AppState>,
 ) -> Result<Json<Settings>> {
-    let settings = tenants::settings(&ctx, &state.engine).await?;
+    let settings = tenants::settings(&ctx, state.engine.store()).await?;
     Ok(Json(Settings::new(&settings, state.engine.settings())))
 }
 

@@ -45,8 +45,9 @@ pub(crate) async fn show_campaign_stats(
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
-    let campaign = campaigns::get(&ctx, &state.engine, parse_id("campaign", &campaign)?).await?;
-    let waves = campaigns::waves_of(&ctx, &state.engine, &campaign).await?;
+    let campaign =
+        campaigns::get(&ctx, state.engine.store(), parse_id("campaign", &campaign)?).await?;
+    let waves = campaigns::waves_of(&ctx, state.engine.store(), &campaign).await?;
     let last_change = state
         .engine
         .store()

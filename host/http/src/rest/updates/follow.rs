@@ -83,7 +83,7 @@ impl EventSource for LogEvents {
         };
         let log = updates::log(
             &self.ctx,
-            &self.engine,
+            self.engine.store(),
             update,
             Some(self.after),
             PAGE_LINES,
@@ -114,7 +114,7 @@ impl EventSource for LogEvents {
 impl LogEvents {
     /// Looks up the device's newest update, if there is one.
     async fn find_newest(&mut self) -> Result<EventBatch> {
-        self.current = updates::newest_update(&self.ctx, &self.engine, self.device).await?;
+        self.current = updates::newest_update(&self.ctx, self.engine.store(), self.device).await?;
         let next = if self.current.is_some() {
             NextPoll::Immediately
         } else {
@@ -135,7 +135,7 @@ impl LogEvents {
             events.push(json_event("end", self.event_id(update), body)?);
             return Ok(NextPoll::End);
         }
-        let newest = updates::newest_update(&self.ctx, &self.engine, self.device).await?;
+        let newest = updates::newest_update(&self.ctx, self.engine.store(), self.device).await?;
         let Some(newest) = newest.filter(|newest| *newest > update) else {
             return Ok(NextPoll::OnChange);
         };

@@ -22,6 +22,6 @@ pub(crate) async fn get_update(
     PathParams(update): PathParams<String>,
 ) -> Result<Json<UpdateBody>> {
     let update = parse_id("update", &update)?;
-    let row = updates::get(&ctx, &state.engine, update).await?;
+    let row = updates::get(&ctx, state.engine.store(), update).await?;
     Ok(Json(row.into()))
 }

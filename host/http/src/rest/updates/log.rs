@@ -48,10 +48,10 @@ pub(crate) async fn show_log(
 ) -> Result<Response> {
     let update: UpdateId = parse_id("update", &update)?;
     if accepts_event_stream(&headers) {
-        let row = updates::get(&ctx, &state.engine, update).await?;
+        let row = updates::get(&ctx, state.engine.store(), update).await?;
         return follow_logs(&state, ctx, row.update.device, Some(update), &headers);
     }
     let limit = page(query.limit, None)?.limit;
-    let log = updates::log(&ctx, &state.engine, update, query.after, limit).await?;
+    let log = updates::log(&ctx, state.engine.store(), update, query.after, limit).await?;
     Ok(Json(UpdateLogBody::from(log)).into_response())
 }
