@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// Health of the background loops.
-    pub fn health(&self) -> &HealthRegistry {
+    pub fn health(&self) -> &Arc<HealthRegistry> {
         &self.health
     }
 

@@ -260,7 +260,7 @@ async fn reload_tls_loop(tls: Tls) {
 async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static, Invalidation>) {
     // Other servers may send nothing for any time.
     let _heartbeat = engine
-        .health
+        .health()
         .register_loop("cache invalidation", Duration::MAX);
     while let Some(change) = changes.next().await {
         match change {

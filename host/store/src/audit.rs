@@ -27,6 +27,10 @@ pub(crate) struct AuditEntry {
 
 impl AuditEntry {
     /// A change of one resource. The kind of the resource is the first part of the action.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "ids are numbers and borrowed texts"
+    )]
     pub(crate) fn new(
         action: &'static str,
         id: impl ToString,

@@ -183,7 +183,9 @@ mod tests {
     use tidegate_engine::ports::Tenants as _;
 
     use super::*;
-    use crate::testing::TestStore;
+    use anyhow::Context as _;
+
+    use crate::testing::{TestStore, test_ctx};
 
     #[test]
     fn device_ids_are_packed_into_as_few_messages_as_possible() {
@@ -240,8 +242,10 @@ mod tests {
         };
         assert_eq!(changes.next().await, Some(done));
         let settings = tidegate_core::settings::TenantSettings::default();
-        for (store, tenant) in [(&*store, store.ours), (&other, store.theirs)] {
-            assert!(store.change_settings(tenant, 0, &settings).await?);
+        for (server, tenant) in [(&*store, store.ours), (&other, store.theirs)] {
+            let before = server.tenant_by_id(tenant).await?.context("the tenant")?;
+            let ctx = test_ctx(tenant);
+            assert!(server.change_settings(&ctx, &before, &settings).await?);
         }
         let theirs = Invalidation::Tenant(store.theirs);
         assert_eq!(changes.next().await, Some(theirs));

@@ -14,10 +14,10 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    AttributeMode, AttributesReport, CampaignChange, CampaignStart, Campaigns as _, ClassVerdict,
-    Devices as _, Fence, Firmwares as _, NewCampaign, NewFirmware, NewModule, NewWave, Offer,
-    OfferedBatch, Page, PageRequest, PluginFailureState, RecordError, RecordedFeedback, Run,
-    RunRef, Runs as _, TickOutcome, UpdateFilter, UpdateReport, UpdateRow, Updates as _,
+    AttributeMode, AttributesReport, CampaignChange, CampaignStart, ClassVerdict, Devices as _,
+    Fence, NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page, PageRequest,
+    PluginFailureState, RecordError, RecordedFeedback, Run, RunRef, Runs as _, TickOutcome,
+    UpdateFilter, UpdateReport, UpdateRow, Updates as _,
 };
 
 use crate::testing::TestStore;

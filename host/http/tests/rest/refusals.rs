@@ -164,7 +164,7 @@ async fn probes_need_no_key() {
     let heartbeat = server
         .state
         .engine
-        .health
+        .health()
         .register_loop("campaigns", Duration::from_hours(1));
     server.get("/readyz").await.expect(200);
     drop(heartbeat);

@@ -6,7 +6,7 @@ use tidegate_core::{
     time::Timestamp,
     update::SuccessCriteria,
 };
-use tidegate_engine::ports::{ClassVerdict, Firmwares as _, NewWave, Runs as _};
+use tidegate_engine::ports::{ClassVerdict, NewWave, Runs as _};
 
 use super::*;
 use crate::{

@@ -1,7 +1,5 @@
 use tidegate_core::mode::DeviceMode;
-use tidegate_engine::ports::{
-    DeviceChange, Devices as _, Firmwares as _, NewDevice, Registry as _,
-};
+use tidegate_engine::ports::{DeviceChange, NewDevice};
 
 use super::*;
 use crate::{

@@ -8,7 +8,6 @@ mod selectors;
 use std::collections::BTreeMap;
 
 use tidegate_core::{id::TenantId, selector::DEVICE_FIELDS, settings::TenantSettings};
-use tidegate_engine::ports::Tenants as _;
 
 use super::*;
 use crate::testing::{TestStore, on_both};

@@ -5,7 +5,7 @@ use tidegate_core::{
     update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    ChangeError, DeviceChange, MAX_LABELS, Registry as _, Runs as _, Statistics as _, Updates as _,
+    ChangeError, DeviceChange, MAX_LABELS, Runs as _, Statistics as _, Updates as _,
 };
 
 use super::*;

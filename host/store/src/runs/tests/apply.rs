@@ -5,8 +5,8 @@ use tidegate_core::{
     id::Digest,
 };
 use tidegate_engine::ports::{
-    CampaignChange, Campaigns as _, EntryKind, Journal as _, NewJournalEntry, PluginFailureState,
-    RecordedCall, Runs as _,
+    CampaignChange, EntryKind, Journal as _, NewJournalEntry, PluginFailureState, RecordedCall,
+    Runs as _,
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    CampaignChange, Campaigns as _, Devices as _, NewCampaign, RunRef, Runs as _, Updates as _,
+    CampaignChange, Devices as _, NewCampaign, RunRef, Runs as _, Updates as _,
 };
 
 use crate::{

@@ -14,8 +14,7 @@ use tidegate_core::{
     },
 };
 use tidegate_engine::ports::{
-    AutoConfirmation as _, CampaignChange, Campaigns as _, DeviceChange, Devices as _, Offer,
-    RecordError, Registry as _, Runs as _, SingleUpdates as _,
+    CampaignChange, DeviceChange, Devices as _, Offer, RecordError, Runs as _, SingleUpdates as _,
 };
 
 use crate::{

@@ -7,8 +7,8 @@ use tidegate_core::{
     update::{Purpose, RetryPolicy, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    DeviceChange, Devices as _, Firmwares as _, Offer, OfferOverrides, OfferResult, Registry as _,
-    Runs as _, SingleUpdates as _,
+    DeviceChange, Devices as _, Offer, OfferOverrides, OfferResult, Registry as _, Runs as _,
+    SingleUpdates as _,
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    Firmwares as _, InstalledReport, OfferResult, RecordedInstallation, SingleUpdates as _,
+    InstalledReport, OfferResult, RecordedInstallation, SingleUpdates as _,
 };
 
 use super::*;

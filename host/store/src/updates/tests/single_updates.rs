@@ -5,8 +5,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    DeviceChange, Firmwares as _, Offer, OfferOverrides, OfferResult, Registry as _,
-    SingleUpdates as _, StoreError,
+    DeviceChange, Offer, OfferOverrides, OfferResult, SingleUpdates as _, StoreError,
 };
 
 use super::*;
