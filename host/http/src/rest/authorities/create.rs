@@ -38,14 +38,8 @@ pub(crate) async fn create_device_authority(
     JsonBody(request): JsonBody<NewAuthority>,
 ) -> Result<Created<AuthorityBody>> {
     let now = ctx.now;
-    let parsed = match parse_certificate(&request.certificate, now) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let mut errors = vec![error];
-            let name = access::validate_name(&request.name).into_iter().collect();
-            errors.extend(to_request_fields(name));
-            return Err(Problem::invalid("invalid_authority", errors));
-        }
+    let Ok(parsed) = parse_certificate(&request.certificate, now) else {
+        return Err(Problem::invalid("invalid_authority", request.errors(now)));
     };
     let authority = ports::NewAuthority {
         name: request.name,
@@ -74,13 +68,20 @@ fn parse_certificate(pem: &str, now: Timestamp) -> Result<AuthorityCertificate, 
     Ok(parsed)
 }
 
+impl NewAuthority {
+    /// The rules that it breaks.
+    fn errors(&self, now: Timestamp) -> Vec<FieldError> {
+        let certificate = parse_certificate(&self.certificate, now).err();
+        let name = access::validate_name(&self.name).into_iter().collect();
+        certificate
+            .into_iter()
+            .chain(to_request_fields(name))
+            .collect()
+    }
+}
+
 impl Body for NewAuthority {
     async fn broken_rules(self, context: &RuleContext<'_>) -> Result<Vec<FieldError>> {
-        let errors = access::validate_name(&self.name).into_iter().collect();
-        let certificate = parse_certificate(&self.certificate, context.engine.now()).err();
-        Ok(to_request_fields(errors)
-            .into_iter()
-            .chain(certificate)
-            .collect())
+        Ok(self.errors(context.engine.now()))
     }
 }
