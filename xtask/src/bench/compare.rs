@@ -4,7 +4,6 @@
 //! process run this checkout's load generator against both servers, so that both are asked the same. Groups that link the
 //! engine or the sandbox run each revision's own benchmark.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -92,8 +91,7 @@ pub(crate) fn run(
     let cluster = Cluster::start(Durability::Fsync)?;
     let mut all: Vec<(String, Series)> = Vec::new();
     for group in groups {
-        let mut series = BTreeMap::new();
-        let mut order = Vec::new();
+        let mut figures = Vec::new();
         for round in 1..=comparison.rounds {
             println!("{}, round {round} of {}", group.name, comparison.rounds);
             let harness = if group.is_linked { &base } else { this };
@@ -117,12 +115,9 @@ pub(crate) fn run(
                 let theirs = measured(harness, &base, "base")?;
                 (measured(this, this, "this")?, theirs)
             };
-            add_round(&mut series, &mut order, &ours, &theirs);
+            add_round(&mut figures, &ours, &theirs);
         }
-        all.extend(order.into_iter().filter_map(|name| {
-            let of_name = series.remove(&name)?;
-            Some((name, of_name))
-        }));
+        all.extend(figures);
     }
     println!("\n{}", table(&comparison.revision, &all));
     let worse: Vec<&str> = all
@@ -265,24 +260,24 @@ fn figures(report: &str) -> Result<Vec<Figure>> {
 
 /// Adds one round. A figure that was renamed since is paired by its position, if both revisions report equally many of
 /// the same units; a figure that one revision lacks has no values there.
-fn add_round(
-    series: &mut BTreeMap<String, Series>,
-    order: &mut Vec<String>,
-    this: &[Figure],
-    base: &[Figure],
-) {
+fn add_round(figures: &mut Vec<(String, Series)>, this: &[Figure], base: &[Figure]) {
     let same_units = this.len() == base.len()
         && this
             .iter()
             .zip(base)
             .all(|(ours, theirs)| ours.unit == theirs.unit);
     let mut value = |name: &str, unit: &str, side: fn(&mut Series) -> &mut Vec<f64>, value: f64| {
-        if !series.contains_key(name) {
-            order.push(name.to_owned());
-        }
-        let of_name = series.entry(name.to_owned()).or_default();
-        unit.clone_into(&mut of_name.unit);
-        side(of_name).push(value);
+        let known = figures.iter().position(|(known, _)| known == name);
+        let position = known.unwrap_or_else(|| {
+            let unit = unit.to_owned();
+            let series = Series {
+                unit,
+                ..Series::default()
+            };
+            figures.push((name.to_owned(), series));
+            figures.len() - 1
+        });
+        side(&mut figures[position].1).push(value);
     };
     for figure in this {
         value(
@@ -405,22 +400,29 @@ mod tests {
 
     #[test]
     fn a_renamed_figure_is_paired_by_position() {
-        let (mut all, mut order) = (BTreeMap::new(), Vec::new());
+        let mut all = Vec::new();
         let this = vec![figure("poll", 2.0, "ms"), figure("new name", 3.0, "MiB")];
         let base = vec![figure("poll", 1.0, "ms"), figure("old name", 4.0, "MiB")];
-        add_round(&mut all, &mut order, &this, &base);
-        assert_eq!(order, ["poll", "new name"]);
-        assert_eq!(all["new name"], series("MiB", &[4.0], &[3.0]));
+        add_round(&mut all, &this, &base);
+        let expected = [
+            ("poll".to_owned(), series("ms", &[1.0], &[2.0])),
+            ("new name".to_owned(), series("MiB", &[4.0], &[3.0])),
+        ];
+        assert_eq!(all, expected);
     }
 
     #[test]
     fn a_figure_of_one_revision_stands_alone() {
-        let (mut all, mut order) = (BTreeMap::new(), Vec::new());
+        let mut all = Vec::new();
         let this = vec![figure("poll", 2.0, "ms"), figure("list", 3.0, "ms")];
         let base = [figure("poll", 1.0, "ms")];
-        add_round(&mut all, &mut order, &this, &base);
-        assert_eq!(all["list"].verdict(), "new");
-        assert_eq!(all["poll"].ratio(), Some(2.0));
+        add_round(&mut all, &this, &base);
+        let of = |name: &str| {
+            let found = all.iter().find(|(known, _)| known == name);
+            &found.expect("the figure").1
+        };
+        assert_eq!(of("list").verdict(), "new");
+        assert_eq!(of("poll").ratio(), Some(2.0));
     }
 
     #[test]
