@@ -1,12 +1,11 @@
 //! The audit trail: who changed what, and how. A row is written in the transaction of its change.
 
 use serde_json::{Map, Value};
-use tidegate_engine::Ctx;
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::{Ctx, ports::StoreError};
 
 use crate::{database::Tx, dialect::storable, error::failed, rows::to_json};
 
-/// Maximum length of a stored request id, in characters; clients may send longer ones.
+/// Maximum length of a stored request id, in characters; clients can choose ids over HTTP, up to 128.
 const MAX_REQUEST_ID: usize = 200;
 /// Maximum number of resources that a row names.
 pub(crate) const MAX_NAMED: usize = 100;
@@ -127,7 +126,6 @@ mod tests {
         };
         let before = json!({"name": "a", "pinned": false, "labels": {"x": "1", "y": "2"}});
         let after = json!({"name": "a", "pinned": true, "labels": {"x": "1", "z": "3"}});
-        let (before, after) = (before, after);
         assert_eq!(
             difference(before.clone(), after),
             (
