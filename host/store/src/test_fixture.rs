@@ -14,10 +14,10 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent, UpdateOptions, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    AttributeMode, AttributesReport, CampaignChange, CampaignStart, ClassVerdict, Devices as _,
-    Fence, NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page, PageRequest,
-    PluginFailureState, RecordError, RecordedFeedback, Run, RunRef, Runs as _, TickOutcome,
-    UpdateFilter, UpdateReport, UpdateRow, Updates as _,
+    AttributeMode, CampaignChange, CampaignStart, ClassVerdict, DeviceEvent, DeviceReport,
+    Devices as _, Fence, NewCampaign, NewFirmware, NewModule, NewWave, Offer, OfferedBatch, Page,
+    PageRequest, PluginFailureState, RecordError, RecordedReport, ReportedAttributes, Run, RunRef,
+    Runs as _, TickOutcome, UpdateFilter, UpdateRow, Updates as _,
 };
 
 use crate::testing::TestStore;
@@ -323,7 +323,7 @@ impl<'a> StoreFixture<'a> {
         device: DeviceKey,
         event: UpdateEvent,
         at: Timestamp,
-    ) -> anyhow::Result<Result<RecordedFeedback, RecordError>> {
+    ) -> anyhow::Result<Result<RecordedReport, RecordError>> {
         let update = self.latest_update(device).await?.update.id;
         Ok(self.report(device, update, event, at).await)
     }
@@ -334,16 +334,15 @@ impl<'a> StoreFixture<'a> {
         update: UpdateId,
         event: UpdateEvent,
         at: Timestamp,
-    ) -> Result<RecordedFeedback, RecordError> {
-        let report = UpdateReport {
+    ) -> Result<RecordedReport, RecordError> {
+        let report = DeviceReport {
             tenant: self.tenant,
             device,
-            update,
-            event,
             by: None,
             at,
+            event: DeviceEvent::Update(update, event),
         };
-        self.store.record(report).await
+        self.store.report(report).await
     }
 
     pub(crate) async fn report_success(
@@ -372,7 +371,7 @@ impl<'a> StoreFixture<'a> {
         device: DeviceKey,
         version: &str,
         at: Timestamp,
-    ) -> Result<RecordedFeedback, RecordError> {
+    ) -> Result<RecordedReport, RecordError> {
         self.report_attribute(device, "sw_version", version, at)
             .await
     }
@@ -384,18 +383,21 @@ impl<'a> StoreFixture<'a> {
         key: &str,
         value: &str,
         at: Timestamp,
-    ) -> Result<RecordedFeedback, RecordError> {
+    ) -> Result<RecordedReport, RecordError> {
         let data = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
-        self.store
-            .record_attributes(AttributesReport {
-                tenant: self.tenant,
-                device,
-                mode: AttributeMode::Merge,
-                data,
-                names: AttributeNames::default(),
-                at,
-            })
-            .await
+        let attributes = ReportedAttributes {
+            mode: AttributeMode::Merge,
+            data,
+            names: AttributeNames::default(),
+        };
+        let report = DeviceReport {
+            tenant: self.tenant,
+            device,
+            by: None,
+            at,
+            event: DeviceEvent::Attributes(attributes),
+        };
+        self.store.report(report).await
     }
 
     pub(crate) fn campaign(&self) -> CampaignId {

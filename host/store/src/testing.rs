@@ -12,12 +12,12 @@ use tidegate_core::{
 use tidegate_engine::{
     Actor, ActorKind, Ctx,
     ports::{
-        Access as _, ApiKeyRecord, AutoConfirmation as _, CampaignChange, CampaignStart,
-        Campaigns as _, CancelledUpdates, ChangeError, DeviceChange, Devices as _, Firmwares as _,
+        Access as _, ApiKeyRecord, CampaignChange, CampaignStart, Campaigns as _, CancelledUpdates,
+        ChangeError, DeviceChange, DeviceEvent, DeviceReport, Devices as _, Firmwares as _,
         NewAuthority, NewCampaign, NewDevice, NewFirmware, NewGateway, NewRevision, NewTenant,
         Offer, OfferAction, OfferOverrides, OfferResult, OfferedBy, Plugins as _, RecordError,
-        RecordedFeedback, Registry as _, Role, SingleUpdates as _, StoreError, Tenant,
-        Tenants as _,
+        RecordedReport, Registry as _, Role, SingleUpdates as _, StoreError, Tenant, Tenants as _,
+        Updates as _,
     },
 };
 
@@ -221,11 +221,13 @@ impl TestStore {
         tenant: TenantId,
         device: DeviceKey,
         auto_confirm: AutoConfirm,
-    ) -> Result<RecordedFeedback, RecordError> {
-        let by = test_ctx(tenant);
-        self.store
-            .activate_auto_confirm(tenant, device, auto_confirm, Some(&by))
-            .await
+    ) -> Result<RecordedReport, RecordError> {
+        let at = auto_confirm.activated_at;
+        let event = DeviceEvent::AutoConfirmActivated {
+            initiator: auto_confirm.initiator,
+            remark: auto_confirm.remark,
+        };
+        self.report_by_actor(tenant, device, at, event).await
     }
 
     pub(crate) async fn deactivate_auto_confirm(
@@ -233,11 +235,26 @@ impl TestStore {
         tenant: TenantId,
         device: DeviceKey,
         now: Timestamp,
-    ) -> Result<(), RecordError> {
-        let by = test_ctx(tenant);
-        self.store
-            .deactivate_auto_confirm(tenant, device, now, Some(&by))
-            .await
+    ) -> Result<RecordedReport, RecordError> {
+        let event = DeviceEvent::AutoConfirmDeactivated;
+        self.report_by_actor(tenant, device, now, event).await
+    }
+
+    async fn report_by_actor(
+        &self,
+        tenant: TenantId,
+        device: DeviceKey,
+        at: Timestamp,
+        event: DeviceEvent,
+    ) -> Result<RecordedReport, RecordError> {
+        let report = DeviceReport {
+            tenant,
+            device,
+            by: Some(test_ctx(tenant)),
+            at,
+            event,
+        };
+        self.store.report(report).await
     }
 }
 

@@ -19,7 +19,10 @@ use tidegate_engine::{
     Actor, Authorized, Ctx, Engine, Operator, Publisher,
     campaigns::{self, Draft, PluginChoice},
     plugins,
-    ports::{AttributeMode, AttributesReport, NewFirmware, NewModule, RunRef},
+    ports::{
+        AttributeMode, DeviceEvent, DeviceReport, NewFirmware, NewModule, ReportedAttributes,
+        RunRef,
+    },
     tenants::{self, DEFAULT_TENANT},
 };
 
@@ -180,15 +183,19 @@ impl EngineFixture {
                     ("sw_version", "1.0.0".to_owned()),
                 ];
                 let data = data.map(|(name, value)| (name.to_owned(), Some(value)));
-                let report = AttributesReport {
-                    tenant,
-                    device: view.device,
+                let attributes = ReportedAttributes {
                     mode: AttributeMode::Merge,
                     data: BTreeMap::from(data),
                     names: AttributeNames::default(),
-                    at: now,
                 };
-                engine.store().record_attributes(report).await?;
+                let report = DeviceReport {
+                    tenant,
+                    device: view.device,
+                    by: None,
+                    at: now,
+                    event: DeviceEvent::Attributes(attributes),
+                };
+                engine.store().report(report).await?;
                 anyhow::Ok(())
             };
             try_join_all(part.iter().map(one)).await?;

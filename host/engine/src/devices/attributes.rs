@@ -2,10 +2,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
 
-use super::{Caller, poll_view::caller_view, record::record};
+use super::{Caller, poll_view::caller_view, record::record_report};
 use crate::{
     Engine, Error, Result,
-    ports::{AttributeMode, AttributesReport},
+    ports::{AttributeMode, DeviceEvent, DeviceReport, ReportedAttributes},
 };
 
 /// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is
@@ -22,18 +22,19 @@ pub async fn report_attributes(
     };
     let at = engine.now();
     engine.last_seen.record(caller.last_seen(view.device, at));
-    let report = AttributesReport {
-        tenant: caller.tenant,
-        device: view.device,
+    let attributes = ReportedAttributes {
         mode,
         data,
         names: engine.settings.attribute_names.clone(),
-        at,
     };
-    record(engine, caller, |engine| async move {
-        engine.store().record_attributes(report).await
-    })
-    .await?;
+    let report = DeviceReport {
+        tenant: caller.tenant,
+        device: view.device,
+        by: None,
+        at,
+        event: DeviceEvent::Attributes(attributes),
+    };
+    record_report(engine, &caller.device_id, report).await?;
     Ok(())
 }
 

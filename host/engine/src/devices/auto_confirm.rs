@@ -1,18 +1,11 @@
 use std::sync::Arc;
 
-use tidegate_core::{
-    device::AutoConfirm,
-    id::{DeviceKey, TenantId},
-};
+use tidegate_core::device::AutoConfirm;
 
-use super::{
-    Caller,
-    poll::poll,
-    record::{record_for_device, require_known_device},
-};
+use super::{Caller, poll::poll, record::record};
 use crate::{
-    Ctx, Engine,
-    ports::{PollView, RecordError, Tenant},
+    Engine,
+    ports::{DeviceEvent, PollView, RecordError, Tenant},
 };
 
 /// The response of DDI's `confirmationBase`.
@@ -46,48 +39,16 @@ pub async fn activate_auto_confirm(
     initiator: Option<String>,
     remark: Option<String>,
 ) -> Result<(), RecordError> {
-    let tenant = caller.tenant;
-    let (device, activated_at) = require_known_device(engine, caller).await?;
-    let auto_confirm = AutoConfirm {
-        initiator,
-        remark,
-        activated_at,
-    };
-    record_auto_confirm(
-        engine,
-        tenant,
-        &caller.device_id,
-        device,
-        auto_confirm,
-        None,
-    )
-    .await
-}
-
-/// Activates auto-confirm, for an actor or, without one, for the device itself.
-pub(crate) async fn record_auto_confirm(
-    engine: &Arc<Engine>,
-    tenant: TenantId,
-    device_id: &str,
-    device: DeviceKey,
-    auto_confirm: AutoConfirm,
-    by: Option<Ctx>,
-) -> Result<(), RecordError> {
-    record_for_device(engine, tenant, device_id, |engine| async move {
-        let store = engine.store();
-        store
-            .activate_auto_confirm(tenant, device, auto_confirm, by.as_ref())
-            .await
-    })
-    .await?;
+    let event = DeviceEvent::AutoConfirmActivated { initiator, remark };
+    record(engine, caller, event).await?;
     Ok(())
 }
 
 /// Deactivates auto-confirm; confirmed updates stay confirmed. Without auto-confirm it does nothing.
-pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
-    let (device, now) = require_known_device(engine, caller).await?;
-    let store = engine.store();
-    store
-        .deactivate_auto_confirm(caller.tenant, device, now, None)
-        .await
+pub async fn deactivate_auto_confirm(
+    engine: &Arc<Engine>,
+    caller: &Caller,
+) -> Result<(), RecordError> {
+    record(engine, caller, DeviceEvent::AutoConfirmDeactivated).await?;
+    Ok(())
 }

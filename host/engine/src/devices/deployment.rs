@@ -6,10 +6,10 @@ use tidegate_core::{
     update::{UpdateEvent, UpdateStatus},
 };
 
-use super::{Caller, poll_view::caller_view, record::record};
+use super::{Caller, poll_view::caller_view, record::record_report};
 use crate::{
     Engine, Error, Result,
-    ports::{FeedbackRow, PollView, UpdateReport, UpdateRow},
+    ports::{DeviceEvent, DeviceReport, FeedbackRow, PollView, UpdateRow},
 };
 
 /// An update as its device sees it.
@@ -129,18 +129,16 @@ async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<De
 /// Records in the background that the device has retrieved the update. Feedback implies the same, so the order of the
 /// two does not matter.
 fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
-    let report = UpdateReport {
+    let report = DeviceReport {
         tenant: caller.tenant,
         device: view.device,
-        update,
-        event: UpdateEvent::Retrieved,
         by: None,
         at: engine.now(),
+        event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
     };
     let (engine, caller) = (Arc::clone(engine), caller.clone());
     tokio::spawn(async move {
-        let write = |engine: Arc<Engine>| async move { engine.store().record(report).await };
-        if let Err(error) = record(&engine, &caller, write).await {
+        if let Err(error) = record_report(&engine, &caller.device_id, report).await {
             let error = &error as &dyn std::error::Error;
             let tenant = caller.tenant;
             tracing::warn!(error, %tenant, %update, "retrieval of an update not recorded");

@@ -2,13 +2,10 @@ use std::sync::Arc;
 
 use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::UpdateEvent};
 
-use super::{
-    Caller,
-    record::{record, require_known_device},
-};
+use super::{Caller, record::record};
 use crate::{
     Engine,
-    ports::{RecordError, UpdateReport},
+    ports::{DeviceEvent, RecordError},
 };
 
 /// The last millisecond of the year 9999: the latest time that calendar dates can show.
@@ -63,19 +60,7 @@ async fn record_event(
     update: UpdateId,
     event: UpdateEvent,
 ) -> Result<(), RecordError> {
-    let (device, at) = require_known_device(engine, caller).await?;
-    let report = UpdateReport {
-        tenant: caller.tenant,
-        device,
-        update,
-        event,
-        by: None,
-        at,
-    };
-    record(engine, caller, |engine| async move {
-        engine.store().record(report).await
-    })
-    .await?;
+    let (device, _) = record(engine, caller, DeviceEvent::Update(update, event)).await?;
     engine.signals.notify_log_watchers(device);
     Ok(())
 }

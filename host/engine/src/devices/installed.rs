@@ -1,12 +1,9 @@
 use std::sync::Arc;
 
-use super::{
-    Caller,
-    record::{record, require_known_device},
-};
+use super::{Caller, record::record};
 use crate::{
     Engine,
-    ports::{InstalledReport, RecordError},
+    ports::{DeviceEvent, RecordError, ReportedFirmware},
 };
 
 /// Records which firmware a device reports as installed, by name and version; durable when this returns. Returns
@@ -17,17 +14,7 @@ pub async fn report_installed(
     name: String,
     version: String,
 ) -> Result<bool, RecordError> {
-    let (device, at) = require_known_device(engine, caller).await?;
-    let report = InstalledReport {
-        tenant: caller.tenant,
-        device,
-        name,
-        version,
-        at,
-    };
-    let recorded = record(engine, caller, |engine| async move {
-        engine.store().record_installed(report).await
-    })
-    .await?;
-    Ok(recorded.is_new)
+    let firmware = ReportedFirmware { name, version };
+    let (_, recorded) = record(engine, caller, DeviceEvent::Installed(firmware)).await?;
+    Ok(recorded.is_new_installation)
 }

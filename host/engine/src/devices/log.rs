@@ -2,13 +2,10 @@ use std::sync::Arc;
 
 use tidegate_core::log::{LogSource, lines};
 
-use super::{
-    Caller,
-    record::{record, require_known_device},
-};
+use super::{Caller, record::record};
 use crate::{
     Engine,
-    ports::{LogReport, RecordError},
+    ports::{DeviceEvent, RecordError, ReportedLines},
 };
 
 /// Appends lines to the log of the device's open update; durable when this returns.
@@ -17,19 +14,12 @@ pub async fn report_log(
     caller: &Caller,
     text: &str,
 ) -> Result<(), RecordError> {
-    let (device, at) = require_known_device(engine, caller).await?;
-    let report = LogReport {
-        tenant: caller.tenant,
-        device,
+    let lines = ReportedLines {
         update: None,
         source: LogSource::Device,
         lines: lines(text),
-        at,
     };
-    record(engine, caller, |engine| async move {
-        engine.store().record_log(report).await
-    })
-    .await?;
+    let (device, _) = record(engine, caller, DeviceEvent::Log(lines)).await?;
     engine.signals.notify_log_watchers(device);
     Ok(())
 }

@@ -32,7 +32,6 @@ pub use attributes::report_attributes;
 pub use auth_cache::AuthCache;
 pub use authenticate::{Caller, Credential, authenticate};
 pub use authorities::authorities;
-pub(crate) use auto_confirm::record_auto_confirm;
 pub use auto_confirm::{
     ConfirmationBase, activate_auto_confirm, confirmation_base, deactivate_auto_confirm,
 };
@@ -46,5 +45,5 @@ pub use last_seen::{LastSeenBuffer, flush_last_seen, flush_last_seen_loop};
 pub use log::report_log;
 pub use poll::{PollResponse, poll};
 pub use read_model::ReadModel;
-pub(crate) use record::record_for_device;
+pub(crate) use record::record_report;
 pub use tenant::tenant;

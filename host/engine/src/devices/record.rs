@@ -1,34 +1,33 @@
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
-use tidegate_core::{
-    id::{DeviceKey, TenantId},
-    time::Timestamp,
-};
+use tidegate_core::{id::DeviceKey, time::Timestamp};
 
 use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error,
-    ports::{RecordError, RecordedFeedback, RunRef, StoreError},
+    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport, RunRef, StoreError},
 };
 
-/// Lets the store record a report of the caller's device, then updates the read model and wakes the campaigns.
-///
-/// A task of its own completes this when the device disconnects: the store may have recorded the report by then, and
-/// the read model must follow.
-pub(super) async fn record<F, T>(
+/// Records an event of the caller's device, which must exist; notes the device as seen now.
+pub(super) async fn record(
     engine: &Arc<Engine>,
     caller: &Caller,
-    write: impl FnOnce(Arc<Engine>) -> F,
-) -> Result<T, RecordError>
-where
-    F: Future<Output = Result<T, RecordError>> + Send + 'static,
-    T: AsRef<RecordedFeedback> + Send + 'static,
-{
-    record_for_device(engine, caller.tenant, &caller.device_id, write).await
+    event: DeviceEvent,
+) -> Result<(DeviceKey, RecordedReport), RecordError> {
+    let (device, at) = require_known_device(engine, caller).await?;
+    let report = DeviceReport {
+        tenant: caller.tenant,
+        device,
+        by: None,
+        at,
+        event,
+    };
+    let recorded = record_report(engine, &caller.device_id, report).await?;
+    Ok((device, recorded))
 }
 
 /// The caller's device, which must exist; notes it as seen now.
-pub(super) async fn require_known_device(
+async fn require_known_device(
     engine: &Engine,
     caller: &Caller,
 ) -> Result<(DeviceKey, Timestamp), RecordError> {
@@ -51,25 +50,23 @@ pub(super) async fn require_known_device(
     }
 }
 
-/// As [`record`], for any device of a tenant.
-pub(crate) async fn record_for_device<F, T>(
+/// Lets the store record a report of the device of this id, then updates the read model and wakes the campaigns.
+///
+/// A task of its own completes this when the device disconnects: the store may have recorded the report by then, and
+/// the read model must follow.
+pub(crate) async fn record_report(
     engine: &Arc<Engine>,
-    tenant: TenantId,
     device_id: &str,
-    write: impl FnOnce(Arc<Engine>) -> F,
-) -> Result<T, RecordError>
-where
-    F: Future<Output = Result<T, RecordError>> + Send + 'static,
-    T: AsRef<RecordedFeedback> + Send + 'static,
-{
+    report: DeviceReport,
+) -> Result<RecordedReport, RecordError> {
     // A disconnected client leaves its task behind. The permit limits these tasks while the store does not answer.
     let permit = Arc::clone(&engine.reports).try_acquire_owned();
     let permit = permit.map_err(|_| {
         let why = "too many reports wait for the database";
         StoreError::Unavailable(why.to_owned())
     })?;
-    let writing = write(Arc::clone(engine));
-    let publishing = record_and_publish(Arc::clone(engine), tenant, device_id.to_owned(), writing);
+    let tenant = report.tenant;
+    let publishing = record_and_publish(Arc::clone(engine), device_id.to_owned(), report);
     let task = tokio::spawn(async move {
         let recorded = publishing.await;
         drop(permit);
@@ -83,18 +80,16 @@ where
     })
 }
 
-async fn record_and_publish<T: AsRef<RecordedFeedback>>(
+async fn record_and_publish(
     engine: Arc<Engine>,
-    tenant: TenantId,
     device_id: String,
-    writing: impl Future<Output = Result<T, RecordError>>,
-) -> Result<T, RecordError> {
-    let device_id = device_id.as_str();
+    report: DeviceReport,
+) -> Result<RecordedReport, RecordError> {
+    let (tenant, device_id) = (report.tenant, device_id.as_str());
     let stamp = engine.read_model.stamp(tenant, device_id);
-    let recorded = writing.await;
+    let recorded = engine.store().report(report).await;
     match &recorded {
         Ok(recorded) => {
-            let recorded = recorded.as_ref();
             let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
             engine
                 .read_model

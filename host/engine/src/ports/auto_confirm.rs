@@ -2,12 +2,9 @@ use async_trait::async_trait;
 use tidegate_core::{
     device::AutoConfirm,
     id::{DeviceKey, TenantId},
-    time::Timestamp,
 };
 
-use crate::Ctx;
-
-use super::{RecordError, RecordedFeedback, StoreError};
+use super::StoreError;
 
 /// Auto-confirmation: devices whose updates need no confirmation.
 #[async_trait]
@@ -18,23 +15,4 @@ pub trait AutoConfirmation: Send + Sync {
         tenant: TenantId,
         device: DeviceKey,
     ) -> Result<Option<AutoConfirm>, StoreError>;
-
-    /// Activates auto-confirmation: confirms the updates that wait for a confirmation, and all later ones. `by`: the
-    /// actor; none: the device itself.
-    async fn activate_auto_confirm(
-        &self,
-        tenant: TenantId,
-        device: DeviceKey,
-        auto_confirm: AutoConfirm,
-        by: Option<&Ctx>,
-    ) -> Result<RecordedFeedback, RecordError>;
-
-    /// Deactivates auto-confirmation for later updates. Does nothing when it is inactive.
-    async fn deactivate_auto_confirm(
-        &self,
-        tenant: TenantId,
-        device: DeviceKey,
-        now: Timestamp,
-        by: Option<&Ctx>,
-    ) -> Result<(), RecordError>;
 }

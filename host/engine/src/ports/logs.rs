@@ -1,19 +1,14 @@
 use async_trait::async_trait;
 use tidegate_core::{
-    id::{DeviceKey, TenantId, UpdateId},
-    log::{LogLine, LogSource},
-    time::Timestamp,
+    id::{TenantId, UpdateId},
+    log::LogLine,
 };
 
-use super::{RecordError, RecordedFeedback, StoreError};
+use super::StoreError;
 
 /// The live logs of updates.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// Adds lines to the log of an update. Concurrent reports share one transaction; durable on return. Not found: the
-    /// device has no such update, or has no open update.
-    async fn record_log(&self, report: LogReport) -> Result<RecordedFeedback, RecordError>;
-
     /// The log of an update after line number `after`, in order: at most `limit` of the stored lines.
     async fn log(
         &self,
@@ -22,23 +17,6 @@ pub trait Logs: Send + Sync {
         after: u64,
         limit: u32,
     ) -> Result<Log, StoreError>;
-}
-
-/// Lines for the log of an update.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogReport {
-    /// The tenant that owns the device.
-    pub tenant: TenantId,
-    /// Row key of the device.
-    pub device: DeviceKey,
-    /// The update, open or not; `None`: the device's current update.
-    pub update: Option<UpdateId>,
-    /// Origin of the lines.
-    pub source: LogSource,
-    /// At least one line, in the form of [`tidegate_core::log::lines`].
-    pub lines: Vec<String>,
-    /// Time of the report.
-    pub at: Timestamp,
 }
 
 /// A part of an update's log.

@@ -45,7 +45,7 @@ pub use keyed_requests::{
     ExistingRequest, KeyedRequests, NewRequest, Quota, RequestState, ReservationId, ReserveResult,
 };
 pub use latest::LatestDevices;
-pub use logs::{Log, LogReport, Logs};
+pub use logs::{Log, Logs};
 pub use observer::{NoopObserver, Observer};
 pub use page::{Page, PageRequest};
 pub use plugins::{NewRevision, Plugins, Revision, Usage};
@@ -64,6 +64,6 @@ pub use stats::{Statistics, Stats};
 pub use store::{Store, StoreError};
 pub use tenants::{ApiKey, ApiKeyRecord, NewTenant, Role, Tenant, Tenants};
 pub use updates::{
-    AttributesReport, FeedbackRow, InstalledReport, RecordError, RecordedFeedback,
-    RecordedInstallation, UpdateFilter, UpdateReport, UpdateRow, Updates,
+    DeviceEvent, DeviceReport, FeedbackRow, RecordError, RecordedReport, ReportedAttributes,
+    ReportedFirmware, ReportedLines, UpdateFilter, UpdateRow, Updates,
 };

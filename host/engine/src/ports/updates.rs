@@ -5,6 +5,7 @@ use tidegate_core::{
     device::AttributeNames,
     feedback::Feedback,
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
+    log::LogSource,
     time::Timestamp,
     update::{EventError, Update, UpdateEvent},
 };
@@ -44,24 +45,9 @@ pub trait Updates: Send + Sync {
         limit: u32,
     ) -> Result<Vec<FeedbackRow>, StoreError>;
 
-    /// Records an event of an update. Concurrent events share one transaction; durable on return. Idempotent: repeated
-    /// feedback changes nothing.
-    async fn record(&self, report: UpdateReport) -> Result<RecordedFeedback, RecordError>;
-
-    /// Records attributes that a device reports, in the same way. Completes an update that waits for the reported
-    /// version.
-    async fn record_attributes(
-        &self,
-        report: AttributesReport,
-    ) -> Result<RecordedFeedback, RecordError>;
-
-    /// Records that a device has a firmware, as an update that is completed immediately. While an update of the device
-    /// is open nothing is recorded, except that an update of this firmware that waits for its success criteria is
-    /// completed. Not found: the device or the firmware does not exist.
-    async fn record_installed(
-        &self,
-        report: InstalledReport,
-    ) -> Result<RecordedInstallation, RecordError>;
+    /// Records what a device reports, in order of arrival. Concurrent reports share one transaction; durable on return.
+    /// Idempotent: repeated feedback changes nothing.
+    async fn report(&self, report: DeviceReport) -> Result<RecordedReport, RecordError>;
 }
 
 /// An update with the names of its device and firmware.
@@ -97,90 +83,92 @@ pub struct FeedbackRow {
     pub on_cancel: bool,
 }
 
-/// An event of an update.
+/// What a device reports, or an operator or the server on its behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpdateReport {
+pub struct DeviceReport {
     /// The tenant that owns the device.
     pub tenant: TenantId,
-    /// The update's device; an update of another device is not found.
+    /// Row key of the device.
     pub device: DeviceKey,
-    /// The update.
-    pub update: UpdateId,
-    /// The event.
-    pub event: UpdateEvent,
-    /// The actor whose event it is; none: the device.
+    /// The actor who acts for the device, for the audit trail; none: the device itself, or the server.
     pub by: Option<Ctx>,
-    /// Time of the event.
+    /// Time of the report.
     pub at: Timestamp,
+    /// The content.
+    pub event: DeviceEvent,
+}
+
+/// The content of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceEvent {
+    /// An event of an update; an update of another device is not found.
+    Update(UpdateId, UpdateEvent),
+    /// Attributes. A reported version completes an update that waits for it.
+    Attributes(ReportedAttributes),
+    /// Lines for the log of an update. Not found: the device has no such update, or has no open update.
+    Log(ReportedLines),
+    /// A firmware that is installed, recorded as an update that is completed immediately. While an update of the device
+    /// is open nothing is recorded, except that an update of this firmware that waits for its success criteria is
+    /// completed. Not found: the firmware does not exist.
+    Installed(ReportedFirmware),
+    /// Activates auto-confirmation: confirms the updates that wait for a confirmation, and all later ones.
+    AutoConfirmActivated {
+        /// As in [`AutoConfirm`](tidegate_core::device::AutoConfirm).
+        initiator: Option<String>,
+        /// As in [`AutoConfirm`](tidegate_core::device::AutoConfirm).
+        remark: Option<String>,
+    },
+    /// Deactivates auto-confirmation for later updates. Does nothing when it is inactive.
+    AutoConfirmDeactivated,
 }
 
 /// Attributes that a device reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttributesReport {
-    /// The tenant that owns the device.
-    pub tenant: TenantId,
-    /// The device.
-    pub device: DeviceKey,
+pub struct ReportedAttributes {
     /// How the attributes are combined with the stored ones.
     pub mode: AttributeMode,
     /// `None` removes the attribute. Validated by the caller, except for the total number.
     pub data: BTreeMap<String, Option<String>>,
     /// Names of the attributes that the server itself interprets.
     pub names: AttributeNames,
-    /// Time of the report.
-    pub at: Timestamp,
+}
+
+/// Lines for the log of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedLines {
+    /// The update, open or not; `None`: the device's current update.
+    pub update: Option<UpdateId>,
+    /// Origin of the lines.
+    pub source: LogSource,
+    /// At least one line, in the form of [`tidegate_core::log::lines`].
+    pub lines: Vec<String>,
 }
 
 /// A firmware that a device reports as installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstalledReport {
-    /// The tenant that owns the device.
-    pub tenant: TenantId,
-    /// The device.
-    pub device: DeviceKey,
+pub struct ReportedFirmware {
     /// Name of the firmware.
     pub name: String,
     /// Version of the firmware, in the firmware's own spelling.
     pub version: String,
-    /// Time of the report.
-    pub at: Timestamp,
 }
 
-/// Result of recording an installed firmware.
+/// Result of recording a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedInstallation {
-    /// Whether the report was new.
-    pub is_new: bool,
-    /// As for any other event.
-    pub recorded: RecordedFeedback,
-}
-
-impl AsRef<RecordedFeedback> for RecordedInstallation {
-    fn as_ref(&self) -> &RecordedFeedback {
-        &self.recorded
-    }
-}
-
-/// Result of recording an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedFeedback {
+pub struct RecordedReport {
     /// Whether an update changed.
     pub changes_update: bool,
     /// Campaigns of the changed updates, to be woken.
     pub campaigns: Vec<CampaignId>,
+    /// Whether the device is recorded to have this firmware for the first time. False for all other reports.
+    pub is_new_installation: bool,
     /// What later polls of the device need.
     pub view: PollView,
     /// Whether the device's attributes, versions or state changed.
     pub changes_device: bool,
 }
 
-impl AsRef<Self> for RecordedFeedback {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
-/// Why an event was not recorded.
+/// Why a report was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The device has no such update, or does not exist.

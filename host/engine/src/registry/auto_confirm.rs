@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use tidegate_core::device::{AutoConfirm, Device};
+use tidegate_core::device::Device;
 
 use crate::{
-    Authorized, Engine, Operator, Result, devices,
-    ports::{RecordError, Store},
+    Authorized, Ctx, Engine, Operator, Result, devices,
+    ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport},
 };
 
 /// Activates auto-confirm for a device in the actor's name: waiting and later updates are confirmed. Durable when this
@@ -16,21 +16,12 @@ pub async fn activate_auto_confirm(
     remark: Option<String>,
 ) -> Result<Device> {
     let device = super::get(ctx, engine.store(), device_id).await?;
-    let auto_confirm = AutoConfirm {
+    let event = DeviceEvent::AutoConfirmActivated {
         initiator: Some(ctx.actor.name.to_string()),
         remark,
-        activated_at: ctx.now,
     };
-    let recorded = devices::record_auto_confirm(
-        engine,
-        ctx.tenant,
-        device_id,
-        device.key,
-        auto_confirm,
-        Some((**ctx).clone()),
-    );
-    match recorded.await {
-        Ok(()) | Err(RecordError::AlreadyActive) => {}
+    match record(ctx, engine, &device, event).await {
+        Ok(_) | Err(RecordError::AlreadyActive) => {}
         Err(error) => return Err(error.into()),
     }
     super::get(ctx, engine.store(), device_id).await
@@ -39,10 +30,26 @@ pub async fn activate_auto_confirm(
 /// Deactivates auto-confirm of a device, regardless of who activated it; confirmed updates stay confirmed.
 pub async fn deactivate_auto_confirm(
     ctx: &Authorized<Operator>,
-    store: &dyn Store,
+    engine: &Arc<Engine>,
     device_id: &str,
 ) -> Result<()> {
-    let device = super::get(ctx, store, device_id).await?;
-    let stopped = store.deactivate_auto_confirm(ctx.tenant, device.key, ctx.now, Some(ctx));
-    Ok(stopped.await?)
+    let device = super::get(ctx, engine.store(), device_id).await?;
+    record(ctx, engine, &device, DeviceEvent::AutoConfirmDeactivated).await?;
+    Ok(())
+}
+
+async fn record(
+    ctx: &Ctx,
+    engine: &Arc<Engine>,
+    device: &Device,
+    event: DeviceEvent,
+) -> std::result::Result<RecordedReport, RecordError> {
+    let report = DeviceReport {
+        tenant: ctx.tenant,
+        device: device.key,
+        by: Some(ctx.clone()),
+        at: ctx.now,
+        event,
+    };
+    devices::record_report(engine, &device.device_id, report).await
 }

@@ -8,8 +8,8 @@ use tidegate_core::{
 use super::log::note;
 use crate::{
     Authorized, Engine, Error, Operator, Result,
-    devices::record_for_device,
-    ports::{RecordError, UpdateReport, UpdateRow},
+    devices::record_report,
+    ports::{DeviceEvent, DeviceReport, RecordError, UpdateRow},
 };
 
 /// Cancels an update, with or without a campaign: the device gets a `cancelAction` and may reject it. Cancelling twice
@@ -31,18 +31,14 @@ pub async fn cancel(
     } else {
         (UpdateEvent::CancelRequested, "cancelled")
     };
-    let report = UpdateReport {
+    let report = DeviceReport {
         tenant: ctx.tenant,
         device: row.update.device,
-        update: id,
-        event,
         by: Some((**ctx).clone()),
         at: ctx.now,
+        event: DeviceEvent::Update(id, event),
     };
-    let recorded = record_for_device(engine, ctx.tenant, &row.device_id, |engine| async move {
-        engine.store().record(report).await
-    });
-    match recorded.await {
+    match record_report(engine, &row.device_id, report).await {
         Ok(recorded) => {
             if recorded.changes_update {
                 note(ctx, engine, &row.update, action, reason).await;

@@ -6,7 +6,9 @@ use tidegate_core::{
 
 use crate::{
     Ctx, Engine, Result,
-    ports::{LogReport, PageRequest, Store, UpdateFilter, UpdateRow},
+    ports::{
+        DeviceEvent, DeviceReport, PageRequest, ReportedLines, Store, UpdateFilter, UpdateRow,
+    },
 };
 
 /// A part of an update's log.
@@ -47,15 +49,19 @@ pub async fn log(
 /// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken effect.
 pub(super) async fn note(ctx: &Ctx, engine: &Engine, update: &Update, action: &str, reason: &str) {
     let colon = if reason.is_empty() { "" } else { ": " };
-    let report = LogReport {
-        tenant: update.tenant,
-        device: update.device,
+    let lines = ReportedLines {
         update: Some(update.id),
         source: LogSource::Host,
         lines: lines(&format!("{action} by {}{colon}{reason}", ctx.actor.name)),
-        at: ctx.now,
     };
-    if let Err(error) = engine.store().record_log(report).await {
+    let report = DeviceReport {
+        tenant: update.tenant,
+        device: update.device,
+        by: None,
+        at: ctx.now,
+        event: DeviceEvent::Log(lines),
+    };
+    if let Err(error) = engine.store().report(report).await {
         let error = &error as &dyn std::error::Error;
         let (tenant, update) = (update.tenant, update.id);
         tracing::warn!(error, %tenant, %update, "operator action not written to the log of the update");

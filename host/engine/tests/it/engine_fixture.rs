@@ -26,10 +26,10 @@ use tidegate_engine::{
     Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Settings,
     campaigns::{self, Draft, PluginChoice},
     ports::{
-        Artifacts, AttributeMode, AttributesReport, ByteStream, CallFailure, Clock, Entropy,
-        EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer,
-        PageRequest, PutError, Role, RunRef, StoredFile, Tenants as _, UpdateFilter, UpdateReport,
-        UpdateRow,
+        Artifacts, AttributeMode, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport,
+        Entropy, EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer,
+        PageRequest, PutError, ReportedAttributes, Role, RunRef, StoredFile, Tenants as _,
+        UpdateFilter, UpdateRow,
     },
 };
 
@@ -286,35 +286,30 @@ impl EngineFixture {
     }
 
     pub(crate) async fn report(&self, row: &UpdateRow, event: UpdateEvent) {
-        let report = UpdateReport {
-            tenant: self.tenant(),
-            device: row.update.device,
-            update: row.update.id,
-            event,
-            by: None,
-            at: self.engine.now(),
-        };
-        self.engine
-            .store()
-            .record(report)
-            .await
-            .expect("the report is recorded");
+        let event = DeviceEvent::Update(row.update.id, event);
+        self.record(row.update.device, event).await;
     }
 
     pub(crate) async fn report_version(&self, device: DeviceKey, version: &str) {
-        let report = AttributesReport {
-            tenant: self.tenant(),
-            device,
+        let attributes = ReportedAttributes {
             mode: AttributeMode::Merge,
             data: [("sw_version".to_owned(), Some(version.to_owned()))].into(),
             names: AttributeNames::default(),
-            at: self.engine.now(),
         };
-        let store = self.engine.store();
-        store
-            .record_attributes(report)
-            .await
-            .expect("the report is recorded");
+        self.record(device, DeviceEvent::Attributes(attributes))
+            .await;
+    }
+
+    async fn record(&self, device: DeviceKey, event: DeviceEvent) {
+        let report = DeviceReport {
+            tenant: self.tenant(),
+            device,
+            by: None,
+            at: self.engine.now(),
+            event,
+        };
+        let recorded = self.engine.store().report(report).await;
+        recorded.expect("the report is recorded");
     }
 
     /// Number of calls of the strategy's `decide`.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{
-    AttributeChange, AttributeMode, AttributesReport, MAX_CHANGES, Page, PageRequest, StoreError,
+    AttributeChange, AttributeMode, DeviceReport, MAX_CHANGES, Page, PageRequest, StoreError,
 };
 
 use crate::{
@@ -112,7 +112,8 @@ impl AttributeChangeLog {
     /// returns the new one.
     pub(crate) fn add<'a>(
         &mut self,
-        report: &AttributesReport,
+        report: &DeviceReport,
+        mode: AttributeMode,
         last: i64,
         changed: impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)>,
     ) -> i64 {
@@ -126,7 +127,7 @@ impl AttributeChangeLog {
                 seq,
                 report_seq: last + 1,
                 at: report.at.0,
-                mode: attribute_mode_as_str(report.mode),
+                mode: attribute_mode_as_str(mode),
                 attribute_key: key.to_owned(),
                 value_before: before.map(str::to_owned),
                 value_after: after.map(str::to_owned),

@@ -9,10 +9,12 @@ use tidegate_core::{
     update::{Update, UpdateEvent},
     version::is_same,
 };
-use tidegate_engine::ports::{AttributeMode, AttributesReport, RecordError, StoreError};
+use tidegate_engine::ports::{
+    AttributeMode, DeviceEvent, DeviceReport, RecordError, ReportedAttributes, StoreError,
+};
 
 use super::{
-    record::{ChangedUpdates, DeviceReport, RecordOutcome},
+    record::{Effects, RecordOutcome},
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
 };
 
 /// The attributes of the devices in the reports: the stored and the new ones.
-pub(super) struct ReportedAttributes {
+pub(super) struct DeviceAttributes {
     before: BTreeMap<DeviceKey, BTreeMap<String, String>>,
     after: BTreeMap<DeviceKey, BTreeMap<String, String>>,
     changes: AttributeChangeLog,
@@ -34,41 +36,42 @@ pub(super) struct ReportedAttributes {
 /// Merges reported attributes into the stored ones, and completes updates that waited for the reported version.
 pub(super) fn apply_report(
     work: &mut UpdateUnitOfWork,
-    reported: &mut ReportedAttributes,
-    report: &AttributesReport,
+    attributes: &mut DeviceAttributes,
+    report: &DeviceReport,
+    reported: &ReportedAttributes,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
     if work.device(report.device).is_none() {
         return Err(RecordError::NotFound);
     }
-    let attributes = reported.after.entry(report.device).or_default();
-    let merged_attributes = merged_attributes(attributes, report);
+    let current = attributes.after.entry(report.device).or_default();
+    let merged_attributes = merged_attributes(current, reported);
     if merged_attributes.len() > MAX_ATTRIBUTES {
         return Err(RecordError::TooMany(MAX_ATTRIBUTES));
     }
     if let Some(device) = work.device_mut(report.device) {
         let (last, changed) = (
             device.attribute_change_seq,
-            differences(attributes, &merged_attributes),
+            differences(current, &merged_attributes),
         );
-        device.attribute_change_seq = reported.changes.add(report, last, changed);
+        device.attribute_change_seq = attributes.changes.add(report, reported.mode, last, changed);
     }
-    *attributes = merged_attributes;
-    let read = |names: &[String]| AttributeNames::read(names, attributes).map(str::to_owned);
-    let hw_model = read(&report.names.hw_model);
-    let hw_revision = read(&report.names.hw_revision);
-    let version = read(&report.names.sw_version).filter(|_| contains_version(report));
+    *current = merged_attributes;
+    let read = |names: &[String]| AttributeNames::read(names, current).map(str::to_owned);
+    let hw_model = read(&reported.names.hw_model);
+    let hw_revision = read(&reported.names.hw_revision);
+    let version = read(&reported.names.sw_version).filter(|_| contains_version(reported));
     if let Some(device) = work.device_mut(report.device) {
         device.hw_model = hw_model;
         device.hw_revision = hw_revision;
         device.sw_version = version.clone().or(device.sw_version.take());
     }
-    let moved = match version {
+    let effects = match version {
         Some(version) => {
             update_drift(work, report, &version);
             complete_by_version(work, report, &version, tenant_counters)?
         }
-        None => ChangedUpdates::new(),
+        None => Effects::default(),
     };
     // Many devices report before they restart: request attributes until the success criteria are met.
     let needs_version_report = work
@@ -77,11 +80,11 @@ pub(super) fn apply_report(
     if let Some(device) = work.device_mut(report.device) {
         device.wants_attributes = needs_version_report;
     }
-    Ok(moved)
+    Ok(effects)
 }
 
 /// Sets or clears the drift. A version that an open update installs is no drift.
-fn update_drift(work: &mut UpdateUnitOfWork, report: &AttributesReport, version: &str) {
+fn update_drift(work: &mut UpdateUnitOfWork, report: &DeviceReport, version: &str) {
     let is_being_installed = work.updates_of(report.device).any(|loaded| {
         let update = &loaded.update;
         update.state.status.is_open() && !has_drifted(Some(&update.to_version), Some(version))
@@ -95,16 +98,16 @@ fn update_drift(work: &mut UpdateUnitOfWork, report: &AttributesReport, version:
 
 fn merged_attributes(
     attributes: &BTreeMap<String, String>,
-    report: &AttributesReport,
+    reported: &ReportedAttributes,
 ) -> BTreeMap<String, String> {
-    let mut merged_attributes = match report.mode {
+    let mut merged_attributes = match reported.mode {
         AttributeMode::Replace => BTreeMap::new(),
         AttributeMode::Merge | AttributeMode::Remove => attributes.clone(),
     };
-    for (key, value) in &report.data {
+    for (key, value) in &reported.data {
         let key = storable(key);
         match value {
-            Some(value) if report.mode != AttributeMode::Remove => {
+            Some(value) if reported.mode != AttributeMode::Remove => {
                 merged_attributes.insert(key.into_owned(), storable(value).into_owned());
             }
             _ => {
@@ -116,19 +119,19 @@ fn merged_attributes(
 }
 
 /// Whether the report contains a version. A stored version may be older than one that an update installed meanwhile.
-fn contains_version(report: &AttributesReport) -> bool {
-    report.mode != AttributeMode::Remove
-        && report
+fn contains_version(reported: &ReportedAttributes) -> bool {
+    reported.mode != AttributeMode::Remove
+        && reported
             .names
             .sw_version
             .iter()
-            .any(|name| report.data.get(name).is_some_and(Option::is_some))
+            .any(|name| reported.data.get(name).is_some_and(Option::is_some))
 }
 
 /// Applies the version to the device's open updates; returns the changed ones.
 fn complete_by_version(
     work: &mut UpdateUnitOfWork,
-    report: &AttributesReport,
+    report: &DeviceReport,
     version: &str,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
@@ -144,13 +147,13 @@ fn complete_by_version(
             )
         })
         .collect();
-    let mut moved = ChangedUpdates::new();
+    let mut effects = Effects::default();
     for (id, campaign, event) in updates {
         if work.apply_event(id, &event, report.at, tenant_counters)? {
-            moved.push(campaign);
+            effects.updates.push(campaign);
         }
     }
-    Ok(moved)
+    Ok(effects)
 }
 
 /// The event that a reported version is for an open update. Another version fails a soak, unless a later update
@@ -206,7 +209,7 @@ const COLUMNS: [(&str, ColumnType); 4] = [
     ("value", ColumnType::Text),
 ];
 
-impl ReportedAttributes {
+impl DeviceAttributes {
     pub(super) async fn read(
         tx: &mut Tx,
         tenant: TenantId,
@@ -215,10 +218,8 @@ impl ReportedAttributes {
         const READ: &str = "read attributes";
         let devices: BTreeSet<i64> = reports
             .iter()
-            .filter_map(|(_, report)| match report {
-                DeviceReport::Attributes(report) => Some(report.device.0),
-                DeviceReport::UpdateEvent(_) | DeviceReport::Log(_) => None,
-            })
+            .filter(|(_, report)| matches!(report.event, DeviceEvent::Attributes(_)))
+            .map(|(_, report)| report.device.0)
             .collect();
         let mut before: BTreeMap<DeviceKey, BTreeMap<String, String>> = BTreeMap::new();
         if !devices.is_empty() {

@@ -1,26 +1,23 @@
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use serde_json::json;
 use tidegate_core::{
     device::AutoConfirm,
-    id::{CampaignId, DeviceKey, TenantId},
+    id::{DeviceKey, TenantId},
     time::Timestamp,
     update::{UpdateEvent, UpdateStatus},
 };
-use tidegate_engine::{
-    Ctx,
-    ports::{AutoConfirmation, RecordError, RecordedFeedback, StoreError},
-};
+use tidegate_engine::ports::{AutoConfirmation, DeviceReport, RecordError, StoreError};
 
-use super::unit_of_work::UpdateUnitOfWork;
+use super::{
+    record::{Effects, RecordOutcome},
+    unit_of_work::UpdateUnitOfWork,
+};
 use crate::{
     SqlStore,
     audit::{self, AuditEntry},
-    database::{Database, Tx},
+    database::Tx,
     dialect::storable,
     error::{failed, internal},
-    invalidation::notify_devices,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
 };
@@ -33,26 +30,6 @@ impl AutoConfirmation for SqlStore {
         device: DeviceKey,
     ) -> Result<Option<AutoConfirm>, StoreError> {
         read(&mut self.database.read_single().await?, tenant, device).await
-    }
-
-    async fn activate_auto_confirm(
-        &self,
-        tenant: TenantId,
-        device: DeviceKey,
-        auto_confirm: AutoConfirm,
-        by: Option<&Ctx>,
-    ) -> Result<RecordedFeedback, RecordError> {
-        activate(&self.database, tenant, device, &auto_confirm, by).await
-    }
-
-    async fn deactivate_auto_confirm(
-        &self,
-        tenant: TenantId,
-        device: DeviceKey,
-        now: Timestamp,
-        by: Option<&Ctx>,
-    ) -> Result<(), RecordError> {
-        deactivate(&self.database, tenant, device, now, by).await
     }
 }
 
@@ -87,104 +64,87 @@ pub(crate) fn from_row(row: &sqlx::any::AnyRow) -> Result<Option<AutoConfirm>, R
     }))
 }
 
-async fn activate(
-    database: &Database,
-    tenant: TenantId,
-    device: DeviceKey,
+/// Confirms the device's waiting updates, and marks the device so that later ones are confirmed.
+pub(super) async fn activate(
+    tx: &mut Tx,
+    work: &mut UpdateUnitOfWork,
+    report: &DeviceReport,
     auto_confirm: &AutoConfirm,
-    by: Option<&Ctx>,
-) -> Result<RecordedFeedback, RecordError> {
-    let at = auto_confirm.activated_at;
-    let mut tx = database.write().await?;
-    let mut work = load(&mut tx, tenant, device, at).await?;
-    if work.device(device).is_some_and(|row| row.auto_confirms) {
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    let device = work.device(report.device).ok_or(RecordError::NotFound)?;
+    if device.auto_confirms {
         return Err(RecordError::AlreadyActive);
     }
     let waiting: Vec<_> = work
-        .updates_of(device)
+        .updates_of(report.device)
         .filter(|loaded| loaded.update.state.status == UpdateStatus::WaitingConfirmation)
         .map(|loaded| (loaded.update.id, loaded.update.campaign))
         .collect();
-    let mut tenant_counters = TenantCounters::default();
-    let mut campaigns: Vec<CampaignId> = Vec::new();
-    for (id, campaign) in &waiting {
-        work.apply_event(*id, &UpdateEvent::AutoConfirmed, at, &mut tenant_counters)?;
-        campaigns.extend(campaign.map(|(campaign, _)| campaign));
+    let mut effects = Effects::default();
+    for (id, campaign) in waiting {
+        work.apply_event(id, &UpdateEvent::AutoConfirmed, report.at, tenant_counters)?;
+        effects.updates.push(campaign.map(|(campaign, _)| campaign));
     }
-    let view = work.view(device).ok_or(RecordError::NotFound)?;
-    let changes_device = work.changes_device(device);
-    write_columns(&mut tx, tenant, device, Some(auto_confirm)).await?;
-    if let Some(row) = work.device(device) {
-        notify_devices(&mut tx, tenant, [row.device_id.as_str()]).await?;
-        if let Some(ctx) = by {
-            let before = json!({ "auto_confirm": false });
-            let after = json!({ "auto_confirm": true, "remark": auto_confirm.remark });
-            let action = "device.activate_auto_confirm";
-            audit::record(
-                &mut tx,
-                ctx,
-                AuditEntry::new(action, &row.device_id, before, after),
-            )
-            .await?;
-        }
-    }
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
-    Ok(RecordedFeedback {
-        changes_update: !waiting.is_empty(),
-        campaigns,
-        changes_device,
-        view,
-    })
+    write(tx, work, report, Some(auto_confirm)).await?;
+    let action = "device.activate_auto_confirm";
+    let after = json!({ "auto_confirm": true, "remark": auto_confirm.remark });
+    write_audit(tx, work, report, action, false, after).await?;
+    Ok(effects)
 }
 
-async fn deactivate(
-    database: &Database,
-    tenant: TenantId,
-    device: DeviceKey,
-    now: Timestamp,
-    by: Option<&Ctx>,
-) -> Result<(), RecordError> {
-    let mut tx = database.write().await?;
-    // Locks the device, so that a concurrently created update is either confirmed or waits.
-    let work = load(&mut tx, tenant, device, now).await?;
-    write_columns(&mut tx, tenant, device, None).await?;
-    if let (Some(ctx), Some(row)) = (by, work.device(device)) {
-        let (before, after) = (
-            json!({ "auto_confirm": row.auto_confirms }),
-            json!({ "auto_confirm": false }),
-        );
-        let action = "device.deactivate_auto_confirm";
-        audit::record(
-            &mut tx,
-            ctx,
-            AuditEntry::new(action, &row.device_id, before, after),
-        )
-        .await?;
-    }
-    tx.commit().await?;
+/// Deactivates it for later updates. The device is locked, so that a concurrently created update is either confirmed or
+/// waits.
+pub(super) async fn deactivate(
+    tx: &mut Tx,
+    work: &mut UpdateUnitOfWork,
+    report: &DeviceReport,
+) -> RecordOutcome {
+    let device = work.device(report.device).ok_or(RecordError::NotFound)?;
+    let was_active = device.auto_confirms;
+    write(tx, work, report, None).await?;
+    let action = "device.deactivate_auto_confirm";
+    let after = json!({ "auto_confirm": false });
+    write_audit(tx, work, report, action, was_active, after).await?;
+    Ok(Effects::default())
+}
+
+/// Writes the columns. Later reports of the batch see the change.
+async fn write(
+    tx: &mut Tx,
+    work: &mut UpdateUnitOfWork,
+    report: &DeviceReport,
+    auto_confirm: Option<&AutoConfirm>,
+) -> Result<(), StoreError> {
+    write_columns(tx, report, auto_confirm).await?;
+    work.set_auto_confirms(report.device, auto_confirm.is_some());
     Ok(())
 }
 
-async fn load(
+/// Writes the audit row, if an actor acted for the device.
+async fn write_audit(
     tx: &mut Tx,
-    tenant: TenantId,
-    device: DeviceKey,
-    now: Timestamp,
-) -> Result<UpdateUnitOfWork, RecordError> {
-    let (devices, updates) = (BTreeSet::from([device]), BTreeSet::new());
-    let work = UpdateUnitOfWork::open(tx, tenant, &devices, &updates, now).await?;
-    match work.device(device) {
-        Some(_) => Ok(work),
-        None => Err(RecordError::NotFound),
-    }
+    work: &UpdateUnitOfWork,
+    report: &DeviceReport,
+    action: &'static str,
+    was_active: bool,
+    after: serde_json::Value,
+) -> Result<(), StoreError> {
+    let (Some(ctx), Some(device)) = (&report.by, work.device(report.device)) else {
+        return Ok(());
+    };
+    let before = json!({ "auto_confirm": was_active });
+    audit::record(
+        tx,
+        ctx,
+        AuditEntry::new(action, &device.device_id, before, after),
+    )
+    .await
 }
 
 async fn write_columns(
     tx: &mut Tx,
-    tenant: TenantId,
-    device: DeviceKey,
+    report: &DeviceReport,
     auto_confirm: Option<&AutoConfirm>,
 ) -> Result<(), StoreError> {
     const SET: &str = "write auto-confirm";
@@ -193,8 +153,8 @@ async fn write_columns(
         "UPDATE devices SET auto_confirm_at = $3, auto_confirm_by = $4, auto_confirm_remark = $5 \
          WHERE tenant_id = $1 AND id = $2",
     )
-    .bind(tenant.0)
-    .bind(device.0)
+    .bind(report.tenant.0)
+    .bind(report.device.0)
     .bind(auto_confirm.map(|it| it.activated_at.0))
     .bind(text(auto_confirm.and_then(|it| it.initiator.as_ref())))
     .bind(text(auto_confirm.and_then(|it| it.remark.as_ref())))

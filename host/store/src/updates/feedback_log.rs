@@ -9,9 +9,9 @@ use tidegate_core::{
     time::Timestamp,
     update::{UpdateEvent, UpdateState},
 };
-use tidegate_engine::ports::StoreError;
+use tidegate_engine::ports::{DeviceEvent, DeviceReport, StoreError};
 
-use super::{record::DeviceReport, unit_of_work::UpdateUnitOfWork};
+use super::unit_of_work::UpdateUnitOfWork;
 use crate::{
     database::Tx,
     dialect::{ColumnType, storable},
@@ -101,13 +101,13 @@ impl FeedbackLog {
         let keys: Vec<_> = reports
             .iter()
             .filter_map(|(_, report)| {
-                let DeviceReport::UpdateEvent(report) = report else {
+                let DeviceEvent::Update(update, event) = &report.event else {
                     return None;
                 };
-                let state = &work.loaded(report.update)?.update.state;
-                let (feedback, _) = feedback(&report.event, state, report.at)?;
+                let state = &work.loaded(*update)?.update.state;
+                let (feedback, _) = feedback(event, state, report.at)?;
                 // The digest selects the rows; they contain the cancellation request.
-                Some(FeedbackKey::of(report.update, 0, &feedback))
+                Some(FeedbackKey::of(*update, 0, &feedback))
             })
             .collect();
         let mut history = Self {

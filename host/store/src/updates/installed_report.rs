@@ -1,81 +1,60 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    id::{CampaignId, DeviceKey, FirmwareId, UpdateId},
+    id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     update::{Attempt, SuccessCriteria, UpdateEvent, UpdateOptions, UpdateState, UpdateStatus},
 };
-use tidegate_engine::ports::{
-    InstalledReport, RecordError, RecordedFeedback, RecordedInstallation, StoreError,
-};
+use tidegate_engine::ports::{DeviceReport, RecordError, ReportedFirmware, StoreError};
 
 use super::{
-    record::{ChangedUpdates, RecordOutcome, changed_update},
+    record::{Effects, RecordOutcome},
     unit_of_work::{NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
 use crate::{
-    database::{Database, Tx},
+    database::Tx,
     dialect::storable,
     error::{failed, internal},
-    invalidation::notify_devices,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
 };
 
-/// Records the firmware that a device reports as installed. Devices report it once after they were manufactured or
-/// set up again, so each report has its own transaction.
+/// Records the firmware that a device reports as installed.
 pub(super) async fn record(
-    database: &Database,
-    report: &InstalledReport,
-) -> Result<RecordedInstallation, RecordError> {
-    let (tenant, key) = (report.tenant, report.device);
-    let mut tx = database.write().await?;
-    let candidates = candidates(&mut tx, report).await?;
-    if candidates.is_empty() {
-        return Err(RecordError::NotFound);
-    }
-    let devices = BTreeSet::from([key]);
-    let mut work =
-        UpdateUnitOfWork::open(&mut tx, tenant, &devices, &BTreeSet::new(), report.at).await?;
+    tx: &mut Tx,
+    work: &mut UpdateUnitOfWork,
+    report: &DeviceReport,
+    reported: &ReportedFirmware,
+    tenant_counters: &mut TenantCounters,
+) -> RecordOutcome {
+    let key = report.device;
+    let candidates = candidates(tx, report.tenant, reported).await?;
     let device = work.device(key).ok_or(RecordError::NotFound)?;
-    let firmware = matching_firmware(&candidates, &work, key).ok_or(RecordError::NotFound)?;
+    let firmware = matching_firmware(&candidates, work, key).ok_or(RecordError::NotFound)?;
     let installed_by = device.installed_update;
     let installed_by = installed_by.filter(|_| device.installed_firmware == Some(firmware));
     let has_drifted = device.drifted_at.is_some();
-    let mut tenant_counters = TenantCounters::default();
-    let mut is_new = false;
-    let mut changed = ChangedUpdates::new();
-    if has_open_update(&work, report) {
-        changed = complete_verifying(&mut work, report, firmware, &mut tenant_counters)?;
-    } else if installed_by.is_none() || has_drifted {
-        let update = new_installed_update(report, firmware);
-        let created = work
-            .create_updates(&mut tx, vec![update], &mut tenant_counters)
-            .await?;
-        let id = created.get(&key).ok_or_else(|| {
-            internal("record installed firmware")("the update was not created".into())
-        })?;
-        work.mark_installed(*id);
-        is_new = installed_by.is_none();
+    if has_open_update(work, report) {
+        return complete_verifying(work, report, firmware, tenant_counters);
     }
-    let view = work.view(key).ok_or(RecordError::NotFound)?;
-    let changes_device = work.changes_device(key);
-    if let Some(row) = work.device(key) {
-        notify_devices(&mut tx, tenant, [row.device_id.as_str()]).await?;
+    if installed_by.is_some() && !has_drifted {
+        return Ok(Effects::default());
     }
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
-    let recorded = RecordedFeedback {
-        changes_update: !changed.is_empty(),
-        campaigns: changed.into_iter().flatten().collect(),
-        view,
-        changes_device,
-    };
-    Ok(RecordedInstallation { is_new, recorded })
+    let update = new_installed_update(report, reported, firmware);
+    let created = work
+        .create_updates(tx, vec![update], tenant_counters)
+        .await?;
+    let id = created.get(&key).ok_or_else(|| {
+        internal("record installed firmware")("the update was not created".into())
+    })?;
+    work.mark_installed(*id);
+    Ok(Effects {
+        is_new_installation: installed_by.is_none(),
+        ..Effects::default()
+    })
 }
 
-fn has_open_update(work: &UpdateUnitOfWork, report: &InstalledReport) -> bool {
+fn has_open_update(work: &UpdateUnitOfWork, report: &DeviceReport) -> bool {
     let mut updates = work.updates_of(report.device);
     updates.any(|loaded| loaded.update.state.status.is_open())
 }
@@ -83,7 +62,7 @@ fn has_open_update(work: &UpdateUnitOfWork, report: &InstalledReport) -> bool {
 /// Completes the verifying update of this firmware, if there is one.
 fn complete_verifying(
     work: &mut UpdateUnitOfWork,
-    report: &InstalledReport,
+    report: &DeviceReport,
     firmware: FirmwareId,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
@@ -95,15 +74,19 @@ fn complete_verifying(
         })
         .map(|update| (update.id, update.campaign.map(|(campaign, _)| campaign)));
     let Some((id, campaign)) = waiting else {
-        return Ok(ChangedUpdates::new());
+        return Ok(Effects::default());
     };
     let event = UpdateEvent::VersionReported { is_target: true };
     let changed = work.apply_event(id, &event, report.at, tenant_counters)?;
-    Ok(changed_update(changed, campaign))
+    Ok(Effects::of_update(changed, campaign))
 }
 
 /// An update that is completed at creation.
-fn new_installed_update(report: &InstalledReport, firmware: FirmwareId) -> NewUpdate {
+fn new_installed_update(
+    report: &DeviceReport,
+    reported: &ReportedFirmware,
+    firmware: FirmwareId,
+) -> NewUpdate {
     let state = UpdateState::offered(
         SuccessCriteria::Reported,
         UpdateOptions::forced(Duration::ZERO),
@@ -114,7 +97,7 @@ fn new_installed_update(report: &InstalledReport, firmware: FirmwareId) -> NewUp
         firmware,
         campaign: None,
         weight: 0,
-        to_version: report.version.clone(),
+        to_version: reported.version.clone(),
         state: completed_at_creation(state, report.at),
         created_at: report.at,
         attempt: Attempt::default(),
@@ -149,14 +132,18 @@ fn matching_firmware(
 }
 
 /// At most one for each model, and one for any model.
-async fn candidates(tx: &mut Tx, report: &InstalledReport) -> Result<Vec<Candidate>, StoreError> {
+async fn candidates(
+    tx: &mut Tx,
+    tenant: TenantId,
+    reported: &ReportedFirmware,
+) -> Result<Vec<Candidate>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, device_model FROM firmware \
          WHERE tenant_id = $1 AND name = $2 AND version = $3 AND deleted_at IS NULL ORDER BY id DESC",
     )
-    .bind(report.tenant.0)
-    .bind(storable(&report.name).into_owned())
-    .bind(storable(&report.version).into_owned())
+    .bind(tenant.0)
+    .bind(storable(&reported.name).into_owned())
+    .bind(storable(&reported.version).into_owned())
     .fetch_all(tx.conn())
     .await
     .map_err(failed("find the installed firmware"))?;

@@ -9,10 +9,10 @@ use tidegate_core::{
     log::{LogLine, LogSource, MAX_LINES},
     time::Timestamp,
 };
-use tidegate_engine::ports::{Log, LogReport, Logs, RecordError, RecordedFeedback, StoreError};
+use tidegate_engine::ports::{DeviceReport, Log, Logs, RecordError, ReportedLines, StoreError};
 
 use super::{
-    record::{ChangedUpdates, DeviceReport, RecordOutcome},
+    record::{Effects, RecordOutcome},
     unit_of_work::UpdateUnitOfWork,
 };
 use crate::{
@@ -27,10 +27,6 @@ const READ: &str = "read a log";
 
 #[async_trait]
 impl Logs for SqlStore {
-    async fn record_log(&self, report: LogReport) -> Result<RecordedFeedback, RecordError> {
-        self.reports.submit(DeviceReport::Log(report)).await?
-    }
-
     async fn log(
         &self,
         tenant: TenantId,
@@ -74,8 +70,13 @@ const LOG_CHUNK_COLUMNS: [(&str, ColumnType); 6] = [
 
 impl NewLogLines {
     /// Adds lines to the named update, or to the device's current one.
-    pub(super) fn add(&mut self, work: &mut UpdateUnitOfWork, report: &LogReport) -> RecordOutcome {
-        let id = match report.update {
+    pub(super) fn add(
+        &mut self,
+        work: &mut UpdateUnitOfWork,
+        report: &DeviceReport,
+        reported: &ReportedLines,
+    ) -> RecordOutcome {
+        let id = match reported.update {
             Some(id) => work
                 .loaded(id)
                 .filter(|loaded| loaded.update.device == report.device)
@@ -83,7 +84,7 @@ impl NewLogLines {
             None => current_update(work, report.device),
         };
         let id = id.ok_or(RecordError::NotFound)?;
-        let lines: Vec<_> = report.lines.iter().map(|line| storable(line)).collect();
+        let lines: Vec<_> = reported.lines.iter().map(|line| storable(line)).collect();
         let first = work
             .add_lines(id, lines.len())
             .ok_or(RecordError::NotFound)?;
@@ -93,11 +94,11 @@ impl NewLogLines {
                 first_line: first,
                 last_line: first + lines.len() as u64 - 1,
                 at: report.at.0,
-                source: report.source.as_str(),
+                source: reported.source.as_str(),
                 lines: serde_json::Value::from_iter(lines).to_string(),
             });
         }
-        Ok(ChangedUpdates::new())
+        Ok(Effects::default())
     }
 
     /// Writes the lines and deletes those beyond the limit.

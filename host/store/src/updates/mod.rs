@@ -20,14 +20,11 @@ pub(crate) use record::ReportBatch;
 use async_trait::async_trait;
 use tidegate_core::id::{TenantId, UpdateId};
 use tidegate_engine::ports::{
-    AttributesReport, FeedbackRow, InstalledReport, Page, PageRequest, RecordError,
-    RecordedFeedback, RecordedInstallation, StoreError, UpdateFilter, UpdateReport, UpdateRow,
-    Updates,
+    DeviceReport, FeedbackRow, Page, PageRequest, RecordError, RecordedReport, StoreError,
+    UpdateFilter, UpdateRow, Updates,
 };
 
 use crate::SqlStore;
-
-use record::DeviceReport;
 
 #[async_trait]
 impl Updates for SqlStore {
@@ -66,25 +63,7 @@ impl Updates for SqlStore {
         history::messages(&mut self.database.read_single().await?, tenant, id, limit).await
     }
 
-    async fn record(&self, report: UpdateReport) -> Result<RecordedFeedback, RecordError> {
-        self.reports
-            .submit(DeviceReport::UpdateEvent(report))
-            .await?
-    }
-
-    async fn record_attributes(
-        &self,
-        report: AttributesReport,
-    ) -> Result<RecordedFeedback, RecordError> {
-        self.reports
-            .submit(DeviceReport::Attributes(report))
-            .await?
-    }
-
-    async fn record_installed(
-        &self,
-        report: InstalledReport,
-    ) -> Result<RecordedInstallation, RecordError> {
-        installed_report::record(&self.database, &report).await
+    async fn report(&self, report: DeviceReport) -> Result<RecordedReport, RecordError> {
+        self.reports.submit(report).await?
     }
 }

@@ -5,6 +5,7 @@ use std::{
 
 use serde_json::json;
 use tidegate_core::{
+    device::AutoConfirm,
     feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
     log::LogSource,
@@ -12,12 +13,14 @@ use tidegate_core::{
     update::{UpdateEvent, UpdateStatus},
 };
 use tidegate_engine::ports::{
-    AttributesReport, LogReport, RecordError, RecordedFeedback, StoreError, UpdateReport,
+    DeviceEvent, DeviceReport, RecordError, RecordedReport, ReportedLines, StoreError,
 };
 
 use super::{
-    attributes::{self, ReportedAttributes},
+    attributes::{self, DeviceAttributes},
+    auto_confirm,
     feedback_log::{FeedbackKey, FeedbackLog, LogPosition, feedback},
+    installed_report,
     log::NewLogLines,
     unit_of_work::UpdateUnitOfWork,
 };
@@ -29,59 +32,42 @@ use crate::{
     tenant_counters::TenantCounters,
 };
 
-/// A report of a device.
-#[derive(Debug)]
-pub(crate) enum DeviceReport {
-    /// Feedback on an update, or another event of it.
-    UpdateEvent(UpdateReport),
-    Attributes(AttributesReport),
-    Log(LogReport),
-}
-
-impl DeviceReport {
-    fn tenant(&self) -> TenantId {
-        match self {
-            Self::UpdateEvent(report) => report.tenant,
-            Self::Attributes(report) => report.tenant,
-            Self::Log(report) => report.tenant,
-        }
-    }
-
-    fn device(&self) -> DeviceKey {
-        match self {
-            Self::UpdateEvent(report) => report.device,
-            Self::Attributes(report) => report.device,
-            Self::Log(report) => report.device,
-        }
-    }
-
-    fn at(&self) -> Timestamp {
-        match self {
-            Self::UpdateEvent(report) => report.at,
-            Self::Attributes(report) => report.at,
-            Self::Log(report) => report.at,
-        }
-    }
-}
-
 /// Records many reports in one transaction.
 pub(crate) struct ReportBatch {
     pub(crate) database: Database,
 }
 
-/// The result of one report: the campaigns of the updates that it changed, none for an update without a campaign.
-pub(super) type RecordOutcome = Result<ChangedUpdates, RecordError>;
-pub(super) type ChangedUpdates = Vec<Option<CampaignId>>;
+/// The result of one report.
+pub(super) type RecordOutcome = Result<Effects, RecordError>;
+
+/// What a report changed.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// The campaigns of the changed updates; none for an update without a campaign.
+    pub(super) updates: Vec<Option<CampaignId>>,
+    /// As in [`RecordedReport`].
+    pub(super) is_new_installation: bool,
+}
+
+impl Effects {
+    /// The effects of an event of one update.
+    pub(super) fn of_update(changed: bool, campaign: Option<CampaignId>) -> Self {
+        Self {
+            updates: if changed { vec![campaign] } else { Vec::new() },
+            is_new_installation: false,
+        }
+    }
+}
 
 impl Batch for ReportBatch {
     type Item = DeviceReport;
-    type Output = Result<RecordedFeedback, RecordError>;
+    type Output = Result<RecordedReport, RecordError>;
 
     async fn write(&self, items: &[DeviceReport]) -> Result<Vec<Self::Output>, StoreError> {
         let mut by_tenant: BTreeMap<TenantId, Vec<(usize, &DeviceReport)>> = BTreeMap::new();
         for (index, report) in items.iter().enumerate() {
             by_tenant
-                .entry(report.tenant())
+                .entry(report.tenant)
                 .or_default()
                 .push((index, report));
         }
@@ -99,9 +85,9 @@ impl Batch for ReportBatch {
             )
             .await?;
             for (_, report) in &reports {
-                let key = report.device();
+                let key = report.device;
                 let device_changed =
-                    work.changes_device(key) || matches!(report, DeviceReport::Attributes(_));
+                    work.changes_device(key) || matches!(report.event, DeviceEvent::Attributes(_));
                 if let Some(view) = work.view(key) {
                     let (_, changes_device) = views.entry(key).or_insert((view, false));
                     *changes_device |= device_changed;
@@ -112,12 +98,12 @@ impl Batch for ReportBatch {
         tenant_counters.write(&mut tx).await?;
         tx.commit().await?;
         let outputs = items.iter().zip(outcomes).map(|(report, outcome)| {
-            let changed = outcome.unwrap_or(Err(RecordError::NotFound))?;
-            let (view, changes_device) =
-                views.get(&report.device()).ok_or(RecordError::NotFound)?;
-            Ok(RecordedFeedback {
-                changes_update: !changed.is_empty(),
-                campaigns: changed.into_iter().flatten().collect(),
+            let effects = outcome.unwrap_or(Err(RecordError::NotFound))?;
+            let (view, changes_device) = views.get(&report.device).ok_or(RecordError::NotFound)?;
+            Ok(RecordedReport {
+                changes_update: !effects.updates.is_empty(),
+                campaigns: effects.updates.into_iter().flatten().collect(),
+                is_new_installation: effects.is_new_installation,
                 view: view.clone(),
                 changes_device: *changes_device,
             })
@@ -134,44 +120,74 @@ async fn record(
     outcomes: &mut [Option<RecordOutcome>],
     tenant_counters: &mut TenantCounters,
 ) -> Result<UpdateUnitOfWork, StoreError> {
-    let devices = reports.iter().map(|(_, report)| report.device()).collect();
-    let updates = reports.iter().filter_map(|(_, report)| match report {
-        DeviceReport::UpdateEvent(report) => Some(report.update),
-        DeviceReport::Log(report) => report.update,
-        DeviceReport::Attributes(_) => None,
-    });
+    let devices = reports.iter().map(|(_, report)| report.device).collect();
+    let updates = reports
+        .iter()
+        .filter_map(|(_, report)| match &report.event {
+            DeviceEvent::Update(update, _) => Some(*update),
+            DeviceEvent::Log(lines) => lines.update,
+            DeviceEvent::Attributes(_)
+            | DeviceEvent::Installed(_)
+            | DeviceEvent::AutoConfirmActivated { .. }
+            | DeviceEvent::AutoConfirmDeactivated => None,
+        });
     let updates: BTreeSet<UpdateId> = updates.collect();
     let now = reports
         .iter()
-        .map(|(_, report)| report.at())
+        .map(|(_, report)| report.at)
         .max()
         .unwrap_or(Timestamp(0));
     let mut work = UpdateUnitOfWork::open(tx, tenant, &devices, &updates, now).await?;
     let mut history = FeedbackLog::read(tx, tenant, &work, reports).await?;
-    let mut attributes = ReportedAttributes::read(tx, tenant, reports).await?;
+    let mut attributes = DeviceAttributes::read(tx, tenant, reports).await?;
     let mut new_lines = NewLogLines::default();
     let mut cancellations = Vec::new();
     for (index, report) in reports {
-        outcomes[*index] = Some(match report {
-            DeviceReport::UpdateEvent(report) => {
-                let before = status(&work, report.update);
+        let outcome = match &report.event {
+            DeviceEvent::Update(id, event) => {
+                let before = status(&work, *id);
                 let outcome = record_event(
                     &mut work,
                     &mut history,
                     &mut new_lines,
                     report,
+                    *id,
+                    event,
                     tenant_counters,
                 );
                 if let (Some(by), Ok(_)) = (&report.by, &outcome) {
-                    let after = status(&work, report.update);
-                    cancellations.push((by, cancellation(report, before, after)));
+                    let after = status(&work, *id);
+                    cancellations.push((by, cancellation(*id, event, before, after)));
                 }
                 outcome
             }
-            DeviceReport::Attributes(report) => {
-                attributes::apply_report(&mut work, &mut attributes, report, tenant_counters)
+            DeviceEvent::Attributes(reported) => attributes::apply_report(
+                &mut work,
+                &mut attributes,
+                report,
+                reported,
+                tenant_counters,
+            ),
+            DeviceEvent::Log(lines) => new_lines.add(&mut work, report, lines),
+            DeviceEvent::Installed(firmware) => {
+                installed_report::record(tx, &mut work, report, firmware, tenant_counters).await
             }
-            DeviceReport::Log(report) => new_lines.add(&mut work, report),
+            DeviceEvent::AutoConfirmActivated { initiator, remark } => {
+                let auto_confirm = AutoConfirm {
+                    initiator: initiator.clone(),
+                    remark: remark.clone(),
+                    activated_at: report.at,
+                };
+                auto_confirm::activate(tx, &mut work, report, &auto_confirm, tenant_counters).await
+            }
+            DeviceEvent::AutoConfirmDeactivated => {
+                auto_confirm::deactivate(tx, &mut work, report).await
+            }
+        };
+        outcomes[*index] = Some(match outcome {
+            // The transaction has failed.
+            Err(RecordError::Store(error)) => return Err(error),
+            outcome => outcome,
         });
     }
     notify_other_servers(tx, tenant, &work, reports, outcomes).await?;
@@ -190,55 +206,58 @@ fn status(work: &UpdateUnitOfWork, id: UpdateId) -> Option<UpdateStatus> {
 
 /// An actor's event of an update, for the audit trail.
 fn cancellation(
-    report: &UpdateReport,
+    id: UpdateId,
+    event: &UpdateEvent,
     before: Option<UpdateStatus>,
     after: Option<UpdateStatus>,
 ) -> AuditEntry {
-    let action = match report.event {
+    let action = match event {
         UpdateEvent::ForceCancel => "update.force_cancel",
         _ => "update.cancel",
     };
     let fields =
         |status: Option<UpdateStatus>| json!({ "status": status.map(UpdateStatus::as_str) });
-    AuditEntry::of_difference(action, report.update, fields(before), fields(after))
+    AuditEntry::of_difference(action, id, fields(before), fields(after))
 }
 
+/// Records an event of an update. Its transition is computed once, before anything is changed.
 fn record_event(
     work: &mut UpdateUnitOfWork,
     history: &mut FeedbackLog,
     new_lines: &mut NewLogLines,
-    report: &UpdateReport,
+    report: &DeviceReport,
+    id: UpdateId,
+    event: &UpdateEvent,
     tenant_counters: &mut TenantCounters,
 ) -> RecordOutcome {
     let loaded = work
-        .loaded(report.update)
+        .loaded(id)
         .filter(|loaded| loaded.update.device == report.device);
     let loaded = loaded.ok_or(RecordError::NotFound)?;
-    let event = effective_event(work, report);
+    let event = effective_event(work, report.device, event);
+    let before = &loaded.update.state;
+    let transition = before.clone().after(&event, report.at);
     let campaign = loaded.update.campaign.map(|(campaign, _)| campaign);
-    let feedback = feedback(&event, &loaded.update.state, report.at);
-    let Some((feedback, is_cancel_answer)) = feedback else {
-        let changed = work.apply_event(report.update, &event, report.at, tenant_counters)?;
-        return Ok(changed_update(changed, campaign));
+    let Some((feedback, is_cancel_answer)) = feedback(&event, before, report.at) else {
+        let changed = work.apply_transition(id, &event, transition?, report.at, tenant_counters);
+        return Ok(Effects::of_update(changed, campaign));
     };
     let cancel_request = if is_cancel_answer {
         loaded.cancel_requests
     } else {
         0
     };
-    let key = FeedbackKey::of(report.update, cancel_request, &feedback);
+    let key = FeedbackKey::of(id, cancel_request, &feedback);
     // An answer to a cancellation that was never requested is never a repetition.
     let answers_no_request = is_cancel_answer && cancel_request == 0;
     let is_known = !answers_no_request && history.has(&key);
     let is_confirmation = feedback.execution.is_confirmation();
     // A confirmation can be repeated after its opposite, and takes effect again.
     if is_known && !is_confirmation {
-        return Ok(ChangedUpdates::new());
+        return Ok(Effects::default());
     }
-    // Apply the event to a copy first, so that a refused event changes nothing.
-    let before = &loaded.update.state;
-    let after = match before.clone().after(&event, report.at) {
-        Err(_) if is_known => return Ok(ChangedUpdates::new()),
+    let after = match transition {
+        Err(_) if is_known => return Ok(Effects::default()),
         after => after?,
     };
     // An owned value is closing feedback that was interpreted differently.
@@ -250,58 +269,47 @@ fn record_event(
     if stored >= MAX_PER_UPDATE && !closes && !changes_confirmation {
         return Err(RecordError::TooMany(MAX_PER_UPDATE as usize));
     }
-    let changed = work.apply_event(report.update, &event, report.at, tenant_counters)?;
+    let changed = work.apply_transition(id, &event, after, report.at, tenant_counters);
     if is_known {
-        return Ok(changed_update(changed, campaign));
+        return Ok(Effects::of_update(changed, campaign));
     }
-    if let Some(loaded) = work.loaded_mut(report.update) {
+    if let Some(loaded) = work.loaded_mut(id) {
         loaded.feedback_count += 1;
     }
-    let first_line = work.add_lines(report.update, feedback.messages.len());
+    let first_line = work.add_lines(id, feedback.messages.len());
     let position = LogPosition {
         seq: stored + 1,
         first_line: first_line.unwrap_or(0),
     };
     history.add(key, position, &feedback, report.at);
     if let Some(word) = feedback.log_summary() {
-        new_lines.add(work, &log_line_for(report, word))?;
+        let line = ReportedLines {
+            update: Some(id),
+            source: LogSource::Feedback,
+            lines: vec![word],
+        };
+        new_lines.add(work, report, &line)?;
     }
-    Ok(changed_update(changed, campaign))
+    Ok(Effects::of_update(changed, campaign))
 }
 
 /// A denial of a device with auto-confirm is final.
-fn effective_event<'a>(work: &UpdateUnitOfWork, report: &'a UpdateReport) -> Cow<'a, UpdateEvent> {
+fn effective_event<'a>(
+    work: &UpdateUnitOfWork,
+    device: DeviceKey,
+    event: &'a UpdateEvent,
+) -> Cow<'a, UpdateEvent> {
     let auto_confirms = || {
-        let device = work.device(report.device);
+        let device = work.device(device);
         device.is_some_and(|device| device.auto_confirms)
     };
-    match &report.event {
+    match event {
         UpdateEvent::ConfirmationFeedback(answer)
             if answer.execution == Execution::Denied && auto_confirms() =>
         {
             Cow::Owned(UpdateEvent::Declined(answer.clone()))
         }
         event => Cow::Borrowed(event),
-    }
-}
-
-/// The log line of feedback without messages.
-fn log_line_for(report: &UpdateReport, word: String) -> LogReport {
-    LogReport {
-        tenant: report.tenant,
-        device: report.device,
-        update: Some(report.update),
-        source: LogSource::Feedback,
-        lines: vec![word],
-        at: report.at,
-    }
-}
-
-pub(super) fn changed_update(changed: bool, campaign: Option<CampaignId>) -> ChangedUpdates {
-    if changed {
-        vec![campaign]
-    } else {
-        ChangedUpdates::new()
     }
 }
 
@@ -316,12 +324,16 @@ async fn notify_other_servers(
     let changed: BTreeSet<&str> = reports
         .iter()
         .filter(|(index, report)| {
-            let Some(Ok(changed)) = &outcomes[*index] else {
+            let Some(Ok(effects)) = &outcomes[*index] else {
                 return false;
             };
-            !changed.is_empty() || matches!(report, DeviceReport::Attributes(_))
+            let changes_device = matches!(
+                report.event,
+                DeviceEvent::Attributes(_) | DeviceEvent::Installed(_)
+            );
+            changes_device || !effects.updates.is_empty()
         })
-        .filter_map(|(_, report)| Some(work.device(report.device())?.device_id.as_str()))
+        .filter_map(|(_, report)| Some(work.device(report.device)?.device_id.as_str()))
         .collect();
     notify_devices(tx, tenant, changed).await
 }

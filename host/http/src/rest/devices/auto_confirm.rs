@@ -55,7 +55,7 @@ pub(crate) async fn deactivate_auto_confirm(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    registry::deactivate_auto_confirm(&ctx, state.engine.store(), &device).await?;
+    registry::deactivate_auto_confirm(&ctx, &state.engine, &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

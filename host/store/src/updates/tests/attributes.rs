@@ -7,7 +7,8 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateEvent},
 };
 use tidegate_engine::ports::{
-    AttributeMode, Registry as _, Runs as _, Statistics as _, TickOutcome, UpdateFilter,
+    AttributeMode, Registry as _, ReportedAttributes, Runs as _, Statistics as _, TickOutcome,
+    UpdateFilter,
 };
 
 use super::*;
@@ -18,15 +19,19 @@ fn report(
     device: DeviceKey,
     mode: AttributeMode,
     data: &[(&str, Option<&str>)],
-) -> AttributesReport {
+) -> DeviceReport {
     let text = |(key, value): &(&str, Option<&str>)| ((*key).to_owned(), value.map(str::to_owned));
-    AttributesReport {
-        tenant: store.ours,
-        device,
+    let attributes = ReportedAttributes {
         mode,
         data: data.iter().map(text).collect(),
         names: AttributeNames::default(),
+    };
+    DeviceReport {
+        tenant: store.ours,
+        device,
+        by: None,
         at: NOON,
+        event: DeviceEvent::Attributes(attributes),
     }
 }
 
@@ -47,7 +52,7 @@ on_both! {
             (M::Remove, &[("b", Some("ignored")), ("x", None)], &["hw_model=A"]),
             (M::Replace, &[("c", Some("3")), ("sw_version", Some("1.2"))], &["c=3", "sw_version=1.2"]),
         ] {
-            let recorded = store.record_attributes(report(store, key, mode, data)).await?;
+            let recorded = store.report(report(store, key, mode, data)).await?;
             assert!(!recorded.changes_update && !recorded.view.wants_attributes);
             assert_eq!(texts(&device(store, 0).await?.attributes), expected);
         }
@@ -59,18 +64,18 @@ on_both! {
         let key = store.register(store.ours, "d-0", NOON).await?.device;
         let names: Vec<String> = (0..MAX_ATTRIBUTES).map(|n| format!("k{n}")).collect();
         let data: Vec<_> = names.iter().map(|name| (name.as_str(), Some("v"))).collect();
-        store.record_attributes(report(store, key, AttributeMode::Merge, &data)).await?;
+        store.report(report(store, key, AttributeMode::Merge, &data)).await?;
         let more = report(store, key, AttributeMode::Merge, &[("k0", Some("w")), ("more", Some("v"))]);
-        let refused = store.record_attributes(more).await;
+        let refused = store.report(more).await;
         assert!(matches!(refused, Err(RecordError::TooMany(MAX_ATTRIBUTES))), "{refused:?}");
         let attributes = device(store, 0).await?.attributes;
         assert_eq!(attributes.len(), MAX_ATTRIBUTES);
         assert_eq!(attributes["k0"], "v");
-        let theirs = AttributesReport {
+        let theirs = DeviceReport {
             tenant: store.theirs,
             ..report(store, key, AttributeMode::Replace, &[])
         };
-        let refused = store.record_attributes(theirs).await;
+        let refused = store.report(theirs).await;
         assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         assert_eq!(device(store, 0).await?.attributes.len(), MAX_ATTRIBUTES);
     }
@@ -105,7 +110,7 @@ on_both! {
         let key = fixture.devices[0];
         fixture.report_success(key, later(1)).await?;
         let unrelated = report(store, key, AttributeMode::Merge, &[("ip", Some("10.0.0.7"))]);
-        store.record_attributes(unrelated).await?;
+        store.report(unrelated).await?;
         let known = device(store, 0).await?;
         assert_eq!(known.attributes["sw_version"], "1.0.0");
         assert_eq!(known.sw_version.as_deref(), Some("1.1.0"));
@@ -121,8 +126,8 @@ on_both! {
             (4, M::Remove, &[("a", None), ("x", None)]),
             (5, M::Replace, &[("c", Some("3"))]),
         ] {
-            let report = AttributesReport { at: later(second), ..report(store, key, mode, data) };
-            store.record_attributes(report).await?;
+            let report = DeviceReport { at: later(second), ..report(store, key, mode, data) };
+            store.report(report).await?;
         }
         let all = PageRequest { limit: 50, offset: 0 };
         let page = store.attribute_changes(store.ours, "d-0", all).await?.expect("the device");
@@ -152,7 +157,7 @@ on_both! {
         for value in 0..7 {
             let value = value.to_string();
             let data: Vec<_> = names.iter().map(|name| (name.as_str(), Some(value.as_str()))).collect();
-            store.record_attributes(report(store, key, AttributeMode::Merge, &data)).await?;
+            store.report(report(store, key, AttributeMode::Merge, &data)).await?;
         }
         let end = PageRequest { limit: 10, offset: 495 };
         let page = store.attribute_changes(store.ours, "d-0", end).await?.expect("the device");
@@ -183,7 +188,7 @@ on_both! {
         assert_eq!(recorded.view.open, None, "the drift creates no update");
 
         let unrelated = report(store, key, AttributeMode::Merge, &[("ip", Some("10.0.0.7"))]);
-        store.record_attributes(unrelated).await?;
+        store.report(unrelated).await?;
         assert_eq!(drifted().await?.1, 1);
         fixture.report_version(key, "v1.1", later(6)).await?;
         assert_eq!(drifted().await?, (None, 0), "an equal version");

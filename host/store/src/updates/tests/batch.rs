@@ -1,9 +1,14 @@
 use tidegate_core::{
+    device::{AttributeNames, AutoConfirm},
     feedback::{Execution, Finished},
     update::UpdateEvent,
 };
+use tidegate_engine::ports::{
+    AttributeMode, AutoConfirmation as _, ReportedAttributes, ReportedFirmware,
+};
 
 use super::*;
+use crate::batch_writer::Batch as _;
 
 fn event(execution: Execution, finished: Finished, message: &str) -> UpdateEvent {
     UpdateEvent::Feedback(feedback(execution, finished, message))
@@ -49,21 +54,82 @@ on_both! {
         let theirs = store.register(store.theirs, "d-0", NOON).await?.device;
         let ours = fixture.devices[0];
         let update = fixture.latest_update(ours).await?.update.id;
-        let attributes = AttributesReport {
+        let attributes = ReportedAttributes {
+            mode: AttributeMode::Merge,
+            data: [("sw_version".to_owned(), Some("7".to_owned()))].into(),
+            names: AttributeNames::default(),
+        };
+        let attributes = DeviceReport {
             tenant: store.theirs,
             device: theirs,
-            mode: tidegate_engine::ports::AttributeMode::Merge,
-            data: [("sw_version".to_owned(), Some("7".to_owned()))].into(),
-            names: tidegate_core::device::AttributeNames::default(),
+            by: None,
             at: NOON,
+            event: DeviceEvent::Attributes(attributes),
         };
         let (first, second) = futures::join!(
             fixture.report(ours, update, UpdateEvent::Retrieved, later(1)),
-            store.record_attributes(attributes),
+            store.report(attributes),
         );
         assert_eq!((first?.view.device, second?.view.device), (ours, theirs));
         let theirs = store.device(store.theirs, "d-0").await?.context("their device")?;
         assert_eq!(theirs.sw_version.as_deref(), Some("7"));
         assert_eq!(device(store, 0).await?.sw_version.as_deref(), Some("1.0.0"));
+    }
+
+    async fn events_of_all_kinds_are_recorded_in_one_batch(store) {
+        let fixture = StoreFixture::new(store, &[3]).await?;
+        let [busy, installed, unknown] = fixture.devices[..] else {
+            anyhow::bail!("three devices");
+        };
+        fixture.release(&[1]).await?;
+        let update = fixture.latest_update(busy).await?.update.id;
+        let auto_confirm = AutoConfirm { initiator: None, remark: None, activated_at: later(1) };
+        let report = |device, event| DeviceReport {
+            tenant: store.ours,
+            device,
+            by: None,
+            at: later(1),
+            event,
+        };
+        let firmware = |version: &str| DeviceEvent::Installed(ReportedFirmware {
+            name: "edge".into(),
+            version: version.into(),
+        });
+        let activation = || DeviceEvent::AutoConfirmActivated { initiator: None, remark: None };
+        let batch = ReportBatch { database: store.database.clone() };
+        let results = batch.write(&[
+            report(busy, activation()),
+            report(busy, DeviceEvent::Update(update, UpdateEvent::Retrieved)),
+            report(busy, activation()),
+            report(unknown, firmware("7.7.7")),
+            report(installed, firmware("1.1.0")),
+            report(installed, firmware("1.1.0")),
+            report(installed, activation()),
+            report(installed, DeviceEvent::AutoConfirmDeactivated),
+            report(DeviceKey(unknown.0 + 1000), DeviceEvent::AutoConfirmDeactivated),
+        ]).await?;
+        let results: Vec<_> = results
+            .iter()
+            .map(|result| result.as_ref().map(|recorded| (recorded.changes_update, recorded.is_new_installation)))
+            .collect();
+        assert!(matches!(
+            results[..],
+            [
+                Ok((false, false)),
+                Ok((true, false)),
+                Err(RecordError::AlreadyActive),
+                Err(RecordError::NotFound),
+                Ok((false, true)),
+                Ok((false, false)),
+                Ok((false, false)),
+                Ok((false, false)),
+                Err(RecordError::NotFound),
+            ]
+        ), "{results:?}");
+        assert_eq!(store.auto_confirm(store.ours, busy).await?, Some(auto_confirm));
+        assert_eq!(store.auto_confirm(store.ours, installed).await?, None);
+        assert_eq!(fixture.status_of(busy).await?, UpdateStatus::Downloading);
+        assert_eq!(device(store, 1).await?.installed_firmware, Some(fixture.new));
+        assert_eq!(device(store, 2).await?.installed_firmware, None);
     }
 }

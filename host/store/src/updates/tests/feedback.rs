@@ -127,13 +127,12 @@ on_both! {
         let of_another = fixture.report(fixture.devices[1], update, UpdateEvent::Retrieved, later(1)).await;
         assert!(matches!(of_another, Err(RecordError::NotFound)), "{of_another:?}");
         let of_another_tenant = store
-            .record(UpdateReport {
+            .report(DeviceReport {
                 tenant: store.theirs,
                 device: fixture.devices[0],
-                update,
-                event: UpdateEvent::Retrieved,
                 by: None,
                 at: later(1),
+                event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
             })
             .await;
         assert!(matches!(of_another_tenant, Err(RecordError::NotFound)), "{of_another_tenant:?}");

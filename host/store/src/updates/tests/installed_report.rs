@@ -3,11 +3,16 @@ use tidegate_core::{
     id::DeviceKey,
     update::{SuccessCriteria, UpdateEvent},
 };
-use tidegate_engine::ports::{
-    InstalledReport, OfferResult, RecordedInstallation, SingleUpdates as _,
-};
+use tidegate_engine::ports::{OfferResult, ReportedFirmware, SingleUpdates as _};
 
 use super::*;
+
+fn installed(version: &str) -> DeviceEvent {
+    DeviceEvent::Installed(ReportedFirmware {
+        name: "edge".into(),
+        version: version.into(),
+    })
+}
 
 impl StoreFixture<'_> {
     async fn report_installed(
@@ -15,15 +20,15 @@ impl StoreFixture<'_> {
         device: DeviceKey,
         version: &str,
         at: i64,
-    ) -> Result<RecordedInstallation, RecordError> {
-        let report = InstalledReport {
+    ) -> Result<RecordedReport, RecordError> {
+        let report = DeviceReport {
             tenant: self.tenant,
             device,
-            name: "edge".into(),
-            version: version.into(),
+            by: None,
             at: later(at),
+            event: installed(version),
         };
-        self.store().record_installed(report).await
+        self.store().report(report).await
     }
 }
 
@@ -32,9 +37,9 @@ on_both! {
         let fixture = StoreFixture::new(store, &[2]).await?;
         let key = fixture.devices[0];
         let recorded = fixture.report_installed(key, "1.1.0", 1).await?;
-        assert!(recorded.is_new && !recorded.recorded.changes_update);
+        assert!(recorded.is_new_installation && !recorded.changes_update);
         let view = store.poll_view(store.ours, "d-0").await?.context("a view")?;
-        assert_eq!(recorded.recorded.view, view);
+        assert_eq!(recorded.view, view);
         let row = store.update(store.ours, view.installed.context("an update")?).await?;
         let update = row.context("it exists")?.update;
         assert_eq!((update.firmware, update.campaign), (fixture.new, None));
@@ -45,8 +50,8 @@ on_both! {
         assert_eq!(shown.sw_version.as_deref(), Some("1.1.0"));
 
         let again = fixture.report_installed(key, "1.1.0", 2).await?;
-        assert!(!again.is_new);
-        assert_eq!(again.recorded.view, view, "no second update");
+        assert!(!again.is_new_installation);
+        assert_eq!(again.view, view, "no second update");
 
         // An installed firmware is not offered.
         let made = store.create_update(fixture.tenant, key, &fixture.offer(later(3))).await?;
@@ -65,14 +70,14 @@ on_both! {
             let refused = fixture.report_installed(device, version, 1).await;
             assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         }
-        let report = InstalledReport {
+        let report = DeviceReport {
             tenant: store.theirs,
             device: key,
-            name: "edge".into(),
-            version: "1.1.0".into(),
+            by: None,
             at: later(1),
+            event: installed("1.1.0"),
         };
-        let refused = store.record_installed(report).await;
+        let refused = store.report(report).await;
         assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         assert_eq!(device(store, 0).await?.installed_firmware, None);
     }
@@ -88,7 +93,7 @@ on_both! {
         let key = fixture.devices[0];
         for (model, own) in [("a", ids[0]), ("b", ids[2]), ("c", ids[1])] {
             fixture.report_attribute(key, "hw_model", model, later(2)).await?;
-            assert!(fixture.report_installed(key, "7.0.0", 3).await?.is_new);
+            assert!(fixture.report_installed(key, "7.0.0", 3).await?.is_new_installation);
             assert_eq!(device(store, 0).await?.installed_firmware, Some(own), "{model}");
         }
 
@@ -112,13 +117,13 @@ on_both! {
             anyhow::bail!("two devices");
         };
         // A single candidate is unambiguous.
-        assert!(fixture.report_installed(reported, "1.1.0", 1).await?.is_new);
+        assert!(fixture.report_installed(reported, "1.1.0", 1).await?.is_new_installation);
         fixture.release(&[2]).await?;
         fixture.report_success(updated, later(1)).await?;
         let for_a = for_model("a").await?;
         // So is one that the server offered, or that was reported before.
-        assert!(!fixture.report_installed(reported, "1.1.0", 2).await?.is_new);
-        assert!(fixture.report_installed(updated, "1.1.0", 2).await?.recorded.changes_update);
+        assert!(!fixture.report_installed(reported, "1.1.0", 2).await?.is_new_installation);
+        assert!(fixture.report_installed(updated, "1.1.0", 2).await?.changes_update);
 
         // Once it reports its model, it gets one of several candidates, or the one for any model.
         let silent = store.register(fixture.tenant, "d-2", later(3)).await?.device;
@@ -126,7 +131,7 @@ on_both! {
         assert!(matches!(refused, Err(RecordError::NotFound)), "{refused:?}");
         assert_eq!(device(store, 2).await?.installed_firmware, None);
         fixture.report_attribute(silent, "hw_model", "a", later(4)).await?;
-        assert!(fixture.report_installed(silent, "1.1.0", 4).await?.is_new);
+        assert!(fixture.report_installed(silent, "1.1.0", 4).await?.is_new_installation);
         assert_eq!(device(store, 2).await?.installed_firmware, Some(for_a));
     }
 
@@ -137,7 +142,7 @@ on_both! {
         fixture.report_version(key, "0.9.0", later(2)).await?;
         let drift = device(store, 0).await?.drift.context("it has drifted")?;
         assert_eq!((&*drift.expected, drift.since), ("1.1.0", later(2)));
-        assert!(!fixture.report_installed(key, "1.1.0", 3).await?.is_new);
+        assert!(!fixture.report_installed(key, "1.1.0", 3).await?.is_new_installation);
         let shown = device(store, 0).await?;
         assert_eq!((shown.drift, shown.sw_version.as_deref()), (None, Some("1.1.0")));
     }
@@ -148,7 +153,7 @@ on_both! {
         let key = fixture.devices[0];
         for version in ["1.1.0", "1.0.0"] {
             let recorded = fixture.report_installed(key, version, 1).await?;
-            assert!(!recorded.is_new && !recorded.recorded.changes_update);
+            assert!(!recorded.is_new_installation && !recorded.changes_update);
         }
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Offered);
         assert_eq!(device(store, 0).await?.installed_firmware, None);
@@ -160,11 +165,11 @@ on_both! {
         let key = fixture.devices[0];
         let done = UpdateEvent::Feedback(feedback(Execution::Closed, Finished::Success, "done"));
         fixture.record_event(key, done, later(1)).await??;
-        assert!(!fixture.report_installed(key, "1.0.0", 2).await?.recorded.changes_update);
+        assert!(!fixture.report_installed(key, "1.0.0", 2).await?.changes_update);
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Verifying);
         let recorded = fixture.report_installed(key, "1.1.0", 3).await?;
-        assert!(recorded.recorded.changes_update && !recorded.is_new);
-        assert_eq!(recorded.recorded.campaigns, [fixture.campaign()]);
+        assert!(recorded.changes_update && !recorded.is_new_installation);
+        assert_eq!(recorded.campaigns, [fixture.campaign()]);
         assert_eq!(fixture.status_of(key).await?, UpdateStatus::Completed);
         assert_eq!(fixture.read_run().await?.waves[0].report.counts.completed, 1);
     }

@@ -3,18 +3,31 @@ use tidegate_core::{
     log::{LogLine, LogSource, MAX_LINES},
     update::UpdateEvent,
 };
-use tidegate_engine::ports::{LogReport, Logs as _};
+use tidegate_engine::ports::{Logs as _, ReportedLines};
 
 use super::*;
 
-fn report(fixture: &StoreFixture<'_>, update: Option<UpdateId>, lines: &[&str]) -> LogReport {
-    LogReport {
+fn report(fixture: &StoreFixture<'_>, update: Option<UpdateId>, lines: &[&str]) -> DeviceReport {
+    report_of(fixture, update, LogSource::Device, lines)
+}
+
+fn report_of(
+    fixture: &StoreFixture<'_>,
+    update: Option<UpdateId>,
+    source: LogSource,
+    lines: &[&str],
+) -> DeviceReport {
+    let lines = ReportedLines {
+        update,
+        source,
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+    };
+    DeviceReport {
         tenant: fixture.tenant,
         device: fixture.devices[0],
-        update,
-        source: LogSource::Device,
-        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        by: None,
         at: later(2),
+        event: DeviceEvent::Log(lines),
     }
 }
 
@@ -29,18 +42,18 @@ on_both! {
     async fn feedback_messages_and_log_lines_share_one_log(store) {
         let fixture = StoreFixture::new(store, &[2]).await?;
         let lines = report(&fixture, None, &["too early"]);
-        assert!(matches!(store.record_log(lines).await, Err(RecordError::NotFound)));
+        assert!(matches!(store.report(lines).await, Err(RecordError::NotFound)));
         fixture.release(&[1]).await?;
         let key = fixture.devices[0];
         let id = fixture.latest_update(key).await?.update.id;
         let event = |text| UpdateEvent::Feedback(feedback(Execution::Proceeding, Finished::None, text));
         fixture.record_event(key, event("one"), later(1)).await??;
         let (first, last) = (&["two", "three\0"], &["five"]);
-        let recorded = store.record_log(report(&fixture, None, first)).await?;
+        let recorded = store.report(report(&fixture, None, first)).await?;
         assert_eq!((recorded.changes_update, recorded.view.open.map(|open| open.id)), (false, Some(id)));
         fixture.record_event(key, event("four"), later(3)).await??;
         fixture.record_event(key, event("four"), later(3)).await??;
-        store.record_log(report(&fixture, None, last)).await?;
+        store.report(report(&fixture, None, last)).await?;
 
         let log = store.log(fixture.tenant, id, 0, 100).await?;
         let expected = [
@@ -59,14 +72,13 @@ on_both! {
         assert_eq!(store.log(store.theirs, id, 0, 100).await?, tidegate_engine::ports::Log::default());
 
         fixture.report_success(key, later(9)).await?;
-        let late = store.record_log(report(&fixture, None, &["late"])).await;
+        let late = store.report(report(&fixture, None, &["late"])).await;
         assert!(matches!(late, Err(RecordError::NotFound)), "it has no current update");
-        let mut late = report(&fixture, Some(id), &["a line after the end"]);
-        late.source = LogSource::Host;
-        store.record_log(late).await?;
+        let late = report_of(&fixture, Some(id), LogSource::Host, &["a line after the end"]);
+        store.report(late).await?;
         assert_eq!(store.log(fixture.tenant, id, 6, 9).await?.lines[0].source, LogSource::Host);
-        let foreign = LogReport { device: fixture.devices[1], ..report(&fixture, Some(id), &["x"]) };
-        assert!(matches!(store.record_log(foreign).await, Err(RecordError::NotFound)));
+        let foreign = DeviceReport { device: fixture.devices[1], ..report(&fixture, Some(id), &["x"]) };
+        assert!(matches!(store.report(foreign).await, Err(RecordError::NotFound)));
     }
 
     async fn feedback_without_messages_updates_the_phase_and_adds_a_log_line(store) {
@@ -112,9 +124,9 @@ on_both! {
         let thousand: Vec<String> = (0..1000).map(|n| format!("line {n}")).collect();
         let thousand: Vec<&str> = thousand.iter().map(String::as_str).collect();
         for _ in 0..3 {
-            store.record_log(report(&fixture, None, &thousand)).await?;
+            store.report(report(&fixture, None, &thousand)).await?;
         }
-        store.record_log(report(&fixture, None, &["the last"])).await?;
+        store.report(report(&fixture, None, &["the last"])).await?;
         let log = store.log(fixture.tenant, id, 0, 5000).await?;
         assert_eq!((log.total, log.lines.len() as u64), (3001, MAX_LINES));
         assert_eq!(log.lines[0].number, 3001 - MAX_LINES + 1);

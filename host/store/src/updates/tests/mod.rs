@@ -15,7 +15,7 @@ use tidegate_core::{
     id::DeviceKey,
     update::UpdateStatus,
 };
-use tidegate_engine::ports::{Devices as _, RecordError};
+use tidegate_engine::ports::{DeviceEvent, Devices as _, RecordError};
 
 use super::*;
 use crate::{

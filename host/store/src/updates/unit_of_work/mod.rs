@@ -99,6 +99,14 @@ impl UpdateUnitOfWork {
         self.devices.get_mut(&key).map(|loaded| &mut loaded.after)
     }
 
+    /// Sets whether auto-confirm is active on the device. The caller writes it.
+    pub(crate) fn set_auto_confirms(&mut self, key: DeviceKey, active: bool) {
+        if let Some(loaded) = self.devices.get_mut(&key) {
+            loaded.before.auto_confirms = active;
+            loaded.after.auto_confirms = active;
+        }
+    }
+
     pub(crate) fn loaded(&self, id: UpdateId) -> Option<&LoadedUpdate> {
         self.updates.get(&id)
     }
@@ -127,7 +135,8 @@ impl UpdateUnitOfWork {
         ids.filter_map(|id| self.updates.get(id))
     }
 
-    /// Applies an event and its effects. Returns false if nothing changed, or if the update is not loaded.
+    /// Applies an event: computes the transition and applies its effects. Returns false if nothing changed, or if the
+    /// update is not loaded.
     pub(crate) fn apply_event(
         &mut self,
         id: UpdateId,
@@ -135,15 +144,30 @@ impl UpdateUnitOfWork {
         at: Timestamp,
         tenant_counters: &mut TenantCounters,
     ) -> Result<bool, EventError> {
-        let Some(loaded) = self.updates.get_mut(&id) else {
+        let Some(loaded) = self.updates.get(&id) else {
             return Ok(false);
         };
-        let before = loaded.update.state.status;
         let after = loaded.update.state.clone().after(event, at)?;
+        Ok(self.apply_transition(id, event, after, at, tenant_counters))
+    }
+
+    /// Applies the transition to `after`, which `event` causes, and its effects. Returns as [`Self::apply_event`].
+    pub(crate) fn apply_transition(
+        &mut self,
+        id: UpdateId,
+        event: &UpdateEvent,
+        after: UpdateState,
+        at: Timestamp,
+        tenant_counters: &mut TenantCounters,
+    ) -> bool {
+        let Some(loaded) = self.updates.get_mut(&id) else {
+            return false;
+        };
+        let before = loaded.update.state.status;
         if after.differs_only_in_report(&loaded.update.state) {
             loaded.changed |= after != loaded.update.state;
             loaded.update.state = after;
-            return Ok(false);
+            return false;
         }
         if before != UpdateStatus::Cancelling && after.status == UpdateStatus::Cancelling {
             loaded.cancel_requests += 1;
@@ -163,7 +187,7 @@ impl UpdateUnitOfWork {
                 .push(next);
         }
         self.apply_effects(&update, Some(before), at, tenant_counters);
-        Ok(true)
+        true
     }
 
     /// Creates updates, offered or completed, for loaded devices; returns their ids.
