@@ -55,11 +55,11 @@ async fn stores_and_returns_files(store: ArtifactStore) -> TestResult {
     assert_eq!((stored.size, stored.is_new), (6, true));
     assert_eq!(stored.hashes.sha256, Digest::of(b"abcdef").0);
     assert_eq!(
-        tidegate_core::firmware::hex(&stored.hashes.sha1),
+        hex::encode(stored.hashes.sha1),
         "1f8ac10f23c5b5bc1167bda84b833e5c057a77d2"
     );
     assert_eq!(
-        tidegate_core::firmware::hex(&stored.hashes.md5),
+        hex::encode(stored.hashes.md5),
         "e80b5017098950fc58aad83c8c14978e"
     );
     let again = store.put(body(&[b"abcdef"]), 6).await?;

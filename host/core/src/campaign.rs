@@ -1,6 +1,9 @@
 //! Campaigns: one firmware for a set of devices, rolled out by one strategy under a list of policies.
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::{
+    Named as _,
     id::{CampaignId, Digest, FirmwareId, TenantId},
     plugin::RollbackScope,
     time::Timestamp,
@@ -159,10 +162,25 @@ pub struct Rollback {
 }
 
 /// Priority of a campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "self-explanatory names")]
 pub enum Priority {
     Low,
+    #[default]
     Normal,
     High,
     Critical,
@@ -170,32 +188,6 @@ pub enum Priority {
 }
 
 impl Priority {
-    const ALL: [Self; 5] = [
-        Self::Low,
-        Self::Normal,
-        Self::High,
-        Self::Critical,
-        Self::Emergency,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Critical => "critical",
-            Self::Emergency => "emergency",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|priority| priority.as_str() == text)
-    }
-
     /// Weight of the campaign's updates, on hawkBit's scale of 0 to 1000.
     pub fn weight(self) -> i32 {
         match self {
@@ -212,7 +204,10 @@ impl Priority {
 pub const ROLLBACK_WEIGHT: i32 = 1000;
 
 /// Status of a campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum CampaignStatus {
     /// Created, not started.
     Created,
@@ -235,39 +230,6 @@ pub enum CampaignStatus {
 }
 
 impl CampaignStatus {
-    /// All statuses.
-    pub const ALL: [Self; 9] = [
-        Self::Created,
-        Self::InProgress,
-        Self::Paused,
-        Self::Held,
-        Self::RollingBack,
-        Self::RolledBack,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::InProgress => "in_progress",
-            Self::Paused => "paused",
-            Self::Held => "held",
-            Self::RollingBack => "rolling_back",
-            Self::RolledBack => "rolled_back",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
     /// Whether a change to `next` ends a hold.
     pub fn ends_hold(self, next: Self) -> bool {
         self == Self::Held && next != Self::Held
@@ -367,10 +329,8 @@ mod tests {
             Transition::Complete,
             Transition::Fail,
         ];
-        for from in CampaignStatus::ALL
-            .into_iter()
-            .filter(|status| status.is_final())
-        {
+        let statuses = <CampaignStatus as VariantArray>::VARIANTS.iter().copied();
+        for from in statuses.filter(|status| status.is_final()) {
             for transition in transitions {
                 assert_eq!(
                     from.after(transition),

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::Duration};
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::{
+    Named as _,
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::DeviceMode,
     plugin::ClassKey,
@@ -87,7 +90,10 @@ pub struct Drift {
 }
 
 /// State of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeviceState {
     /// Created by an operator; has never polled.
     Unknown,
@@ -99,32 +105,6 @@ pub enum DeviceState {
     InSync,
     /// The last update did not succeed.
     Error,
-}
-
-impl DeviceState {
-    const ALL: [Self; 5] = [
-        Self::Unknown,
-        Self::Registered,
-        Self::Pending,
-        Self::InSync,
-        Self::Error,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Registered => "registered",
-            Self::Pending => "pending",
-            Self::InSync => "in_sync",
-            Self::Error => "error",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
 }
 
 impl Device {

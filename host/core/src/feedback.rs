@@ -1,6 +1,8 @@
 //! Feedback of devices on an update.
 
-use crate::{id::Digest, time::Timestamp};
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
+use crate::{Named as _, id::Digest, time::Timestamp};
 
 /// Maximum messages kept of one feedback.
 pub const MAX_MESSAGES: usize = 50;
@@ -29,7 +31,10 @@ pub struct Feedback {
 }
 
 /// DDI's `execution`, and its `confirmation` ([`Self::Confirmed`], [`Self::Denied`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "names in DDI")]
 pub enum Execution {
     Closed,
@@ -45,73 +50,22 @@ pub enum Execution {
 }
 
 impl Execution {
-    const ALL: [Self; 10] = [
-        Self::Closed,
-        Self::Proceeding,
-        Self::Canceled,
-        Self::Scheduled,
-        Self::Rejected,
-        Self::Resumed,
-        Self::Download,
-        Self::Downloaded,
-        Self::Confirmed,
-        Self::Denied,
-    ];
-
-    /// Name in DDI and SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Proceeding => "proceeding",
-            Self::Canceled => "canceled",
-            Self::Scheduled => "scheduled",
-            Self::Rejected => "rejected",
-            Self::Resumed => "resumed",
-            Self::Download => "download",
-            Self::Downloaded => "downloaded",
-            Self::Confirmed => "confirmed",
-            Self::Denied => "denied",
-        }
-    }
-
     /// True for an answer to a confirmation request.
     pub fn is_confirmation(self) -> bool {
         matches!(self, Self::Confirmed | Self::Denied)
     }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|execution| execution.as_str() == text)
-    }
 }
 
 /// DDI's `result.finished`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "names in DDI")]
 pub enum Finished {
     Success,
     Failure,
     None,
-}
-
-impl Finished {
-    /// Name in DDI and SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::None => "none",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Success, Self::Failure, Self::None]
-            .into_iter()
-            .find(|finished| finished.as_str() == text)
-    }
 }
 
 impl Feedback {

@@ -71,8 +71,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", hex::encode(self.0))
     }
 }
 
@@ -92,14 +91,7 @@ impl std::str::FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let digits = text.strip_prefix("sha256:").ok_or(InvalidDigest)?;
-        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(InvalidDigest);
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| InvalidDigest)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| InvalidDigest)?;
-        }
+        let bytes = hex::FromHex::from_hex(digits).map_err(|_| InvalidDigest)?;
         Ok(Self(bytes))
     }
 }

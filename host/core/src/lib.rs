@@ -14,6 +14,7 @@ pub mod firmware;
 pub mod id;
 pub mod log;
 pub mod mode;
+mod names;
 pub mod order;
 pub mod plugin;
 pub mod polling;
@@ -26,3 +27,5 @@ pub mod update;
 pub mod version;
 pub mod wave;
 pub mod window;
+
+pub use names::Named;

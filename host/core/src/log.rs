@@ -1,5 +1,7 @@
 //! The log of an update: lines of text that the device sends during the update, in order and bounded in number.
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::time::Timestamp;
 
 /// Number of newest lines kept for one update.
@@ -21,7 +23,10 @@ pub struct LogLine {
 }
 
 /// Origin of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum LogSource {
     /// A message of a device's feedback.
     Feedback,
@@ -29,24 +34,6 @@ pub enum LogSource {
     Device,
     /// An entry of the server about an operator's action.
     Host,
-}
-
-impl LogSource {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Feedback => "feedback",
-            Self::Device => "device",
-            Self::Host => "host",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Feedback, Self::Device, Self::Host]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-    }
 }
 
 /// Splits a text into log lines: drops empty lines, truncates long ones, replaces control characters (terminals would

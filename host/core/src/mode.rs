@@ -1,9 +1,26 @@
 //! Device modes, and the reasons for which campaigns skip a device.
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::version::is_same;
 
 /// How a device comes by its firmware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeviceMode {
     /// From campaigns.
     #[default]
@@ -14,26 +31,11 @@ pub enum DeviceMode {
     Manual,
 }
 
-impl DeviceMode {
-    const ALL: [Self; 3] = [Self::Rollout, Self::Latest, Self::Manual];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rollout => "rollout",
-            Self::Latest => "latest",
-            Self::Manual => "manual",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == text)
-    }
-}
-
 /// Why a campaign skips a device that would be offered the update next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum SkipReason {
     /// The device is pinned.
     Pinned,
@@ -46,23 +48,6 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    const ALL: [Self; 4] = [Self::Pinned, Self::Mode, Self::Feed, Self::Superseded];
-
-    /// Name in SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pinned => "pinned",
-            Self::Mode => "mode",
-            Self::Feed => "feed",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-
     /// Explanation for operators: a sentence about the device, without a full stop.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -159,16 +144,5 @@ mod tests {
                 "{expected:?} {reported:?}"
             );
         }
-    }
-
-    #[test]
-    fn names_round_trip() {
-        for mode in DeviceMode::ALL {
-            assert_eq!(DeviceMode::parse(mode.as_str()), Some(mode));
-        }
-        for reason in SkipReason::ALL {
-            assert_eq!(SkipReason::parse(reason.as_str()), Some(reason));
-        }
-        assert_eq!(DeviceMode::parse("auto"), None);
     }
 }

@@ -11,10 +11,12 @@ mod tests;
 mod window;
 
 pub use confirmation::DENIED;
-pub use options::{Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType};
+pub use options::{
+    Confirmation, HandlingType, OnDenied, Timeouts, UpdateOptions, UpdateType, UpdateTypeName,
+};
 pub use retry::{Attempt, MAX_RETRIES, MAX_RETRY_DELAY, RetryAction, RetryPolicy, retry_action};
 pub use status::UpdateStatus;
-pub use success_criteria::{MAX_SOAK, SuccessCriteria};
+pub use success_criteria::{MAX_SOAK, SuccessCriteria, SuccessCriteriaName};
 
 use crate::{
     feedback::{Execution, Feedback, Finished},

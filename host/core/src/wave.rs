@@ -1,9 +1,12 @@
 //! Waves and the counters of their devices.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::{plugin::Failure, time::Timestamp};
 
 /// Counter group of a device in its wave, as operators and plugins see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Bucket {
     /// Not released.
     Pending,
@@ -21,34 +24,6 @@ pub enum Bucket {
     Cancelled,
     /// Denied at the device.
     Rejected,
-}
-
-impl Bucket {
-    /// All buckets, in the order of [`Counts`].
-    pub const ALL: [Self; 8] = [
-        Self::Pending,
-        Self::Offered,
-        Self::InProgress,
-        Self::Completed,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Rejected,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Offered => "offered",
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Rejected => "rejected",
-        }
-    }
 }
 
 /// Number of devices in each bucket.
@@ -109,7 +84,7 @@ impl Counts {
     /// Sum of both.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
-        for bucket in Bucket::ALL {
+        for &bucket in Bucket::VARIANTS {
             *self.slot(bucket) += other.get(bucket);
         }
         self

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::{id::TenantId, time::Timestamp};
 
 use crate::ports::{Entropy, Role};
@@ -30,7 +31,8 @@ pub struct Actor {
 }
 
 /// How an actor was authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum ActorKind {
     /// By an API key.
     Key,
@@ -40,18 +42,6 @@ pub enum ActorKind {
     CommandLine,
     /// Not at all: the server itself.
     Server,
-}
-
-impl ActorKind {
-    /// Name in SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Token => "token",
-            Self::CommandLine => "command_line",
-            Self::Server => "server",
-        }
-    }
 }
 
 impl Actor {

@@ -12,7 +12,8 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder, core::Collector,
 };
-use tidegate_core::{campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
+use strum::VariantNames;
+use tidegate_core::{Named as _, campaign::CampaignStatus, time::Timestamp, update::UpdateStatus};
 use tidegate_engine::{
     Result,
     ports::{CallFailure, Observer, Stats},
@@ -121,7 +122,7 @@ impl Observer for Metrics {
         fuel: u64,
         duration: Duration,
     ) {
-        let outcome = failure.map_or("ok", CallFailure::class);
+        let outcome = failure.map_or("ok", CallFailure::as_str);
         self.plugin_calls
             .with_label_values(&[plugin, call, outcome])
             .inc();
@@ -219,15 +220,15 @@ impl FleetGauges {
         );
         set_gauges(&self.updates, &updates);
         let mut campaigns = sum_by_label(stats, |stats| &stats.campaigns_by_status);
-        for status in CampaignStatus::ALL {
-            campaigns.entry(status.as_str()).or_default();
+        for status in <CampaignStatus as VariantNames>::VARIANTS {
+            campaigns.entry(status).or_default();
         }
         set_gauges(&self.campaigns, &campaigns);
         let completed = updates
             .get(UpdateStatus::Completed.as_str())
             .copied()
             .unwrap_or(0);
-        let is_open = |status: &str| UpdateStatus::parse(status).is_some_and(UpdateStatus::is_open);
+        let is_open = |status: &str| status.parse().is_ok_and(UpdateStatus::is_open);
         let open = updates
             .iter()
             .filter(|(status, _)| is_open(status))

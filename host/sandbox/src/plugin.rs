@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::{id::Digest, plugin as core, plugin::PluginKind};
+use strum::VariantArray;
+use tidegate_core::{Named as _, id::Digest, plugin as core, plugin::PluginKind};
 use tidegate_engine::ports::{Call, CallFailure, CallRecord, Validation};
 use wasmtime::{
     Store,
@@ -20,7 +21,7 @@ use crate::{
     limits::{Budget, SandboxLimits},
     record, replay,
     schema::{ConfigSchema, parse_config},
-    since_1_0::{self as contract, CALLS, CallInput, CallName},
+    since_1_0::{self as contract, CallInput, CallName},
     text::{MAX_REASON_BYTES, truncate},
     ticker::ticks,
 };
@@ -67,8 +68,9 @@ impl Plugin {
                 .and_then(|interface| component.get_export_index(Some(&interface), function))
                 .ok_or_else(|| CallFailure::Link(format!("`{interface}` has no `{function}`")))
         };
-        let calls = CALLS
-            .into_iter()
+        let calls = <CallName as VariantArray>::VARIANTS
+            .iter()
+            .copied()
             .filter(|call| call.kind() == kind)
             .map(|call| Ok((call, find(contract::interface(kind), call.as_str())?)))
             .collect::<Result<_, CallFailure>>()?;

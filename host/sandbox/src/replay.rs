@@ -1,6 +1,6 @@
 //! Replays recorded calls, and encodes inputs given as JSON.
 
-use tidegate_core::id::Digest;
+use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::{Call, CallFailure, CallRecord};
 
 use crate::{
@@ -38,13 +38,13 @@ pub fn encode_input(call: &str, input: &str) -> Result<Vec<u8>, InvalidCallInput
                 error: error.to_string(),
             })
     }
-    match CallName::parse(call) {
-        Some(CallName::Plan) => encode::<PlanInput>(input),
-        Some(CallName::Assign) => encode::<AssignInput>(input),
-        Some(CallName::Decide) => encode::<Observation>(input),
-        Some(CallName::Check) => encode::<CheckInput>(input),
-        Some(CallName::Evaluate) => encode::<HealthInput>(input),
-        None => Err(InvalidCallInput::Call(call.to_owned())),
+    match call.parse() {
+        Ok(CallName::Plan) => encode::<PlanInput>(input),
+        Ok(CallName::Assign) => encode::<AssignInput>(input),
+        Ok(CallName::Decide) => encode::<Observation>(input),
+        Ok(CallName::Check) => encode::<CheckInput>(input),
+        Ok(CallName::Evaluate) => encode::<HealthInput>(input),
+        Err(_) => Err(InvalidCallInput::Call(call.to_owned())),
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn replay(plugin: &Plugin, input: &[u8]) -> Call<()> {
         Ok(recorded) => recorded,
         Err(error) => return failed(invalid_record(&error)),
     };
-    let Some(call) = CallName::parse(recorded.call) else {
+    let Ok(call) = recorded.call.parse::<CallName>() else {
         return failed(invalid_record(&InvalidCallInput::Call(
             recorded.call.to_owned(),
         )));

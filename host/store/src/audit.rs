@@ -1,6 +1,7 @@
 //! The audit trail: who changed what, and how. A row is written in the transaction of its change.
 
 use serde_json::{Map, Value};
+use tidegate_core::Named as _;
 use tidegate_engine::{Ctx, ports::StoreError};
 
 use crate::{database::Tx, dialect::storable, error::failed, rows::to_json};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
-use tidegate_core::{firmware::hex, id::Digest, time::Timestamp};
+use tidegate_core::{id::Digest, time::Timestamp};
 use tidegate_engine::ports::{Files, StoreError};
 
 use crate::{
@@ -27,7 +27,7 @@ impl Files for SqlStore {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.database.write().await?;
-        if !acquire_lease(&mut tx, &hex(&sha256), holder, until).await? {
+        if !acquire_lease(&mut tx, &hex::encode(sha256), holder, until).await? {
             return Ok(false);
         }
         tx.commit().await?;
@@ -50,7 +50,7 @@ impl Files for SqlStore {
         sqlx::query(
             "DELETE FROM unreferenced_files WHERE sha256 = $1 AND deleting_since IS NOT NULL",
         )
-        .bind(hex(&sha256))
+        .bind(hex::encode(sha256))
         .execute(tx.conn())
         .await
         .map_err(failed("confirm a deleted file"))?;
@@ -133,7 +133,8 @@ async fn end_leases(
         .map_err(failed(END_LEASES))?;
     let mut deletable = Vec::new();
     for sha256 in leased.map_err(row_error(END_LEASES))? {
-        let bytes: [u8; 32] = parse_hex(&sha256).map_err(row_error(END_LEASES))?;
+        let bytes: [u8; 32] =
+            bytes_of_hex("sha256 of a file", &sha256).map_err(row_error(END_LEASES))?;
         if mark_pending_delete(tx, &sha256, bytes, now).await? {
             deletable.push(bytes);
         }
@@ -200,16 +201,6 @@ async fn stale_deletions(tx: &mut Tx, before: Timestamp) -> Result<Vec<[u8; 32]>
             .fetch_all(tx.conn())
             .await
             .map_err(failed(READ))?;
-    let files: Result<_, RowError> = rows
-        .iter()
-        .map(|row| parse_hex(row.take("sha256")?))
-        .collect();
+    let files: Result<_, RowError> = rows.iter().map(|row| row.hex("sha256")).collect();
     files.map_err(row_error(READ))
-}
-
-fn parse_hex(text: &str) -> Result<[u8; 32], RowError> {
-    bytes_of_hex(text).ok_or_else(|| RowError::UnknownValue {
-        column: "sha256 of a file",
-        value: text.to_owned(),
-    })
 }

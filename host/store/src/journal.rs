@@ -5,11 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Row as _, any::AnyRow};
 use tidegate_core::{
+    Named as _,
     id::{CampaignId, Digest, TenantId},
     time::Timestamp,
 };
 use tidegate_engine::ports::{
-    EntryKind, Journal, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
+    Journal, JournalEntry, NewJournalEntry, Page, PageRequest, RecordedCall, StoreError,
 };
 
 use crate::{
@@ -125,10 +126,10 @@ pub(crate) async fn append(
 }
 
 fn from_row(row: &AnyRow) -> Result<JournalEntry, RowError> {
-    let digest = |column| row.parse_optional(column, |text| text.parse::<Digest>().ok());
+    let digest = |column| row.parse_optional::<Digest>(column);
     Ok(JournalEntry {
         seq: row.take("seq")?,
-        kind: row.parse_column("kind", EntryKind::parse)?,
+        kind: row.parse("kind")?,
         at: Timestamp(row.take("at")?),
         plugin: row.take("plugin")?,
         revision: digest("revision")?,

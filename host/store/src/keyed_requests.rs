@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use tidegate_core::{firmware::hex, id::TenantId, time::Timestamp};
+use tidegate_core::{id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{
     ExistingRequest, KeyedRequests, NewRequest, Quota, RequestState, ReservationId, ReserveResult,
     StoreError,
@@ -12,7 +12,7 @@ use crate::{
     SqlStore,
     database::Tx,
     error::failed,
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_i64},
+    rows::{RowError, RowExt as _, row_error, to_i64},
 };
 
 mod totals;
@@ -59,8 +59,8 @@ impl KeyedRequests for SqlStore {
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&reservation.digest))
-        .bind(hex(&reservation.salt))
+        .bind(hex::encode(reservation.digest))
+        .bind(hex::encode(reservation.salt))
         .bind(lease_until.0)
         .bind(expires_at.0)
         .execute(tx.conn())
@@ -83,8 +83,8 @@ impl KeyedRequests for SqlStore {
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&reservation.digest))
-        .bind(hex(&reservation.salt))
+        .bind(hex::encode(reservation.digest))
+        .bind(hex::encode(reservation.salt))
         .bind(encrypted)
         .bind(size)
         .bind(expires_at.0)
@@ -108,8 +108,8 @@ impl KeyedRequests for SqlStore {
              WHERE tenant_id = $1 AND digest = $2 AND salt = $3 AND lease_until IS NOT NULL",
         )
         .bind(tenant.0)
-        .bind(hex(&reservation.digest))
-        .bind(hex(&reservation.salt))
+        .bind(hex::encode(reservation.digest))
+        .bind(hex::encode(reservation.salt))
         .execute(tx.conn())
         .await
         .map_err(failed("release a request"))?;
@@ -149,7 +149,7 @@ async fn delete_expired(
          RETURNING tenant_id, response_bytes",
     )
     .bind(tenant.0)
-    .bind(hex(&digest))
+    .bind(hex::encode(digest))
     .bind(now.0)
     .fetch_all(tx.conn())
     .await
@@ -165,9 +165,9 @@ async fn insert(tx: &mut Tx, tenant: TenantId, request: &NewRequest) -> Result<b
          VALUES ($1, $2, $3, $4, $5, NULL, 0, $6) ON CONFLICT (tenant_id, digest) DO NOTHING",
     )
     .bind(tenant.0)
-    .bind(hex(&request.reservation.digest))
-    .bind(hex(&request.reservation.salt))
-    .bind(hex(&request.fingerprint))
+    .bind(hex::encode(request.reservation.digest))
+    .bind(hex::encode(request.reservation.salt))
+    .bind(hex::encode(request.fingerprint))
     .bind(request.lease_until.0)
     .bind(request.expires_at.0)
     .execute(tx.conn())
@@ -186,7 +186,7 @@ async fn existing_request(
          WHERE tenant_id = $1 AND digest = $2",
     )
     .bind(tenant.0)
-    .bind(hex(&digest))
+    .bind(hex::encode(digest))
     .fetch_optional(tx.conn())
     .await
     .map_err(failed(READ))?;
@@ -199,10 +199,10 @@ fn from_row(row: &AnyRow, digest: [u8; 32]) -> Result<ExistingRequest, RowError>
         Some(until) => RequestState::Running(Timestamp(until)),
         None => RequestState::Completed(row.take("response")?),
     };
-    let salt = row.parse_column("salt", bytes_of_hex)?;
+    let salt = row.hex("salt")?;
     Ok(ExistingRequest {
         reservation: ReservationId { digest, salt },
-        fingerprint: row.parse_column("fingerprint", bytes_of_hex)?,
+        fingerprint: row.hex("fingerprint")?,
         progress,
     })
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    Named as _,
     id::{Digest, TenantId},
     plugin::{Description, PluginKind},
     time::Timestamp,
@@ -167,8 +168,7 @@ async fn put_plugin(
         .fetch_one(tx.conn())
         .await
         .map_err(failed("read a plugin"))?;
-    row.parse_column("kind", PluginKind::parse)
-        .map_err(row_error("read plugin row"))
+    row.parse("kind").map_err(row_error("read plugin row"))
 }
 
 /// Returns false if the revision exists already.
@@ -265,8 +265,8 @@ fn revision(row: &AnyRow) -> Result<Revision, RowError> {
         attributes: row.json("attributes")?,
     };
     let stored = NewRevision {
-        digest: row.parse_column("digest", |text| text.parse().ok())?,
-        kind: row.parse_column("kind", PluginKind::parse)?,
+        digest: row.parse("digest")?,
+        kind: row.parse("kind")?,
         contract: row.take("contract")?,
         description,
         size: row.count("size")?,

@@ -1,5 +1,8 @@
 //! Conversion of rows to domain types.
 
+use std::str::FromStr;
+
+use hex::FromHex;
 use sqlx::{ColumnIndex, Decode, Row, Type, any::AnyRow};
 use tidegate_engine::ports::StoreError;
 
@@ -45,18 +48,16 @@ pub(crate) trait RowExt {
     fn flag(&self, column: &'static str) -> Result<bool, RowError>;
 
     /// Reads a text and parses it.
-    fn parse_column<T>(
-        &self,
-        column: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, RowError>;
+    fn parse<T: FromStr>(&self, column: &'static str) -> Result<T, RowError>;
 
     /// Reads a text that may be null and parses it.
-    fn parse_optional<T>(
-        &self,
-        column: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, RowError>;
+    fn parse_optional<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError>;
+
+    /// Reads bytes that are stored as hexadecimal digits.
+    fn hex<T: FromHex>(&self, column: &'static str) -> Result<T, RowError>;
+
+    /// Reads bytes that are stored as hexadecimal digits or are null.
+    fn hex_optional<T: FromHex>(&self, column: &'static str) -> Result<Option<T>, RowError>;
 
     /// Reads a text that contains JSON.
     fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError>;
@@ -83,23 +84,22 @@ impl RowExt for AnyRow {
         }
     }
 
-    fn parse_column<T>(
-        &self,
-        column: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, RowError> {
-        parse_value(column, self.take(column)?, parse)
+    fn parse<T: FromStr>(&self, column: &'static str) -> Result<T, RowError> {
+        parse_value(column, self.take(column)?)
     }
 
-    fn parse_optional<T>(
-        &self,
-        column: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, RowError> {
+    fn parse_optional<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError> {
         let value: Option<&str> = self.take(column)?;
-        value
-            .map(|value| parse_value(column, value, parse))
-            .transpose()
+        value.map(|value| parse_value(column, value)).transpose()
+    }
+
+    fn hex<T: FromHex>(&self, column: &'static str) -> Result<T, RowError> {
+        bytes_of_hex(column, self.take(column)?)
+    }
+
+    fn hex_optional<T: FromHex>(&self, column: &'static str) -> Result<Option<T>, RowError> {
+        let value: Option<&str> = self.take(column)?;
+        value.map(|value| bytes_of_hex(column, value)).transpose()
     }
 
     fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
@@ -107,15 +107,22 @@ impl RowExt for AnyRow {
     }
 }
 
-fn parse_value<T>(
-    column: &'static str,
-    value: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, RowError> {
-    parse(value).ok_or_else(|| RowError::UnknownValue {
+/// Parses a text that is stored under the name `column`.
+pub(crate) fn parse_value<T: FromStr>(column: &'static str, value: &str) -> Result<T, RowError> {
+    value.parse().map_err(|_| unknown_value(column, value))
+}
+
+/// Decodes the hexadecimal digits that are stored under the name `column`.
+pub(crate) fn bytes_of_hex<T: FromHex>(column: &'static str, value: &str) -> Result<T, RowError> {
+    T::from_hex(value).map_err(|_| unknown_value(column, value))
+}
+
+/// The error for a stored text that is none of the defined values.
+pub(crate) fn unknown_value(column: &'static str, value: &str) -> RowError {
+    RowError::UnknownValue {
         column,
         value: value.to_owned(),
-    })
+    }
 }
 
 /// Converts to SQL's integer. Larger values do not occur and are clamped.
@@ -127,18 +134,4 @@ pub(crate) fn to_i64(value: u64) -> i64 {
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value)
         .map_err(|error| internal("write a parameter as JSON")(Box::new(error)))
-}
-
-/// Parses hexadecimal digits; none unless there are `N` bytes.
-pub(crate) fn bytes_of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let digits = text.as_bytes();
-    if digits.len() != N * 2 {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(bytes)
 }

@@ -36,7 +36,7 @@ impl Statistics for SqlStore {
         let mut stats = Stats::default();
         for row in &rows {
             let mut read = || -> Result<(), RowError> {
-                let kind = row.parse_column("kind", CounterKind::parse)?;
+                let kind: CounterKind = row.parse("kind")?;
                 add(
                     &mut stats,
                     kind,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 use tidegate_core::{
-    campaign::CampaignStatus, device::DeviceState, id::TenantId, time::Timestamp,
+    Named as _, campaign::CampaignStatus, device::DeviceState, id::TenantId, time::Timestamp,
     update::UpdateStatus,
 };
 use tidegate_engine::ports::StoreError;
@@ -17,7 +18,8 @@ use crate::{
 };
 
 /// The kind of a counter; most kinds have a counter for each key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum CounterKind {
     DevicesByState,
     DevicesByVersion,
@@ -32,38 +34,6 @@ pub(crate) enum CounterKind {
     FailedInHour,
     /// Not a count: the time of the last change, in milliseconds. No key.
     LastChange,
-}
-
-impl CounterKind {
-    const ALL: [Self; 9] = [
-        Self::DevicesByState,
-        Self::DevicesByVersion,
-        Self::DevicesByModel,
-        Self::DevicesDrifted,
-        Self::UpdatesByStatus,
-        Self::CampaignsByStatus,
-        Self::CompletedInHour,
-        Self::FailedInHour,
-        Self::LastChange,
-    ];
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::DevicesByState => "devices_by_state",
-            Self::DevicesByVersion => "devices_by_version",
-            Self::DevicesByModel => "devices_by_model",
-            Self::DevicesDrifted => "devices_drifted",
-            Self::UpdatesByStatus => "updates_by_status",
-            Self::CampaignsByStatus => "campaigns_by_status",
-            Self::CompletedInHour => "completed_in_hour",
-            Self::FailedInHour => "failed_in_hour",
-            Self::LastChange => "last_change",
-        }
-    }
 }
 
 /// The values that a device is counted by. None is unknown, and counted under the empty key.

@@ -4,7 +4,7 @@ mod settings;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use tidegate_core::{firmware::hex, id::TenantId, settings::TenantSettings, time::Timestamp};
+use tidegate_core::{Named as _, id::TenantId, settings::TenantSettings, time::Timestamp};
 use tidegate_engine::{
     Ctx,
     ports::{ApiKey, ApiKeyRecord, NewTenant, Role, StoreError, Tenant, Tenants},
@@ -18,7 +18,7 @@ use crate::{
     dialect::storable,
     error::{conflict, failed},
     invalidation::notify_tenant,
-    rows::{RowError, RowExt, bytes_of_hex, row_error},
+    rows::{RowError, RowExt, row_error},
 };
 
 #[async_trait]
@@ -132,7 +132,7 @@ impl Tenants for SqlStore {
             "INSERT INTO api_keys (sha256, tenant_id, user_name, role, expires_at, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
-        .bind(hex(&key.sha256))
+        .bind(hex::encode(key.sha256))
         .bind(key.tenant.0)
         .bind(storable(&key.user).into_owned())
         .bind(key.role.as_str())
@@ -158,7 +158,7 @@ impl Tenants for SqlStore {
             "SELECT t.id, t.name, t.settings, t.settings_revision, k.user_name, k.role, k.expires_at \
              FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.sha256 = $1",
         )
-        .bind(hex(&sha256))
+        .bind(hex::encode(sha256))
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("read an API key"))?;
@@ -190,7 +190,7 @@ impl Tenants for SqlStore {
              RETURNING user_name, role, expires_at",
         )
         .bind(ctx.tenant.0)
-        .bind(hex(&sha256))
+        .bind(hex::encode(sha256))
         .fetch_optional(tx.conn())
         .await
         .map_err(failed("delete an API key"))?;
@@ -243,7 +243,7 @@ fn key(row: &AnyRow) -> Result<ApiKey, RowError> {
     Ok(ApiKey {
         tenant: tenant(row)?,
         user: row.take("user_name")?,
-        role: row.parse_column("role", Role::parse)?,
+        role: row.parse("role")?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
     })
 }
@@ -252,8 +252,8 @@ fn stored_key(row: &AnyRow) -> Result<ApiKeyRecord, RowError> {
     Ok(ApiKeyRecord {
         tenant: TenantId(row.take("tenant_id")?),
         user: row.take("user_name")?,
-        role: row.parse_column("role", Role::parse)?,
-        sha256: row.parse_column("sha256", bytes_of_hex)?,
+        role: row.parse("role")?,
+        sha256: row.hex("sha256")?,
         expires_at: row.take::<Option<i64>>("expires_at")?.map(Timestamp),
         created_at: Timestamp(row.take("created_at")?),
     })

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    Named as _,
     time::Timestamp,
     update::{
-        Confirmation, OnDenied, RetryPolicy, SuccessCriteria, Timeouts, UpdateOptions, UpdateType,
+        Confirmation, OnDenied, RetryPolicy, SuccessCriteria, SuccessCriteriaName, Timeouts,
+        UpdateOptions, UpdateType, UpdateTypeName,
     },
 };
 use tidegate_engine::ports::StoreError;
@@ -15,7 +17,7 @@ use tidegate_engine::ports::StoreError;
 use crate::{
     dialect::{ColumnType, storable},
     maintenance_windows,
-    rows::{RowError, RowExt as _},
+    rows::{RowError, RowExt as _, unknown_value},
 };
 
 /// The columns, in the order of [`UpdateOptionsRow`]. Both tables are written and read by this list.
@@ -94,15 +96,17 @@ impl UpdateOptionsRow {
 /// Reads the [`UPDATE_OPTION_COLUMNS`].
 pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
     let forced_at = row.take::<Option<i64>>("forced_at")?.map(Timestamp);
-    let on_denied = row.parse_optional("on_denied", OnDenied::parse)?;
+    let on_denied: Option<OnDenied> = row.parse_optional("on_denied")?;
     let confirmation = on_denied.map(|on_denied| {
         Ok::<_, RowError>(Confirmation {
             on_denied,
             timeout: Duration::from_millis(row.count("confirmation_timeout_ms")?),
         })
     });
+    let name: UpdateTypeName = row.parse("update_type")?;
+    let update_type = UpdateType::new(name, forced_at);
     Ok(UpdateOptions {
-        update_type: row.parse_column("update_type", |text| UpdateType::parse(text, forced_at))?,
+        update_type: update_type.ok_or_else(|| unknown_value("update_type", name.into()))?,
         confirmation: confirmation.transpose()?,
         timeouts: Timeouts {
             update: Duration::from_millis(row.count("update_timeout_ms")?),
@@ -121,9 +125,8 @@ pub(crate) fn options(row: &AnyRow) -> Result<UpdateOptions, RowError> {
 /// Reads `success_criteria` and `soak_ms`.
 pub(crate) fn success_criteria(row: &AnyRow) -> Result<SuccessCriteria, RowError> {
     let soak = duration(row, "soak_ms")?;
-    row.parse_column("success_criteria", |text| {
-        SuccessCriteria::parse(text, soak)
-    })
+    let name: SuccessCriteriaName = row.parse("success_criteria")?;
+    SuccessCriteria::new(name, soak).ok_or_else(|| unknown_value("success_criteria", name.into()))
 }
 
 /// Reads an integer that fits 32 bits.

@@ -137,7 +137,7 @@ impl Device {
                 artifact["size"] == file.body.len(),
                 "the downloaded file has another size: {artifact}"
             );
-            let sha256 = hex(&Sha256::digest(&file.body));
+            let sha256 = hex::encode(Sha256::digest(&file.body));
             ensure!(
                 artifact["hashes"]["sha256"] == sha256,
                 "the downloaded file has another sha256: {artifact}"
@@ -257,8 +257,4 @@ pub fn feedback(execution: &str, finished: &str) -> Value {
 /// The body of feedback that closes an update.
 pub fn close(finished: &str) -> Value {
     feedback("closed", finished)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    tidegate_core::firmware::hex(bytes)
 }

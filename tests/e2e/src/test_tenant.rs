@@ -2,6 +2,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
+use tidegate_core::Named as _;
 
 use anyhow::{Context as _, Result, bail};
 use futures::future::try_join_all;

@@ -1,5 +1,8 @@
 use super::Violation;
-use crate::plugin::{Decision, DecisionOutcome, Observation};
+use crate::{
+    Named as _,
+    plugin::{Decision, DecisionOutcome, Observation},
+};
 
 /// Release level of each wave after a decision; levels never decrease.
 pub type Levels = Vec<u64>;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use strum::IntoStaticStr;
+
 use super::{Context, Failure, FirmwareFacts, RollbackRequest};
 use crate::wave::{Counts, WaveReport};
 
@@ -74,7 +76,8 @@ pub struct HealthCheck {
 }
 
 /// Verdict of a health policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum HealthVerdict {
     /// The campaign continues.
     Healthy,
@@ -87,16 +90,6 @@ pub enum HealthVerdict {
 }
 
 impl HealthVerdict {
-    /// Name in the journal and in REST.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Inconclusive(_) => "inconclusive",
-            Self::Hold(_) => "hold",
-            Self::RollBack(_) => "roll_back",
-        }
-    }
-
     /// Severity; the highest of all policies applies.
     pub fn severity(&self) -> u8 {
         match self {

@@ -18,10 +18,26 @@ pub use rollout::{
 
 use std::time::Duration;
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::time::Timestamp;
 
 /// Kind of plugin: the world that the component exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum PluginKind {
     /// Plans waves and decides when devices are released.
     Strategy,
@@ -29,24 +45,6 @@ pub enum PluginKind {
     Compatibility,
     /// Decides whether a campaign is healthy.
     Health,
-}
-
-impl PluginKind {
-    /// Name in SQL, REST and messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Strategy => "strategy",
-            Self::Compatibility => "compatibility",
-            Self::Health => "health",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Strategy, Self::Compatibility, Self::Health]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-    }
 }
 
 /// Self-description of a plugin.
@@ -141,29 +139,25 @@ pub struct DeviceClass {
 }
 
 /// Devices that a rollback includes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    IntoStaticStr,
+    EnumString,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum RollbackScope {
     /// Devices in flight and devices that completed.
+    #[default]
     Everything,
     /// Only devices in flight.
     InFlight,
-}
-
-impl RollbackScope {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Everything => "everything",
-            Self::InFlight => "in_flight",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Everything, Self::InFlight]
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-    }
 }
 
 /// A plugin's request to roll back.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use super::{Context, DeviceClass, FirmwareFacts, HealthVerdict, RollbackRequest};
 use crate::{time::Timestamp, wave::WaveReport};
 
@@ -109,32 +111,16 @@ pub struct OperatorAct {
 }
 
 /// Operator actions that strategies can see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the acts")]
 pub enum OperatorActKind {
     Started,
     Paused,
     Resumed,
     Advanced,
-}
-
-impl OperatorActKind {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Paused => "paused",
-            Self::Resumed => "resumed",
-            Self::Advanced => "advanced",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Started, Self::Paused, Self::Resumed, Self::Advanced]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-    }
 }
 
 /// Verdict of a health policy, as strategies see it.
@@ -177,7 +163,8 @@ pub struct Admission {
 }
 
 /// Course of the campaign after a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum DecisionOutcome {
     /// Continue.
     Proceed,
@@ -191,20 +178,6 @@ pub enum DecisionOutcome {
     Complete,
     /// Fail the campaign, with the reason.
     Fail(String),
-}
-
-impl DecisionOutcome {
-    /// Name in the journal and in REST.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Proceed => "proceed",
-            Self::AwaitOperator(_) => "await_operator",
-            Self::Hold(_) => "hold",
-            Self::RollBack(_) => "roll_back",
-            Self::Complete => "complete",
-            Self::Fail(_) => "fail",
-        }
-    }
 }
 
 /// Output of a strategy's `decide`.

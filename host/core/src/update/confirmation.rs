@@ -92,6 +92,8 @@ fn reason(answer: &Feedback) -> &str {
 mod tests {
     use std::time::Duration;
 
+    use strum::VariantArray;
+
     use super::{
         super::{Confirmation, SuccessCriteria, UpdateEvent, UpdateOptions},
         *,
@@ -99,7 +101,10 @@ mod tests {
     use crate::feedback::Finished;
 
     const NOW: Timestamp = Timestamp(1_000);
-    const ALL: [UpdateStatus; 12] = UpdateStatus::ALL;
+
+    fn all() -> impl Iterator<Item = UpdateStatus> {
+        <UpdateStatus as VariantArray>::VARIANTS.iter().copied()
+    }
 
     fn options(on_denied: OnDenied) -> UpdateOptions {
         UpdateOptions {
@@ -154,7 +159,7 @@ mod tests {
             Err(EventError::NotWaitingConfirmation),
             Err(EventError::Closed),
         );
-        for from in ALL {
+        for from in all() {
             let (confirmed, denied) = match from {
                 S::WaitingConfirmation => (Ok(S::Offered), Ok(S::WaitingConfirmation)),
                 S::Offered | S::Downloading | S::Installing => {
@@ -199,7 +204,7 @@ mod tests {
 
     #[test]
     fn auto_confirm_only_affects_waiting_updates() {
-        for from in ALL {
+        for from in all() {
             let state = UpdateState {
                 status: from,
                 ..UpdateState::offered(
@@ -224,7 +229,7 @@ mod tests {
             unreachable!("a confirmation");
         };
         let declined = UpdateEvent::Declined(no);
-        for from in ALL {
+        for from in all() {
             let state = |options| UpdateState {
                 status: from,
                 ..UpdateState::offered(SuccessCriteria::Reported, options, Timestamp(0))

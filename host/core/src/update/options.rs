@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use super::{RetryPolicy, UpdateStatus};
 use crate::{time::Timestamp, window::MaintenanceWindow};
 
@@ -87,9 +89,17 @@ impl UpdateOptions {
 }
 
 /// Urgency of an update, as in hawkBit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumDiscriminants)]
+#[strum(serialize_all = "snake_case")]
+#[strum_discriminants(
+    name(UpdateTypeName),
+    doc = "Name of an update type.",
+    derive(Default, IntoStaticStr, EnumString, VariantArray, VariantNames),
+    strum(serialize_all = "snake_case")
+)]
 pub enum UpdateType {
     /// Immediately.
+    #[strum_discriminants(default)]
     Forced,
     /// At a time that the device or its user chooses.
     Soft,
@@ -100,24 +110,13 @@ pub enum UpdateType {
 }
 
 impl UpdateType {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Forced => "forced",
-            Self::Soft => "soft",
-            Self::TimeForced(_) => "time_forced",
-            Self::DownloadOnly => "download_only",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns; `forced_at` is required for `time_forced` and allowed for no
-    /// other.
-    pub fn parse(text: &str, forced_at: Option<Timestamp>) -> Option<Self> {
-        match (text, forced_at) {
-            ("forced", None) => Some(Self::Forced),
-            ("soft", None) => Some(Self::Soft),
-            ("time_forced", Some(at)) => Some(Self::TimeForced(at)),
-            ("download_only", None) => Some(Self::DownloadOnly),
+    /// The type of this name; `forced_at` is required for `time_forced` and allowed for no other.
+    pub fn new(name: UpdateTypeName, forced_at: Option<Timestamp>) -> Option<Self> {
+        match (name, forced_at) {
+            (UpdateTypeName::Forced, None) => Some(Self::Forced),
+            (UpdateTypeName::Soft, None) => Some(Self::Soft),
+            (UpdateTypeName::TimeForced, Some(at)) => Some(Self::TimeForced(at)),
+            (UpdateTypeName::DownloadOnly, None) => Some(Self::DownloadOnly),
             _ => None,
         }
     }
@@ -155,7 +154,8 @@ impl UpdateType {
 }
 
 /// DDI's handling type of a download or an installation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum HandlingType {
     /// Do not perform.
     Skip,
@@ -165,19 +165,11 @@ pub enum HandlingType {
     Forced,
 }
 
-impl HandlingType {
-    /// Name in DDI.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Attempt => "attempt",
-            Self::Forced => "forced",
-        }
-    }
-}
-
 /// Effect of a denied confirmation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum OnDenied {
     /// The update waits for confirmation again.
     OfferAgain,
@@ -185,26 +177,10 @@ pub enum OnDenied {
     Reject,
 }
 
-impl OnDenied {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OfferAgain => "offer_again",
-            Self::Reject => "reject",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::OfferAgain, Self::Reject]
-            .into_iter()
-            .find(|answer| answer.as_str() == text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Named as _;
     use crate::window::WindowSpec;
 
     #[test]
@@ -234,12 +210,17 @@ mod tests {
             UpdateType::TimeForced(at),
             UpdateType::DownloadOnly,
         ] {
-            let read = UpdateType::parse(update_type.as_str(), update_type.forced_at());
+            let name = update_type.as_str().parse().expect("a name");
+            let read = UpdateType::new(name, update_type.forced_at());
             assert_eq!(read, Some(update_type));
         }
-        for (text, forced_at) in [("time_forced", None), ("soft", Some(at)), ("hard", None)] {
-            assert_eq!(UpdateType::parse(text, forced_at), None, "{text}");
+        for (name, forced_at) in [
+            (UpdateTypeName::TimeForced, None),
+            (UpdateTypeName::Soft, Some(at)),
+        ] {
+            assert_eq!(UpdateType::new(name, forced_at), None, "{name:?}");
         }
+        assert!("hard".parse::<UpdateTypeName>().is_err());
     }
 
     #[test]

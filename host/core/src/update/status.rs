@@ -1,7 +1,12 @@
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use crate::wave::Bucket;
 
 /// Status of an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum UpdateStatus {
     /// A retry that is not due yet.
     Scheduled,
@@ -30,44 +35,6 @@ pub enum UpdateStatus {
 }
 
 impl UpdateStatus {
-    pub(super) const ALL: [Self; 12] = [
-        Self::Scheduled,
-        Self::WaitingConfirmation,
-        Self::Offered,
-        Self::Downloading,
-        Self::Installing,
-        Self::Verifying,
-        Self::Cancelling,
-        Self::Completed,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Rejected,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::WaitingConfirmation => "waiting_confirmation",
-            Self::Offered => "offered",
-            Self::Downloading => "downloading",
-            Self::Installing => "installing",
-            Self::Verifying => "verifying",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
     /// Counter group of the device.
     pub fn bucket(self) -> Bucket {
         match self {

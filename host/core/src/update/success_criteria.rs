@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::{EnumDiscriminants, EnumString, IntoStaticStr, VariantArray, VariantNames};
+
 use super::{UpdateError, UpdateState, UpdateStatus};
 use crate::time::Timestamp;
 
@@ -9,9 +11,17 @@ use crate::time::Timestamp;
 pub const MAX_SOAK: Duration = Duration::from_hours(30 * 24);
 
 /// What completes an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumDiscriminants)]
+#[strum(serialize_all = "snake_case")]
+#[strum_discriminants(
+    name(SuccessCriteriaName),
+    doc = "Name of success criteria.",
+    derive(Default, IntoStaticStr, EnumString, VariantArray, VariantNames),
+    strum(serialize_all = "snake_case")
+)]
 pub enum SuccessCriteria {
     /// The device reports success.
+    #[strum_discriminants(default)]
     Reported,
     /// The device reports success, then the new version.
     Attested,
@@ -20,21 +30,12 @@ pub enum SuccessCriteria {
 }
 
 impl SuccessCriteria {
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Attested => "attested",
-            Self::Soaked(_) => "soaked",
-        }
-    }
-
-    /// Parses a name that [`Self::as_str`] returns; `soak` is required for `soaked` and allowed for no other.
-    pub fn parse(text: &str, soak: Option<Duration>) -> Option<Self> {
-        match (text, soak) {
-            ("reported", None) => Some(Self::Reported),
-            ("attested", None) => Some(Self::Attested),
-            ("soaked", Some(time)) => Some(Self::Soaked(time)),
+    /// The criteria of this name; `soak` is required for `soaked` and allowed for no other.
+    pub fn new(name: SuccessCriteriaName, soak: Option<Duration>) -> Option<Self> {
+        match (name, soak) {
+            (SuccessCriteriaName::Reported, None) => Some(Self::Reported),
+            (SuccessCriteriaName::Attested, None) => Some(Self::Attested),
+            (SuccessCriteriaName::Soaked, Some(time)) => Some(Self::Soaked(time)),
             _ => None,
         }
     }
@@ -101,7 +102,10 @@ mod tests {
         super::{UpdateEvent, UpdateOptions},
         *,
     };
-    use crate::feedback::{Execution, Feedback, Finished};
+    use crate::{
+        Named as _,
+        feedback::{Execution, Feedback, Finished},
+    };
 
     const SOAK: Duration = Duration::from_hours(2);
 
@@ -133,14 +137,17 @@ mod tests {
             SuccessCriteria::Attested,
             SuccessCriteria::Soaked(SOAK),
         ] {
-            assert_eq!(
-                SuccessCriteria::parse(success_criteria.as_str(), success_criteria.soak()),
-                Some(success_criteria)
-            );
+            let name = success_criteria.as_str().parse().expect("a name");
+            let read = SuccessCriteria::new(name, success_criteria.soak());
+            assert_eq!(read, Some(success_criteria));
         }
-        for (text, soak) in [("soaked", None), ("attested", Some(SOAK)), ("felt", None)] {
-            assert_eq!(SuccessCriteria::parse(text, soak), None, "{text}");
+        for (name, soak) in [
+            (SuccessCriteriaName::Soaked, None),
+            (SuccessCriteriaName::Attested, Some(SOAK)),
+        ] {
+            assert_eq!(SuccessCriteria::new(name, soak), None, "{name:?}");
         }
+        assert!("felt".parse::<SuccessCriteriaName>().is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
 };
 
 use tidegate_core::{
+    Named as _,
     campaign::PluginUse,
     checker::Violation,
     id::{Digest, TenantId},
@@ -79,7 +80,7 @@ pub(super) fn journal_entry<T>(
         Err(failure) => {
             log_failure(plugin, kind, call, failure);
             (
-                failure.class().to_owned(),
+                failure.as_str().to_owned(),
                 failure_notes(failure.to_string(), &call.log),
             )
         }
@@ -132,7 +133,7 @@ fn count<T>(
 }
 
 fn log_failure<T>(plugin: &PluginUse, kind: EntryKind, call: &Call<T>, failure: &CallFailure) {
-    tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class = failure.class(),
+    tracing::warn!(plugin = plugin.plugin, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
         fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
 }
 

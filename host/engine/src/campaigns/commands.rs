@@ -1,4 +1,5 @@
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignStatus, FAILURE_CEILING, Priority, Rollback, Transition},
     id::CampaignId,
     plugin::{OperatorAct, OperatorActKind, RollbackScope},

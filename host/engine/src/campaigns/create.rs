@@ -1,4 +1,5 @@
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignSpec, MAX_POLICIES, PluginUse, Priority, Targets},
     firmware::Firmware,
     id::{Digest, FirmwareId, TenantId},

@@ -1,4 +1,6 @@
+use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignStatus},
     device::Device,
     mode::{DeviceMode, SkipReason},
@@ -29,7 +31,8 @@ pub struct Explanation {
 }
 
 /// Status of a device in a campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of REST")]
 pub enum MembershipStatus {
     NotStarted,
@@ -37,23 +40,10 @@ pub enum MembershipStatus {
     Excluded,
     InNoWave,
     Waiting,
+    #[strum(serialize = "passed_over")]
     Skipped,
+    #[strum(serialize = "admitted")]
     Offered,
-}
-
-impl MembershipStatus {
-    /// Name in REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotStarted => "not_started",
-            Self::NotSelected => "not_selected",
-            Self::Excluded => "excluded",
-            Self::InNoWave => "in_no_wave",
-            Self::Waiting => "waiting",
-            Self::Skipped => "passed_over",
-            Self::Offered => "admitted",
-        }
-    }
 }
 
 /// Explains a device's status in each of the newest campaigns, newest first.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{
+    Named as _,
     campaign::Campaign,
     mode::DeviceMode,
     order,

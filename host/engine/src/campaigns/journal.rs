@@ -1,4 +1,7 @@
-use tidegate_core::id::{CampaignId, Digest};
+use tidegate_core::{
+    Named as _,
+    id::{CampaignId, Digest},
+};
 
 use super::get;
 use crate::{
@@ -64,7 +67,7 @@ pub async fn replay(
     let same_answer = match failure {
         None => !recorded_call.output.is_empty() && decision == recorded,
         Some(failure) => {
-            recorded_call.output.is_empty() && failure.class() == recorded_call.entry.outcome
+            recorded_call.output.is_empty() && failure.as_str() == recorded_call.entry.outcome
         }
     };
     let same_fuel = call.fuel == recorded_call.entry.fuel;
@@ -122,7 +125,7 @@ async fn require_same_plugin(
 
 fn output_json(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {
     match failure {
-        Some(failure) => Ok(failure_json(failure.class(), &failure.to_string())),
+        Some(failure) => Ok(failure_json(failure.as_str(), &failure.to_string())),
         None if record.is_empty() => Ok("null".to_owned()),
         None => Ok(engine.sandbox().record_json(record)?),
     }

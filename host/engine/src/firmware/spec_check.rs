@@ -1,7 +1,7 @@
 //! Checks of a firmware's metadata and files.
 
 use tidegate_core::{
-    firmware::{Artifact, FirmwareDetails, ModuleMetadata, hex, is_filename},
+    firmware::{Artifact, FirmwareDetails, ModuleMetadata, is_filename},
     plugin::FieldError,
 };
 
@@ -149,9 +149,9 @@ impl SpecCheck {
 
     pub(super) fn checksums(&mut self, path: &str, claimed: &Checksums, file: &Artifact) {
         let hashes = [
-            ("md5", &claimed.md5, hex(&file.hashes.md5)),
-            ("sha1", &claimed.sha1, hex(&file.hashes.sha1)),
-            ("sha256", &claimed.sha256, hex(&file.hashes.sha256)),
+            ("md5", &claimed.md5, hex::encode(file.hashes.md5)),
+            ("sha1", &claimed.sha1, hex::encode(file.hashes.sha1)),
+            ("sha256", &claimed.sha256, hex::encode(file.hashes.sha256)),
         ];
         for (name, claimed, arrived) in hashes {
             let Some(claimed) = claimed

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use tidegate_core::Named as _;
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,4 +1,4 @@
-use tidegate_core::{device::Device, mode::DeviceMode};
+use tidegate_core::{Named as _, device::Device, mode::DeviceMode};
 
 use super::chooser::{
     FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, class, version_key,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{
     campaign::Targets,
     device::Device,
@@ -183,7 +184,8 @@ pub struct LastSeenRecord {
 }
 
 /// How reported attributes are combined with the stored ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of the device API")]
 pub enum AttributeMode {
     Merge,
@@ -203,7 +205,8 @@ pub struct DeviceFilter {
 }
 
 /// Sort keys for devices. Ties are ordered by row key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, EnumString)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the columns")]
 pub enum DeviceSort {
     #[default]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{
     id::{CampaignId, Digest, TenantId},
     time::Timestamp,
@@ -59,7 +60,8 @@ pub struct NewJournalEntry {
 }
 
 /// What an entry records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the calls")]
 pub enum EntryKind {
     Plan,
@@ -69,34 +71,6 @@ pub enum EntryKind {
     Decide,
     /// The server's own act, such as the failure ceiling or a hold.
     Host,
-}
-
-impl EntryKind {
-    const ALL: [Self; 6] = [
-        Self::Plan,
-        Self::Assign,
-        Self::Check,
-        Self::Evaluate,
-        Self::Decide,
-        Self::Host,
-    ];
-
-    /// Name in SQL and REST.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plan => "plan",
-            Self::Assign => "assign",
-            Self::Check => "check",
-            Self::Evaluate => "evaluate",
-            Self::Decide => "decide",
-            Self::Host => "host",
-        }
-    }
-
-    /// The kind of this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
 }
 
 /// An entry as listed, without input and output.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use strum::{IntoStaticStr, VariantNames};
 use tidegate_core::{
     id::Digest,
     plugin::{
@@ -113,8 +114,10 @@ pub struct CallRecord {
     pub output: Vec<u8>,
 }
 
-/// Why a call has no output. The text is for display only.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a call has no output. Its name is the class of the failure in the journal, in metrics and in REST; the text is for
+/// display only.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum CallFailure {
     /// The plugin returned an error.
     #[error("the plugin returned an error: {0}")]
@@ -146,21 +149,6 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
-    /// Name of the class in the journal, in metrics and in REST.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::PluginError(_) => "plugin-error",
-            Self::Trap(_) => "trap",
-            Self::OutOfFuel(_) => "out-of-fuel",
-            Self::Deadline(_) => "deadline",
-            Self::OutOfMemory(_) => "out-of-memory",
-            Self::AnswerTooLarge(_) => "answer-too-large",
-            Self::InvalidAnswer(_) => "invalid-answer",
-            Self::Link(_) => "link",
-            Self::Host(_) => "host",
-        }
-    }
-
     /// Whether a repeated call would fail in the same way. Otherwise load may be the cause.
     pub fn is_deterministic(&self) -> bool {
         !matches!(self, Self::Deadline(_) | Self::Host(_))

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tidegate_core::{id::TenantId, settings::TenantSettings, time::Timestamp};
 
 use crate::{Actor, Ctx};
@@ -104,7 +105,20 @@ pub struct ApiKey {
 }
 
 /// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    IntoStaticStr,
+    EnumString,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Reads.
     Viewer,
@@ -119,33 +133,9 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 5] = [
-        Self::Viewer,
-        Self::Publisher,
-        Self::Approver,
-        Self::Operator,
-        Self::Admin,
-    ];
-
-    /// Name in SQL, REST and tokens.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Publisher => "publisher",
-            Self::Approver => "approver",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
     /// Whether an actor with this role has the permissions of another one. Every role includes `viewer`; `admin`
     /// includes all.
     pub fn includes(self, required: Self) -> bool {
         required == Self::Viewer || self == Self::Admin || self == required
-    }
-
-    /// The role of this name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 }

@@ -30,18 +30,7 @@ pub async fn list(
 
 fn parse_sort(text: &str) -> Result<(DeviceSort, bool)> {
     let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
-    let sort = match field {
-        "device_id" => DeviceSort::DeviceId,
-        "name" => DeviceSort::Name,
-        "last_seen" => DeviceSort::LastSeen,
-        "sw_version" => DeviceSort::SwVersion,
-        "hw_model" => DeviceSort::HwModel,
-        "feed" => DeviceSort::Feed,
-        "mode" => DeviceSort::Mode,
-        "state" => DeviceSort::State,
-        "created_at" => DeviceSort::CreatedAt,
-        _ => return Err(bad_sort()),
-    };
+    let sort = field.parse().map_err(|_| bad_sort())?;
     match direction {
         "asc" => Ok((sort, false)),
         "desc" => Ok((sort, true)),

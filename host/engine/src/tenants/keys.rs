@@ -1,5 +1,3 @@
-use tidegate_core::firmware::hex;
-
 use crate::{
     Admin, Authorized, Error, Result,
     ports::{ApiKeyRecord, Store},
@@ -10,7 +8,7 @@ const ID_DIGITS: usize = 12;
 
 /// Identifies an API key without revealing it: the first digits of its sha256.
 pub fn key_id(sha256: &[u8; 32]) -> String {
-    let mut id = hex(sha256);
+    let mut id = hex::encode(sha256);
     id.truncate(ID_DIGITS);
     id
 }

@@ -1,4 +1,4 @@
-use tidegate_core::{device::Device, update::UpdateStatus};
+use tidegate_core::{Named as _, device::Device, update::UpdateStatus};
 
 use crate::{Ctx, Error, Result, ports::Store};
 

@@ -1,17 +1,22 @@
 use std::fmt;
 
-use tidegate_core::id::UpdateId;
+use strum::{IntoStaticStr, VariantNames};
+use tidegate_core::{Named as _, id::UpdateId};
 
 use crate::Error;
 
-/// Why a firmware is not offered to a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a firmware is not offered to a device. Its name is the code in REST.
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum OfferRefusal {
     /// The device does not exist.
+    #[strum(serialize = "not_found")]
     DeviceNotFound,
     /// The request names the device twice.
+    #[strum(serialize = "named_twice")]
     DuplicateDevice,
     /// This open update installs the same firmware.
+    #[strum(serialize = "update_open")]
     AlreadyOpen(UpdateId),
     /// The device is pinned.
     Pinned,
@@ -22,23 +27,11 @@ pub enum OfferRefusal {
 }
 
 impl OfferRefusal {
-    /// Stable, for machines.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::DeviceNotFound => "not_found",
-            Self::DuplicateDevice => "named_twice",
-            Self::AlreadyOpen(_) => "update_open",
-            Self::Pinned => "pinned",
-            Self::AlreadyInstalled => "already_installed",
-            Self::Incompatible(_) => "incompatible",
-        }
-    }
-
     /// The error for a single device where the request accepts `force`.
     pub(super) fn into_error(self, device_id: &str) -> Error {
         match self {
             Self::DeviceNotFound => Error::not_found("device", device_id),
-            _ => Error::conflict(self.code(), self.to_string()),
+            _ => Error::conflict(self.as_str(), self.to_string()),
         }
     }
 
@@ -55,7 +48,7 @@ impl OfferRefusal {
             Self::Incompatible(reason) => reason,
             _ => return self.into_error(device_id),
         };
-        Error::conflict(self.code(), why)
+        Error::conflict(self.as_str(), why)
     }
 }
 

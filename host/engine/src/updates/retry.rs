@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use tidegate_core::{
+    Named as _,
     id::UpdateId,
     plugin::FieldError,
     update::{RetryPolicy, UpdateOptions, UpdateStatus},

@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignStatus, Priority, Targets},
     device::AttributeNames,
     feedback::{Execution, Feedback, Finished},
@@ -414,7 +415,7 @@ impl Observer for CallObserver {
         _: u64,
         _: Duration,
     ) {
-        let outcome = failure.map_or("ok", CallFailure::class);
+        let outcome = failure.map_or("ok", CallFailure::as_str);
         let mut calls = self.0.lock().expect("no test panicked");
         calls.push((plugin.to_owned(), call, outcome));
     }

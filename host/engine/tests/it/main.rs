@@ -4,6 +4,7 @@ mod commands;
 mod engine_fixture;
 mod idempotency;
 mod latest;
+mod names;
 mod retries;
 mod rollback;
 mod rollout;

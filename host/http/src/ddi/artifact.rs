@@ -6,7 +6,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, header::CONTENT_DISPOSITION};
 use serde::Deserialize;
-use tidegate_core::{firmware::hex, id::ModuleId};
+use tidegate_core::id::ModuleId;
 use tidegate_engine::devices;
 
 use super::{
@@ -61,7 +61,7 @@ async fn md5sum(
         .chars()
         .map(|c| if c.is_ascii() { c } else { '?' })
         .collect();
-    let text = format!("{}  {ascii}", hex(&found.artifact.hashes.md5));
+    let text = format!("{}  {ascii}", hex::encode(found.artifact.hashes.md5));
     let mut response =
         conditional_response("text/plain;charset=US-ASCII", text.into_bytes(), headers);
     let attachment = file::attachment(&format!("{filename}{MD5SUM}"));

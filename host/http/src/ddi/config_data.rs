@@ -33,12 +33,11 @@ type Attributes = BTreeMap<String, Option<String>>;
 
 impl ConfigData {
     fn parse(self) -> Result<(AttributeMode, Attributes), DdiError> {
-        let mode = match self.mode.as_deref() {
-            None | Some("merge") => AttributeMode::Merge,
-            Some("replace") => AttributeMode::Replace,
-            Some("remove") => AttributeMode::Remove,
-            Some(_) => return Err(DdiError::malformed("mode must be merge, replace or remove")),
-        };
+        let mode = self
+            .mode
+            .map_or(Ok(AttributeMode::Merge), |mode| mode.parse());
+        let mode =
+            mode.map_err(|_| DdiError::malformed("mode must be merge, replace or remove"))?;
         let texts = self.data.into_iter();
         let texts = texts.map(|(key, value)| (key, value.map(Scalar::into_text)));
         Ok((mode, texts.collect()))

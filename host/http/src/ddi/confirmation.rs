@@ -176,7 +176,8 @@ impl TryFrom<ConfirmationBody> for Feedback {
     type Error = DdiError;
 
     fn try_from(body: ConfirmationBody) -> Result<Self, DdiError> {
-        let execution = Execution::parse(&body.confirmation).filter(|word| word.is_confirmation());
+        let execution: Option<Execution> = body.confirmation.parse().ok();
+        let execution = execution.filter(|word| word.is_confirmation());
         Ok(Self {
             code: parse_code(body.code.as_ref())?,
             messages: body.details,
@@ -191,6 +192,8 @@ impl TryFrom<ConfirmationBody> for Feedback {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use tidegate_core::Named as _;
 
     use super::*;
     use crate::ddi::body::Encoding;

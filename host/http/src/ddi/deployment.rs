@@ -4,7 +4,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
-    firmware::{Artifact, Module, ModuleMetadata, hex},
+    Named as _,
+    firmware::{Artifact, Module, ModuleMetadata},
     id::ModuleId,
     time::Timestamp,
     update::HandlingType,
@@ -253,9 +254,9 @@ impl<'a> ArtifactBody<'a> {
         Self {
             filename: &artifact.filename,
             hashes: Hashes {
-                sha1: hex(&hashes.sha1),
-                md5: hex(&hashes.md5),
-                sha256: hex(&hashes.sha256),
+                sha1: hex::encode(hashes.sha1),
+                md5: hex::encode(hashes.md5),
+                sha256: hex::encode(hashes.sha256),
             },
             size: artifact.size,
             links: ArtifactLinks {

@@ -74,11 +74,13 @@ impl TryFrom<FeedbackBody> for Feedback {
 
     fn try_from(body: FeedbackBody) -> Result<Self, DdiError> {
         let FeedbackBody { timestamp, status } = body;
-        let execution = Execution::parse(&status.execution)
+        let execution: Option<Execution> = status.execution.parse().ok();
+        let execution = execution
             .filter(|execution| !execution.is_confirmation())
             .ok_or_else(|| unknown_value("execution", &status.execution))?;
-        let finished = Finished::parse(&status.result.finished)
-            .ok_or_else(|| unknown_value("finished", &status.result.finished))?;
+        let finished = status.result.finished.parse();
+        let finished: Finished =
+            finished.map_err(|_| unknown_value("finished", &status.result.finished))?;
         let device_time = match timestamp {
             Some(time) => Some(
                 time.number()

@@ -6,7 +6,8 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use tidegate_core::plugin::FieldError;
 use tidegate_engine::{
-    Error, ports,
+    Error,
+    ports::Role,
     tenants::{self, DEFAULT_TENANT},
 };
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ use crate::{
         response::Time,
         rules::{Body, RuleContext},
         tokens::TokenIdentity,
+        word::{RoleWord, Word},
     },
 };
 
@@ -40,21 +42,11 @@ pub(crate) struct DevTokenRequest {
     /// Included in the token as information.
     email: Option<String>,
     /// The user's role; `admin` when left out.
-    role: Option<Role>,
+    role: Option<RoleWord>,
     /// The user's tenant; `DEFAULT` when left out.
     tenant: Option<String>,
     /// Lifetime in seconds, at most 30 days; an hour when left out.
     expires_in: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    Viewer,
-    Publisher,
-    Approver,
-    Operator,
-    Admin,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -89,7 +81,7 @@ pub(crate) async fn make_dev_token(
     let identity = TokenIdentity {
         tenant: tenant.name,
         user: request.user_id,
-        role: request.role.unwrap_or(Role::Admin).into(),
+        role: request.role.map_or(Role::Admin, |Word(role)| role),
     };
     let token = state.tokens.sign(&identity, request.email, now, until);
     let token = token.map_err(|error| Error::internal("sign token", error))?;
@@ -97,18 +89,6 @@ pub(crate) async fn make_dev_token(
         token,
         expires_at: until.into(),
     }))
-}
-
-impl From<Role> for ports::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Viewer => Self::Viewer,
-            Role::Publisher => Self::Publisher,
-            Role::Approver => Self::Approver,
-            Role::Operator => Self::Operator,
-            Role::Admin => Self::Admin,
-        }
-    }
 }
 
 impl DevTokenRequest {

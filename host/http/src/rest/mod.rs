@@ -30,6 +30,7 @@ pub(crate) mod tokens;
 mod update_options;
 mod updates;
 mod window;
+mod word;
 
 use std::time::Duration;
 

@@ -5,9 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp as JiffTimestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
+    Named as _,
     plugin::FieldError,
     time::Timestamp,
-    update::{self, Confirmation, RetryPolicy, Timeouts, UpdateOptions},
+    update::{
+        Confirmation, OnDenied, RetryPolicy, SuccessCriteria, Timeouts, UpdateOptions, UpdateType,
+        UpdateTypeName,
+    },
 };
 use tidegate_engine::updates::RetryOptions;
 use utoipa::ToSchema;
@@ -17,6 +21,7 @@ use super::{
     response::Time,
     rules::{Body, RuleContext, add_errors},
     window::WindowBody,
+    word::{OnDeniedWord, SuccessCriteriaWord, UpdateTypeWord, Word},
 };
 use crate::{field_names::to_request_fields, problem::Result};
 
@@ -24,44 +29,6 @@ use crate::{field_names::to_request_fields, problem::Result};
 const DEFAULT_CONFIRMATION_MINUTES: u64 = 7 * 24 * 60;
 /// Default timeout of an update: an hour.
 const DEFAULT_TIMEOUT_MINUTES: u64 = 60;
-
-/// How urgent an update is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum UpdateType {
-    /// Installed immediately.
-    #[default]
-    Forced,
-    /// Installed when it suits the device or its user.
-    Soft,
-    /// `soft` until `forced_at`, then `forced`.
-    TimeForced,
-    /// Downloaded immediately, not installed.
-    DownloadOnly,
-}
-
-/// What follows when the user denies an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OnDenied {
-    /// It stays on offer.
-    OfferAgain,
-    /// It ends as rejected.
-    Reject,
-}
-
-/// When an update counts as completed.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SuccessCriteria {
-    /// When the device reports success.
-    #[default]
-    Reported,
-    /// When the device comes back and reports the new version.
-    Attested,
-    /// As `attested`, and when it reports the same again after `soak_minutes` without a failure.
-    Soaked,
-}
 
 /// A request body with its own fields and all update options.
 pub(crate) type WithUpdateOptions<T> = Merged<T, Merged<UpdateOptionsBody, RetryOptionsBody>>;
@@ -78,21 +45,26 @@ pub(crate) struct UpdateOptionsBody {
     /// When it may be installed; at any time when left out. Timeouts do not run while a device waits for the window:
     /// `timeout_minutes` begins when it opens. Rollbacks do not wait for it.
     maintenance_window: Option<WindowBody>,
+    /// How urgent it is: installed immediately (`forced`), when it suits the device or its user (`soft`), `soft` until
+    /// `forced_at` and then `forced` (`time_forced`), or downloaded immediately and not installed (`download_only`).
     #[serde(default)]
-    update_type: UpdateType,
+    update_type: UpdateTypeWord,
     /// With `time_forced`: RFC 3339.
     #[schema(format = DateTime)]
     forced_at: Option<String>,
     /// Whether the device's user must confirm an update before it begins.
     #[serde(default)]
     requires_confirmation: bool,
-    /// With `requires_confirmation`: `offer_again` when left out.
-    on_denied: Option<OnDenied>,
+    /// With `requires_confirmation`: what follows when the user denies the update. It stays on offer (`offer_again`, when
+    /// left out), or it ends as rejected (`reject`).
+    on_denied: Option<OnDeniedWord>,
     /// With `requires_confirmation`: how long to wait for the confirmation, 5 to 43200; 10080, a week, when left out.
     /// The other timeouts begin at the confirmation.
     confirmation_timeout_minutes: Option<u64>,
+    /// When an update counts as completed: when the device reports success (`reported`), when it comes back and reports
+    /// the new version (`attested`), or when it reports that again after `soak_minutes` without a failure (`soaked`).
     #[serde(default)]
-    success_criteria: SuccessCriteria,
+    success_criteria: SuccessCriteriaWord,
     /// With `soaked`: 1 to 43200.
     soak_minutes: Option<u64>,
 }
@@ -140,7 +112,7 @@ pub(crate) struct UpdateOptionsView {
 }
 
 impl UpdateOptionsView {
-    pub(crate) fn new(options: &UpdateOptions, success_criteria: update::SuccessCriteria) -> Self {
+    pub(crate) fn new(options: &UpdateOptions, success_criteria: SuccessCriteria) -> Self {
         let UpdateOptions {
             update_type,
             confirmation,
@@ -174,7 +146,7 @@ impl Merged<UpdateOptionsBody, RetryOptionsBody> {
     pub(crate) fn to_options(
         &self,
         errors: &mut Vec<FieldError>,
-    ) -> (UpdateOptions, update::SuccessCriteria) {
+    ) -> (UpdateOptions, SuccessCriteria) {
         let Self(body, retries) = self;
         let window = body.maintenance_window.as_ref();
         let options = UpdateOptions {
@@ -245,39 +217,29 @@ impl Body for RetryOptionsBody {
 }
 
 impl UpdateOptionsBody {
-    fn update_type(&self, errors: &mut Vec<FieldError>) -> update::UpdateType {
-        let fixed = match self.update_type {
-            UpdateType::TimeForced => None,
-            UpdateType::Forced => Some(update::UpdateType::Forced),
-            UpdateType::Soft => Some(update::UpdateType::Soft),
-            UpdateType::DownloadOnly => Some(update::UpdateType::DownloadOnly),
+    fn update_type(&self, errors: &mut Vec<FieldError>) -> UpdateType {
+        let Word(name) = self.update_type;
+        let is_timed = name == UpdateTypeName::TimeForced;
+        let forced_at = match self.forced_at.as_deref() {
+            Some(text) if is_timed => parse_time(text).map(Some),
+            Some(_) => Err("is only allowed with update_type `time_forced`"),
+            None if is_timed => Err("is required with update_type `time_forced`"),
+            None => Ok(None),
         };
-        let message = match (fixed, self.forced_at.as_deref()) {
-            (Some(fixed), None) => return fixed,
-            (Some(_), Some(_)) => "is only allowed with update_type `time_forced`",
-            (None, None) => "is required with update_type `time_forced`",
-            (None, Some(text)) => match text.parse::<JiffTimestamp>() {
-                Ok(at) => {
-                    let at = Timestamp(at.as_millisecond());
-                    return update::UpdateType::TimeForced(at);
-                }
-                Err(_) if is_full_timestamp(text) => {
-                    "is out of range: the latest time is 9999-12-30T22:00:00Z"
-                }
-                Err(_) => "must be an RFC 3339 time, such as 2026-05-01T12:00:00Z",
-            },
-        };
-        errors.push(error("/forced_at", message));
-        fixed.unwrap_or(update::UpdateType::Forced)
+        let forced_at = forced_at.unwrap_or_else(|message| {
+            errors.push(error("/forced_at", message));
+            None
+        });
+        UpdateType::new(name, forced_at).unwrap_or(UpdateType::Forced)
     }
 
     /// The confirmation, if it is required. Its fields are errors without `requires_confirmation`.
     fn confirmation(&self, errors: &mut Vec<FieldError>) -> Option<Confirmation> {
         if self.requires_confirmation {
-            let on_denied = self.on_denied.unwrap_or(OnDenied::OfferAgain);
+            let on_denied = self.on_denied.map(|Word(on_denied)| on_denied);
             let timeout = self.confirmation_timeout_minutes;
             return Some(Confirmation {
-                on_denied: on_denied.into(),
+                on_denied: on_denied.unwrap_or(OnDenied::OfferAgain),
                 timeout: from_minutes(timeout.unwrap_or(DEFAULT_CONFIRMATION_MINUTES)),
             });
         }
@@ -294,28 +256,18 @@ impl UpdateOptionsBody {
         None
     }
 
-    fn success_criteria(&self, errors: &mut Vec<FieldError>) -> update::SuccessCriteria {
-        let (criteria, message) = match (self.success_criteria, self.soak_minutes) {
-            (SuccessCriteria::Reported, None) => return update::SuccessCriteria::Reported,
-            (SuccessCriteria::Attested, None) => return update::SuccessCriteria::Attested,
-            (SuccessCriteria::Soaked, Some(time)) => {
-                return update::SuccessCriteria::Soaked(from_minutes(time));
-            }
-            (SuccessCriteria::Soaked, None) => (
-                update::SuccessCriteria::Attested,
-                "is required with success_criteria `soaked`",
-            ),
-            (SuccessCriteria::Reported, Some(_)) => (
-                update::SuccessCriteria::Reported,
-                "is only allowed with success_criteria `soaked`",
-            ),
-            (SuccessCriteria::Attested, Some(_)) => (
-                update::SuccessCriteria::Attested,
-                "is only allowed with success_criteria `soaked`",
-            ),
-        };
-        errors.push(error("/soak_minutes", message));
-        criteria
+    fn success_criteria(&self, errors: &mut Vec<FieldError>) -> SuccessCriteria {
+        let Word(name) = self.success_criteria;
+        let soak = self.soak_minutes.map(from_minutes);
+        SuccessCriteria::new(name, soak).unwrap_or_else(|| {
+            let message = if soak.is_none() {
+                "is required with success_criteria `soaked`"
+            } else {
+                "is only allowed with success_criteria `soaked`"
+            };
+            errors.push(error("/soak_minutes", message));
+            SuccessCriteria::new(name, None).unwrap_or(SuccessCriteria::Attested)
+        })
     }
 }
 
@@ -334,13 +286,15 @@ fn error(path: &str, message: &str) -> FieldError {
     }
 }
 
-impl From<OnDenied> for update::OnDenied {
-    fn from(on_denied: OnDenied) -> Self {
-        match on_denied {
-            OnDenied::OfferAgain => Self::OfferAgain,
-            OnDenied::Reject => Self::Reject,
+fn parse_time(text: &str) -> std::result::Result<Timestamp, &'static str> {
+    let at: Result<JiffTimestamp, _> = text.parse();
+    at.map(|at| Timestamp(at.as_millisecond())).map_err(|_| {
+        if is_full_timestamp(text) {
+            "is out of range: the latest time is 9999-12-30T22:00:00Z"
+        } else {
+            "must be an RFC 3339 time, such as 2026-05-01T12:00:00Z"
         }
-    }
+    })
 }
 
 /// Whether `text` is a syntactically complete timestamp with an offset, whether or not it is in range.
@@ -355,7 +309,7 @@ mod tests {
     use crate::rest::decode::FromJson as _;
 
     /// The options, or the invalid fields.
-    fn read(text: &str) -> Result<(UpdateOptions, update::SuccessCriteria), Vec<String>> {
+    fn read(text: &str) -> Result<(UpdateOptions, SuccessCriteria), Vec<String>> {
         let json = serde_json::from_str(text).expect("JSON");
         let decoded = Merged::<UpdateOptionsBody, RetryOptionsBody>::from_json(&json);
         let body = decoded.value.expect("a body");
@@ -370,7 +324,7 @@ mod tests {
     #[test]
     fn the_default_is_forced_without_confirmation() {
         let options = UpdateOptions::forced(Duration::from_hours(1));
-        let criteria = update::SuccessCriteria::Reported;
+        let criteria = SuccessCriteria::Reported;
         assert_eq!(read("{}"), Ok((options, criteria)));
     }
 
@@ -417,7 +371,7 @@ mod tests {
     fn a_confirmation_has_defaults() {
         let (options, _) = read(r#"{"requires_confirmation": true}"#).expect("valid options");
         let confirmation = options.confirmation.expect("a confirmation");
-        assert_eq!(confirmation.on_denied, update::OnDenied::OfferAgain);
+        assert_eq!(confirmation.on_denied, OnDenied::OfferAgain);
         assert_eq!(confirmation.timeout, Duration::from_hours(7 * 24));
     }
 

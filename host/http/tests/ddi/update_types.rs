@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate_core::{
+    Named as _,
     time::Timestamp,
     update::{UpdateOptions, UpdateStatus, UpdateType},
 };

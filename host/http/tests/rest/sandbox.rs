@@ -10,7 +10,7 @@ use tidegate_core::{
     id::Digest,
     plugin::{
         AssignInput, CheckInput, Compatibility, Decision, Description, DeviceClass, FieldError,
-        HealthAnswer, HealthInput, Members, Observation, Plan, PlanInput, PlannedWave, PluginKind,
+        HealthAnswer, HealthInput, Members, Observation, Plan, PlanInput, PlannedWave,
     },
 };
 use tidegate_engine::ports::{
@@ -27,7 +27,7 @@ impl Sandbox for ScriptedSandbox {
         let (Some("plugin"), Some(name), Some(kind)) = (
             words.next(),
             words.next(),
-            words.next().and_then(PluginKind::parse),
+            words.next().and_then(|word| word.parse().ok()),
         ) else {
             return Err(Rejection::Invalid(
                 "it is not a component: it has no header".to_owned(),

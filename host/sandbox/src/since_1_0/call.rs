@@ -1,7 +1,8 @@
 //! The recorded calls of the contract.
 
 use serde::{Serialize, de::DeserializeOwned};
-use tidegate_core::plugin::PluginKind;
+use strum::{EnumString, IntoStaticStr, VariantArray};
+use tidegate_core::{Named as _, plugin::PluginKind};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::{AssignInput, CheckInput, HealthInput, Observation, PlanInput};
@@ -19,7 +20,8 @@ use crate::{
 };
 
 /// The name of a call in the contract and in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum CallName {
     Plan,
     Assign,
@@ -28,30 +30,7 @@ pub(crate) enum CallName {
     Evaluate,
 }
 
-/// All calls.
-pub(crate) const CALLS: [CallName; 5] = [
-    CallName::Plan,
-    CallName::Assign,
-    CallName::Decide,
-    CallName::Check,
-    CallName::Evaluate,
-];
-
 impl CallName {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Plan => "plan",
-            Self::Assign => "assign",
-            Self::Decide => "decide",
-            Self::Check => "check",
-            Self::Evaluate => "evaluate",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        CALLS.into_iter().find(|call| call.as_str() == text)
-    }
-
     /// The kind of plugin that exports the call.
     pub(crate) fn kind(self) -> PluginKind {
         match self {

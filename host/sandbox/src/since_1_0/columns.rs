@@ -4,7 +4,7 @@
 //! as digests. Such a record proves the input and the output of the call, but cannot be replayed.
 
 use serde::{Serialize, Serializer};
-use tidegate_core::id::Digest;
+use tidegate_core::{Named as _, id::Digest};
 
 use super::{
     AssignInput, CallName,

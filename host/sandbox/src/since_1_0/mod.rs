@@ -15,7 +15,7 @@ pub(crate) use bindings::exports::tidegate::plugin::{
     meta,
     rollout::{AssignInput, Observation, PlanInput},
 };
-pub(crate) use call::{CALLS, CallInput, CallName};
+pub(crate) use call::{CallInput, CallName};
 
 use tidegate_core::plugin::PluginKind;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tidegate_core::id::Digest;
+use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_hostile::HostilePlugin;
 
@@ -161,6 +161,6 @@ async fn a_missing_component_is_a_host_failure() -> Result<()> {
         .decide(Digest::of(b"nothing"), observation("{}"))
         .await;
     let failure = call.outcome.err().context("the call succeeded")?;
-    assert_eq!(failure.class(), "host");
+    assert_eq!(failure.as_str(), "host");
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tidegate_core::id::Digest;
+use tidegate_core::{Named as _, id::Digest};
 use tidegate_engine::ports::Sandbox as _;
 use tidegate_sandbox::{Plugin, encode_input};
 
@@ -163,7 +163,7 @@ async fn an_invalid_input_is_refused() -> Result<()> {
         (b"", "host"),
     ] {
         let call = fixture.sandbox.replay(digest, bytes).await;
-        assert_eq!(call.outcome.map_err(|failure| failure.class()), Err(class));
+        assert_eq!(call.outcome.map_err(|failure| failure.as_str()), Err(class));
     }
     Ok(())
 }

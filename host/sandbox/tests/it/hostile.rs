@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use tidegate_core::{
+    Named as _,
     checker::{Violation, check_decision},
     plugin::{DecisionOutcome, HealthVerdict, Members, Observation, PolicyVerdict},
     wave::{Counts, WaveReport},
@@ -56,7 +57,7 @@ async fn the_deadline_ends_calls_with_too_much_fuel() -> Result<()> {
     })?;
     for hostile in [HostilePlugin::EndlessLoop, HostilePlugin::LoopInStart] {
         let failed = decide(&fixture, hostile).await?;
-        assert_eq!(failed.class(), "deadline", "{hostile:?}");
+        assert_eq!(failed.as_str(), "deadline", "{hostile:?}");
         assert!(!failed.is_deterministic());
     }
     Ok(())
@@ -137,7 +138,7 @@ async fn answers_are_bounded_and_checked() -> Result<()> {
         (HostilePlugin::BadText, "invalid-answer"),
     ] {
         assert_eq!(
-            decide(&fixture, hostile).await?.class(),
+            decide(&fixture, hostile).await?.as_str(),
             class,
             "{hostile:?}"
         );
@@ -309,7 +310,7 @@ async fn more_calls_than_permits_all_end() -> Result<()> {
     for (round, hostile, call) in running {
         let class = call
             .await?
-            .map_or_else(|failure| failure.class(), |()| "ok");
+            .map_or_else(|failure| failure.as_str(), |()| "ok");
         assert_ne!(class, "host", "{hostile:?} in round {round}");
     }
     Ok(())

@@ -2,7 +2,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Subcommand;
 use jiff::SignedDuration;
 use serde_json::json;
-use tidegate_core::time::Timestamp;
+use tidegate_core::{Named as _, time::Timestamp};
 use tidegate_engine::{
     ports::{ApiKeyRecord, Role},
     tenants::{self, NewApiKey},
@@ -126,7 +126,7 @@ fn listing(keys: &[ApiKeyRecord]) -> String {
 }
 
 fn role(text: &str) -> Result<Role, &'static str> {
-    Role::parse(text).ok_or("there is no such role")
+    text.parse().map_err(|_| "there is no such role")
 }
 
 /// Parses a timestamp, or a duration from now.

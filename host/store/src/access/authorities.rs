@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    firmware::hex,
     id::{AuthorityId, TenantId},
     time::Timestamp,
 };
@@ -15,7 +14,7 @@ use crate::{
     database::Database,
     dialect::storable,
     error::{conflict, failed},
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 pub(super) async fn create(
@@ -33,7 +32,7 @@ pub(super) async fn create(
     )
     .bind(ctx.tenant.0)
     .bind(name)
-    .bind(hex(&authority.sha256))
+    .bind(hex::encode(authority.sha256))
     .bind(&authority.certificate)
     .bind(storable(&authority.subject).into_owned())
     .bind(authority.expires_at.0)
@@ -107,7 +106,7 @@ fn authority(row: &AnyRow) -> Result<Authority, RowError> {
         id: AuthorityId(row.take("id")?),
         name: row.take("name")?,
         certificate: row.take("certificate")?,
-        sha256: row.parse_column("certificate_sha256", bytes_of_hex)?,
+        sha256: row.hex("certificate_sha256")?,
         subject: row.take("subject")?,
         expires_at: Timestamp(row.take("expires_at")?),
         created_at: Timestamp(row.take("created_at")?),

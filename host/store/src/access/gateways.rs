@@ -2,7 +2,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    firmware::hex,
     id::{GatewayId, TenantId},
     time::Timestamp,
 };
@@ -16,7 +15,7 @@ use crate::{
     database::Database,
     dialect::{ColumnType, storable},
     error::{conflict, failed},
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
 pub(super) async fn create(
@@ -33,7 +32,7 @@ pub(super) async fn create(
     )
     .bind(ctx.tenant.0)
     .bind(storable(&gateway.name).into_owned())
-    .bind(hex(&gateway.sha256))
+    .bind(hex::encode(gateway.sha256))
     .bind(group.map(|group| storable(group).into_owned()))
     .bind(gateway.created_at.0)
     .fetch_one(tx.conn())
@@ -152,7 +151,7 @@ fn gateway(row: &AnyRow) -> Result<Gateway, RowError> {
     Ok(Gateway {
         id: GatewayId(row.take("id")?),
         name: row.take("name")?,
-        sha256: row.parse_column("token_sha256", bytes_of_hex)?,
+        sha256: row.hex("token_sha256")?,
         group: row.take::<Option<String>>("group_name")?.map(Into::into),
         created_at: Timestamp(row.take("created_at")?),
         last_used: row.take::<Option<i64>>("last_used")?.map(Timestamp),

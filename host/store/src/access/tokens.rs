@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    firmware::hex,
     id::{DeviceKey, TenantId},
     time::Timestamp,
 };
@@ -16,7 +15,7 @@ use crate::{
     dialect::storable,
     error::failed,
     invalidation::notify_devices,
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 /// The columns of a device's tokens.
@@ -24,7 +23,7 @@ pub(crate) const TOKEN_COLUMNS: &str = "token_sha256, old_token_sha256, old_toke
 
 /// Reads the old token from [`TOKEN_COLUMNS`].
 pub(crate) fn old_token(row: &AnyRow) -> Result<Option<Box<OldToken>>, RowError> {
-    let sha256 = row.parse_optional("old_token_sha256", bytes_of_hex)?;
+    let sha256 = row.hex_optional("old_token_sha256")?;
     let until = row.take::<Option<i64>>("old_token_until")?.map(Timestamp);
     let old = sha256.zip(until);
     Ok(old.map(|(sha256, until)| Box::new(OldToken { sha256, until })))
@@ -51,7 +50,7 @@ pub(super) async fn replace(
     )
     .bind(ctx.tenant.0)
     .bind(storable(device_id).into_owned())
-    .bind(sha256.map(|sha256| hex(&sha256)))
+    .bind(sha256.map(hex::encode))
     .bind(old_until.map(|at| at.0))
     .bind(now.0)
     .fetch_all(tx.conn())
@@ -94,7 +93,7 @@ pub(super) async fn forget_old(
     )
     .bind(tenant.0)
     .bind(device.0)
-    .bind(hex(&current))
+    .bind(hex::encode(current))
     .fetch_all(tx.conn())
     .await
     .map_err(failed("delete a device's old token"))?;

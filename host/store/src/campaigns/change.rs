@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, Priority},
     id::{CampaignId, TenantId},
     plugin::{OperatorAct, OperatorActKind},
@@ -184,7 +185,7 @@ async fn change_limits(
     )
     .bind(tenant.0)
     .bind(id.0)
-    .bind(priority.map(Priority::as_str))
+    .bind(priority.map(|priority| priority.as_str()))
     .bind(max_concurrent_updates.map(to_i64))
     .execute(tx.conn())
     .await

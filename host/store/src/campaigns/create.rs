@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
+    Named as _,
     campaign::{CampaignSpec, CampaignStatus, PluginUse},
     id::{CampaignId, FirmwareId, TenantId},
 };

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::any::AnyRow;
 use tidegate_core::{
+    Named as _,
     campaign::{Approval, Hold, PluginUse, Rollback, Targets},
-    plugin::{ClassKey, OperatorAct, OperatorActKind, PluginKind, RollbackScope},
+    plugin::{ClassKey, OperatorAct},
     time::Timestamp,
 };
 
-use crate::rows::{RowError, RowExt as _};
+use crate::rows::{RowError, RowExt as _, parse_value};
 
 /// The number of operator acts that are kept for strategies.
 pub(super) const MAX_OPERATOR_ACTS: usize = 64;
@@ -67,15 +68,11 @@ impl TryFrom<PluginJson> for PluginUse {
     type Error = RowError;
 
     fn try_from(json: PluginJson) -> Result<Self, RowError> {
-        let unknown_value = |column, value| move || RowError::UnknownValue { column, value };
-        let (revision, kind) = (json.revision, json.kind);
         Ok(Self {
             plugin: json.plugin,
-            revision: revision
-                .parse()
-                .map_err(|_| unknown_value("plugin revision", revision)())?,
+            revision: parse_value("plugin revision", &json.revision)?,
             version: json.version,
-            kind: PluginKind::parse(&kind).ok_or_else(unknown_value("plugin kind", kind))?,
+            kind: parse_value("plugin kind", &json.kind)?,
             config: json.config,
         })
     }
@@ -156,12 +153,8 @@ impl TryFrom<RollbackJson> for Rollback {
     type Error = RowError;
 
     fn try_from(json: RollbackJson) -> Result<Self, RowError> {
-        let value = json.scope;
         Ok(Self {
-            scope: RollbackScope::parse(&value).ok_or(RowError::UnknownValue {
-                column: "rollback scope",
-                value,
-            })?,
+            scope: parse_value("rollback scope", &json.scope)?,
             reason: json.reason,
             by: json.by,
         })
@@ -189,13 +182,9 @@ impl TryFrom<ActJson> for OperatorAct {
     type Error = RowError;
 
     fn try_from(json: ActJson) -> Result<Self, RowError> {
-        let value = json.kind;
         Ok(Self {
             at: Timestamp(json.at),
-            kind: OperatorActKind::parse(&value).ok_or(RowError::UnknownValue {
-                column: "operator act",
-                value,
-            })?,
+            kind: parse_value("operator act", &json.kind)?,
             wave: json.wave,
         })
     }

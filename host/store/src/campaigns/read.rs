@@ -1,6 +1,7 @@
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
-    campaign::{Campaign, CampaignSpec, CampaignStatus, Priority, Targets},
+    Named as _,
+    campaign::{Campaign, CampaignSpec, Targets},
     id::{CampaignId, FirmwareId, TenantId},
     time::Timestamp,
 };
@@ -63,7 +64,7 @@ pub(super) async fn page(
     filter: CampaignFilter,
     page: PageRequest,
 ) -> Result<Page<CampaignSummary>, StoreError> {
-    let status = filter.status.map(CampaignStatus::as_str);
+    let status = filter.status.map(|status| status.as_str());
     let which = if status.is_some() {
         "r.status = $2"
     } else {
@@ -104,7 +105,7 @@ fn from_row(row: &AnyRow) -> Result<Campaign, RowError> {
         spec: spec_of_row(row)?,
         firmware_name: row.take("firmware_name")?,
         firmware_version: row.take("firmware_version")?,
-        status: row.parse_column("status", CampaignStatus::parse)?,
+        status: row.parse("status")?,
         hold: json_optional::<HoldJson>(row, "hold")?.map(Into::into),
         approval: json_optional::<ApprovalJson>(row, "approval")?.map(Into::into),
         total_devices: row.count("total_devices")?,
@@ -133,7 +134,7 @@ fn spec_of_row(row: &AnyRow) -> Result<CampaignSpec, RowError> {
         allow_beta: row.flag("allow_beta")?,
         strategy: row.json::<PluginJson>("strategy")?.try_into()?,
         policies: json_list::<PluginJson, _>(row, "policies")?,
-        priority: row.parse_column("priority", Priority::parse)?,
+        priority: row.parse("priority")?,
         max_concurrent_updates: row
             .take::<Option<i64>>("max_concurrent_updates")?
             .map(i64::unsigned_abs),

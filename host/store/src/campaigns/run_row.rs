@@ -1,5 +1,6 @@
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
+    Named as _,
     campaign::{Approval, CampaignStatus, Hold, Rollback},
     id::{CampaignId, TenantId},
     plugin::OperatorAct,
@@ -79,7 +80,7 @@ impl CampaignRunRow {
             .map_err(failed(READ))?;
         let Some(row) = row else { return Ok(None) };
         let read = || {
-            let status = row.parse_column("status", CampaignStatus::parse)?;
+            let status: CampaignStatus = row.parse("status")?;
             let counter =
                 |column| Ok::<_, RowError>(u32::try_from(row.count(column)?).unwrap_or(u32::MAX));
             Ok::<_, RowError>(Self {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, CampaignStatus},
     id::{CampaignId, DeviceKey, TenantId},
     plugin::{OperatorAct, OperatorActKind},

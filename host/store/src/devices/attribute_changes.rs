@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
-use tidegate_core::{id::TenantId, time::Timestamp};
+use tidegate_core::{Named as _, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{
     AttributeChange, AttributeMode, DeviceReport, MAX_CHANGES, Page, PageRequest, StoreError,
 };
@@ -58,26 +58,11 @@ fn from_row(row: &AnyRow) -> Result<AttributeChange, RowError> {
         seq: row.count("seq")?,
         report: row.count("report_seq")?,
         at: Timestamp(row.take("at")?),
-        mode: row.parse_column("mode", parse_attribute_mode)?,
+        mode: row.parse("mode")?,
         key: row.take("attribute_key")?,
         before: row.take("value_before")?,
         after: row.take("value_after")?,
     })
-}
-
-fn attribute_mode_as_str(mode: AttributeMode) -> &'static str {
-    match mode {
-        AttributeMode::Merge => "merge",
-        AttributeMode::Replace => "replace",
-        AttributeMode::Remove => "remove",
-    }
-}
-
-fn parse_attribute_mode(text: &str) -> Option<AttributeMode> {
-    use AttributeMode as M;
-    [M::Merge, M::Replace, M::Remove]
-        .into_iter()
-        .find(|mode| attribute_mode_as_str(*mode) == text)
 }
 
 /// The attribute changes that a transaction adds, and the ones that exceed the limit and are deleted.
@@ -127,7 +112,7 @@ impl AttributeChangeLog {
                 seq,
                 report_seq: last + 1,
                 at: report.at.0,
-                mode: attribute_mode_as_str(mode),
+                mode: mode.as_str(),
                 attribute_key: key.to_owned(),
                 value_before: before.map(str::to_owned),
                 value_after: after.map(str::to_owned),

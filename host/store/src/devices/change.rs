@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
+    Named as _,
     id::{CampaignId, DeviceKey, TenantId},
     mode::DeviceMode,
 };
@@ -187,7 +188,7 @@ async fn write_device(
             .as_deref()
             .map(|name| storable(name).into_owned()),
     )
-    .bind(change.mode.map(DeviceMode::as_str))
+    .bind(change.mode.map(|mode| mode.as_str()))
     .bind(change.pinned.map(i64::from))
     .bind(i64::from(feed.is_some()))
     .bind(feed.flatten().map(|feed| storable(feed).into_owned()))

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate_core::{
+    Named as _,
     device::{AttributeNames, DeviceState},
-    firmware::hex,
     id::{DeviceKey, TenantId},
     mode::DeviceMode,
 };
@@ -82,7 +82,7 @@ async fn insert(
     .bind(tenant.0)
     .bind(storable(&device.device_id).into_owned())
     .bind(storable(name).into_owned())
-    .bind(device.token_sha256.map(|sha256| hex(&sha256)))
+    .bind(device.token_sha256.map(hex::encode))
     .bind(&reported.hw_model)
     .bind(&reported.hw_revision)
     .bind(&reported.hw_revision_key)

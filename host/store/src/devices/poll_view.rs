@@ -5,7 +5,6 @@ use tidegate_core::{
     device::DeviceState,
     id::{DeviceKey, TenantId, UpdateId},
     time::Timestamp,
-    update::UpdateStatus,
 };
 use tidegate_engine::ports::{OpenUpdate, PollView, StoreError};
 
@@ -15,7 +14,7 @@ use crate::{
     dialect::{ColumnType, storable},
     error::failed,
     maintenance_windows,
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error},
+    rows::{RowError, RowExt as _, row_error},
 };
 
 /// The columns of a [`PollView`]: the device `d` and its visible update `u`.
@@ -90,12 +89,12 @@ pub(super) async fn poll_views(
 }
 
 fn view(row: &AnyRow) -> Result<PollView, RowError> {
-    let state = row.parse_column("state", DeviceState::parse)?;
+    let state: DeviceState = row.parse("state")?;
     let open = match row.take::<Option<i32>>("open_id")? {
         None => None,
         Some(id) => Some(OpenUpdate {
             id: UpdateId(id),
-            status: row.parse_column("open_status", UpdateStatus::parse)?,
+            status: row.parse("open_status")?,
             revision: row.take("open_revision")?,
             forced_at: row.take::<Option<i64>>("open_forced_at")?.map(Timestamp),
             window: maintenance_windows::from_row(row, "open_window")?,
@@ -103,7 +102,7 @@ fn view(row: &AnyRow) -> Result<PollView, RowError> {
     };
     Ok(PollView {
         device: DeviceKey(row.take("id")?),
-        token_sha256: row.parse_optional("token_sha256", bytes_of_hex)?,
+        token_sha256: row.hex_optional("token_sha256")?,
         old_token: old_token(row)?,
         wants_attributes: row.flag("wants_attributes")?,
         is_unseen: state == DeviceState::Unknown,

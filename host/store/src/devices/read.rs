@@ -6,9 +6,8 @@ use std::{
 
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    device::{Device, DeviceState, Drift},
+    device::{Device, Drift},
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
-    mode::DeviceMode,
     time::Timestamp,
 };
 use tidegate_engine::ports::StoreError;
@@ -145,9 +144,9 @@ fn device_without_relations(row: &AnyRow) -> Result<Device, RowError> {
         groups: Vec::new(),
         feed: row.take("feed")?,
         labels: BTreeMap::new(),
-        mode: row.parse_column("mode", DeviceMode::parse)?,
+        mode: row.parse("mode")?,
         pinned: row.flag("pinned")?,
-        state: row.parse_column("state", DeviceState::parse)?,
+        state: row.parse("state")?,
         last_seen: row.take::<Option<i64>>("last_seen")?.map(Timestamp),
         address: address(row)?,
         created_at: Timestamp(row.take("created_at")?),

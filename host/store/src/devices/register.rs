@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use tidegate_core::{device::DeviceState, firmware::hex, id::TenantId, time::Timestamp};
+use tidegate_core::{Named as _, device::DeviceState, id::TenantId, time::Timestamp};
 use tidegate_engine::ports::{Enrolment, PollView, StoreError};
 
 use super::poll_view::poll_views;
@@ -81,7 +81,7 @@ impl Batch for RegistrationBatch {
             .map(|((tenant, device_id), item)| NewDeviceRow {
                 tenant_id: tenant.0,
                 device_id,
-                token_sha256: item.enrolment.token_sha256.map(|sha256| hex(&sha256)),
+                token_sha256: item.enrolment.token_sha256.map(hex::encode),
                 at: item.now.0,
             });
         let json = to_json(&new.collect::<Vec<_>>())?;

@@ -146,7 +146,7 @@ async fn devices(
                 version: row.take(2)?,
                 attributes: Vec::new(),
             };
-            let mode = row.parse_column("mode", DeviceMode::parse)?;
+            let mode: DeviceMode = row.parse("mode")?;
             for device in row.take::<&str>(4)?.split('\n') {
                 let (key, device_id) = device.split_once(' ').unwrap_or((device, ""));
                 selected.push(SelectedDevice {

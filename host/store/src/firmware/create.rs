@@ -3,7 +3,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate_core::{
-    firmware::{Artifact, FirmwareDetails, hex},
+    firmware::{Artifact, FirmwareDetails},
     id::{FirmwareId, ModuleId, TenantId},
     version::sort_key,
 };
@@ -169,9 +169,9 @@ async fn insert_artifacts(
             position,
             filename: storable(&artifact.filename),
             size: to_i64(artifact.size),
-            sha1: hex(&artifact.hashes.sha1),
-            md5: hex(&artifact.hashes.md5),
-            sha256: hex(&artifact.hashes.sha256),
+            sha1: hex::encode(artifact.hashes.sha1),
+            md5: hex::encode(artifact.hashes.md5),
+            sha256: hex::encode(artifact.hashes.sha256),
         });
     let columns = [
         ("position", ColumnType::Int),

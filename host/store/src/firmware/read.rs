@@ -13,7 +13,7 @@ use crate::{
     database::{Database, Tx},
     dialect::storable,
     error::failed,
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
 };
 
 /// The columns of a firmware `f`, for [`load_modules`].
@@ -228,9 +228,9 @@ fn artifact(row: &AnyRow) -> Result<(ModuleId, Artifact), RowError> {
         filename: row.take("filename")?,
         size: row.count("size")?,
         hashes: Hashes {
-            sha1: row.parse_column("sha1", bytes_of_hex)?,
-            md5: row.parse_column("md5", bytes_of_hex)?,
-            sha256: row.parse_column("sha256", bytes_of_hex)?,
+            sha1: row.hex("sha1")?,
+            md5: row.hex("md5")?,
+            sha256: row.hex("sha256")?,
         },
     };
     Ok((ModuleId(row.take("module_id")?), artifact))

@@ -144,7 +144,7 @@ async fn overdue(
             let overdue = Overdue {
                 id,
                 device,
-                campaign_status: row.parse_optional("campaign_status", CampaignStatus::parse)?,
+                campaign_status: row.parse_optional("campaign_status")?,
             };
             Ok::<_, RowError>((TenantId(row.take("tenant_id")?), overdue))
         };

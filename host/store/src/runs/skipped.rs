@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
+    Named as _,
     campaign::CampaignStatus,
     id::{CampaignId, DeviceKey, TenantId},
     mode::{self, SkipReason},
@@ -262,7 +263,7 @@ pub(crate) async fn skip_reason(
     .fetch_optional(tx.conn())
     .await
     .map_err(failed(READ))?;
-    row.map(|row| row.parse_column("reason", SkipReason::parse))
+    row.map(|row| row.parse("reason"))
         .transpose()
         .map_err(row_error(READ))
 }

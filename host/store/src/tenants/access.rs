@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
-use tidegate_core::access::{AccessSettings, Registration};
+use tidegate_core::{Named as _, access::AccessSettings};
 
-use crate::{dialect::storable, rows::RowError};
+use crate::{
+    dialect::storable,
+    rows::{RowError, parse_value},
+};
 
 /// [`AccessSettings`] as JSON.
 #[derive(Serialize, Deserialize)]
@@ -39,12 +42,8 @@ impl TryFrom<AccessJson> for AccessSettings {
     type Error = RowError;
 
     fn try_from(json: AccessJson) -> Result<Self, RowError> {
-        let registration = Registration::parse(&json.registration);
         Ok(Self {
-            registration: registration.ok_or(RowError::UnknownValue {
-                column: "settings",
-                value: json.registration,
-            })?,
+            registration: parse_value("settings", &json.registration)?,
             trust_on_first_use: json.trust_on_first_use,
             target_tokens: json.target_tokens,
             gateway_tokens: json.gateway_tokens,

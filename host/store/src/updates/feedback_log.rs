@@ -3,8 +3,8 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
+    Named as _,
     feedback::Feedback,
-    firmware::hex,
     id::{TenantId, UpdateId},
     time::Timestamp,
     update::{UpdateEvent, UpdateState},
@@ -84,7 +84,7 @@ impl FeedbackKey {
             update_id: update.0,
             cancel_request,
             // The first half of the sha256 suffices.
-            digest: hex(&feedback.digest().0[..16]),
+            digest: hex::encode(&feedback.digest().0[..16]),
         }
     }
 }

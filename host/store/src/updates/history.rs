@@ -1,6 +1,6 @@
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    feedback::{Execution, Feedback, Finished},
+    feedback::Feedback,
     id::{TenantId, UpdateId},
     time::Timestamp,
 };
@@ -68,8 +68,8 @@ fn from_row(row: &AnyRow) -> Result<FeedbackRow, RowError> {
         at: Timestamp(row.take("at")?),
         feedback: Feedback {
             device_time: row.take::<Option<i64>>("device_time")?.map(Timestamp),
-            execution: row.parse_column("execution", Execution::parse)?,
-            finished: row.parse_column("finished", Finished::parse)?,
+            execution: row.parse("execution")?,
+            finished: row.parse("finished")?,
             progress: n_of_m(row)?,
             code: code(row)?,
             messages: row.json("messages")?,

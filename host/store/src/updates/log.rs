@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
+    Named as _,
     feedback::MAX_MESSAGES,
     id::{DeviceKey, TenantId, UpdateId},
     log::{LogLine, LogSource, MAX_LINES},
@@ -190,7 +191,7 @@ async fn chunks(
     .fetch_all(tx.conn())
     .await
     .map_err(failed(READ))?;
-    let read = |row: &AnyRow| lines(row, row.parse_column("source", LogSource::parse)?, "lines");
+    let read = |row: &AnyRow| lines(row, row.parse("source")?, "lines");
     all(rows.iter().map(read))
 }
 

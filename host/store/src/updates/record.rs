@@ -5,6 +5,7 @@ use std::{
 
 use serde_json::json;
 use tidegate_core::{
+    Named as _,
     device::AutoConfirm,
     feedback::{Execution, MAX_PER_UPDATE},
     id::{CampaignId, DeviceKey, TenantId, UpdateId},
@@ -216,7 +217,7 @@ fn cancellation(
         _ => "update.cancel",
     };
     let fields =
-        |status: Option<UpdateStatus>| json!({ "status": status.map(UpdateStatus::as_str) });
+        |status: Option<UpdateStatus>| json!({ "status": status.map(|status| status.as_str()) });
     AuditEntry::of_difference(action, id, fields(before), fields(after))
 }
 

@@ -1,9 +1,8 @@
 use sqlx::any::AnyRow;
 use tidegate_core::{
-    feedback::Execution,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
-    update::{Attempt, Purpose, Update, UpdateError, UpdateState, UpdateStatus},
+    update::{Attempt, Purpose, Update, UpdateError, UpdateState},
 };
 
 use crate::{
@@ -77,11 +76,11 @@ fn state(row: &AnyRow) -> Result<UpdateState, RowError> {
     let time = |column| Ok::<_, RowError>(row.take::<Option<i64>>(column)?.map(Timestamp));
     let error: Option<String> = row.take("error_code")?;
     Ok(UpdateState {
-        status: row.parse_column("status", UpdateStatus::parse)?,
+        status: row.parse("status")?,
         success_criteria: success_criteria(row)?,
         options: options(row)?,
         progress: n_of_m(row)?,
-        phase: row.parse_optional("phase", Execution::parse)?,
+        phase: row.parse_optional("phase")?,
         code: code(row)?,
         started_at: time("started_at")?,
         completed_at: time("completed_at")?,

@@ -288,10 +288,8 @@ async fn totals(tx: &mut Tx, tenant: TenantId, device: DeviceKey) -> Result<Coun
     let mut counts = Counts::default();
     for row in &rows {
         let read = || {
-            Ok::<_, RowError>((
-                row.parse_column("status", UpdateStatus::parse)?,
-                row.count("n")?,
-            ))
+            let status: UpdateStatus = row.parse("status")?;
+            Ok::<_, RowError>((status, row.count("n")?))
         };
         let (status, n) = read().map_err(row_error(COUNT))?;
         *counts.slot(status.bucket()) += n;

@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tidegate_core::firmware::hex;
 use tidegate_e2e::{
     Database, FirmwareForm, IsolatedTenant, ServerOptions, run_standalone, wait_until,
 };
@@ -161,7 +160,7 @@ async fn installs_a_signed_image(database: Database) -> Result<()> {
 
 /// An image with one file and a signed description. The new certificate is left in the directory.
 fn image(folder: &Path, version: &str) -> Result<Vec<u8>> {
-    let sum = hex(&Sha256::digest(CONTENT));
+    let sum = hex::encode(Sha256::digest(CONTENT));
     let installed = folder.join("installed");
     let description = format!(
         "software = {{\n    version = \"{version}\";\n    hardware-compatibility: [ \"1.0\", \"1.1\" ];\n    \

@@ -1,6 +1,7 @@
 //! A campaign in progress: the failure ceiling, the policies' verdicts, the strategy's decision.
 
 use tidegate_core::{
+    Named as _,
     campaign::{CampaignStatus, FAILURE_CEILING, Hold, ROLLBACK_WEIGHT, Rollback, Transition},
     checker::check_decision,
     firmware::Firmware,

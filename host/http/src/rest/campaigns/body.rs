@@ -1,6 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, PluginUse},
     wave::Counts,
 };

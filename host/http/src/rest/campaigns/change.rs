@@ -4,10 +4,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, campaigns};
 use utoipa::ToSchema;
 
-use super::{
-    body::{CampaignBody, detail},
-    create::Priority,
-};
+use super::body::{CampaignBody, detail};
 use crate::{
     AppState,
     problem::Result,
@@ -15,13 +12,14 @@ use crate::{
         extract::{PathParams, parse_id},
         json::JsonBody,
         rules::{Body, RuleContext},
+        word::{PriorityWord, Word},
     },
 };
 
 /// Fields that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CampaignChange {
-    priority: Option<Priority>,
+    priority: Option<PriorityWord>,
     /// At least 1.
     max_concurrent_updates: Option<u64>,
 }
@@ -39,7 +37,7 @@ pub(crate) async fn change_campaign(
     JsonBody(request): JsonBody<CampaignChange>,
 ) -> Result<Json<CampaignBody>> {
     let campaign = parse_id("campaign", &campaign)?;
-    let priority = request.priority.map(Into::into);
+    let priority = request.priority.map(|Word(priority)| priority);
     let limit = request.max_concurrent_updates;
     let changed = campaigns::change_limits(&ctx, &state.engine, campaign, priority, limit);
     Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))

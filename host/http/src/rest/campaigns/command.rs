@@ -5,11 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::FromRequestParts};
 use http::request::Parts;
 use serde::Deserialize;
-use tidegate_core::{
-    campaign::Campaign,
-    id::CampaignId,
-    plugin::{self, FieldError},
-};
+use tidegate_core::{campaign::Campaign, id::CampaignId, plugin::FieldError};
 use tidegate_engine::{Authorized, Engine, Operator, campaigns};
 use utoipa::ToSchema;
 
@@ -25,6 +21,7 @@ use crate::{
         extract::{PathParams, parse_id},
         json::OptionalJson,
         rules::{Body, RuleContext},
+        word::{RollbackScopeWord, Word},
     },
 };
 
@@ -115,19 +112,9 @@ pub(crate) struct RollbackRequest {
     /// Free text, at most 1000 characters.
     #[serde(default)]
     reason: String,
+    /// `everything`: devices in flight and devices that completed the update. `in_flight`: devices in flight only.
     #[serde(default)]
-    scope: Scope,
-}
-
-/// Which devices a rollback covers.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Scope {
-    /// Devices in flight and devices that completed the update.
-    #[default]
-    Everything,
-    /// Devices in flight only.
-    InFlight,
+    scope: RollbackScopeWord,
 }
 
 /// Rolls a campaign back: cancels its open updates and updates devices that completed it to their previous firmware.
@@ -141,10 +128,7 @@ pub(crate) async fn roll_back_campaign(
     OptionalJson(request): OptionalJson<RollbackRequest>,
 ) -> Result<Json<CampaignBody>> {
     let reason = check_comment("/reason", request.reason)?;
-    let scope = match request.scope {
-        Scope::Everything => plugin::RollbackScope::Everything,
-        Scope::InFlight => plugin::RollbackScope::InFlight,
-    };
+    let Word(scope) = request.scope;
     let rolling_back = campaigns::roll_back(
         &command.ctx,
         &command.engine,

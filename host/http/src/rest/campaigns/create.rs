@@ -2,7 +2,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate_core::{
-    campaign::{self, Targets},
+    campaign::Targets,
     id::{Digest, FirmwareId},
     plugin::FieldError,
 };
@@ -26,6 +26,7 @@ use crate::{
         response::Created,
         rules::{Body, RuleContext, add_errors},
         update_options::{self, WithUpdateOptions},
+        word::PriorityWord,
     },
 };
 
@@ -55,7 +56,7 @@ pub(crate) struct NewCampaign {
     #[serde(default)]
     policies: Vec<PluginSelection>,
     #[serde(default)]
-    priority: Priority,
+    priority: PriorityWord,
     /// Maximum number of devices in flight; unlimited when left out.
     max_concurrent_updates: Option<u64>,
     /// Whether a user other than its creator must approve it before it starts.
@@ -81,17 +82,6 @@ pub(crate) struct PluginSelection {
     revision: Option<String>,
     /// Must match the plugin's config schema; `{}` when left out.
     config: Option<Value>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Priority {
-    Low,
-    #[default]
-    Normal,
-    High,
-    Critical,
-    Emergency,
 }
 
 /// Creates a campaign. Configs are validated by the plugins' schemas and by the plugins before anything is stored.
@@ -168,7 +158,7 @@ impl NewCampaignRequest {
             allow_beta: campaign.allow_beta,
             strategy: strategy.unwrap_or_default(),
             policies,
-            priority: campaign.priority.into(),
+            priority: campaign.priority.0,
             max_concurrent_updates: campaign.max_concurrent_updates,
             options,
             requires_approval: campaign.requires_approval,
@@ -286,16 +276,4 @@ impl PluginSelection {
 
 fn default_failure_threshold() -> u8 {
     20
-}
-
-impl From<Priority> for campaign::Priority {
-    fn from(priority: Priority) -> Self {
-        match priority {
-            Priority::Low => Self::Low,
-            Priority::Normal => Self::Normal,
-            Priority::High => Self::High,
-            Priority::Critical => Self::Critical,
-            Priority::Emergency => Self::Emergency,
-        }
-    }
 }

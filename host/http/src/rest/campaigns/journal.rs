@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
+use tidegate_core::Named as _;
 use tidegate_engine::{Ctx, campaigns, ports::JournalEntry};
 use utoipa::{IntoParams, ToSchema};
 

@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
+use strum::VariantNames;
 use tidegate_core::campaign::CampaignStatus;
 use tidegate_engine::{Ctx, campaigns, ports::CampaignFilter};
 use utoipa::IntoParams;
@@ -44,15 +45,8 @@ pub(crate) async fn list_campaigns(
 }
 
 fn status(text: &str) -> Result<CampaignStatus> {
-    CampaignStatus::parse(text).ok_or_else(|| {
-        let known: Vec<_> = CampaignStatus::ALL
-            .iter()
-            .map(|status| status.as_str())
-            .collect();
-        Problem::field(
-            "wrong_type",
-            "status",
-            format!("must be one of {}", known.join(", ")),
-        )
+    text.parse().map_err(|_| {
+        let known = <CampaignStatus as VariantNames>::VARIANTS.join(", ");
+        Problem::field("wrong_type", "status", format!("must be one of {known}"))
     })
 }

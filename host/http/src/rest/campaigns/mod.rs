@@ -19,7 +19,7 @@ mod waves;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use body::sum_counts;
-pub(crate) use create::{PluginSelection, Priority};
+pub(crate) use create::PluginSelection;
 pub(crate) use reason::{check_comment, comment_error};
 pub(crate) use waves::CountsBody;
 

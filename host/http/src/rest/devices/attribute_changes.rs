@@ -1,10 +1,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::{
-    Ctx,
-    ports::{AttributeChange, AttributeMode},
-    registry,
-};
+use tidegate_core::Named as _;
+use tidegate_engine::{Ctx, ports::AttributeChange, registry};
 use utoipa::ToSchema;
 
 use crate::{
@@ -59,11 +56,7 @@ impl From<AttributeChange> for AttributeChangeBody {
             seq: change.seq,
             report: change.report,
             at: change.at.into(),
-            mode: match change.mode {
-                AttributeMode::Merge => "merge",
-                AttributeMode::Replace => "replace",
-                AttributeMode::Remove => "remove",
-            },
+            mode: change.mode.as_str(),
             key: change.key,
             before: change.before,
             after: change.after,

@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tidegate_core::{
+    Named as _,
     device::{AutoConfirm, Device, Drift},
-    mode::DeviceMode,
 };
 use utoipa::ToSchema;
 
-use crate::rest::{response::Time, time_of_day::TimeOfDay};
+use crate::rest::{
+    response::Time,
+    time_of_day::TimeOfDay,
+    word::{DeviceModeWord, Word},
+};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Device)]
@@ -25,7 +29,9 @@ pub(super) struct DeviceBody {
     feed: Option<String>,
     /// Labels set by operators.
     labels: BTreeMap<String, String>,
-    mode: Mode,
+    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
+    /// an operator (`manual`).
+    mode: DeviceModeWord,
     /// A pinned device is offered no updates, whatever its mode.
     pinned: bool,
     /// `unknown`, `registered`, `pending`, `in_sync` or `error`.
@@ -49,18 +55,6 @@ pub(super) struct DeviceBody {
     transport: &'static str,
 }
 
-/// How a device is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or
-/// only by an operator (`manual`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = DeviceMode)]
-pub(crate) enum Mode {
-    #[default]
-    Rollout,
-    Latest,
-    Manual,
-}
-
 /// A device reports a version other than the expected one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Drift)]
@@ -71,26 +65,6 @@ struct DriftBody {
     reported: Option<String>,
     /// When it first reported a different version.
     since: Time,
-}
-
-impl From<Mode> for DeviceMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Rollout => Self::Rollout,
-            Mode::Latest => Self::Latest,
-            Mode::Manual => Self::Manual,
-        }
-    }
-}
-
-impl From<DeviceMode> for Mode {
-    fn from(mode: DeviceMode) -> Self {
-        match mode {
-            DeviceMode::Rollout => Self::Rollout,
-            DeviceMode::Latest => Self::Latest,
-            DeviceMode::Manual => Self::Manual,
-        }
-    }
 }
 
 /// All updates of a device count as confirmed in advance.
@@ -131,7 +105,7 @@ impl From<Device> for DeviceBody {
             groups: device.groups,
             feed: device.feed,
             labels: device.labels,
-            mode: device.mode.into(),
+            mode: Word(device.mode),
             pinned: device.pinned,
             state: device.state.as_str(),
             last_seen: device.last_seen.map(Time::from),

@@ -1,7 +1,7 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_core::plugin::FieldError;
+use tidegate_core::{Named as _, plugin::FieldError};
 use tidegate_engine::{Authorized, Operator, updates};
 use utoipa::ToSchema;
 
@@ -122,7 +122,7 @@ pub(crate) async fn update_devices(
         .into_iter()
         .map(|(device_id, obstacle)| Refused {
             device_id,
-            code: obstacle.code(),
+            code: obstacle.as_str(),
             reason: obstacle.to_string(),
         });
     Ok(Json(BulkOutcome {

@@ -6,7 +6,7 @@ use tidegate_core::plugin::FieldError;
 use tidegate_engine::{Authorized, Operator, ports, registry};
 use utoipa::ToSchema;
 
-use super::body::{DeviceBody, Mode};
+use super::body::DeviceBody;
 use crate::{
     AppState,
     field_names::to_request_fields,
@@ -16,6 +16,7 @@ use crate::{
         response::{Created, encode_segment},
         rules::{Body, RuleContext},
         time_of_day::TimeOfDay,
+        word::DeviceModeWord,
     },
 };
 
@@ -36,8 +37,10 @@ pub(crate) struct NewDevice {
     /// At most 50: keys of 1 to 64 letters, digits, `_`, `.` or `-`, values of at most 256 characters.
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    /// How it is assigned firmware: by campaigns (`rollout`), automatically the newest compatible one (`latest`), or only by
+    /// an operator (`manual`).
     #[serde(default)]
-    mode: Mode,
+    mode: DeviceModeWord,
     /// A pinned device is offered no updates.
     #[serde(default)]
     pinned: bool,
@@ -80,7 +83,7 @@ impl From<NewDevice> for ports::NewDevice {
             attributes: request.attributes,
             feed: request.feed,
             labels: request.labels,
-            mode: request.mode.into(),
+            mode: request.mode.0,
             pinned: request.pinned,
             polling_interval: request.polling_interval.map(|interval| interval.0),
             ..Self::default()

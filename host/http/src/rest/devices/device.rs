@@ -7,7 +7,7 @@ use tidegate_core::{plugin::FieldError, time::Timestamp};
 use tidegate_engine::{Authorized, Ctx, Operator, ports, registry};
 use utoipa::ToSchema;
 
-use super::body::{DeviceBody, Mode};
+use super::body::DeviceBody;
 use crate::{
     AppState,
     field_names::to_request_fields,
@@ -18,6 +18,7 @@ use crate::{
         patch::Patch,
         rules::{Body, RuleContext},
         time_of_day::TimeOfDay,
+        word::{DeviceModeWord, Word},
     },
 };
 
@@ -60,8 +61,8 @@ pub(crate) struct DevicePatch {
     labels: Patch<BTreeMap<String, Option<String>>>,
     /// Null: `rollout`.
     #[serde(default)]
-    #[schema(value_type = Option<Mode>)]
-    mode: Patch<Mode>,
+    #[schema(value_type = Option<DeviceModeWord>)]
+    mode: Patch<DeviceModeWord>,
     /// A pinned device is offered no updates; null: not pinned.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
@@ -124,7 +125,7 @@ impl DevicePatch {
             },
             clears_labels: self.labels == Patch::Clear,
             labels: self.labels.or_default().unwrap_or_default(),
-            mode: self.mode.or_default().map(Into::into),
+            mode: self.mode.or_default().map(|Word(mode)| mode),
             pinned: self.pinned.or_default(),
             polling_interval: match self.polling_interval {
                 Patch::Keep => None,

@@ -1,5 +1,6 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
+use tidegate_core::Named as _;
 use tidegate_engine::{
     Ctx,
     campaigns::{self, Explanation},
@@ -7,8 +8,15 @@ use tidegate_engine::{
 };
 use utoipa::ToSchema;
 
-use super::{UpdateBody, body::Mode};
-use crate::{AppState, problem::Result, rest::extract::PathParams};
+use super::UpdateBody;
+use crate::{
+    AppState,
+    problem::Result,
+    rest::{
+        extract::PathParams,
+        word::{DeviceModeWord, Word},
+    },
+};
 
 /// Why a device was, or was not, offered the firmware of the newest campaigns.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,7 +30,7 @@ pub(crate) struct Explanations {
 /// Reasons that do not depend on a campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceReasons {
-    mode: Mode,
+    mode: DeviceModeWord,
     pinned: bool,
     feed: Option<String>,
     /// Whether it reports a version other than the one its last completed update installed.
@@ -69,7 +77,7 @@ pub(crate) async fn explain_device(
         .collect();
     Ok(Json(Explanations {
         device: DeviceReasons {
-            mode: device.mode.into(),
+            mode: Word(device.mode),
             pinned: device.pinned,
             feed: device.feed.clone(),
             drifted: device.drift.is_some(),

@@ -5,7 +5,7 @@ use axum::{
 };
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use tidegate_core::id::UpdateId;
+use tidegate_core::{Named as _, id::UpdateId};
 use tidegate_engine::{Ctx, ports::FeedbackRow, registry, updates};
 use utoipa::{IntoParams, ToSchema};
 

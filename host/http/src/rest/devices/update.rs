@@ -1,6 +1,6 @@
 use serde::Serialize;
 use tidegate_core::{
-    feedback::Execution,
+    Named as _,
     update::{Purpose, UpdateState, UpdateStatus},
 };
 use tidegate_engine::ports::UpdateRow;
@@ -80,7 +80,7 @@ impl From<UpdateRow> for UpdateBody {
             status: state.status.as_str(),
             options: UpdateOptionsView::new(&state.options, state.success_criteria),
             progress_percentage,
-            phase: state.phase.map(Execution::as_str),
+            phase: state.phase.map(|phase| phase.as_str()),
             code: state.code,
             retry_count: update.attempt.count,
             retry_of: update.attempt.first.map(|id| id.0),

@@ -8,10 +8,11 @@ use crate::{
     field_names::to_request_fields,
     problem::{Problem, Result},
     rest::{
-        campaigns::{PluginSelection, Priority},
+        campaigns::PluginSelection,
         decode::Merged,
         rules::{RuleContext, add_errors},
         update_options::{self, WithUpdateOptions},
+        word::PriorityWord,
     },
 };
 
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub(crate) struct UpdateConfig {
     #[serde(default)]
-    priority: Priority,
+    priority: PriorityWord,
     /// Ignores compatibility policies and a pin, and reinstalls firmware that is already installed.
     #[serde(default)]
     force: bool,
@@ -71,7 +72,7 @@ fn convert(
     });
     let request = UpdateRequest {
         firmware: FirmwareId(firmware),
-        priority: config.priority.into(),
+        priority: config.priority.0,
         force: config.force,
         allow_beta: config.allow_beta,
         options,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidegate_core::firmware::{Artifact, Firmware, Module, hex};
+use tidegate_core::firmware::{Artifact, Firmware, Module};
 use tidegate_engine::firmware::files;
 use utoipa::ToSchema;
 
@@ -94,9 +94,9 @@ impl From<Firmware> for FirmwareBody {
             max_hardware_version: details.max_hardware_version,
             file_size,
             file_url: format!("/api/v1/firmware/{}/download", firmware.id),
-            checksum_md5: only.map(|hashes| hex(&hashes.md5)),
-            checksum_sha1: only.map(|hashes| hex(&hashes.sha1)),
-            checksum_sha256: only.map(|hashes| hex(&hashes.sha256)),
+            checksum_md5: only.map(|hashes| hex::encode(hashes.md5)),
+            checksum_sha1: only.map(|hashes| hex::encode(hashes.sha1)),
+            checksum_sha256: only.map(|hashes| hex::encode(hashes.sha256)),
             tags: details.tags,
             metadata: details.metadata,
             is_beta: details.is_beta,
@@ -133,9 +133,9 @@ impl From<Artifact> for ArtifactBody {
             filename: file.filename,
             size: file.size,
             hashes: HashesBody {
-                md5: hex(&file.hashes.md5),
-                sha1: hex(&file.hashes.sha1),
-                sha256: hex(&file.hashes.sha256),
+                md5: hex::encode(file.hashes.md5),
+                sha1: hex::encode(file.hashes.sha1),
+                sha256: hex::encode(file.hashes.sha256),
             },
         }
     }

@@ -1,5 +1,6 @@
 use serde::Serialize;
 use serde_json::Value;
+use tidegate_core::Named as _;
 use tidegate_engine::{Error, ports::Revision};
 use utoipa::ToSchema;
 

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
-use tidegate_core::access::{AccessSettings, Registration};
+use tidegate_core::access::AccessSettings;
 use utoipa::ToSchema;
+
+use crate::rest::word::{RegistrationWord, Word};
 
 /// How devices are registered and authenticated.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -9,7 +11,7 @@ use utoipa::ToSchema;
 pub(super) struct AccessBody {
     /// `open`: an authenticated device that is unknown is registered at its first poll. `allow_list`: only operators
     /// create devices.
-    registration: Option<RegistrationBody>,
+    registration: Option<RegistrationWord>,
     /// Whether an unknown device is registered with the first token that it presents; a later token never replaces it.
     /// False by default.
     trust_on_first_use: Option<bool>,
@@ -21,21 +23,10 @@ pub(super) struct AccessBody {
     proxy_authorities: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Registration)]
-enum RegistrationBody {
-    Open,
-    AllowList,
-}
-
 impl From<&AccessSettings> for AccessBody {
     fn from(settings: &AccessSettings) -> Self {
         Self {
-            registration: Some(match settings.registration {
-                Registration::Open => RegistrationBody::Open,
-                Registration::AllowList => RegistrationBody::AllowList,
-            }),
+            registration: Some(Word(settings.registration)),
             trust_on_first_use: Some(settings.trust_on_first_use),
             target_tokens: Some(settings.target_tokens),
             gateway_tokens: Some(settings.gateway_tokens),
@@ -47,10 +38,7 @@ impl From<&AccessSettings> for AccessBody {
 impl From<AccessBody> for AccessSettings {
     fn from(body: AccessBody) -> Self {
         let default = Self::default();
-        let registration = body.registration.map(|word| match word {
-            RegistrationBody::Open => Registration::Open,
-            RegistrationBody::AllowList => Registration::AllowList,
-        });
+        let registration = body.registration.map(|Word(registration)| registration);
         Self {
             registration: registration.unwrap_or(default.registration),
             trust_on_first_use: body

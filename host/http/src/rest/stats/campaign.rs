@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use tidegate_core::Named as _;
 
 use axum::{Json, extract::State};
 use serde::Serialize;

@@ -1,5 +1,5 @@
 use serde::Serialize;
-use tidegate_core::log;
+use tidegate_core::{Named as _, log};
 use tidegate_engine::updates;
 use utoipa::ToSchema;
 

@@ -1,4 +1,5 @@
 use tidegate_core::{
+    Named as _,
     feedback::{Execution, Finished},
     log::{LogLine, LogSource, MAX_LINES},
     update::UpdateEvent,

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 use tidegate_core::{
+    Named as _,
     device::DeviceState,
     id::{DeviceKey, FirmwareId, TenantId, UpdateId},
     mode::{DeviceMode, Eligibility},
@@ -19,7 +20,7 @@ use crate::{
     devices::seconds,
     dialect::ColumnType,
     error::failed,
-    rows::{RowError, RowExt as _, bytes_of_hex, row_error, to_json},
+    rows::{RowError, RowExt as _, row_error, to_json},
     tenant_counters::{DeviceTraits, TenantCounters},
 };
 
@@ -135,7 +136,7 @@ pub(super) async fn lock(
 fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
     Ok(DeviceRow {
         device_id: row.take("device_id")?,
-        state: row.parse_column("state", DeviceState::parse)?,
+        state: row.parse("state")?,
         hw_model: row.take("hw_model")?,
         hw_revision: row.take("hw_revision")?,
         sw_version: row.take("sw_version")?,
@@ -148,11 +149,11 @@ fn from_row(row: &AnyRow) -> Result<DeviceRow, RowError> {
         expected_version: row.take("expected_version")?,
         drifted_at: row.take::<Option<i64>>("drifted_at")?.map(Timestamp),
         attribute_change_seq: row.take("attribute_change_seq")?,
-        mode: row.parse_column("mode", DeviceMode::parse)?,
+        mode: row.parse("mode")?,
         pinned: row.flag("pinned")?,
         feed: row.take("feed")?,
         wants_attributes: row.flag("wants_attributes")?,
-        token_sha256: row.parse_optional("token_sha256", bytes_of_hex)?,
+        token_sha256: row.hex_optional("token_sha256")?,
         old_token: old_token(row)?,
         auto_confirms: row.take::<Option<i64>>("auto_confirm_at")?.is_some(),
         polling_seconds: seconds(row)?,

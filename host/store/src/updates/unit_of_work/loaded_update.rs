@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use tidegate_core::{
-    feedback::Execution,
+    Named as _,
     id::{CampaignId, DeviceKey, FirmwareId, TenantId, UpdateId},
     time::Timestamp,
     update::{Attempt, Purpose, Update, UpdateState},
@@ -181,7 +181,7 @@ fn json(loaded: &LoadedUpdate) -> LoadedUpdateJson<'_> {
         revision: loaded.revision,
         progress_n: state.progress.map(|(n, _)| n),
         progress_of: state.progress.map(|(_, of)| of),
-        phase: state.phase.map(Execution::as_str),
+        phase: state.phase.map(|phase| phase.as_str()),
         code: state.code,
         error_code: state.error.as_ref().map(|error| storable(&error.code)),
         error_message: state.error.as_ref().map(|error| storable(&error.message)),

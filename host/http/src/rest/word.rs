@@ -1,0 +1,77 @@
+//! Enums of the core and the engine in requests and responses.
+
+use std::{any::type_name, borrow::Cow, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strum::VariantNames;
+use tidegate_core::{
+    Named,
+    access::Registration,
+    campaign::Priority,
+    mode::DeviceMode,
+    plugin::RollbackScope,
+    update::{OnDenied, SuccessCriteriaName, UpdateTypeName},
+};
+use tidegate_engine::ports::Role;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
+
+/// A variant by its canonical name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Word<T>(pub(crate) T);
+
+// utoipa's derive asks the arguments of a generic type for schemas, which enums of other crates do not have.
+pub(crate) type DeviceModeWord = Word<DeviceMode>;
+pub(crate) type OnDeniedWord = Word<OnDenied>;
+pub(crate) type PriorityWord = Word<Priority>;
+pub(crate) type RegistrationWord = Word<Registration>;
+pub(crate) type RoleWord = Word<Role>;
+pub(crate) type RollbackScopeWord = Word<RollbackScope>;
+pub(crate) type SuccessCriteriaWord = Word<SuccessCriteriaName>;
+pub(crate) type UpdateTypeWord = Word<UpdateTypeName>;
+
+impl<'de, T: FromStr + VariantNames> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+
+        impl<T: FromStr + VariantNames> de::Visitor<'_> for Visitor<T> {
+            type Value = Word<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "one of {}", T::VARIANTS.join(", "))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Word<T>, E> {
+                let variant = text.parse().map(Word);
+                variant.map_err(|_| E::unknown_variant(text, T::VARIANTS))
+            }
+        }
+
+        deserializer.deserialize_str(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: Named> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<T: VariantNames> PartialSchema for Word<T> {
+    fn schema() -> RefOr<Schema> {
+        let names = T::VARIANTS.iter().copied();
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        schema.enum_values(Some(names)).into()
+    }
+}
+
+/// The schema has the name of the enum.
+impl<T: VariantNames> ToSchema for Word<T> {
+    fn name() -> Cow<'static, str> {
+        let path = type_name::<T>();
+        let name = path.rsplit("::").next().unwrap_or(path);
+        Cow::Borrowed(name.strip_suffix("Name").unwrap_or(name))
+    }
+}
