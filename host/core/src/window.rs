@@ -4,14 +4,11 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use self::schedule::Schedule;
 use crate::{plugin::FieldError, time::Timestamp};
+use parking_lot::Mutex;
 
 /// Minimum duration of a window.
 pub const MIN_WINDOW: Duration = Duration::from_mins(1);
@@ -125,10 +122,7 @@ impl MaintenanceWindow {
 
     /// The first opening after `after`; `None`: there is none.
     pub fn next_opening(&self, after: Timestamp) -> Option<Timestamp> {
-        let mut opening_cache = self
-            .opening_cache
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut opening_cache = self.opening_cache.lock();
         let covers = |(from, opening): &&CachedOpening| {
             *from <= after && opening.is_none_or(|opening| after < opening)
         };

@@ -1,11 +1,8 @@
 //! Health of the background loops.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Tracks loops and jobs, so that a readiness probe sees one that ended or is stuck.
@@ -46,7 +43,7 @@ impl HealthRegistry {
 
     /// Why the first unhealthy task is unhealthy. `None`: all are healthy.
     pub fn unhealthy_reason(&self) -> Option<String> {
-        let state = self.lock();
+        let state = self.0.lock();
         let reasons = state.tasks.values().filter_map(Task::unhealthy_reason);
         reasons.into_iter().next()
     }
@@ -57,7 +54,7 @@ impl HealthRegistry {
         max_silence: Duration,
         may_end: bool,
     ) -> Heartbeat {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let id = state.next_id;
         state.next_id += 1;
         let task = Task {
@@ -72,10 +69,6 @@ impl HealthRegistry {
             id,
             may_end,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, RegistryState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,7 +87,7 @@ impl Task {
 impl Heartbeat {
     /// Reports that the task makes progress.
     pub fn beat(&self) {
-        if let Some(task) = self.registry.lock().tasks.get_mut(&self.id) {
+        if let Some(task) = self.registry.0.lock().tasks.get_mut(&self.id) {
             task.last_beat = Instant::now();
         }
     }
@@ -102,7 +95,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        let mut state = self.registry.lock();
+        let mut state = self.registry.0.lock();
         if self.may_end {
             state.tasks.remove(&self.id);
         } else if let Some(task) = state.tasks.get_mut(&self.id) {

@@ -1,8 +1,6 @@
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
 
+use parking_lot::Mutex;
 use tidegate_core::id::DeviceKey;
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -32,10 +30,7 @@ impl Default for Signals {
 impl Signals {
     /// A campaign needs a tick: its counters changed or an operator acted. Also notifies its watchers.
     pub fn wake_campaign(&self, run: RunRef) {
-        self.woken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(run);
+        self.woken.lock().insert(run);
         self.wake.notify_one();
         self.notify_watchers(run);
     }
@@ -74,11 +69,7 @@ impl Signals {
 
     /// The campaigns woken since the last call.
     pub(crate) fn take_woken(&self) -> Vec<RunRef> {
-        self.woken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain()
-            .collect()
+        self.woken.lock().drain().collect()
     }
 
     /// Returns when a campaign is woken, or immediately if one was woken since the last call.

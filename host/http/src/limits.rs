@@ -7,7 +7,7 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tidegate_core::id::TenantId;
 
@@ -141,7 +142,7 @@ impl RequestLimits {
 
     /// Acquires a permit for an event stream. Dropping it releases it.
     pub(crate) fn acquire_event_stream(&self, tenant: TenantId) -> Result<StreamPermit, Problem> {
-        let mut open = self.streams.lock();
+        let mut open = self.streams.by_tenant.lock();
         let count = open.entry(tenant).or_default();
         if self.streams.max > 0 && *count >= self.streams.max {
             let detail = format!("{count} event streams are open; close one first");
@@ -162,13 +163,7 @@ struct OpenStreams {
     by_tenant: Mutex<HashMap<TenantId, usize>>,
 }
 
-impl OpenStreams {
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
-        self.by_tenant
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl OpenStreams {}
 
 /// A permit held by an open event stream.
 pub(crate) struct StreamPermit {
@@ -178,7 +173,7 @@ pub(crate) struct StreamPermit {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut open = self.streams.lock();
+        let mut open = self.streams.by_tenant.lock();
         if let Some(count) = open.get_mut(&self.tenant) {
             *count -= 1;
             if *count == 0 {
@@ -391,6 +386,6 @@ mod tests {
         let third = open(1);
         assert!(third.is_ok() && open(1).is_err());
         drop((third, second));
-        assert!(limits.streams.lock().is_empty());
+        assert!(limits.streams.by_tenant.lock().is_empty());
     }
 }

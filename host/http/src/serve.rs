@@ -122,7 +122,7 @@ impl HttpServer {
 struct ConnectionLimit {
     permits: Arc<Semaphore>,
     max: usize,
-    last_warning: std::sync::Mutex<Option<Instant>>,
+    last_warning: parking_lot::Mutex<Option<Instant>>,
 }
 
 impl ConnectionLimit {
@@ -130,7 +130,7 @@ impl ConnectionLimit {
         Self {
             permits: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
             max,
-            last_warning: std::sync::Mutex::default(),
+            last_warning: parking_lot::Mutex::default(),
         }
     }
 
@@ -144,10 +144,7 @@ impl ConnectionLimit {
     }
 
     fn warn_full(&self) {
-        let mut last_warning = self
-            .last_warning
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last_warning = self.last_warning.lock();
         if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
             *last_warning = Some(Instant::now());
             tracing::warn!(connections = self.max, "connection limit reached");

@@ -3,10 +3,11 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
     time::SystemTime,
 };
 
+use parking_lot::{Mutex, RwLock};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -144,19 +145,13 @@ impl Tls {
     pub fn reload(&self) -> Result<bool, TlsError> {
         let certificate = &*self.certificate;
         let versions = file_versions(&certificate.settings);
-        let mut loaded = certificate
-            .loaded_versions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = certificate.loaded_versions.lock();
         if *loaded == versions {
             return Ok(false);
         }
         *loaded = versions;
         let key = load_certified_key(&certificate.settings, &ring::default_provider())?;
-        *certificate
-            .key
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        *certificate.key.write() = Arc::new(key);
         Ok(true)
     }
 
@@ -194,7 +189,7 @@ impl fmt::Debug for ReloadableCert {
 
 impl ResolvesServerCert for ReloadableCert {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        let key = self.key.read();
         Some(Arc::clone(&key))
     }
 }

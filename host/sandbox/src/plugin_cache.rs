@@ -1,10 +1,8 @@
 //! A cache of loaded plugins.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
+use parking_lot::Mutex;
 use tidegate_core::id::Digest;
 
 use crate::plugin::Plugin;
@@ -31,7 +29,7 @@ impl PluginCache {
     }
 
     pub(crate) fn get(&self, digest: Digest) -> Option<Plugin> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         entries.clock += 1;
         let now = entries.clock;
         let (plugin, used) = entries.by_digest.get_mut(&digest)?;
@@ -40,7 +38,7 @@ impl PluginCache {
     }
 
     pub(crate) fn insert(&self, plugin: &Plugin) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         entries.clock += 1;
         let now = entries.clock;
         entries
@@ -53,10 +51,5 @@ impl PluginCache {
             };
             entries.by_digest.remove(&least_recent);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CacheEntries> {
-        // A panic under the lock cannot leave the entries inconsistent.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

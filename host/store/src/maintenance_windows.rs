@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    sync::{Arc, LazyLock, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use tidegate_core::window::{MaintenanceWindow, WindowSpec};
@@ -56,7 +57,7 @@ fn from_text(text: &str, column: &'static str) -> Result<Arc<MaintenanceWindow>,
     static CACHE: LazyLock<Mutex<HashMap<Box<str>, Weak<MaintenanceWindow>>>> =
         LazyLock::new(Mutex::default);
 
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = CACHE.lock();
     if let Some(window) = cache.get(text).and_then(Weak::upgrade) {
         return Ok(window);
     }

@@ -2,10 +2,11 @@
 
 use std::{
     io,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::{sync::Notify, time::timeout};
 use tracing::{
@@ -34,7 +35,7 @@ struct SharedBuffer(Arc<(Mutex<Vec<u8>>, Notify)>);
 impl io::Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (all, written) = &*self.0;
-        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = all.lock();
         all.extend_from_slice(bytes);
         written.notify_one();
         Ok(bytes.len())
@@ -66,7 +67,7 @@ impl CapturedLog {
     /// The events with this message, as JSON: their fields, `level`, `target`, and the current `span`.
     pub fn events(&self, message: &str) -> Vec<Value> {
         let bytes = self.bytes.0.0.lock();
-        let bytes = bytes.unwrap_or_else(PoisonError::into_inner);
+        let bytes = bytes;
         bytes
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())

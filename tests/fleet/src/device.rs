@@ -1,11 +1,8 @@
 //! A simulated device.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use rand::{RngExt as _, rngs::StdRng};
 use tokio::{
     sync::{Notify, Semaphore},
@@ -292,11 +289,11 @@ impl Device {
     }
 
     fn update_record(&self, change: impl FnOnce(&mut DeviceRecord)) {
-        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.record.lock());
         self.record_changed.notify_waiters();
     }
 
     fn read_record<T>(&self, read: impl FnOnce(&DeviceRecord) -> T) -> T {
-        read(&self.record.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&self.record.lock())
     }
 }

@@ -1,9 +1,6 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -131,12 +128,7 @@ impl Fleet {
 
     /// The records of all devices, in the order of their numbers.
     pub fn records(&self) -> Vec<DeviceRecord> {
-        let read = |record: &Arc<Mutex<DeviceRecord>>| {
-            record
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        };
+        let read = |record: &Arc<Mutex<DeviceRecord>>| record.lock().clone();
         self.records.iter().map(read).collect()
     }
 

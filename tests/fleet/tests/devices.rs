@@ -1,9 +1,6 @@
 //! The behavior of simulated devices, against a fake server.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use axum::{
@@ -12,6 +9,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post, put},
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_fleet::{DeviceRecord, Execution, Finished, Fleet, FleetOptions, Pace, Profiles};
@@ -73,7 +71,7 @@ impl FakeServer {
     }
 
     fn with_script<T>(&self, change: impl FnOnce(&mut ServerScript) -> T) -> T {
-        change(&mut self.script.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.script.lock())
     }
 
     /// Runs one device until its record meets a condition.

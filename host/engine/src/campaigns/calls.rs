@@ -1,8 +1,6 @@
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
+use parking_lot::Mutex;
 use tidegate_core::{
     Named as _,
     campaign::PluginUse,
@@ -22,7 +20,7 @@ pub struct UsageLog(Mutex<HashMap<(TenantId, Digest), Usage>>);
 
 impl UsageLog {
     fn add<T>(&self, tenant: TenantId, plugin: Digest, call: &Call<T>) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.0.lock();
         let usage = log.entry((tenant, plugin)).or_default();
         usage.calls += 1;
         usage.failures += u64::from(call.outcome.is_err());
@@ -30,7 +28,7 @@ impl UsageLog {
     }
 
     fn take(&self) -> HashMap<TenantId, Vec<(Digest, Usage)>> {
-        let taken = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken = std::mem::take(&mut *self.0.lock());
         let mut by_tenant: HashMap<_, Vec<_>> = HashMap::new();
         for ((tenant, plugin), usage) in taken {
             by_tenant.entry(tenant).or_default().push((plugin, usage));

@@ -1,9 +1,6 @@
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -115,7 +112,7 @@ struct RunningTicks(Mutex<std::collections::HashMap<RunRef, bool>>);
 impl RunningTicks {
     /// True if the campaign is not being processed yet. Otherwise records that it was woken.
     fn start(&self, run: RunRef) -> bool {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.0.lock();
         match running.get_mut(&run) {
             Some(woken) => {
                 *woken = true;
@@ -127,11 +124,7 @@ impl RunningTicks {
 
     /// True if the campaign was woken meanwhile.
     fn finish(&self, run: RunRef) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&run)
-            .unwrap_or(false)
+        self.0.lock().remove(&run).unwrap_or(false)
     }
 }
 

@@ -1,12 +1,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::sync::Cache;
 use tidegate_core::{
     id::{GatewayId, TenantId},
@@ -68,10 +69,7 @@ impl AuthCache {
 
     /// The current version, to be taken before a tenant is read.
     pub(super) fn tenant_version(&self) -> u64 {
-        *self
-            .tenant_version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.tenant_version.lock()
     }
 
     /// Caches a look-up, unless a tenant has changed since `tenant_version` was taken.
@@ -81,10 +79,7 @@ impl AuthCache {
         name: &str,
         read: Cached<Option<Arc<Tenant>>>,
     ) {
-        let current = self
-            .tenant_version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let current = self.tenant_version.lock();
         if *current == tenant_version {
             self.tenants.insert(name.into(), read);
         }
@@ -92,10 +87,7 @@ impl AuthCache {
 
     /// Drops all tenants after one of them was changed, here or by another server.
     pub(crate) fn invalidate_tenants(&self) {
-        let mut tenant_version = self
-            .tenant_version
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut tenant_version = self.tenant_version.lock();
         self.tenants.clear();
         *tenant_version += 1;
     }
@@ -128,7 +120,7 @@ impl AuthCache {
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<(TenantId, GatewayId), Timestamp>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 }
 

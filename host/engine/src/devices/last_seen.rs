@@ -1,10 +1,6 @@
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tidegate_core::{
     id::{DeviceKey, TenantId},
     time::Timestamp,
@@ -40,9 +36,7 @@ impl LastSeenBuffer {
     /// Buffers that a device was seen; the latest time is kept.
     pub(crate) fn record(&self, seen: LastSeenRecord) {
         let shard = usize::try_from(seen.device.0).unwrap_or(0) % SHARDS;
-        let mut entries = self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.shards[shard].lock();
         let new = (seen.at, seen.address);
         let entry = entries.entry((seen.tenant, seen.device)).or_insert(new);
         if entry.0 <= seen.at {
@@ -53,10 +47,10 @@ impl LastSeenBuffer {
     /// Takes up to `limit` entries. Older entries are taken first, except within one batch, so that frequent polls of
     /// some devices cannot starve others.
     fn take(&self, limit: usize) -> Vec<LastSeenRecord> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if waiting.is_empty() || limit == usize::MAX {
             for shard in &self.shards {
-                let mut entries = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut entries = shard.lock();
                 let taken = std::mem::take(&mut *entries).into_iter();
                 waiting.extend(
                     taken.map(|((tenant, device), (at, address))| LastSeenRecord {

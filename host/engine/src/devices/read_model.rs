@@ -1,8 +1,9 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::{Equivalent, sync::Cache};
 use tidegate_core::id::TenantId;
 
@@ -202,9 +203,7 @@ impl ReadModel {
     }
 
     fn lock(&self, stripe: usize) -> MutexGuard<'_, u64> {
-        self.versions[stripe]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.versions[stripe].lock()
     }
 }
 

@@ -1,11 +1,8 @@
 //! Records the SQL statements of a request, from the events that sqlx logs.
 
-use std::{
-    collections::HashMap,
-    fmt::Debug,
-    sync::{Mutex, Once, PoisonError},
-};
+use std::{collections::HashMap, fmt::Debug, sync::Once};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{
     Event, Instrument as _, Subscriber,
@@ -60,7 +57,7 @@ pub(crate) async fn record_statements<T>(future: impl Future<Output = T>) -> (T,
 }
 
 fn with_recordings<T>(change: impl FnOnce(&mut HashMap<u64, Recording>) -> T) -> T {
-    let mut recordings = RECORDINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut recordings = RECORDINGS.lock();
     change(recordings.get_or_insert_default())
 }
 

@@ -1,16 +1,11 @@
 //! A sandbox with a temporary folder, and components in memory.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tidegate_core::{
     id::Digest,
@@ -31,10 +26,7 @@ pub(crate) struct MemoryComponents {
 impl MemoryComponents {
     pub(crate) fn put(&self, component: Vec<u8>) -> Digest {
         let digest = Digest::of(&component);
-        self.components
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(digest, component.into());
+        self.components.lock().insert(digest, component.into());
         digest
     }
 }
@@ -42,10 +34,7 @@ impl MemoryComponents {
 #[async_trait]
 impl ComponentSource for MemoryComponents {
     async fn component(&self, digest: Digest) -> io::Result<Option<Bytes>> {
-        let components = self
-            .components
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let components = self.components.lock();
         Ok(components.get(&digest).cloned())
     }
 }
