@@ -5,9 +5,9 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Actor, Authorized, Ctx, FileLeases, HealthRegistry, Settings, Signals,
-    campaigns::UsageLog,
     ctx::draw_request_id,
     devices::{AuthCache, FirmwareCache, LastSeenBuffer, ReadModel},
+    plugins::PluginCalls,
     ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Role, Sandbox, Store},
 };
 
@@ -27,8 +27,8 @@ pub struct Engine {
     pub(crate) last_seen: LastSeenBuffer,
     /// One permit for each device report that may wait for the store.
     pub(crate) reports: Arc<Semaphore>,
-    /// Plugin usage that is not written yet.
-    pub(crate) usage: UsageLog,
+    /// Calls plugins.
+    pub(crate) plugins: PluginCalls,
     /// Numbers the requests that lease files.
     pub(crate) file_leases: FileLeases,
     /// Health of the background loops.
@@ -52,6 +52,7 @@ pub struct Ports {
 impl Engine {
     /// An engine with empty caches.
     pub fn new(ports: Ports, settings: Settings) -> Self {
+        let plugins = PluginCalls::new(Arc::clone(&ports.sandbox), Arc::clone(&ports.observer));
         let waiting = settings.waiting_reports.min(Semaphore::MAX_PERMITS);
         Self {
             ports,
@@ -61,7 +62,7 @@ impl Engine {
             firmware_cache: FirmwareCache::default(),
             last_seen: LastSeenBuffer::default(),
             reports: Arc::new(Semaphore::new(waiting)),
-            usage: UsageLog::default(),
+            plugins,
             file_leases: FileLeases::default(),
             health: Arc::default(),
             signals: Signals::default(),
@@ -120,8 +121,8 @@ impl Engine {
         &self.health
     }
 
-    /// The plugin runtime.
-    pub(crate) fn sandbox(&self) -> &dyn Sandbox {
-        &*self.ports.sandbox
+    /// Calls plugins.
+    pub fn plugins(&self) -> &PluginCalls {
+        &self.plugins
     }
 }

@@ -16,11 +16,14 @@ mod error;
 mod files;
 mod gc;
 mod health;
+mod rules;
 mod settings;
 mod signals;
+mod update_options;
 
 pub mod access;
 pub mod campaigns;
+mod compatibility;
 pub mod devices;
 pub mod firmware;
 pub mod idempotency;

@@ -150,7 +150,7 @@ impl RunningApp {
         self.loops.shutdown().await;
         let last_seen = devices::flush_last_seen(&self.engine).await;
         let used = access::flush_gateways_used(&self.engine).await;
-        let usage = campaigns::flush_usage(&self.engine).await;
+        let usage = plugins::flush_usage(self.engine.store(), self.engine.plugins()).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
         last_seen.context("write last-seen times of devices")?;

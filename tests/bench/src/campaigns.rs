@@ -17,8 +17,8 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Actor, Authorized, Ctx, Engine, Operator, Publisher,
-    campaigns::{self, Draft, PluginChoice},
-    plugins,
+    campaigns::{self, Draft},
+    plugins::{self, PluginChoice},
     ports::{
         AttributeMode, DeviceEvent, DeviceReport, NewFirmware, NewModule, ReportedAttributes,
         RunRef,
@@ -207,7 +207,9 @@ impl EngineFixture {
     async fn start(&self, model: &str, round: usize, size: usize) -> Result<(RunRef, StartTimes)> {
         let (engine, ctx) = (&*self.app.engine, self.ctx());
         let draft = self.draft(model, round);
-        let campaign = campaigns::create(&ctx, engine, draft).await?.id;
+        let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), draft)
+            .await?
+            .id;
         let run = RunRef {
             tenant: ctx.tenant,
             campaign,

@@ -1,9 +1,10 @@
 use tidegate_core::id::AuthorityId;
 
-use super::{accept, check_count, validate_name};
+use super::{check_count, validate_name};
 use crate::{
     Admin, Authorized, Engine, Error, Result,
     ports::{Authority, NewAuthority, StoreError},
+    rules::Rules,
 };
 
 /// Adds a trusted certificate authority. A client certificate that it issued authenticates the device that the
@@ -13,10 +14,7 @@ pub async fn create_authority(
     engine: &Engine,
     new: NewAuthority,
 ) -> Result<Authority> {
-    accept(
-        "invalid_authority",
-        validate_name(&new.name).into_iter().collect(),
-    )?;
+    Rules::from_iter(validate_name(&new.name)).accept("invalid_authority")?;
     check_count(
         "too_many_authorities",
         engine.store().authorities(ctx.tenant).await?.len(),

@@ -1,9 +1,10 @@
 use tidegate_core::{id::GatewayId, plugin::FieldError};
 
-use super::{accept, check_count, validate_name};
+use super::{check_count, validate_name};
 use crate::{
     Admin, Authorized, Engine, Error, Result,
     ports::{Gateway, NewGateway, StoreError},
+    rules::Rules,
     tenants::{fingerprint, generate_secret},
 };
 
@@ -23,7 +24,7 @@ pub async fn create_gateway(
     name: &str,
     group: Option<&str>,
 ) -> Result<CreatedGateway> {
-    accept("invalid_gateway", validate_gateway(name, group))?;
+    Rules::from_iter(validate_gateway(name, group)).accept("invalid_gateway")?;
     check_count(
         "too_many_gateways",
         engine.store().gateways(ctx.tenant).await?.len(),
@@ -56,14 +57,10 @@ pub async fn create_gateway(
 
 /// The invalid fields of a gateway to be created.
 pub fn validate_gateway(name: &str, group: Option<&str>) -> Vec<FieldError> {
-    let mut errors: Vec<_> = validate_name(name).into_iter().collect();
-    if group.is_some_and(|group| !(1..=100).contains(&group.chars().count())) {
-        errors.push(FieldError {
-            path: "group".to_owned(),
-            message: "must have 1 to 100 characters".to_owned(),
-        });
-    }
-    errors
+    let mut rules = Rules::from_iter(validate_name(name));
+    let fits = group.is_none_or(|group| (1..=100).contains(&group.chars().count()));
+    rules.require(fits, "group", "must have 1 to 100 characters");
+    rules.into_errors()
 }
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.

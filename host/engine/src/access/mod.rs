@@ -41,13 +41,6 @@ pub fn validate_name(name: &str) -> Option<FieldError> {
     })
 }
 
-fn accept(code: &'static str, errors: Vec<FieldError>) -> Result<()> {
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid_fields(code, errors))
-}
-
 fn check_count(code: &'static str, count: usize) -> Result<()> {
     if count < MAX_PER_TENANT {
         return Ok(());

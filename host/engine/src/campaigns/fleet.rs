@@ -1,11 +1,9 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Named as _,
     campaign::Campaign,
-    mode::DeviceMode,
     order,
-    plugin::{Census, ClassKey, DeviceClass, GroupSize, UNASSIGNED},
+    plugin::{Census, DeviceClass, GroupSize, UNASSIGNED},
     selection::Candidate,
 };
 
@@ -103,55 +101,4 @@ fn group_sizes<'a>(devices: impl Iterator<Item = &'a SelectedDevice>) -> Vec<Gro
             devices,
         })
         .collect()
-}
-
-/// The selected devices by class.
-pub(super) struct Classes {
-    /// Classes to be checked by the policies, ordered by key.
-    pub(super) checked: Vec<DeviceClass>,
-    /// Classes of devices in another mode than `rollout`, which are excluded without a check. Ordered by key and mode.
-    /// Their indices follow those of `checked`.
-    pub(super) excluded_by_mode: Vec<ClassVerdict>,
-    /// Index of each device's class.
-    pub(super) class_of: Vec<u32>,
-}
-
-/// Sorts the selected devices into classes.
-pub(super) fn classify(selected: &[SelectedDevice]) -> Classes {
-    let excluded_mode =
-        |device: &'_ SelectedDevice| (device.mode != DeviceMode::Rollout).then_some(device.mode);
-    let mut sizes: BTreeMap<(Option<DeviceMode>, &ClassKey), (u64, u32)> = BTreeMap::new();
-    for device in selected {
-        sizes
-            .entry((excluded_mode(device), &device.class))
-            .or_default()
-            .0 += 1;
-    }
-    for (index, size) in sizes.values_mut().enumerate() {
-        size.1 = index as u32;
-    }
-    let class_of = selected
-        .iter()
-        .map(|device| sizes[&(excluded_mode(device), &device.class)].1)
-        .collect();
-    let (mut checked, mut excluded_by_mode) = (Vec::new(), Vec::new());
-    for ((mode, key), (devices, _)) in sizes {
-        let key = key.clone();
-        match mode {
-            None => checked.push(DeviceClass { key, devices }),
-            Some(mode) => excluded_by_mode.push(ClassVerdict {
-                key,
-                devices,
-                excluded: Some(format!(
-                    "in mode {} when the campaign started; campaigns update only devices in mode rollout",
-                    mode.as_str()
-                )),
-            }),
-        }
-    }
-    Classes {
-        checked,
-        excluded_by_mode,
-        class_of,
-    }
 }

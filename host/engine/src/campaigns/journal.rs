@@ -5,7 +5,8 @@ use tidegate_core::{
 
 use super::get;
 use crate::{
-    Ctx, Engine, Error, Result,
+    Ctx, Error, Result,
+    plugins::PluginCalls,
     ports::{CallFailure, EntryKind, JournalEntry, Page, PageRequest, RecordedCall, Store},
 };
 
@@ -39,30 +40,25 @@ pub struct Replay {
 /// Repeats a recorded call with the original revision or another one. The output is not applied.
 pub async fn replay(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
+    plugins: &PluginCalls,
     id: CampaignId,
     seq: i64,
     revision: Option<Digest>,
 ) -> Result<Replay> {
-    get(ctx, engine.store(), id).await?;
-    let recorded_call = engine.store().recorded_call(ctx.tenant, id, seq).await?;
+    get(ctx, store, id).await?;
+    let recorded_call = store.recorded_call(ctx.tenant, id, seq).await?;
     let recorded_call = recorded_call.ok_or_else(|| Error::not_found("journal entry", seq))?;
     let recorded_revision = replayable(&recorded_call)?;
     let asked = revision.unwrap_or(recorded_revision);
     if asked != recorded_revision {
-        require_same_plugin(ctx, engine, &recorded_call, asked).await?;
+        require_same_plugin(ctx, store, &recorded_call, asked).await?;
     }
-    let call = engine.sandbox().replay(asked, &recorded_call.input).await;
+    let (plugin, input) = (&recorded_call.entry.plugin, &recorded_call.input);
+    let call = plugins.replay(plugin, asked, input).await;
     let failure = call.outcome.as_ref().err();
-    engine.ports.observer.plugin_called(
-        &recorded_call.entry.plugin,
-        "replay",
-        failure,
-        call.fuel,
-        call.duration,
-    );
-    let decision = output_json(engine, &call.record.output, failure)?;
-    let recorded = output_json(engine, &recorded_call.output, None)?;
+    let decision = output_json(plugins, &call.record.output, failure)?;
+    let recorded = output_json(plugins, &recorded_call.output, None)?;
     // Compares the decoded outputs: another version of the compression would change the bytes.
     let same_answer = match failure {
         None => !recorded_call.output.is_empty() && decision == recorded,
@@ -99,19 +95,16 @@ fn replayable(recorded_call: &RecordedCall) -> Result<Digest> {
 
 async fn require_same_plugin(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
     recorded_call: &RecordedCall,
     asked: Digest,
 ) -> Result<()> {
     let plugin = &recorded_call.entry.plugin;
-    let found = engine
-        .store()
-        .revision(ctx.tenant, plugin, Some(asked))
-        .await?;
+    let found = store.revision(ctx.tenant, plugin, Some(asked)).await?;
     if found.is_some() {
         return Ok(());
     }
-    let all = engine.store().revisions(ctx.tenant).await?;
+    let all = store.revisions(ctx.tenant).await?;
     let other = all.iter().find(|other| other.stored.digest == asked);
     let Some(other) = other else {
         return Err(Error::not_found("plugin revision", asked));
@@ -123,11 +116,15 @@ async fn require_same_plugin(
     Err(Error::conflict("other_plugin", message))
 }
 
-fn output_json(engine: &Engine, record: &[u8], failure: Option<&CallFailure>) -> Result<String> {
+fn output_json(
+    plugins: &PluginCalls,
+    record: &[u8],
+    failure: Option<&CallFailure>,
+) -> Result<String> {
     match failure {
         Some(failure) => Ok(failure_json(failure.as_str(), &failure.to_string())),
         None if record.is_empty() => Ok("null".to_owned()),
-        None => Ok(engine.sandbox().record_json(record)?),
+        None => plugins.record_json(record),
     }
 }
 

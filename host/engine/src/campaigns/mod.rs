@@ -5,7 +5,6 @@
 //! compare-and-set, and devices are admitted from what was applied.
 
 mod approve;
-mod calls;
 mod commands;
 mod create;
 mod explain;
@@ -13,7 +12,7 @@ mod explain_retry;
 mod explain_rollback;
 mod fleet;
 mod journal;
-mod options;
+mod journal_entry;
 mod prepare;
 mod read;
 mod reconcile;
@@ -21,15 +20,10 @@ mod start;
 mod tick;
 
 pub use approve::approve;
-pub(crate) use calls::record_call;
-pub use calls::{UsageLog, flush_usage};
 pub use commands::{advance, cancel, change_limits, pause, resume, roll_back};
-pub(crate) use create::resolve_plugin;
-pub use create::{Draft, PluginChoice, create, validate};
+pub use create::{Draft, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
-pub(crate) use options::{check_note, check_options, check_retries};
-pub(crate) use prepare::exclusion;
 pub use read::{get, list, updates, waves, waves_of};
 pub use reconcile::{expire_updates_loop, reconcile};
 pub use start::start;

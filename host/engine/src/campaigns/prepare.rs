@@ -1,26 +1,28 @@
 use std::collections::HashSet;
 
 use tidegate_core::{
+    Named as _,
     campaign::{Campaign, PluginUse},
-    checker::{check_assignment, check_plan},
     firmware::Firmware,
+    mode::DeviceMode,
     order,
-    plugin::{
-        AssignInput, CheckInput, Compatibility, Context, DeviceClass, Members, Plan, PlanInput,
-        PluginKind,
-    },
+    plugin::{AssignInput, Context, DeviceClass, Members, Plan, PlanInput, PluginKind},
     selection::{self, MembershipInput},
     selector::{DEVICE_FIELDS, Selector, parse},
     time::Timestamp,
 };
 
 use super::{
-    calls::{check_output, host_journal_entry, journal_entry},
-    fleet::{Fleet, classify},
+    fleet::Fleet,
+    journal_entry::{host_journal_entry, journal_entry},
 };
 use crate::{
-    Engine, Error, Result,
-    ports::{CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice},
+    Error, Result,
+    compatibility::{Classified, CompatibilityCheck, Policies, class_attributes, classify},
+    plugins::PluginCalls,
+    ports::{
+        CampaignStart, ClassVerdict, EntryKind, NewJournalEntry, NewWave, SelectedDevice, Store,
+    },
 };
 
 /// Maximum number of unknown devices that are named.
@@ -31,21 +33,25 @@ const MAX_ASSIGN_ROWS: usize = 1_000_000;
 
 /// Prepares a campaign's start: selects the devices, calls the policies, and plans the waves. Reads the database and
 /// calls plugins; writes nothing.
-pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<CampaignStart> {
-    let at = engine.now();
-    let firmware = campaign_firmware(engine, campaign).await?;
+pub(super) async fn prepare(
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    campaign: &Campaign,
+    at: Timestamp,
+) -> Result<CampaignStart> {
+    let firmware = campaign_firmware(store, campaign).await?;
     let mut planning = Planning {
-        engine,
+        store,
+        plugins,
         campaign,
         firmware: &firmware,
         at,
         journal: Vec::new(),
     };
-    let selected = planning.select().await?;
-    let classes = classify(&selected);
-    let class_of = classes.class_of;
-    let mut verdicts = planning.check_classes(classes.checked).await?;
-    verdicts.extend(classes.excluded_by_mode);
+    let attributes = planning.class_attributes().await?;
+    let selected = planning.select(&attributes).await?;
+    let Classified { classes, class_of } = classify(&selected, excluded_mode);
+    let verdicts = planning.check_classes(classes).await;
     let compatible: Vec<usize> = (0..selected.len())
         .filter(|at| verdicts[class_of[*at] as usize].excluded.is_none())
         .collect();
@@ -69,9 +75,8 @@ pub(super) async fn prepare(engine: &Engine, campaign: &Campaign) -> Result<Camp
     })
 }
 
-pub(super) async fn campaign_firmware(engine: &Engine, campaign: &Campaign) -> Result<Firmware> {
-    let firmware = engine
-        .store()
+pub(super) async fn campaign_firmware(store: &dyn Store, campaign: &Campaign) -> Result<Firmware> {
+    let firmware = store
         .firmware(campaign.tenant, campaign.spec.firmware)
         .await?;
     firmware.ok_or_else(|| Error::not_found("firmware", campaign.spec.firmware))
@@ -92,7 +97,8 @@ pub(super) fn context(campaign: &Campaign, now: Timestamp) -> Context {
 }
 
 struct Planning<'a> {
-    engine: &'a Engine,
+    store: &'a dyn Store,
+    plugins: &'a PluginCalls,
     campaign: &'a Campaign,
     firmware: &'a Firmware,
     at: Timestamp,
@@ -100,7 +106,7 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    async fn select(&mut self) -> Result<Vec<SelectedDevice>> {
+    async fn select(&mut self, attributes: &[String]) -> Result<Vec<SelectedDevice>> {
         let filter = self
             .campaign
             .spec
@@ -109,15 +115,10 @@ impl Planning<'_> {
             .as_deref()
             .map(parse_selector)
             .transpose()?;
-        let attributes = self.class_attributes().await?;
-        let (store, spec) = (self.engine.store(), &self.campaign.spec);
-        let selected = store
-            .select(
-                self.campaign.tenant,
-                &spec.targets,
-                filter.as_ref(),
-                &attributes,
-            )
+        let (tenant, targets) = (self.campaign.tenant, &self.campaign.spec.targets);
+        let selected = self
+            .store
+            .select(tenant, targets, filter.as_ref(), attributes)
             .await?;
         if selected.is_empty() {
             let message = "no device matches the campaign's targets";
@@ -157,11 +158,10 @@ impl Planning<'_> {
     /// The attributes that the campaign's plugins need in class keys.
     async fn class_attributes(&self) -> Result<Vec<String>> {
         let spec = &self.campaign.spec;
-        let mut attributes = Vec::new();
+        let mut revisions = Vec::new();
         for plugin in std::iter::once(&spec.strategy).chain(&spec.policies) {
             let revision = self
-                .engine
-                .store()
+                .store
                 .revision(self.campaign.tenant, &plugin.plugin, Some(plugin.revision))
                 .await?
                 .ok_or_else(|| Error::not_found("plugin revision", plugin.revision))?;
@@ -172,53 +172,51 @@ impl Planning<'_> {
                 );
                 return Err(Error::conflict("revision_disabled", message));
             }
-            attributes.extend(revision.stored.description.attributes);
+            revisions.push(revision);
         }
-        attributes.sort_unstable();
-        attributes.dedup();
-        Ok(attributes)
+        Ok(class_attributes(revisions))
     }
 
-    /// A class is compatible if every compatibility policy says so. A policy that fails excludes all classes.
-    async fn check_classes(&mut self, classes: Vec<DeviceClass>) -> Result<Vec<ClassVerdict>> {
-        if classes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut verdicts: Vec<ClassVerdict> = classes
-            .iter()
-            .map(|class| ClassVerdict {
-                key: class.key.clone(),
-                devices: class.devices,
-                excluded: None,
-            })
-            .collect();
-        for policy in self
-            .campaign
-            .spec
-            .policies
-            .iter()
-            .filter(|policy| policy.kind == PluginKind::Compatibility)
-        {
-            let input = CheckInput {
-                context: context(self.campaign, self.at),
-                firmware: self.firmware.details.facts(),
-                classes: classes.clone(),
-                config: policy.config.clone(),
-            };
-            let call = self.engine.sandbox().check(policy.revision, input).await;
-            self.journal
-                .push(self.journal_entry(policy, EntryKind::Check, &call));
-            let reasons: Vec<Option<String>> = match &call.outcome {
-                Ok(answers) => answers.iter().map(exclusion).collect(),
-                Err(failure) => vec![Some(format!("the policy failed: {failure}")); classes.len()],
-            };
-            for (verdict, reason) in verdicts.iter_mut().zip(reasons) {
-                if let (None, Some(reason)) = (&verdict.excluded, reason) {
-                    verdict.excluded = Some(format!("{}: {reason}", policy.plugin));
-                }
-            }
-        }
-        Ok(verdicts)
+    /// A class is compatible if every compatibility policy says so. Classes of devices in another mode than `rollout`
+    /// are excluded without a check; they follow the others.
+    async fn check_classes(
+        &mut self,
+        classes: Vec<(Option<DeviceMode>, DeviceClass)>,
+    ) -> Vec<ClassVerdict> {
+        let policies = self.campaign.spec.policies.iter();
+        let policies = Policies {
+            uses: policies
+                .filter(|policy| policy.kind == PluginKind::Compatibility)
+                .cloned()
+                .collect(),
+            ..Policies::default()
+        };
+        let check = CompatibilityCheck {
+            plugins: self.plugins,
+            tenant: self.campaign.tenant,
+            policies: &policies,
+            firmware: self.firmware,
+            context: context(self.campaign, self.at),
+        };
+        let asked = classes.iter().take_while(|(mode, _)| mode.is_none());
+        let asked: Vec<_> = asked.map(|(_, class)| class.clone()).collect();
+        let (at, journal) = (self.at, &mut self.journal);
+        let reasons = check.reasons_of_all(&asked, |policy, call| {
+            journal.push(journal_entry(policy, EntryKind::Check, at, call));
+        });
+        let mut reasons = reasons.await.into_iter();
+        let verdict = |(mode, class): (Option<DeviceMode>, DeviceClass)| ClassVerdict {
+            key: class.key,
+            devices: class.devices,
+            excluded: match mode {
+                None => reasons.next().flatten(),
+                Some(mode) => Some(format!(
+                    "in mode {} when the campaign started; campaigns update only devices in mode rollout",
+                    mode.as_str()
+                )),
+            },
+        };
+        classes.into_iter().map(verdict).collect()
     }
 
     async fn plan(&mut self, fleet: &Fleet) -> Result<Plan> {
@@ -229,10 +227,10 @@ impl Planning<'_> {
             census: fleet.census(),
             config: strategy.config.clone(),
         };
-        let call = self.engine.sandbox().plan(strategy.revision, input).await;
-        let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
+        let tenant = self.campaign.tenant;
+        let call = self.plugins.plan(tenant, strategy, input).await;
         self.journal
-            .push(self.journal_entry(strategy, EntryKind::Plan, &call));
+            .push(journal_entry(strategy, EntryKind::Plan, self.at, &call));
         call.outcome
             .map_err(|failure| plan_failed(strategy, &failure))
     }
@@ -242,8 +240,7 @@ impl Planning<'_> {
         for (index, wave) in plan.waves.iter().enumerate() {
             if let Members::Selector(text) = &wave.members {
                 let matching = self
-                    .engine
-                    .store()
+                    .store
                     .matching(self.campaign.tenant, &parse_selector(text)?)
                     .await?;
                 answers.selected.insert(index, matching);
@@ -288,10 +285,10 @@ impl Planning<'_> {
                     .map(|device| (device.order_key >> 32) as u32)
                     .collect(),
             };
-            let call = self.engine.sandbox().assign(strategy.revision, input).await;
-            let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
+            let tenant = self.campaign.tenant;
+            let call = self.plugins.assign(tenant, strategy, plan, input).await;
             self.journal
-                .push(self.journal_entry(strategy, EntryKind::Assign, &call));
+                .push(journal_entry(strategy, EntryKind::Assign, self.at, &call));
             let page = call
                 .outcome
                 .map_err(|failure| plan_failed(strategy, &failure))?;
@@ -299,33 +296,11 @@ impl Planning<'_> {
         }
         Ok(assigned)
     }
-
-    fn journal_entry<T>(
-        &self,
-        plugin: &PluginUse,
-        kind: EntryKind,
-        call: &crate::ports::Call<T>,
-    ) -> NewJournalEntry {
-        journal_entry(
-            self.engine,
-            self.campaign.tenant,
-            plugin,
-            kind,
-            self.at,
-            call,
-        )
-    }
 }
 
-/// Why a class is excluded, if it is.
-pub(crate) fn exclusion(verdict: &Compatibility) -> Option<String> {
-    match verdict {
-        Compatibility::Compatible => None,
-        Compatibility::Incompatible(reason) => Some(reason.clone()),
-        Compatibility::Needs { version, reason } => {
-            Some(format!("needs {version} first: {reason}"))
-        }
-    }
+/// The mode of a device that the campaign excludes for it.
+fn excluded_mode(device: &SelectedDevice) -> Option<DeviceMode> {
+    (device.mode != DeviceMode::Rollout).then_some(device.mode)
 }
 
 fn parse_selector(text: &str) -> Result<Selector> {

@@ -7,11 +7,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{
-    calls::flush_usage,
-    tick::{invalidate_if_unavailable, tick},
-};
-use crate::{Engine, Heartbeat, Result, devices, ports::RunRef};
+use super::tick::{invalidate_if_unavailable, tick};
+use crate::{Engine, Heartbeat, Result, devices, plugins::flush_usage, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 8;
@@ -139,7 +136,7 @@ pub async fn expire_updates_loop(engine: Arc<Engine>) {
             invalidate_if_unavailable(&engine, &error);
             tracing::warn!(error = %ErrorChain(&error), "cannot expire updates; retrying");
         }
-        if let Err(error) = flush_usage(&engine).await {
+        if let Err(error) = flush_usage(engine.store(), engine.plugins()).await {
             tracing::warn!(error = %ErrorChain(&error), "cannot write plugin usage");
         }
         sleep(engine.settings.tick_period).await;

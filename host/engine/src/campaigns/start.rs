@@ -32,7 +32,7 @@ async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Option<
         let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }
-    let campaign_start = prepare(engine, &campaign).await?;
+    let campaign_start = prepare(engine.store(), engine.plugins(), &campaign, engine.now()).await?;
     let tenant = campaign.tenant;
     let started = campaign_start.apply_to(campaign.clone());
     if !engine

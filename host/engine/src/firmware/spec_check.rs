@@ -6,41 +6,37 @@ use tidegate_core::{
 };
 
 use super::spec::{Checksums, ModuleSpec, UploadError};
+use crate::rules::Rules;
 
 /// Maximum number of tags, and of metadata entries, which devices see.
 const MAX_ENTRIES: usize = 50;
 
-/// Collects errors.
+/// The rules of a description and its files.
 #[derive(Default)]
 pub(super) struct SpecCheck {
-    errors: Vec<FieldError>,
+    rules: Rules,
     mismatches: usize,
 }
 
 impl SpecCheck {
     pub(super) fn rule(&mut self, good: bool, path: &str, message: &str) {
-        if !good {
-            self.errors.push(FieldError {
-                path: path.to_owned(),
-                message: message.to_owned(),
-            });
-        }
+        self.rules.require(good, path, message);
     }
 
     pub(super) fn into_errors(self) -> Vec<FieldError> {
-        self.errors
+        self.rules.into_errors()
     }
 
     pub(super) fn finish(self) -> Result<(), UploadError> {
-        if self.errors.is_empty() {
+        let errors = self.rules.into_errors();
+        if errors.is_empty() {
             return Ok(());
         }
-        let code = if self.mismatches == self.errors.len() {
+        let code = if self.mismatches == errors.len() {
             "checksum_mismatch"
         } else {
             "invalid_firmware"
         };
-        let errors = self.errors;
         Err(UploadError { code, errors })
     }
 

@@ -1,24 +1,25 @@
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use tidegate_core::{
-    campaign::PluginUse,
     firmware::Firmware,
     id::TenantId,
-    plugin::{CheckInput, ClassKey, Context, DeviceClass, PluginKind},
+    plugin::DeviceClass,
+    time::Timestamp,
     version::{self, sort_key},
 };
 
 use crate::{
-    Engine, Result,
-    campaigns::{exclusion, record_call},
+    Result,
+    compatibility::{
+        CompatibilityCheck, DEFAULT_POLICIES, HARDWARE, Policies, context_without_campaign,
+    },
     firmware::TargetModels,
-    ports::{CandidateFilter, EntryKind},
+    plugins::PluginCalls,
+    ports::{CandidateFilter, Store},
 };
 
-/// The built-in policies that choose, without a config. The first is required.
-const DEFAULT_POLICIES: [&str; 3] = ["latest", HARDWARE, "version-path"];
-/// The policy that evaluates the hardware named in images.
-const HARDWARE: &str = "hardware";
+/// The policy that chooses, before the default policies are asked. It is required.
+const LATEST: &str = "latest";
 /// Candidates read from the store at a time.
 const PAGE_SIZE: u32 = 20;
 /// Maximum number of candidates for a model that policies are called for, highest version first.
@@ -52,42 +53,29 @@ pub struct SkippedRelease {
 
 /// Chooses firmware for classes of devices with a tenant's policies.
 pub(super) struct FirmwareChooser<'a> {
-    engine: &'a Engine,
+    store: &'a dyn Store,
+    plugins: &'a PluginCalls,
     tenant: TenantId,
-    policies: Vec<PluginUse>,
-    /// The attributes that the policies need in class keys.
-    pub(super) attributes: Vec<String>,
+    now: Timestamp,
+    pub(super) policies: Policies,
 }
 
 impl<'a> FirmwareChooser<'a> {
     /// `None`: the tenant does not have the policy `latest`, or it is disabled.
-    pub(super) async fn load(engine: &'a Engine, tenant: TenantId) -> Result<Option<Self>> {
-        let (mut policies, mut attributes) = (Vec::new(), Vec::new());
-        for name in DEFAULT_POLICIES {
-            let revision = engine.store().revision(tenant, name, None).await?;
-            let fits = revision
-                .filter(|policy| policy.enabled && policy.stored.kind == PluginKind::Compatibility)
-                .map(|revision| revision.stored);
-            let Some(stored) = fits else { continue };
-            attributes.extend(stored.description.attributes);
-            policies.push(PluginUse {
-                plugin: name.to_owned(),
-                revision: stored.digest,
-                version: stored.description.version,
-                kind: stored.kind,
-                config: "{}".to_owned(),
-            });
-        }
-        attributes.sort_unstable();
-        attributes.dedup();
-        let is_there = policies
-            .first()
-            .is_some_and(|policy| policy.plugin == DEFAULT_POLICIES[0]);
-        Ok(is_there.then_some(Self {
-            engine,
+    pub(super) async fn load(
+        store: &'a dyn Store,
+        plugins: &'a PluginCalls,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        let names: Vec<_> = iter::once(LATEST).chain(DEFAULT_POLICIES).collect();
+        let policies = Policies::by_name(store, tenant, &names).await?;
+        Ok(policies.has(LATEST).then_some(Self {
+            store,
+            plugins,
             tenant,
+            now,
             policies,
-            attributes,
         }))
     }
 
@@ -127,7 +115,7 @@ impl<'a> FirmwareChooser<'a> {
                 after: after.take(),
                 limit: PAGE_SIZE,
             };
-            let page = self.engine.store().candidates(self.tenant, &filter).await?;
+            let page = self.store.candidates(self.tenant, &filter).await?;
             for firmware in &page {
                 remaining = self.check_firmware(firmware, remaining).await;
             }
@@ -192,8 +180,7 @@ impl<'a> FirmwareChooser<'a> {
             after: None,
             limit: u32::try_from(MAX_NAMED).unwrap_or(u32::MAX),
         };
-        let store = self.engine.store();
-        let found = store.excluded_candidates(self.tenant, &filter).await?;
+        let found = self.store.excluded_candidates(self.tenant, &filter).await?;
         let skipped = found.iter().map(|firmware| {
             let reason = if TargetModels::of(&firmware.details).is_empty() {
                 "neither its upload nor its image names the hardware that it is for"
@@ -205,74 +192,25 @@ impl<'a> FirmwareChooser<'a> {
         Ok(skipped.collect())
     }
 
-    /// The reason against each class, if any. A policy that fails excludes all classes that it was called for.
+    /// The reason against each class, if any.
     async fn exclusion_reasons(
         &self,
         firmware: &Firmware,
         classes: Vec<DeviceClass>,
     ) -> Vec<Option<String>> {
-        let mut exclusion_reasons = vec![None; classes.len()];
         let is_named = firmware.details.device_model.is_some();
-        if !is_named && !self.policies.iter().any(|policy| policy.plugin == HARDWARE) {
+        if !is_named && !self.policies.has(HARDWARE) {
             let missing = "the policy hardware, which checks the hardware named in its image, is missing or disabled";
-            exclusion_reasons.fill(Some(missing.to_owned()));
-            return exclusion_reasons;
+            return vec![Some(missing.to_owned()); classes.len()];
         }
-        let (mut indices, mut classes): (Vec<_>, _) = ((0..classes.len()).collect(), classes);
-        for policy in &self.policies {
-            if classes.is_empty() {
-                break;
-            }
-            let asked = mem::take(&mut classes);
-            let reasons = self.check_policy(policy, firmware, &asked).await;
-            let mut remaining = Vec::with_capacity(indices.len());
-            for ((index, class), reason) in
-                mem::take(&mut indices).into_iter().zip(asked).zip(reasons)
-            {
-                if let Some(reason) = reason {
-                    exclusion_reasons[index] = Some(format!("{}: {reason}", policy.plugin));
-                } else {
-                    remaining.push(index);
-                    classes.push(class);
-                }
-            }
-            indices = remaining;
-        }
-        exclusion_reasons
-    }
-
-    /// A policy's reason against each class, if any.
-    async fn check_policy(
-        &self,
-        policy: &PluginUse,
-        firmware: &Firmware,
-        classes: &[DeviceClass],
-    ) -> Vec<Option<String>> {
-        let input = CheckInput {
-            context: self.context(),
-            firmware: firmware.details.facts(),
-            classes: classes.to_vec(),
-            config: policy.config.clone(),
+        let check = CompatibilityCheck {
+            plugins: self.plugins,
+            tenant: self.tenant,
+            policies: &self.policies,
+            firmware,
+            context: context_without_campaign(self.now, UPDATE_TIMEOUT),
         };
-        let call = self.engine.sandbox().check(policy.revision, input).await;
-        record_call(self.engine, self.tenant, policy, EntryKind::Check, &call);
-        match &call.outcome {
-            Ok(verdicts) => verdicts.iter().map(exclusion).collect(),
-            Err(failure) => vec![Some(format!("the policy failed: {failure}")); classes.len()],
-        }
-    }
-
-    fn context(&self) -> Context {
-        Context {
-            now: self.engine.now(),
-            seed: 0,
-            started_at: None,
-            max_in_flight: None,
-            failure_ceiling: 10_000,
-            update_timeout: UPDATE_TIMEOUT,
-            auto_rollback: false,
-            facts: Vec::new(),
-        }
+        check.reasons(classes).await
     }
 }
 
@@ -312,8 +250,4 @@ impl SkippedRelease {
             reason,
         }
     }
-}
-
-pub(super) fn class(key: ClassKey, devices: u64) -> DeviceClass {
-    DeviceClass { key, devices }
 }

@@ -1,19 +1,25 @@
-use tidegate_core::{Named as _, device::Device, mode::DeviceMode};
+use tidegate_core::{Named as _, device::Device, mode::DeviceMode, plugin::DeviceClass};
 
 use super::chooser::{
-    FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, class, version_key,
+    FirmwareChoice, FirmwareChooser, MAX_CANDIDATES, SkippedRelease, version_key,
 };
 use crate::{
-    Ctx, Engine, Result,
-    ports::{PageRequest, UpdateFilter},
+    Ctx, Result,
+    plugins::PluginCalls,
+    ports::{PageRequest, Store, UpdateFilter},
 };
 
 /// What mode `latest` chooses for a device and why, in sentences. Empty for a device in another mode.
-pub async fn explain(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<String>> {
+pub async fn explain(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    device: &Device,
+) -> Result<Vec<String>> {
     if device.mode != DeviceMode::Latest {
         return Ok(Vec::new());
     }
-    let Some(chooser) = FirmwareChooser::load(engine, ctx.tenant).await? else {
+    let Some(chooser) = FirmwareChooser::load(store, plugins, ctx.tenant, ctx.now).await? else {
         let missing = "the policy latest, which chooses firmware, is missing or disabled";
         return Ok(vec![missing.to_owned()]);
     };
@@ -21,7 +27,10 @@ pub async fn explain(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<
         let unknown = "it does not report its hardware model, so no firmware can be chosen for it";
         return Ok(vec![unknown.to_owned()]);
     };
-    let class = class(device.class(&chooser.attributes), 1);
+    let class = DeviceClass {
+        key: device.class(&chooser.policies.attributes),
+        devices: 1,
+    };
     let installed_key = class.key.version.clone();
     let choice = chooser.choose(&[class]).await?.pop().unwrap_or_default();
     let chosen = choice.chosen.as_ref();
@@ -43,10 +52,7 @@ pub async fn explain(ctx: &Ctx, engine: &Engine, device: &Device) -> Result<Vec<
         limit: 500,
         offset: 0,
     };
-    let updates = engine
-        .store()
-        .list_updates(ctx.tenant, &filter, last)
-        .await?;
+    let updates = store.list_updates(ctx.tenant, &filter, last).await?;
     let previous = updates
         .items
         .iter()

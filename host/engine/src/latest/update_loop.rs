@@ -1,18 +1,19 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tidegate_core::{
     campaign::{Priority, Targets},
     firmware::Firmware,
     id::{DeviceKey, TenantId},
-    plugin::ClassKey,
     selector::{DEVICE_FIELDS, parse},
     update::{SuccessCriteria, UpdateOptions},
 };
 use tokio::time::{Instant, sleep};
 
-use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT, class};
+use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
-    Engine, Error, Result, devices,
+    Engine, Error, Result,
+    compatibility::{Classified, classify},
+    devices,
     ports::{Offer, OfferResult},
 };
 
@@ -51,7 +52,9 @@ pub async fn process_dirty_tenants(engine: &Engine) -> Result<()> {
 }
 
 async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
-    let Some(chooser) = FirmwareChooser::load(engine, tenant).await? else {
+    let Some(chooser) =
+        FirmwareChooser::load(engine.store(), engine.plugins(), tenant, engine.now()).await?
+    else {
         return Ok(());
     };
     let eligible = parse(ELIGIBLE_DEVICES, &DEVICE_FIELDS)
@@ -62,19 +65,15 @@ async fn update_tenant(engine: &Engine, tenant: TenantId) -> Result<()> {
             tenant,
             &Targets::default(),
             Some(&eligible),
-            &chooser.attributes,
+            &chooser.policies.attributes,
         )
         .await?;
-    let mut by_class: BTreeMap<ClassKey, Vec<DeviceKey>> = BTreeMap::new();
-    for device in selected {
-        by_class.entry(device.class).or_default().push(device.key);
+    let Classified { classes, class_of } = classify(&selected, |_| ());
+    let mut devices = vec![Vec::new(); classes.len()];
+    for (device, class) in selected.iter().zip(class_of) {
+        devices[class as usize].push(device.key);
     }
-    let (keys, devices): (Vec<_>, Vec<_>) = by_class.into_iter().unzip();
-    let classes: Vec<_> = keys
-        .into_iter()
-        .zip(&devices)
-        .map(|(key, devices)| class(key, devices.len() as u64))
-        .collect();
+    let classes: Vec<_> = classes.into_iter().map(|((), class)| class).collect();
     for (choice, devices) in chooser.choose(&classes).await?.into_iter().zip(devices) {
         if let Some(firmware) = choice.chosen {
             offer(engine, tenant, &firmware, &devices).await?;

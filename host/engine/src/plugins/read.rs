@@ -1,7 +1,7 @@
 use tidegate_core::id::Digest;
 
 use crate::{
-    Ctx, Engine, Error, Result,
+    Ctx, Error, Result,
     ports::{Revision, Store},
 };
 
@@ -32,6 +32,10 @@ pub async fn revision(
 }
 
 /// The newest enabled revision of a plugin, which a campaign uses if it does not name another one.
-pub async fn newest_enabled(ctx: &Ctx, engine: &Engine, plugin: &str) -> Result<Option<Revision>> {
-    Ok(engine.store().revision(ctx.tenant, plugin, None).await?)
+pub async fn newest_enabled(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugin: &str,
+) -> Result<Option<Revision>> {
+    Ok(store.revision(ctx.tenant, plugin, None).await?)
 }

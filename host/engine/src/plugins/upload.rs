@@ -23,18 +23,16 @@ pub async fn upload(
 }
 
 pub(super) async fn inspect_component(engine: &Engine, component: &Bytes) -> Result<Inspection> {
-    engine
-        .sandbox()
-        .inspect(component.clone())
-        .await
-        .map_err(|rejection| match rejection {
-            Rejection::Invalid(message) => Error::Invalid {
-                code: "plugin_rejected",
-                message,
-                errors: Vec::new(),
-            },
-            Rejection::Unavailable(message) => Error::Unavailable { message },
-        })
+    let sandbox = &engine.ports.sandbox;
+    let inspected = sandbox.inspect(component.clone()).await;
+    inspected.map_err(|rejection| match rejection {
+        Rejection::Invalid(message) => Error::Invalid {
+            code: "plugin_rejected",
+            message,
+            errors: Vec::new(),
+        },
+        Rejection::Unavailable(message) => Error::Unavailable { message },
+    })
 }
 
 /// Stores an inspected component: first its bytes, then its revision. If the revision is refused, the bytes are

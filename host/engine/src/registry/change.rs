@@ -1,9 +1,10 @@
 use tidegate_core::{device::Device, plugin::FieldError};
 
-use super::validate::DeviceValidator;
+use super::validate::{DeviceValidator, INVALID};
 use crate::{
     Authorized, Engine, Error, Operator, Result, devices,
     ports::{ChangeError, DeviceChange, RunRef},
+    rules::Rules,
 };
 
 /// Changes a device; fields that are `None` stay as they are. Campaigns that skipped the device consider it again. An
@@ -14,7 +15,7 @@ pub async fn change(
     device_id: &str,
     change: DeviceChange,
 ) -> Result<Device> {
-    DeviceValidator::accept(validate_change(&change))?;
+    Rules::from_iter(validate_change(&change)).accept(INVALID)?;
     let tenant = ctx.tenant;
     let changed = engine.store().change_device(ctx, device_id, change).await;
     let campaigns = changed.map_err(|error| change_error(error, device_id))?;
@@ -43,13 +44,13 @@ pub fn validate_change(change: &DeviceChange) -> Vec<FieldError> {
     for (key, value) in &change.labels {
         validator.label(key, value.as_deref());
     }
-    validator.errors
+    validator.rules.into_errors()
 }
 
 fn change_error(error: ChangeError, device_id: &str) -> Error {
     match error {
         ChangeError::NotFound => Error::not_found("device", device_id),
-        ChangeError::TooManyLabels => Error::invalid("invalid_device", "labels", error.to_string()),
+        ChangeError::TooManyLabels => Error::invalid(INVALID, "labels", error.to_string()),
         ChangeError::Store(error) => error.into(),
     }
 }

@@ -1,9 +1,10 @@
 use tidegate_core::{device::Device, plugin::FieldError};
 
-use super::validate::DeviceValidator;
+use super::validate::{DeviceValidator, INVALID};
 use crate::{
     Authorized, Engine, Error, Operator, Result,
     ports::{MAX_LABELS, NewDevice, StoreError},
+    rules::Rules,
     tenants::{fingerprint, generate_secret},
 };
 
@@ -22,7 +23,7 @@ pub async fn create(
     engine: &Engine,
     device: NewDevice,
 ) -> Result<DeviceWithToken> {
-    DeviceValidator::accept(validate_new(&device))?;
+    Rules::from_iter(validate_new(&device)).accept(INVALID)?;
     let token = generate_secret(&*engine.ports.entropy, "");
     let device_id = device.device_id.clone();
     let device = NewDevice {
@@ -57,8 +58,8 @@ pub fn validate_new(device: &NewDevice) -> Vec<FieldError> {
     for (key, value) in &device.labels {
         validator.label(key, Some(value));
     }
-    if device.labels.len() > MAX_LABELS {
-        validator.add_error("labels", format!("must be at most {MAX_LABELS}"));
-    }
-    validator.errors
+    let mut rules = validator.rules;
+    let message = format!("must be at most {MAX_LABELS}");
+    rules.require(device.labels.len() <= MAX_LABELS, "labels", &message);
+    rules.into_errors()
 }

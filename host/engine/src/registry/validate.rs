@@ -2,12 +2,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_core::{
     device::{MAX_ATTRIBUTE_CHARS, MAX_ATTRIBUTES, check_device_id},
-    plugin::FieldError,
     polling,
 };
 
-use crate::{Error, Result};
+use crate::rules::Rules;
 
+/// The code of an error with the invalid fields of a device.
+pub(super) const INVALID: &str = "invalid_device";
 /// Maximum number of groups of a device.
 const MAX_GROUPS: usize = 50;
 /// Maximum length of a group or feed name, in characters.
@@ -17,45 +18,55 @@ const MAX_LABEL_KEY: usize = 64;
 /// Maximum length of a label value, in characters.
 const MAX_LABEL: usize = 256;
 
-/// Validates the fields of a device that operators set, and collects all errors.
+/// The rules of the fields of a device that operators set.
 #[derive(Default)]
 pub(super) struct DeviceValidator {
-    pub(super) errors: Vec<FieldError>,
+    pub(super) rules: Rules,
 }
 
 impl DeviceValidator {
     pub(super) fn device_id(&mut self, device_id: &str) {
         if let Err(error) = check_device_id(device_id) {
-            self.add_error("device_id", error.to_string());
+            self.rules.reject("device_id", error.to_string());
         }
     }
 
     pub(super) fn name(&mut self, name: &str) {
-        self.require(is_short(name, 200), "name", || {
-            "must have at most 200 characters".to_owned()
-        });
+        self.rules.require(
+            is_short(name, 200),
+            "name",
+            "must have at most 200 characters",
+        );
     }
 
     pub(super) fn groups(&mut self, groups: &[String]) {
-        self.require(groups.len() <= MAX_GROUPS, "groups", || {
-            format!("must be at most {MAX_GROUPS}")
-        });
-        self.require(groups.iter().all(|group| is_name(group)), "groups", || {
-            format!("each must have 1 to {MAX_NAME} characters")
-        });
+        self.rules.require(
+            groups.len() <= MAX_GROUPS,
+            "groups",
+            &format!("must be at most {MAX_GROUPS}"),
+        );
+        self.rules.require(
+            groups.iter().all(|group| is_name(group)),
+            "groups",
+            &format!("each must have 1 to {MAX_NAME} characters"),
+        );
     }
 
     pub(super) fn feed(&mut self, feed: &str) {
-        self.require(is_name(feed), "feed", || {
-            format!("must have 1 to {MAX_NAME} characters")
-        });
+        self.rules.require(
+            is_name(feed),
+            "feed",
+            &format!("must have 1 to {MAX_NAME} characters"),
+        );
     }
 
     pub(super) fn polling_interval(&mut self, interval: Duration) {
         let range = polling::MIN_POLL_INTERVAL..=polling::MAX_POLL_INTERVAL;
-        self.require(range.contains(&interval), "polling_interval", || {
-            "must be between 00:00:01 and 23:59:59".to_owned()
-        });
+        self.rules.require(
+            range.contains(&interval),
+            "polling_interval",
+            "must be between 00:00:01 and 23:59:59",
+        );
     }
 
     pub(super) fn label(&mut self, key: &str, value: Option<&str>) {
@@ -64,54 +75,34 @@ impl DeviceValidator {
             && key
                 .chars()
                 .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        self.require(is_key, "labels", || {
-            format!("a key must have 1 to {MAX_LABEL_KEY} letters, digits, `_`, `.` or `-`")
-        });
-        self.require(
+        self.rules.require(
+            is_key,
+            "labels",
+            &format!("a key must have 1 to {MAX_LABEL_KEY} letters, digits, `_`, `.` or `-`"),
+        );
+        self.rules.require(
             value.is_none_or(|value| is_short(value, MAX_LABEL)),
             "labels",
-            || format!("a value must have at most {MAX_LABEL} characters"),
+            &format!("a value must have at most {MAX_LABEL} characters"),
         );
     }
 
     pub(super) fn attributes(&mut self, attributes: &BTreeMap<String, String>) {
-        self.require(attributes.len() <= MAX_ATTRIBUTES, "attributes", || {
-            format!("must be at most {MAX_ATTRIBUTES}")
-        });
+        self.rules.require(
+            attributes.len() <= MAX_ATTRIBUTES,
+            "attributes",
+            &format!("must be at most {MAX_ATTRIBUTES}"),
+        );
         let fits = |(key, value): (&String, &String)| {
             !key.is_empty()
                 && is_short(key, MAX_ATTRIBUTE_CHARS)
                 && is_short(value, MAX_ATTRIBUTE_CHARS)
         };
-        self.require(attributes.iter().all(fits), "attributes", || {
-            format!(
-                "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters, values at most {MAX_ATTRIBUTE_CHARS}"
-            )
-        });
-    }
-
-    fn require(&mut self, is_valid: bool, path: &str, message: impl FnOnce() -> String) {
-        if !is_valid {
-            self.add_error(path, message());
-        }
-    }
-
-    pub(super) fn add_error(&mut self, path: &str, message: String) {
-        let path = path.to_owned();
-        let error = FieldError { path, message };
-        // An error that several labels cause is reported once.
-        if !self.errors.contains(&error) {
-            self.errors.push(error);
-        }
-    }
-
-    /// Returns all errors as one.
-    /// Fails if there are errors.
-    pub(super) fn accept(errors: Vec<FieldError>) -> Result<()> {
-        if errors.is_empty() {
-            return Ok(());
-        }
-        Err(Error::invalid_fields("invalid_device", errors))
+        let message = format!(
+            "keys must have 1 to {MAX_ATTRIBUTE_CHARS} characters, values at most {MAX_ATTRIBUTE_CHARS}"
+        );
+        self.rules
+            .require(attributes.iter().all(fits), "attributes", &message);
     }
 }
 
@@ -130,7 +121,7 @@ mod tests {
     fn broken(check: impl FnOnce(&mut DeviceValidator)) -> Vec<String> {
         let mut validator = DeviceValidator::default();
         check(&mut validator);
-        let errors = validator.errors.into_iter();
+        let errors = validator.rules.into_errors().into_iter();
         errors.map(|error| error.path).collect()
     }
 

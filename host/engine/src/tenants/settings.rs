@@ -1,8 +1,9 @@
-use tidegate_core::{plugin::FieldError, settings::TenantSettings};
+use tidegate_core::settings::TenantSettings;
 
 use crate::{
     Admin, Authorized, Ctx, Engine, Error, Result,
     ports::{Store, Tenant},
+    rules::Rules,
 };
 
 /// Maximum compare-and-set attempts.
@@ -26,7 +27,7 @@ pub async fn change_settings<E: From<Error>>(
         if settings == before.settings {
             return Ok(settings);
         }
-        check(settings.validation_errors())?;
+        Rules::from_iter(settings.validation_errors()).accept("invalid_settings")?;
         let changed = engine
             .store()
             .change_settings(ctx, &before, &settings)
@@ -44,11 +45,4 @@ pub async fn change_settings<E: From<Error>>(
 async fn tenant(ctx: &Ctx, store: &dyn Store) -> Result<Tenant> {
     let tenant = store.tenant_by_id(ctx.tenant).await?;
     tenant.ok_or_else(|| Error::not_found("tenant", ctx.tenant))
-}
-
-fn check(errors: Vec<FieldError>) -> Result<()> {
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid_fields("invalid_settings", errors))
 }

@@ -3,15 +3,15 @@ use std::{
     sync::Arc,
 };
 
-use tidegate_core::{id::UpdateId, plugin::FieldError};
+use tidegate_core::id::UpdateId;
 
-use super::{
-    OfferRefusal, UpdateRequest,
-    policies::{CheckedDevices, Policies},
-};
+use super::{OfferRefusal, UpdateRequest, policies::policies_of};
 use crate::{
-    Authorized, Engine, Error, Operator, Result, devices,
+    Authorized, Engine, Error, Operator, Result,
+    compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
+    devices,
     ports::{AffectedDevice, Offer, OfferAction, OfferResult, OfferedBy},
+    rules::Rules,
 };
 
 /// Maximum number of devices per request.
@@ -36,10 +36,18 @@ pub async fn create_many(
     device_ids: Vec<String>,
     request: &UpdateRequest,
 ) -> Result<BulkResult> {
-    let mut checked = request.check(ctx, engine).await?;
-    checked.errors.extend(check_device_ids(&device_ids));
-    let (firmware, policies) = checked.finish()?;
-    let policies = Policies::for_request(engine, ctx.tenant, request, policies).await?;
+    let (store, plugins) = (engine.store(), engine.plugins());
+    let mut checked = request.check(ctx, store, plugins).await?;
+    check_device_ids(&device_ids, &mut checked.rules);
+    let (firmware, chosen) = checked.finish()?;
+    let policies = policies_of(store, ctx.tenant, request, chosen).await?;
+    let check = CompatibilityCheck {
+        plugins,
+        tenant: ctx.tenant,
+        policies: &policies,
+        firmware: &firmware,
+        context: context_without_campaign(ctx.now, request.options.timeouts.update),
+    };
     let offer = request.offer(ctx, &firmware);
     let by = OfferedBy {
         ctx: (**ctx).clone(),
@@ -48,15 +56,7 @@ pub async fn create_many(
     let mut result = BulkResult::default();
     let mut seen_ids = HashSet::new();
     for chunk in device_ids.chunks(BATCH_SIZE) {
-        let checked = policies
-            .check(
-                engine,
-                ctx.tenant,
-                &firmware,
-                request.options.timeouts.update,
-                chunk.to_vec(),
-            )
-            .await?;
+        let checked = check.check_devices(store, chunk.to_vec()).await?;
         let checked_batch: Vec<_> = chunk
             .iter()
             .map(|id| (id, check_before_offer(&mut seen_ids, id, &checked)))
@@ -77,13 +77,11 @@ pub async fn create_many(
     Ok(result)
 }
 
-/// The error if there are too few or too many devices.
-pub(super) fn check_device_ids(device_ids: &[String]) -> Option<FieldError> {
+/// Checks that there are neither too few nor too many devices.
+pub(super) fn check_device_ids(device_ids: &[String], rules: &mut Rules) {
     let fits = (1..=MAX_DEVICES).contains(&device_ids.len());
-    (!fits).then(|| FieldError {
-        path: "device_ids".to_owned(),
-        message: format!("must name 1 to {MAX_DEVICES} devices"),
-    })
+    let message = format!("must name 1 to {MAX_DEVICES} devices");
+    rules.require(fits, "device_ids", &message);
 }
 
 /// Why a device is refused before the store is asked.

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use super::{
     OfferRefusal, UpdateRequest,
     bulk::{create_in_transaction, created_id},
-    policies::{CheckedDevices, Policies},
+    policies::policies_of,
 };
 use crate::{
     Authorized, Engine, Error, Operator, Result,
+    compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 
@@ -19,25 +20,21 @@ pub async fn create(
     request: &UpdateRequest,
 ) -> Result<UpdateRow> {
     // The path is checked before the body.
-    if engine
-        .store()
-        .device(ctx.tenant, device_id)
-        .await?
-        .is_none()
-    {
+    let (store, plugins) = (engine.store(), engine.plugins());
+    if store.device(ctx.tenant, device_id).await?.is_none() {
         return Err(Error::not_found("device", device_id));
     }
-    let (firmware, policies) = request.check(ctx, engine).await?.finish()?;
-    let policies = Policies::for_request(engine, ctx.tenant, request, policies).await?;
-    let device_ids = vec![device_id.to_owned()];
-    let checked = policies
-        .check(
-            engine,
-            ctx.tenant,
-            &firmware,
-            request.options.timeouts.update,
-            device_ids,
-        )
+    let (firmware, chosen) = request.check(ctx, store, plugins).await?.finish()?;
+    let policies = policies_of(store, ctx.tenant, request, chosen).await?;
+    let check = CompatibilityCheck {
+        plugins,
+        tenant: ctx.tenant,
+        policies: &policies,
+        firmware: &firmware,
+        context: context_without_campaign(ctx.now, request.options.timeouts.update),
+    };
+    let checked = check
+        .check_devices(store, vec![device_id.to_owned()])
         .await?;
     let offer = request.offer(ctx, &firmware);
     let by = OfferedBy {

@@ -23,6 +23,8 @@ pub use get::get;
 pub use log::{UpdateLog, log, newest_update};
 pub use offer_refusal::OfferRefusal;
 pub use request::{UpdateRequest, validate};
-pub use retry::{RetryOptions, retry};
+pub use retry::retry;
 pub use roll_back::roll_back;
 pub use totals::totals;
+
+pub use crate::update_options::RetryOptions;

@@ -3,16 +3,20 @@ use tidegate_core::{
     firmware::Firmware,
     id::FirmwareId,
     plugin::FieldError,
-    time::Timestamp,
     update::{SuccessCriteria, UpdateOptions},
 };
 
-use super::{bulk::check_device_ids, policies::choose_policies};
+use super::{bulk::check_device_ids, policies::chosen_policies};
 use crate::{
-    Ctx, Engine, Error, Result,
-    campaigns::{PluginChoice, check_options},
-    ports::Offer,
+    Ctx, Error, Result,
+    plugins::{PluginCalls, PluginChoice},
+    ports::{Offer, Store},
+    rules::Rules,
+    update_options::check_options,
 };
+
+/// The code of an error with the invalid fields of an update.
+pub(super) const INVALID: &str = "invalid_update";
 
 /// An operator's request to update one or many devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,75 +37,72 @@ pub struct UpdateRequest {
     pub policies: Option<Vec<PluginChoice>>,
 }
 
-/// A request with the objects that it names.
+/// A request with the objects that it names. `None`: an error tells why.
 pub(super) struct CheckedRequest {
     firmware: Option<Firmware>,
     policies: Vec<PluginUse>,
-    pub(super) errors: Vec<FieldError>,
+    pub(super) rules: Rules,
 }
 
 impl CheckedRequest {
     /// The firmware and the chosen policies, or all errors.
     pub(super) fn finish(self) -> Result<(Firmware, Vec<PluginUse>)> {
-        match (self.firmware, &self.errors[..]) {
-            (Some(firmware), []) => Ok((firmware, self.policies)),
-            _ => Err(invalid(self.errors)),
-        }
+        self.rules.accept(INVALID)?;
+        let missing = || Error::internal("check update", "a valid request without firmware");
+        let firmware = self.firmware.ok_or_else(missing)?;
+        Ok((firmware, self.policies))
     }
 }
 
 /// The invalid fields of an update of these devices; `None`: of one device, which exists. Nothing is stored.
 pub async fn validate(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
+    plugins: &PluginCalls,
     device_ids: Option<&[String]>,
     request: &UpdateRequest,
 ) -> Result<Vec<FieldError>> {
-    let mut errors = request.check(ctx, engine).await?.errors;
-    errors.extend(device_ids.and_then(check_device_ids));
-    Ok(errors)
+    let mut checked = request.check(ctx, store, plugins).await?;
+    if let Some(device_ids) = device_ids {
+        check_device_ids(device_ids, &mut checked.rules);
+    }
+    Ok(checked.rules.into_errors())
 }
 
 impl UpdateRequest {
-    /// Validates everything except the devices, and reads the firmware and the policies.
-    pub(super) async fn check(&self, ctx: &Ctx, engine: &Engine) -> Result<CheckedRequest> {
-        let mut errors = self.validation_errors(ctx.now);
-        let firmware = engine.store().firmware(ctx.tenant, self.firmware).await?;
+    /// Checks everything except the devices, and reads the firmware and the policies.
+    pub(super) async fn check(
+        &self,
+        ctx: &Ctx,
+        store: &dyn Store,
+        plugins: &PluginCalls,
+    ) -> Result<CheckedRequest> {
+        let mut rules = Rules::default();
+        check_options(&self.options, self.success_criteria, ctx.now, &mut rules);
+        let policies = self.policies.as_ref().map_or(0, Vec::len);
+        let message = format!("must be at most {MAX_POLICIES}");
+        rules.require(policies <= MAX_POLICIES, "policies", &message);
+        let firmware = store.firmware(ctx.tenant, self.firmware).await?;
         let firmware = firmware.filter(|firmware| firmware.deleted_at.is_none());
-        let message = match &firmware {
-            None => Some(format!("there is no firmware {}", self.firmware)),
+        match &firmware {
+            None => rules.reject(
+                "firmware",
+                format!("there is no firmware {}", self.firmware),
+            ),
             Some(firmware) if firmware.details.is_beta && !self.allow_beta => {
-                Some("is a beta firmware: set `allow_beta` to install it".to_owned())
+                rules.reject(
+                    "firmware",
+                    "is a beta firmware: set `allow_beta` to install it",
+                );
             }
-            Some(_) => None,
-        };
-        errors.extend(message.map(|message| FieldError {
-            path: "firmware".to_owned(),
-            message,
-        }));
-        let policies = choose_policies(engine, ctx.tenant, self, &mut errors).await?;
+            Some(_) => {}
+        }
+        let policies = chosen_policies(store, plugins, ctx.tenant, self, &mut rules).await?;
         Ok(CheckedRequest {
             firmware,
             policies,
-            errors,
+            rules,
         })
-    }
-
-    fn validation_errors(&self, now: Timestamp) -> Vec<FieldError> {
-        let mut errors = Vec::new();
-        let mut rule = |good: bool, path: &str, message: &str| {
-            if !good {
-                errors.push(FieldError {
-                    path: path.to_owned(),
-                    message: message.to_owned(),
-                });
-            }
-        };
-        check_options(&self.options, self.success_criteria, now, &mut rule);
-        let policies = self.policies.as_ref().map_or(0, Vec::len);
-        let message = format!("must be at most {MAX_POLICIES}");
-        rule(policies <= MAX_POLICIES, "policies", &message);
-        errors
     }
 
     pub(super) fn offer(&self, ctx: &Ctx, firmware: &Firmware) -> Offer {
@@ -120,9 +121,4 @@ impl UpdateRequest {
             now: ctx.now,
         }
     }
-}
-
-/// The error for an update with these invalid fields.
-pub(super) fn invalid(errors: Vec<FieldError>) -> Error {
-    Error::invalid_fields("invalid_update", errors)
 }

@@ -9,9 +9,10 @@ use tidegate_core::{
     version::is_same,
 };
 
-use super::{OfferRefusal, log::note, offer_rollback::offer_rollback, policies::Policies};
+use super::{OfferRefusal, log::note, offer_rollback::offer_rollback};
 use crate::{
     Authorized, Ctx, Engine, Error, Operator, Result,
+    compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
     ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
     registry,
 };
@@ -49,11 +50,17 @@ pub async fn roll_back(
     let firmware = firmware(ctx, engine.store(), target.firmware).await?;
     // Firmware that ran on the device is compatible, whatever the device reports now.
     let skips_policies = target.has_run || force;
-    let policy_names: &[&str] = if skips_policies { &[] } else { &["hardware"] };
-    let policies = Policies::by_name(engine, ctx.tenant, policy_names).await?;
-    let device_ids = vec![device_id.to_owned()];
-    let checked = policies
-        .check(engine, ctx.tenant, &firmware, ROLLBACK_TIMEOUT, device_ids)
+    let policy_names: &[&str] = if skips_policies { &[] } else { &[HARDWARE] };
+    let policies = Policies::by_name(engine.store(), ctx.tenant, policy_names).await?;
+    let check = CompatibilityCheck {
+        plugins: engine.plugins(),
+        tenant: ctx.tenant,
+        policies: &policies,
+        firmware: &firmware,
+        context: context_without_campaign(ctx.now, ROLLBACK_TIMEOUT),
+    };
+    let checked = check
+        .check_devices(engine.store(), vec![device_id.to_owned()])
         .await?;
     if let Some((_, Some(reason))) = checked.get(device_id) {
         return Err(OfferRefusal::Incompatible(reason.clone()).into_error(device_id));

@@ -20,9 +20,14 @@ async fn all_errors_of_a_campaign_are_reported_together() {
     };
     draft.strategy.plugin = "calm".to_owned();
     draft.policies[0].plugin = "nowhere".to_owned();
-    let error = campaigns::create(&fixture.ctx(), &fixture.engine, draft)
-        .await
-        .expect_err("the draft is invalid");
+    let error = campaigns::create(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        draft,
+    )
+    .await
+    .expect_err("the draft is invalid");
     let Error::Invalid { errors, .. } = error else {
         panic!("{error:?}")
     };

@@ -25,7 +25,8 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Actor, ActorKind, Authorized, Ctx, Engine, Operator, Ports, Settings,
-    campaigns::{self, Draft, PluginChoice},
+    campaigns::{self, Draft},
+    plugins::PluginChoice,
     ports::{
         Artifacts, AttributeMode, ByteStream, CallFailure, Clock, DeviceEvent, DeviceReport,
         Entropy, EntryKind, NewDevice, NewFirmware, NewModule, NewRevision, NewTenant, Observer,
@@ -202,9 +203,14 @@ impl EngineFixture {
     }
 
     pub(crate) async fn create(&self, draft: Draft) -> Campaign {
-        campaigns::create(&self.ctx(), &self.engine, draft)
-            .await
-            .expect("a valid campaign")
+        campaigns::create(
+            &self.ctx(),
+            self.engine.store(),
+            self.engine.plugins(),
+            draft,
+        )
+        .await
+        .expect("a valid campaign")
     }
 
     /// A started campaign for all devices.

@@ -94,7 +94,13 @@ async fn explained(fixture: &EngineFixture) -> String {
     let device = fixture.engine.store();
     let device = device.device(fixture.tenant(), "device-000").await;
     let device = device.expect("the database answers").expect("a device");
-    let explanation = latest::explain(&fixture.ctx(), &fixture.engine, &device).await;
+    let explanation = latest::explain(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        &device,
+    )
+    .await;
     explanation.expect("an explanation").join("\n")
 }
 

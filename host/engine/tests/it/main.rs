@@ -1,6 +1,7 @@
 //! The engine on a real database, with a scripted sandbox and a manual clock.
 
 mod commands;
+mod compatibility;
 mod engine_fixture;
 mod idempotency;
 mod latest;

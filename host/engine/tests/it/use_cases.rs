@@ -31,12 +31,12 @@ const WITHOUT_CONTEXT: [&str; 12] = [
     "tenants/create.rs: create",
     // Loops and their steps.
     "access/gateways.rs: flush_gateways_used",
-    "campaigns/calls.rs: flush_usage",
     "campaigns/reconcile.rs: expire_updates_loop",
     "campaigns/reconcile.rs: reconcile",
     "campaigns/tick/mod.rs: tick",
     "latest/update_loop.rs: process_dirty_tenants",
     "latest/update_loop.rs: run_latest_loop",
+    "plugins/usage.rs: flush_usage",
 ];
 
 #[test]

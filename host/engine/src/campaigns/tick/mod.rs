@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tidegate_core::{campaign::CampaignStatus, time::Timestamp};
 
-use super::calls::host_journal_entry;
+use super::journal_entry::host_journal_entry;
 use crate::{
     Engine, Error, Result, devices,
     ports::{AffectedDevice, Fence, Run, RunRef, TickOutcome},

@@ -36,7 +36,7 @@ impl Tick<'_> {
 
     /// Creates rollback updates for the devices that need one. True: some may be left.
     async fn create_rollback_updates(&self, run: &Run) -> Result<bool> {
-        let firmware = campaign_firmware(self.engine, &run.campaign).await?;
+        let firmware = campaign_firmware(self.engine.store(), &run.campaign).await?;
         let scope = run
             .campaign
             .rollback

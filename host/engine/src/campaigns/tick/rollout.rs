@@ -15,16 +15,13 @@ use tidegate_core::{
 use super::{BATCH_SIZE, MAX_BATCHES, Tick, observe};
 use crate::{
     Error, Result,
-    campaigns::{
-        calls::{check_output, journal_entry},
-        prepare::campaign_firmware,
-    },
+    campaigns::{journal_entry::journal_entry, prepare::campaign_firmware},
     ports::{CallFailure, EntryKind, NewJournalEntry, Offer, PluginFailureState, Run, TickOutcome},
 };
 
 impl Tick<'_> {
     pub(super) async fn roll_out(&self, run: Run) -> Result<()> {
-        let firmware = campaign_firmware(self.engine, &run.campaign).await?;
+        let firmware = campaign_firmware(self.engine.store(), &run.campaign).await?;
         let stopped = self.check_failure_ceiling(&run);
         let outcome = match stopped.or_else(|| self.back_off(&run)) {
             Some(outcome) => outcome,
@@ -97,22 +94,14 @@ impl Tick<'_> {
         }
         let observation = observe::observation(run, firmware, policy_results.verdicts, self.now);
         let strategy = &run.campaign.spec.strategy;
-        let call = self
-            .engine
-            .sandbox()
-            .decide(strategy.revision, observation.clone())
-            .await;
-        let call = check_output(call, |decision| {
+        let check = |decision| {
             check_decision(&observation, run.parallel, &decision).map(|levels| (decision, levels))
-        });
-        let mut record = journal_entry(
-            self.engine,
-            self.run.tenant,
-            strategy,
-            EntryKind::Decide,
-            self.now,
-            &call,
-        );
+        };
+        let plugins = self.engine.plugins();
+        let call = plugins
+            .decide(self.run.tenant, strategy, observation.clone(), check)
+            .await;
+        let mut record = journal_entry(strategy, EntryKind::Decide, self.now, &call);
         let outcome = match call.outcome {
             Ok((decision, levels)) => {
                 decision.outcome.as_str().clone_into(&mut record.outcome);
@@ -149,15 +138,9 @@ impl Tick<'_> {
                 continue;
             }
             let input = observe::health_input(run, firmware, policy, state.clone(), self.now);
-            let call = self.engine.sandbox().evaluate(policy.revision, input).await;
-            let mut record = journal_entry(
-                self.engine,
-                self.run.tenant,
-                policy,
-                EntryKind::Evaluate,
-                self.now,
-                &call,
-            );
+            let plugins = self.engine.plugins();
+            let call = plugins.evaluate(self.run.tenant, policy, input).await;
+            let mut record = journal_entry(policy, EntryKind::Evaluate, self.now, &call);
             let (verdict, confidence) = match call.outcome {
                 Ok(answer) => {
                     answer.verdict.as_str().clone_into(&mut record.outcome);

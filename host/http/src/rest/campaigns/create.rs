@@ -8,7 +8,8 @@ use tidegate_core::{
 };
 use tidegate_engine::{
     Authorized, Ctx, Engine, Operator,
-    campaigns::{self, Draft, PluginChoice},
+    campaigns::{self, Draft},
+    plugins::PluginChoice,
 };
 use utoipa::ToSchema;
 
@@ -94,21 +95,22 @@ pub(crate) async fn create_campaign(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewCampaignRequest>,
 ) -> Result<Created<CampaignBody>> {
+    let engine = &state.engine;
     let context = RuleContext {
-        engine: &state.engine,
+        engine,
         ctx: Some(&ctx),
     };
-    let converted = request.convert(&ctx, &state.engine).await?;
+    let converted = request.convert(&ctx, engine).await?;
     if !converted.errors.is_empty() {
         let errors = converted.all_errors(&context).await?;
         return Err(Problem::invalid("invalid_campaign", errors));
     }
     let ConvertedCampaign { draft, short, .. } = converted;
-    let campaign = campaigns::create(&ctx, &state.engine, draft)
+    let campaign = campaigns::create(&ctx, engine.store(), engine.plugins(), draft)
         .await
         .map_err(|error| Problem::from(error).map_fields(|field| rename(short.as_ref(), field)))?;
     let location = format!("/campaigns/{}", campaign.id);
-    let body = detail(&ctx, &state.engine, campaign).await?;
+    let body = detail(&ctx, engine, campaign).await?;
     Ok(Created { location, body })
 }
 
@@ -185,7 +187,8 @@ impl ConvertedCampaign {
         let Some(ctx) = context.ctx else {
             return Ok(errors);
         };
-        let found = campaigns::validate(ctx, context.engine, &draft).await?;
+        let engine = context.engine;
+        let found = campaigns::validate(ctx, engine.store(), engine.plugins(), &draft).await?;
         let found = to_request_fields(found).into_iter();
         // A strategy that is missing is reported once.
         let found = found.filter(|error| {

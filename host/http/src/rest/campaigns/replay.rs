@@ -57,7 +57,16 @@ pub(crate) async fn replay_decision(
         .transpose();
     let revision =
         revision.map_err(|error| Problem::field("wrong_type", "revision", error.to_string()))?;
-    let replay = campaigns::replay(&ctx, &state.engine, campaign, seq, revision).await?;
+    let engine = &state.engine;
+    let replay = campaigns::replay(
+        &ctx,
+        engine.store(),
+        engine.plugins(),
+        campaign,
+        seq,
+        revision,
+    )
+    .await?;
     Ok(Json(Replayed {
         same: replay.same,
         decision: json(&replay.decision)?,

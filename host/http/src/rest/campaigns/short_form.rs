@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tidegate_core::plugin::FieldError;
-use tidegate_engine::{Ctx, Engine, Error, campaigns::PluginChoice, plugins};
+use tidegate_engine::{
+    Ctx, Engine, Error,
+    plugins::{self, PluginChoice},
+};
 use utoipa::ToSchema;
 
 use crate::{problem::Result, rest::decode::is_below};
@@ -117,7 +120,7 @@ impl ShortForm {
         let Some(plugin) = self.plugin(errors) else {
             return Ok(None);
         };
-        let revision = plugins::newest_enabled(ctx, engine, plugin).await?;
+        let revision = plugins::newest_enabled(ctx, engine.store(), plugin).await?;
         let schema = match revision {
             Some(revision) => serde_json::from_str(&revision.stored.description.config_schema)
                 .map_err(|error| Error::internal("read config schema", error))?,

@@ -66,11 +66,12 @@ pub(crate) async fn explain_device(
     State(state): State<AppState>,
     PathParams(device_id): PathParams<String>,
 ) -> Result<Json<Explanations>> {
-    let device = registry::get(&ctx, state.engine.store(), &device_id).await?;
+    let engine = &state.engine;
+    let device = registry::get(&ctx, engine.store(), &device_id).await?;
     let mut reasons = registry::reasons(&device);
-    reasons.extend(latest::explain(&ctx, &state.engine, &device).await?);
-    reasons.extend(updates::explain_open_update(&ctx, state.engine.store(), &device).await?);
-    let explanations = campaigns::explain(&ctx, state.engine.store(), &device_id).await?;
+    reasons.extend(latest::explain(&ctx, engine.store(), engine.plugins(), &device).await?);
+    reasons.extend(updates::explain_open_update(&ctx, engine.store(), &device).await?);
+    let explanations = campaigns::explain(&ctx, engine.store(), &device_id).await?;
     let items: Vec<_> = explanations
         .into_iter()
         .map(ExplanationBody::from)

@@ -124,7 +124,9 @@ async fn add_engine_errors(
     context: &RuleContext<'_>,
 ) -> Result<()> {
     if let Some(ctx) = context.ctx {
-        let found = updates::validate(ctx, context.engine, device_ids, request).await?;
+        let engine = context.engine;
+        let found =
+            updates::validate(ctx, engine.store(), engine.plugins(), device_ids, request).await?;
         add_errors(errors, to_request_fields(found));
     }
     Ok(())

@@ -46,7 +46,16 @@ pub(crate) async fn validate_config(
     let digest = parse_revision(request.revision.as_deref())
         .map_err(|error| Problem::invalid("wrong_type", vec![error]))?;
     let config = request.config.to_string();
-    let errors = plugins::validate(&ctx, &state.engine, &name, digest, &config).await?;
+    let engine = &state.engine;
+    let errors = plugins::validate(
+        &ctx,
+        engine.store(),
+        engine.plugins(),
+        &name,
+        digest,
+        &config,
+    )
+    .await?;
     let errors: Vec<_> = errors.into_iter().map(BrokenRule::from).collect();
     Ok(Json(Validated {
         ok: errors.is_empty(),

@@ -1,25 +1,30 @@
+//! The rules of the options of an update, for campaigns and single updates.
+
 use std::time::Duration;
 
 use tidegate_core::{
+    plugin::FieldError,
     time::Timestamp,
     update::{MAX_RETRIES, MAX_RETRY_DELAY, MAX_SOAK, RetryPolicy, SuccessCriteria, UpdateOptions},
     window::WindowState,
 };
 
+use crate::rules::Rules;
+
 /// A requested maintenance window must open within this time.
 const SOON: Duration = Duration::from_hours(366 * 24);
 
-/// Validates update options. `rule` receives whether a rule holds, the field, and the message.
+/// Checks the options of an update.
 pub(crate) fn check_options(
     options: &UpdateOptions,
     success_criteria: SuccessCriteria,
     now: Timestamp,
-    rule: &mut impl FnMut(bool, &str, &str),
+    rules: &mut Rules,
 ) {
     let minutes = |duration: Duration| duration.as_secs() / 60;
     let timeouts = options.timeouts;
     let whole = minutes(timeouts.update);
-    rule(
+    rules.require(
         (5..=1440).contains(&whole),
         "options.timeouts.update",
         "must be between 5 and 1440 minutes",
@@ -29,14 +34,14 @@ pub(crate) fn check_options(
         ("options.timeouts.install", timeouts.install),
     ] {
         let fits = phase.is_none_or(|phase| (1..=whole).contains(&minutes(phase)));
-        rule(
+        rules.require(
             fits,
             field,
             "must be between 1 minute and the timeout of the update",
         );
     }
     if let Some(confirmation) = options.confirmation {
-        rule(
+        rules.require(
             (5..=43_200).contains(&minutes(confirmation.timeout)),
             "options.confirmation.timeout",
             "must be between 5 and 43200 minutes",
@@ -47,27 +52,27 @@ pub(crate) fn check_options(
             WindowState::Open { .. } => Some(now),
             WindowState::Closed { opens_at } => opens_at,
         };
-        rule(
+        rules.require(
             opening.is_some_and(|opening| opening.since(now) <= SOON),
             "options.window.schedule",
             "must open within a year",
         );
     }
-    check_retries(options.retries, rule);
-    check_note(&options.note, rule);
+    check_retries(options.retries, rules);
+    check_note(&options.note, rules);
     if let Some(soak) = success_criteria.soak() {
         let most = minutes(MAX_SOAK);
         let message = format!("must be between 1 and {most} minutes");
         let fits = (1..=most).contains(&minutes(soak));
-        rule(fits, "success_criteria.soak", &message);
+        rules.require(fits, "success_criteria.soak", &message);
     }
     if !options.update_type.installs() {
-        rule(
+        rules.require(
             timeouts.install.is_none(),
             "options.timeouts.install",
             "must be omitted: a download_only update is not installed",
         );
-        rule(
+        rules.require(
             success_criteria == SuccessCriteria::Reported,
             "success_criteria",
             "must be reported: a download_only update brings no new version to attest",
@@ -75,21 +80,19 @@ pub(crate) fn check_options(
     }
 }
 
-/// Validates a note.
-pub(crate) fn check_note(note: &str, rule: &mut impl FnMut(bool, &str, &str)) {
+fn check_note(note: &str, rules: &mut Rules) {
     let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let fits = note.chars().count() <= UpdateOptions::MAX_NOTE_CHARS && note.chars().all(is_text);
     let message = format!(
         "must have at most {} characters, none of them a control character except newline and tab",
         UpdateOptions::MAX_NOTE_CHARS
     );
-    rule(fits, "options.note", &message);
+    rules.require(fits, "options.note", &message);
 }
 
-/// Validates a retry policy.
-pub(crate) fn check_retries(retries: RetryPolicy, rule: &mut impl FnMut(bool, &str, &str)) {
+fn check_retries(retries: RetryPolicy, rules: &mut Rules) {
     let message = format!("must be at most {MAX_RETRIES}");
-    rule(
+    rules.require(
         retries.max_retries <= MAX_RETRIES,
         "options.retries.max_retries",
         &message,
@@ -97,5 +100,36 @@ pub(crate) fn check_retries(retries: RetryPolicy, rule: &mut impl FnMut(bool, &s
     let most = MAX_RETRY_DELAY.as_secs();
     let message = format!("must be between 1 and {most} seconds");
     let fits = (1..=most).contains(&retries.delay.as_secs());
-    rule(fits, "options.retries.delay", &message);
+    rules.require(fits, "options.retries.delay", &message);
+}
+
+/// The options that a retry may change. `None` keeps those of the update.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetryOptions {
+    /// Automatic retries.
+    pub retries: Option<RetryPolicy>,
+    /// A note of operators.
+    pub note: Option<String>,
+}
+
+impl RetryOptions {
+    pub(crate) fn apply(self, options: UpdateOptions) -> UpdateOptions {
+        UpdateOptions {
+            retries: self.retries.unwrap_or(options.retries),
+            note: self.note.unwrap_or(options.note),
+            ..options
+        }
+    }
+
+    /// The invalid fields.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut rules = Rules::default();
+        if let Some(retries) = self.retries {
+            check_retries(retries, &mut rules);
+        }
+        if let Some(note) = &self.note {
+            check_note(note, &mut rules);
+        }
+        rules.into_errors()
+    }
 }

@@ -1,0 +1,153 @@
+use std::{collections::HashMap, mem, time::Duration};
+
+use tidegate_core::{
+    campaign::{PluginUse, Targets},
+    firmware::Firmware,
+    id::TenantId,
+    plugin::{CheckInput, Compatibility, Context, DeviceClass},
+    time::Timestamp,
+};
+
+use super::{Policies, classify};
+use crate::{
+    Result,
+    plugins::PluginCalls,
+    ports::{Call, SelectedDevice, Store},
+};
+
+/// Devices by id, each with the reason of the first policy that rejects it.
+pub(crate) type CheckedDevices = HashMap<String, (SelectedDevice, Option<String>)>;
+
+/// Asks policies whether devices may get a firmware.
+pub(crate) struct CompatibilityCheck<'a> {
+    pub(crate) plugins: &'a PluginCalls,
+    pub(crate) tenant: TenantId,
+    pub(crate) policies: &'a Policies,
+    pub(crate) firmware: &'a Firmware,
+    pub(crate) context: Context,
+}
+
+impl CompatibilityCheck<'_> {
+    /// Checks these devices. Unknown devices are omitted.
+    pub(crate) async fn check_devices(
+        &self,
+        store: &dyn Store,
+        device_ids: Vec<String>,
+    ) -> Result<CheckedDevices> {
+        let targets = Targets {
+            devices: device_ids,
+            ..Targets::default()
+        };
+        let attributes = &self.policies.attributes;
+        let devices = store
+            .select(self.tenant, &targets, None, attributes)
+            .await?;
+        let classified = classify(&devices, |_| ());
+        let classes = classified.classes.into_iter().map(|((), class)| class);
+        let reasons = self.reasons(classes.collect()).await;
+        let devices = devices.into_iter().zip(classified.class_of);
+        Ok(devices
+            .map(|(device, class)| {
+                let reason = reasons[class as usize].clone();
+                (device.device_id.clone(), (device, reason))
+            })
+            .collect())
+    }
+
+    /// The reason of the first policy that rejects each class, if any. A policy is asked only about the classes that
+    /// the policies before it accept.
+    pub(crate) async fn reasons(&self, classes: Vec<DeviceClass>) -> Vec<Option<String>> {
+        let mut reasons = vec![None; classes.len()];
+        let mut accepted: Vec<usize> = (0..classes.len()).collect();
+        let mut classes = classes;
+        for policy in &self.policies.uses {
+            if classes.is_empty() {
+                break;
+            }
+            let (_, rejections) = self.ask(policy, &classes).await;
+            let asked = mem::take(&mut accepted)
+                .into_iter()
+                .zip(mem::take(&mut classes));
+            for ((index, class), rejection) in asked.zip(rejections) {
+                if rejection.is_none() {
+                    accepted.push(index);
+                    classes.push(class);
+                }
+                reasons[index] = rejection;
+            }
+        }
+        reasons
+    }
+
+    /// As [`Self::reasons`], but asks every policy about every class, so that a journal has all verdicts. `record`
+    /// receives each call.
+    pub(crate) async fn reasons_of_all(
+        &self,
+        classes: &[DeviceClass],
+        mut record: impl FnMut(&PluginUse, &Call<Vec<Compatibility>>) + Send,
+    ) -> Vec<Option<String>> {
+        let mut reasons = vec![None; classes.len()];
+        if classes.is_empty() {
+            return reasons;
+        }
+        for policy in &self.policies.uses {
+            let (call, rejections) = self.ask(policy, classes).await;
+            record(policy, &call);
+            for (reason, rejection) in reasons.iter_mut().zip(rejections) {
+                *reason = reason.take().or(rejection);
+            }
+        }
+        reasons
+    }
+
+    /// One policy's reason against each class, if any. A policy that fails rejects all classes.
+    async fn ask(
+        &self,
+        policy: &PluginUse,
+        classes: &[DeviceClass],
+    ) -> (Call<Vec<Compatibility>>, Vec<Option<String>>) {
+        let input = CheckInput {
+            context: self.context.clone(),
+            firmware: self.firmware.details.facts(),
+            classes: classes.to_vec(),
+            config: policy.config.clone(),
+        };
+        let call = self.plugins.check(self.tenant, policy, input).await;
+        let rejection = |reason: String| format!("{}: {reason}", policy.plugin);
+        let rejections = match &call.outcome {
+            Ok(verdicts) => {
+                let reasons = verdicts.iter().map(reason_against);
+                reasons.map(|reason| reason.map(rejection)).collect()
+            }
+            Err(failure) => {
+                let reason = rejection(format!("the policy failed: {failure}"));
+                vec![Some(reason); classes.len()]
+            }
+        };
+        (call, rejections)
+    }
+}
+
+fn reason_against(verdict: &Compatibility) -> Option<String> {
+    match verdict {
+        Compatibility::Compatible => None,
+        Compatibility::Incompatible(reason) => Some(reason.clone()),
+        Compatibility::Needs { version, reason } => {
+            Some(format!("needs {version} first: {reason}"))
+        }
+    }
+}
+
+/// The context that policies get for an update without a campaign.
+pub(crate) fn context_without_campaign(now: Timestamp, update_timeout: Duration) -> Context {
+    Context {
+        now,
+        seed: 0,
+        started_at: None,
+        max_in_flight: None,
+        failure_ceiling: 10_000,
+        update_timeout,
+        auto_rollback: false,
+        facts: Vec::new(),
+    }
+}

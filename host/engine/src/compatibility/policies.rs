@@ -1,0 +1,78 @@
+use tidegate_core::{campaign::PluginUse, id::TenantId, plugin::PluginKind};
+
+use crate::{
+    Result,
+    ports::{Revision, Store},
+};
+
+/// The policy that evaluates the hardware named in firmware and images.
+pub(crate) const HARDWARE: &str = "hardware";
+/// The policies that are used by default: built in, and usable without a config.
+pub(crate) const DEFAULT_POLICIES: [&str; 2] = [HARDWARE, "version-path"];
+
+/// Compatibility policies of a tenant, in the order in which they are asked.
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    pub(crate) uses: Vec<PluginUse>,
+    /// The attributes that class keys must have for them.
+    pub(crate) attributes: Vec<String>,
+}
+
+impl Policies {
+    /// Policies by name, with default configs. Policies that the tenant does not have or has disabled are omitted.
+    pub(crate) async fn by_name(
+        store: &dyn Store,
+        tenant: TenantId,
+        names: &[&str],
+    ) -> Result<Self> {
+        let mut uses = Vec::with_capacity(names.len());
+        let mut revisions = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(revision) = store.revision(tenant, name, None).await? else {
+                continue;
+            };
+            let stored = &revision.stored;
+            if revision.enabled && stored.kind == PluginKind::Compatibility {
+                uses.push(PluginUse {
+                    plugin: (*name).to_owned(),
+                    revision: stored.digest,
+                    version: stored.description.version.clone(),
+                    kind: stored.kind,
+                    config: "{}".to_owned(),
+                });
+                revisions.push(revision);
+            }
+        }
+        let attributes = class_attributes(revisions);
+        Ok(Self { uses, attributes })
+    }
+
+    /// Chosen policies.
+    pub(crate) async fn load(
+        store: &dyn Store,
+        tenant: TenantId,
+        uses: Vec<PluginUse>,
+    ) -> Result<Self> {
+        let mut revisions = Vec::with_capacity(uses.len());
+        for policy in &uses {
+            let revision = Some(policy.revision);
+            revisions.extend(store.revision(tenant, &policy.plugin, revision).await?);
+        }
+        let attributes = class_attributes(revisions);
+        Ok(Self { uses, attributes })
+    }
+
+    /// Whether this policy is among them.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.uses.iter().any(|policy| policy.plugin == name)
+    }
+}
+
+/// The attributes that these plugins need in class keys.
+pub(crate) fn class_attributes(revisions: impl IntoIterator<Item = Revision>) -> Vec<String> {
+    let descriptions = revisions.into_iter().map(|it| it.stored.description);
+    let mut attributes: Vec<_> = descriptions.flat_map(|it| it.attributes).collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    attributes
+}

@@ -1,0 +1,173 @@
+use std::{sync::Arc, time::Duration};
+
+use tidegate_core::{
+    Named as _,
+    campaign::PluginUse,
+    checker::{Violation, check_assignment, check_plan},
+    id::{Digest, TenantId},
+    plugin::{
+        AssignInput, CheckInput, Compatibility, Decision, FieldError, HealthAnswer, HealthInput,
+        Observation, Plan, PlanInput,
+    },
+};
+
+use super::usage::UsageLog;
+use crate::{
+    Result,
+    ports::{Call, CallFailure, EntryKind, Observer, Sandbox},
+};
+
+/// Calls plugins. Every call is counted, and a failure is logged. An output that the checker refuses is a failure.
+pub struct PluginCalls {
+    pub(super) sandbox: Arc<dyn Sandbox>,
+    observer: Arc<dyn Observer>,
+    pub(super) usage: UsageLog,
+}
+
+impl PluginCalls {
+    pub(crate) fn new(sandbox: Arc<dyn Sandbox>, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            sandbox,
+            observer,
+            usage: UsageLog::default(),
+        }
+    }
+
+    /// A strategy's waves.
+    pub(crate) async fn plan(
+        &self,
+        tenant: TenantId,
+        strategy: &PluginUse,
+        input: PlanInput,
+    ) -> Call<Plan> {
+        let call = self.sandbox.plan(strategy.revision, input).await;
+        let call = check_output(call, |plan| check_plan(&plan).map(|()| plan));
+        self.record(tenant, strategy, EntryKind::Plan, call)
+    }
+
+    /// The wave of each row, by a strategy that planned these waves.
+    pub(crate) async fn assign(
+        &self,
+        tenant: TenantId,
+        strategy: &PluginUse,
+        plan: &Plan,
+        input: AssignInput,
+    ) -> Call<Vec<u16>> {
+        let call = self.sandbox.assign(strategy.revision, input).await;
+        let call = check_output(call, |page| check_assignment(plan, &page).map(|()| page));
+        self.record(tenant, strategy, EntryKind::Assign, call)
+    }
+
+    /// A strategy's decision, as `check` accepts it.
+    pub(crate) async fn decide<T>(
+        &self,
+        tenant: TenantId,
+        strategy: &PluginUse,
+        observation: Observation,
+        check: impl FnOnce(Decision) -> std::result::Result<T, Violation>,
+    ) -> Call<T> {
+        let call = self.sandbox.decide(strategy.revision, observation).await;
+        let call = check_output(call, check);
+        self.record(tenant, strategy, EntryKind::Decide, call)
+    }
+
+    /// A compatibility policy's verdict on each class.
+    pub(crate) async fn check(
+        &self,
+        tenant: TenantId,
+        policy: &PluginUse,
+        input: CheckInput,
+    ) -> Call<Vec<Compatibility>> {
+        let call = self.sandbox.check(policy.revision, input).await;
+        self.record(tenant, policy, EntryKind::Check, call)
+    }
+
+    /// A health policy's verdict.
+    pub(crate) async fn evaluate(
+        &self,
+        tenant: TenantId,
+        policy: &PluginUse,
+        input: HealthInput,
+    ) -> Call<HealthAnswer> {
+        let call = self.sandbox.evaluate(policy.revision, input).await;
+        self.record(tenant, policy, EntryKind::Evaluate, call)
+    }
+
+    /// The invalid fields of a config, JSON text. Not part of a tenant's usage, and not counted if the plugin itself
+    /// was not called.
+    pub(crate) async fn validate(
+        &self,
+        plugin: &str,
+        revision: Digest,
+        config: &str,
+    ) -> Result<Vec<FieldError>> {
+        let validation = self.sandbox.validate(revision, config).await;
+        if let Some((fuel, duration)) = validation.cost {
+            let failure = validation.outcome.as_ref().err();
+            self.count(plugin, "validate", failure, fuel, duration);
+        }
+        Ok(validation.outcome?)
+    }
+
+    /// Repeats a recorded call.
+    pub(crate) async fn replay(&self, plugin: &str, revision: Digest, input: &[u8]) -> Call<()> {
+        let call = self.sandbox.replay(revision, input).await;
+        let failure = call.outcome.as_ref().err();
+        self.count(plugin, "replay", failure, call.fuel, call.duration);
+        call
+    }
+
+    /// A recorded input or output as readable JSON text.
+    pub(crate) fn record_json(&self, record: &[u8]) -> Result<String> {
+        Ok(self.sandbox.record_json(record)?)
+    }
+
+    fn record<T>(
+        &self,
+        tenant: TenantId,
+        plugin: &PluginUse,
+        kind: EntryKind,
+        call: Call<T>,
+    ) -> Call<T> {
+        let failure = call.outcome.as_ref().err();
+        self.usage
+            .add(tenant, plugin.revision, failure.is_some(), call.fuel);
+        let name = plugin.plugin.as_str();
+        self.count(name, kind.as_str(), failure, call.fuel, call.duration);
+        if let Some(failure) = failure {
+            tracing::warn!(plugin = name, revision = %plugin.revision, call = kind.as_str(), class = failure.as_str(),
+                fuel = call.fuel, peak_memory = call.peak_memory, "{failure}");
+        }
+        call
+    }
+
+    fn count(
+        &self,
+        plugin: &str,
+        call: &'static str,
+        failure: Option<&CallFailure>,
+        fuel: u64,
+        duration: Duration,
+    ) {
+        self.observer
+            .plugin_called(plugin, call, failure, fuel, duration);
+    }
+}
+
+/// Checks the output of a call. An output that the checker refuses turns into a failure.
+fn check_output<T, U>(
+    call: Call<T>,
+    check: impl FnOnce(T) -> std::result::Result<U, Violation>,
+) -> Call<U> {
+    let refused = |violation: Violation| CallFailure::InvalidAnswer(violation.to_string());
+    Call {
+        outcome: call
+            .outcome
+            .and_then(|answer| check(answer).map_err(refused)),
+        fuel: call.fuel,
+        peak_memory: call.peak_memory,
+        duration: call.duration,
+        log: call.log,
+        record: call.record,
+    }
+}

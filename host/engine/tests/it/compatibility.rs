@@ -1,0 +1,149 @@
+//! Compatibility: which classes the policies are asked about, and the reasons that are collected.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tidegate_core::{
+    campaign::Priority,
+    plugin::{CheckInput, Compatibility, PluginKind},
+    update::{SuccessCriteria, UpdateOptions},
+};
+use tidegate_engine::{
+    campaigns,
+    plugins::PluginChoice,
+    ports::{CallFailure, EntryKind, PageRequest},
+    updates::{self, OfferRefusal, UpdateRequest},
+};
+
+use crate::engine_fixture::{EngineFixture, draft};
+
+/// The versions of the classes of each call.
+type AskedClasses = Arc<Mutex<Vec<Vec<String>>>>;
+
+/// Two devices of version 1.0.0 and one of version 0.9.0. The first call rejects the older version, and the second call
+/// fails if `fails`.
+async fn fixture_of_two_classes(fails: bool) -> (EngineFixture, AskedClasses) {
+    let fixture = EngineFixture::new(3).await;
+    fixture
+        .add_plugin("also-fits", PluginKind::Compatibility)
+        .await;
+    for (device_id, version) in [
+        ("device-000", "1.0.0"),
+        ("device-001", "0.9.0"),
+        ("device-002", "1.0.0"),
+    ] {
+        let device = fixture.engine.store();
+        let device = device.device(fixture.tenant(), device_id).await;
+        let device = device.expect("the database answers").expect("a device");
+        fixture.report_version(device.key, version).await;
+    }
+    let asked_classes = AskedClasses::default();
+    let asked = Arc::clone(&asked_classes);
+    fixture.sandbox.checks(move |input: &CheckInput| {
+        let mut asked = asked.lock().expect("no test panicked");
+        let versions = input.classes.iter().map(|class| class.key.version.clone());
+        asked.push(versions.map(Option::unwrap_or_default).collect());
+        if fails && asked.len() == 2 {
+            return Err(CallFailure::PluginError("a bug".to_owned()));
+        }
+        let is_first = asked.len() == 1;
+        let verdicts = input.classes.iter().map(|class| {
+            if is_first && class.key.version.as_deref() == Some("0.9.0") {
+                Compatibility::Needs {
+                    version: "1.0.0".to_owned(),
+                    reason: "too old".to_owned(),
+                }
+            } else {
+                Compatibility::Compatible
+            }
+        });
+        Ok(verdicts.collect())
+    });
+    (fixture, asked_classes)
+}
+
+fn policies() -> Vec<PluginChoice> {
+    let choice = |plugin: &str| PluginChoice {
+        plugin: plugin.to_owned(),
+        revision: None,
+        config: "{}".to_owned(),
+    };
+    vec![choice("fits"), choice("also-fits")]
+}
+
+async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
+    let request = UpdateRequest {
+        firmware: fixture.add_firmware("1.1.0").await,
+        priority: Priority::Normal,
+        force: false,
+        allow_beta: false,
+        options: UpdateOptions::forced(Duration::from_mins(30)),
+        success_criteria: SuccessCriteria::Reported,
+        policies: Some(policies()),
+    };
+    let device_ids = (0..3).map(|n| format!("device-{n:03}")).collect();
+    let result = updates::create_many(&fixture.ctx(), &fixture.engine, device_ids, &request).await;
+    result.expect("the database answers")
+}
+
+fn accepted(result: &updates::BulkResult) -> Vec<&str> {
+    result.accepted.iter().map(|(id, _)| id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_policy_of_an_update_is_asked_about_the_classes_that_others_accept() {
+    let (fixture, asked) = fixture_of_two_classes(false).await;
+    let result = offer_to_all(&fixture).await;
+    assert_eq!(accepted(&result), ["device-000", "device-002"]);
+    let reason = "fits: needs 1.0.0 first: too old".to_owned();
+    let refused = ("device-001".to_owned(), OfferRefusal::Incompatible(reason));
+    assert_eq!(result.refused, [refused]);
+    let asked = asked.lock().expect("no test panicked").clone();
+    assert_eq!(asked, [vec!["0.9.0", "1.0.0"], vec!["1.0.0"]]);
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_rejects_the_classes_that_it_was_asked_about() {
+    let (fixture, _) = fixture_of_two_classes(true).await;
+    let result = offer_to_all(&fixture).await;
+    assert_eq!(accepted(&result), Vec::<&str>::new());
+    let reasons = result.refused.iter().map(|(_, refusal)| match refusal {
+        OfferRefusal::Incompatible(reason) => reason.as_str(),
+        other => panic!("{other:?}"),
+    });
+    let reasons: Vec<_> = reasons.collect();
+    let failed = "also-fits: the policy failed: the plugin returned an error: a bug";
+    assert_eq!(
+        reasons,
+        [failed, "fits: needs 1.0.0 first: too old", failed]
+    );
+}
+
+#[tokio::test]
+async fn the_journal_of_a_campaign_has_the_verdict_of_each_policy_on_each_class() {
+    let (fixture, asked) = fixture_of_two_classes(false).await;
+    let mut draft = draft(fixture.add_firmware("1.1.0").await);
+    draft.policies = policies();
+    let id = fixture.create_and_start(draft).await;
+    let asked = asked.lock().expect("no test panicked").clone();
+    assert_eq!(asked, [vec!["0.9.0", "1.0.0"], vec!["0.9.0", "1.0.0"]]);
+    let all = PageRequest {
+        limit: 100,
+        offset: 0,
+    };
+    let journal = campaigns::journal(&fixture.ctx(), fixture.engine.store(), id, 0, all).await;
+    let entries = journal.expect("a journal").items;
+    let checks = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Check);
+    let plugins: Vec<_> = checks.map(|entry| entry.plugin.as_str()).collect();
+    assert_eq!(plugins, ["fits", "also-fits"]);
+    let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-001").await;
+    let reasons = explained.expect("an explanation").remove(0).reasons;
+    let named = reasons
+        .iter()
+        .any(|reason| reason.contains("fits: needs 1.0.0 first: too old"));
+    assert!(named, "{reasons:?}");
+}
