@@ -4,7 +4,10 @@ use futures::StreamExt as _;
 use reqwest::Response;
 use serde_json::{Map, Value, json};
 
-use super::{PageArgs, device, listing, print, show, update_options::RetryOptions};
+use super::{
+    PageArgs, device, listing, print, show,
+    update_options::{OPTION_FACTS, RetryOptions},
+};
 use crate::client::{RECONNECT_DELAY, Remote, RestClient, table};
 
 #[derive(Debug, Args)]
@@ -120,8 +123,7 @@ pub(super) fn sheet(update: &Value) -> String {
     if !update["completed_at"].is_null() || update["status"] == "scheduled" {
         update["timeout_at"] = Value::Null;
     }
-    table::sheet(
-        &update,
+    let facts: [&[(&str, &str)]; 3] = [
         &[
             ("id", "/update_id"),
             ("device", "/device_id"),
@@ -133,8 +135,9 @@ pub(super) fn sheet(update: &Value) -> String {
             ("phase", "/phase"),
             ("code", "/code"),
             ("percent", "/progress_percentage"),
-            ("window", "/maintenance_window/schedule"),
-            ("note", "/note"),
+        ],
+        OPTION_FACTS,
+        &[
             ("retry", "/retry_count"),
             ("max retries", "/max_retries"),
             ("retry of", "/retry_of"),
@@ -146,7 +149,8 @@ pub(super) fn sheet(update: &Value) -> String {
             ("ended", "/completed_at"),
             ("times out at", "/timeout_at"),
         ],
-    )
+    ];
+    table::sheet(&update, &facts.concat())
 }
 
 pub(super) fn lines(log: &Value) -> String {

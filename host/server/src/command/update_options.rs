@@ -5,6 +5,15 @@ use serde_json::{Map, Value, json};
 
 use super::window::Window;
 
+/// The options of a campaign or an update as facts: label and JSON pointer. Retries are shown among the attempts.
+pub(super) const OPTION_FACTS: &[(&str, &str)] = &[
+    ("window", "/maintenance_window/schedule"),
+    ("note", "/note"),
+    ("update type", "/update_type"),
+    ("forced at", "/forced_at"),
+    ("confirmation", "/requires_confirmation"),
+];
+
 /// The options of an update.
 #[derive(Debug, Args)]
 pub(super) struct UpdateOptions {

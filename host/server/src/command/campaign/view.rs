@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::client::table;
+use crate::{client::table, command::update_options::OPTION_FACTS};
 
 /// One line with the campaign's status.
 pub(super) fn headline(campaign: &Value) -> String {
@@ -41,8 +41,7 @@ fn stopped(campaign: &Value) -> &'static str {
 pub(super) fn sheet(campaign: &Value) -> String {
     let word = stopped(campaign);
     let (because, by) = (format!("{word} because"), format!("{word} by"));
-    let facts = table::sheet(
-        campaign,
+    let facts: [&[(&str, &str)]; 3] = [
         &[
             ("id", "/campaign_id"),
             ("name", "/name"),
@@ -55,11 +54,9 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("version", "/firmware/version"),
             ("strategy", "/strategy/plugin"),
             ("priority", "/priority"),
-            ("window", "/maintenance_window/schedule"),
-            ("note", "/note"),
-            ("update type", "/update_type"),
-            ("forced at", "/forced_at"),
-            ("confirmation", "/requires_confirmation"),
+        ],
+        OPTION_FACTS,
+        &[
             ("retries", "/max_retries"),
             ("approved by", "/approved_by"),
             ("devices", "/total_devices"),
@@ -75,8 +72,8 @@ pub(super) fn sheet(campaign: &Value) -> String {
             ("ended at", "/actual_end"),
             ("created by", "/created_by"),
         ],
-    );
-    let mut parts = vec![facts];
+    ];
+    let mut parts = vec![table::sheet(campaign, &facts.concat())];
     let waves = campaign["waves"].as_array().map_or(&[][..], Vec::as_slice);
     if !waves.is_empty() {
         parts.push(table::list(waves, &WAVES));
