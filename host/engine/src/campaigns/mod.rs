@@ -24,7 +24,7 @@ pub use commands::{advance, cancel, change_limits, pause, resume, roll_back};
 pub use create::{Draft, create, validate};
 pub use explain::{Explanation, MembershipStatus, explain};
 pub use journal::{Replay, journal, replay};
-pub use read::{get, list, updates, waves, waves_of};
+pub use read::{get, last_progress_at, list, updates, waves, waves_of};
 pub use reconcile::{expire_updates_loop, reconcile};
 pub use start::start;
 pub use tick::tick;

@@ -1,4 +1,4 @@
-use tidegate_core::{campaign::Campaign, id::CampaignId};
+use tidegate_core::{campaign::Campaign, id::CampaignId, time::Timestamp};
 
 use crate::{
     Ctx, Error, Result,
@@ -35,6 +35,15 @@ pub async fn waves_of(ctx: &Ctx, store: &dyn Store, campaign: &Campaign) -> Resu
         return Ok(Vec::new());
     }
     Ok(store.waves(ctx.tenant, campaign.id).await?)
+}
+
+/// When the campaign's counters last changed. `None`: never, or the campaign does not exist.
+pub async fn last_progress_at(
+    ctx: &Ctx,
+    store: &dyn Store,
+    id: CampaignId,
+) -> Result<Option<Timestamp>> {
+    Ok(store.last_progress_at(ctx.tenant, id).await?)
 }
 
 /// A page of the campaign's updates, newest first.

@@ -1,4 +1,4 @@
-//! Use cases of tenants: creation, API keys, roles, settings.
+//! Use cases of tenants: creation, API keys, roles, settings, statistics.
 
 mod authenticate;
 mod bootstrap;
@@ -7,6 +7,7 @@ mod issue;
 mod keys;
 mod secret;
 mod settings;
+mod stats;
 
 pub use authenticate::{authenticate, by_name};
 pub use bootstrap::{Bootstrap, DEFAULT_TENANT, bootstrap};
@@ -16,3 +17,4 @@ pub use keys::{key_id, keys, revoke_key};
 pub use secret::fingerprint;
 pub(crate) use secret::generate_secret;
 pub use settings::{change_settings, settings};
+pub use stats::stats;

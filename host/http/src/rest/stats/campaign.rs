@@ -3,7 +3,7 @@ use tidegate_core::Named as _;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_engine::{Ctx, Error, campaigns};
+use tidegate_engine::{Ctx, campaigns};
 use utoipa::ToSchema;
 
 use crate::{
@@ -46,14 +46,10 @@ pub(crate) async fn show_campaign_stats(
     State(state): State<AppState>,
     PathParams(campaign): PathParams<String>,
 ) -> Result<Json<CampaignStats>> {
-    let campaign =
-        campaigns::get(&ctx, state.engine.store(), parse_id("campaign", &campaign)?).await?;
-    let waves = campaigns::waves_of(&ctx, state.engine.store(), &campaign).await?;
-    let last_change = state
-        .engine
-        .store()
-        .last_progress_at(ctx.tenant, campaign.id)
-        .await;
+    let store = state.engine.store();
+    let campaign = campaigns::get(&ctx, store, parse_id("campaign", &campaign)?).await?;
+    let waves = campaigns::waves_of(&ctx, store, &campaign).await?;
+    let last_change = campaigns::last_progress_at(&ctx, store, campaign.id).await?;
     let counts = sum_counts(&waves);
     let mut failures_by_code = BTreeMap::new();
     for failure in waves.iter().flat_map(|wave| &wave.report.failures) {
@@ -69,6 +65,6 @@ pub(crate) async fn show_campaign_stats(
         success_rate: percent(counts.completed, decided),
         failure_rate: percent(counts.unsuccessful(), decided),
         failures_by_code,
-        last_change: last_change.map_err(Error::from)?.map(Time::from),
+        last_change: last_change.map(Time::from),
     }))
 }

@@ -1,9 +1,8 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidegate_core::time::Timestamp;
-use tidegate_engine::{Ctx, ports::Stats};
+use tidegate_engine::{Ctx, ports::Stats, tenants};
 use utoipa::ToSchema;
 
 use crate::{
@@ -11,8 +10,6 @@ use crate::{
     problem::Result,
     rest::response::{Time, percent},
 };
-
-const LAST_24_HOURS: Duration = Duration::from_hours(24);
 
 /// Statistics of a tenant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,9 +55,8 @@ pub(crate) struct Last24Hours {
     get, path = "/stats", tag = "stats", responses((status = 200, body = StatsBody)),
 )]
 pub(crate) async fn show_stats(ctx: Ctx, State(state): State<AppState>) -> Result<Json<StatsBody>> {
-    let since = Timestamp(state.engine.now().0 - LAST_24_HOURS.as_millis() as i64);
-    let figures = state.engine.store().stats(ctx.tenant, since).await;
-    Ok(Json(figures.map_err(tidegate_engine::Error::from)?.into()))
+    let figures = tenants::stats(&ctx, state.engine.store()).await?;
+    Ok(Json(figures.into()))
 }
 
 impl From<Stats> for StatsBody {
