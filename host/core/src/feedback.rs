@@ -106,10 +106,34 @@ impl Feedback {
         }
     }
 
-    /// Digest of all fields, to recognise repeated feedback. It covers the `Debug` output, so that renaming a field
-    /// or a variant changes the digests of stored feedback.
+    /// Digest of all fields, to recognise repeated feedback. Digests are stored, so the encoding must not change: every
+    /// field is preceded by its length in eight bytes, numbers are big-endian, and `None` is empty.
     pub fn digest(&self) -> Digest {
-        Digest::of(format!("{self:?}").as_bytes())
+        let Self {
+            device_time,
+            execution,
+            finished,
+            progress,
+            code,
+            messages,
+            cut,
+        } = self;
+        let progress = progress.map(|(n, of)| [n.to_be_bytes(), of.to_be_bytes()].concat());
+        let fields = [
+            device_time.map_or_else(Vec::new, |at| at.0.to_be_bytes().to_vec()),
+            execution.as_str().into(),
+            finished.as_str().into(),
+            progress.unwrap_or_default(),
+            code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec()),
+            vec![u8::from(*cut)],
+        ];
+        let mut bytes = Vec::new();
+        let messages = messages.iter().map(String::as_bytes);
+        for field in fields.iter().map(Vec::as_slice).chain(messages) {
+            bytes.extend((field.len() as u64).to_be_bytes());
+            bytes.extend(field);
+        }
+        Digest::of(&bytes)
     }
 
     /// The update's `error_code`: a known code that a message contains, else `CODE_<code>`, else `FAILED`.
@@ -139,6 +163,56 @@ pub const KNOWN_ERROR_CODES: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn detailed() -> Feedback {
+        Feedback {
+            device_time: Some(Timestamp(1_700_000_000_000)),
+            progress: Some((3, 4)),
+            code: Some(-7),
+            messages: vec!["a".to_owned(), "\u{e4}\n".to_owned()],
+            cut: true,
+            ..Feedback::new(Execution::Closed, Finished::Failure)
+        }
+    }
+
+    #[test]
+    fn stored_digests_stay_valid() {
+        let expected = [
+            (
+                detailed(),
+                "sha256:7381ae358f9243a62b1631bdcf3780e7e489857e23b4acb1bd39a3611f0b1230",
+            ),
+            (
+                Feedback::new(Execution::Proceeding, Finished::None),
+                "sha256:6b69172d987fcb46428b91b71e10de05fa6fca523ff3352d6bac24f87b6454a5",
+            ),
+        ];
+        for (feedback, digest) in expected {
+            assert_eq!(feedback.digest().to_string(), digest);
+        }
+    }
+
+    #[test]
+    fn feedback_that_differs_in_any_field_has_another_digest() {
+        let changes: [fn(&mut Feedback); 10] = [
+            |it| it.device_time = None,
+            |it| it.execution = Execution::Canceled,
+            |it| it.finished = Finished::None,
+            |it| it.progress = None,
+            |it| it.progress = Some((4, 3)),
+            |it| it.code = None,
+            |it| it.code = Some(7),
+            |it| it.messages = vec!["a\u{e4}\n".to_owned()],
+            |it| it.messages.reverse(),
+            |it| it.cut = false,
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut other = detailed();
+            change(&mut other);
+            assert_ne!(other.digest(), detailed().digest(), "change {index}");
+        }
+        assert_eq!(detailed().digest(), detailed().clone().digest());
+    }
 
     #[test]
     fn feedback_without_messages_is_logged_by_its_execution() {
