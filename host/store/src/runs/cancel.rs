@@ -8,13 +8,13 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{AffectedDevice, Fence, RunRef, StoreError};
 
-use super::lease::lock_if_fenced;
+use super::{commit::commit, lease::lock_if_fenced};
 use crate::{
     database::Database,
     error::failed,
     rows::{RowError, RowExt as _, row_error},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{UpdateUnitOfWork, notify_affected_devices},
+    updates::unit_of_work::UpdateUnitOfWork,
 };
 
 const CANCEL: &str = "cancel updates";
@@ -61,15 +61,7 @@ pub(super) async fn cancel_updates(
             loaded.cancel_requested_at = Some(now);
         }
     }
-    let affected: Vec<_> = devices
-        .iter()
-        .filter_map(|key| work.affected(*key, Some(run.campaign)))
-        .collect();
-    notify_affected_devices(&mut tx, &affected).await?;
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
-    Ok(affected)
+    commit(tx, run, work, tenant_counters, devices).await
 }
 
 pub(super) fn update_and_device(row: &AnyRow) -> Result<(UpdateId, DeviceKey), RowError> {

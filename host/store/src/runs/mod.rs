@@ -2,6 +2,7 @@
 
 mod apply;
 mod cancel;
+mod commit;
 mod due;
 mod expire;
 mod lease;

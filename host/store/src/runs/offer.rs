@@ -9,6 +9,7 @@ use tidegate_core::{
 use tidegate_engine::ports::{Fence, Offer, OfferedBatch, RunRef, StoreError};
 
 use super::{
+    commit::commit,
     lease::lock_if_fenced,
     skipped::{self, SkipRules, SkippedDevice},
 };
@@ -18,9 +19,7 @@ use crate::{
     error::{failed, internal},
     rows::{RowError, RowExt as _, row_error, to_i64},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{
-        DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation, notify_affected_devices,
-    },
+    updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, completed_at_creation},
 };
 
 const OFFER: &str = "admit devices";
@@ -71,14 +70,7 @@ pub(super) async fn offer_updates(
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
     work.count_admitted(run.campaign, wave, until - admitted, skipped_count as u64);
-    let affected: Vec<_> = members
-        .iter()
-        .filter_map(|key| work.affected(*key, Some(run.campaign)))
-        .collect();
-    notify_affected_devices(&mut tx, &affected).await?;
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
+    let affected = commit(tx, run, work, tenant_counters, members).await?;
     Ok(OfferedBatch {
         affected,
         remaining: released - until,

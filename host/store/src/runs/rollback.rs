@@ -12,6 +12,7 @@ use tidegate_engine::ports::{Fence, Offer, RollbackBatch, RunRef, StoreError};
 
 use super::{
     cancel::update_and_device,
+    commit::commit,
     lease::lock_if_fenced,
     skipped::{self, SkippedDevice},
 };
@@ -21,7 +22,7 @@ use crate::{
     firmware::id_by_version,
     rows::{RowError, RowExt as _, row_error, to_json},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork, notify_affected_devices},
+    updates::unit_of_work::{DeviceRow, NewUpdate, UpdateUnitOfWork},
 };
 
 const ROLL_BACK: &str = "roll back devices";
@@ -68,16 +69,10 @@ pub(super) async fn roll_back(
     }
     skipped::insert(&mut tx, run, &pinned, offer.now).await?;
     let mut tenant_counters = TenantCounters::default();
-    let affected: Vec<_> = new
-        .iter()
-        .filter_map(|new| work.affected(new.device, Some(run.campaign)))
-        .collect();
+    let devices: Vec<_> = new.iter().map(|new| new.device).collect();
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
-    notify_affected_devices(&mut tx, &affected).await?;
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
+    let affected = commit(tx, run, work, tenant_counters, devices).await?;
     Ok(RollbackBatch {
         processed: pending.len() as u64,
         affected,

@@ -11,14 +11,16 @@ use tidegate_core::{
 };
 use tidegate_engine::ports::{AffectedDevice, Fence, Offer, RunRef, StoreError};
 
-use super::{due, lease::lock_if_fenced, offer::new_update, superseded::superseded};
+use super::{
+    commit::commit, due, lease::lock_if_fenced, offer::new_update, superseded::superseded,
+};
 use crate::{
     database::{Database, Tx},
     dialect::ColumnType,
     error::failed,
     rows::{RowError, RowExt as _, row_error, to_json},
     tenant_counters::TenantCounters,
-    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork, notify_affected_devices},
+    updates::unit_of_work::{DeviceRow, UpdateUnitOfWork},
 };
 
 const READ: &str = "read skipped devices";
@@ -156,15 +158,7 @@ pub(super) async fn offer_skipped_updates(
     let new = new.into_iter().map(|(_, new)| new).collect();
     work.create_updates(&mut tx, new, &mut tenant_counters)
         .await?;
-    let affected: Vec<_> = admitted
-        .iter()
-        .filter_map(|key| work.affected(*key, Some(run.campaign)))
-        .collect();
-    notify_affected_devices(&mut tx, &affected).await?;
-    work.write(&mut tx, &mut tenant_counters).await?;
-    tenant_counters.write(&mut tx).await?;
-    tx.commit().await?;
-    Ok(affected)
+    commit(tx, run, work, tenant_counters, admitted).await
 }
 
 /// Devices to recheck, with their waves.
