@@ -1,40 +1,39 @@
 use std::sync::Arc;
 
 use tidegate_core::{id::TenantId, time::Timestamp};
-use tokio::sync::Semaphore;
 
 use crate::{
-    Actor, Authorized, Ctx, FileLeases, HealthRegistry, Settings, Signals,
+    Actor, Authorized, Ctx, Files, HealthRegistry, Settings, Signals, UpdateWriter,
     ctx::draw_request_id,
-    devices::{AuthCache, FirmwareCache, LastSeenBuffer, ReadModel},
+    devices::{Caches, LastSeenBuffer},
+    idempotency::IdempotencyKeys,
     plugins::PluginCalls,
     ports::{Artifacts, Clock, Entropy, NewTenant, Observer, Role, Sandbox, Store},
 };
 
-/// The ports, and the server's state between requests.
+/// The ports, and the server's state between requests. Loops and the requests of devices have all of it; a use case of
+/// an actor is handed the parts that it needs.
 pub struct Engine {
     /// The adapters.
     pub(crate) ports: Ports,
     /// Settings from the configuration.
     pub(crate) settings: Settings,
-    /// Cache that answers polls.
-    pub(crate) read_model: ReadModel,
-    /// Cache of tenants, gateways and device authorities for authentication.
-    pub(crate) auth_cache: AuthCache,
-    /// Cache of the firmware that devices request.
-    pub(crate) firmware_cache: FirmwareCache,
+    /// What answers and authenticates devices.
+    pub(crate) caches: Arc<Caches>,
     /// Last-seen times that are not written yet.
     pub(crate) last_seen: LastSeenBuffer,
-    /// One permit for each device report that may wait for the store.
-    pub(crate) reports: Arc<Semaphore>,
+    /// Writes reports and single updates.
+    pub(crate) update_writer: UpdateWriter,
     /// Calls plugins.
     pub(crate) plugins: PluginCalls,
-    /// Numbers the requests that lease files.
-    pub(crate) file_leases: FileLeases,
+    /// The stored files.
+    pub(crate) files: Files,
+    /// The keys of requests.
+    pub(crate) idempotency_keys: IdempotencyKeys,
     /// Health of the background loops.
     pub(crate) health: Arc<HealthRegistry>,
     /// Wakes loops and watchers.
-    pub(crate) signals: Signals,
+    pub(crate) signals: Arc<Signals>,
 }
 
 /// The adapters.
@@ -52,20 +51,24 @@ pub struct Ports {
 impl Engine {
     /// An engine with empty caches.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let plugins = PluginCalls::new(Arc::clone(&ports.sandbox), Arc::clone(&ports.observer));
-        let waiting = settings.waiting_reports.min(Semaphore::MAX_PERMITS);
+        let (caches, signals) = (Arc::<Caches>::default(), Arc::<Signals>::default());
+        let update_writer = UpdateWriter::new(
+            Arc::clone(&ports.store),
+            Arc::clone(&caches),
+            Arc::clone(&signals),
+            settings.waiting_reports,
+        );
         Self {
+            plugins: PluginCalls::new(Arc::clone(&ports.sandbox), Arc::clone(&ports.observer)),
+            files: Files::new(&ports, &settings),
+            idempotency_keys: IdempotencyKeys::new(&ports, &settings),
             ports,
             settings,
-            read_model: ReadModel::default(),
-            auth_cache: AuthCache::default(),
-            firmware_cache: FirmwareCache::default(),
+            caches,
             last_seen: LastSeenBuffer::default(),
-            reports: Arc::new(Semaphore::new(waiting)),
-            plugins,
-            file_leases: FileLeases::default(),
+            update_writer,
             health: Arc::default(),
-            signals: Signals::default(),
+            signals,
         }
     }
 
@@ -119,6 +122,26 @@ impl Engine {
     /// Health of the background loops.
     pub fn health(&self) -> &Arc<HealthRegistry> {
         &self.health
+    }
+
+    /// Writes reports and single updates.
+    pub fn update_writer(&self) -> &UpdateWriter {
+        &self.update_writer
+    }
+
+    /// What answers and authenticates devices.
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// The stored files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// The keys of requests.
+    pub fn idempotency_keys(&self) -> &IdempotencyKeys {
+        &self.idempotency_keys
     }
 
     /// Calls plugins.

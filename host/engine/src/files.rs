@@ -4,10 +4,13 @@
 //! leases its file in the database until the rows that refer to it are stored, or the request is refused. When the
 //! lease ends, the file is deleted if it has no other lease and nothing refers to it. The transaction that finds it
 //! unreferenced first marks it as pending deletion; from then on it cannot be leased. A server that crashes leaves a
-//! lease that expires, or a file pending deletion; [`delete_orphans`] on any server finishes the work.
+//! lease that expires, or a file pending deletion; [`Files::delete_orphans`] on any server finishes the work.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,8 +18,8 @@ use tidegate_core::time::Timestamp;
 use tokio::time::timeout;
 
 use crate::{
-    Engine, Error, Result,
-    ports::{ByteStream, PutError, StoredFile},
+    Error, Ports, Result, Settings,
+    ports::{Artifacts, ByteStream, Clock, PutError, Store, StoredFile},
 };
 
 /// How long a request may lease the files that it uploads.
@@ -29,42 +32,105 @@ const DELETE_TIMEOUT: Duration = Duration::from_mins(1);
 /// deletion must not hit a new file of the same bytes.
 const DELETE_GRACE: Duration = Duration::from_hours(1);
 
-/// Numbers the requests of this server that lease files.
-#[derive(Default)]
-pub struct FileLeases(AtomicU64);
+/// The stored files, and their leases.
+pub struct Files {
+    store: Arc<dyn Store>,
+    artifacts: Arc<dyn Artifacts>,
+    clock: Arc<dyn Clock>,
+    /// The server's name.
+    owner: String,
+    /// Maximum size of a file of a firmware, in bytes.
+    pub(crate) max_bytes: u64,
+    /// Numbers the requests that lease files.
+    requests: AtomicU64,
+}
+
+impl Files {
+    pub(crate) fn new(ports: &Ports, settings: &Settings) -> Self {
+        Self {
+            store: Arc::clone(&ports.store),
+            artifacts: Arc::clone(&ports.artifacts),
+            clock: Arc::clone(&ports.clock),
+            owner: settings.owner.clone(),
+            max_bytes: settings.max_artifact_bytes,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn artifacts(&self) -> &Arc<dyn Artifacts> {
+        &self.artifacts
+    }
+
+    /// A lease holder without files, for one request.
+    pub(crate) fn lease(&self) -> FileLease<'_> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        FileLease {
+            files: self,
+            holder: format!("{}/{number}", self.owner),
+            until: self.now().plus(LEASE_DURATION),
+        }
+    }
+
+    /// Finishes the deletions of crashed servers.
+    pub(crate) async fn delete_orphans(&self) -> Result<()> {
+        let now = self.now();
+        let pending_since_before =
+            Timestamp(now.0 - i64::try_from(DELETE_GRACE.as_millis()).unwrap_or(0));
+        let orphans = self.store.orphaned_files(now, pending_since_before).await?;
+        self.delete(orphans).await;
+        Ok(())
+    }
+
+    async fn delete(&self, pending: Vec<[u8; 32]>) {
+        for sha256 in pending {
+            if let Err(error) = self.delete_one(sha256).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot delete unreferenced file; retrying later");
+            }
+        }
+    }
+
+    async fn delete_one(&self, sha256: [u8; 32]) -> Result<()> {
+        let deleted = timeout(DELETE_TIMEOUT, self.artifacts.delete(sha256)).await;
+        deleted
+            .map_err(|elapsed| Error::internal("delete file", elapsed))?
+            .map_err(|error| Error::internal("delete file", error))?;
+        Ok(self.store.confirm_file_deleted(sha256).await?)
+    }
+
+    async fn exists(&self, sha256: [u8; 32]) -> Result<bool> {
+        let opened = self.artifacts.open(sha256, 0..0).await;
+        Ok(opened
+            .map_err(|error| Error::internal("open artifact", error))?
+            .is_some())
+    }
+}
 
 /// The leases of one request.
 pub(crate) struct FileLease<'a> {
-    engine: &'a Engine,
+    files: &'a Files,
     holder: String,
     until: Timestamp,
 }
 
-impl<'a> FileLease<'a> {
-    /// A lease holder without files.
-    pub(crate) fn new(engine: &'a Engine) -> Self {
-        let number = engine.file_leases.0.fetch_add(1, Ordering::Relaxed);
-        Self {
-            engine,
-            holder: format!("{}/{number}", engine.settings.owner),
-            until: engine.now().plus(LEASE_DURATION),
-        }
-    }
-
+impl FileLease<'_> {
     /// Stores a file while it arrives, and leases it.
     pub(crate) async fn store_file(&self, body: ByteStream, max_bytes: u64) -> Result<StoredFile> {
         let stored = self
-            .engine
-            .ports
+            .files
             .artifacts
             .put(body, max_bytes)
             .await
             .map_err(put_error)?;
         let sha256 = stored.hashes.sha256;
-        let store = self.engine.store();
+        let store = &self.files.store;
         let is_leased = store.lease_file(sha256, &self.holder, self.until).await?;
         // The file may have been deleted between storing and leasing it.
-        if !is_leased || !exists(self.engine, sha256).await? {
+        if !is_leased || !self.files.exists(sha256).await? {
             let message = "the same file is being deleted; send it again".to_owned();
             return Err(Error::Unavailable { message });
         }
@@ -73,7 +139,7 @@ impl<'a> FileLease<'a> {
 
     /// Checks that the lease lasts long enough to store rows that refer to the files.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.engine.now().plus(LEASE_MARGIN) < self.until {
+        if self.files.now().plus(LEASE_MARGIN) < self.until {
             return Ok(());
         }
         let message = "the upload took longer than 23 hours".to_owned();
@@ -83,52 +149,15 @@ impl<'a> FileLease<'a> {
     /// Ends the leases and deletes the files that nothing refers to. If that fails, it is retried after the leases
     /// expire. A request that does not know whether its rows were stored must not call this, but let the leases expire.
     pub(crate) async fn release(&self) {
-        let (store, now) = (self.engine.store(), self.engine.now());
+        let (store, now) = (&self.files.store, self.files.now());
         match store.end_file_leases(&self.holder, now).await {
-            Ok(pending) => delete(self.engine, pending).await,
+            Ok(pending) => self.files.delete(pending).await,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "cannot end file leases; retrying when they expire");
             }
         }
     }
-}
-
-/// Finishes the deletions of crashed servers.
-pub(crate) async fn delete_orphans(engine: &Engine) -> Result<()> {
-    let now = engine.now();
-    let pending_since_before =
-        Timestamp(now.0 - i64::try_from(DELETE_GRACE.as_millis()).unwrap_or(0));
-    let orphans = engine
-        .store()
-        .orphaned_files(now, pending_since_before)
-        .await?;
-    delete(engine, orphans).await;
-    Ok(())
-}
-
-async fn delete(engine: &Engine, pending: Vec<[u8; 32]>) {
-    for sha256 in pending {
-        if let Err(error) = delete_one(engine, sha256).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot delete unreferenced file; retrying later");
-        }
-    }
-}
-
-async fn delete_one(engine: &Engine, sha256: [u8; 32]) -> Result<()> {
-    let deleted = timeout(DELETE_TIMEOUT, engine.ports.artifacts.delete(sha256)).await;
-    deleted
-        .map_err(|elapsed| Error::internal("delete file", elapsed))?
-        .map_err(|error| Error::internal("delete file", error))?;
-    Ok(engine.store().confirm_file_deleted(sha256).await?)
-}
-
-async fn exists(engine: &Engine, sha256: [u8; 32]) -> Result<bool> {
-    let opened = engine.ports.artifacts.open(sha256, 0..0).await;
-    Ok(opened
-        .map_err(|error| Error::internal("open artifact", error))?
-        .is_some())
 }
 
 fn put_error(error: PutError) -> Error {

@@ -1,8 +1,8 @@
 //! The use cases of Tidegate, the ports they need, and the background loops.
 //!
-//! A use case is a function; each has its own file. Its first argument is the context of the request ([`Ctx`]), and declares
-//! who may run it ([`Authorized`]); those of devices have a [`devices::Caller`]. A failure is an [`Error`]; every adapter
-//! maps its class to its own status codes.
+//! A use case is a function; each has its own file. Its first argument is the context of the request ([`Ctx`]), and
+//! declares who may run it ([`Authorized`]); then come the parts of the [`Engine`] that it needs. Those of devices have
+//! the engine and a [`devices::Caller`]. A failure is an [`Error`]; every adapter maps its class to its own status codes.
 //!
 //! # Architecture invariant
 //!
@@ -20,6 +20,7 @@ mod rules;
 mod settings;
 mod signals;
 mod update_options;
+mod update_writer;
 
 pub mod access;
 pub mod campaigns;
@@ -38,8 +39,9 @@ pub use authorize::{Admin, Approver, Authorized, Operator, Publisher, RequiredRo
 pub use ctx::{Actor, ActorKind, Ctx, draw_request_id};
 pub use engine::{Engine, Ports};
 pub use error::{Error, Result};
-pub use files::FileLeases;
+pub use files::Files;
 pub use gc::run_gc;
 pub use health::{HealthRegistry, Heartbeat};
 pub use settings::Settings;
 pub use signals::Signals;
+pub use update_writer::UpdateWriter;

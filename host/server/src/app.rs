@@ -149,7 +149,7 @@ impl RunningApp {
         }
         self.loops.shutdown().await;
         let last_seen = devices::flush_last_seen(&self.engine).await;
-        let used = access::flush_gateways_used(&self.engine).await;
+        let used = access::flush_gateways_used(self.engine.store(), self.engine.caches()).await;
         let usage = plugins::flush_usage(self.engine.store(), self.engine.plugins()).await;
         self.store.close().await;
         served.context("serve")?.context("serve")?;
@@ -262,13 +262,14 @@ async fn invalidate_changed(engine: Arc<Engine>, mut changes: BoxStream<'static,
     let _heartbeat = engine
         .health()
         .register_loop("cache invalidation", Duration::MAX);
+    let caches = engine.caches();
     while let Some(change) = changes.next().await {
         match change {
             Invalidation::Device { tenant, device_id } => {
-                devices::invalidate_device(&engine, tenant, &device_id);
+                caches.invalidate_device(tenant, &device_id);
             }
-            Invalidation::Tenant(_) => devices::invalidate_tenants(&engine),
-            Invalidation::Everything => devices::invalidate_all(&engine),
+            Invalidation::Tenant(_) => caches.invalidate_tenants(),
+            Invalidation::Everything => caches.invalidate_all(),
         }
     }
 }

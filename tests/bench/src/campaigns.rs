@@ -215,7 +215,14 @@ impl EngineFixture {
             campaign,
         };
         let began = Instant::now();
-        campaigns::start(&ctx, engine, campaign).await?;
+        campaigns::start(
+            &ctx,
+            engine.store(),
+            engine.plugins(),
+            engine.signals(),
+            campaign,
+        )
+        .await?;
         let start = began.elapsed();
         let first = (size / 10) as u64;
         for _ in 0..100 {
@@ -235,7 +242,14 @@ impl EngineFixture {
 
     async fn cancel(&self, run: RunRef) -> Result<()> {
         let (engine, ctx) = (&*self.app.engine, self.ctx());
-        campaigns::cancel(&ctx, engine, run.campaign, "measured").await?;
+        campaigns::cancel(
+            &ctx,
+            engine.store(),
+            engine.signals(),
+            run.campaign,
+            "measured",
+        )
+        .await?;
         for _ in 0..20 {
             campaigns::tick(engine, run).await?;
         }

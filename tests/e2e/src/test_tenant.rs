@@ -69,9 +69,16 @@ impl TestTenant {
         let tenant = tenants::create(engine, &name).await?;
         plugins::install_builtins(engine, &components()?).await?;
         let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());
-        let gateway = access::create_gateway(&ctx, engine, "gateway", None)
-            .await?
-            .token;
+        let gateway = access::create_gateway(
+            &ctx,
+            engine.store(),
+            engine.caches(),
+            engine.entropy(),
+            "gateway",
+            None,
+        )
+        .await?
+        .token;
         let rest = async |role: Role| {
             let user = role.as_str().to_owned();
             let key = NewApiKey {
@@ -79,7 +86,7 @@ impl TestTenant {
                 role,
                 expires_at: None,
             };
-            let key = tenants::issue_key(&ctx, engine, key).await?;
+            let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), key).await?;
             anyhow::Ok(RestClient::anonymous(server.http.clone(), &server.url).with_key(key))
         };
         Ok(Self {

@@ -2,8 +2,9 @@ use tidegate_core::id::AuthorityId;
 
 use super::{check_count, validate_name};
 use crate::{
-    Admin, Authorized, Engine, Error, Result,
-    ports::{Authority, NewAuthority, StoreError},
+    Admin, Authorized, Error, Result,
+    devices::Caches,
+    ports::{Authority, NewAuthority, Store, StoreError},
     rules::Rules,
 };
 
@@ -11,21 +12,22 @@ use crate::{
 /// certificate names.
 pub async fn create_authority(
     ctx: &Authorized<Admin>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     new: NewAuthority,
 ) -> Result<Authority> {
     Rules::from_iter(validate_name(&new.name)).accept("invalid_authority")?;
     check_count(
         "too_many_authorities",
-        engine.store().authorities(ctx.tenant).await?.len(),
+        store.authorities(ctx.tenant).await?.len(),
     )?;
-    let id = match engine.store().create_authority(ctx, new.clone()).await {
+    let id = match store.create_authority(ctx, new.clone()).await {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("authority_exists", message));
         }
         result => result?,
     };
-    engine.auth_cache.invalidate_authorities(ctx.tenant);
+    caches.auth.invalidate_authorities(ctx.tenant);
     Ok(Authority {
         id,
         name: new.name,
@@ -40,11 +42,12 @@ pub async fn create_authority(
 /// Removes a trusted authority. Its certificates are rejected from now on, on other servers after at most ten seconds.
 pub async fn delete_authority(
     ctx: &Authorized<Admin>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     id: AuthorityId,
 ) -> Result<()> {
-    let deleted = engine.store().delete_authority(ctx, id).await?;
-    engine.auth_cache.invalidate_authorities(ctx.tenant);
+    let deleted = store.delete_authority(ctx, id).await?;
+    caches.auth.invalidate_authorities(ctx.tenant);
     if deleted {
         return Ok(());
     }

@@ -3,7 +3,9 @@ use std::time::Duration;
 use tidegate_core::time::Timestamp;
 
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
+    Authorized, Error, Operator, Result,
+    devices::Caches,
+    ports::{Entropy, Store},
     tenants::{fingerprint, generate_secret},
 };
 
@@ -25,7 +27,9 @@ pub struct NewToken {
 /// `old_token_lifetime`; zero invalidates it immediately.
 pub async fn replace_token(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
+    entropy: &dyn Entropy,
     device_id: &str,
     old_token_lifetime: Duration,
 ) -> Result<NewToken> {
@@ -39,8 +43,16 @@ pub async fn replace_token(
     }
     let now = ctx.now;
     let old_until = (!old_token_lifetime.is_zero()).then(|| now.plus(old_token_lifetime));
-    let token = generate_secret(&*engine.ports.entropy, "");
-    replace(ctx, engine, device_id, Some(fingerprint(&token)), old_until).await?;
+    let token = generate_secret(entropy, "");
+    replace(
+        ctx,
+        store,
+        caches,
+        device_id,
+        Some(fingerprint(&token)),
+        old_until,
+    )
+    .await?;
     Ok(NewToken {
         token,
         old_token_expires_at: old_until,
@@ -50,24 +62,25 @@ pub async fn replace_token(
 /// Revokes a device's tokens immediately. Gateways and certificates can still authenticate as the device.
 pub async fn revoke_token(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     device_id: &str,
 ) -> Result<()> {
-    replace(ctx, engine, device_id, None, None).await
+    replace(ctx, store, caches, device_id, None, None).await
 }
 
 async fn replace(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     device_id: &str,
     sha256: Option<[u8; 32]>,
     old_until: Option<Timestamp>,
 ) -> Result<()> {
-    let (store, tenant) = (engine.store(), ctx.tenant);
     let replaced = store.replace_token(ctx, device_id, sha256, old_until, ctx.now);
     let replaced = replaced.await;
     // After a store error the result is unknown.
-    engine.read_model.invalidate(tenant, device_id);
+    caches.invalidate_device(ctx.tenant, device_id);
     if replaced? {
         return Ok(());
     }

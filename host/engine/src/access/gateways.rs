@@ -2,8 +2,9 @@ use tidegate_core::{id::GatewayId, plugin::FieldError};
 
 use super::{check_count, validate_name};
 use crate::{
-    Admin, Authorized, Engine, Error, Result,
-    ports::{Gateway, NewGateway, StoreError},
+    Admin, Authorized, Error, Result,
+    devices::Caches,
+    ports::{Entropy, Gateway, NewGateway, Store, StoreError},
     rules::Rules,
     tenants::{fingerprint, generate_secret},
 };
@@ -20,16 +21,15 @@ pub struct CreatedGateway {
 /// Creates a gateway. It authenticates as every device of the tenant, or only as the devices of a group.
 pub async fn create_gateway(
     ctx: &Authorized<Admin>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
+    entropy: &dyn Entropy,
     name: &str,
     group: Option<&str>,
 ) -> Result<CreatedGateway> {
     Rules::from_iter(validate_gateway(name, group)).accept("invalid_gateway")?;
-    check_count(
-        "too_many_gateways",
-        engine.store().gateways(ctx.tenant).await?.len(),
-    )?;
-    let token = generate_secret(&*engine.ports.entropy, "tgw_");
+    check_count("too_many_gateways", store.gateways(ctx.tenant).await?.len())?;
+    let token = generate_secret(entropy, "tgw_");
     let (sha256, created_at) = (fingerprint(&token), ctx.now);
     let new = NewGateway {
         name: name.to_owned(),
@@ -37,13 +37,13 @@ pub async fn create_gateway(
         group: group.map(str::to_owned),
         created_at,
     };
-    let id = match engine.store().create_gateway(ctx, new).await {
+    let id = match store.create_gateway(ctx, new).await {
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("gateway_exists", message));
         }
         result => result?,
     };
-    engine.auth_cache.invalidate_gateways(ctx.tenant);
+    caches.auth.invalidate_gateways(ctx.tenant);
     let gateway = Gateway {
         id,
         name: name.to_owned(),
@@ -64,9 +64,14 @@ pub fn validate_gateway(name: &str, group: Option<&str>) -> Vec<FieldError> {
 }
 
 /// Deletes a gateway. Its token is rejected from now on, on other servers after at most ten seconds.
-pub async fn delete_gateway(ctx: &Authorized<Admin>, engine: &Engine, id: GatewayId) -> Result<()> {
-    let deleted = engine.store().delete_gateway(ctx, id).await?;
-    engine.auth_cache.invalidate_gateways(ctx.tenant);
+pub async fn delete_gateway(
+    ctx: &Authorized<Admin>,
+    store: &dyn Store,
+    caches: &Caches,
+    id: GatewayId,
+) -> Result<()> {
+    let deleted = store.delete_gateway(ctx, id).await?;
+    caches.auth.invalidate_gateways(ctx.tenant);
     if deleted {
         return Ok(());
     }
@@ -74,11 +79,11 @@ pub async fn delete_gateway(ctx: &Authorized<Admin>, engine: &Engine, id: Gatewa
 }
 
 /// Writes the buffered last-use times of gateways once. Times that cannot be written stay buffered.
-pub async fn flush_gateways_used(engine: &Engine) -> Result<()> {
-    let used = engine.auth_cache.take_uses();
-    if let Err(error) = engine.store().record_gateway_use(used.clone()).await {
+pub async fn flush_gateways_used(store: &dyn Store, caches: &Caches) -> Result<()> {
+    let used = caches.auth.take_uses();
+    if let Err(error) = store.record_gateway_use(used.clone()).await {
         for used in used {
-            engine.auth_cache.record_use(used);
+            caches.auth.record_use(used);
         }
         return Err(error.into());
     }

@@ -4,16 +4,20 @@ use tidegate_core::{
 };
 
 use super::commands::apply_command;
-use crate::{Approver, Authorized, Engine, Error, Result, ports::CampaignChange};
+use crate::{
+    Approver, Authorized, Error, Result, Signals,
+    ports::{CampaignChange, Store},
+};
 
 /// Approves a campaign that waits for approval. Users cannot approve their own campaigns.
 pub async fn approve(
     ctx: &Authorized<Approver>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     comment: String,
 ) -> Result<Campaign> {
-    apply_command(ctx, engine, id, |campaign| {
+    apply_command(ctx, store, signals, id, |campaign| {
         if campaign.created_by == *ctx.actor.name {
             let message = "a campaign must be approved by another user than its creator".to_owned();
             return Err(Error::Forbidden {

@@ -6,8 +6,8 @@ use tidegate_core::{
 };
 
 use crate::{
-    Authorized, Ctx, Engine, Error, Operator, Result,
-    ports::{CampaignChange, RunRef},
+    Authorized, Ctx, Error, Operator, Result, Signals,
+    ports::{CampaignChange, RunRef, Store},
 };
 
 /// Maximum compare-and-set attempts on a campaign that its loop changes concurrently.
@@ -18,12 +18,13 @@ const CHANGED_MEANWHILE: &str = "changed_meanwhile";
 /// Stops releasing devices until an operator resumes. Open updates continue.
 pub async fn pause(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     reason: &str,
 ) -> Result<Campaign> {
     let act = Some(OperatorActKind::Paused);
-    transition(ctx, engine, id, Transition::Pause, act, |change| {
+    transition(ctx, store, signals, id, Transition::Pause, act, |change| {
         set_explain(change, ctx, "Paused", reason);
     })
     .await
@@ -33,10 +34,11 @@ pub async fn pause(
 /// otherwise the campaign would be held again immediately.
 pub async fn resume(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
 ) -> Result<Campaign> {
-    apply_command(ctx, engine, id, |campaign| {
+    apply_command(ctx, store, signals, id, |campaign| {
         let act = Some(OperatorActKind::Resumed);
         let mut change = transition_change(ctx, campaign, Transition::Resume, act)?;
         let by = campaign.hold.as_ref().map(|hold| hold.by.as_str());
@@ -55,13 +57,22 @@ pub async fn resume(
 /// Ends a campaign: no more devices are released, and open updates are cancelled.
 pub async fn cancel(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     reason: &str,
 ) -> Result<Campaign> {
-    transition(ctx, engine, id, Transition::Cancel, None, |change| {
-        set_explain(change, ctx, "Cancelled", reason);
-    })
+    transition(
+        ctx,
+        store,
+        signals,
+        id,
+        Transition::Cancel,
+        None,
+        |change| {
+            set_explain(change, ctx, "Cancelled", reason);
+        },
+    )
     .await
 }
 
@@ -69,7 +80,8 @@ pub async fn cancel(
 /// previous firmware.
 pub async fn roll_back(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     scope: RollbackScope,
     reason: &str,
@@ -83,17 +95,18 @@ pub async fn roll_back(
         set_explain(change, ctx, "Rolled back", reason);
         change.rollback = Some(rollback.clone());
     };
-    transition(ctx, engine, id, Transition::RollBack, None, fill).await
+    transition(ctx, store, signals, id, Transition::RollBack, None, fill).await
 }
 
 /// Opens the gate before a wave.
 pub async fn advance(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     wave: u32,
 ) -> Result<Campaign> {
-    let waves = engine.store().waves(ctx.tenant, id).await?;
+    let waves = store.waves(ctx.tenant, id).await?;
     let waiting = waves.get(usize::try_from(wave).unwrap_or(usize::MAX));
     let is_open = waiting.is_some_and(|wave| wave.report.released > 0);
     let act = OperatorAct {
@@ -101,7 +114,7 @@ pub async fn advance(
         kind: OperatorActKind::Advanced,
         wave: Some(wave),
     };
-    apply_command(ctx, engine, id, |campaign| {
+    apply_command(ctx, store, signals, id, |campaign| {
         if campaign.status != CampaignStatus::InProgress {
             return Err(invalid_status("advance", campaign));
         }
@@ -125,7 +138,8 @@ pub async fn advance(
 /// Changes a campaign's priority and its limit of devices in flight.
 pub async fn change_limits(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     priority: Option<Priority>,
     max_concurrent_updates: Option<u64>,
@@ -137,7 +151,7 @@ pub async fn change_limits(
             "must be at least 1",
         ));
     }
-    apply_command(ctx, engine, id, |campaign| {
+    apply_command(ctx, store, signals, id, |campaign| {
         if campaign.status.is_final() {
             return Err(invalid_status("change", campaign));
         }
@@ -152,13 +166,14 @@ pub async fn change_limits(
 
 async fn transition(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     step: Transition,
     act: Option<OperatorActKind>,
     fill: impl Fn(&mut CampaignChange),
 ) -> Result<Campaign> {
-    apply_command(ctx, engine, id, |campaign| {
+    apply_command(ctx, store, signals, id, |campaign| {
         let mut command = transition_change(ctx, campaign, step, act)?;
         fill(&mut command);
         Ok(command)
@@ -191,15 +206,16 @@ fn transition_change(
 /// that must not keep an operator from stopping it, so the campaign is read again and `command` is called again.
 pub(super) async fn apply_command(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     id: CampaignId,
     command: impl Fn(&Campaign) -> Result<CampaignChange>,
 ) -> Result<Campaign> {
     let mut attempts = 0;
     loop {
-        let campaign = super::get(ctx, engine.store(), id).await?;
+        let campaign = super::get(ctx, store, id).await?;
         let requested = command(&campaign)?;
-        let changed = change(ctx, engine, campaign, requested).await;
+        let changed = change(ctx, store, signals, campaign, requested).await;
         let has_lost_race =
             matches!(&changed, Err(Error::Conflict { code, .. }) if *code == CHANGED_MEANWHILE);
         attempts += 1;
@@ -220,21 +236,18 @@ fn invalid_status(verb: &str, campaign: &Campaign) -> Error {
 /// Applies a change to the campaign as read, and wakes its loop. Returns the changed campaign.
 async fn change(
     ctx: &Ctx,
-    engine: &Engine,
+    store: &dyn Store,
+    signals: &Signals,
     campaign: Campaign,
     mut change: CampaignChange,
 ) -> Result<Campaign> {
-    change.wake_at = Some(engine.now());
+    change.wake_at = Some(ctx.now);
     let (tenant, id) = (campaign.tenant, campaign.id);
     let changed = change.apply_to(campaign.clone());
-    if !engine
-        .store()
-        .change_campaign(ctx, &campaign, change)
-        .await?
-    {
+    if !store.change_campaign(ctx, &campaign, change).await? {
         return Err(changed_meanwhile());
     }
-    engine.signals.wake_campaign(RunRef {
+    signals.wake_campaign(RunRef {
         tenant,
         campaign: id,
     });

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::tick::{invalidate_if_unavailable, tick};
-use crate::{Engine, Heartbeat, Result, devices, plugins::flush_usage, ports::RunRef};
+use crate::{Engine, Heartbeat, Result, plugins::flush_usage, ports::RunRef};
 
 /// Maximum number of campaigns processed concurrently.
 const MAX_CONCURRENT_TICKS: usize = 8;
@@ -154,7 +154,7 @@ async fn expire_updates(engine: &Engine, heartbeat: &Heartbeat) -> Result<()> {
             .store()
             .expire_updates(engine.now(), BATCH_SIZE)
             .await?;
-        devices::invalidate_affected(engine, &affected);
+        engine.caches.invalidate_affected(&affected);
         for affected in &affected {
             engine.signals.notify_log_watchers(affected.device);
         }

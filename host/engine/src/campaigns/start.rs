@@ -7,17 +7,23 @@ use super::{
     commands::{MAX_ATTEMPTS, changed_meanwhile},
     prepare::prepare,
 };
-use crate::{Authorized, Ctx, Engine, Error, Operator, Result, ports::RunRef};
+use crate::{
+    Authorized, Ctx, Error, Operator, Result, Signals,
+    plugins::PluginCalls,
+    ports::{RunRef, Store},
+};
 
 /// Starts a campaign: selects its devices, calls the compatibility policies and the strategy's plan, and fixes the
 /// waves. The next tick releases the first wave.
 pub async fn start(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    signals: &Signals,
     id: CampaignId,
 ) -> Result<Campaign> {
     for _ in 0..MAX_ATTEMPTS {
-        if let Some(started) = try_start(ctx, engine, id).await? {
+        if let Some(started) = try_start(ctx, store, plugins, signals, id).await? {
             return Ok(started);
         }
     }
@@ -25,24 +31,26 @@ pub async fn start(
 }
 
 /// The started campaign. `None`: it changed meanwhile and must be read again.
-async fn try_start(ctx: &Ctx, engine: &Engine, id: CampaignId) -> Result<Option<Campaign>> {
-    let campaign = super::get(ctx, engine.store(), id).await?;
+async fn try_start(
+    ctx: &Ctx,
+    store: &dyn Store,
+    plugins: &PluginCalls,
+    signals: &Signals,
+    id: CampaignId,
+) -> Result<Option<Campaign>> {
+    let campaign = super::get(ctx, store, id).await?;
     campaign.status.after(Transition::Start)?;
     if campaign.spec.requires_approval && campaign.approval.is_none() {
         let message = "the campaign must be approved by another user first";
         return Err(Error::conflict("not_approved", message));
     }
-    let campaign_start = prepare(engine.store(), engine.plugins(), &campaign, engine.now()).await?;
+    let campaign_start = prepare(store, plugins, &campaign, ctx.now).await?;
     let tenant = campaign.tenant;
     let started = campaign_start.apply_to(campaign.clone());
-    if !engine
-        .store()
-        .start_campaign(ctx, &campaign, campaign_start)
-        .await?
-    {
+    if !store.start_campaign(ctx, &campaign, campaign_start).await? {
         return Ok(None);
     }
-    engine.signals.wake_campaign(RunRef {
+    signals.wake_campaign(RunRef {
         tenant,
         campaign: id,
     });

@@ -65,7 +65,8 @@ async fn find_module_for(
     };
     let store = engine.store();
     let Some(firmware) = engine
-        .firmware_cache
+        .caches
+        .firmware
         .firmware_of_module(store, tenant, module)
         .await?
     else {
@@ -109,7 +110,8 @@ async fn may_fetch(
         .filter(|open| open.status != UpdateStatus::Cancelling);
     for update in open.map(|open| open.id).into_iter().chain(view.installed) {
         let offered = engine
-            .firmware_cache
+            .caches
+            .firmware
             .firmware_id_of_update(engine.store(), tenant, update)
             .await?;
         if offered == Some(firmware) {

@@ -1,8 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use tidegate_core::device::MAX_ATTRIBUTE_CHARS;
 
-use super::{Caller, poll_view::caller_view, record::record_report};
+use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error, Result,
     ports::{AttributeMode, DeviceEvent, DeviceReport, ReportedAttributes},
@@ -11,7 +11,7 @@ use crate::{
 /// Records the attributes that a device reports; durable when this returns. `None` removes a key. An unknown device is
 /// not registered.
 pub async fn report_attributes(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     mode: AttributeMode,
     data: BTreeMap<String, Option<String>>,
@@ -34,7 +34,10 @@ pub async fn report_attributes(
         at,
         event: DeviceEvent::Attributes(attributes),
     };
-    record_report(engine, &caller.device_id, report).await?;
+    engine
+        .update_writer
+        .report(&caller.device_id, report)
+        .await?;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ const MAX_TENANTS: usize = 10_000;
 const USE_RECORDING_INTERVAL_MS: i64 = 1000;
 
 /// Caches tenants, gateways and authorities, so that authenticating a poll needs no database access.
-pub struct AuthCache {
+pub(crate) struct AuthCache {
     /// By name, as devices spell it.
     tenants: Cache<Box<str>, Cached<Option<Arc<Tenant>>>>,
     /// Incremented when a tenant changes, to detect stale reads.

@@ -188,7 +188,7 @@ async fn delete_old_token(
             "previous token not deleted, retrying at the next poll"
         );
     }
-    engine.read_model.invalidate(tenant, device_id);
+    engine.caches.read_model.invalidate(tenant, device_id);
 }
 
 async fn check_gateway_token(

@@ -12,7 +12,7 @@ const CACHE_TTL: Duration = Duration::from_secs(10);
 /// list: a new list is returned after every change and every ten seconds.
 pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Authority]>> {
     let now = engine.now();
-    if let Some(cached) = engine.auth_cache.authorities.get(&tenant)
+    if let Some(cached) = engine.caches.auth.authorities.get(&tenant)
         && cached.is_fresh(now, CACHE_TTL)
     {
         return Ok(cached.value);
@@ -22,6 +22,6 @@ pub async fn authorities(engine: &Engine, tenant: TenantId) -> Result<Arc<[Autho
         value: Arc::clone(&value),
         read_at: now,
     };
-    engine.auth_cache.authorities.insert(tenant, cached);
+    engine.caches.auth.authorities.insert(tenant, cached);
     Ok(value)
 }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use tidegate_core::device::AutoConfirm;
 
 use super::{Caller, poll::poll, record::record};
@@ -34,7 +32,7 @@ pub async fn confirmation_base(
 /// Activates auto-confirm for the device: waiting and later updates are confirmed. Durable when this returns; an error
 /// if it is active already.
 pub async fn activate_auto_confirm(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     initiator: Option<String>,
     remark: Option<String>,
@@ -45,10 +43,7 @@ pub async fn activate_auto_confirm(
 }
 
 /// Deactivates auto-confirm; confirmed updates stay confirmed. Without auto-confirm it does nothing.
-pub async fn deactivate_auto_confirm(
-    engine: &Arc<Engine>,
-    caller: &Caller,
-) -> Result<(), RecordError> {
+pub async fn deactivate_auto_confirm(engine: &Engine, caller: &Caller) -> Result<(), RecordError> {
     record(engine, caller, DeviceEvent::AutoConfirmDeactivated).await?;
     Ok(())
 }

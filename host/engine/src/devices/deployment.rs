@@ -6,7 +6,7 @@ use tidegate_core::{
     update::{UpdateEvent, UpdateStatus},
 };
 
-use super::{Caller, poll_view::caller_view, record::record_report};
+use super::{Caller, poll_view::caller_view};
 use crate::{
     Engine, Error, Result,
     ports::{DeviceEvent, DeviceReport, FeedbackRow, PollView, UpdateRow},
@@ -27,7 +27,7 @@ pub struct Deployment {
 /// ended one is only described. An update is not found while it is scheduled, waits for confirmation or its window, or
 /// is cancelling, and after it was cancelled or rejected.
 pub async fn deployment(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     id: UpdateId,
     history: u32,
@@ -106,7 +106,8 @@ pub(super) async fn own_update(
 async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<Deployment> {
     let (tenant, id) = (update.update.tenant, update.update.firmware);
     let firmware = engine
-        .firmware_cache
+        .caches
+        .firmware
         .firmware(engine.store(), tenant, id)
         .await?;
     let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
@@ -128,7 +129,7 @@ async fn describe(engine: &Engine, update: UpdateRow, history: u32) -> Result<De
 
 /// Records in the background that the device has retrieved the update. Feedback implies the same, so the order of the
 /// two does not matter.
-fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, update: UpdateId) {
+fn record_retrieved(engine: &Engine, caller: &Caller, view: &PollView, update: UpdateId) {
     let report = DeviceReport {
         tenant: caller.tenant,
         device: view.device,
@@ -136,9 +137,9 @@ fn record_retrieved(engine: &Arc<Engine>, caller: &Caller, view: &PollView, upda
         at: engine.now(),
         event: DeviceEvent::Update(update, UpdateEvent::Retrieved),
     };
-    let (engine, caller) = (Arc::clone(engine), caller.clone());
+    let (writer, caller) = (engine.update_writer.clone(), caller.clone());
     tokio::spawn(async move {
-        if let Err(error) = record_report(&engine, &caller.device_id, report).await {
+        if let Err(error) = writer.report(&caller.device_id, report).await {
             let error = &error as &dyn std::error::Error;
             let tenant = caller.tenant;
             tracing::warn!(error, %tenant, %update, "retrieval of an update not recorded");

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use tidegate_core::{feedback::Feedback, id::UpdateId, time::Timestamp, update::UpdateEvent};
 
 use super::{Caller, record::record};
@@ -13,7 +11,7 @@ const MAX_DEVICE_TIME: Timestamp = Timestamp(253_402_300_799_999);
 
 /// Records a device's feedback on an update; durable when this returns. Repeated feedback changes nothing.
 pub async fn record_feedback(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     update: UpdateId,
     feedback: Feedback,
@@ -29,7 +27,7 @@ pub async fn record_feedback(
 
 /// Records a device's feedback on a cancellation, as [`record_feedback`] does.
 pub async fn record_cancel_feedback(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     update: UpdateId,
     feedback: Feedback,
@@ -45,7 +43,7 @@ pub async fn record_cancel_feedback(
 
 /// Records the answer to a confirmation request, as [`record_feedback`] does.
 pub async fn record_confirmation_feedback(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     update: UpdateId,
     answer: Feedback,
@@ -55,7 +53,7 @@ pub async fn record_confirmation_feedback(
 }
 
 async fn record_event(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     update: UpdateId,
     event: UpdateEvent,

@@ -15,7 +15,7 @@ const MAX_IDS: usize = 100_000;
 
 /// Caches firmware, and the firmware ids of modules and updates. They never change once stored, so a device that
 /// downloads a file in hundreds of ranges does not cause hundreds of reads.
-pub struct FirmwareCache {
+pub(crate) struct FirmwareCache {
     firmware: Cache<(TenantId, FirmwareId), Arc<Firmware>>,
     of_module: Cache<(TenantId, ModuleId), FirmwareId>,
     of_update: Cache<(TenantId, UpdateId), FirmwareId>,

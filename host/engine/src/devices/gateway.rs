@@ -25,7 +25,7 @@ pub(super) async fn find_gateway_scope(
     token_sha256: &[u8; 32],
 ) -> Result<Option<GatewayScope>> {
     let now = engine.now();
-    let mut cached = engine.auth_cache.gateways.get(&tenant);
+    let mut cached = engine.caches.auth.gateways.get(&tenant);
     if cached
         .as_ref()
         .is_none_or(|cached| !cached.is_fresh(now, CACHE_TTL))
@@ -43,7 +43,7 @@ pub(super) async fn find_gateway_scope(
     let gateways = engine.store().gateways(tenant).await?.into_iter();
     let value: Arc<[_]> = gateways.map(CachedGateway::new).collect();
     let found = find_by_token(&value, token_sha256).map(|found| scope_of(engine, tenant, found));
-    engine.auth_cache.gateways.insert(
+    engine.caches.auth.gateways.insert(
         tenant,
         Cached {
             value,
@@ -68,7 +68,7 @@ fn scope_of(engine: &Engine, tenant: TenantId, cached: &CachedGateway) -> Gatewa
     let at = engine.now();
     if cached.is_recording_due(at) {
         let gateway = cached.gateway.id;
-        engine.auth_cache.record_use(GatewayUse {
+        engine.caches.auth.record_use(GatewayUse {
             tenant,
             gateway,
             at,

@@ -11,17 +11,20 @@ pub(super) async fn groups(
     tenant: TenantId,
     device_id: &str,
 ) -> Result<Option<Arc<[String]>>> {
-    if let Some(groups) = engine.read_model.groups(tenant, device_id) {
+    if let Some(groups) = engine.caches.read_model.groups(tenant, device_id) {
         return Ok(Some(groups));
     }
     if check_device_id(device_id).is_err() {
         return Ok(None);
     }
-    let stamp = engine.read_model.stamp(tenant, device_id);
+    let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let groups = engine.store().device_groups(tenant, device_id).await?;
     let groups: Option<Arc<[String]>> = groups.map(Into::into);
     if let Some(groups) = &groups {
-        engine.read_model.insert_groups(stamp, Arc::clone(groups));
+        engine
+            .caches
+            .read_model
+            .insert_groups(stamp, Arc::clone(groups));
     }
     Ok(groups)
 }

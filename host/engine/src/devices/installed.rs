@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::{Caller, record::record};
 use crate::{
     Engine,
@@ -9,7 +7,7 @@ use crate::{
 /// Records which firmware a device reports as installed, by name and version; durable when this returns. Returns
 /// whether the report is new.
 pub async fn report_installed(
-    engine: &Arc<Engine>,
+    engine: &Engine,
     caller: &Caller,
     name: String,
     version: String,

@@ -97,7 +97,7 @@ pub async fn flush_last_seen_loop(engine: Arc<Engine>) {
         sleep(FLUSH_PERIOD).await;
         for written in [
             write_last_seen(&engine, MAX_PER_FLUSH).await,
-            access::flush_gateways_used(&engine).await,
+            access::flush_gateways_used(engine.store(), engine.caches()).await,
         ] {
             if let Err(error) = written {
                 let error = &error as &dyn std::error::Error;

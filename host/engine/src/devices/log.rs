@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use tidegate_core::log::{LogSource, lines};
 
 use super::{Caller, record::record};
@@ -9,11 +7,7 @@ use crate::{
 };
 
 /// Appends lines to the log of the device's open update; durable when this returns.
-pub async fn report_log(
-    engine: &Arc<Engine>,
-    caller: &Caller,
-    text: &str,
-) -> Result<(), RecordError> {
+pub async fn report_log(engine: &Engine, caller: &Caller, text: &str) -> Result<(), RecordError> {
     let lines = ReportedLines {
         update: None,
         source: LogSource::Device,

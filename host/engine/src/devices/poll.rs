@@ -40,11 +40,14 @@ async fn register(engine: &Engine, caller: &Caller) -> Result<PollView> {
     let (tenant, device_id) = (caller.tenant, caller.device_id.as_str());
     check_device_id(device_id)
         .map_err(|error| Error::invalid("invalid_device_id", "device_id", error.to_string()))?;
-    let stamp = engine.read_model.stamp(tenant, device_id);
+    let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let (store, enrolment) = (engine.store(), &caller.enrolment);
     let registered = store.enrol(tenant, device_id, enrolment, engine.now());
     let view = registered.await?;
-    engine.read_model.insert_changed(stamp, view.clone(), true);
+    engine
+        .caches
+        .read_model
+        .insert_changed(stamp, view.clone(), true);
     check_enrolment(engine, caller, &view).await?;
     Ok(view)
 }

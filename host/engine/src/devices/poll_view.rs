@@ -19,16 +19,16 @@ pub(super) async fn poll_view(
     tenant: TenantId,
     device_id: &str,
 ) -> Result<Option<PollView>> {
-    if let Some(view) = engine.read_model.get(tenant, device_id) {
+    if let Some(view) = engine.caches.read_model.get(tenant, device_id) {
         return Ok(Some(view));
     }
     if check_device_id(device_id).is_err() {
         return Ok(None);
     }
-    let stamp = engine.read_model.stamp(tenant, device_id);
+    let stamp = engine.caches.read_model.stamp(tenant, device_id);
     let view = engine.store().poll_view(tenant, device_id).await?;
     if let Some(view) = &view {
-        engine.read_model.insert_read(stamp, view.clone());
+        engine.caches.read_model.insert_read(stamp, view.clone());
     }
     Ok(view)
 }

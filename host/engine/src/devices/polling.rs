@@ -38,18 +38,18 @@ async fn matching_override(
 ) -> Result<Option<usize>> {
     let (id, device_id) = (tenant.id, caller.device_id.as_str());
     let revision = tenant.settings_revision;
-    if let Some(cached) = engine.read_model.polling_override(id, device_id)
+    if let Some(cached) = engine.caches.read_model.polling_override(id, device_id)
         && cached.revision == revision
     {
         return Ok(cached.index.map(usize::from));
     }
-    let stamp = engine.read_model.stamp(id, device_id);
+    let stamp = engine.caches.read_model.stamp(id, device_id);
     let device = engine.store().device(id, device_id).await?;
     let index = device.and_then(|device| tenant.settings.polling.matching_override(&device));
     let current = CachedOverride {
         revision,
         index: index.and_then(|index| u8::try_from(index).ok()),
     };
-    engine.read_model.insert_override(stamp, current);
+    engine.caches.read_model.insert_override(stamp, current);
     Ok(index)
 }

@@ -19,7 +19,7 @@ const VERSION_STRIPES: usize = 16_384;
 ///
 /// Reads and changes are concurrent, so a result may be stale when it arrives. A `VersionStamp` is taken before each of
 /// them, and the result is cached only if nothing has changed since.
-pub struct ReadModel {
+pub(crate) struct ReadModel {
     views: Cache<Key, CachedDevice>,
     /// Groups of devices that use gateways that are restricted to a group.
     groups: Cache<Key, Arc<[String]>>,

@@ -14,21 +14,22 @@ pub async fn tenant(engine: &Engine, name: &str) -> Result<Arc<Tenant>> {
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(absent());
     }
-    if let Some(cached) = engine.auth_cache.tenant(name) {
+    if let Some(cached) = engine.caches.auth.tenant(name) {
         match cached.value {
             Some(tenant) => return Ok(tenant),
             None if cached.is_fresh(engine.now(), ABSENT_TTL) => return Err(absent()),
             None => {}
         }
     }
-    let (read_at, tenant_version) = (engine.now(), engine.auth_cache.tenant_version());
+    let (read_at, tenant_version) = (engine.now(), engine.caches.auth.tenant_version());
     let value = tenants::by_name(engine.store(), name).await?.map(Arc::new);
     let cached = Cached {
         value: value.clone(),
         read_at,
     };
     engine
-        .auth_cache
+        .caches
+        .auth
         .insert_tenant(tenant_version, name, cached);
     value.ok_or_else(absent)
 }

@@ -5,16 +5,19 @@ use tidegate_core::firmware::Artifact;
 use tidegate_images::{Image, ImageError, ImageFormat, ImageSource};
 use tokio::runtime::Handle;
 
-use crate::{Engine, Error, Result, ports::Artifacts};
+use crate::{Error, Result, ports::Artifacts};
 
 /// Parses the description of a stored file if its name is that of an update image. The file is read in place, in small
 /// ranges, on a thread for blocking work.
-pub(super) async fn inspect(engine: &Engine, file: &Artifact) -> Result<Option<Image>> {
+pub(super) async fn inspect(
+    artifacts: &Arc<dyn Artifacts>,
+    file: &Artifact,
+) -> Result<Option<Image>> {
     let Some(kind) = ImageFormat::from_filename(&file.filename) else {
         return Ok(None);
     };
     let mut source = ArtifactSource {
-        artifacts: Arc::clone(&engine.ports.artifacts),
+        artifacts: Arc::clone(artifacts),
         runtime: Handle::current(),
         sha256: file.hashes.sha256,
         size: file.size,

@@ -5,9 +5,9 @@ use super::{
     inspect_image::inspect, spec::UploadError,
 };
 use crate::{
-    Authorized, Engine, Error, Publisher, Result,
+    Authorized, Error, Files, Publisher, Result,
     files::FileLease,
-    ports::{ByteStream, NewFirmware, NewModule, StoreError},
+    ports::{ByteStream, NewFirmware, NewModule, Store, StoreError},
 };
 
 /// Maximum number of files of a firmware.
@@ -17,7 +17,8 @@ const MAX_FILES: usize = 64;
 /// [`Upload::abandon`] must be called to delete the files.
 pub struct Upload<'a> {
     ctx: &'a Authorized<Publisher>,
-    engine: &'a Engine,
+    store: &'a dyn Store,
+    stored_files: &'a Files,
     lease: FileLease<'a>,
     files: Vec<Artifact>,
     images: Vec<NamedImage>,
@@ -25,11 +26,16 @@ pub struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     /// Starts an upload.
-    pub fn begin(ctx: &'a Authorized<Publisher>, engine: &'a Engine) -> Self {
+    pub fn begin(
+        ctx: &'a Authorized<Publisher>,
+        store: &'a dyn Store,
+        stored_files: &'a Files,
+    ) -> Self {
         Self {
             ctx,
-            engine,
-            lease: FileLease::new(engine),
+            store,
+            stored_files,
+            lease: stored_files.lease(),
             files: Vec::new(),
             images: Vec::new(),
         }
@@ -43,7 +49,7 @@ impl<'a> Upload<'a> {
         }
         let stored = self
             .lease
-            .store_file(body, self.engine.settings.max_artifact_bytes)
+            .store_file(body, self.stored_files.max_bytes)
             .await?;
         let file = Artifact {
             filename: filename.clone(),
@@ -51,7 +57,7 @@ impl<'a> Upload<'a> {
             hashes: stored.hashes,
         };
         self.files.push(file.clone());
-        if let Some(image) = inspect(self.engine, &file).await? {
+        if let Some(image) = inspect(self.stored_files.artifacts(), &file).await? {
             self.images.push((filename, image));
         }
         Ok(())
@@ -75,13 +81,12 @@ impl<'a> Upload<'a> {
             details: spec.details,
             modules,
             created_by: self.ctx.actor.name.to_string(),
-            created_at: self.engine.now(),
+            created_at: self.stored_files.now(),
         };
-        let store = self.engine.store();
-        match store.create_firmware(self.ctx, firmware).await {
+        match self.store.create_firmware(self.ctx, firmware).await {
             Ok(id) => {
                 self.lease.release().await;
-                super::get(self.ctx, self.engine.store(), id).await
+                super::get(self.ctx, self.store, id).await
             }
             Err(StoreError::Conflict(message)) => {
                 self.lease.release().await;

@@ -10,9 +10,12 @@ mod expire;
 mod reserve;
 mod running_request;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::ports::Quota;
+use crate::{
+    Ports, Settings,
+    ports::{Clock, Entropy, Quota, Store},
+};
 
 pub(crate) use expire::delete_expired;
 pub use reserve::{Reservation, reserve};
@@ -27,3 +30,24 @@ const QUOTA: Quota = Quota {
     requests: 100_000,
     bytes: 256 << 20,
 };
+
+/// What keyed requests need. Cheap to clone.
+#[derive(Clone)]
+pub struct IdempotencyKeys {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// How long a reservation lasts unless it is renewed.
+    lease: Duration,
+}
+
+impl IdempotencyKeys {
+    pub(crate) fn new(ports: &Ports, settings: &Settings) -> Self {
+        Self {
+            store: Arc::clone(&ports.store),
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
+            lease: settings.lease,
+        }
+    }
+}

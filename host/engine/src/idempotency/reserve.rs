@@ -1,11 +1,9 @@
-use std::sync::Arc;
+use sha2::{Digest as _, Sha256};
 use tidegate_core::Named as _;
 
-use sha2::{Digest as _, Sha256};
-
-use super::{QUOTA, RETENTION, RunningRequest, encrypt};
+use super::{IdempotencyKeys, QUOTA, RETENTION, RunningRequest, encrypt};
 use crate::{
-    Ctx, Engine, Error, Result,
+    Ctx, Error, Result,
     ports::{ExistingRequest, NewRequest, RequestState, ReservationId, ReserveResult},
 };
 
@@ -26,29 +24,29 @@ pub enum Reservation {
 /// another request. Too many: the tenant's quota is exhausted.
 pub async fn reserve(
     ctx: &Ctx,
-    engine: &Arc<Engine>,
+    keys: &IdempotencyKeys,
     key: &str,
     fingerprint: [u8; 32],
 ) -> Result<Reservation> {
     let now = ctx.now;
     let mut salt = [0; 16];
-    engine.ports.entropy.fill(&mut salt);
+    keys.entropy.fill(&mut salt);
     let digest = digest(ctx, key);
     let reservation = ReservationId { digest, salt };
     let request = NewRequest {
         reservation,
         fingerprint,
-        lease_until: now.plus(engine.settings.lease),
+        lease_until: now.plus(keys.lease),
         expires_at: now.plus(RETENTION),
     };
-    let store = engine.store();
-    match store
+    match keys
+        .store
         .reserve_request(ctx.tenant, request, QUOTA, now)
         .await?
     {
         ReserveResult::Reserved => {
-            let engine = Arc::clone(engine);
-            let running = RunningRequest::new(engine, ctx.tenant, reservation, key.to_owned());
+            let running =
+                RunningRequest::new(keys.clone(), ctx.tenant, reservation, key.to_owned());
             Ok(Reservation::New(running))
         }
         ReserveResult::Exists(existing) if existing.fingerprint != fingerprint => Err(key_reused()),

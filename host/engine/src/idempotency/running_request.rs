@@ -1,18 +1,18 @@
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use tidegate_core::id::TenantId;
 use tokio::time::sleep;
 
-use super::{MAX_RESPONSE_BYTES, RETENTION, encrypt};
+use super::{IdempotencyKeys, MAX_RESPONSE_BYTES, RETENTION, encrypt};
 use crate::{
-    Engine, Result,
+    Result,
     ports::{ReservationId, StoreError},
 };
 
 /// A running request with a key. If it is dropped without a result, the key cannot be used again, because the result is
 /// unknown.
 pub struct RunningRequest {
-    engine: Arc<Engine>,
+    keys: IdempotencyKeys,
     tenant: TenantId,
     reservation: ReservationId,
     key: String,
@@ -20,13 +20,13 @@ pub struct RunningRequest {
 
 impl RunningRequest {
     pub(super) fn new(
-        engine: Arc<Engine>,
+        keys: IdempotencyKeys,
         tenant: TenantId,
         reservation: ReservationId,
         key: String,
     ) -> Self {
         Self {
-            engine,
+            keys,
             tenant,
             reservation,
             key,
@@ -35,12 +35,12 @@ impl RunningRequest {
 
     /// Renews the lease for as long as this future is polled.
     pub async fn renew_lease(&self) -> Infallible {
-        let lease = self.engine.settings.lease;
+        let lease = self.keys.lease;
         loop {
             sleep(lease / 4).await;
-            let now = self.engine.now();
+            let now = self.keys.clock.now();
             let (until, expires_at) = (now.plus(lease), now.plus(RETENTION));
-            let store = self.engine.store();
+            let store = &self.keys.store;
             let renewed = store.renew_request(self.tenant, self.reservation, until, expires_at);
             warn(renewed.await.map_err(Into::into), "renew lease");
         }
@@ -53,15 +53,15 @@ impl RunningRequest {
 
     /// Releases the key after a request that changed nothing; the key may be used again.
     pub async fn release(self) {
-        let store = self.engine.store();
+        let store = &self.keys.store;
         let released = store.release_request(self.tenant, self.reservation).await;
         warn(released.map_err(Into::into), "release key");
     }
 
     /// Ends the lease of a request whose result is unknown.
     pub async fn mark_interrupted(self) {
-        let now = self.engine.now();
-        let store = self.engine.store();
+        let now = self.keys.clock.now();
+        let store = &self.keys.store;
         let expired = store.renew_request(self.tenant, self.reservation, now, now.plus(RETENTION));
         warn(expired.await.map_err(Into::into), "end lease");
     }
@@ -72,8 +72,8 @@ impl RunningRequest {
         } else {
             Some(encrypt::encrypt(&self.key, self.reservation, response)?)
         };
-        let expires_at = self.engine.now().plus(RETENTION);
-        let store = self.engine.store();
+        let expires_at = self.keys.clock.now().plus(RETENTION);
+        let store = &self.keys.store;
         let stored = store.store_response(self.tenant, self.reservation, encrypted, expires_at);
         stored.await.map_err(|error: StoreError| error.into())
     }

@@ -13,7 +13,6 @@ use super::chooser::{FirmwareChooser, UPDATE_TIMEOUT};
 use crate::{
     Engine, Error, Result,
     compatibility::{Classified, classify},
-    devices,
     ports::{Offer, OfferResult},
 };
 
@@ -126,7 +125,7 @@ async fn offer(
                 _ => None,
             })
             .collect();
-        devices::invalidate_affected(engine, &affected);
+        engine.caches.invalidate_affected(&affected);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tidegate_core::id::{Digest, TenantId};
 
-use super::upload::{inspect_component, store_component};
+use super::upload::store_component;
 use crate::{Actor, Engine, Error, Publisher, Result};
 
 /// Installs the components of a folder (`*.wasm`) for every tenant, at every start and after a tenant was created.
@@ -45,7 +45,7 @@ async fn install(
     if missing.is_empty() {
         return Ok(0);
     }
-    let inspection = match inspect_component(engine, &component).await {
+    let inspection = match engine.plugins.inspect(&component).await {
         Ok(inspection) => inspection,
         Err(error) => {
             let error = &error as &dyn std::error::Error;
@@ -56,7 +56,15 @@ async fn install(
     let mut installed = 0;
     for tenant in missing {
         let ctx = engine.trusted_ctx::<Publisher>(tenant, Actor::server());
-        match store_component(&ctx, engine, component.clone(), inspection.clone()).await {
+        match store_component(
+            &ctx,
+            engine.store(),
+            &engine.files,
+            component.clone(),
+            inspection.clone(),
+        )
+        .await
+        {
             Ok(()) => installed += 1,
             Err(Error::Conflict { message, .. }) => {
                 let path = path.display();

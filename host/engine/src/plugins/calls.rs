@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tidegate_core::{
     Named as _,
     campaign::PluginUse,
@@ -13,13 +14,13 @@ use tidegate_core::{
 
 use super::usage::UsageLog;
 use crate::{
-    Result,
-    ports::{Call, CallFailure, EntryKind, Observer, Sandbox},
+    Error, Result,
+    ports::{Call, CallFailure, EntryKind, Inspection, Observer, Rejection, Sandbox},
 };
 
 /// Calls plugins. Every call is counted, and a failure is logged. An output that the checker refuses is a failure.
 pub struct PluginCalls {
-    pub(super) sandbox: Arc<dyn Sandbox>,
+    sandbox: Arc<dyn Sandbox>,
     observer: Arc<dyn Observer>,
     pub(super) usage: UsageLog,
 }
@@ -31,6 +32,19 @@ impl PluginCalls {
             observer,
             usage: UsageLog::default(),
         }
+    }
+
+    /// What a component is; an error tells why it is rejected.
+    pub(crate) async fn inspect(&self, component: &Bytes) -> Result<Inspection> {
+        let inspected = self.sandbox.inspect(component.clone()).await;
+        inspected.map_err(|rejection| match rejection {
+            Rejection::Invalid(message) => Error::Invalid {
+                code: "plugin_rejected",
+                message,
+                errors: Vec::new(),
+            },
+            Rejection::Unavailable(message) => Error::Unavailable { message },
+        })
     }
 
     /// A strategy's waves.

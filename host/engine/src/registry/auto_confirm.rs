@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
 use tidegate_core::device::Device;
 
 use crate::{
-    Authorized, Ctx, Engine, Operator, Result, devices,
+    Authorized, Ctx, Operator, Result, UpdateWriter,
     ports::{DeviceEvent, DeviceReport, RecordError, RecordedReport},
 };
 
@@ -11,36 +9,36 @@ use crate::{
 /// returns. If it is active already, nothing changes.
 pub async fn activate_auto_confirm(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     device_id: &str,
     remark: Option<String>,
 ) -> Result<Device> {
-    let device = super::get(ctx, engine.store(), device_id).await?;
+    let device = super::get(ctx, writer.store(), device_id).await?;
     let event = DeviceEvent::AutoConfirmActivated {
         initiator: Some(ctx.actor.name.to_string()),
         remark,
     };
-    match record(ctx, engine, &device, event).await {
+    match record(ctx, writer, &device, event).await {
         Ok(_) | Err(RecordError::AlreadyActive) => {}
         Err(error) => return Err(error.into()),
     }
-    super::get(ctx, engine.store(), device_id).await
+    super::get(ctx, writer.store(), device_id).await
 }
 
 /// Deactivates auto-confirm of a device, regardless of who activated it; confirmed updates stay confirmed.
 pub async fn deactivate_auto_confirm(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     device_id: &str,
 ) -> Result<()> {
-    let device = super::get(ctx, engine.store(), device_id).await?;
-    record(ctx, engine, &device, DeviceEvent::AutoConfirmDeactivated).await?;
+    let device = super::get(ctx, writer.store(), device_id).await?;
+    record(ctx, writer, &device, DeviceEvent::AutoConfirmDeactivated).await?;
     Ok(())
 }
 
 async fn record(
     ctx: &Ctx,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     device: &Device,
     event: DeviceEvent,
 ) -> std::result::Result<RecordedReport, RecordError> {
@@ -51,5 +49,5 @@ async fn record(
         at: ctx.now,
         event,
     };
-    devices::record_report(engine, &device.device_id, report).await
+    writer.report(&device.device_id, report).await
 }

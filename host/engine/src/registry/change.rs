@@ -2,8 +2,9 @@ use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::{DeviceValidator, INVALID};
 use crate::{
-    Authorized, Engine, Error, Operator, Result, devices,
-    ports::{ChangeError, DeviceChange, RunRef},
+    Authorized, Error, Operator, Result, Signals,
+    devices::Caches,
+    ports::{ChangeError, DeviceChange, RunRef, Store},
     rules::Rules,
 };
 
@@ -11,19 +12,21 @@ use crate::{
 /// open update continues.
 pub async fn change(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
+    signals: &Signals,
     device_id: &str,
     change: DeviceChange,
 ) -> Result<Device> {
     Rules::from_iter(validate_change(&change)).accept(INVALID)?;
     let tenant = ctx.tenant;
-    let changed = engine.store().change_device(ctx, device_id, change).await;
+    let changed = store.change_device(ctx, device_id, change).await;
     let campaigns = changed.map_err(|error| change_error(error, device_id))?;
-    devices::invalidate_device(engine, tenant, device_id);
+    caches.invalidate_device(tenant, device_id);
     for campaign in campaigns {
-        engine.signals.wake_campaign(RunRef { tenant, campaign });
+        signals.wake_campaign(RunRef { tenant, campaign });
     }
-    super::get(ctx, engine.store(), device_id).await
+    super::get(ctx, store, device_id).await
 }
 
 /// The invalid fields of a change.

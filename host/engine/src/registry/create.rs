@@ -2,8 +2,8 @@ use tidegate_core::{device::Device, plugin::FieldError};
 
 use super::validate::{DeviceValidator, INVALID};
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
-    ports::{MAX_LABELS, NewDevice, StoreError},
+    Authorized, Error, Operator, Result,
+    ports::{Entropy, MAX_LABELS, NewDevice, Store, StoreError},
     rules::Rules,
     tenants::{fingerprint, generate_secret},
 };
@@ -20,25 +20,26 @@ pub struct DeviceWithToken {
 /// Creates a device before it is first seen. Its token and creation time are set here.
 pub async fn create(
     ctx: &Authorized<Operator>,
-    engine: &Engine,
+    store: &dyn Store,
+    entropy: &dyn Entropy,
     device: NewDevice,
 ) -> Result<DeviceWithToken> {
     Rules::from_iter(validate_new(&device)).accept(INVALID)?;
-    let token = generate_secret(&*engine.ports.entropy, "");
+    let token = generate_secret(entropy, "");
     let device_id = device.device_id.clone();
     let device = NewDevice {
         token_sha256: Some(fingerprint(&token)),
         created_at: Some(ctx.now),
         ..device
     };
-    match engine.store().create_device(ctx, device).await {
+    match store.create_device(ctx, device).await {
         Ok(_) => {}
         Err(StoreError::Conflict(message)) => {
             return Err(Error::conflict("device_exists", message));
         }
         Err(error) => return Err(error.into()),
     }
-    let device = super::get(ctx, engine.store(), &device_id).await?;
+    let device = super::get(ctx, store, &device_id).await?;
     Ok(DeviceWithToken { device, token })
 }
 

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use tidegate_core::time::Timestamp;
+
 use super::fingerprint;
 use crate::{
-    Actor, ActorKind, Ctx, Engine, Result,
+    Actor, ActorKind, Ctx, Result,
     ports::{Store, Tenant},
 };
 
@@ -10,12 +12,12 @@ use crate::{
 ///
 /// The key is looked up by its hash, so the duration of a failed attempt reveals nothing about stored keys.
 pub async fn authenticate(
-    engine: &Engine,
+    store: &dyn Store,
     presented: &str,
     request_id: Arc<str>,
+    now: Timestamp,
 ) -> Result<Option<Ctx>> {
-    let key = engine.store().key(fingerprint(presented)).await?;
-    let now = engine.now();
+    let key = store.key(fingerprint(presented)).await?;
     let good = key.filter(|key| key.expires_at.is_none_or(|expires_at| now < expires_at));
     Ok(good.map(|key| Ctx {
         tenant: key.tenant.id,

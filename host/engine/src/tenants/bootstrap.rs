@@ -28,7 +28,7 @@ pub async fn bootstrap(engine: &Engine) -> Result<Bootstrap> {
             role: Role::Admin,
             expires_at: None,
         };
-        Some(issue_key(&ctx, engine, first).await?)
+        Some(issue_key(&ctx, engine.store(), engine.entropy(), first).await?)
     };
     Ok(Bootstrap { tenant, admin_key })
 }

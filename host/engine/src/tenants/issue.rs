@@ -2,8 +2,8 @@ use tidegate_core::time::Timestamp;
 
 use super::{fingerprint, generate_secret};
 use crate::{
-    Admin, Authorized, Engine, Error, Result,
-    ports::{ApiKeyRecord, Role},
+    Admin, Authorized, Error, Result,
+    ports::{ApiKeyRecord, Entropy, Role, Store},
 };
 
 /// An API key to be issued.
@@ -20,11 +20,12 @@ pub struct NewApiKey {
 /// Issues an API key for the tenant. The key is returned once: only its hash is stored.
 pub async fn issue_key(
     ctx: &Authorized<Admin>,
-    engine: &Engine,
+    store: &dyn Store,
+    entropy: &dyn Entropy,
     new_key: NewApiKey,
 ) -> Result<String> {
     check_user(&new_key.user)?;
-    let key = generate_secret(&*engine.ports.entropy, "tg_");
+    let key = generate_secret(entropy, "tg_");
     let stored = ApiKeyRecord {
         tenant: ctx.tenant,
         user: new_key.user,
@@ -33,7 +34,7 @@ pub async fn issue_key(
         expires_at: new_key.expires_at,
         created_at: ctx.now,
     };
-    engine.store().create_key(ctx, stored).await?;
+    store.create_key(ctx, stored).await?;
     Ok(key)
 }
 

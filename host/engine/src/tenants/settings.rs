@@ -1,7 +1,8 @@
 use tidegate_core::settings::TenantSettings;
 
 use crate::{
-    Admin, Authorized, Ctx, Engine, Error, Result,
+    Admin, Authorized, Ctx, Error, Result,
+    devices::Caches,
     ports::{Store, Tenant},
     rules::Rules,
 };
@@ -18,22 +19,20 @@ pub async fn settings(ctx: &Ctx, store: &dyn Store) -> Result<TenantSettings> {
 /// again, so that no change is lost.
 pub async fn change_settings<E: From<Error>>(
     ctx: &Authorized<Admin>,
-    engine: &Engine,
+    store: &dyn Store,
+    caches: &Caches,
     mut change: impl FnMut(TenantSettings) -> std::result::Result<TenantSettings, E>,
 ) -> std::result::Result<TenantSettings, E> {
     for _ in 0..MAX_CAS_ATTEMPTS {
-        let before = tenant(ctx, engine.store()).await?;
+        let before = tenant(ctx, store).await?;
         let settings = change(before.settings.clone())?;
         if settings == before.settings {
             return Ok(settings);
         }
         Rules::from_iter(settings.validation_errors()).accept("invalid_settings")?;
-        let changed = engine
-            .store()
-            .change_settings(ctx, &before, &settings)
-            .await;
+        let changed = store.change_settings(ctx, &before, &settings).await;
         // After a store error the result is unknown.
-        engine.auth_cache.invalidate_tenants();
+        caches.invalidate_tenants();
         if changed.map_err(Error::from)? {
             return Ok(settings);
         }

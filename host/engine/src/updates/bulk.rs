@@ -1,16 +1,13 @@
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use tidegate_core::id::UpdateId;
 
 use super::{OfferRefusal, UpdateRequest, policies::policies_of};
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
+    Authorized, Operator, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
-    devices,
-    ports::{AffectedDevice, Offer, OfferAction, OfferResult, OfferedBy},
+    plugins::PluginCalls,
+    ports::{Offer, OfferAction, OfferResult, OfferedBy},
     rules::Rules,
 };
 
@@ -32,11 +29,12 @@ pub struct BulkResult {
 /// if a later batch cannot be written.
 pub async fn create_many(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
+    plugins: &PluginCalls,
     device_ids: Vec<String>,
     request: &UpdateRequest,
 ) -> Result<BulkResult> {
-    let (store, plugins) = (engine.store(), engine.plugins());
+    let store = writer.store();
     let mut checked = request.check(ctx, store, plugins).await?;
     check_device_ids(&device_ids, &mut checked.rules);
     let (firmware, chosen) = checked.finish()?;
@@ -66,7 +64,7 @@ pub async fn create_many(
             .filter(|(_, refusal)| refusal.is_none());
         let eligible: Vec<String> = eligible.map(|(id, _)| (*id).clone()).collect();
         let results =
-            create_in_transaction(&by, engine, &eligible, &checked, &offer, request.force).await?;
+            create_checked(&by, writer, &eligible, &checked, &offer, request.force).await?;
         for (id, refusal) in checked_batch {
             match refusal.map_or_else(|| created_id(results.get(id)), Err) {
                 Ok(update) => result.accepted.push((id.clone(), update)),
@@ -99,58 +97,19 @@ fn check_before_offer(
     }
 }
 
-/// Creates updates in one transaction and drops the devices from the read model; results by device id. It completes
-/// even if the client disconnects.
-pub(super) async fn create_in_transaction(
+/// Creates the updates of devices that the policies have checked; results by device id.
+pub(super) async fn create_checked(
     by: &OfferedBy,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     ids: &[String],
     checked: &CheckedDevices,
     offer: &Offer,
     force: bool,
 ) -> Result<BTreeMap<String, OfferResult>> {
-    let targets: Vec<_> = ids
+    let devices = ids
         .iter()
-        .filter_map(|id| Some((id.clone(), checked.get(id)?.0.key)))
-        .collect();
-    if targets.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let (engine, tenant, offer) = (Arc::clone(engine), by.ctx.tenant, offer.clone());
-    let by = by.clone();
-    let task = tokio::spawn(async move {
-        let keys: Vec<_> = targets.iter().map(|(_, key)| *key).collect();
-        let results = engine
-            .store()
-            .create_updates(tenant, &keys, &offer, force, Some(&by))
-            .await;
-        match results {
-            Ok(results) => {
-                let affected = results.iter().filter_map(affected).cloned();
-                devices::invalidate_affected(&engine, &affected.collect::<Vec<_>>());
-                Ok(targets.into_iter().map(|(id, _)| id).zip(results).collect())
-            }
-            Err(error) => {
-                // After a store error the result is unknown.
-                for (id, _) in &targets {
-                    devices::invalidate_device(&engine, tenant, id);
-                }
-                Err(Error::from(error))
-            }
-        }
-    });
-    task.await
-        .map_err(|panic| Error::internal("create updates", panic))?
-}
-
-fn affected(result: &OfferResult) -> Option<&AffectedDevice> {
-    match result {
-        OfferResult::Created(_, affected) => Some(affected),
-        OfferResult::AlreadyOpen(_)
-        | OfferResult::AlreadyInstalled
-        | OfferResult::Pinned
-        | OfferResult::DeviceNotFound => None,
-    }
+        .filter_map(|id| Some((id.clone(), checked.get(id)?.0.key)));
+    writer.create(by, devices.collect(), offer, force).await
 }
 
 /// The id of the created update, or why the device was refused.

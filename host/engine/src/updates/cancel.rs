@@ -1,15 +1,11 @@
-use std::sync::Arc;
-
 use tidegate_core::{
     Named as _,
     id::UpdateId,
     update::{EventError, UpdateEvent, UpdateStatus},
 };
 
-use super::log::note;
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
-    devices::record_report,
+    Authorized, Error, Operator, Result, UpdateWriter,
     ports::{DeviceEvent, DeviceReport, RecordError, UpdateRow},
 };
 
@@ -17,12 +13,12 @@ use crate::{
 /// changes nothing. `force` ends a cancelling update without its device; later feedback of the device is refused.
 pub async fn cancel(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     id: UpdateId,
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    let row = super::get(ctx, engine.store(), id).await?;
+    let row = super::get(ctx, writer.store(), id).await?;
     if row.update.state.status == UpdateStatus::Verifying {
         let message = "the device has reported the installation, which is being verified: roll the device back instead";
         return Err(Error::conflict("update_installed", message));
@@ -39,15 +35,15 @@ pub async fn cancel(
         at: ctx.now,
         event: DeviceEvent::Update(id, event),
     };
-    match record_report(engine, &row.device_id, report).await {
+    match writer.report(&row.device_id, report).await {
         Ok(recorded) => {
             if recorded.changes_update {
-                note(ctx, engine, &row.update, action, reason).await;
+                writer.note(ctx, &row.update, action, reason).await;
             }
-            super::get(ctx, engine.store(), id).await
+            super::get(ctx, writer.store(), id).await
         }
         Err(RecordError::Refused(EventError::Closed)) => {
-            let ended = super::get(ctx, engine.store(), id).await?;
+            let ended = super::get(ctx, writer.store(), id).await?;
             let status = ended.update.state.status.as_str();
             let message = format!("the update is {status} and cannot be cancelled");
             Err(Error::conflict("update_ended", message))

@@ -1,13 +1,12 @@
-use std::sync::Arc;
-
 use super::{
     OfferRefusal, UpdateRequest,
-    bulk::{create_in_transaction, created_id},
+    bulk::{create_checked, created_id},
     policies::policies_of,
 };
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
+    Authorized, Error, Operator, Result, UpdateWriter,
     compatibility::{CheckedDevices, CompatibilityCheck, context_without_campaign},
+    plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
 };
 
@@ -15,12 +14,13 @@ use crate::{
 /// created.
 pub async fn create(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
+    plugins: &PluginCalls,
     device_id: &str,
     request: &UpdateRequest,
 ) -> Result<UpdateRow> {
     // The path is checked before the body.
-    let (store, plugins) = (engine.store(), engine.plugins());
+    let store = writer.store();
     if store.device(ctx.tenant, device_id).await?.is_none() {
         return Err(Error::not_found("device", device_id));
     }
@@ -41,15 +41,15 @@ pub async fn create(
         ctx: (**ctx).clone(),
         action: OfferAction::Create,
     };
-    create_checked(&by, engine, device_id, &checked, &offer, request.force)
+    create_one(&by, writer, device_id, &checked, &offer, request.force)
         .await?
         .map_err(|refusal| refusal.into_error(device_id))
 }
 
 /// Creates the update of a device that the policies have checked, or returns why it is refused.
-pub(super) async fn create_checked(
+pub(super) async fn create_one(
     by: &OfferedBy,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
     device_id: &str,
     checked: &CheckedDevices,
     offer: &Offer,
@@ -59,9 +59,9 @@ pub(super) async fn create_checked(
         return Ok(Err(OfferRefusal::Incompatible(reason.clone())));
     }
     let ids = [device_id.to_owned()];
-    let results = create_in_transaction(by, engine, &ids, checked, offer, force).await?;
+    let results = create_checked(by, writer, &ids, checked, offer, force).await?;
     match created_id(results.get(device_id)) {
-        Ok(id) => super::get(&by.ctx, engine.store(), id).await.map(Ok),
+        Ok(id) => super::get(&by.ctx, writer.store(), id).await.map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
 }

@@ -1,14 +1,11 @@
 use tidegate_core::{
     id::{DeviceKey, UpdateId},
-    log::{LogLine, LogSource, MAX_LINES, lines},
-    update::Update,
+    log::{LogLine, MAX_LINES},
 };
 
 use crate::{
-    Ctx, Engine, Result,
-    ports::{
-        DeviceEvent, DeviceReport, PageRequest, ReportedLines, Store, UpdateFilter, UpdateRow,
-    },
+    Ctx, Result,
+    ports::{PageRequest, Store, UpdateFilter, UpdateRow},
 };
 
 /// A part of an update's log.
@@ -44,29 +41,6 @@ pub async fn log(
         lines: log.lines,
         dropped: log.total.saturating_sub(MAX_LINES),
     })
-}
-
-/// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken effect.
-pub(super) async fn note(ctx: &Ctx, engine: &Engine, update: &Update, action: &str, reason: &str) {
-    let colon = if reason.is_empty() { "" } else { ": " };
-    let lines = ReportedLines {
-        update: Some(update.id),
-        source: LogSource::Host,
-        lines: lines(&format!("{action} by {}{colon}{reason}", ctx.actor.name)),
-    };
-    let report = DeviceReport {
-        tenant: update.tenant,
-        device: update.device,
-        by: None,
-        at: ctx.now,
-        event: DeviceEvent::Log(lines),
-    };
-    if let Err(error) = engine.store().report(report).await {
-        let error = &error as &dyn std::error::Error;
-        let (tenant, update) = (update.tenant, update.id);
-        tracing::warn!(error, %tenant, %update, "operator action not written to the log of the update");
-    }
-    engine.signals.notify_log_watchers(update.device);
 }
 
 /// The id of a device's newest update.

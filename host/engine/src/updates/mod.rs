@@ -8,7 +8,6 @@ mod explain;
 mod get;
 mod log;
 mod offer_refusal;
-mod offer_rollback;
 mod policies;
 mod request;
 mod retry;

@@ -1,11 +1,10 @@
-use std::sync::Arc;
-
 use tidegate_core::{Named as _, id::UpdateId, update::UpdateStatus};
 
-use super::{create::create_checked, log::note, request::INVALID};
+use super::{create::create_one, request::INVALID};
 use crate::{
-    Authorized, Engine, Error, Operator, Result,
+    Authorized, Error, Operator, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, Policies, context_without_campaign},
+    plugins::PluginCalls,
     ports::{Offer, OfferAction, OfferedBy, UpdateRow},
     rules::Rules,
     update_options::RetryOptions,
@@ -15,11 +14,13 @@ use crate::{
 /// own. Its campaign keeps counting the failure. Policies are not checked again.
 pub async fn retry(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
+    plugins: &PluginCalls,
     id: UpdateId,
     changes: RetryOptions,
 ) -> Result<UpdateRow> {
-    let row = super::get(ctx, engine.store(), id).await?;
+    let store = writer.store();
+    let row = super::get(ctx, store, id).await?;
     let update = &row.update;
     Rules::from_iter(changes.validate()).accept(INVALID)?;
     let options = changes.apply(update.state.options.clone());
@@ -28,17 +29,17 @@ pub async fn retry(
         let message = format!("the update is {} and cannot be retried", status.as_str());
         return Err(Error::conflict("nothing_to_retry", message));
     }
-    let found = engine.store().firmware(ctx.tenant, update.firmware).await?;
+    let found = store.firmware(ctx.tenant, update.firmware).await?;
     let firmware = found.ok_or_else(|| Error::not_found("firmware", update.firmware))?;
     let check = CompatibilityCheck {
-        plugins: engine.plugins(),
+        plugins,
         tenant: ctx.tenant,
         policies: &Policies::default(),
         firmware: &firmware,
         context: context_without_campaign(ctx.now, options.timeouts.update),
     };
     let checked = check
-        .check_devices(engine.store(), vec![row.device_id.clone()])
+        .check_devices(store, vec![row.device_id.clone()])
         .await?;
     let offer = Offer {
         firmware: update.firmware,
@@ -52,10 +53,10 @@ pub async fn retry(
         ctx: (**ctx).clone(),
         action: OfferAction::Retry,
     };
-    let new_update = create_checked(&by, engine, &row.device_id, &checked, &offer, false)
+    let new_update = create_one(&by, writer, &row.device_id, &checked, &offer, false)
         .await?
         .map_err(|refusal| refusal.into_error_without_force(&row.device_id))?;
     let action = format!("retry of update {id}");
-    note(ctx, engine, &new_update.update, &action, "").await;
+    writer.note(ctx, &new_update.update, &action, "").await;
     Ok(new_update)
 }

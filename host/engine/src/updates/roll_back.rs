@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tidegate_core::{
     campaign::ROLLBACK_WEIGHT,
@@ -9,10 +9,11 @@ use tidegate_core::{
     version::is_same,
 };
 
-use super::{OfferRefusal, log::note, offer_rollback::offer_rollback};
+use super::{OfferRefusal, bulk::created_id};
 use crate::{
-    Authorized, Ctx, Engine, Error, Operator, Result,
+    Authorized, Ctx, Error, Operator, Result, UpdateWriter,
     compatibility::{CompatibilityCheck, HARDWARE, Policies, context_without_campaign},
+    plugins::PluginCalls,
     ports::{Offer, OfferOverrides, PageRequest, Store, UpdateFilter, UpdateRow},
     registry,
 };
@@ -31,36 +32,38 @@ const SEARCHED_UPDATES: PageRequest = PageRequest {
 /// it is installed.
 pub async fn roll_back(
     ctx: &Authorized<Operator>,
-    engine: &Arc<Engine>,
+    writer: &UpdateWriter,
+    plugins: &PluginCalls,
     device_id: &str,
     target_version: Option<&str>,
     force: bool,
     reason: &str,
 ) -> Result<UpdateRow> {
-    let device = registry::get(ctx, engine.store(), device_id).await?;
-    let updates = updates(ctx, engine.store(), &device).await?;
+    let store = writer.store();
+    let device = registry::get(ctx, store, device_id).await?;
+    let updates = updates(ctx, store, &device).await?;
     let last = updates.iter().find(|row| is_running(&device, row));
     let target = match target_version {
-        None => previous_firmware(ctx, engine.store(), &device, last).await?,
+        None => previous_firmware(ctx, store, &device, last).await?,
         Some(version) => match previously_completed(&updates, version) {
             Some(target) => target,
-            None => find_version(ctx, engine.store(), &device, last, version).await?,
+            None => find_version(ctx, store, &device, last, version).await?,
         },
     };
-    let firmware = firmware(ctx, engine.store(), target.firmware).await?;
+    let firmware = firmware(ctx, store, target.firmware).await?;
     // Firmware that ran on the device is compatible, whatever the device reports now.
     let skips_policies = target.has_run || force;
     let policy_names: &[&str] = if skips_policies { &[] } else { &[HARDWARE] };
-    let policies = Policies::by_name(engine.store(), ctx.tenant, policy_names).await?;
+    let policies = Policies::by_name(store, ctx.tenant, policy_names).await?;
     let check = CompatibilityCheck {
-        plugins: engine.plugins(),
+        plugins,
         tenant: ctx.tenant,
         policies: &policies,
         firmware: &firmware,
         context: context_without_campaign(ctx.now, ROLLBACK_TIMEOUT),
     };
     let checked = check
-        .check_devices(engine.store(), vec![device_id.to_owned()])
+        .check_devices(store, vec![device_id.to_owned()])
         .await?;
     if let Some((_, Some(reason))) = checked.get(device_id) {
         return Err(OfferRefusal::Incompatible(reason.clone()).into_error(device_id));
@@ -81,13 +84,14 @@ pub async fn roll_back(
         ignore_pin: force,
         ignore_installed: force || has_moved_on,
     };
-    let (id, cancelled) = offer_rollback(ctx, engine, &device, &offer, overrides).await?;
-    let row = super::get(ctx, engine.store(), id).await?;
-    note(ctx, engine, &row.update, "rolled back", reason).await;
+    let (result, cancelled) = writer.roll_back(ctx, &device, &offer, overrides).await?;
+    let id = created_id(Some(&result)).map_err(|refusal| refusal.into_error(device_id))?;
+    let row = super::get(ctx, store, id).await?;
+    writer.note(ctx, &row.update, "rolled back", reason).await;
     for row in &updates {
         if cancelled.iter().any(|(id, _)| *id == row.update.id) {
             let action = format!("cancelled for update {id}");
-            note(ctx, engine, &row.update, &action, reason).await;
+            writer.note(ctx, &row.update, &action, reason).await;
         }
     }
     Ok(row)

@@ -54,13 +54,27 @@ async fn a_campaign_is_approved_by_another_user() {
         Error::Conflict { code, .. } | Error::Forbidden { code, .. } => code,
         other => panic!("{other:?}"),
     };
-    let start = campaigns::start(&fixture.ctx(), &fixture.engine, id).await;
+    let start = campaigns::start(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await;
     assert_eq!(
         code(start.expect_err("the approval is missing")),
         "not_approved"
     );
     let admin = Authorized::new(fixture.ctx_of("op", Role::Admin)).expect("an approver");
-    let own = campaigns::approve(&admin, &fixture.engine, id, String::new()).await;
+    let own = campaigns::approve(
+        &admin,
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        String::new(),
+    )
+    .await;
     assert_eq!(
         code(own.expect_err("the campaign is the user's own")),
         "own_campaign"
@@ -71,12 +85,24 @@ async fn a_campaign_is_approved_by_another_user() {
         "role_missing"
     );
     let approver = Authorized::new(fixture.ctx_of("maker", Role::Approver)).expect("an approver");
-    campaigns::approve(&approver, &fixture.engine, id, "looks good".to_owned())
-        .await
-        .expect("another user may approve");
-    campaigns::start(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign starts");
+    campaigns::approve(
+        &approver,
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        "looks good".to_owned(),
+    )
+    .await
+    .expect("another user may approve");
+    campaigns::start(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign starts");
 }
 
 #[tokio::test]
@@ -85,17 +111,28 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
     let id = fixture
         .create_and_start(draft(fixture.add_firmware("1.1.0").await))
         .await;
-    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
-        .await
-        .expect("the campaign pauses");
+    campaigns::pause(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        "lunch",
+    )
+    .await
+    .expect("the campaign pauses");
     fixture
         .sandbox
         .decides(|_| panic!("a paused campaign calls no plugin"));
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Paused);
-    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign resumes");
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
 
     fixture.sandbox.decides(|observation| {
         let acts: Vec<OperatorActKind> = observation.operator.iter().map(|act| act.kind).collect();
@@ -106,18 +143,30 @@ async fn a_paused_campaign_calls_no_plugin_and_a_gate_is_passed_once() {
         Ok(decision(&[(0, 1)], DecisionOutcome::AwaitOperator(1)))
     });
     fixture.tick(id).await;
-    campaigns::advance(&fixture.ctx(), &fixture.engine, id, 1)
-        .await
-        .expect("the gate opens");
+    campaigns::advance(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        1,
+    )
+    .await
+    .expect("the gate opens");
     fixture.sandbox.decides(|observation| {
         assert!(observation.waves[1].advanced_at.is_some());
         Ok(decision(&[(1, 2)], DecisionOutcome::Proceed))
     });
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 3);
-    let again = campaigns::advance(&fixture.ctx(), &fixture.engine, id, 1)
-        .await
-        .expect_err("the wave is released already");
+    let again = campaigns::advance(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        1,
+    )
+    .await
+    .expect_err("the wave is released already");
     assert!(matches!(
         again,
         Error::Conflict {
@@ -146,7 +195,7 @@ async fn another_tenant_sees_nothing() {
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(
-        campaigns::pause(&stranger, engine, id, "").await,
+        campaigns::pause(&stranger, engine.store(), engine.signals(), id, "").await,
         Err(Error::NotFound { .. })
     ));
     assert!(matches!(

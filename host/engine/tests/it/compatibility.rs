@@ -84,7 +84,14 @@ async fn offer_to_all(fixture: &EngineFixture) -> updates::BulkResult {
         policies: Some(policies()),
     };
     let device_ids = (0..3).map(|n| format!("device-{n:03}")).collect();
-    let result = updates::create_many(&fixture.ctx(), &fixture.engine, device_ids, &request).await;
+    let result = updates::create_many(
+        &fixture.ctx(),
+        fixture.engine.update_writer(),
+        fixture.engine.plugins(),
+        device_ids,
+        &request,
+    )
+    .await;
     result.expect("the database answers")
 }
 

@@ -216,9 +216,15 @@ impl EngineFixture {
     /// A started campaign for all devices.
     pub(crate) async fn create_and_start(&self, draft: Draft) -> CampaignId {
         let id = self.create(draft).await.id;
-        campaigns::start(&self.ctx(), &self.engine, id)
-            .await
-            .expect("the campaign starts");
+        campaigns::start(
+            &self.ctx(),
+            self.engine.store(),
+            self.engine.plugins(),
+            self.engine.signals(),
+            id,
+        )
+        .await
+        .expect("the campaign starts");
         id
     }
 

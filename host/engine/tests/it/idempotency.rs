@@ -21,7 +21,7 @@ async fn reserve_again(
     engine: &Arc<Engine>,
     fixture: &EngineFixture,
 ) -> Result<Vec<u8>, &'static str> {
-    match reserve(&fixture.ctx(), engine, KEY, FINGERPRINT).await {
+    match reserve(&fixture.ctx(), engine.idempotency_keys(), KEY, FINGERPRINT).await {
         Ok(Reservation::Replayed(response)) => Ok(response),
         Ok(Reservation::New(_)) => Err("new"),
         Err(Error::Conflict { code, .. } | Error::Invalid { code, .. }) => Err(code),
@@ -30,7 +30,7 @@ async fn reserve_again(
 }
 
 async fn reserve_new(engine: &Arc<Engine>, fixture: &EngineFixture) -> RunningRequest {
-    match reserve(&fixture.ctx(), engine, KEY, FINGERPRINT).await {
+    match reserve(&fixture.ctx(), engine.idempotency_keys(), KEY, FINGERPRINT).await {
         Ok(Reservation::New(running)) => running,
         Ok(Reservation::Replayed(_)) => panic!("the request was executed before"),
         Err(error) => panic!("{error}"),
@@ -48,7 +48,7 @@ async fn a_response_that_is_too_large_is_not_stored() {
         reserve_again(engine, &fixture).await,
         Err("answer_not_kept")
     );
-    let wrong = reserve(&fixture.ctx(), engine, KEY, [2; 32]).await;
+    let wrong = reserve(&fixture.ctx(), engine.idempotency_keys(), KEY, [2; 32]).await;
     assert!(matches!(wrong, Err(Error::Invalid { .. })));
 
     fixture.clock.advance(Duration::from_hours(24));

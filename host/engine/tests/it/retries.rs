@@ -58,9 +58,15 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         "{explanation}"
     );
 
-    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
-        .await
-        .expect("the campaign pauses");
+    campaigns::pause(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        "lunch",
+    )
+    .await
+    .expect("the campaign pauses");
     let explanation = reasons(&fixture).await;
     assert!(
         explanation.contains("it waits until the campaign is resumed"),
@@ -80,9 +86,14 @@ async fn a_retry_is_explained_with_its_time_and_what_it_waits_for() {
         UpdateStatus::Scheduled
     );
 
-    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign resumes");
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
     assert!(reasons(&fixture).await.contains("it is offered shortly"));
     fixture.clock.advance(Duration::from_mins(10));
     expire().await;
@@ -105,12 +116,20 @@ async fn a_pinned_device_is_not_rolled_back_and_the_reason_is_explained() {
         pinned: Some(true),
         ..DeviceChange::at(fixture.engine.now())
     };
-    registry::change(&fixture.ctx(), &fixture.engine, "device-000", pin)
-        .await
-        .expect("the device is pinned");
+    registry::change(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.caches(),
+        fixture.engine.signals(),
+        "device-000",
+        pin,
+    )
+    .await
+    .expect("the device is pinned");
     campaigns::roll_back(
         &fixture.ctx(),
-        &fixture.engine,
+        fixture.engine.store(),
+        fixture.engine.signals(),
         id,
         RollbackScope::Everything,
         "it is bad",

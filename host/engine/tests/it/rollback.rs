@@ -110,7 +110,8 @@ async fn a_device_that_completes_while_being_cancelled_is_rolled_back() {
     let reason = "an operator changed their mind";
     campaigns::roll_back(
         &fixture.ctx(),
-        &fixture.engine,
+        fixture.engine.store(),
+        fixture.engine.signals(),
         id,
         RollbackScope::Everything,
         reason,
@@ -154,7 +155,8 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
     fixture.report_result(id, Finished::Success).await;
     campaigns::roll_back(
         &fixture.ctx(),
-        &fixture.engine,
+        fixture.engine.store(),
+        fixture.engine.signals(),
         id,
         RollbackScope::InFlight,
         "it hums",
@@ -190,9 +192,15 @@ async fn a_device_that_installed_and_fell_silent_is_rolled_back() {
 #[tokio::test]
 async fn cancelling_a_campaign_cancels_its_open_updates() {
     let (fixture, id) = half_rolled_out().await;
-    campaigns::cancel(&fixture.ctx(), &fixture.engine, id, "enough")
-        .await
-        .expect("the campaign is cancelled");
+    campaigns::cancel(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        "enough",
+    )
+    .await
+    .expect("the campaign is cancelled");
     fixture.tick(id).await;
     assert!(
         fixture

@@ -107,9 +107,14 @@ async fn a_plugin_that_keeps_making_invalid_decisions_holds_its_campaign() {
     fixture
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
-    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign resumes");
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
     fixture.tick(id).await;
     assert_eq!(fixture.updates(id).await.len(), 1);
     assert_eq!(fixture.campaign(id).await.hold, None);
@@ -281,9 +286,14 @@ async fn resuming_after_the_failure_ceiling_accepts_the_failures_so_far() {
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 
-    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign resumes");
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
     let explain = fixture.campaign(id).await.explain;
     assert!(explain[0].contains("accepted"), "{explain:?}");
     fixture
@@ -310,13 +320,24 @@ async fn resuming_a_pause_accepts_no_failures() {
         .sandbox
         .decides(|_| Ok(decision(&[(0, 1)], DecisionOutcome::Proceed)));
     fixture.tick(id).await;
-    campaigns::pause(&fixture.ctx(), &fixture.engine, id, "lunch")
-        .await
-        .expect("the campaign pauses");
+    campaigns::pause(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+        "lunch",
+    )
+    .await
+    .expect("the campaign pauses");
     fixture.report_result(id, Finished::Failure).await;
-    campaigns::resume(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign resumes");
+    campaigns::resume(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign resumes");
     fixture.tick(id).await;
     assert_eq!(fixture.status(id).await, CampaignStatus::Held);
 }
@@ -370,18 +391,30 @@ async fn incompatible_devices_are_excluded_with_the_reason() {
         .create(draft(fixture.add_firmware("1.1.0").await))
         .await
         .id;
-    let error = campaigns::start(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect_err("no device is compatible");
+    let error = campaigns::start(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect_err("no device is compatible");
     assert!(error.to_string().contains("fits: wrong board"), "{error}");
     assert_eq!(fixture.status(id).await, CampaignStatus::Created);
 
     fixture
         .sandbox
         .checks(|input| Ok(vec![Compatibility::Compatible; input.classes.len()]));
-    campaigns::start(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect("the campaign starts");
+    campaigns::start(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect("the campaign starts");
     let explained = campaigns::explain(&fixture.ctx(), fixture.engine.store(), "device-000")
         .await
         .expect("an explanation");
@@ -403,9 +436,15 @@ async fn a_second_start_changes_nothing() {
         .create_and_start(draft(fixture.add_firmware("1.1.0").await))
         .await;
     let before = fixture.campaign(id).await;
-    let error = campaigns::start(&fixture.ctx(), &fixture.engine, id)
-        .await
-        .expect_err("the campaign has started");
+    let error = campaigns::start(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.plugins(),
+        fixture.engine.signals(),
+        id,
+    )
+    .await
+    .expect_err("the campaign has started");
     assert!(
         matches!(
             error,

@@ -65,7 +65,16 @@ impl EngineFixture {
     }
 
     async fn roll_back_to(&self, version: Option<&str>, force: bool) -> Result<UpdateRow> {
-        updates::roll_back(&self.ctx(), &self.engine, DEVICE, version, force, "it hums").await
+        updates::roll_back(
+            &self.ctx(),
+            self.engine.update_writer(),
+            self.engine.plugins(),
+            DEVICE,
+            version,
+            force,
+            "it hums",
+        )
+        .await
     }
 
     /// Stores a firmware of this name and version for this model.
@@ -156,7 +165,13 @@ async fn a_rollback_cancels_an_installed_but_unproven_update() {
         .await;
     assert_eq!(unproven.update.state.status, UpdateStatus::Verifying);
     let ctx = fixture.ctx();
-    let cancelled = updates::cancel(&ctx, &fixture.engine, unproven.update.id, true, "");
+    let cancelled = updates::cancel(
+        &ctx,
+        fixture.engine.update_writer(),
+        unproven.update.id,
+        true,
+        "",
+    );
     assert_eq!(refusal(cancelled.await).0, "update_installed");
 
     let back = fixture
@@ -227,11 +242,26 @@ async fn force_overrides_a_pin_where_the_command_has_it() {
         pinned: Some(true),
         ..DeviceChange::at(fixture.engine.now())
     };
-    let pinned = registry::change(&fixture.ctx(), &fixture.engine, DEVICE, pin).await;
+    let pinned = registry::change(
+        &fixture.ctx(),
+        fixture.engine.store(),
+        fixture.engine.caches(),
+        fixture.engine.signals(),
+        DEVICE,
+        pin,
+    )
+    .await;
     pinned.expect("the device is pinned");
 
     let keep = updates::RetryOptions::default();
-    let retried = updates::retry(&fixture.ctx(), &fixture.engine, failed.update.id, keep).await;
+    let retried = updates::retry(
+        &fixture.ctx(),
+        fixture.engine.update_writer(),
+        fixture.engine.plugins(),
+        failed.update.id,
+        keep,
+    )
+    .await;
     let (code, why) = refusal(retried);
     assert_eq!(code, "pinned");
     assert!(
@@ -255,7 +285,15 @@ async fn a_forced_cancel_does_not_wait_for_the_device() {
     let row = fixture.offered(firmware, SuccessCriteria::Reported).await;
     let id = row.update.id;
     let ctx = fixture.ctx();
-    let cancel = |force| updates::cancel(&ctx, &fixture.engine, id, force, "it is gone");
+    let cancel = |force| {
+        updates::cancel(
+            &ctx,
+            fixture.engine.update_writer(),
+            id,
+            force,
+            "it is gone",
+        )
+    };
     assert_eq!(refusal(cancel(true).await).0, "update_not_cancelling");
     for _ in 0..2 {
         let cancelled_update = cancel(false).await.expect("the update is cancelled");

@@ -56,6 +56,41 @@ fn every_use_case_declares_who_may_run_it() {
     assert!(declared > 50, "{declared} use cases were found");
 }
 
+#[test]
+fn no_use_case_of_an_actor_is_handed_the_engine() {
+    let mut with_engine = Vec::new();
+    for (file, function) in use_cases() {
+        let has_engine = function.sig.inputs.iter().any(|argument| match argument {
+            FnArg::Typed(argument) => names_engine(&argument.ty),
+            FnArg::Receiver(_) => false,
+        });
+        if has_engine && declaration(&function).is_some() {
+            with_engine.push(format!("{file}: {}", function.sig.ident));
+        }
+    }
+    assert_eq!(
+        with_engine,
+        Vec::<String>::new(),
+        "they get more than they need"
+    );
+}
+
+fn names_engine(argument: &Type) -> bool {
+    match argument {
+        Type::Reference(reference) => names_engine(&reference.elem),
+        Type::Path(TypePath { path, .. }) => path.segments.iter().any(|segment| {
+            let is_generic = match &segment.arguments {
+                PathArguments::AngleBracketed(generic) => generic.args.iter().any(
+                    |argument| matches!(argument, GenericArgument::Type(inner) if names_engine(inner)),
+                ),
+                _ => false,
+            };
+            segment.ident == "Engine" || is_generic
+        }),
+        _ => false,
+    }
+}
+
 /// The public asynchronous functions, each with its file.
 fn use_cases() -> Vec<(String, ItemFn)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

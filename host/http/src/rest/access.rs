@@ -83,7 +83,10 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<Ctx> {
     let (headers, engine) = (&parts.headers, &state.engine);
     let ctx = match (headers.get("x-api-key"), headers.get(AUTHORIZATION)) {
         (Some(key), _) => match key.to_str() {
-            Ok(key) => tenants::authenticate(engine, key, request_id(parts, state)).await?,
+            Ok(key) => {
+                tenants::authenticate(engine.store(), key, request_id(parts, state), engine.now())
+                    .await?
+            }
             Err(_) => None,
         },
         (None, Some(authorization)) => match authorization.to_str().ok().and_then(bearer_token) {

@@ -26,7 +26,15 @@ impl TestServer {
 
     /// Replaces the device's token; the old one stays valid for `old_life`.
     async fn replace_token(&self, device: &str, old_life: Duration) -> anyhow::Result<String> {
-        let new = access::replace_token(&self.ctx(), &self.engine, device, old_life).await?;
+        let new = access::replace_token(
+            &self.ctx(),
+            self.engine.store(),
+            self.engine.caches(),
+            self.engine.entropy(),
+            device,
+            old_life,
+        )
+        .await?;
         Ok(format!("TargetToken {}", new.token))
     }
 }
@@ -99,7 +107,13 @@ async fn a_revoked_token_is_refused() -> anyhow::Result<()> {
     let second = server
         .replace_token("dev-1", Duration::from_hours(1))
         .await?;
-    access::revoke_token(&server.ctx(), &server.engine, "dev-1").await?;
+    access::revoke_token(
+        &server.ctx(),
+        server.engine.store(),
+        server.engine.caches(),
+        "dev-1",
+    )
+    .await?;
     for token in [
         "TargetToken first",
         &second,
@@ -117,8 +131,24 @@ async fn a_revoked_token_is_refused() -> anyhow::Result<()> {
 async fn a_gateway_of_a_group_is_refused_for_other_devices() -> anyhow::Result<()> {
     let server = TestServer::authenticated().await?;
     let (engine, tenant) = (&server.engine, server.tenant);
-    let hall = access::create_gateway(&server.ctx(), engine, "hall", Some("hall")).await?;
-    let yard = access::create_gateway(&server.ctx(), engine, "yard", Some("yard")).await?;
+    let hall = access::create_gateway(
+        &server.ctx(),
+        engine.store(),
+        engine.caches(),
+        engine.entropy(),
+        "hall",
+        Some("hall"),
+    )
+    .await?;
+    let yard = access::create_gateway(
+        &server.ctx(),
+        engine.store(),
+        engine.caches(),
+        engine.entropy(),
+        "yard",
+        Some("yard"),
+    )
+    .await?;
     let hall_token = format!("GatewayToken {}", hall.token);
     let yard_token = format!("GatewayToken {}", yard.token);
     server.put_device("ungrouped", "secret").await?;
@@ -155,7 +185,15 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
     let server = TestServer::authenticated().await?;
     let engine = &server.engine;
     let other = tenants::create(engine, "other").await?;
-    let made = access::create_gateway(&server.ctx(), engine, "hall", None).await?;
+    let made = access::create_gateway(
+        &server.ctx(),
+        engine.store(),
+        engine.caches(),
+        engine.entropy(),
+        "hall",
+        None,
+    )
+    .await?;
     let token = format!("GatewayToken {}", made.token);
     assert_eq!(server.poll_status(BASE, &token).await?, 200);
     assert_eq!(
@@ -167,18 +205,29 @@ async fn a_deleted_gateway_is_revoked() -> anyhow::Result<()> {
 
     // The time of its last use is recorded, though not for each request.
     let used_at = engine.now();
-    access::flush_gateways_used(engine).await?;
+    access::flush_gateways_used(engine.store(), engine.caches()).await?;
     let gateways = access::gateways(&server.ctx::<Admin>(), engine.store()).await?;
     let hall = gateways.iter().find(|gateway| gateway.name == "hall");
     assert_eq!(hall.and_then(|hall| hall.last_used), Some(used_at));
 
     assert!(
-        access::delete_gateway(&server.ctx_of(other.id), engine, made.gateway.id)
-            .await
-            .is_err()
+        access::delete_gateway(
+            &server.ctx_of(other.id),
+            engine.store(),
+            engine.caches(),
+            made.gateway.id
+        )
+        .await
+        .is_err()
     );
     assert_eq!(server.poll_status(BASE, &token).await?, 200);
-    access::delete_gateway(&server.ctx(), engine, made.gateway.id).await?;
+    access::delete_gateway(
+        &server.ctx(),
+        engine.store(),
+        engine.caches(),
+        made.gateway.id,
+    )
+    .await?;
     assert_eq!(server.poll_status(BASE, &token).await?, 401);
     Ok(())
 }
@@ -210,7 +259,13 @@ async fn only_the_first_token_is_trusted() -> anyhow::Result<()> {
     let gate = "/LAB/controller/v1/behind-the-gate";
     assert_eq!(server.poll_status(gate, GATEWAY).await?, 200);
     assert_eq!(server.poll_status(gate, "TargetToken mine").await?, 401);
-    access::revoke_token(&server.ctx(), &server.engine, "dev-1").await?;
+    access::revoke_token(
+        &server.ctx(),
+        server.engine.store(),
+        server.engine.caches(),
+        "dev-1",
+    )
+    .await?;
     assert_eq!(server.poll_status(BASE, "TargetToken first").await?, 401);
     Ok(())
 }

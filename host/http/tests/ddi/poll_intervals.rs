@@ -26,7 +26,13 @@ impl TestServer {
                 ..TenantSettings::default()
             })
         };
-        tenants::change_settings(&self.ctx(), &self.engine, change).await?;
+        tenants::change_settings(
+            &self.ctx(),
+            self.engine.store(),
+            self.engine.caches(),
+            change,
+        )
+        .await?;
         Ok(())
     }
 
@@ -77,14 +83,30 @@ async fn a_change_of_the_interval_takes_effect_at_the_next_poll() -> anyhow::Res
             polling_interval: Some(interval),
             ..DeviceChange::at(server.engine.now())
         };
-        registry::change(&server.ctx(), &server.engine, "dev-2", change).await?;
+        registry::change(
+            &server.ctx(),
+            server.engine.store(),
+            server.engine.caches(),
+            server.engine.signals(),
+            "dev-2",
+            change,
+        )
+        .await?;
         assert_eq!(server.sleep("dev-2").await?, expected);
     }
     let change = DeviceChange {
         polling_interval: Some(Some(Duration::ZERO)),
         ..DeviceChange::at(server.engine.now())
     };
-    let refused = registry::change(&server.ctx(), &server.engine, "dev-2", change).await;
+    let refused = registry::change(
+        &server.ctx(),
+        server.engine.store(),
+        server.engine.caches(),
+        server.engine.signals(),
+        "dev-2",
+        change,
+    )
+    .await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     Ok(())
 }

@@ -174,7 +174,15 @@ async fn a_new_gateway_and_a_new_tenant_are_accepted_within_a_second() -> anyhow
         401,
         "the tenant exists, with its own gateways"
     );
-    let made = access::create_gateway(&server.ctx_of(new.id), &server.engine, "gate", None).await?;
+    let made = access::create_gateway(
+        &server.ctx_of(new.id),
+        server.engine.store(),
+        server.engine.caches(),
+        server.engine.entropy(),
+        "gate",
+        None,
+    )
+    .await?;
     let theirs = format!("GatewayToken {}", made.token);
     let poll_new = get("/new/controller/v1/d").header("Authorization", &theirs);
     assert_eq!(server.send(poll_new).await?.status, 200, "immediately");

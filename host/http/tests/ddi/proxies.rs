@@ -94,7 +94,13 @@ async fn location_has_the_proxys_prefix() -> anyhow::Result<()> {
             role: Role::Operator,
             expires_at: None,
         };
-        let key = tenants::issue_key(&server.ctx(), &server.engine, key).await?;
+        let key = tenants::issue_key(
+            &server.ctx(),
+            server.engine.store(),
+            server.engine.entropy(),
+            key,
+        )
+        .await?;
         let made = request("POST", "/api/v1/devices")
             .json(&json!({ "device_id": "dev-9" }))
             .header("X-API-Key", &key)

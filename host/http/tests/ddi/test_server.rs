@@ -130,7 +130,7 @@ impl TestServer {
             change(&mut settings);
             Ok::<_, tidegate_engine::Error>(settings)
         };
-        tenants::change_settings(&admin, &self.engine, change).await?;
+        tenants::change_settings(&admin, self.engine.store(), self.engine.caches(), change).await?;
         Ok(())
     }
 

@@ -150,11 +150,14 @@ async fn trust(
         expires_at: Timestamp(i64::MAX),
         created_at: server.engine.now(),
     };
-    Ok(
-        access::create_authority(&server.ctx_of(tenant), &server.engine, new)
-            .await?
-            .id,
+    Ok(access::create_authority(
+        &server.ctx_of(tenant),
+        server.engine.store(),
+        server.engine.caches(),
+        new,
     )
+    .await?
+    .id)
 }
 
 #[tokio::test]
@@ -250,7 +253,13 @@ async fn expired_and_wrong_usage_certificates_are_refused() -> anyhow::Result<()
         )
     };
     assert_eq!(poll().await?, 200);
-    access::delete_authority(&server.ctx(), &server.engine, id).await?;
+    access::delete_authority(
+        &server.ctx(),
+        server.engine.store(),
+        server.engine.caches(),
+        id,
+    )
+    .await?;
     assert_eq!(poll().await?, 401, "the authority is no longer trusted");
     Ok(())
 }

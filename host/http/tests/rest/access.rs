@@ -29,7 +29,7 @@ async fn a_key_works_until_it_expires() {
     };
     let engine = &server.state.engine;
     let ctx = engine.trusted_ctx(server.tenant.id, Actor::command_line());
-    let key = tenants::issue_key(&ctx, engine, new_key)
+    let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key)
         .await
         .expect("a key");
     assert!(key.starts_with("tg_") && key.len() == 67, "{key}");

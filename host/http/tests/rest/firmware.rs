@@ -306,16 +306,16 @@ async fn an_upload_keeps_files_that_another_one_uses() {
     };
     let bytes = || stream::iter([Ok(Bytes::from_static(b"shared"))]).boxed();
     // The first upload stores the bytes and is abandoned while the second one, which found them stored, continues.
-    let mut first = Upload::begin(&ctx, engine);
+    let mut first = Upload::begin(&ctx, engine.store(), engine.files());
     first.add("a".to_owned(), bytes()).await.expect("stored");
-    let mut second = Upload::begin(&ctx, engine);
+    let mut second = Upload::begin(&ctx, engine.store(), engine.files());
     second.add("a".to_owned(), bytes()).await.expect("stored");
     first.abandon().await;
     assert!(is_stored(&server, b"shared").await);
     second.finish(spec("1.0.0")).await.expect("a firmware");
     assert!(is_stored(&server, b"shared").await);
 
-    let mut third = Upload::begin(&ctx, engine);
+    let mut third = Upload::begin(&ctx, engine.store(), engine.files());
     third.add("a".to_owned(), bytes()).await.expect("stored");
     third.finish(spec("one")).await.expect_err("no version");
     assert!(

@@ -106,7 +106,7 @@ impl TestServer {
         };
         let engine = &self.state.engine;
         let ctx = engine.trusted_ctx(tenant.id, Actor::command_line());
-        tenants::issue_key(&ctx, engine, new_key)
+        tenants::issue_key(&ctx, engine.store(), engine.entropy(), new_key)
             .await
             .expect("a key")
     }

@@ -48,7 +48,15 @@ impl GatewayToken {
                 let (_, context) = config_args.open().await?;
                 let ctx = ctx_of_tenant(&context.engine, &tenant).await?;
                 let group = group.as_deref();
-                let created = access::create_gateway(&ctx, &context.engine, &name, group).await?;
+                let created = access::create_gateway(
+                    &ctx,
+                    context.engine.store(),
+                    context.engine.caches(),
+                    context.engine.entropy(),
+                    &name,
+                    group,
+                )
+                .await?;
                 context.store.close().await;
                 print(&created.token);
             }
@@ -62,7 +70,13 @@ impl GatewayToken {
                 let gateways = access::gateways(&ctx, context.engine.store()).await?;
                 let gateway = gateways.iter().find(|gateway| gateway.name == name);
                 let gateway = gateway.ok_or_else(|| anyhow!("there is no gateway {name}"))?;
-                access::delete_gateway(&ctx, &context.engine, gateway.id).await?;
+                access::delete_gateway(
+                    &ctx,
+                    context.engine.store(),
+                    context.engine.caches(),
+                    gateway.id,
+                )
+                .await?;
                 context.store.close().await;
             }
         }

@@ -71,7 +71,9 @@ impl Key {
                     role,
                     expires_at,
                 };
-                let key = tenants::issue_key(&ctx, &context.engine, key).await?;
+                let key =
+                    tenants::issue_key(&ctx, context.engine.store(), context.engine.entropy(), key)
+                        .await?;
                 context.store.close().await;
                 print(&key);
             }

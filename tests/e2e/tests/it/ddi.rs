@@ -73,7 +73,7 @@ async fn run_suite(tenant: &TestTenant, only: &[&str], is_proxy: bool) -> Result
     };
     let engine = &tenant.server.engine;
     let ctx = engine.trusted_ctx(tenant.record.id, Actor::command_line());
-    let key = tenants::issue_key(&ctx, engine, key).await?;
+    let key = tenants::issue_key(&ctx, engine.store(), engine.entropy(), key).await?;
     let target = adapter::Target {
         url: tenant.server.url.clone(),
         tenant: tenant.record.name.clone(),

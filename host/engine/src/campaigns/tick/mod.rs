@@ -11,7 +11,7 @@ use tidegate_core::{campaign::CampaignStatus, time::Timestamp};
 
 use super::journal_entry::host_journal_entry;
 use crate::{
-    Engine, Error, Result, devices,
+    Engine, Error, Result,
     ports::{AffectedDevice, Fence, Run, RunRef, TickOutcome},
 };
 
@@ -56,7 +56,7 @@ pub async fn tick(engine: &Engine, run: RunRef) -> Result<()> {
 /// devices may be stale.
 pub(super) fn invalidate_if_unavailable(engine: &Engine, error: &Error) {
     if matches!(error, Error::Unavailable { .. }) {
-        devices::invalidate_all(engine);
+        engine.caches.invalidate_all();
     }
 }
 
@@ -138,7 +138,7 @@ impl Tick<'_> {
     }
 
     fn invalidate(&self, affected: &[AffectedDevice]) {
-        devices::invalidate_affected(self.engine, affected);
+        self.engine.caches.invalidate_affected(affected);
         if !affected.is_empty() {
             self.engine.signals.notify_watchers(self.run);
         }

@@ -49,7 +49,9 @@ pub(crate) async fn create_device_authority(
         expires_at: parsed.expires_at,
         created_at: now,
     };
-    let created = access::create_authority(&ctx, &state.engine, authority).await?;
+    let created =
+        access::create_authority(&ctx, state.engine.store(), state.engine.caches(), authority)
+            .await?;
     Ok(Created {
         location: format!("/device-authorities/{}", created.id),
         body: created.into(),

@@ -21,6 +21,6 @@ pub(crate) async fn delete_device_authority(
     PathParams(authority): PathParams<String>,
 ) -> Result<StatusCode> {
     let authority = parse_id("authority", &authority)?;
-    access::delete_authority(&ctx, &state.engine, authority).await?;
+    access::delete_authority(&ctx, state.engine.store(), state.engine.caches(), authority).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -20,6 +20,13 @@ pub(crate) async fn advance_campaign(
     PathParams((campaign, wave)): PathParams<(String, String)>,
 ) -> Result<Json<CampaignBody>> {
     let (campaign, wave) = (parse_id("campaign", &campaign)?, parse_id("wave", &wave)?);
-    let campaign = campaigns::advance(&ctx, &state.engine, campaign, wave).await?;
+    let campaign = campaigns::advance(
+        &ctx,
+        state.engine.store(),
+        state.engine.signals(),
+        campaign,
+        wave,
+    )
+    .await?;
     Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }

@@ -44,7 +44,14 @@ pub(crate) async fn approve_campaign(
     if let Some(error) = approved_error(request.approved) {
         return Err(Problem::invalid("invalid_approval", vec![error]));
     }
-    let campaign = campaigns::approve(&ctx, &state.engine, campaign, comment).await?;
+    let campaign = campaigns::approve(
+        &ctx,
+        state.engine.store(),
+        state.engine.signals(),
+        campaign,
+        comment,
+    )
+    .await?;
     Ok(Json(detail(&ctx, &state.engine, campaign).await?))
 }
 

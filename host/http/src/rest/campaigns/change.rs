@@ -39,7 +39,14 @@ pub(crate) async fn change_campaign(
     let campaign = parse_id("campaign", &campaign)?;
     let priority = request.priority.map(|Word(priority)| priority);
     let limit = request.max_concurrent_updates;
-    let changed = campaigns::change_limits(&ctx, &state.engine, campaign, priority, limit);
+    let changed = campaigns::change_limits(
+        &ctx,
+        state.engine.store(),
+        state.engine.signals(),
+        campaign,
+        priority,
+        limit,
+    );
     Ok(Json(detail(&ctx, &state.engine, changed.await?).await?))
 }
 

@@ -6,7 +6,7 @@ use axum::{Json, extract::FromRequestParts};
 use http::request::Parts;
 use serde::Deserialize;
 use tidegate_core::{campaign::Campaign, id::CampaignId, plugin::FieldError};
-use tidegate_engine::{Authorized, Engine, Operator, campaigns};
+use tidegate_engine::{Authorized, Engine, Operator, Signals, campaigns, ports::Store};
 use utoipa::ToSchema;
 
 use super::{
@@ -47,6 +47,14 @@ impl FromRequestParts<AppState> for CampaignCommand {
 }
 
 impl CampaignCommand {
+    fn store(&self) -> &dyn Store {
+        self.engine.store()
+    }
+
+    fn signals(&self) -> &Signals {
+        self.engine.signals()
+    }
+
     /// The response: the campaign after the command.
     pub(super) async fn respond(&self, campaign: Campaign) -> Result<Json<CampaignBody>> {
         let body = detail(&self.ctx, &self.engine, campaign).await?;
@@ -61,7 +69,14 @@ impl CampaignCommand {
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn start_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
-    let started = campaigns::start(&command.ctx, &command.engine, command.campaign).await?;
+    let started = campaigns::start(
+        &command.ctx,
+        command.store(),
+        command.engine.plugins(),
+        command.signals(),
+        command.campaign,
+    )
+    .await?;
     command.respond(started).await
 }
 
@@ -76,7 +91,14 @@ pub(crate) async fn pause_campaign(
     OptionalJson(request): OptionalJson<Reason>,
 ) -> Result<Json<CampaignBody>> {
     let reason = request.into_text()?;
-    let paused = campaigns::pause(&command.ctx, &command.engine, command.campaign, &reason).await?;
+    let paused = campaigns::pause(
+        &command.ctx,
+        command.store(),
+        command.signals(),
+        command.campaign,
+        &reason,
+    )
+    .await?;
     command.respond(paused).await
 }
 
@@ -87,7 +109,13 @@ pub(crate) async fn pause_campaign(
     responses((status = 200, body = CampaignBody)),
 )]
 pub(crate) async fn resume_campaign(command: CampaignCommand) -> Result<Json<CampaignBody>> {
-    let resumed = campaigns::resume(&command.ctx, &command.engine, command.campaign).await?;
+    let resumed = campaigns::resume(
+        &command.ctx,
+        command.store(),
+        command.signals(),
+        command.campaign,
+    )
+    .await?;
     command.respond(resumed).await
 }
 
@@ -102,8 +130,14 @@ pub(crate) async fn cancel_campaign(
     OptionalJson(request): OptionalJson<Reason>,
 ) -> Result<Json<CampaignBody>> {
     let reason = request.into_text()?;
-    let cancelled =
-        campaigns::cancel(&command.ctx, &command.engine, command.campaign, &reason).await?;
+    let cancelled = campaigns::cancel(
+        &command.ctx,
+        command.store(),
+        command.signals(),
+        command.campaign,
+        &reason,
+    )
+    .await?;
     command.respond(cancelled).await
 }
 
@@ -131,7 +165,8 @@ pub(crate) async fn roll_back_campaign(
     let Word(scope) = request.scope;
     let rolling_back = campaigns::roll_back(
         &command.ctx,
-        &command.engine,
+        command.store(),
+        command.signals(),
         command.campaign,
         scope,
         &reason,

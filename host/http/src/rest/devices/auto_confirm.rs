@@ -40,7 +40,8 @@ pub(crate) async fn activate_auto_confirm(
         .remark
         .map(|remark| check_comment("/remark", remark));
     let engine = &state.engine;
-    let device = registry::activate_auto_confirm(&ctx, engine, &device, remark.transpose()?);
+    let device =
+        registry::activate_auto_confirm(&ctx, engine.update_writer(), &device, remark.transpose()?);
     Ok(Json(device.await?.into()))
 }
 
@@ -55,7 +56,7 @@ pub(crate) async fn deactivate_auto_confirm(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    registry::deactivate_auto_confirm(&ctx, &state.engine, &device).await?;
+    registry::deactivate_auto_confirm(&ctx, state.engine.update_writer(), &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

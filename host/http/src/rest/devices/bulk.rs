@@ -107,9 +107,15 @@ pub(crate) async fn update_devices(
     };
     let (firmware, ids) = (request.firmware_id, Some(&request.device_ids[..]));
     let update = into_request(request.update_config, firmware, ids, ROOT, &context).await?;
-    let outcome = updates::create_many(&ctx, &state.engine, request.device_ids, &update)
-        .await
-        .map_err(|error| Problem::from(error).map_fields(|field| below_root(ROOT, field)))?;
+    let outcome = updates::create_many(
+        &ctx,
+        state.engine.update_writer(),
+        state.engine.plugins(),
+        request.device_ids,
+        &update,
+    )
+    .await
+    .map_err(|error| Problem::from(error).map_fields(|field| below_root(ROOT, field)))?;
     let accepted = outcome
         .accepted
         .into_iter()

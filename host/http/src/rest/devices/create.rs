@@ -65,7 +65,13 @@ pub(crate) async fn create_device(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<NewDevice>,
 ) -> Result<Created<CreatedDevice>> {
-    let created = registry::create(&ctx, &state.engine, request.into()).await?;
+    let created = registry::create(
+        &ctx,
+        state.engine.store(),
+        state.engine.entropy(),
+        request.into(),
+    )
+    .await?;
     let location = format!("/devices/{}", encode_segment(&created.device.device_id));
     let body = CreatedDevice {
         device: created.device.into(),

@@ -91,7 +91,9 @@ pub(crate) async fn change_device(
 ) -> Result<Json<DeviceBody>> {
     let changed = registry::change(
         &ctx,
-        &state.engine,
+        state.engine.store(),
+        state.engine.caches(),
+        state.engine.signals(),
         &device,
         request.into_change(state.engine.now()),
     )
@@ -109,7 +111,14 @@ pub(crate) async fn delete_device(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    registry::delete(&ctx, &state.engine, &device).await?;
+    registry::delete(
+        &ctx,
+        state.engine.store(),
+        state.engine.caches(),
+        state.engine.signals(),
+        &device,
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

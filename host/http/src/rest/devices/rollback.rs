@@ -47,7 +47,16 @@ pub(crate) async fn roll_back_device(
     let reason = check_comment("/reason", request.reason)?;
     let version = request.target_version.as_deref();
     let force = request.force;
-    let row = updates::roll_back(&ctx, &state.engine, &device, version, force, &reason).await?;
+    let row = updates::roll_back(
+        &ctx,
+        state.engine.update_writer(),
+        state.engine.plugins(),
+        &device,
+        version,
+        force,
+        &reason,
+    )
+    .await?;
     Ok(created_update(row))
 }
 

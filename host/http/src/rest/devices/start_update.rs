@@ -59,7 +59,14 @@ pub(crate) async fn update_device(
         ctx: Some(&ctx),
     };
     let update = into_request(config, update.firmware_id, None, "", &context).await?;
-    let row = updates::create(&ctx, &state.engine, &device, &update).await?;
+    let row = updates::create(
+        &ctx,
+        state.engine.update_writer(),
+        state.engine.plugins(),
+        &device,
+        &update,
+    )
+    .await?;
     Ok(created_update(row))
 }
 

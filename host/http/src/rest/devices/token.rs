@@ -48,7 +48,15 @@ pub(crate) async fn replace_token(
 ) -> Result<Created<DeviceToken>> {
     let seconds = request.old_token_expires_in;
     let old_life = seconds.map_or(access::DEFAULT_OLD_TOKEN_LIFETIME, Duration::from_secs);
-    let new = access::replace_token(&ctx, &state.engine, &device, old_life).await?;
+    let new = access::replace_token(
+        &ctx,
+        state.engine.store(),
+        state.engine.caches(),
+        state.engine.entropy(),
+        &device,
+        old_life,
+    )
+    .await?;
     Ok(Created {
         location: format!("/devices/{}", encode_segment(&device)),
         body: DeviceToken {
@@ -69,7 +77,7 @@ pub(crate) async fn revoke_token(
     State(state): State<AppState>,
     PathParams(device): PathParams<String>,
 ) -> Result<StatusCode> {
-    access::revoke_token(&ctx, &state.engine, &device).await?;
+    access::revoke_token(&ctx, state.engine.store(), state.engine.caches(), &device).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -66,7 +66,7 @@ async fn receive_upload(
         engine: &state.engine,
         ctx: Some(ctx),
     };
-    let mut upload = Upload::begin(ctx, &state.engine);
+    let mut upload = Upload::begin(ctx, state.engine.store(), state.engine.files());
     let spec = match read_parts(&mut upload, &mut reader, &context).await {
         Ok(spec) => spec,
         Err(problem) => {

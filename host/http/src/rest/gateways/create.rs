@@ -42,7 +42,15 @@ pub(crate) async fn create_gateway(
     JsonBody(request): JsonBody<NewGateway>,
 ) -> Result<Created<CreatedGateway>> {
     let NewGateway { name, group } = request;
-    let created = access::create_gateway(&ctx, &state.engine, &name, group.as_deref()).await?;
+    let created = access::create_gateway(
+        &ctx,
+        state.engine.store(),
+        state.engine.caches(),
+        state.engine.entropy(),
+        &name,
+        group.as_deref(),
+    )
+    .await?;
     let location = format!("/gateways/{}", created.gateway.id);
     let body = CreatedGateway {
         gateway: created.gateway.into(),

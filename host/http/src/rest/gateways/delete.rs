@@ -21,6 +21,6 @@ pub(crate) async fn delete_gateway(
     PathParams(gateway): PathParams<String>,
 ) -> Result<StatusCode> {
     let gateway = parse_id("gateway", &gateway)?;
-    access::delete_gateway(&ctx, &state.engine, gateway).await?;
+    access::delete_gateway(&ctx, state.engine.store(), state.engine.caches(), gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -81,7 +81,14 @@ impl KeyedRequest {
     async fn respond(self, next: Next) -> Result<Response> {
         let fingerprint = fingerprint::fingerprint(&self.parts, &self.request_body);
         let engine = &self.state.engine;
-        match idempotency::reserve(&self.ctx, engine, &self.key.0, fingerprint).await? {
+        match idempotency::reserve(
+            &self.ctx,
+            engine.idempotency_keys(),
+            &self.key.0,
+            fingerprint,
+        )
+        .await?
+        {
             Reservation::New(running) => {
                 let request = Request::from_parts(self.parts, self.request_body.into_body());
                 let response = tokio::select! {

@@ -39,7 +39,16 @@ pub(crate) async fn upload_plugin(
     let component = read_component(&mut reader, limit).await?;
     // Runs in its own task, so that it finishes even if the client disconnects.
     let engine = state.engine.clone();
-    let uploaded = tokio::spawn(async move { plugins::upload(&ctx, &engine, component).await });
+    let uploaded = tokio::spawn(async move {
+        plugins::upload(
+            &ctx,
+            engine.store(),
+            engine.files(),
+            engine.plugins(),
+            component,
+        )
+        .await
+    });
     let revision = uploaded.await.map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,

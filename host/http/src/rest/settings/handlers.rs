@@ -49,7 +49,8 @@ pub(crate) async fn change_settings(
         merge(&mut body, patch.clone());
         SettingsBody::from_merged(body)?.into_settings()
     };
-    let settings = tenants::change_settings(&ctx, &state.engine, change).await?;
+    let settings =
+        tenants::change_settings(&ctx, state.engine.store(), state.engine.caches(), change).await?;
     Ok(Json(Settings::new(&settings, state.engine.settings())))
 }
 

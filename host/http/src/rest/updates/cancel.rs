@@ -42,7 +42,14 @@ pub(crate) async fn cancel_update(
 ) -> Result<Json<UpdateBody>> {
     let update = parse_id("update", &update)?;
     let reason = check_comment("/reason", request.reason)?;
-    let row = updates::cancel(&ctx, &state.engine, update, request.force, &reason).await?;
+    let row = updates::cancel(
+        &ctx,
+        state.engine.update_writer(),
+        update,
+        request.force,
+        &reason,
+    )
+    .await?;
     Ok(Json(row.into()))
 }
 

@@ -32,6 +32,13 @@ pub(crate) async fn retry_update(
     if !errors.is_empty() {
         return Err(Problem::invalid("invalid_update", errors));
     }
-    let row = updates::retry(&ctx, &state.engine, update, options).await?;
+    let row = updates::retry(
+        &ctx,
+        state.engine.update_writer(),
+        state.engine.plugins(),
+        update,
+        options,
+    )
+    .await?;
     Ok(created_update(row))
 }

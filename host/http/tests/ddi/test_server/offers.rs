@@ -13,7 +13,7 @@ use tidegate_core::{
     update::{SuccessCriteria, UpdateOptions},
 };
 use tidegate_engine::{
-    Admin, devices,
+    Admin,
     ports::{
         Artifacts as _, CampaignStart, ClassVerdict, NewCampaign, NewFirmware, NewModule, NewWave,
         Offer, OfferResult, PageRequest, PluginFailureState, RunRef, TickOutcome, UpdateFilter,
@@ -49,7 +49,7 @@ impl TestServer {
         let made = store.create_updates(self.tenant, &keys, &offer, false, None);
         match made.await?.pop() {
             Some(OfferResult::Created(id, affected)) => {
-                devices::invalidate_affected(&self.engine, &[affected]);
+                self.engine.caches().invalidate_affected(&[affected]);
                 Ok(id)
             }
             other => anyhow::bail!("no update: {other:?}"),
@@ -130,7 +130,7 @@ impl TestServer {
             .await?
             .context("a lease")?;
         let affected = store.cancel_updates(run, fence, 10, now).await?;
-        devices::invalidate_affected(&self.engine, &affected);
+        self.engine.caches().invalidate_affected(&affected);
         store.release(run, fence).await?;
         Ok(())
     }
@@ -196,7 +196,7 @@ impl TestServer {
             now,
         };
         let admitted = store.offer_updates(run, fence, 0, 10, &offer).await?;
-        devices::invalidate_affected(&self.engine, &admitted.affected);
+        self.engine.caches().invalidate_affected(&admitted.affected);
         store.release(run, fence).await?;
         Ok(run.campaign)
     }

@@ -1,0 +1,40 @@
+use tidegate_core::id::TenantId;
+
+use super::{AuthCache, FirmwareCache, ReadModel};
+use crate::ports::AffectedDevice;
+
+/// What the server keeps in memory to answer devices. Use cases that change such data drop it here.
+#[derive(Default)]
+pub struct Caches {
+    /// Answers polls.
+    pub(crate) read_model: ReadModel,
+    /// Tenants, gateways and device authorities, for authentication.
+    pub(crate) auth: AuthCache,
+    /// The firmware that devices request.
+    pub(crate) firmware: FirmwareCache,
+}
+
+impl Caches {
+    /// Drops devices from the read model whose updates have changed: their next poll reads the store.
+    pub fn invalidate_affected(&self, affected: &[AffectedDevice]) {
+        for device in affected {
+            self.invalidate_device(device.tenant, &device.device_id);
+        }
+    }
+
+    /// Drops a device from the read model that an operator or another server changed.
+    pub fn invalidate_device(&self, tenant: TenantId, device_id: &str) {
+        self.read_model.invalidate(tenant, device_id);
+    }
+
+    /// Drops all cached tenants after another server changed one.
+    pub fn invalidate_tenants(&self) {
+        self.auth.invalidate_tenants();
+    }
+
+    /// Drops all cached devices and tenants, when changes of other servers may have been missed.
+    pub fn invalidate_all(&self) {
+        self.auth.invalidate_tenants();
+        self.read_model.invalidate_all();
+    }
+}

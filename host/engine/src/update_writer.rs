@@ -1,0 +1,192 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate_core::{
+    device::Device,
+    id::{CampaignId, DeviceKey, TenantId},
+    log::{LogSource, lines},
+    update::Update,
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Ctx, Error, Result, Signals,
+    devices::Caches,
+    ports::{
+        CancelledUpdates, DeviceEvent, DeviceReport, Offer, OfferOverrides, OfferResult, OfferedBy,
+        RecordError, RecordedReport, ReportedLines, RunRef, Store, StoreError,
+    },
+};
+
+/// Writes reports and single updates of devices, then publishes them: the read model follows, campaigns are woken.
+///
+/// Each write runs in a task of its own, which completes when the client disconnects: the store may have written it by
+/// then, and the read model must follow. Cheap to clone.
+#[derive(Clone)]
+pub struct UpdateWriter {
+    store: Arc<dyn Store>,
+    caches: Arc<Caches>,
+    signals: Arc<Signals>,
+    /// One permit for each report that may wait for the store.
+    permits: Arc<Semaphore>,
+}
+
+impl UpdateWriter {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        caches: Arc<Caches>,
+        signals: Arc<Signals>,
+        waiting_reports: usize,
+    ) -> Self {
+        let permits = waiting_reports.min(Semaphore::MAX_PERMITS);
+        Self {
+            store,
+            caches,
+            signals,
+            permits: Arc::new(Semaphore::new(permits)),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Records a report of the device of this id.
+    pub(crate) async fn report(
+        &self,
+        device_id: &str,
+        report: DeviceReport,
+    ) -> std::result::Result<RecordedReport, RecordError> {
+        // A disconnected client leaves its task behind. The permit limits these tasks while the store does not answer.
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            let why = "too many reports wait for the database";
+            StoreError::Unavailable(why.to_owned())
+        })?;
+        let tenant = report.tenant;
+        let (writer, id) = (self.clone(), device_id.to_owned());
+        let task = tokio::spawn(async move {
+            let recorded = writer.record_and_publish(&id, report).await;
+            drop(permit);
+            recorded
+        });
+        task.await.unwrap_or_else(|panic| {
+            self.caches.invalidate_device(tenant, device_id);
+            let context = "record event";
+            let source = Box::new(panic);
+            Err(StoreError::Internal { context, source }.into())
+        })
+    }
+
+    async fn record_and_publish(
+        &self,
+        device_id: &str,
+        report: DeviceReport,
+    ) -> std::result::Result<RecordedReport, RecordError> {
+        let tenant = report.tenant;
+        let read_model = &self.caches.read_model;
+        let stamp = read_model.stamp(tenant, device_id);
+        let recorded = self.store.report(report).await;
+        match &recorded {
+            Ok(recorded) => {
+                let (view, changes_device) = (recorded.view.clone(), recorded.changes_device);
+                read_model.insert_changed(stamp, view, changes_device);
+                self.wake(tenant, recorded.campaigns.iter().copied());
+            }
+            // After a store error the result is unknown.
+            Err(_) => self.caches.invalidate_device(tenant, device_id),
+        }
+        recorded
+    }
+
+    /// Creates updates of devices in one transaction; results by device id.
+    pub(crate) async fn create(
+        &self,
+        by: &OfferedBy,
+        devices: Vec<(String, DeviceKey)>,
+        offer: &Offer,
+        force: bool,
+    ) -> Result<BTreeMap<String, OfferResult>> {
+        if devices.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (writer, by, offer) = (self.clone(), by.clone(), offer.clone());
+        let task = tokio::spawn(async move {
+            let tenant = by.ctx.tenant;
+            let keys: Vec<_> = devices.iter().map(|(_, key)| *key).collect();
+            let results = writer
+                .store
+                .create_updates(tenant, &keys, &offer, force, Some(&by))
+                .await;
+            // After a store error the result is unknown.
+            for (index, (id, _)) in devices.iter().enumerate() {
+                let result = results.as_ref().ok().and_then(|results| results.get(index));
+                if result.is_none_or(|result| matches!(result, OfferResult::Created(..))) {
+                    writer.caches.invalidate_device(tenant, id);
+                }
+            }
+            let ids = devices.into_iter().map(|(id, _)| id);
+            Ok(ids.zip(results?).collect())
+        });
+        task.await
+            .map_err(|panic| Error::internal("create updates", panic))?
+    }
+
+    /// Offers a firmware to a device and cancels all its open updates; returns the result and the cancelled updates.
+    pub(crate) async fn roll_back(
+        &self,
+        ctx: &Ctx,
+        device: &Device,
+        offer: &Offer,
+        overrides: OfferOverrides,
+    ) -> Result<(OfferResult, CancelledUpdates)> {
+        let (writer, ctx) = (self.clone(), ctx.clone());
+        let (device, offer) = (device.clone(), offer.clone());
+        let task = tokio::spawn(async move {
+            let tenant = device.tenant;
+            let offered = writer
+                .store
+                .roll_back_device(&ctx, device.key, &offer, overrides)
+                .await;
+            // After a store error the result is unknown.
+            writer.caches.invalidate_device(tenant, &device.device_id);
+            let (result, cancelled) = offered?;
+            if matches!(result, OfferResult::Created(..)) {
+                let campaigns = cancelled.iter().filter_map(|(_, campaign)| *campaign);
+                writer.wake(tenant, campaigns);
+            }
+            Ok((result, cancelled))
+        });
+        task.await
+            .map_err(|panic| Error::internal("roll back device", panic))?
+    }
+
+    /// Appends an operator's action to the log of an update. A failure is only logged, since the action has taken
+    /// effect.
+    pub(crate) async fn note(&self, ctx: &Ctx, update: &Update, action: &str, reason: &str) {
+        let colon = if reason.is_empty() { "" } else { ": " };
+        let lines = ReportedLines {
+            update: Some(update.id),
+            source: LogSource::Host,
+            lines: lines(&format!("{action} by {}{colon}{reason}", ctx.actor.name)),
+        };
+        let report = DeviceReport {
+            tenant: update.tenant,
+            device: update.device,
+            by: None,
+            at: ctx.now,
+            event: DeviceEvent::Log(lines),
+        };
+        if let Err(error) = self.store.report(report).await {
+            let error = &error as &dyn std::error::Error;
+            let (tenant, update) = (update.tenant, update.id);
+            tracing::warn!(error, %tenant, %update, "operator action not written to the log of the update");
+        }
+        self.signals.notify_log_watchers(update.device);
+    }
+
+    fn wake(&self, tenant: TenantId, campaigns: impl Iterator<Item = CampaignId>) {
+        for campaign in campaigns {
+            self.signals.wake_campaign(RunRef { tenant, campaign });
+        }
+    }
+}
