@@ -10,6 +10,7 @@ mod disk;
 mod download;
 mod fleet;
 mod http1;
+mod lists;
 mod load;
 mod machine;
 mod poll;
@@ -81,6 +82,7 @@ enum FigureGroup {
     Poll,
     Fleet,
     Storm,
+    Lists,
     Updates,
     Campaigns,
     Download,
@@ -152,6 +154,9 @@ impl Bench {
             FigureGroup::Fleet => one_thread()?.block_on(fleet::measure(self)),
             FigureGroup::Storm => {
                 self.on_each(|kind| one_thread()?.block_on(fleet::storm(self, kind)))
+            }
+            FigureGroup::Lists => {
+                self.on_each(|kind| one_thread()?.block_on(lists::measure(self, kind)))
             }
             FigureGroup::Updates => {
                 self.on_each(|kind| one_thread()?.block_on(updates::measure(self, kind)))

@@ -26,13 +26,14 @@ struct Group {
     is_linked: bool,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     linked("decide"),
     linked("assign"),
     linked("campaigns"),
     of_server("poll"),
     of_server("fleet"),
     of_server("storm"),
+    of_server("lists"),
     of_server("updates"),
     of_server("download"),
 ];
