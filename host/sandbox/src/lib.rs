@@ -19,7 +19,6 @@ mod guest;
 mod inspect;
 mod limits;
 mod plugin;
-mod plugin_cache;
 mod record;
 mod replay;
 mod sandbox;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use quick_cache::sync::Cache;
 use tidegate_core::{
     id::Digest,
     plugin::{
@@ -30,7 +31,6 @@ use crate::{
     inspect,
     limits::{InvalidLimit, SandboxLimits},
     plugin::{Plugin, failed},
-    plugin_cache::PluginCache,
     record, since_1_0 as contract,
     ticker::Ticker,
 };
@@ -82,7 +82,7 @@ pub struct WasmSandbox {
     cache: Arc<CodeCache>,
     compiler: Compiler,
     source: Arc<dyn ComponentSource>,
-    plugin_cache: PluginCache,
+    plugin_cache: Cache<Digest, Plugin>,
     permits: CallPermits,
     _ticker: Ticker,
 }
@@ -114,7 +114,7 @@ impl WasmSandbox {
         Ok(Self {
             compiler: Compiler::new(config.compiler, &limits, key),
             cache: Arc::new(cache),
-            plugin_cache: PluginCache::new(config.max_loaded_plugins),
+            plugin_cache: Cache::new(config.max_loaded_plugins.max(1)),
             permits: CallPermits::new(limits.calls_at_once),
             limits,
             engine,
@@ -126,7 +126,7 @@ impl WasmSandbox {
 
     /// Loads the plugin with this digest, for callers that run its blocking calls on their own threads.
     pub async fn plugin(&self, digest: Digest) -> Result<Plugin, CallFailure> {
-        if let Some(plugin) = self.plugin_cache.get(digest) {
+        if let Some(plugin) = self.plugin_cache.get(&digest) {
             return Ok(plugin);
         }
         let (code, kind) = match self.load_cached(digest).await {
@@ -134,7 +134,7 @@ impl WasmSandbox {
             None => self.rebuild(digest).await?,
         };
         let plugin = self.load(digest, kind, code).await?;
-        self.plugin_cache.insert(&plugin);
+        self.plugin_cache.insert(digest, plugin.clone());
         Ok(plugin)
     }
 
@@ -251,7 +251,7 @@ impl Sandbox for WasmSandbox {
         let kind = world_of(&component, self.limits.component_bytes)
             .map_err(|error| Rejection::Invalid(error.to_string()))?;
         let digest = Digest::of(&component);
-        let plugin = if let Some(plugin) = self.plugin_cache.get(digest) {
+        let plugin = if let Some(plugin) = self.plugin_cache.get(&digest) {
             plugin
         } else {
             let code = self.compile(digest, kind, component).await?;
